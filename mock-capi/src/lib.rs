@@ -1,1 +1,67 @@
-//! mock-capi
+//! A fake Cloud Controller: stateful, true to the real one's rules and texts,
+//! and fast enough for tests that create hundreds of apps.
+//!
+//! ```
+//! use mock_capi::MockCapi;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mock = MockCapi::builder().user("admin", "secret").start().await?;
+//! let http = reqwest::Client::new();
+//!
+//! // Log in as any client of UAA does ...
+//! let token: serde_json::Value = http
+//!     .post(format!("{}/uaa/oauth/token", mock.uri()))
+//!     .basic_auth("cf", Some(""))
+//!     .form(&[("grant_type", "password"), ("username", "admin"), ("password", "secret")])
+//!     .send().await?
+//!     .json().await?;
+//! let token = token["access_token"].as_str().unwrap_or_default();
+//!
+//! // ... and use the API.
+//! let org: serde_json::Value = http
+//!     .post(format!("{}/v3/organizations", mock.uri()))
+//!     .bearer_auth(token)
+//!     .json(&serde_json::json!({"name": "my-org"}))
+//!     .send().await?
+//!     .json().await?;
+//! assert_eq!(org["name"], "my-org");
+//!
+//! // The test sees what the mock has and what was asked of it.
+//! assert_eq!(mock.state()["organizations"][0]["guid"], org["guid"]);
+//! assert_eq!(mock.stats().by_route["POST /v3/organizations"], 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Nothing happens in the background: staging, copying, starting and jobs take
+//! the times that [`MockCapiBuilder`] was told, and [`MockCapi::advance`] lets
+//! time pass without waiting. [`Fault`]s let things go wrong. [`Dialect`]
+//! chooses between today's API and that of April 2017.
+
+mod builder;
+mod call;
+mod clock;
+mod control;
+mod error;
+mod faults;
+mod fixtures;
+mod http;
+mod list;
+mod message;
+mod metadata;
+mod multipart;
+mod router;
+mod server;
+mod settings;
+mod token;
+mod uaa;
+mod v2;
+mod v3;
+mod v3_2017;
+mod world;
+
+pub use builder::MockCapiBuilder;
+pub use faults::Fault;
+pub use server::{MockCapi, RecordedRequest, StartError, Stats};
+pub use settings::{Dialect, UnknownDialect};

@@ -1,0 +1,166 @@
+//! Starting a mock.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::faults::Fault;
+use crate::server::{Core, MockCapi, StartError};
+use crate::settings::{Account, Dialect, Settings, Timings};
+use crate::world::{GuidSource, World};
+
+/// What a [`MockCapi`] can be told before it starts; from
+/// [`MockCapi::builder`].
+#[derive(Clone, Debug)]
+pub struct MockCapiBuilder {
+    dialect: Dialect,
+    listen: SocketAddr,
+    user: (String, String),
+    client: Option<(String, String)>,
+    apps_domain: String,
+    latency: Duration,
+    timings: Timings,
+    token_lifetime: Duration,
+    record_requests: bool,
+    faults: Vec<Fault>,
+}
+
+impl MockCapiBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            dialect: Dialect::default(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            user: ("admin".into(), "admin".into()),
+            client: None,
+            apps_domain: "apps.mock.test".into(),
+            latency: Duration::ZERO,
+            timings: Timings::default(),
+            token_lifetime: Duration::from_secs(600),
+            record_requests: false,
+            faults: Vec::new(),
+        }
+    }
+
+    /// The API to speak; without it, [`Dialect::V3`].
+    #[must_use]
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// The address to listen on; without it, a free port of 127.0.0.1.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// The one user, an administrator; without it, `admin` with the password
+    /// `admin`.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.user = (name.into(), password.into());
+        self
+    }
+
+    /// A client that logs in with its own credentials; without it, there is
+    /// none.
+    #[must_use]
+    pub fn client(mut self, id: &str, secret: &str) -> Self {
+        self.client = Some((id.into(), secret.into()));
+        self
+    }
+
+    /// The name of the shared domain; without it, `apps.mock.test`.
+    #[must_use]
+    pub fn apps_domain(mut self, name: &str) -> Self {
+        self.apps_domain = name.into();
+        self
+    }
+
+    /// How long each answer is held back.
+    #[must_use]
+    pub fn latency(mut self, latency: Duration) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    /// How long a build is `STAGING`.
+    #[must_use]
+    pub fn staging_time(mut self, time: Duration) -> Self {
+        self.timings.staging = time;
+        self
+    }
+
+    /// How long a copied droplet is `COPYING`.
+    #[must_use]
+    pub fn copy_time(mut self, time: Duration) -> Self {
+        self.timings.copy = time;
+        self
+    }
+
+    /// How long an instance is `STARTING`.
+    #[must_use]
+    pub fn start_time(mut self, time: Duration) -> Self {
+        self.timings.start = time;
+        self
+    }
+
+    /// How long a job is `PROCESSING`, and a package `PROCESSING_UPLOAD`.
+    #[must_use]
+    pub fn job_time(mut self, time: Duration) -> Self {
+        self.timings.job = time;
+        self
+    }
+
+    /// How long an access token is good; without it, 600 s, as UAA has it for
+    /// the `cf` client.
+    #[must_use]
+    pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.token_lifetime = lifetime;
+        self
+    }
+
+    /// Keeps all requests with their bodies in memory, see
+    /// [`MockCapi::requests`].
+    #[must_use]
+    pub fn record_requests(mut self) -> Self {
+        self.record_requests = true;
+        self
+    }
+
+    /// What shall go wrong from the start, see [`Fault`].
+    #[must_use]
+    pub fn faults(mut self, faults: Vec<Fault>) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// Starts the mock. It answers once this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Listen`] if the address cannot be listened on.
+    pub async fn start(self) -> Result<MockCapi, StartError> {
+        let mut guids = GuidSource::random();
+        let mut account = |(name, secret): (String, String)| Account {
+            name,
+            secret,
+            guid: guids.next(),
+        };
+        let settings = Settings {
+            dialect: self.dialect,
+            user: account(self.user),
+            client: self.client.map(&mut account),
+            apps_domain: self.apps_domain,
+            latency: self.latency,
+            token_lifetime: self.token_lifetime,
+            record_requests: self.record_requests,
+            signing_key: guids.next(),
+        };
+        let core = Core::new(settings, self.faults, |now, settings| {
+            let stack = Settings::default_stack(settings.dialect);
+            World::new(guids, now, self.timings, stack, &settings.apps_domain)
+        });
+        MockCapi::start(self.listen, core).await
+    }
+}

@@ -1,0 +1,99 @@
+//! The mock's time: every state that takes time on a real Cloud Controller is
+//! derived from it when it is read.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A moment, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Timestamp(u64);
+
+impl Timestamp {
+    pub(crate) fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(millis(duration)))
+    }
+
+    /// The last moment at which something that is due now was still pending.
+    /// Answers to a creating request are presented at it, so that they show
+    /// `STAGING`, `COPYING` or `PROCESSING_UPLOAD` even if that takes no time.
+    pub(crate) fn just_before(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+
+    pub(crate) fn unix_seconds(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// Whole seconds from `earlier` to this moment; 0 if it is later.
+    pub(crate) fn seconds_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0) / 1000
+    }
+}
+
+/// The Cloud Controller's format: UTC, in seconds, such as `2017-04-25T20:53:11Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Years beyond 9999 have no such format.
+        const LAST: u64 = 253_402_300_799;
+        let at = UNIX_EPOCH + Duration::from_secs(self.unix_seconds().min(LAST));
+        humantime::format_rfc3339_seconds(at).fmt(f)
+    }
+}
+
+/// A clock that never goes backwards and can be moved forward.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    epoch_millis: u64,
+    started: Instant,
+    advanced_millis: AtomicU64,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            epoch_millis: millis(since_epoch),
+            started: Instant::now(),
+            advanced_millis: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        let advanced = self.advanced_millis.load(Ordering::Relaxed);
+        Timestamp(self.epoch_millis)
+            .plus(self.started.elapsed())
+            .plus(Duration::from_millis(advanced))
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.advanced_millis
+            .fetch_add(millis(by), Ordering::Relaxed);
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_utc_seconds() {
+        let documented = Timestamp(1_493_153_591_000);
+        assert_eq!(documented.to_string(), "2017-04-25T20:53:11Z");
+        assert_eq!(Timestamp(u64::MAX).to_string(), "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn advancing_moves_now_forward() {
+        let clock = Clock::new();
+        let before = clock.now();
+        clock.advance(Duration::from_secs(60));
+        assert!(clock.now().seconds_since(before) >= 60);
+    }
+}

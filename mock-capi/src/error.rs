@@ -1,0 +1,135 @@
+//! The Cloud Controller's errors: codes, titles and texts as its own
+//! `errors/v2.yml` and `errors/v3.yml` have them.
+
+use serde_json::{Value, json};
+
+/// One error of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cause {
+    pub(crate) code: u32,
+    pub(crate) title: String,
+    pub(crate) detail: String,
+}
+
+/// An answer that reports failure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{status}: {}", self.details())]
+pub(crate) struct CcError {
+    pub(crate) status: u16,
+    pub(crate) causes: Vec<Cause>,
+}
+
+impl CcError {
+    pub(crate) fn new(
+        status: u16,
+        code: u32,
+        title: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        let cause = Cause {
+            code,
+            title: title.into(),
+            detail: detail.into(),
+        };
+        Self {
+            status,
+            causes: vec![cause],
+        }
+    }
+
+    pub(crate) fn invalid_auth_token() -> Self {
+        Self::new(401, 1000, "CF-InvalidAuthToken", "Invalid Auth Token")
+    }
+
+    pub(crate) fn not_authenticated() -> Self {
+        Self::new(401, 10002, "CF-NotAuthenticated", "Authentication error")
+    }
+
+    pub(crate) fn unknown_request() -> Self {
+        Self::new(404, 10000, "CF-NotFound", "Unknown request")
+    }
+
+    /// `kind` as a person writes it, such as `Service instance`.
+    pub(crate) fn not_found(kind: &str) -> Self {
+        let detail = format!("{kind} not found");
+        Self::new(404, 10010, "CF-ResourceNotFound", detail)
+    }
+
+    pub(crate) fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(422, 10008, "CF-UnprocessableEntity", detail)
+    }
+
+    /// Several things wrong with one request, each with its own error.
+    pub(crate) fn all_unprocessable(details: Vec<String>) -> Self {
+        let causes = details.into_iter().map(Self::unprocessable);
+        Self {
+            status: 422,
+            causes: causes.flat_map(|error| error.causes).collect(),
+        }
+    }
+
+    pub(crate) fn not_unique(detail: impl Into<String>) -> Self {
+        Self::new(422, 10016, "CF-UniquenessError", detail)
+    }
+
+    pub(crate) fn bad_query(detail: impl AsRef<str>) -> Self {
+        let detail = format!("The query parameter is invalid: {}", detail.as_ref());
+        Self::new(400, 10005, "CF-BadQueryParameter", detail)
+    }
+
+    pub(crate) fn bad_request(detail: &str) -> Self {
+        let detail = format!("Bad request: {detail}");
+        Self::new(400, 1004, "CF-BadRequest", detail)
+    }
+
+    pub(crate) fn unparsable() -> Self {
+        let detail = "Request invalid due to parse error: invalid request body";
+        Self::new(400, 1001, "CF-MessageParseError", detail)
+    }
+
+    pub(crate) fn invalid_request() -> Self {
+        Self::new(400, 10004, "CF-InvalidRequest", "The request is invalid")
+    }
+
+    /// The `errors` of a v3 answer or job.
+    pub(crate) fn errors(&self) -> Value {
+        let causes = self.causes.iter();
+        causes
+            .map(
+                |Cause {
+                     code,
+                     title,
+                     detail,
+                 }| json!({"code": code, "title": title, "detail": detail}),
+            )
+            .collect()
+    }
+
+    /// The body of a v3 answer.
+    pub(crate) fn body(&self) -> Value {
+        json!({"errors": self.errors()})
+    }
+
+    /// How builds and droplets report an error.
+    pub(crate) fn staging_text(&self) -> Option<String> {
+        let cause = self.causes.first()?;
+        Some(format!("{} - {}", cause.title, cause.detail))
+    }
+
+    /// The body of a v2 answer, which has room for one error.
+    pub(crate) fn v2_body(&self) -> Value {
+        let Some(cause) = self.causes.first() else {
+            return json!({});
+        };
+        json!({
+            "description": cause.detail,
+            "error_code": cause.title,
+            "code": cause.code,
+        })
+    }
+
+    fn details(&self) -> String {
+        let details: Vec<&str> = self.causes.iter().map(|c| c.detail.as_str()).collect();
+        details.join(", ")
+    }
+}

@@ -1,0 +1,116 @@
+//! Requests as the handlers see them, and the answers they give.
+
+use serde_json::{Map, Value};
+use url::form_urlencoded;
+use wiremock::http::HeaderMap;
+
+use crate::error::CcError;
+
+/// An HTTP request, path and query decoded.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) raw_query: Option<&'a str>,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn read(request: &'a wiremock::Request) -> Self {
+        Self {
+            method: request.method.as_str(),
+            path: request.url.path(),
+            raw_query: request.url.query(),
+            query: request.url.query_pairs().into_owned().collect(),
+            headers: &request.headers,
+            body: &request.body,
+        }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The last value of a query parameter.
+    pub(crate) fn query(&self, name: &str) -> Option<&str> {
+        let found = self.query.iter().rev().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The body as a JSON object; without a body, an empty one.
+    pub(crate) fn object(&self) -> Result<Map<String, Value>, CcError> {
+        if self.body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Map::new());
+        }
+        match serde_json::from_slice(self.body) {
+            Ok(Value::Object(object)) => Ok(object),
+            Ok(Value::Null) => Ok(Map::new()),
+            _ => Err(CcError::unparsable()),
+        }
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) content_type: &'static str,
+}
+
+impl Response {
+    const JSON: &'static str = "application/json; charset=utf-8";
+
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: body.to_string().into_bytes(),
+            content_type: Self::JSON,
+        }
+    }
+
+    pub(crate) fn ok(body: &Value) -> Self {
+        Self::json(200, body)
+    }
+
+    pub(crate) fn created(body: &Value) -> Self {
+        Self::json(201, body)
+    }
+
+    pub(crate) fn empty(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+            content_type: Self::JSON,
+        }
+    }
+
+    pub(crate) fn text(content_type: &'static str, body: String) -> Self {
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            body: body.into_bytes(),
+            content_type,
+        }
+    }
+
+    pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+/// Undoes percent escapes, as in a path; a `+` stays one.
+pub(crate) fn percent_decode(text: &str) -> String {
+    let escaped = format!("v={}", text.replace('+', "%2B").replace('&', "%26"));
+    let mut pairs = form_urlencoded::parse(escaped.as_bytes());
+    pairs
+        .next()
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
+}

@@ -1,0 +1,482 @@
+//! v3 lists: the query parameters they take, filters, order, and pages.
+
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use crate::call::Call;
+use crate::error::CcError;
+use crate::http::{Response, percent_decode};
+use crate::metadata::LabelSelector;
+use crate::settings::Dialect;
+use crate::world::{Base, Field, Guid, Key, Row, Selection, Table};
+
+const MAX_PER_PAGE: u64 = 5000;
+const COMMON: &[&str] = &[
+    "page",
+    "per_page",
+    "order_by",
+    "created_ats",
+    "updated_ats",
+    "guids",
+];
+
+const COMMON_IN_2017: &[&str] = &["page", "per_page", "order_by", "order_direction", "guids"];
+
+/// What a list takes besides pages, order, `guids`, `created_ats` and
+/// `updated_ats`.
+#[derive(Debug)]
+pub(crate) struct ListSpec {
+    /// Further query parameters, in the order in which errors name them.
+    pub(crate) params: &'static [&'static str],
+    /// What `order_by` takes besides `created_at` and `updated_at`.
+    pub(crate) order_by: &'static [&'static str],
+    /// What `include` takes.
+    pub(crate) include: &'static [&'static str],
+    /// What `embed` takes.
+    pub(crate) embed: &'static [&'static str],
+}
+
+impl ListSpec {
+    /// A list with these parameters and nothing else.
+    pub(crate) const fn of(params: &'static [&'static str]) -> Self {
+        Self {
+            params,
+            order_by: &[],
+            include: &[],
+            embed: &[],
+        }
+    }
+}
+
+/// The validated query of a list.
+#[derive(Debug)]
+pub(crate) struct ListQuery {
+    params: Vec<(String, String)>,
+    page: u64,
+    per_page: u64,
+    order: Option<Order>,
+    labels: LabelSelector,
+    times: Vec<TimeFilter>,
+}
+
+#[derive(Debug)]
+struct Order {
+    column: String,
+    descending: bool,
+}
+
+impl ListQuery {
+    /// Reads the query of a request; 400 in the Cloud Controller's words if it
+    /// is not one that the list takes.
+    pub(crate) fn read(call: &Call<'_>, spec: &ListSpec) -> Result<Self, CcError> {
+        let params = &call.request.query;
+        let mut errors = unknown_params(params, spec, call.settings.dialect);
+        errors.extend(page_errors(params));
+        let order = read_order(params, spec, &mut errors);
+        let query = Self {
+            page: page_number(find(params, "page")).unwrap_or(1),
+            per_page: page_number(find(params, "per_page")).unwrap_or(50),
+            order,
+            labels: LabelSelector::default(),
+            times: read_times(params, &mut errors),
+            params: params.clone(),
+        };
+        check_choices(
+            "included",
+            query.values("include"),
+            spec.include,
+            &mut errors,
+        );
+        check_choices("embedded", query.values("embed"), spec.embed, &mut errors);
+        if !errors.is_empty() {
+            return Err(CcError::bad_query(errors.join(", ")));
+        }
+        let labels = find(params, "label_selector").map(LabelSelector::parse);
+        Ok(Self {
+            labels: labels.transpose()?.unwrap_or_default(),
+            ..query
+        })
+    }
+
+    /// A parameter's comma-separated values, each of them decoded once more:
+    /// that is how a value with a comma is written.
+    pub(crate) fn values(&self, name: &str) -> Option<Vec<String>> {
+        let value = find(&self.params, name)?;
+        Some(
+            value
+                .split(',')
+                .map(|v| percent_decode(v.trim_start()))
+                .collect(),
+        )
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        find(&self.params, name)
+    }
+
+    pub(crate) fn includes(&self, what: &str) -> bool {
+        self.has_choice("include", what)
+    }
+
+    pub(crate) fn embeds(&self, what: &str) -> bool {
+        self.has_choice("embed", what)
+    }
+
+    fn has_choice(&self, name: &str, what: &str) -> bool {
+        self.values(name)
+            .is_some_and(|values| values.iter().any(|value| value == what))
+    }
+
+    /// The GUIDs of a parameter; those that are none match nothing.
+    pub(crate) fn guids(&self, name: &str) -> Option<Vec<Guid>> {
+        let values = self.values(name)?;
+        Some(
+            values
+                .iter()
+                .filter_map(|value| Guid::parse(value))
+                .collect(),
+        )
+    }
+
+    /// Starts a selection with the filters that every list has.
+    pub(crate) fn selection(&self) -> Selection {
+        let labels = self.labels.clauses();
+        let selection = labels.fold(Selection::all(), Selection::any);
+        self.by_guids(selection, "guids", Field::Guid)
+    }
+
+    pub(crate) fn by_guids(&self, selection: Selection, name: &str, field: Field) -> Selection {
+        match self.guids(name) {
+            Some(guids) => selection.any_guid(field, guids),
+            None => selection,
+        }
+    }
+
+    pub(crate) fn by_texts(&self, selection: Selection, name: &str, field: Field) -> Selection {
+        match self.values(name) {
+            Some(values) => {
+                selection.any(values.iter().map(|value| Key::text(field, value)).collect())
+            }
+            None => selection,
+        }
+    }
+
+    /// Whether `value` is among a parameter's values, or it has none.
+    pub(crate) fn admits(&self, name: &str, value: &str) -> bool {
+        self.values(name)
+            .is_none_or(|values| values.iter().any(|other| other == value))
+    }
+
+    /// The rows of the asked-for page, and how many there are on all pages.
+    pub(crate) fn page<'t, R: Row>(
+        &self,
+        table: &'t Table<R>,
+        selection: &Selection,
+        keep: impl Fn(&R) -> bool,
+    ) -> Page<'t, R> {
+        let mut rows = table.select(selection);
+        rows.retain(|row| self.allows(*row) && keep(row));
+        self.sort(&mut rows);
+        let total = rows.len();
+        let (start, end) = self.bounds(total);
+        Page {
+            rows: rows.drain(start..end).collect(),
+            total,
+        }
+    }
+
+    fn allows<R: Row>(&self, row: &R) -> bool {
+        self.times.iter().all(|filter| filter.allows(row.base()))
+            && row
+                .metadata()
+                .is_none_or(|metadata| self.labels.allows(metadata))
+    }
+
+    fn sort<R: Row>(&self, rows: &mut [&R]) {
+        let Some(Order { column, descending }) = &self.order else {
+            return;
+        };
+        match column.as_str() {
+            "created_at" => rows.sort_by_key(|row| row.base().created),
+            "updated_at" => rows.sort_by_key(|row| row.base().updated),
+            column => rows.sort_by(|a, b| a.order_text(column).cmp(b.order_text(column))),
+        }
+        if *descending {
+            rows.reverse();
+        }
+    }
+
+    /// The answer: pagination and the presented resources.
+    pub(crate) fn answer<R>(
+        &self,
+        call: &Call<'_>,
+        page: &Page<'_, R>,
+        present: impl FnMut(&R) -> Value,
+    ) -> Value {
+        let resources: Vec<Value> = page.rows.iter().copied().map(present).collect();
+        json!({
+            "pagination": self.pagination(call, page.total),
+            "resources": resources,
+        })
+    }
+
+    /// The same of resources that no table has: the asked-for page of them all.
+    pub(crate) fn answer_all(&self, call: &Call<'_>, resources: Vec<Value>) -> Value {
+        let (start, end) = self.bounds(resources.len());
+        json!({
+            "pagination": self.pagination(call, resources.len()),
+            "resources": resources[start..end],
+        })
+    }
+
+    /// Where the asked-for page is among so many.
+    fn bounds(&self, total: usize) -> (usize, usize) {
+        let start = (self.page - 1).saturating_mul(self.per_page);
+        let start = usize::try_from(start).unwrap_or(usize::MAX).min(total);
+        let per_page = usize::try_from(self.per_page).unwrap_or(usize::MAX);
+        (start, start.saturating_add(per_page).min(total))
+    }
+
+    fn pagination(&self, call: &Call<'_>, total: usize) -> Value {
+        let total_pages = u64::try_from(total)
+            .unwrap_or(u64::MAX)
+            .div_ceil(self.per_page)
+            .max(1);
+        let link = |page: u64| json!({"href": self.page_url(call, page)});
+        let next = (self.page < total_pages).then(|| link(self.page + 1));
+        let previous = (self.page > 1).then(|| link(self.page - 1));
+        json!({
+            "total_results": total,
+            "total_pages": total_pages,
+            "first": link(1),
+            "last": link(total_pages),
+            "next": next,
+            "previous": previous,
+        })
+    }
+
+    /// The address of another page: the same query, sorted by name.
+    fn page_url(&self, call: &Call<'_>, page: u64) -> String {
+        let paging = ["page", "per_page", "order_by"];
+        let mut params: Vec<(String, String)> = self
+            .params
+            .iter()
+            .filter(|(key, _)| !paging.contains(&key.as_str()))
+            .cloned()
+            .collect();
+        params.push(("page".into(), page.to_string()));
+        params.push(("per_page".into(), self.per_page.to_string()));
+        if let Some(Order { column, descending }) = &self.order {
+            let direction = if *descending { '-' } else { '+' };
+            params.push(("order_by".into(), format!("{direction}{column}")));
+        }
+        params.sort();
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(params)
+            .finish();
+        call.url(&format!("{}?{query}", call.request.path))
+    }
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub(crate) struct Page<'t, R> {
+    pub(crate) rows: Vec<&'t R>,
+    pub(crate) total: usize,
+}
+
+/// A list without anything more to it: select, keep, present.
+pub(crate) fn respond<R: Row>(
+    call: &Call<'_>,
+    query: &ListQuery,
+    table: &Table<R>,
+    selection: &Selection,
+    present: impl FnMut(&R) -> Value,
+) -> Response {
+    let page = query.page(table, selection, |_| true);
+    Response::ok(&query.answer(call, &page, present))
+}
+
+fn find<'p>(params: &'p [(String, String)], name: &str) -> Option<&'p str> {
+    let found = params.iter().rev().find(|(key, _)| key == name);
+    found.map(|(_, value)| value.as_str())
+}
+
+/// `created_ats[gt]` is the parameter `created_ats`.
+fn param_name(key: &str) -> &str {
+    key.split('[').next().unwrap_or(key)
+}
+
+fn unknown_params(params: &[(String, String)], spec: &ListSpec, dialect: Dialect) -> Vec<String> {
+    let common = match dialect {
+        Dialect::V3 => COMMON,
+        Dialect::Documented2017 => COMMON_IN_2017,
+    };
+    let valid: Vec<&str> = common.iter().chain(spec.params).copied().collect();
+    let unknown: Vec<&str> = params
+        .iter()
+        .map(|(key, _)| param_name(key))
+        .filter(|key| !valid.contains(key))
+        .collect();
+    if unknown.is_empty() {
+        return Vec::new();
+    }
+    let unknown = format!("Unknown query parameter(s): '{}'", unknown.join("', '"));
+    vec![match dialect {
+        Dialect::V3 => format!("{unknown}. Valid parameters are: '{}'", valid.join("', '")),
+        Dialect::Documented2017 => unknown,
+    }]
+}
+
+fn page_errors(params: &[(String, String)]) -> Vec<String> {
+    let mut errors = Vec::new();
+    if find(params, "page").is_some_and(|page| page_number(Some(page)).is_none()) {
+        errors.push("Page must be a positive integer".into());
+    }
+    if let Some(text) = find(params, "per_page") {
+        match page_number(Some(text)) {
+            None => errors.push("Per page must be a positive integer".into()),
+            Some(per_page) if per_page > MAX_PER_PAGE => {
+                errors.push(format!("Per page must be between 1 and {MAX_PER_PAGE}"));
+            }
+            Some(_) => {}
+        }
+    }
+    errors
+}
+
+/// A positive integer as Ruby's `to_i` reads it: leading digits count.
+fn page_number(text: Option<&str>) -> Option<u64> {
+    let text = text?.trim_start();
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let digits = &text[..digits];
+    if digits.is_empty() {
+        return None;
+    }
+    let number = digits.parse().unwrap_or(u64::MAX);
+    (number > 0).then_some(number)
+}
+
+fn read_order(
+    params: &[(String, String)],
+    spec: &ListSpec,
+    errors: &mut Vec<String>,
+) -> Option<Order> {
+    let text = find(params, "order_by").filter(|text| !text.is_empty())?;
+    // A bare `+` in a query is a space.
+    let column = text.trim_start_matches(['+', '-', ' ']);
+    let columns: Vec<&str> = ["created_at", "updated_at"]
+        .iter()
+        .chain(spec.order_by)
+        .copied()
+        .collect();
+    if !columns.contains(&column) {
+        let valid: Vec<String> = columns.iter().map(|c| format!("'{c}'")).collect();
+        errors.push(format!("Order by can only be: {}", valid.join(", ")));
+        return None;
+    }
+    Some(Order {
+        column: column.into(),
+        descending: text.starts_with('-'),
+    })
+}
+
+fn check_choices(
+    kind: &str,
+    values: Option<Vec<String>>,
+    valid: &[&str],
+    errors: &mut Vec<String>,
+) {
+    let values = values.unwrap_or_default();
+    for (index, value) in values.iter().enumerate() {
+        if !valid.contains(&value.as_str()) {
+            errors.push(format!(
+                "Invalid {kind} resource: '{value}'. Valid {kind} resources are: '{}'",
+                valid.join("', '")
+            ));
+        } else if values[..index].contains(value) {
+            errors.push(format!("Duplicate {kind} resource: '{value}'"));
+        }
+    }
+}
+
+/// `created_ats` or `updated_ats`.
+#[derive(Debug)]
+struct TimeFilter {
+    updated: bool,
+    condition: TimeCondition,
+}
+
+#[derive(Debug)]
+enum TimeCondition {
+    AnyOf(Vec<String>),
+    Compare(fn(&str, &str) -> bool, String),
+}
+
+impl TimeFilter {
+    /// Timestamps have one format, in which texts compare as times do.
+    fn allows(&self, base: &Base) -> bool {
+        let time = if self.updated {
+            base.updated
+        } else {
+            base.created
+        };
+        let time = time.to_string();
+        match &self.condition {
+            TimeCondition::AnyOf(times) => times.contains(&time),
+            TimeCondition::Compare(compare, other) => compare(&time, other),
+        }
+    }
+}
+
+fn read_times(params: &[(String, String)], errors: &mut Vec<String>) -> Vec<TimeFilter> {
+    let mut filters = Vec::new();
+    for (key, value) in params {
+        let (name, label) = match param_name(key) {
+            name @ "created_ats" => (name, "Created ats"),
+            name @ "updated_ats" => (name, "Updated ats"),
+            _ => continue,
+        };
+        let operator = key[name.len()..].trim_matches(['[', ']']);
+        match read_time_condition(operator, value) {
+            Ok(condition) => filters.push(TimeFilter {
+                updated: name == "updated_ats",
+                condition,
+            }),
+            Err(reason) => errors.push(format!("{label} {reason}")),
+        }
+    }
+    filters
+}
+
+fn read_time_condition(operator: &str, value: &str) -> Result<TimeCondition, String> {
+    let times: Vec<String> = value.split(',').map(str::to_owned).collect();
+    if !operator.is_empty() && times.len() > 1 {
+        return Err("only accepts one value when using a relational operator".into());
+    }
+    if !times.iter().all(|time| is_timestamp(time)) {
+        return Err("has an invalid timestamp format. Timestamps should be formatted as 'YYYY-MM-DDThh:mm:ssZ'".into());
+    }
+    let compare: fn(&str, &str) -> bool = match operator {
+        "" => return Ok(TimeCondition::AnyOf(times)),
+        "lt" => |a, b| a < b,
+        "lte" => |a, b| a <= b,
+        "gt" => |a, b| a > b,
+        "gte" => |a, b| a >= b,
+        other => return Err(format!("Invalid relational operator: '{other}'")),
+    };
+    Ok(TimeCondition::Compare(compare, value.into()))
+}
+
+fn is_timestamp(text: &str) -> bool {
+    text.len() == "2017-04-25T20:53:11Z".len()
+        && text.bytes().enumerate().all(|(index, byte)| match index {
+            4 | 7 => byte == b'-',
+            10 => byte == b'T',
+            13 | 16 => byte == b':',
+            19 => byte == b'Z',
+            _ => byte.is_ascii_digit(),
+        })
+}

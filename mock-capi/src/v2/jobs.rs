@@ -1,0 +1,60 @@
+//! `/v2/jobs`
+
+use serde_json::{Value, json};
+
+use crate::call::Call;
+use crate::clock::Timestamp;
+use crate::error::CcError;
+use crate::http::Response;
+use crate::router::Route;
+use crate::world::{Guid, Job, World};
+
+pub(crate) const ROUTES: &[Route] = &[Route::get("/v2/jobs/:guid", show)];
+
+fn present(job: &Job, at: Timestamp) -> Value {
+    let guid = job.base.guid.to_string();
+    let mut entity = json!({
+        "guid": guid,
+        "status": match job.state(at) {
+            "PROCESSING" => "queued",
+            "FAILED" => "failed",
+            _ => "finished",
+        },
+    });
+    if let Some(failure) = job.failure.as_ref().filter(|_| at >= job.ready_at) {
+        entity["error"] =
+            json!("Use of entity>error is deprecated in favor of entity>error_details.");
+        entity["error_details"] = failure.v2_body();
+    }
+    json!({
+        "metadata": {
+            "guid": guid,
+            "created_at": job.base.created.to_string(),
+            "url": format!("/v2/jobs/{guid}"),
+        },
+        "entity": entity,
+    })
+}
+
+/// A job that was just started.
+pub(super) fn present_queued(world: &World, job: Guid) -> Value {
+    let job = world.jobs.get(job);
+    job.map(|job| present(job, world.now().just_before()))
+        .unwrap_or_default()
+}
+
+/// A job that is not known is taken for one that is done and forgotten.
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let job = Guid::parse(call.capture("guid")).and_then(|guid| call.world.jobs.get(guid));
+    Ok(Response::ok(&match job {
+        Some(job) => present(job, call.world.now()),
+        None => json!({
+            "metadata": {
+                "guid": "0",
+                "created_at": "1970-01-01T00:00:00Z",
+                "url": "/v2/jobs/0",
+            },
+            "entity": {"guid": "0", "status": "finished"},
+        }),
+    }))
+}

@@ -1,0 +1,115 @@
+//! The v2 API of April 2017, one file a resource.
+
+mod apps;
+mod attributes;
+mod jobs;
+mod list;
+mod organizations;
+mod quota_definitions;
+mod routes;
+mod security_groups;
+mod shared_domains;
+mod spaces;
+
+use serde_json::{Value, json};
+
+use crate::call::Call;
+use crate::error::CcError;
+use crate::http::Response;
+use crate::router::Route;
+use crate::world::{Base, Guid, Kind, Row, Table, World};
+
+/// All of its operations that the mock knows.
+pub(crate) const ROUTES: &[&[Route]] = &[
+    organizations::ROUTES,
+    spaces::ROUTES,
+    quota_definitions::ROUTES,
+    security_groups::ROUTES,
+    shared_domains::ROUTES,
+    routes::ROUTES,
+    apps::ROUTES,
+    jobs::ROUTES,
+];
+
+/// The errors of a kind of resource: codes, titles and texts.
+struct Errors {
+    /// `(code, title, text)` where a GUID names nothing; the GUID follows.
+    not_found: (u32, &'static str, &'static str),
+    /// `(code, title, text)` where a name is taken; the name follows.
+    name_taken: (u32, &'static str, &'static str),
+}
+
+impl Errors {
+    fn taken(&self, name: &str) -> CcError {
+        let (code, title, text) = self.name_taken;
+        CcError::new(400, code, title, format!("{text}: {name}"))
+    }
+
+    fn not_found(&self, guid: &str) -> CcError {
+        let (code, title, text) = self.not_found;
+        CcError::new(404, code, title, format!("{text}: {guid}"))
+    }
+
+    /// The row that `:guid` of the path names.
+    fn find<R: Row>(
+        &self,
+        call: &Call<'_>,
+        table: impl FnOnce(&World) -> &Table<R>,
+    ) -> Result<Guid, CcError> {
+        let text = call.capture("guid");
+        Guid::parse(text)
+            .filter(|guid| table(call.world).get(*guid).is_some())
+            .ok_or_else(|| self.not_found(text))
+    }
+}
+
+/// A resource: its metadata, and its entity.
+fn resource(base: &Base, collection: &str, entity: Value) -> Value {
+    json!({
+        "metadata": {
+            "guid": base.guid.to_string(),
+            "url": format!("/v2/{collection}/{}", base.guid),
+            "created_at": base.created.to_string(),
+            "updated_at": base.updated.to_string(),
+        },
+        "entity": entity,
+    })
+}
+
+/// Presents the row of a GUID.
+fn presented<R: Row>(
+    table: &Table<R>,
+    guid: Guid,
+    present: impl FnOnce(&R) -> Value,
+) -> Result<Value, CcError> {
+    table
+        .get(guid)
+        .map(present)
+        .ok_or_else(CcError::unknown_request)
+}
+
+/// A relation to something that is not there.
+fn invalid_relation(model: &str, guid: &str) -> CcError {
+    let detail = format!("Could not find VCAP::CloudController::{model} with guid: {guid}");
+    CcError::new(400, 1002, "CF-InvalidRelation", detail)
+}
+
+/// Deletes now, or with `async=true` in a job.
+fn delete(call: &mut Call<'_>, operation: &str, kind: Kind, guid: Guid) -> Response {
+    if call.request.query("async") != Some("true") {
+        call.world.delete(kind, guid);
+        return Response::empty(204);
+    }
+    let job = call.start_job(operation, Some((kind, guid)));
+    Response::json(202, &jobs::present_queued(call.world, job))
+}
+
+/// Whether a deletion shall take what belongs to the resource with it.
+fn is_recursive(call: &Call<'_>) -> bool {
+    call.request.query("recursive") == Some("true")
+}
+
+fn association_not_empty(association: &str, of: &str) -> CcError {
+    let detail = format!("Please delete the {association} associations for your {of}.");
+    CcError::new(400, 10006, "CF-AssociationNotEmpty", detail)
+}

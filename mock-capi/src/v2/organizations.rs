@@ -1,0 +1,153 @@
+//! `/v2/organizations`
+
+use serde_json::{Value, json};
+
+use super::attributes::Attributes;
+use super::list::{Filters, Query};
+use super::{
+    Errors, association_not_empty, delete, invalid_relation, is_recursive, presented, resource,
+    spaces,
+};
+use crate::call::Call;
+use crate::error::CcError;
+use crate::http::Response;
+use crate::metadata::Metadata;
+use crate::router::Route;
+use crate::world::{Field, Guid, Key, Kind, Org, name_taken, touch};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v2/organizations", index),
+    Route::post("/v2/organizations", create),
+    Route::get("/v2/organizations/:guid", show),
+    Route::put("/v2/organizations/:guid", update),
+    Route::delete("/v2/organizations/:guid", destroy),
+    Route::get("/v2/organizations/:guid/spaces", index_spaces),
+];
+
+const FILTERS: Filters = &[("name", Field::Name)];
+
+pub(super) const ERRORS: Errors = Errors {
+    not_found: (
+        30003,
+        "CF-OrganizationNotFound",
+        "The organization could not be found",
+    ),
+    name_taken: (
+        30002,
+        "CF-OrganizationNameTaken",
+        "The organization name is taken",
+    ),
+};
+
+fn present(org: &Org) -> Value {
+    let path = format!("/v2/organizations/{}", org.base.guid);
+    let mut entity = json!({
+        "name": org.name,
+        "billing_enabled": false,
+        "quota_definition_guid": org.quota.to_string(),
+        "status": if org.suspended { "suspended" } else { "active" },
+        "default_isolation_segment_guid": null,
+        "quota_definition_url": format!("/v2/quota_definitions/{}", org.quota),
+    });
+    for relation in [
+        "spaces",
+        "domains",
+        "private_domains",
+        "users",
+        "managers",
+        "billing_managers",
+        "auditors",
+        "app_events",
+        "space_quota_definitions",
+    ] {
+        entity[format!("{relation}_url")] = json!(format!("{path}/{relation}"));
+    }
+    resource(&org.base, "organizations", entity)
+}
+
+fn find(call: &Call<'_>) -> Result<Guid, CcError> {
+    ERRORS.find(call, |world| &world.orgs)
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = Query::read(call, FILTERS)?;
+    Ok(query.answer(
+        call,
+        &call.world.orgs,
+        &query.selection(),
+        |_| true,
+        present,
+    ))
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let mut attributes = Attributes::new(&body);
+    let name = attributes.text("name").unwrap_or_default();
+    let quota = attributes.optional_text("quota_definition_guid");
+    attributes.finish()?;
+    if name_taken(&call.world.orgs, name, None) {
+        return Err(ERRORS.taken(name));
+    }
+    let quota = match quota {
+        Some(guid) => find_quota(call, guid)?,
+        None => call
+            .world
+            .default_quota()
+            .map(|quota| quota.base.guid)
+            .ok_or_else(|| invalid_relation("QuotaDefinition", "default"))?,
+    };
+    let base = call.world.base();
+    let guid = base.guid;
+    call.world.orgs.insert(Org {
+        base,
+        name: name.into(),
+        suspended: false,
+        quota,
+        metadata: Metadata::default(),
+    });
+    presented(&call.world.orgs, guid, present).map(|org| Response::created(&org))
+}
+
+fn find_quota(call: &Call<'_>, text: &str) -> Result<Guid, CcError> {
+    Guid::parse(text)
+        .filter(|guid| call.world.quotas.get(*guid).is_some())
+        .ok_or_else(|| invalid_relation("QuotaDefinition", text))
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    presented(&call.world.orgs, find(call)?, present).map(|org| Response::ok(&org))
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let body = call.request.object()?;
+    let mut attributes = Attributes::new(&body);
+    let name = attributes.optional_text("name");
+    let quota = attributes.optional_text("quota_definition_guid");
+    attributes.finish()?;
+    if let Some(name) = name.filter(|name| name_taken(&call.world.orgs, name, Some(guid))) {
+        return Err(ERRORS.taken(name));
+    }
+    let quota = quota.map(|quota| find_quota(call, quota)).transpose()?;
+    let now = call.world.now();
+    touch(&mut call.world.orgs, now, guid, |org| {
+        org.name = name.map_or_else(|| std::mem::take(&mut org.name), str::to_owned);
+        org.quota = quota.unwrap_or(org.quota);
+    });
+    presented(&call.world.orgs, guid, present).map(|org| Response::created(&org))
+}
+
+fn destroy(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let has_spaces = call.world.spaces.count(&Key::Guid(Field::Org, guid)) > 0;
+    if has_spaces && !is_recursive(call) {
+        return Err(association_not_empty("spaces", "organizations"));
+    }
+    Ok(delete(call, "organization.delete", Kind::Org, guid))
+}
+
+fn index_spaces(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let org = find(call)?;
+    spaces::list(call, Some(org))
+}

@@ -1,0 +1,168 @@
+//! `/v2/quota_definitions`
+
+use serde_json::{Value, json};
+
+use super::attributes::Attributes;
+use super::list::{Filters, Query};
+use super::{Errors, delete, presented, resource};
+use crate::call::Call;
+use crate::error::CcError;
+use crate::http::Response;
+use crate::router::Route;
+use crate::world::{Field, Guid, Kind, Limits, Quota, name_taken, touch};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v2/quota_definitions", index),
+    Route::post("/v2/quota_definitions", create),
+    Route::get("/v2/quota_definitions/:guid", show),
+    Route::put("/v2/quota_definitions/:guid", update),
+    Route::delete("/v2/quota_definitions/:guid", destroy),
+];
+
+const FILTERS: Filters = &[("name", Field::Name)];
+
+const ERRORS: Errors = Errors {
+    not_found: (
+        240_001,
+        "CF-QuotaDefinitionNotFound",
+        "Quota Definition could not be found",
+    ),
+    name_taken: (
+        240_002,
+        "CF-QuotaDefinitionNameTaken",
+        "Quota Definition is taken",
+    ),
+};
+
+/// What a creating request must say.
+const REQUIRED: &[&str] = &[
+    "name",
+    "non_basic_services_allowed",
+    "total_services",
+    "total_routes",
+    "memory_limit",
+];
+
+fn present(quota: &Quota) -> Value {
+    let limits = &quota.limits;
+    let limit = |limit: Option<u64>| limit.map_or_else(|| json!(-1), |limit| json!(limit));
+    let entity = json!({
+        "name": quota.name,
+        "non_basic_services_allowed": limits.paid_services,
+        "total_services": limit(limits.services),
+        "total_routes": limit(limits.routes),
+        "total_private_domains": limit(limits.domains),
+        "memory_limit": limit(limits.total_memory),
+        "trial_db_allowed": false,
+        "instance_memory_limit": limit(limits.process_memory),
+        "app_instance_limit": limit(limits.instances),
+        "app_task_limit": limit(limits.tasks),
+        "total_service_keys": limit(limits.service_keys),
+        "total_reserved_route_ports": limit(limits.reserved_ports),
+    });
+    resource(&quota.base, "quota_definitions", entity)
+}
+
+fn find(call: &Call<'_>) -> Result<Guid, CcError> {
+    ERRORS.find(call, |world| &world.quotas)
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = Query::read(call, FILTERS)?;
+    Ok(query.answer(
+        call,
+        &call.world.quotas,
+        &query.selection(),
+        |_| true,
+        present,
+    ))
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let mut attributes = Attributes::new(&body);
+    for name in REQUIRED {
+        if !attributes.has(name) {
+            attributes.missing(name);
+        }
+    }
+    let name = attributes.optional_text("name").unwrap_or_default();
+    let limits = read_limits(&mut attributes, Limits::of_new_quota());
+    attributes.finish()?;
+    if name_taken(&call.world.quotas, name, None) {
+        return Err(ERRORS.taken(name));
+    }
+    let base = call.world.base();
+    let guid = base.guid;
+    call.world.quotas.insert(Quota {
+        base,
+        name: name.into(),
+        limits,
+    });
+    presented(&call.world.quotas, guid, present).map(|quota| Response::created(&quota))
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    presented(&call.world.quotas, find(call)?, present).map(|quota| Response::ok(&quota))
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let body = call.request.object()?;
+    let mut attributes = Attributes::new(&body);
+    let name = attributes.optional_text("name");
+    let limits = call
+        .world
+        .quotas
+        .get(guid)
+        .map(|quota| quota.limits.clone());
+    let limits = limits.map(|limits| read_limits(&mut attributes, limits));
+    attributes.finish()?;
+    if let Some(name) = name.filter(|name| name_taken(&call.world.quotas, name, Some(guid))) {
+        return Err(ERRORS.taken(name));
+    }
+    let now = call.world.now();
+    touch(&mut call.world.quotas, now, guid, |quota| {
+        quota.name = name.map_or_else(|| std::mem::take(&mut quota.name), str::to_owned);
+        if let Some(limits) = limits {
+            quota.limits = limits;
+        }
+    });
+    presented(&call.world.quotas, guid, present).map(|quota| Response::created(&quota))
+}
+
+/// Deleting a quota left its organizations without one; the mock refuses that.
+fn destroy(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let used = crate::world::Key::Guid(Field::Quota, guid);
+    if call.world.orgs.count(&used) > 0 {
+        return Err(super::association_not_empty(
+            "organizations",
+            "quota_definitions",
+        ));
+    }
+    Ok(delete(call, "quota_definition.delete", Kind::Quota, guid))
+}
+
+/// Reads limits; -1 is unlimited, what is absent stays.
+fn read_limits(attributes: &mut Attributes<'_>, mut limits: Limits) -> Limits {
+    let fields = [
+        ("total_services", &mut limits.services),
+        ("total_routes", &mut limits.routes),
+        ("total_private_domains", &mut limits.domains),
+        ("memory_limit", &mut limits.total_memory),
+        ("instance_memory_limit", &mut limits.process_memory),
+        ("app_instance_limit", &mut limits.instances),
+        ("app_task_limit", &mut limits.tasks),
+        ("total_service_keys", &mut limits.service_keys),
+        ("total_reserved_route_ports", &mut limits.reserved_ports),
+    ];
+    for (name, limit) in fields {
+        if let Some(value) = attributes.optional_integer(name) {
+            *limit = u64::try_from(value).ok();
+        }
+    }
+    let paid = attributes.optional_boolean("non_basic_services_allowed");
+    limits.paid_services = paid.unwrap_or(limits.paid_services);
+    limits
+}

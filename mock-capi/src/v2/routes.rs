@@ -1,0 +1,170 @@
+//! `/v2/routes`
+
+use serde_json::{Map, Value, json};
+
+use super::attributes::Attributes;
+use super::list::{Filters, Query};
+use super::{Errors, delete, invalid_relation, presented, resource};
+use crate::call::Call;
+use crate::error::CcError;
+use crate::fixtures::CREATE_ROUTE;
+use crate::http::Response;
+use crate::metadata::MetadataPatch;
+use crate::router;
+use crate::world::{Field, Guid, Kind, NewRoute, Route, RouteRefusal, World};
+
+pub(crate) const ROUTES: &[router::Route] = &[
+    router::Route::get("/v2/routes", index),
+    router::Route::post("/v2/routes", create),
+    router::Route::get("/v2/routes/:guid", show),
+    router::Route::delete("/v2/routes/:guid", destroy),
+    router::Route::get("/v2/apps/:guid/routes", index_of_app),
+];
+
+const FILTERS: Filters = &[
+    ("host", Field::Host),
+    ("domain_guid", Field::Domain),
+    ("space_guid", Field::Space),
+    ("organization_guid", Field::Org),
+];
+
+const ERRORS: Errors = Errors {
+    not_found: (210_002, "CF-RouteNotFound", "The route could not be found"),
+    name_taken: (210_003, "CF-RouteHostTaken", "The host is taken"),
+};
+
+fn present(route: &Route) -> Value {
+    let path = format!("/v2/routes/{}", route.base.guid);
+    let entity = json!({
+        "host": route.host,
+        "path": route.path,
+        "domain_guid": route.domain.to_string(),
+        "space_guid": route.space.to_string(),
+        "service_instance_guid": null,
+        "port": route.port,
+        "domain_url": format!("/v2/shared_domains/{}", route.domain),
+        "space_url": format!("/v2/spaces/{}", route.space),
+        "apps_url": format!("{path}/apps"),
+        "route_mappings_url": format!("{path}/route_mappings"),
+    });
+    CREATE_ROUTE.fill(resource(&route.base, "routes", entity))
+}
+
+/// A route as summaries have it.
+pub(super) fn summarize(world: &World, route: &Route) -> Value {
+    let domain = world.domains.get(route.domain);
+    json!({
+        "guid": route.base.guid.to_string(),
+        "host": route.host,
+        "port": route.port,
+        "path": route.path,
+        "domain": {
+            "guid": route.domain.to_string(),
+            "name": domain.map(|domain| &domain.name),
+        },
+    })
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    list(call, None)
+}
+
+fn index_of_app(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let app = super::apps::find(call)?;
+    list(call, Some((Field::App, app)))
+}
+
+/// Routes; those of one app or space, if that is given.
+pub(super) fn list(call: &Call<'_>, nested: Option<(Field, Guid)>) -> Result<Response, CcError> {
+    let query = Query::read(call, FILTERS)?;
+    let mut selection = query.selection();
+    if let Some(orgs) = query.orgs() {
+        selection = selection.any_guid(Field::Space, call.world.spaces_of(orgs));
+    }
+    if let Some((field, guid)) = nested {
+        selection = selection.any_guid(field, [guid]);
+    }
+    Ok(query.answer(call, &call.world.routes, &selection, |_| true, present))
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let mut attributes = Attributes::new(&body);
+    let domain_guid = attributes.text("domain_guid").unwrap_or_default();
+    let space_guid = attributes.text("space_guid").unwrap_or_default();
+    let host = attributes.optional_text("host").unwrap_or_default();
+    let path = attributes.optional_text("path").unwrap_or_default();
+    let port = attributes.optional_integer("port");
+    attributes.finish()?;
+    check_host_and_path(host, path)?;
+    let domain = Guid::parse(domain_guid).ok_or_else(|| invalid_relation("Domain", domain_guid))?;
+    let space = Guid::parse(space_guid).ok_or_else(|| invalid_relation("Space", space_guid))?;
+    let new = NewRoute {
+        space,
+        domain,
+        host: host.into(),
+        path: path.into(),
+        port: port.and_then(|port| u16::try_from(port).ok()),
+        options: Map::new(),
+        metadata: MetadataPatch::default(),
+    };
+    let route = call.world.create_route(new);
+    let guid = route.map_err(|refusal| match refusal {
+        RouteRefusal::NoDomain => invalid_relation("Domain", domain_guid),
+        RouteRefusal::NoSpace => invalid_relation("Space", space_guid),
+        RouteRefusal::QuotaExceeded => CcError::new(
+            400,
+            310_006,
+            "CF-OrgQuotaTotalRoutesExceeded",
+            "You have exceeded the total routes for your organization's quota.",
+        ),
+        RouteRefusal::Taken if path.is_empty() => ERRORS.taken(host),
+        RouteRefusal::Taken => CcError::new(
+            400,
+            210_004,
+            "CF-RoutePathTaken",
+            format!("The path is taken: {path}"),
+        ),
+        RouteRefusal::DomainNotUsable => invalid("domain invalid_relation"),
+        RouteRefusal::HostMissing => invalid("host is required for shared-domains"),
+        RouteRefusal::HostTooLong => {
+            invalid("host combined with domain name must be no more than 253 characters")
+        }
+        RouteRefusal::PortUnsupported => invalid("port port_unsupported"),
+    })?;
+    presented(&call.world.routes, guid, present).map(|route| Response::created(&route))
+}
+
+fn invalid(reason: &str) -> CcError {
+    let detail = format!("The route is invalid: {reason}");
+    CcError::new(400, 210_001, "CF-RouteInvalid", detail)
+}
+
+fn check_host_and_path(host: &str, path: &str) -> Result<(), CcError> {
+    let in_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if host != "*" && !host.chars().all(in_host) {
+        return Err(invalid("host format"));
+    }
+    if host.len() > 63 {
+        return Err(invalid("host must be no more than 63 characters"));
+    }
+    let valid_path = path.is_empty() || path.starts_with('/') && path != "/" && !path.contains('?');
+    if !valid_path || path.len() > 128 {
+        let detail = format!("The path is invalid: {path}");
+        return Err(CcError::new(400, 130_004, "CF-PathInvalid", detail));
+    }
+    Ok(())
+}
+
+fn find(call: &Call<'_>) -> Result<Guid, CcError> {
+    ERRORS.find(call, |world| &world.routes)
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    presented(&call.world.routes, find(call)?, present).map(|route| Response::ok(&route))
+}
+
+fn destroy(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    Ok(delete(call, "route.delete", Kind::Route, guid))
+}

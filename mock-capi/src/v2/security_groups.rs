@@ -1,0 +1,216 @@
+//! `/v2/security_groups`
+
+use serde_json::{Value, json};
+
+use super::attributes::Attributes;
+use super::list::{Filters, Query};
+use super::{Errors, delete, presented, resource, spaces};
+use crate::call::Call;
+use crate::error::CcError;
+use crate::http::Response;
+use crate::router::Route;
+use crate::v3::security_groups::add_spaces;
+use crate::v3::security_rules::rule_errors;
+use crate::world::{Field, Guid, Kind, SecurityGroup, name_taken, touch};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v2/security_groups", index),
+    Route::post("/v2/security_groups", create),
+    Route::get("/v2/security_groups/:guid", show),
+    Route::put("/v2/security_groups/:guid", update),
+    Route::delete("/v2/security_groups/:guid", destroy),
+    Route::get("/v2/security_groups/:guid/spaces", index_spaces),
+    Route::put("/v2/security_groups/:guid/spaces/:space", bind),
+    Route::delete("/v2/security_groups/:guid/spaces/:space", unbind),
+];
+
+const FILTERS: Filters = &[("name", Field::Name)];
+
+const ERRORS: Errors = Errors {
+    not_found: (
+        300_002,
+        "CF-SecurityGroupNotFound",
+        "The security group could not be found",
+    ),
+    name_taken: (
+        300_005,
+        "CF-SecurityGroupNameTaken",
+        "The security group name is taken",
+    ),
+};
+
+fn present(group: &SecurityGroup) -> Value {
+    let path = format!("/v2/security_groups/{}", group.base.guid);
+    let entity = json!({
+        "name": group.name,
+        "rules": group.rules,
+        "running_default": group.running_default,
+        "staging_default": group.staging_default,
+        "spaces_url": format!("{path}/spaces"),
+        "staging_spaces_url": format!("{path}/staging_spaces"),
+    });
+    resource(&group.base, "security_groups", entity)
+}
+
+fn find(call: &Call<'_>) -> Result<Guid, CcError> {
+    ERRORS.find(call, |world| &world.security_groups)
+}
+
+fn presented_group(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
+    presented(&call.world.security_groups, guid, present)
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    list(call, None)
+}
+
+/// Security groups; those of one space, if that is given.
+pub(super) fn list(call: &Call<'_>, space: Option<Guid>) -> Result<Response, CcError> {
+    let query = Query::read(call, FILTERS)?;
+    let mut selection = query.selection();
+    if let Some(space) = space {
+        selection = selection.any_guid(Field::RunningSpace, [space]);
+    }
+    Ok(query.answer(
+        call,
+        &call.world.security_groups,
+        &selection,
+        |_| true,
+        present,
+    ))
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let mut attributes = Attributes::new(&body);
+    let name = attributes.text("name").unwrap_or_default();
+    let rules = read_rules(&mut attributes)?.unwrap_or_default();
+    let bound = attributes.optional_list("space_guids");
+    attributes.finish()?;
+    if name_taken(&call.world.security_groups, name, None) {
+        return Err(ERRORS.taken(name));
+    }
+    let running_spaces = match bound {
+        Some(guids) => known_spaces(call, guids)?,
+        None => Vec::new(),
+    };
+    let base = call.world.base();
+    let guid = base.guid;
+    call.world.security_groups.insert(SecurityGroup {
+        base,
+        name: name.into(),
+        rules,
+        running_default: false,
+        staging_default: false,
+        running_spaces,
+        staging_spaces: Vec::new(),
+    });
+    presented_group(call, guid).map(|group| Response::created(&group))
+}
+
+fn known_spaces(call: &Call<'_>, guids: &[Value]) -> Result<Vec<Guid>, CcError> {
+    let mut spaces = Vec::new();
+    for guid in guids {
+        let text = guid.as_str().unwrap_or_default();
+        let space = Guid::parse(text).filter(|guid| call.world.spaces.get(*guid).is_some());
+        add_spaces(
+            &mut spaces,
+            &[space.ok_or_else(|| super::invalid_relation("Space", text))?],
+        );
+    }
+    Ok(spaces)
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    presented_group(call, find(call)?).map(|group| Response::ok(&group))
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let body = call.request.object()?;
+    let mut attributes = Attributes::new(&body);
+    let name = attributes.optional_text("name");
+    let rules = read_rules(&mut attributes)?;
+    attributes.finish()?;
+    if let Some(name) =
+        name.filter(|name| name_taken(&call.world.security_groups, name, Some(guid)))
+    {
+        return Err(ERRORS.taken(name));
+    }
+    let now = call.world.now();
+    touch(&mut call.world.security_groups, now, guid, |group| {
+        group.name = name.map_or_else(|| std::mem::take(&mut group.name), str::to_owned);
+        group.rules = rules.unwrap_or_else(|| std::mem::take(&mut group.rules));
+    });
+    presented_group(call, guid).map(|group| Response::created(&group))
+}
+
+fn destroy(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    Ok(delete(
+        call,
+        "security_group.delete",
+        Kind::SecurityGroup,
+        guid,
+    ))
+}
+
+fn index_spaces(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let bound = call.world.security_groups.get(guid);
+    let bound = bound
+        .map(|group| group.running_spaces.clone())
+        .unwrap_or_default();
+    let query = Query::read(call, &[("name", Field::Name)])?;
+    let selection = query.selection().any_guid(Field::Guid, bound);
+    Ok(query.answer(
+        call,
+        &call.world.spaces,
+        &selection,
+        |_| true,
+        spaces::present,
+    ))
+}
+
+fn find_space(call: &Call<'_>) -> Result<Guid, CcError> {
+    let text = call.capture("space");
+    Guid::parse(text)
+        .filter(|guid| call.world.spaces.get(*guid).is_some())
+        .ok_or_else(|| spaces::ERRORS.not_found(text))
+}
+
+fn bind(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let (guid, space) = (find(call)?, find_space(call)?);
+    let now = call.world.now();
+    touch(&mut call.world.security_groups, now, guid, |group| {
+        add_spaces(&mut group.running_spaces, &[space]);
+    });
+    presented_group(call, guid).map(|group| Response::created(&group))
+}
+
+fn unbind(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let (guid, space) = (find(call)?, find_space(call)?);
+    let now = call.world.now();
+    touch(&mut call.world.security_groups, now, guid, |group| {
+        group.running_spaces.retain(|other| *other != space);
+    });
+    Ok(Response::empty(204))
+}
+
+fn read_rules(attributes: &mut Attributes<'_>) -> Result<Option<Vec<Value>>, CcError> {
+    let Some(rules) = attributes.optional_list("rules") else {
+        return Ok(None);
+    };
+    for (index, rule) in rules.iter().enumerate() {
+        if let Some(error) = rule_errors(rule).first() {
+            let number = index + 1;
+            return Err(CcError::new(
+                400,
+                300_001,
+                "CF-SecurityGroupInvalid",
+                format!("The security group is invalid: rules rule number {number} {error}"),
+            ));
+        }
+    }
+    Ok(Some(rules.clone()))
+}

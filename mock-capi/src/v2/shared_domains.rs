@@ -1,0 +1,54 @@
+//! `/v2/shared_domains`
+
+use serde_json::{Value, json};
+
+use super::list::{Filters, Query};
+use super::{Errors, presented, resource};
+use crate::call::Call;
+use crate::error::CcError;
+use crate::fixtures::SHARED_DOMAINS;
+use crate::http::Response;
+use crate::router::Route;
+use crate::world::{Domain, Field};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v2/shared_domains", index),
+    Route::get("/v2/shared_domains/:guid", show),
+];
+
+const FILTERS: Filters = &[("name", Field::Name)];
+
+pub(super) const ERRORS: Errors = Errors {
+    not_found: (
+        130_002,
+        "CF-DomainNotFound",
+        "The domain could not be found",
+    ),
+    name_taken: (130_003, "CF-DomainNameTaken", "The domain name is taken"),
+};
+
+fn present(domain: &Domain) -> Value {
+    let entity = json!({
+        "name": domain.name,
+        "router_group_guid": null,
+        "router_group_type": null,
+    });
+    SHARED_DOMAINS.fill_resource(resource(&domain.base, "shared_domains", entity))
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = Query::read(call, FILTERS)?;
+    let shared = |domain: &Domain| domain.org.is_none();
+    Ok(query.answer(
+        call,
+        &call.world.domains,
+        &query.selection(),
+        shared,
+        present,
+    ))
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = ERRORS.find(call, |world| &world.domains)?;
+    presented(&call.world.domains, guid, present).map(|domain| Response::ok(&domain))
+}

@@ -1,0 +1,161 @@
+//! `/v2/spaces`
+
+use serde_json::{Value, json};
+
+use super::attributes::Attributes;
+use super::list::{Filters, Query};
+use super::{
+    Errors, apps, association_not_empty, delete, invalid_relation, is_recursive, presented,
+    resource, routes, security_groups,
+};
+use crate::call::Call;
+use crate::error::CcError;
+use crate::http::Response;
+use crate::metadata::Metadata;
+use crate::router::Route;
+use crate::world::{Field, Guid, Key, Kind, Selection, Space};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v2/spaces", index),
+    Route::post("/v2/spaces", create),
+    Route::get("/v2/spaces/:guid", show),
+    Route::delete("/v2/spaces/:guid", destroy),
+    Route::get("/v2/spaces/:guid/summary", summary),
+    Route::get("/v2/spaces/:guid/routes", index_routes),
+    Route::get("/v2/spaces/:guid/security_groups", index_security_groups),
+];
+
+const FILTERS: Filters = &[("name", Field::Name), ("organization_guid", Field::Org)];
+
+pub(super) const ERRORS: Errors = Errors {
+    not_found: (
+        40004,
+        "CF-SpaceNotFound",
+        "The app space could not be found",
+    ),
+    name_taken: (40002, "CF-SpaceNameTaken", "The app space name is taken"),
+};
+
+pub(super) fn present(space: &Space) -> Value {
+    let path = format!("/v2/spaces/{}", space.base.guid);
+    let mut entity = json!({
+        "name": space.name,
+        "organization_guid": space.org.to_string(),
+        "space_quota_definition_guid": null,
+        "isolation_segment_guid": null,
+        "allow_ssh": true,
+        "organization_url": format!("/v2/organizations/{}", space.org),
+    });
+    for relation in [
+        "developers",
+        "managers",
+        "auditors",
+        "apps",
+        "routes",
+        "domains",
+        "service_instances",
+        "app_events",
+        "events",
+        "security_groups",
+        "staging_security_groups",
+    ] {
+        entity[format!("{relation}_url")] = json!(format!("{path}/{relation}"));
+    }
+    resource(&space.base, "spaces", entity)
+}
+
+fn find(call: &Call<'_>) -> Result<Guid, CcError> {
+    ERRORS.find(call, |world| &world.spaces)
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    list(call, None)
+}
+
+/// Spaces; of one organization, if that is given.
+pub(super) fn list(call: &Call<'_>, org: Option<Guid>) -> Result<Response, CcError> {
+    let query = Query::read(call, FILTERS)?;
+    let mut selection = query.selection();
+    for orgs in [query.orgs(), org.map(|org| vec![org])]
+        .into_iter()
+        .flatten()
+    {
+        selection = selection.any_guid(Field::Org, orgs);
+    }
+    Ok(query.answer(call, &call.world.spaces, &selection, |_| true, present))
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let mut attributes = Attributes::new(&body);
+    let name = attributes.text("name").unwrap_or_default();
+    let org_guid = attributes.text("organization_guid").unwrap_or_default();
+    attributes.finish()?;
+    let org = Guid::parse(org_guid).filter(|guid| call.world.orgs.get(*guid).is_some());
+    let org = org.ok_or_else(|| invalid_relation("Organization", org_guid))?;
+    if call.world.find_space(org, name).is_some() {
+        return Err(ERRORS.taken(name));
+    }
+    let base = call.world.base();
+    let guid = base.guid;
+    call.world.spaces.insert(Space {
+        base,
+        name: name.into(),
+        org,
+        suspended: false,
+        metadata: Metadata::default(),
+    });
+    presented(&call.world.spaces, guid, present).map(|space| Response::created(&space))
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    presented(&call.world.spaces, find(call)?, present).map(|space| Response::ok(&space))
+}
+
+fn destroy(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    for (used, association) in [
+        (
+            call.world.apps.count(&Key::Guid(Field::Space, guid)),
+            "apps",
+        ),
+        (
+            call.world.routes.count(&Key::Guid(Field::Space, guid)),
+            "routes",
+        ),
+    ] {
+        if used > 0 && !is_recursive(call) {
+            return Err(association_not_empty(association, "spaces"));
+        }
+    }
+    Ok(delete(call, "space.delete", Kind::Space, guid))
+}
+
+/// `GET /v2/spaces/:guid/summary`: all apps of a space with their instances.
+fn summary(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let world = &*call.world;
+    let name = world.spaces.get(guid).map(|space| &space.name);
+    let processes = world.processes.select(&Selection::by(Field::Space, guid));
+    let apps: Vec<Value> = processes
+        .into_iter()
+        .filter(|process| process.kind == "web")
+        .filter_map(|process| apps::summarize(world, process))
+        .collect();
+    Ok(Response::ok(&json!({
+        "guid": guid.to_string(),
+        "name": name,
+        "apps": apps,
+        "services": [],
+    })))
+}
+
+fn index_routes(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let space = find(call)?;
+    routes::list(call, Some((Field::Space, space)))
+}
+
+fn index_security_groups(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let space = find(call)?;
+    security_groups::list(call, Some(space))
+}

@@ -1,0 +1,409 @@
+//! `/v3/apps`
+
+use serde_json::{Value, json};
+
+use crate::call::{Call, View, to_one};
+use crate::error::CcError;
+use crate::http::Response;
+use crate::list::{ListQuery, ListSpec};
+use crate::message::{Message, check_environment};
+use crate::router::Route;
+use crate::world::{App, Field, Guid, Kind, Lifecycle, Row, World, touch};
+
+use super::{builds, droplets, lifecycle, packages, routes, spaces};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/apps", index),
+    Route::post("/v3/apps", create),
+    Route::get("/v3/apps/:guid", show),
+    Route::patch("/v3/apps/:guid", update),
+    Route::delete("/v3/apps/:guid", delete),
+    Route::post("/v3/apps/:guid/actions/start", start),
+    Route::post("/v3/apps/:guid/actions/stop", stop),
+    Route::post("/v3/apps/:guid/actions/restart", restart),
+    Route::get(
+        "/v3/apps/:guid/relationships/current_droplet",
+        current_droplet_relationship,
+    ),
+    Route::patch(
+        "/v3/apps/:guid/relationships/current_droplet",
+        assign_droplet,
+    ),
+    Route::get("/v3/apps/:guid/droplets/current", current_droplet),
+    Route::get("/v3/apps/:guid/routes", routes::index_of_app),
+    Route::get("/v3/apps/:guid/packages", packages::index_of_app),
+    Route::get("/v3/apps/:guid/droplets", droplets::index_of_app),
+    Route::get("/v3/apps/:guid/builds", builds::index_of_app),
+];
+
+const LIST: ListSpec = ListSpec {
+    order_by: &["name", "state"],
+    include: &["space", "org", "space.organization"],
+    ..ListSpec::of(&[
+        "names",
+        "organization_guids",
+        "space_guids",
+        "stacks",
+        "include",
+        "lifecycle_type",
+        "label_selector",
+    ])
+};
+
+pub(crate) const KIND: &str = "App";
+const MAX_NAME: usize = 255;
+const NO_SPACE: &str = "Invalid space. Ensure that the space exists and you have access to it.";
+
+/// What a creating request may have.
+const FIELDS: &[&str] = &[
+    "name",
+    "environment_variables",
+    "relationships",
+    "lifecycle",
+    "metadata",
+];
+
+pub(crate) fn present(app: &App, view: &View<'_>) -> Value {
+    let path = format!("/v3/apps/{}", app.base.guid);
+    let below = |rest: &str| view.link(&format!("{path}/{rest}"));
+    let action = |name: &str| view.action("POST", &format!("{path}/actions/{name}"));
+    json!({
+        "guid": app.base.guid.to_string(),
+        "created_at": app.base.created.to_string(),
+        "updated_at": app.base.updated.to_string(),
+        "name": app.name,
+        "state": app.state(),
+        "lifecycle": lifecycle::present(&app.lifecycle),
+        "relationships": {
+            "space": to_one(Some(app.space)),
+            // As the Cloud Controller presents it: an object even without one.
+            "current_droplet": {"data": {"guid": app.droplet.map(|guid| guid.to_string())}},
+        },
+        "metadata": app.metadata.present(),
+        "links": {
+            "self": view.link(&path),
+            "environment_variables": below("environment_variables"),
+            "space": view.link(&format!("/v3/spaces/{}", app.space)),
+            "processes": below("processes"),
+            "packages": below("packages"),
+            "current_droplet": below("droplets/current"),
+            "droplets": below("droplets"),
+            "tasks": below("tasks"),
+            "start": action("start"),
+            "stop": action("stop"),
+            "clear_buildpack_cache": action("clear_buildpack_cache"),
+            "revisions": below("revisions"),
+            "deployed_revisions": below("revisions/deployed"),
+            "features": below("features"),
+        },
+    })
+}
+
+pub(crate) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
+    call.guid_of("guid", |world| &world.apps, KIND)
+}
+
+fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
+    call.present(guid, |world| &world.apps, KIND, present)
+}
+
+/// `organization_guids` as a filter of what belongs to spaces.
+pub(crate) fn by_organizations(
+    world: &World,
+    query: &ListQuery,
+    selection: crate::world::Selection,
+) -> crate::world::Selection {
+    match query.guids("organization_guids") {
+        Some(orgs) => selection.any_guid(Field::Space, world.spaces_of(orgs)),
+        None => selection,
+    }
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, &LIST)?;
+    let view = call.view();
+    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let selection = query.by_guids(selection, "space_guids", Field::Space);
+    let selection = by_organizations(view.world, &query, selection);
+    let page = query.page(&view.world.apps, &selection, |app| {
+        let stack = match &app.lifecycle {
+            Lifecycle::Buildpack { stack, .. } => stack.as_str(),
+            Lifecycle::Docker => "",
+        };
+        query.admits("stacks", stack) && query.admits("lifecycle_type", app.lifecycle.kind())
+    });
+    let mut answer = query.answer(call, &page, |app| present(app, &view));
+    include(
+        &query,
+        &view,
+        &mut answer,
+        page.rows.iter().map(|app| app.space),
+    );
+    Ok(Response::ok(&answer))
+}
+
+/// Adds `included` spaces and organizations.
+pub(crate) fn include(
+    query: &ListQuery,
+    view: &View<'_>,
+    answer: &mut Value,
+    spaces: impl Iterator<Item = Guid>,
+) {
+    let spaces = spaces::distinct(spaces);
+    let with_orgs = query.includes("space.organization");
+    if query.includes("space") || with_orgs {
+        answer["included"]["spaces"] = spaces::present_included(view, spaces.iter().copied());
+    }
+    if query.includes("org") || with_orgs {
+        let orgs = spaces.iter().filter_map(|space| view.world.org_of(*space));
+        answer["included"]["organizations"] =
+            spaces::present_included_orgs(view, orgs.map(Row::guid));
+    }
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let new = read_new(call, FIELDS, NO_SPACE)?;
+    if call.world.find_app(new.space, &new.name).is_some() {
+        let taken = format!("App with the name '{}' already exists.", new.name);
+        return Err(CcError::not_unique(taken));
+    }
+    let guid = new.create(call.world);
+    call.world.create_process(guid, "web");
+    presented(call, guid).map(|app| Response::created(&app))
+}
+
+/// An app that a request asks for.
+pub(crate) struct NewApp {
+    pub(crate) space: Guid,
+    pub(crate) name: String,
+    lifecycle: Lifecycle,
+    environment: serde_json::Map<String, Value>,
+    metadata: crate::metadata::MetadataPatch,
+}
+
+impl NewApp {
+    pub(crate) fn create(self, world: &mut World) -> Guid {
+        world.create_app(
+            self.space,
+            self.name,
+            self.lifecycle,
+            self.environment,
+            self.metadata,
+        )
+    }
+}
+
+/// Reads the body of a creating request, which may have these fields;
+/// `no_space` is what it is told if its space does not exist.
+pub(crate) fn read_new(
+    call: &Call<'_>,
+    fields: &[&str],
+    no_space: &str,
+) -> Result<NewApp, CcError> {
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, fields);
+    let space = message.relationships(&["space"], |inner| inner.related("space"));
+    if message.get("name").is_none() {
+        message.error("Name must be a string");
+    }
+    let name = message
+        .optional_text("name", 0..=MAX_NAME)
+        .unwrap_or_default();
+    let environment = message
+        .object("environment_variables")
+        .cloned()
+        .unwrap_or_default();
+    let default = Lifecycle::Buildpack {
+        buildpacks: Vec::new(),
+        stack: call.world.default_stack.into(),
+    };
+    let lifecycle = lifecycle::read(&mut message, &default);
+    let metadata = message.metadata();
+    message.finish()?;
+    let space = space
+        .flatten()
+        .and_then(Guid::parse)
+        .filter(|space| call.world.spaces.get(*space).is_some())
+        .ok_or_else(|| CcError::unprocessable(no_space))?;
+    let mut errors = check_environment("environment_variables", &environment);
+    if name.trim().is_empty() {
+        errors.insert(0, "name presence".into());
+    }
+    if !errors.is_empty() {
+        return Err(CcError::unprocessable(errors.join(", ")));
+    }
+    Ok(NewApp {
+        space,
+        name: name.into(),
+        lifecycle,
+        environment,
+        metadata,
+    })
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    // `include` is read as lists read it.
+    let spec = ListSpec {
+        include: LIST.include,
+        ..ListSpec::of(&["include"])
+    };
+    let query = ListQuery::read(call, &spec)?;
+    let mut app = presented(call, guid)?;
+    let space = call.world.apps.get(guid).map(|app| app.space);
+    include(&query, &call.view(), &mut app, space.into_iter());
+    Ok(Response::ok(&app))
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["name", "lifecycle", "metadata"]);
+    let name = message.optional_text("name", 0..=MAX_NAME);
+    let current = call
+        .world
+        .apps
+        .get(guid)
+        .map(|app| (app.space, app.lifecycle.clone()));
+    let (space, current) = current.ok_or_else(|| CcError::not_found(KIND))?;
+    let lifecycle = lifecycle::read(&mut message, &current);
+    let patch = message.metadata();
+    message.finish()?;
+    if lifecycle.kind() != current.kind() {
+        let (from, to) = (current.kind(), lifecycle.kind());
+        let detail = format!("Lifecycle type cannot be changed from {from} to {to}");
+        return Err(CcError::unprocessable(detail));
+    }
+    if let Some(name) = name {
+        let holder = call.world.find_app(space, name).map(Row::guid);
+        if holder.is_some_and(|holder| holder != guid) {
+            let taken = format!("App with the name '{name}' already exists.");
+            return Err(CcError::not_unique(taken));
+        }
+    }
+    let now = call.world.now();
+    touch(&mut call.world.apps, now, guid, |app| {
+        app.name = name.map_or_else(|| std::mem::take(&mut app.name), str::to_owned);
+        app.lifecycle = lifecycle;
+        app.metadata.apply(patch);
+    });
+    presented(call, guid).map(|app| Response::ok(&app))
+}
+
+fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    Ok(call.delete_in_job("app.delete", Kind::App, guid))
+}
+
+fn start(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    check_startable(call, guid)?;
+    call.world.start_app(guid)?;
+    presented(call, guid).map(|app| Response::ok(&app))
+}
+
+fn stop(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    call.world.stop_app(guid);
+    presented(call, guid).map(|app| Response::ok(&app))
+}
+
+fn restart(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    check_startable(call, guid)?;
+    call.world.stop_app(guid);
+    call.world.start_app(guid)?;
+    presented(call, guid).map(|app| Response::ok(&app))
+}
+
+fn check_startable(call: &Call<'_>, guid: Guid) -> Result<(), CcError> {
+    let droplet = call.world.apps.get(guid).and_then(|app| app.droplet);
+    match droplet {
+        Some(_) => Ok(()),
+        None => Err(CcError::unprocessable(
+            "Assign a droplet before starting this app.",
+        )),
+    }
+}
+
+/// The app's current droplet; 404 if it has none.
+pub(crate) fn droplet_of(call: &Call<'_>, app: Guid) -> Result<Guid, CcError> {
+    let droplet = call.world.apps.get(app).and_then(|app| app.droplet);
+    droplet
+        .filter(|droplet| call.world.droplets.get(*droplet).is_some())
+        .ok_or_else(|| CcError::not_found(droplets::KIND))
+}
+
+/// `GET /v3/apps/:guid/relationships/current_droplet`
+fn current_droplet_relationship(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let app = find(call)?;
+    let droplet = droplet_of(call, app)?;
+    Ok(Response::ok(&present_droplet_relationship(
+        call, app, droplet,
+    )))
+}
+
+pub(crate) fn present_droplet_relationship(call: &Call<'_>, app: Guid, droplet: Guid) -> Value {
+    let path = format!("/v3/apps/{app}");
+    let view = call.view();
+    let mut relationship = to_one(Some(droplet));
+    relationship["links"] = json!({
+        "self": view.link(&format!("{path}/relationships/current_droplet")),
+        "related": view.link(&format!("{path}/droplets/current")),
+    });
+    relationship
+}
+
+/// `GET /v3/apps/:guid/droplets/current`
+fn current_droplet(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let droplet = droplet_of(call, find(call)?)?;
+    let droplet = call.present(
+        droplet,
+        |world| &world.droplets,
+        droplets::KIND,
+        droplets::present,
+    )?;
+    Ok(Response::ok(&droplet))
+}
+
+fn assign_droplet(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let app = find(call)?;
+    let droplet = read_assigned_droplet(call, app, |_| None)?;
+    call.world.assign_droplet(app, droplet);
+    Ok(Response::ok(&present_droplet_relationship(
+        call, app, droplet,
+    )))
+}
+
+/// The droplet that a request wants to make an app's current one: it must be
+/// the app's and staged, and the app must not be `refused`.
+pub(crate) fn read_assigned_droplet(
+    call: &Call<'_>,
+    app: Guid,
+    refused: fn(&App) -> Option<&'static str>,
+) -> Result<Guid, CcError> {
+    let body = call.request.object()?;
+    let guid = body.get("data").and_then(|data| data.get("guid"));
+    let guid = guid.and_then(Value::as_str);
+    if body.contains_key("data") && guid.is_none() {
+        return Err(CcError::unprocessable(
+            "Current droplet cannot be removed. Replace it with a preferred droplet.",
+        ));
+    }
+    let droplet = guid
+        .and_then(Guid::parse)
+        .and_then(|guid| call.world.droplets.get(guid))
+        .filter(|droplet| droplet.app == app)
+        .ok_or_else(|| {
+            CcError::unprocessable(
+                "Unable to assign current droplet. Ensure the droplet exists and belongs to this app.",
+            )
+        })?;
+    if let Some(reason) = call.world.apps.get(app).and_then(refused) {
+        return Err(CcError::unprocessable(reason));
+    }
+    if !droplet.is_staged(call.world.now()) {
+        return Err(CcError::unprocessable("droplet must be in staged state"));
+    }
+    Ok(droplet.guid())
+}

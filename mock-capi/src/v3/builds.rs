@@ -1,0 +1,233 @@
+//! `/v3/builds`
+
+use serde_json::{Map, Value, json};
+
+use crate::call::{Call, View, to_one};
+use crate::error::CcError;
+use crate::http::Response;
+use crate::list::{ListQuery, ListSpec};
+use crate::message::{MAX_INT, Message};
+use crate::metadata::{Metadata, MetadataPatch};
+use crate::router::Route;
+use crate::world::{Build, Field, Guid, Lifecycle, NewDroplet, Package, Selection, World};
+
+use super::{apps, lifecycle};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/builds", index),
+    Route::post("/v3/builds", create),
+    Route::get("/v3/builds/:guid", show),
+];
+
+const LIST: ListSpec = ListSpec::of(&["app_guids", "package_guids", "states", "label_selector"]);
+const KIND: &str = "Build";
+
+pub(crate) fn present(build: &Build, view: &View<'_>) -> Value {
+    let state = build.state(view.at);
+    let done = state != "STAGING";
+    let droplet = (state == "STAGED").then(|| build.droplet.to_string());
+    let mut links = json!({
+        "self": view.link(&format!("/v3/builds/{}", build.base.guid)),
+        "app": view.link(&format!("/v3/apps/{}", build.app)),
+    });
+    if let Some(droplet) = &droplet {
+        links["droplet"] = view.link(&format!("/v3/droplets/{droplet}"));
+    }
+    let (created_by, creator) = &build.created_by;
+    json!({
+        "guid": build.base.guid.to_string(),
+        "created_at": build.base.created.to_string(),
+        "updated_at": if done { build.ready_at } else { build.base.updated }.to_string(),
+        "state": state,
+        "staging_memory_in_mb": build.memory_mb,
+        "staging_disk_in_mb": build.disk_mb,
+        "staging_log_rate_limit_bytes_per_second": build.log_rate,
+        "error": build.error.as_ref().filter(|_| done),
+        "lifecycle": lifecycle::present(&build.lifecycle),
+        "package": {"guid": build.package.to_string()},
+        "droplet": droplet.map(|guid| json!({"guid": guid})),
+        "created_by": {"guid": created_by.to_string(), "name": creator, "email": creator},
+        "relationships": {"app": to_one(Some(build.app))},
+        "metadata": build.metadata.present(),
+        "links": links,
+    })
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    list(call, None)
+}
+
+/// `GET /v3/apps/:guid/builds`
+pub(crate) fn index_of_app(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let app = apps::find(call)?;
+    list(call, Some(app))
+}
+
+fn list(call: &Call<'_>, app: Option<Guid>) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, &LIST)?;
+    let mut selection = query.by_guids(query.selection(), "app_guids", Field::App);
+    selection = query.by_guids(selection, "package_guids", Field::Package);
+    if let Some(app) = app {
+        selection = selection.any_guid(Field::App, [app]);
+    }
+    let view = call.view();
+    let page = query.page(&view.world.builds, &selection, |build| {
+        query.admits("states", build.state(view.at))
+    });
+    Ok(Response::ok(
+        &query.answer(call, &page, |build| present(build, &view)),
+    ))
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = call.guid_of("guid", |world| &world.builds, KIND)?;
+    let build = call.present(guid, |world| &world.builds, KIND, present)?;
+    Ok(Response::ok(&build))
+}
+
+/// A build that a request asks for.
+struct NewBuild {
+    package: Guid,
+    app: Guid,
+    lifecycle: Lifecycle,
+    memory_mb: u32,
+    disk_mb: u32,
+    log_rate: i64,
+    metadata: MetadataPatch,
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let new = read_new(call, &body)?;
+    check_stageable(call, new.package, new.app)?;
+    let error = fail_staging(call, new.app);
+    let droplet = NewDroplet {
+        lifecycle: new.lifecycle.clone(),
+        error: error.clone(),
+    };
+    let droplet = call.world.stage(new.package, droplet);
+    let droplet = droplet.ok_or_else(|| CcError::not_found("Package"))?;
+    let ready_at = call.world.now().plus(call.world.timings.staging);
+    let mut metadata = Metadata::default();
+    metadata.apply(new.metadata);
+    let base = call.world.base();
+    let guid = base.guid;
+    let user = &call.settings.user;
+    call.world.builds.insert(Build {
+        base,
+        app: new.app,
+        package: new.package,
+        droplet,
+        ready_at,
+        error,
+        lifecycle: new.lifecycle,
+        memory_mb: new.memory_mb,
+        disk_mb: new.disk_mb,
+        log_rate: new.log_rate,
+        created_by: (user.guid, user.name.clone()),
+        metadata,
+    });
+    let build = call.present_pending(guid, |world| &world.builds, KIND, present)?;
+    Ok(Response::created(&build))
+}
+
+/// The error that a fault wants the staging of an app's package to end with.
+pub(crate) fn fail_staging(call: &mut Call<'_>, app: Guid) -> Option<String> {
+    let name = call.world.apps.get(app).map(|app| app.name.as_str());
+    call.faults.staging(name.unwrap_or_default())
+}
+
+fn read_new(call: &Call<'_>, body: &Map<String, Value>) -> Result<NewBuild, CcError> {
+    let allowed = [
+        "staging_memory_in_mb",
+        "staging_disk_in_mb",
+        "staging_log_rate_limit_bytes_per_second",
+        "environment_variables",
+        "lifecycle",
+        "package",
+        "metadata",
+    ];
+    let mut message = Message::new(body, &allowed);
+    let disk = message.integer("staging_disk_in_mb", 1..=MAX_INT);
+    let memory = message.integer("staging_memory_in_mb", 1..=MAX_INT);
+    let log_rate = message.integer("staging_log_rate_limit_bytes_per_second", -1..=i64::MAX);
+    let guid = message
+        .get("package")
+        .and_then(|package| package.get("guid"));
+    if guid.is_none() {
+        message.error("Package guid can't be blank");
+    }
+    let guid = guid.and_then(Value::as_str);
+    if guid.is_none_or(str::is_empty) {
+        message.error("Package guid must be a string");
+    }
+    let package = guid
+        .and_then(Guid::parse)
+        .and_then(|guid| call.world.packages.get(guid));
+    let app = package.and_then(|package| call.world.apps.get(package.app));
+    let default = app.map_or(Lifecycle::Docker, |app| app.lifecycle.clone());
+    let lifecycle = lifecycle::read(&mut message, &default);
+    let metadata = message.metadata();
+    message.finish()?;
+    let package = package.ok_or_else(|| {
+        CcError::unprocessable(
+            "Unable to use package. Ensure that the package exists and you have access to it.",
+        )
+    })?;
+    let web = call
+        .world
+        .process(package.app, "web")
+        .map(|process| process.scale);
+    let size = |asked: Option<i64>, of_web: Option<u32>| {
+        let asked = asked.and_then(|size| u32::try_from(size).ok());
+        asked.or(of_web).unwrap_or(1024)
+    };
+    Ok(NewBuild {
+        package: package.base.guid,
+        app: package.app,
+        lifecycle,
+        memory_mb: size(memory, web.map(|scale| scale.memory_mb)),
+        disk_mb: size(disk, web.map(|scale| scale.disk_mb)),
+        log_rate: log_rate.unwrap_or(-1),
+        metadata,
+    })
+}
+
+/// A package can be staged once it is ready and while no other of its app is.
+fn check_stageable(call: &Call<'_>, package: Guid, app: Guid) -> Result<(), CcError> {
+    let world = &*call.world;
+    if is_staging(world, app) {
+        return Err(staging_in_progress());
+    }
+    if world
+        .packages
+        .get(package)
+        .is_some_and(|package| is_ready(world, package))
+    {
+        return Ok(());
+    }
+    Err(CcError::bad_request(
+        "Cannot stage package whose state is not ready.",
+    ))
+}
+
+pub(crate) fn is_ready(world: &World, package: &Package) -> bool {
+    package.state(world.now()) == "READY"
+}
+
+/// Whether a droplet of the app is being staged.
+pub(crate) fn is_staging(world: &World, app: Guid) -> bool {
+    let droplets = world.droplets.select(&Selection::by(Field::App, app));
+    droplets
+        .iter()
+        .any(|droplet| droplet.state(world.now()) == "STAGING")
+}
+
+pub(crate) fn staging_in_progress() -> CcError {
+    CcError::new(
+        422,
+        170_017,
+        "CF-StagingInProgress",
+        "Only one build can be STAGING at a time per application.",
+    )
+}

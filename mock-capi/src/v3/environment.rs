@@ -1,0 +1,128 @@
+//! `/v3/apps/:guid/environment_variables` and `/v3/apps/:guid/env`
+
+use serde_json::{Map, Value, json};
+
+use crate::call::{Call, View};
+use crate::error::CcError;
+use crate::http::Response;
+use crate::message::{Message, check_environment};
+use crate::router::Route;
+use crate::world::{App, Guid, touch};
+
+use super::apps;
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/apps/:guid/environment_variables", show),
+    Route::patch("/v3/apps/:guid/environment_variables", update),
+    Route::get("/v3/apps/:guid/env", show_env),
+];
+
+fn present(app: &App, view: &View<'_>) -> Value {
+    json!({"var": app.environment, "links": links(app, view)})
+}
+
+pub(crate) fn links(app: &App, view: &View<'_>) -> Value {
+    let path = format!("/v3/apps/{}", app.base.guid);
+    json!({
+        "self": view.link(&format!("{path}/environment_variables")),
+        "app": view.link(&path),
+    })
+}
+
+fn presented(call: &Call<'_>, guid: Guid) -> Result<Response, CcError> {
+    let environment = call.present(guid, |world| &world.apps, apps::KIND, present)?;
+    Ok(Response::ok(&environment))
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    presented(call, apps::find(call)?)
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = apps::find(call)?;
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["var"]);
+    let variables = match message.get("var") {
+        Some(Value::Object(variables)) => Some(variables),
+        _ => {
+            message.error("Var must be an object");
+            None
+        }
+    };
+    for error in variables.into_iter().flat_map(variable_errors) {
+        message.error(error);
+    }
+    message.finish()?;
+    set(call, guid, variables.cloned().unwrap_or_default());
+    presented(call, guid)
+}
+
+fn variable_errors(variables: &Map<String, Value>) -> Vec<String> {
+    let mut errors = check_environment("Var", variables);
+    for (key, value) in variables {
+        if !value.is_string() && !value.is_null() {
+            errors.push(format!(
+                "Non-string value in environment variable for key '{key}', value '{value}'"
+            ));
+        }
+    }
+    errors
+}
+
+/// Sets variables; null removes one.
+pub(crate) fn set(call: &mut Call<'_>, app: Guid, variables: Map<String, Value>) {
+    let now = call.world.now();
+    touch(&mut call.world.apps, now, app, |app| {
+        for (key, value) in variables {
+            if value.is_null() {
+                app.environment.remove(&key);
+            } else {
+                app.environment.insert(key, value);
+            }
+        }
+    });
+}
+
+/// `GET /v3/apps/:guid/env`
+pub(crate) fn show_env(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = apps::find(call)?;
+    let env = call.present(guid, |world| &world.apps, apps::KIND, present_env)?;
+    Ok(Response::ok(&env))
+}
+
+fn present_env(app: &App, view: &View<'_>) -> Value {
+    let space = view.world.spaces.get(app.space);
+    let org = view.world.org_of(app.space);
+    let uris: Vec<String> = view
+        .world
+        .routes
+        .select(&crate::world::Selection::by(
+            crate::world::Field::App,
+            app.base.guid,
+        ))
+        .into_iter()
+        .map(|route| view.world.route_url(route))
+        .collect();
+    json!({
+        "environment_variables": app.environment,
+        "staging_env_json": {},
+        "running_env_json": {},
+        "system_env_json": {"VCAP_SERVICES": {}},
+        "application_env_json": {
+            "VCAP_APPLICATION": {
+                "application_id": app.base.guid.to_string(),
+                "application_name": app.name,
+                "application_uris": uris,
+                "cf_api": view.link("")["href"],
+                "limits": {"fds": 16384},
+                "name": app.name,
+                "organization_id": org.map(|org| org.base.guid.to_string()),
+                "organization_name": org.map(|org| &org.name),
+                "space_id": app.space.to_string(),
+                "space_name": space.map(|space| &space.name),
+                "uris": uris,
+                "users": null,
+            }
+        },
+    })
+}

@@ -1,0 +1,141 @@
+//! The `lifecycle` of apps, builds and droplets.
+
+use serde_json::{Map, Value, json};
+
+use crate::message::Message;
+use crate::world::Lifecycle;
+
+/// Stacks that apps can run on, newest first; the last is that of 2017.
+const STACKS: &[&str] = &["cflinuxfs4", "cflinuxfs3", "cflinuxfs2"];
+
+/// Buildpacks that the foundation has.
+pub(crate) const BUILDPACKS: &[&str] = &[
+    "staticfile_buildpack",
+    "java_buildpack",
+    "ruby_buildpack",
+    "dotnet_core_buildpack",
+    "nodejs_buildpack",
+    "go_buildpack",
+    "python_buildpack",
+    "php_buildpack",
+    "binary_buildpack",
+    "nginx_buildpack",
+    "r_buildpack",
+];
+
+/// Presents a lifecycle with its data.
+pub(crate) fn present(lifecycle: &Lifecycle) -> Value {
+    let data = match lifecycle {
+        Lifecycle::Buildpack { buildpacks, stack } => {
+            json!({"buildpacks": buildpacks, "stack": stack})
+        }
+        Lifecycle::Docker => json!({}),
+    };
+    json!({"type": lifecycle.kind(), "data": data})
+}
+
+/// Reads a request's `lifecycle`; what it does not say is as in `current`.
+pub(crate) fn read(message: &mut Message<'_>, current: &Lifecycle) -> Lifecycle {
+    let Some(lifecycle) = message.object("lifecycle") else {
+        return current.clone();
+    };
+    let kind = match lifecycle.get("type") {
+        None | Some(Value::Null) => current.kind(),
+        Some(Value::String(kind)) => kind,
+        Some(_) => {
+            message.error("Lifecycle type must be a string");
+            return current.clone();
+        }
+    };
+    let Some(data) = lifecycle.get("data").and_then(Value::as_object) else {
+        message.error("Lifecycle data must be an object");
+        return current.clone();
+    };
+    match kind {
+        "docker" => read_docker(message, data),
+        "buildpack" => read_buildpack(message, data, current),
+        _ => {
+            message.error("Lifecycle type is not included in the list: buildpack, docker, cnb");
+            current.clone()
+        }
+    }
+}
+
+fn read_docker(message: &mut Message<'_>, data: &Map<String, Value>) -> Lifecycle {
+    if !data.is_empty() {
+        let keys: Vec<&str> = data.keys().map(String::as_str).collect();
+        message.error(format!(
+            "Lifecycle Unknown field(s): '{}'",
+            keys.join("', '")
+        ));
+    }
+    Lifecycle::Docker
+}
+
+fn read_buildpack(
+    message: &mut Message<'_>,
+    data: &Map<String, Value>,
+    current: &Lifecycle,
+) -> Lifecycle {
+    let (current_buildpacks, current_stack) = match current {
+        Lifecycle::Buildpack { buildpacks, stack } => (buildpacks.clone(), stack.clone()),
+        Lifecycle::Docker => (Vec::new(), String::new()),
+    };
+    // `buildpack` is how 2017 named the only one.
+    let known = ["buildpacks", "buildpack", "stack", "credentials"];
+    let unknown: Vec<&str> = data
+        .keys()
+        .map(String::as_str)
+        .filter(|key| !known.contains(key))
+        .collect();
+    if !unknown.is_empty() {
+        message.error(format!(
+            "Lifecycle Unknown field(s): '{}'",
+            unknown.join("', '")
+        ));
+    }
+    let buildpacks = match data.get("buildpacks").or_else(|| data.get("buildpack")) {
+        None => current_buildpacks,
+        Some(Value::Null) => Vec::new(),
+        Some(Value::String(buildpack)) if !data.contains_key("buildpacks") => {
+            check_buildpacks(message, &[json!(buildpack)])
+        }
+        Some(Value::Array(buildpacks)) => check_buildpacks(message, buildpacks),
+        Some(_) => {
+            message.error("Lifecycle Buildpacks must be an array");
+            Vec::new()
+        }
+    };
+    let stack = match data.get("stack") {
+        None | Some(Value::Null) => current_stack,
+        Some(Value::String(stack)) => {
+            if !STACKS.contains(&stack.as_str()) {
+                message.error("Stack must be an existing stack");
+            }
+            stack.clone()
+        }
+        Some(_) => {
+            message.error("Lifecycle Stack must be a string");
+            current_stack
+        }
+    };
+    Lifecycle::Buildpack { buildpacks, stack }
+}
+
+fn check_buildpacks(message: &mut Message<'_>, buildpacks: &[Value]) -> Vec<String> {
+    let mut names = Vec::new();
+    for buildpack in buildpacks {
+        match buildpack.as_str() {
+            None => message.error("Lifecycle Buildpacks can only contain strings"),
+            Some(name) => {
+                if !BUILDPACKS.contains(&name) && !name.contains("://") {
+                    message.error(format!(
+                        "Buildpack \"{name}\" must be an existing admin buildpack or a valid git URI"
+                    ));
+                }
+                names.push(name.to_owned());
+            }
+        }
+    }
+    names
+}

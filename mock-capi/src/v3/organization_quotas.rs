@@ -1,0 +1,285 @@
+//! `/v3/organization_quotas`
+
+use serde_json::{Value, json};
+
+use crate::call::{Call, View, to_many};
+use crate::error::CcError;
+use crate::http::Response;
+use crate::list::{ListQuery, ListSpec};
+use crate::message::{MAX_INT, Message, to_many_body};
+use crate::router::Route;
+use crate::world::{
+    Field, Guid, Key, Kind, Limits, Quota, Row, Selection, World, name_taken, touch,
+};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/organization_quotas", index),
+    Route::post("/v3/organization_quotas", create),
+    Route::get("/v3/organization_quotas/:guid", show),
+    Route::patch("/v3/organization_quotas/:guid", update),
+    Route::delete("/v3/organization_quotas/:guid", delete),
+    Route::post(
+        "/v3/organization_quotas/:guid/relationships/organizations",
+        apply,
+    ),
+];
+
+const LIST: ListSpec = ListSpec::of(&["names", "organization_guids"]);
+const KIND: &str = "Organization quota";
+const MAX_NAME: usize = 250;
+const FIELDS: &[&str] = &["name", "apps", "services", "routes", "domains"];
+
+pub(crate) fn present(quota: &Quota, view: &View<'_>) -> Value {
+    let limits = &quota.limits;
+    json!({
+        "guid": quota.base.guid.to_string(),
+        "created_at": quota.base.created.to_string(),
+        "updated_at": quota.base.updated.to_string(),
+        "name": quota.name,
+        "apps": {
+            "total_memory_in_mb": limits.total_memory,
+            "per_process_memory_in_mb": limits.process_memory,
+            "total_instances": limits.instances,
+            "per_app_tasks": limits.tasks,
+            "log_rate_limit_in_bytes_per_second": limits.log_rate,
+        },
+        "services": {
+            "paid_services_allowed": limits.paid_services,
+            "total_service_instances": limits.services,
+            "total_service_keys": limits.service_keys,
+        },
+        "routes": {
+            "total_routes": limits.routes,
+            "total_reserved_ports": limits.reserved_ports,
+        },
+        "domains": {"total_domains": limits.domains},
+        "relationships": {"organizations": to_many(orgs_of(view.world, quota.base.guid))},
+        "links": {"self": view.link(&format!("/v3/organization_quotas/{}", quota.base.guid))},
+    })
+}
+
+/// The organizations that a quota applies to.
+pub(crate) fn orgs_of(world: &World, quota: Guid) -> Vec<Guid> {
+    let orgs = world.orgs.select(&Selection::by(Field::Quota, quota));
+    orgs.into_iter().map(Row::guid).collect()
+}
+
+fn find(call: &Call<'_>) -> Result<Guid, CcError> {
+    call.guid_of("guid", |world| &world.quotas, KIND)
+}
+
+fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
+    call.present(guid, |world| &world.quotas, KIND, present)
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, &LIST)?;
+    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let applied: Option<Vec<Guid>> = query.guids("organization_guids").map(|orgs| {
+        let orgs = orgs.into_iter().filter_map(|org| call.world.orgs.get(org));
+        orgs.map(|org| org.quota).collect()
+    });
+    let view = call.view();
+    let page = query.page(&view.world.quotas, &selection, |quota| {
+        applied
+            .as_ref()
+            .is_none_or(|applied| applied.contains(&quota.base.guid))
+    });
+    Ok(Response::ok(
+        &query.answer(call, &page, |quota| present(quota, &view)),
+    ))
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let fields: Vec<&str> = FIELDS.iter().copied().chain(["relationships"]).collect();
+    let mut message = Message::new(&body, &fields);
+    let name = message.text("name", MAX_NAME).unwrap_or_default();
+    let limits = read_limits(&mut message, Limits::of_new_quota());
+    let orgs = message
+        .nested("relationships", &["organizations"], |inner| {
+            inner.related_many("organizations")
+        })
+        .unwrap_or_default();
+    message.finish()?;
+    check_name(call, name, None)?;
+    let orgs = known_orgs(
+        call.world,
+        &orgs,
+        "do not exist, or you do not have access to them.",
+    )?;
+    let base = call.world.base();
+    let guid = base.guid;
+    call.world.quotas.insert(Quota {
+        base,
+        name: name.into(),
+        limits,
+    });
+    set_quota(call, &orgs, guid);
+    presented(call, guid).map(|quota| Response::created(&quota))
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    presented(call, find(call)?).map(|quota| Response::ok(&quota))
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let body = call.request.object()?;
+    let limits = call
+        .world
+        .quotas
+        .get(guid)
+        .map(|quota| quota.limits.clone());
+    let mut message = Message::new(&body, FIELDS);
+    let name = message.optional_text("name", 1..=MAX_NAME);
+    let limits = limits.map(|limits| read_limits(&mut message, limits));
+    message.finish()?;
+    if let Some(name) = name {
+        check_name(call, name, Some(guid))?;
+    }
+    let now = call.world.now();
+    touch(&mut call.world.quotas, now, guid, |quota| {
+        quota.name = name.map_or_else(|| std::mem::take(&mut quota.name), str::to_owned);
+        if let Some(limits) = limits {
+            quota.limits = limits;
+        }
+    });
+    presented(call, guid).map(|quota| Response::ok(&quota))
+}
+
+fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    if call.world.orgs.count(&Key::Guid(Field::Quota, guid)) > 0 {
+        return Err(CcError::unprocessable(
+            "This quota is applied to one or more organizations. Apply different quotas to those organizations before deleting.",
+        ));
+    }
+    Ok(call.delete_in_job("organization_quota.delete", Kind::Quota, guid))
+}
+
+fn apply(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let body = call.request.object()?;
+    let orgs = known_orgs(call.world, &to_many_body(&body)?, "do not exist")?;
+    set_quota(call, &orgs, guid);
+    let mut relationship = to_many(orgs_of(call.world, guid));
+    let path = format!("/v3/organization_quotas/{guid}/relationships/organizations");
+    relationship["links"] = json!({"self": call.view().link(&path)});
+    Ok(Response::ok(&relationship))
+}
+
+fn set_quota(call: &mut Call<'_>, orgs: &[Guid], quota: Guid) {
+    let now = call.world.now();
+    for org in orgs {
+        touch(&mut call.world.orgs, now, *org, |org| org.quota = quota);
+    }
+}
+
+fn check_name(call: &Call<'_>, name: &str, own: Option<Guid>) -> Result<(), CcError> {
+    if name_taken(&call.world.quotas, name, own) {
+        let taken = format!("Organization Quota '{name}' already exists.");
+        return Err(CcError::unprocessable(taken));
+    }
+    Ok(())
+}
+
+fn known_orgs(world: &World, guids: &[&str], complaint: &str) -> Result<Vec<Guid>, CcError> {
+    let (known, unknown): (Vec<_>, Vec<_>) = guids
+        .iter()
+        .map(|text| {
+            (
+                text,
+                Guid::parse(text).filter(|guid| world.orgs.get(*guid).is_some()),
+            )
+        })
+        .partition(|(_, guid)| guid.is_some());
+    if unknown.is_empty() {
+        return Ok(known.into_iter().filter_map(|(_, guid)| guid).collect());
+    }
+    let unknown: Vec<_> = unknown.into_iter().map(|(text, _)| text).collect();
+    let detail = format!("Organizations with guids {unknown:?} {complaint}");
+    Err(CcError::unprocessable(detail))
+}
+
+fn read_limits(message: &mut Message<'_>, mut limits: Limits) -> Limits {
+    let apps = [
+        ("total_memory_in_mb", MAX_INT),
+        ("per_process_memory_in_mb", MAX_INT),
+        ("total_instances", MAX_INT),
+        ("per_app_tasks", MAX_INT),
+        ("log_rate_limit_in_bytes_per_second", i64::MAX),
+    ];
+    let into = [
+        &mut limits.total_memory,
+        &mut limits.process_memory,
+        &mut limits.instances,
+        &mut limits.tasks,
+        &mut limits.log_rate,
+    ];
+    read_section(message, "apps", &apps, into);
+    let services = [
+        ("total_service_instances", MAX_INT),
+        ("total_service_keys", MAX_INT),
+    ];
+    let paid = message
+        .get("services")
+        .and_then(|services| services.get("paid_services_allowed"));
+    limits.paid_services = paid
+        .and_then(Value::as_bool)
+        .unwrap_or(limits.paid_services);
+    let into = [&mut limits.services, &mut limits.service_keys];
+    read_section(message, "services", &services, into);
+    let routes = [("total_routes", MAX_INT), ("total_reserved_ports", MAX_INT)];
+    let into = [&mut limits.routes, &mut limits.reserved_ports];
+    read_section(message, "routes", &routes, into);
+    let domains = [("total_domains", MAX_INT)];
+    read_section(message, "domains", &domains, [&mut limits.domains]);
+    limits
+}
+
+/// Reads the limits of a section; null is unlimited, what is absent stays.
+fn read_section<const N: usize>(
+    message: &mut Message<'_>,
+    section: &str,
+    fields: &[(&str, i64); N],
+    limits: [&mut Option<u64>; N],
+) {
+    let mut allowed: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+    if section == "services" {
+        allowed.push("paid_services_allowed");
+    }
+    let values = message.nested(section, &allowed, |inner| {
+        inner.boolean("paid_services_allowed");
+        fields.map(|(name, max)| {
+            let value = inner.integer(name, 0..=max);
+            inner
+                .has(name)
+                .then_some(value.and_then(|value| u64::try_from(value).ok()))
+        })
+    });
+    for (limit, value) in limits.into_iter().zip(values.into_iter().flatten()) {
+        if let Some(value) = value {
+            *limit = value;
+        }
+    }
+}
+
+impl Limits {
+    /// A quota's limits where its creator said nothing: none.
+    pub(crate) fn of_new_quota() -> Self {
+        Self {
+            total_memory: None,
+            process_memory: None,
+            instances: None,
+            tasks: None,
+            log_rate: None,
+            paid_services: true,
+            services: None,
+            service_keys: None,
+            routes: None,
+            reserved_ports: None,
+            domains: None,
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! `/v3/routes`
+
+use serde_json::{Map, Value, json};
+
+use crate::call::{Call, View, to_one};
+use crate::error::CcError;
+use crate::http::Response;
+use crate::list::{ListQuery, ListSpec};
+use crate::message::Message;
+use crate::metadata::MetadataPatch;
+use crate::router;
+use crate::world::{Field, Guid, Kind, NewRoute, Route, RouteRefusal, World, touch};
+
+use super::{apps, destinations, domains, spaces};
+
+pub(crate) const ROUTES: &[router::Route] = &[
+    router::Route::get("/v3/routes", index),
+    router::Route::post("/v3/routes", create),
+    router::Route::get("/v3/routes/:guid", show),
+    router::Route::patch("/v3/routes/:guid", update),
+    router::Route::delete("/v3/routes/:guid", delete),
+];
+
+const LIST: ListSpec = ListSpec {
+    include: &["domain", "space", "space.organization"],
+    ..ListSpec::of(&[
+        "hosts",
+        "space_guids",
+        "organization_guids",
+        "domain_guids",
+        "paths",
+        "app_guids",
+        "include",
+        "label_selector",
+        "ports",
+        "service_instance_guids",
+    ])
+};
+
+pub(crate) const KIND: &str = "Route";
+
+pub(crate) fn present(route: &Route, view: &View<'_>) -> Value {
+    let path = format!("/v3/routes/{}", route.base.guid);
+    json!({
+        "guid": route.base.guid.to_string(),
+        "created_at": route.base.created.to_string(),
+        "updated_at": route.base.updated.to_string(),
+        "protocol": "http",
+        "host": route.host,
+        "path": route.path,
+        "port": route.port,
+        "url": view.world.route_url(route),
+        "destinations": destinations::present_all(route),
+        "options": route.options,
+        "metadata": route.metadata.present(),
+        "relationships": {
+            "space": to_one(Some(route.space)),
+            "domain": to_one(Some(route.domain)),
+        },
+        "links": {
+            "self": view.link(&path),
+            "space": view.link(&format!("/v3/spaces/{}", route.space)),
+            "destinations": view.link(&format!("{path}/destinations")),
+            "domain": view.link(&format!("/v3/domains/{}", route.domain)),
+        },
+    })
+}
+
+pub(crate) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
+    call.guid_of("guid", |world| &world.routes, KIND)
+}
+
+fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
+    call.present(guid, |world| &world.routes, KIND, present)
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    list(call, None)
+}
+
+/// `GET /v3/apps/:guid/routes`
+pub(crate) fn index_of_app(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let app = apps::find(call)?;
+    list(call, Some(app))
+}
+
+fn list(call: &Call<'_>, app: Option<Guid>) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, &LIST)?;
+    let view = call.view();
+    let mut selection = query.by_texts(query.selection(), "hosts", Field::Host);
+    selection = query.by_guids(selection, "space_guids", Field::Space);
+    selection = query.by_guids(selection, "domain_guids", Field::Domain);
+    selection = query.by_guids(selection, "app_guids", Field::App);
+    selection = apps::by_organizations(view.world, &query, selection);
+    if let Some(app) = app {
+        selection = selection.any_guid(Field::App, [app]);
+    }
+    let page = query.page(&view.world.routes, &selection, |route| {
+        query.admits("paths", &route.path)
+            && query.admits("ports", &route.port.unwrap_or_default().to_string())
+            && query.value("service_instance_guids").is_none()
+    });
+    let mut answer = query.answer(call, &page, |route| present(route, &view));
+    include(&query, &view, &mut answer, &page.rows);
+    Ok(Response::ok(&answer))
+}
+
+fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, routes: &[&Route]) {
+    if query.includes("domain") {
+        let guids = spaces::distinct(routes.iter().map(|route| route.domain));
+        let found = guids
+            .into_iter()
+            .filter_map(|guid| view.world.domains.get(guid));
+        answer["included"]["domains"] =
+            found.map(|domain| domains::present(domain, view)).collect();
+    }
+    apps::include(query, view, answer, routes.iter().map(|route| route.space));
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let new = read_new(&body)?;
+    let (host, path) = (new.host.clone(), new.path.clone());
+    let (space, domain) = (new.space, new.domain);
+    let guid = call.world.create_route(new).map_err(|refusal| {
+        let text = refusal_text(call.world, refusal, space, domain, &host, &path);
+        CcError::unprocessable(text)
+    })?;
+    presented(call, guid).map(|route| Response::created(&route))
+}
+
+/// A GUID that cannot be read names nothing.
+fn guid_or_none(text: Option<&str>, missing: &str) -> Result<Guid, CcError> {
+    let guid = text.and_then(Guid::parse);
+    guid.ok_or_else(|| CcError::unprocessable(missing))
+}
+
+const NO_SPACE: &str = "Invalid space. Ensure that the space exists and you have access to it.";
+const NO_DOMAIN: &str = "Invalid domain. Ensure that the domain exists and you have access to it.";
+
+fn read_new(body: &Map<String, Value>) -> Result<NewRoute, CcError> {
+    let allowed = [
+        "host",
+        "path",
+        "port",
+        "relationships",
+        "options",
+        "metadata",
+    ];
+    let mut message = Message::new(body, &allowed);
+    let host = message.optional_text("host", 0..=63).unwrap_or_default();
+    let in_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if host != "*" && !host.chars().all(in_host) {
+        message.error(
+            "Host must be either \"*\" or contain only alphanumeric characters, \"_\", or \"-\"",
+        );
+    }
+    let path = message.optional_text("path", 0..=128).unwrap_or_default();
+    for (wrong, reason) in [
+        (
+            !path.is_empty() && !path.starts_with('/'),
+            "must begin with /",
+        ),
+        (path.contains('?'), "cannot contain ?"),
+        (path == "/", "cannot be exactly /"),
+    ] {
+        if wrong {
+            message.error(format!("Path {reason}"));
+        }
+    }
+    let port = message.integer("port", 0..=65_535);
+    let related = message.relationships(&["space", "domain"], |inner| {
+        (inner.related("space"), inner.related("domain"))
+    });
+    let options = message.object("options").cloned().unwrap_or_default();
+    let metadata = message.metadata();
+    message.finish()?;
+    let (space, domain) = related.unwrap_or_default();
+    Ok(NewRoute {
+        space: guid_or_none(space, NO_SPACE)?,
+        domain: guid_or_none(domain, NO_DOMAIN)?,
+        host: host.into(),
+        path: path.into(),
+        port: port.and_then(|port| u16::try_from(port).ok()),
+        options,
+        metadata,
+    })
+}
+
+fn refusal_text(
+    world: &World,
+    refusal: RouteRefusal,
+    space: Guid,
+    domain: Guid,
+    host: &str,
+    path: &str,
+) -> String {
+    let domain = world.domains.get(domain).map_or("", |domain| &domain.name);
+    let org = world.org_of(space).map_or("", |org| &org.name);
+    match refusal {
+        RouteRefusal::NoSpace => NO_SPACE.into(),
+        RouteRefusal::NoDomain => NO_DOMAIN.into(),
+        RouteRefusal::DomainNotUsable => {
+            format!("Invalid domain. Domain '{domain}' is not available in organization '{org}'.")
+        }
+        RouteRefusal::QuotaExceeded => format!("Routes quota exceeded for organization '{org}'."),
+        RouteRefusal::HostMissing => {
+            "Missing host. Routes in shared domains must have a host defined.".into()
+        }
+        RouteRefusal::HostTooLong => {
+            "Host combined with domain name must be no more than 253 characters.".into()
+        }
+        RouteRefusal::PortUnsupported => "Routes with protocol 'http' do not support ports.".into(),
+        RouteRefusal::Taken => {
+            let host = match host {
+                "" => String::new(),
+                host => format!(" host '{host}'"),
+            };
+            let path = match path {
+                "" => String::new(),
+                path => format!(" path '{path}'"),
+            };
+            match (host.as_str(), path.as_str()) {
+                ("", "") => format!("Route already exists for domain '{domain}'."),
+                ("", path) => format!("Route already exists with{path} for domain '{domain}'."),
+                (host, "") => format!("Route already exists with{host} for domain '{domain}'."),
+                (host, path) => {
+                    format!("Route already exists with{host} and{path} for domain '{domain}'.")
+                }
+            }
+        }
+    }
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let spec = ListSpec {
+        include: LIST.include,
+        ..ListSpec::of(&["include"])
+    };
+    let query = ListQuery::read(call, &spec)?;
+    let view = call.view();
+    let route = view.world.routes.get(guid);
+    let route = route.ok_or_else(|| CcError::not_found(KIND))?;
+    let mut answer = present(route, &view);
+    include(&query, &view, &mut answer, &[route]);
+    Ok(Response::ok(&answer))
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["options", "metadata"]);
+    let options = message.object("options");
+    let patch: MetadataPatch = message.metadata();
+    message.finish()?;
+    let now = call.world.now();
+    touch(&mut call.world.routes, now, guid, |route| {
+        for (key, value) in options.into_iter().flatten() {
+            if value.is_null() {
+                route.options.remove(key);
+            } else {
+                route.options.insert(key.clone(), value.clone());
+            }
+        }
+        route.metadata.apply(patch);
+    });
+    presented(call, guid).map(|route| Response::ok(&route))
+}
+
+fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    Ok(call.delete_in_job("route.delete", Kind::Route, guid))
+}

@@ -1,0 +1,310 @@
+//! `/v3/security_groups`
+
+use serde_json::{Value, json};
+
+use super::security_rules::rule_errors;
+use crate::call::{Call, View, to_many};
+use crate::error::CcError;
+use crate::http::Response;
+use crate::list::{ListQuery, ListSpec};
+use crate::message::{Message, to_many_body};
+use crate::router::Route;
+use crate::world::{Field, Guid, Kind, SecurityGroup, World, name_taken, touch};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/security_groups", index),
+    Route::post("/v3/security_groups", create),
+    Route::get("/v3/security_groups/:guid", show),
+    Route::patch("/v3/security_groups/:guid", update),
+    Route::delete("/v3/security_groups/:guid", delete),
+    Route::post(
+        "/v3/security_groups/:guid/relationships/running_spaces",
+        bind_running,
+    ),
+    Route::post(
+        "/v3/security_groups/:guid/relationships/staging_spaces",
+        bind_staging,
+    ),
+    Route::delete(
+        "/v3/security_groups/:guid/relationships/running_spaces/:space",
+        unbind_running,
+    ),
+    Route::delete(
+        "/v3/security_groups/:guid/relationships/staging_spaces/:space",
+        unbind_staging,
+    ),
+];
+
+const LIST: ListSpec = ListSpec::of(&[
+    "names",
+    "running_space_guids",
+    "staging_space_guids",
+    "globally_enabled_running",
+    "globally_enabled_staging",
+]);
+const KIND: &str = "Security group";
+const MAX_NAME: usize = 250;
+
+/// Which of a group's two lists of spaces.
+#[derive(Clone, Copy)]
+enum Phase {
+    Running,
+    Staging,
+}
+
+impl Phase {
+    fn spaces(self, group: &mut SecurityGroup) -> &mut Vec<Guid> {
+        match self {
+            Self::Running => &mut group.running_spaces,
+            Self::Staging => &mut group.staging_spaces,
+        }
+    }
+
+    fn relationship(self) -> &'static str {
+        match self {
+            Self::Running => "running_spaces",
+            Self::Staging => "staging_spaces",
+        }
+    }
+}
+
+pub(crate) fn present(group: &SecurityGroup, view: &View<'_>) -> Value {
+    json!({
+        "guid": group.base.guid.to_string(),
+        "created_at": group.base.created.to_string(),
+        "updated_at": group.base.updated.to_string(),
+        "name": group.name,
+        "rules": group.rules,
+        "globally_enabled": {
+            "running": group.running_default,
+            "staging": group.staging_default,
+        },
+        "relationships": {
+            "running_spaces": to_many(group.running_spaces.iter().copied()),
+            "staging_spaces": to_many(group.staging_spaces.iter().copied()),
+        },
+        "links": {"self": view.link(&format!("/v3/security_groups/{}", group.base.guid))},
+    })
+}
+
+fn find(call: &Call<'_>) -> Result<Guid, CcError> {
+    call.guid_of("guid", |world| &world.security_groups, KIND)
+}
+
+fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
+    call.present(guid, |world| &world.security_groups, KIND, present)
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, &LIST)?;
+    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let selection = query.by_guids(selection, "running_space_guids", Field::RunningSpace);
+    let selection = query.by_guids(selection, "staging_space_guids", Field::StagingSpace);
+    let view = call.view();
+    let page = query.page(&view.world.security_groups, &selection, |group| {
+        query.admits("globally_enabled_running", bool_text(group.running_default))
+            && query.admits("globally_enabled_staging", bool_text(group.staging_default))
+    });
+    Ok(Response::ok(
+        &query.answer(call, &page, |group| present(group, &view)),
+    ))
+}
+
+fn bool_text(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let allowed = ["name", "globally_enabled", "relationships", "rules"];
+    let mut message = Message::new(&body, &allowed);
+    let (mut running, mut staging) = (Vec::new(), Vec::new());
+    if message.has("relationships") {
+        message.relationships(&["running_spaces", "staging_spaces"], |inner| {
+            running = inner.related_many("running_spaces");
+            staging = inner.related_many("staging_spaces");
+        });
+    }
+    let rules = read_rules(&mut message).unwrap_or_default();
+    let name = message.text("name", MAX_NAME).unwrap_or_default();
+    let enabled = read_globally_enabled(&mut message);
+    message.finish()?;
+    check_name(call, name, None)?;
+    let staging_spaces = known_spaces(call.world, &staging, "do not exist.")?;
+    let running_spaces = known_spaces(call.world, &running, "do not exist.")?;
+    let base = call.world.base();
+    let guid = base.guid;
+    call.world.security_groups.insert(SecurityGroup {
+        base,
+        name: name.into(),
+        rules,
+        running_default: enabled.running.unwrap_or_default(),
+        staging_default: enabled.staging.unwrap_or_default(),
+        running_spaces,
+        staging_spaces,
+    });
+    presented(call, guid).map(|group| Response::created(&group))
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    presented(call, find(call)?).map(|group| Response::ok(&group))
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["name", "globally_enabled", "rules"]);
+    let rules = read_rules(&mut message);
+    let enabled = read_globally_enabled(&mut message);
+    let name = message.optional_text("name", 1..=MAX_NAME);
+    message.finish()?;
+    if let Some(name) = name {
+        check_name(call, name, Some(guid))?;
+    }
+    let now = call.world.now();
+    touch(&mut call.world.security_groups, now, guid, |group| {
+        group.name = name.map_or_else(|| std::mem::take(&mut group.name), str::to_owned);
+        group.rules = rules.unwrap_or_else(|| std::mem::take(&mut group.rules));
+        group.running_default = enabled.running.unwrap_or(group.running_default);
+        group.staging_default = enabled.staging.unwrap_or(group.staging_default);
+    });
+    presented(call, guid).map(|group| Response::ok(&group))
+}
+
+fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    Ok(call.delete_in_job("security_group.delete", Kind::SecurityGroup, guid))
+}
+
+fn bind_running(call: &mut Call<'_>) -> Result<Response, CcError> {
+    bind(call, Phase::Running)
+}
+
+fn bind_staging(call: &mut Call<'_>) -> Result<Response, CcError> {
+    bind(call, Phase::Staging)
+}
+
+fn bind(call: &mut Call<'_>, phase: Phase) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let body = call.request.object()?;
+    let complaint = "do not exist, or you do not have access to them.";
+    let spaces = known_spaces(call.world, &to_many_body(&body)?, complaint)?;
+    let now = call.world.now();
+    let mut bound = Vec::new();
+    touch(&mut call.world.security_groups, now, guid, |group| {
+        add_spaces(phase.spaces(group), &spaces);
+        bound.clone_from(phase.spaces(group));
+    });
+    let mut relationship = to_many(bound);
+    let path = format!(
+        "/v3/security_groups/{guid}/relationships/{}",
+        phase.relationship()
+    );
+    relationship["links"] = json!({"self": call.view().link(&path)});
+    Ok(Response::ok(&relationship))
+}
+
+/// Adds spaces that are not there yet.
+pub(crate) fn add_spaces(bound: &mut Vec<Guid>, spaces: &[Guid]) {
+    for space in spaces {
+        if !bound.contains(space) {
+            bound.push(*space);
+        }
+    }
+}
+
+fn unbind_running(call: &mut Call<'_>) -> Result<Response, CcError> {
+    unbind(call, Phase::Running)
+}
+
+fn unbind_staging(call: &mut Call<'_>) -> Result<Response, CcError> {
+    unbind(call, Phase::Staging)
+}
+
+fn unbind(call: &mut Call<'_>, phase: Phase) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let text = call.capture("space").to_owned();
+    let space = Guid::parse(&text);
+    let now = call.world.now();
+    let mut removed = false;
+    touch(&mut call.world.security_groups, now, guid, |group| {
+        let spaces = phase.spaces(group);
+        let before = spaces.len();
+        spaces.retain(|other| Some(*other) != space);
+        removed = spaces.len() < before;
+    });
+    if removed {
+        Ok(Response::empty(204))
+    } else {
+        Err(CcError::unprocessable(format!(
+            "Unable to unbind security group from space with guid '{text}'. Ensure the space is bound to this security group."
+        )))
+    }
+}
+
+fn check_name(call: &Call<'_>, name: &str, own: Option<Guid>) -> Result<(), CcError> {
+    if name_taken(&call.world.security_groups, name, own) {
+        let taken = format!("Security group with name '{name}' already exists.");
+        return Err(CcError::unprocessable(taken));
+    }
+    Ok(())
+}
+
+fn known_spaces(world: &World, guids: &[&str], complaint: &str) -> Result<Vec<Guid>, CcError> {
+    let mut known = Vec::new();
+    let mut unknown = Vec::new();
+    for text in guids {
+        match Guid::parse(text).filter(|guid| world.spaces.get(*guid).is_some()) {
+            Some(guid) if known.contains(&guid) => {}
+            Some(guid) => known.push(guid),
+            None => unknown.push(text),
+        }
+    }
+    if unknown.is_empty() {
+        Ok(known)
+    } else {
+        let detail = format!("Spaces with guids {unknown:?} {complaint}");
+        Err(CcError::unprocessable(detail))
+    }
+}
+
+#[derive(Default)]
+struct GloballyEnabled {
+    running: Option<bool>,
+    staging: Option<bool>,
+}
+
+fn read_globally_enabled(message: &mut Message<'_>) -> GloballyEnabled {
+    let Some(enabled) = message.object("globally_enabled") else {
+        return GloballyEnabled::default();
+    };
+    if enabled
+        .keys()
+        .any(|key| key != "running" && key != "staging")
+    {
+        message.error("Globally enabled only allows keys 'running' or 'staging'");
+    } else if !enabled.values().all(Value::is_boolean) {
+        message.error("Globally enabled values must be booleans");
+    }
+    let flag = |name: &str| enabled.get(name).and_then(Value::as_bool);
+    GloballyEnabled {
+        running: flag("running"),
+        staging: flag("staging"),
+    }
+}
+
+fn read_rules(message: &mut Message<'_>) -> Option<Vec<Value>> {
+    if !message.has("rules") {
+        return None;
+    }
+    let Some(Value::Array(rules)) = message.get("rules") else {
+        message.error("Rules must be an array");
+        return None;
+    };
+    for (index, rule) in rules.iter().enumerate() {
+        for error in rule_errors(rule) {
+            message.error(format!("Rules[{index}]: {error}"));
+        }
+    }
+    Some(rules.clone())
+}

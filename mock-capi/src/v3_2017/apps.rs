@@ -1,0 +1,224 @@
+//! `/v3/apps` of 2017: no relationships, no metadata, no process before there
+//! is a droplet.
+
+use serde_json::{Map, Value, json};
+
+use crate::call::{Call, View};
+use crate::error::CcError;
+use crate::fixtures::{self, Template};
+use crate::http::Response;
+use crate::list::{ListQuery, ListSpec};
+use crate::message::{Message, check_environment};
+use crate::router::Route;
+use crate::v3::{apps as today, environment, lifecycle};
+use crate::world::{App, Field, Guid, Kind, Row, touch};
+
+use super::{droplets, packages};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/apps", index),
+    Route::post("/v3/apps", create),
+    Route::get("/v3/apps/:guid", show),
+    Route::put("/v3/apps/:guid", update),
+    Route::patch("/v3/apps/:guid", update),
+    Route::delete("/v3/apps/:guid", delete),
+    Route::put("/v3/apps/:guid/start", start),
+    Route::put("/v3/apps/:guid/stop", stop),
+    Route::get("/v3/apps/:guid/env", environment::show_env),
+    Route::get("/v3/apps/:guid/environment_variables", show_environment),
+    Route::patch("/v3/apps/:guid/environment_variables", update_environment),
+    Route::get(
+        "/v3/apps/:guid/relationships/current_droplet",
+        current_droplet_relationship,
+    ),
+    Route::patch(
+        "/v3/apps/:guid/relationships/current_droplet",
+        assign_droplet,
+    ),
+    Route::get("/v3/apps/:guid/droplets/current", current_droplet),
+    Route::get("/v3/apps/:guid/droplets", droplets::index_of_app),
+    Route::get("/v3/apps/:guid/packages", packages::index_of_app),
+];
+
+const LIST: ListSpec = ListSpec {
+    order_by: &["name"],
+    ..ListSpec::of(&["names", "organization_guids", "space_guids"])
+};
+
+const KIND: &str = "App";
+const FIELDS: &[&str] = &[
+    "name",
+    "environment_variables",
+    "relationships",
+    "lifecycle",
+];
+const NO_SPACE: &str = "Space is invalid. Ensure it exists and you have access to it.";
+
+fn present(app: &App, view: &View<'_>, template: Template) -> Value {
+    let path = format!("/v3/apps/{}", app.base.guid);
+    let below = |rest: &str| view.link(&format!("{path}/{rest}"));
+    template.fill(json!({
+        "guid": app.base.guid.to_string(),
+        "name": app.name,
+        "state": app.state(),
+        "created_at": app.base.created.to_string(),
+        "updated_at": app.base.updated.to_string(),
+        "lifecycle": lifecycle::present(&app.lifecycle),
+        "links": {
+            "self": view.link(&path),
+            "environment_variables": below("environment_variables"),
+            "space": view.link(&format!("/v2/spaces/{}", app.space)),
+            "processes": below("processes"),
+            "route_mappings": below("route_mappings"),
+            "packages": below("packages"),
+            "current_droplet": below("droplets/current"),
+            "droplets": below("droplets"),
+            "tasks": below("tasks"),
+            "start": view.action("PUT", &format!("{path}/start")),
+            "stop": view.action("PUT", &format!("{path}/stop")),
+        },
+    }))
+}
+
+fn present_shown(app: &App, view: &View<'_>) -> Value {
+    present(app, view, fixtures::APP)
+}
+
+fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
+    call.present(guid, |world| &world.apps, KIND, present_shown)
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, &LIST)?;
+    let view = call.view();
+    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let selection = query.by_guids(selection, "space_guids", Field::Space);
+    let selection = today::by_organizations(view.world, &query, selection);
+    let page = query.page(&view.world.apps, &selection, |_| true);
+    Ok(Response::ok(
+        &query.answer(call, &page, |app| present_shown(app, &view)),
+    ))
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let new = today::read_new(call, FIELDS, NO_SPACE)?;
+    if call.world.find_app(new.space, &new.name).is_some() {
+        return Err(CcError::unprocessable("name must be unique in space"));
+    }
+    let guid = new.create(call.world);
+    let app = call.present(
+        guid,
+        |world| &world.apps,
+        KIND,
+        |app, view| present(app, view, fixtures::CREATE_APP),
+    )?;
+    Ok(Response::created(&app))
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    presented(call, today::find(call)?).map(|app| Response::ok(&app))
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = today::find(call)?;
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["name", "lifecycle"]);
+    let name = message.optional_text("name", 0..=255);
+    let current = call
+        .world
+        .apps
+        .get(guid)
+        .map(|app| (app.space, app.lifecycle.clone()));
+    let (space, current) = current.ok_or_else(|| CcError::not_found(KIND))?;
+    let lifecycle = lifecycle::read(&mut message, &current);
+    message.finish()?;
+    let holder = name
+        .and_then(|name| call.world.find_app(space, name))
+        .map(Row::guid);
+    if holder.is_some_and(|holder| holder != guid) {
+        return Err(CcError::unprocessable("name must be unique in space"));
+    }
+    let now = call.world.now();
+    touch(&mut call.world.apps, now, guid, |app| {
+        app.name = name.map_or_else(|| std::mem::take(&mut app.name), str::to_owned);
+        app.lifecycle = lifecycle;
+    });
+    presented(call, guid).map(|app| Response::ok(&app))
+}
+
+fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = today::find(call)?;
+    call.world.delete(Kind::App, guid);
+    Ok(Response::empty(204))
+}
+
+fn start(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = today::find(call)?;
+    today::droplet_of(call, guid)?;
+    call.world.start_app(guid)?;
+    presented(call, guid).map(|app| Response::ok(&app))
+}
+
+fn stop(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = today::find(call)?;
+    call.world.stop_app(guid);
+    presented(call, guid).map(|app| Response::ok(&app))
+}
+
+/// Variables stood beside the links.
+fn present_environment(app: &App, view: &View<'_>) -> Value {
+    let mut body = json!({"links": environment::links(app, view)});
+    if let Value::Object(fields) = &mut body {
+        fields.extend(app.environment.clone());
+    }
+    body
+}
+
+fn presented_environment(call: &Call<'_>, guid: Guid) -> Result<Response, CcError> {
+    let environment = call.present(guid, |world| &world.apps, KIND, present_environment)?;
+    Ok(Response::ok(&environment))
+}
+
+fn show_environment(call: &mut Call<'_>) -> Result<Response, CcError> {
+    presented_environment(call, today::find(call)?)
+}
+
+fn update_environment(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = today::find(call)?;
+    let variables: Map<String, Value> = call.request.object()?;
+    let errors = check_environment("Environment variables", &variables);
+    if !errors.is_empty() {
+        return Err(CcError::unprocessable(errors.join(", ")));
+    }
+    environment::set(call, guid, variables);
+    presented_environment(call, guid)
+}
+
+fn present_droplet_relationship(call: &Call<'_>, app: Guid, droplet: Guid) -> Value {
+    fixtures::CURRENT_DROPLET.fill(today::present_droplet_relationship(call, app, droplet))
+}
+
+fn current_droplet_relationship(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let app = today::find(call)?;
+    let droplet = today::droplet_of(call, app)?;
+    Ok(Response::ok(&present_droplet_relationship(
+        call, app, droplet,
+    )))
+}
+
+fn current_droplet(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let droplet = today::droplet_of(call, today::find(call)?)?;
+    droplets::presented(call, droplet).map(|droplet| Response::ok(&droplet))
+}
+
+fn assign_droplet(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let app = today::find(call)?;
+    let droplet = today::read_assigned_droplet(call, app, |app| {
+        app.started
+            .then_some("Stop the app before changing droplet")
+    })?;
+    call.world.assign_droplet(app, droplet);
+    Ok(Response::ok(&present_droplet_relationship(
+        call, app, droplet,
+    )))
+}

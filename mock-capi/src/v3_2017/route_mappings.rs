@@ -1,0 +1,177 @@
+//! `/v3/route_mappings`
+
+use serde_json::{Value, json};
+
+use crate::call::{Call, View};
+use crate::error::CcError;
+use crate::http::Response;
+use crate::list::{ListQuery, ListSpec};
+use crate::message::Message;
+use crate::router;
+use crate::v3::{apps, destinations::same_target};
+use crate::world::{Destination, Field, Guid, Route, Selection, touch};
+
+use super::related;
+
+pub(crate) const ROUTES: &[router::Route] = &[
+    router::Route::get("/v3/route_mappings", index),
+    router::Route::post("/v3/route_mappings", create),
+    router::Route::get("/v3/route_mappings/:mapping", show),
+    router::Route::delete("/v3/route_mappings/:mapping", delete),
+    router::Route::get("/v3/apps/:guid/route_mappings", index_of_app),
+];
+
+const LIST: ListSpec = ListSpec::of(&["app_guid", "app_guids", "route_guids"]);
+const KIND: &str = "Route mapping";
+
+fn present(route: Guid, mapping: &Destination, view: &View<'_>) -> Value {
+    let app = format!("/v3/apps/{}", mapping.app);
+    json!({
+        "guid": mapping.guid.to_string(),
+        "created_at": mapping.created.to_string(),
+        "updated_at": mapping.created.to_string(),
+        "links": {
+            "self": view.link(&format!("/v3/route_mappings/{}", mapping.guid)),
+            "app": view.link(&app),
+            "route": view.link(&format!("/v2/routes/{route}")),
+            "process": view.link(&format!("{app}/processes/{}", mapping.process)),
+        },
+    })
+}
+
+fn find<'c>(call: &'c Call<'_>) -> Result<(&'c Route, &'c Destination), CcError> {
+    Guid::parse(call.capture("mapping"))
+        .and_then(|guid| {
+            let routes = call
+                .world
+                .routes
+                .select(&Selection::by(Field::Destination, guid));
+            let route = *routes.first()?;
+            let mapping = route
+                .destinations
+                .iter()
+                .find(|mapping| mapping.guid == guid)?;
+            Some((route, mapping))
+        })
+        .ok_or_else(|| CcError::not_found(KIND))
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    list(call, None)
+}
+
+fn index_of_app(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let app = apps::find(call)?;
+    list(call, Some(app))
+}
+
+fn list(call: &Call<'_>, app: Option<Guid>) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, &LIST)?;
+    let apps = app
+        .map(|app| vec![app])
+        .or_else(|| query.guids("app_guids"));
+    let mut selection = query.by_guids(Selection::all(), "route_guids", Field::Guid);
+    if let Some(apps) = &apps {
+        selection = selection.any_guid(Field::App, apps.iter().copied());
+    }
+    let view = call.view();
+    let mappings: Vec<Value> = view
+        .world
+        .routes
+        .select(&selection)
+        .into_iter()
+        .flat_map(|route| {
+            route
+                .destinations
+                .iter()
+                .map(|mapping| (route.base.guid, mapping))
+        })
+        .filter(|(_, mapping)| apps.as_ref().is_none_or(|apps| apps.contains(&mapping.app)))
+        .map(|(route, mapping)| present(route, mapping, &view))
+        .collect();
+    Ok(Response::ok(&query.answer_all(call, mappings)))
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["relationships"]);
+    let (app, route) = (related(&body, "app"), related(&body, "route"));
+    if app.is_none() {
+        message.error("App guid must be a string");
+    }
+    if route.is_none() {
+        message.error("Route guid must be a string");
+    }
+    message.finish()?;
+    let kind = body
+        .get("relationships")
+        .and_then(|relationships| relationships.get("process")?.get("type")?.as_str())
+        .unwrap_or("web");
+    let app = app
+        .and_then(Guid::parse)
+        .and_then(|guid| call.world.apps.get(guid));
+    let app = app.ok_or_else(|| CcError::not_found("App"))?;
+    let route = route
+        .and_then(Guid::parse)
+        .and_then(|guid| call.world.routes.get(guid));
+    let route = route.ok_or_else(|| CcError::not_found("Route"))?;
+    if app.space != route.space {
+        return Err(CcError::unprocessable(
+            "the app and route must belong to the same space",
+        ));
+    }
+    if call.world.process(app.base.guid, kind).is_none() {
+        // The Cloud Controller of that time had no answer for this.
+        return Err(CcError::new(
+            500,
+            10001,
+            "UnknownError",
+            "An unknown error occurred.",
+        ));
+    }
+    let (app, route) = (app.base.guid, route.base.guid);
+    add(call, route, app, kind)
+}
+
+fn add(call: &mut Call<'_>, route: Guid, app: Guid, kind: &str) -> Result<Response, CcError> {
+    let mapping = Destination {
+        guid: call.world.next_guid(),
+        app,
+        process: kind.into(),
+        weight: None,
+        port: Some(8080),
+        protocol: "http1",
+        created: call.world.now(),
+    };
+    let existing = call.world.routes.get(route);
+    if existing.is_some_and(|route| route.destinations.iter().any(|m| same_target(m, &mapping))) {
+        return Err(CcError::unprocessable(
+            "Duplicate Route Mapping - Only one route mapping may exist for an application, route, and port",
+        ));
+    }
+    let answer = present(route, &mapping, &call.view());
+    let now = call.world.now();
+    touch(&mut call.world.routes, now, route, |route| {
+        route.destinations.push(mapping)
+    });
+    Ok(Response::created(&answer))
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let (route, mapping) = find(call)?;
+    Ok(Response::ok(&present(
+        route.base.guid,
+        mapping,
+        &call.view(),
+    )))
+}
+
+fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let (route, mapping) = find(call)?;
+    let (route, mapping) = (route.base.guid, mapping.guid);
+    let now = call.world.now();
+    touch(&mut call.world.routes, now, route, |route| {
+        route.destinations.retain(|other| other.guid != mapping);
+    });
+    Ok(Response::empty(204))
+}

@@ -1,0 +1,232 @@
+//! Apps and their processes: creation, start, stop, scale, and the states of
+//! instances.
+
+use serde_json::{Map, Value};
+
+use super::{
+    App, Field, Guid, HealthCheck, Lifecycle, Process, Row, Scale, Selection, World, touch,
+};
+use crate::clock::Timestamp;
+use crate::error::CcError;
+use crate::metadata::{Metadata, MetadataPatch};
+
+/// What the scheduler reports of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InstanceState {
+    pub(crate) index: u32,
+    pub(crate) name: &'static str,
+    /// Seconds since the instance was placed; `None` if it is not there.
+    pub(crate) uptime: Option<u64>,
+}
+
+impl World {
+    /// Adds a stopped app without processes; its name must be free.
+    pub(crate) fn create_app(
+        &mut self,
+        space: Guid,
+        name: String,
+        lifecycle: Lifecycle,
+        environment: Map<String, Value>,
+        metadata: MetadataPatch,
+    ) -> Guid {
+        let base = self.base();
+        let guid = base.guid;
+        let mut app = App {
+            base,
+            name,
+            space,
+            started: false,
+            lifecycle,
+            environment,
+            droplet: None,
+            metadata: Metadata::default(),
+        };
+        app.metadata.apply(metadata);
+        self.apps.insert(app);
+        guid
+    }
+
+    /// Adds a process of a type that the app does not have yet. The web
+    /// process has its app's GUID.
+    pub(crate) fn create_process(&mut self, app: Guid, kind: &str) {
+        let Some((space, started)) = self.apps.get(app).map(|app| (app.space, app.started)) else {
+            return;
+        };
+        let web = kind == "web";
+        let mut base = self.base();
+        if web {
+            base.guid = app;
+        }
+        let guid = base.guid;
+        self.processes.insert(Process {
+            base,
+            app,
+            space,
+            kind: kind.into(),
+            command: None,
+            scale: Scale {
+                instances: u32::from(web),
+                memory_mb: 1024,
+                disk_mb: 1024,
+                log_rate: -1,
+            },
+            health_check: HealthCheck::of(if web { "port" } else { "process" }),
+            readiness_check: HealthCheck::of("process"),
+            started: false,
+            starts: Vec::new(),
+            metadata: Metadata::default(),
+        });
+        if started {
+            self.begin(guid);
+        }
+    }
+
+    pub(crate) fn processes_of(&self, app: Guid) -> Vec<&Process> {
+        self.processes.select(&Selection::by(Field::App, app))
+    }
+
+    pub(crate) fn process(&self, app: Guid, kind: &str) -> Option<&Process> {
+        let processes = self.processes_of(app);
+        processes.into_iter().find(|process| process.kind == kind)
+    }
+
+    /// Makes a staged droplet the app's current one, with a process for each
+    /// type that it has.
+    pub(crate) fn assign_droplet(&mut self, app: Guid, droplet: Guid) {
+        touch(&mut self.apps, self.now, app, |app| {
+            app.droplet = Some(droplet);
+        });
+        if self.process(app, "web").is_none() {
+            self.create_process(app, "web");
+        }
+    }
+
+    pub(crate) fn start_app(&mut self, guid: Guid) -> Result<(), CcError> {
+        let Some(app) = self.apps.get(guid) else {
+            return Ok(());
+        };
+        let processes = self.processes_of(guid);
+        let sizes: Vec<_> = processes
+            .iter()
+            .map(|process| (*process, process.scale))
+            .collect();
+        self.check_quota(app.space, &sizes)?;
+        let stopped: Vec<Guid> = processes
+            .iter()
+            .filter(|process| !process.started)
+            .map(|process| process.guid())
+            .collect();
+        self.set_started(guid, true);
+        for process in stopped {
+            self.begin(process);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn stop_app(&mut self, guid: Guid) {
+        let processes: Vec<Guid> = self.processes_of(guid).iter().map(|p| p.guid()).collect();
+        self.set_started(guid, false);
+        for process in processes {
+            self.change_process(process, |process| {
+                process.started = false;
+                process.starts.clear();
+            });
+        }
+    }
+
+    fn set_started(&mut self, app: Guid, started: bool) {
+        touch(&mut self.apps, self.now, app, |app| app.started = started);
+    }
+
+    fn begin(&mut self, process: Guid) {
+        let now = self.now;
+        self.change_process(process, |process| {
+            process.started = true;
+            process.starts = vec![(process.scale.instances, now)];
+        });
+    }
+
+    /// Gives a process new sizes, if its quota allows them to run.
+    pub(crate) fn scale(&mut self, guid: Guid, scale: Scale) -> Result<(), CcError> {
+        let Some(process) = self.processes.get(guid) else {
+            return Ok(());
+        };
+        if process.started {
+            self.check_quota(process.space, &[(process, scale)])?;
+        }
+        let now = self.now;
+        self.change_process(guid, |process| {
+            process.scale = scale;
+            if process.started {
+                rescale(&mut process.starts, scale.instances, now);
+            }
+        });
+        Ok(())
+    }
+
+    /// The instances of a process as they are now, by index.
+    pub(crate) fn instances(&self, process: &Process) -> Vec<InstanceState> {
+        (0..process.scale.instances)
+            .map(|index| self.instance(process, index))
+            .collect()
+    }
+
+    fn instance(&self, process: &Process, index: u32) -> InstanceState {
+        let covering = process.starts.iter().find(|(upto, _)| index < *upto);
+        let Some(&(_, started)) = covering.filter(|_| process.started) else {
+            return InstanceState {
+                index,
+                name: "DOWN",
+                uptime: None,
+            };
+        };
+        let starting = self.now < started.plus(self.timings.start);
+        InstanceState {
+            index,
+            name: if starting { "STARTING" } else { "RUNNING" },
+            uptime: Some(self.now.seconds_since(started)),
+        }
+    }
+
+    /// How many instances of a process are starting or running.
+    pub(crate) fn live_instances(&self, process: &Process) -> u32 {
+        if process.started {
+            process.scale.instances
+        } else {
+            0
+        }
+    }
+}
+
+/// Keeps the oldest instances, adds new ones that start now.
+fn rescale(starts: &mut Vec<(u32, Timestamp)>, instances: u32, now: Timestamp) {
+    let kept = starts.partition_point(|(upto, _)| *upto < instances);
+    match starts.get_mut(kept) {
+        Some(last) => {
+            last.0 = instances;
+            starts.truncate(kept + 1);
+        }
+        None => starts.push((instances, now)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn scaling_keeps_the_oldest_instances() {
+        let first = Clock::new().now();
+        let second = first.plus(std::time::Duration::from_secs(1));
+        let mut starts = vec![(2, first)];
+        rescale(&mut starts, 5, second);
+        assert_eq!(starts, [(2, first), (5, second)]);
+        rescale(&mut starts, 3, second);
+        assert_eq!(starts, [(2, first), (3, second)]);
+        rescale(&mut starts, 2, second);
+        assert_eq!(starts, [(2, first)]);
+        rescale(&mut starts, 0, second);
+        assert_eq!(starts, [(0, first)]);
+    }
+}

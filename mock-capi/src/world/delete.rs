@@ -1,0 +1,90 @@
+//! Deleting resources with all that belongs to them.
+
+use super::{Field, Guid, Row, Selection, Table, World};
+
+/// Kinds of resources that jobs delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Org,
+    Space,
+    Quota,
+    SecurityGroup,
+    App,
+    Package,
+    Droplet,
+    Route,
+}
+
+impl World {
+    pub(crate) fn delete(&mut self, kind: Kind, guid: Guid) {
+        match kind {
+            Kind::Org => self.delete_org(guid),
+            Kind::Space => self.delete_space(guid),
+            Kind::App => self.delete_app(guid),
+            Kind::Quota => drop(self.quotas.remove(guid)),
+            Kind::SecurityGroup => drop(self.security_groups.remove(guid)),
+            Kind::Package => drop(self.packages.remove(guid)),
+            Kind::Droplet => drop(self.droplets.remove(guid)),
+            Kind::Route => drop(self.routes.remove(guid)),
+        }
+    }
+
+    fn delete_org(&mut self, guid: Guid) {
+        for space in self
+            .spaces
+            .guids_newest_first(&Selection::by(Field::Org, guid))
+        {
+            self.delete_space(space);
+        }
+        remove_all(&mut self.domains, Field::Org, guid);
+        self.orgs.remove(guid);
+        self.usage.remove(&guid);
+    }
+
+    fn delete_space(&mut self, guid: Guid) {
+        for app in self
+            .apps
+            .guids_newest_first(&Selection::by(Field::Space, guid))
+        {
+            self.delete_app(app);
+        }
+        remove_all(&mut self.routes, Field::Space, guid);
+        self.unbind(Field::RunningSpace, guid);
+        self.unbind(Field::StagingSpace, guid);
+        self.spaces.remove(guid);
+    }
+
+    fn unbind(&mut self, field: Field, space: Guid) {
+        let bound = Selection::by(field, space);
+        for group in self.security_groups.guids_newest_first(&bound) {
+            self.security_groups.update(group, |group| {
+                group.running_spaces.retain(|&other| other != space);
+                group.staging_spaces.retain(|&other| other != space);
+            });
+        }
+    }
+
+    fn delete_app(&mut self, guid: Guid) {
+        let of_app = Selection::by(Field::App, guid);
+        for process in self.processes.guids_newest_first(&of_app) {
+            self.remove_process(process);
+        }
+        remove_all(&mut self.builds, Field::App, guid);
+        remove_all(&mut self.packages, Field::App, guid);
+        remove_all(&mut self.droplets, Field::App, guid);
+        for route in self.routes.guids_newest_first(&of_app) {
+            self.routes.update(route, |route| {
+                route
+                    .destinations
+                    .retain(|destination| destination.app != guid);
+            });
+        }
+        self.apps.remove(guid);
+    }
+}
+
+fn remove_all<R: Row>(table: &mut Table<R>, field: Field, guid: Guid) {
+    for row in table.guids_newest_first(&Selection::by(field, guid)) {
+        table.remove(row);
+    }
+}

@@ -1,0 +1,98 @@
+//! Droplets: staged from packages, or copied from other droplets.
+
+use sha2::{Digest, Sha256};
+
+use super::{Droplet, Guid, Lifecycle, Origin, Package, PackageKind, World};
+use crate::metadata::Metadata;
+
+/// The start command that staging detects.
+const DETECTED_COMMAND: &str = "./app";
+
+/// A droplet to be: where it comes from and whether that fails.
+#[derive(Debug)]
+pub(crate) struct NewDroplet {
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) error: Option<String>,
+}
+
+impl World {
+    /// Adds the droplet that staging a package yields.
+    pub(crate) fn stage(&mut self, package: Guid, new: NewDroplet) -> Option<Guid> {
+        let base = self.base();
+        let package = self.packages.get(package)?;
+        let (guid, image) = (base.guid, image_of(package));
+        self.droplets.insert(Droplet {
+            base,
+            app: package.app,
+            space: package.space,
+            package: Some(package.base.guid),
+            origin: Origin::Staging,
+            ready_at: self.now.plus(self.timings.staging),
+            error: new.error,
+            sha256: droplet_checksum(package),
+            command: DETECTED_COMMAND.into(),
+            lifecycle: new.lifecycle,
+            image,
+            metadata: Metadata::default(),
+        });
+        Some(guid)
+    }
+
+    /// Adds a copy of a droplet for another app; bits and checksum are the
+    /// same.
+    pub(crate) fn copy_droplet(
+        &mut self,
+        source: Guid,
+        app: Guid,
+        error: Option<String>,
+    ) -> Option<Guid> {
+        let base = self.base();
+        let (source, app) = (self.droplets.get(source)?, self.apps.get(app)?);
+        let guid = base.guid;
+        let copy = Droplet {
+            base,
+            app: app.base.guid,
+            space: app.space,
+            package: None,
+            origin: Origin::Copying,
+            ready_at: self.now.plus(self.timings.copy),
+            error,
+            sha256: source.sha256.clone(),
+            command: source.command.clone(),
+            lifecycle: source.lifecycle.clone(),
+            image: source.image.clone(),
+            metadata: Metadata::default(),
+        };
+        self.droplets.insert(copy);
+        Some(guid)
+    }
+}
+
+fn image_of(package: &Package) -> Option<String> {
+    match &package.kind {
+        PackageKind::Bits => None,
+        PackageKind::Docker { image, .. } => Some(image.clone()),
+    }
+}
+
+/// The same bits always make the same droplet.
+fn droplet_checksum(package: &Package) -> String {
+    let source = match (&package.kind, &package.upload) {
+        (PackageKind::Docker { image, .. }, _) => image.as_str(),
+        (PackageKind::Bits, Some(upload)) => &upload.sha256,
+        (PackageKind::Bits, None) => "",
+    };
+    sha256(format!("droplet of {source}").as_bytes())
+}
+
+/// The SHA-256 of some bytes, in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        // Writing to a `String` cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}

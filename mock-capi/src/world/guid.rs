@@ -1,0 +1,78 @@
+//! GUIDs: 16 bytes in memory, the usual hyphenated text on the wire.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+
+/// The identity of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Guid(u128);
+
+impl Guid {
+    /// Reads the canonical text; anything else names no resource.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let guid = u128::from_str_radix(&text.replace('-', ""), 16).map(Self);
+        guid.ok().filter(|guid| guid.to_string() == text)
+    }
+}
+
+impl fmt::Display for Guid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = format!("{:032x}", self.0);
+        let (time, rest) = hex.split_at(8);
+        let (mid, rest) = rest.split_at(4);
+        let (version, rest) = rest.split_at(4);
+        let (variant, node) = rest.split_at(4);
+        write!(f, "{time}-{mid}-{version}-{variant}-{node}")
+    }
+}
+
+/// A source of version 4 GUIDs (SplitMix64).
+#[derive(Debug)]
+pub(crate) struct GuidSource(u64);
+
+impl GuidSource {
+    pub(crate) fn random() -> Self {
+        Self(RandomState::new().hash_one(0_u8))
+    }
+
+    pub(crate) fn next(&mut self) -> Guid {
+        const VERSION_4: u128 = 0x4000_u128 << 64;
+        const VARIANT: u128 = 0x8000_u128 << 48;
+        const FREE_BITS: u128 = !((0xf000_u128 << 64) | (0xc000_u128 << 48));
+        let bits = (u128::from(self.step()) << 64) | u128::from(self.step());
+        Guid((bits & FREE_BITS) | VERSION_4 | VARIANT)
+    }
+
+    fn step(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guids_are_version_4_and_survive_the_wire() {
+        let guid = GuidSource(7).next();
+        let text = guid.to_string();
+        assert_eq!(text.len(), 36);
+        assert_eq!(text.as_bytes()[14], b'4');
+        assert!(matches!(text.as_bytes()[19], b'8' | b'9' | b'a' | b'b'));
+        assert_eq!(Guid::parse(&text), Some(guid));
+    }
+
+    #[test]
+    fn only_the_canonical_text_is_a_guid() {
+        let text = GuidSource(7).next().to_string();
+        assert_eq!(Guid::parse(&text.to_uppercase()), None);
+        assert_eq!(Guid::parse(&text.replace('-', "")), None);
+        assert_eq!(Guid::parse("+1"), None);
+        assert_eq!(Guid::parse(""), None);
+        assert_eq!(Guid::parse("é-é"), None);
+    }
+}

@@ -1,0 +1,260 @@
+//! The state of the fake Cloud Controller: typed tables, and the operations on
+//! them that all dialects share.
+//!
+//! Nothing happens in the background. What takes time has a moment at which it
+//! is ready and its state is derived when it is read; what jobs change later is
+//! kept in [`World::settle`]'s agenda and done before the next request that
+//! comes late enough to see it.
+
+mod apps;
+mod delete;
+mod droplets;
+mod guid;
+mod model;
+mod routes;
+mod rows;
+mod table;
+mod usage;
+
+use std::collections::{BTreeMap, HashMap};
+
+pub(crate) use apps::InstanceState;
+pub(crate) use delete::Kind;
+pub(crate) use droplets::{NewDroplet, sha256};
+pub(crate) use guid::{Guid, GuidSource};
+pub(crate) use model::{
+    App, Build, Destination, Domain, Droplet, HealthCheck, Job, Lifecycle, Limits, Org, Origin,
+    Package, PackageKind, Process, Quota, Route, Scale, SecurityGroup, Space, Upload,
+};
+pub(crate) use routes::{NewRoute, RouteRefusal};
+pub(crate) use table::{Base, Field, Key, Row, Selection, Table};
+use usage::Usage;
+
+use crate::clock::Timestamp;
+use crate::error::CcError;
+use crate::metadata::Metadata;
+use crate::settings::Timings;
+
+/// The name of the quota that organizations have unless told otherwise.
+pub(crate) const DEFAULT_QUOTA: &str = "default";
+
+/// Everything that the Cloud Controller knows.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) orgs: Table<Org>,
+    pub(crate) quotas: Table<Quota>,
+    pub(crate) spaces: Table<Space>,
+    pub(crate) security_groups: Table<SecurityGroup>,
+    pub(crate) domains: Table<Domain>,
+    pub(crate) apps: Table<App>,
+    pub(crate) processes: Table<Process>,
+    pub(crate) packages: Table<Package>,
+    pub(crate) builds: Table<Build>,
+    pub(crate) droplets: Table<Droplet>,
+    pub(crate) routes: Table<Route>,
+    pub(crate) jobs: Table<Job>,
+    pub(crate) timings: Timings,
+    pub(crate) default_stack: &'static str,
+    now: Timestamp,
+    guids: GuidSource,
+    usage: HashMap<Guid, Usage>,
+    agenda: BTreeMap<(Timestamp, u64), (Kind, Guid)>,
+    scheduled: u64,
+}
+
+impl World {
+    /// The world before anyone did anything: a shared domain and the default
+    /// quota.
+    pub(crate) fn new(
+        guids: GuidSource,
+        now: Timestamp,
+        timings: Timings,
+        default_stack: &'static str,
+        apps_domain: &str,
+    ) -> Self {
+        let mut world = Self {
+            orgs: Table::default(),
+            quotas: Table::default(),
+            spaces: Table::default(),
+            security_groups: Table::default(),
+            domains: Table::default(),
+            apps: Table::default(),
+            processes: Table::default(),
+            packages: Table::default(),
+            builds: Table::default(),
+            droplets: Table::default(),
+            routes: Table::default(),
+            jobs: Table::default(),
+            timings,
+            default_stack,
+            now,
+            guids,
+            usage: HashMap::new(),
+            agenda: BTreeMap::new(),
+            scheduled: 0,
+        };
+        world.populate(apps_domain);
+        world
+    }
+
+    fn populate(&mut self, apps_domain: &str) {
+        let base = self.base();
+        self.quotas.insert(Quota {
+            base,
+            name: DEFAULT_QUOTA.into(),
+            limits: Limits::of_default_quota(),
+        });
+        let base = self.base();
+        self.domains.insert(Domain {
+            base,
+            name: apps_domain.into(),
+            org: None,
+            metadata: Metadata::default(),
+        });
+    }
+
+    /// An empty world in the place of this one. GUIDs go on where they were, so
+    /// that none of the old world names anything in the new one.
+    pub(crate) fn reset(&mut self, apps_domain: &str) {
+        let guids = std::mem::replace(&mut self.guids, GuidSource::random());
+        *self = Self::new(
+            guids,
+            self.now,
+            self.timings,
+            self.default_stack,
+            apps_domain,
+        );
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Moves to `now`, doing what jobs had to do by then.
+    pub(crate) fn settle(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        while let Some(entry) = self.agenda.first_entry() {
+            if entry.key().0 > self.now {
+                break;
+            }
+            let (kind, guid) = entry.remove();
+            self.delete(kind, guid);
+        }
+    }
+
+    /// The base of a new row.
+    pub(crate) fn base(&mut self) -> Base {
+        Base {
+            guid: self.guids.next(),
+            created: self.now,
+            updated: self.now,
+        }
+    }
+
+    pub(crate) fn next_guid(&mut self) -> Guid {
+        self.guids.next()
+    }
+
+    /// Adds a job, and the deletion that it does when it is done.
+    pub(crate) fn schedule(
+        &mut self,
+        operation: String,
+        deletion: Option<(Kind, Guid)>,
+        failure: Option<CcError>,
+    ) -> Guid {
+        let base = self.base();
+        let (guid, ready_at) = (base.guid, self.now.plus(self.timings.job));
+        if let (Some(deletion), None) = (deletion, &failure) {
+            self.scheduled += 1;
+            self.agenda.insert((ready_at, self.scheduled), deletion);
+        }
+        self.jobs.insert(Job {
+            base,
+            operation,
+            ready_at,
+            failure,
+        });
+        guid
+    }
+
+    /// The quota of organizations that were created without one.
+    pub(crate) fn default_quota(&self) -> Option<&Quota> {
+        let by_name = Selection::all().any(vec![Key::text(Field::Name, DEFAULT_QUOTA)]);
+        self.quotas.select(&by_name).first().copied()
+    }
+
+    pub(crate) fn find_space(&self, org: Guid, name: &str) -> Option<&Space> {
+        let named = Selection::by(Field::Org, org).any(vec![Key::text(Field::Name, name)]);
+        self.spaces.select(&named).first().copied()
+    }
+
+    pub(crate) fn find_app(&self, space: Guid, name: &str) -> Option<&App> {
+        let named = Selection::by(Field::Space, space).any(vec![Key::text(Field::Name, name)]);
+        self.apps.select(&named).first().copied()
+    }
+
+    /// Spaces of any of these organizations.
+    pub(crate) fn spaces_of(&self, orgs: Vec<Guid>) -> Vec<Guid> {
+        let spaces = Selection::all().any_guid(Field::Org, orgs);
+        self.spaces
+            .select(&spaces)
+            .iter()
+            .map(|space| space.guid())
+            .collect()
+    }
+
+    pub(crate) fn org_of(&self, space: Guid) -> Option<&Org> {
+        self.orgs.get(self.spaces.get(space)?.org)
+    }
+
+    /// The first shared domain, else the first of the organization's own.
+    pub(crate) fn default_domain(&self, org: Guid) -> Option<&Domain> {
+        let shared = self.domains.iter().find(|domain| domain.org.is_none());
+        shared.or_else(|| self.domains.iter().find(|domain| domain.org == Some(org)))
+    }
+
+    pub(crate) fn domain_is_usable(&self, domain: &Domain, org: Guid) -> bool {
+        domain.org.is_none_or(|owner| owner == org)
+    }
+}
+
+/// Changes a row, if it is there, and dates the change.
+pub(crate) fn touch<R: Row>(
+    table: &mut Table<R>,
+    now: Timestamp,
+    guid: Guid,
+    change: impl FnOnce(&mut R),
+) {
+    table.update(guid, |row| {
+        change(row);
+        row.base_mut().updated = now;
+    });
+}
+
+/// Whether a name is taken by another row than `own`.
+pub(crate) fn name_taken<R: Row>(table: &Table<R>, name: &str, own: Option<Guid>) -> bool {
+    let named = Selection::all().any(vec![Key::text(Field::Name, name)]);
+    table
+        .select(&named)
+        .iter()
+        .any(|row| Some(row.guid()) != own)
+}
+
+impl Limits {
+    /// The default quota of a usual deployment.
+    fn of_default_quota() -> Self {
+        Self {
+            total_memory: Some(102_400),
+            process_memory: None,
+            instances: None,
+            tasks: None,
+            log_rate: None,
+            paid_services: true,
+            services: Some(100),
+            service_keys: None,
+            routes: Some(1000),
+            reserved_ports: Some(0),
+            domains: None,
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The rows of the world: what a Cloud Controller's database has of each
+//! resource.
+
+use serde_json::{Map, Value};
+
+use super::guid::Guid;
+use super::table::Base;
+use crate::clock::Timestamp;
+use crate::error::CcError;
+use crate::metadata::Metadata;
+
+#[derive(Debug)]
+pub(crate) struct Org {
+    pub(crate) base: Base,
+    pub(crate) name: String,
+    pub(crate) suspended: bool,
+    pub(crate) quota: Guid,
+    pub(crate) metadata: Metadata,
+}
+
+#[derive(Debug)]
+pub(crate) struct Space {
+    pub(crate) base: Base,
+    pub(crate) name: String,
+    pub(crate) org: Guid,
+    pub(crate) suspended: bool,
+    pub(crate) metadata: Metadata,
+}
+
+/// An organization quota; `None` is unlimited.
+#[derive(Debug)]
+pub(crate) struct Quota {
+    pub(crate) base: Base,
+    pub(crate) name: String,
+    pub(crate) limits: Limits,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    pub(crate) total_memory: Option<u64>,
+    pub(crate) process_memory: Option<u64>,
+    pub(crate) instances: Option<u64>,
+    pub(crate) tasks: Option<u64>,
+    pub(crate) log_rate: Option<u64>,
+    pub(crate) paid_services: bool,
+    pub(crate) services: Option<u64>,
+    pub(crate) service_keys: Option<u64>,
+    pub(crate) routes: Option<u64>,
+    pub(crate) reserved_ports: Option<u64>,
+    pub(crate) domains: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct SecurityGroup {
+    pub(crate) base: Base,
+    pub(crate) name: String,
+    pub(crate) rules: Vec<Value>,
+    pub(crate) running_default: bool,
+    pub(crate) staging_default: bool,
+    pub(crate) running_spaces: Vec<Guid>,
+    pub(crate) staging_spaces: Vec<Guid>,
+}
+
+/// A shared domain, or with an `org`, one scoped to it.
+#[derive(Debug)]
+pub(crate) struct Domain {
+    pub(crate) base: Base,
+    pub(crate) name: String,
+    pub(crate) org: Option<Guid>,
+    pub(crate) metadata: Metadata,
+}
+
+/// How bits or an image become a running app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Lifecycle {
+    Buildpack {
+        buildpacks: Vec<String>,
+        stack: String,
+    },
+    Docker,
+}
+
+impl Lifecycle {
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Buildpack { .. } => "buildpack",
+            Self::Docker => "docker",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) base: Base,
+    pub(crate) name: String,
+    pub(crate) space: Guid,
+    pub(crate) started: bool,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) environment: Map<String, Value>,
+    pub(crate) droplet: Option<Guid>,
+    pub(crate) metadata: Metadata,
+}
+
+impl App {
+    pub(crate) fn state(&self) -> &'static str {
+        if self.started { "STARTED" } else { "STOPPED" }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HealthCheck {
+    pub(crate) kind: &'static str,
+    pub(crate) timeout: Option<u32>,
+    pub(crate) invocation_timeout: Option<u32>,
+    pub(crate) interval: Option<u32>,
+    pub(crate) endpoint: Option<String>,
+}
+
+impl HealthCheck {
+    pub(crate) fn of(kind: &'static str) -> Self {
+        Self {
+            kind,
+            timeout: None,
+            invocation_timeout: None,
+            interval: None,
+            endpoint: None,
+        }
+    }
+}
+
+/// Sizes that a process is scaled by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scale {
+    pub(crate) instances: u32,
+    pub(crate) memory_mb: u32,
+    pub(crate) disk_mb: u32,
+    /// Bytes a second; -1 is unlimited.
+    pub(crate) log_rate: i64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) base: Base,
+    pub(crate) app: Guid,
+    pub(crate) space: Guid,
+    pub(crate) kind: String,
+    /// As set by the user; without it, the droplet's.
+    pub(crate) command: Option<String>,
+    pub(crate) scale: Scale,
+    pub(crate) health_check: HealthCheck,
+    pub(crate) readiness_check: HealthCheck,
+    pub(crate) started: bool,
+    /// When instances were started: `(n, at)` for those below index `n` that
+    /// no earlier entry covers.
+    pub(crate) starts: Vec<(u32, Timestamp)>,
+    pub(crate) metadata: Metadata,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum PackageKind {
+    Bits,
+    Docker {
+        image: String,
+        username: Option<String>,
+    },
+}
+
+/// Uploaded bits; they themselves are not kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Upload {
+    pub(crate) sha256: String,
+    pub(crate) ready_at: Timestamp,
+}
+
+#[derive(Debug)]
+pub(crate) struct Package {
+    pub(crate) base: Base,
+    pub(crate) app: Guid,
+    pub(crate) space: Guid,
+    pub(crate) kind: PackageKind,
+    pub(crate) upload: Option<Upload>,
+    pub(crate) metadata: Metadata,
+}
+
+impl Package {
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.kind {
+            PackageKind::Bits => "bits",
+            PackageKind::Docker { .. } => "docker",
+        }
+    }
+
+    pub(crate) fn state(&self, now: Timestamp) -> &'static str {
+        match (&self.kind, &self.upload) {
+            (PackageKind::Docker { .. }, _) => "READY",
+            (PackageKind::Bits, None) => "AWAITING_UPLOAD",
+            (PackageKind::Bits, Some(upload)) if now < upload.ready_at => "PROCESSING_UPLOAD",
+            (PackageKind::Bits, Some(_)) => "READY",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Build {
+    pub(crate) base: Base,
+    pub(crate) app: Guid,
+    pub(crate) package: Guid,
+    pub(crate) droplet: Guid,
+    pub(crate) ready_at: Timestamp,
+    pub(crate) error: Option<String>,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) memory_mb: u32,
+    pub(crate) disk_mb: u32,
+    pub(crate) log_rate: i64,
+    pub(crate) created_by: (Guid, String),
+    pub(crate) metadata: Metadata,
+}
+
+impl Build {
+    pub(crate) fn state(&self, now: Timestamp) -> &'static str {
+        match &self.error {
+            _ if now < self.ready_at => "STAGING",
+            Some(_) => "FAILED",
+            None => "STAGED",
+        }
+    }
+}
+
+/// How a droplet comes to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Staging,
+    Copying,
+}
+
+#[derive(Debug)]
+pub(crate) struct Droplet {
+    pub(crate) base: Base,
+    pub(crate) app: Guid,
+    pub(crate) space: Guid,
+    pub(crate) package: Option<Guid>,
+    pub(crate) origin: Origin,
+    pub(crate) ready_at: Timestamp,
+    pub(crate) error: Option<String>,
+    pub(crate) sha256: String,
+    pub(crate) command: String,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) image: Option<String>,
+    pub(crate) metadata: Metadata,
+}
+
+impl Droplet {
+    pub(crate) fn state(&self, now: Timestamp) -> &'static str {
+        match (self.origin, &self.error) {
+            (Origin::Staging, _) if now < self.ready_at => "STAGING",
+            (Origin::Copying, _) if now < self.ready_at => "COPYING",
+            (_, Some(_)) => "FAILED",
+            (_, None) => "STAGED",
+        }
+    }
+
+    pub(crate) fn is_staged(&self, now: Timestamp) -> bool {
+        self.state(now) == "STAGED"
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Destination {
+    pub(crate) guid: Guid,
+    pub(crate) app: Guid,
+    pub(crate) process: String,
+    pub(crate) weight: Option<u8>,
+    pub(crate) port: Option<u16>,
+    pub(crate) protocol: &'static str,
+    pub(crate) created: Timestamp,
+}
+
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) base: Base,
+    pub(crate) space: Guid,
+    pub(crate) domain: Guid,
+    pub(crate) host: String,
+    pub(crate) path: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) options: Map<String, Value>,
+    pub(crate) destinations: Vec<Destination>,
+    pub(crate) metadata: Metadata,
+}
+
+/// Work that a real Cloud Controller does in the background.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) base: Base,
+    pub(crate) operation: String,
+    pub(crate) ready_at: Timestamp,
+    pub(crate) failure: Option<CcError>,
+}
+
+impl Job {
+    pub(crate) fn state(&self, now: Timestamp) -> &'static str {
+        match self.failure {
+            _ if now < self.ready_at => "PROCESSING",
+            Some(_) => "FAILED",
+            None => "COMPLETE",
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Routes: what makes one acceptable.
+
+use serde_json::{Map, Value};
+
+use super::{Domain, Field, Guid, Key, Route, Selection, Space, World};
+use crate::metadata::{Metadata, MetadataPatch};
+
+/// A route to be.
+#[derive(Debug)]
+pub(crate) struct NewRoute {
+    pub(crate) space: Guid,
+    pub(crate) domain: Guid,
+    pub(crate) host: String,
+    pub(crate) path: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) options: Map<String, Value>,
+    pub(crate) metadata: MetadataPatch,
+}
+
+/// Why a route cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RouteRefusal {
+    NoSpace,
+    NoDomain,
+    DomainNotUsable,
+    QuotaExceeded,
+    HostMissing,
+    HostTooLong,
+    PortUnsupported,
+    Taken,
+}
+
+impl World {
+    pub(crate) fn create_route(&mut self, new: NewRoute) -> Result<Guid, RouteRefusal> {
+        self.check_route(&new)?;
+        let base = self.base();
+        let guid = base.guid;
+        let mut route = Route {
+            base,
+            space: new.space,
+            domain: new.domain,
+            host: new.host,
+            path: new.path,
+            port: new.port,
+            options: new.options,
+            destinations: Vec::new(),
+            metadata: Metadata::default(),
+        };
+        route.metadata.apply(new.metadata);
+        self.routes.insert(route);
+        Ok(guid)
+    }
+
+    fn check_route(&self, new: &NewRoute) -> Result<(), RouteRefusal> {
+        const MAX_NAME: usize = 253;
+        let space = self.spaces.get(new.space).ok_or(RouteRefusal::NoSpace)?;
+        let domain = self.domains.get(new.domain).ok_or(RouteRefusal::NoDomain)?;
+        if !self.domain_is_usable(domain, space.org) {
+            return Err(RouteRefusal::DomainNotUsable);
+        }
+        if self.routes_exceeded(space) {
+            return Err(RouteRefusal::QuotaExceeded);
+        }
+        if domain.org.is_none() && new.host.is_empty() {
+            return Err(RouteRefusal::HostMissing);
+        }
+        if new.host.len() + 1 + domain.name.len() > MAX_NAME {
+            return Err(RouteRefusal::HostTooLong);
+        }
+        if self.find_route(domain, &new.host, &new.path).is_some() {
+            return Err(RouteRefusal::Taken);
+        }
+        // Only HTTP domains exist here.
+        if new.port.is_some_and(|port| port > 0) {
+            return Err(RouteRefusal::PortUnsupported);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn find_route(&self, domain: &Domain, host: &str, path: &str) -> Option<&Route> {
+        let at_host =
+            Selection::by(Field::Domain, domain.base.guid).any(vec![Key::text(Field::Host, host)]);
+        let routes = self.routes.select(&at_host);
+        routes
+            .into_iter()
+            .find(|route| route.path.eq_ignore_ascii_case(path))
+    }
+
+    fn routes_exceeded(&self, space: &Space) -> bool {
+        let quota = self
+            .orgs
+            .get(space.org)
+            .and_then(|org| self.quotas.get(org.quota));
+        let Some(limit) = quota.and_then(|quota| quota.limits.routes) else {
+            return false;
+        };
+        let spaces = self.spaces_of(vec![space.org]);
+        let routes = spaces
+            .into_iter()
+            .map(|space| self.routes.count(&Key::Guid(Field::Space, space)));
+        u64::try_from(routes.sum::<usize>()).unwrap_or(u64::MAX) >= limit
+    }
+
+    /// The address of a route, without its scheme.
+    pub(crate) fn route_url(&self, route: &Route) -> String {
+        let domain = self.domains.get(route.domain);
+        let domain = domain.map_or("", |domain| domain.name.as_str());
+        if route.host.is_empty() {
+            format!("{domain}{}", route.path)
+        } else {
+            format!("{}.{domain}{}", route.host, route.path)
+        }
+    }
+}

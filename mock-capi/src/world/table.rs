@@ -1,0 +1,341 @@
+//! A table of rows in the order they were made, with secondary indexes: a
+//! filtered list costs what its most selective filter matches, not the table.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::guid::Guid;
+use crate::clock::Timestamp;
+use crate::metadata::Metadata;
+
+/// What rows can be found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Field {
+    Guid,
+    Name,
+    Org,
+    Space,
+    App,
+    Package,
+    Domain,
+    Quota,
+    Host,
+    Type,
+    Destination,
+    RunningSpace,
+    StagingSpace,
+    Label,
+    LabelValue,
+}
+
+/// One value of one field of a row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Key {
+    Guid(Field, Guid),
+    Text(Field, Box<str>),
+}
+
+impl Key {
+    /// A key for a text that the Cloud Controller compares without case.
+    pub(crate) fn text(field: Field, value: &str) -> Self {
+        Self::Text(field, value.to_lowercase().into())
+    }
+
+    /// A key for a text in which case matters.
+    pub(crate) fn exact(field: Field, value: impl Into<Box<str>>) -> Self {
+        Self::Text(field, value.into())
+    }
+}
+
+/// What every resource has.
+#[derive(Clone, Debug)]
+pub(crate) struct Base {
+    pub(crate) guid: Guid,
+    pub(crate) created: Timestamp,
+    pub(crate) updated: Timestamp,
+}
+
+/// A row of a [`Table`].
+pub(crate) trait Row {
+    fn base(&self) -> &Base;
+
+    fn base_mut(&mut self) -> &mut Base;
+
+    /// The keys that the row is found by, its GUID and labels excepted.
+    fn keys(&self) -> Vec<Key>;
+
+    fn metadata(&self) -> Option<&Metadata> {
+        None
+    }
+
+    /// The text that `order_by=name` and its like compare.
+    fn order_text(&self, _column: &str) -> &str {
+        ""
+    }
+
+    fn guid(&self) -> Guid {
+        self.base().guid
+    }
+}
+
+fn all_keys<R: Row>(row: &R) -> Vec<Key> {
+    let mut keys = row.keys();
+    keys.extend(row.metadata().into_iter().flat_map(Metadata::keys));
+    keys
+}
+
+/// A conjunction of filters; each holds if any of its keys is the row's.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selection {
+    clauses: Vec<Vec<Key>>,
+}
+
+impl Selection {
+    pub(crate) fn all() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn by(field: Field, guid: Guid) -> Self {
+        Self::all().any_guid(field, [guid])
+    }
+
+    pub(crate) fn any_guid(self, field: Field, guids: impl IntoIterator<Item = Guid>) -> Self {
+        self.any(
+            guids
+                .into_iter()
+                .map(|guid| Key::Guid(field, guid))
+                .collect(),
+        )
+    }
+
+    pub(crate) fn any(mut self, keys: Vec<Key>) -> Self {
+        self.clauses.push(keys);
+        self
+    }
+}
+
+type Sequence = u64;
+
+/// Rows by GUID and by their keys, in insertion order.
+#[derive(Debug)]
+pub(crate) struct Table<R> {
+    rows: BTreeMap<Sequence, R>,
+    by_guid: HashMap<Guid, Sequence>,
+    by_key: HashMap<Key, Vec<Sequence>>,
+    next: Sequence,
+}
+
+impl<R> Default for Table<R> {
+    fn default() -> Self {
+        Self {
+            rows: BTreeMap::new(),
+            by_guid: HashMap::new(),
+            by_key: HashMap::new(),
+            next: 0,
+        }
+    }
+}
+
+impl<R: Row> Table<R> {
+    pub(crate) fn insert(&mut self, row: R) {
+        let sequence = self.next;
+        self.next += 1;
+        for key in all_keys(&row) {
+            self.index(key, sequence);
+        }
+        self.by_guid.insert(row.guid(), sequence);
+        self.rows.insert(sequence, row);
+    }
+
+    pub(crate) fn get(&self, guid: Guid) -> Option<&R> {
+        self.rows.get(self.by_guid.get(&guid)?)
+    }
+
+    /// Changes a row and keeps the indexes true; `None` if there is none.
+    pub(crate) fn update<T>(&mut self, guid: Guid, change: impl FnOnce(&mut R) -> T) -> Option<T> {
+        let sequence = *self.by_guid.get(&guid)?;
+        let row = self.rows.get_mut(&sequence)?;
+        let before = all_keys(row);
+        let result = change(row);
+        let after = all_keys(row);
+        if before != after {
+            for key in &before {
+                self.unindex(key, sequence);
+            }
+            for key in after {
+                self.index(key, sequence);
+            }
+        }
+        Some(result)
+    }
+
+    pub(crate) fn remove(&mut self, guid: Guid) -> Option<R> {
+        let sequence = self.by_guid.remove(&guid)?;
+        let row = self.rows.remove(&sequence)?;
+        for key in all_keys(&row) {
+            self.unindex(&key, sequence);
+        }
+        Some(row)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
+        self.rows.values()
+    }
+
+    /// The rows that match, in insertion order.
+    pub(crate) fn select(&self, selection: &Selection) -> Vec<&R> {
+        let Some(narrowest) = selection
+            .clauses
+            .iter()
+            .min_by_key(|clause| self.candidates(clause))
+        else {
+            return self.rows.values().collect();
+        };
+        let mut sequences: Vec<Sequence> = narrowest
+            .iter()
+            .flat_map(|key| self.sequences(key))
+            .collect();
+        sequences.sort_unstable();
+        sequences.dedup();
+        let others: Vec<HashSet<&Key>> = selection
+            .clauses
+            .iter()
+            .filter(|clause| !std::ptr::eq(*clause, narrowest))
+            .map(|clause| clause.iter().collect())
+            .collect();
+        sequences
+            .iter()
+            .filter_map(|sequence| self.rows.get(sequence))
+            .filter(|row| others.iter().all(|clause| matches(*row, clause)))
+            .collect()
+    }
+
+    /// How many rows have the key.
+    pub(crate) fn count(&self, key: &Key) -> usize {
+        self.sequences(key).count()
+    }
+
+    /// GUIDs of the rows that match, newest first: the order in which removing
+    /// them all is cheapest.
+    pub(crate) fn guids_newest_first(&self, selection: &Selection) -> Vec<Guid> {
+        let mut guids: Vec<Guid> = self.select(selection).iter().map(|r| r.guid()).collect();
+        guids.reverse();
+        guids
+    }
+
+    fn candidates(&self, clause: &[Key]) -> usize {
+        clause.iter().map(|key| self.count(key)).sum()
+    }
+
+    fn sequences(&self, key: &Key) -> impl ExactSizeIterator<Item = Sequence> {
+        let found: &[Sequence] = match key {
+            Key::Guid(Field::Guid, guid) => {
+                self.by_guid.get(guid).map_or(&[], std::slice::from_ref)
+            }
+            key => self.by_key.get(key).map_or(&[], Vec::as_slice),
+        };
+        found.iter().copied()
+    }
+
+    fn index(&mut self, key: Key, sequence: Sequence) {
+        let sequences = self.by_key.entry(key).or_default();
+        let at = sequences.partition_point(|&other| other < sequence);
+        sequences.insert(at, sequence);
+    }
+
+    fn unindex(&mut self, key: &Key, sequence: Sequence) {
+        let Some(sequences) = self.by_key.get_mut(key) else {
+            return;
+        };
+        if let Ok(at) = sequences.binary_search(&sequence) {
+            sequences.remove(at);
+        }
+        if sequences.is_empty() {
+            self.by_key.remove(key);
+        }
+    }
+}
+
+fn matches<R: Row>(row: &R, clause: &HashSet<&Key>) -> bool {
+    clause.contains(&Key::Guid(Field::Guid, row.guid()))
+        || all_keys(row).iter().any(|key| clause.contains(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::guid::GuidSource;
+    use super::*;
+    use crate::clock::Clock;
+
+    struct Pet {
+        base: Base,
+        name: &'static str,
+        space: Guid,
+    }
+
+    impl Row for Pet {
+        fn base(&self) -> &Base {
+            &self.base
+        }
+
+        fn base_mut(&mut self) -> &mut Base {
+            &mut self.base
+        }
+
+        fn keys(&self) -> Vec<Key> {
+            vec![
+                Key::text(Field::Name, self.name),
+                Key::Guid(Field::Space, self.space),
+            ]
+        }
+    }
+
+    fn pets(source: &mut GuidSource) -> (Table<Pet>, Guid, Guid) {
+        let (home, away) = (source.next(), source.next());
+        let mut table = Table::default();
+        for (name, space) in [("Rex", home), ("Tom", away), ("tom", home)] {
+            let now = Clock::new().now();
+            let base = Base {
+                guid: source.next(),
+                created: now,
+                updated: now,
+            };
+            table.insert(Pet { base, name, space });
+        }
+        (table, home, away)
+    }
+
+    fn names(table: &Table<Pet>, selection: &Selection) -> Vec<&'static str> {
+        table.select(selection).iter().map(|pet| pet.name).collect()
+    }
+
+    fn toms() -> Selection {
+        Selection::all().any(vec![Key::text(Field::Name, "TOM")])
+    }
+
+    #[test]
+    fn filters_are_a_conjunction_in_insertion_order() {
+        let (table, home, _) = pets(&mut GuidSource::random());
+        assert_eq!(names(&table, &Selection::all()), ["Rex", "Tom", "tom"]);
+        assert_eq!(names(&table, &toms()), ["Tom", "tom"]);
+        assert_eq!(
+            names(&table, &toms().any_guid(Field::Space, [home])),
+            ["tom"]
+        );
+        assert!(names(&table, &Selection::all().any(vec![])).is_empty());
+    }
+
+    #[test]
+    fn indexes_follow_updates_and_removals() {
+        let (mut table, home, away) = pets(&mut GuidSource::random());
+        let rex = table.select(&Selection::by(Field::Space, home))[0].guid();
+        table.update(rex, |pet| pet.space = away);
+        assert_eq!(
+            names(&table, &Selection::by(Field::Space, away)),
+            ["Rex", "Tom"]
+        );
+        assert!(table.remove(rex).is_some());
+        assert!(table.remove(rex).is_none());
+        assert_eq!(names(&table, &Selection::by(Field::Space, away)), ["Tom"]);
+        assert_eq!(table.count(&Key::Guid(Field::Space, home)), 1);
+    }
+}

@@ -1,0 +1,268 @@
+//! A small client, and worlds to start from.
+
+// Each test file uses its own part of this; helpers fail as tests do.
+#![allow(dead_code, clippy::panic, clippy::unwrap_used)]
+
+use mock_capi::{MockCapi, MockCapiBuilder};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// A mock and someone logged in to it.
+pub(crate) struct Session {
+    pub(crate) mock: MockCapi,
+    pub(crate) http: reqwest::Client,
+    pub(crate) token: String,
+}
+
+/// An answer, read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_default()
+    }
+
+    pub(crate) fn guid(&self) -> String {
+        self.json()["guid"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no guid: {self:?}"))
+            .to_owned()
+    }
+
+    /// The GUID in a v2 answer.
+    pub(crate) fn v2_guid(&self) -> String {
+        let json = self.json();
+        json["metadata"]["guid"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no guid: {self:?}"))
+            .to_owned()
+    }
+
+    /// Code and detail of the only error.
+    pub(crate) fn error(&self) -> (u64, String) {
+        let json = self.json();
+        let error = &json["errors"][0];
+        (
+            error["code"].as_u64().unwrap_or_default(),
+            error["detail"].as_str().unwrap_or_default().to_owned(),
+        )
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Session {
+    pub(crate) async fn start(builder: MockCapiBuilder) -> Self {
+        let mock = builder.start().await.unwrap();
+        let http = reqwest::Client::new();
+        let mut session = Self {
+            mock,
+            http,
+            token: String::new(),
+        };
+        let answer = session.log_in("admin", "admin").await;
+        session.token = answer.json()["access_token"].as_str().unwrap().to_owned();
+        session
+    }
+
+    pub(crate) async fn v3() -> Self {
+        Self::start(MockCapi::builder()).await
+    }
+
+    pub(crate) async fn of_2017() -> Self {
+        Self::start(MockCapi::builder().dialect(mock_capi::Dialect::Documented2017)).await
+    }
+
+    pub(crate) async fn log_in(&self, user: &str, password: &str) -> Answer {
+        self.token(&[
+            ("grant_type", "password"),
+            ("username", user),
+            ("password", password),
+        ])
+        .await
+    }
+
+    pub(crate) async fn token(&self, form: &[(&str, &str)]) -> Answer {
+        let url = format!("{}/uaa/oauth/token", self.mock.uri());
+        send(self.http.post(url).basic_auth("cf", Some("")).form(form)).await
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}{path}", self.mock.uri())
+        };
+        self.http.request(method, url).bearer_auth(&self.token)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        send(self.request(Method::POST, path).json(&body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        send(self.request(Method::PATCH, path).json(&body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+        send(self.request(Method::PUT, path).json(&body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        send(self.request(Method::DELETE, path)).await
+    }
+
+    pub(crate) async fn create_org(&self, name: &str) -> String {
+        self.post("/v3/organizations", json!({"name": name}))
+            .await
+            .guid()
+    }
+
+    pub(crate) async fn create_space(&self, org: &str, name: &str) -> String {
+        let body =
+            json!({"name": name, "relationships": {"organization": {"data": {"guid": org}}}});
+        self.post("/v3/spaces", body).await.guid()
+    }
+
+    /// An org and a space in it.
+    pub(crate) async fn space(&self) -> (String, String) {
+        let org = self.create_org("org").await;
+        let space = self.create_space(&org, "space").await;
+        (org, space)
+    }
+
+    pub(crate) async fn create_app(&self, space: &str, name: &str) -> String {
+        self.post("/v3/apps", new_app(space, name)).await.guid()
+    }
+
+    /// A package with bits.
+    pub(crate) async fn package(&self, app: &str, bits: &'static [u8]) -> String {
+        let package = self.post("/v3/packages", new_package(app)).await.guid();
+        let answer = self.upload(&package, bits).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        package
+    }
+
+    pub(crate) async fn upload(&self, package: &str, bits: &'static [u8]) -> Answer {
+        let part = reqwest::multipart::Part::bytes(bits).file_name("bits.zip");
+        let form = reqwest::multipart::Form::new()
+            .text("resources", "[]")
+            .part("bits", part);
+        let path = format!("/v3/packages/{package}/upload");
+        send(self.request(Method::POST, &path).multipart(form)).await
+    }
+
+    /// The staged droplet of an app's new package.
+    pub(crate) async fn stage(&self, app: &str) -> String {
+        let package = self.package(app, b"bits").await;
+        let build = self
+            .post("/v3/builds", json!({"package": {"guid": package}}))
+            .await
+            .guid();
+        let build = self.get(&format!("/v3/builds/{build}")).await.json();
+        build["droplet"]["guid"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{build}"))
+            .to_owned()
+    }
+
+    /// An app with a droplet, ready to start.
+    pub(crate) async fn staged_app(&self, space: &str, name: &str) -> String {
+        let app = self.create_app(space, name).await;
+        let droplet = self.stage(&app).await;
+        let answer = self.assign(&app, &droplet).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        app
+    }
+
+    pub(crate) async fn assign(&self, app: &str, droplet: &str) -> Answer {
+        let path = format!("/v3/apps/{app}/relationships/current_droplet");
+        self.patch(&path, json!({"data": {"guid": droplet}})).await
+    }
+
+    pub(crate) async fn act(&self, app: &str, action: &str) -> Answer {
+        self.post(&format!("/v3/apps/{app}/actions/{action}"), json!({}))
+            .await
+    }
+
+    pub(crate) async fn scale(&self, app: &str, body: Value) -> Answer {
+        self.post(&format!("/v3/apps/{app}/processes/web/actions/scale"), body)
+            .await
+    }
+
+    /// States of the web process's instances.
+    pub(crate) async fn instance_states(&self, app: &str) -> Vec<String> {
+        let stats = self
+            .get(&format!("/v3/apps/{app}/processes/web/stats"))
+            .await
+            .json();
+        let resources = stats["resources"].as_array().cloned().unwrap_or_default();
+        resources
+            .iter()
+            .map(|r| r["state"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    pub(crate) async fn default_domain(&self, org: &str) -> String {
+        self.get(&format!("/v3/organizations/{org}/domains/default"))
+            .await
+            .guid()
+    }
+
+    /// The names of a list, in order.
+    pub(crate) async fn names(&self, path: &str) -> Vec<String> {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        names(&answer.json())
+    }
+}
+
+pub(crate) fn names(list: &Value) -> Vec<String> {
+    let resources = list["resources"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{list}"));
+    resources
+        .iter()
+        .map(|r| r["name"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+pub(crate) fn new_app(space: &str, name: &str) -> Value {
+    json!({"name": name, "relationships": {"space": {"data": {"guid": space}}}})
+}
+
+pub(crate) fn new_package(app: &str) -> Value {
+    json!({"type": "bits", "relationships": {"app": {"data": {"guid": app}}}})
+}
+
+pub(crate) fn new_route(space: &str, domain: &str, host: &str) -> Value {
+    json!({
+        "host": host,
+        "relationships": {
+            "space": {"data": {"guid": space}},
+            "domain": {"data": {"guid": domain}},
+        },
+    })
+}
+
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    Answer {
+        status: response.status(),
+        headers: response.headers().clone(),
+        text: response.text().await.unwrap(),
+    }
+}
