@@ -1,0 +1,288 @@
+//! Tokens of the UAA: got once, shared by all tasks, renewed before they expire
+//! and when Cloud Controller refuses them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use url::Url;
+
+use super::error::Error;
+use super::transport::{Authorization, Body, Request, Transport};
+
+/// The OAuth client of the `cf` CLI, which every foundation has.
+const CF_CLIENT: &str = "cf";
+
+/// How long before its expiry a token is renewed, at the most.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// Who logs in. No secret of these is ever shown.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Credentials {
+    /// A user's name and password.
+    Password {
+        /// The user.
+        username: String,
+        /// Their password.
+        password: SecretString,
+    },
+    /// An OAuth client's id and secret.
+    Client {
+        /// The client's id.
+        id: String,
+        /// Its secret.
+        secret: SecretString,
+    },
+    /// The tokens of a login that the `cf` CLI did.
+    Tokens {
+        /// The access token, without `bearer`.
+        access: SecretString,
+        /// The refresh token.
+        refresh: SecretString,
+        /// The OAuth client that they were issued to, as a rule `cf`.
+        client: String,
+        /// That client's secret, as a rule empty.
+        client_secret: SecretString,
+    },
+}
+
+/// An access token. Cheap to clone; equal only to itself.
+#[derive(Clone)]
+pub(crate) struct AccessToken(Arc<SecretString>);
+
+impl AccessToken {
+    pub(crate) fn secret(&self) -> &SecretString {
+        &self.0
+    }
+}
+
+struct Tokens {
+    access: AccessToken,
+    renew_at: Option<Instant>,
+    refresh: Option<SecretString>,
+}
+
+pub(crate) struct Auth {
+    transport: Arc<Transport>,
+    uaa: Url,
+    credentials: Credentials,
+    tokens: Mutex<Option<Tokens>>,
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    access_token: SecretString,
+    refresh_token: Option<SecretString>,
+    expires_in: Option<u64>,
+}
+
+impl Auth {
+    pub(crate) fn new(transport: Arc<Transport>, uaa: Url, credentials: Credentials) -> Self {
+        let tokens = match &credentials {
+            Credentials::Tokens {
+                access, refresh, ..
+            } => Some(Tokens {
+                access: AccessToken(Arc::new(access.clone())),
+                renew_at: renewal(expiry_of(access)),
+                refresh: Some(refresh.clone()),
+            }),
+            _ => None,
+        };
+        Self {
+            transport,
+            uaa,
+            credentials,
+            tokens: Mutex::new(tokens),
+        }
+    }
+
+    /// A token that is good, and is not the `rejected` one. Tasks that ask at
+    /// the same time wait for one renewal and share what it brings.
+    pub(crate) async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, Error> {
+        let mut tokens = self.tokens.lock().await;
+        if let Some(held) = tokens.as_ref() {
+            let refused = rejected.is_some_and(|token| Arc::ptr_eq(&token.0, &held.access.0));
+            let expiring = held.renew_at.is_some_and(|moment| moment <= Instant::now());
+            if !refused && !expiring {
+                return Ok(held.access.clone());
+            }
+        }
+        let refresh = tokens.as_mut().and_then(|held| held.refresh.take());
+        let fresh = self.renew(refresh).await?;
+        let access = fresh.access.clone();
+        *tokens = Some(fresh);
+        Ok(access)
+    }
+
+    async fn renew(&self, refresh: Option<SecretString>) -> Result<Tokens, Error> {
+        let Some(refresh) = refresh else {
+            return self.log_in().await;
+        };
+        match self.refresh(refresh).await {
+            Ok(tokens) => Ok(tokens),
+            // A refresh token expires too; then only the login itself helps.
+            Err(error) if error.status().is_some() => self.log_in().await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn refresh(&self, refresh: SecretString) -> Result<Tokens, Error> {
+        let (id, secret) = match &self.credentials {
+            Credentials::Tokens {
+                client,
+                client_secret,
+                ..
+            } => (client.as_str(), client_secret.clone()),
+            Credentials::Client { id, secret } => (id.as_str(), secret.clone()),
+            Credentials::Password { .. } => (CF_CLIENT, SecretString::default()),
+        };
+        let fields = vec![
+            ("grant_type", SecretString::from("refresh_token")),
+            ("refresh_token", refresh.clone()),
+        ];
+        let mut tokens = self.grant(id, &secret, fields).await?;
+        tokens.refresh.get_or_insert(refresh);
+        Ok(tokens)
+    }
+
+    async fn log_in(&self) -> Result<Tokens, Error> {
+        let granted = match &self.credentials {
+            Credentials::Password { username, password } => {
+                let fields = vec![
+                    ("grant_type", SecretString::from("password")),
+                    ("username", SecretString::from(username.as_str())),
+                    ("password", password.clone()),
+                ];
+                self.grant(CF_CLIENT, &SecretString::default(), fields)
+                    .await
+            }
+            Credentials::Client { id, secret } => {
+                let fields = vec![("grant_type", SecretString::from("client_credentials"))];
+                self.grant(id, secret, fields).await
+            }
+            Credentials::Tokens { .. } => {
+                return Err(self.login_error(
+                    "the cf CLI's login has expired".to_owned(),
+                    "log in again with `cf login`",
+                ));
+            }
+        };
+        granted.map_err(|error| match error {
+            Error::Refused { errors, status, .. } => {
+                let said: Vec<String> = errors.into_iter().map(|error| error.detail).collect();
+                let said = if said.is_empty() {
+                    status.to_string()
+                } else {
+                    said.join("; ")
+                };
+                self.login_error(said, self.advice())
+            }
+            other => other,
+        })
+    }
+
+    fn advice(&self) -> &'static str {
+        match self.credentials {
+            Credentials::Client { .. } => "check CF_CLIENT_ID and CF_CLIENT_SECRET",
+            _ => {
+                "check CF_USERNAME and CF_PASSWORD, or admin_user and admin_password of the configuration"
+            }
+        }
+    }
+
+    fn login_error(&self, reason: String, advice: &'static str) -> Error {
+        Error::Login {
+            uaa: self.uaa.to_string(),
+            reason,
+            advice,
+        }
+    }
+
+    async fn grant(
+        &self,
+        id: &str,
+        secret: &SecretString,
+        fields: Vec<(&'static str, SecretString)>,
+    ) -> Result<Tokens, Error> {
+        // A token too many does no harm, so a lost answer is asked for again.
+        let request = Request::post("/oauth/token")
+            .body(Body::Form(fields))
+            .repeatable();
+        let response = self
+            .transport
+            .retrying(&request, || {
+                self.transport
+                    .exchange(&self.uaa, &request, Authorization::Basic(id, secret))
+            })
+            .await?;
+        let granted: Granted = response.json()?;
+        let lifetime = granted
+            .expires_in
+            .map(Duration::from_secs)
+            .or_else(|| expiry_of(&granted.access_token));
+        Ok(Tokens {
+            access: AccessToken(Arc::new(granted.access_token)),
+            renew_at: renewal(lifetime),
+            refresh: granted.refresh_token,
+        })
+    }
+}
+
+/// When to renew a token that lives so long: before it expires.
+fn renewal(lifetime: Option<Duration>) -> Option<Instant> {
+    let lifetime = lifetime?;
+    Instant::now().checked_add(lifetime.saturating_sub(MARGIN.min(lifetime / 10)))
+}
+
+/// How long a JWT lives from now on, as its `exp` says.
+fn expiry_of(token: &SecretString) -> Option<Duration> {
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: u64,
+    }
+    let payload = token.expose_secret().split('.').nth(1)?;
+    let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    let claims: Claims = serde_json::from_slice(&payload).ok()?;
+    let expiry = UNIX_EPOCH.checked_add(Duration::from_secs(claims.exp))?;
+    Some(expiry.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jwt(payload: &str) -> SecretString {
+        format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(payload)).into()
+    }
+
+    #[test]
+    fn the_expiry_of_a_jwt_is_read() {
+        let soon = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
+            + 100;
+        let left = expiry_of(&jwt(&format!(r#"{{"exp":{soon}}}"#))).unwrap();
+        assert!(left > Duration::from_secs(90) && left <= Duration::from_secs(100));
+        assert_eq!(expiry_of(&jwt(r#"{"exp":1}"#)), Some(Duration::ZERO));
+        assert_eq!(expiry_of(&jwt(r#"{"exp":18446744073709551615}"#)), None);
+        assert_eq!(expiry_of(&"opaque".into()), None);
+    }
+
+    #[test]
+    fn tokens_are_renewed_before_they_expire() {
+        let early = renewal(Some(Duration::from_secs(600))).unwrap() - Instant::now();
+        assert!(early < Duration::from_secs(571) && early > Duration::from_secs(560));
+        let short = renewal(Some(Duration::from_secs(10))).unwrap() - Instant::now();
+        assert!(
+            short > Duration::from_secs(8),
+            "a short life is not all margin"
+        );
+        assert!(renewal(None).is_none());
+    }
+}

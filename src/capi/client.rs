@@ -1,0 +1,376 @@
+//! The client: discovery, authorized requests, pages, jobs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+use super::auth::{Auth, Credentials};
+use super::dialect::Dialect;
+use super::error::Error;
+use super::transport::{Authorization, Request, Response, Transport};
+use super::wait::{self, Progress};
+use crate::events::{Event, Events};
+
+/// Where a foundation is and how to work with it.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The Cloud Controller's URL; `https://` if it names no scheme.
+    pub api: String,
+    /// Who logs in.
+    pub credentials: Credentials,
+    /// Accept any TLS certificate.
+    pub skip_ssl_validation: bool,
+    /// How to speak to it; if not given, as its version asks.
+    pub dialect: Option<Dialect>,
+    /// How many requests may be in flight, at least 1.
+    pub concurrency: usize,
+    /// The longest that any one wait may take: a job, a staging, a copy, or
+    /// until the instances run.
+    pub timeout: Duration,
+}
+
+impl Target {
+    /// A target with a concurrency of 16 and a timeout of 15 minutes.
+    pub fn new(api: impl Into<String>, credentials: Credentials) -> Self {
+        Self {
+            api: api.into(),
+            credentials,
+            skip_ssl_validation: false,
+            dialect: None,
+            concurrency: 16,
+            timeout: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// A connection to a foundation's Cloud Controller.
+pub struct Client {
+    transport: Arc<Transport>,
+    base: Url,
+    auth: Auth,
+    dialect: Dialect,
+}
+
+#[derive(Deserialize)]
+struct Root {
+    links: RootLinks,
+}
+
+#[derive(Deserialize)]
+struct RootLinks {
+    cloud_controller_v3: Option<VersionedLink>,
+    uaa: Option<Link>,
+    login: Option<Link>,
+}
+
+#[derive(Deserialize)]
+struct VersionedLink {
+    meta: Option<Meta>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    version: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    href: String,
+}
+
+/// A page of a list, of v3 or v2.
+#[derive(Deserialize)]
+struct Page<T> {
+    pagination: Option<Pagination>,
+    next_url: Option<String>,
+    resources: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct Pagination {
+    next: Option<Link>,
+}
+
+impl Client {
+    /// Finds the foundation's UAA and version (`GET /`) and logs in.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Login`]; [`Error::NotUnderstood`]
+    /// where the URL is not a Cloud Controller's.
+    pub async fn connect(target: &Target, events: Events) -> Result<Self, Error> {
+        let base = api_url(&target.api)?;
+        let transport = Arc::new(Transport::new(
+            target.skip_ssl_validation,
+            target.concurrency,
+            target.timeout,
+            events,
+        )?);
+        let request = Request::get("/");
+        let response = transport
+            .retrying(&request, || {
+                transport.exchange(&base, &request, Authorization::Nobody)
+            })
+            .await?;
+        let root: Root = response.json().map_err(|_| {
+            response.not_understood(format!(
+                "{base} is not a Cloud Controller; check the API's URL"
+            ))
+        })?;
+        let uaa = root.links.uaa.or(root.links.login);
+        let uaa = uaa.and_then(|link| Url::parse(&link.href).ok());
+        let uaa = uaa.ok_or_else(|| response.not_understood("it names no UAA"))?;
+        let version = root.links.cloud_controller_v3.and_then(|link| link.meta);
+        let version = version.and_then(|meta| meta.version);
+        let dialect = target
+            .dialect
+            .unwrap_or_else(|| Dialect::of_version(version.as_deref()));
+        let client = Self {
+            auth: Auth::new(Arc::clone(&transport), uaa, target.credentials.clone()),
+            transport,
+            base,
+            dialect,
+        };
+        client.auth.token(None).await?;
+        Ok(client)
+    }
+
+    /// How this foundation is spoken to.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// The Cloud Controller's URL.
+    pub fn api(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.transport.timeout()
+    }
+
+    /// How many requests may be in flight.
+    pub(crate) fn concurrency(&self) -> usize {
+        self.transport.concurrency()
+    }
+
+    pub(crate) fn events(&self) -> &Events {
+        self.transport.events()
+    }
+
+    /// Sends a request with our token, renewed once if it is refused.
+    pub(crate) async fn send(&self, request: &Request) -> Result<Response, Error> {
+        self.transport
+            .retrying(request, || self.authorized(request))
+            .await
+    }
+
+    async fn authorized(&self, request: &Request) -> Result<Response, Error> {
+        let token = self.auth.token(None).await?;
+        let bearer = Authorization::Bearer(token.secret());
+        match self.transport.exchange(&self.base, request, bearer).await {
+            Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => {
+                let token = self.auth.token(Some(&token)).await?;
+                let bearer = Authorization::Bearer(token.secret());
+                self.transport.exchange(&self.base, request, bearer).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.send(&Request::get(path)).await?.json()
+    }
+
+    /// Every resource of a list, page after page.
+    pub(crate) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Error> {
+        let mut resources = Vec::new();
+        let mut path = path.to_owned();
+        loop {
+            let response = self.send(&Request::get(&path)).await?;
+            let page: Page<T> = response.json()?;
+            resources.extend(page.resources);
+            let next = page.pagination.and_then(|pagination| pagination.next);
+            let Some(next) = next.map(|link| link.href).or(page.next_url) else {
+                return Ok(resources);
+            };
+            let next = self.path_of(&next);
+            if next == path {
+                return Err(response.not_understood("the next page is the page itself"));
+            }
+            path = next;
+        }
+    }
+
+    /// The one resource that a list filtered by name holds, if any.
+    pub(crate) async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Error> {
+        Ok(self.list(path).await?.into_iter().next())
+    }
+
+    /// Sends a request and returns the GUID of what it made.
+    pub(crate) async fn create(&self, request: &Request) -> Result<String, Error> {
+        let response = self.send(request).await?;
+        let made: Value = response.json()?;
+        guid_of(&made).ok_or_else(|| response.not_understood("what was made has no GUID"))
+    }
+
+    /// Sends a request and waits until the job that it may start is done.
+    pub(crate) async fn finish(&self, what: &str, request: &Request) -> Result<(), Error> {
+        let response = self.send(request).await?;
+        let Some(job) = self.job_of(&response) else {
+            return Ok(());
+        };
+        wait::until(what, self.timeout(), || self.look_at_job(what, &job)).await
+    }
+
+    /// Deletes, and is content if it is gone already.
+    pub(crate) async fn delete(&self, what: &str, request: &Request) -> Result<(), Error> {
+        match self.finish(what, request).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    /// The path of the job that an answer names: v3 in its `Location`, v2 in its body.
+    fn job_of(&self, response: &Response) -> Option<String> {
+        if let Some(location) = response.location() {
+            let path = self.path_of(location);
+            return path.contains("/jobs/").then_some(path);
+        }
+        let body: Value = response.json().ok()?;
+        let url = body.pointer("/metadata/url")?.as_str()?;
+        url.contains("/jobs/").then(|| url.to_owned())
+    }
+
+    async fn look_at_job(&self, what: &str, path: &str) -> Result<Progress<()>, Error> {
+        let job: Value = match self.get(path).await {
+            // v2 forgets a job once it is done.
+            Err(error) if error.is_not_found() && path.starts_with("/v2/") => {
+                return Ok(Progress::Done(()));
+            }
+            outcome => outcome?,
+        };
+        let state = job.get("state").or_else(|| job.pointer("/entity/status"));
+        let state = state.and_then(Value::as_str).unwrap_or("unknown");
+        match state {
+            "COMPLETE" | "finished" => {
+                self.warn_of_job(what, &job);
+                Ok(Progress::Done(()))
+            }
+            "FAILED" | "failed" => Err(Error::Failed {
+                what: what.to_owned(),
+                reason: reason_of_job(&job),
+            }),
+            other => Ok(Progress::Pending(format!("job {other}"))),
+        }
+    }
+
+    fn warn_of_job(&self, what: &str, job: &Value) {
+        let warnings = job.get("warnings").and_then(Value::as_array);
+        for warning in warnings.into_iter().flatten() {
+            if let Some(detail) = warning.get("detail").and_then(Value::as_str) {
+                self.events()
+                    .emit(Event::Warning(format!("{what}: {detail}")));
+            }
+        }
+    }
+
+    /// The path and query of a link, as seen from our base: links name the
+    /// foundation's own host, and our token goes to no other.
+    fn path_of(&self, href: &str) -> String {
+        let Ok(url) = self.base.join(href) else {
+            return href.to_owned();
+        };
+        let path = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        let prefix = self.base.path().trim_end_matches('/');
+        path.strip_prefix(prefix).unwrap_or(&path).to_owned()
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({}, {:?})", self.base, self.dialect)
+    }
+}
+
+fn api_url(api: &str) -> Result<Url, Error> {
+    let given = api.trim();
+    let text = if given.contains("://") {
+        given.to_owned()
+    } else {
+        format!("https://{given}")
+    };
+    let unreachable = |reason: String| Error::Unreachable {
+        url: given.to_owned(),
+        reason,
+    };
+    let url = Url::parse(&text).map_err(|error| unreachable(error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(unreachable("not an http or https URL".to_owned()));
+    }
+    Ok(url)
+}
+
+/// The GUID of a resource of v3 or v2.
+pub(crate) fn guid_of(resource: &Value) -> Option<String> {
+    let guid = resource
+        .get("guid")
+        .or_else(|| resource.pointer("/metadata/guid"))?;
+    guid.as_str().map(str::to_owned)
+}
+
+fn reason_of_job(job: &Value) -> String {
+    let details: Vec<&str> = job
+        .get("errors")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|error| error.get("detail")?.as_str())
+        .collect();
+    if !details.is_empty() {
+        return details.join("; ");
+    }
+    let detail = job.pointer("/entity/error_details/description");
+    let detail = detail.and_then(Value::as_str);
+    detail.unwrap_or("the job gives no reason").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[rstest]
+    #[case("api.example.com", "https://api.example.com/")]
+    #[case(" http://127.0.0.1:8181 ", "http://127.0.0.1:8181/")]
+    fn apis_are_urls(#[case] api: &str, #[case] expected: &str) {
+        assert_eq!(api_url(api).unwrap().as_str(), expected);
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("ftp://api.example.com")]
+    #[case("http://")]
+    #[case("https://a b")]
+    fn other_apis_are_refused(#[case] api: &str) {
+        assert!(api_url(api).unwrap_err().is_connection());
+    }
+
+    #[test]
+    fn a_failed_job_says_why() {
+        let v3 = json!({"errors": [{"detail": "one"}, {"detail": "two"}]});
+        assert_eq!(reason_of_job(&v3), "one; two");
+        let v2 = json!({"entity": {"error_details": {"description": "three"}}});
+        assert_eq!(reason_of_job(&v2), "three");
+        assert_eq!(reason_of_job(&json!({})), "the job gives no reason");
+    }
+}

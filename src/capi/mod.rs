@@ -1,0 +1,19 @@
+//! The Cloud Controller, and all that knows its wire: URLs, JSON, HTTP, tokens.
+//!
+//! [`client`] sends, [`dialect`] says what, [`inventory`] is what comes back.
+//! Nothing here knows of convergence.
+
+pub(crate) mod auth;
+pub(crate) mod client;
+pub(crate) mod dialect;
+pub(crate) mod droplets;
+pub(crate) mod error;
+pub(crate) mod inventory;
+mod retry;
+pub(crate) mod transport;
+pub(crate) mod wait;
+
+/// A value as a query carries it.
+pub(crate) fn encoded(value: &str) -> String {
+    url::form_urlencoded::byte_serialize(value.as_bytes()).collect()
+}

@@ -1,0 +1,185 @@
+//! The one place that decides whether a request is sent again.
+//!
+//! Reads and idempotent writes are, after anything that may pass. Other writes
+//! are only where they certainly were not processed: no connection was made,
+//! or Cloud Controller refused to take them (429, 503 with `Retry-After`).
+//! Whatever is left is settled by observing the foundation again.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+
+use super::error::Error;
+
+/// How often a request is sent again after failures; rate limits do not count.
+const TRIES: usize = 5;
+
+/// Whether a request may be sent twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replay {
+    /// It leads to the same state however often it is processed.
+    Safe,
+    /// Processed twice, it would do its work twice.
+    Unsafe,
+}
+
+/// What follows from a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    GiveUp,
+    /// After the next pause of the backoff.
+    Retry,
+    /// After as long as the answer asks for.
+    RetryAfter(Duration),
+}
+
+pub(crate) fn verdict(replay: Replay, error: &Error) -> Verdict {
+    match error {
+        Error::Unreachable { .. } => Verdict::Retry,
+        Error::NoAnswer { .. } if replay == Replay::Safe => Verdict::Retry,
+        Error::Refused {
+            status,
+            retry_after,
+            ..
+        } => verdict_on_status(replay, *status, *retry_after),
+        _ => Verdict::GiveUp,
+    }
+}
+
+fn verdict_on_status(replay: Replay, status: StatusCode, retry_after: Option<Duration>) -> Verdict {
+    let passes = match status {
+        StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::SERVICE_UNAVAILABLE => replay == Replay::Safe || retry_after.is_some(),
+        StatusCode::INTERNAL_SERVER_ERROR
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::GATEWAY_TIMEOUT
+        | StatusCode::REQUEST_TIMEOUT => replay == Replay::Safe,
+        _ => false,
+    };
+    match (passes, retry_after) {
+        (false, _) => Verdict::GiveUp,
+        (true, None) => Verdict::Retry,
+        (true, Some(after)) => Verdict::RetryAfter(after),
+    }
+}
+
+/// The pauses between tries: growing, jittered, and so many.
+pub(crate) fn backoff() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(10))
+        .with_max_times(TRIES)
+        .with_jitter()
+        .build()
+}
+
+/// How long the answer asks to wait: `Retry-After` in seconds or as a date,
+/// else `X-RateLimit-Reset`, a UNIX time in seconds, where nothing remains.
+pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(value) = text("retry-after") {
+        return match value.trim().parse() {
+            Ok(seconds) => Some(Duration::from_secs(seconds)),
+            Err(_) => httpdate::parse_http_date(value).ok().map(time_until),
+        };
+    }
+    if status != StatusCode::TOO_MANY_REQUESTS {
+        return None;
+    }
+    let seconds: u64 = text("x-ratelimit-reset")?.trim().parse().ok()?;
+    let reset = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
+    Some(time_until(reset))
+}
+
+fn time_until(time: SystemTime) -> Duration {
+    time.duration_since(SystemTime::now()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Method;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn refused(status: u16, retry_after: Option<u64>) -> Error {
+        Error::Refused {
+            method: Method::POST,
+            path: "/v3/apps".to_owned(),
+            status: StatusCode::from_u16(status).unwrap(),
+            errors: Vec::new(),
+            request_id: None,
+            retry_after: retry_after.map(Duration::from_secs),
+        }
+    }
+
+    fn no_answer() -> Error {
+        Error::NoAnswer {
+            method: Method::POST,
+            path: "/v3/apps".to_owned(),
+            reason: "reset".to_owned(),
+        }
+    }
+
+    fn unreachable() -> Error {
+        Error::Unreachable {
+            url: "http://localhost".to_owned(),
+            reason: "refused".to_owned(),
+        }
+    }
+
+    #[rstest]
+    #[case(unreachable(), Verdict::Retry, Verdict::Retry)]
+    #[case(no_answer(), Verdict::Retry, Verdict::GiveUp)]
+    #[case(refused(500, None), Verdict::Retry, Verdict::GiveUp)]
+    #[case(refused(502, None), Verdict::Retry, Verdict::GiveUp)]
+    #[case(refused(504, None), Verdict::Retry, Verdict::GiveUp)]
+    #[case(refused(503, None), Verdict::Retry, Verdict::GiveUp)]
+    #[case(
+        refused(503, Some(2)),
+        Verdict::RetryAfter(Duration::from_secs(2)),
+        Verdict::RetryAfter(Duration::from_secs(2))
+    )]
+    #[case(refused(429, None), Verdict::Retry, Verdict::Retry)]
+    #[case(
+        refused(429, Some(7)),
+        Verdict::RetryAfter(Duration::from_secs(7)),
+        Verdict::RetryAfter(Duration::from_secs(7))
+    )]
+    #[case(refused(422, None), Verdict::GiveUp, Verdict::GiveUp)]
+    #[case(refused(404, None), Verdict::GiveUp, Verdict::GiveUp)]
+    fn only_what_was_not_processed_is_repeated(
+        #[case] error: Error,
+        #[case] safe: Verdict,
+        #[case] unsafe_: Verdict,
+    ) {
+        assert_eq!(verdict(Replay::Safe, &error), safe);
+        assert_eq!(verdict(Replay::Unsafe, &error), unsafe_);
+    }
+
+    #[test]
+    fn waits_as_long_as_asked() {
+        let headers = |name: &'static str, value: String| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            headers
+        };
+        let limited = StatusCode::TOO_MANY_REQUESTS;
+        assert_eq!(
+            retry_after(limited, &headers("retry-after", "3".to_owned())),
+            Some(Duration::from_secs(3))
+        );
+        let soon = SystemTime::now() + Duration::from_secs(60);
+        let date = httpdate::fmt_http_date(soon);
+        let wait = retry_after(limited, &headers("retry-after", date)).unwrap();
+        assert!(wait > Duration::from_secs(50) && wait <= Duration::from_secs(60));
+        let epoch = soon.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let reset = headers("x-ratelimit-reset", epoch.to_string());
+        assert!(retry_after(limited, &reset).unwrap() > Duration::from_secs(50));
+        assert_eq!(retry_after(StatusCode::BAD_GATEWAY, &reset), None);
+        let huge = headers("x-ratelimit-reset", u64::MAX.to_string());
+        assert_eq!(retry_after(limited, &huge), None);
+    }
+}

@@ -1,0 +1,469 @@
+//! One HTTP exchange, and the loop that repeats it where [`retry`](super::retry) says so.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::{Method, StatusCode, multipart, redirect};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use url::Url;
+
+use super::error::{Error, parse_errors};
+use super::retry::{self, Replay, Verdict};
+use crate::events::{Event, Events};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an answer may take; an upload's may take as long as any wait.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What to ask of the API.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    /// Path and query, beginning with `/`.
+    pub(crate) path: String,
+    pub(crate) body: Body,
+    pub(crate) replay: Replay,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Body {
+    Empty,
+    Json(Value),
+    /// A manifest. JSON is YAML too.
+    Yaml(String),
+    /// A zip file as the part `bits` of a form.
+    Bits(PathBuf),
+    /// Fields of a login.
+    Form(Vec<(&'static str, SecretString)>),
+}
+
+impl Request {
+    fn new(method: Method, path: String, replay: Replay) -> Self {
+        Self {
+            method,
+            path,
+            body: Body::Empty,
+            replay,
+        }
+    }
+
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path.into(), Replay::Safe)
+    }
+
+    pub(crate) fn post(path: impl Into<String>) -> Self {
+        Self::new(Method::POST, path.into(), Replay::Unsafe)
+    }
+
+    pub(crate) fn put(path: impl Into<String>) -> Self {
+        Self::new(Method::PUT, path.into(), Replay::Safe)
+    }
+
+    pub(crate) fn patch(path: impl Into<String>) -> Self {
+        Self::new(Method::PATCH, path.into(), Replay::Safe)
+    }
+
+    pub(crate) fn delete(path: impl Into<String>) -> Self {
+        Self::new(Method::DELETE, path.into(), Replay::Safe)
+    }
+
+    pub(crate) fn json(mut self, body: Value) -> Self {
+        self.body = Body::Json(body);
+        self
+    }
+
+    pub(crate) fn body(mut self, body: Body) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// Marks a `POST` that leads to the same state however often it is sent.
+    pub(crate) fn repeatable(mut self) -> Self {
+        self.replay = Replay::Safe;
+        self
+    }
+
+    /// Method and path, with GUIDs as `:guid` and without the query.
+    pub(crate) fn endpoint(&self) -> String {
+        let path = self.path.split('?').next().unwrap_or_default();
+        let path: Vec<&str> = path
+            .split('/')
+            .map(|part| if is_guid(part) { ":guid" } else { part })
+            .collect();
+        format!("{} {}", self.method, path.join("/"))
+    }
+}
+
+fn is_guid(part: &str) -> bool {
+    part.len() == 36
+        && part.bytes().enumerate().all(|(i, byte)| match i {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// A successful answer.
+#[derive(Debug)]
+pub(crate) struct Response {
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Response {
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.body).map_err(|error| self.not_understood(error.to_string()))
+    }
+
+    /// The `Location` header: where the job of an accepted request is.
+    pub(crate) fn location(&self) -> Option<&str> {
+        self.headers.get(LOCATION)?.to_str().ok()
+    }
+
+    pub(crate) fn not_understood(&self, reason: impl Into<String>) -> Error {
+        Error::NotUnderstood {
+            method: self.method.clone(),
+            path: self.path.clone(),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Who a request is from.
+pub(crate) enum Authorization<'a> {
+    Nobody,
+    Bearer(&'a SecretString),
+    Basic(&'a str, &'a SecretString),
+}
+
+/// Sends requests: so many at a time, each with a deadline.
+pub(crate) struct Transport {
+    http: reqwest::Client,
+    concurrency: usize,
+    slots: Semaphore,
+    /// Nothing is sent before this moment, which a rate limit sets.
+    not_before: Mutex<Instant>,
+    /// Whether any answer ever came: a host that never answers is a wrong URL.
+    reached: AtomicBool,
+    timeout: Duration,
+    events: Events,
+}
+
+impl Transport {
+    pub(crate) fn new(
+        skip_ssl_validation: bool,
+        concurrency: usize,
+        timeout: Duration,
+        events: Events,
+    ) -> Result<Self, Error> {
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("cf-pusher/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(redirect::Policy::none())
+            .tls_danger_accept_invalid_certs(skip_ssl_validation)
+            .build()
+            .map_err(|error| Error::Local {
+                what: "preparing the HTTP client".to_owned(),
+                reason: reason_of(error),
+            })?;
+        let concurrency = concurrency.clamp(1, Semaphore::MAX_PERMITS);
+        Ok(Self {
+            http,
+            concurrency,
+            slots: Semaphore::new(concurrency),
+            not_before: Mutex::new(Instant::now()),
+            reached: AtomicBool::new(false),
+            timeout,
+            events,
+        })
+    }
+
+    /// How many requests may be in flight.
+    pub(crate) fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    /// The longest that any one wait may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// Repeats `exchange` as often as its failures allow.
+    pub(crate) async fn retrying<F, Fut>(
+        &self,
+        request: &Request,
+        exchange: F,
+    ) -> Result<Response, Error>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<Response, Error>>,
+    {
+        let mut pauses = retry::backoff();
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let error = match exchange().await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            let pause = match retry::verdict(request.replay, &error) {
+                _ if !self.reached.load(Ordering::Relaxed) => None,
+                Verdict::GiveUp => None,
+                Verdict::Retry => pauses.next(),
+                Verdict::RetryAfter(asked) => Some(asked),
+            };
+            let Some(pause) = pause else {
+                return Err(error);
+            };
+            if Instant::now() + pause > deadline {
+                return Err(error);
+            }
+            self.hold_back(request, &error, pause);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Says that a request will be repeated; a rate limit holds back all others too.
+    fn hold_back(&self, request: &Request, error: &Error, pause: Duration) {
+        let rate_limited = error.status() == Some(StatusCode::TOO_MANY_REQUESTS);
+        if rate_limited && let Ok(mut not_before) = self.not_before.lock() {
+            *not_before = (*not_before).max(Instant::now() + pause);
+        }
+        self.events.emit(Event::Retry {
+            endpoint: request.endpoint(),
+            rate_limited,
+            after: pause,
+        });
+    }
+
+    /// Sends a request once.
+    pub(crate) async fn exchange(
+        &self,
+        base: &Url,
+        request: &Request,
+        authorization: Authorization<'_>,
+    ) -> Result<Response, Error> {
+        let url = join(base, &request.path)?;
+        let builder = self.http.request(request.method.clone(), url);
+        let builder = match authorization {
+            Authorization::Nobody => builder,
+            Authorization::Bearer(token) => builder.bearer_auth(token.expose_secret()),
+            Authorization::Basic(id, secret) => {
+                builder.basic_auth(id, Some(secret.expose_secret()))
+            }
+        };
+        let builder = self.with_body(builder, &request.body).await?;
+        self.wait_for_rate_limit().await;
+        // The semaphore is never closed, so this is a slot in every case.
+        let _slot = self.slots.acquire().await.ok();
+        let began = Instant::now();
+        let outcome = self.answer(base, request, builder).await;
+        log(request, &outcome, began.elapsed());
+        self.events.emit(Event::Request {
+            endpoint: request.endpoint(),
+            status: match &outcome {
+                Ok((status, _)) => Some(status.as_u16()),
+                Err(error) => error.status().map(|status| status.as_u16()),
+            },
+            took: began.elapsed(),
+        });
+        outcome.map(|(_, response)| response)
+    }
+
+    async fn wait_for_rate_limit(&self) {
+        let until = self.not_before.lock().map(|moment| *moment);
+        if let Ok(until) = until {
+            tokio::time::sleep_until(until.into()).await;
+        }
+    }
+
+    async fn with_body(
+        &self,
+        builder: reqwest::RequestBuilder,
+        body: &Body,
+    ) -> Result<reqwest::RequestBuilder, Error> {
+        Ok(match body {
+            Body::Empty => builder.timeout(ANSWER_TIMEOUT),
+            Body::Json(value) => builder.timeout(ANSWER_TIMEOUT).json(value),
+            Body::Yaml(text) => builder
+                .timeout(ANSWER_TIMEOUT)
+                .header("content-type", "application/x-yaml")
+                .body(text.clone()),
+            Body::Form(fields) => {
+                let fields: Vec<(&str, &str)> = fields
+                    .iter()
+                    .map(|(name, value)| (*name, value.expose_secret()))
+                    .collect();
+                builder.timeout(ANSWER_TIMEOUT).form(&fields)
+            }
+            Body::Bits(path) => {
+                let part = multipart::Part::file(path).await;
+                let part = part.map_err(|error| Error::Local {
+                    what: format!("reading {} to upload it", path.display()),
+                    reason: error.to_string(),
+                })?;
+                let form = multipart::Form::new()
+                    .text("resources", "[]")
+                    .part("bits", part);
+                builder.timeout(self.timeout).multipart(form)
+            }
+        })
+    }
+
+    async fn answer(
+        &self,
+        base: &Url,
+        request: &Request,
+        builder: reqwest::RequestBuilder,
+    ) -> Result<(StatusCode, Response), Error> {
+        let failed = |error| transport_error(base, request, error);
+        let answer = builder.send().await.map_err(failed)?;
+        self.reached.store(true, Ordering::Relaxed);
+        let status = answer.status();
+        let headers = answer.headers().clone();
+        let body = answer.bytes().await.map_err(failed)?.to_vec();
+        self.pass_on_warnings(&headers);
+        if !status.is_success() {
+            return Err(refusal(request, status, &headers, &body));
+        }
+        let response = Response {
+            method: request.method.clone(),
+            path: request.path.clone(),
+            headers,
+            body,
+        };
+        Ok((status, response))
+    }
+
+    /// Cloud Controller's warnings: a list, each URL-encoded.
+    fn pass_on_warnings(&self, headers: &HeaderMap) {
+        for header in headers.get_all("x-cf-warnings") {
+            let Ok(list) = header.to_str() else { continue };
+            for warning in list.split(',').filter(|warning| !warning.is_empty()) {
+                let decoded = url::form_urlencoded::parse(warning.as_bytes())
+                    .map(|(text, _)| text.into_owned())
+                    .next();
+                self.events.emit(Event::Warning(
+                    decoded.unwrap_or_else(|| warning.to_owned()),
+                ));
+            }
+        }
+    }
+}
+
+/// Method, path and answer; never a header or a body, which may hold secrets.
+fn log(request: &Request, outcome: &Result<(StatusCode, Response), Error>, took: Duration) {
+    let (method, path) = (&request.method, &request.path);
+    match outcome {
+        Ok((status, _)) => tracing::debug!(%method, %path, status = status.as_u16(), ?took),
+        Err(error) => tracing::debug!(%method, %path, %error, ?took),
+    }
+    if let Body::Json(body) = &request.body
+        && body.get("environment_variables").is_none()
+        && !path.ends_with("/environment_variables")
+    {
+        tracing::trace!(%method, %path, %body);
+    }
+}
+
+fn join(base: &Url, path: &str) -> Result<Url, Error> {
+    let prefix = base.as_str().trim_end_matches('/');
+    Url::parse(&format!("{prefix}{path}")).map_err(|error| Error::Local {
+        what: format!("building the URL of {path} at {base}"),
+        reason: error.to_string(),
+    })
+}
+
+fn refusal(request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+    let text = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?;
+        Some(value.to_owned())
+    };
+    let mut errors = parse_errors(body);
+    if status.is_redirection()
+        && let Some(target) = text("location")
+    {
+        errors = vec![super::error::CcError {
+            code: 0,
+            title: "redirect".to_owned(),
+            detail: format!("the API is at {target}; give that URL"),
+        }];
+    }
+    Error::Refused {
+        method: request.method.clone(),
+        path: request.path.clone(),
+        status,
+        errors,
+        request_id: text("x-vcap-request-id"),
+        retry_after: retry::retry_after(status, headers),
+    }
+}
+
+fn transport_error(base: &Url, request: &Request, error: reqwest::Error) -> Error {
+    if error.is_connect() {
+        return Error::Unreachable {
+            url: base.to_string(),
+            reason: reason_of(error),
+        };
+    }
+    Error::NoAnswer {
+        method: request.method.clone(),
+        path: request.path.clone(),
+        reason: reason_of(error),
+    }
+}
+
+/// The innermost cause says most; the URL is said elsewhere.
+fn reason_of(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut reason = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        reason = cause.to_string();
+        source = cause.source();
+    }
+    if error.is_timeout() && !reason.contains("time") {
+        reason = format!("timed out: {reason}");
+    }
+    reason
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("/v3/apps?names=a", "GET /v3/apps")]
+    #[case(
+        "/v3/apps/d4cf0f68-d498-4f33-bc25-d6cd37d3cbe8/env",
+        "GET /v3/apps/:guid/env"
+    )]
+    #[case("/v3/apps/not-a-guid/env", "GET /v3/apps/not-a-guid/env")]
+    fn endpoints_have_no_guids(#[case] path: &str, #[case] expected: &str) {
+        assert_eq!(Request::get(path).endpoint(), expected);
+    }
+
+    #[rstest]
+    #[case("https://api.example.com", "https://api.example.com/v3/apps?a=b")]
+    #[case("https://api.example.com/", "https://api.example.com/v3/apps?a=b")]
+    #[case("http://localhost:80/uaa", "http://localhost/uaa/v3/apps?a=b")]
+    fn paths_join_bases(#[case] base: &str, #[case] expected: &str) {
+        let url = join(&Url::parse(base).unwrap(), "/v3/apps?a=b").unwrap();
+        assert_eq!(url.as_str(), expected);
+    }
+}

@@ -1,0 +1,136 @@
+//! The login of the `cf` CLI: `$CF_HOME/.cf/config.json`, target and tokens.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::capi::auth::Credentials;
+
+/// What the `cf` CLI is logged in to.
+#[derive(Debug)]
+pub(super) struct CfLogin {
+    pub(super) api: String,
+    pub(super) skip_ssl_validation: bool,
+    pub(super) credentials: Credentials,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[derive(Default)]
+struct CfConfig {
+    target: String,
+    access_token: String,
+    refresh_token: String,
+    #[serde(rename = "SSLDisabled")]
+    ssl_disabled: bool,
+    #[serde(rename = "UAAOAuthClient")]
+    uaa_oauth_client: String,
+    #[serde(rename = "UAAOAuthClientSecret")]
+    uaa_oauth_client_secret: String,
+}
+
+/// The login in `$CF_HOME`, or else in the home folder, if there is one.
+pub(super) fn read() -> Result<Option<CfLogin>, String> {
+    let home = std::env::var_os("CF_HOME")
+        .filter(|home| !home.is_empty())
+        .map(PathBuf::from)
+        .or_else(std::env::home_dir);
+    match home {
+        Some(home) => read_from(&home),
+        None => Ok(None),
+    }
+}
+
+fn read_from(home: &Path) -> Result<Option<CfLogin>, String> {
+    let path = home.join(".cf").join("config.json");
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(format!(
+                "cannot read the cf CLI's login {}: {error}",
+                path.display()
+            ));
+        }
+    };
+    let config: CfConfig = serde_json::from_slice(&text).map_err(|error| {
+        format!(
+            "the cf CLI's login {} is broken: {error}; log in again with `cf login`",
+            path.display()
+        )
+    })?;
+    if config.target.is_empty() || config.access_token.is_empty() {
+        return Ok(None);
+    }
+    let access = config.access_token;
+    let token = match access.split_once(' ') {
+        Some((kind, token)) if kind.eq_ignore_ascii_case("bearer") => token.to_owned(),
+        _ => access,
+    };
+    let client = match config.uaa_oauth_client {
+        client if client.is_empty() => "cf".to_owned(),
+        client => client,
+    };
+    Ok(Some(CfLogin {
+        api: config.target,
+        skip_ssl_validation: config.ssl_disabled,
+        credentials: Credentials::Tokens {
+            access: SecretString::from(token),
+            refresh: SecretString::from(config.refresh_token),
+            client,
+            client_secret: SecretString::from(config.uaa_oauth_client_secret),
+        },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn home(config: &str) -> tempfile::TempDir {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(".cf")).unwrap();
+        std::fs::write(home.path().join(".cf/config.json"), config).unwrap();
+        home
+    }
+
+    #[test]
+    fn a_login_is_read() {
+        let home = home(
+            r#"{"ConfigVersion": 4, "Target": "https://api.example.com", "AccessToken": "bearer abc",
+                "RefreshToken": "def", "SSLDisabled": true, "UAAOAuthClient": "cf", "UAAOAuthClientSecret": ""}"#,
+        );
+        let login = read_from(home.path()).unwrap().unwrap();
+        assert_eq!(login.api, "https://api.example.com");
+        assert!(login.skip_ssl_validation);
+        let Credentials::Tokens {
+            access,
+            refresh,
+            client,
+            ..
+        } = login.credentials
+        else {
+            panic!("not tokens");
+        };
+        assert_eq!(access.expose_secret(), "abc");
+        assert_eq!(refresh.expose_secret(), "def");
+        assert_eq!(client, "cf");
+    }
+
+    #[test]
+    fn no_login_is_none() {
+        assert!(read_from(Path::new("/nonexistent")).unwrap().is_none());
+        assert!(read_from(home("{}").path()).unwrap().is_none());
+        let logged_out = r#"{"Target": "https://api.example.com", "AccessToken": ""}"#;
+        assert!(read_from(home(logged_out).path()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_broken_login_is_an_error() {
+        let error = read_from(home("{").path()).unwrap_err();
+        assert!(error.contains("cf login"), "{error}");
+    }
+}

@@ -1,0 +1,207 @@
+//! From flags, environment and configuration to a connected [`Client`].
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::cf_home;
+use super::{CommandError, Common, Format};
+use crate::capi::auth::Credentials;
+use crate::capi::client::{Client, Target};
+use crate::config::Config;
+use crate::events::{Event, Events, Sink};
+use crate::push::source::Sources;
+use crate::report::{Counts, Progress};
+
+/// All that a command works with.
+pub(super) struct Session {
+    pub(super) config: Config,
+    pub(super) sources: Sources,
+    pub(super) client: Client,
+    pub(super) counts: Arc<Counts>,
+    pub(super) format: Format,
+    pub(super) began: std::time::Instant,
+    /// The fake Cloud Controller that is worked on, while it is.
+    #[cfg(feature = "mock")]
+    _mock: Option<mock_capi::MockCapi>,
+}
+
+impl Session {
+    /// Reads all that is given, then connects.
+    pub(super) async fn open(common: &Common) -> Result<Self, CommandError> {
+        let began = std::time::Instant::now();
+        init_logging(common.verbose);
+        let (mut config, warnings) = Config::read(&common.config)?;
+        let sources = Sources::read(&config, common.apps_dir.as_deref())?;
+        let counts = Arc::new(Counts::default());
+        let events = Events::to([
+            Arc::clone(&counts) as Arc<dyn Sink>,
+            Arc::new(Progress::new()),
+        ]);
+        for warning in warnings.into_iter().chain(sources.warnings()) {
+            events.emit(Event::Warning(warning));
+        }
+        if let Some(concurrency) = common.concurrency {
+            config.concurrency = concurrency;
+        }
+        #[cfg(feature = "mock")]
+        let mock = start_mock(common).await?;
+        #[cfg(feature = "mock")]
+        let target = match &mock {
+            Some(mock) => mock_target(mock),
+            None => target(common, &config)?,
+        };
+        #[cfg(not(feature = "mock"))]
+        let target = target(common, &config)?;
+        let target = Target {
+            dialect: common.dialect.dialect(),
+            concurrency: usize::try_from(config.concurrency).unwrap_or(1),
+            timeout: common.timeout,
+            ..target
+        };
+        Ok(Self {
+            client: Client::connect(&target, events).await?,
+            config,
+            sources,
+            counts,
+            format: common.format,
+            began,
+            #[cfg(feature = "mock")]
+            _mock: mock,
+        })
+    }
+}
+
+/// `-v` shows our own log on standard error; `RUST_LOG` chooses more finely.
+fn init_logging(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    let level = match verbose {
+        0 => "off",
+        1 => "cf_pusher=debug",
+        _ => "cf_pusher=trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    // A second initialisation, as in tests, keeps the first.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
+}
+
+#[cfg(feature = "mock")]
+async fn start_mock(common: &Common) -> Result<Option<mock_capi::MockCapi>, CommandError> {
+    use super::DialectChoice;
+    if !common.mock {
+        return Ok(None);
+    }
+    let dialect = match common.dialect {
+        DialectChoice::Documented2017 => mock_capi::Dialect::Documented2017,
+        DialectChoice::Auto | DialectChoice::V3 => mock_capi::Dialect::V3,
+    };
+    let mock = mock_capi::MockCapi::builder().dialect(dialect);
+    let mock = mock.start().await;
+    mock.map(Some)
+        .map_err(|error| CommandError::Usage(format!("cannot start the fake API: {error}")))
+}
+
+#[cfg(feature = "mock")]
+fn mock_target(mock: &mock_capi::MockCapi) -> Target {
+    Target::new(
+        mock.uri(),
+        Credentials::Password {
+            username: "admin".to_owned(),
+            password: SecretString::from("admin"),
+        },
+    )
+}
+
+/// Where to and as whom: flags and environment before the configuration,
+/// before the login of the cf CLI.
+fn target(common: &Common, config: &Config) -> Result<Target, CommandError> {
+    let connection = &config.connection;
+    let api = common.api.clone().or_else(|| variable("CF_API"));
+    let api = api.or_else(|| connection.api.clone());
+    let credentials = environment_credentials().or_else(|| configured_credentials(config));
+    let skip_ssl_validation = common.skip_ssl_validation || connection.skip_ssl_validation;
+    if let (Some(api), Some(credentials)) = (&api, &credentials) {
+        return Ok(Target {
+            skip_ssl_validation,
+            ..Target::new(api, credentials.clone())
+        });
+    }
+    let login = cf_home::read().map_err(CommandError::Usage)?;
+    let Some(login) = login else {
+        return Err(CommandError::Usage(missing(api.is_some()).to_owned()));
+    };
+    // Its tokens are for its own target; no other host gets them.
+    if let Some(api) = &api
+        && !same_api(api, &login.api)
+        && credentials.is_none()
+    {
+        return Err(CommandError::Usage(format!(
+            "no credentials for {api}, and the cf CLI is logged in to {}; set CF_USERNAME and CF_PASSWORD, or log in with `cf login -a {api}`",
+            login.api
+        )));
+    }
+    Ok(Target {
+        skip_ssl_validation: skip_ssl_validation || login.skip_ssl_validation,
+        ..Target::new(
+            api.unwrap_or(login.api),
+            credentials.unwrap_or(login.credentials),
+        )
+    })
+}
+
+fn same_api(one: &str, other: &str) -> bool {
+    let bare = |api: &str| {
+        let api = api.trim().trim_end_matches('/').to_ascii_lowercase();
+        api.trim_start_matches("https://").to_owned()
+    };
+    bare(one) == bare(other)
+}
+
+fn missing(has_api: bool) -> &'static str {
+    if has_api {
+        "no credentials; set CF_USERNAME and CF_PASSWORD (or CF_CLIENT_ID and CF_CLIENT_SECRET), or admin_user and admin_password in the configuration, or log in with `cf login`"
+    } else {
+        "no foundation given; use --api (CF_API), or api in the configuration, or log in with `cf login`, or try --mock"
+    }
+}
+
+/// An environment variable that is set to something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn environment_credentials() -> Option<Credentials> {
+    if let (Some(username), Some(password)) = (variable("CF_USERNAME"), variable("CF_PASSWORD")) {
+        return Some(Credentials::Password {
+            username,
+            password: SecretString::from(password),
+        });
+    }
+    Some(Credentials::Client {
+        id: variable("CF_CLIENT_ID")?,
+        secret: SecretString::from(variable("CF_CLIENT_SECRET")?),
+    })
+}
+
+fn configured_credentials(config: &Config) -> Option<Credentials> {
+    let connection = &config.connection;
+    Some(Credentials::Password {
+        username: connection.admin_user.clone()?,
+        password: connection.admin_password.clone()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_the_same_with_and_without_scheme() {
+        assert!(same_api("api.example.com", "https://api.example.com/"));
+        assert!(!same_api("api.example.com", "http://api.example.com"));
+        assert!(!same_api("api.example.com", "https://api.example.org"));
+    }
+}

@@ -1,0 +1,94 @@
+//! `cf-pusher converge`: make it so.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+
+use super::connect::Session;
+use super::{CommandError, Common, Format, output, plan};
+use crate::converge::{Converger, Failure, Outcome};
+
+/// Make the foundation as the configuration asks, and prove it
+///
+/// Only the difference is applied: a second run changes nothing, and a run that
+/// was interrupted is finished by the next.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cf-pusher converge --config fixtures/configs/scale-test.json --mock
+  cf-pusher converge --config scale-test.json --recreate
+  cf-pusher converge --config scale-test.json --format json > scale-group.json")]
+pub(super) struct ConvergeArgs {
+    #[command(flatten)]
+    common: Common,
+
+    /// First delete the org with all that is in it
+    #[arg(long)]
+    recreate: bool,
+
+    /// Only show what would be done, as `plan` does
+    #[arg(long, conflicts_with = "recreate")]
+    dry_run: bool,
+}
+
+pub(super) async fn run(args: ConvergeArgs) -> Result<u8, CommandError> {
+    if args.dry_run {
+        return plan::show(&args.common, false).await;
+    }
+    let session = Session::open(&args.common).await?;
+    let converger = Converger::new(&session.client, &session.config, &session.sources);
+    if args.recreate {
+        converger.delete_org(false).await?;
+    }
+    let outcome = converger.converge().await?;
+    report(&session, &outcome)?;
+    Ok(u8::from(!outcome.is_as_desired()))
+}
+
+fn report(session: &Session, outcome: &Outcome) -> Result<(), CommandError> {
+    for line in complaints(outcome) {
+        eprintln!("{line}");
+    }
+    match session.format {
+        Format::Json => output::print_json(session, output::run_json(session, outcome))?,
+        Format::Text => {
+            let took = session.began.elapsed();
+            output::print(&output::summary(outcome, &session.counts.get(), took))?;
+        }
+    }
+    Ok(())
+}
+
+/// What went wrong, and what to do. Where something could not be done, that is
+/// all to say: what is missing for it follows from it.
+fn complaints(outcome: &Outcome) -> Vec<String> {
+    const MOST: usize = 20;
+    let failures = &outcome.failures;
+    if failures.is_empty() {
+        let mismatches = outcome.mismatches.iter();
+        let lines = mismatches.map(|mismatch| format!("not as desired: {mismatch}"));
+        return at_most(MOST, lines.collect());
+    }
+    let mut lines: Vec<String> = failures
+        .iter()
+        .map(|failure| format!("error: {failure}"))
+        .collect();
+    let advice: BTreeSet<&str> = failures.iter().filter_map(Failure::advice).collect();
+    lines.extend(advice.into_iter().map(|advice| format!("advice: {advice}")));
+    if outcome.failed > failures.len() {
+        lines.push(format!(
+            "{} apps are not as desired because of that; `cf-pusher verify` lists them",
+            outcome.failed
+        ));
+    }
+    lines
+}
+
+fn at_most(most: usize, mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(most);
+    lines.truncate(most);
+    if more > 0 {
+        lines.push(format!("and {more} more; `cf-pusher verify` lists them"));
+    }
+    lines
+}

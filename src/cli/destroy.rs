@@ -1,0 +1,73 @@
+//! `cf-pusher destroy`: remove all that `converge` made.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use clap::Args;
+use serde_json::json;
+
+use super::connect::Session;
+use super::{CommandError, Common, Format, output};
+use crate::converge::Converger;
+use crate::desired::Names;
+
+/// Delete the org, quota and security group of the configuration's prefix
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cf-pusher destroy --config scale-test.json
+  cf-pusher destroy --config scale-test.json --yes")]
+pub(super) struct DestroyArgs {
+    #[command(flatten)]
+    common: Common,
+
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+
+    /// Delete the org even if it does not carry our label
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) async fn run(args: DestroyArgs) -> Result<u8, CommandError> {
+    let session = Session::open(&args.common).await?;
+    let names = Names::of(&session.config);
+    let question = format!(
+        "Delete the org {} with all its apps, the quota {} and the security group {} on {}? [y/N] ",
+        names.org,
+        names.quota,
+        names.security_group,
+        session.client.api()
+    );
+    if !args.yes && !confirmed(question).await? {
+        output::print("nothing deleted")?;
+        return Ok(1);
+    }
+    let converger = Converger::new(&session.client, &session.config, &session.sources);
+    let destroyed = converger.destroy(args.force).await?;
+    match session.format {
+        Format::Json => output::print_json(&session, json!({"destroyed": destroyed.names}))?,
+        Format::Text if destroyed.names.is_empty() => output::print("there was nothing to delete")?,
+        Format::Text => output::print(&format!("deleted {}", destroyed.names.join(", ")))?,
+    }
+    Ok(0)
+}
+
+/// Asks on the terminal; where there is none, nobody can answer.
+async fn confirmed(question: String) -> Result<bool, CommandError> {
+    if !io::stdin().is_terminal() {
+        return Err(CommandError::Usage(
+            "destroy asks before it deletes, and there is no terminal to ask on; add --yes"
+                .to_owned(),
+        ));
+    }
+    let answer = tokio::task::spawn_blocking(move || {
+        eprint!("{question}");
+        io::stderr().flush()?;
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer)?;
+        Ok::<_, io::Error>(answer)
+    });
+    let answer = answer.await.map_err(io::Error::other)??;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

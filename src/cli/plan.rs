@@ -1,0 +1,41 @@
+//! `cf-pusher plan`: what `converge` would do.
+
+use clap::Args;
+
+use super::connect::Session;
+use super::{CommandError, Common, Format, output};
+use crate::converge::Converger;
+
+/// Show what converge would do, and change nothing
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cf-pusher plan --config scale-test.json
+  cf-pusher plan --config scale-test.json --detailed-exitcode || echo 'there is something to do'")]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    common: Common,
+
+    /// Exit with 2 if there is something to do, with 0 if not
+    #[arg(long)]
+    detailed_exitcode: bool,
+}
+
+pub(super) async fn run(args: PlanArgs) -> Result<u8, CommandError> {
+    show(&args.common, args.detailed_exitcode).await
+}
+
+pub(super) async fn show(common: &Common, detailed_exitcode: bool) -> Result<u8, CommandError> {
+    let session = Session::open(common).await?;
+    let converger = Converger::new(&session.client, &session.config, &session.sources);
+    let plan = converger.plan().await?;
+    match session.format {
+        Format::Text => output::print(&plan.to_string())?,
+        Format::Json => output::print_json(&session, output::plan_json(&plan))?,
+    }
+    Ok(if detailed_exitcode && !plan.is_empty() {
+        2
+    } else {
+        0
+    })
+}

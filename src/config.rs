@@ -1,0 +1,462 @@
+//! The parameters of a scaling test: a JSON file, read and validated.
+//!
+//! The keys are those of the scaling tests of cf-networking-release, so their
+//! files work unchanged. Every problem of a file is reported at once, each
+//! with its key, value, what is allowed, and line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+use serde_json::value::RawValue;
+
+/// The longest name that a group gives its apps, for the check of host lengths.
+const LONGEST_NAME: &str = "proxy-99999";
+
+/// The longest host label that DNS, and so Cloud Controller, allows.
+const LONGEST_HOST: usize = 63;
+
+/// What a scaling test wants, and how to reach the foundation that it wants it of.
+///
+/// Every key may be left out; the default stands with the field.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `proxy_instances`: instances of each proxy app. 0 to 10,000; default 1.
+    pub proxy_instances: u32,
+    /// `proxy_applications`: how many proxy apps. 0 to 100,000; default 0.
+    pub proxy_applications: u32,
+    /// `test_app_instances`: instances of each tick app. 0 to 10,000; default 1.
+    pub test_app_instances: u32,
+    /// `test_applications`: how many tick apps. 0 to 100,000; default 0.
+    pub test_applications: u32,
+    /// `test_app_registry_ttl_seconds`: how long the registry keeps a tick
+    /// instance that no longer reports, as `REGISTRY_TTL_SECONDS` in the tick
+    /// apps' environment. Seconds, 0 to 86,400; default 180.
+    pub test_app_registry_ttl_seconds: u32,
+    /// `policy_update_wait_seconds`: how long the scale test waits for a network
+    /// policy to take effect. Seconds, 0 to 86,400; default 10. Carried for
+    /// the scale test; convergence does not read it.
+    pub policy_update_wait_seconds: u32,
+    /// `extra_listen_ports`: how many ports each tick app listens on besides
+    /// `$PORT`, from 7000 on (`LISTEN_PORTS`, `START_PORT`). 0 to 1,000; default 0.
+    pub extra_listen_ports: u32,
+    /// `sample_percent`: the share of app pairs that the scale test tries.
+    /// Percent, 0 to 100; default 100. Carried for the scale test;
+    /// convergence does not read it.
+    pub sample_percent: u32,
+    /// `prefix`: what the names of the org, space, quota, security group and
+    /// apps begin with. Letters, digits, `-` and `_`; default `scale-`.
+    pub prefix: String,
+    /// `concurrency`: how many requests may be in flight. 1 to 1,000; default 16.
+    pub concurrency: u32,
+    /// `asg_size`: how many rules the security group has. 0 to 65,000; default 0.
+    pub asg_size: u32,
+    /// Where the foundation is and how to log in.
+    pub connection: Connection,
+}
+
+/// The keys of a [`Config`] that say where the foundation is, as the Go
+/// cf-pusher has them.
+#[derive(Debug, Clone, Default)]
+pub struct Connection {
+    /// `api`: the Cloud Controller's URL; `https://` if it names no scheme.
+    pub api: Option<String>,
+    /// `admin_user`: who logs in.
+    pub admin_user: Option<String>,
+    /// `admin_password`: their password.
+    pub admin_password: Option<SecretString>,
+    /// `apps_domain`: the domain of the apps' routes; else the foundation's default.
+    pub apps_domain: Option<String>,
+    /// `skip_ssl_validation`: accept any TLS certificate.
+    pub skip_ssl_validation: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            proxy_instances: 1,
+            proxy_applications: 0,
+            test_app_instances: 1,
+            test_applications: 0,
+            test_app_registry_ttl_seconds: 180,
+            policy_update_wait_seconds: 10,
+            extra_listen_ports: 0,
+            sample_percent: 100,
+            prefix: "scale-".to_owned(),
+            concurrency: 16,
+            asg_size: 0,
+            connection: Connection::default(),
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read the configuration {path}: {source}; check the path given to --config")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The text is not a JSON object.
+    #[error(
+        "the configuration {origin} is not a JSON object: {detail} at line {line}, column {column}"
+    )]
+    Syntax {
+        /// The file's name.
+        origin: String,
+        /// What is wrong.
+        detail: String,
+        /// Its line, from 1.
+        line: usize,
+        /// Its column, from 1.
+        column: usize,
+    },
+    /// One or more keys have values that cannot be used.
+    #[error("{}", problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
+    Values {
+        /// Each key that is wrong.
+        problems: Vec<Problem>,
+    },
+}
+
+/// One key whose value cannot be used.
+#[derive(Debug)]
+pub struct Problem {
+    origin: String,
+    line: usize,
+    key: String,
+    value: String,
+    allowed: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            origin,
+            line,
+            key,
+            value,
+            allowed,
+        } = self;
+        write!(
+            f,
+            "{origin} line {line}: `{key}` is {value}, must be {allowed}"
+        )
+    }
+}
+
+/// What a key takes, and where its value goes.
+enum Kind {
+    Number(RangeInclusive<u32>, fn(&mut Config) -> &mut u32),
+    Text(fn(&mut Config, String)),
+    Prefix,
+    Flag(fn(&mut Config) -> &mut bool),
+}
+
+/// Every key that is read. The one list of them.
+const KEYS: &[(&str, Kind)] = &[
+    (
+        "proxy_instances",
+        Kind::Number(0..=10_000, |c| &mut c.proxy_instances),
+    ),
+    (
+        "proxy_applications",
+        Kind::Number(0..=100_000, |c| &mut c.proxy_applications),
+    ),
+    (
+        "test_app_instances",
+        Kind::Number(0..=10_000, |c| &mut c.test_app_instances),
+    ),
+    (
+        "test_applications",
+        Kind::Number(0..=100_000, |c| &mut c.test_applications),
+    ),
+    (
+        "test_app_registry_ttl_seconds",
+        Kind::Number(0..=86_400, |c| &mut c.test_app_registry_ttl_seconds),
+    ),
+    (
+        "policy_update_wait_seconds",
+        Kind::Number(0..=86_400, |c| &mut c.policy_update_wait_seconds),
+    ),
+    (
+        "extra_listen_ports",
+        Kind::Number(0..=1_000, |c| &mut c.extra_listen_ports),
+    ),
+    (
+        "sample_percent",
+        Kind::Number(0..=100, |c| &mut c.sample_percent),
+    ),
+    ("prefix", Kind::Prefix),
+    (
+        "concurrency",
+        Kind::Number(1..=1_000, |c| &mut c.concurrency),
+    ),
+    ("asg_size", Kind::Number(0..=65_000, |c| &mut c.asg_size)),
+    ("api", Kind::Text(|c, v| c.connection.api = Some(v))),
+    (
+        "admin_user",
+        Kind::Text(|c, v| c.connection.admin_user = Some(v)),
+    ),
+    (
+        "admin_password",
+        Kind::Text(|c, v| c.connection.admin_password = Some(v.into())),
+    ),
+    (
+        "apps_domain",
+        Kind::Text(|c, v| c.connection.apps_domain = Some(v)),
+    ),
+    (
+        "skip_ssl_validation",
+        Kind::Flag(|c| &mut c.connection.skip_ssl_validation),
+    ),
+];
+
+impl Config {
+    /// Reads a file. The second part of the result holds a warning for each
+    /// key that is not read.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the file and every key that is wrong.
+    pub fn read(path: &Path) -> Result<(Self, Vec<String>), ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Parses a file's text; `origin` names it in messages.
+    ///
+    /// ```
+    /// let (config, warnings) = cf_pusher::Config::parse(r#"{"proxy_applications": 3}"#, "inline")?;
+    /// assert_eq!(config.proxy_applications, 3);
+    /// assert_eq!(config.prefix, "scale-");
+    /// assert!(warnings.is_empty());
+    /// # Ok::<(), cf_pusher::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse(text: &str, origin: &str) -> Result<(Self, Vec<String>), ConfigError> {
+        let values: BTreeMap<String, &RawValue> =
+            serde_json::from_str(text).map_err(|error| syntax_error(origin, &error))?;
+        let mut config = Self::default();
+        let mut warnings = Vec::new();
+        let mut problems = Vec::new();
+        for (key, raw) in values {
+            let line = line_of(text, raw.get());
+            match KEYS.iter().find(|(known, _)| *known == key) {
+                None => warnings.push(format!(
+                    "{origin} line {line}: unknown key `{key}` is ignored"
+                )),
+                Some((_, kind)) => {
+                    if let Err(allowed) = kind.store(&mut config, raw.get()) {
+                        problems.push(Problem {
+                            origin: origin.to_owned(),
+                            line,
+                            value: shown(&key, raw.get()),
+                            key,
+                            allowed,
+                        });
+                    }
+                }
+            }
+        }
+        if problems.is_empty() {
+            Ok((config, warnings))
+        } else {
+            problems.sort_by_key(|problem| problem.line);
+            Err(ConfigError::Values { problems })
+        }
+    }
+}
+
+impl Kind {
+    /// Stores a JSON value; the error says what would be allowed.
+    fn store(&self, config: &mut Config, raw: &str) -> Result<(), String> {
+        match self {
+            Self::Number(range, field) => {
+                let allowed =
+                    || format!("a whole number from {} to {}", range.start(), range.end());
+                let number: u32 = serde_json::from_str(raw).map_err(|_| allowed())?;
+                if !range.contains(&number) {
+                    return Err(allowed());
+                }
+                *field(config) = number;
+            }
+            Self::Text(set) => {
+                let allowed = || "a text that is not empty".to_owned();
+                let text: String = serde_json::from_str(raw).map_err(|_| allowed())?;
+                if text.trim().is_empty() {
+                    return Err(allowed());
+                }
+                set(config, text);
+            }
+            Self::Prefix => config.prefix = parse_prefix(raw)?,
+            Self::Flag(field) => {
+                *field(config) =
+                    serde_json::from_str(raw).map_err(|_| "true or false".to_owned())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The prefix begins host names, so it must be one's beginning.
+fn parse_prefix(raw: &str) -> Result<String, String> {
+    let longest = LONGEST_HOST - LONGEST_NAME.len();
+    let allowed = || {
+        format!(
+            "a text of at most {longest} letters, digits, `-` and `_` that begins with a letter or digit"
+        )
+    };
+    let prefix: String = serde_json::from_str(raw).map_err(|_| allowed())?;
+    // As the Go cf-pusher has it: an empty prefix is the default one.
+    if prefix.is_empty() {
+        return Ok(Config::default().prefix);
+    }
+    let begins_well = prefix.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let holds_well = prefix
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if begins_well && holds_well && prefix.len() <= longest {
+        Ok(prefix)
+    } else {
+        Err(allowed())
+    }
+}
+
+/// A value as a message may show it: a password never, and nothing at length.
+fn shown(key: &str, raw: &str) -> String {
+    const LONGEST: usize = 60;
+    if key == "admin_password" {
+        return "a value that is not shown".to_owned();
+    }
+    let line: String = raw.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
+}
+
+/// The line, from 1, on which `part`, a slice of `text`, begins.
+fn line_of(text: &str, part: &str) -> usize {
+    let offset = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+    1 + text
+        .bytes()
+        .take(offset)
+        .filter(|byte| *byte == b'\n')
+        .count()
+}
+
+fn syntax_error(origin: &str, error: &serde_json::Error) -> ConfigError {
+    let message = error.to_string();
+    let detail = message
+        .rsplit_once(" at line ")
+        .map_or(message.as_str(), |(detail, _)| detail);
+    ConfigError::Syntax {
+        origin: origin.to_owned(),
+        detail: detail.to_owned(),
+        line: error.line(),
+        column: error.column(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<(Config, Vec<String>), ConfigError> {
+        Config::parse(text, "test.json")
+    }
+
+    #[test]
+    fn the_documented_parameters_are_read() {
+        let text = include_str!("../fixtures/configs/scale-test.json");
+        let (config, warnings) = parse(text).unwrap();
+        assert_eq!(warnings, Vec::<String>::new());
+        assert_eq!(config.proxy_applications, 100);
+        assert_eq!(config.proxy_instances, 2);
+        assert_eq!(config.test_applications, 100);
+        assert_eq!(config.test_app_instances, 2);
+        assert_eq!(config.test_app_registry_ttl_seconds, 180);
+        assert_eq!(config.policy_update_wait_seconds, 10);
+        assert_eq!(config.extra_listen_ports, 2);
+        assert_eq!(config.sample_percent, 20);
+        assert_eq!(config.prefix, "scale-");
+        assert_eq!(config.concurrency, 20);
+        assert_eq!(config.asg_size, 5);
+    }
+
+    #[test]
+    fn every_problem_is_reported_with_its_line() {
+        let text = "{\n\"test_applications\": \"ten\",\n\"concurrency\": 0,\n\"prefix\": \"-a b\",\n\"sample_percent\": 20.5,\n\"skip_ssl_validation\": 1,\n\"api\": \"\"\n}";
+        insta::assert_snapshot!(parse(text).unwrap_err(), @r#"
+        test.json line 2: `test_applications` is "ten", must be a whole number from 0 to 100000
+        test.json line 3: `concurrency` is 0, must be a whole number from 1 to 1000
+        test.json line 4: `prefix` is "-a b", must be a text of at most 52 letters, digits, `-` and `_` that begins with a letter or digit
+        test.json line 5: `sample_percent` is 20.5, must be a whole number from 0 to 100
+        test.json line 6: `skip_ssl_validation` is 1, must be true or false
+        test.json line 7: `api` is "", must be a text that is not empty
+        "#);
+    }
+
+    #[test]
+    fn unknown_keys_warn() {
+        let (_, warnings) = parse("{\n\n\"proxy_aplications\": 3}").unwrap();
+        insta::assert_snapshot!(warnings.join("\n"), @"test.json line 3: unknown key `proxy_aplications` is ignored");
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let error = parse(r#"{"admin_password": ["hunter2"]}"#).unwrap_err();
+        assert!(!error.to_string().contains("hunter2"));
+        let (config, _) = parse(r#"{"admin_password": "hunter2"}"#).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[rstest]
+    #[case("", "EOF while parsing a value at line 1")]
+    #[case("{\"a\": 1,}", "trailing comma at line 1, column 9")]
+    #[case("[1]", "at line 1")]
+    #[case("{\"a\": 1\n\"b\": 2}", "at line 2, column 1")]
+    fn broken_json_is_located(#[case] text: &str, #[case] expected: &str) {
+        let message = parse(text).unwrap_err().to_string();
+        assert!(message.contains("test.json"), "{message}");
+        assert!(message.contains(expected), "{message}");
+    }
+
+    #[rstest]
+    #[case(r#"{"prefix": ""}"#, "scale-")]
+    #[case(r#"{"prefix": "a_b-1"}"#, "a_b-1")]
+    fn prefixes(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(parse(text).unwrap().0.prefix, expected);
+    }
+
+    #[test]
+    fn nothing_at_all_is_legal() {
+        let text = r#"{"proxy_applications": 0, "test_applications": 0, "test_app_instances": 0, "proxy_instances": 0, "asg_size": 0}"#;
+        assert!(parse(text).is_ok());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn no_value_panics(value in "(\\{|\\[|\"|[0-9]|-|e|\\.|,|:|\\]|\\}|a|\n)*") {
+            let _ = parse(&format!("{{\"concurrency\": {value}, \"prefix\": {value}}}"));
+        }
+    }
+}

@@ -1,0 +1,496 @@
+//! Carries out a plan: each step is one request, or one and the wait for what
+//! it starts. A failure ends the app that it befalls; the others go on.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::future::join_all;
+use futures::join;
+use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
+
+use super::plan::{AppPlan, FoundationPlan, FoundationStep, Plan, Role, Step};
+use crate::capi::client::Client;
+use crate::capi::dialect::NewApp;
+use crate::capi::droplets::DropletWaits;
+use crate::capi::error::Error;
+use crate::capi::inventory::Inventory;
+use crate::desired::{Desired, Group, GroupKind, host};
+use crate::events::{Event, Phase};
+use crate::push::source::Sources;
+use crate::push::stage;
+
+/// Something that could not be done.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Failure {
+    /// To what, such as `app scale-tick-0`.
+    pub subject: String,
+    /// In which step, such as `copying the droplet`.
+    pub step: String,
+    /// Why.
+    pub error: Error,
+}
+
+impl Failure {
+    /// What the user may do about it, where the error does not say.
+    pub fn advice(&self) -> Option<&'static str> {
+        self.error.advice()
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}: {}", self.subject, self.step, self.error)
+    }
+}
+
+/// How carrying out a plan went.
+#[derive(Debug, Default)]
+pub(crate) struct Applied {
+    /// The apps of which every step was done.
+    pub(crate) done: Vec<String>,
+    pub(crate) failures: Vec<Failure>,
+}
+
+impl Applied {
+    fn add(&mut self, other: Self) {
+        self.done.extend(other.done);
+        self.failures.extend(other.failures);
+    }
+}
+
+/// Carries out a plan made of `desired` and `observed`.
+pub(crate) async fn apply(
+    client: &Client,
+    desired: &Desired,
+    observed: &Inventory,
+    sources: &Sources,
+    plan: &Plan,
+) -> Applied {
+    let space = match apply_foundation(client, desired, observed, plan).await {
+        Ok(space) => space,
+        Err(failure) => {
+            return Applied {
+                failures: vec![*failure],
+                ..Applied::default()
+            };
+        }
+    };
+    let apply = Apply {
+        client,
+        desired,
+        domain: &observed.domain.guid,
+        space,
+        sources,
+        waits: DropletWaits::default(),
+        turns: Semaphore::new(client.concurrency()),
+    };
+    tokio::select! {
+        applied = apply.apps(plan) => applied,
+        never = apply.waits.serve(client) => match never {},
+    }
+}
+
+/// Makes the org and what it needs, wave after wave; returns the space's GUID.
+async fn apply_foundation(
+    client: &Client,
+    desired: &Desired,
+    observed: &Inventory,
+    plan: &Plan,
+) -> Result<String, Box<Failure>> {
+    let mut foundation = Foundation {
+        client,
+        desired,
+        quota: observed.quota.as_ref().map(|it| it.guid.clone()),
+        org: observed.org.as_ref().map(|it| it.guid.clone()),
+        space: observed.space.as_ref().map(|it| it.guid.clone()),
+        group: observed.security_group.as_ref().map(|it| it.guid.clone()),
+    };
+    let parts = plan.foundation.iter();
+    let steps: Vec<(&FoundationPlan, &FoundationStep)> = parts
+        .flat_map(|part| part.steps.iter().map(move |step| (part, step)))
+        .collect();
+    let progress = Progress::start(client, Phase::Foundation, steps.len());
+    for wave in FoundationStep::WAVES {
+        let of_wave = steps.iter().filter(|(_, step)| wave.contains(step));
+        let taken = join_all(of_wave.map(|(part, step)| {
+            let (foundation, progress) = (&foundation, &progress);
+            async move {
+                let guid = foundation.take(step).await.map_err(|error| Failure {
+                    subject: format!("{} {}", part.kind, part.name),
+                    step: step.to_string(),
+                    error,
+                })?;
+                progress.advance();
+                Ok::<_, Box<Failure>>((*step, guid))
+            }
+        }));
+        for taken in taken.await {
+            let (step, guid) = taken?;
+            foundation.note(step, guid);
+        }
+    }
+    progress.end();
+    foundation.space.ok_or_else(|| {
+        Box::new(Failure {
+            subject: format!("space {}", desired.names.space),
+            step: "finding the space".to_owned(),
+            error: unknown("space"),
+        })
+    })
+}
+
+/// A GUID that an earlier step should have found.
+fn unknown(what: &str) -> Error {
+    Error::Local {
+        what: "carrying out the plan".to_owned(),
+        reason: format!("the {what} is not known"),
+    }
+}
+
+struct Foundation<'a> {
+    client: &'a Client,
+    desired: &'a Desired,
+    quota: Option<String>,
+    org: Option<String>,
+    space: Option<String>,
+    group: Option<String>,
+}
+
+impl Foundation<'_> {
+    /// Takes a step; returns the GUID of what it made.
+    async fn take(&self, step: &FoundationStep) -> Result<Option<String>, Error> {
+        let dialect = self.client.dialect();
+        let names = &self.desired.names;
+        let prefix = &self.desired.prefix;
+        let rules = &self.desired.rules;
+        let known = |guid: &Option<String>, what| guid.clone().ok_or_else(|| unknown(what));
+        let made = match step {
+            FoundationStep::CreateQuota => dialect.create_quota(&names.quota),
+            FoundationStep::CreateOrg => dialect.create_org(&names.org, prefix),
+            FoundationStep::CreateSecurityGroup => {
+                dialect.create_security_group(&names.security_group, rules)
+            }
+            FoundationStep::CreateSpace => {
+                let org = known(&self.org, "org")?;
+                dialect.create_space(&names.space, &org, prefix)
+            }
+            FoundationStep::AssignQuota => {
+                let (quota, org) = (known(&self.quota, "quota")?, known(&self.org, "org")?);
+                self.client
+                    .send(&dialect.assign_quota(&quota, &org))
+                    .await?;
+                return Ok(None);
+            }
+            FoundationStep::UpdateSecurityGroup => {
+                let group = known(&self.group, "security group")?;
+                let request = dialect.update_security_group(&group, rules);
+                self.client.send(&request).await?;
+                return Ok(None);
+            }
+            FoundationStep::BindSecurityGroup => {
+                let group = known(&self.group, "security group")?;
+                let space = known(&self.space, "space")?;
+                let request = dialect.bind_security_group(&group, &space);
+                self.client.send(&request).await?;
+                return Ok(None);
+            }
+        };
+        self.client.create(&made).await.map(Some)
+    }
+
+    /// Keeps what a step made for those that follow.
+    fn note(&mut self, step: &FoundationStep, guid: Option<String>) {
+        match step {
+            FoundationStep::CreateQuota => self.quota = guid,
+            FoundationStep::CreateOrg => self.org = guid,
+            FoundationStep::CreateSpace => self.space = guid,
+            FoundationStep::CreateSecurityGroup => self.group = guid,
+            FoundationStep::AssignQuota
+            | FoundationStep::UpdateSecurityGroup
+            | FoundationStep::BindSecurityGroup => {}
+        }
+    }
+}
+
+/// How far a phase is, as events.
+struct Progress<'a> {
+    client: &'a Client,
+    phase: Phase,
+    total: usize,
+    done: AtomicUsize,
+}
+
+impl<'a> Progress<'a> {
+    fn start(client: &'a Client, phase: Phase, total: usize) -> Self {
+        if total > 0 {
+            client.events().emit(Event::PhaseStarted { phase, total });
+        }
+        Self {
+            client,
+            phase,
+            total,
+            done: AtomicUsize::new(0),
+        }
+    }
+
+    fn advance(&self) {
+        let done = 1 + self.done.fetch_add(1, Ordering::Relaxed);
+        let phase = self.phase;
+        self.client
+            .events()
+            .emit(Event::PhaseProgress { phase, done });
+    }
+
+    fn end(self) {
+        if self.total > 0 {
+            let phase = self.phase;
+            self.client.events().emit(Event::PhaseEnded { phase });
+        }
+    }
+}
+
+struct Apply<'a> {
+    client: &'a Client,
+    desired: &'a Desired,
+    domain: &'a str,
+    space: String,
+    sources: &'a Sources,
+    waits: DropletWaits,
+    turns: Semaphore,
+}
+
+/// The droplet that a group's prototype gets in this run: none yet, then one,
+/// or the certainty that there will be none.
+type Source = SetOnce<Option<String>>;
+
+/// What the steps of one app find out for those that follow.
+#[derive(Default)]
+struct Found {
+    app: Option<String>,
+    package: Option<String>,
+    droplet: Option<String>,
+    route: Option<String>,
+}
+
+impl Apply<'_> {
+    /// Surplus first, as what it holds may be needed; then all groups at once.
+    async fn apps(&self, plan: &Plan) -> Applied {
+        let to_do = |role: Role| -> Vec<&AppPlan> {
+            let apps = plan.apps.iter();
+            apps.filter(|app| app.role == role && !app.steps.is_empty())
+                .collect()
+        };
+        let surplus = to_do(Role::Surplus);
+        let deletions = Progress::start(self.client, Phase::Deletions, surplus.len());
+        let mut applied = self.each(&surplus, &Source::new(), &deletions).await;
+        deletions.end();
+
+        let (prototypes, clones) = (to_do(Role::Prototype), to_do(Role::Clone));
+        let prototyping = Progress::start(self.client, Phase::Prototypes, prototypes.len());
+        let cloning = Progress::start(self.client, Phase::Clones, clones.len());
+        let groups = join_all(self.desired.groups.iter().map(|group| {
+            let prototypes = of_group(&prototypes, group.kind);
+            let clones = of_group(&clones, group.kind);
+            self.group_apps(prototypes, clones, &prototyping, &cloning)
+        }));
+        groups.await.into_iter().for_each(|it| applied.add(it));
+        prototyping.end();
+        cloning.end();
+        applied
+    }
+
+    /// The clones are created while the prototype is staged, and go on with
+    /// its droplet.
+    async fn group_apps(
+        &self,
+        prototypes: Vec<&AppPlan>,
+        clones: Vec<&AppPlan>,
+        prototyping: &Progress<'_>,
+        cloning: &Progress<'_>,
+    ) -> Applied {
+        let source = Source::new();
+        let prototypes = async {
+            let applied = self.each(&prototypes, &source, prototyping).await;
+            // Where no droplet was staged by now, none will be.
+            let _ = source.set(None);
+            applied
+        };
+        let (mut applied, clones) = join!(prototypes, self.each(&clones, &source, cloning));
+        applied.add(clones);
+        applied
+    }
+
+    /// Carries out the plans of some apps, all at once.
+    async fn each(&self, plans: &[&AppPlan], source: &Source, progress: &Progress<'_>) -> Applied {
+        let outcomes = join_all(plans.iter().map(|plan| async {
+            let outcome = self.app(plan, source).await;
+            progress.advance();
+            outcome
+        }))
+        .await;
+        let mut applied = Applied::default();
+        for (plan, outcome) in plans.iter().zip(outcomes) {
+            match outcome {
+                Ok(true) => applied.done.push(plan.name.clone()),
+                Ok(false) => {}
+                Err(failure) => applied.failures.push(*failure),
+            }
+        }
+        applied
+    }
+
+    /// Whether all steps were taken: without its prototype's droplet, which has
+    /// a failure of its own, an app cannot go on.
+    async fn app(&self, plan: &AppPlan, source: &Source) -> Result<bool, Box<Failure>> {
+        let mut found = Found {
+            app: plan.guid.clone(),
+            ..Found::default()
+        };
+        for step in &plan.steps {
+            if step.awaits_prototype() && source.wait().await.is_none() {
+                return Ok(false);
+            }
+            let _turn = self.turn(plan, step).await;
+            self.step(plan, step, &mut found, source)
+                .await
+                .map_err(|error| Failure {
+                    subject: format!("app {}", plan.name),
+                    step: step.to_string(),
+                    error,
+                })?;
+        }
+        Ok(true)
+    }
+
+    /// Clones take turns, as many as there may be requests: so the requests that
+    /// they wait for, the prototypes' and those for copies, are never behind a
+    /// queue of theirs.
+    async fn turn(&self, plan: &AppPlan, step: &Step) -> Option<SemaphorePermit<'_>> {
+        if plan.role != Role::Clone || *step == Step::AwaitDroplet {
+            return None;
+        }
+        self.turns.acquire().await.ok()
+    }
+
+    async fn step(
+        &self,
+        plan: &AppPlan,
+        step: &Step,
+        found: &mut Found,
+        source: &Source,
+    ) -> Result<(), Error> {
+        let (client, dialect) = (self.client, self.client.dialect());
+        if *step == Step::CreateApp {
+            found.app = Some(self.create_app(plan).await?);
+            return Ok(());
+        }
+        let app = found.app.clone().ok_or_else(|| unknown("app"))?;
+        match step {
+            Step::CreateApp => {}
+            Step::PushBits => {
+                let group = self.group(plan)?;
+                let bits = self.sources.get(group.kind).map(|source| &source.bits);
+                let bits = bits.ok_or_else(|| unknown("source"))?;
+                found.package = Some(stage::push_bits(client, &plan.name, &app, bits).await?);
+            }
+            Step::Stage { package } => {
+                let package = package.as_ref().or(found.package.as_ref());
+                let package = package.ok_or_else(|| unknown("package"))?;
+                let buildpacks = &self.group(plan)?.buildpacks;
+                let droplet = stage::stage(client, &plan.name, package, buildpacks).await?;
+                found.droplet = Some(droplet.clone());
+                // Only prototypes are staged, each once in a run.
+                let _ = source.set(Some(droplet));
+            }
+            Step::CopyDroplet { from } => {
+                let staged = source.get().and_then(Option::as_ref);
+                let source = from.as_ref().or(staged);
+                let source = source.ok_or_else(|| unknown("prototype's droplet"))?;
+                let request = dialect.copy_droplet(source, &app);
+                found.droplet = Some(client.create(&request).await?);
+            }
+            Step::AwaitDroplet => {
+                let copy = found.droplet.as_ref().ok_or_else(|| unknown("droplet"))?;
+                self.waits.staged(copy).await?;
+            }
+            Step::SetDroplet { droplet } => {
+                let droplet = droplet.as_ref().or(found.droplet.as_ref());
+                let droplet = droplet.ok_or_else(|| unknown("droplet"))?.clone();
+                let request = dialect.set_current_droplet(&app, &droplet);
+                client.send(&request).await?;
+                found.droplet = Some(droplet);
+            }
+            Step::NoteBits => {
+                if let Some(request) = dialect.note_bits(&app, &self.group(plan)?.bits) {
+                    client.send(&request).await?;
+                }
+            }
+            Step::NoteBuildpacks => {
+                let request = dialect.set_buildpacks(&app, &self.group(plan)?.buildpacks);
+                client.send(&request).await?;
+            }
+            Step::SetCommand(command) => {
+                client.send(&dialect.set_command(&app, command)).await?;
+            }
+            Step::SetEnv(changes) => {
+                client.send(&dialect.set_env(&app, changes)).await?;
+            }
+            Step::Adopt => {
+                let request = dialect.adopt_app(&app, &self.desired.prefix);
+                client.send(&request).await?;
+            }
+            Step::CreateRoute => {
+                let request = dialect.create_route(&host(&plan.name), self.domain, &self.space);
+                found.route = Some(client.create(&request).await?);
+            }
+            Step::MapRoute { route } => {
+                let route = route.as_ref().or(found.route.as_ref());
+                let route = route.ok_or_else(|| unknown("route"))?;
+                client.send(&dialect.map_route(route, &app)).await?;
+            }
+            Step::Scale(scale) => {
+                client.send(&dialect.scale(&app, *scale)).await?;
+            }
+            Step::Stop => {
+                client.send(&dialect.stop(&app)).await?;
+            }
+            Step::Start => {
+                client.send(&dialect.start(&app)).await?;
+            }
+            Step::DeleteRoute { route } => {
+                let what = format!("deleting the route of {}", plan.name);
+                client.delete(&what, &dialect.delete_route(route)).await?;
+            }
+            Step::DeleteApp => {
+                let what = format!("deleting {}", plan.name);
+                client.delete(&what, &dialect.delete_app(&app)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn create_app(&self, plan: &AppPlan) -> Result<String, Error> {
+        let group = self.group(plan)?;
+        let stages = plan.role == Role::Prototype;
+        let app = NewApp {
+            name: &plan.name,
+            space: &self.space,
+            env: &group.env,
+            buildpacks: if stages { &group.buildpacks } else { &[] },
+        };
+        let request = self.client.dialect().create_app(&app, &self.desired.prefix);
+        self.client.create(&request).await
+    }
+
+    fn group(&self, plan: &AppPlan) -> Result<&Group, Error> {
+        let mut groups = self.desired.groups.iter();
+        groups
+            .find(|group| Some(group.kind) == plan.group)
+            .ok_or_else(|| unknown("group"))
+    }
+}
+
+fn of_group<'p>(plans: &[&'p AppPlan], kind: GroupKind) -> Vec<&'p AppPlan> {
+    let plans = plans.iter().copied();
+    plans.filter(|plan| plan.group == Some(kind)).collect()
+}

@@ -1,0 +1,314 @@
+//! The loop that makes it so: observe, plan, apply, and again until there is
+//! nothing to do and every instance runs.
+//!
+//! The foundation is the only state. Whatever a run leaves undone, the next
+//! one observes and finishes.
+
+mod apply;
+pub(crate) mod plan;
+pub(crate) mod verify;
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+pub use apply::Failure;
+use plan::{Action, Plan};
+use verify::Mismatch;
+
+use crate::capi::client::Client;
+use crate::capi::dialect;
+use crate::capi::error::Error;
+use crate::capi::inventory::{Inventory, Org};
+use crate::capi::wait;
+use crate::config::Config;
+use crate::desired::{Desired, Names};
+use crate::events::{Event, Phase};
+use crate::push::source::Sources;
+
+/// How often what may have settled is observed and planned anew.
+const ROUNDS: usize = 4;
+
+/// Why a run could not come to an outcome.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConvergeError {
+    /// The foundation could not be worked with.
+    #[error(transparent)]
+    Api(#[from] Error),
+    /// The org is not ours to delete.
+    #[error(
+        "the org {org} was not made by cf-pusher (it has no label managed-by=cf-pusher) and is not deleted; if you are sure, run `cf-pusher destroy --force`"
+    )]
+    NotOurs {
+        /// Its name.
+        org: String,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// How many apps were created, changed or deleted.
+    pub changed: usize,
+    /// How many apps were as desired before.
+    pub unchanged: usize,
+    /// How many apps are not as desired.
+    pub failed: usize,
+    /// What could not be done.
+    pub failures: Vec<Failure>,
+    /// What is not as desired at the end.
+    pub mismatches: Vec<Mismatch>,
+}
+
+impl Outcome {
+    /// Whether everything is as desired.
+    pub fn is_as_desired(&self) -> bool {
+        self.failures.is_empty() && self.mismatches.is_empty()
+    }
+}
+
+/// What a deletion deleted.
+#[derive(Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Destroyed {
+    /// The names of what is gone now: org, quota, security group.
+    pub names: Vec<String>,
+}
+
+/// A foundation, and what should be on it.
+pub struct Converger<'a> {
+    client: &'a Client,
+    config: &'a Config,
+    sources: &'a Sources,
+}
+
+/// The apps that a run has to do with.
+#[derive(Default)]
+struct Tally {
+    changed: BTreeSet<String>,
+    unchanged: BTreeSet<String>,
+}
+
+impl Tally {
+    fn begin(&mut self, plan: &Plan) {
+        let apps = plan.apps.iter();
+        let unchanged = apps.filter(|app| app.action == Action::Unchanged);
+        self.unchanged.extend(unchanged.map(|app| app.name.clone()));
+    }
+
+    fn changed(&mut self, names: Vec<String>) {
+        for name in names {
+            self.unchanged.remove(&name);
+            self.changed.insert(name);
+        }
+    }
+}
+
+impl<'a> Converger<'a> {
+    /// What `config` asks for, with the bits of `sources`, on the foundation of `client`.
+    pub fn new(client: &'a Client, config: &'a Config, sources: &'a Sources) -> Self {
+        Self {
+            client,
+            config,
+            sources,
+        }
+    }
+
+    /// What [`Converger::converge`] would do. Changes nothing.
+    ///
+    /// # Errors
+    /// Where the foundation cannot be observed.
+    pub async fn plan(&self) -> Result<Plan, ConvergeError> {
+        let observed = self.observe().await?;
+        Ok(plan::plan(&self.desired(&observed), &observed))
+    }
+
+    /// All that is not as desired right now. Changes nothing.
+    ///
+    /// # Errors
+    /// Where the foundation cannot be observed.
+    pub async fn verify(&self) -> Result<Vec<Mismatch>, ConvergeError> {
+        let observed = self.observe().await?;
+        let desired = self.desired(&observed);
+        let plan = plan::plan(&desired, &observed);
+        Ok(verify::verify(&desired, &observed, &plan))
+    }
+
+    /// Makes it so, and waits until every instance runs.
+    ///
+    /// # Errors
+    /// Where the foundation cannot be observed. What cannot be done to single
+    /// apps is in the [`Outcome`].
+    pub async fn converge(&self) -> Result<Outcome, ConvergeError> {
+        let mut tally = Tally::default();
+        let mut failures: Vec<Failure> = Vec::new();
+        for round in 1.. {
+            let observed = self.observe().await?;
+            let desired = self.desired(&observed);
+            let plan = plan::plan(&desired, &observed);
+            if round == 1 {
+                tally.begin(&plan);
+                self.warn_of_strange_org(observed.org.as_ref());
+            }
+            let hopeless = failures.iter().any(|failure| !failure.error.may_settle());
+            if plan.is_empty() || hopeless || round > ROUNDS {
+                if plan.is_empty() {
+                    failures.clear();
+                }
+                let mismatches = self.settle(&desired, observed, &plan).await?;
+                return Ok(outcome(tally, &plan, failures, mismatches));
+            }
+            let applied = apply::apply(self.client, &desired, &observed, self.sources, &plan).await;
+            tally.changed(applied.done);
+            failures = applied.failures;
+        }
+        Ok(Outcome::default())
+    }
+
+    /// Deletes the org with all that is in it.
+    ///
+    /// # Errors
+    /// [`ConvergeError::NotOurs`] for an org without our label, unless `force`.
+    pub async fn delete_org(&self, force: bool) -> Result<Destroyed, ConvergeError> {
+        let observed = self.observe().await?;
+        self.delete_observed_org(&observed, force).await
+    }
+
+    /// Deletes the org with all that is in it, its quota and its security group.
+    ///
+    /// # Errors
+    /// As [`Converger::delete_org`].
+    pub async fn destroy(&self, force: bool) -> Result<Destroyed, ConvergeError> {
+        let observed = self.observe().await?;
+        let mut destroyed = self.delete_observed_org(&observed, force).await?;
+        let names = Names::of(self.config);
+        let dialect = self.client.dialect();
+        if let Some(quota) = &observed.quota {
+            let what = format!("deleting the quota {}", names.quota);
+            let request = dialect.delete_quota(&quota.guid);
+            self.client.delete(&what, &request).await?;
+            destroyed.names.push(names.quota);
+        }
+        if let Some(group) = &observed.security_group {
+            let what = format!("deleting the security group {}", names.security_group);
+            let request = dialect.delete_security_group(&group.guid);
+            self.client.delete(&what, &request).await?;
+            destroyed.names.push(names.security_group);
+        }
+        Ok(destroyed)
+    }
+
+    async fn delete_observed_org(
+        &self,
+        observed: &Inventory,
+        force: bool,
+    ) -> Result<Destroyed, ConvergeError> {
+        let name = Names::of(self.config).org;
+        let Some(org) = &observed.org else {
+            return Ok(Destroyed::default());
+        };
+        if !org.managed && !force {
+            return Err(ConvergeError::NotOurs { org: name });
+        }
+        let what = format!("deleting the org {name}");
+        let request = self.client.dialect().delete_org(&org.guid);
+        self.client.delete(&what, &request).await?;
+        Ok(Destroyed { names: vec![name] })
+    }
+
+    async fn observe(&self) -> Result<Inventory, Error> {
+        let domain = self.config.connection.apps_domain.as_deref();
+        let scope = Names::of(self.config).scope(domain);
+        dialect::inventory(self.client, &scope).await
+    }
+
+    fn desired(&self, observed: &Inventory) -> Desired {
+        Desired::new(self.config, self.sources, &observed.domain.name)
+    }
+
+    fn warn_of_strange_org(&self, org: Option<&Org>) {
+        if self.client.dialect() == dialect::Dialect::V3
+            && let Some(org) = org
+            && !org.managed
+        {
+            let name = Names::of(self.config).org;
+            self.client.events().emit(Event::Warning(format!(
+                "the org {name} was not made by cf-pusher; it is used, but not deleted without --force"
+            )));
+        }
+    }
+
+    /// Waits for the instances, as long as waiting can help; returns what is
+    /// not as desired then.
+    async fn settle(
+        &self,
+        desired: &Desired,
+        mut observed: Inventory,
+        plan: &Plan,
+    ) -> Result<Vec<Mismatch>, Error> {
+        let began = Instant::now();
+        let timeout = self.client.timeout();
+        let mut waited = false;
+        for pause in wait::pauses() {
+            let mismatches = verify::verify(desired, &observed, plan);
+            let may_pass = mismatches.iter().all(|mismatch| mismatch.may_pass);
+            if may_pass {
+                self.show_waiting(&mut waited, desired.app_count(), mismatches.len());
+            }
+            if mismatches.is_empty() || !may_pass || began.elapsed() + pause > timeout {
+                return Ok(mismatches);
+            }
+            tokio::time::sleep(pause).await;
+            dialect::refresh_instances(self.client, &mut observed).await?;
+        }
+        Ok(Vec::new())
+    }
+
+    fn show_waiting(&self, waited: &mut bool, total: usize, left: usize) {
+        let phase = Phase::Instances;
+        let events = self.client.events();
+        if left > 0 && !*waited {
+            *waited = true;
+            events.emit(Event::PhaseStarted { phase, total });
+        }
+        if *waited {
+            let done = total.saturating_sub(left);
+            events.emit(Event::PhaseProgress { phase, done });
+        }
+        if *waited && left == 0 {
+            events.emit(Event::PhaseEnded { phase });
+        }
+    }
+}
+
+fn outcome(
+    tally: Tally,
+    plan: &Plan,
+    failures: Vec<Failure>,
+    mismatches: Vec<Mismatch>,
+) -> Outcome {
+    let unfinished: BTreeSet<&str> = plan
+        .apps
+        .iter()
+        .filter(|app| app.action != Action::Unchanged)
+        .map(|app| app.name.as_str())
+        .collect();
+    let waiting: BTreeSet<&str> = mismatches
+        .iter()
+        .filter(|mismatch| mismatch.may_pass)
+        .filter_map(|mismatch| mismatch.what.strip_prefix("app "))
+        .collect();
+    let failed: BTreeSet<&str> = unfinished.union(&waiting).copied().collect();
+    let well = |names: &BTreeSet<String>| {
+        let names = names.iter();
+        names.filter(|name| !failed.contains(name.as_str())).count()
+    };
+    Outcome {
+        changed: well(&tally.changed),
+        unchanged: well(&tally.unchanged),
+        failed: failed.len(),
+        failures,
+        mismatches,
+    }
+}

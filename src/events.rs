@@ -1,0 +1,114 @@
+//! What happens during a run, as values: the engine emits them, the sinks in
+//! [`report`](crate::report) show, count or record them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A part of a run, in the order in which they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Org, quota, space, security group.
+    Foundation,
+    /// The apps whose bits are pushed.
+    Prototypes,
+    /// The apps that get a copy of a prototype's droplet.
+    Clones,
+    /// Apps and routes that are not desired.
+    Deletions,
+    /// Waiting until every instance runs.
+    Instances,
+}
+
+impl Phase {
+    /// As a user reads it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Foundation => "foundation",
+            Self::Prototypes => "prototypes",
+            Self::Clones => "clones",
+            Self::Deletions => "deletions",
+            Self::Instances => "instances",
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// A request was answered, or failed for good or for now.
+    Request {
+        /// Method and path with GUIDs replaced by `:guid`, such as `GET /v3/apps/:guid`.
+        endpoint: String,
+        /// The answer's status; none if there was no answer.
+        status: Option<u16>,
+        /// From sending to the answer's end.
+        took: Duration,
+    },
+    /// A request is going to be sent again.
+    Retry {
+        /// As in [`Event::Request`].
+        endpoint: String,
+        /// Because Cloud Controller limits our rate (429).
+        rate_limited: bool,
+        /// How long until then.
+        after: Duration,
+    },
+    /// A phase began.
+    PhaseStarted {
+        /// Which.
+        phase: Phase,
+        /// Of how many steps or things it is made.
+        total: usize,
+    },
+    /// How far a phase is.
+    PhaseProgress {
+        /// Which.
+        phase: Phase,
+        /// How many of its steps are done.
+        done: usize,
+    },
+    /// A phase ended.
+    PhaseEnded {
+        /// Which.
+        phase: Phase,
+    },
+    /// Something is going on that a user may want to know of.
+    Note(String),
+    /// Something that a user should know of; Cloud Controller's warnings too.
+    Warning(String),
+}
+
+/// Where events go.
+pub trait Sink: Send + Sync {
+    /// Takes one event. Called from the engine: must not block.
+    fn on(&self, event: &Event);
+}
+
+/// The sinks of a run.
+#[derive(Clone, Default)]
+pub struct Events {
+    sinks: Arc<[Arc<dyn Sink>]>,
+}
+
+impl Events {
+    /// Events that go to each of `sinks`, in order.
+    pub fn to(sinks: impl IntoIterator<Item = Arc<dyn Sink>>) -> Self {
+        Self {
+            sinks: sinks.into_iter().collect(),
+        }
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        for sink in self.sinks.iter() {
+            sink.on(&event);
+        }
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Events({} sinks)", self.sinks.len())
+    }
+}

@@ -1,0 +1,5 @@
+//! From source to droplet, for one app: its bits, their zip, their staging.
+
+pub(crate) mod bits;
+pub(crate) mod source;
+pub(crate) mod stage;

@@ -1,0 +1,128 @@
+//! Shows a run while it goes on, on standard error: a bar for each phase on a
+//! terminal, plain lines elsewhere.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::sync::Mutex;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::events::{Event, Phase, Sink};
+
+const BAR: &str = "{prefix:>11} {bar:30} {pos}/{len} {elapsed}";
+
+/// A sink that shows progress and warnings.
+#[derive(Debug)]
+pub struct Progress {
+    bars: Option<MultiProgress>,
+    phases: Mutex<HashMap<Phase, Shown>>,
+}
+
+#[derive(Debug)]
+struct Shown {
+    total: usize,
+    /// The last tenth that was said, where there is no bar.
+    tenth: usize,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// With bars if standard error is a terminal, else with lines.
+    pub fn new() -> Self {
+        let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
+        Self {
+            bars,
+            phases: Mutex::default(),
+        }
+    }
+
+    /// A line that no bar overwrites.
+    fn say(&self, line: &str) {
+        match &self.bars {
+            Some(bars) => bars.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    fn start(&self, phase: Phase, total: usize) {
+        let bar = self.bars.as_ref().map(|bars| {
+            let bar = bars.add(ProgressBar::new(count(total)));
+            if let Ok(style) = ProgressStyle::with_template(BAR) {
+                bar.set_style(style);
+            }
+            bar.set_prefix(phase.name());
+            bar
+        });
+        if bar.is_none() {
+            self.say(&format!("{}: {total} to do", phase.name()));
+        }
+        if let Ok(mut phases) = self.phases.lock() {
+            let shown = Shown {
+                total,
+                tenth: 0,
+                bar,
+            };
+            phases.insert(phase, shown);
+        }
+    }
+
+    fn advance(&self, phase: Phase, done: usize) {
+        let Ok(mut phases) = self.phases.lock() else {
+            return;
+        };
+        let Some(shown) = phases.get_mut(&phase) else {
+            return;
+        };
+        if let Some(bar) = &shown.bar {
+            bar.set_position(count(done));
+            return;
+        }
+        // Ten lines a phase say enough.
+        let tenth = done * 10 / shown.total.max(1);
+        if tenth > shown.tenth && done < shown.total {
+            shown.tenth = tenth;
+            self.say(&format!("{}: {done} of {}", phase.name(), shown.total));
+        }
+    }
+
+    fn end(&self, phase: Phase) {
+        let Some(shown) = self.phases.lock().ok().and_then(|mut it| it.remove(&phase)) else {
+            return;
+        };
+        match shown.bar {
+            Some(bar) => bar.abandon(),
+            None => self.say(&format!("{}: done", phase.name())),
+        }
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sink for Progress {
+    fn on(&self, event: &Event) {
+        match event {
+            Event::PhaseStarted { phase, total } => self.start(*phase, *total),
+            Event::PhaseProgress { phase, done } => self.advance(*phase, *done),
+            Event::PhaseEnded { phase } => self.end(*phase),
+            Event::Note(text) => self.say(text),
+            Event::Warning(text) => self.say(&format!("warning: {text}")),
+            Event::Retry {
+                endpoint,
+                rate_limited: true,
+                after,
+            } if after.as_secs() > 0 => self.say(&format!(
+                "{endpoint}: rate limited, waiting {} s",
+                after.as_secs()
+            )),
+            _ => {}
+        }
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,537 @@
+//! The command: what it prints, how it exits, and what it says of bad input.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by that"
+)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use assert_cmd::Command;
+use mock_capi::{Dialect, Fault, MockCapi};
+use rstest::rstest;
+use serde_json::{Value, json};
+use support::{Rig, SMALL};
+
+const SCALE_TEST: &str = "fixtures/configs/scale-test.json";
+
+/// The command with nothing of the caller's environment that it would read.
+fn cf_pusher(home: &Path) -> Command {
+    let mut command = Command::cargo_bin("cf-pusher").unwrap();
+    for (name, _) in std::env::vars() {
+        if name.starts_with("CF_") || name == "APPS_DIR" || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command.env("CF_HOME", home);
+    command.timeout(Duration::from_secs(60));
+    command
+}
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Runs on a foundation, as its admin.
+    fn on(&self, mock: &MockCapi, config: &str, args: &[&str]) -> Said {
+        let config = self.file("config.json", config);
+        let mut command = cf_pusher(self.dir.path());
+        let (command_name, rest) = args.split_first().unwrap();
+        command
+            .args([command_name, "--config", config.to_str().unwrap()])
+            .args(rest)
+            .env("CF_API", mock.uri())
+            .env("CF_USERNAME", "admin")
+            .env("CF_PASSWORD", "admin");
+        self.said(command, mock)
+    }
+
+    fn said(&self, mut command: Command, mock: &MockCapi) -> Said {
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| {
+            let text = String::from_utf8(bytes).unwrap();
+            let text = text.replace(&mock.uri(), "http://api");
+            text.replace(self.dir.path().to_str().unwrap(), "DIR")
+        };
+        Said {
+            code: output.status.code().unwrap(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
+    }
+}
+
+/// Without what differs from run to run: request GUIDs and times.
+fn stable(text: &str) -> String {
+    let mut lines = Vec::new();
+    // How far a phase is, is said as it comes about.
+    for line in text.lines().filter(|line| !is_progress(line)) {
+        let line: Vec<String> = line
+            .split(' ')
+            .map(|word| {
+                let path = word.split('/').map(|part| {
+                    let is_guid = part.len() == 36 && part.matches('-').count() == 4;
+                    if is_guid { ":guid" } else { part }
+                });
+                path.collect::<Vec<_>>().join("/")
+            })
+            .collect();
+        let line = line.join(" ");
+        let line = match line.find(" [request ") {
+            Some(end) => line[..end].to_owned(),
+            None => line,
+        };
+        lines.push(if line.starts_with("time: ") {
+            "time: ...".to_owned()
+        } else {
+            line
+        });
+    }
+    lines.join("\n")
+}
+
+/// A line such as `clones: 3 of 4`.
+fn is_progress(line: &str) -> bool {
+    let words: Vec<&str> = line.split(' ').collect();
+    matches!(words.as_slice(), [_, done, "of", _] if done.parse::<u32>().is_ok())
+}
+
+async fn api() -> MockCapi {
+    MockCapi::builder().start().await.unwrap()
+}
+
+#[rstest]
+#[case::all("")]
+#[case::converge("converge")]
+#[case::plan("plan")]
+#[case::verify("verify")]
+#[case::destroy("destroy")]
+fn help_has_examples(#[case] command: &str) {
+    let place = Place::new();
+    let mut help = cf_pusher(place.dir.path());
+    help.args(command.split_whitespace()).arg("--help");
+    let output = help.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("Example"), "{text}");
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(format!("help_{command}"), text);
+}
+
+#[test]
+fn the_mock_needs_nothing_else() {
+    let place = Place::new();
+    let mut command = cf_pusher(place.dir.path());
+    command.args(["converge", "--config", SCALE_TEST, "--mock"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        out.starts_with("apps: 201 changed, 0 unchanged, 0 failed\n"),
+        "{out}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_life_of_an_org() {
+    let (mock, place) = (api().await, Place::new());
+
+    let plan = place.on(&mock, SMALL, &["plan", "--detailed-exitcode"]);
+    assert_eq!(plan.code, 2);
+    insta::assert_snapshot!("plan_from_nothing", plan.out);
+    assert_eq!(place.on(&mock, SMALL, &["plan"]).code, 0);
+    let dry = place.on(&mock, SMALL, &["converge", "--dry-run"]);
+    assert_eq!((dry.code, dry.out), (0, plan.out));
+    assert_eq!(mock.state()["apps"], json!([]), "plans change nothing");
+
+    let verify = place.on(&mock, SMALL, &["verify"]);
+    assert_eq!(verify.code, 1);
+    insta::assert_snapshot!("verify_nothing", verify.out);
+
+    let converge = place.on(&mock, SMALL, &["converge"]);
+    assert_eq!(converge.code, 0);
+    insta::assert_snapshot!("converge_from_nothing", stable(&converge.err));
+    assert!(
+        converge
+            .out
+            .starts_with("apps: 7 changed, 0 unchanged, 0 failed\n")
+    );
+
+    let verify = place.on(&mock, SMALL, &["verify"]);
+    assert_eq!(
+        (verify.code, verify.out.as_str()),
+        (0, "scale-org is as desired\n")
+    );
+    let plan = place.on(&mock, SMALL, &["plan", "--detailed-exitcode"]);
+    assert_eq!(plan.code, 0);
+    insta::assert_snapshot!("plan_nothing_to_do", plan.out);
+
+    let more = SMALL.replace("\"test_app_instances\": 2", "\"test_app_instances\": 3");
+    let plan = place.on(&mock, &more, &["plan"]);
+    insta::assert_snapshot!("plan_one_instance_more", plan.out);
+
+    let unasked = place.on(&mock, SMALL, &["destroy"]);
+    assert_eq!(unasked.code, 2);
+    insta::assert_snapshot!(unasked.err, @"error: destroy asks before it deletes, and there is no terminal to ask on; add --yes");
+    let destroy = place.on(&mock, SMALL, &["destroy", "--yes"]);
+    assert_eq!(
+        (destroy.code, destroy.out.as_str()),
+        (0, "deleted scale-org, scale-quota, scale-asg\n")
+    );
+    let again = place.on(&mock, SMALL, &["destroy", "--yes"]);
+    assert_eq!(
+        (again.code, again.out.as_str()),
+        (0, "there was nothing to delete\n")
+    );
+}
+
+#[rstest]
+#[case::v3(Dialect::V3)]
+#[case::documented_2017(Dialect::Documented2017)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_org_is_recreated(#[case] dialect: Dialect) {
+    let mock = MockCapi::builder().dialect(dialect).start().await.unwrap();
+    let place = Place::new();
+    assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
+    let before = mock.state();
+    let recreate = place.on(&mock, SMALL, &["converge", "--recreate"]);
+    assert_eq!(recreate.code, 0, "{}", recreate.err);
+    assert!(
+        recreate
+            .out
+            .starts_with("apps: 7 changed, 0 unchanged, 0 failed\n")
+    );
+    let after = mock.state();
+    assert_ne!(before["organizations"], after["organizations"]);
+    assert_eq!(place.on(&mock, SMALL, &["verify"]).code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_is_one_object_with_the_keys_of_the_go_cf_pusher() {
+    let (mock, place) = (api().await, Place::new());
+    let said = place.on(&mock, SMALL, &["converge", "--format", "json"]);
+    assert_eq!(said.code, 0);
+    let mut object: Value = serde_json::from_str(&said.out).unwrap();
+    let run = object["run"].take();
+    insta::assert_json_snapshot!("json_converge", object);
+    assert_eq!(run["changed"], 7);
+    assert_eq!((&run["unchanged"], &run["failed"]), (&json!(0), &json!(0)));
+    assert_eq!(
+        (&run["retries"], &run["rate_limited"]),
+        (&json!(0), &json!(0))
+    );
+    let by_endpoint = run["requests_by_endpoint"].as_object().unwrap();
+    let sum: u64 = by_endpoint
+        .values()
+        .map(|count| count.as_u64().unwrap())
+        .sum();
+    assert_eq!(run["requests"], sum);
+    assert_eq!(mock.stats().total, sum, "as many as the foundation counted");
+    assert!(run["duration_ms"].is_u64());
+
+    let plan = place.on(&mock, SMALL, &["plan", "--format", "json"]);
+    let plan: Value = serde_json::from_str(&plan.out).unwrap();
+    assert_eq!(plan["plan"]["unchanged"], 7);
+    let verify = place.on(&mock, SMALL, &["verify", "--format", "json"]);
+    let verify: Value = serde_json::from_str(&verify.out).unwrap();
+    assert_eq!(verify["mismatches"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_run_costs_at_most_15_requests() {
+    let (mock, place) = (api().await, Place::new());
+    let config = std::fs::read_to_string(SCALE_TEST).unwrap();
+    assert_eq!(place.on(&mock, &config, &["converge"]).code, 0);
+    let said = place.on(&mock, &config, &["converge", "--format", "json"]);
+    let object: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(object["run"]["changed"], 0);
+    assert!(
+        object["run"]["requests"].as_u64().unwrap() <= 15,
+        "{}",
+        said.out
+    );
+}
+
+/// Each input that cannot be used: the cause, what to do, and exit code 2.
+#[rstest]
+#[case::missing_file(None, &[])]
+#[case::broken_json(Some("{\n  \"prefix\": \"a-\"\n  \"concurrency\": 2\n}"), &[])]
+#[case::wrong_values(Some("{\n  \"concurrency\": \"many\",\n  \"asg_size\": -1\n}"), &[])]
+#[case::missing_apps_dir(Some(SMALL), &["--apps-dir", "nowhere"])]
+#[case::apps_dir_without_a_group(Some(SMALL), &["--apps-dir", "fixtures"])]
+#[case::no_foundation(Some(SMALL), &[])]
+#[case::no_credentials(Some(SMALL), &["--api", "api.example.com"])]
+#[case::bad_timeout(Some(SMALL), &["--timeout", "soon"])]
+#[case::bad_dialect(Some(SMALL), &["--dialect", "2018"])]
+#[test]
+fn bad_input_is_explained(#[case] config: Option<&str>, #[case] args: &[&str]) {
+    let place = Place::new();
+    let path = match config {
+        Some(text) => place.file("config.json", text),
+        None => place.dir.path().join("none.json"),
+    };
+    let mut command = cf_pusher(place.dir.path());
+    command
+        .args(["converge", "--config", path.to_str().unwrap()])
+        .args(args);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.stdout, b"");
+    let err = String::from_utf8(output.stderr).unwrap();
+    let err = err.replace(place.dir.path().to_str().unwrap(), "DIR");
+    let case = std::thread::current()
+        .name()
+        .unwrap()
+        .rsplit("::")
+        .next()
+        .unwrap()
+        .to_owned();
+    insta::assert_snapshot!(format!("bad_input_{case}"), err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_api_and_a_wrong_password_exit_with_3() {
+    let (mock, place) = (api().await, Place::new());
+    let wrong = SMALL.replace(
+        '{',
+        r#"{"admin_user": "admin", "admin_password": "wr0ng", "#,
+    );
+    let config = place.file("config.json", &wrong);
+    let run = |api: &str| {
+        let mut command = cf_pusher(place.dir.path());
+        command.args([
+            "converge",
+            "--config",
+            config.to_str().unwrap(),
+            "--api",
+            api,
+        ]);
+        place.said(command, &mock)
+    };
+    let wrong = run(&mock.uri());
+    assert_eq!(wrong.code, 3);
+    insta::assert_snapshot!("wrong_password", wrong.err);
+    assert!(!wrong.err.contains("wr0ng"));
+    let unreachable = run("http://127.0.0.1:9");
+    assert_eq!(unreachable.code, 3);
+    assert!(
+        unreachable
+            .err
+            .starts_with("error: cannot reach http://127.0.0.1:9/: "),
+        "{}",
+        unreachable.err
+    );
+    assert!(unreachable.err.contains("check the API's URL"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_login_of_the_cf_cli_is_used() {
+    let rig = Rig::new(Dialect::V3).await;
+    let place = Place::new();
+    let http = reqwest::Client::new();
+    let root: Value = http
+        .get(rig.mock.uri())
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let uaa = root["links"]["uaa"]["href"].as_str().unwrap();
+    let form = [
+        ("grant_type", "password"),
+        ("username", "admin"),
+        ("password", "admin"),
+    ];
+    let login = http
+        .post(format!("{uaa}/oauth/token"))
+        .basic_auth("cf", Some(""))
+        .form(&form);
+    let login: Value = login.send().await.unwrap().json().await.unwrap();
+    std::fs::create_dir(place.dir.path().join(".cf")).unwrap();
+    let cf = json!({
+        "Target": rig.mock.uri(),
+        "AccessToken": format!("bearer {}", login["access_token"].as_str().unwrap()),
+        "RefreshToken": login["refresh_token"],
+        "UAAOAuthClient": "cf",
+    });
+    place.file(".cf/config.json", &cf.to_string());
+    let config = place.file("config.json", SMALL);
+    let mut command = cf_pusher(place.dir.path());
+    command.args(["converge", "--config", config.to_str().unwrap()]);
+    assert_eq!(place.said(command, &rig.mock).code, 0);
+
+    let mut command = cf_pusher(place.dir.path());
+    command.args([
+        "verify",
+        "--config",
+        config.to_str().unwrap(),
+        "--api",
+        "http://127.0.0.1:9",
+    ]);
+    let elsewhere = place.said(command, &rig.mock);
+    assert_eq!(elsewhere.code, 2, "its tokens are for its own target");
+    insta::assert_snapshot!(elsewhere.err, @"error: no credentials for http://127.0.0.1:9, and the cf CLI is logged in to http://api; set CF_USERNAME and CF_PASSWORD, or log in with `cf login -a http://127.0.0.1:9`");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_staging_fails_its_group_with_one_error() {
+    let staging = Fault::failed_staging().of("scale-tick-0");
+    let mock = MockCapi::builder()
+        .faults(vec![staging])
+        .start()
+        .await
+        .unwrap();
+    let place = Place::new();
+    let said = place.on(&mock, SMALL, &["converge"]);
+    assert_eq!(said.code, 1);
+    insta::assert_snapshot!("failed_staging", stable(&said.err));
+    insta::assert_snapshot!("failed_staging_summary", counts_of(&said.out));
+    mock.set_faults(Vec::new());
+    assert_eq!(
+        place.on(&mock, SMALL, &["converge"]).code,
+        0,
+        "the next run mends it"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exceeded_quota_is_explained() {
+    let rig = Rig::new(Dialect::V3).await;
+    let quota = json!({"name": "scale-quota", "apps": {"total_memory_in_mb": 4096}});
+    rig.curl("POST", "/v3/organization_quotas", quota).await;
+    let place = Place::new();
+    let one_by_one = SMALL.replace("\"concurrency\": 20", "\"concurrency\": 1");
+    let said = place.on(&rig.mock, &one_by_one, &["converge"]);
+    assert_eq!(said.code, 1);
+    let errors: Vec<&str> = said
+        .err
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
+    assert!(
+        errors
+            .iter()
+            .all(|it| it.contains("app scale-") && it.contains("quota")),
+        "{}",
+        said.err
+    );
+    assert!(!errors.is_empty());
+    assert!(
+        said.err
+            .contains("advice: a quota does not allow what is asked for"),
+        "{}",
+        said.err
+    );
+
+    let quotas = rig
+        .curl(
+            "GET",
+            "/v3/organization_quotas?names=scale-quota",
+            Value::Null,
+        )
+        .await;
+    let path = format!(
+        "/v3/organization_quotas/{}",
+        quotas["resources"][0]["guid"].as_str().unwrap()
+    );
+    rig.curl(
+        "PATCH",
+        &path,
+        json!({"apps": {"total_memory_in_mb": null}}),
+    )
+    .await;
+    assert_eq!(place.on(&rig.mock, SMALL, &["converge"]).code, 0);
+    assert_eq!(place.on(&rig.mock, SMALL, &["verify"]).code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_foundation_that_refuses_is_quoted() {
+    let forbidden = Fault::answer("POST", "/v3/organizations", 403);
+    let mock = MockCapi::builder()
+        .faults(vec![forbidden])
+        .start()
+        .await
+        .unwrap();
+    let place = Place::new();
+    let said = place.on(&mock, SMALL, &["converge"]);
+    assert_eq!(said.code, 1);
+    insta::assert_snapshot!("forbidden", stable(&said.err));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_keys_warn_and_do_not_stop() {
+    let (mock, place) = (api().await, Place::new());
+    let config = r#"{"proxy_applications": 1, "proxy_aplications": 2}"#;
+    let said = place.on(&mock, config, &["plan"]);
+    assert_eq!(said.code, 0);
+    insta::assert_snapshot!(said.err, @"warning: DIR/config.json line 1: unknown key `proxy_aplications` is ignored");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_run_exits_with_130_and_is_finished_by_the_next() {
+    let latency = Duration::from_millis(30);
+    let mock = MockCapi::builder().latency(latency).start().await.unwrap();
+    let place = Place::new();
+    let config = place.file("config.json", SMALL);
+    let child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cf-pusher"))
+        .args([
+            "converge",
+            "--config",
+            config.to_str().unwrap(),
+            "--concurrency",
+            "1",
+        ])
+        .env("CF_HOME", place.dir.path())
+        .env("CF_API", mock.uri())
+        .env("CF_USERNAME", "admin")
+        .env("CF_PASSWORD", "admin")
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while mock.stats().total < 25 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let interrupt = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(interrupt.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        err.ends_with("error: interrupted; run the same command again to finish\n"),
+        "{err}"
+    );
+    assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
+    assert_eq!(place.on(&mock, SMALL, &["verify"]).code, 0);
+}
+
+/// The first line of a summary: the counts of apps.
+fn counts_of(out: &str) -> &str {
+    out.lines().next().unwrap_or_default()
+}

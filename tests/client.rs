@@ -1,0 +1,373 @@
+//! The client's promises: tokens renewed once and shared, rate limits
+//! honoured, what is not processed repeated and nothing else, no wait without
+//! an end, no token to another host.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by that"
+)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cf_pusher::{Client, Converger, Counts, Credentials, Error, Events, Sink, Target};
+use mock_capi::{Dialect, Fault, MockCapi};
+use rstest::rstest;
+use serde_json::json;
+use support::{Rig, SMALL, connect, read, target};
+use wiremock::matchers::{any, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+async fn connect_as(mock: &MockCapi, credentials: Credentials) -> Result<Client, Error> {
+    let target = Target {
+        credentials,
+        ..target(mock)
+    };
+    Client::connect(&target, Events::default()).await
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_apart() {
+    let mock = MockCapi::builder().start().await.unwrap();
+    let credentials = Credentials::Password {
+        username: "admin".to_owned(),
+        password: "wrong".into(),
+    };
+    let error = connect_as(&mock, credentials).await.unwrap_err();
+    assert!(error.is_connection());
+    let message = error.to_string().replace(&mock.uri(), "API");
+    assert!(message.contains("Bad credentials"), "{message}");
+    assert!(
+        message.contains("check CF_USERNAME and CF_PASSWORD"),
+        "{message}"
+    );
+    assert!(!message.contains("wrong"), "{message}");
+}
+
+#[tokio::test]
+async fn a_client_logs_in_with_its_secret() {
+    let builder = MockCapi::builder().client("pusher", "s3cret");
+    let mock = builder.start().await.unwrap();
+    let credentials = |secret: &str| Credentials::Client {
+        id: "pusher".to_owned(),
+        secret: secret.into(),
+    };
+    assert!(connect_as(&mock, credentials("s3cret")).await.is_ok());
+    let error = connect_as(&mock, credentials("other")).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("check CF_CLIENT_ID and CF_CLIENT_SECRET")
+    );
+}
+
+#[tokio::test]
+async fn an_expired_token_is_renewed_once_for_all_tasks() {
+    let rig = Rig::new(Dialect::V3).await;
+    let logins = || {
+        rig.counts
+            .get()
+            .requests_by_endpoint
+            .iter()
+            .filter(|(endpoint, _)| endpoint.ends_with("/oauth/token"))
+            .map(|(_, count)| count)
+            .sum::<u64>()
+    };
+    assert_eq!(logins(), 1);
+    rig.converge_well(SMALL).await;
+    assert_eq!(logins(), 1, "one token serves a run");
+    rig.mock.expire_tokens();
+    assert_eq!(rig.verify(SMALL).await, []);
+    assert_eq!(
+        logins(),
+        2,
+        "three requests at once were refused, one renewal served them"
+    );
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_before_it_expires() {
+    let builder = MockCapi::builder().token_lifetime(Duration::from_secs(1));
+    let rig = Rig::with(builder).await;
+    for _ in 0..4 {
+        assert!(!rig.verify(SMALL).await.is_empty());
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    let refused = rig.counts.get();
+    let logins = refused
+        .requests_by_endpoint
+        .iter()
+        .filter(|(endpoint, _)| endpoint.ends_with("/oauth/token"))
+        .map(|(_, count)| *count)
+        .sum::<u64>();
+    assert!(logins >= 2, "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_rate_limit_is_waited_out() {
+    let rig = Rig::new(Dialect::V3).await;
+    let limit = Fault::answer("*", "/v3/*", 429)
+        .retry_after(Duration::from_secs(1))
+        .skip(20)
+        .times(3);
+    rig.mock.set_faults(vec![limit]);
+    let began = Instant::now();
+    assert_eq!(rig.converge_well(SMALL).await, 7);
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    let counts = rig.counts.get();
+    assert_eq!((counts.rate_limited, counts.retries), (3, 3));
+}
+
+#[rstest]
+#[case::server_error(500)]
+#[case::bad_gateway(502)]
+#[case::unavailable(503)]
+#[tokio::test]
+async fn a_read_that_fails_is_repeated(#[case] status: u16) {
+    let rig = Rig::new(Dialect::V3).await;
+    rig.mock.set_faults(vec![
+        Fault::answer("GET", "/v3/organizations", status).times(2),
+    ]);
+    assert_eq!(rig.converge_well(SMALL).await, 7);
+    assert_eq!(rig.counts.get().retries, 2);
+}
+
+#[tokio::test]
+async fn a_write_that_may_have_been_processed_is_settled_by_observing() {
+    let rig = Rig::new(Dialect::V3).await;
+    rig.mock.set_faults(vec![
+        Fault::answer("POST", "/v3/apps", 502).skip(2).times(1),
+    ]);
+    assert_eq!(rig.converge_well(SMALL).await, 7);
+    assert_eq!(rig.counts.get().retries, 0, "it was not repeated blindly");
+    assert_eq!(rig.mock.state()["apps"].as_array().unwrap().len(), 7);
+}
+
+#[tokio::test]
+async fn a_failed_copy_fails_one_app_and_the_next_run_mends_it() {
+    let rig = Rig::with(
+        MockCapi::builder().faults(vec![Fault::failed_copy().of("scale-tick-2").times(1)]),
+    )
+    .await;
+    let outcome = rig.converge(SMALL).await;
+    assert_eq!((outcome.changed, outcome.failed), (6, 1));
+    let failures: Vec<&str> = outcome
+        .failures
+        .iter()
+        .map(|it| it.subject.as_str())
+        .collect();
+    assert_eq!(failures, ["app scale-tick-2"]);
+    assert_eq!(outcome.failures[0].step, "waiting for the droplet's copy");
+    assert_eq!(rig.converge_well(SMALL).await, 1);
+}
+
+#[tokio::test]
+async fn every_wait_ends_with_the_last_state() {
+    let builder = MockCapi::builder().staging_time(Duration::from_secs(3600));
+    let mock = builder.start().await.unwrap();
+    let target = Target {
+        timeout: Duration::from_millis(200),
+        ..target(&mock)
+    };
+    let client = Client::connect(&target, Events::default()).await.unwrap();
+    let (config, sources) = read(SMALL, None);
+    let outcome = Converger::new(&client, &config, &sources)
+        .converge()
+        .await
+        .unwrap();
+    let failures: Vec<String> = outcome.failures.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(failures.join("\n"), @r"
+    app scale-registry: staging: staging of scale-registry did not end within 200ms: last seen STAGING; run again, or give it longer with --timeout
+    app scale-tick-0: staging: staging of scale-tick-0 did not end within 200ms: last seen STAGING; run again, or give it longer with --timeout
+    app scale-proxy-0: staging: staging of scale-proxy-0 did not end within 200ms: last seen STAGING; run again, or give it longer with --timeout
+    ");
+}
+
+#[tokio::test]
+async fn instances_that_never_run_are_reported_at_the_deadline() {
+    let builder = MockCapi::builder().start_time(Duration::from_secs(3600));
+    let mock = builder.start().await.unwrap();
+    let target = Target {
+        timeout: Duration::from_millis(300),
+        ..target(&mock)
+    };
+    let client = Client::connect(&target, Events::default()).await.unwrap();
+    let (config, sources) = read(r#"{"proxy_applications": 1}"#, None);
+    let outcome = Converger::new(&client, &config, &sources)
+        .converge()
+        .await
+        .unwrap();
+    let mismatches: Vec<String> = outcome.mismatches.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(mismatches.join("\n"), @r"
+    app scale-registry: 0 of 1 instances running (1 STARTING)
+    app scale-proxy-0: 0 of 1 instances running (1 STARTING)
+    ");
+    assert_eq!((outcome.changed, outcome.failed), (0, 2));
+}
+
+#[tokio::test]
+async fn an_api_that_is_not_there_is_told_at_once() {
+    let began = Instant::now();
+    let credentials = Credentials::Password {
+        username: "admin".to_owned(),
+        password: "admin".into(),
+    };
+    let target = Target::new("http://127.0.0.1:9", credentials);
+    let error = Client::connect(&target, Events::default())
+        .await
+        .unwrap_err();
+    assert!(error.is_connection());
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot reach http://127.0.0.1:9/"),
+        "{error}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn something_that_is_not_a_cloud_controller_is_told() {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(ResponseTemplate::new(200).set_body_string("<html>hello</html>"))
+        .mount(&server)
+        .await;
+    let credentials = Credentials::Password {
+        username: "admin".to_owned(),
+        password: "admin".into(),
+    };
+    let target = Target::new(server.uri(), credentials);
+    let error = Client::connect(&target, Events::default())
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("is not a Cloud Controller; check the API's URL"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn no_token_goes_to_another_host() {
+    let (api, elsewhere) = (MockServer::start().await, MockServer::start().await);
+    Mock::given(any())
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({})))
+        .expect(0)
+        .mount(&elsewhere)
+        .await;
+    Mock::given(method("GET"))
+        .and(path("/"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({
+            "links": {"uaa": {"href": api.uri()}, "cloud_controller_v3": {"meta": {"version": "3.200.0"}}}
+        })))
+        .mount(&api)
+        .await;
+    Mock::given(path("/oauth/token"))
+        .respond_with(
+            ResponseTemplate::new(200)
+                .set_body_json(json!({"access_token": "t", "expires_in": 600})),
+        )
+        .mount(&api)
+        .await;
+    Mock::given(wiremock::matchers::path_regex("^/v3/.*"))
+        .respond_with(
+            ResponseTemplate::new(302).insert_header("location", elsewhere.uri().as_str()),
+        )
+        .mount(&api)
+        .await;
+    let credentials = Credentials::Client {
+        id: "a".to_owned(),
+        secret: "b".into(),
+    };
+    let target = Target::new(api.uri(), credentials);
+    let client = Client::connect(&target, Events::default()).await.unwrap();
+    let (config, sources) = read(SMALL, None);
+    let refused = Converger::new(&client, &config, &sources)
+        .plan()
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("give that URL"), "{refused}");
+    elsewhere.verify().await;
+}
+
+#[tokio::test]
+async fn concurrency_is_bounded() {
+    let latency = Duration::from_millis(10);
+    let mock = MockCapi::builder().latency(latency).start().await.unwrap();
+    let counts = Arc::new(Counts::default());
+    let target = Target {
+        concurrency: 1,
+        ..target(&mock)
+    };
+    let events = Events::to([Arc::clone(&counts) as Arc<dyn Sink>]);
+    let client = Client::connect(&target, events).await.unwrap();
+    let (config, sources) = read(r#"{"proxy_applications": 2}"#, None);
+    let began = Instant::now();
+    let outcome = Converger::new(&client, &config, &sources)
+        .converge()
+        .await
+        .unwrap();
+    assert!(outcome.is_as_desired());
+    // One at a time: not even a fast machine can do it in less.
+    let requests = u32::try_from(counts.get().requests).unwrap();
+    assert!(began.elapsed() >= latency * (requests - 2));
+}
+
+#[tokio::test]
+async fn a_login_of_the_cf_cli_is_renewed_with_its_refresh_token() {
+    let rig = Rig::new(Dialect::V3).await;
+    let http = reqwest::Client::new();
+    let root: serde_json::Value = http
+        .get(rig.mock.uri())
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let uaa = root["links"]["uaa"]["href"].as_str().unwrap().to_owned();
+    let form = [
+        ("grant_type", "password"),
+        ("username", "admin"),
+        ("password", "admin"),
+    ];
+    let login = http
+        .post(format!("{uaa}/oauth/token"))
+        .basic_auth("cf", Some(""))
+        .form(&form);
+    let login: serde_json::Value = login.send().await.unwrap().json().await.unwrap();
+    let token = |name: &str| login[name].as_str().unwrap().to_owned().into();
+    let credentials = Credentials::Tokens {
+        access: token("access_token"),
+        refresh: token("refresh_token"),
+        client: "cf".to_owned(),
+        client_secret: "".into(),
+    };
+    let target = Target {
+        credentials,
+        ..target(&rig.mock)
+    };
+    let client = Client::connect(&target, Events::default()).await.unwrap();
+    rig.mock.expire_tokens();
+    let (config, sources) = read(SMALL, None);
+    let converger = Converger::new(&client, &config, &sources);
+    assert!(converger.converge().await.unwrap().is_as_desired());
+}
+
+#[tokio::test]
+async fn pages_are_followed() {
+    // v2's pages hold 100 at most, and the space has 201 routes.
+    let rig = Rig::new(Dialect::Documented2017).await;
+    rig.converge_well(support::SCALE_TEST).await;
+    assert_eq!(rig.verify(support::SCALE_TEST).await, []);
+    let pages = rig.counts.get().requests_by_endpoint["GET /v2/spaces/:guid/routes"];
+    assert!(pages >= 6, "{pages}");
+    let client = connect(&rig.mock, []).await;
+    assert_eq!(client.api(), rig.mock.uri());
+}

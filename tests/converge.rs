@@ -1,0 +1,367 @@
+//! From nothing to as desired, and from there to whatever is desired next.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by that"
+)]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cf_pusher::{Action, Converger, Event, Sink};
+use mock_capi::{Dialect, MockCapi};
+use rstest::rstest;
+use serde_json::{Value, json};
+use support::{Rig, SCALE_TEST, SMALL, apps_dir, connect, read};
+
+#[rstest]
+#[case::v3(Dialect::V3)]
+#[case::documented_2017(Dialect::Documented2017)]
+#[tokio::test]
+async fn the_scale_test_converges_and_a_second_run_changes_nothing(#[case] dialect: Dialect) {
+    let rig = Rig::new(dialect).await;
+    assert_eq!(rig.converge_well(SCALE_TEST).await, 201);
+    rig.writes();
+
+    let before = rig.counts.get().requests;
+    let outcome = rig.converge(SCALE_TEST).await;
+    assert!(outcome.is_as_desired());
+    assert_eq!((outcome.changed, outcome.unchanged), (0, 201));
+    assert_eq!(rig.writes().len(), 0);
+    if dialect == Dialect::V3 {
+        // With discovery and login, which this client did before.
+        assert!(rig.counts.get().requests - before + 2 <= 15);
+    }
+    assert_eq!(rig.verify(SCALE_TEST).await, []);
+}
+
+#[rstest]
+#[case::v3(Dialect::V3)]
+#[case::documented_2017(Dialect::Documented2017)]
+#[tokio::test]
+async fn one_instance_more_is_one_scale_request_an_app(#[case] dialect: Dialect) {
+    let rig = Rig::new(dialect).await;
+    rig.converge_well(SCALE_TEST).await;
+    rig.writes();
+    let three = SCALE_TEST.replace("\"test_app_instances\": 2", "\"test_app_instances\": 3");
+    assert_ne!(three, SCALE_TEST);
+
+    let outcome = rig.converge(&three).await;
+    assert_eq!((outcome.changed, outcome.unchanged), (100, 101));
+    assert!(outcome.is_as_desired());
+    let writes = rig.writes();
+    assert_eq!(writes.len(), 100);
+    assert!(writes.iter().all(|it| it.path.ends_with("/scale")));
+    assert!(
+        writes
+            .iter()
+            .all(|it| it.json() == Some(json!({"instances": 3})))
+    );
+}
+
+#[rstest]
+#[case::v3(Dialect::V3)]
+#[case::documented_2017(Dialect::Documented2017)]
+#[tokio::test]
+async fn fewer_apps_are_deleted_with_their_routes(#[case] dialect: Dialect) {
+    let rig = Rig::new(dialect).await;
+    rig.converge_well(SCALE_TEST).await;
+    rig.writes();
+    let ninety = SCALE_TEST.replace("\"test_applications\": 100", "\"test_applications\": 90");
+    assert_ne!(ninety, SCALE_TEST);
+
+    assert_eq!(rig.plan(&ninety).await.count(Action::Delete), 10);
+    let outcome = rig.converge(&ninety).await;
+    assert_eq!((outcome.changed, outcome.unchanged), (10, 191));
+    let writes = rig.writes();
+    let deleted = |kind: &str| writes.iter().filter(|it| it.path.contains(kind)).count();
+    assert!(writes.iter().all(|it| it.method == "DELETE"));
+    assert_eq!((deleted("/apps/"), deleted("/routes/")), (10, 10));
+    assert_eq!(rig.verify(&ninety).await, []);
+}
+
+#[rstest]
+#[case::v3(Dialect::V3)]
+#[case::documented_2017(Dialect::Documented2017)]
+#[tokio::test]
+async fn changed_bits_are_pushed_once_and_copied_to_every_app_of_the_group(
+    #[case] dialect: Dialect,
+) {
+    let rig = Rig::new(dialect).await;
+    let apps = apps_dir();
+    assert_eq!(rig.converge_apps(SMALL, Some(apps.path())).await.changed, 7);
+    rig.writes();
+    let main = apps.path().join("tick/main.go");
+    let changed = std::fs::read_to_string(&main).unwrap() + "\n// changed\n";
+    std::fs::write(&main, changed).unwrap();
+
+    let outcome = rig.converge_apps(SMALL, Some(apps.path())).await;
+    assert!(outcome.is_as_desired(), "{outcome:#?}");
+    assert_eq!((outcome.changed, outcome.unchanged), (3, 4));
+    let writes = rig.writes();
+    let count = |end: &str| writes.iter().filter(|it| it.path.ends_with(end)).count();
+    assert_eq!(count("/upload"), 1);
+    assert_eq!(count("/current_droplet"), 3);
+    let again = rig.converge_apps(SMALL, Some(apps.path())).await;
+    assert_eq!(again.changed, 0);
+}
+
+#[rstest]
+#[case::v3(Dialect::V3)]
+#[case::documented_2017(Dialect::Documented2017)]
+#[tokio::test]
+async fn a_manifest_sizes_its_group(#[case] dialect: Dialect) {
+    let rig = Rig::new(dialect).await;
+    let apps = apps_dir();
+    let manifest = "applications:\n- name: tick\n  memory: 64M\n  disk_quota: 256M\n  command: ./bin/tick -v\n  env: {EXTRA: 1}\n";
+    std::fs::write(apps.path().join("tick/manifest.yml"), manifest).unwrap();
+    let outcome = rig.converge_apps(SMALL, Some(apps.path())).await;
+    assert!(outcome.is_as_desired(), "{outcome:#?}");
+    let app = rig.app("scale-tick-2").await;
+    let web = rig
+        .curl("GET", &format!("/v3/apps/{app}/processes/web"), Value::Null)
+        .await;
+    assert_eq!(web["memory_in_mb"], 64);
+    assert_eq!(web["disk_in_mb"], 256);
+    assert_eq!(web["command"], "./bin/tick -v");
+    assert_eq!(rig.converge_apps(SMALL, Some(apps.path())).await.changed, 0);
+}
+
+/// Each thing that somebody may do to one app behind our back.
+#[rstest]
+#[case::variable("PATCH", "environment_variables", json!({"var": {"START_PORT": "1", "MORE": "x"}}))]
+#[case::stopped("POST", "actions/stop", Value::Null)]
+#[case::scaled("POST", "processes/web/actions/scale", json!({"instances": 7}))]
+#[case::deleted("DELETE", "", Value::Null)]
+#[tokio::test]
+async fn drift_of_one_app_is_repaired(
+    #[case] method: &str,
+    #[case] what: &str,
+    #[case] body: Value,
+) {
+    let rig = Rig::new(Dialect::V3).await;
+    rig.converge_well(SMALL).await;
+    let app = rig.app("scale-tick-1").await;
+    let path = format!("/v3/apps/{app}/{what}");
+    rig.curl(method, path.trim_end_matches('/'), body).await;
+    assert!(!rig.verify(SMALL).await.is_empty());
+    assert_eq!(rig.converge_well(SMALL).await, 1);
+    assert_eq!(rig.verify(SMALL).await, []);
+}
+
+#[tokio::test]
+async fn drift_of_a_droplet_is_repaired() {
+    let rig = Rig::new(Dialect::V3).await;
+    rig.converge_well(SMALL).await;
+    let (proxy, tick) = (
+        rig.app("scale-proxy-0").await,
+        rig.app("scale-tick-1").await,
+    );
+    let current = format!("/v3/apps/{proxy}/relationships/current_droplet");
+    let source = rig.curl("GET", &current, Value::Null).await;
+    let copy = rig
+        .curl(
+            "POST",
+            &format!(
+                "/v3/droplets?source_guid={}",
+                source["data"]["guid"].as_str().unwrap()
+            ),
+            json!({"relationships": {"app": {"data": {"guid": tick}}}}),
+        )
+        .await;
+    rig.curl(
+        "PATCH",
+        &format!("/v3/apps/{tick}/relationships/current_droplet"),
+        json!({"data": {"guid": copy["guid"]}}),
+    )
+    .await;
+    let mismatches: Vec<String> = rig
+        .verify(SMALL)
+        .await
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        mismatches,
+        ["app scale-tick-1: droplet is another, desired the one it has"]
+    );
+    assert_eq!(rig.converge_well(SMALL).await, 1);
+}
+
+#[tokio::test]
+async fn drift_of_routes_and_rules_is_repaired() {
+    let rig = Rig::new(Dialect::V3).await;
+    rig.converge_well(SMALL).await;
+    let routes = rig
+        .curl(
+            "GET",
+            "/v3/routes?hosts=scale-proxy-0,scale-proxy-1",
+            Value::Null,
+        )
+        .await;
+    let gone = routes["resources"][0]["guid"].as_str().unwrap();
+    rig.curl("DELETE", &format!("/v3/routes/{gone}"), Value::Null)
+        .await;
+    let unmapped = &routes["resources"][1];
+    rig.curl(
+        "PATCH",
+        &format!(
+            "/v3/routes/{}/destinations",
+            unmapped["guid"].as_str().unwrap()
+        ),
+        json!({"destinations": []}),
+    )
+    .await;
+    let groups = rig
+        .curl("GET", "/v3/security_groups?names=scale-asg", Value::Null)
+        .await;
+    let group = groups["resources"][0]["guid"].as_str().unwrap();
+    rig.curl(
+        "PATCH",
+        &format!("/v3/security_groups/{group}"),
+        json!({"rules": []}),
+    )
+    .await;
+    assert_eq!(rig.verify(SMALL).await.len(), 3);
+    assert_eq!(rig.converge_well(SMALL).await, 2);
+}
+
+#[rstest]
+#[case::v3(Dialect::V3)]
+#[case::documented_2017(Dialect::Documented2017)]
+#[tokio::test]
+async fn nothing_is_a_legal_wish(#[case] dialect: Dialect) {
+    let rig = Rig::new(dialect).await;
+    let none = r#"{"proxy_applications": 0, "test_applications": 2, "test_app_instances": 0}"#;
+    assert_eq!(rig.converge_well(none).await, 3);
+    assert_eq!(rig.converge_well(none).await, 0);
+    assert_eq!(rig.verify(none).await, []);
+}
+
+#[rstest]
+#[case::v3(Dialect::V3)]
+#[case::documented_2017(Dialect::Documented2017)]
+#[tokio::test]
+async fn what_takes_time_is_awaited(#[case] dialect: Dialect) {
+    let moment = Duration::from_millis(60);
+    let rig = Rig::with(
+        MockCapi::builder()
+            .dialect(dialect)
+            .staging_time(moment)
+            .copy_time(moment)
+            .start_time(moment)
+            .job_time(moment),
+    )
+    .await;
+    assert_eq!(rig.converge_well(SMALL).await, 7);
+    assert_eq!(rig.verify(SMALL).await, []);
+}
+
+#[rstest]
+#[case::v3(Dialect::V3)]
+#[case::documented_2017(Dialect::Documented2017)]
+#[tokio::test]
+async fn an_org_is_destroyed_with_all_that_was_made(#[case] dialect: Dialect) {
+    let rig = Rig::new(dialect).await;
+    let empty = rig.mock.state();
+    rig.converge_well(SMALL).await;
+    let (config, sources) = read(SMALL, None);
+    let converger = Converger::new(&rig.client, &config, &sources);
+    let destroyed = converger.destroy(false).await.unwrap();
+    assert_eq!(destroyed.names, ["scale-org", "scale-quota", "scale-asg"]);
+    for kind in [
+        "organizations",
+        "spaces",
+        "apps",
+        "routes",
+        "security_groups",
+    ] {
+        assert_eq!(rig.mock.state()[kind], empty[kind], "{kind}");
+    }
+    assert_eq!(
+        converger.destroy(false).await.unwrap().names,
+        Vec::<String>::new()
+    );
+}
+
+#[tokio::test]
+async fn an_org_of_somebody_else_is_not_destroyed() {
+    let rig = Rig::new(Dialect::V3).await;
+    rig.curl("POST", "/v3/organizations", json!({"name": "scale-org"}))
+        .await;
+    let (config, sources) = read(SMALL, None);
+    let converger = Converger::new(&rig.client, &config, &sources);
+    let refused = converger.destroy(false).await.unwrap_err();
+    insta::assert_snapshot!(refused, @"the org scale-org was not made by cf-pusher (it has no label managed-by=cf-pusher) and is not deleted; if you are sure, run `cf-pusher destroy --force`");
+    assert!(converger.delete_org(false).await.is_err());
+    assert_eq!(converger.destroy(true).await.unwrap().names, ["scale-org"]);
+}
+
+#[tokio::test]
+async fn an_org_that_holds_something_else_is_used_and_left() {
+    let rig = Rig::new(Dialect::V3).await;
+    rig.curl("POST", "/v3/organizations", json!({"name": "scale-org"}))
+        .await;
+    assert_eq!(rig.converge_well(SMALL).await, 7);
+    let (config, sources) = read(SMALL, None);
+    let converger = Converger::new(&rig.client, &config, &sources);
+    assert!(
+        converger.destroy(false).await.is_err(),
+        "it is still not ours"
+    );
+}
+
+/// A sink that counts requests, and tells when there were so many.
+struct After {
+    left: AtomicUsize,
+    reached: tokio::sync::Notify,
+}
+
+impl Sink for After {
+    fn on(&self, event: &Event) {
+        if matches!(event, Event::Request { .. }) && self.left.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            self.reached.notify_one();
+        }
+    }
+}
+
+#[rstest]
+#[case::v3(Dialect::V3)]
+#[case::documented_2017(Dialect::Documented2017)]
+#[tokio::test]
+async fn a_run_that_is_killed_anywhere_is_finished_by_the_next(#[case] dialect: Dialect) {
+    for requests in (3..70).step_by(3) {
+        let rig = Rig::new(dialect).await;
+        let after = Arc::new(After {
+            left: AtomicUsize::new(requests),
+            reached: tokio::sync::Notify::new(),
+        });
+        let (config, sources) = read(SMALL, None);
+        let client = connect(&rig.mock, [Arc::clone(&after) as Arc<dyn Sink>]).await;
+        let converger = Converger::new(&client, &config, &sources);
+        tokio::select! {
+            _ = converger.converge() => {}
+            () = after.reached.notified() => {}
+        }
+        rig.converge_well(SMALL).await;
+        assert_eq!(
+            rig.verify(SMALL).await,
+            [],
+            "killed after {requests} requests"
+        );
+        let state = rig.mock.state();
+        for (kind, count) in [("apps", 7), ("routes", 7), ("spaces", 1)] {
+            assert_eq!(
+                state[kind].as_array().unwrap().len(),
+                count,
+                "{kind} after {requests}"
+            );
+        }
+    }
+}

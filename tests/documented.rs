@@ -1,0 +1,118 @@
+//! In the 2017 dialect a clone costs exactly the documented requests, with the
+//! documented bodies, in the documented order: proven from what the fake Cloud
+//! Controller recorded, and the document's examples in `fixtures/capi-2017/`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by that"
+)]
+
+mod support;
+
+use mock_capi::{Dialect, RecordedRequest};
+use serde_json::{Value, json};
+use support::Rig;
+
+const ONE_CLONE: &str = r#"{"proxy_applications": 2, "proxy_instances": 3}"#;
+
+/// The document's example of a request, by its fixture's name.
+fn documented(name: &str) -> Value {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/capi-2017");
+    let text = std::fs::read_to_string(format!("{folder}/{name}.request.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The requests that name the clone: it, its host, its GUID or its route's.
+fn requests_of(clone: [&str; 3], requests: Vec<RecordedRequest>) -> Vec<RecordedRequest> {
+    let requests = requests.into_iter();
+    requests
+        .filter(|it| {
+            let text = format!("{} {}", it.path, String::from_utf8_lossy(&it.body));
+            clone.iter().any(|name| text.contains(name))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_clone_costs_exactly_the_documented_requests() {
+    let rig = Rig::new(Dialect::Documented2017).await;
+    assert_eq!(rig.converge_well(ONE_CLONE).await, 3);
+    let requests = rig.writes();
+    let state = rig.mock.state();
+    let guid = |kind: &str, field: &str, value: &str| {
+        let all = state[kind].as_array().unwrap();
+        let found = all.iter().find(|it| it[field] == value);
+        found.unwrap()["guid"].as_str().unwrap().to_owned()
+    };
+    let app = guid("apps", "name", "scale-proxy-1");
+    let prototype = guid("apps", "name", "scale-proxy-0");
+    let space = guid("spaces", "name", "scale-space");
+    let route = guid("routes", "host", "scale-proxy-1");
+    let current = |app: &str| {
+        let path = format!("/v3/apps/{app}/relationships/current_droplet");
+        let rig = &rig;
+        async move { rig.curl("GET", &path, Value::Null).await["data"]["guid"].clone() }
+    };
+    let (droplet, source) = (current(&app).await, current(&prototype).await);
+    let domains = rig.curl("GET", "/v2/shared_domains", Value::Null).await;
+
+    let mut create_app = documented("create-app");
+    create_app["name"] = json!("scale-proxy-1");
+    create_app["relationships"]["space"]["data"]["guid"] = json!(space);
+    // In place of the label that apps had not then.
+    create_app["environment_variables"]["CF_PUSHER_MANAGED_BY"] = json!("cf-pusher");
+    let mut copy_droplet = documented("copy-droplet");
+    copy_droplet["relationships"]["app"]["guid"] = json!(app);
+    let mut set_droplet = documented("set-current-droplet");
+    set_droplet["data"]["guid"] = droplet;
+    let mut create_route = documented("create-route");
+    create_route["host"] = json!("scale-proxy-1");
+    create_route["space_guid"] = json!(space);
+    create_route["domain_guid"] = domains["resources"][0]["metadata"]["guid"].clone();
+    let mut map_route = documented("map-route");
+    map_route["relationships"]["app"]["guid"] = json!(app);
+    map_route["relationships"]["route"]["guid"] = json!(route);
+    let source = source.as_str().unwrap();
+
+    let expected = [
+        ("POST", "/v3/apps".to_owned(), Some(create_app)),
+        (
+            "POST",
+            format!("/v3/droplets/{source}/copy"),
+            Some(copy_droplet),
+        ),
+        (
+            "PATCH",
+            format!("/v3/apps/{app}/relationships/current_droplet"),
+            Some(set_droplet),
+        ),
+        ("POST", "/v2/routes".to_owned(), Some(create_route)),
+        ("POST", "/v3/route_mappings".to_owned(), Some(map_route)),
+        (
+            "PUT",
+            format!("/v3/apps/{app}/processes/web/scale"),
+            Some(documented("scale")),
+        ),
+        ("PUT", format!("/v3/apps/{app}/start"), None),
+    ];
+    let sent: Vec<_> = requests_of(["scale-proxy-1", &app, &route], requests)
+        .into_iter()
+        .map(|it| (it.method.clone(), it.path.clone(), it.json()))
+        .collect();
+    let expected: Vec<_> = expected
+        .into_iter()
+        .map(|(method, path, body)| (method.to_owned(), path, body))
+        .collect();
+    assert_eq!(sent, expected);
+}
+
+#[tokio::test]
+async fn the_dialect_is_detected() {
+    for dialect in [Dialect::V3, Dialect::Documented2017] {
+        let rig = Rig::new(dialect).await;
+        let detected = format!("{:?}", rig.client.dialect());
+        assert_eq!(detected, format!("{dialect:?}"));
+    }
+}

@@ -1,0 +1,95 @@
+//! The same convergence against a real foundation:
+//!
+//! ```text
+//! eval "$(scripts/bosh-lite)" && cargo test --test live -- --ignored
+//! ```
+//!
+//! Needs `CF_API` and `CF_USERNAME` with `CF_PASSWORD` (or `CF_CLIENT_ID` with
+//! `CF_CLIENT_SECRET`), and takes `CF_SKIP_SSL_VALIDATION`. All that it makes
+//! begins with `cf-pusher-live-`, and is deleted at the end.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by that"
+)]
+
+use std::env;
+use std::time::Duration;
+
+use cf_pusher::{Client, Config, Converger, Credentials, Events, Outcome, Sources, Target};
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn target() -> Option<Target> {
+    let password = || {
+        Some(Credentials::Password {
+            username: variable("CF_USERNAME")?,
+            password: variable("CF_PASSWORD")?.into(),
+        })
+    };
+    let client = || {
+        Some(Credentials::Client {
+            id: variable("CF_CLIENT_ID")?,
+            secret: variable("CF_CLIENT_SECRET")?.into(),
+        })
+    };
+    let skip = variable("CF_SKIP_SSL_VALIDATION");
+    Some(Target {
+        skip_ssl_validation: skip.is_some_and(|value| !matches!(value.as_str(), "false" | "0")),
+        timeout: Duration::from_secs(10 * 60),
+        ..Target::new(variable("CF_API")?, password().or_else(client)?)
+    })
+}
+
+fn config(instances: u32, ticks: u32) -> Config {
+    let text = format!(
+        r#"{{
+            "prefix": "cf-pusher-live-", "concurrency": 8, "asg_size": 3,
+            "proxy_applications": 2, "proxy_instances": 1,
+            "test_applications": {ticks}, "test_app_instances": {instances}
+        }}"#
+    );
+    Config::parse(&text, "live").unwrap().0
+}
+
+async fn converge(client: &Client, config: &Config) -> Outcome {
+    let sources = Sources::read(config, None).unwrap();
+    let converger = Converger::new(client, config, &sources);
+    let outcome = converger.converge().await.unwrap();
+    assert!(outcome.is_as_desired(), "{outcome:#?}");
+    assert_eq!(converger.verify().await.unwrap(), []);
+    outcome
+}
+
+#[tokio::test]
+#[ignore = "needs a foundation: CF_API, CF_USERNAME and CF_PASSWORD"]
+async fn a_foundation_is_converged_scaled_and_left_as_it_was() {
+    let target = target().expect(
+        "set CF_API, and CF_USERNAME with CF_PASSWORD or CF_CLIENT_ID with CF_CLIENT_SECRET, to the foundation to test on",
+    );
+    let client = Client::connect(&target, Events::default()).await.unwrap();
+    let small = config(1, 2);
+    let sources = Sources::read(&small, None).unwrap();
+    let converger = Converger::new(&client, &small, &sources);
+    // What an earlier run that was killed may have left.
+    converger.destroy(true).await.unwrap();
+
+    assert_eq!(converge(&client, &small).await.changed, 5);
+    let up = converge(&client, &config(2, 3)).await;
+    assert_eq!((up.changed, up.unchanged), (3, 3), "two scaled, one made");
+    let down = converge(&client, &small).await;
+    assert_eq!(
+        (down.changed, down.unchanged),
+        (3, 3),
+        "two scaled, one deleted"
+    );
+    assert_eq!(converge(&client, &small).await.changed, 0);
+
+    let destroyed = converger.destroy(false).await.unwrap();
+    assert_eq!(destroyed.names.len(), 3);
+    assert!(!converger.verify().await.unwrap().is_empty());
+}

@@ -1,0 +1,175 @@
+//! A fake Cloud Controller with a client on it, for the tests of this folder.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cf_pusher::{
+    Client, Config, Converger, Counts, Credentials, Events, Mismatch, Outcome, Plan, Sink, Sources,
+    Target,
+};
+use mock_capi::{Dialect, MockCapi, MockCapiBuilder, RecordedRequest};
+use serde_json::Value;
+
+/// What `fixtures/configs/scale-test.json` asks for.
+pub(crate) const SCALE_TEST: &str = include_str!("../../fixtures/configs/scale-test.json");
+
+/// Three groups of three apps, but the registry, which is one.
+pub(crate) const SMALL: &str = r#"{
+    "proxy_applications": 3, "proxy_instances": 2,
+    "test_applications": 3, "test_app_instances": 2,
+    "concurrency": 20, "asg_size": 5
+}"#;
+
+pub(crate) struct Rig {
+    pub(crate) mock: MockCapi,
+    pub(crate) client: Client,
+    pub(crate) counts: Arc<Counts>,
+}
+
+impl Rig {
+    /// A fresh foundation.
+    pub(crate) async fn new(dialect: Dialect) -> Self {
+        Self::with(MockCapi::builder().dialect(dialect)).await
+    }
+
+    /// A fresh foundation that is not as usual.
+    pub(crate) async fn with(builder: MockCapiBuilder) -> Self {
+        let mock = builder.record_requests().start().await.unwrap();
+        let counts = Arc::new(Counts::default());
+        let client = connect(&mock, [Arc::clone(&counts) as Arc<dyn Sink>]).await;
+        Self {
+            mock,
+            client,
+            counts,
+        }
+    }
+
+    pub(crate) async fn converge(&self, config: &str) -> Outcome {
+        self.converge_apps(config, None).await
+    }
+
+    pub(crate) async fn converge_apps(&self, config: &str, apps_dir: Option<&Path>) -> Outcome {
+        let (config, sources) = read(config, apps_dir);
+        let converger = Converger::new(&self.client, &config, &sources);
+        converger.converge().await.unwrap()
+    }
+
+    /// Converges and sees that all is as desired; returns the changed apps.
+    pub(crate) async fn converge_well(&self, config: &str) -> usize {
+        let outcome = self.converge(config).await;
+        assert!(outcome.is_as_desired(), "{outcome:#?}");
+        assert_eq!(outcome.failed, 0);
+        outcome.changed
+    }
+
+    pub(crate) async fn plan(&self, config: &str) -> Plan {
+        let (config, sources) = read(config, None);
+        let converger = Converger::new(&self.client, &config, &sources);
+        converger.plan().await.unwrap()
+    }
+
+    pub(crate) async fn verify(&self, config: &str) -> Vec<Mismatch> {
+        let (config, sources) = read(config, None);
+        let converger = Converger::new(&self.client, &config, &sources);
+        converger.verify().await.unwrap()
+    }
+
+    /// The requests since the last look that are not reads or logins.
+    pub(crate) fn writes(&self) -> Vec<RecordedRequest> {
+        let requests = self.mock.requests();
+        self.mock.forget_requests();
+        requests
+            .into_iter()
+            .filter(|request| request.method != "GET")
+            .filter(|request| !request.path.ends_with("/oauth/token"))
+            .filter(|request| !request.path.ends_with("/manifest_diff"))
+            .collect()
+    }
+
+    /// Sends a request as somebody else would.
+    pub(crate) async fn curl(&self, method: &str, path: &str, body: Value) -> Value {
+        let http = reqwest::Client::new();
+        let login = http
+            .post(format!(
+                "{}/oauth/token",
+                uaa(&http, &self.mock.uri()).await
+            ))
+            .basic_auth("cf", Some(""))
+            .form(&[
+                ("grant_type", "password"),
+                ("username", "admin"),
+                ("password", "admin"),
+            ]);
+        let login: Value = login.send().await.unwrap().json().await.unwrap();
+        let token = login["access_token"].as_str().unwrap();
+        let request = http
+            .request(
+                method.parse().unwrap(),
+                format!("{}{path}", self.mock.uri()),
+            )
+            .bearer_auth(token);
+        let request = match body {
+            Value::Null => request,
+            body => request.json(&body),
+        };
+        let answer = request.send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+        answer.json().await.unwrap_or(Value::Null)
+    }
+
+    /// The GUID of the app of that name.
+    pub(crate) async fn app(&self, name: &str) -> String {
+        let list = self
+            .curl("GET", &format!("/v3/apps?names={name}"), Value::Null)
+            .await;
+        list["resources"][0]["guid"].as_str().unwrap().to_owned()
+    }
+}
+
+async fn uaa(http: &reqwest::Client, api: &str) -> String {
+    let root: Value = http.get(api).send().await.unwrap().json().await.unwrap();
+    root["links"]["uaa"]["href"].as_str().unwrap().to_owned()
+}
+
+pub(crate) fn read(config: &str, apps_dir: Option<&Path>) -> (Config, Sources) {
+    let (config, _) = Config::parse(config, "test").unwrap();
+    let sources = Sources::read(&config, apps_dir).unwrap();
+    (config, sources)
+}
+
+pub(crate) fn target(mock: &MockCapi) -> Target {
+    let credentials = Credentials::Password {
+        username: "admin".to_owned(),
+        password: "admin".into(),
+    };
+    Target {
+        concurrency: 20,
+        timeout: Duration::from_secs(20),
+        ..Target::new(mock.uri(), credentials)
+    }
+}
+
+pub(crate) async fn connect(
+    mock: &MockCapi,
+    sinks: impl IntoIterator<Item = Arc<dyn Sink>>,
+) -> Client {
+    let events = Events::to(sinks);
+    Client::connect(&target(mock), events).await.unwrap()
+}
+
+/// A copy of the bundled apps, to be changed.
+pub(crate) fn apps_dir() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/apps");
+    for group in ["registry", "tick", "proxy"] {
+        std::fs::create_dir(dir.path().join(group)).unwrap();
+        for file in std::fs::read_dir(bundled.join(group)).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), dir.path().join(group).join(file.file_name())).unwrap();
+        }
+    }
+    dir
+}
