@@ -1,4 +1,4 @@
-//! One HTTP exchange, and the loop that repeats it where [`retry`](super::retry) says so.
+//! One HTTP exchange, and the loop that repeats it where [`retry`] says so.
 
 use std::future::Future;
 use std::path::PathBuf;
