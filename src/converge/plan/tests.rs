@@ -4,10 +4,10 @@
 use rstest::rstest;
 
 use super::*;
-use crate::capi::inventory::{Domain, Org, Package, Quota, SecurityGroup, Space};
+use crate::capi::inventory::{Domain, Droplet, Org, Package, Process, Quota, SecurityGroup, Space};
 use crate::config::Config;
 use crate::converge::verify::verify;
-use crate::desired::kinds_of;
+use crate::desired::{Group, kinds_of};
 use crate::push::source::Sources;
 
 const TEXT: &str = r#"{"test_applications": 3, "test_app_instances": 2, "asg_size": 2}"#;

@@ -1,20 +1,23 @@
 //! Carries out a plan: each step is one request, or one and the wait for what
 //! it starts. A failure ends the app that it befalls; the others go on.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod foundation;
+mod progress;
 
+use foundation::apply_foundation;
 use futures::future::join_all;
 use futures::join;
+use progress::Progress;
 use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
 
-use super::plan::{AppPlan, FoundationPlan, FoundationStep, Plan, Role, Step};
+use super::plan::{AppPlan, Plan, Role, Step};
 use crate::capi::client::Client;
 use crate::capi::dialect::NewApp;
 use crate::capi::droplets::DropletWaits;
 use crate::capi::error::Error;
 use crate::capi::inventory::Inventory;
 use crate::desired::{Desired, Group, GroupKind, host};
-use crate::events::{Event, Phase};
+use crate::events::Phase;
 use crate::push::source::Sources;
 use crate::push::stage;
 
@@ -90,162 +93,11 @@ pub(crate) async fn apply(
     }
 }
 
-/// Makes the org and what it needs, wave after wave; returns the space's GUID.
-async fn apply_foundation(
-    client: &Client,
-    desired: &Desired,
-    observed: &Inventory,
-    plan: &Plan,
-) -> Result<String, Box<Failure>> {
-    let mut foundation = Foundation {
-        client,
-        desired,
-        quota: observed.quota.as_ref().map(|it| it.guid.clone()),
-        org: observed.org.as_ref().map(|it| it.guid.clone()),
-        space: observed.space.as_ref().map(|it| it.guid.clone()),
-        group: observed.security_group.as_ref().map(|it| it.guid.clone()),
-    };
-    let parts = plan.foundation.iter();
-    let steps: Vec<(&FoundationPlan, &FoundationStep)> = parts
-        .flat_map(|part| part.steps.iter().map(move |step| (part, step)))
-        .collect();
-    let progress = Progress::start(client, Phase::Foundation, steps.len());
-    for wave in FoundationStep::WAVES {
-        let of_wave = steps.iter().filter(|(_, step)| wave.contains(step));
-        let taken = join_all(of_wave.map(|(part, step)| {
-            let (foundation, progress) = (&foundation, &progress);
-            async move {
-                let guid = foundation.take(step).await.map_err(|error| Failure {
-                    subject: format!("{} {}", part.kind, part.name),
-                    step: step.to_string(),
-                    error,
-                })?;
-                progress.advance();
-                Ok::<_, Box<Failure>>((*step, guid))
-            }
-        }));
-        for taken in taken.await {
-            let (step, guid) = taken?;
-            foundation.note(step, guid);
-        }
-    }
-    progress.end();
-    foundation.space.ok_or_else(|| {
-        Box::new(Failure {
-            subject: format!("space {}", desired.names.space),
-            step: "finding the space".to_owned(),
-            error: unknown("space"),
-        })
-    })
-}
-
 /// A GUID that an earlier step should have found.
 fn unknown(what: &str) -> Error {
     Error::Local {
         what: "carrying out the plan".to_owned(),
         reason: format!("the {what} is not known"),
-    }
-}
-
-struct Foundation<'a> {
-    client: &'a Client,
-    desired: &'a Desired,
-    quota: Option<String>,
-    org: Option<String>,
-    space: Option<String>,
-    group: Option<String>,
-}
-
-impl Foundation<'_> {
-    /// Takes a step; returns the GUID of what it made.
-    async fn take(&self, step: &FoundationStep) -> Result<Option<String>, Error> {
-        let dialect = self.client.dialect();
-        let names = &self.desired.names;
-        let prefix = &self.desired.prefix;
-        let rules = &self.desired.rules;
-        let known = |guid: &Option<String>, what| guid.clone().ok_or_else(|| unknown(what));
-        let made = match step {
-            FoundationStep::CreateQuota => dialect.create_quota(&names.quota),
-            FoundationStep::CreateOrg => dialect.create_org(&names.org, prefix),
-            FoundationStep::CreateSecurityGroup => {
-                dialect.create_security_group(&names.security_group, rules)
-            }
-            FoundationStep::CreateSpace => {
-                let org = known(&self.org, "org")?;
-                dialect.create_space(&names.space, &org, prefix)
-            }
-            FoundationStep::AssignQuota => {
-                let (quota, org) = (known(&self.quota, "quota")?, known(&self.org, "org")?);
-                self.client
-                    .send(&dialect.assign_quota(&quota, &org))
-                    .await?;
-                return Ok(None);
-            }
-            FoundationStep::UpdateSecurityGroup => {
-                let group = known(&self.group, "security group")?;
-                let request = dialect.update_security_group(&group, rules);
-                self.client.send(&request).await?;
-                return Ok(None);
-            }
-            FoundationStep::BindSecurityGroup => {
-                let group = known(&self.group, "security group")?;
-                let space = known(&self.space, "space")?;
-                let request = dialect.bind_security_group(&group, &space);
-                self.client.send(&request).await?;
-                return Ok(None);
-            }
-        };
-        self.client.create(&made).await.map(Some)
-    }
-
-    /// Keeps what a step made for those that follow.
-    fn note(&mut self, step: &FoundationStep, guid: Option<String>) {
-        match step {
-            FoundationStep::CreateQuota => self.quota = guid,
-            FoundationStep::CreateOrg => self.org = guid,
-            FoundationStep::CreateSpace => self.space = guid,
-            FoundationStep::CreateSecurityGroup => self.group = guid,
-            FoundationStep::AssignQuota
-            | FoundationStep::UpdateSecurityGroup
-            | FoundationStep::BindSecurityGroup => {}
-        }
-    }
-}
-
-/// How far a phase is, as events.
-struct Progress<'a> {
-    client: &'a Client,
-    phase: Phase,
-    total: usize,
-    done: AtomicUsize,
-}
-
-impl<'a> Progress<'a> {
-    fn start(client: &'a Client, phase: Phase, total: usize) -> Self {
-        if total > 0 {
-            client.events().emit(Event::PhaseStarted { phase, total });
-        }
-        Self {
-            client,
-            phase,
-            total,
-            done: AtomicUsize::new(0),
-        }
-    }
-
-    fn advance(&self) {
-        let done = 1 + self.done.fetch_add(1, Ordering::Relaxed);
-        let phase = self.phase;
-        self.client
-            .events()
-            .emit(Event::PhaseProgress { phase, done });
-    }
-
-    fn end(self) {
-        if self.total > 0 {
-            let phase = self.phase;
-            self.client.events().emit(Event::PhaseEnded { phase });
-        }
     }
 }
 

@@ -1,0 +1,127 @@
+//! Carries out the part of a plan that all apps need: org, quota, space and
+//! security group, as much at once as there is no need to wait for.
+
+use futures::future::join_all;
+
+use super::progress::Progress;
+use super::{Failure, unknown};
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::capi::inventory::Inventory;
+use crate::converge::plan::{FoundationPlan, FoundationStep, Plan};
+use crate::desired::Desired;
+use crate::events::Phase;
+
+/// Makes the org and what it needs, wave after wave; returns the space's GUID.
+pub(super) async fn apply_foundation(
+    client: &Client,
+    desired: &Desired,
+    observed: &Inventory,
+    plan: &Plan,
+) -> Result<String, Box<Failure>> {
+    let mut foundation = Foundation {
+        client,
+        desired,
+        quota: observed.quota.as_ref().map(|it| it.guid.clone()),
+        org: observed.org.as_ref().map(|it| it.guid.clone()),
+        space: observed.space.as_ref().map(|it| it.guid.clone()),
+        group: observed.security_group.as_ref().map(|it| it.guid.clone()),
+    };
+    let parts = plan.foundation.iter();
+    let steps: Vec<(&FoundationPlan, &FoundationStep)> = parts
+        .flat_map(|part| part.steps.iter().map(move |step| (part, step)))
+        .collect();
+    let progress = Progress::start(client, Phase::Foundation, steps.len());
+    for wave in FoundationStep::WAVES {
+        let of_wave = steps.iter().filter(|(_, step)| wave.contains(step));
+        let taken = join_all(of_wave.map(|(part, step)| {
+            let (foundation, progress) = (&foundation, &progress);
+            async move {
+                let guid = foundation.take(step).await.map_err(|error| Failure {
+                    subject: format!("{} {}", part.kind, part.name),
+                    step: step.to_string(),
+                    error,
+                })?;
+                progress.advance();
+                Ok::<_, Box<Failure>>((*step, guid))
+            }
+        }));
+        for taken in taken.await {
+            let (step, guid) = taken?;
+            foundation.note(step, guid);
+        }
+    }
+    progress.end();
+    foundation.space.ok_or_else(|| {
+        Box::new(Failure {
+            subject: format!("space {}", desired.names.space),
+            step: "finding the space".to_owned(),
+            error: unknown("space"),
+        })
+    })
+}
+
+struct Foundation<'a> {
+    client: &'a Client,
+    desired: &'a Desired,
+    quota: Option<String>,
+    org: Option<String>,
+    space: Option<String>,
+    group: Option<String>,
+}
+
+impl Foundation<'_> {
+    /// Takes a step; returns the GUID of what it made.
+    async fn take(&self, step: &FoundationStep) -> Result<Option<String>, Error> {
+        let dialect = self.client.dialect();
+        let names = &self.desired.names;
+        let prefix = &self.desired.prefix;
+        let rules = &self.desired.rules;
+        let known = |guid: &Option<String>, what| guid.clone().ok_or_else(|| unknown(what));
+        let made = match step {
+            FoundationStep::CreateQuota => dialect.create_quota(&names.quota),
+            FoundationStep::CreateOrg => dialect.create_org(&names.org, prefix),
+            FoundationStep::CreateSecurityGroup => {
+                dialect.create_security_group(&names.security_group, rules)
+            }
+            FoundationStep::CreateSpace => {
+                let org = known(&self.org, "org")?;
+                dialect.create_space(&names.space, &org, prefix)
+            }
+            FoundationStep::AssignQuota => {
+                let (quota, org) = (known(&self.quota, "quota")?, known(&self.org, "org")?);
+                self.client
+                    .send(&dialect.assign_quota(&quota, &org))
+                    .await?;
+                return Ok(None);
+            }
+            FoundationStep::UpdateSecurityGroup => {
+                let group = known(&self.group, "security group")?;
+                let request = dialect.update_security_group(&group, rules);
+                self.client.send(&request).await?;
+                return Ok(None);
+            }
+            FoundationStep::BindSecurityGroup => {
+                let group = known(&self.group, "security group")?;
+                let space = known(&self.space, "space")?;
+                let request = dialect.bind_security_group(&group, &space);
+                self.client.send(&request).await?;
+                return Ok(None);
+            }
+        };
+        self.client.create(&made).await.map(Some)
+    }
+
+    /// Keeps what a step made for those that follow.
+    fn note(&mut self, step: &FoundationStep, guid: Option<String>) {
+        match step {
+            FoundationStep::CreateQuota => self.quota = guid,
+            FoundationStep::CreateOrg => self.org = guid,
+            FoundationStep::CreateSpace => self.space = guid,
+            FoundationStep::CreateSecurityGroup => self.group = guid,
+            FoundationStep::AssignQuota
+            | FoundationStep::UpdateSecurityGroup
+            | FoundationStep::BindSecurityGroup => {}
+        }
+    }
+}
