@@ -8,35 +8,20 @@ use crate::capi::inventory::{App, Droplet, Process, Route};
 use crate::desired::{Group, host};
 
 /// What it takes for an app to run with the right droplet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Need {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Need<'a> {
     /// It does, with this one.
-    Nothing(DropletId),
+    Nothing(&'a Droplet),
     /// It has the right one, and runs with another.
-    Set(DropletId),
-    /// The bits are there, unstaged.
-    Stage(String),
+    Set(&'a Droplet),
+    /// The bits are there, in this package, unstaged.
+    Stage(&'a str),
     Push,
     /// From the prototype's droplet; `None` is the one that it gets in this run.
-    Copy(Option<String>),
+    Copy(Option<&'a str>),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct DropletId {
-    guid: String,
-    checksum: Option<String>,
-}
-
-impl From<&Droplet> for DropletId {
-    fn from(droplet: &Droplet) -> Self {
-        Self {
-            guid: droplet.guid.clone(),
-            checksum: droplet.checksum.clone(),
-        }
-    }
-}
-
-pub(super) fn prototype_need(group: &Group, apps: &HashMap<&str, &App>) -> Need {
+pub(super) fn prototype_need<'a>(group: &Group, apps: &HashMap<&str, &'a App>) -> Need<'a> {
     let app = group.apps.first().and_then(|name| apps.get(name.as_str()));
     let Some(app) = app else {
         return Need::Push;
@@ -44,29 +29,27 @@ pub(super) fn prototype_need(group: &Group, apps: &HashMap<&str, &App>) -> Need 
     let bits = Some(group.bits.as_str());
     if !buildpacks_differ(group, app) {
         if let Some(droplet) = app.current().filter(|it| it.bits.as_deref() == bits) {
-            return Need::Nothing(droplet.into());
+            return Need::Nothing(droplet);
         }
         if let Some(droplet) = app.droplets.iter().find(|it| it.bits.as_deref() == bits) {
-            return Need::Set(droplet.into());
+            return Need::Set(droplet);
         }
     }
     let package = app.packages.iter().find(|it| it.bits.as_deref() == bits);
-    package.map_or(Need::Push, |package| Need::Stage(package.guid.clone()))
+    package.map_or(Need::Push, |package| Need::Stage(&package.guid))
 }
 
-pub(super) fn clone_need(prototype: &Need, app: Option<&App>) -> Need {
+pub(super) fn clone_need<'a>(prototype: Need<'a>, app: Option<&'a App>) -> Need<'a> {
     let source = match prototype {
         Need::Nothing(droplet) | Need::Set(droplet) => droplet,
         _ => return Need::Copy(None),
     };
     let same = |droplet: &&Droplet| droplet.checksum == source.checksum;
     if let Some(droplet) = app.and_then(App::current).filter(same) {
-        return Need::Nothing(droplet.into());
+        return Need::Nothing(droplet);
     }
     let held = app.and_then(|app| app.droplets.iter().find(same));
-    held.map_or(Need::Copy(Some(source.guid.clone())), |droplet| {
-        Need::Set(droplet.into())
-    })
+    held.map_or(Need::Copy(Some(&source.guid)), Need::Set)
 }
 
 fn buildpacks_differ(group: &Group, app: &App) -> bool {
@@ -82,7 +65,7 @@ pub(super) struct AppContext<'a> {
 }
 
 impl AppContext<'_> {
-    pub(super) fn plan(&self, name: &str, role: Role, need: &Need) -> AppPlan {
+    pub(super) fn plan(&self, name: &str, role: Role, need: Need<'_>) -> AppPlan {
         let mut plan = AppPlan {
             name: name.to_owned(),
             group: Some(self.group.kind),
@@ -99,9 +82,10 @@ impl AppContext<'_> {
         plan
     }
 
-    fn create(&self, plan: &mut AppPlan, need: &Need) {
+    fn create(&self, plan: &mut AppPlan, need: Need<'_>) {
         plan.steps.push(Step::CreateApp);
         plan.steps.extend(droplet_steps(need));
+        plan.steps.extend(set_steps(need));
         plan.steps
             .extend(self.group.command.clone().map(Step::SetCommand));
         plan.steps.extend(self.route_steps());
@@ -109,45 +93,38 @@ impl AppContext<'_> {
         plan.steps.push(Step::Start);
     }
 
-    fn change(&self, plan: &mut AppPlan, need: &Need, app: &App) {
-        let mut restart = Vec::new();
-        let mut alive = Vec::new();
-        self.change_droplet(&mut plan.differences, &mut restart, need, app);
-        self.change_environment(&mut plan.differences, &mut restart, app);
-        let routed = self.route.filter(|route| route.apps.contains(&app.guid));
-        if routed.is_none() {
-            let old = self.route.map_or("missing", |_| "unmapped");
-            let new = format!("{}.{}", host(&plan.name), self.domain);
-            plan.differences.push(Difference::new("route", old, new));
-            alive.extend(self.route_steps());
-        }
+    /// Whatever takes effect with a restart is done to a stopped app: a run that
+    /// is killed then leaves it stopped, which the next one sees and mends.
+    /// Only what takes long, staging and copying, goes on while it runs.
+    fn change(&self, plan: &mut AppPlan, need: Need<'_>, app: &App) {
+        let differences = &mut plan.differences;
+        let droplet_differs = droplet_difference(need, app, differences);
+        let environment = self.environment_steps(differences, app);
+        let route = self.change_route(differences, &plan.name, app);
         if !app.managed {
-            plan.differences
-                .push(Difference::new("label", "missing", "ours"));
-            alive.push(Step::Adopt);
+            differences.push(Difference::new("label", "missing", "ours"));
         }
-        let (scale, scale_restarts) = self.scale(&mut plan.differences, app.web.as_ref());
-        if let Some(scale) = scale {
-            let steps = if scale_restarts {
-                &mut restart
-            } else {
-                &mut alive
-            };
-            steps.push(Step::Scale(scale));
-        }
+        let (scale, size_differs) = self.scale(differences, app.web.as_ref());
         if !app.started {
-            plan.differences
-                .push(Difference::new("state", "STOPPED", "STARTED"));
+            differences.push(Difference::new("state", "STOPPED", "STARTED"));
         }
-        if app.started && !restart.is_empty() {
-            plan.steps.push(Step::Stop);
+
+        let environment_differs = !environment.is_empty();
+        let stop_first = app.started && environment_differs;
+        let stop_then = app.started && !stop_first && (droplet_differs || size_differs);
+        let steps = &mut plan.steps;
+        steps.extend(stop_first.then_some(Step::Stop));
+        steps.extend(environment);
+        steps.extend(droplet_steps(need));
+        steps.extend(stop_then.then_some(Step::Stop));
+        steps.extend(set_steps(need));
+        if matches!(need, Need::Push | Need::Stage(_)) && buildpacks_differ(self.group, app) {
+            steps.push(Step::NoteBuildpacks);
         }
-        let start = !app.started || !restart.is_empty();
-        plan.steps.extend(restart);
-        plan.steps.extend(alive);
-        if start {
-            plan.steps.push(Step::Start);
-        }
+        steps.extend(route);
+        steps.extend((!app.managed).then_some(Step::Adopt));
+        steps.extend(scale.map(Step::Scale));
+        steps.extend((!app.started || stop_first || stop_then).then_some(Step::Start));
         plan.action = if plan.steps.is_empty() {
             Action::Unchanged
         } else {
@@ -155,37 +132,21 @@ impl AppContext<'_> {
         };
     }
 
-    fn change_droplet(
-        &self,
-        differences: &mut Vec<Difference>,
-        steps: &mut Vec<Step>,
-        need: &Need,
-        app: &App,
-    ) {
-        if matches!(need, Need::Nothing(_)) {
-            return;
+    fn change_route(&self, differences: &mut Vec<Difference>, name: &str, app: &App) -> Vec<Step> {
+        if self
+            .route
+            .is_some_and(|route| route.apps.contains(&app.guid))
+        {
+            return Vec::new();
         }
-        let old = app.current_droplet.as_ref().map_or("none", |_| "another");
-        let new = match need {
-            Need::Push => "of the bits pushed",
-            Need::Stage(_) => "of the bits staged",
-            Need::Copy(_) => "copy of the prototype's",
-            Need::Set(_) | Need::Nothing(_) => "the one it has",
-        };
-        differences.push(Difference::new("droplet", old, new));
-        steps.extend(droplet_steps(need));
-        let staged = matches!(need, Need::Push | Need::Stage(_));
-        if staged && buildpacks_differ(self.group, app) {
-            steps.push(Step::NoteBuildpacks);
-        }
+        let old = self.route.map_or("missing", |_| "unmapped");
+        let new = format!("{}.{}", host(name), self.domain);
+        differences.push(Difference::new("route", old, new));
+        self.route_steps()
     }
 
-    fn change_environment(
-        &self,
-        differences: &mut Vec<Difference>,
-        steps: &mut Vec<Step>,
-        app: &App,
-    ) {
+    fn environment_steps(&self, differences: &mut Vec<Difference>, app: &App) -> Vec<Step> {
+        let mut steps = Vec::new();
         let changes = env_changes(&app.env, &self.group.env);
         for (name, new) in &changes {
             let old = app.env.get(name).map(String::as_str);
@@ -200,6 +161,7 @@ impl AppContext<'_> {
             differences.push(Difference::new("command", old, command));
             steps.push(Step::SetCommand(command.clone()));
         }
+        steps
     }
 
     /// What to scale to, and whether that takes a restart.
@@ -255,31 +217,46 @@ impl AppContext<'_> {
     }
 }
 
-fn droplet_steps(need: &Need) -> Vec<Step> {
-    let set = Step::SetDroplet { droplet: None };
+/// Notes whether the app needs another droplet.
+fn droplet_difference(need: Need<'_>, app: &App, differences: &mut Vec<Difference>) -> bool {
+    let new = match need {
+        Need::Nothing(_) => return false,
+        Need::Push => "of the bits pushed",
+        Need::Stage(_) => "of the bits staged",
+        Need::Copy(_) => "copy of the prototype's",
+        Need::Set(_) => "the one it has",
+    };
+    let old = app.current_droplet.as_ref().map_or("none", |_| "another");
+    differences.push(Difference::new("droplet", old, new));
+    true
+}
+
+/// What gets an app its droplet.
+fn droplet_steps(need: Need<'_>) -> Vec<Step> {
+    match need {
+        Need::Nothing(_) | Need::Set(_) => Vec::new(),
+        Need::Stage(package) => vec![Step::Stage {
+            package: Some(package.to_owned()),
+        }],
+        Need::Push => vec![Step::PushBits, Step::Stage { package: None }],
+        Need::Copy(from) => vec![
+            Step::CopyDroplet {
+                from: from.map(str::to_owned),
+            },
+            Step::AwaitDroplet,
+        ],
+    }
+}
+
+/// What makes the droplet the current one.
+fn set_steps(need: Need<'_>) -> Vec<Step> {
     match need {
         Need::Nothing(_) => Vec::new(),
         Need::Set(droplet) => vec![Step::SetDroplet {
             droplet: Some(droplet.guid.clone()),
         }],
-        Need::Stage(package) => vec![
-            Step::Stage {
-                package: Some(package.clone()),
-            },
-            set,
-            Step::NoteBits,
-        ],
-        Need::Push => vec![
-            Step::PushBits,
-            Step::Stage { package: None },
-            set,
-            Step::NoteBits,
-        ],
-        Need::Copy(from) => vec![
-            Step::CopyDroplet { from: from.clone() },
-            Step::AwaitDroplet,
-            set,
-        ],
+        Need::Copy(_) => vec![Step::SetDroplet { droplet: None }],
+        Need::Stage(_) | Need::Push => vec![Step::SetDroplet { droplet: None }, Step::NoteBits],
     }
 }
 

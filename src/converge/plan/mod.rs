@@ -222,10 +222,10 @@ pub(crate) fn plan(desired: &Desired, observed: &Inventory) -> Plan {
                 domain,
             };
             let (role, need) = match i {
-                0 => (Role::Prototype, need.clone()),
-                _ => (Role::Clone, app::clone_need(&need, context.app)),
+                0 => (Role::Prototype, need),
+                _ => (Role::Clone, app::clone_need(need, context.app)),
             };
-            plans.push(context.plan(name, role, &need));
+            plans.push(context.plan(name, role, need));
         }
     }
     Plan {

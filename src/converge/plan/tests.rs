@@ -200,9 +200,9 @@ fn what_is_as_desired_needs_nothing() {
     |it: &mut Inventory| find(it, "scale-tick-1").droplets[0].checksum = Some("another".to_owned()),
     "~ change app scale-tick-1 (droplet: another -> copy of the prototype's)",
     &[
-        "scale-tick-1: Stop",
         "scale-tick-1: CopyDroplet { from: Some(\"droplet of scale-tick-0\") }",
         "scale-tick-1: AwaitDroplet",
+        "scale-tick-1: Stop",
         "scale-tick-1: SetDroplet { droplet: None }",
         "scale-tick-1: Start",
     ],
@@ -231,8 +231,8 @@ fn what_is_as_desired_needs_nothing() {
     |it: &mut Inventory| find(it, "scale-registry").buildpacks.clear(),
     "~ change app scale-registry (droplet: another -> of the bits staged)",
     &[
-        "scale-registry: Stop",
         "scale-registry: Stage { package: Some(\"package of scale-registry\") }",
+        "scale-registry: Stop",
         "scale-registry: SetDroplet { droplet: None }",
         "scale-registry: NoteBits",
         "scale-registry: NoteBuildpacks",
@@ -294,20 +294,20 @@ fn changed_bits_go_to_every_app_of_the_group() {
     desired.groups[1].bits = "changed".to_owned();
     let plan = plan(&desired, &as_desired(&super::tests::desired()));
     insta::assert_snapshot!(steps(&plan).join("\n"), @r#"
-    scale-tick-0: Stop
     scale-tick-0: PushBits
     scale-tick-0: Stage { package: None }
+    scale-tick-0: Stop
     scale-tick-0: SetDroplet { droplet: None }
     scale-tick-0: NoteBits
     scale-tick-0: Start
-    scale-tick-1: Stop
     scale-tick-1: CopyDroplet { from: None }
     scale-tick-1: AwaitDroplet
+    scale-tick-1: Stop
     scale-tick-1: SetDroplet { droplet: None }
     scale-tick-1: Start
-    scale-tick-2: Stop
     scale-tick-2: CopyDroplet { from: None }
     scale-tick-2: AwaitDroplet
+    scale-tick-2: Stop
     scale-tick-2: SetDroplet { droplet: None }
     scale-tick-2: Start
     "#);
