@@ -361,6 +361,33 @@ async fn a_login_of_the_cf_cli_is_renewed_with_its_refresh_token() {
 }
 
 #[tokio::test]
+async fn what_an_older_foundation_has_no_list_of_is_read_app_by_app() {
+    let rig = Rig::new(Dialect::V3).await;
+    rig.converge_well(SMALL).await;
+    let app = rig.app("scale-tick-1").await;
+    let path = format!("/v3/apps/{app}/environment_variables");
+    rig.curl("PATCH", &path, json!({"var": {"START_PORT": "1"}}))
+        .await;
+    rig.mock.set_faults(vec![
+        Fault::answer("POST", "/v3/spaces/:guid/manifest_diff", 404),
+        Fault::answer("GET", "/v3/processes", 400).times(1),
+    ]);
+    let mismatches: Vec<String> = rig
+        .verify(SMALL)
+        .await
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        mismatches,
+        ["app scale-tick-1: env START_PORT is 1, desired 7000"]
+    );
+    let by_endpoint = rig.counts.get().requests_by_endpoint;
+    assert_eq!(by_endpoint["GET /v3/apps/:guid/environment_variables"], 7);
+    assert_eq!(by_endpoint["GET /v3/processes/:guid/stats"], 7);
+}
+
+#[tokio::test]
 async fn pages_are_followed() {
     // v2's pages hold 100 at most, and the space has 201 routes.
     let rig = Rig::new(Dialect::Documented2017).await;
