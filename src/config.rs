@@ -245,6 +245,8 @@ impl Config {
     /// # Errors
     /// As [`Config::read`].
     pub fn parse(text: &str, origin: &str) -> Result<(Self, Vec<String>), ConfigError> {
+        // Some editors begin a file with a byte order mark.
+        let text = text.trim_start_matches('\u{feff}');
         let values: BTreeMap<String, &RawValue> =
             serde_json::from_str(text).map_err(|error| syntax_error(origin, &error))?;
         let mut config = Self::default();
@@ -408,6 +410,11 @@ mod tests {
         test.json line 6: `skip_ssl_validation` is 1, must be true or false
         test.json line 7: `api` is "", must be a text that is not empty
         "#);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_it() {
+        assert_eq!(parse("\u{feff}{\"asg_size\": 2}").unwrap().0.asg_size, 2);
     }
 
     #[test]

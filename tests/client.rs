@@ -245,12 +245,39 @@ async fn something_that_is_not_a_cloud_controller_is_told() {
     let error = Client::connect(&target, Events::default())
         .await
         .unwrap_err();
+    assert!(error.is_connection());
+    let message = error.to_string();
     assert!(
-        error
-            .to_string()
-            .contains("is not a Cloud Controller; check the API's URL"),
-        "{error}"
+        message.contains("what answers is not a Cloud Controller; check the API's URL"),
+        "{message}"
     );
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_or_never_answers_is_told() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = format!("http://{}", listener.local_addr().unwrap());
+    let credentials = Credentials::Password {
+        username: "admin".to_owned(),
+        password: "admin".into(),
+    };
+    let target = Target {
+        timeout: Duration::from_millis(300),
+        ..Target::new(api, credentials)
+    };
+    // Nobody accepts, so nothing is answered.
+    let silent = Client::connect(&target, Events::default()).await;
+    assert!(silent.unwrap_err().is_connection());
+    let hangs_up = async {
+        loop {
+            drop(listener.accept().await.unwrap());
+        }
+    };
+    let error = tokio::select! {
+        connected = Client::connect(&target, Events::default()) => connected.unwrap_err(),
+        never = hangs_up => never,
+    };
+    assert!(error.is_connection(), "{error}");
 }
 
 #[tokio::test]

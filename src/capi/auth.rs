@@ -173,16 +173,12 @@ impl Auth {
             }
         };
         granted.map_err(|error| match error {
-            Error::Refused { errors, status, .. } => {
+            Error::Unreachable { .. } => error,
+            Error::Refused { errors, .. } if !errors.is_empty() => {
                 let said: Vec<String> = errors.into_iter().map(|error| error.detail).collect();
-                let said = if said.is_empty() {
-                    status.to_string()
-                } else {
-                    said.join("; ")
-                };
-                self.login_error(said, self.advice())
+                self.login_error(said.join("; "), self.advice())
             }
-            other => other,
+            other => self.login_error(other.to_string(), self.advice()),
         })
     }
 

@@ -100,8 +100,8 @@ impl Client {
     /// Finds the foundation's UAA and version (`GET /`) and logs in.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] or [`Error::Login`]; [`Error::NotUnderstood`]
-    /// where the URL is not a Cloud Controller's.
+    /// [`Error::Unreachable`] where there is no Cloud Controller at the URL, and
+    /// [`Error::Login`].
     pub async fn connect(target: &Target, events: Events) -> Result<Self, Error> {
         let base = api_url(&target.api)?;
         let transport = Arc::new(Transport::new(
@@ -111,19 +111,19 @@ impl Client {
             events,
         )?);
         let request = Request::get("/");
-        let response = transport
+        let root = transport
             .retrying(&request, || {
                 transport.exchange(&base, &request, Authorization::Nobody)
             })
-            .await?;
-        let root: Root = response.json().map_err(|_| {
-            response.not_understood(format!(
-                "{base} is not a Cloud Controller; check the API's URL"
-            ))
-        })?;
+            .await
+            .and_then(|response| response.json::<Root>());
+        let root = root.map_err(|error| no_api(&base, error))?;
         let uaa = root.links.uaa.or(root.links.login);
         let uaa = uaa.and_then(|link| Url::parse(&link.href).ok());
-        let uaa = uaa.ok_or_else(|| response.not_understood("it names no UAA"))?;
+        let uaa = uaa.ok_or_else(|| Error::Unreachable {
+            url: base.to_string(),
+            reason: "it names no UAA to log in at".to_owned(),
+        })?;
         let version = root.links.cloud_controller_v3.and_then(|link| link.meta);
         let version = version.and_then(|meta| meta.version);
         let dialect = target
@@ -316,6 +316,20 @@ fn api_url(api: &str) -> Result<Url, Error> {
         return Err(unreachable("not an http or https URL".to_owned()));
     }
     Ok(url)
+}
+
+/// Whatever is at a URL and does not answer as a Cloud Controller, is none.
+fn no_api(base: &Url, error: Error) -> Error {
+    let reason = match error {
+        Error::Unreachable { .. } => return error,
+        Error::NoAnswer { reason, .. } => format!("no answer: {reason}"),
+        Error::NotUnderstood { .. } => "what answers is not a Cloud Controller".to_owned(),
+        other => other.to_string(),
+    };
+    Error::Unreachable {
+        url: base.to_string(),
+        reason,
+    }
 }
 
 /// The GUID of a resource of v3 or v2.

@@ -295,11 +295,11 @@ impl Transport {
         builder: reqwest::RequestBuilder,
         body: &Body,
     ) -> Result<reqwest::RequestBuilder, Error> {
+        let builder = builder.timeout(ANSWER_TIMEOUT.min(self.timeout));
         Ok(match body {
-            Body::Empty => builder.timeout(ANSWER_TIMEOUT),
-            Body::Json(value) => builder.timeout(ANSWER_TIMEOUT).json(value),
+            Body::Empty => builder,
+            Body::Json(value) => builder.json(value),
             Body::Yaml(text) => builder
-                .timeout(ANSWER_TIMEOUT)
                 .header("content-type", "application/x-yaml")
                 .body(text.clone()),
             Body::Form(fields) => {
@@ -307,7 +307,7 @@ impl Transport {
                     .iter()
                     .map(|(name, value)| (*name, value.expose_secret()))
                     .collect();
-                builder.timeout(ANSWER_TIMEOUT).form(&fields)
+                builder.form(&fields)
             }
             Body::Bits(path) => {
                 let part = multipart::Part::file(path).await;
