@@ -149,10 +149,9 @@ async fn a_write_that_may_have_been_processed_is_settled_by_observing() {
 
 #[tokio::test]
 async fn a_failed_copy_fails_one_app_and_the_next_run_mends_it() {
-    let rig = Rig::with(
-        MockCapi::builder().faults(vec![Fault::failed_copy().of("scale-tick-2").times(1)]),
-    )
-    .await;
+    let builder = MockCapi::builder().start_time(Duration::from_millis(100));
+    let copy = Fault::failed_copy().of("scale-tick-2").times(1);
+    let rig = Rig::with(builder.faults(vec![copy])).await;
     let outcome = rig.converge(SMALL).await;
     assert_eq!((outcome.changed, outcome.failed), (6, 1));
     let failures: Vec<&str> = outcome

@@ -239,8 +239,8 @@ impl<'a> Converger<'a> {
         }
     }
 
-    /// Waits for the instances, as long as waiting can help; returns what is
-    /// not as desired then.
+    /// Waits for the instances that do not run yet, those of other apps where
+    /// some failed too; returns what is not as desired then.
     async fn settle(
         &self,
         desired: &Desired,
@@ -252,11 +252,9 @@ impl<'a> Converger<'a> {
         let mut waited = false;
         for pause in wait::pauses() {
             let mismatches = verify::verify(desired, &observed, plan);
-            let may_pass = mismatches.iter().all(|mismatch| mismatch.may_pass);
-            if may_pass {
-                self.show_waiting(&mut waited, desired.app_count(), mismatches.len());
-            }
-            if mismatches.is_empty() || !may_pass || began.elapsed() + pause > timeout {
+            let waiting = mismatches.iter().filter(|it| it.may_pass).count();
+            self.show_waiting(&mut waited, desired.app_count(), waiting);
+            if waiting == 0 || began.elapsed() + pause > timeout {
                 return Ok(mismatches);
             }
             tokio::time::sleep(pause).await;
