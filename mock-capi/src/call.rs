@@ -8,7 +8,7 @@ use crate::faults::FaultPlan;
 use crate::http::{Request, Response};
 use crate::settings::Settings;
 use crate::token::Tokens;
-use crate::world::{Guid, Kind, Row, Table, World};
+use crate::world::{Guid, Kind, Row, World};
 
 /// A request, the world that it acts on, and what it was routed by.
 #[derive(Debug)]
@@ -31,17 +31,36 @@ impl Call<'_> {
         found.map_or("", |(_, value)| value)
     }
 
-    /// The row that `:name` is the GUID of; else 404, naming its kind as a
-    /// person writes it.
-    pub(crate) fn guid_of<R: Row>(
+    /// The row that `:name` is the GUID of; else 404.
+    pub(crate) fn named<R: Row>(&self, name: &str) -> Result<&R, CcError> {
+        self.row_of(self.capture(name))
+    }
+
+    /// The row that a text is the GUID of; else 404.
+    pub(crate) fn row_of<R: Row>(&self, guid: &str) -> Result<&R, CcError> {
+        Guid::parse(guid)
+            .and_then(|guid| self.world.get(guid))
+            .ok_or_else(|| CcError::not_found(R::KIND))
+    }
+
+    /// The row that `:name` is the GUID of, as an answer.
+    pub(crate) fn show<R: Row>(
         &self,
         name: &str,
-        table: impl FnOnce(&World) -> &Table<R>,
-        kind: &str,
-    ) -> Result<Guid, CcError> {
-        Guid::parse(self.capture(name))
-            .filter(|guid| table(self.world).get(*guid).is_some())
-            .ok_or_else(|| CcError::not_found(kind))
+        present: impl FnOnce(&R, &View<'_>) -> Value,
+    ) -> Result<Response, CcError> {
+        Ok(Response::ok(&present(self.named(name)?, &self.view())))
+    }
+
+    /// The GUID `:name`, if there is such a row; else 404.
+    pub(crate) fn guid_of<R: Row>(&self, name: &str) -> Result<Guid, CcError> {
+        self.named(name).map(R::guid)
+    }
+
+    /// The row of a GUID; 404 if it is gone.
+    pub(crate) fn row<R: Row>(&self, guid: Guid) -> Result<&R, CcError> {
+        let row = self.world.get(guid);
+        row.ok_or_else(|| CcError::not_found(R::KIND))
     }
 
     /// Makes a path of the mock an absolute URL.
@@ -51,41 +70,47 @@ impl Call<'_> {
 
     /// The world as it is now, for presenters.
     pub(crate) fn view(&self) -> View<'_> {
-        View {
-            world: self.world,
-            base: &self.base,
-            at: self.world.now(),
-        }
+        View::new(self.world, &self.base)
     }
 
-    /// The row of a GUID, presented; 404 if the row is gone.
+    /// The row of a GUID, presented.
     pub(crate) fn present<R: Row>(
         &self,
         guid: Guid,
-        table: impl FnOnce(&World) -> &Table<R>,
-        kind: &str,
         present: impl FnOnce(&R, &View<'_>) -> Value,
     ) -> Result<Value, CcError> {
-        let row = table(self.world).get(guid);
-        row.map(|row| present(row, &self.view()))
-            .ok_or_else(|| CcError::not_found(kind))
+        Ok(present(self.row(guid)?, &self.view()))
     }
 
-    /// The same, while what this request started is still under way.
+    /// The same as an answer.
+    pub(crate) fn ok<R: Row>(
+        &self,
+        guid: Guid,
+        present: impl FnOnce(&R, &View<'_>) -> Value,
+    ) -> Result<Response, CcError> {
+        self.present(guid, present).map(|row| Response::ok(&row))
+    }
+
+    /// The same to a request that made the row.
+    pub(crate) fn created<R: Row>(
+        &self,
+        guid: Guid,
+        present: impl FnOnce(&R, &View<'_>) -> Value,
+    ) -> Result<Response, CcError> {
+        self.present(guid, present)
+            .map(|row| Response::created(&row))
+    }
+
+    /// The row of a GUID, presented while what this request started is still
+    /// under way.
     pub(crate) fn present_pending<R: Row>(
         &self,
         guid: Guid,
-        table: impl FnOnce(&World) -> &Table<R>,
-        kind: &str,
         present: impl FnOnce(&R, &View<'_>) -> Value,
     ) -> Result<Value, CcError> {
-        self.present(guid, table, kind, |row, view| {
-            let pending = View {
-                at: view.at.just_before(),
-                ..*view
-            };
-            present(row, &pending)
-        })
+        let mut view = self.view();
+        view.at = view.at.just_before();
+        Ok(present(self.row(guid)?, &view))
     }
 
     /// Starts the job that deletes something: 202 and where to watch it.
@@ -109,7 +134,11 @@ pub(crate) struct View<'w> {
     base: &'w str,
     /// The moment at which states are derived.
     pub(crate) at: Timestamp,
+    /// Whether a list is presented, which has no secrets.
+    pub(crate) in_list: bool,
 }
+
+const HIDDEN: &str = "[PRIVATE DATA HIDDEN IN LISTS]";
 
 impl<'w> View<'w> {
     pub(crate) fn new(world: &'w World, base: &'w str) -> Self {
@@ -117,6 +146,21 @@ impl<'w> View<'w> {
             world,
             base,
             at: world.now(),
+            in_list: false,
+        }
+    }
+
+    /// A value that lists do not show, even to administrators.
+    pub(crate) fn secret(&self, value: Value) -> Value {
+        if self.in_list { json!(HIDDEN) } else { value }
+    }
+
+    /// The same of an object.
+    pub(crate) fn secrets(&self, object: Value) -> Value {
+        if self.in_list {
+            json!({"redacted_message": HIDDEN})
+        } else {
+            object
         }
     }
 
@@ -133,13 +177,11 @@ impl<'w> View<'w> {
 
 /// `{"data": {"guid": ...}}`, or `{"data": null}`.
 pub(crate) fn to_one(guid: Option<Guid>) -> Value {
-    json!({"data": guid.map(|guid| json!({"guid": guid.to_string()}))})
+    json!({"data": guid.map(|guid| json!({"guid": guid}))})
 }
 
 /// `{"data": [{"guid": ...}, ...]}`.
 pub(crate) fn to_many(guids: impl IntoIterator<Item = Guid>) -> Value {
-    let data = guids
-        .into_iter()
-        .map(|guid| json!({"guid": guid.to_string()}));
+    let data = guids.into_iter().map(|guid| json!({"guid": guid}));
     json!({"data": data.collect::<Vec<_>>()})
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use serde::{Serialize, Serializer};
+
 /// A moment, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Timestamp(u64);
@@ -41,6 +43,13 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// On the wire as it is displayed.
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// A clock that never goes backwards and can be moved forward.
 #[derive(Debug)]
 pub(crate) struct Clock {
@@ -69,8 +78,11 @@ impl Clock {
     }
 
     pub(crate) fn advance(&self, by: Duration) {
-        self.advanced_millis
-            .fetch_add(millis(by), Ordering::Relaxed);
+        let further = |advanced: u64| Some(advanced.saturating_add(millis(by)));
+        // The closure always has a value to set.
+        let _ = self
+            .advanced_millis
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, further);
     }
 }
 

@@ -100,7 +100,7 @@ impl CcError {
                      code,
                      title,
                      detail,
-                 }| json!({"code": code, "title": title, "detail": detail}),
+                 }| json!({"detail": detail, "title": title, "code": code}),
             )
             .collect()
     }

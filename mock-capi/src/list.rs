@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use crate::call::Call;
+use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::{Response, percent_decode};
 use crate::metadata::LabelSelector;
 use crate::settings::Dialect;
-use crate::world::{Base, Field, Guid, Key, Row, Selection, Table};
+use crate::world::{Base, Field, Guid, Key, Row, Selection, World};
 
 const MAX_PER_PAGE: u64 = 5000;
 const COMMON: &[&str] = &[
@@ -152,6 +152,50 @@ impl ListQuery {
         }
     }
 
+    /// `app_guids`, `space_guids` and `organization_guids` of what belongs to
+    /// apps; what is listed below an app does not take them.
+    pub(crate) fn by_owners(
+        &self,
+        world: &World,
+        nested: Option<(Field, Guid)>,
+    ) -> Result<Selection, CcError> {
+        let of_app = matches!(nested, Some((Field::App, _)));
+        if of_app {
+            self.refuse(&["app_guids", "organization_guids", "space_guids"])?;
+        }
+        let mut selection = self.by_guids(self.selection(), "app_guids", Field::App);
+        selection = self.by_spaces(world, selection);
+        Ok(match nested {
+            Some((field, guid)) => selection.any_guid(field, [guid]),
+            None => selection,
+        })
+    }
+
+    /// `space_guids` and `organization_guids` of what belongs to spaces.
+    pub(crate) fn by_spaces(&self, world: &World, selection: Selection) -> Selection {
+        let selection = self.by_guids(selection, "space_guids", Field::Space);
+        match self.guids("organization_guids") {
+            Some(orgs) => selection.any_guid(Field::Space, world.spaces_of(orgs)),
+            None => selection,
+        }
+    }
+
+    /// Refuses parameters that the list takes elsewhere only.
+    pub(crate) fn refuse(&self, names: &[&str]) -> Result<(), CcError> {
+        let given = names
+            .iter()
+            .copied()
+            .filter(|name| self.value(name).is_some());
+        let given: Vec<&str> = given.collect();
+        if given.is_empty() {
+            return Ok(());
+        }
+        let given = given.join("', '");
+        Err(CcError::bad_query(format!(
+            "Unknown query parameter(s): '{given}'"
+        )))
+    }
+
     pub(crate) fn by_texts(&self, selection: Selection, name: &str, field: Field) -> Selection {
         match self.values(name) {
             Some(values) => {
@@ -168,13 +212,13 @@ impl ListQuery {
     }
 
     /// The rows of the asked-for page, and how many there are on all pages.
-    pub(crate) fn page<'t, R: Row>(
+    pub(crate) fn page<'w, R: Row>(
         &self,
-        table: &'t Table<R>,
+        world: &'w World,
         selection: &Selection,
         keep: impl Fn(&R) -> bool,
-    ) -> Page<'t, R> {
-        let mut rows = table.select(selection);
+    ) -> Page<'w, R> {
+        let mut rows = R::table(world).select(selection);
         rows.retain(|row| self.allows(*row) && keep(row));
         self.sort(&mut rows);
         let total = rows.len();
@@ -187,9 +231,7 @@ impl ListQuery {
 
     fn allows<R: Row>(&self, row: &R) -> bool {
         self.times.iter().all(|filter| filter.allows(row.base()))
-            && row
-                .metadata()
-                .is_none_or(|metadata| self.labels.allows(metadata))
+            && self.labels.allows(&row.base().metadata)
     }
 
     fn sort<R: Row>(&self, rows: &mut [&R]) {
@@ -211,13 +253,25 @@ impl ListQuery {
         &self,
         call: &Call<'_>,
         page: &Page<'_, R>,
-        present: impl FnMut(&R) -> Value,
+        present: impl Fn(&R, &View<'_>) -> Value,
     ) -> Value {
-        let resources: Vec<Value> = page.rows.iter().copied().map(present).collect();
-        json!({
-            "pagination": self.pagination(call, page.total),
-            "resources": resources,
-        })
+        let mut view = call.view();
+        view.in_list = true;
+        let mut answer = json!({"pagination": self.pagination(call, page.total)});
+        answer["resources"] = page.rows.iter().map(|row| present(row, &view)).collect();
+        answer
+    }
+
+    /// A list without anything more to it: select, keep, present.
+    pub(crate) fn respond<R: Row>(
+        &self,
+        call: &Call<'_>,
+        selection: &Selection,
+        keep: impl Fn(&R) -> bool,
+        present: impl Fn(&R, &View<'_>) -> Value,
+    ) -> Result<Response, CcError> {
+        let page = self.page(call.world, selection, keep);
+        Ok(Response::ok(&self.answer(call, &page, present)))
     }
 
     /// The same of resources that no table has: the asked-for page of them all.
@@ -283,18 +337,6 @@ impl ListQuery {
 pub(crate) struct Page<'t, R> {
     pub(crate) rows: Vec<&'t R>,
     pub(crate) total: usize,
-}
-
-/// A list without anything more to it: select, keep, present.
-pub(crate) fn respond<R: Row>(
-    call: &Call<'_>,
-    query: &ListQuery,
-    table: &Table<R>,
-    selection: &Selection,
-    present: impl FnMut(&R) -> Value,
-) -> Response {
-    let page = query.page(table, selection, |_| true);
-    Response::ok(&query.answer(call, &page, present))
 }
 
 fn find<'p>(params: &'p [(String, String)], name: &str) -> Option<&'p str> {

@@ -82,7 +82,7 @@ impl Tokens {
             "cid": "cf",
             "azp": "cf",
             "client_id": "cf",
-            "sub": account.guid.to_string(),
+            "sub": account.guid,
             "grant_type": grant.name(),
             "iat": now.unix_seconds(),
             "exp": now.unix_seconds().saturating_add(lifetime),

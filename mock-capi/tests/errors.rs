@@ -170,7 +170,7 @@ async fn invalid_bodies_are_explained() {
             Method::POST,
             "/v3/apps",
             app_with("name", json!("")),
-            "name presence",
+            "name presence, name format",
         ),
         (
             Method::POST,

@@ -350,3 +350,33 @@ async fn any_query_is_answered() {
     let garbled: Value = then.get("/v2/organizations?q=name:%00").await.json();
     assert_eq!(garbled["total_results"], 0);
 }
+
+#[tokio::test]
+async fn nothing_grows_beyond_measure() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    let most = json!({"instances": i32::MAX});
+    assert_eq!(cf.scale(&app, most).await.status, 202);
+    let stats = cf.get(&format!("/v3/processes/{app}/stats")).await;
+    assert_eq!(
+        stats.json()["resources"].as_array().map(Vec::len),
+        Some(10_000)
+    );
+    let bomb = "a: &a [x, x]\nb: &b [*a, *a]\napplications: [{name: app, env: *b}]\n";
+    let path = format!("/v3/spaces/{space}/manifest_diff");
+    let request = cf
+        .request(Method::POST, &path)
+        .header("content-type", "application/x-yaml");
+    let answer = send(request.body(bomb)).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.error()),
+        (
+            400,
+            (
+                1004,
+                "Bad request: Manifest does not support Anchors and Aliases".into()
+            )
+        )
+    );
+}

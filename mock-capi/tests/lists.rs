@@ -229,3 +229,53 @@ async fn other_lists_have_their_filters() {
     let refused = cf.get("/v3/processes?embed=moon").await;
     assert_eq!(refused.error().0, 10005);
 }
+
+#[tokio::test]
+async fn lists_keep_secrets_to_themselves() {
+    const HIDDEN: &str = "[PRIVATE DATA HIDDEN IN LISTS]";
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = cf.staged_app(&space, "app").await;
+    let processes = cf.get("/v3/processes").await.json();
+    assert_eq!(processes["resources"][0]["command"], HIDDEN);
+    let droplets = cf.get(&format!("/v3/apps/{app}/droplets")).await.json();
+    let droplet = &droplets["resources"][0];
+    assert_eq!(droplet["execution_metadata"], HIDDEN);
+    assert_eq!(
+        droplet["process_types"],
+        json!({"redacted_message": HIDDEN})
+    );
+    let process = cf.get(&format!("/v3/processes/{app}")).await.json();
+    assert_eq!(process["command"], "./app");
+}
+
+#[tokio::test]
+async fn some_parameters_are_for_some_lists_only() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    let unknown = |name: &str| format!("Unknown query parameter(s): '{name}'");
+    for (path, complaint) in [
+        (
+            format!("/v3/apps/{app}/processes?space_guids={space}"),
+            unknown("space_guids"),
+        ),
+        (
+            format!("/v3/apps/{app}/droplets?app_guids={app}"),
+            unknown("app_guids"),
+        ),
+        ("/v3/droplets?current=true".into(), unknown("current")),
+        (
+            format!("/v3/apps/{app}/droplets?current=false"),
+            "Current only accepts the value 'true'".into(),
+        ),
+        (
+            "/v3/apps?lifecycle_type=x".into(),
+            "Invalid lifecycle_type: 'x'".into(),
+        ),
+    ] {
+        let answer = cf.get(&path).await;
+        let detail = format!("The query parameter is invalid: {complaint}");
+        assert_eq!(answer.error(), (10005, detail), "{path}");
+    }
+}

@@ -36,7 +36,7 @@ fn entity(app: &App, process: &Process) -> Value {
     json!({
         "name": app.name,
         "production": false,
-        "space_guid": app.space.to_string(),
+        "space_guid": app.space,
         "stack_guid": null,
         "buildpack": buildpack,
         "detected_buildpack": null,
@@ -46,7 +46,7 @@ fn entity(app: &App, process: &Process) -> Value {
         "instances": process.scale.instances,
         "disk_quota": process.scale.disk_mb,
         "state": app.state(),
-        "version": process.base.guid.to_string(),
+        "version": process.base.guid,
         "command": process.command,
         "console": false,
         "debug": null,
@@ -78,7 +78,7 @@ fn present(app: &App, process: &Process) -> Value {
 }
 
 pub(super) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
-    let app = ERRORS.find(call, |world| &world.apps)?;
+    let app = ERRORS.find::<App>(call)?;
     let process = call.world.process(app, "web");
     process
         .map(|_| app)
@@ -95,10 +95,9 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     let web = |app: &App| world.process(app.base.guid, "web");
     Ok(query.answer(
         call,
-        &world.apps,
         &selection,
         |app| web(app).is_some(),
-        |app| {
+        |app, _| {
             web(app)
                 .map(|process| present(app, process))
                 .unwrap_or_default()
@@ -123,7 +122,7 @@ fn summary(call: &mut Call<'_>) -> Result<Response, CcError> {
         .unwrap_or_default();
     let domains = world.domains.iter().map(|domain| {
         json!({
-            "guid": domain.base.guid.to_string(),
+            "guid": domain.base.guid,
             "name": domain.name,
             "router_group_guid": null,
             "router_group_type": null,
@@ -144,7 +143,7 @@ pub(super) fn summarize(world: &World, process: &Process) -> Option<Value> {
         .map(|route| routes::summarize(world, route))
         .collect();
     let mut summary = entity(app, process);
-    summary["guid"] = json!(app.base.guid.to_string());
+    summary["guid"] = json!(app.base.guid);
     summary["urls"] = json!(urls);
     summary["routes"] = json!(routes);
     summary["service_count"] = json!(0);

@@ -12,7 +12,7 @@ use crate::world::{Guid, Job, World};
 pub(crate) const ROUTES: &[Route] = &[Route::get("/v2/jobs/:guid", show)];
 
 fn present(job: &Job, at: Timestamp) -> Value {
-    let guid = job.base.guid.to_string();
+    let guid = job.base.guid;
     let mut entity = json!({
         "guid": guid,
         "status": match job.state(at) {
@@ -29,7 +29,7 @@ fn present(job: &Job, at: Timestamp) -> Value {
     json!({
         "metadata": {
             "guid": guid,
-            "created_at": job.base.created.to_string(),
+            "created_at": job.base.created,
             "url": format!("/v2/jobs/{guid}"),
         },
         "entity": entity,

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use crate::call::Call;
+use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
-use crate::world::{Field, Guid, Key, Row, Selection, Table};
+use crate::world::{Field, Guid, Key, Row, Selection};
 
 const MAX_PER_PAGE: u64 = 100;
 const DEFAULT_PER_PAGE: u64 = 50;
@@ -79,12 +79,12 @@ impl Query {
     pub(super) fn answer<R: Row>(
         &self,
         call: &Call<'_>,
-        table: &Table<R>,
         selection: &Selection,
         keep: impl Fn(&R) -> bool,
-        present: impl Fn(&R) -> Value,
+        present: impl Fn(&R, &View<'_>) -> Value,
     ) -> Response {
-        let mut rows = table.select(selection);
+        let view = call.view();
+        let mut rows = R::table(call.world).select(selection);
         rows.retain(|row| keep(row));
         let total = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         let skip = (self.page - 1).saturating_mul(self.per_page);
@@ -94,7 +94,7 @@ impl Query {
             .into_iter()
             .skip(skip)
             .take(take)
-            .map(present)
+            .map(|row| present(row, &view))
             .collect();
         let total_pages = total.div_ceil(self.per_page).max(1);
         let next = (self.page < total_pages).then(|| self.url(call, self.page + 1));

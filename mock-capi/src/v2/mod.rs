@@ -17,7 +17,7 @@ use crate::call::Call;
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
-use crate::world::{Base, Guid, Kind, Row, Table, World};
+use crate::world::{Base, Guid, Kind, Row};
 
 /// All of its operations that the mock knows.
 pub(crate) const ROUTES: &[&[Route]] = &[
@@ -51,15 +51,9 @@ impl Errors {
     }
 
     /// The row that `:guid` of the path names.
-    fn find<R: Row>(
-        &self,
-        call: &Call<'_>,
-        table: impl FnOnce(&World) -> &Table<R>,
-    ) -> Result<Guid, CcError> {
-        let text = call.capture("guid");
-        Guid::parse(text)
-            .filter(|guid| table(call.world).get(*guid).is_some())
-            .ok_or_else(|| self.not_found(text))
+    fn find<R: Row>(&self, call: &Call<'_>) -> Result<Guid, CcError> {
+        let found = call.guid_of::<R>("guid");
+        found.map_err(|_| self.not_found(call.capture("guid")))
     }
 }
 
@@ -67,25 +61,13 @@ impl Errors {
 fn resource(base: &Base, collection: &str, entity: Value) -> Value {
     json!({
         "metadata": {
-            "guid": base.guid.to_string(),
+            "guid": base.guid,
             "url": format!("/v2/{collection}/{}", base.guid),
-            "created_at": base.created.to_string(),
-            "updated_at": base.updated.to_string(),
+            "created_at": base.created,
+            "updated_at": base.updated,
         },
         "entity": entity,
     })
-}
-
-/// Presents the row of a GUID.
-fn presented<R: Row>(
-    table: &Table<R>,
-    guid: Guid,
-    present: impl FnOnce(&R) -> Value,
-) -> Result<Value, CcError> {
-    table
-        .get(guid)
-        .map(present)
-        .ok_or_else(CcError::unknown_request)
 }
 
 /// A relation to something that is not there.

@@ -5,15 +5,13 @@ use serde_json::{Value, json};
 use super::attributes::Attributes;
 use super::list::{Filters, Query};
 use super::{
-    Errors, association_not_empty, delete, invalid_relation, is_recursive, presented, resource,
-    spaces,
+    Errors, association_not_empty, delete, invalid_relation, is_recursive, resource, spaces,
 };
-use crate::call::Call;
+use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
-use crate::metadata::Metadata;
 use crate::router::Route;
-use crate::world::{Field, Guid, Key, Kind, Org, name_taken, touch};
+use crate::world::{Field, Guid, Key, Kind, Org};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/organizations", index),
@@ -39,12 +37,12 @@ pub(super) const ERRORS: Errors = Errors {
     ),
 };
 
-fn present(org: &Org) -> Value {
+fn present(org: &Org, _view: &View<'_>) -> Value {
     let path = format!("/v2/organizations/{}", org.base.guid);
     let mut entity = json!({
         "name": org.name,
         "billing_enabled": false,
-        "quota_definition_guid": org.quota.to_string(),
+        "quota_definition_guid": org.quota,
         "status": if org.suspended { "suspended" } else { "active" },
         "default_isolation_segment_guid": null,
         "quota_definition_url": format!("/v2/quota_definitions/{}", org.quota),
@@ -66,18 +64,12 @@ fn present(org: &Org) -> Value {
 }
 
 fn find(call: &Call<'_>) -> Result<Guid, CcError> {
-    ERRORS.find(call, |world| &world.orgs)
+    ERRORS.find::<Org>(call)
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     let query = Query::read(call, FILTERS)?;
-    Ok(query.answer(
-        call,
-        &call.world.orgs,
-        &query.selection(),
-        |_| true,
-        present,
-    ))
+    Ok(query.answer(call, &query.selection(), |_| true, present))
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -86,7 +78,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let name = attributes.text("name").unwrap_or_default();
     let quota = attributes.optional_text("quota_definition_guid");
     attributes.finish()?;
-    if name_taken(&call.world.orgs, name, None) {
+    if call.world.name_taken::<Org>(name, None) {
         return Err(ERRORS.taken(name));
     }
     let quota = match quota {
@@ -98,15 +90,13 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
             .ok_or_else(|| invalid_relation("QuotaDefinition", "default"))?,
     };
     let base = call.world.base();
-    let guid = base.guid;
-    call.world.orgs.insert(Org {
+    let guid = call.world.add(Org {
         base,
         name: name.into(),
         suspended: false,
         quota,
-        metadata: Metadata::default(),
     });
-    presented(&call.world.orgs, guid, present).map(|org| Response::created(&org))
+    call.created(guid, present)
 }
 
 fn find_quota(call: &Call<'_>, text: &str) -> Result<Guid, CcError> {
@@ -116,7 +106,7 @@ fn find_quota(call: &Call<'_>, text: &str) -> Result<Guid, CcError> {
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(&call.world.orgs, find(call)?, present).map(|org| Response::ok(&org))
+    call.ok(find(call)?, present)
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -126,16 +116,15 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let name = attributes.optional_text("name");
     let quota = attributes.optional_text("quota_definition_guid");
     attributes.finish()?;
-    if let Some(name) = name.filter(|name| name_taken(&call.world.orgs, name, Some(guid))) {
+    if let Some(name) = name.filter(|name| call.world.name_taken::<Org>(name, Some(guid))) {
         return Err(ERRORS.taken(name));
     }
     let quota = quota.map(|quota| find_quota(call, quota)).transpose()?;
-    let now = call.world.now();
-    touch(&mut call.world.orgs, now, guid, |org| {
+    call.world.touch(guid, |org: &mut Org| {
         org.name = name.map_or_else(|| std::mem::take(&mut org.name), str::to_owned);
         org.quota = quota.unwrap_or(org.quota);
     });
-    presented(&call.world.orgs, guid, present).map(|org| Response::created(&org))
+    call.created(guid, present)
 }
 
 fn destroy(call: &mut Call<'_>) -> Result<Response, CcError> {

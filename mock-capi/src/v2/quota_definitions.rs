@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use super::attributes::Attributes;
 use super::list::{Filters, Query};
-use super::{Errors, delete, presented, resource};
-use crate::call::Call;
+use super::{Errors, delete, resource};
+use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
-use crate::world::{Field, Guid, Kind, Limits, Quota, name_taken, touch};
+use crate::world::{Field, Guid, Kind, Limits, Quota};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/quota_definitions", index),
@@ -43,7 +43,7 @@ const REQUIRED: &[&str] = &[
     "memory_limit",
 ];
 
-fn present(quota: &Quota) -> Value {
+fn present(quota: &Quota, _view: &View<'_>) -> Value {
     let limits = &quota.limits;
     let limit = |limit: Option<u64>| limit.map_or_else(|| json!(-1), |limit| json!(limit));
     let entity = json!({
@@ -64,18 +64,12 @@ fn present(quota: &Quota) -> Value {
 }
 
 fn find(call: &Call<'_>) -> Result<Guid, CcError> {
-    ERRORS.find(call, |world| &world.quotas)
+    ERRORS.find::<Quota>(call)
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     let query = Query::read(call, FILTERS)?;
-    Ok(query.answer(
-        call,
-        &call.world.quotas,
-        &query.selection(),
-        |_| true,
-        present,
-    ))
+    Ok(query.answer(call, &query.selection(), |_| true, present))
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -89,21 +83,20 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let name = attributes.optional_text("name").unwrap_or_default();
     let limits = read_limits(&mut attributes, Limits::of_new_quota());
     attributes.finish()?;
-    if name_taken(&call.world.quotas, name, None) {
+    if call.world.name_taken::<Quota>(name, None) {
         return Err(ERRORS.taken(name));
     }
     let base = call.world.base();
-    let guid = base.guid;
-    call.world.quotas.insert(Quota {
+    let guid = call.world.add(Quota {
         base,
         name: name.into(),
         limits,
     });
-    presented(&call.world.quotas, guid, present).map(|quota| Response::created(&quota))
+    call.created(guid, present)
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(&call.world.quotas, find(call)?, present).map(|quota| Response::ok(&quota))
+    call.ok(find(call)?, present)
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -118,17 +111,16 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
         .map(|quota| quota.limits.clone());
     let limits = limits.map(|limits| read_limits(&mut attributes, limits));
     attributes.finish()?;
-    if let Some(name) = name.filter(|name| name_taken(&call.world.quotas, name, Some(guid))) {
+    if let Some(name) = name.filter(|name| call.world.name_taken::<Quota>(name, Some(guid))) {
         return Err(ERRORS.taken(name));
     }
-    let now = call.world.now();
-    touch(&mut call.world.quotas, now, guid, |quota| {
+    call.world.touch(guid, |quota: &mut Quota| {
         quota.name = name.map_or_else(|| std::mem::take(&mut quota.name), str::to_owned);
         if let Some(limits) = limits {
             quota.limits = limits;
         }
     });
-    presented(&call.world.quotas, guid, present).map(|quota| Response::created(&quota))
+    call.created(guid, present)
 }
 
 /// Deleting a quota left its organizations without one; the mock refuses that.

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::attributes::Attributes;
 use super::list::{Filters, Query};
-use super::{Errors, delete, invalid_relation, presented, resource};
-use crate::call::Call;
+use super::{Errors, delete, invalid_relation, resource};
+use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::fixtures::CREATE_ROUTE;
 use crate::http::Response;
@@ -33,13 +33,13 @@ const ERRORS: Errors = Errors {
     name_taken: (210_003, "CF-RouteHostTaken", "The host is taken"),
 };
 
-fn present(route: &Route) -> Value {
+fn present(route: &Route, _view: &View<'_>) -> Value {
     let path = format!("/v2/routes/{}", route.base.guid);
     let entity = json!({
         "host": route.host,
         "path": route.path,
-        "domain_guid": route.domain.to_string(),
-        "space_guid": route.space.to_string(),
+        "domain_guid": route.domain,
+        "space_guid": route.space,
         "service_instance_guid": null,
         "port": route.port,
         "domain_url": format!("/v2/shared_domains/{}", route.domain),
@@ -54,12 +54,12 @@ fn present(route: &Route) -> Value {
 pub(super) fn summarize(world: &World, route: &Route) -> Value {
     let domain = world.domains.get(route.domain);
     json!({
-        "guid": route.base.guid.to_string(),
+        "guid": route.base.guid,
         "host": route.host,
         "port": route.port,
         "path": route.path,
         "domain": {
-            "guid": route.domain.to_string(),
+            "guid": route.domain,
             "name": domain.map(|domain| &domain.name),
         },
     })
@@ -84,7 +84,7 @@ pub(super) fn list(call: &Call<'_>, nested: Option<(Field, Guid)>) -> Result<Res
     if let Some((field, guid)) = nested {
         selection = selection.any_guid(field, [guid]);
     }
-    Ok(query.answer(call, &call.world.routes, &selection, |_| true, present))
+    Ok(query.answer(call, &selection, |_| true, present))
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -132,7 +132,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         }
         RouteRefusal::PortUnsupported => invalid("port port_unsupported"),
     })?;
-    presented(&call.world.routes, guid, present).map(|route| Response::created(&route))
+    call.created(guid, present)
 }
 
 fn invalid(reason: &str) -> CcError {
@@ -157,11 +157,11 @@ fn check_host_and_path(host: &str, path: &str) -> Result<(), CcError> {
 }
 
 fn find(call: &Call<'_>) -> Result<Guid, CcError> {
-    ERRORS.find(call, |world| &world.routes)
+    ERRORS.find::<Route>(call)
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(&call.world.routes, find(call)?, present).map(|route| Response::ok(&route))
+    call.ok(find(call)?, present)
 }
 
 fn destroy(call: &mut Call<'_>) -> Result<Response, CcError> {

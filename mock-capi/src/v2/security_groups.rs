@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use super::attributes::Attributes;
 use super::list::{Filters, Query};
-use super::{Errors, delete, presented, resource, spaces};
-use crate::call::Call;
+use super::{Errors, delete, resource, spaces};
+use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
 use crate::v3::security_groups::add_spaces;
 use crate::v3::security_rules::rule_errors;
-use crate::world::{Field, Guid, Kind, SecurityGroup, name_taken, touch};
+use crate::world::{Field, Guid, Kind, SecurityGroup};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/security_groups", index),
@@ -39,7 +39,7 @@ const ERRORS: Errors = Errors {
     ),
 };
 
-fn present(group: &SecurityGroup) -> Value {
+fn present(group: &SecurityGroup, _view: &View<'_>) -> Value {
     let path = format!("/v2/security_groups/{}", group.base.guid);
     let entity = json!({
         "name": group.name,
@@ -53,11 +53,7 @@ fn present(group: &SecurityGroup) -> Value {
 }
 
 fn find(call: &Call<'_>) -> Result<Guid, CcError> {
-    ERRORS.find(call, |world| &world.security_groups)
-}
-
-fn presented_group(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
-    presented(&call.world.security_groups, guid, present)
+    ERRORS.find::<SecurityGroup>(call)
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -71,13 +67,7 @@ pub(super) fn list(call: &Call<'_>, space: Option<Guid>) -> Result<Response, CcE
     if let Some(space) = space {
         selection = selection.any_guid(Field::RunningSpace, [space]);
     }
-    Ok(query.answer(
-        call,
-        &call.world.security_groups,
-        &selection,
-        |_| true,
-        present,
-    ))
+    Ok(query.answer(call, &selection, |_| true, present))
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -87,7 +77,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let rules = read_rules(&mut attributes)?.unwrap_or_default();
     let bound = attributes.optional_list("space_guids");
     attributes.finish()?;
-    if name_taken(&call.world.security_groups, name, None) {
+    if call.world.name_taken::<SecurityGroup>(name, None) {
         return Err(ERRORS.taken(name));
     }
     let running_spaces = match bound {
@@ -95,8 +85,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         None => Vec::new(),
     };
     let base = call.world.base();
-    let guid = base.guid;
-    call.world.security_groups.insert(SecurityGroup {
+    let guid = call.world.add(SecurityGroup {
         base,
         name: name.into(),
         rules,
@@ -105,7 +94,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         running_spaces,
         staging_spaces: Vec::new(),
     });
-    presented_group(call, guid).map(|group| Response::created(&group))
+    call.created(guid, present)
 }
 
 fn known_spaces(call: &Call<'_>, guids: &[Value]) -> Result<Vec<Guid>, CcError> {
@@ -122,7 +111,7 @@ fn known_spaces(call: &Call<'_>, guids: &[Value]) -> Result<Vec<Guid>, CcError> 
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented_group(call, find(call)?).map(|group| Response::ok(&group))
+    call.ok(find(call)?, present)
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -132,17 +121,15 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let name = attributes.optional_text("name");
     let rules = read_rules(&mut attributes)?;
     attributes.finish()?;
-    if let Some(name) =
-        name.filter(|name| name_taken(&call.world.security_groups, name, Some(guid)))
+    if let Some(name) = name.filter(|name| call.world.name_taken::<SecurityGroup>(name, Some(guid)))
     {
         return Err(ERRORS.taken(name));
     }
-    let now = call.world.now();
-    touch(&mut call.world.security_groups, now, guid, |group| {
+    call.world.touch(guid, |group: &mut SecurityGroup| {
         group.name = name.map_or_else(|| std::mem::take(&mut group.name), str::to_owned);
         group.rules = rules.unwrap_or_else(|| std::mem::take(&mut group.rules));
     });
-    presented_group(call, guid).map(|group| Response::created(&group))
+    call.created(guid, present)
 }
 
 fn destroy(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -163,13 +150,7 @@ fn index_spaces(call: &mut Call<'_>) -> Result<Response, CcError> {
         .unwrap_or_default();
     let query = Query::read(call, &[("name", Field::Name)])?;
     let selection = query.selection().any_guid(Field::Guid, bound);
-    Ok(query.answer(
-        call,
-        &call.world.spaces,
-        &selection,
-        |_| true,
-        spaces::present,
-    ))
+    Ok(query.answer(call, &selection, |_| true, spaces::present))
 }
 
 fn find_space(call: &Call<'_>) -> Result<Guid, CcError> {
@@ -181,17 +162,15 @@ fn find_space(call: &Call<'_>) -> Result<Guid, CcError> {
 
 fn bind(call: &mut Call<'_>) -> Result<Response, CcError> {
     let (guid, space) = (find(call)?, find_space(call)?);
-    let now = call.world.now();
-    touch(&mut call.world.security_groups, now, guid, |group| {
+    call.world.touch(guid, |group: &mut SecurityGroup| {
         add_spaces(&mut group.running_spaces, &[space]);
     });
-    presented_group(call, guid).map(|group| Response::created(&group))
+    call.created(guid, present)
 }
 
 fn unbind(call: &mut Call<'_>) -> Result<Response, CcError> {
     let (guid, space) = (find(call)?, find_space(call)?);
-    let now = call.world.now();
-    touch(&mut call.world.security_groups, now, guid, |group| {
+    call.world.touch(guid, |group: &mut SecurityGroup| {
         group.running_spaces.retain(|other| *other != space);
     });
     Ok(Response::empty(204))

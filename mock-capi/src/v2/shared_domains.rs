@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::list::{Filters, Query};
-use super::{Errors, presented, resource};
-use crate::call::Call;
+use super::{Errors, resource};
+use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::fixtures::SHARED_DOMAINS;
 use crate::http::Response;
@@ -27,7 +27,7 @@ pub(super) const ERRORS: Errors = Errors {
     name_taken: (130_003, "CF-DomainNameTaken", "The domain name is taken"),
 };
 
-fn present(domain: &Domain) -> Value {
+fn present(domain: &Domain, _view: &View<'_>) -> Value {
     let entity = json!({
         "name": domain.name,
         "router_group_guid": null,
@@ -39,16 +39,10 @@ fn present(domain: &Domain) -> Value {
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     let query = Query::read(call, FILTERS)?;
     let shared = |domain: &Domain| domain.org.is_none();
-    Ok(query.answer(
-        call,
-        &call.world.domains,
-        &query.selection(),
-        shared,
-        present,
-    ))
+    Ok(query.answer(call, &query.selection(), shared, present))
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let guid = ERRORS.find(call, |world| &world.domains)?;
-    presented(&call.world.domains, guid, present).map(|domain| Response::ok(&domain))
+    let guid = ERRORS.find::<Domain>(call)?;
+    call.ok(guid, present)
 }

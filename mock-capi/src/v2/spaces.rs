@@ -5,13 +5,12 @@ use serde_json::{Value, json};
 use super::attributes::Attributes;
 use super::list::{Filters, Query};
 use super::{
-    Errors, apps, association_not_empty, delete, invalid_relation, is_recursive, presented,
-    resource, routes, security_groups,
+    Errors, apps, association_not_empty, delete, invalid_relation, is_recursive, resource, routes,
+    security_groups,
 };
-use crate::call::Call;
+use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
-use crate::metadata::Metadata;
 use crate::router::Route;
 use crate::world::{Field, Guid, Key, Kind, Selection, Space};
 
@@ -36,11 +35,11 @@ pub(super) const ERRORS: Errors = Errors {
     name_taken: (40002, "CF-SpaceNameTaken", "The app space name is taken"),
 };
 
-pub(super) fn present(space: &Space) -> Value {
+pub(super) fn present(space: &Space, _view: &View<'_>) -> Value {
     let path = format!("/v2/spaces/{}", space.base.guid);
     let mut entity = json!({
         "name": space.name,
-        "organization_guid": space.org.to_string(),
+        "organization_guid": space.org,
         "space_quota_definition_guid": null,
         "isolation_segment_guid": null,
         "allow_ssh": true,
@@ -65,7 +64,7 @@ pub(super) fn present(space: &Space) -> Value {
 }
 
 fn find(call: &Call<'_>) -> Result<Guid, CcError> {
-    ERRORS.find(call, |world| &world.spaces)
+    ERRORS.find::<Space>(call)
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -82,7 +81,7 @@ pub(super) fn list(call: &Call<'_>, org: Option<Guid>) -> Result<Response, CcErr
     {
         selection = selection.any_guid(Field::Org, orgs);
     }
-    Ok(query.answer(call, &call.world.spaces, &selection, |_| true, present))
+    Ok(query.answer(call, &selection, |_| true, present))
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -97,19 +96,17 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         return Err(ERRORS.taken(name));
     }
     let base = call.world.base();
-    let guid = base.guid;
-    call.world.spaces.insert(Space {
+    let guid = call.world.add(Space {
         base,
         name: name.into(),
         org,
         suspended: false,
-        metadata: Metadata::default(),
     });
-    presented(&call.world.spaces, guid, present).map(|space| Response::created(&space))
+    call.created(guid, present)
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(&call.world.spaces, find(call)?, present).map(|space| Response::ok(&space))
+    call.ok(find(call)?, present)
 }
 
 fn destroy(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -143,7 +140,7 @@ fn summary(call: &mut Call<'_>) -> Result<Response, CcError> {
         .filter_map(|process| apps::summarize(world, process))
         .collect();
     Ok(Response::ok(&json!({
-        "guid": guid.to_string(),
+        "guid": guid,
         "name": name,
         "apps": apps,
         "services": [],

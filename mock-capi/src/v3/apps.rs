@@ -8,7 +8,7 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::{Message, check_environment};
 use crate::router::Route;
-use crate::world::{App, Field, Guid, Kind, Lifecycle, Row, World, touch};
+use crate::world::{App, Droplet, Field, Guid, Kind, Lifecycle, Row, World};
 
 use super::{builds, droplets, lifecycle, packages, routes, spaces};
 
@@ -50,7 +50,6 @@ const LIST: ListSpec = ListSpec {
     ])
 };
 
-pub(crate) const KIND: &str = "App";
 const MAX_NAME: usize = 255;
 const NO_SPACE: &str = "Invalid space. Ensure that the space exists and you have access to it.";
 
@@ -68,18 +67,18 @@ pub(crate) fn present(app: &App, view: &View<'_>) -> Value {
     let below = |rest: &str| view.link(&format!("{path}/{rest}"));
     let action = |name: &str| view.action("POST", &format!("{path}/actions/{name}"));
     json!({
-        "guid": app.base.guid.to_string(),
-        "created_at": app.base.created.to_string(),
-        "updated_at": app.base.updated.to_string(),
+        "guid": app.base.guid,
+        "created_at": app.base.created,
+        "updated_at": app.base.updated,
         "name": app.name,
         "state": app.state(),
         "lifecycle": lifecycle::present(&app.lifecycle),
         "relationships": {
             "space": to_one(Some(app.space)),
             // As the Cloud Controller presents it: an object even without one.
-            "current_droplet": {"data": {"guid": app.droplet.map(|guid| guid.to_string())}},
+            "current_droplet": {"data": {"guid": app.droplet}},
         },
-        "metadata": app.metadata.present(),
+        "metadata": app.base.metadata.present(),
         "links": {
             "self": view.link(&path),
             "environment_variables": below("environment_variables"),
@@ -100,42 +99,30 @@ pub(crate) fn present(app: &App, view: &View<'_>) -> Value {
 }
 
 pub(crate) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
-    call.guid_of("guid", |world| &world.apps, KIND)
-}
-
-fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
-    call.present(guid, |world| &world.apps, KIND, present)
-}
-
-/// `organization_guids` as a filter of what belongs to spaces.
-pub(crate) fn by_organizations(
-    world: &World,
-    query: &ListQuery,
-    selection: crate::world::Selection,
-) -> crate::world::Selection {
-    match query.guids("organization_guids") {
-        Some(orgs) => selection.any_guid(Field::Space, world.spaces_of(orgs)),
-        None => selection,
-    }
+    call.guid_of::<App>("guid")
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     let query = ListQuery::read(call, &LIST)?;
-    let view = call.view();
+    if let Some(kind) = query.value("lifecycle_type")
+        && !["buildpack", "docker", "cnb"].contains(&kind)
+    {
+        let detail = format!("Invalid lifecycle_type: '{kind}'");
+        return Err(CcError::bad_query(detail));
+    }
     let selection = query.by_texts(query.selection(), "names", Field::Name);
-    let selection = query.by_guids(selection, "space_guids", Field::Space);
-    let selection = by_organizations(view.world, &query, selection);
-    let page = query.page(&view.world.apps, &selection, |app| {
+    let selection = query.by_spaces(call.world, selection);
+    let page = query.page(call.world, &selection, |app: &App| {
         let stack = match &app.lifecycle {
             Lifecycle::Buildpack { stack, .. } => stack.as_str(),
             Lifecycle::Docker => "",
         };
         query.admits("stacks", stack) && query.admits("lifecycle_type", app.lifecycle.kind())
     });
-    let mut answer = query.answer(call, &page, |app| present(app, &view));
+    let mut answer = query.answer(call, &page, present);
     include(
         &query,
-        &view,
+        &call.view(),
         &mut answer,
         page.rows.iter().map(|app| app.space),
     );
@@ -169,7 +156,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     }
     let guid = new.create(call.world);
     call.world.create_process(guid, "web");
-    presented(call, guid).map(|app| Response::created(&app))
+    call.created(guid, present)
 }
 
 /// An app that a request asks for.
@@ -225,13 +212,9 @@ pub(crate) fn read_new(
         .and_then(Guid::parse)
         .filter(|space| call.world.spaces.get(*space).is_some())
         .ok_or_else(|| CcError::unprocessable(no_space))?;
-    let mut errors = check_environment("environment_variables", &environment);
-    if name.trim().is_empty() {
-        errors.insert(0, "name presence".into());
-    }
-    if !errors.is_empty() {
-        return Err(CcError::unprocessable(errors.join(", ")));
-    }
+    let mut errors = name_errors(name);
+    errors.extend(check_environment("environment_variables", &environment));
+    refuse_any(&errors)?;
     Ok(NewApp {
         space,
         name: name.into(),
@@ -241,18 +224,37 @@ pub(crate) fn read_new(
     })
 }
 
+/// What the model says of a name, after the request's own validation.
+pub(crate) fn name_errors(name: &str) -> Vec<String> {
+    let mut errors = Vec::new();
+    if name.trim().is_empty() {
+        errors.push("name presence".to_owned());
+    }
+    if name.is_empty() || name.chars().any(char::is_control) {
+        errors.push("name format".to_owned());
+    }
+    errors
+}
+
+pub(crate) fn refuse_any(errors: &[String]) -> Result<(), CcError> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(CcError::unprocessable(errors.join(", ")))
+}
+
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let guid = find(call)?;
+    let app: &App = call.named("guid")?;
     // `include` is read as lists read it.
     let spec = ListSpec {
         include: LIST.include,
         ..ListSpec::of(&["include"])
     };
     let query = ListQuery::read(call, &spec)?;
-    let mut app = presented(call, guid)?;
-    let space = call.world.apps.get(guid).map(|app| app.space);
-    include(&query, &call.view(), &mut app, space.into_iter());
-    Ok(Response::ok(&app))
+    let view = call.view();
+    let mut answer = present(app, &view);
+    include(&query, &view, &mut answer, [app.space].into_iter());
+    Ok(Response::ok(&answer))
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -260,13 +262,12 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let body = call.request.object()?;
     let mut message = Message::new(&body, &["name", "lifecycle", "metadata"]);
     let name = message.optional_text("name", 0..=MAX_NAME);
-    let current = call
-        .world
-        .apps
-        .get(guid)
-        .map(|app| (app.space, app.lifecycle.clone()));
-    let (space, current) = current.ok_or_else(|| CcError::not_found(KIND))?;
-    let lifecycle = lifecycle::read(&mut message, &current);
+    let App {
+        space,
+        lifecycle: current,
+        ..
+    } = call.row(guid)?;
+    let lifecycle = lifecycle::read(&mut message, current);
     let patch = message.metadata();
     message.finish()?;
     if lifecycle.kind() != current.kind() {
@@ -275,19 +276,19 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
         return Err(CcError::unprocessable(detail));
     }
     if let Some(name) = name {
-        let holder = call.world.find_app(space, name).map(Row::guid);
+        refuse_any(&name_errors(name))?;
+        let holder = call.world.find_app(*space, name).map(Row::guid);
         if holder.is_some_and(|holder| holder != guid) {
             let taken = format!("App with the name '{name}' already exists.");
             return Err(CcError::not_unique(taken));
         }
     }
-    let now = call.world.now();
-    touch(&mut call.world.apps, now, guid, |app| {
+    call.world.touch(guid, |app: &mut App| {
         app.name = name.map_or_else(|| std::mem::take(&mut app.name), str::to_owned);
         app.lifecycle = lifecycle;
-        app.metadata.apply(patch);
+        app.base.metadata.apply(patch);
     });
-    presented(call, guid).map(|app| Response::ok(&app))
+    call.ok(guid, present)
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -299,13 +300,13 @@ fn start(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
     check_startable(call, guid)?;
     call.world.start_app(guid)?;
-    presented(call, guid).map(|app| Response::ok(&app))
+    call.ok(guid, present)
 }
 
 fn stop(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
     call.world.stop_app(guid);
-    presented(call, guid).map(|app| Response::ok(&app))
+    call.ok(guid, present)
 }
 
 fn restart(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -313,7 +314,7 @@ fn restart(call: &mut Call<'_>) -> Result<Response, CcError> {
     check_startable(call, guid)?;
     call.world.stop_app(guid);
     call.world.start_app(guid)?;
-    presented(call, guid).map(|app| Response::ok(&app))
+    call.ok(guid, present)
 }
 
 fn check_startable(call: &Call<'_>, guid: Guid) -> Result<(), CcError> {
@@ -331,7 +332,7 @@ pub(crate) fn droplet_of(call: &Call<'_>, app: Guid) -> Result<Guid, CcError> {
     let droplet = call.world.apps.get(app).and_then(|app| app.droplet);
     droplet
         .filter(|droplet| call.world.droplets.get(*droplet).is_some())
-        .ok_or_else(|| CcError::not_found(droplets::KIND))
+        .ok_or_else(|| CcError::not_found(Droplet::KIND))
 }
 
 /// `GET /v3/apps/:guid/relationships/current_droplet`
@@ -357,12 +358,7 @@ pub(crate) fn present_droplet_relationship(call: &Call<'_>, app: Guid, droplet: 
 /// `GET /v3/apps/:guid/droplets/current`
 fn current_droplet(call: &mut Call<'_>) -> Result<Response, CcError> {
     let droplet = droplet_of(call, find(call)?)?;
-    let droplet = call.present(
-        droplet,
-        |world| &world.droplets,
-        droplets::KIND,
-        droplets::present,
-    )?;
+    let droplet = call.present(droplet, droplets::present)?;
     Ok(Response::ok(&droplet))
 }
 

@@ -7,7 +7,7 @@ use crate::error::CcError;
 use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::{MAX_INT, Message};
-use crate::metadata::{Metadata, MetadataPatch};
+use crate::metadata::MetadataPatch;
 use crate::router::Route;
 use crate::world::{Build, Field, Guid, Lifecycle, NewDroplet, Package, Selection, World};
 
@@ -20,12 +20,12 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 const LIST: ListSpec = ListSpec::of(&["app_guids", "package_guids", "states", "label_selector"]);
-const KIND: &str = "Build";
+const LIST_OF_APP: ListSpec = ListSpec::of(&["states", "label_selector"]);
 
 pub(crate) fn present(build: &Build, view: &View<'_>) -> Value {
     let state = build.state(view.at);
     let done = state != "STAGING";
-    let droplet = (state == "STAGED").then(|| build.droplet.to_string());
+    let droplet = (state == "STAGED").then_some(build.droplet);
     let mut links = json!({
         "self": view.link(&format!("/v3/builds/{}", build.base.guid)),
         "app": view.link(&format!("/v3/apps/{}", build.app)),
@@ -35,54 +35,48 @@ pub(crate) fn present(build: &Build, view: &View<'_>) -> Value {
     }
     let (created_by, creator) = &build.created_by;
     json!({
-        "guid": build.base.guid.to_string(),
-        "created_at": build.base.created.to_string(),
-        "updated_at": if done { build.ready_at } else { build.base.updated }.to_string(),
+        "guid": build.base.guid,
+        "created_at": build.base.created,
+        "updated_at": if done { build.ready_at } else { build.base.updated },
         "state": state,
         "staging_memory_in_mb": build.memory_mb,
         "staging_disk_in_mb": build.disk_mb,
         "staging_log_rate_limit_bytes_per_second": build.log_rate,
         "error": build.error.as_ref().filter(|_| done),
         "lifecycle": lifecycle::present(&build.lifecycle),
-        "package": {"guid": build.package.to_string()},
+        "package": {"guid": build.package},
         "droplet": droplet.map(|guid| json!({"guid": guid})),
-        "created_by": {"guid": created_by.to_string(), "name": creator, "email": creator},
+        "created_by": {"guid": created_by, "name": creator, "email": creator},
         "relationships": {"app": to_one(Some(build.app))},
-        "metadata": build.metadata.present(),
+        "metadata": build.base.metadata.present(),
         "links": links,
     })
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
-    list(call, None)
+    list(call, &LIST, None)
 }
 
 /// `GET /v3/apps/:guid/builds`
 pub(crate) fn index_of_app(call: &mut Call<'_>) -> Result<Response, CcError> {
     let app = apps::find(call)?;
-    list(call, Some(app))
+    list(call, &LIST_OF_APP, Some(app))
 }
 
-fn list(call: &Call<'_>, app: Option<Guid>) -> Result<Response, CcError> {
-    let query = ListQuery::read(call, &LIST)?;
+fn list(call: &Call<'_>, spec: &ListSpec, app: Option<Guid>) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, spec)?;
     let mut selection = query.by_guids(query.selection(), "app_guids", Field::App);
     selection = query.by_guids(selection, "package_guids", Field::Package);
     if let Some(app) = app {
         selection = selection.any_guid(Field::App, [app]);
     }
-    let view = call.view();
-    let page = query.page(&view.world.builds, &selection, |build| {
-        query.admits("states", build.state(view.at))
-    });
-    Ok(Response::ok(
-        &query.answer(call, &page, |build| present(build, &view)),
-    ))
+    let now = call.world.now();
+    let keep = |build: &Build| query.admits("states", build.state(now));
+    query.respond(call, &selection, keep, present)
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let guid = call.guid_of("guid", |world| &world.builds, KIND)?;
-    let build = call.present(guid, |world| &world.builds, KIND, present)?;
-    Ok(Response::ok(&build))
+    call.show("guid", present)
 }
 
 /// A build that a request asks for.
@@ -108,12 +102,9 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let droplet = call.world.stage(new.package, droplet);
     let droplet = droplet.ok_or_else(|| CcError::not_found("Package"))?;
     let ready_at = call.world.now().plus(call.world.timings.staging);
-    let mut metadata = Metadata::default();
-    metadata.apply(new.metadata);
-    let base = call.world.base();
-    let guid = base.guid;
+    let base = call.world.base_with(new.metadata);
     let user = &call.settings.user;
-    call.world.builds.insert(Build {
+    let guid = call.world.add(Build {
         base,
         app: new.app,
         package: new.package,
@@ -125,9 +116,8 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         disk_mb: new.disk_mb,
         log_rate: new.log_rate,
         created_by: (user.guid, user.name.clone()),
-        metadata,
     });
-    let build = call.present_pending(guid, |world| &world.builds, KIND, present)?;
+    let build = call.present_pending(guid, present)?;
     Ok(Response::created(&build))
 }
 

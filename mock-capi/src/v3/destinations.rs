@@ -7,7 +7,7 @@ use crate::error::CcError;
 use crate::http::Response;
 use crate::message::Message;
 use crate::router;
-use crate::world::{Destination, Guid, Lifecycle, Route, World, touch};
+use crate::world::{Destination, Guid, Lifecycle, Route, World};
 
 use super::routes;
 
@@ -30,16 +30,16 @@ pub(crate) fn present_all(route: &Route) -> Value {
 
 fn present(destination: &Destination) -> Value {
     json!({
-        "guid": destination.guid.to_string(),
+        "guid": destination.guid,
         "app": {
-            "guid": destination.app.to_string(),
+            "guid": destination.app,
             "process": {"type": destination.process},
         },
         "weight": destination.weight,
         "port": destination.port.unwrap_or(DEFAULT_PORT),
         "protocol": destination.protocol,
-        "created_at": destination.created.to_string(),
-        "updated_at": destination.created.to_string(),
+        "created_at": destination.created,
+        "updated_at": destination.created,
     })
 }
 
@@ -55,7 +55,7 @@ fn present_list(route: &Route, view: &View<'_>) -> Value {
 }
 
 fn presented(call: &Call<'_>, guid: Guid) -> Result<Response, CcError> {
-    let list = call.present(guid, |world| &world.routes, routes::KIND, present_list)?;
+    let list = call.present(guid, present_list)?;
     Ok(Response::ok(&list))
 }
 
@@ -85,8 +85,7 @@ fn insert(call: &mut Call<'_>) -> Result<Response, CcError> {
             "Destinations cannot be inserted when there are weighted destinations already configured.",
         ));
     }
-    let now = call.world.now();
-    touch(&mut call.world.routes, now, guid, |route| {
+    call.world.touch(guid, |route: &mut Route| {
         for destination in new {
             if !route
                 .destinations
@@ -103,8 +102,7 @@ fn insert(call: &mut Call<'_>) -> Result<Response, CcError> {
 fn replace(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = routes::find(call)?;
     let new = read(call, guid, true)?;
-    let now = call.world.now();
-    touch(&mut call.world.routes, now, guid, |route| {
+    call.world.touch(guid, |route: &mut Route| {
         let old = std::mem::take(&mut route.destinations);
         for destination in new {
             // What stays the same keeps its GUID.
@@ -140,8 +138,7 @@ fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
         }
         Some(_) => {}
     }
-    let now = call.world.now();
-    touch(&mut call.world.routes, now, guid, |route| {
+    call.world.touch(guid, |route: &mut Route| {
         route
             .destinations
             .retain(|other| Some(other.guid) != destination);

@@ -7,7 +7,7 @@ use crate::error::CcError;
 use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::router::Route;
-use crate::world::{Domain, Field, Guid};
+use crate::world::{Domain, Field, Guid, Row};
 
 use super::organizations;
 
@@ -17,7 +17,6 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 const LIST: ListSpec = ListSpec::of(&["names", "organization_guids", "label_selector"]);
-const KIND: &str = "Domain";
 
 pub(crate) fn present(domain: &Domain, view: &View<'_>) -> Value {
     let path = format!("/v3/domains/{}", domain.base.guid);
@@ -31,9 +30,9 @@ pub(crate) fn present(domain: &Domain, view: &View<'_>) -> Value {
             view.link(&format!("{path}/relationships/shared_organizations"));
     }
     json!({
-        "guid": domain.base.guid.to_string(),
-        "created_at": domain.base.created.to_string(),
-        "updated_at": domain.base.updated.to_string(),
+        "guid": domain.base.guid,
+        "created_at": domain.base.created,
+        "updated_at": domain.base.updated,
         "name": domain.name,
         "internal": false,
         "router_group": null,
@@ -42,7 +41,7 @@ pub(crate) fn present(domain: &Domain, view: &View<'_>) -> Value {
             "organization": to_one(domain.org),
             "shared_organizations": to_many([]),
         },
-        "metadata": domain.metadata.present(),
+        "metadata": domain.base.metadata.present(),
         "links": links,
     })
 }
@@ -61,7 +60,7 @@ pub(crate) fn index_of_org(call: &mut Call<'_>) -> Result<Response, CcError> {
 pub(crate) fn default_of_org(call: &mut Call<'_>) -> Result<Response, CcError> {
     let org = organizations::find(call)?;
     let domain = call.world.default_domain(org);
-    let domain = domain.ok_or_else(|| CcError::not_found(KIND))?;
+    let domain = domain.ok_or_else(|| CcError::not_found(Domain::KIND))?;
     Ok(Response::ok(&present(domain, &call.view())))
 }
 
@@ -69,17 +68,11 @@ fn list(call: &Call<'_>, usable_by: Option<Guid>) -> Result<Response, CcError> {
     let query = ListQuery::read(call, &LIST)?;
     let selection = query.by_texts(query.selection(), "names", Field::Name);
     let selection = query.by_guids(selection, "organization_guids", Field::Org);
-    let view = call.view();
-    let page = query.page(&view.world.domains, &selection, |domain| {
-        usable_by.is_none_or(|org| view.world.domain_is_usable(domain, org))
-    });
-    Ok(Response::ok(
-        &query.answer(call, &page, |domain| present(domain, &view)),
-    ))
+    let usable =
+        |domain: &Domain| usable_by.is_none_or(|org| call.world.domain_is_usable(domain, org));
+    query.respond(call, &selection, usable, present)
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let guid = call.guid_of("guid", |world| &world.domains, KIND)?;
-    let domain = call.present(guid, |world| &world.domains, KIND, present)?;
-    Ok(Response::ok(&domain))
+    call.show("guid", present)
 }

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use crate::call::{Call, View, to_one};
 use crate::error::CcError;
 use crate::http::Response;
-use crate::list::{ListQuery, ListSpec, Page};
+use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router::Route;
-use crate::world::{Droplet, Field, Guid, Kind, Lifecycle, Origin, touch};
+use crate::world::{App, Droplet, Field, Guid, Kind, Lifecycle, Origin, Row};
 
 use super::apps;
 
@@ -32,8 +32,6 @@ const LIST: ListSpec = ListSpec::of(&[
     "label_selector",
 ]);
 
-pub(crate) const KIND: &str = "Droplet";
-
 pub(crate) fn present(droplet: &Droplet, view: &View<'_>) -> Value {
     let state = droplet.state(view.at);
     let (buildpacks, stack) = match &droplet.lifecycle {
@@ -43,9 +41,9 @@ pub(crate) fn present(droplet: &Droplet, view: &View<'_>) -> Value {
         Lifecycle::Docker => (Value::Null, Value::Null),
     };
     json!({
-        "guid": droplet.base.guid.to_string(),
-        "created_at": droplet.base.created.to_string(),
-        "updated_at": droplet.base.updated.to_string(),
+        "guid": droplet.base.guid,
+        "created_at": droplet.base.created,
+        "updated_at": droplet.base.updated,
         "state": state,
         "error": droplet.error.as_ref().filter(|_| state == "FAILED"),
         "lifecycle": {"type": droplet.lifecycle.kind(), "data": {}},
@@ -53,10 +51,10 @@ pub(crate) fn present(droplet: &Droplet, view: &View<'_>) -> Value {
         "buildpacks": buildpacks,
         "stack": stack,
         "image": droplet.image,
-        "execution_metadata": "",
-        "process_types": {"web": droplet.command},
+        "execution_metadata": view.secret(json!("")),
+        "process_types": view.secrets(json!({"web": droplet.command})),
         "relationships": {"app": to_one(Some(droplet.app))},
-        "metadata": droplet.metadata.present(),
+        "metadata": droplet.base.metadata.present(),
         "links": links(droplet, state, view),
     })
 }
@@ -104,70 +102,66 @@ fn is_visible(droplet: &Droplet, view: &View<'_>) -> bool {
 }
 
 pub(crate) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
-    let guid = call.guid_of("guid", |world| &world.droplets, KIND)?;
-    let droplet = call.world.droplets.get(guid);
-    droplet
-        .filter(|droplet| is_visible(droplet, &call.view()))
-        .map(|_| guid)
-        .ok_or_else(|| CcError::not_found(KIND))
-}
-
-fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
-    call.present(guid, |world| &world.droplets, KIND, present)
+    let droplet: &Droplet = call.named("guid")?;
+    if is_visible(droplet, &call.view()) {
+        Ok(droplet.base.guid)
+    } else {
+        Err(CcError::not_found(Droplet::KIND))
+    }
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
-    list(call, None)
+    visible(call, None)
 }
 
 /// `GET /v3/apps/:guid/droplets`
 pub(crate) fn index_of_app(call: &mut Call<'_>) -> Result<Response, CcError> {
     let app = apps::find(call)?;
-    list(call, Some((Field::App, app)))
+    visible(call, Some((Field::App, app)))
 }
 
 fn index_of_package(call: &mut Call<'_>) -> Result<Response, CcError> {
     let package = super::packages::find(call)?;
-    list(call, Some((Field::Package, package)))
+    visible(call, Some((Field::Package, package)))
 }
 
-fn list(call: &Call<'_>, nested: Option<(Field, Guid)>) -> Result<Response, CcError> {
+fn visible(call: &Call<'_>, nested: Option<(Field, Guid)>) -> Result<Response, CcError> {
     let query = ListQuery::read(call, &LIST)?;
+    match (nested, query.value("current")) {
+        (_, None) => {}
+        (Some((Field::App, _)), Some("true")) => {}
+        (Some((Field::App, _)), Some(_)) => {
+            return Err(CcError::bad_query("Current only accepts the value 'true'"));
+        }
+        _ => query.refuse(&["current"])?,
+    }
     let view = call.view();
-    let current_only = query.value("current") == Some("true");
-    let page = page(call, &query, nested, |droplet| {
+    let current_only = query.value("current").is_some();
+    let keep = |droplet: &Droplet| {
         let is_current = || {
             let app = view.world.apps.get(droplet.app);
             app.is_some_and(|app| app.droplet == Some(droplet.base.guid))
         };
         is_visible(droplet, &view) && (!current_only || is_current())
-    });
-    Ok(Response::ok(
-        &query.answer(call, &page, |droplet| present(droplet, &view)),
-    ))
+    };
+    list(call, &query, nested, keep, present)
 }
 
-/// The droplets that a query asks for; of one app or package, if that is given.
-pub(crate) fn page<'c>(
-    call: &'c Call<'_>,
+/// Droplets; of one app or package, if that is given.
+pub(crate) fn list(
+    call: &Call<'_>,
     query: &ListQuery,
     nested: Option<(Field, Guid)>,
     keep: impl Fn(&Droplet) -> bool,
-) -> Page<'c, Droplet> {
-    let world = &*call.world;
-    let mut selection = query.by_guids(query.selection(), "app_guids", Field::App);
-    selection = query.by_guids(selection, "space_guids", Field::Space);
-    selection = apps::by_organizations(world, query, selection);
-    if let Some((field, guid)) = nested {
-        selection = selection.any_guid(field, [guid]);
-    }
-    query.page(&world.droplets, &selection, |droplet| {
-        keep(droplet) && query.admits("states", droplet.state(world.now()))
-    })
+    present: fn(&Droplet, &View<'_>) -> Value,
+) -> Result<Response, CcError> {
+    let now = call.world.now();
+    let keep = |droplet: &Droplet| keep(droplet) && query.admits("states", droplet.state(now));
+    query.respond(call, &query.by_owners(call.world, nested)?, keep, present)
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(call, find(call)?).map(|droplet| Response::ok(&droplet))
+    call.ok(find(call)?, present)
 }
 
 /// `POST /v3/droplets?source_guid=...`
@@ -190,16 +184,14 @@ fn copy(call: &mut Call<'_>) -> Result<Response, CcError> {
     message.finish()?;
     let source = call.request.query("source_guid").unwrap_or_default();
     let guid = copy_droplet(call, source, app.unwrap_or_default())?;
-    let droplet = call.present_pending(guid, |world| &world.droplets, KIND, present)?;
+    let droplet = call.present_pending(guid, present)?;
     Ok(Response::created(&droplet))
 }
 
 /// Starts the copy of a staged droplet to an app.
 pub(crate) fn copy_droplet(call: &mut Call<'_>, source: &str, app: &str) -> Result<Guid, CcError> {
-    let source = Guid::parse(source).and_then(|guid| call.world.droplets.get(guid));
-    let source = source.ok_or_else(|| CcError::not_found(KIND))?;
-    let app = Guid::parse(app).and_then(|guid| call.world.apps.get(guid));
-    let app = app.ok_or_else(|| CcError::not_found(apps::KIND))?;
+    let source: &Droplet = call.row_of(source)?;
+    let app: &App = call.row_of(app)?;
     if !source.is_staged(call.world.now()) {
         return Err(CcError::unprocessable("source droplet is not staged"));
     }
@@ -208,10 +200,10 @@ pub(crate) fn copy_droplet(call: &mut Call<'_>, source: &str, app: &str) -> Resu
             "source and destination lifecycle types do not match",
         ));
     }
-    let error = call.faults.copy(&app.name);
-    let (source, app) = (source.base.guid, app.base.guid);
+    let (source, app, name) = (source.base.guid, app.base.guid, app.name.clone());
+    let error = call.faults.copy(&name);
     let copy = call.world.copy_droplet(source, app, error);
-    copy.ok_or_else(|| CcError::not_found(KIND))
+    copy.ok_or_else(|| CcError::not_found(Droplet::KIND))
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -221,14 +213,13 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let image = message.optional_text("image", 0..=usize::MAX);
     let patch = message.metadata();
     message.finish()?;
-    let now = call.world.now();
-    touch(&mut call.world.droplets, now, guid, |droplet| {
+    call.world.touch(guid, |droplet: &mut Droplet| {
         if image.is_some() {
             droplet.image = image.map(str::to_owned);
         }
-        droplet.metadata.apply(patch);
+        droplet.base.metadata.apply(patch);
     });
-    presented(call, guid).map(|droplet| Response::ok(&droplet))
+    call.ok(guid, present)
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {

@@ -7,7 +7,7 @@ use crate::error::CcError;
 use crate::http::Response;
 use crate::message::{Message, check_environment};
 use crate::router::Route;
-use crate::world::{App, Guid, touch};
+use crate::world::{App, Guid};
 
 use super::apps;
 
@@ -30,7 +30,7 @@ pub(crate) fn links(app: &App, view: &View<'_>) -> Value {
 }
 
 fn presented(call: &Call<'_>, guid: Guid) -> Result<Response, CcError> {
-    let environment = call.present(guid, |world| &world.apps, apps::KIND, present)?;
+    let environment = call.present(guid, present)?;
     Ok(Response::ok(&environment))
 }
 
@@ -71,8 +71,7 @@ fn variable_errors(variables: &Map<String, Value>) -> Vec<String> {
 
 /// Sets variables; null removes one.
 pub(crate) fn set(call: &mut Call<'_>, app: Guid, variables: Map<String, Value>) {
-    let now = call.world.now();
-    touch(&mut call.world.apps, now, app, |app| {
+    call.world.touch(app, |app: &mut App| {
         for (key, value) in variables {
             if value.is_null() {
                 app.environment.remove(&key);
@@ -86,7 +85,7 @@ pub(crate) fn set(call: &mut Call<'_>, app: Guid, variables: Map<String, Value>)
 /// `GET /v3/apps/:guid/env`
 pub(crate) fn show_env(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = apps::find(call)?;
-    let env = call.present(guid, |world| &world.apps, apps::KIND, present_env)?;
+    let env = call.present(guid, present_env)?;
     Ok(Response::ok(&env))
 }
 
@@ -110,15 +109,15 @@ fn present_env(app: &App, view: &View<'_>) -> Value {
         "system_env_json": {"VCAP_SERVICES": {}},
         "application_env_json": {
             "VCAP_APPLICATION": {
-                "application_id": app.base.guid.to_string(),
+                "application_id": app.base.guid,
                 "application_name": app.name,
                 "application_uris": uris,
                 "cf_api": view.link("")["href"],
                 "limits": {"fds": 16384},
                 "name": app.name,
-                "organization_id": org.map(|org| org.base.guid.to_string()),
+                "organization_id": org.map(|org| org.base.guid),
                 "organization_name": org.map(|org| &org.name),
-                "space_id": app.space.to_string(),
+                "space_id": app.space,
                 "space_name": space.map(|space| &space.name),
                 "uris": uris,
                 "users": null,

@@ -10,8 +10,6 @@ use crate::world::Job;
 
 pub(crate) const ROUTES: &[Route] = &[Route::get("/v3/jobs/:guid", show)];
 
-const KIND: &str = "Job";
-
 pub(crate) fn present(job: &Job, view: &View<'_>) -> Value {
     let state = job.state(view.at);
     let errors = match &job.failure {
@@ -19,9 +17,9 @@ pub(crate) fn present(job: &Job, view: &View<'_>) -> Value {
         _ => json!([]),
     };
     json!({
-        "guid": job.base.guid.to_string(),
-        "created_at": job.base.created.to_string(),
-        "updated_at": job.base.updated.max(view.at.min(job.ready_at)).to_string(),
+        "guid": job.base.guid,
+        "created_at": job.base.created,
+        "updated_at": job.base.updated.max(view.at.min(job.ready_at)),
         "operation": job.operation,
         "state": state,
         "errors": errors,
@@ -31,7 +29,5 @@ pub(crate) fn present(job: &Job, view: &View<'_>) -> Value {
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let guid = call.guid_of("guid", |world| &world.jobs, KIND)?;
-    let job = call.present(guid, |world| &world.jobs, KIND, present)?;
-    Ok(Response::ok(&job))
+    call.show("guid", present)
 }

@@ -46,7 +46,7 @@ pub(crate) fn present(app: &App, view: &View<'_>) -> Map<String, Value> {
     if !routes.is_empty() {
         manifest.insert("routes".into(), json!(routes));
     }
-    if let Some(metadata) = app.metadata.present_non_empty() {
+    if let Some(metadata) = app.base.metadata.present_non_empty() {
         manifest.insert("metadata".into(), metadata);
     }
     let mut processes = view.world.processes_of(app.base.guid);
@@ -131,8 +131,6 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = apps::find(call)?;
     let manifest = call.present(
         guid,
-        |world| &world.apps,
-        apps::KIND,
         |app, view| json!({"applications": [present(app, view)]}),
     )?;
     let yaml = serde_saphyr::to_string(&manifest).map_err(|_| CcError::unparsable())?;
@@ -172,7 +170,7 @@ fn read_manifest(call: &Call<'_>) -> Result<Vec<Map<String, Value>>, CcError> {
         ));
     }
     let text = std::str::from_utf8(call.request.body).map_err(|_| CcError::unparsable())?;
-    let manifest: Value = serde_saphyr::from_str(text).map_err(|_| CcError::unparsable())?;
+    let manifest: Value = parse(text)?;
     let manifest = manifest.as_object().ok_or_else(CcError::unparsable)?;
     if manifest.get("version").is_some_and(|version| *version != 1) {
         return Err(CcError::unprocessable(
@@ -186,6 +184,25 @@ fn read_manifest(call: &Call<'_>) -> Result<Vec<Map<String, Value>>, CcError> {
             CcError::unprocessable("Cannot parse manifest with no 'applications' field.")
         })?;
     check_applications(applications)
+}
+
+fn parse(text: &str) -> Result<Value, CcError> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_aliases: 0 },
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        if matches!(
+            error.without_snippet(),
+            serde_saphyr::Error::Budget {
+                breach: serde_saphyr::budget::BudgetBreach::Aliases { .. },
+                ..
+            }
+        ) {
+            CcError::bad_request("Manifest does not support Anchors and Aliases")
+        } else {
+            CcError::unparsable()
+        }
+    })
 }
 
 fn check_applications(applications: &[Value]) -> Result<Vec<Map<String, Value>>, CcError> {

@@ -8,9 +8,7 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::{MAX_INT, Message, to_many_body};
 use crate::router::Route;
-use crate::world::{
-    Field, Guid, Key, Kind, Limits, Quota, Row, Selection, World, name_taken, touch,
-};
+use crate::world::{Field, Guid, Key, Kind, Limits, Org, Quota, Row, Selection, World};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/organization_quotas", index),
@@ -25,16 +23,15 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 const LIST: ListSpec = ListSpec::of(&["names", "organization_guids"]);
-const KIND: &str = "Organization quota";
 const MAX_NAME: usize = 250;
 const FIELDS: &[&str] = &["name", "apps", "services", "routes", "domains"];
 
 pub(crate) fn present(quota: &Quota, view: &View<'_>) -> Value {
     let limits = &quota.limits;
     json!({
-        "guid": quota.base.guid.to_string(),
-        "created_at": quota.base.created.to_string(),
-        "updated_at": quota.base.updated.to_string(),
+        "guid": quota.base.guid,
+        "created_at": quota.base.created,
+        "updated_at": quota.base.updated,
         "name": quota.name,
         "apps": {
             "total_memory_in_mb": limits.total_memory,
@@ -65,11 +62,7 @@ pub(crate) fn orgs_of(world: &World, quota: Guid) -> Vec<Guid> {
 }
 
 fn find(call: &Call<'_>) -> Result<Guid, CcError> {
-    call.guid_of("guid", |world| &world.quotas, KIND)
-}
-
-fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
-    call.present(guid, |world| &world.quotas, KIND, present)
+    call.guid_of::<Quota>("guid")
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -79,15 +72,11 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
         let orgs = orgs.into_iter().filter_map(|org| call.world.orgs.get(org));
         orgs.map(|org| org.quota).collect()
     });
-    let view = call.view();
-    let page = query.page(&view.world.quotas, &selection, |quota| {
-        applied
-            .as_ref()
-            .is_none_or(|applied| applied.contains(&quota.base.guid))
-    });
-    Ok(Response::ok(
-        &query.answer(call, &page, |quota| present(quota, &view)),
-    ))
+    let applies = |quota: &Quota| match &applied {
+        Some(applied) => applied.contains(&quota.base.guid),
+        None => true,
+    };
+    query.respond(call, &selection, applies, present)
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -109,18 +98,17 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         "do not exist, or you do not have access to them.",
     )?;
     let base = call.world.base();
-    let guid = base.guid;
-    call.world.quotas.insert(Quota {
+    let guid = call.world.add(Quota {
         base,
         name: name.into(),
         limits,
     });
     set_quota(call, &orgs, guid);
-    presented(call, guid).map(|quota| Response::created(&quota))
+    call.created(guid, present)
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(call, find(call)?).map(|quota| Response::ok(&quota))
+    call.show("guid", present)
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -138,14 +126,13 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     if let Some(name) = name {
         check_name(call, name, Some(guid))?;
     }
-    let now = call.world.now();
-    touch(&mut call.world.quotas, now, guid, |quota| {
+    call.world.touch(guid, |quota: &mut Quota| {
         quota.name = name.map_or_else(|| std::mem::take(&mut quota.name), str::to_owned);
         if let Some(limits) = limits {
             quota.limits = limits;
         }
     });
-    presented(call, guid).map(|quota| Response::ok(&quota))
+    call.ok(guid, present)
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -170,14 +157,13 @@ fn apply(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn set_quota(call: &mut Call<'_>, orgs: &[Guid], quota: Guid) {
-    let now = call.world.now();
     for org in orgs {
-        touch(&mut call.world.orgs, now, *org, |org| org.quota = quota);
+        call.world.touch(*org, |org: &mut Org| org.quota = quota);
     }
 }
 
 fn check_name(call: &Call<'_>, name: &str, own: Option<Guid>) -> Result<(), CcError> {
-    if name_taken(&call.world.quotas, name, own) {
+    if call.world.name_taken::<Quota>(name, own) {
         let taken = format!("Organization Quota '{name}' already exists.");
         return Err(CcError::unprocessable(taken));
     }

@@ -5,11 +5,10 @@ use serde_json::{Value, json};
 use crate::call::{Call, View, to_one};
 use crate::error::CcError;
 use crate::http::Response;
-use crate::list::{self, ListQuery, ListSpec};
+use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
-use crate::metadata::Metadata;
 use crate::router::Route;
-use crate::world::{Field, Guid, Kind, Org, name_taken, touch};
+use crate::world::{Field, Guid, Kind, Org};
 
 use super::domains;
 
@@ -31,19 +30,18 @@ const LIST: ListSpec = ListSpec {
     ..ListSpec::of(&["names", "isolation_segment_guid", "label_selector"])
 };
 
-pub(crate) const KIND: &str = "Organization";
-pub(crate) const MAX_NAME: usize = 255;
+const MAX_NAME: usize = 255;
 
 pub(crate) fn present(org: &Org, view: &View<'_>) -> Value {
     let path = format!("/v3/organizations/{}", org.base.guid);
     json!({
-        "guid": org.base.guid.to_string(),
-        "created_at": org.base.created.to_string(),
-        "updated_at": org.base.updated.to_string(),
+        "guid": org.base.guid,
+        "created_at": org.base.created,
+        "updated_at": org.base.updated,
         "name": org.name,
         "suspended": org.suspended,
         "relationships": {"quota": to_one(Some(org.quota))},
-        "metadata": org.metadata.present(),
+        "metadata": org.base.metadata.present(),
         "links": {
             "self": view.link(&path),
             "domains": view.link(&format!("{path}/domains")),
@@ -54,24 +52,13 @@ pub(crate) fn present(org: &Org, view: &View<'_>) -> Value {
 }
 
 pub(crate) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
-    call.guid_of("guid", |world| &world.orgs, KIND)
-}
-
-fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
-    call.present(guid, |world| &world.orgs, KIND, present)
+    call.guid_of::<Org>("guid")
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     let query = ListQuery::read(call, &LIST)?;
     let selection = query.by_texts(query.selection(), "names", Field::Name);
-    let view = call.view();
-    Ok(list::respond(
-        call,
-        &query,
-        &view.world.orgs,
-        &selection,
-        |org| present(org, &view),
-    ))
+    query.respond(call, &selection, |_| true, present)
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -81,28 +68,24 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let suspended = message.boolean("suspended").unwrap_or_default();
     let patch = message.metadata();
     message.finish()?;
-    if name_taken(&call.world.orgs, name, None) {
+    if call.world.name_taken::<Org>(name, None) {
         let taken = format!("Organization '{name}' already exists.");
         return Err(CcError::unprocessable(taken));
     }
     let quota = call.world.default_quota().map(|quota| quota.base.guid);
     let quota = quota.ok_or_else(|| CcError::unprocessable("quota_definition invalid"))?;
-    let mut metadata = Metadata::default();
-    metadata.apply(patch);
-    let base = call.world.base();
-    let guid = base.guid;
-    call.world.orgs.insert(Org {
+    let base = call.world.base_with(patch);
+    let guid = call.world.add(Org {
         base,
         name: name.into(),
         suspended,
         quota,
-        metadata,
     });
-    presented(call, guid).map(|org| Response::created(&org))
+    call.created(guid, present)
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(call, find(call)?).map(|org| Response::ok(&org))
+    call.show("guid", present)
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -113,17 +96,16 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let suspended = message.boolean("suspended");
     let patch = message.metadata();
     message.finish()?;
-    if let Some(name) = name.filter(|name| name_taken(&call.world.orgs, name, Some(guid))) {
+    if let Some(name) = name.filter(|name| call.world.name_taken::<Org>(name, Some(guid))) {
         let taken = format!("Organization name '{name}' is already taken.");
         return Err(CcError::unprocessable(taken));
     }
-    let now = call.world.now();
-    touch(&mut call.world.orgs, now, guid, |org| {
+    call.world.touch(guid, |org: &mut Org| {
         org.name = name.map_or_else(|| std::mem::take(&mut org.name), str::to_owned);
         org.suspended = suspended.unwrap_or(org.suspended);
-        org.metadata.apply(patch);
+        org.base.metadata.apply(patch);
     });
-    presented(call, guid).map(|org| Response::ok(&org))
+    call.ok(guid, present)
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {

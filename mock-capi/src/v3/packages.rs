@@ -5,12 +5,12 @@ use serde_json::{Map, Value, json};
 use crate::call::{Call, View, to_one};
 use crate::error::CcError;
 use crate::http::Response;
-use crate::list::{ListQuery, ListSpec, Page};
+use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
-use crate::metadata::{Metadata, MetadataPatch};
+use crate::metadata::MetadataPatch;
 use crate::multipart;
 use crate::router::Route;
-use crate::world::{Field, Guid, Kind, Lifecycle, Package, PackageKind, Upload, sha256, touch};
+use crate::world::{Field, Guid, Kind, Lifecycle, Package, PackageKind, Upload, sha256};
 
 use super::apps;
 
@@ -33,27 +33,23 @@ const LIST: ListSpec = ListSpec::of(&[
     "label_selector",
 ]);
 
-pub(crate) const KIND: &str = "Package";
-
 pub(crate) fn present(package: &Package, view: &View<'_>) -> Value {
     let path = format!("/v3/packages/{}", package.base.guid);
-    let mut links = json!({
-        "self": view.link(&path),
-        "app": view.link(&format!("/v3/apps/{}", package.app)),
-    });
+    let mut links = json!({"self": view.link(&path)});
     if matches!(package.kind, PackageKind::Bits) {
         links["upload"] = view.action("POST", &format!("{path}/upload"));
         links["download"] = view.link(&format!("{path}/download"));
     }
+    links["app"] = view.link(&format!("/v3/apps/{}", package.app));
     json!({
-        "guid": package.base.guid.to_string(),
-        "created_at": package.base.created.to_string(),
-        "updated_at": package.base.updated.to_string(),
+        "guid": package.base.guid,
+        "created_at": package.base.created,
+        "updated_at": package.base.updated,
         "type": package.kind(),
         "data": present_data(package, view),
         "state": package.state(view.at),
         "relationships": {"app": to_one(Some(package.app))},
-        "metadata": package.metadata.present(),
+        "metadata": package.base.metadata.present(),
         "links": links,
     })
 }
@@ -75,53 +71,38 @@ pub(crate) fn present_data(package: &Package, view: &View<'_>) -> Value {
 }
 
 pub(crate) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
-    call.guid_of("guid", |world| &world.packages, KIND)
-}
-
-fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
-    call.present(guid, |world| &world.packages, KIND, present)
+    call.guid_of::<Package>("guid")
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
-    list(call, None)
+    list(call, &LIST, None, present)
 }
 
 /// `GET /v3/apps/:guid/packages`
 pub(crate) fn index_of_app(call: &mut Call<'_>) -> Result<Response, CcError> {
     let app = apps::find(call)?;
-    list(call, Some(app))
+    list(call, &LIST, Some(app), present)
 }
 
-fn list(call: &Call<'_>, app: Option<Guid>) -> Result<Response, CcError> {
-    let query = ListQuery::read(call, &LIST)?;
-    let page = page(call, &query, app);
-    let view = call.view();
-    Ok(Response::ok(
-        &query.answer(call, &page, |package| present(package, &view)),
-    ))
-}
-
-/// The packages that a query asks for; of one app, if that is given.
-pub(crate) fn page<'c>(
-    call: &'c Call<'_>,
-    query: &ListQuery,
+/// Packages; of one app, if that is given.
+pub(crate) fn list(
+    call: &Call<'_>,
+    spec: &ListSpec,
     app: Option<Guid>,
-) -> Page<'c, Package> {
-    let world = &*call.world;
-    let mut selection = query.by_guids(query.selection(), "app_guids", Field::App);
-    selection = query.by_guids(selection, "space_guids", Field::Space);
-    selection = apps::by_organizations(world, query, selection);
-    if let Some(app) = app {
-        selection = selection.any_guid(Field::App, [app]);
-    }
-    query.page(&world.packages, &selection, |package| {
-        query.admits("states", package.state(world.now())) && query.admits("types", package.kind())
-    })
+    present: fn(&Package, &View<'_>) -> Value,
+) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, spec)?;
+    let selection = query.by_owners(call.world, app.map(|app| (Field::App, app)))?;
+    let now = call.world.now();
+    let keep = |package: &Package| {
+        query.admits("states", package.state(now)) && query.admits("types", package.kind())
+    };
+    query.respond(call, &selection, keep, present)
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = create_package(call)?;
-    presented(call, guid).map(|package| Response::created(&package))
+    call.created(guid, present)
 }
 
 /// Adds the package that the body asks for.
@@ -151,17 +132,13 @@ pub(crate) fn create_package(call: &mut Call<'_>) -> Result<Guid, CcError> {
         _ => {}
     }
     let (app, space) = (app.base.guid, app.space);
-    let mut metadata = Metadata::default();
-    metadata.apply(patch);
-    let base = call.world.base();
-    let guid = base.guid;
-    call.world.packages.insert(Package {
+    let base = call.world.base_with(patch);
+    let guid = call.world.add(Package {
         base,
         app,
         space,
         kind,
         upload: None,
-        metadata,
     });
     Ok(guid)
 }
@@ -220,7 +197,7 @@ fn read_docker(message: &mut Message<'_>) -> PackageKind {
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(call, find(call)?).map(|package| Response::ok(&package))
+    call.show("guid", present)
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -229,11 +206,10 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let mut message = Message::new(&body, &["username", "password", "metadata"]);
     let patch = message.metadata();
     message.finish()?;
-    let now = call.world.now();
-    touch(&mut call.world.packages, now, guid, |package| {
-        package.metadata.apply(patch)
+    call.world.touch(guid, |package: &mut Package| {
+        package.base.metadata.apply(patch)
     });
-    presented(call, guid).map(|package| Response::ok(&package))
+    call.ok(guid, present)
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -243,7 +219,7 @@ fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn upload(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = upload_bits(call)?;
-    let package = call.present_pending(guid, |world| &world.packages, KIND, present)?;
+    let package = call.present_pending(guid, present)?;
     Ok(Response::ok(&package))
 }
 
@@ -251,11 +227,7 @@ fn upload(call: &mut Call<'_>) -> Result<Response, CcError> {
 pub(crate) fn upload_bits(call: &mut Call<'_>) -> Result<Guid, CcError> {
     let bits = read_bits(call)?;
     let guid = find(call)?;
-    let package = call
-        .world
-        .packages
-        .get(guid)
-        .ok_or_else(|| CcError::not_found(KIND))?;
+    let package: &Package = call.row(guid)?;
     if !matches!(package.kind, PackageKind::Bits) {
         return Err(CcError::unprocessable("Package type must be bits."));
     }
@@ -269,7 +241,7 @@ pub(crate) fn upload_bits(call: &mut Call<'_>) -> Result<Guid, CcError> {
     }
     let now = call.world.now();
     let ready_at = now.plus(call.world.timings.job);
-    touch(&mut call.world.packages, now, guid, |package| {
+    call.world.touch(guid, |package: &mut Package| {
         package.upload = Some(Upload {
             sha256: bits,
             ready_at,

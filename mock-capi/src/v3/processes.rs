@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::call::{Call, View, to_one};
 use crate::error::CcError;
 use crate::http::Response;
-use crate::list::{ListQuery, ListSpec, Page};
+use crate::list::{ListQuery, ListSpec};
 use crate::message::{MAX_INT, Message};
 use crate::metadata::MetadataPatch;
 use crate::router::Route;
@@ -44,18 +44,17 @@ const LIST: ListSpec = ListSpec {
     ])
 };
 
-pub(crate) const KIND: &str = "Process";
 const HEALTH_CHECKS: [&str; 3] = ["port", "process", "http"];
 
 pub(crate) fn present(process: &Process, view: &View<'_>) -> Value {
     let path = format!("/v3/processes/{}", process.base.guid);
     json!({
-        "guid": process.base.guid.to_string(),
-        "created_at": process.base.created.to_string(),
-        "updated_at": process.base.updated.to_string(),
-        "version": process.base.guid.to_string(),
+        "guid": process.base.guid,
+        "created_at": process.base.created,
+        "updated_at": process.base.updated,
+        "version": process.base.guid,
         "type": process.kind,
-        "command": command(process, view),
+        "command": view.secret(json!(command(process, view))),
         "user": "vcap",
         "instances": process.scale.instances,
         "memory_in_mb": process.scale.memory_mb,
@@ -67,7 +66,7 @@ pub(crate) fn present(process: &Process, view: &View<'_>) -> Value {
             "app": to_one(Some(process.app)),
             "revision": null,
         },
-        "metadata": process.metadata.present(),
+        "metadata": process.base.metadata.present(),
         "links": {
             "self": view.link(&path),
             "scale": view.action("POST", &format!("{path}/actions/scale")),
@@ -80,7 +79,7 @@ pub(crate) fn present(process: &Process, view: &View<'_>) -> Value {
 }
 
 /// The user's command, else the one that staging detected.
-pub(crate) fn command(process: &Process, view: &View<'_>) -> Option<String> {
+fn command(process: &Process, view: &View<'_>) -> Option<String> {
     process.command.clone().or_else(|| {
         let droplet = view.world.apps.get(process.app)?.droplet?;
         let detected = &view.world.droplets.get(droplet)?.command;
@@ -103,91 +102,69 @@ fn present_check(check: &HealthCheck, with_timeout: bool) -> Value {
 }
 
 /// The process that a path names by its GUID, or by its app's and its type.
-pub(crate) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
+pub(crate) fn find<'c>(call: &'c Call<'_>) -> Result<&'c Process, CcError> {
     if call.capture("guid").is_empty() {
-        return call.guid_of("process", |world| &world.processes, KIND);
+        return call.named("process");
     }
-    let app = apps::find(call)?;
-    let process = call.world.process(app, call.capture("type"));
-    process
-        .map(Row::guid)
-        .ok_or_else(|| CcError::not_found(KIND))
-}
-
-fn found<'c>(call: &'c Call<'_>) -> Result<&'c Process, CcError> {
-    let guid = find(call)?;
-    call.world
-        .processes
-        .get(guid)
-        .ok_or_else(|| CcError::not_found(KIND))
-}
-
-fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
-    call.present(guid, |world| &world.processes, KIND, present)
+    let process = call.world.process(apps::find(call)?, call.capture("type"));
+    process.ok_or_else(|| CcError::not_found(Process::KIND))
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
-    list(call, None)
+    list(call, &LIST, None, present_asked)
 }
 
 fn index_of_app(call: &mut Call<'_>) -> Result<Response, CcError> {
     let app = apps::find(call)?;
-    list(call, Some(app))
+    list(call, &LIST, Some(app), present_asked)
 }
 
-fn list(call: &Call<'_>, app: Option<Guid>) -> Result<Response, CcError> {
-    let query = ListQuery::read(call, &LIST)?;
-    let page = page(call, &query, app);
-    let view = call.view();
-    let embed = query.embeds("process_instances");
-    Ok(Response::ok(&query.answer(call, &page, |process| {
-        let mut resource = present(process, &view);
-        if embed {
-            resource["process_instances"] = present_instances(process, &view);
-        }
-        resource
-    })))
-}
-
-/// The processes that a query asks for; of one app, if that is given.
-pub(crate) fn page<'c>(
-    call: &'c Call<'_>,
-    query: &ListQuery,
+/// Processes; of one app, if that is given.
+pub(crate) fn list(
+    call: &Call<'_>,
+    spec: &ListSpec,
     app: Option<Guid>,
-) -> Page<'c, Process> {
-    let world = &*call.world;
-    let mut selection = query.by_guids(query.selection(), "app_guids", Field::App);
-    selection = query.by_guids(selection, "space_guids", Field::Space);
-    selection = query.by_texts(selection, "types", Field::Type);
-    selection = apps::by_organizations(world, query, selection);
-    if let Some(app) = app {
-        selection = selection.any_guid(Field::App, [app]);
+    present: fn(&Process, &View<'_>, &ListQuery) -> Value,
+) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, spec)?;
+    let selection = query.by_owners(call.world, app.map(|app| (Field::App, app)))?;
+    let selection = query.by_texts(selection, "types", Field::Type);
+    query.respond(
+        call,
+        &selection,
+        |_| true,
+        |process, view| present(process, view, &query),
+    )
+}
+
+/// With its instances, if the query wants them.
+fn present_asked(process: &Process, view: &View<'_>, query: &ListQuery) -> Value {
+    let mut resource = present(process, view);
+    if query.embeds("process_instances") {
+        resource["process_instances"] = present_instances(process, view);
     }
-    query.page(&world.processes, &selection, |_| true)
+    resource
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let guid = find(call)?;
+    let process = find(call)?;
     let spec = ListSpec {
         embed: LIST.embed,
         ..ListSpec::of(&["embed"])
     };
     let query = ListQuery::read(call, &spec)?;
-    let mut process = presented(call, guid)?;
-    if query.embeds("process_instances") {
-        process["process_instances"] = present_instances(found(call)?, &call.view());
-    }
-    Ok(Response::ok(&process))
+    Ok(Response::ok(&present_asked(process, &call.view(), &query)))
 }
 
 fn scale(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = scale_process(call)?;
-    presented(call, guid).map(|process| Response::json(202, &process))
+    call.present(guid, present)
+        .map(|process| Response::json(202, &process))
 }
 
 /// Scales the process that the path names as the body asks.
 pub(crate) fn scale_process(call: &mut Call<'_>) -> Result<Guid, CcError> {
-    let process = found(call)?;
+    let process = find(call)?;
     let (guid, current) = (process.base.guid, process.scale);
     let body = call.request.object()?;
     let scale = read_scale(&body, current)?;
@@ -231,17 +208,16 @@ struct Change {
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = change(call)?;
-    presented(call, guid).map(|process| Response::ok(&process))
+    call.ok(guid, present)
 }
 
 /// Changes the process that the path names as the body asks.
 pub(crate) fn change(call: &mut Call<'_>) -> Result<Guid, CcError> {
-    let process = found(call)?;
+    let process = find(call)?;
     let body = call.request.object()?;
     let change = read_change(&body, process)?;
     let guid = process.base.guid;
-    let now = call.world.now();
-    crate::world::touch(&mut call.world.processes, now, guid, |process| {
+    call.world.touch(guid, |process: &mut Process| {
         if let Some(command) = change.command {
             process.command = command;
         }
@@ -251,7 +227,7 @@ pub(crate) fn change(call: &mut Call<'_>) -> Result<Guid, CcError> {
         if let Some(check) = change.readiness_check {
             process.readiness_check = check;
         }
-        process.metadata.apply(change.metadata);
+        process.base.metadata.apply(change.metadata);
     });
     Ok(guid)
 }
@@ -341,7 +317,7 @@ fn read_check(message: &mut Message<'_>, key: &str, current: &HealthCheck) -> Op
 }
 
 fn stats(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let process = found(call)?;
+    let process = find(call)?;
     let stats: Vec<Value> = call
         .world
         .instances(process)
@@ -352,50 +328,52 @@ fn stats(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn present_stats(process: &Process, instance: InstanceState, view: &View<'_>) -> Value {
-    let mut stats = json!({
+    const MEGABYTE: u64 = 1024 * 1024;
+    let Some(uptime) = instance.uptime else {
+        return json!({
+            "type": process.kind,
+            "index": instance.index,
+            "state": instance.name,
+            "routable": null,
+            "uptime": 0,
+            "isolation_segment": null,
+            "details": null,
+        });
+    };
+    json!({
         "type": process.kind,
         "index": instance.index,
-        "state": instance.name,
-        "routable": (instance.uptime.is_some()).then_some(instance.name == "RUNNING"),
-        "uptime": instance.uptime.unwrap_or_default(),
-        "isolation_segment": null,
-        "details": null,
-    });
-    let (Some(_), Value::Object(fields)) = (instance.uptime, &mut stats) else {
-        return stats;
-    };
-    const MEGABYTE: u64 = 1024 * 1024;
-    let found = json!({
         "instance_guid": format!("{}-{}", process.base.guid, instance.index),
+        "state": instance.name,
+        "routable": instance.name == "RUNNING",
         "host": "10.0.0.1",
         "instance_internal_ip": "10.255.0.1",
+        "uptime": uptime,
+        "mem_quota": u64::from(process.scale.memory_mb) * MEGABYTE,
+        "disk_quota": u64::from(process.scale.disk_mb) * MEGABYTE,
+        "log_rate_limit": process.scale.log_rate,
+        "fds_quota": 16_384,
+        "isolation_segment": null,
+        "details": null,
         "instance_ports": [{
             "external": 61_000,
             "internal": 8080,
             "external_tls_proxy_port": 61_001,
             "internal_tls_proxy_port": 61_001,
         }],
-        "mem_quota": u64::from(process.scale.memory_mb) * MEGABYTE,
-        "disk_quota": u64::from(process.scale.disk_mb) * MEGABYTE,
-        "log_rate_limit": process.scale.log_rate,
-        "fds_quota": 16_384,
         "usage": {
-            "time": view.at.to_string(),
+            "time": view.at,
             "cpu": 0.0,
             "cpu_entitlement": 0.0,
             "mem": 0,
             "disk": 0,
             "log_rate": 0,
         },
-    });
-    if let Value::Object(found) = found {
-        fields.extend(found);
-    }
-    stats
+    })
 }
 
 fn instances(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let process = found(call)?;
+    let process = find(call)?;
     let view = call.view();
     let path = format!("/v3/processes/{}", process.base.guid);
     Ok(Response::ok(&json!({

@@ -61,7 +61,6 @@ fn root(call: &mut Call<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&json!({
         "links": {
             "self": link(""),
-            "cloud_controller_v2": null,
             "cloud_controller_v3": {
                 "href": call.url("/v3"),
                 "meta": {"version": API_VERSION},

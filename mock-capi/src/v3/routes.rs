@@ -9,7 +9,7 @@ use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::metadata::MetadataPatch;
 use crate::router;
-use crate::world::{Field, Guid, Kind, NewRoute, Route, RouteRefusal, World, touch};
+use crate::world::{Field, Guid, Kind, NewRoute, Route, RouteRefusal, World};
 
 use super::{apps, destinations, domains, spaces};
 
@@ -37,14 +37,12 @@ const LIST: ListSpec = ListSpec {
     ])
 };
 
-pub(crate) const KIND: &str = "Route";
-
 pub(crate) fn present(route: &Route, view: &View<'_>) -> Value {
     let path = format!("/v3/routes/{}", route.base.guid);
     json!({
-        "guid": route.base.guid.to_string(),
-        "created_at": route.base.created.to_string(),
-        "updated_at": route.base.updated.to_string(),
+        "guid": route.base.guid,
+        "created_at": route.base.created,
+        "updated_at": route.base.updated,
         "protocol": "http",
         "host": route.host,
         "path": route.path,
@@ -52,7 +50,7 @@ pub(crate) fn present(route: &Route, view: &View<'_>) -> Value {
         "url": view.world.route_url(route),
         "destinations": destinations::present_all(route),
         "options": route.options,
-        "metadata": route.metadata.present(),
+        "metadata": route.base.metadata.present(),
         "relationships": {
             "space": to_one(Some(route.space)),
             "domain": to_one(Some(route.domain)),
@@ -67,11 +65,7 @@ pub(crate) fn present(route: &Route, view: &View<'_>) -> Value {
 }
 
 pub(crate) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
-    call.guid_of("guid", |world| &world.routes, KIND)
-}
-
-fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
-    call.present(guid, |world| &world.routes, KIND, present)
+    call.guid_of::<Route>("guid")
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -86,22 +80,20 @@ pub(crate) fn index_of_app(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn list(call: &Call<'_>, app: Option<Guid>) -> Result<Response, CcError> {
     let query = ListQuery::read(call, &LIST)?;
-    let view = call.view();
     let mut selection = query.by_texts(query.selection(), "hosts", Field::Host);
-    selection = query.by_guids(selection, "space_guids", Field::Space);
     selection = query.by_guids(selection, "domain_guids", Field::Domain);
     selection = query.by_guids(selection, "app_guids", Field::App);
-    selection = apps::by_organizations(view.world, &query, selection);
+    selection = query.by_spaces(call.world, selection);
     if let Some(app) = app {
         selection = selection.any_guid(Field::App, [app]);
     }
-    let page = query.page(&view.world.routes, &selection, |route| {
+    let page = query.page(call.world, &selection, |route: &Route| {
         query.admits("paths", &route.path)
             && query.admits("ports", &route.port.unwrap_or_default().to_string())
             && query.value("service_instance_guids").is_none()
     });
-    let mut answer = query.answer(call, &page, |route| present(route, &view));
-    include(&query, &view, &mut answer, &page.rows);
+    let mut answer = query.answer(call, &page, present);
+    include(&query, &call.view(), &mut answer, &page.rows);
     Ok(Response::ok(&answer))
 }
 
@@ -126,7 +118,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         let text = refusal_text(call.world, refusal, space, domain, &host, &path);
         CcError::unprocessable(text)
     })?;
-    presented(call, guid).map(|route| Response::created(&route))
+    call.created(guid, present)
 }
 
 /// A GUID that cannot be read names nothing.
@@ -233,15 +225,13 @@ fn refusal_text(
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let guid = find(call)?;
+    let route: &Route = call.named("guid")?;
     let spec = ListSpec {
         include: LIST.include,
         ..ListSpec::of(&["include"])
     };
     let query = ListQuery::read(call, &spec)?;
     let view = call.view();
-    let route = view.world.routes.get(guid);
-    let route = route.ok_or_else(|| CcError::not_found(KIND))?;
     let mut answer = present(route, &view);
     include(&query, &view, &mut answer, &[route]);
     Ok(Response::ok(&answer))
@@ -254,8 +244,7 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let options = message.object("options");
     let patch: MetadataPatch = message.metadata();
     message.finish()?;
-    let now = call.world.now();
-    touch(&mut call.world.routes, now, guid, |route| {
+    call.world.touch(guid, |route: &mut Route| {
         for (key, value) in options.into_iter().flatten() {
             if value.is_null() {
                 route.options.remove(key);
@@ -263,9 +252,9 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
                 route.options.insert(key.clone(), value.clone());
             }
         }
-        route.metadata.apply(patch);
+        route.base.metadata.apply(patch);
     });
-    presented(call, guid).map(|route| Response::ok(&route))
+    call.ok(guid, present)
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {

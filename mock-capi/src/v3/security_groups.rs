@@ -9,7 +9,7 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::{Message, to_many_body};
 use crate::router::Route;
-use crate::world::{Field, Guid, Kind, SecurityGroup, World, name_taken, touch};
+use crate::world::{Field, Guid, Kind, SecurityGroup, World};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/security_groups", index),
@@ -42,7 +42,6 @@ const LIST: ListSpec = ListSpec::of(&[
     "globally_enabled_running",
     "globally_enabled_staging",
 ]);
-const KIND: &str = "Security group";
 const MAX_NAME: usize = 250;
 
 /// Which of a group's two lists of spaces.
@@ -70,9 +69,9 @@ impl Phase {
 
 pub(crate) fn present(group: &SecurityGroup, view: &View<'_>) -> Value {
     json!({
-        "guid": group.base.guid.to_string(),
-        "created_at": group.base.created.to_string(),
-        "updated_at": group.base.updated.to_string(),
+        "guid": group.base.guid,
+        "created_at": group.base.created,
+        "updated_at": group.base.updated,
         "name": group.name,
         "rules": group.rules,
         "globally_enabled": {
@@ -88,11 +87,7 @@ pub(crate) fn present(group: &SecurityGroup, view: &View<'_>) -> Value {
 }
 
 fn find(call: &Call<'_>) -> Result<Guid, CcError> {
-    call.guid_of("guid", |world| &world.security_groups, KIND)
-}
-
-fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
-    call.present(guid, |world| &world.security_groups, KIND, present)
+    call.guid_of::<SecurityGroup>("guid")
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -100,18 +95,16 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     let selection = query.by_texts(query.selection(), "names", Field::Name);
     let selection = query.by_guids(selection, "running_space_guids", Field::RunningSpace);
     let selection = query.by_guids(selection, "staging_space_guids", Field::StagingSpace);
-    let view = call.view();
-    let page = query.page(&view.world.security_groups, &selection, |group| {
-        query.admits("globally_enabled_running", bool_text(group.running_default))
-            && query.admits("globally_enabled_staging", bool_text(group.staging_default))
-    });
-    Ok(Response::ok(
-        &query.answer(call, &page, |group| present(group, &view)),
-    ))
-}
-
-fn bool_text(value: bool) -> &'static str {
-    if value { "true" } else { "false" }
+    let keep = |group: &SecurityGroup| {
+        query.admits(
+            "globally_enabled_running",
+            &group.running_default.to_string(),
+        ) && query.admits(
+            "globally_enabled_staging",
+            &group.staging_default.to_string(),
+        )
+    };
+    query.respond(call, &selection, keep, present)
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -133,8 +126,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let staging_spaces = known_spaces(call.world, &staging, "do not exist.")?;
     let running_spaces = known_spaces(call.world, &running, "do not exist.")?;
     let base = call.world.base();
-    let guid = base.guid;
-    call.world.security_groups.insert(SecurityGroup {
+    let guid = call.world.add(SecurityGroup {
         base,
         name: name.into(),
         rules,
@@ -143,11 +135,11 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         running_spaces,
         staging_spaces,
     });
-    presented(call, guid).map(|group| Response::created(&group))
+    call.created(guid, present)
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(call, find(call)?).map(|group| Response::ok(&group))
+    call.show("guid", present)
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -161,14 +153,13 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     if let Some(name) = name {
         check_name(call, name, Some(guid))?;
     }
-    let now = call.world.now();
-    touch(&mut call.world.security_groups, now, guid, |group| {
+    call.world.touch(guid, |group: &mut SecurityGroup| {
         group.name = name.map_or_else(|| std::mem::take(&mut group.name), str::to_owned);
         group.rules = rules.unwrap_or_else(|| std::mem::take(&mut group.rules));
         group.running_default = enabled.running.unwrap_or(group.running_default);
         group.staging_default = enabled.staging.unwrap_or(group.staging_default);
     });
-    presented(call, guid).map(|group| Response::ok(&group))
+    call.ok(guid, present)
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -189,9 +180,8 @@ fn bind(call: &mut Call<'_>, phase: Phase) -> Result<Response, CcError> {
     let body = call.request.object()?;
     let complaint = "do not exist, or you do not have access to them.";
     let spaces = known_spaces(call.world, &to_many_body(&body)?, complaint)?;
-    let now = call.world.now();
     let mut bound = Vec::new();
-    touch(&mut call.world.security_groups, now, guid, |group| {
+    call.world.touch(guid, |group: &mut SecurityGroup| {
         add_spaces(phase.spaces(group), &spaces);
         bound.clone_from(phase.spaces(group));
     });
@@ -225,9 +215,8 @@ fn unbind(call: &mut Call<'_>, phase: Phase) -> Result<Response, CcError> {
     let guid = find(call)?;
     let text = call.capture("space").to_owned();
     let space = Guid::parse(&text);
-    let now = call.world.now();
     let mut removed = false;
-    touch(&mut call.world.security_groups, now, guid, |group| {
+    call.world.touch(guid, |group: &mut SecurityGroup| {
         let spaces = phase.spaces(group);
         let before = spaces.len();
         spaces.retain(|other| Some(*other) != space);
@@ -243,7 +232,7 @@ fn unbind(call: &mut Call<'_>, phase: Phase) -> Result<Response, CcError> {
 }
 
 fn check_name(call: &Call<'_>, name: &str, own: Option<Guid>) -> Result<(), CcError> {
-    if name_taken(&call.world.security_groups, name, own) {
+    if call.world.name_taken::<SecurityGroup>(name, own) {
         let taken = format!("Security group with name '{name}' already exists.");
         return Err(CcError::unprocessable(taken));
     }

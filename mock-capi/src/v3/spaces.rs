@@ -7,9 +7,8 @@ use crate::error::CcError;
 use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
-use crate::metadata::Metadata;
 use crate::router::Route;
-use crate::world::{Field, Guid, Kind, Row, Space, World, touch};
+use crate::world::{Field, Guid, Kind, Row, Space, World};
 
 use super::organizations;
 
@@ -27,22 +26,21 @@ const LIST: ListSpec = ListSpec {
     ..ListSpec::of(&["names", "organization_guids", "include", "label_selector"])
 };
 
-pub(crate) const KIND: &str = "Space";
 const MAX_NAME: usize = 255;
 
 pub(crate) fn present(space: &Space, view: &View<'_>) -> Value {
     let path = format!("/v3/spaces/{}", space.base.guid);
     json!({
-        "guid": space.base.guid.to_string(),
-        "created_at": space.base.created.to_string(),
-        "updated_at": space.base.updated.to_string(),
+        "guid": space.base.guid,
+        "created_at": space.base.created,
+        "updated_at": space.base.updated,
         "name": space.name,
         "suspended": space.suspended,
         "relationships": {
             "organization": to_one(Some(space.org)),
             "quota": to_one(None),
         },
-        "metadata": space.metadata.present(),
+        "metadata": space.base.metadata.present(),
         "links": {
             "self": view.link(&path),
             "organization": view.link(&format!("/v3/organizations/{}", space.org)),
@@ -76,23 +74,18 @@ pub(crate) fn distinct(guids: impl Iterator<Item = Guid>) -> Vec<Guid> {
 }
 
 pub(crate) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
-    call.guid_of("guid", |world| &world.spaces, KIND)
-}
-
-fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
-    call.present(guid, |world| &world.spaces, KIND, present)
+    call.guid_of::<Space>("guid")
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     let query = ListQuery::read(call, &LIST)?;
     let selection = query.by_texts(query.selection(), "names", Field::Name);
     let selection = query.by_guids(selection, "organization_guids", Field::Org);
-    let view = call.view();
-    let page = query.page(&view.world.spaces, &selection, |_| true);
-    let mut answer = query.answer(call, &page, |space| present(space, &view));
+    let page = query.page(call.world, &selection, |_: &Space| true);
+    let mut answer = query.answer(call, &page, present);
     if query.includes("org") || query.includes("organization") {
         let orgs = page.rows.iter().map(|space| space.org);
-        answer["included"] = json!({"organizations": present_included_orgs(&view, orgs)});
+        answer["included"] = json!({"organizations": present_included_orgs(&call.view(), orgs)});
     }
     Ok(Response::ok(&answer))
 }
@@ -115,22 +108,18 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
             )
         })?;
     check_name(call.world, org, name, None)?;
-    let mut metadata = Metadata::default();
-    metadata.apply(patch);
-    let base = call.world.base();
-    let guid = base.guid;
-    call.world.spaces.insert(Space {
+    let base = call.world.base_with(patch);
+    let guid = call.world.add(Space {
         base,
         name: name.into(),
         org,
         suspended,
-        metadata,
     });
-    presented(call, guid).map(|space| Response::created(&space))
+    call.created(guid, present)
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(call, find(call)?).map(|space| Response::ok(&space))
+    call.show("guid", present)
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -145,13 +134,12 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     if let (Some(org), Some(name)) = (org, name) {
         check_name(call.world, org, name, Some(guid))?;
     }
-    let now = call.world.now();
-    touch(&mut call.world.spaces, now, guid, |space| {
+    call.world.touch(guid, |space: &mut Space| {
         space.name = name.map_or_else(|| std::mem::take(&mut space.name), str::to_owned);
         space.suspended = suspended.unwrap_or(space.suspended);
-        space.metadata.apply(patch);
+        space.base.metadata.apply(patch);
     });
-    presented(call, guid).map(|space| Response::ok(&space))
+    call.ok(guid, present)
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {

@@ -11,7 +11,7 @@ use crate::list::{ListQuery, ListSpec};
 use crate::message::{Message, check_environment};
 use crate::router::Route;
 use crate::v3::{apps as today, environment, lifecycle};
-use crate::world::{App, Field, Guid, Kind, Row, touch};
+use crate::world::{App, Field, Guid, Kind, Row};
 
 use super::{droplets, packages};
 
@@ -45,7 +45,6 @@ const LIST: ListSpec = ListSpec {
     ..ListSpec::of(&["names", "organization_guids", "space_guids"])
 };
 
-const KIND: &str = "App";
 const FIELDS: &[&str] = &[
     "name",
     "environment_variables",
@@ -58,11 +57,11 @@ fn present(app: &App, view: &View<'_>, template: Template) -> Value {
     let path = format!("/v3/apps/{}", app.base.guid);
     let below = |rest: &str| view.link(&format!("{path}/{rest}"));
     template.fill(json!({
-        "guid": app.base.guid.to_string(),
+        "guid": app.base.guid,
         "name": app.name,
         "state": app.state(),
-        "created_at": app.base.created.to_string(),
-        "updated_at": app.base.updated.to_string(),
+        "created_at": app.base.created,
+        "updated_at": app.base.updated,
         "lifecycle": lifecycle::present(&app.lifecycle),
         "links": {
             "self": view.link(&path),
@@ -84,20 +83,11 @@ fn present_shown(app: &App, view: &View<'_>) -> Value {
     present(app, view, fixtures::APP)
 }
 
-fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
-    call.present(guid, |world| &world.apps, KIND, present_shown)
-}
-
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     let query = ListQuery::read(call, &LIST)?;
-    let view = call.view();
     let selection = query.by_texts(query.selection(), "names", Field::Name);
-    let selection = query.by_guids(selection, "space_guids", Field::Space);
-    let selection = today::by_organizations(view.world, &query, selection);
-    let page = query.page(&view.world.apps, &selection, |_| true);
-    Ok(Response::ok(
-        &query.answer(call, &page, |app| present_shown(app, &view)),
-    ))
+    let selection = query.by_spaces(call.world, selection);
+    query.respond(call, &selection, |_| true, present_shown)
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -106,17 +96,12 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         return Err(CcError::unprocessable("name must be unique in space"));
     }
     let guid = new.create(call.world);
-    let app = call.present(
-        guid,
-        |world| &world.apps,
-        KIND,
-        |app, view| present(app, view, fixtures::CREATE_APP),
-    )?;
+    let app = call.present(guid, |app, view| present(app, view, fixtures::CREATE_APP))?;
     Ok(Response::created(&app))
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(call, today::find(call)?).map(|app| Response::ok(&app))
+    call.ok(today::find(call)?, present_shown)
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -124,26 +109,25 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let body = call.request.object()?;
     let mut message = Message::new(&body, &["name", "lifecycle"]);
     let name = message.optional_text("name", 0..=255);
-    let current = call
-        .world
-        .apps
-        .get(guid)
-        .map(|app| (app.space, app.lifecycle.clone()));
-    let (space, current) = current.ok_or_else(|| CcError::not_found(KIND))?;
-    let lifecycle = lifecycle::read(&mut message, &current);
+    let App {
+        space,
+        lifecycle: current,
+        ..
+    } = call.row(guid)?;
+    let lifecycle = lifecycle::read(&mut message, current);
     message.finish()?;
+    today::refuse_any(&name.map(today::name_errors).unwrap_or_default())?;
     let holder = name
-        .and_then(|name| call.world.find_app(space, name))
+        .and_then(|name| call.world.find_app(*space, name))
         .map(Row::guid);
     if holder.is_some_and(|holder| holder != guid) {
         return Err(CcError::unprocessable("name must be unique in space"));
     }
-    let now = call.world.now();
-    touch(&mut call.world.apps, now, guid, |app| {
+    call.world.touch(guid, |app: &mut App| {
         app.name = name.map_or_else(|| std::mem::take(&mut app.name), str::to_owned);
         app.lifecycle = lifecycle;
     });
-    presented(call, guid).map(|app| Response::ok(&app))
+    call.ok(guid, present_shown)
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -156,13 +140,13 @@ fn start(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = today::find(call)?;
     today::droplet_of(call, guid)?;
     call.world.start_app(guid)?;
-    presented(call, guid).map(|app| Response::ok(&app))
+    call.ok(guid, present_shown)
 }
 
 fn stop(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = today::find(call)?;
     call.world.stop_app(guid);
-    presented(call, guid).map(|app| Response::ok(&app))
+    call.ok(guid, present_shown)
 }
 
 /// Variables stood beside the links.
@@ -175,7 +159,7 @@ fn present_environment(app: &App, view: &View<'_>) -> Value {
 }
 
 fn presented_environment(call: &Call<'_>, guid: Guid) -> Result<Response, CcError> {
-    let environment = call.present(guid, |world| &world.apps, KIND, present_environment)?;
+    let environment = call.present(guid, present_environment)?;
     Ok(Response::ok(&environment))
 }
 
@@ -208,7 +192,7 @@ fn current_droplet_relationship(call: &mut Call<'_>) -> Result<Response, CcError
 
 fn current_droplet(call: &mut Call<'_>) -> Result<Response, CcError> {
     let droplet = today::droplet_of(call, today::find(call)?)?;
-    droplets::presented(call, droplet).map(|droplet| Response::ok(&droplet))
+    call.ok(droplet, droplets::present)
 }
 
 fn assign_droplet(call: &mut Call<'_>) -> Result<Response, CcError> {

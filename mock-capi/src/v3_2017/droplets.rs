@@ -10,7 +10,7 @@ use crate::list::{ListQuery, ListSpec};
 use crate::message::{MAX_INT, Message};
 use crate::router::Route;
 use crate::v3::{apps, builds, droplets as today, lifecycle, packages};
-use crate::world::{Droplet, Field, Guid, Kind, Lifecycle, NewDroplet};
+use crate::world::{Droplet, Field, Guid, Kind, Lifecycle, NewDroplet, Row};
 
 use super::related;
 
@@ -33,9 +33,7 @@ const LIST: ListSpec = ListSpec::of(&[
     "states",
 ]);
 
-const KIND: &str = "Droplet";
-
-fn present(droplet: &Droplet, view: &View<'_>) -> Value {
+pub(crate) fn present(droplet: &Droplet, view: &View<'_>) -> Value {
     let path = format!("/v3/droplets/{}", droplet.base.guid);
     let app = format!("/v3/apps/{}", droplet.app);
     let assign = format!("{app}/relationships/current_droplet");
@@ -45,16 +43,16 @@ fn present(droplet: &Droplet, view: &View<'_>) -> Value {
     let state = droplet.state(view.at);
     let failed = state == "FAILED";
     json!({
-        "guid": droplet.base.guid.to_string(),
+        "guid": droplet.base.guid,
         "state": state,
         "error": droplet.error.as_ref().filter(|_| failed),
         "lifecycle": lifecycle::present(&droplet.lifecycle),
         "staging_memory_in_mb": 1024,
         "staging_disk_in_mb": 4096,
         "result": (failed || state == "STAGED").then(|| result(droplet, view)),
-        "environment_variables": {},
-        "created_at": droplet.base.created.to_string(),
-        "updated_at": droplet.base.updated.to_string(),
+        "environment_variables": view.secrets(json!({})),
+        "created_at": droplet.base.created,
+        "updated_at": droplet.base.updated,
         "links": {
             "self": view.link(&path),
             "package": package,
@@ -67,8 +65,8 @@ fn present(droplet: &Droplet, view: &View<'_>) -> Value {
 fn result(droplet: &Droplet, view: &View<'_>) -> Value {
     let staged = droplet.is_staged(view.at);
     let mut result = json!({
-        "execution_metadata": "",
-        "process_types": staged.then(|| json!({"web": droplet.command})),
+        "execution_metadata": view.secret(json!("")),
+        "process_types": view.secrets(json!(staged.then(|| json!({"web": droplet.command})))),
     });
     match &droplet.lifecycle {
         Lifecycle::Buildpack { buildpacks, stack } => {
@@ -82,12 +80,8 @@ fn result(droplet: &Droplet, view: &View<'_>) -> Value {
     result
 }
 
-pub(crate) fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
-    call.present(guid, |world| &world.droplets, KIND, present)
-}
-
 fn find(call: &Call<'_>) -> Result<Guid, CcError> {
-    call.guid_of("guid", |world| &world.droplets, KIND)
+    call.guid_of::<Droplet>("guid")
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -107,15 +101,11 @@ fn index_of_package(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn list(call: &Call<'_>, nested: Option<(Field, Guid)>) -> Result<Response, CcError> {
     let query = ListQuery::read(call, &LIST)?;
-    let page = today::page(call, &query, nested, |_| true);
-    let view = call.view();
-    Ok(Response::ok(
-        &query.answer(call, &page, |droplet| present(droplet, &view)),
-    ))
+    today::list(call, &query, nested, |_| true, present)
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(call, find(call)?).map(|droplet| Response::ok(&droplet))
+    call.ok(find(call)?, present)
 }
 
 /// `POST /v3/droplets/:guid/copy`, as documented, and
@@ -137,7 +127,7 @@ fn copy(call: &mut Call<'_>) -> Result<Response, CcError> {
         guid => guid.to_owned(),
     };
     let guid = today::copy_droplet(call, &source, app.unwrap_or_default())?;
-    let droplet = call.present_pending(guid, |world| &world.droplets, KIND, present)?;
+    let droplet = call.present_pending(guid, present)?;
     Ok(Response::created(&fixtures::COPY_DROPLET.fill(droplet)))
 }
 
@@ -170,8 +160,8 @@ fn stage(call: &mut Call<'_>) -> Result<Response, CcError> {
     }
     let error = builds::fail_staging(call, app);
     let droplet = call.world.stage(package, NewDroplet { lifecycle, error });
-    let droplet = droplet.ok_or_else(|| CcError::not_found(KIND))?;
-    let droplet = call.present_pending(droplet, |world| &world.droplets, KIND, present)?;
+    let droplet = droplet.ok_or_else(|| CcError::not_found(Droplet::KIND))?;
+    let droplet = call.present_pending(droplet, present)?;
     Ok(Response::created(&droplet))
 }
 

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
-use crate::list::{ListQuery, ListSpec};
+use crate::list::ListSpec;
 use crate::router::Route;
 use crate::v3::{apps, packages as today};
-use crate::world::{Guid, Kind, Package, PackageKind};
+use crate::world::{Kind, Package, PackageKind};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/packages", index),
@@ -29,61 +29,50 @@ const LIST: ListSpec = ListSpec::of(&[
 
 fn present(package: &Package, view: &View<'_>) -> Value {
     let path = format!("/v3/packages/{}", package.base.guid);
-    let mut links = json!({
-        "self": view.link(&path),
-        "stage": view.action("POST", &format!("{path}/droplets")),
-        "app": view.link(&format!("/v3/apps/{}", package.app)),
-    });
+    let mut links = json!({"self": view.link(&path)});
     if matches!(package.kind, PackageKind::Bits) {
         links["upload"] = view.action("POST", &format!("{path}/upload"));
         links["download"] = view.action("GET", &format!("{path}/download"));
     }
+    links["stage"] = view.action("POST", &format!("{path}/droplets"));
+    links["app"] = view.link(&format!("/v3/apps/{}", package.app));
+    let data = match &package.kind {
+        PackageKind::Bits => today::present_data(package, view),
+        PackageKind::Docker { image, .. } => json!({"image": image}),
+    };
     json!({
-        "guid": package.base.guid.to_string(),
+        "guid": package.base.guid,
         "type": package.kind(),
-        "data": today::present_data(package, view),
+        "data": data,
         "state": package.state(view.at),
-        "created_at": package.base.created.to_string(),
-        "updated_at": package.base.updated.to_string(),
+        "created_at": package.base.created,
+        "updated_at": package.base.updated,
         "links": links,
     })
 }
 
-fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
-    call.present(guid, |world| &world.packages, today::KIND, present)
-}
-
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
-    list(call, None)
+    today::list(call, &LIST, None, present)
 }
 
 /// `GET /v3/apps/:guid/packages`
 pub(crate) fn index_of_app(call: &mut Call<'_>) -> Result<Response, CcError> {
     let app = apps::find(call)?;
-    list(call, Some(app))
-}
-
-fn list(call: &Call<'_>, app: Option<Guid>) -> Result<Response, CcError> {
-    let query = ListQuery::read(call, &LIST)?;
-    let page = today::page(call, &query, app);
-    let view = call.view();
-    Ok(Response::ok(
-        &query.answer(call, &page, |package| present(package, &view)),
-    ))
+    today::list(call, &LIST, Some(app), present)
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = today::create_package(call)?;
-    presented(call, guid).map(|package| Response::created(&package))
+    call.created(guid, present)
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(call, today::find(call)?).map(|package| Response::ok(&package))
+    call.ok(today::find(call)?, present)
 }
 
 fn upload(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = today::upload_bits(call)?;
-    let package = call.present_pending(guid, |world| &world.packages, today::KIND, present)?;
+    let package = call.present_pending(guid, present)?;
     Ok(Response::ok(&package))
 }
 

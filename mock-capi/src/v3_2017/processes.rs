@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
-use crate::list::{ListQuery, ListSpec};
+use crate::list::ListSpec;
 use crate::router::Route;
 use crate::v3::{apps, processes as today};
 use crate::world::{Guid, InstanceState, Process};
@@ -33,9 +33,9 @@ const LIST: ListSpec = ListSpec::of(&[
 fn present(process: &Process, view: &View<'_>) -> Value {
     let path = format!("/v3/processes/{}", process.base.guid);
     json!({
-        "guid": process.base.guid.to_string(),
+        "guid": process.base.guid,
         "type": process.kind,
-        "command": today::command(process, view),
+        "command": view.secret(json!(process.command)),
         "instances": process.scale.instances,
         "memory_in_mb": process.scale.memory_mb,
         "disk_in_mb": process.scale.disk_mb,
@@ -43,8 +43,8 @@ fn present(process: &Process, view: &View<'_>) -> Value {
             "type": process.health_check.kind,
             "data": {"timeout": process.health_check.timeout},
         },
-        "created_at": process.base.created.to_string(),
-        "updated_at": process.base.updated.to_string(),
+        "created_at": process.base.created,
+        "updated_at": process.base.updated,
         "links": {
             "self": view.link(&path),
             "scale": view.action("PUT", &format!("{path}/scale")),
@@ -53,10 +53,6 @@ fn present(process: &Process, view: &View<'_>) -> Value {
             "stats": view.link(&format!("{path}/stats")),
         },
     })
-}
-
-fn presented(call: &Call<'_>, guid: Guid) -> Result<Value, CcError> {
-    call.present(guid, |world| &world.processes, today::KIND, present)
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -69,41 +65,31 @@ fn index_of_app(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn list(call: &Call<'_>, app: Option<Guid>) -> Result<Response, CcError> {
-    let query = ListQuery::read(call, &LIST)?;
-    let page = today::page(call, &query, app);
-    let view = call.view();
-    Ok(Response::ok(
-        &query.answer(call, &page, |process| present(process, &view)),
-    ))
+    today::list(call, &LIST, app, |process, view, _| present(process, view))
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(call, today::find(call)?).map(|process| Response::ok(&process))
+    Ok(Response::ok(&present(today::find(call)?, &call.view())))
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = today::change(call)?;
-    presented(call, guid).map(|process| Response::ok(&process))
+    call.ok(guid, present)
 }
 
 fn scale(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = today::scale_process(call)?;
-    presented(call, guid).map(|process| Response::json(202, &process))
+    call.present(guid, present)
+        .map(|process| Response::json(202, &process))
 }
 
 fn stats(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let guid = today::find(call)?;
-    let stats = call.present(
-        guid,
-        |world| &world.processes,
-        today::KIND,
-        |process, view| {
-            let instances = view.world.instances(process).into_iter();
-            let stats = instances.map(|instance| present_stats(process, instance, view));
-            json!({"resources": stats.collect::<Vec<_>>()})
-        },
-    )?;
-    Ok(Response::ok(&stats))
+    let process = today::find(call)?;
+    let instances = call.world.instances(process).into_iter();
+    let stats = instances.map(|instance| present_stats(process, instance, &call.view()));
+    Ok(Response::ok(
+        &json!({"resources": stats.collect::<Vec<_>>()}),
+    ))
 }
 
 fn present_stats(process: &Process, instance: InstanceState, view: &View<'_>) -> Value {
@@ -120,7 +106,7 @@ fn present_stats(process: &Process, instance: InstanceState, view: &View<'_>) ->
         "type": process.kind,
         "index": instance.index,
         "state": instance.name,
-        "usage": {"time": view.at.to_string(), "cpu": 0.0, "mem": 0, "disk": 0},
+        "usage": {"time": view.at, "cpu": 0.0, "mem": 0, "disk": 0},
         "host": "10.0.0.1",
         "uptime": uptime,
         "mem_quota": u64::from(process.scale.memory_mb) * MEGABYTE,

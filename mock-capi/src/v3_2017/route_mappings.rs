@@ -9,7 +9,7 @@ use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router;
 use crate::v3::{apps, destinations::same_target};
-use crate::world::{Destination, Field, Guid, Route, Selection, touch};
+use crate::world::{Destination, Field, Guid, Route, Selection};
 
 use super::related;
 
@@ -27,9 +27,9 @@ const KIND: &str = "Route mapping";
 fn present(route: Guid, mapping: &Destination, view: &View<'_>) -> Value {
     let app = format!("/v3/apps/{}", mapping.app);
     json!({
-        "guid": mapping.guid.to_string(),
-        "created_at": mapping.created.to_string(),
-        "updated_at": mapping.created.to_string(),
+        "guid": mapping.guid,
+        "created_at": mapping.created,
+        "updated_at": mapping.created,
         "links": {
             "self": view.link(&format!("/v3/route_mappings/{}", mapping.guid)),
             "app": view.link(&app),
@@ -150,10 +150,8 @@ fn add(call: &mut Call<'_>, route: Guid, app: Guid, kind: &str) -> Result<Respon
         ));
     }
     let answer = present(route, &mapping, &call.view());
-    let now = call.world.now();
-    touch(&mut call.world.routes, now, route, |route| {
-        route.destinations.push(mapping)
-    });
+    call.world
+        .touch(route, |route: &mut Route| route.destinations.push(mapping));
     Ok(Response::created(&answer))
 }
 
@@ -169,8 +167,7 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
     let (route, mapping) = find(call)?;
     let (route, mapping) = (route.base.guid, mapping.guid);
-    let now = call.world.now();
-    touch(&mut call.world.routes, now, route, |route| {
+    call.world.touch(route, |route: &mut Route| {
         route.destinations.retain(|other| other.guid != mapping);
     });
     Ok(Response::empty(204))

@@ -3,12 +3,10 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    App, Field, Guid, HealthCheck, Lifecycle, Process, Row, Scale, Selection, World, touch,
-};
+use super::{App, Field, Guid, HealthCheck, Lifecycle, Process, Row, Scale, Selection, World};
 use crate::clock::Timestamp;
 use crate::error::CcError;
-use crate::metadata::{Metadata, MetadataPatch};
+use crate::metadata::MetadataPatch;
 
 /// What the scheduler reports of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +27,8 @@ impl World {
         environment: Map<String, Value>,
         metadata: MetadataPatch,
     ) -> Guid {
-        let base = self.base();
-        let guid = base.guid;
-        let mut app = App {
+        let base = self.base_with(metadata);
+        self.add(App {
             base,
             name,
             space,
@@ -39,11 +36,7 @@ impl World {
             lifecycle,
             environment,
             droplet: None,
-            metadata: Metadata::default(),
-        };
-        app.metadata.apply(metadata);
-        self.apps.insert(app);
-        guid
+        })
     }
 
     /// Adds a process of a type that the app does not have yet. The web
@@ -57,8 +50,7 @@ impl World {
         if web {
             base.guid = app;
         }
-        let guid = base.guid;
-        self.processes.insert(Process {
+        let guid = self.add(Process {
             base,
             app,
             space,
@@ -74,7 +66,6 @@ impl World {
             readiness_check: HealthCheck::of("process"),
             started: false,
             starts: Vec::new(),
-            metadata: Metadata::default(),
         });
         if started {
             self.begin(guid);
@@ -93,9 +84,7 @@ impl World {
     /// Makes a staged droplet the app's current one, with a process for each
     /// type that it has.
     pub(crate) fn assign_droplet(&mut self, app: Guid, droplet: Guid) {
-        touch(&mut self.apps, self.now, app, |app| {
-            app.droplet = Some(droplet);
-        });
+        self.touch(app, |app: &mut App| app.droplet = Some(droplet));
         if self.process(app, "web").is_none() {
             self.create_process(app, "web");
         }
@@ -135,7 +124,7 @@ impl World {
     }
 
     fn set_started(&mut self, app: Guid, started: bool) {
-        touch(&mut self.apps, self.now, app, |app| app.started = started);
+        self.touch(app, |app: &mut App| app.started = started);
     }
 
     fn begin(&mut self, process: Guid) {
@@ -164,9 +153,11 @@ impl World {
         Ok(())
     }
 
-    /// The instances of a process as they are now, by index.
+    /// The instances of a process as they are now, by index. There may be two
+    /// billion of them; so that no request fills the memory, the list ends.
     pub(crate) fn instances(&self, process: &Process) -> Vec<InstanceState> {
-        (0..process.scale.instances)
+        const LISTED: u32 = 10_000;
+        (0..process.scale.instances.min(LISTED))
             .map(|index| self.instance(process, index))
             .collect()
     }

@@ -3,7 +3,6 @@
 use sha2::{Digest, Sha256};
 
 use super::{Droplet, Guid, Lifecycle, Origin, Package, PackageKind, World};
-use crate::metadata::Metadata;
 
 /// The start command that staging detects.
 const DETECTED_COMMAND: &str = "./app";
@@ -20,8 +19,7 @@ impl World {
     pub(crate) fn stage(&mut self, package: Guid, new: NewDroplet) -> Option<Guid> {
         let base = self.base();
         let package = self.packages.get(package)?;
-        let (guid, image) = (base.guid, image_of(package));
-        self.droplets.insert(Droplet {
+        let droplet = Droplet {
             base,
             app: package.app,
             space: package.space,
@@ -32,10 +30,9 @@ impl World {
             sha256: droplet_checksum(package),
             command: DETECTED_COMMAND.into(),
             lifecycle: new.lifecycle,
-            image,
-            metadata: Metadata::default(),
-        });
-        Some(guid)
+            image: image_of(package),
+        };
+        Some(self.add(droplet))
     }
 
     /// Adds a copy of a droplet for another app; bits and checksum are the
@@ -48,7 +45,6 @@ impl World {
     ) -> Option<Guid> {
         let base = self.base();
         let (source, app) = (self.droplets.get(source)?, self.apps.get(app)?);
-        let guid = base.guid;
         let copy = Droplet {
             base,
             app: app.base.guid,
@@ -61,10 +57,8 @@ impl World {
             command: source.command.clone(),
             lifecycle: source.lifecycle.clone(),
             image: source.image.clone(),
-            metadata: Metadata::default(),
         };
-        self.droplets.insert(copy);
-        Some(guid)
+        Some(self.add(copy))
     }
 }
 

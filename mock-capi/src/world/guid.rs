@@ -3,6 +3,8 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
+use serde::{Serialize, Serializer};
+
 /// The identity of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Guid(u128);
@@ -17,12 +19,20 @@ impl Guid {
 
 impl fmt::Display for Guid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hex = format!("{:032x}", self.0);
-        let (time, rest) = hex.split_at(8);
-        let (mid, rest) = rest.split_at(4);
-        let (version, rest) = rest.split_at(4);
-        let (variant, node) = rest.split_at(4);
-        write!(f, "{time}-{mid}-{version}-{variant}-{node}")
+        let bits = |from: u32, count: u32| (self.0 >> from) & ((1 << count) - 1);
+        let (time, mid, version) = (bits(96, 32), bits(80, 16), bits(64, 16));
+        let (variant, node) = (bits(48, 16), bits(0, 48));
+        write!(
+            f,
+            "{time:08x}-{mid:04x}-{version:04x}-{variant:04x}-{node:012x}"
+        )
+    }
+}
+
+/// On the wire as it is displayed.
+impl Serialize for Guid {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -32,7 +32,7 @@ use usage::Usage;
 
 use crate::clock::Timestamp;
 use crate::error::CcError;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, MetadataPatch};
 use crate::settings::Timings;
 
 /// The name of the quota that organizations have unless told otherwise.
@@ -109,7 +109,6 @@ impl World {
             base,
             name: apps_domain.into(),
             org: None,
-            metadata: Metadata::default(),
         });
     }
 
@@ -144,11 +143,45 @@ impl World {
 
     /// The base of a new row.
     pub(crate) fn base(&mut self) -> Base {
+        self.base_with(MetadataPatch::default())
+    }
+
+    /// The base of a new row with labels and annotations.
+    pub(crate) fn base_with(&mut self, patch: MetadataPatch) -> Base {
+        let mut metadata = Metadata::default();
+        metadata.apply(patch);
         Base {
             guid: self.guids.next(),
             created: self.now,
             updated: self.now,
+            metadata,
         }
+    }
+
+    pub(crate) fn get<R: Row>(&self, guid: Guid) -> Option<&R> {
+        R::table(self).get(guid)
+    }
+
+    pub(crate) fn add<R: Row>(&mut self, row: R) -> Guid {
+        let guid = row.guid();
+        R::table_mut(self).insert(row);
+        guid
+    }
+
+    /// Changes a row, if it is there, and dates the change.
+    pub(crate) fn touch<R: Row>(&mut self, guid: Guid, change: impl FnOnce(&mut R)) {
+        let now = self.now;
+        R::table_mut(self).update(guid, |row| {
+            change(row);
+            row.base_mut().updated = now;
+        });
+    }
+
+    /// Whether a name is taken by another row than `own`.
+    pub(crate) fn name_taken<R: Row>(&self, name: &str, own: Option<Guid>) -> bool {
+        let named = Selection::all().any(vec![Key::text(Field::Name, name)]);
+        let holders = R::table(self).select(&named);
+        holders.iter().any(|row| Some(row.guid()) != own)
     }
 
     pub(crate) fn next_guid(&mut self) -> Guid {
@@ -162,19 +195,18 @@ impl World {
         deletion: Option<(Kind, Guid)>,
         failure: Option<CcError>,
     ) -> Guid {
-        let base = self.base();
-        let (guid, ready_at) = (base.guid, self.now.plus(self.timings.job));
+        let ready_at = self.now.plus(self.timings.job);
         if let (Some(deletion), None) = (deletion, &failure) {
             self.scheduled += 1;
             self.agenda.insert((ready_at, self.scheduled), deletion);
         }
-        self.jobs.insert(Job {
+        let base = self.base();
+        self.add(Job {
             base,
             operation,
             ready_at,
             failure,
-        });
-        guid
+        })
     }
 
     /// The quota of organizations that were created without one.
@@ -216,28 +248,6 @@ impl World {
     pub(crate) fn domain_is_usable(&self, domain: &Domain, org: Guid) -> bool {
         domain.org.is_none_or(|owner| owner == org)
     }
-}
-
-/// Changes a row, if it is there, and dates the change.
-pub(crate) fn touch<R: Row>(
-    table: &mut Table<R>,
-    now: Timestamp,
-    guid: Guid,
-    change: impl FnOnce(&mut R),
-) {
-    table.update(guid, |row| {
-        change(row);
-        row.base_mut().updated = now;
-    });
-}
-
-/// Whether a name is taken by another row than `own`.
-pub(crate) fn name_taken<R: Row>(table: &Table<R>, name: &str, own: Option<Guid>) -> bool {
-    let named = Selection::all().any(vec![Key::text(Field::Name, name)]);
-    table
-        .select(&named)
-        .iter()
-        .any(|row| Some(row.guid()) != own)
 }
 
 impl Limits {

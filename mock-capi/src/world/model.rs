@@ -7,7 +7,6 @@ use super::guid::Guid;
 use super::table::Base;
 use crate::clock::Timestamp;
 use crate::error::CcError;
-use crate::metadata::Metadata;
 
 #[derive(Debug)]
 pub(crate) struct Org {
@@ -15,7 +14,6 @@ pub(crate) struct Org {
     pub(crate) name: String,
     pub(crate) suspended: bool,
     pub(crate) quota: Guid,
-    pub(crate) metadata: Metadata,
 }
 
 #[derive(Debug)]
@@ -24,7 +22,6 @@ pub(crate) struct Space {
     pub(crate) name: String,
     pub(crate) org: Guid,
     pub(crate) suspended: bool,
-    pub(crate) metadata: Metadata,
 }
 
 /// An organization quota; `None` is unlimited.
@@ -67,7 +64,6 @@ pub(crate) struct Domain {
     pub(crate) base: Base,
     pub(crate) name: String,
     pub(crate) org: Option<Guid>,
-    pub(crate) metadata: Metadata,
 }
 
 /// How bits or an image become a running app.
@@ -98,7 +94,6 @@ pub(crate) struct App {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) environment: Map<String, Value>,
     pub(crate) droplet: Option<Guid>,
-    pub(crate) metadata: Metadata,
 }
 
 impl App {
@@ -153,7 +148,6 @@ pub(crate) struct Process {
     /// When instances were started: `(n, at)` for those below index `n` that
     /// no earlier entry covers.
     pub(crate) starts: Vec<(u32, Timestamp)>,
-    pub(crate) metadata: Metadata,
 }
 
 #[derive(Clone, Debug)]
@@ -179,7 +173,6 @@ pub(crate) struct Package {
     pub(crate) space: Guid,
     pub(crate) kind: PackageKind,
     pub(crate) upload: Option<Upload>,
-    pub(crate) metadata: Metadata,
 }
 
 impl Package {
@@ -213,7 +206,6 @@ pub(crate) struct Build {
     pub(crate) disk_mb: u32,
     pub(crate) log_rate: i64,
     pub(crate) created_by: (Guid, String),
-    pub(crate) metadata: Metadata,
 }
 
 impl Build {
@@ -246,7 +238,6 @@ pub(crate) struct Droplet {
     pub(crate) command: String,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) image: Option<String>,
-    pub(crate) metadata: Metadata,
 }
 
 impl Droplet {
@@ -285,7 +276,6 @@ pub(crate) struct Route {
     pub(crate) port: Option<u16>,
     pub(crate) options: Map<String, Value>,
     pub(crate) destinations: Vec<Destination>,
-    pub(crate) metadata: Metadata,
 }
 
 /// Work that a real Cloud Controller does in the background.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Domain, Field, Guid, Key, Route, Selection, Space, World};
-use crate::metadata::{Metadata, MetadataPatch};
+use crate::metadata::MetadataPatch;
 
 /// A route to be.
 #[derive(Debug)]
@@ -33,9 +33,8 @@ pub(crate) enum RouteRefusal {
 impl World {
     pub(crate) fn create_route(&mut self, new: NewRoute) -> Result<Guid, RouteRefusal> {
         self.check_route(&new)?;
-        let base = self.base();
-        let guid = base.guid;
-        let mut route = Route {
+        let base = self.base_with(new.metadata);
+        Ok(self.add(Route {
             base,
             space: new.space,
             domain: new.domain,
@@ -44,11 +43,7 @@ impl World {
             port: new.port,
             options: new.options,
             destinations: Vec::new(),
-            metadata: Metadata::default(),
-        };
-        route.metadata.apply(new.metadata);
-        self.routes.insert(route);
-        Ok(guid)
+        }))
     }
 
     fn check_route(&self, new: &NewRoute) -> Result<(), RouteRefusal> {

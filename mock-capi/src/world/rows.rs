@@ -1,20 +1,37 @@
-//! What each kind of row is found and ordered by.
+//! What each kind of row is called, and what it is found and ordered by.
 
+use super::World;
 use super::guid::Guid;
 use super::model::{
     App, Build, Domain, Droplet, Job, Org, Package, Process, Quota, Route, SecurityGroup, Space,
 };
-use super::table::{Base, Field, Key, Row};
-use crate::metadata::Metadata;
+use super::table::{Base, Field, Key, Row, Table};
+
+/// What all rows have in common: a kind, a base, and a table of the world.
+macro_rules! row {
+    ($kind:literal, $table:ident) => {
+        const KIND: &'static str = $kind;
+
+        fn base(&self) -> &Base {
+            &self.base
+        }
+
+        fn base_mut(&mut self) -> &mut Base {
+            &mut self.base
+        }
+
+        fn table(world: &World) -> &Table<Self> {
+            &world.$table
+        }
+
+        fn table_mut(world: &mut World) -> &mut Table<Self> {
+            &mut world.$table
+        }
+    };
+}
 
 impl Row for Org {
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
-    fn base_mut(&mut self) -> &mut Base {
-        &mut self.base
-    }
+    row!("Organization", orgs);
 
     fn keys(&self) -> Vec<Key> {
         vec![
@@ -23,26 +40,13 @@ impl Row for Org {
         ]
     }
 
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(&self.metadata)
-    }
-
-    fn order_text(&self, column: &str) -> &str {
-        match column {
-            "name" => &self.name,
-            _ => "",
-        }
+    fn order_text(&self, _column: &str) -> &str {
+        &self.name
     }
 }
 
 impl Row for Space {
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
-    fn base_mut(&mut self) -> &mut Base {
-        &mut self.base
-    }
+    row!("Space", spaces);
 
     fn keys(&self) -> Vec<Key> {
         vec![
@@ -51,26 +55,13 @@ impl Row for Space {
         ]
     }
 
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(&self.metadata)
-    }
-
-    fn order_text(&self, column: &str) -> &str {
-        match column {
-            "name" => &self.name,
-            _ => "",
-        }
+    fn order_text(&self, _column: &str) -> &str {
+        &self.name
     }
 }
 
 impl Row for Quota {
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
-    fn base_mut(&mut self) -> &mut Base {
-        &mut self.base
-    }
+    row!("Organization quota", quotas);
 
     fn keys(&self) -> Vec<Key> {
         vec![Key::text(Field::Name, &self.name)]
@@ -78,16 +69,10 @@ impl Row for Quota {
 }
 
 impl Row for SecurityGroup {
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
-    fn base_mut(&mut self) -> &mut Base {
-        &mut self.base
-    }
+    row!("Security group", security_groups);
 
     fn keys(&self) -> Vec<Key> {
-        let keys_of = |field: Field, spaces: &[Guid]| -> Vec<Key> {
+        let keys_of = |field, spaces: &[Guid]| -> Vec<Key> {
             spaces
                 .iter()
                 .map(|&space| Key::Guid(field, space))
@@ -101,33 +86,17 @@ impl Row for SecurityGroup {
 }
 
 impl Row for Domain {
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
-    fn base_mut(&mut self) -> &mut Base {
-        &mut self.base
-    }
+    row!("Domain", domains);
 
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![Key::text(Field::Name, &self.name)];
         keys.extend(self.org.map(|org| Key::Guid(Field::Org, org)));
         keys
     }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(&self.metadata)
-    }
 }
 
 impl Row for App {
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
-    fn base_mut(&mut self) -> &mut Base {
-        &mut self.base
-    }
+    row!("App", apps);
 
     fn keys(&self) -> Vec<Key> {
         vec![
@@ -136,27 +105,16 @@ impl Row for App {
         ]
     }
 
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(&self.metadata)
-    }
-
     fn order_text(&self, column: &str) -> &str {
         match column {
-            "name" => &self.name,
             "state" => self.state(),
-            _ => "",
+            _ => &self.name,
         }
     }
 }
 
 impl Row for Process {
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
-    fn base_mut(&mut self) -> &mut Base {
-        &mut self.base
-    }
+    row!("Process", processes);
 
     fn keys(&self) -> Vec<Key> {
         vec![
@@ -165,20 +123,10 @@ impl Row for Process {
             Key::text(Field::Type, &self.kind),
         ]
     }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(&self.metadata)
-    }
 }
 
 impl Row for Package {
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
-    fn base_mut(&mut self) -> &mut Base {
-        &mut self.base
-    }
+    row!("Package", packages);
 
     fn keys(&self) -> Vec<Key> {
         vec![
@@ -186,20 +134,10 @@ impl Row for Package {
             Key::Guid(Field::Space, self.space),
         ]
     }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(&self.metadata)
-    }
 }
 
 impl Row for Build {
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
-    fn base_mut(&mut self) -> &mut Base {
-        &mut self.base
-    }
+    row!("Build", builds);
 
     fn keys(&self) -> Vec<Key> {
         vec![
@@ -207,46 +145,23 @@ impl Row for Build {
             Key::Guid(Field::Package, self.package),
         ]
     }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(&self.metadata)
-    }
 }
 
 impl Row for Droplet {
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
-    fn base_mut(&mut self) -> &mut Base {
-        &mut self.base
-    }
+    row!("Droplet", droplets);
 
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![
             Key::Guid(Field::App, self.app),
             Key::Guid(Field::Space, self.space),
         ];
-        keys.extend(
-            self.package
-                .map(|package| Key::Guid(Field::Package, package)),
-        );
+        keys.extend(self.package.map(|guid| Key::Guid(Field::Package, guid)));
         keys
-    }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(&self.metadata)
     }
 }
 
 impl Row for Route {
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
-    fn base_mut(&mut self) -> &mut Base {
-        &mut self.base
-    }
+    row!("Route", routes);
 
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![
@@ -260,20 +175,10 @@ impl Row for Route {
         }
         keys
     }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        Some(&self.metadata)
-    }
 }
 
 impl Row for Job {
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
-    fn base_mut(&mut self) -> &mut Base {
-        &mut self.base
-    }
+    row!("Job", jobs);
 
     fn keys(&self) -> Vec<Key> {
         Vec::new()

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::World;
 use super::guid::Guid;
 use crate::clock::Timestamp;
 use crate::metadata::Metadata;
@@ -47,25 +48,30 @@ impl Key {
 }
 
 /// What every resource has.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Base {
     pub(crate) guid: Guid,
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
+    pub(crate) metadata: Metadata,
 }
 
 /// A row of a [`Table`].
-pub(crate) trait Row {
+pub(crate) trait Row: Sized {
+    /// What it is called in an error, such as `Security group`.
+    const KIND: &'static str;
+
     fn base(&self) -> &Base;
 
     fn base_mut(&mut self) -> &mut Base;
 
+    /// Where the world has the rows of this kind.
+    fn table(world: &World) -> &Table<Self>;
+
+    fn table_mut(world: &mut World) -> &mut Table<Self>;
+
     /// The keys that the row is found by, its GUID and labels excepted.
     fn keys(&self) -> Vec<Key>;
-
-    fn metadata(&self) -> Option<&Metadata> {
-        None
-    }
 
     /// The text that `order_by=name` and its like compare.
     fn order_text(&self, _column: &str) -> &str {
@@ -79,7 +85,7 @@ pub(crate) trait Row {
 
 fn all_keys<R: Row>(row: &R) -> Vec<Key> {
     let mut keys = row.keys();
-    keys.extend(row.metadata().into_iter().flat_map(Metadata::keys));
+    keys.extend(row.base().metadata.keys());
     keys
 }
 
@@ -262,50 +268,33 @@ fn matches<R: Row>(row: &R, clause: &HashSet<&Key>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::guid::GuidSource;
+    use super::super::{GuidSource, Space};
     use super::*;
     use crate::clock::Clock;
 
-    struct Pet {
-        base: Base,
-        name: &'static str,
-        space: Guid,
-    }
-
-    impl Row for Pet {
-        fn base(&self) -> &Base {
-            &self.base
-        }
-
-        fn base_mut(&mut self) -> &mut Base {
-            &mut self.base
-        }
-
-        fn keys(&self) -> Vec<Key> {
-            vec![
-                Key::text(Field::Name, self.name),
-                Key::Guid(Field::Space, self.space),
-            ]
-        }
-    }
-
-    fn pets(source: &mut GuidSource) -> (Table<Pet>, Guid, Guid) {
+    fn spaces(source: &mut GuidSource) -> (Table<Space>, Guid, Guid) {
         let (home, away) = (source.next(), source.next());
         let mut table = Table::default();
-        for (name, space) in [("Rex", home), ("Tom", away), ("tom", home)] {
+        for (name, org) in [("Rex", home), ("Tom", away), ("tom", home)] {
             let now = Clock::new().now();
-            let base = Base {
-                guid: source.next(),
-                created: now,
-                updated: now,
-            };
-            table.insert(Pet { base, name, space });
+            table.insert(Space {
+                base: Base {
+                    guid: source.next(),
+                    created: now,
+                    updated: now,
+                    metadata: Metadata::default(),
+                },
+                name: name.into(),
+                org,
+                suspended: false,
+            });
         }
         (table, home, away)
     }
 
-    fn names(table: &Table<Pet>, selection: &Selection) -> Vec<&'static str> {
-        table.select(selection).iter().map(|pet| pet.name).collect()
+    fn names<'t>(table: &'t Table<Space>, selection: &Selection) -> Vec<&'t str> {
+        let selected = table.select(selection).into_iter();
+        selected.map(|space| space.name.as_str()).collect()
     }
 
     fn toms() -> Selection {
@@ -314,28 +303,23 @@ mod tests {
 
     #[test]
     fn filters_are_a_conjunction_in_insertion_order() {
-        let (table, home, _) = pets(&mut GuidSource::random());
+        let (table, home, _) = spaces(&mut GuidSource::random());
         assert_eq!(names(&table, &Selection::all()), ["Rex", "Tom", "tom"]);
         assert_eq!(names(&table, &toms()), ["Tom", "tom"]);
-        assert_eq!(
-            names(&table, &toms().any_guid(Field::Space, [home])),
-            ["tom"]
-        );
+        assert_eq!(names(&table, &toms().any_guid(Field::Org, [home])), ["tom"]);
         assert!(names(&table, &Selection::all().any(vec![])).is_empty());
     }
 
     #[test]
     fn indexes_follow_updates_and_removals() {
-        let (mut table, home, away) = pets(&mut GuidSource::random());
-        let rex = table.select(&Selection::by(Field::Space, home))[0].guid();
-        table.update(rex, |pet| pet.space = away);
-        assert_eq!(
-            names(&table, &Selection::by(Field::Space, away)),
-            ["Rex", "Tom"]
-        );
+        let (mut table, home, away) = spaces(&mut GuidSource::random());
+        let rex = table.select(&Selection::by(Field::Org, home))[0].guid();
+        table.update(rex, |space| space.org = away);
+        let away = Selection::by(Field::Org, away);
+        assert_eq!(names(&table, &away), ["Rex", "Tom"]);
         assert!(table.remove(rex).is_some());
         assert!(table.remove(rex).is_none());
-        assert_eq!(names(&table, &Selection::by(Field::Space, away)), ["Tom"]);
-        assert_eq!(table.count(&Key::Guid(Field::Space, home)), 1);
+        assert_eq!(names(&table, &away), ["Tom"]);
+        assert_eq!(table.count(&Key::Guid(Field::Org, home)), 1);
     }
 }
