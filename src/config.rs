@@ -4,12 +4,14 @@
 //! files work unchanged. Every problem of a file is reported at once, each
 //! with its key, value, what is allowed, and line.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// The longest name that a group gives its apps, for the check of host lengths.
@@ -247,13 +249,24 @@ impl Config {
     pub fn parse(text: &str, origin: &str) -> Result<(Self, Vec<String>), ConfigError> {
         // Some editors begin a file with a byte order mark.
         let text = text.trim_start_matches('\u{feff}');
-        let values: BTreeMap<String, &RawValue> =
+        let Entries(values) =
             serde_json::from_str(text).map_err(|error| syntax_error(origin, &error))?;
         let mut config = Self::default();
         let mut warnings = Vec::new();
         let mut problems = Vec::new();
+        let mut given = HashSet::new();
         for (key, raw) in values {
             let line = line_of(text, raw.get());
+            if !given.insert(key.clone()) {
+                problems.push(Problem {
+                    origin: origin.to_owned(),
+                    line,
+                    value: "given again".to_owned(),
+                    key,
+                    allowed: "given once".to_owned(),
+                });
+                continue;
+            }
             match KEYS.iter().find(|(known, _)| *known == key) {
                 None => warnings.push(format!(
                     "{origin} line {line}: unknown key `{key}` is ignored"
@@ -277,6 +290,31 @@ impl Config {
             problems.sort_by_key(|problem| problem.line);
             Err(ConfigError::Values { problems })
         }
+    }
+}
+
+/// The keys of a JSON object as they stand there, each with its value's text.
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit;
+        impl<'de> Visitor<'de> for Visit {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Visit)
     }
 }
 
@@ -410,6 +448,12 @@ mod tests {
         test.json line 6: `skip_ssl_validation` is 1, must be true or false
         test.json line 7: `api` is "", must be a text that is not empty
         "#);
+    }
+
+    #[test]
+    fn a_key_that_is_given_twice_is_told() {
+        let text = "{\n\"asg_size\": 1,\n\"asg_size\": 2}";
+        insta::assert_snapshot!(parse(text).unwrap_err(), @"test.json line 3: `asg_size` is given again, must be given once");
     }
 
     #[test]

@@ -74,8 +74,6 @@ pub enum Event {
         /// Which.
         phase: Phase,
     },
-    /// Something is going on that a user may want to know of.
-    Note(String),
     /// Something that a user should know of; Cloud Controller's warnings too.
     Warning(String),
 }

@@ -424,8 +424,8 @@ async fn an_exceeded_quota_is_explained() {
     let quota = json!({"name": "scale-quota", "apps": {"total_memory_in_mb": 4096}});
     rig.curl("POST", "/v3/organization_quotas", quota).await;
     let place = Place::new();
-    let one_by_one = SMALL.replace("\"concurrency\": 20", "\"concurrency\": 1");
-    let said = place.on(&rig.mock, &one_by_one, &["converge"]);
+    let many = SMALL.replace("\"proxy_applications\": 3", "\"proxy_applications\": 40");
+    let said = place.on(&rig.mock, &many, &["converge"]);
     assert_eq!(said.code, 1);
     let errors: Vec<&str> = said
         .err
@@ -439,7 +439,8 @@ async fn an_exceeded_quota_is_explained() {
         "{}",
         said.err
     );
-    assert!(!errors.is_empty());
+    assert!((1..=3).contains(&errors.len()), "{}", said.err);
+    assert!(said.err.contains("more like it)"), "{}", said.err);
     assert!(
         said.err
             .contains("advice: a quota does not allow what is asked for"),
@@ -480,6 +481,54 @@ async fn the_foundation_that_refuses_is_quoted() {
     let said = place.on(&mock, SMALL, &["converge"]);
     assert_eq!(said.code, 1);
     insta::assert_snapshot!("forbidden", stable(&said.err));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_listens_no_more_stops_nothing() {
+    let (mock, place) = (api().await, Place::new());
+    let config = place.file("config.json", SMALL);
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cf-pusher"))
+        .args(["converge", "--config", config.to_str().unwrap()])
+        .env("CF_HOME", place.dir.path())
+        .env("CF_API", mock.uri())
+        .env("CF_USERNAME", "admin")
+        .env("CF_PASSWORD", "admin")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    drop(child.stderr.take());
+    let status = tokio::task::spawn_blocking(move || child.wait().unwrap());
+    assert_eq!(status.await.unwrap().code(), Some(0));
+    assert_eq!(place.on(&mock, SMALL, &["verify"]).code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_login_is_told() {
+    let place = Place::new();
+    let config = place.file("config.json", SMALL);
+    let mut command = cf_pusher(place.dir.path());
+    command.args([
+        "plan",
+        "--config",
+        config.to_str().unwrap(),
+        "--api",
+        "http://127.0.0.1:9",
+    ]);
+    command.env("CF_USERNAME", "admin");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let err = String::from_utf8(output.stderr).unwrap();
+    insta::assert_snapshot!(err, @"error: CF_USERNAME is given without CF_PASSWORD; give both, or neither");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn destroy_needs_no_apps() {
+    let (mock, place) = (api().await, Place::new());
+    assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
+    let destroy = ["destroy", "--yes", "--apps-dir", "nowhere"];
+    assert_eq!(place.on(&mock, SMALL, &destroy).code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

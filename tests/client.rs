@@ -12,9 +12,10 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use cf_pusher::{Client, Converger, Counts, Credentials, Error, Events, Sink, Target};
+use cf_pusher::{Client, Converger, Counts, Credentials, Error, Event, Events, Sink, Target};
 use mock_capi::{Dialect, Fault, MockCapi};
 use rstest::rstest;
 use serde_json::json;
@@ -89,22 +90,44 @@ async fn an_expired_token_is_renewed_once_for_all_tasks() {
     );
 }
 
+/// Counts the requests that were refused for their token.
+#[derive(Default)]
+struct Refusals(AtomicUsize);
+
+impl Sink for Refusals {
+    fn on(&self, event: &Event) {
+        let refused = matches!(
+            event,
+            Event::Request {
+                status: Some(401),
+                ..
+            }
+        );
+        self.0.fetch_add(usize::from(refused), Ordering::Relaxed);
+    }
+}
+
 #[tokio::test]
 async fn a_token_is_renewed_before_it_expires() {
-    let builder = MockCapi::builder().token_lifetime(Duration::from_secs(1));
-    let rig = Rig::with(builder).await;
-    for _ in 0..4 {
-        assert!(!rig.verify(SMALL).await.is_empty());
-        tokio::time::sleep(Duration::from_millis(400)).await;
+    let lifetime = Duration::from_secs(2);
+    let builder = MockCapi::builder().token_lifetime(lifetime);
+    let mock = builder.start().await.unwrap();
+    let refusals = Arc::new(Refusals::default());
+    let client = connect(&mock, [Arc::clone(&refusals) as Arc<dyn Sink>]).await;
+    let (config, sources) = read(SMALL, None);
+    let converger = Converger::new(&client, &config, &sources);
+    // A tenth of its life before its end, and after.
+    for _ in 0..5 {
+        assert!(!converger.verify().await.unwrap().is_empty());
+        tokio::time::sleep(lifetime / 4).await;
     }
-    let refused = rig.counts.get();
-    let logins = refused
-        .requests_by_endpoint
-        .iter()
-        .filter(|(endpoint, _)| endpoint.ends_with("/oauth/token"))
-        .map(|(_, count)| *count)
-        .sum::<u64>();
-    assert!(logins >= 2, "{refused:?}");
+    assert_eq!(refusals.0.load(Ordering::Relaxed), 0);
+    let logins = mock.stats().by_route;
+    assert!(
+        logins
+            .iter()
+            .any(|(route, count)| route.ends_with("/oauth/token") && *count >= 2)
+    );
 }
 
 #[tokio::test]
@@ -120,6 +143,47 @@ async fn a_rate_limit_is_waited_out() {
     assert!(began.elapsed() >= Duration::from_secs(1));
     let counts = rig.counts.get();
     assert_eq!((counts.rate_limited, counts.retries), (3, 3));
+}
+
+#[rstest]
+#[case::at_once(Duration::ZERO)]
+#[case::never(Duration::from_secs(u64::MAX))]
+#[tokio::test]
+async fn a_rate_limit_that_asks_for_nonsense_does_no_harm(#[case] asked: Duration) {
+    let rig = Rig::new(Dialect::V3).await;
+    let limit = Fault::answer("GET", "/v3/organizations", 429).retry_after(asked);
+    rig.mock.set_faults(vec![limit]);
+    let (config, sources) = read(SMALL, None);
+    let target = Target {
+        timeout: Duration::from_millis(700),
+        ..target(&rig.mock)
+    };
+    let client = Client::connect(&target, Events::default()).await.unwrap();
+    let converger = Converger::new(&client, &config, &sources);
+    let refused = converger.plan().await.unwrap_err().to_string();
+    assert!(refused.contains("429"), "{refused}");
+    assert!(rig.mock.stats().total < 30, "not again and again at once");
+}
+
+#[tokio::test]
+async fn a_uaa_that_fails_for_a_moment_ends_no_login() {
+    let rig = Rig::new(Dialect::V3).await;
+    let credentials = tokens_of_the_cf_cli(&rig).await;
+    let target = Target {
+        credentials,
+        timeout: Duration::from_millis(100),
+        ..target(&rig.mock)
+    };
+    let client = Client::connect(&target, Events::default()).await.unwrap();
+    let (config, sources) = read(SMALL, None);
+    let converger = Converger::new(&client, &config, &sources);
+    rig.mock.expire_tokens();
+    rig.mock
+        .set_faults(vec![Fault::answer("POST", "/uaa/oauth/token", 503)]);
+    let failed = converger.plan().await.unwrap_err().to_string();
+    assert!(failed.contains("503"), "{failed}");
+    rig.mock.set_faults(Vec::new());
+    assert!(converger.plan().await.is_ok());
 }
 
 #[rstest]
@@ -345,38 +409,32 @@ async fn concurrency_is_bounded() {
     assert!(began.elapsed() >= latency * (requests - 2));
 }
 
-#[tokio::test]
-async fn a_login_of_the_cf_cli_is_renewed_with_its_refresh_token() {
-    let rig = Rig::new(Dialect::V3).await;
+async fn tokens_of_the_cf_cli(rig: &Rig) -> Credentials {
     let http = reqwest::Client::new();
-    let root: serde_json::Value = http
-        .get(rig.mock.uri())
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
-    let uaa = root["links"]["uaa"]["href"].as_str().unwrap().to_owned();
     let form = [
         ("grant_type", "password"),
         ("username", "admin"),
         ("password", "admin"),
     ];
     let login = http
-        .post(format!("{uaa}/oauth/token"))
+        .post(format!("{}/oauth/token", rig.mock.uri()))
         .basic_auth("cf", Some(""))
         .form(&form);
     let login: serde_json::Value = login.send().await.unwrap().json().await.unwrap();
     let token = |name: &str| login[name].as_str().unwrap().to_owned().into();
-    let credentials = Credentials::Tokens {
+    Credentials::Tokens {
         access: token("access_token"),
         refresh: token("refresh_token"),
         client: "cf".to_owned(),
         client_secret: "".into(),
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_login_of_the_cf_cli_is_renewed_with_its_refresh_token() {
+    let rig = Rig::new(Dialect::V3).await;
     let target = Target {
-        credentials,
+        credentials: tokens_of_the_cf_cli(&rig).await,
         ..target(&rig.mock)
     };
     let client = Client::connect(&target, Events::default()).await.unwrap();
@@ -384,6 +442,58 @@ async fn a_login_of_the_cf_cli_is_renewed_with_its_refresh_token() {
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(&client, &config, &sources);
     assert!(converger.converge().await.unwrap().is_as_desired());
+}
+
+/// An API whose lists have another next page for ever.
+struct EndlessPages(AtomicUsize);
+
+impl wiremock::Respond for EndlessPages {
+    fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
+        let page = self.0.fetch_add(1, Ordering::Relaxed);
+        let next = format!("{}?page={page}", request.url.path());
+        ResponseTemplate::new(200).set_body_json(json!({
+            "pagination": {"next": {"href": next}}, "resources": []
+        }))
+    }
+}
+
+#[tokio::test]
+async fn a_list_without_an_end_is_left_at_the_deadline() {
+    let api = MockServer::start().await;
+    Mock::given(path("/"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({
+            "links": {"uaa": {"href": api.uri()}, "cloud_controller_v3": {"meta": {"version": "3.200.0"}}}
+        })))
+        .mount(&api)
+        .await;
+    Mock::given(path("/oauth/token"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"access_token": "t"})))
+        .mount(&api)
+        .await;
+    Mock::given(method("GET"))
+        .and(wiremock::matchers::path_regex("^/v3/.*"))
+        .respond_with(EndlessPages(AtomicUsize::new(0)))
+        .mount(&api)
+        .await;
+    let credentials = Credentials::Client {
+        id: "a".to_owned(),
+        secret: "b".into(),
+    };
+    let target = Target {
+        timeout: Duration::from_millis(300),
+        ..Target::new(api.uri(), credentials)
+    };
+    let client = Client::connect(&target, Events::default()).await.unwrap();
+    let (config, sources) = read(SMALL, None);
+    let error = Converger::new(&client, &config, &sources)
+        .plan()
+        .await
+        .unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.starts_with("reading a list page by page did not end within 300ms"),
+        "{message}"
+    );
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cf_pusher::{Action, Converger, Event, Sink};
-use mock_capi::{Dialect, MockCapi};
+use mock_capi::{Dialect, Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
 use support::{Rig, SCALE_TEST, SMALL, apps_dir, connect, read};
@@ -136,6 +136,7 @@ async fn a_manifest_sizes_its_group(#[case] dialect: Dialect) {
 #[rstest]
 #[case::variable("PATCH", "environment_variables", json!({"var": {"START_PORT": "1", "MORE": "x"}}))]
 #[case::stopped("POST", "actions/stop", Value::Null)]
+#[case::resized("POST", "processes/web/actions/scale", json!({"memory_in_mb": 256, "disk_in_mb": 300}))]
 #[case::scaled("POST", "processes/web/actions/scale", json!({"instances": 7}))]
 #[case::deleted("DELETE", "", Value::Null)]
 #[tokio::test]
@@ -151,6 +152,52 @@ async fn drift_of_one_app_is_repaired(
     rig.curl(method, path.trim_end_matches('/'), body).await;
     assert!(!rig.verify(SMALL).await.is_empty());
     assert_eq!(rig.converge_well(SMALL).await, 1);
+    assert_eq!(rig.verify(SMALL).await, []);
+}
+
+#[tokio::test]
+async fn what_a_manifest_says_no_more_is_undone() {
+    let rig = Rig::new(Dialect::V3).await;
+    let apps = apps_dir();
+    let manifest = apps.path().join("tick/manifest.yml");
+    let with = "applications:\n- name: tick\n  command: ./bin/tick -v\n  buildpacks: [go_buildpack]\n  env: {EXTRA: 1}\n";
+    std::fs::write(&manifest, with).unwrap();
+    assert_eq!(rig.converge_apps(SMALL, Some(apps.path())).await.changed, 7);
+    std::fs::write(&manifest, "applications:\n- name: tick\n").unwrap();
+    let outcome = rig.converge_apps(SMALL, Some(apps.path())).await;
+    assert!(outcome.is_as_desired(), "{outcome:#?}");
+    assert_eq!(outcome.changed, 3);
+    let app = rig.app("scale-tick-0").await;
+    let path = format!("/v3/apps/{app}");
+    let shown = rig.curl("GET", &path, Value::Null).await;
+    assert_eq!(shown["lifecycle"]["data"]["buildpacks"], json!([]));
+    let path = format!("/v3/apps/{app}/environment_variables");
+    let shown = rig.curl("GET", &path, Value::Null).await;
+    assert_eq!(shown["var"]["EXTRA"], Value::Null);
+    assert_eq!(rig.converge_apps(SMALL, Some(apps.path())).await.changed, 0);
+}
+
+#[tokio::test]
+async fn an_app_that_is_deleted_while_its_instances_are_awaited_is_made_again() {
+    let builder = MockCapi::builder().start_time(Duration::from_millis(400));
+    let rig = Rig::with(builder).await;
+    let deletion = async {
+        while rig.mock.state()["apps"].as_array().unwrap().len() < 7
+            || rig
+                .mock
+                .stats()
+                .by_route
+                .get("POST /v3/apps/:guid/actions/start")
+                != Some(&7)
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let app = rig.app("scale-tick-1").await;
+        let path = format!("/v3/apps/{app}");
+        rig.curl("DELETE", &path, Value::Null).await;
+    };
+    let (outcome, ()) = tokio::join!(rig.converge(SMALL), deletion);
+    assert!(outcome.is_as_desired(), "{outcome:#?}");
     assert_eq!(rig.verify(SMALL).await, []);
 }
 
@@ -290,6 +337,17 @@ async fn an_org_is_destroyed_with_all_that_was_made(#[case] dialect: Dialect) {
 }
 
 #[tokio::test]
+async fn in_2017_an_org_whose_run_was_killed_early_is_ours_by_its_quota() {
+    let rig = Rig::new(Dialect::Documented2017).await;
+    let none = Fault::answer("POST", "/v2/spaces", 500);
+    rig.mock.set_faults(vec![none]);
+    assert!(!rig.converge(SMALL).await.is_as_desired());
+    let (config, sources) = read(SMALL, None);
+    let converger = Converger::new(&rig.client, &config, &sources);
+    assert!(converger.destroy(false).await.is_ok());
+}
+
+#[tokio::test]
 async fn an_org_of_somebody_else_is_not_destroyed() {
     let rig = Rig::new(Dialect::V3).await;
     rig.curl("POST", "/v3/organizations", json!({"name": "scale-org"}))
@@ -336,8 +394,10 @@ impl Sink for After {
 #[case::documented_2017(Dialect::Documented2017)]
 #[tokio::test]
 async fn a_run_that_is_killed_anywhere_is_finished_by_the_next(#[case] dialect: Dialect) {
-    for requests in (3..70).step_by(3) {
-        let rig = Rig::new(dialect).await;
+    let moment = Duration::from_millis(15);
+    for requests in (3..100).step_by(3) {
+        let builder = MockCapi::builder().dialect(dialect).staging_time(moment);
+        let rig = Rig::with(builder.copy_time(moment).job_time(moment)).await;
         let after = Arc::new(After {
             left: AtomicUsize::new(requests),
             reached: tokio::sync::Notify::new(),

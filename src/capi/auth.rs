@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -112,11 +113,20 @@ impl Auth {
                 return Ok(held.access.clone());
             }
         }
-        let refresh = tokens.as_mut().and_then(|held| held.refresh.take());
+        let refresh = tokens.as_ref().and_then(|held| held.refresh.clone());
         let fresh = self.renew(refresh).await?;
         let access = fresh.access.clone();
         *tokens = Some(fresh);
         Ok(access)
+    }
+
+    /// The first token. Whatever prevents it, is a failed login.
+    pub(crate) async fn log_in_first(&self) -> Result<(), Error> {
+        match self.token(None).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_connection() => Err(error),
+            Err(error) => Err(self.login_error(error.to_string(), "check the foundation's UAA")),
+        }
     }
 
     async fn renew(&self, refresh: Option<SecretString>) -> Result<Tokens, Error> {
@@ -126,7 +136,7 @@ impl Auth {
         match self.refresh(refresh).await {
             Ok(tokens) => Ok(tokens),
             // A refresh token expires too; then only the login itself helps.
-            Err(error) if error.status().is_some() => self.log_in().await,
+            Err(error) if is_refusal(&error) => self.log_in().await,
             Err(error) => Err(error),
         }
     }
@@ -173,12 +183,11 @@ impl Auth {
             }
         };
         granted.map_err(|error| match error {
-            Error::Unreachable { .. } => error,
-            Error::Refused { errors, .. } if !errors.is_empty() => {
+            Error::Refused { errors, .. } if is_refusal(&error) => {
                 let said: Vec<String> = errors.into_iter().map(|error| error.detail).collect();
                 self.login_error(said.join("; "), self.advice())
             }
-            other => self.login_error(other.to_string(), self.advice()),
+            other => other,
         })
     }
 
@@ -227,6 +236,18 @@ impl Auth {
             refresh: granted.refresh_token,
         })
     }
+}
+
+/// Whether the UAA refused what it was given, rather than failed.
+fn is_refusal(error: &Error) -> bool {
+    let refusals = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+    ];
+    error
+        .status()
+        .is_some_and(|status| refusals.contains(&status))
 }
 
 /// When to renew a token that lives so long: before it expires.

@@ -1,7 +1,8 @@
 //! The client: discovery, authorized requests, pages, jobs.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use serde::Deserialize;
@@ -135,7 +136,7 @@ impl Client {
             base,
             dialect,
         };
-        client.auth.token(None).await?;
+        client.auth.log_in_first().await?;
         Ok(client)
     }
 
@@ -188,7 +189,9 @@ impl Client {
 
     /// Every resource of a list, page after page.
     pub(crate) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Error> {
+        let began = Instant::now();
         let mut resources = Vec::new();
+        let mut seen = HashSet::from([path.to_owned()]);
         let mut path = path.to_owned();
         loop {
             let response = self.send(&Request::get(&path)).await?;
@@ -198,11 +201,17 @@ impl Client {
             let Some(next) = next.map(|link| link.href).or(page.next_url) else {
                 return Ok(resources);
             };
-            let next = self.path_of(&next);
-            if next == path {
-                return Err(response.not_understood("the next page is the page itself"));
+            path = self.path_of(&next);
+            if !seen.insert(path.clone()) {
+                return Err(response.not_understood("its next page was there before"));
             }
-            path = next;
+            if began.elapsed() > self.timeout() {
+                return Err(Error::Deadline {
+                    what: "reading a list page by page".to_owned(),
+                    waited: self.timeout(),
+                    last: format!("{} resources, and {path} to come", resources.len()),
+                });
+            }
         }
     }
 
@@ -315,6 +324,13 @@ fn api_url(api: &str) -> Result<Url, Error> {
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(unreachable("not an http or https URL".to_owned()));
     }
+    let more = url.query().is_some() || url.fragment().is_some();
+    if more || !url.username().is_empty() || url.password().is_some() {
+        return Err(Error::Unreachable {
+            url: "the API".to_owned(),
+            reason: "its URL must hold no user, password, query or fragment".to_owned(),
+        });
+    }
     Ok(url)
 }
 
@@ -375,8 +391,13 @@ mod tests {
     #[case("ftp://api.example.com")]
     #[case("http://")]
     #[case("https://a b")]
+    #[case("https://user:hunter2@api.example.com")]
+    #[case("https://api.example.com?hunter2")]
+    #[case("https://api.example.com#hunter2")]
     fn other_apis_are_refused(#[case] api: &str) {
-        assert!(api_url(api).unwrap_err().is_connection());
+        let error = api_url(api).unwrap_err();
+        assert!(error.is_connection());
+        assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 
     #[test]

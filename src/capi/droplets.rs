@@ -88,6 +88,14 @@ impl DropletWaits {
         );
         let seen: Vec<Seen> = match client.list(&path).await {
             Ok(seen) => seen,
+            // The next look may be answered; each wait has its deadline.
+            Err(error) if error.may_settle() => {
+                let reason = error.to_string();
+                for guid in guids {
+                    self.see(guid, &reason);
+                }
+                return false;
+            }
             Err(error) => {
                 let reason = error.to_string();
                 for guid in guids {
@@ -104,14 +112,19 @@ impl DropletWaits {
                     let reason = droplet.error.unwrap_or(droplet.state);
                     any |= self.end(&droplet.guid, || Err(failed(&droplet.guid, &reason)));
                 }
-                state => self.with(|all| {
-                    if let Some(awaited) = all.get_mut(&droplet.guid) {
-                        state.clone_into(&mut awaited.last);
-                    }
-                }),
+                state => self.see(&droplet.guid, state),
             }
         }
         any
+    }
+
+    /// Notes what is known of a droplet that is still awaited.
+    fn see(&self, guid: &str, state: &str) {
+        self.with(|all| {
+            if let Some(awaited) = all.get_mut(guid) {
+                state.clone_into(&mut awaited.last);
+            }
+        });
     }
 
     fn end(&self, guid: &str, outcome: impl FnOnce() -> Result<(), Error>) -> bool {

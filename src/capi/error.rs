@@ -6,6 +6,9 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
+/// Cloud Controller stages one build of an app at a time.
+pub(crate) const STAGING_IN_PROGRESS: i64 = 170_017;
+
 /// One error in Cloud Controller's own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CcError {
@@ -55,7 +58,7 @@ pub enum Error {
         reason: String,
     },
     /// Cloud Controller answered with an error.
-    #[error("{method} {path} was answered {status}: {}{}", describe(errors), request_id.as_ref().map(|id| format!(" [request {id}]")).unwrap_or_default())]
+    #[error("{method} {path} was answered {status}: {}{}", describe(errors), aside(*retry_after, request_id.as_deref()))]
     Refused {
         /// The request's method.
         method: Method,
@@ -133,7 +136,8 @@ impl Error {
             Self::Unreachable { .. } | Self::NoAnswer { .. } => true,
             Self::NotUnderstood { .. } => true,
             Self::Refused { status, .. } => {
-                status.is_server_error()
+                self.has_code(STAGING_IN_PROGRESS)
+                    || status.is_server_error()
                     || *status == StatusCode::TOO_MANY_REQUESTS
                     || *status == StatusCode::NOT_FOUND
                     || *status == StatusCode::CONFLICT
@@ -158,6 +162,21 @@ impl Error {
         }
     }
 
+    /// Whether Cloud Controller refused both in the same words.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Refused { errors, .. }, Self::Refused { errors: others, .. }) => {
+                errors == others
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether Cloud Controller gave this number among its errors.
+    pub(crate) fn has_code(&self, code: i64) -> bool {
+        matches!(self, Self::Refused { errors, .. } if errors.iter().any(|it| it.code == code))
+    }
+
     pub(crate) fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Refused { status, .. } => Some(*status),
@@ -168,6 +187,14 @@ impl Error {
     pub(crate) fn is_not_found(&self) -> bool {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
+}
+
+/// What else an answer told: when to come back, and how to find it in the logs.
+fn aside(retry_after: Option<Duration>, request_id: Option<&str>) -> String {
+    let wait =
+        retry_after.map(|after| format!("; it asks to wait {}", humantime::format_duration(after)));
+    let request = request_id.map(|id| format!(" [request {id}]"));
+    wait.unwrap_or_default() + &request.unwrap_or_default()
 }
 
 fn describe(errors: &[CcError]) -> String {

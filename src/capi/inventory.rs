@@ -95,8 +95,10 @@ pub(crate) struct App {
     pub(crate) env: BTreeMap<String, String>,
     /// Those that it stages with; none where they are detected.
     pub(crate) buildpacks: Vec<String>,
-    /// The web process's own start command, where it has one.
+    /// The web process's start command, where it has one.
     pub(crate) command: Option<String>,
+    /// Whether that is surely the process's own, and not its droplet's.
+    pub(crate) command_is_own: bool,
     pub(crate) current_droplet: Option<String>,
     /// All droplets of the app that are staged.
     pub(crate) droplets: Vec<Droplet>,

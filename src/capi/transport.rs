@@ -16,6 +16,7 @@ use url::Url;
 
 use super::error::{Error, parse_errors};
 use super::retry::{self, Replay, Verdict};
+use super::wait;
 use crate::events::{Event, Events};
 
 /// How long a connection may take to come about.
@@ -213,7 +214,8 @@ impl Transport {
         Fut: Future<Output = Result<Response, Error>>,
     {
         let mut pauses = retry::backoff();
-        let deadline = Instant::now() + self.timeout;
+        let mut floors = wait::pauses();
+        let began = Instant::now();
         loop {
             let error = match exchange().await {
                 Ok(response) => return Ok(response),
@@ -223,12 +225,13 @@ impl Transport {
                 _ if !self.reached.load(Ordering::Relaxed) => None,
                 Verdict::GiveUp => None,
                 Verdict::Retry => pauses.next(),
-                Verdict::RetryAfter(asked) => Some(asked),
+                // Never at once, whatever the answer asks for.
+                Verdict::RetryAfter(asked) => floors.next().map(|floor| asked.max(floor)),
             };
             let Some(pause) = pause else {
                 return Err(error);
             };
-            if Instant::now() + pause > deadline {
+            if began.elapsed().saturating_add(pause) > self.timeout {
                 return Err(error);
             }
             self.hold_back(request, &error, pause);
@@ -239,8 +242,11 @@ impl Transport {
     /// Says that a request will be repeated; a rate limit holds back all others too.
     fn hold_back(&self, request: &Request, error: &Error, pause: Duration) {
         let rate_limited = error.status() == Some(StatusCode::TOO_MANY_REQUESTS);
-        if rate_limited && let Ok(mut not_before) = self.not_before.lock() {
-            *not_before = (*not_before).max(Instant::now() + pause);
+        if rate_limited
+            && let Ok(mut not_before) = self.not_before.lock()
+            && let Some(moment) = Instant::now().checked_add(pause)
+        {
+            *not_before = (*not_before).max(moment);
         }
         self.events.emit(Event::Retry {
             endpoint: request.endpoint(),
@@ -266,9 +272,9 @@ impl Transport {
             }
         };
         let builder = self.with_body(builder, &request.body).await?;
-        self.wait_for_rate_limit().await;
         // The semaphore is never closed, so this is a slot in every case.
         let _slot = self.slots.acquire().await.ok();
+        self.wait_for_rate_limit().await;
         let began = Instant::now();
         let outcome = self.answer(base, request, builder).await;
         log(request, &outcome, began.elapsed());
@@ -283,10 +289,16 @@ impl Transport {
         outcome.map(|(_, response)| response)
     }
 
+    /// Waits as long as a rate limit holds; it may be renewed meanwhile.
     async fn wait_for_rate_limit(&self) {
-        let until = self.not_before.lock().map(|moment| *moment);
-        if let Ok(until) = until {
-            tokio::time::sleep_until(until.into()).await;
+        loop {
+            let until = self.not_before.lock().map(|moment| *moment);
+            match until {
+                Ok(until) if until > Instant::now() => {
+                    tokio::time::sleep_until(until.into()).await;
+                }
+                _ => return,
+            }
         }
     }
 

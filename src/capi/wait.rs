@@ -39,7 +39,7 @@ where
             Progress::Pending(state) => state,
         };
         let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
-        if began.elapsed() + pause > timeout {
+        if began.elapsed().saturating_add(pause) > timeout {
             return Err(Error::Deadline {
                 what: what.to_owned(),
                 waited: timeout,

@@ -8,7 +8,7 @@ use super::cf_home;
 use super::{CommandError, Common, Format};
 use crate::capi::auth::Credentials;
 use crate::capi::client::{Client, Target};
-use crate::config::Config;
+use crate::config::{Config, Connection};
 use crate::events::{Event, Events, Sink};
 use crate::push::source::Sources;
 use crate::report::{Counts, Progress};
@@ -26,13 +26,22 @@ pub(super) struct Session {
     _mock: Option<mock_capi::MockCapi>,
 }
 
+/// Whether a command works with the apps' bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Apps {
+    Needed,
+    /// Then a folder of apps that is gone does not matter.
+    NotNeeded,
+}
+
 impl Session {
     /// Reads all that is given, then connects.
-    pub(super) async fn open(common: &Common) -> Result<Self, CommandError> {
+    pub(super) async fn open(common: &Common, apps: Apps) -> Result<Self, CommandError> {
         let began = std::time::Instant::now();
         init_logging(common.verbose);
         let (mut config, warnings) = Config::read(&common.config)?;
-        let sources = Sources::read(&config, common.apps_dir.as_deref())?;
+        let apps_dir = common.apps_dir.as_deref();
+        let sources = Sources::read(&config, apps_dir.filter(|_| apps == Apps::Needed))?;
         let counts = Arc::new(Counts::default());
         let events = Events::to([
             Arc::clone(&counts) as Arc<dyn Sink>,
@@ -121,7 +130,10 @@ fn target(common: &Common, config: &Config) -> Result<Target, CommandError> {
     let connection = &config.connection;
     let api = common.api.clone().or_else(|| variable("CF_API"));
     let api = api.or_else(|| connection.api.clone());
-    let credentials = environment_credentials().or_else(|| configured_credentials(config));
+    let credentials = match environment_credentials()? {
+        Some(credentials) => Some(credentials),
+        None => configured_credentials(config)?,
+    };
     let skip_ssl_validation = common.skip_ssl_validation || connection.skip_ssl_validation;
     if let (Some(api), Some(credentials)) = (&api, &credentials) {
         return Ok(Target {
@@ -173,25 +185,47 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn environment_credentials() -> Option<Credentials> {
-    if let (Some(username), Some(password)) = (variable("CF_USERNAME"), variable("CF_PASSWORD")) {
-        return Some(Credentials::Password {
-            username,
-            password: SecretString::from(password),
-        });
+fn environment_credentials() -> Result<Option<Credentials>, CommandError> {
+    let secret = |name: &str| variable(name).map(SecretString::from);
+    let user = ("CF_USERNAME", variable("CF_USERNAME"));
+    if let Some((username, password)) = both(user, ("CF_PASSWORD", secret("CF_PASSWORD")))? {
+        return Ok(Some(Credentials::Password { username, password }));
     }
-    Some(Credentials::Client {
-        id: variable("CF_CLIENT_ID")?,
-        secret: SecretString::from(variable("CF_CLIENT_SECRET")?),
-    })
+    let client = ("CF_CLIENT_ID", variable("CF_CLIENT_ID"));
+    let client = both(client, ("CF_CLIENT_SECRET", secret("CF_CLIENT_SECRET")))?;
+    Ok(client.map(|(id, secret)| Credentials::Client { id, secret }))
 }
 
-fn configured_credentials(config: &Config) -> Option<Credentials> {
-    let connection = &config.connection;
-    Some(Credentials::Password {
-        username: connection.admin_user.clone()?,
-        password: connection.admin_password.clone()?,
-    })
+fn configured_credentials(config: &Config) -> Result<Option<Credentials>, CommandError> {
+    let Connection {
+        admin_user,
+        admin_password,
+        ..
+    } = config.connection.clone();
+    let given = both(
+        ("admin_user", admin_user),
+        ("admin_password", admin_password),
+    )?;
+    Ok(given.map(|(username, password)| Credentials::Password { username, password }))
+}
+
+/// Two things that are of use only together.
+fn both(
+    (name, one): (&str, Option<String>),
+    (other_name, other): (&str, Option<SecretString>),
+) -> Result<Option<(String, SecretString)>, CommandError> {
+    match (one, other) {
+        (Some(one), Some(other)) => Ok(Some((one, other))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(half(name, other_name)),
+        (None, Some(_)) => Err(half(other_name, name)),
+    }
+}
+
+fn half(given: &str, missing: &str) -> CommandError {
+    CommandError::Usage(format!(
+        "{given} is given without {missing}; give both, or neither"
+    ))
 }
 
 #[cfg(test)]

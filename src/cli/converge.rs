@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
-use super::connect::Session;
+use super::connect::{Apps, Session};
 use super::{CommandError, Common, Format, output, plan};
 use crate::converge::{Converger, Failure, Outcome};
 
@@ -35,7 +35,7 @@ pub(super) async fn run(args: ConvergeArgs) -> Result<u8, CommandError> {
     if args.dry_run {
         return plan::show(&args.common, false).await;
     }
-    let session = Session::open(&args.common).await?;
+    let session = Session::open(&args.common, Apps::Needed).await?;
     let converger = Converger::new(&session.client, &session.config, &session.sources);
     if args.recreate {
         converger.delete_org(false).await?;
@@ -47,7 +47,7 @@ pub(super) async fn run(args: ConvergeArgs) -> Result<u8, CommandError> {
 
 fn report(session: &Session, outcome: &Outcome) -> Result<(), CommandError> {
     for line in complaints(outcome) {
-        eprintln!("{line}");
+        output::complain(&line);
     }
     match session.format {
         Format::Json => output::print_json(session, output::run_json(session, outcome))?,
@@ -69,19 +69,32 @@ fn complaints(outcome: &Outcome) -> Vec<String> {
         let lines = mismatches.map(|mismatch| format!("not as desired: {mismatch}"));
         return at_most(MOST, lines.collect());
     }
-    let mut lines: Vec<String> = failures
-        .iter()
-        .map(|failure| format!("error: {failure}"))
-        .collect();
+    let mut lines = at_most(MOST, grouped(failures));
     let advice: BTreeSet<&str> = failures.iter().filter_map(Failure::advice).collect();
     lines.extend(advice.into_iter().map(|advice| format!("advice: {advice}")));
-    if outcome.failed > failures.len() {
+    if outcome.failed > lines.len() {
         lines.push(format!(
             "{} apps are not as desired because of that; `cf-pusher verify` lists them",
             outcome.failed
         ));
     }
     lines
+}
+
+/// A line for each failure, but one for those that differ in the app alone.
+fn grouped(failures: &[Failure]) -> Vec<String> {
+    let mut groups: Vec<(&Failure, usize)> = Vec::new();
+    for failure in failures {
+        match groups.iter_mut().find(|(first, _)| first.is_like(failure)) {
+            Some((_, more)) => *more += 1,
+            None => groups.push((failure, 0)),
+        }
+    }
+    let line = |(failure, more): (&Failure, usize)| match more {
+        0 => format!("error: {failure}"),
+        more => format!("error: {failure} (and {more} more like it)"),
+    };
+    groups.into_iter().map(line).collect()
 }
 
 fn at_most(most: usize, mut lines: Vec<String>) -> Vec<String> {

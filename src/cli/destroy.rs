@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use clap::Args;
 use serde_json::json;
 
-use super::connect::Session;
+use super::connect::{Apps, Session};
 use super::{CommandError, Common, Format, output};
 use crate::converge::Converger;
 use crate::desired::Names;
@@ -30,7 +30,7 @@ pub(super) struct DestroyArgs {
 }
 
 pub(super) async fn run(args: DestroyArgs) -> Result<u8, CommandError> {
-    let session = Session::open(&args.common).await?;
+    let session = Session::open(&args.common, Apps::NotNeeded).await?;
     let names = Names::of(&session.config);
     let question = format!(
         "Delete the org {} with all its apps, the quota {} and the security group {} on {}? [y/N] ",
@@ -62,8 +62,9 @@ async fn confirmed(question: String) -> Result<bool, CommandError> {
         ));
     }
     let answer = tokio::task::spawn_blocking(move || {
-        eprint!("{question}");
-        io::stderr().flush()?;
+        let mut terminal = io::stderr().lock();
+        write!(terminal, "{question}")?;
+        terminal.flush()?;
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer)?;
         Ok::<_, io::Error>(answer)

@@ -180,7 +180,7 @@ pub fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
+            output::complain(&format!("error: cannot start: {error}"));
             return ExitCode::from(1);
         }
     };
@@ -195,7 +195,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {error}");
+            output::complain(&format!("error: {error}"));
             ExitCode::from(error.exit_code())
         }
     }

@@ -50,9 +50,17 @@ fn scale_group(config: &Config) -> ScaleGroup {
     }
 }
 
-/// Prints a line, or many.
+/// Prints a line, or many. Who closes the output wants no more of it.
 pub(super) fn print(text: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{text}")
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Says a line on standard error, if anybody listens there.
+pub(super) fn complain(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// Prints the one JSON object of a command: what the scale test works with,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::connect::Session;
+use super::connect::{Apps, Session};
 use super::{CommandError, Common, Format, output};
 use crate::converge::Converger;
 
@@ -26,7 +26,7 @@ pub(super) async fn run(args: PlanArgs) -> Result<u8, CommandError> {
 }
 
 pub(super) async fn show(common: &Common, detailed_exitcode: bool) -> Result<u8, CommandError> {
-    let session = Session::open(common).await?;
+    let session = Session::open(common, Apps::Needed).await?;
     let converger = Converger::new(&session.client, &session.config, &session.sources);
     let plan = converger.plan().await?;
     match session.format {

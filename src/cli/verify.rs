@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::connect::Session;
+use super::connect::{Apps, Session};
 use super::{CommandError, Common, Format, output};
 use crate::converge::Converger;
 use crate::desired::Names;
@@ -22,7 +22,7 @@ pub(super) struct VerifyArgs {
 }
 
 pub(super) async fn run(args: VerifyArgs) -> Result<u8, CommandError> {
-    let session = Session::open(&args.common).await?;
+    let session = Session::open(&args.common, Apps::Needed).await?;
     let converger = Converger::new(&session.client, &session.config, &session.sources);
     let mismatches = converger.verify().await?;
     match session.format {

@@ -142,8 +142,36 @@ impl<'a> Converger<'a> {
     /// apps is in the [`Outcome`].
     pub async fn converge(&self) -> Result<Outcome, ConvergeError> {
         let mut tally = Tally::default();
-        let mut failures: Vec<Failure> = Vec::new();
-        for round in 1.. {
+        let mut failures = Vec::new();
+        match self.rounds(&mut tally, &mut failures).await {
+            Ok((plan, mismatches)) => Ok(outcome(tally, &plan, failures, mismatches)),
+            Err(error) if failures.is_empty() => Err(error.into()),
+            Err(error) => {
+                failures.push(Failure {
+                    subject: format!("org {}", Names::of(self.config).org),
+                    step: "observing it again".to_owned(),
+                    error,
+                });
+                Ok(Outcome {
+                    changed: tally.changed.len(),
+                    unchanged: tally.unchanged.len(),
+                    failed: failures.len(),
+                    failures,
+                    mismatches: Vec::new(),
+                })
+            }
+        }
+    }
+
+    /// Observes, plans and applies until there is nothing to do, or no use in
+    /// trying again; returns what is left of both.
+    async fn rounds(
+        &self,
+        tally: &mut Tally,
+        failures: &mut Vec<Failure>,
+    ) -> Result<(Plan, Vec<Mismatch>), Error> {
+        let mut round = 1;
+        loop {
             let observed = self.observe().await?;
             let desired = self.desired(&observed);
             let plan = plan::plan(&desired, &observed);
@@ -151,19 +179,26 @@ impl<'a> Converger<'a> {
                 tally.begin(&plan);
                 self.warn_of_strange_org(observed.org.as_ref());
             }
+            let last = round > ROUNDS;
             let hopeless = failures.iter().any(|failure| !failure.error.may_settle());
-            if plan.is_empty() || hopeless || round > ROUNDS {
-                if plan.is_empty() {
-                    failures.clear();
-                }
-                let mismatches = self.settle(&desired, observed, &plan).await?;
-                return Ok(outcome(tally, &plan, failures, mismatches));
+            round += 1;
+            if !plan.is_empty() && !hopeless && !last {
+                let applied =
+                    apply::apply(self.client, &desired, &observed, self.sources, &plan).await;
+                tally.changed(applied.done);
+                *failures = applied.failures;
+                continue;
             }
-            let applied = apply::apply(self.client, &desired, &observed, self.sources, &plan).await;
-            tally.changed(applied.done);
-            failures = applied.failures;
+            if plan.is_empty() {
+                failures.clear();
+            }
+            let (mismatches, waited) = self.settle(&desired, observed, &plan).await?;
+            // Meanwhile anything may have happened: as desired is what is so now.
+            let in_time = !mismatches.iter().any(|mismatch| mismatch.may_pass);
+            if !(waited && in_time && plan.is_empty()) || last {
+                return Ok((plan, mismatches));
+            }
         }
-        Ok(Outcome::default())
     }
 
     /// Deletes the org with all that is in it.
@@ -171,7 +206,7 @@ impl<'a> Converger<'a> {
     /// # Errors
     /// [`ConvergeError::NotOurs`] for an org without our label, unless `force`.
     pub async fn delete_org(&self, force: bool) -> Result<Destroyed, ConvergeError> {
-        let observed = self.observe().await?;
+        let observed = self.observe_in(None).await?;
         self.delete_observed_org(&observed, force).await
     }
 
@@ -180,7 +215,7 @@ impl<'a> Converger<'a> {
     /// # Errors
     /// As [`Converger::delete_org`].
     pub async fn destroy(&self, force: bool) -> Result<Destroyed, ConvergeError> {
-        let observed = self.observe().await?;
+        let observed = self.observe_in(None).await?;
         let mut destroyed = self.delete_observed_org(&observed, force).await?;
         let names = Names::of(self.config);
         let dialect = self.client.dialect();
@@ -218,8 +253,13 @@ impl<'a> Converger<'a> {
     }
 
     async fn observe(&self) -> Result<Inventory, Error> {
-        let domain = self.config.connection.apps_domain.as_deref();
-        let scope = Names::of(self.config).scope(domain);
+        self.observe_in(self.config.connection.apps_domain.as_deref())
+            .await
+    }
+
+    /// Observes with this apps domain, or the foundation's default.
+    async fn observe_in(&self, apps_domain: Option<&str>) -> Result<Inventory, Error> {
+        let scope = Names::of(self.config).scope(apps_domain);
         dialect::inventory(self.client, &scope).await
     }
 
@@ -240,13 +280,13 @@ impl<'a> Converger<'a> {
     }
 
     /// Waits for the instances that do not run yet, those of other apps where
-    /// some failed too; returns what is not as desired then.
+    /// some failed too; returns what is not as desired then, and whether it waited.
     async fn settle(
         &self,
         desired: &Desired,
         mut observed: Inventory,
         plan: &Plan,
-    ) -> Result<Vec<Mismatch>, Error> {
+    ) -> Result<(Vec<Mismatch>, bool), Error> {
         let began = Instant::now();
         let timeout = self.client.timeout();
         let mut waited = false;
@@ -254,13 +294,13 @@ impl<'a> Converger<'a> {
             let mismatches = verify::verify(desired, &observed, plan);
             let waiting = mismatches.iter().filter(|it| it.may_pass).count();
             self.show_waiting(&mut waited, desired.app_count(), waiting);
-            if waiting == 0 || began.elapsed() + pause > timeout {
-                return Ok(mismatches);
+            if waiting == 0 || began.elapsed().saturating_add(pause) > timeout {
+                return Ok((mismatches, waited));
             }
             tokio::time::sleep(pause).await;
             dialect::refresh_instances(self.client, &mut observed).await?;
         }
-        Ok(Vec::new())
+        Ok((Vec::new(), waited))
     }
 
     fn show_waiting(&self, waited: &mut bool, total: usize, left: usize) {

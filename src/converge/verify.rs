@@ -104,12 +104,17 @@ fn instances(desired: &Desired, observed: &Inventory) -> Vec<Mismatch> {
     let mut mismatches = Vec::new();
     for group in &desired.groups {
         for name in &group.apps {
-            let app = apps.get(name.as_str()).filter(|app| app.started);
-            let web = app.and_then(|app| app.web.as_ref());
-            // Where it is not scaled as desired, the plan says so.
-            let Some(web) = web.filter(|web| web.instances == group.instances) else {
+            // Where it is not there, started and scaled as desired, the plan says so.
+            let Some(app) = apps.get(name.as_str()).filter(|app| app.started) else {
                 continue;
             };
+            let Some(web) = &app.web else {
+                mismatches.push(wrong(format!("app {name}"), "no web process".to_owned()));
+                continue;
+            };
+            if web.instances != group.instances {
+                continue;
+            }
             let running = web.states.iter().filter(|it| *it == "RUNNING").count();
             if u32::try_from(running) == Ok(group.instances) {
                 continue;

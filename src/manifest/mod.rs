@@ -115,11 +115,23 @@ impl GroupManifest {
     }
 }
 
+/// What a value is, where it may hold a secret.
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "empty",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
 fn text(key: &str, value: &Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
-        other => Err(format!("`{key}` is {other}, must be a text")),
+        other => Err(format!("`{key}` is {}, must be a text", kind_of(other))),
     }
 }
 
@@ -127,7 +139,10 @@ fn texts(key: &str, value: &Value) -> Result<Vec<String>, String> {
     match value {
         Value::Array(values) => values.iter().map(|value| text(key, value)).collect(),
         Value::Null => Ok(Vec::new()),
-        other => Err(format!("`{key}` is {other}, must be a list of texts")),
+        other => Err(format!(
+            "`{key}` is {}, must be a list of texts",
+            kind_of(other)
+        )),
     }
 }
 
@@ -144,7 +159,12 @@ fn environment(value: &Value) -> Result<BTreeMap<String, String>, String> {
     let variables = match value {
         Value::Null => return Ok(BTreeMap::new()),
         Value::Object(variables) => variables,
-        other => return Err(format!("`env` is {other}, must be a map of texts")),
+        other => {
+            return Err(format!(
+                "`env` is {}, must be a map of texts",
+                kind_of(other)
+            ));
+        }
     };
     let variable = |(name, value): (&String, &Value)| match value {
         Value::String(text) => Ok((name.clone(), text.clone())),
@@ -220,7 +240,7 @@ mod tests {
         "applications: [{memory: 32}]",
         "`memory` is 32, must be a size with a unit: M, MB, G, GB, T or TB"
     )]
-    #[case("applications: [{memory: [1]}]", "`memory` is [1], must be a text")]
+    #[case("applications: [{memory: [1]}]", "`memory` is a list, must be a text")]
     #[case(
         "applications: [{disk_quota: 1G, disk-quota: 1G}]",
         "it has both `disk_quota` and `disk-quota`"
@@ -229,7 +249,14 @@ mod tests {
         "applications: [{buildpack: a, buildpacks: [b]}]",
         "it has both `buildpack` and `buildpacks`"
     )]
-    #[case("applications: [{env: 1}]", "`env` is 1, must be a map of texts")]
+    #[case(
+        "applications: [{env: [{PASSWORD: hunter2}]}]",
+        "`env` is a list, must be a map of texts"
+    )]
+    #[case(
+        "applications: [{env: 1}]",
+        "`env` is a number, must be a map of texts"
+    )]
     fn other_manifests_are_refused(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(GroupManifest::parse(text).unwrap_err(), expected);
     }

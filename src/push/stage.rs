@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::bits::Bits;
 use crate::capi::client::Client;
-use crate::capi::error::Error;
+use crate::capi::error::{Error, STAGING_IN_PROGRESS};
 use crate::capi::wait::{self, Progress};
 
 /// How often an upload whose answer was lost is begun again.
@@ -67,11 +67,19 @@ async fn upload(
 pub(crate) async fn stage(
     client: &Client,
     name: &str,
+    app: &str,
     package: &str,
-    buildpacks: &[String],
+    buildpacks: Option<&[String]>,
 ) -> Result<String, Error> {
     let dialect = client.dialect();
-    let staged = client.create(&dialect.stage(package, buildpacks)).await?;
+    let staged = match client.create(&dialect.stage(package, buildpacks)).await {
+        // Of a run that was killed; what it makes is observed afterwards.
+        Err(error) if error.has_code(STAGING_IN_PROGRESS) => {
+            other_staging(client, name, app).await?;
+            return Err(error);
+        }
+        staged => staged?,
+    };
     let what = format!("staging of {name}");
     let path = dialect.staging(&staged);
     wait::until(&what, client.timeout(), || async {
@@ -105,4 +113,18 @@ fn state(what: &str, seen: &Value, done: &[&str], failed: &[&str]) -> Result<Pro
         });
     }
     Ok(Progress::Pending(state.to_owned()))
+}
+
+/// Waits until nothing of the app is being staged.
+async fn other_staging(client: &Client, name: &str, app: &str) -> Result<(), Error> {
+    let what = format!("an earlier staging of {name}");
+    let path = client.dialect().stagings(app);
+    wait::until(&what, client.timeout(), || async {
+        let staging: Vec<Value> = client.list(&path).await?;
+        Ok(match staging.len() {
+            0 => Progress::Done(()),
+            count => Progress::Pending(format!("{count} under way")),
+        })
+    })
+    .await
 }

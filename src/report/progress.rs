@@ -1,8 +1,8 @@
 //! Shows a run while it goes on, on standard error: a bar for each phase on a
 //! terminal, plain lines elsewhere.
 
-use std::collections::HashMap;
-use std::io::IsTerminal;
+use std::collections::{HashMap, HashSet};
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -16,6 +16,8 @@ const BAR: &str = "{prefix:>11} {bar:30} {pos}/{len} {elapsed}";
 pub struct Progress {
     bars: Option<MultiProgress>,
     phases: Mutex<HashMap<Phase, Shown>>,
+    /// The warnings that were said.
+    said: Mutex<HashSet<String>>,
 }
 
 #[derive(Debug)]
@@ -33,14 +35,27 @@ impl Progress {
         Self {
             bars,
             phases: Mutex::default(),
+            said: Mutex::default(),
         }
     }
 
     /// A line that no bar overwrites.
     fn say(&self, line: &str) {
-        match &self.bars {
-            Some(bars) => bars.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+        // Where nobody listens any more, the run goes on all the same.
+        let say = || writeln!(std::io::stderr().lock(), "{line}");
+        let _ = match &self.bars {
+            Some(bars) => bars.suspend(say),
+            None => say(),
+        };
+    }
+
+    /// A warning, the first time that it comes.
+    fn warn(&self, text: &str) {
+        let Ok(mut said) = self.said.lock() else {
+            return;
+        };
+        if said.insert(text.to_owned()) {
+            self.say(&format!("warning: {text}"));
         }
     }
 
@@ -108,8 +123,7 @@ impl Sink for Progress {
             Event::PhaseStarted { phase, total } => self.start(*phase, *total),
             Event::PhaseProgress { phase, done } => self.advance(*phase, *done),
             Event::PhaseEnded { phase } => self.end(*phase),
-            Event::Note(text) => self.say(text),
-            Event::Warning(text) => self.say(&format!("warning: {text}")),
+            Event::Warning(text) => self.warn(text),
             Event::Retry {
                 endpoint,
                 rate_limited: true,

@@ -17,9 +17,6 @@ use crate::capi::inventory::{
     Process, Quota, Route, Rule, Scope, SecurityGroup, Space,
 };
 
-/// How many requests of one kind, for one app each, are under way together.
-const PER_APP: usize = 64;
-
 /// v2's largest page.
 const V2_PAGE: &str = "results-per-page=100";
 
@@ -81,8 +78,11 @@ pub(crate) async fn inventory(client: &Client, scope: &Scope) -> Result<Inventor
     if let Some(space) = &space {
         inventory.routes = add_details(client, &space.guid, &mut inventory.apps).await?;
     }
-    // An org has no label here: it is ours if all that is in it is.
-    org.managed = !inventory.apps.is_empty() && inventory.apps.iter().all(|app| app.managed);
+    // An org has no label here: it is ours if it has our quota, and all that is
+    // in it is ours.
+    let quota = inventory.quota.as_ref().map(|quota| quota.guid.as_str());
+    let has_ours = quota.is_some() && org.quota.as_deref() == quota;
+    org.managed = has_ours && inventory.apps.iter().all(|app| app.managed);
     inventory.org = Some(org);
     inventory.space = space;
     Ok(inventory)
@@ -192,7 +192,8 @@ struct Summary {
 struct SummaryApp {
     guid: String,
     instances: u32,
-    running_instances: Option<u32>,
+    /// Negative where the foundation cannot tell.
+    running_instances: Option<i64>,
     memory: u64,
     disk_quota: u64,
     command: Option<String>,
@@ -254,7 +255,7 @@ async fn add_details(client: &Client, space: &str, apps: &mut [App]) -> Result<V
             let droplets = droplets.remove(&app.guid).unwrap_or_default();
             add_app_details(client, app, summary, droplets)
         })
-        .buffered(PER_APP)
+        .buffered(super::PER_APP)
         .try_collect::<()>()
         .await?;
     Ok(routes)

@@ -21,6 +21,9 @@ use super::transport::{Body, Request};
 /// The first v3 version whose actions are at `/actions/...`.
 const FIRST_TODAY: (u64, u64) = (3, 26);
 
+/// How many requests of one kind, for one app each, are under way together.
+const PER_APP: usize = 64;
+
 /// More memory than any foundation has, in MB, where v2 knows no "unlimited".
 const V2_MEMORY_LIMIT: u64 = 1_000_000_000;
 
@@ -213,9 +216,14 @@ impl Dialect {
         Request::patch(format!("/v3/apps/{app}")).json(json!({"lifecycle": lifecycle(buildpacks)}))
     }
 
-    /// Sets the start command of the web process, whose GUID is the app's.
-    pub(crate) fn set_command(self, app: &str, command: &str) -> Request {
-        Request::patch(format!("/v3/processes/{app}")).json(json!({"command": command}))
+    /// Sets the start command of the web process; `None` leaves it to the droplet.
+    pub(crate) fn set_command(self, app: &str, command: Option<&str>) -> Request {
+        Request::patch(match self {
+            Self::V3 => format!("/v3/apps/{app}/processes/web"),
+            // In 2017 the web process had the app's GUID.
+            Self::Documented2017 => format!("/v3/processes/{app}"),
+        })
+        .json(json!({"command": command}))
     }
 
     pub(crate) fn create_package(self, app: &str, bits: &str) -> Request {
@@ -234,7 +242,8 @@ impl Dialect {
     }
 
     /// Stages a package: into a build today, into a droplet in 2017.
-    pub(crate) fn stage(self, package: &str, buildpacks: &[String]) -> Request {
+    /// With `buildpacks`, where none have them detected; without, with the app's.
+    pub(crate) fn stage(self, package: &str, buildpacks: Option<&[String]>) -> Request {
         let (request, mut body) = match self {
             Self::V3 => (
                 Request::post("/v3/builds"),
@@ -245,10 +254,20 @@ impl Dialect {
                 json!({}),
             ),
         };
-        if !buildpacks.is_empty() {
+        if let Some(buildpacks) = buildpacks {
             body["lifecycle"] = lifecycle(buildpacks);
         }
         request.json(body)
+    }
+
+    /// Lists what is being staged of an app.
+    pub(crate) fn stagings(self, app: &str) -> String {
+        match self {
+            Self::V3 => format!("/v3/builds?app_guids={app}&states=STAGING"),
+            Self::Documented2017 => {
+                format!("/v3/droplets?app_guids={app}&states=PENDING,STAGING")
+            }
+        }
     }
 
     /// Looks at what [`Dialect::stage`] made.
@@ -504,8 +523,8 @@ mod tests {
             dialect.create_app(&app, "scale-"),
             dialect.adopt_app("APP", "scale-"),
             dialect.create_package("APP", "sha"),
-            dialect.stage("PACKAGE", &[]),
-            dialect.stage("PACKAGE", &["go_buildpack".to_owned()]),
+            dialect.stage("PACKAGE", None),
+            dialect.stage("PACKAGE", Some(&["go_buildpack".to_owned()])),
             dialect.copy_droplet("DROPLET", "APP"),
             dialect.set_current_droplet("APP", "DROPLET"),
             dialect.create_route("synthetic-proxy", "DOMAIN", "SPACE"),
@@ -514,7 +533,8 @@ mod tests {
             dialect.scale("APP", all),
             dialect.start("APP"),
             dialect.stop("APP"),
-            dialect.set_command("APP", "./proxy"),
+            dialect.set_command("APP", Some("./proxy")),
+            dialect.set_command("APP", None),
             dialect.set_buildpacks("APP", &["go_buildpack".to_owned()]),
             dialect.delete_route("ROUTE"),
             dialect.delete_app("APP"),

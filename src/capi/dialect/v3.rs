@@ -19,10 +19,7 @@ use crate::capi::inventory::{
 use crate::capi::transport::{Body, Request};
 
 /// How many apps' environments are asked for in one request.
-const ENV_BATCH: usize = 1_000;
-
-/// How many requests of one kind, for one app each, are under way together.
-const PER_APP: usize = 64;
+const ENV_BATCH: usize = 250;
 
 /// Differs from every real command, so that a manifest diff tells the real one.
 const NO_COMMAND: &str = "a command that cf-pusher compares with";
@@ -261,7 +258,7 @@ async fn apps(client: &Client, org: &str) -> Result<Vec<App>, Error> {
                 ..App::default()
             })
         })
-        .buffered(PER_APP)
+        .buffered(super::PER_APP)
         .try_collect()
         .await
 }
@@ -300,6 +297,7 @@ async fn add_details(client: &Client, space: &str, apps: &mut [App]) -> Result<V
         let environment = environments.remove(&app.name).unwrap_or_default();
         app.env = environment.env;
         app.command = environment.command;
+        app.command_is_own = environment.command_is_own;
     }
     Ok(routes)
 }
@@ -355,7 +353,7 @@ pub(crate) async fn processes(
                 },
             ))
         })
-        .buffered(PER_APP)
+        .buffered(super::PER_APP)
         .try_collect()
         .await?;
     Ok(processes.into_iter().collect())
@@ -477,6 +475,7 @@ async fn routes(client: &Client, space: &str) -> Result<Vec<Route>, Error> {
 struct Environment {
     env: BTreeMap<String, String>,
     command: Option<String>,
+    command_is_own: bool,
 }
 
 /// The apps' environment variables and commands, by app name.
@@ -488,22 +487,29 @@ async fn environments(
     space: &str,
     apps: &[&mut App],
 ) -> Result<HashMap<String, Environment>, Error> {
-    let mut environments = HashMap::new();
-    for batch in apps.chunks(ENV_BATCH) {
-        let names: Vec<&str> = batch.iter().map(|app| app.name.as_str()).collect();
-        let request = Request::post(format!("/v3/spaces/{space}/manifest_diff"))
-            .body(Body::Yaml(claim_of_nothing(&names)))
-            .repeatable();
-        match client.send(&request).await {
-            Ok(response) => environments.extend(told_instead(&names, &response.json()?)),
-            // Foundations without manifest diffs tell it only app by app.
-            Err(error) if error.is_not_found() => {
-                environments.extend(environments_one_by_one(client, batch).await?);
-            }
-            Err(error) => return Err(error),
-        }
+    let batches: Vec<HashMap<String, Environment>> = stream::iter(apps.chunks(ENV_BATCH))
+        .map(|batch| environments_of_batch(client, space, batch))
+        .buffered(super::PER_APP)
+        .try_collect()
+        .await?;
+    Ok(batches.into_iter().flatten().collect())
+}
+
+async fn environments_of_batch(
+    client: &Client,
+    space: &str,
+    batch: &[&mut App],
+) -> Result<HashMap<String, Environment>, Error> {
+    let names: Vec<&str> = batch.iter().map(|app| app.name.as_str()).collect();
+    let request = Request::post(format!("/v3/spaces/{space}/manifest_diff"))
+        .body(Body::Yaml(claim_of_nothing(&names)))
+        .repeatable();
+    match client.send(&request).await {
+        Ok(response) => Ok(told_instead(&names, &response.json()?)),
+        // Foundations without manifest diffs tell it only app by app.
+        Err(error) if error.is_not_found() => environments_one_by_one(client, batch).await,
+        Err(error) => Err(error),
     }
-    Ok(environments)
 }
 
 /// A manifest, as JSON, which is YAML.
@@ -531,7 +537,13 @@ struct Difference {
 fn told_instead(names: &[&str], diff: &ManifestDiff) -> HashMap<String, Environment> {
     let mut environments: HashMap<String, Environment> = names
         .iter()
-        .map(|name| ((*name).to_owned(), Environment::default()))
+        .map(|name| {
+            let environment = Environment {
+                command_is_own: true,
+                ..Environment::default()
+            };
+            ((*name).to_owned(), environment)
+        })
         .collect();
     for difference in &diff.diff {
         let mut path = difference.path.split('/').skip(1);
@@ -567,7 +579,7 @@ fn told_instead(names: &[&str], diff: &ManifestDiff) -> HashMap<String, Environm
 async fn environments_one_by_one(
     client: &Client,
     apps: &[&mut App],
-) -> Result<Vec<(String, Environment)>, Error> {
+) -> Result<HashMap<String, Environment>, Error> {
     #[derive(Deserialize)]
     struct Variables {
         var: BTreeMap<String, Value>,
@@ -586,11 +598,13 @@ async fn environments_one_by_one(
             let env = env.map(|(name, value)| (name.clone(), super::env_text(value)));
             let environment = Environment {
                 env: env.collect(),
+                // Its own, or else its droplet's.
                 command: web.command,
+                command_is_own: false,
             };
             Ok((app.name.clone(), environment))
         })
-        .buffered(PER_APP)
+        .buffered(super::PER_APP)
         .try_collect()
         .await
 }
@@ -615,13 +629,7 @@ mod tests {
             ("A".to_owned(), "1".to_owned()),
             ("B/C~D".to_owned(), "2".to_owned()),
         ]);
-        assert_eq!(
-            told["a"],
-            Environment {
-                env: a,
-                command: None
-            }
-        );
+        assert_eq!((&told["a"].env, &told["a"].command), (&a, &None));
         assert_eq!(told["b"].command.as_deref(), Some("./run"));
         assert_eq!(told.len(), 2);
     }

@@ -18,7 +18,7 @@ pub(super) async fn apply_foundation(
     desired: &Desired,
     observed: &Inventory,
     plan: &Plan,
-) -> Result<String, Box<Failure>> {
+) -> Result<String, Vec<Failure>> {
     let mut foundation = Foundation {
         client,
         desired,
@@ -37,27 +37,33 @@ pub(super) async fn apply_foundation(
         let taken = join_all(of_wave.map(|(part, step)| {
             let (foundation, progress) = (&foundation, &progress);
             async move {
-                let guid = foundation.take(step).await.map_err(|error| Failure {
+                let outcome = foundation.take(step).await.map_err(|error| Failure {
                     subject: format!("{} {}", part.kind, part.name),
                     step: step.to_string(),
                     error,
-                })?;
+                });
                 progress.advance();
-                Ok::<_, Box<Failure>>((*step, guid))
+                (*step, outcome)
             }
         }));
-        for taken in taken.await {
-            let (step, guid) = taken?;
-            foundation.note(step, guid);
+        let mut failures = Vec::new();
+        for (step, outcome) in taken.await {
+            match outcome {
+                Ok(guid) => foundation.note(step, guid),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if !failures.is_empty() {
+            return Err(failures);
         }
     }
     progress.end();
     foundation.space.ok_or_else(|| {
-        Box::new(Failure {
+        vec![Failure {
             subject: format!("space {}", desired.names.space),
             step: "finding the space".to_owned(),
             error: unknown("space"),
-        })
+        }]
     })
 }
 

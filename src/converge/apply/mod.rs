@@ -38,6 +38,11 @@ impl Failure {
     pub fn advice(&self) -> Option<&'static str> {
         self.error.advice()
     }
+
+    /// Whether another failed in the same step for the same reason.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.step == other.step && self.error.is_like(&other.error)
+    }
 }
 
 impl std::fmt::Display for Failure {
@@ -71,9 +76,9 @@ pub(crate) async fn apply(
 ) -> Applied {
     let space = match apply_foundation(client, desired, observed, plan).await {
         Ok(space) => space,
-        Err(failure) => {
+        Err(failures) => {
             return Applied {
-                failures: vec![*failure],
+                failures,
                 ..Applied::default()
             };
         }
@@ -248,8 +253,11 @@ impl Apply<'_> {
             Step::Stage { package } => {
                 let package = package.as_ref().or(found.package.as_ref());
                 let package = package.ok_or_else(|| unknown("package"))?;
-                let buildpacks = &self.group(plan)?.buildpacks;
-                let droplet = stage::stage(client, &plan.name, package, buildpacks).await?;
+                // Those that the app is going to have; it has them already else.
+                let changes = plan.steps.contains(&Step::NoteBuildpacks);
+                let buildpacks = self.group(plan)?.buildpacks.as_slice();
+                let buildpacks = changes.then_some(buildpacks);
+                let droplet = stage::stage(client, &plan.name, &app, package, buildpacks).await?;
                 found.droplet = Some(droplet.clone());
                 // Only prototypes are staged, each once in a run.
                 let _ = source.set(Some(droplet));
@@ -282,7 +290,8 @@ impl Apply<'_> {
                 client.send(&request).await?;
             }
             Step::SetCommand(command) => {
-                client.send(&dialect.set_command(&app, command)).await?;
+                let request = dialect.set_command(&app, command.as_deref());
+                client.send(&request).await?;
             }
             Step::SetEnv(changes) => {
                 client.send(&dialect.set_env(&app, changes)).await?;

@@ -52,13 +52,59 @@ pub(super) fn clone_need<'a>(prototype: Need<'a>, app: Option<&'a App>) -> Need<
     held.map_or(Need::Copy(Some(&source.guid)), Need::Set)
 }
 
+/// Cloud Controller shows a buildpack's URL without its credentials.
 fn buildpacks_differ(group: &Group, app: &App) -> bool {
-    !group.buildpacks.is_empty() && group.buildpacks != app.buildpacks
+    let shown = |buildpacks: &[String]| -> Vec<String> {
+        let buildpacks = buildpacks.iter();
+        buildpacks.map(|it| without_credentials(it)).collect()
+    };
+    shown(&group.buildpacks) != shown(&app.buildpacks)
+}
+
+fn without_credentials(buildpack: &str) -> String {
+    match (buildpack.split_once("://"), buildpack.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
+        _ => buildpack.to_owned(),
+    }
+}
+
+/// The memory and disk, in MB, that most apps of a group have: what holds
+/// where its manifest gives none.
+pub(super) fn usual_sizes(group: &Group, apps: &HashMap<&str, &App>) -> Sizes {
+    let processes: Vec<&Process> = group
+        .apps
+        .iter()
+        .filter_map(|name| apps.get(name.as_str())?.web.as_ref())
+        .collect();
+    Sizes {
+        memory_mb: usual(processes.iter().map(|process| process.memory_mb)),
+        disk_mb: usual(processes.iter().map(|process| process.disk_mb)),
+    }
+}
+
+/// The most frequent value; of several, the one that comes first.
+fn usual(values: impl Iterator<Item = u64> + Clone) -> Option<u64> {
+    let mut counts: HashMap<u64, usize> = HashMap::new();
+    for value in values.clone() {
+        *counts.entry(value).or_default() += 1;
+    }
+    let most = counts.values().copied().max()?;
+    values
+        .into_iter()
+        .find(|value| counts.get(value) == Some(&most))
+}
+
+/// Memory and disk of a group's processes, where they are known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    memory_mb: Option<u64>,
+    disk_mb: Option<u64>,
 }
 
 /// All that the plan of one app depends on.
 pub(super) struct AppContext<'a> {
     pub(super) group: &'a Group,
+    pub(super) usual: &'a Sizes,
     pub(super) app: Option<&'a App>,
     pub(super) route: Option<&'a Route>,
     pub(super) domain: &'a str,
@@ -86,8 +132,10 @@ impl AppContext<'_> {
         plan.steps.push(Step::CreateApp);
         plan.steps.extend(droplet_steps(need));
         plan.steps.extend(set_steps(need));
-        plan.steps
-            .extend(self.group.command.clone().map(Step::SetCommand));
+        if self.group.command.is_some() {
+            plan.steps
+                .push(Step::SetCommand(self.group.command.clone()));
+        }
         plan.steps.extend(self.route_steps());
         plan.steps.push(Step::Scale(self.whole_scale()));
         plan.steps.push(Step::Start);
@@ -155,11 +203,18 @@ impl AppContext<'_> {
         if !changes.is_empty() {
             steps.push(Step::SetEnv(changes));
         }
-        let wanted = self.group.command.as_ref();
-        if let Some(command) = wanted.filter(|wanted| app.command.as_ref() != Some(wanted)) {
-            let old = app.command.as_deref().unwrap_or("the droplet's");
-            differences.push(Difference::new("command", old, command));
-            steps.push(Step::SetCommand(command.clone()));
+        let wanted = &self.group.command;
+        if *wanted != app.command && (wanted.is_some() || app.command_is_own) {
+            let shown = |command: &Option<String>| match command {
+                None => "the droplet's".to_owned(),
+                Some(command) => command.clone(),
+            };
+            differences.push(Difference::new(
+                "command",
+                shown(&app.command),
+                shown(wanted),
+            ));
+            steps.push(Step::SetCommand(wanted.clone()));
         }
         steps
     }
@@ -173,11 +228,14 @@ impl AppContext<'_> {
         let Some(web) = web else {
             return (Some(self.whole_scale()), false);
         };
-        let whole = self.whole_scale();
+        let (group, usual) = (self.group, self.usual);
+        let instances = Some(group.instances);
+        let memory_mb = group.memory_mb.or(usual.memory_mb);
+        let disk_mb = group.disk_mb.or(usual.disk_mb);
         let scale = Scale {
-            instances: whole.instances.filter(|wanted| *wanted != web.instances),
-            memory_mb: whole.memory_mb.filter(|wanted| *wanted != web.memory_mb),
-            disk_mb: whole.disk_mb.filter(|wanted| *wanted != web.disk_mb),
+            instances: instances.filter(|wanted| *wanted != web.instances),
+            memory_mb: memory_mb.filter(|wanted| *wanted != web.memory_mb),
+            disk_mb: disk_mb.filter(|wanted| *wanted != web.disk_mb),
         };
         if let Some(new) = scale.instances {
             differences.push(Difference::new("instances", web.instances, new));

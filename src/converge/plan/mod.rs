@@ -120,7 +120,8 @@ pub(crate) enum Step {
     },
     NoteBits,
     NoteBuildpacks,
-    SetCommand(String),
+    /// `None` leaves it to the droplet.
+    SetCommand(Option<String>),
     SetEnv(BTreeMap<String, Option<String>>),
     Adopt,
     CreateRoute,
@@ -214,9 +215,11 @@ pub(crate) fn plan(desired: &Desired, observed: &Inventory) -> Plan {
     let mut plans = surplus(desired, &apps, &routes);
     for group in &desired.groups {
         let need = app::prototype_need(group, &apps);
+        let usual = app::usual_sizes(group, &apps);
         for (i, name) in group.apps.iter().enumerate() {
             let context = AppContext {
                 group,
+                usual: &usual,
                 app: apps.get(name.as_str()).copied(),
                 route: routes.get(host(name).as_str()).copied(),
                 domain,

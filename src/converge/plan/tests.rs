@@ -79,6 +79,7 @@ fn app(group: &Group, name: &str, is_prototype: bool) -> App {
         env: group.env.clone(),
         buildpacks: group.buildpacks.clone(),
         command: None,
+        command_is_own: true,
         current_droplet: Some(format!("droplet of {name}")),
         droplets: vec![Droplet {
             guid: format!("droplet of {name}"),
@@ -239,6 +240,29 @@ fn what_is_as_desired_needs_nothing() {
         "scale-registry: Start",
     ],
 )]
+#[case::memory(
+    |it: &mut Inventory| find(it, "scale-tick-1").web.as_mut().unwrap().memory_mb = 64,
+    "~ change app scale-tick-1 (memory: 64M -> 1024M)",
+    &[
+        "scale-tick-1: Stop",
+        "scale-tick-1: Scale(Scale { instances: None, memory_mb: Some(1024), disk_mb: None })",
+        "scale-tick-1: Start",
+    ],
+)]
+#[case::disk_of_the_prototype(
+    |it: &mut Inventory| find(it, "scale-tick-0").web.as_mut().unwrap().disk_mb = 64,
+    "~ change app scale-tick-0 (disk: 64M -> 1024M)",
+    &[
+        "scale-tick-0: Stop",
+        "scale-tick-0: Scale(Scale { instances: None, memory_mb: None, disk_mb: Some(1024) })",
+        "scale-tick-0: Start",
+    ],
+)]
+#[case::command(
+    |it: &mut Inventory| find(it, "scale-tick-1").command = Some("sleep 1".to_owned()),
+    "~ change app scale-tick-1 (command: sleep 1 -> the droplet's)",
+    &["scale-tick-1: Stop", "scale-tick-1: SetCommand(None)", "scale-tick-1: Start"],
+)]
 #[case::surplus(
     |it: &mut Inventory| add_seventh(it, &["seven"]),
     "- delete app scale-tick-7",
@@ -314,6 +338,16 @@ fn changed_bits_go_to_every_app_of_the_group() {
 }
 
 #[test]
+fn a_buildpack_with_credentials_is_the_one_that_is_shown_without() {
+    let mut desired = desired();
+    let mut observed = as_desired(&desired);
+    desired.groups[0].buildpacks = vec!["https://me:secret@example.com/bp.git".to_owned()];
+    find(&mut observed, "scale-registry").buildpacks =
+        vec!["https://***:***@example.com/bp.git".to_owned()];
+    assert!(plan(&desired, &observed).is_empty());
+}
+
+#[test]
 fn sizes_and_commands_of_the_manifest_are_kept() {
     let mut desired = desired();
     desired.groups[0].memory_mb = Some(64);
@@ -322,7 +356,7 @@ fn sizes_and_commands_of_the_manifest_are_kept() {
     let plan = plan(&desired, &as_desired(&super::tests::desired()));
     insta::assert_snapshot!(steps(&plan).join("\n"), @r#"
     scale-registry: Stop
-    scale-registry: SetCommand("./registry")
+    scale-registry: SetCommand(Some("./registry"))
     scale-registry: Scale(Scale { instances: None, memory_mb: Some(64), disk_mb: Some(128) })
     scale-registry: Start
     "#);
