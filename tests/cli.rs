@@ -16,7 +16,7 @@ use assert_cmd::Command;
 use mock_capi::{Dialect, Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
-use support::{Rig, SMALL};
+use support::{Rig, SMALL, login};
 
 const SCALE_TEST: &str = "fixtures/configs/scale-test.json";
 
@@ -351,26 +351,7 @@ async fn an_unreachable_api_and_a_wrong_password_exit_with_3() {
 async fn the_login_of_the_cf_cli_is_used() {
     let rig = Rig::new(Dialect::V3).await;
     let place = Place::new();
-    let http = reqwest::Client::new();
-    let root: Value = http
-        .get(rig.mock.uri())
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
-    let uaa = root["links"]["uaa"]["href"].as_str().unwrap();
-    let form = [
-        ("grant_type", "password"),
-        ("username", "admin"),
-        ("password", "admin"),
-    ];
-    let login = http
-        .post(format!("{uaa}/oauth/token"))
-        .basic_auth("cf", Some(""))
-        .form(&form);
-    let login: Value = login.send().await.unwrap().json().await.unwrap();
+    let login = login(&rig.mock).await;
     std::fs::create_dir(place.dir.path().join(".cf")).unwrap();
     let cf = json!({
         "Target": rig.mock.uri(),

@@ -19,7 +19,7 @@ use cf_pusher::{Client, Converger, Counts, Credentials, Error, Event, Events, Si
 use mock_capi::{Dialect, Fault, MockCapi};
 use rstest::rstest;
 use serde_json::json;
-use support::{Rig, SMALL, connect, read, target};
+use support::{Rig, SMALL, admin, connect, login, read, target};
 use wiremock::matchers::{any, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -34,10 +34,7 @@ async fn connect_as(mock: &MockCapi, credentials: Credentials) -> Result<Client,
 #[tokio::test]
 async fn a_wrong_password_is_told_apart() {
     let mock = MockCapi::builder().start().await.unwrap();
-    let credentials = Credentials::Password {
-        username: "admin".to_owned(),
-        password: "wrong".into(),
-    };
+    let credentials = admin("wrong");
     let error = connect_as(&mock, credentials).await.unwrap_err();
     assert!(error.is_connection());
     let message = error.to_string().replace(&mock.uri(), "API");
@@ -275,10 +272,7 @@ async fn instances_that_never_run_are_reported_at_the_deadline() {
 #[tokio::test]
 async fn an_api_that_is_not_there_is_told_at_once() {
     let began = Instant::now();
-    let credentials = Credentials::Password {
-        username: "admin".to_owned(),
-        password: "admin".into(),
-    };
+    let credentials = admin("admin");
     let target = Target::new("http://127.0.0.1:9", credentials);
     let error = Client::connect(&target, Events::default())
         .await
@@ -300,10 +294,7 @@ async fn something_that_is_not_a_cloud_controller_is_told() {
         .respond_with(ResponseTemplate::new(200).set_body_string("<html>hello</html>"))
         .mount(&server)
         .await;
-    let credentials = Credentials::Password {
-        username: "admin".to_owned(),
-        password: "admin".into(),
-    };
+    let credentials = admin("admin");
     let target = Target::new(server.uri(), credentials);
     let error = Client::connect(&target, Events::default())
         .await
@@ -320,10 +311,7 @@ async fn something_that_is_not_a_cloud_controller_is_told() {
 async fn a_server_that_hangs_up_or_never_answers_is_told() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = format!("http://{}", listener.local_addr().unwrap());
-    let credentials = Credentials::Password {
-        username: "admin".to_owned(),
-        password: "admin".into(),
-    };
+    let credentials = admin("admin");
     let target = Target {
         timeout: Duration::from_millis(300),
         ..Target::new(api, credentials)
@@ -410,17 +398,7 @@ async fn concurrency_is_bounded() {
 }
 
 async fn tokens_of_the_cf_cli(rig: &Rig) -> Credentials {
-    let http = reqwest::Client::new();
-    let form = [
-        ("grant_type", "password"),
-        ("username", "admin"),
-        ("password", "admin"),
-    ];
-    let login = http
-        .post(format!("{}/oauth/token", rig.mock.uri()))
-        .basic_auth("cf", Some(""))
-        .form(&form);
-    let login: serde_json::Value = login.send().await.unwrap().json().await.unwrap();
+    let login = login(&rig.mock).await;
     let token = |name: &str| login[name].as_str().unwrap().to_owned().into();
     Credentials::Tokens {
         access: token("access_token"),

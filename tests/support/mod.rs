@@ -91,20 +91,9 @@ impl Rig {
 
     /// Sends a request as somebody else would.
     pub(crate) async fn curl(&self, method: &str, path: &str, body: Value) -> Value {
-        let http = reqwest::Client::new();
-        let login = http
-            .post(format!(
-                "{}/oauth/token",
-                uaa(&http, &self.mock.uri()).await
-            ))
-            .basic_auth("cf", Some(""))
-            .form(&[
-                ("grant_type", "password"),
-                ("username", "admin"),
-                ("password", "admin"),
-            ]);
-        let login: Value = login.send().await.unwrap().json().await.unwrap();
+        let login = login(&self.mock).await;
         let token = login["access_token"].as_str().unwrap();
+        let http = reqwest::Client::new();
         let request = http
             .request(
                 method.parse().unwrap(),
@@ -129,9 +118,18 @@ impl Rig {
     }
 }
 
-async fn uaa(http: &reqwest::Client, api: &str) -> String {
-    let root: Value = http.get(api).send().await.unwrap().json().await.unwrap();
-    root["links"]["uaa"]["href"].as_str().unwrap().to_owned()
+/// What the UAA answers to the admin's login.
+pub(crate) async fn login(mock: &MockCapi) -> Value {
+    let form = [
+        ("grant_type", "password"),
+        ("username", "admin"),
+        ("password", "admin"),
+    ];
+    let login = reqwest::Client::new()
+        .post(format!("{}/oauth/token", mock.uri()))
+        .basic_auth("cf", Some(""))
+        .form(&form);
+    login.send().await.unwrap().json().await.unwrap()
 }
 
 pub(crate) fn read(config: &str, apps_dir: Option<&Path>) -> (Config, Sources) {
@@ -140,15 +138,19 @@ pub(crate) fn read(config: &str, apps_dir: Option<&Path>) -> (Config, Sources) {
     (config, sources)
 }
 
-pub(crate) fn target(mock: &MockCapi) -> Target {
-    let credentials = Credentials::Password {
+/// The admin, with this password.
+pub(crate) fn admin(password: &str) -> Credentials {
+    Credentials::Password {
         username: "admin".to_owned(),
-        password: "admin".into(),
-    };
+        password: password.into(),
+    }
+}
+
+pub(crate) fn target(mock: &MockCapi) -> Target {
     Target {
         concurrency: 20,
         timeout: Duration::from_secs(20),
-        ..Target::new(mock.uri(), credentials)
+        ..Target::new(mock.uri(), admin("admin"))
     }
 }
 
