@@ -226,6 +226,23 @@ async fn a_failed_copy_fails_one_app_and_the_next_run_mends_it() {
 }
 
 #[tokio::test]
+async fn what_may_settle_is_tried_again_beside_what_may_not() {
+    let rig = Rig::with(MockCapi::builder().faults(vec![
+        Fault::failed_staging().of("scale-registry"),
+        Fault::answer("POST", "/v3/routes", 502).skip(1).times(1),
+    ]))
+    .await;
+    let outcome = rig.converge(SMALL).await;
+    assert_eq!((outcome.changed, outcome.failed), (6, 1));
+    let failures: Vec<&str> = outcome
+        .failures
+        .iter()
+        .map(|it| it.subject.as_str())
+        .collect();
+    assert_eq!(failures, ["app scale-registry"]);
+}
+
+#[tokio::test]
 async fn every_wait_ends_with_the_last_state() {
     let builder = MockCapi::builder().staging_time(Duration::from_secs(3600));
     let mock = builder.start().await.unwrap();

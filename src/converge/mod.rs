@@ -180,7 +180,8 @@ impl<'a> Converger<'a> {
                 self.warn_of_strange_org(observed.org.as_ref());
             }
             let last = round > ROUNDS;
-            let hopeless = failures.iter().any(|failure| !failure.error.may_settle());
+            let may_settle = failures.iter().any(|failure| failure.error.may_settle());
+            let hopeless = !failures.is_empty() && !may_settle;
             round += 1;
             if !plan.is_empty() && !hopeless && !last {
                 let applied =
