@@ -325,6 +325,23 @@ async fn something_that_is_not_a_cloud_controller_is_told() {
 }
 
 #[tokio::test]
+async fn a_version_that_no_dialect_fits_is_told() {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({
+            "links": {"uaa": {"href": server.uri()}, "cloud_controller_v3": {"meta": {"version": "3.50.0"}}}
+        })))
+        .mount(&server)
+        .await;
+    let target = Target::new(server.uri(), admin("admin"));
+    let error = Client::connect(&target, Events::default())
+        .await
+        .unwrap_err();
+    let message = error.to_string().replace(&server.uri(), "http://api");
+    insta::assert_snapshot!(message, @"the API v3 at http://api/ is of version 3.50.0, and cf-pusher speaks that of 3.84 and later, and that of 2017; choose one all the same with --dialect");
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_up_or_never_answers_is_told() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = format!("http://{}", listener.local_addr().unwrap());

@@ -126,10 +126,12 @@ impl Client {
             reason: "it names no UAA to log in at".to_owned(),
         })?;
         let version = root.links.cloud_controller_v3.and_then(|link| link.meta);
-        let version = version.and_then(|meta| meta.version);
-        let dialect = target
-            .dialect
-            .unwrap_or_else(|| Dialect::of_version(version.as_deref()));
+        let version = version.and_then(|meta| meta.version).unwrap_or_default();
+        let dialect = target.dialect.or_else(|| Dialect::of_version(&version));
+        let dialect = dialect.ok_or_else(|| Error::Unsupported {
+            url: base.to_string(),
+            version,
+        })?;
         let client = Self {
             auth: Auth::new(Arc::clone(&transport), uaa, target.credentials.clone()),
             transport,

@@ -47,6 +47,16 @@ pub enum Error {
         /// What the transport said.
         reason: String,
     },
+    /// The Cloud Controller is neither as today's nor as that of 2017.
+    #[error(
+        "the API v3 at {url} is of version {version}, and cf-pusher speaks that of 3.84 and later, and that of 2017; choose one all the same with --dialect"
+    )]
+    Unsupported {
+        /// Where it is.
+        url: String,
+        /// The version that it advertises.
+        version: String,
+    },
     /// The request may have been sent, but no whole answer came back.
     #[error("{method} {path} had no answer: {reason}; run again to settle what became of it")]
     NoAnswer {
@@ -127,7 +137,10 @@ pub enum Error {
 impl Error {
     /// Whether the API could not be reached or logged in to at all.
     pub fn is_connection(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Login { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Unsupported { .. } | Self::Login { .. }
+        )
     }
 
     /// Whether observing again and applying the difference may mend it.

@@ -18,8 +18,13 @@ use super::inventory::{
 };
 use super::transport::{Body, Request};
 
-/// The first v3 version whose actions are at `/actions/...`.
-const FIRST_TODAY: (u64, u64) = (3, 26);
+/// The first v3 version that is no longer as documented in 2017: its actions
+/// are at `/actions/...`.
+const FIRST_AFTER_2017: (u64, u64) = (3, 26);
+
+/// The first v3 version with all that is used of today's: the last to come were
+/// security groups.
+const FIRST_TODAY: (u64, u64) = (3, 84);
 
 /// How many requests of one kind, for one app each, are under way together.
 const PER_APP: usize = 64;
@@ -55,13 +60,15 @@ pub(crate) struct Scale {
 }
 
 impl Dialect {
-    /// The dialect of a Cloud Controller that advertises this v3 version.
-    pub(crate) fn of_version(version: Option<&str>) -> Self {
-        let mut parts = version.unwrap_or_default().split('.');
+    /// The dialect of a Cloud Controller that advertises this v3 version, if
+    /// either fits.
+    pub(crate) fn of_version(version: &str) -> Option<Self> {
+        let mut parts = version.split('.');
         let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok());
-        match (number(), number()) {
-            (Some(major), Some(minor)) if (major, minor) < FIRST_TODAY => Self::Documented2017,
-            _ => Self::V3,
+        match number().zip(number()) {
+            Some(version) if version < FIRST_AFTER_2017 => Some(Self::Documented2017),
+            Some(version) if version < FIRST_TODAY => None,
+            _ => Some(Self::V3),
         }
     }
 
@@ -479,14 +486,16 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case(Some("3.228.0"), Dialect::V3)]
-    #[case(Some("3.26.0"), Dialect::V3)]
-    #[case(Some("3.25.0"), Dialect::Documented2017)]
-    #[case(Some("3.13.0"), Dialect::Documented2017)]
-    #[case(Some("4.0.0"), Dialect::V3)]
-    #[case(Some("next"), Dialect::V3)]
-    #[case(None, Dialect::V3)]
-    fn the_version_tells_the_dialect(#[case] version: Option<&str>, #[case] expected: Dialect) {
+    #[case("3.228.0", Some(Dialect::V3))]
+    #[case("3.84.0", Some(Dialect::V3))]
+    #[case("3.83.0", None)]
+    #[case("3.26.0", None)]
+    #[case("3.25.0", Some(Dialect::Documented2017))]
+    #[case("3.13.0", Some(Dialect::Documented2017))]
+    #[case("4.0.0", Some(Dialect::V3))]
+    #[case("next", Some(Dialect::V3))]
+    #[case("", Some(Dialect::V3))]
+    fn the_version_tells_the_dialect(#[case] version: &str, #[case] expected: Option<Dialect>) {
         assert_eq!(Dialect::of_version(version), expected);
     }
 
