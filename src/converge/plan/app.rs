@@ -83,15 +83,13 @@ pub(super) fn usual_sizes(group: &Group, apps: &HashMap<&str, &App>) -> Sizes {
 }
 
 /// The most frequent value; of several, the one that comes first.
-fn usual(values: impl Iterator<Item = u64> + Clone) -> Option<u64> {
+fn usual(mut values: impl Iterator<Item = u64> + Clone) -> Option<u64> {
     let mut counts: HashMap<u64, usize> = HashMap::new();
     for value in values.clone() {
         *counts.entry(value).or_default() += 1;
     }
     let most = counts.values().copied().max()?;
-    values
-        .into_iter()
-        .find(|value| counts.get(value) == Some(&most))
+    values.find(|value| counts.get(value) == Some(&most))
 }
 
 /// Memory and disk of a group's processes, where they are known.
@@ -147,7 +145,8 @@ impl AppContext<'_> {
     fn change(&self, plan: &mut AppPlan, need: Need<'_>, app: &App) {
         let differences = &mut plan.differences;
         let droplet_differs = droplet_difference(need, app, differences);
-        let environment = self.environment_steps(differences, app);
+        let environment = self.change_environment(differences, app);
+        let command = self.change_command(differences, app);
         let route = self.change_route(differences, &plan.name, app);
         if !app.managed {
             differences.push(Difference::new("label", "missing", "ours"));
@@ -157,9 +156,9 @@ impl AppContext<'_> {
             differences.push(Difference::new("state", "STOPPED", "STARTED"));
         }
 
-        let environment_differs = !environment.is_empty();
-        let stop_first = app.started && environment_differs;
-        let stop_then = app.started && !stop_first && (droplet_differs || size_differs);
+        let stop_first = app.started && environment.is_some();
+        let restarts = droplet_differs || command.is_some() || size_differs;
+        let stop_then = app.started && !stop_first && restarts;
         let steps = &mut plan.steps;
         steps.extend(stop_first.then_some(Step::Stop));
         steps.extend(environment);
@@ -169,6 +168,8 @@ impl AppContext<'_> {
         if matches!(need, Need::Push | Need::Stage(_)) && buildpacks_differ(self.group, app) {
             steps.push(Step::NoteBuildpacks);
         }
+        // In 2017 it is the droplet that makes the process, with its command.
+        steps.extend(command);
         steps.extend(route);
         steps.extend((!app.managed).then_some(Step::Adopt));
         steps.extend(scale.map(Step::Scale));
@@ -193,30 +194,27 @@ impl AppContext<'_> {
         self.route_steps()
     }
 
-    fn environment_steps(&self, differences: &mut Vec<Difference>, app: &App) -> Vec<Step> {
-        let mut steps = Vec::new();
+    fn change_environment(&self, differences: &mut Vec<Difference>, app: &App) -> Option<Step> {
         let changes = env_changes(&app.env, &self.group.env);
         for (name, new) in &changes {
             let old = app.env.get(name).map(String::as_str);
             differences.push(env_difference(name, old, new.as_deref()));
         }
-        if !changes.is_empty() {
-            steps.push(Step::SetEnv(changes));
-        }
+        (!changes.is_empty()).then_some(Step::SetEnv(changes))
+    }
+
+    fn change_command(&self, differences: &mut Vec<Difference>, app: &App) -> Option<Step> {
         let wanted = &self.group.command;
-        if *wanted != app.command && (wanted.is_some() || app.command_is_own) {
-            let shown = |command: &Option<String>| match command {
-                None => "the droplet's".to_owned(),
-                Some(command) => command.clone(),
-            };
-            differences.push(Difference::new(
-                "command",
-                shown(&app.command),
-                shown(wanted),
-            ));
-            steps.push(Step::SetCommand(wanted.clone()));
+        if *wanted == app.command || (wanted.is_none() && !app.command_is_own) {
+            return None;
         }
-        steps
+        let shown = |command: &Option<String>| match command {
+            None => "the droplet's".to_owned(),
+            Some(command) => command.clone(),
+        };
+        let (old, new) = (shown(&app.command), shown(wanted));
+        differences.push(Difference::new("command", old, new));
+        Some(Step::SetCommand(wanted.clone()))
     }
 
     /// What to scale to, and whether that takes a restart.

@@ -368,6 +368,28 @@ fn sizes_and_commands_of_the_manifest_are_kept() {
 }
 
 #[test]
+fn a_command_is_set_once_the_droplet_has_made_the_process() {
+    let mut desired = desired();
+    desired.groups[1].command = Some("./tick".to_owned());
+    let mut observed = as_desired(&desired);
+    for app in &mut observed.apps {
+        app.command = Some("./tick".to_owned()).filter(|_| app.name.contains("tick"));
+    }
+    let app = find(&mut observed, "scale-tick-1");
+    (app.started, app.web, app.command) = (false, None, None);
+    (app.current_droplet, app.droplets) = (None, Vec::new());
+    let plan = plan(&desired, &observed);
+    insta::assert_snapshot!(steps(&plan).join("\n"), @r#"
+    scale-tick-1: CopyDroplet { from: Some("droplet of scale-tick-0") }
+    scale-tick-1: AwaitDroplet
+    scale-tick-1: SetDroplet { droplet: None }
+    scale-tick-1: SetCommand(Some("./tick"))
+    scale-tick-1: Scale(Scale { instances: Some(2), memory_mb: None, disk_mb: None })
+    scale-tick-1: Start
+    "#);
+}
+
+#[test]
 fn strangers_are_left_alone_and_reported() {
     let desired = desired();
     let mut observed = as_desired(&desired);
