@@ -486,6 +486,39 @@ async fn who_listens_no_more_stops_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_foundation_that_is_gone_on_the_way_is_told_once() {
+    let latency = Duration::from_millis(10);
+    let mock = MockCapi::builder().latency(latency).start().await.unwrap();
+    let place = Place::new();
+    let config = place.file("config.json", SMALL);
+    let child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cf-pusher"))
+        .args([
+            "converge",
+            "--config",
+            config.to_str().unwrap(),
+            "--timeout",
+            "1s",
+        ])
+        .env("CF_HOME", place.dir.path())
+        .env("CF_API", mock.uri())
+        .env("CF_USERNAME", "admin")
+        .env("CF_PASSWORD", "admin")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while mock.state()["apps"].as_array().unwrap().len() < 7 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    drop(mock);
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+    let output = output.await.unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(err.contains("cannot reach"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn half_a_login_is_told() {
     let place = Place::new();
     let config = place.file("config.json", SMALL);

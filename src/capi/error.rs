@@ -175,12 +175,14 @@ impl Error {
         }
     }
 
-    /// Whether Cloud Controller refused both in the same words.
+    /// Whether both have the same cause: the same words of Cloud Controller's, or
+    /// no connection to the same place.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Refused { errors, .. }, Self::Refused { errors: others, .. }) => {
                 errors == others
             }
+            (Self::Unreachable { url, .. }, Self::Unreachable { url: other, .. }) => url == other,
             _ => false,
         }
     }

@@ -154,7 +154,8 @@ pub(crate) struct Transport {
     slots: Semaphore,
     /// Nothing is sent before this moment, which a rate limit sets.
     not_before: Mutex<Instant>,
-    /// Whether any answer ever came: a host that never answers is a wrong URL.
+    /// Whether an answer came, and since then none was given up for lack of a
+    /// connection: a host that is not there is not tried again and again.
     reached: AtomicBool,
     timeout: Duration,
     events: Events,
@@ -229,6 +230,10 @@ impl Transport {
                 Verdict::RetryAfter(asked) => floors.next().map(|floor| asked.max(floor)),
             };
             let Some(pause) = pause else {
+                if matches!(error, Error::Unreachable { .. }) {
+                    // Those that queue need not find out one by one.
+                    self.reached.store(false, Ordering::Relaxed);
+                }
                 return Err(error);
             };
             if began.elapsed().saturating_add(pause) > self.timeout {

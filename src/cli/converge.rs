@@ -42,7 +42,17 @@ pub(super) async fn run(args: ConvergeArgs) -> Result<u8, CommandError> {
     }
     let outcome = converger.converge().await?;
     report(&session, &outcome)?;
-    Ok(u8::from(!outcome.is_as_desired()))
+    Ok(exit_code(&outcome))
+}
+
+/// A connection that was lost on the way is none, too.
+fn exit_code(outcome: &Outcome) -> u8 {
+    let lost = outcome.failures.iter().any(|it| it.error.is_connection());
+    match outcome.is_as_desired() {
+        true => 0,
+        false if lost => 3,
+        false => 1,
+    }
 }
 
 fn report(session: &Session, outcome: &Outcome) -> Result<(), CommandError> {
