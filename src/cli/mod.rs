@@ -7,8 +7,10 @@ mod cf_home;
 mod connect;
 mod converge;
 mod destroy;
+mod manifest;
 mod output;
 mod plan;
+mod push;
 mod verify;
 
 use std::path::PathBuf;
@@ -22,6 +24,7 @@ use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
 use crate::config::ConfigError;
 use crate::converge::ConvergeError;
+use crate::manifest::PrepareError;
 use crate::push::source::SourceError;
 
 /// Converges a Cloud Foundry org to many running apps: each kind of app is
@@ -51,6 +54,7 @@ enum Command {
     Plan(plan::PlanArgs),
     Verify(verify::VerifyArgs),
     Destroy(destroy::DestroyArgs),
+    Manifest(manifest::ManifestArgs),
 }
 
 /// What all subcommands take.
@@ -144,6 +148,8 @@ enum CommandError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Source(#[from] SourceError),
+    #[error(transparent)]
+    Manifest(#[from] PrepareError),
     #[error("{0}")]
     Usage(String),
     #[error(transparent)]
@@ -163,7 +169,7 @@ impl From<Error> for CommandError {
 impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Source(_) | Self::Usage(_) => 2,
+            Self::Config(_) | Self::Source(_) | Self::Manifest(_) | Self::Usage(_) => 2,
             Self::Converge(ConvergeError::Api(error)) if error.is_connection() => 3,
             Self::Converge(_) | Self::Output(_) => 1,
             Self::Interrupted => 130,
@@ -207,6 +213,7 @@ async fn run(command: Command) -> Result<u8, CommandError> {
         Command::Plan(args) => plan::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Destroy(args) => destroy::run(args).await,
+        Command::Manifest(args) => manifest::run(args),
     }
 }
 

@@ -1,26 +1,30 @@
-//! The `manifest.yml` in a group's folder: what it says of memory, disk,
-//! buildpacks, command and environment of the group's apps.
+//! App manifests, with no I/O but reading files: parse, interpolate, transform
+//! with the flags of `push`, diff, render.
+//!
+//! A manifest keeps every property, known or not, at every level and in order.
+//! What is known has the type that the `cf` CLI gives it, and where it is empty
+//! it is left out, so that what is applied means the same as what `cf push` applies.
 
-use std::collections::BTreeMap;
+#[expect(dead_code, reason = "push shows differences")]
+pub(crate) mod diff;
+pub(crate) mod group;
+pub(crate) mod interpolate;
+pub(crate) mod overrides;
+mod properties;
+pub(crate) mod size;
+pub(crate) mod transform;
+pub(crate) mod yaml;
+
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use interpolate::{InterpolateError, Variables};
+use overrides::{FlagError, Overrides};
+use properties::{Level, PropertyError};
+use transform::TransformError;
+use yaml::{Map, Value};
 
 /// The names that the `cf` CLI looks for, in its order.
 const FILE_NAMES: [&str; 2] = ["manifest.yml", "manifest.yaml"];
-
-/// What the group's parameters give, so the manifest need not; and what only
-/// names things.
-const GIVEN_ELSEWHERE: [&str; 8] = [
-    "name",
-    "instances",
-    "path",
-    "routes",
-    "no-route",
-    "random-route",
-    "default-route",
-    "host",
-];
 
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,274 +34,285 @@ pub struct ManifestError {
     reason: String,
 }
 
-/// What a group takes from its manifest. Nothing is there where it has none.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct GroupManifest {
-    pub(crate) memory_mb: Option<u64>,
-    pub(crate) disk_mb: Option<u64>,
-    pub(crate) buildpacks: Vec<String>,
-    pub(crate) command: Option<String>,
-    pub(crate) env: BTreeMap<String, String>,
-    /// What it holds and nobody applies.
-    pub(crate) warnings: Vec<String>,
+/// Why there is no manifest to apply.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PrepareError {
+    #[error(transparent)]
+    Flags(#[from] FlagError),
+    #[error("--var: {0}")]
+    Var(InterpolateError),
+    #[error("the variables {path} cannot be used: {reason}")]
+    VarsFile { path: PathBuf, reason: String },
+    #[error("{path} has no manifest.yml; give the manifest with --manifest, or --no-manifest")]
+    NoManifest { path: PathBuf },
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("{0}")]
+    Transform(#[from] TransformError),
 }
 
-impl GroupManifest {
-    /// Reads the manifest of a folder, if there is one.
-    pub(crate) fn read(dir: &Path) -> Result<Self, ManifestError> {
-        let Some(path) = FILE_NAMES
-            .iter()
-            .map(|name| dir.join(name))
-            .find(|path| path.is_file())
-        else {
-            return Ok(Self::default());
-        };
-        let refused = |reason: String| ManifestError {
+/// What `push` works with.
+#[derive(Debug, Clone)]
+pub(crate) struct Prepared {
+    /// The manifest to apply.
+    pub(crate) manifest: Manifest,
+    /// The manifest with what a deployment scales: the same where there is none.
+    pub(crate) scaled: Manifest,
+    pub(crate) flags: Overrides,
+}
+
+/// Reads the manifest that the flags mean, or that of the working directory,
+/// and changes it as they say.
+///
+/// # Errors
+/// [`PrepareError`] where `push` is to refuse before it sends anything.
+pub(crate) fn prepare(flags: Overrides) -> Result<Prepared, PrepareError> {
+    let flags = flags.checked()?;
+    let manifest = transform::transform(base(&flags)?, &flags)?;
+    Ok(Prepared {
+        scaled: transform::scaled(manifest.clone(), &flags)?,
+        manifest,
+        flags,
+    })
+}
+
+fn base(flags: &Overrides) -> Result<Manifest, PrepareError> {
+    let none = Manifest::of_app(flags.app.as_deref());
+    if flags.no_manifest {
+        return Ok(none);
+    }
+    let given = flags.manifest.as_deref();
+    let here = std::env::current_dir().unwrap_or_default();
+    let path = given.unwrap_or(&here);
+    let located = locate(path).map_err(|error| ManifestError {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    match (located, given) {
+        (Some(file), _) => Ok(Manifest::read(&file, &variables(flags)?)?),
+        (None, Some(given)) => Err(PrepareError::NoManifest {
+            path: given.to_owned(),
+        }),
+        (None, None) => Ok(none),
+    }
+}
+
+fn variables(flags: &Overrides) -> Result<Variables, PrepareError> {
+    let mut variables = Variables::default();
+    for path in &flags.vars_files {
+        let refused = |reason: String| PrepareError::VarsFile {
             path: path.clone(),
             reason,
         };
-        let text = std::fs::read_to_string(&path).map_err(|error| refused(error.to_string()))?;
-        let mut manifest = Self::parse(&text).map_err(refused)?;
-        for warning in &mut manifest.warnings {
-            *warning = format!("{}: {warning}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+        let added = variables.add_file(&text);
+        added.map_err(|error| refused(error.to_string()))?;
+    }
+    for pair in &flags.vars {
+        variables.add_pair(pair).map_err(PrepareError::Var)?;
+    }
+    Ok(variables)
+}
+
+/// Apps and their properties.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Manifest {
+    /// What stands beside `applications`, and where that stands.
+    properties: Map,
+    /// At least one.
+    applications: Vec<Application>,
+    /// The file that it was read from.
+    path: Option<PathBuf>,
+}
+
+/// One app's properties.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Application(Map);
+
+/// Where a directory has its manifest, or the file itself.
+pub(crate) fn locate(path: &Path) -> std::io::Result<Option<PathBuf>> {
+    let path = without_links(path)?;
+    if !path.is_dir() {
+        return Ok(Some(path));
+    }
+    let mut files = FILE_NAMES.iter().map(|name| path.join(name));
+    Ok(files.find(|file| file.exists()))
+}
+
+/// A path that is there, with its links resolved; what is relative stays so.
+fn without_links(path: &Path) -> std::io::Result<PathBuf> {
+    let resolved = path.canonicalize()?;
+    if path.is_absolute() {
+        return Ok(resolved);
+    }
+    let here = std::env::current_dir()?.canonicalize()?;
+    Ok(relative_to(&here, &resolved))
+}
+
+fn relative_to(from: &Path, to: &Path) -> PathBuf {
+    let shared = from.iter().zip(to).take_while(|(a, b)| a == b).count();
+    let up = from.iter().skip(shared).map(|_| std::ffi::OsStr::new(".."));
+    let path: PathBuf = up.chain(to.iter().skip(shared)).collect();
+    match path.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => path,
+    }
+}
+
+impl Manifest {
+    /// The manifest of an app that has none; its name may yet be missing.
+    pub(crate) fn of_app(name: Option<&str>) -> Self {
+        let mut app = Application::default();
+        if let Some(name) = name {
+            app.set("name", name.into());
         }
-        Ok(manifest)
+        Self {
+            properties: Map::default(),
+            applications: vec![app],
+            path: None,
+        }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
-        let document: Value =
-            serde_saphyr::from_str(text).map_err(|error| format!("it is not YAML: {error}"))?;
-        let apps = document.get("applications").and_then(Value::as_array);
-        let app = match apps.map(Vec::as_slice) {
-            Some([app]) => app,
-            Some(apps) => {
-                return Err(format!(
-                    "it must hold one application, and holds {}",
-                    apps.len()
-                ));
-            }
-            None => return Err("it has no list `applications`".to_owned()),
+    /// Reads a file and puts variables in place.
+    ///
+    /// # Errors
+    /// [`ManifestError`], which names the file.
+    pub(crate) fn read(path: &Path, variables: &Variables) -> Result<Self, ManifestError> {
+        let refused = |reason: String| ManifestError {
+            path: path.to_owned(),
+            reason,
         };
-        let app = app
-            .as_object()
-            .ok_or("its application is not a map of properties")?;
-        let mut manifest = Self::default();
-        for (key, value) in app {
-            manifest.take(key, value, app)?;
-        }
+        let text = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
+        let text = String::from_utf8(text).map_err(|_| refused("it is not UTF-8".to_owned()))?;
+        let mut manifest = Self::parse(&text, variables).map_err(refused)?;
+        manifest.path = Some(path.to_owned());
         Ok(manifest)
     }
 
-    fn take(&mut self, key: &str, value: &Value, app: &Map<String, Value>) -> Result<(), String> {
-        match key {
-            "memory" => self.memory_mb = Some(megabytes(key, value)?),
-            "disk_quota" | "disk-quota" => {
-                if app.contains_key("disk_quota") && app.contains_key("disk-quota") {
-                    return Err("it has both `disk_quota` and `disk-quota`".to_owned());
-                }
-                self.disk_mb = Some(megabytes(key, value)?);
+    /// Reads a text and puts variables in place.
+    pub(crate) fn parse(text: &str, variables: &Variables) -> Result<Self, String> {
+        let value = Value::parse(text).map_err(|error| format!("it is not YAML: {error}"))?;
+        let value = variables.interpolate(value);
+        Self::of_value(value.map_err(|error| error.to_string())?)
+    }
+
+    fn of_value(value: Value) -> Result<Self, String> {
+        let root = match value {
+            Value::Map(root) => root,
+            Value::Null => Map::default(),
+            other => {
+                let kind = other.kind();
+                return Err(format!("it is {kind}, must be a map with `applications`"));
             }
-            "buildpacks" => self.buildpacks = texts(key, value)?,
-            "buildpack" => {
-                if app.contains_key("buildpacks") {
-                    return Err("it has both `buildpack` and `buildpacks`".to_owned());
-                }
-                self.buildpacks = vec![text(key, value)?];
+        };
+        let mut properties = properties::root(root).map_err(|error| error.to_string())?;
+        let applications = match properties.get_mut("applications").map(std::mem::take) {
+            Some(Value::List(list)) if !list.is_empty() => list,
+            Some(Value::List(_) | Value::Null) | None => {
+                return Err("it must have at least one application".to_owned());
             }
-            "command" => self.command = command(value)?,
-            "env" => self.env = environment(value)?,
-            _ if GIVEN_ELSEWHERE.contains(&key) => {}
-            _ => self
-                .warnings
-                .push(format!("`{key}` is not applied to a group's apps")),
+            Some(other) => {
+                let kind = other.kind();
+                return Err(format!("`applications` is {kind}, must be a list"));
+            }
+        };
+        let applications = applications.into_iter().map(Application::of_value);
+        Ok(Self {
+            properties,
+            applications: applications.collect::<Result<_, _>>()?,
+            path: None,
+        })
+    }
+
+    pub(crate) fn applications(&self) -> &[Application] {
+        &self.applications
+    }
+
+    /// The file that it was read from, if there was one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    pub(crate) fn to_value(&self) -> Value {
+        let mut root = self.properties.clone();
+        let applications = self.applications.iter();
+        let applications = applications.map(|app| Value::Map(app.0.clone())).collect();
+        root.set("applications", Value::List(applications));
+        Value::Map(root)
+    }
+
+    /// As YAML, to be applied.
+    pub(crate) fn render(&self) -> String {
+        format!("---\n{}", self.to_value().render())
+    }
+}
+
+impl Application {
+    fn of_value(value: Value) -> Result<Self, String> {
+        let map = match value {
+            Value::Map(map) => map,
+            Value::Null => Map::default(),
+            other => {
+                let kind = other.kind();
+                return Err(format!("an application is {kind}, must be a map"));
+            }
+        };
+        let name = map.get("name").and_then(Value::scalar_text);
+        let told = |error: PropertyError| match &name {
+            Some(name) => format!("app {name}: {error}"),
+            None => error.to_string(),
+        };
+        properties::application(map).map(Self).map_err(told)
+    }
+
+    /// Its name; empty if it has none.
+    pub(crate) fn name(&self) -> &str {
+        self.text("name").unwrap_or_default()
+    }
+
+    pub(crate) fn get(&self, property: &str) -> Option<&Value> {
+        self.0.get(property)
+    }
+
+    /// A property that is a text.
+    pub(crate) fn text(&self, property: &str) -> Option<&str> {
+        self.get(property)?.as_text()
+    }
+
+    /// Whether a property is there and true.
+    pub(crate) fn is(&self, property: &str) -> bool {
+        self.get(property) == Some(&Value::Bool(true))
+    }
+
+    pub(crate) fn has(&self, property: &str) -> bool {
+        self.0.contains(property)
+    }
+
+    /// A property of its `docker`, such as `image`.
+    pub(crate) fn docker(&self, property: &str) -> Option<&str> {
+        self.get("docker")?.as_map()?.get(property)?.as_text()
+    }
+
+    pub(crate) fn properties(&self) -> &Map {
+        &self.0
+    }
+
+    fn set(&mut self, property: &str, value: Value) {
+        self.0.set(property, value);
+    }
+
+    /// Changes the properties that flags for the web process are about: those of
+    /// the process where the manifest has one, else the app's own.
+    fn change_web(&mut self, change: impl FnOnce(&mut Map, Level)) {
+        let is_web = |process: &&mut Map| process.get("type") == Some(&"web".into());
+        if let Some(Value::List(processes)) = self.0.get_mut("processes")
+            && let Some(web) = processes
+                .iter_mut()
+                .filter_map(Value::as_map_mut)
+                .find(is_web)
+        {
+            return change(web, Level::Process);
         }
-        Ok(())
-    }
-}
-
-/// What a value is, where it may hold a secret.
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "empty",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a map",
-    }
-}
-
-fn text(key: &str, value: &Value) -> Result<String, String> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Number(number) => Ok(number.to_string()),
-        other => Err(format!("`{key}` is {}, must be a text", kind_of(other))),
-    }
-}
-
-fn texts(key: &str, value: &Value) -> Result<Vec<String>, String> {
-    match value {
-        Value::Array(values) => values.iter().map(|value| text(key, value)).collect(),
-        Value::Null => Ok(Vec::new()),
-        other => Err(format!(
-            "`{key}` is {}, must be a list of texts",
-            kind_of(other)
-        )),
-    }
-}
-
-/// `null` and `default` leave the command to the droplet, as in `cf push`.
-fn command(value: &Value) -> Result<Option<String>, String> {
-    if value.is_null() {
-        return Ok(None);
-    }
-    let command = text("command", value)?;
-    Ok(Some(command).filter(|command| !matches!(command.as_str(), "" | "null" | "default")))
-}
-
-fn environment(value: &Value) -> Result<BTreeMap<String, String>, String> {
-    let variables = match value {
-        Value::Null => return Ok(BTreeMap::new()),
-        Value::Object(variables) => variables,
-        other => {
-            return Err(format!(
-                "`env` is {}, must be a map of texts",
-                kind_of(other)
-            ));
-        }
-    };
-    let variable = |(name, value): (&String, &Value)| match value {
-        Value::String(text) => Ok((name.clone(), text.clone())),
-        Value::Null => Ok((name.clone(), String::new())),
-        // As Cloud Controller does: whatever is no text, as JSON.
-        other => Ok((name.clone(), other.to_string())),
-    };
-    variables.iter().map(variable).collect()
-}
-
-/// A size such as `64M`, `1G` or `1.5GB`, in MB.
-fn megabytes(key: &str, value: &Value) -> Result<u64, String> {
-    const MB: f64 = 1024.0 * 1024.0;
-    let given = text(key, value)?;
-    let refused =
-        || format!("`{key}` is {given}, must be a size with a unit: M, MB, G, GB, T or TB");
-    let size = given.trim().to_ascii_uppercase();
-    let digits = size.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: f64 = digits.trim().parse().map_err(|_| refused())?;
-    let unit = match size.get(digits.len()..).unwrap_or_default() {
-        "B" => 1.0,
-        "K" | "KB" => 1024.0,
-        "M" | "MB" => MB,
-        "G" | "GB" => MB * 1024.0,
-        "T" | "TB" => MB * 1024.0 * 1024.0,
-        _ => return Err(refused()),
-    };
-    let megabytes = number * unit / MB;
-    if (1.0..1e12).contains(&megabytes) {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the range is checked"
-        )]
-        Ok(megabytes as u64)
-    } else {
-        Err(refused())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_manifest_gives_what_a_group_needs() {
-        let manifest = GroupManifest::parse(
-            "---\napplications:\n- name: tick\n  memory: 32M\n  disk_quota: 1G\n  buildpacks: [go_buildpack]\n  command: ./tick\n  instances: 7\n  stack: cflinuxfs4\n  env:\n    A: b\n    N: 180\n    T: true\n",
-        )
-        .unwrap();
-        assert_eq!(manifest.memory_mb, Some(32));
-        assert_eq!(manifest.disk_mb, Some(1024));
-        assert_eq!(manifest.buildpacks, ["go_buildpack"]);
-        assert_eq!(manifest.command.as_deref(), Some("./tick"));
-        assert_eq!(manifest.env["A"], "b");
-        assert_eq!(manifest.env["N"], "180");
-        assert_eq!(manifest.env["T"], "true");
-        assert_eq!(
-            manifest.warnings,
-            ["`stack` is not applied to a group's apps"]
-        );
-    }
-
-    #[rstest]
-    #[case("applications: 3", "it has no list `applications`")]
-    #[case("applications: []", "it must hold one application, and holds 0")]
-    #[case("applications: [{}, {}]", "it must hold one application, and holds 2")]
-    #[case("applications: [x]", "its application is not a map of properties")]
-    #[case(
-        "applications: [{memory: 32}]",
-        "`memory` is 32, must be a size with a unit: M, MB, G, GB, T or TB"
-    )]
-    #[case("applications: [{memory: [1]}]", "`memory` is a list, must be a text")]
-    #[case(
-        "applications: [{disk_quota: 1G, disk-quota: 1G}]",
-        "it has both `disk_quota` and `disk-quota`"
-    )]
-    #[case(
-        "applications: [{buildpack: a, buildpacks: [b]}]",
-        "it has both `buildpack` and `buildpacks`"
-    )]
-    #[case(
-        "applications: [{env: [{PASSWORD: hunter2}]}]",
-        "`env` is a list, must be a map of texts"
-    )]
-    #[case(
-        "applications: [{env: 1}]",
-        "`env` is a number, must be a map of texts"
-    )]
-    fn other_manifests_are_refused(#[case] text: &str, #[case] expected: &str) {
-        assert_eq!(GroupManifest::parse(text).unwrap_err(), expected);
-    }
-
-    #[test]
-    fn what_is_not_yaml_is_refused() {
-        let error = GroupManifest::parse("applications: [").unwrap_err();
-        assert!(error.starts_with("it is not YAML"), "{error}");
-    }
-
-    #[rstest]
-    #[case("32M", Some(32))]
-    #[case("1g", Some(1024))]
-    #[case("1.5 GB", Some(1536))]
-    #[case("1T", Some(1_048_576))]
-    #[case("2048K", Some(2))]
-    #[case("1B", None)]
-    #[case("0M", None)]
-    #[case("-1M", None)]
-    #[case("M", None)]
-    #[case("32", None)]
-    #[case("32X", None)]
-    #[case("ünits", None)]
-    #[case("99999999999999999999T", None)]
-    fn sizes_have_units(#[case] size: &str, #[case] expected: Option<u64>) {
-        assert_eq!(megabytes("memory", &json!(size)).ok(), expected);
-    }
-
-    #[rstest]
-    #[case(json!(null), None)]
-    #[case(json!("null"), None)]
-    #[case(json!("default"), None)]
-    #[case(json!("./run"), Some("./run"))]
-    fn commands_can_be_left_to_the_droplet(#[case] value: Value, #[case] expected: Option<&str>) {
-        assert_eq!(command(&value).unwrap().as_deref(), expected);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_text_panics(text in "(applications:|\\[|\\]|\\{|\\}|- |\n|  |a|:|&|\\*|!|\"|'|1|#)*") {
-            let _ = GroupManifest::parse(&text);
-        }
+        change(&mut self.0, Level::App);
     }
 }

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 use super::bits::{Bits, BitsError};
 use crate::config::Config;
 use crate::desired::{GroupKind, kinds_of};
-use crate::manifest::{GroupManifest, ManifestError};
+use crate::manifest::ManifestError;
+use crate::manifest::group::GroupManifest;
 
 /// The apps that are used where the user gives none.
 #[derive(RustEmbed)]

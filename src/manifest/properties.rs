@@ -1,0 +1,219 @@
+//! The properties of a manifest that we know, and their types: those that the
+//! `cf` CLI gives them (`util/manifestparser`).
+
+use std::fmt;
+
+use super::yaml::{Map, Value};
+
+/// What a known property holds.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// A text; a number or a truth is its text. Left out where it is empty.
+    Text,
+    /// A whole number.
+    Count,
+    /// A whole number, left out where it is zero.
+    Number,
+    /// Left out where it is false.
+    Truth,
+    /// A map of properties.
+    Map(&'static [(&'static str, Kind)]),
+    /// A list of processes, left out where it is empty.
+    Processes,
+}
+
+/// Where a property stands: its name may depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    App,
+    Process,
+}
+
+impl Level {
+    /// The name of the disk quota. The other level's name is understood too.
+    pub(super) fn disk(self) -> &'static str {
+        match self {
+            Self::App => "disk-quota",
+            Self::Process => "disk_quota",
+        }
+    }
+
+    fn other_disk(self) -> &'static str {
+        match self {
+            Self::App => Self::Process.disk(),
+            Self::Process => Self::App.disk(),
+        }
+    }
+
+    fn properties(self) -> &'static [(&'static str, Kind)] {
+        match self {
+            Self::App => &APP,
+            Self::Process => &PROCESS,
+        }
+    }
+}
+
+const ROOT: [(&str, Kind); 1] = [("version", Kind::Number)];
+
+const APP: [(&str, Kind); 16] = [
+    ("name", Kind::Text),
+    ("disk-quota", Kind::Text),
+    ("docker", Kind::Map(&DOCKER)),
+    ("health-check-type", Kind::Text),
+    ("health-check-http-endpoint", Kind::Text),
+    ("timeout", Kind::Number),
+    ("instances", Kind::Count),
+    ("path", Kind::Text),
+    ("processes", Kind::Processes),
+    ("memory", Kind::Text),
+    ("no-route", Kind::Truth),
+    ("random-route", Kind::Truth),
+    ("default-route", Kind::Truth),
+    ("stack", Kind::Text),
+    ("log-rate-limit-per-second", Kind::Text),
+    ("lifecycle", Kind::Text),
+];
+
+const PROCESS: [(&str, Kind); 8] = [
+    ("type", Kind::Text),
+    ("disk_quota", Kind::Text),
+    ("health-check-type", Kind::Text),
+    ("health-check-http-endpoint", Kind::Text),
+    ("timeout", Kind::Number),
+    ("instances", Kind::Count),
+    ("memory", Kind::Text),
+    ("log-rate-limit-per-second", Kind::Text),
+];
+
+const DOCKER: [(&str, Kind); 2] = [("image", Kind::Text), ("username", Kind::Text)];
+
+/// A property that is not what it must be. Its value may be secret, and is not told.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum PropertyError {
+    Kind {
+        property: String,
+        is: &'static str,
+        must_be: &'static str,
+    },
+    BothDisks,
+}
+
+impl fmt::Display for PropertyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kind {
+                property,
+                is,
+                must_be,
+            } => write!(f, "`{property}` is {is}, must be {must_be}"),
+            Self::BothDisks => write!(
+                f,
+                "it has both `disk_quota` and `disk-quota`, and needs one of them"
+            ),
+        }
+    }
+}
+
+/// Gives the properties beside `applications` their types.
+pub(super) fn root(map: Map) -> Result<Map, PropertyError> {
+    typed(map, &ROOT)
+}
+
+/// Gives an app's properties their types.
+pub(super) fn application(map: Map) -> Result<Map, PropertyError> {
+    with_one_disk(map, Level::App)
+}
+
+fn with_one_disk(map: Map, level: Level) -> Result<Map, PropertyError> {
+    let mut map = typed(map, level.properties())?;
+    let (disk, other) = (level.disk(), level.other_disk());
+    match map.get(other) {
+        None | Some(Value::Null) => return Ok(map),
+        Some(_) if map.contains(disk) => return Err(PropertyError::BothDisks),
+        Some(Value::Text(_)) => {}
+        Some(value) => return Err(mismatch(other, value, "a text such as 1G")),
+    }
+    map.rename(other, disk);
+    Ok(map)
+}
+
+fn typed(map: Map, kinds: &[(&str, Kind)]) -> Result<Map, PropertyError> {
+    let mut typed = Map::default();
+    for (key, value) in map {
+        let key = key.scalar_text().unwrap_or_default();
+        let kind = kinds.iter().find(|(name, _)| *name == key);
+        let value = match kind {
+            None => Some(value),
+            Some((_, kind)) => kind.of(&key, value)?,
+        };
+        if let Some(value) = value {
+            typed.set(key.as_str(), value);
+        }
+    }
+    Ok(typed)
+}
+
+impl Kind {
+    /// The value as it is kept; none where it is as if it were not there.
+    fn of(self, property: &str, value: Value) -> Result<Option<Value>, PropertyError> {
+        if value == Value::Null {
+            return Ok(None);
+        }
+        let refused = |value: &Value, must_be| Err(mismatch(property, value, must_be));
+        match (self, value) {
+            (Self::Text, value) => match value.scalar_text() {
+                Some(text) => Ok(Some(Value::Text(text)).filter(|_| value != "".into())),
+                None => refused(&value, "a text"),
+            },
+            (Self::Truth, Value::Bool(truth)) => Ok(truth.then_some(Value::Bool(true))),
+            (Self::Truth, value) => refused(&value, "true or false"),
+            (Self::Count, value) => match whole(&value) {
+                Some(number) => Ok(Some(Value::Int(number))),
+                None => refused(&value, "a whole number"),
+            },
+            (Self::Number, value) => match whole(&value) {
+                Some(number) => Ok((number != 0).then_some(Value::Int(number))),
+                None => refused(&value, "a whole number"),
+            },
+            (Self::Map(kinds), Value::Map(map)) => Ok(Some(Value::Map(typed(map, kinds)?))),
+            (Self::Map(_), value) => refused(&value, "a map"),
+            (Self::Processes, Value::List(list)) => processes(list),
+            (Self::Processes, value) => refused(&value, "a list"),
+        }
+    }
+}
+
+/// A whole number of 64 bits; of another number, the whole part.
+fn whole(value: &Value) -> Option<i128> {
+    let number = match value {
+        Value::Int(number) => *number,
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the whole part is meant, and its range is checked"
+        )]
+        Value::Float(number) if number.is_finite() => number.trunc() as i128,
+        _ => return None,
+    };
+    i64::try_from(number).ok().map(i128::from)
+}
+
+fn processes(list: Vec<Value>) -> Result<Option<Value>, PropertyError> {
+    if list.is_empty() {
+        return Ok(None);
+    }
+    let process = |value| match value {
+        Value::Map(map) => with_one_disk(map, Level::Process).map(Value::Map),
+        Value::Null => Ok(Value::Map(Map::default())),
+        other => Err(mismatch("processes", &other, "a list of maps")),
+    };
+    let list: Result<_, _> = list.into_iter().map(process).collect();
+    Ok(Some(Value::List(list?)))
+}
+
+fn mismatch(property: &str, value: &Value, must_be: &'static str) -> PropertyError {
+    PropertyError::Kind {
+        property: property.to_owned(),
+        is: value.kind(),
+        must_be,
+    }
+}
