@@ -74,6 +74,15 @@ pub enum Event {
         /// Which.
         phase: Phase,
     },
+    /// How far an upload is; from its beginning again where it is tried again.
+    UploadProgress {
+        /// Whose, such as an app's name.
+        name: String,
+        /// How many bytes of the file were sent.
+        sent: u64,
+        /// How many it has.
+        total: u64,
+    },
     /// Something that a user should know of; Cloud Controller's warnings too.
     Warning(String),
 }

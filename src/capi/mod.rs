@@ -11,6 +11,7 @@ pub(crate) mod error;
 pub(crate) mod inventory;
 mod retry;
 pub(crate) mod transport;
+pub(crate) mod upload;
 pub(crate) mod wait;
 
 /// A value as a query carries it.

@@ -1,13 +1,12 @@
 //! One HTTP exchange, and the loop that repeats it where [`retry`] says so.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, LOCATION};
-use reqwest::{Method, StatusCode, multipart, redirect};
+use reqwest::{Method, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -16,6 +15,7 @@ use url::Url;
 
 use super::error::{Error, parse_errors};
 use super::retry::{self, Replay, Verdict};
+use super::upload::Upload;
 use super::wait;
 use crate::events::{Event, Events};
 
@@ -41,8 +41,8 @@ pub(crate) enum Body {
     Json(Value),
     /// A manifest. JSON is YAML too.
     Yaml(String),
-    /// A zip file as the part `bits` of a form.
-    Bits(PathBuf),
+    /// A form with a file.
+    Upload(Upload),
     /// Fields of a login.
     Form(Vec<(&'static str, SecretString)>),
 }
@@ -326,15 +326,8 @@ impl Transport {
                     .collect();
                 builder.form(&fields)
             }
-            Body::Bits(path) => {
-                let part = multipart::Part::file(path).await;
-                let part = part.map_err(|error| Error::Local {
-                    what: format!("reading {} to upload it", path.display()),
-                    reason: error.to_string(),
-                })?;
-                let form = multipart::Form::new()
-                    .text("resources", "[]")
-                    .part("bits", part);
+            Body::Upload(upload) => {
+                let form = upload.form(&self.events).await?;
                 builder.timeout(self.timeout).multipart(form)
             }
         })

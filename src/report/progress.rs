@@ -11,11 +11,16 @@ use crate::events::{Event, Phase, Sink};
 
 const BAR: &str = "{prefix:>11} {bar:30} {pos}/{len} {elapsed}";
 
+/// The bar of an upload, which is gone when all is sent.
+const BYTES: &str = "{prefix:>11} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}";
+
 /// A sink that shows progress and warnings.
 #[derive(Debug)]
 pub struct Progress {
     bars: Option<MultiProgress>,
     phases: Mutex<HashMap<Phase, Shown>>,
+    /// The bars of what is being uploaded.
+    uploads: Mutex<HashMap<String, ProgressBar>>,
     /// The warnings that were said.
     said: Mutex<HashSet<String>>,
 }
@@ -35,6 +40,7 @@ impl Progress {
         Self {
             bars,
             phases: Mutex::default(),
+            uploads: Mutex::default(),
             said: Mutex::default(),
         }
     }
@@ -59,15 +65,24 @@ impl Progress {
         }
     }
 
+    /// How much of an upload is sent, where there are bars.
+    fn upload(&self, name: &str, sent: u64, total: u64) {
+        let (Some(bars), Ok(mut uploads)) = (&self.bars, self.uploads.lock()) else {
+            return;
+        };
+        if sent < total {
+            let bar = uploads
+                .entry(name.to_owned())
+                .or_insert_with(|| add_bar(bars, BYTES, name, total));
+            bar.set_position(sent);
+        } else if let Some(bar) = uploads.remove(name) {
+            bar.finish_and_clear();
+        }
+    }
+
     fn start(&self, phase: Phase, total: usize) {
-        let bar = self.bars.as_ref().map(|bars| {
-            let bar = bars.add(ProgressBar::new(count(total)));
-            if let Ok(style) = ProgressStyle::with_template(BAR) {
-                bar.set_style(style);
-            }
-            bar.set_prefix(phase.name());
-            bar
-        });
+        let bar = self.bars.as_ref();
+        let bar = bar.map(|bars| add_bar(bars, BAR, phase.name(), count(total)));
         if bar.is_none() {
             self.say(&format!("{}: {total} to do", phase.name()));
         }
@@ -123,6 +138,7 @@ impl Sink for Progress {
             Event::PhaseStarted { phase, total } => self.start(*phase, *total),
             Event::PhaseProgress { phase, done } => self.advance(*phase, *done),
             Event::PhaseEnded { phase } => self.end(*phase),
+            Event::UploadProgress { name, sent, total } => self.upload(name, *sent, *total),
             Event::Warning(text) => self.warn(text),
             Event::Retry {
                 endpoint,
@@ -135,6 +151,15 @@ impl Sink for Progress {
             _ => {}
         }
     }
+}
+
+fn add_bar(bars: &MultiProgress, template: &str, prefix: &str, length: u64) -> ProgressBar {
+    let bar = bars.add(ProgressBar::new(length));
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_prefix(prefix.to_owned());
+    bar
 }
 
 fn count(number: usize) -> u64 {

@@ -3,6 +3,7 @@
 //! dialect is read is in [`v3`] and [`documented_2017`].
 
 pub(crate) mod documented_2017;
+mod uploads;
 pub(crate) mod v3;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use super::inventory::{
     BITS_ANNOTATION, BITS_VARIABLE, Inventory, MANAGED_BY_LABEL, MANAGED_BY_VALUE,
     MANAGED_BY_VARIABLE, PREFIX_ANNOTATION, Rule, Scope,
 };
-use super::transport::{Body, Request};
+use super::transport::Request;
+pub(crate) use uploads::MOST_RESOURCES;
 
 /// The first v3 version that is no longer as documented in 2017: its actions
 /// are at `/actions/...`.
@@ -242,10 +244,6 @@ impl Dialect {
             body["metadata"] = json!({"annotations": {(BITS_ANNOTATION): bits}});
         }
         Request::post("/v3/packages").json(body)
-    }
-
-    pub(crate) fn upload_package(self, package: &str, zip: &std::path::Path) -> Request {
-        Request::post(format!("/v3/packages/{package}/upload")).body(Body::Bits(zip.to_owned()))
     }
 
     /// Stages a package: into a build today, into a droplet in 2017.
@@ -483,6 +481,7 @@ fn managed_by_us(prefix: &str) -> Value {
 mod tests {
     use rstest::rstest;
 
+    use super::super::transport::Body;
     use super::*;
 
     #[rstest]

@@ -19,7 +19,7 @@ use crate::capi::inventory::Inventory;
 use crate::desired::{Desired, Group, GroupKind, host};
 use crate::events::Phase;
 use crate::push::source::Sources;
-use crate::push::stage;
+use crate::push::{stage, upload};
 
 /// Something that could not be done.
 #[derive(Debug)]
@@ -248,7 +248,7 @@ impl Apply<'_> {
                 let group = self.group(plan)?;
                 let bits = self.sources.get(group.kind).map(|source| &source.bits);
                 let bits = bits.ok_or_else(|| unknown("source"))?;
-                found.package = Some(stage::push_bits(client, &plan.name, &app, bits).await?);
+                found.package = Some(upload::upload_bits(client, &plan.name, &app, bits).await?);
             }
             Step::Stage { package } => {
                 let package = package.as_ref().or(found.package.as_ref());

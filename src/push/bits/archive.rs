@@ -1,0 +1,110 @@
+//! The bits of an archive: anything that ends in a zip's directory, so that a
+//! jar with a script before it is one too.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use super::error::Reason;
+use super::ignores::{self, Ignores};
+use super::{Entry, FOLDER_MODE, Kind, LINK_MODE};
+
+/// An archive that is read from.
+pub(super) type Archive = ZipArchive<BufReader<File>>;
+
+/// What the `cf` CLI gives every file of an archive.
+const FILE_MODE: u32 = 0o744;
+
+/// No path is longer; what claims to be a link and is, is none.
+const LONGEST_LINK: u64 = 4096;
+
+pub(super) fn open(path: &Path) -> Result<Archive, Reason> {
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(Reason::io(&name))?;
+    ZipArchive::new(BufReader::new(file)).map_err(Reason::NoArchive)
+}
+
+/// Lists what is in an archive and not ignored; files are not read yet.
+pub(super) fn list(path: &Path) -> Result<Vec<Entry>, Reason> {
+    let mut archive = open(path)?;
+    let ignores = Ignores::new(&cfignore(&mut archive)?)?;
+    let mut seen = HashSet::new();
+    let mut entries = Vec::new();
+    for index in 0..archive.len() {
+        let Some(entry) = entry(&mut archive, index)? else {
+            continue;
+        };
+        if !seen.insert(entry.name.clone()) {
+            return Err(Reason::Twice(entry.name));
+        }
+        if !ignores.ignores_deeply(&entry.name, entry.kind == Kind::Dir) {
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
+}
+
+fn cfignore(archive: &mut Archive) -> Result<String, Reason> {
+    let mut text = String::new();
+    match archive.by_name(ignores::FILE) {
+        Err(ZipError::FileNotFound) => {}
+        found => {
+            let mut file = found.map_err(unread(ignores::FILE))?;
+            file.read_to_string(&mut text)
+                .map_err(Reason::io(ignores::FILE))?;
+        }
+    }
+    Ok(text)
+}
+
+fn unread(name: &str) -> impl FnOnce(ZipError) -> Reason {
+    let name = name.to_owned();
+    |error| Reason::Entry { name, error }
+}
+
+/// One of an archive; none is the archive's own root.
+fn entry(archive: &mut Archive, index: usize) -> Result<Option<Entry>, Reason> {
+    let mut file = archive
+        .by_index(index)
+        .map_err(unread(&format!("entry {index}")))?;
+    let raw = std::str::from_utf8(file.name_raw())
+        .map_err(|_| Reason::NotUtf8(String::from_utf8_lossy(file.name_raw()).into_owned()))?
+        .to_owned();
+    let Some(name) = safe(&raw)? else {
+        return Ok(None);
+    };
+    let (kind, mode) = if file.is_dir() {
+        (Kind::Dir, FOLDER_MODE)
+    } else if file.is_symlink() {
+        let mut target = String::new();
+        let mut link = file.by_ref().take(LONGEST_LINK);
+        link.read_to_string(&mut target)
+            .map_err(Reason::io(&name))?;
+        (Kind::Link(target), LINK_MODE)
+    } else {
+        (Kind::unread(), FILE_MODE)
+    };
+    Ok(Some(Entry {
+        name,
+        mode,
+        kind,
+        index,
+    }))
+}
+
+/// A path without what says nothing (`./`), if it stays within the archive.
+fn safe(raw: &str) -> Result<Option<String>, Reason> {
+    let leads_out = raw.starts_with(['/', '\\']) || raw.split(['/', '\\']).any(|it| it == "..");
+    if leads_out {
+        return Err(Reason::LeadsOut(raw.to_owned()));
+    }
+    let parts: Vec<&str> = raw
+        .split('/')
+        .filter(|part| !matches!(*part, "" | "."))
+        .collect();
+    Ok((!parts.is_empty()).then(|| parts.join("/")))
+}

@@ -1,0 +1,134 @@
+//! Reading the files of bits, on several threads at once.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use super::archive::{self, Archive};
+use super::error::Reason;
+use super::{Entry, Source};
+
+/// How much is read at once.
+const PIECE: usize = 64 * 1024;
+
+/// More threads than this would wait for the disk, and each takes memory.
+const MOST_THREADS: usize = 4;
+
+/// Reads files, one after the other.
+pub(super) struct Contents {
+    from: From,
+    piece: Vec<u8>,
+}
+
+enum From {
+    Folder(PathBuf),
+    Archive(Box<Archive>),
+}
+
+impl Contents {
+    pub(super) fn open(source: &Source) -> Result<Self, Reason> {
+        let from = match source {
+            Source::Folder(root) => From::Folder(root.clone()),
+            Source::Archive(file) => From::Archive(Box::new(archive::open(file)?)),
+        };
+        Ok(Self {
+            from,
+            piece: vec![0; PIECE],
+        })
+    }
+
+    /// Passes on what is in a file, piece by piece.
+    pub(super) fn read(
+        &mut self,
+        entry: &Entry,
+        pass_on: &mut dyn FnMut(&[u8]) -> Result<(), Reason>,
+    ) -> Result<(), Reason> {
+        match &mut self.from {
+            From::Folder(root) => {
+                let file = File::open(root.join(&entry.name)).map_err(Reason::io(&entry.name))?;
+                copy(file, entry, &mut self.piece, pass_on)
+            }
+            From::Archive(archive) => {
+                let file = archive.by_index(entry.index);
+                let file = file.map_err(|error| Reason::Entry {
+                    name: entry.name.clone(),
+                    error,
+                })?;
+                copy(file, entry, &mut self.piece, pass_on)
+            }
+        }
+    }
+}
+
+fn copy(
+    mut file: impl Read,
+    entry: &Entry,
+    piece: &mut [u8],
+    pass_on: &mut dyn FnMut(&[u8]) -> Result<(), Reason>,
+) -> Result<(), Reason> {
+    loop {
+        match file.read(piece) {
+            Ok(0) => return Ok(()),
+            Ok(read) => pass_on(piece.get(..read).unwrap_or_default())?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Reason::io(&entry.name)(error)),
+        }
+    }
+}
+
+/// Does `work` on each entry, on a thread for each processor, and passes what it
+/// makes on in the entries' order. Each thread has every so-manieth entry, and
+/// is at most `ahead` results ahead, so that few are in memory at a time.
+pub(super) fn in_order<T: Send>(
+    source: &Source,
+    entries: &[&Entry],
+    ahead: usize,
+    work: impl Fn(&mut Contents, &Entry) -> Result<T, Reason> + Sync,
+    mut pass_on: impl FnMut(&Entry, T) -> Result<(), Reason>,
+) -> Result<(), Reason> {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = processors.min(MOST_THREADS).min(entries.len());
+    thread::scope(|scope| {
+        let work = &work;
+        let made: Vec<Receiver<Result<T, Reason>>> = (0..threads)
+            .map(|first| {
+                let (sender, receiver) = sync_channel(ahead);
+                let own = entries.iter().skip(first).step_by(threads);
+                scope.spawn(move || work_through(source, own, &sender, work));
+                receiver
+            })
+            .collect();
+        let made = made.iter().cycle();
+        for (entry, made) in entries.iter().zip(made) {
+            let made = made.recv().map_err(|_| Reason::Thread)?;
+            pass_on(entry, made?)?;
+        }
+        Ok(())
+    })
+}
+
+/// Ends with the first failure, or when nobody wants the results any more.
+fn work_through<'e, T>(
+    source: &Source,
+    entries: impl Iterator<Item = &'e &'e Entry>,
+    made: &SyncSender<Result<T, Reason>>,
+    work: impl Fn(&mut Contents, &Entry) -> Result<T, Reason>,
+) {
+    let mut contents = match Contents::open(source) {
+        Ok(contents) => contents,
+        Err(reason) => {
+            let _ = made.send(Err(reason));
+            return;
+        }
+    };
+    for entry in entries {
+        let result = work(&mut contents, entry);
+        let failed = result.is_err();
+        if made.send(result).is_err() || failed {
+            return;
+        }
+    }
+}

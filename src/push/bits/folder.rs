@@ -1,0 +1,91 @@
+//! The bits of a folder.
+
+use std::fs::{self, FileType, Metadata};
+use std::io;
+use std::path::Path;
+
+use ignore::{DirEntry, WalkBuilder};
+
+use super::error::Reason;
+use super::ignores::{self, Ignores};
+use super::{Entry, FOLDER_MODE, Kind, LINK_MODE};
+
+/// Lists what is in a folder and not ignored; files are not read yet.
+pub(super) fn list(root: &Path) -> Result<Vec<Entry>, Reason> {
+    let ignores = Ignores::new(&cfignore(root)?)?;
+    let below = root.to_owned();
+    WalkBuilder::new(root)
+        .standard_filters(false)
+        .filter_entry(move |found| {
+            let relative = found.path().strip_prefix(&below).unwrap_or(found.path());
+            let is_dir = found.file_type().is_some_and(|kind| kind.is_dir());
+            found.depth() == 0 || !ignores.ignores(relative, is_dir)
+        })
+        .build()
+        .filter(|found| !found.as_ref().is_ok_and(|found| found.depth() == 0))
+        .map(|found| entry(root, &found?))
+        .collect()
+}
+
+fn cfignore(root: &Path) -> Result<String, Reason> {
+    match fs::read_to_string(root.join(ignores::FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read.map_err(Reason::io(ignores::FILE)),
+    }
+}
+
+fn entry(root: &Path, found: &DirEntry) -> Result<Entry, Reason> {
+    let path = found.path();
+    let relative = path.strip_prefix(root).unwrap_or(path);
+    let parts: Option<Vec<&str>> = relative.iter().map(|part| part.to_str()).collect();
+    let not_utf8 = || Reason::NotUtf8(relative.display().to_string());
+    let name = parts.ok_or_else(not_utf8)?.join("/");
+    let metadata = found.metadata()?;
+    let (kind, mode) = if metadata.is_symlink() {
+        let target = fs::read_link(path).map_err(Reason::io(&name))?;
+        let target = target.to_str().ok_or_else(not_utf8)?;
+        (Kind::Link(target.to_owned()), LINK_MODE)
+    } else if metadata.is_dir() {
+        (Kind::Dir, FOLDER_MODE)
+    } else if metadata.is_file() {
+        (Kind::unread(), mode_of(&metadata))
+    } else {
+        let kind = special(metadata.file_type());
+        return Err(Reason::Special { name, kind });
+    };
+    Ok(Entry {
+        name,
+        mode,
+        kind,
+        index: 0,
+    })
+}
+
+#[cfg(unix)]
+fn mode_of(metadata: &Metadata) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o777
+}
+
+/// Where files have no permissions, all may run, as the `cf` CLI has it.
+#[cfg(not(unix))]
+fn mode_of(_: &Metadata) -> u32 {
+    0o766
+}
+
+#[cfg(unix)]
+fn special(kind: FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    if kind.is_fifo() {
+        "named pipe"
+    } else if kind.is_socket() {
+        "socket"
+    } else {
+        "device"
+    }
+}
+
+#[cfg(not(unix))]
+fn special(_: FileType) -> &'static str {
+    "special file"
+}

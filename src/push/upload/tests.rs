@@ -1,0 +1,458 @@
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use mock_capi::{Dialect, Fault, MockCapi, RecordedRequest};
+use rstest::rstest;
+use tempfile::TempDir;
+use wiremock::matchers::{method, path, path_regex};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::*;
+use crate::capi::auth::Credentials;
+use crate::capi::client::Target;
+use crate::events::{Event, Events, Sink};
+
+const APP: &str = "d4cf0f68-d498-4f33-bc25-d6cd37d3cbe8";
+
+/// Keeps what uploads tell.
+#[derive(Default)]
+struct Sent(Mutex<Vec<(String, u64, u64)>>);
+
+impl Sink for Sent {
+    fn on(&self, event: &Event) {
+        if let Event::UploadProgress { name, sent, total } = event {
+            let mut told = self.0.lock().unwrap();
+            told.push((name.clone(), *sent, *total));
+        }
+    }
+}
+
+/// A Cloud Controller that answers what a test tells it to.
+struct Api {
+    server: MockServer,
+    client: Client,
+    sent: Arc<Sent>,
+}
+
+impl Api {
+    async fn new() -> Self {
+        let server = MockServer::start().await;
+        let root = json!({"links": {
+            "uaa": {"href": server.uri()},
+            "cloud_controller_v3": {"meta": {"version": "3.200.0"}}
+        }});
+        answer(&server, "GET", "/", 200, root).await;
+        let login = json!({"access_token": "t", "expires_in": 600});
+        answer(&server, "POST", "/oauth/token", 200, login).await;
+        let credentials = Credentials::Client {
+            id: "a".to_owned(),
+            secret: "b".into(),
+        };
+        let sent = Arc::new(Sent::default());
+        let events = Events::to([Arc::clone(&sent) as Arc<dyn Sink>]);
+        let target = Target::new(server.uri(), credentials);
+        let client = Client::connect(&target, events).await.unwrap();
+        Self {
+            server,
+            client,
+            sent,
+        }
+    }
+
+    /// One on which packages are made, take any bits, and are ready then.
+    async fn with_packages() -> Self {
+        let api = Self::new().await;
+        let package = json!({"guid": "PACKAGE", "state": "AWAITING_UPLOAD"});
+        api.answers("POST", "/v3/packages", 201, package).await;
+        let uploaded = json!({"state": "PROCESSING_UPLOAD"});
+        let upload = "/v3/packages/PACKAGE/upload";
+        api.answers("POST", upload, 200, uploaded).await;
+        let ready = json!({"state": "READY"});
+        api.answers("GET", "/v3/packages/PACKAGE", 200, ready).await;
+        let gone = json!({});
+        api.answers("DELETE", "/v3/packages/PACKAGE", 202, gone)
+            .await;
+        api
+    }
+
+    async fn answers(&self, method: &str, path: &str, status: u16, body: Value) {
+        answer(&self.server, method, path, status, body).await;
+    }
+
+    /// Knows the files with these contents.
+    async fn knows(&self, contents: &[&[u8]]) {
+        let resources: Vec<Value> = contents
+            .iter()
+            .map(|content| json!({"checksum": {"value": sha1_of(content)}}))
+            .collect();
+        let body = json!({"resources": resources});
+        self.answers("POST", "/v3/resource_matches", 201, body)
+            .await;
+    }
+
+    /// Method and path of all since the login, and the bodies.
+    async fn requests(&self) -> Vec<(String, Vec<u8>)> {
+        let requests = self.server.received_requests().await.unwrap();
+        let requests = requests.into_iter().skip(2);
+        requests
+            .map(|it| (format!("{} {}", it.method, it.url.path()), it.body))
+            .collect()
+    }
+
+    async fn endpoints(&self) -> Vec<String> {
+        let requests = self.requests().await;
+        requests.into_iter().map(|(endpoint, _)| endpoint).collect()
+    }
+
+    /// The parts of the last upload.
+    async fn uploaded(&self) -> Uploaded {
+        let requests = self.requests().await;
+        let mut requests = requests.into_iter().rev();
+        let upload = requests.find(|(endpoint, _)| endpoint.ends_with("/upload"));
+        Uploaded::read(&upload.unwrap().1)
+    }
+}
+
+async fn answer(server: &MockServer, verb: &str, at: &str, status: u16, body: Value) {
+    Mock::given(method(verb))
+        .and(path(at))
+        .respond_with(ResponseTemplate::new(status).set_body_json(body))
+        .mount(server)
+        .await;
+}
+
+/// What came with an upload.
+#[derive(Debug)]
+struct Uploaded {
+    resources: Value,
+    bits: Option<Vec<u8>>,
+}
+
+impl Uploaded {
+    fn read(body: &[u8]) -> Self {
+        let at = |needle: &[u8], from: usize| {
+            let mut windows = body[from..].windows(needle.len());
+            windows.position(|it| it == needle).map(|at| at + from)
+        };
+        let boundary = [b"\r\n", &body[..at(b"\r\n", 0).unwrap()]].concat();
+        let part = |name: &str| {
+            let start = at(format!("name=\"{name}\"").as_bytes(), 0)?;
+            let start = at(b"\r\n\r\n", start)? + 4;
+            Some(body[start..at(&boundary, start)?].to_vec())
+        };
+        let resources = part("resources");
+        Self {
+            resources: resources.map_or(Value::Null, |it| serde_json::from_slice(&it).unwrap()),
+            bits: part("bits"),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let bits = std::io::Cursor::new(self.bits.clone().unwrap());
+        let zip = zip::ZipArchive::new(bits).unwrap();
+        let names = zip.file_names();
+        names.map(|name| name.unwrap().into_owned()).collect()
+    }
+}
+
+fn sha1_of(content: &[u8]) -> String {
+    use sha1::{Digest, Sha1};
+    hex(&Sha1::digest(content))
+}
+
+fn bits_of(files: &[(&str, &[u8])]) -> (TempDir, Bits) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        fs::write(dir.path().join(name), content).unwrap();
+    }
+    let bits = Bits::read(dir.path()).unwrap();
+    (dir, bits)
+}
+
+static LARGE: [u8; 100_000] = [1; 100_000];
+static OTHER: [u8; 100_000] = [2; 100_000];
+
+#[tokio::test]
+async fn what_is_known_is_not_sent() {
+    let api = Api::with_packages().await;
+    api.knows(&[&LARGE]).await;
+    let (_dir, bits) = bits_of(&[("a", &LARGE), ("b", &OTHER), ("c", b"small")]);
+    let package = upload_bits(&api.client, "app", APP, &bits).await.unwrap();
+    assert_eq!(package, "PACKAGE");
+    assert_eq!(
+        api.endpoints().await,
+        [
+            "POST /v3/resource_matches",
+            "POST /v3/packages",
+            "POST /v3/packages/PACKAGE/upload",
+            "GET /v3/packages/PACKAGE",
+        ]
+    );
+    let (_, asked) = &api.requests().await[0];
+    let asked: Value = serde_json::from_slice(asked).unwrap();
+    let resource = |path: &str, content: &[u8]| {
+        json!({
+            "path": path,
+            "mode": "644",
+            "checksum": {"value": sha1_of(content)},
+            "size_in_bytes": 100_000,
+        })
+    };
+    let (a, b) = (resource("a", &LARGE), resource("b", &OTHER));
+    assert_eq!(asked, json!({"resources": [a, b]}));
+    let uploaded = api.uploaded().await;
+    assert_eq!(uploaded.resources, json!([a]));
+    assert_eq!(uploaded.names(), ["b", "c"]);
+}
+
+#[tokio::test]
+async fn where_all_is_known_no_bits_are_sent() {
+    let api = Api::with_packages().await;
+    api.knows(&[&LARGE]).await;
+    let (_dir, bits) = bits_of(&[("a", &LARGE), ("same", &LARGE)]);
+    upload_bits(&api.client, "app", APP, &bits).await.unwrap();
+    let uploaded = api.uploaded().await;
+    assert!(uploaded.bits.is_none());
+    assert_eq!(uploaded.resources.as_array().unwrap().len(), 2);
+    assert!(api.sent.0.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_asked_for_small_files() {
+    let api = Api::with_packages().await;
+    let (_dir, bits) = bits_of(&[("a", b"small")]);
+    upload_bits(&api.client, "app", APP, &bits).await.unwrap();
+    assert_eq!(api.endpoints().await[0], "POST /v3/packages");
+    let uploaded = api.uploaded().await;
+    assert_eq!(uploaded.resources, json!([]));
+    assert_eq!(uploaded.names(), ["a"]);
+}
+
+#[rstest]
+#[case::unknown(404)]
+#[case::not_implemented(501)]
+#[case::refused(422)]
+#[case::not_understood(200)]
+#[tokio::test]
+async fn where_nothing_can_be_asked_all_is_sent(#[case] status: u16) {
+    let api = Api::with_packages().await;
+    let body = json!({});
+    api.answers("POST", "/v3/resource_matches", status, body)
+        .await;
+    let (_dir, bits) = bits_of(&[("a", &LARGE)]);
+    upload_bits(&api.client, "app", APP, &bits).await.unwrap();
+    assert_eq!(api.uploaded().await.names(), ["a"]);
+}
+
+#[tokio::test]
+async fn many_apps_ask_once_and_for_each_file_once() {
+    let api = Api::with_packages().await;
+    api.knows(&[&LARGE]).await;
+    let (_one, one) = bits_of(&[("a", &LARGE), ("b", &OTHER)]);
+    let (_two, two) = bits_of(&[("z", &LARGE)]);
+    let known = match_resources(&api.client, &[&one, &two, &two])
+        .await
+        .unwrap();
+    let requests = api.requests().await;
+    assert_eq!(requests.len(), 1);
+    let asked: Value = serde_json::from_slice(&requests[0].1).unwrap();
+    assert_eq!(asked["resources"].as_array().unwrap().len(), 2);
+    let payload = Payload::of(&two, &known).await.unwrap();
+    payload.send(&api.client, "app", APP).await.unwrap();
+    let uploaded = api.uploaded().await;
+    assert_eq!(uploaded.resources[0]["path"], "z");
+    assert!(uploaded.bits.is_none());
+}
+
+#[tokio::test]
+async fn more_than_one_request_takes_are_asked_in_chunks() {
+    let api = Api::with_packages().await;
+    api.knows(&[]).await;
+    let bits = Bits::of_resources(MOST_RESOURCES + 1);
+    match_resources(&api.client, &[&bits]).await.unwrap();
+    let lengths: Vec<usize> = api
+        .requests()
+        .await
+        .iter()
+        .map(|(_, body)| {
+            let body: Value = serde_json::from_slice(body).unwrap();
+            body["resources"].as_array().unwrap().len()
+        })
+        .collect();
+    assert_eq!(lengths, [MOST_RESOURCES, 1]);
+}
+
+#[tokio::test]
+async fn progress_is_told_from_nothing_to_all() {
+    let api = Api::with_packages().await;
+    let (dir, _) = bits_of(&[("a", b"")]);
+    let mut noise = 1_u32;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        noise.to_be_bytes()[0]
+    })
+    .take(1_000_000)
+    .collect();
+    fs::write(dir.path().join("a"), noise).unwrap();
+    api.knows(&[]).await;
+    let bits = Bits::read(dir.path()).unwrap();
+    upload_bits(&api.client, "app", APP, &bits).await.unwrap();
+    let length = api.uploaded().await.bits.unwrap().len() as u64;
+    let told = api.sent.0.lock().unwrap();
+    assert_eq!(told.first().unwrap(), &("app".to_owned(), 0, length));
+    assert_eq!(told.last().unwrap(), &("app".to_owned(), length, length));
+    assert!(told.is_sorted_by_key(|(_, sent, _)| *sent));
+}
+
+#[tokio::test]
+async fn what_is_gone_from_the_pool_is_sent_after_all() {
+    let api = Api::new().await;
+    api.knows(&[&LARGE]).await;
+    for (guid, state) in [("ONE", "FAILED"), ("TWO", "READY")] {
+        Mock::given(method("POST"))
+            .and(path("/v3/packages"))
+            .respond_with(ResponseTemplate::new(201).set_body_json(json!({"guid": guid})))
+            .up_to_n_times(1)
+            .mount(&api.server)
+            .await;
+        let seen = json!({"state": state, "data": {"error": "checksum mismatch"}});
+        let package = format!("/v3/packages/{guid}");
+        api.answers("POST", &format!("{package}/upload"), 200, json!({}))
+            .await;
+        api.answers("GET", &package, 200, seen).await;
+        api.answers("DELETE", &package, 202, json!({})).await;
+    }
+    let (_dir, bits) = bits_of(&[("a", &LARGE)]);
+    let package = upload_bits(&api.client, "app", APP, &bits).await.unwrap();
+    assert_eq!(package, "TWO");
+    assert_eq!(api.uploaded().await.names(), ["a"]);
+    let endpoints = api.endpoints().await;
+    assert!(endpoints.contains(&"DELETE /v3/packages/ONE".to_owned()));
+}
+
+#[tokio::test]
+async fn a_package_that_fails_says_why_and_is_deleted() {
+    let api = Api::new().await;
+    let package = json!({"guid": "PACKAGE"});
+    api.answers("POST", "/v3/packages", 201, package).await;
+    api.answers("POST", "/v3/packages/PACKAGE/upload", 200, json!({}))
+        .await;
+    let failed = json!({"state": "FAILED", "data": {"error": "Invalid zip archive."}});
+    api.answers("GET", "/v3/packages/PACKAGE", 200, failed)
+        .await;
+    api.answers("DELETE", "/v3/packages/PACKAGE", 202, json!({}))
+        .await;
+    let (_dir, bits) = bits_of(&[("a", b"small")]);
+    let error = upload_bits(&api.client, "app", APP, &bits)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "processing of the bits of app failed: Invalid zip archive."
+    );
+    let endpoints = api.endpoints().await;
+    assert_eq!(endpoints.last().unwrap(), "DELETE /v3/packages/PACKAGE");
+}
+
+/// A fake foundation, and an app on it.
+async fn foundation(dialect: Dialect, faults: Vec<Fault>) -> (MockCapi, Client, String) {
+    let mock = MockCapi::builder().dialect(dialect).record_requests();
+    let mock = mock.faults(faults).start().await.unwrap();
+    let credentials = Credentials::Password {
+        username: "admin".to_owned(),
+        password: "admin".into(),
+    };
+    let target = Target::new(mock.uri(), credentials);
+    let client = Client::connect(&target, Events::default()).await.unwrap();
+    let org = create(&client, "/v3/organizations", json!({"name": "o"})).await;
+    let space = json!({"name": "s", "relationships": {"organization": {"data": {"guid": org}}}});
+    let space = create(&client, "/v3/spaces", space).await;
+    let app = json!({"name": "app", "relationships": {"space": {"data": {"guid": space}}}});
+    let app = create(&client, "/v3/apps", app).await;
+    mock.forget_requests();
+    (mock, client, app)
+}
+
+async fn create(client: &Client, path: &str, body: Value) -> String {
+    client
+        .create(&Request::post(path).json(body))
+        .await
+        .unwrap()
+}
+
+fn uploads(requests: &[RecordedRequest]) -> usize {
+    let requests = requests.iter();
+    requests.filter(|it| it.path.ends_with("/upload")).count()
+}
+
+#[rstest]
+#[case::server_errors(500, 3)]
+#[case::not_worth_another_try(422, 1)]
+#[tokio::test]
+async fn an_upload_that_fails_leaves_no_package(#[case] status: u16, #[case] tries: usize) {
+    let fault = Fault::answer("POST", "/v3/packages/:guid/upload", status);
+    let (mock, client, app) = foundation(Dialect::V3, vec![fault]).await;
+    let (_dir, bits) = bits_of(&[("a", b"small")]);
+    let error = upload_bits(&client, "app", &app, &bits).await.unwrap_err();
+    assert_eq!(error.status().unwrap().as_u16(), status);
+    assert_eq!(uploads(&mock.requests()), tries);
+    assert_eq!(mock.state()["packages"], json!([]));
+}
+
+#[tokio::test]
+async fn an_upload_is_tried_again_with_another_package() {
+    let fault = Fault::answer("POST", "/v3/packages/:guid/upload", 502).times(1);
+    let (mock, client, app) = foundation(Dialect::V3, vec![fault]).await;
+    let (_dir, bits) = bits_of(&[("a", &LARGE)]);
+    let package = upload_bits(&client, "app", &app, &bits).await.unwrap();
+    assert_eq!(uploads(&mock.requests()), 2);
+    let packages = &mock.state()["packages"];
+    assert_eq!(packages.as_array().unwrap().len(), 1);
+    assert_eq!(packages[0]["guid"], package.as_str());
+    assert_eq!(packages[0]["state"], "READY");
+}
+
+#[tokio::test]
+async fn a_droplet_is_made_of_a_file() {
+    let api = Api::new().await;
+    api.answers("POST", "/v3/droplets", 201, json!({"guid": "DROPLET"}))
+        .await;
+    let job = format!("{}/v3/jobs/JOB", api.server.uri());
+    Mock::given(method("POST"))
+        .and(path("/v3/droplets/DROPLET/upload"))
+        .respond_with(ResponseTemplate::new(202).insert_header("location", job.as_str()))
+        .mount(&api.server)
+        .await;
+    Mock::given(path_regex("^/v3/jobs/.*"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"state": "COMPLETE"})))
+        .mount(&api.server)
+        .await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("app.tgz");
+    fs::write(&file, "droplet").unwrap();
+    let droplet = upload_droplet(&api.client, "app", APP, &file)
+        .await
+        .unwrap();
+    assert_eq!(droplet, "DROPLET");
+    let requests = api.requests().await;
+    let (_, body) = &requests[1];
+    assert!(String::from_utf8_lossy(body).contains("filename=\"app.tgz\""));
+    assert_eq!(api.uploaded().await.bits.unwrap(), b"droplet");
+    assert_eq!(requests[2].0, "GET /v3/jobs/JOB");
+}
+
+#[tokio::test]
+async fn a_droplet_that_is_not_there_is_told() {
+    let api = Api::new().await;
+    api.answers("POST", "/v3/droplets", 201, json!({"guid": "DROPLET"}))
+        .await;
+    let missing = Path::new("missing.tgz");
+    let error = upload_droplet(&api.client, "app", APP, missing)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("reading missing.tgz to upload it: "),
+        "{error}"
+    );
+}
