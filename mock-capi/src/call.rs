@@ -7,7 +7,7 @@ use crate::error::CcError;
 use crate::faults::FaultPlan;
 use crate::http::{Request, Response};
 use crate::settings::Settings;
-use crate::token::Tokens;
+use crate::token::{TokenKind, Tokens, bearer};
 use crate::world::{Guid, Kind, Row, World};
 
 /// A request, the world that it acts on, and what it was routed by.
@@ -25,6 +25,16 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Whether the request has a token that is still good.
+    pub(crate) fn has_token(&self) -> bool {
+        let token = self.request.header("authorization").and_then(bearer);
+        let now = self.world.now();
+        token.is_some_and(|token| {
+            self.tokens
+                .accepts(self.settings, token, TokenKind::Access, now)
+        })
+    }
+
     /// The text that the path had in the place of `:name`.
     pub(crate) fn capture(&self, name: &str) -> &str {
         let found = self.captures.iter().find(|(key, _)| *key == name);
@@ -118,6 +128,18 @@ impl Call<'_> {
         let job = self.start_job(operation, Some((kind, guid)));
         let location = self.url(&format!("/v3/jobs/{job}"));
         Response::empty(202).with_header("Location", location)
+    }
+
+    /// Starts an app; a fault may crash its instances.
+    pub(crate) fn start_app(&mut self, app: Guid) -> Result<(), CcError> {
+        let crashing = self.crashes(app);
+        self.world.start_app(app, crashing)
+    }
+
+    /// Whether a fault crashes what is about to be started of an app.
+    pub(crate) fn crashes(&mut self, app: Guid) -> bool {
+        let app = self.world.apps.get(app);
+        app.is_some_and(|app| self.faults.crashes(&app.name))
     }
 
     /// Starts a job, which a fault may fail.

@@ -23,6 +23,10 @@ impl Timestamp {
         Self(self.0.saturating_sub(1))
     }
 
+    pub(crate) fn unix_nanos(self) -> u64 {
+        self.0.saturating_mul(1_000_000)
+    }
+
     pub(crate) fn unix_seconds(self) -> u64 {
         self.0 / 1000
     }

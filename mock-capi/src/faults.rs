@@ -38,6 +38,7 @@ enum Trigger {
     Request { method: String, path: String },
     Staging,
     DropletCopy,
+    Instances,
     Job,
 }
 
@@ -99,6 +100,21 @@ impl Fault {
         )
     }
 
+    /// Lets the instances of apps crash: what is started by starting or
+    /// restarting an app, or by a deployment, exits once it would run, and is
+    /// `CRASHED` from then on.
+    pub fn crashing_instances() -> Self {
+        Self::of_trigger(
+            Trigger::Instances,
+            CcError::new(
+                500,
+                220_001,
+                "CF-InstancesError",
+                "Instances error: Exited with status 1",
+            ),
+        )
+    }
+
     /// Fails jobs, which then change nothing.
     pub fn failed_job() -> Self {
         Self::of_trigger(
@@ -118,8 +134,9 @@ impl Fault {
         }
     }
 
-    /// Restricts a failed staging or copy to the app of that name (of a copy:
-    /// the destination), and a failed job to that operation (`app.delete`).
+    /// Restricts a failed staging or copy, or crashing instances, to the app of
+    /// that name (of a copy: the destination), and a failed job to that
+    /// operation (`app.delete`).
     #[must_use]
     pub fn of(mut self, name: &str) -> Self {
         self.only = Some(name.into());
@@ -195,6 +212,11 @@ impl FaultPlan {
     pub(crate) fn copy(&mut self, app: &str) -> Option<String> {
         self.named(&Trigger::DropletCopy, app)
             .and_then(|error| error.staging_text())
+    }
+
+    /// Whether what is started of the app crashes.
+    pub(crate) fn crashes(&mut self, app: &str) -> bool {
+        self.named(&Trigger::Instances, app).is_some()
     }
 
     /// The error that a job ends with.

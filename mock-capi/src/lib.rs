@@ -48,6 +48,7 @@ mod faults;
 mod fixtures;
 mod http;
 mod list;
+mod log_cache;
 mod message;
 mod metadata;
 mod multipart;

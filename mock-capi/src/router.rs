@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::error::CcError;
 use crate::http::{Response, percent_decode};
 use crate::settings::Dialect;
-use crate::{uaa, v2, v3, v3_2017};
+use crate::{log_cache, uaa, v2, v3, v3_2017};
 
 /// Answers a request.
 pub(crate) type Handler = fn(&mut Call<'_>) -> Result<Response, CcError>;
@@ -99,7 +99,7 @@ pub(crate) struct Found {
 impl Router {
     pub(crate) fn new(dialect: Dialect) -> Self {
         let tables: &[&[&'static [Route]]] = match dialect {
-            Dialect::V3 => &[&[uaa::ROUTES], v3::ROUTES],
+            Dialect::V3 => &[&[uaa::ROUTES, log_cache::ROUTES], v3::ROUTES],
             Dialect::Documented2017 => &[&[uaa::ROUTES], v3_2017::ROUTES, v2::ROUTES],
         };
         let mut by_shape: HashMap<_, Vec<&'static Route>> = HashMap::new();

@@ -288,7 +288,29 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
         app.lifecycle = lifecycle;
         app.base.metadata.apply(patch);
     });
+    let change = inspect(&Value::Object(body));
+    call.world
+        .log_api(guid, format!("Updated app with guid {guid} ({change})"));
     call.ok(guid, present)
+}
+
+/// A value as Ruby writes it, which is how the Cloud Controller logs it.
+fn inspect(value: &Value) -> String {
+    match value {
+        Value::Null => "nil".into(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(inspect).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(fields) => {
+            let field = |(key, value): (&String, &Value)| {
+                format!("{}=>{}", Value::from(key.as_str()), inspect(value))
+            };
+            let fields: Vec<String> = fields.iter().map(field).collect();
+            format!("{{{}}}", fields.join(", "))
+        }
+        scalar => scalar.to_string(),
+    }
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -299,13 +321,17 @@ fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
 fn start(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
     check_startable(call, guid)?;
-    call.world.start_app(guid)?;
+    call.start_app(guid)?;
+    call.world
+        .log_api(guid, format!("Starting app with guid {guid}"));
     call.ok(guid, present)
 }
 
 fn stop(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
     call.world.stop_app(guid);
+    call.world
+        .log_api(guid, format!("Stopping app with guid {guid}"));
     call.ok(guid, present)
 }
 
@@ -313,7 +339,9 @@ fn restart(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
     check_startable(call, guid)?;
     call.world.stop_app(guid);
-    call.world.start_app(guid)?;
+    call.start_app(guid)?;
+    call.world
+        .log_api(guid, format!("Restarted app with guid {guid}"));
     call.ok(guid, present)
 }
 

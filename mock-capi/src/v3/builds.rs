@@ -95,6 +95,9 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let new = read_new(call, &body)?;
     check_stageable(call, new.package, new.app)?;
     let error = fail_staging(call, new.app);
+    let app = new.app;
+    call.world
+        .log_api(app, format!("Creating build for app with guid {app}"));
     let droplet = NewDroplet {
         lifecycle: new.lifecycle.clone(),
         error: error.clone(),
@@ -103,6 +106,13 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let droplet = droplet.ok_or_else(|| CcError::not_found("Package"))?;
     let ready_at = call.world.now().plus(call.world.timings.staging);
     let base = call.world.base_with(new.metadata);
+    let outcome = if error.is_none() {
+        "complete"
+    } else {
+        "failed"
+    };
+    let staged = format!("Staging {outcome} for build {}", base.guid);
+    call.world.log_api_at(app, ready_at, staged);
     let user = &call.settings.user;
     let guid = call.world.add(Build {
         base,

@@ -140,6 +140,8 @@ pub(crate) fn create_package(call: &mut Call<'_>) -> Result<Guid, CcError> {
         kind,
         upload: None,
     });
+    let text = format!("Adding app package for app with guid {app}");
+    call.world.log_api(app, text);
     Ok(guid)
 }
 
@@ -239,6 +241,9 @@ pub(crate) fn upload_bits(call: &mut Call<'_>) -> Result<Guid, CcError> {
             "Bits may be uploaded only once. Create a new package to upload different bits.",
         ));
     }
+    let app = package.app;
+    let text = format!("Uploading app package for app with guid {app}");
+    call.world.log_api(app, text);
     let now = call.world.now();
     let ready_at = now.plus(call.world.timings.job);
     call.world.touch(guid, |package: &mut Package| {

@@ -9,7 +9,7 @@ use crate::list::{ListQuery, ListSpec};
 use crate::message::{MAX_INT, Message};
 use crate::metadata::MetadataPatch;
 use crate::router::Route;
-use crate::world::{Field, Guid, HealthCheck, InstanceState, Process, Row, Scale};
+use crate::world::{Field, Guid, HealthCheck, InstanceState, Process, Row, Scale, instance_guid};
 
 use super::apps;
 
@@ -343,7 +343,7 @@ fn present_stats(process: &Process, instance: InstanceState, view: &View<'_>) ->
     json!({
         "type": process.kind,
         "index": instance.index,
-        "instance_guid": format!("{}-{}", process.base.guid, instance.index),
+        "instance_guid": instance_guid(process, instance.index),
         "state": instance.name,
         "routable": instance.name == "RUNNING",
         "host": "10.0.0.1",

@@ -72,7 +72,8 @@ fn root(call: &mut Call<'_>) -> Result<Response, CcError> {
             "credhub": null,
             "routing": link("/routing"),
             "logging": null,
-            "log_cache": link("/log-cache"),
+            // Clients put their own path in the place of this link's.
+            "log_cache": link(""),
             "log_stream": null,
             "app_ssh": {
                 "href": "ssh.mock.test:2222",

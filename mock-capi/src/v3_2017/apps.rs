@@ -139,7 +139,7 @@ fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
 fn start(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = today::find(call)?;
     today::droplet_of(call, guid)?;
-    call.world.start_app(guid)?;
+    call.start_app(guid)?;
     call.ok(guid, present_shown)
 }
 

@@ -28,7 +28,7 @@ impl World {
         metadata: MetadataPatch,
     ) -> Guid {
         let base = self.base_with(metadata);
-        self.add(App {
+        let guid = self.add(App {
             base,
             name,
             space,
@@ -36,7 +36,9 @@ impl World {
             lifecycle,
             environment,
             droplet: None,
-        })
+        });
+        self.log_api(guid, format!("Created app with guid {guid}"));
+        guid
     }
 
     /// Adds a process of a type that the app does not have yet. The web
@@ -65,10 +67,11 @@ impl World {
             health_check: HealthCheck::of(if web { "port" } else { "process" }),
             readiness_check: HealthCheck::of("process"),
             started: false,
+            crashing: false,
             starts: Vec::new(),
         });
         if started {
-            self.begin(guid);
+            self.begin(guid, false);
         }
     }
 
@@ -90,7 +93,8 @@ impl World {
         }
     }
 
-    pub(crate) fn start_app(&mut self, guid: Guid) -> Result<(), CcError> {
+    /// Starts what is not started; such instances crash if they are `crashing`.
+    pub(crate) fn start_app(&mut self, guid: Guid, crashing: bool) -> Result<(), CcError> {
         let Some(app) = self.apps.get(guid) else {
             return Ok(());
         };
@@ -107,7 +111,7 @@ impl World {
             .collect();
         self.set_started(guid, true);
         for process in stopped {
-            self.begin(process);
+            self.begin(process, crashing);
         }
         Ok(())
     }
@@ -121,18 +125,21 @@ impl World {
                 process.starts.clear();
             });
         }
+        self.silence_instances(guid);
     }
 
     fn set_started(&mut self, app: Guid, started: bool) {
         self.touch(app, |app: &mut App| app.started = started);
     }
 
-    fn begin(&mut self, process: Guid) {
+    pub(super) fn begin(&mut self, process: Guid, crashing: bool) {
         let now = self.now;
         self.change_process(process, |process| {
             process.started = true;
+            process.crashing = crashing;
             process.starts = vec![(process.scale.instances, now)];
         });
+        self.log_start(process, 0);
     }
 
     /// Gives a process new sizes, if its quota allows them to run.
@@ -143,13 +150,17 @@ impl World {
         if process.started {
             self.check_quota(process.space, &[(process, scale)])?;
         }
-        let now = self.now;
+        let (now, instances) = (self.now, process.scale.instances);
+        let grows = process.started && scale.instances > instances;
         self.change_process(guid, |process| {
             process.scale = scale;
             if process.started {
                 rescale(&mut process.starts, scale.instances, now);
             }
         });
+        if grows {
+            self.log_start(guid, instances);
+        }
         Ok(())
     }
 
@@ -171,17 +182,22 @@ impl World {
                 uptime: None,
             };
         };
-        let starting = self.now < started.plus(self.timings.start);
+        let done = started.plus(self.timings.start);
+        let (name, since) = match process.crashing {
+            _ if self.now < done => ("STARTING", started),
+            true => ("CRASHED", done),
+            false => ("RUNNING", started),
+        };
         InstanceState {
             index,
-            name: if starting { "STARTING" } else { "RUNNING" },
-            uptime: Some(self.now.seconds_since(started)),
+            name,
+            uptime: Some(self.now.seconds_since(since)),
         }
     }
 
     /// How many instances of a process are starting or running.
     pub(crate) fn live_instances(&self, process: &Process) -> u32 {
-        if process.started {
+        if process.started && !process.crashing {
             process.scale.instances
         } else {
             0

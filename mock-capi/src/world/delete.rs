@@ -79,6 +79,7 @@ impl World {
                     .retain(|destination| destination.app != guid);
             });
         }
+        self.logs.remove(&guid);
         self.apps.remove(guid);
     }
 }

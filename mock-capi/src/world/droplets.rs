@@ -17,6 +17,11 @@ pub(crate) struct NewDroplet {
 impl World {
     /// Adds the droplet that staging a package yields.
     pub(crate) fn stage(&mut self, package: Guid, new: NewDroplet) -> Option<Guid> {
+        let buildpacks: &[String] = match &new.lifecycle {
+            Lifecycle::Buildpack { buildpacks, .. } => buildpacks,
+            Lifecycle::Docker => &[],
+        };
+        self.log_staging(package, buildpacks, new.error.as_deref());
         let base = self.base();
         let package = self.packages.get(package)?;
         let droplet = Droplet {

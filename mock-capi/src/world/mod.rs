@@ -10,6 +10,7 @@ mod apps;
 mod delete;
 mod droplets;
 mod guid;
+mod logs;
 mod model;
 mod routes;
 mod rows;
@@ -22,6 +23,7 @@ pub(crate) use apps::InstanceState;
 pub(crate) use delete::Kind;
 pub(crate) use droplets::{NewDroplet, sha256};
 pub(crate) use guid::{Guid, GuidSource};
+pub(crate) use logs::{LogLine, instance_guid};
 pub(crate) use model::{
     App, Build, Destination, Domain, Droplet, HealthCheck, Job, Lifecycle, Limits, Org, Origin,
     Package, PackageKind, Process, Quota, Route, Scale, SecurityGroup, Space, Upload,
@@ -58,6 +60,7 @@ pub(crate) struct World {
     now: Timestamp,
     guids: GuidSource,
     usage: HashMap<Guid, Usage>,
+    logs: HashMap<Guid, Vec<LogLine>>,
     agenda: BTreeMap<(Timestamp, u64), (Kind, Guid)>,
     scheduled: u64,
 }
@@ -90,6 +93,7 @@ impl World {
             now,
             guids,
             usage: HashMap::new(),
+            logs: HashMap::new(),
             agenda: BTreeMap::new(),
             scheduled: 0,
         };

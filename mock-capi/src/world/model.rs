@@ -145,6 +145,8 @@ pub(crate) struct Process {
     pub(crate) health_check: HealthCheck,
     pub(crate) readiness_check: HealthCheck,
     pub(crate) started: bool,
+    /// Whether its instances exit once they are started.
+    pub(crate) crashing: bool,
     /// When instances were started: `(n, at)` for those below index `n` that
     /// no earlier entry covers.
     pub(crate) starts: Vec<(u32, Timestamp)>,
