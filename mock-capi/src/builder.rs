@@ -21,6 +21,7 @@ pub struct MockCapiBuilder {
     timings: Timings,
     token_lifetime: Duration,
     record_requests: bool,
+    deployments_disabled: bool,
     faults: Vec<Fault>,
 }
 
@@ -36,6 +37,7 @@ impl MockCapiBuilder {
             timings: Timings::default(),
             token_lifetime: Duration::from_secs(600),
             record_requests: false,
+            deployments_disabled: false,
             faults: Vec::new(),
         }
     }
@@ -128,6 +130,14 @@ impl MockCapiBuilder {
         self
     }
 
+    /// Refuses deployments, as an operator can have it; clients then stop and
+    /// start.
+    #[must_use]
+    pub fn disable_deployments(mut self) -> Self {
+        self.deployments_disabled = true;
+        self
+    }
+
     /// What shall go wrong from the start, see [`Fault`].
     #[must_use]
     pub fn faults(mut self, faults: Vec<Fault>) -> Self {
@@ -155,6 +165,7 @@ impl MockCapiBuilder {
             latency: self.latency,
             token_lifetime: self.token_lifetime,
             record_requests: self.record_requests,
+            deployments_disabled: self.deployments_disabled,
             signing_key: guids.next(),
         };
         let core = Core::new(settings, self.faults, |now, settings| {

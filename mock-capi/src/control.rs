@@ -38,6 +38,7 @@ pub(crate) fn present_world(world: &World, base: &str) -> Value {
         "packages": all(&view, &world.packages, v3::packages::present),
         "builds": all(&view, &world.builds, v3::builds::present),
         "droplets": all(&view, &world.droplets, v3::droplets::present),
+        "deployments": all(&view, &world.deployments, v3::deployments::present),
         "routes": all(&view, &world.routes, v3::routes::present),
         "jobs": all(&view, &world.jobs, v3::jobs::present),
     })

@@ -147,6 +147,11 @@ impl<'b> Message<'b> {
         Some(result)
     }
 
+    /// Takes over the errors of an object that was read on its own.
+    pub(crate) fn absorb(&mut self, inner: Message<'_>) {
+        self.errors.extend(inner.errors);
+    }
+
     /// The `relationships` of a request that cannot do without them.
     pub(crate) fn relationships<T>(
         &mut self,

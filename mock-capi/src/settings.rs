@@ -70,6 +70,7 @@ pub(crate) struct Settings {
     pub(crate) latency: Duration,
     pub(crate) token_lifetime: Duration,
     pub(crate) record_requests: bool,
+    pub(crate) deployments_disabled: bool,
     /// What access tokens are signed with.
     pub(crate) signing_key: Guid,
 }

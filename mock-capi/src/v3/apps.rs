@@ -392,6 +392,12 @@ fn current_droplet(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn assign_droplet(call: &mut Call<'_>) -> Result<Response, CcError> {
     let app = find(call)?;
+    if call.world.is_deploying(app) {
+        return Err(CcError::unprocessable(
+            "Unable to assign current droplet while the app has a deployment in progress. \
+             Wait for the deployment to complete or cancel it.",
+        ));
+    }
     let droplet = read_assigned_droplet(call, app, |_| None)?;
     call.world.assign_droplet(app, droplet);
     Ok(Response::ok(&present_droplet_relationship(

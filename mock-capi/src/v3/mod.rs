@@ -2,6 +2,7 @@
 
 pub(crate) mod apps;
 pub(crate) mod builds;
+pub(crate) mod deployments;
 pub(crate) mod destinations;
 pub(crate) mod domains;
 pub(crate) mod droplets;
@@ -36,6 +37,7 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     packages::ROUTES,
     builds::ROUTES,
     droplets::ROUTES,
+    deployments::ROUTES,
     routes::ROUTES,
     destinations::ROUTES,
     jobs::ROUTES,

@@ -168,8 +168,20 @@ pub(crate) fn scale_process(call: &mut Call<'_>) -> Result<Guid, CcError> {
     let (guid, current) = (process.base.guid, process.scale);
     let body = call.request.object()?;
     let scale = read_scale(&body, current)?;
+    check_not_deploying(call, guid, "scale")?;
     call.world.scale(guid, scale)?;
     Ok(guid)
+}
+
+/// The web processes of an app are its deployment's while there is one.
+fn check_not_deploying(call: &Call<'_>, process: Guid, verb: &str) -> Result<(), CcError> {
+    let process: &Process = call.row(process)?;
+    if process.kind == "web" && call.world.is_deploying(process.app) {
+        return Err(CcError::unprocessable(format!(
+            "Cannot {verb} this process while a deployment is in flight."
+        )));
+    }
+    Ok(())
 }
 
 fn read_scale(body: &serde_json::Map<String, Value>, current: Scale) -> Result<Scale, CcError> {
@@ -217,6 +229,7 @@ pub(crate) fn change(call: &mut Call<'_>) -> Result<Guid, CcError> {
     let body = call.request.object()?;
     let change = read_change(&body, process)?;
     let guid = process.base.guid;
+    check_not_deploying(call, guid, "update")?;
     call.world.touch(guid, |process: &mut Process| {
         if let Some(command) = change.command {
             process.command = command;

@@ -79,9 +79,10 @@ impl World {
         self.processes.select(&Selection::by(Field::App, app))
     }
 
+    /// The app's process of a type; while it is deployed, the newest.
     pub(crate) fn process(&self, app: Guid, kind: &str) -> Option<&Process> {
         let processes = self.processes_of(app);
-        processes.into_iter().find(|process| process.kind == kind)
+        processes.into_iter().rfind(|process| process.kind == kind)
     }
 
     /// Makes a staged droplet the app's current one, with a process for each
@@ -113,6 +114,7 @@ impl World {
         for process in stopped {
             self.begin(process, crashing);
         }
+        self.visit_deployment_of(guid);
         Ok(())
     }
 
@@ -150,6 +152,15 @@ impl World {
         if process.started {
             self.check_quota(process.space, &[(process, scale)])?;
         }
+        self.resize(guid, scale);
+        Ok(())
+    }
+
+    /// The same, whatever the quota says.
+    pub(super) fn resize(&mut self, guid: Guid, scale: Scale) {
+        let Some(process) = self.processes.get(guid) else {
+            return;
+        };
         let (now, instances) = (self.now, process.scale.instances);
         let grows = process.started && scale.instances > instances;
         self.change_process(guid, |process| {
@@ -161,7 +172,6 @@ impl World {
         if grows {
             self.log_start(guid, instances);
         }
-        Ok(())
     }
 
     /// The instances of a process as they are now, by index. There may be two
@@ -213,7 +223,10 @@ fn rescale(starts: &mut Vec<(u32, Timestamp)>, instances: u32, now: Timestamp) {
             last.0 = instances;
             starts.truncate(kept + 1);
         }
-        None => starts.push((instances, now)),
+        None => match starts.last_mut().filter(|(_, at)| *at == now) {
+            Some(last) => last.0 = instances,
+            None => starts.push((instances, now)),
+        },
     }
 }
 

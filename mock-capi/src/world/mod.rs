@@ -8,6 +8,7 @@
 
 mod apps;
 mod delete;
+mod deployments;
 mod droplets;
 mod guid;
 mod logs;
@@ -21,12 +22,14 @@ use std::collections::{BTreeMap, HashMap};
 
 pub(crate) use apps::InstanceState;
 pub(crate) use delete::Kind;
+pub(crate) use deployments::NewDeployment;
 pub(crate) use droplets::{NewDroplet, sha256};
 pub(crate) use guid::{Guid, GuidSource};
 pub(crate) use logs::{LogLine, instance_guid};
 pub(crate) use model::{
-    App, Build, Destination, Domain, Droplet, HealthCheck, Job, Lifecycle, Limits, Org, Origin,
-    Package, PackageKind, Process, Quota, Route, Scale, SecurityGroup, Space, Upload,
+    App, Build, Deployment, DeploymentOptions, DeploymentState, Destination, Domain, Droplet,
+    HealthCheck, Job, Lifecycle, Limits, Org, Origin, Package, PackageKind, Process, Quota, Route,
+    Scale, SecurityGroup, Space, Upload,
 };
 pub(crate) use routes::{NewRoute, RouteRefusal};
 pub(crate) use table::{Base, Field, Key, Row, Selection, Table};
@@ -39,6 +42,15 @@ use crate::settings::Timings;
 
 /// The name of the quota that organizations have unless told otherwise.
 pub(crate) const DEFAULT_QUOTA: &str = "default";
+
+/// What is to be done at some moment.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    /// Delete what a job deletes.
+    Delete(Kind, Guid),
+    /// Look how far a deployment is.
+    Deploy(Guid),
+}
 
 /// Everything that the Cloud Controller knows.
 #[derive(Debug)]
@@ -53,6 +65,7 @@ pub(crate) struct World {
     pub(crate) packages: Table<Package>,
     pub(crate) builds: Table<Build>,
     pub(crate) droplets: Table<Droplet>,
+    pub(crate) deployments: Table<Deployment>,
     pub(crate) routes: Table<Route>,
     pub(crate) jobs: Table<Job>,
     pub(crate) timings: Timings,
@@ -61,7 +74,7 @@ pub(crate) struct World {
     guids: GuidSource,
     usage: HashMap<Guid, Usage>,
     logs: HashMap<Guid, Vec<LogLine>>,
-    agenda: BTreeMap<(Timestamp, u64), (Kind, Guid)>,
+    agenda: BTreeMap<(Timestamp, u64), Due>,
     scheduled: u64,
 }
 
@@ -86,6 +99,7 @@ impl World {
             packages: Table::default(),
             builds: Table::default(),
             droplets: Table::default(),
+            deployments: Table::default(),
             routes: Table::default(),
             jobs: Table::default(),
             timings,
@@ -133,16 +147,28 @@ impl World {
         self.now
     }
 
-    /// Moves to `now`, doing what jobs had to do by then.
+    /// Moves to `now`, doing what jobs and deployments had to do by then, each
+    /// at its own moment.
     pub(crate) fn settle(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
+        let now = self.now.max(now);
         while let Some(entry) = self.agenda.first_entry() {
-            if entry.key().0 > self.now {
+            let at = entry.key().0;
+            if at > now {
                 break;
             }
-            let (kind, guid) = entry.remove();
-            self.delete(kind, guid);
+            let due = entry.remove();
+            self.now = self.now.max(at);
+            match due {
+                Due::Delete(kind, guid) => self.delete(kind, guid),
+                Due::Deploy(guid) => self.visit_deployment(guid),
+            }
         }
+        self.now = now;
+    }
+
+    fn plan(&mut self, at: Timestamp, due: Due) {
+        self.scheduled += 1;
+        self.agenda.insert((at, self.scheduled), due);
     }
 
     /// The base of a new row.
@@ -201,8 +227,8 @@ impl World {
     ) -> Guid {
         let ready_at = self.now.plus(self.timings.job);
         if let (Some(deletion), None) = (deletion, &failure) {
-            self.scheduled += 1;
-            self.agenda.insert((ready_at, self.scheduled), deletion);
+            let (kind, guid) = deletion;
+            self.plan(ready_at, Due::Delete(kind, guid));
         }
         let base = self.base();
         self.add(Job {

@@ -280,6 +280,65 @@ pub(crate) struct Route {
     pub(crate) destinations: Vec<Destination>,
 }
 
+/// Where a deployment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeploymentState {
+    Deploying,
+    Prepaused,
+    Paused,
+    Deployed,
+    Canceling,
+    Canceled,
+}
+
+impl DeploymentState {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Deploying => "DEPLOYING",
+            Self::Prepaused => "PREPAUSED",
+            Self::Paused => "PAUSED",
+            Self::Deployed => "DEPLOYED",
+            Self::Canceling => "CANCELING",
+            Self::Canceled => "CANCELED",
+        }
+    }
+}
+
+/// How a deployment goes on, and what it changes besides the droplet.
+#[derive(Clone, Debug)]
+pub(crate) struct DeploymentOptions {
+    /// Whether the strategy is `canary`; else it is `rolling`.
+    pub(crate) canary: bool,
+    pub(crate) max_in_flight: u32,
+    pub(crate) web_instances: Option<u32>,
+    pub(crate) memory_mb: Option<u32>,
+    pub(crate) disk_mb: Option<u32>,
+    pub(crate) log_rate: Option<i64>,
+    /// The weight of each step, in percent.
+    pub(crate) canary_steps: Option<Vec<u8>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Deployment {
+    pub(crate) base: Base,
+    pub(crate) app: Guid,
+    pub(crate) state: DeploymentState,
+    /// The `reason` of its status.
+    pub(crate) reason: &'static str,
+    pub(crate) droplet: Guid,
+    pub(crate) previous_droplet: Option<Guid>,
+    /// The web process that it starts, which may be gone since.
+    pub(crate) process: Option<Guid>,
+    /// How many instances the app had before.
+    pub(crate) original_instances: u32,
+    /// Counted from 1; `None` unless it is a canary deployment.
+    pub(crate) canary_step: Option<usize>,
+    pub(crate) options: DeploymentOptions,
+    pub(crate) healthy_at: Timestamp,
+    pub(crate) changed_at: Timestamp,
+    pub(crate) error: Option<String>,
+}
+
 /// Work that a real Cloud Controller does in the background.
 #[derive(Debug)]
 pub(crate) struct Job {

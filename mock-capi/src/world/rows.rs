@@ -3,7 +3,8 @@
 use super::World;
 use super::guid::Guid;
 use super::model::{
-    App, Build, Domain, Droplet, Job, Org, Package, Process, Quota, Route, SecurityGroup, Space,
+    App, Build, Deployment, Domain, Droplet, Job, Org, Package, Process, Quota, Route,
+    SecurityGroup, Space,
 };
 use super::table::{Base, Field, Key, Row, Table};
 
@@ -157,6 +158,14 @@ impl Row for Droplet {
         ];
         keys.extend(self.package.map(|guid| Key::Guid(Field::Package, guid)));
         keys
+    }
+}
+
+impl Row for Deployment {
+    row!("Deployment", deployments);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![Key::Guid(Field::App, self.app)]
     }
 }
 

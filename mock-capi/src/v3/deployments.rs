@@ -1,0 +1,429 @@
+//! `/v3/deployments`
+
+use serde_json::{Map, Value, json};
+
+use crate::call::{Call, View, to_one};
+use crate::error::CcError;
+use crate::http::Response;
+use crate::list::{ListQuery, ListSpec};
+use crate::message::{MAX_INT, Message};
+use crate::metadata::MetadataPatch;
+use crate::router::Route;
+use crate::world::{
+    App, Deployment, DeploymentOptions, DeploymentState, Droplet, Field, Guid, NewDeployment, Row,
+};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/deployments", index),
+    Route::post("/v3/deployments", create),
+    Route::get("/v3/deployments/:guid", show),
+    Route::patch("/v3/deployments/:guid", update),
+    Route::post("/v3/deployments/:guid/actions/cancel", cancel),
+    Route::post("/v3/deployments/:guid/actions/continue", resume),
+];
+
+const LIST: ListSpec = ListSpec::of(&[
+    "app_guids",
+    "states",
+    "status_reasons",
+    "status_values",
+    "label_selector",
+]);
+
+/// What `options` may have.
+const OPTIONS: &[&str] = &[
+    "canary",
+    "max_in_flight",
+    "web_instances",
+    "memory_in_mb",
+    "disk_in_mb",
+    "log_rate_limit_in_bytes_per_second",
+];
+
+pub(crate) fn present(deployment: &Deployment, view: &View<'_>) -> Value {
+    let path = format!("/v3/deployments/{}", deployment.base.guid);
+    let mut links = json!({
+        "self": view.link(&path),
+        "app": view.link(&format!("/v3/apps/{}", deployment.app)),
+    });
+    if deployment.is_active() {
+        links["cancel"] = view.action("POST", &format!("{path}/actions/cancel"));
+    }
+    if deployment.state == DeploymentState::Paused {
+        links["continue"] = view.action("POST", &format!("{path}/actions/continue"));
+    }
+    let process = deployment.process.into_iter();
+    let processes = process.map(|guid| json!({"guid": guid, "type": "web"}));
+    json!({
+        "guid": deployment.base.guid,
+        "created_at": deployment.base.created,
+        "updated_at": deployment.base.updated,
+        "status": present_status(deployment),
+        "strategy": if deployment.options.canary { "canary" } else { "rolling" },
+        "options": present_options(&deployment.options),
+        "droplet": {"guid": deployment.droplet},
+        "previous_droplet": {"guid": deployment.previous_droplet},
+        "new_processes": processes.collect::<Vec<_>>(),
+        "revision": null,
+        "relationships": {"app": to_one(Some(deployment.app))},
+        "metadata": deployment.base.metadata.present(),
+        "links": links,
+    })
+}
+
+fn present_status(deployment: &Deployment) -> Value {
+    let mut status = json!({
+        "value": deployment.status_value(),
+        "reason": deployment.reason,
+        "details": {
+            "last_successful_healthcheck": deployment.healthy_at,
+            "last_status_change": deployment.changed_at,
+        },
+    });
+    if let Some(error) = &deployment.error {
+        status["details"]["error"] = json!(error);
+    }
+    if let Some(current) = deployment.canary_step {
+        let steps = deployment.options.canary_steps.as_ref();
+        let total = steps.map_or(1, Vec::len);
+        status["canary"] = json!({"steps": {"current": current, "total": total}});
+    }
+    status
+}
+
+fn present_options(options: &DeploymentOptions) -> Value {
+    let mut presented = json!({"max_in_flight": options.max_in_flight});
+    let sizes = [
+        ("web_instances", options.web_instances.map(i64::from)),
+        ("memory_in_mb", options.memory_mb.map(i64::from)),
+        ("disk_in_mb", options.disk_mb.map(i64::from)),
+        ("log_rate_limit_in_bytes_per_second", options.log_rate),
+    ];
+    for (name, size) in sizes {
+        if let Some(size) = size {
+            presented[name] = json!(size);
+        }
+    }
+    if let Some(steps) = &options.canary_steps {
+        let steps = steps
+            .iter()
+            .map(|weight| json!({"instance_weight": weight}));
+        presented["canary"] = json!({"steps": steps.collect::<Vec<_>>()});
+    }
+    presented
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, &LIST)?;
+    let selection = query.by_guids(query.selection(), "app_guids", Field::App);
+    let keep = |deployment: &Deployment| {
+        query.admits("states", deployment.state.name())
+            && query.admits("status_reasons", deployment.reason)
+            && query.admits("status_values", deployment.status_value())
+    };
+    query.respond(call, &selection, keep, present)
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    call.show("guid", present)
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = call.guid_of::<Deployment>("guid")?;
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["metadata"]);
+    let patch = message.metadata();
+    message.finish()?;
+    call.world.touch(guid, |deployment: &mut Deployment| {
+        deployment.base.metadata.apply(patch);
+    });
+    call.ok(guid, present)
+}
+
+/// A deployment that a request asks for.
+struct Asked<'b> {
+    app: Option<&'b str>,
+    droplet: Option<&'b str>,
+    revision: bool,
+    options: DeploymentOptions,
+    metadata: MetadataPatch,
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    if call.settings.deployments_disabled {
+        return Err(CcError::new(
+            403,
+            390_014,
+            "CF-DeploymentsDisabled",
+            "Deployments cannot be created due to manifest property \
+             'temporary_disable_deployments'",
+        ));
+    }
+    let body = call.request.object()?;
+    let asked = read_new(&body)?;
+    let app: &App = asked
+        .app
+        .and_then(Guid::parse)
+        .and_then(|app| call.world.apps.get(app))
+        .ok_or_else(|| {
+            CcError::unprocessable(
+                "Unable to use app. Ensure that the app exists and you have access to it.",
+            )
+        })?;
+    let guid = app.base.guid;
+    let checked = call.world.check_deployment_quota(guid, &asked.options);
+    checked.map_err(|error| blame_quota(call, guid, error))?;
+    let droplet = droplet_of(call, app, &asked)?;
+    let crashing = call.crashes(guid);
+    let deployed = call.world.deploy(NewDeployment {
+        app: guid,
+        droplet,
+        options: asked.options,
+        metadata: asked.metadata,
+        crashing,
+    });
+    let deployment = deployed.map_err(|error| blame_quota(call, guid, error))?;
+    call.world.log_api(
+        guid,
+        format!("Creating deployment for app with guid {guid}"),
+    );
+    call.created(deployment, present)
+}
+
+/// The droplet to deploy: the one asked for, else the app's.
+fn droplet_of(call: &Call<'_>, app: &App, asked: &Asked<'_>) -> Result<Guid, CcError> {
+    if asked.revision {
+        // There are no revisions here that it could be.
+        return Err(CcError::unprocessable("The revision does not exist"));
+    }
+    let guid = match asked.droplet {
+        Some(droplet) => Guid::parse(droplet),
+        None => Some(app.droplet.ok_or_else(|| {
+            CcError::unprocessable(
+                "Invalid droplet. Please specify a droplet in the request or set a current \
+                 droplet for the app.",
+            )
+        })?),
+    };
+    let droplet: &Droplet = guid
+        .and_then(|droplet| call.world.droplets.get(droplet))
+        .filter(|droplet| droplet.app == app.base.guid)
+        .ok_or_else(unassignable)?;
+    if !droplet.is_staged(call.world.now()) {
+        return Err(CcError::unprocessable("droplet must be in staged state"));
+    }
+    Ok(droplet.guid())
+}
+
+fn unassignable() -> CcError {
+    CcError::unprocessable(
+        "Unable to assign current droplet. Ensure the droplet exists and belongs to this app.",
+    )
+}
+
+/// Adds to an error of a quota whose quota it is.
+fn blame_quota(call: &Call<'_>, app: Guid, error: CcError) -> CcError {
+    const REASON: &str = "quota may not be large enough to support rolling deployments or your \
+                          configured max-in-flight.";
+    let app = call.world.apps.get(app);
+    let space = app.and_then(|app| call.world.spaces.get(app.space));
+    let org = space.and_then(|space| call.world.orgs.get(space.org));
+    let (Some(space), Some(org), Some(cause)) = (space, org, error.causes.first()) else {
+        return error;
+    };
+    let detail = &cause.detail;
+    let mentions = |texts: [&str; 2]| texts.iter().any(|text| detail.contains(text));
+    if mentions(["space_quota_exceeded", "space_app_instance_limit_exceeded"]) {
+        let space = &space.name;
+        let detail = format!("{detail} for space {space}. This space's {REASON}");
+        CcError::unprocessable(detail)
+    } else if mentions(["quota_exceeded", "app_instance_limit_exceeded"]) {
+        let org = &org.name;
+        let detail = format!("{detail} for organization {org}. This organization's {REASON}");
+        CcError::unprocessable(detail)
+    } else {
+        error
+    }
+}
+
+fn read_new(body: &Map<String, Value>) -> Result<Asked<'_>, CcError> {
+    let allowed = [
+        "relationships",
+        "droplet",
+        "revision",
+        "strategy",
+        "options",
+        "metadata",
+    ];
+    let mut message = Message::new(body, &allowed);
+    let strategy = message.get("strategy");
+    let canary = match strategy.map(|strategy| (strategy, strategy.as_str())) {
+        None | Some((_, Some("rolling"))) => false,
+        Some((_, Some("canary"))) => true,
+        Some((other, text)) => {
+            let other = text.map_or_else(|| other.to_string(), str::to_owned);
+            message.error(format!(
+                "Strategy '{other}' is not a supported deployment strategy"
+            ));
+            false
+        }
+    };
+    let guid_in = |path: &[&str]| {
+        let mut value = message.get(path.first()?)?;
+        for key in &path[1..] {
+            value = value.get(key)?;
+        }
+        value.as_str()
+    };
+    let app = guid_in(&["relationships", "app", "data", "guid"]);
+    let droplet = guid_in(&["droplet", "guid"]);
+    let present = |key: &str| match message.get(key) {
+        Some(Value::Object(object)) => !object.is_empty(),
+        value => value.is_some(),
+    };
+    let revision = present("revision");
+    if revision && present("droplet") {
+        message.error("Droplet Cannot set both fields 'droplet' and 'revision'");
+    }
+    let options = read_options(&mut message, canary);
+    let metadata = message.metadata();
+    message.finish()?;
+    Ok(Asked {
+        app,
+        droplet,
+        revision,
+        options,
+        metadata,
+    })
+}
+
+fn read_options(message: &mut Message<'_>, canary: bool) -> DeploymentOptions {
+    let mut options = DeploymentOptions {
+        canary,
+        max_in_flight: 1,
+        web_instances: None,
+        memory_mb: None,
+        disk_mb: None,
+        log_rate: None,
+        canary_steps: None,
+    };
+    let Some(given) = message.object("options") else {
+        return options;
+    };
+    let keys: Vec<&str> = given.keys().map(String::as_str).collect();
+    let unsupported = |key: &&str| !OPTIONS.contains(key);
+    let unknown: Vec<&str> = keys.iter().copied().filter(unsupported).collect();
+    if !unknown.is_empty() {
+        let unknown = unknown.join(", ");
+        message.error(format!("Options has unsupported key(s): {unknown}"));
+    }
+    let mut inner = Message::new(given, &keys);
+    let mut size = |key: &str, min: i64| {
+        let size = inner.integer(key, min..=MAX_INT);
+        size.and_then(|size| u32::try_from(size).ok())
+    };
+    options.web_instances = size("web_instances", 0);
+    options.memory_mb = size("memory_in_mb", 1);
+    options.disk_mb = size("disk_in_mb", 1);
+    options.log_rate = inner.integer("log_rate_limit_in_bytes_per_second", -1..=i64::MAX);
+    match inner.get("max_in_flight").map(Value::as_u64) {
+        None => {}
+        Some(Some(count)) if count > 0 => {
+            options.max_in_flight = u32::try_from(count).unwrap_or(u32::MAX);
+        }
+        Some(_) => inner.error("Max in flight must be an integer greater than 0"),
+    }
+    options.canary_steps = read_canary(&mut inner, canary);
+    message.absorb(inner);
+    options
+}
+
+/// The weights of `options.canary.steps`.
+fn read_canary(options: &mut Message<'_>, canary: bool) -> Option<Vec<u8>> {
+    const WEIGHT: &str = "Options canary steps instance weight";
+    let Some(given) = options.get("canary")?.as_object() else {
+        options.error("Options canary must be an object");
+        return None;
+    };
+    if !canary {
+        options.error("Options canary are only valid for Canary deployments");
+        return None;
+    }
+    let steps = given.get("steps").filter(|steps| !steps.is_null())?;
+    let objects = steps
+        .as_array()
+        .and_then(|steps| steps.iter().map(Value::as_object).collect());
+    let Some(steps): Option<Vec<&Map<String, Value>>> = objects else {
+        options.error("Options canary steps must be an array of objects");
+        return None;
+    };
+    for step in &steps {
+        let keys = step.keys().map(String::as_str);
+        let unknown: Vec<&str> = keys.filter(|key| *key != "instance_weight").collect();
+        if !unknown.is_empty() {
+            let unknown = unknown.join(", ");
+            options.error(format!(
+                "Options canary steps has unsupported key(s): {unknown}"
+            ));
+        }
+    }
+    if steps
+        .iter()
+        .any(|step| !step.contains_key("instance_weight"))
+    {
+        options.error("Options canary steps missing key: \"instance_weight\"");
+    }
+    let weight = |step: &&Map<String, Value>| {
+        let weight = u8::try_from(step.get("instance_weight")?.as_u64()?).ok();
+        weight.filter(|weight| (1..=100).contains(weight))
+    };
+    let Some(weights): Option<Vec<u8>> = steps.iter().map(weight).collect() else {
+        options.error(format!(
+            "{WEIGHT} must be an Integer between 1-100 (inclusive)"
+        ));
+        return None;
+    };
+    if !weights.is_sorted() {
+        options.error(format!("{WEIGHT} must be sorted in ascending order"));
+    }
+    Some(weights)
+}
+
+fn cancel(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let deployment: &Deployment = call.named("guid")?;
+    let (guid, app, droplet) = (
+        deployment.base.guid,
+        deployment.app,
+        deployment.previous_droplet,
+    );
+    if !deployment.is_active() {
+        return Err(wrong_status("cancel", deployment));
+    }
+    let droplet = droplet.filter(|droplet| call.world.droplets.get(*droplet).is_some());
+    let droplet = droplet.ok_or_else(unassignable)?;
+    call.world.assign_droplet(app, droplet);
+    call.world.cancel_deployment(guid);
+    let text = format!("Cancelling deployment for app with guid {app}");
+    call.world.log_api(app, text);
+    Ok(Response::empty(200))
+}
+
+/// `POST /v3/deployments/:guid/actions/continue`
+fn resume(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let deployment: &Deployment = call.named("guid")?;
+    let (guid, app) = (deployment.base.guid, deployment.app);
+    if deployment.state != DeploymentState::Paused {
+        return Err(wrong_status("continue", deployment));
+    }
+    call.world.continue_deployment(guid);
+    let text = format!("Continuing deployment for app with guid {app}");
+    call.world.log_api(app, text);
+    Ok(Response::empty(200))
+}
+
+fn wrong_status(verb: &str, deployment: &Deployment) -> CcError {
+    let (value, reason) = (deployment.status_value(), deployment.reason);
+    CcError::unprocessable(format!(
+        "Cannot {verb} a deployment with status: {value} and reason: {reason}"
+    ))
+}
