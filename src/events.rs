@@ -33,10 +33,49 @@ impl Phase {
     }
 }
 
+/// What `push` begins to do for an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PushStep {
+    /// Its bits are zipped and sent.
+    Upload {
+        /// How many bytes the zip has; none where all files are there already.
+        bytes: Option<u64>,
+    },
+    /// A package that has the same bits is staged again.
+    ReusePackage,
+    /// Its droplet is sent.
+    UploadDroplet,
+    /// It is staged.
+    Stage,
+    /// It is stopped.
+    Stop,
+    /// It is started, or started again.
+    Start,
+    /// Its instances are replaced bit by bit.
+    Deploy,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
+    /// A step of `push` began.
+    Push {
+        /// The app's name.
+        app: String,
+        /// Which.
+        step: PushStep,
+    },
+    /// A line that the staging of an app wrote.
+    StagingLog {
+        /// The app's name.
+        app: String,
+        /// The line.
+        line: String,
+        /// Whether it was written as an error.
+        is_error: bool,
+    },
     /// A request was answered, or failed for good or for now.
     Request {
         /// Method and path with GUIDs replaced by `:guid`, such as `GET /v3/apps/:guid`.

@@ -53,6 +53,8 @@ impl Target {
 pub struct Client {
     transport: Arc<Transport>,
     base: Url,
+    /// Where the foundation keeps the apps' logs, if it says so.
+    log_cache: Option<Url>,
     auth: Auth,
     dialect: Dialect,
 }
@@ -67,6 +69,7 @@ struct RootLinks {
     cloud_controller_v3: Option<VersionedLink>,
     uaa: Option<Link>,
     login: Option<Link>,
+    log_cache: Option<Link>,
 }
 
 #[derive(Deserialize)]
@@ -125,6 +128,7 @@ impl Client {
             url: base.to_string(),
             reason: "it names no UAA to log in at".to_owned(),
         })?;
+        let log_cache = root.links.log_cache;
         let version = root.links.cloud_controller_v3.and_then(|link| link.meta);
         let version = version.and_then(|meta| meta.version).unwrap_or_default();
         let dialect = target.dialect.or_else(|| Dialect::of_version(&version));
@@ -136,6 +140,7 @@ impl Client {
             auth: Auth::new(Arc::clone(&transport), uaa, target.credentials.clone()),
             transport,
             base,
+            log_cache: log_cache.and_then(|link| Url::parse(&link.href).ok()),
             dialect,
         };
         client.auth.log_in_first().await?;
@@ -167,19 +172,35 @@ impl Client {
 
     /// Sends a request with our token, renewed once if it is refused.
     pub(crate) async fn send(&self, request: &Request) -> Result<Response, Error> {
+        self.send_to(&self.base, request).await
+    }
+
+    /// Sends a request to the foundation's log-cache. Our token goes there as it
+    /// does to UAA: the Cloud Controller names both.
+    pub(crate) async fn log_cache(&self, request: &Request) -> Result<Response, Error> {
+        let Some(log_cache) = &self.log_cache else {
+            return Err(Error::Local {
+                what: "reading logs".to_owned(),
+                reason: "the foundation names no log-cache".to_owned(),
+            });
+        };
+        self.send_to(log_cache, request).await
+    }
+
+    async fn send_to(&self, base: &Url, request: &Request) -> Result<Response, Error> {
         self.transport
-            .retrying(request, || self.authorized(request))
+            .retrying(request, || self.authorized(base, request))
             .await
     }
 
-    async fn authorized(&self, request: &Request) -> Result<Response, Error> {
+    async fn authorized(&self, base: &Url, request: &Request) -> Result<Response, Error> {
         let token = self.auth.token(None).await?;
         let bearer = Authorization::Bearer(token.secret());
-        match self.transport.exchange(&self.base, request, bearer).await {
+        match self.transport.exchange(base, request, bearer).await {
             Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => {
                 let token = self.auth.token(Some(&token)).await?;
                 let bearer = Authorization::Bearer(token.secret());
-                self.transport.exchange(&self.base, request, bearer).await
+                self.transport.exchange(base, request, bearer).await
             }
             outcome => outcome,
         }

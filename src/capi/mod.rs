@@ -3,16 +3,21 @@
 //! [`client`] sends, [`dialect`] says what, [`inventory`] is what comes back.
 //! Nothing here knows of convergence.
 
+pub(crate) mod apps;
 pub(crate) mod auth;
 pub(crate) mod client;
+pub(crate) mod deployments;
 pub(crate) mod dialect;
-pub(crate) mod droplets;
 pub(crate) mod error;
 pub(crate) mod inventory;
+pub(crate) mod log_cache;
+pub(crate) mod manifests;
+pub(crate) mod processes;
 mod retry;
 pub(crate) mod transport;
 pub(crate) mod upload;
 pub(crate) mod wait;
+pub(crate) mod waits;
 
 /// A value as a query carries it.
 pub(crate) fn encoded(value: &str) -> String {

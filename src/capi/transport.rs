@@ -126,6 +126,10 @@ impl Response {
         serde_json::from_slice(&self.body).map_err(|error| self.not_understood(error.to_string()))
     }
 
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
     /// The `Location` header: where the job of an accepted request is.
     pub(crate) fn location(&self) -> Option<&str> {
         self.headers.get(LOCATION)?.to_str().ok()
@@ -384,6 +388,7 @@ fn log(request: &Request, outcome: &Result<(StatusCode, Response), Error>, took:
     if let Body::Json(body) = &request.body
         && body.get("environment_variables").is_none()
         && !path.ends_with("/environment_variables")
+        && body.pointer("/data/password").is_none()
     {
         tracing::trace!(%method, %path, %body);
     }

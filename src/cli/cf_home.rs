@@ -13,6 +13,18 @@ pub(super) struct CfLogin {
     pub(super) api: String,
     pub(super) skip_ssl_validation: bool,
     pub(super) credentials: Credentials,
+    /// The org and space that it targets, if any.
+    pub(super) org: Option<Targeted>,
+    pub(super) space: Option<Targeted>,
+}
+
+/// An org or a space.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Targeted {
+    #[serde(rename = "GUID")]
+    pub(super) guid: String,
+    pub(super) name: String,
 }
 
 #[derive(Deserialize)]
@@ -28,6 +40,8 @@ struct CfConfig {
     uaa_oauth_client: String,
     #[serde(rename = "UAAOAuthClientSecret")]
     uaa_oauth_client_secret: String,
+    organization_fields: Targeted,
+    space_fields: Targeted,
 }
 
 /// The login in `$CF_HOME`, or else in the home folder, if there is one.
@@ -81,6 +95,8 @@ fn read_from(home: &Path) -> Result<Option<CfLogin>, String> {
             client,
             client_secret: SecretString::from(config.uaa_oauth_client_secret),
         },
+        org: Some(config.organization_fields).filter(|org| !org.guid.is_empty()),
+        space: Some(config.space_fields).filter(|space| !space.guid.is_empty()),
     }))
 }
 
@@ -101,11 +117,14 @@ mod tests {
     fn a_login_is_read() {
         let home = home(
             r#"{"ConfigVersion": 4, "Target": "https://api.example.com", "AccessToken": "bearer abc",
-                "RefreshToken": "def", "SSLDisabled": true, "UAAOAuthClient": "cf", "UAAOAuthClientSecret": ""}"#,
+                "RefreshToken": "def", "SSLDisabled": true, "OrganizationFields": {"GUID": "o-guid", "Name": "o"},
+                "SpaceFields": {"GUID": "", "Name": ""}, "UAAOAuthClient": "cf", "UAAOAuthClientSecret": ""}"#,
         );
         let login = read_from(home.path()).unwrap().unwrap();
         assert_eq!(login.api, "https://api.example.com");
         assert!(login.skip_ssl_validation);
+        assert_eq!(login.org.unwrap().guid, "o-guid");
+        assert!(login.space.is_none());
         let Credentials::Tokens {
             access,
             refresh,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::cf_home;
-use super::{CommandError, Common, Format};
+use super::{CommandError, Common, Format, Foundation};
 use crate::capi::auth::Credentials;
 use crate::capi::client::{Client, Target};
 use crate::config::{Config, Connection};
@@ -13,10 +13,8 @@ use crate::events::{Event, Events, Sink};
 use crate::push::source::Sources;
 use crate::report::{Counts, Progress};
 
-/// All that a command works with.
-pub(super) struct Session {
-    pub(super) config: Config,
-    pub(super) sources: Sources,
+/// A foundation that is worked on.
+pub(super) struct Connected {
     pub(super) client: Client,
     pub(super) counts: Arc<Counts>,
     pub(super) format: Format,
@@ -24,6 +22,13 @@ pub(super) struct Session {
     /// The fake Cloud Controller that is worked on, while it is.
     #[cfg(feature = "mock")]
     _mock: Option<mock_capi::MockCapi>,
+}
+
+/// All that a command about a configuration works with.
+pub(super) struct Session {
+    pub(super) config: Config,
+    pub(super) sources: Sources,
+    pub(super) connected: Connected,
 }
 
 /// Whether a command works with the apps' bits.
@@ -34,49 +39,72 @@ pub(super) enum Apps {
     NotNeeded,
 }
 
-impl Session {
-    /// Reads all that is given, then connects.
-    pub(super) async fn open(common: &Common, apps: Apps) -> Result<Self, CommandError> {
+impl Connected {
+    /// Connects to the foundation that flags, environment, configuration or the
+    /// cf CLI's login name; `warnings` are said first.
+    pub(super) async fn open(
+        foundation: &Foundation,
+        configured: &Connection,
+        concurrency: u32,
+        warnings: impl IntoIterator<Item = String>,
+    ) -> Result<Self, CommandError> {
         let began = std::time::Instant::now();
-        init_logging(common.verbose);
-        let (mut config, warnings) = Config::read(&common.config)?;
-        let apps_dir = common.apps_dir.as_deref();
-        let sources = Sources::read(&config, apps_dir.filter(|_| apps == Apps::Needed))?;
+        init_logging(foundation.verbose);
         let counts = Arc::new(Counts::default());
         let events = Events::to([
             Arc::clone(&counts) as Arc<dyn Sink>,
             Arc::new(Progress::new()),
         ]);
-        for warning in warnings.into_iter().chain(sources.warnings()) {
+        for warning in warnings {
             events.emit(Event::Warning(warning));
         }
-        if let Some(concurrency) = common.concurrency {
-            config.concurrency = concurrency;
-        }
         #[cfg(feature = "mock")]
-        let mock = start_mock(common).await?;
+        let mock = start_mock(foundation).await?;
         #[cfg(feature = "mock")]
         let target = match &mock {
             Some(mock) => mock_target(mock),
-            None => target(common, &config)?,
+            None => target(foundation, configured)?,
         };
         #[cfg(not(feature = "mock"))]
-        let target = target(common, &config)?;
+        let target = target(foundation, configured)?;
         let target = Target {
-            dialect: common.dialect.dialect(),
-            concurrency: usize::try_from(config.concurrency).unwrap_or(1),
-            timeout: common.timeout,
+            dialect: foundation.dialect.dialect(),
+            concurrency: usize::try_from(concurrency).unwrap_or(1),
+            timeout: foundation.timeout,
             ..target
         };
         Ok(Self {
             client: Client::connect(&target, events).await?,
-            config,
-            sources,
             counts,
-            format: common.format,
+            format: foundation.format,
             began,
             #[cfg(feature = "mock")]
             _mock: mock,
+        })
+    }
+
+    /// Since the command began, in milliseconds.
+    pub(super) fn duration_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Session {
+    /// Reads all that is given, then connects.
+    pub(super) async fn open(common: &Common, apps: Apps) -> Result<Self, CommandError> {
+        let (mut config, warnings) = Config::read(&common.config)?;
+        let apps_dir = common.apps_dir.as_deref();
+        let sources = Sources::read(&config, apps_dir.filter(|_| apps == Apps::Needed))?;
+        let foundation = &common.foundation;
+        if let Some(concurrency) = foundation.concurrency {
+            config.concurrency = concurrency;
+        }
+        let warnings = warnings.into_iter().chain(sources.warnings());
+        let (connection, concurrency) = (&config.connection, config.concurrency);
+        Ok(Self {
+            connected: Connected::open(foundation, connection, concurrency, warnings).await?,
+            sources,
+            config,
         })
     }
 }
@@ -98,12 +126,12 @@ fn init_logging(verbose: u8) {
 }
 
 #[cfg(feature = "mock")]
-async fn start_mock(common: &Common) -> Result<Option<mock_capi::MockCapi>, CommandError> {
+async fn start_mock(foundation: &Foundation) -> Result<Option<mock_capi::MockCapi>, CommandError> {
     use super::DialectChoice;
-    if !common.mock {
+    if !foundation.mock {
         return Ok(None);
     }
-    let dialect = match common.dialect {
+    let dialect = match foundation.dialect {
         DialectChoice::Documented2017 => mock_capi::Dialect::Documented2017,
         DialectChoice::Auto | DialectChoice::V3 => mock_capi::Dialect::V3,
     };
@@ -126,15 +154,14 @@ fn mock_target(mock: &mock_capi::MockCapi) -> Target {
 
 /// Where to and as whom: flags and environment before the configuration,
 /// before the login of the cf CLI.
-fn target(common: &Common, config: &Config) -> Result<Target, CommandError> {
-    let connection = &config.connection;
-    let api = common.api.clone().or_else(|| variable("CF_API"));
+fn target(foundation: &Foundation, connection: &Connection) -> Result<Target, CommandError> {
+    let api = foundation.api.clone().or_else(|| variable("CF_API"));
     let api = api.or_else(|| connection.api.clone());
     let credentials = match environment_credentials()? {
         Some(credentials) => Some(credentials),
-        None => configured_credentials(config)?,
+        None => configured_credentials(connection)?,
     };
-    let skip_ssl_validation = common.skip_ssl_validation || connection.skip_ssl_validation;
+    let skip_ssl_validation = foundation.skip_ssl_validation || connection.skip_ssl_validation;
     if let (Some(api), Some(credentials)) = (&api, &credentials) {
         return Ok(Target {
             skip_ssl_validation,
@@ -164,7 +191,7 @@ fn target(common: &Common, config: &Config) -> Result<Target, CommandError> {
     })
 }
 
-fn same_api(one: &str, other: &str) -> bool {
+pub(super) fn same_api(one: &str, other: &str) -> bool {
     let bare = |api: &str| {
         let api = api.trim().trim_end_matches('/').to_ascii_lowercase();
         api.trim_start_matches("https://").to_owned()
@@ -196,12 +223,12 @@ fn environment_credentials() -> Result<Option<Credentials>, CommandError> {
     Ok(client.map(|(id, secret)| Credentials::Client { id, secret }))
 }
 
-fn configured_credentials(config: &Config) -> Result<Option<Credentials>, CommandError> {
+fn configured_credentials(connection: &Connection) -> Result<Option<Credentials>, CommandError> {
     let Connection {
         admin_user,
         admin_password,
         ..
-    } = config.connection.clone();
+    } = connection.clone();
     let given = both(
         ("admin_user", admin_user),
         ("admin_password", admin_password),

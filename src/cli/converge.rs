@@ -36,7 +36,7 @@ pub(super) async fn run(args: ConvergeArgs) -> Result<u8, CommandError> {
         return plan::show(&args.common, false).await;
     }
     let session = Session::open(&args.common, Apps::Needed).await?;
-    let converger = Converger::new(&session.client, &session.config, &session.sources);
+    let converger = Converger::new(&session.connected.client, &session.config, &session.sources);
     if args.recreate {
         converger.delete_org(false).await?;
     }
@@ -59,11 +59,15 @@ fn report(session: &Session, outcome: &Outcome) -> Result<(), CommandError> {
     for line in complaints(outcome) {
         output::complain(&line);
     }
-    match session.format {
+    match session.connected.format {
         Format::Json => output::print_json(session, output::run_json(session, outcome))?,
         Format::Text => {
-            let took = session.began.elapsed();
-            output::print(&output::summary(outcome, &session.counts.get(), took))?;
+            let took = session.connected.began.elapsed();
+            output::print(&output::summary(
+                outcome,
+                &session.connected.counts.get(),
+                took,
+            ))?;
         }
     }
     Ok(())

@@ -37,15 +37,15 @@ pub(super) async fn run(args: DestroyArgs) -> Result<u8, CommandError> {
         names.org,
         names.quota,
         names.security_group,
-        session.client.api()
+        session.connected.client.api()
     );
     if !args.yes && !confirmed(question).await? {
         output::print("nothing deleted")?;
         return Ok(1);
     }
-    let converger = Converger::new(&session.client, &session.config, &session.sources);
+    let converger = Converger::new(&session.connected.client, &session.config, &session.sources);
     let destroyed = converger.destroy(args.force).await?;
-    match session.format {
+    match session.connected.format {
         Format::Json => output::print_json(&session, json!({"destroyed": destroyed.names}))?,
         Format::Text if destroyed.names.is_empty() => output::print("there was nothing to delete")?,
         Format::Text => output::print(&format!("deleted {}", destroyed.names.join(", ")))?,

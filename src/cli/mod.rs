@@ -54,16 +54,30 @@ enum Command {
     Plan(plan::PlanArgs),
     Verify(verify::VerifyArgs),
     Destroy(destroy::DestroyArgs),
+    Push(push::PushArgs),
     Manifest(manifest::ManifestArgs),
 }
 
-/// What all subcommands take.
+/// What the subcommands about a configuration take.
 #[derive(Debug, Args)]
 struct Common {
     /// The scaling-test parameters, a JSON file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 
+    /// A folder with one folder of bits for each group: registry, tick, proxy;
+    /// else the bundled apps
+    #[arg(long, value_name = "DIR", env = "APPS_DIR")]
+    apps_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    foundation: Foundation,
+}
+
+/// What all subcommands that work on a foundation take.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The foundation")]
+struct Foundation {
     /// The Cloud Controller's URL; else CF_API, else the configuration's `api`,
     /// else the target of the cf CLI
     #[arg(long, value_name = "URL")]
@@ -82,12 +96,8 @@ struct Common {
     #[arg(long, env = "CF_SKIP_SSL_VALIDATION", value_parser = FalseyValueParser::new())]
     skip_ssl_validation: bool,
 
-    /// A folder with one folder of bits for each group: registry, tick, proxy;
-    /// else the bundled apps
-    #[arg(long, value_name = "DIR", env = "APPS_DIR")]
-    apps_dir: Option<PathBuf>,
-
-    /// How many requests may be in flight; else the configuration's `concurrency`
+    /// How many requests may be in flight; else the configuration's
+    /// `concurrency`, else 16
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     concurrency: Option<u32>,
 
@@ -213,6 +223,7 @@ async fn run(command: Command) -> Result<u8, CommandError> {
         Command::Plan(args) => plan::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Destroy(args) => destroy::run(args).await,
+        Command::Push(args) => push::run(args).await,
         Command::Manifest(args) => manifest::run(args),
     }
 }

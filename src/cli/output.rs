@@ -12,6 +12,7 @@ use crate::converge::Outcome;
 use crate::converge::plan::{Action, Plan};
 use crate::converge::verify::Mismatch;
 use crate::desired::Names;
+use crate::manifest::diff::{Line, Mark};
 use crate::report::RunCounts;
 
 /// What the Go cf-pusher prints: what a scale test works with.
@@ -58,6 +59,20 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// Prints a difference: what is added in green and what is removed in red, if
+/// it is a terminal that shows them.
+pub(super) fn print_diff(lines: &[Line]) -> io::Result<()> {
+    let shown = lines.iter().map(|line| {
+        let text = line.to_string();
+        match line.mark {
+            Mark::Same => text,
+            Mark::Added => console::style(text).green().to_string(),
+            Mark::Removed => console::style(text).red().to_string(),
+        }
+    });
+    print(&shown.collect::<Vec<_>>().join("\n"))
+}
+
 /// Says a line on standard error, if anybody listens there.
 pub(super) fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
@@ -79,8 +94,8 @@ pub(super) fn run_json(session: &Session, outcome: &Outcome) -> Value {
         changed: outcome.changed,
         unchanged: outcome.unchanged,
         failed: outcome.failed,
-        counts: &session.counts.get(),
-        duration_ms: u64::try_from(session.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        counts: &session.connected.counts.get(),
+        duration_ms: session.connected.duration_ms(),
     }})
 }
 

@@ -27,9 +27,9 @@ pub(super) async fn run(args: PlanArgs) -> Result<u8, CommandError> {
 
 pub(super) async fn show(common: &Common, detailed_exitcode: bool) -> Result<u8, CommandError> {
     let session = Session::open(common, Apps::Needed).await?;
-    let converger = Converger::new(&session.client, &session.config, &session.sources);
+    let converger = Converger::new(&session.connected.client, &session.config, &session.sources);
     let plan = converger.plan().await?;
-    match session.format {
+    match session.connected.format {
         Format::Text => output::print(&plan.to_string())?,
         Format::Json => output::print_json(&session, output::plan_json(&plan))?,
     }

@@ -23,9 +23,9 @@ pub(super) struct VerifyArgs {
 
 pub(super) async fn run(args: VerifyArgs) -> Result<u8, CommandError> {
     let session = Session::open(&args.common, Apps::Needed).await?;
-    let converger = Converger::new(&session.client, &session.config, &session.sources);
+    let converger = Converger::new(&session.connected.client, &session.config, &session.sources);
     let mismatches = converger.verify().await?;
-    match session.format {
+    match session.connected.format {
         Format::Json => output::print_json(&session, output::mismatches_json(&mismatches))?,
         Format::Text => {
             for mismatch in &mismatches {

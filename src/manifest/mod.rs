@@ -5,7 +5,6 @@
 //! What is known has the type that the `cf` CLI gives it, and where it is empty
 //! it is left out, so that what is applied means the same as what `cf push` applies.
 
-#[expect(dead_code, reason = "push shows differences")]
 pub(crate) mod diff;
 pub(crate) mod group;
 pub(crate) mod interpolate;

@@ -1,6 +1,235 @@
-//! From source to droplet, for one app: its bits, their upload, their staging.
+//! `push`: the apps of a manifest, from source to running.
+//!
+//! Parse, interpolate and transform are done before ([`crate::manifest`]); here
+//! come diff, apply, bits, stage, droplet, start. The apps' bits are read before
+//! anything is sent, one request applies the manifest to all of them, and then
+//! each goes its way beside the others. Convergence pushes its prototypes with
+//! the same [`bits`], [`upload`] and [`stage`].
 
+mod app;
 pub(crate) mod bits;
+mod logs;
+pub(crate) mod origin;
 pub(crate) mod source;
 pub(crate) mod stage;
 pub(crate) mod upload;
+
+use std::collections::HashMap;
+
+use futures::stream::{self, StreamExt};
+
+use crate::capi::apps::{self, App};
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::capi::manifests;
+use crate::capi::processes::{Process, Running};
+use crate::capi::waits::{Stateful, Waits};
+use crate::events::{Event, PushStep};
+use crate::manifest::Prepared;
+use crate::manifest::diff::Diff;
+use crate::manifest::yaml::Value;
+use origin::Origin;
+use upload::Known;
+
+/// Pushes the apps of a manifest to a space.
+pub(crate) struct Pusher<'a> {
+    client: &'a Client,
+    prepared: &'a Prepared,
+    origins: &'a [Origin],
+    /// The space's GUID.
+    space: &'a str,
+    packages: Waits<Stateful>,
+    builds: Waits<Stateful>,
+    running: Waits<Running>,
+}
+
+/// An app that was pushed, or could not be.
+#[derive(Debug)]
+pub(crate) struct Pushed {
+    pub(crate) name: String,
+    pub(crate) result: Result<State, Failure>,
+}
+
+/// How an app is in the end.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) guid: String,
+    pub(crate) is_started: bool,
+    /// Its processes, where it was waited for them.
+    pub(crate) processes: Vec<Process>,
+}
+
+/// Why an app could not be pushed.
+#[derive(Debug, thiserror::Error)]
+#[error("{app}: {step}: {error}")]
+pub(crate) struct Failure {
+    pub(crate) app: String,
+    /// What was being done, such as `staging`.
+    pub(crate) step: &'static str,
+    #[source]
+    pub(crate) error: Error,
+    /// The last lines of the log, where staging failed.
+    pub(crate) log: Vec<String>,
+}
+
+impl<'a> Pusher<'a> {
+    pub(crate) fn new(
+        client: &'a Client,
+        prepared: &'a Prepared,
+        origins: &'a [Origin],
+        space: &'a str,
+    ) -> Self {
+        let web_only = prepared.flags.no_wait;
+        Self {
+            client,
+            prepared,
+            origins,
+            space,
+            packages: Waits::new(Stateful::Packages),
+            builds: Waits::new(Stateful::Builds),
+            running: Waits::new(Running { web_only }),
+        }
+    }
+
+    /// What the push changes in the apps' properties.
+    ///
+    /// # Errors
+    /// [`Error`] where Cloud Controller refuses the manifest, too.
+    pub(crate) async fn diff(&self) -> Result<Diff, Error> {
+        let manifest = &self.prepared.scaled;
+        let diff = manifests::diff(self.client, self.space, &manifest.render()).await?;
+        match diff {
+            Some(diff) => Ok(diff),
+            None => self.compare(&manifest.to_value()).await,
+        }
+    }
+
+    /// What [`Pusher::diff`] says where Cloud Controller cannot.
+    async fn compare(&self, desired: &Value) -> Result<Diff, Error> {
+        let there = self.apps().await?;
+        let mut current = Vec::new();
+        for name in self.names() {
+            current.push(match there.get(&name) {
+                Some(app) => Some(manifests::of_app(self.client, &app.guid).await?),
+                None => None,
+            });
+        }
+        Ok(Diff::between(desired, &current))
+    }
+
+    /// Applies the manifest to all apps in one request.
+    ///
+    /// # Errors
+    /// [`Error`]: then nothing is changed.
+    pub(crate) async fn apply(&self) -> Result<(), Error> {
+        let manifest = self.prepared.manifest.render();
+        manifests::apply(self.client, self.space, &manifest).await
+    }
+
+    /// Brings each app from its source to running, beside each other.
+    ///
+    /// # Errors
+    /// [`Error`] where nothing could be begun; what becomes of an app is in its
+    /// own result.
+    pub(crate) async fn push(&self) -> Result<Vec<Pushed>, Error> {
+        let mut there = self.apps().await?;
+        let apps: Vec<Option<App>> = self.names().iter().map(|it| there.remove(it)).collect();
+        let packages = self.reusable(&apps).await?;
+        let known = self.known(&apps, &packages).await?;
+        let jobs = self.names().into_iter().zip(self.origins).zip(apps);
+        let jobs = jobs.map(|((name, origin), app)| {
+            let package = app.as_ref().and_then(|app| packages.get(&app.guid));
+            let known = &known;
+            async move {
+                let result = match &app {
+                    Some(app) => self.push_app(app, origin, package, known).await,
+                    None => Err(vanished(&name)),
+                };
+                Pushed { name, result }
+            }
+        });
+        let all = stream::iter(jobs).buffered(self.client.concurrency());
+        tokio::select! {
+            pushed = all.collect() => Ok(pushed),
+            never = self.packages.serve(self.client) => match never {},
+            never = self.builds.serve(self.client) => match never {},
+            never = self.running.serve(self.client) => match never {},
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let apps = self.prepared.manifest.applications().iter();
+        apps.map(|app| app.name().to_owned()).collect()
+    }
+
+    async fn apps(&self) -> Result<HashMap<String, App>, Error> {
+        let found = apps::named(self.client, self.space, &self.names()).await?;
+        Ok(found
+            .into_iter()
+            .map(|app| (app.name.clone(), app))
+            .collect())
+    }
+
+    /// The packages that have the same bits already, by app. Only the newest of
+    /// an app counts, and only apps that were staged before can have one.
+    async fn reusable(&self, apps: &[Option<App>]) -> Result<HashMap<String, String>, Error> {
+        let staged = apps.iter().zip(self.origins);
+        let staged: HashMap<&str, &str> = staged
+            .filter_map(|(app, origin)| match (app, origin) {
+                (Some(app), Origin::Bits(packed)) if app.has_droplet => {
+                    Some((app.guid.as_str(), packed.bits.sha256()))
+                }
+                _ => None,
+            })
+            .collect();
+        let mut guids: Vec<&str> = staged.keys().copied().collect();
+        guids.sort_unstable();
+        let mut newest: HashMap<String, apps::Package> = HashMap::new();
+        for package in apps::ready_packages(self.client, &guids).await? {
+            newest.entry(package.app.clone()).or_insert(package);
+        }
+        let same = |package: &apps::Package| {
+            package.bits.as_deref() == staged.get(package.app.as_str()).copied()
+        };
+        let reusable = newest.into_values().filter(same);
+        Ok(reusable
+            .map(|package| (package.app, package.guid))
+            .collect())
+    }
+
+    /// The files that Cloud Controller has of those that would be sent.
+    async fn known(
+        &self,
+        apps: &[Option<App>],
+        packages: &HashMap<String, String>,
+    ) -> Result<Known, Error> {
+        let sent = apps.iter().zip(self.origins).filter_map(|(app, origin)| {
+            let app = app.as_ref()?;
+            match origin {
+                Origin::Bits(packed) if !packages.contains_key(&app.guid) => Some(&packed.bits),
+                _ => None,
+            }
+        });
+        let sent: Vec<&bits::Bits> = sent.collect();
+        upload::match_resources(self.client, &sent).await
+    }
+
+    fn tell(&self, app: &App, step: PushStep) {
+        self.client.events().emit(Event::Push {
+            app: app.name.clone(),
+            step,
+        });
+    }
+}
+
+fn vanished(name: &str) -> Failure {
+    Failure {
+        app: name.to_owned(),
+        step: "finding it",
+        error: Error::Local {
+            what: "the manifest was applied".to_owned(),
+            reason: "and the app is not there: was it deleted meanwhile?".to_owned(),
+        },
+        log: Vec::new(),
+    }
+}

@@ -2,9 +2,8 @@
 //!
 //! [`upload_bits`] does it all for one app. Its parts are there for who pushes
 //! many: [`match_resources`] asks for the bits of all of them at once,
-//! [`Payload::of`] makes what is sent, as often as need be, [`Payload::send`]
-//! makes a package of it for one app, and [`package_state`] reads a package of
-//! a list.
+//! [`Payload::of`] makes what is sent, as often as need be, and
+//! [`ready_package`] makes a package of it for one app.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -16,13 +15,13 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use super::bits::{Bits, FileId, Resource, hex};
-use super::stage;
 use crate::capi::client::Client;
 use crate::capi::dialect::MOST_RESOURCES;
 use crate::capi::error::Error;
 use crate::capi::transport::Request;
 use crate::capi::upload::Upload;
-use crate::capi::wait::{self, Progress};
+use crate::capi::wait;
+use crate::capi::waits::{self, Stateful};
 
 /// How often an upload that failed is begun again.
 const TRIES: usize = 3;
@@ -107,6 +106,8 @@ pub(crate) struct Payload {
     sha256: String,
     resources: String,
     zip: Option<NamedTempFile>,
+    /// Whether Cloud Controller must have some of the files.
+    is_partial: bool,
 }
 
 impl Payload {
@@ -118,6 +119,7 @@ impl Payload {
             what: "zipping the bits".to_owned(),
             reason,
         };
+        let is_partial = !matched.is_empty();
         let sha256 = bits.sha256().to_owned();
         let (bits, known) = (bits.clone(), known.clone());
         let zip = tokio::task::spawn_blocking(move || bits.zip(&known.0))
@@ -128,16 +130,18 @@ impl Payload {
             sha256,
             resources: Value::from(matched).to_string(),
             zip,
+            is_partial,
         })
     }
 
+    /// How many bytes are sent; none where Cloud Controller has all of it.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        let zip = self.zip.as_ref()?;
+        Some(zip.as_file().metadata().map_or(0, |file| file.len()))
+    }
+
     /// Makes a package of it; returns its GUID. It is not awaited.
-    pub(crate) async fn send(
-        &self,
-        client: &Client,
-        name: &str,
-        app: &str,
-    ) -> Result<String, Error> {
+    async fn send(&self, client: &Client, name: &str, app: &str) -> Result<String, Error> {
         let dialect = client.dialect();
         let upload = Upload {
             name: name.to_owned(),
@@ -163,10 +167,33 @@ pub(crate) async fn upload_bits(
     bits: &Bits,
 ) -> Result<String, Error> {
     let known = match_resources(client, &[bits]).await?;
-    match package(client, name, app, bits, &known).await {
+    let payload = Payload::of(bits, &known).await?;
+    let ready = async |package: &str| {
+        let path = format!("/v3/packages/{package}");
+        let what = processing(name);
+        let ready = wait::until(&what, client.timeout(), || async {
+            waits::progress(&what, Stateful::Packages.sight(&client.get(&path).await?))
+        });
+        ready.await.map(|_| ())
+    };
+    ready_package(client, name, app, bits, &payload, ready).await
+}
+
+/// Makes a package for one app that is ready, as `ready` waits for it; returns
+/// its GUID. A package that fails does not stay.
+pub(crate) async fn ready_package(
+    client: &Client,
+    name: &str,
+    app: &str,
+    bits: &Bits,
+    payload: &Payload,
+    ready: impl AsyncFn(&str) -> Result<(), Error>,
+) -> Result<String, Error> {
+    match package(client, name, app, payload, &ready).await {
         // What was known may be gone from the pool by the time that it is used.
-        Err(Error::Failed { .. }) if !known.0.is_empty() => {
-            package(client, name, app, bits, &Known::default()).await
+        Err(Error::Failed { .. }) if payload.is_partial => {
+            let all = Payload::of(bits, &Known::default()).await?;
+            package(client, name, app, &all, &ready).await
         }
         outcome => outcome,
     }
@@ -176,17 +203,11 @@ async fn package(
     client: &Client,
     name: &str,
     app: &str,
-    bits: &Bits,
-    known: &Known,
+    payload: &Payload,
+    ready: &impl AsyncFn(&str) -> Result<(), Error>,
 ) -> Result<String, Error> {
-    let payload = Payload::of(bits, known).await?;
     let package = payload.send(client, name, app).await?;
-    let path = format!("/v3/packages/{package}");
-    let what = processing(name);
-    let ready = wait::until(&what, client.timeout(), || async {
-        package_state(name, &client.get(&path).await?)
-    });
-    match ready.await {
+    match ready(&package).await {
         Err(error @ Error::Failed { .. }) => {
             discard(client, &client.dialect().delete_package(&package)).await;
             Err(error)
@@ -195,17 +216,12 @@ async fn package(
     }
 }
 
-/// Whether a package is ready to be staged, as it was seen.
-pub(crate) fn package_state(name: &str, seen: &Value) -> Result<Progress<()>, Error> {
-    stage::state(&processing(name), seen, &["READY"], &["FAILED", "EXPIRED"])
-}
-
-fn processing(name: &str) -> String {
+/// What is awaited of an app's package, as an error says it.
+pub(crate) fn processing(name: &str) -> String {
     format!("processing of the bits of {name}")
 }
 
 /// Makes a droplet of a file that `cf download-droplet` made; returns its GUID.
-#[cfg_attr(not(test), expect(dead_code, reason = "nothing pushes droplets yet"))]
 pub(crate) async fn upload_droplet(
     client: &Client,
     name: &str,

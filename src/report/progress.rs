@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::events::{Event, Phase, Sink};
+use crate::events::{Event, Phase, PushStep, Sink};
 
 const BAR: &str = "{prefix:>11} {bar:30} {pos}/{len} {elapsed}";
 
@@ -138,6 +138,8 @@ impl Sink for Progress {
             Event::PhaseStarted { phase, total } => self.start(*phase, *total),
             Event::PhaseProgress { phase, done } => self.advance(*phase, *done),
             Event::PhaseEnded { phase } => self.end(*phase),
+            Event::Push { app, step } => self.say(&format!("{app}: {}", begun(*step))),
+            Event::StagingLog { app, line, .. } => self.say(&format!("{app} | {line}")),
             Event::UploadProgress { name, sent, total } => self.upload(name, *sent, *total),
             Event::Warning(text) => self.warn(text),
             Event::Retry {
@@ -150,6 +152,22 @@ impl Sink for Progress {
             )),
             _ => {}
         }
+    }
+}
+
+/// What begins, as a user reads it.
+fn begun(step: PushStep) -> String {
+    match step {
+        PushStep::Upload { bytes: None } => {
+            "all files are there already, nothing to upload".to_owned()
+        }
+        PushStep::Upload { bytes: Some(bytes) } => format!("uploading {}", HumanBytes(bytes)),
+        PushStep::ReusePackage => "its bits are there already, unchanged".to_owned(),
+        PushStep::UploadDroplet => "uploading its droplet".to_owned(),
+        PushStep::Stage => "staging".to_owned(),
+        PushStep::Stop => "stopping".to_owned(),
+        PushStep::Start => "starting".to_owned(),
+        PushStep::Deploy => "deploying".to_owned(),
     }
 }
 

@@ -13,9 +13,9 @@ use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
 use super::plan::{AppPlan, Plan, Role, Step};
 use crate::capi::client::Client;
 use crate::capi::dialect::NewApp;
-use crate::capi::droplets::DropletWaits;
 use crate::capi::error::Error;
 use crate::capi::inventory::Inventory;
+use crate::capi::waits::{Stateful, Waits};
 use crate::desired::{Desired, Group, GroupKind, host};
 use crate::events::Phase;
 use crate::push::source::Sources;
@@ -89,7 +89,7 @@ pub(crate) async fn apply(
         domain: &observed.domain.guid,
         space,
         sources,
-        waits: DropletWaits::default(),
+        waits: Waits::new(Stateful::Droplets),
         turns: Semaphore::new(client.concurrency()),
     };
     tokio::select! {
@@ -112,7 +112,7 @@ struct Apply<'a> {
     domain: &'a str,
     space: String,
     sources: &'a Sources,
-    waits: DropletWaits,
+    waits: Waits<Stateful>,
     turns: Semaphore,
 }
 
@@ -271,7 +271,8 @@ impl Apply<'_> {
             }
             Step::AwaitDroplet => {
                 let copy = found.droplet.as_ref().ok_or_else(|| unknown("droplet"))?;
-                self.waits.staged(copy).await?;
+                let what = format!("copying to droplet {copy}");
+                self.waits.done(copy, what).await?;
             }
             Step::SetDroplet { droplet } => {
                 let droplet = droplet.as_ref().or(found.droplet.as_ref());

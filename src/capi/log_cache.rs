@@ -1,0 +1,81 @@
+//! Logs of apps, from the foundation's log-cache (`/api/v1/read/:source_id`).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
+
+use super::client::Client;
+use super::error::Error;
+use super::transport::Request;
+
+/// How many lines one answer has at most.
+const LIMIT: usize = 1000;
+
+/// A line that an app, or what works for it, has written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogLine {
+    /// When, in nanoseconds since 1970, by the foundation's clock.
+    pub(crate) at: i64,
+    /// Who wrote it: `STG` for staging.
+    pub(crate) source: String,
+    pub(crate) is_error: bool,
+    pub(crate) text: String,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    envelopes: Batch,
+}
+
+#[derive(Deserialize)]
+struct Batch {
+    #[serde(default)]
+    batch: Vec<Envelope>,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    timestamp: String,
+    #[serde(default)]
+    tags: Tags,
+    log: Option<Log>,
+}
+
+#[derive(Default, Deserialize)]
+struct Tags {
+    #[serde(default)]
+    source_type: String,
+}
+
+#[derive(Deserialize)]
+struct Log {
+    #[serde(default)]
+    payload: String,
+    #[serde(default, rename = "type")]
+    kind: String,
+}
+
+/// The lines of an app from a moment on, in nanoseconds since 1970, in order.
+pub(crate) async fn lines(client: &Client, app: &str, since: i64) -> Result<Vec<LogLine>, Error> {
+    let path = format!("/api/v1/read/{app}?start_time={since}&envelope_types=LOG&limit={LIMIT}");
+    let answer: Answer = client.log_cache(&Request::get(path)).await?.json()?;
+    let mut lines: Vec<LogLine> = answer
+        .envelopes
+        .batch
+        .into_iter()
+        .filter_map(line)
+        .collect();
+    lines.sort_by_key(|line| line.at);
+    Ok(lines)
+}
+
+fn line(envelope: Envelope) -> Option<LogLine> {
+    let log = envelope.log?;
+    let text = BASE64.decode(log.payload).ok()?;
+    Some(LogLine {
+        at: envelope.timestamp.parse().ok()?,
+        source: envelope.tags.source_type,
+        is_error: log.kind == "ERR",
+        text: String::from_utf8_lossy(&text).trim_end().to_owned(),
+    })
+}

@@ -1,0 +1,58 @@
+//! Manifests on the Cloud Controller: applied to a space, compared with it, and
+//! made of its apps.
+
+use reqwest::StatusCode;
+
+use super::client::Client;
+use super::error::Error;
+use super::transport::{Body, Request};
+use crate::manifest::diff::{Diff, DiffAnswer};
+use crate::manifest::yaml::Value;
+
+/// Applies a manifest to a space, and waits until that is done.
+pub(crate) async fn apply(client: &Client, space: &str, manifest: &str) -> Result<(), Error> {
+    let path = format!("/v3/spaces/{space}/actions/apply_manifest");
+    // It leads to the same state however often it is sent, but for random routes,
+    // which apps that have one do not get again.
+    let request = Request::post(path)
+        .body(Body::Yaml(manifest.to_owned()))
+        .repeatable();
+    client.finish("applying the manifest", &request).await
+}
+
+/// What applying a manifest would change; none where Cloud Controller cannot tell.
+pub(crate) async fn diff(
+    client: &Client,
+    space: &str,
+    manifest: &str,
+) -> Result<Option<Diff>, Error> {
+    let path = format!("/v3/spaces/{space}/manifest_diff");
+    let request = Request::post(path)
+        .body(Body::Yaml(manifest.to_owned()))
+        .repeatable();
+    match client.send(&request).await {
+        Ok(response) => Ok(Some(response.json::<DiffAnswer>()?.into())),
+        Err(error) if is_unknown(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether it is because the Cloud Controller is too old for it.
+fn is_unknown(error: &Error) -> bool {
+    const UNKNOWN: [StatusCode; 3] = [
+        StatusCode::NOT_FOUND,
+        StatusCode::METHOD_NOT_ALLOWED,
+        StatusCode::NOT_IMPLEMENTED,
+    ];
+    error
+        .status()
+        .is_some_and(|status| UNKNOWN.contains(&status))
+}
+
+/// The manifest of an app as it is.
+pub(crate) async fn of_app(client: &Client, app: &str) -> Result<Value, Error> {
+    let path = format!("/v3/apps/{app}/manifest");
+    let response = client.send(&Request::get(path)).await?;
+    let text = response.text();
+    Value::parse(&text).map_err(|error| response.not_understood(error.to_string()))
+}

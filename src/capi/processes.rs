@@ -1,0 +1,160 @@
+//! Processes and their instances (`/v3/processes`).
+
+use std::collections::BTreeMap;
+
+use reqwest::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::client::Client;
+use super::error::Error;
+use super::wait::Progress;
+use super::waits::{Sight, Watch};
+
+/// A process of an app, with its instances.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Process {
+    pub(crate) guid: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// How many there are to be.
+    #[serde(rename(serialize = "desired_instances"))]
+    pub(crate) instances: u64,
+    pub(crate) memory_in_mb: u64,
+    pub(crate) disk_in_mb: u64,
+    #[serde(rename(serialize = "instances"), default)]
+    process_instances: Option<Vec<Instance>>,
+    #[serde(skip_serializing)]
+    relationships: Relationships,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Relationships {
+    app: ToOne,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct ToOne {
+    data: Guid,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Guid {
+    guid: String,
+}
+
+/// An instance, as it was seen last.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Instance {
+    pub(crate) index: u64,
+    /// As Cloud Controller calls it: `RUNNING`, `STARTING`, `DOWN`, `CRASHED`.
+    pub(crate) state: String,
+    /// Why it is so, where Cloud Controller says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) details: Option<String>,
+}
+
+impl Process {
+    pub(crate) fn instances(&self) -> &[Instance] {
+        self.process_instances.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        let running = self.instances().iter();
+        running
+            .filter(|instance| instance.state == "RUNNING")
+            .count()
+    }
+
+    fn all_crashed(&self) -> bool {
+        let mut instances = self.instances().iter();
+        !self.instances().is_empty() && instances.all(|instance| instance.state == "CRASHED")
+    }
+}
+
+/// Watches apps until an instance of each process runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Running {
+    /// Of the web process only.
+    pub(crate) web_only: bool,
+}
+
+impl Watch for Running {
+    type Done = Vec<Process>;
+
+    async fn look(
+        &self,
+        client: &Client,
+        apps: &[String],
+    ) -> Result<Vec<(String, Sight<Vec<Process>>)>, Error> {
+        let mut of_apps: BTreeMap<String, Vec<Process>> = BTreeMap::new();
+        for process in processes(client, apps).await? {
+            let app = process.relationships.app.data.guid.clone();
+            of_apps.entry(app).or_default().push(process);
+        }
+        let sights = of_apps.into_iter();
+        Ok(sights.map(|(app, all)| (app, self.sight(all))).collect())
+    }
+}
+
+impl Running {
+    fn sight(self, all: Vec<Process>) -> Sight<Vec<Process>> {
+        let asked =
+            |process: &&Process| process.instances > 0 && (!self.web_only || process.kind == "web");
+        for process in all.iter().filter(asked) {
+            if process.running() > 0 {
+                continue;
+            }
+            if process.all_crashed() {
+                return Err(crash(process));
+            }
+            let (kind, count) = (&process.kind, process.instances);
+            let state = format!("none of {count} instances of {kind} running");
+            return Ok(Progress::Pending(state));
+        }
+        Ok(Progress::Done(all))
+    }
+}
+
+fn crash(process: &Process) -> String {
+    let details = process
+        .instances()
+        .iter()
+        .find_map(|it| it.details.as_deref());
+    let details = details.map(|details| format!(": {details}"));
+    format!(
+        "all instances of the process {} crashed{}; see `cf logs APP --recent` for what they said",
+        process.kind,
+        details.unwrap_or_default()
+    )
+}
+
+/// The processes of some apps, with their instances.
+pub(crate) async fn processes(client: &Client, apps: &[String]) -> Result<Vec<Process>, Error> {
+    let path = format!("/v3/processes?app_guids={}&per_page=5000", apps.join(","));
+    let embedding = format!("{path}&embed=process_instances");
+    let mut processes: Vec<Process> = match client.list(&embedding).await {
+        // Foundations before that parameter refuse it.
+        Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => client.list(&path).await?,
+        outcome => outcome?,
+    };
+    for process in &mut processes {
+        if process.process_instances.is_none() && process.instances > 0 {
+            process.process_instances = Some(instances(client, &process.guid).await?);
+        }
+    }
+    Ok(processes)
+}
+
+/// The instances of one process.
+pub(crate) async fn instances(client: &Client, process: &str) -> Result<Vec<Instance>, Error> {
+    #[derive(Deserialize)]
+    struct Stats {
+        resources: Vec<Instance>,
+    }
+    let path = format!("/v3/processes/{process}/stats");
+    match client.get::<Stats>(&path).await {
+        // Deleted since it was listed.
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        outcome => Ok(outcome?.resources),
+    }
+}

@@ -1,0 +1,252 @@
+//! Waiting for many things together: who waits for one registers it, and one
+//! list request at a time asks for all that are awaited.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::client::Client;
+use super::error::Error;
+use super::wait::{self, Progress};
+
+/// How many things one request asks for: their GUIDs must fit into a URL.
+const PER_REQUEST: usize = 100;
+
+/// What is known of something that is awaited: how far it is, or why it failed.
+pub(crate) type Sight<T> = Result<Progress<T>, String>;
+
+/// What is known of something, for who waits for it alone; `what` says in an
+/// error what was awaited.
+pub(crate) fn progress<T>(what: &str, sight: Sight<T>) -> Result<Progress<T>, Error> {
+    sight.map_err(|reason| Error::Failed {
+        what: what.to_owned(),
+        reason,
+    })
+}
+
+/// A way to look at many things that are awaited.
+pub(crate) trait Watch {
+    /// What a wait ends with.
+    type Done;
+
+    /// Looks at what is behind some GUIDs; of what is not there it says nothing.
+    async fn look(
+        &self,
+        client: &Client,
+        guids: &[String],
+    ) -> Result<Vec<(String, Sight<Self::Done>)>, Error>;
+}
+
+/// Things with a `state`, each waited for until it is as it is to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stateful {
+    Packages,
+    Builds,
+    Droplets,
+}
+
+impl Stateful {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Packages => "/v3/packages",
+            Self::Builds => "/v3/builds",
+            Self::Droplets => "/v3/droplets",
+        }
+    }
+
+    /// What the thing's state means.
+    pub(crate) fn sight(self, seen: &Value) -> Sight<Value> {
+        let done = match self {
+            Self::Packages => "READY",
+            Self::Builds | Self::Droplets => "STAGED",
+        };
+        let state = seen.get("state").and_then(Value::as_str);
+        match state.unwrap_or("unknown") {
+            state if state == done => Ok(Progress::Done(seen.clone())),
+            state @ ("FAILED" | "EXPIRED") => {
+                let reason = seen.get("error").and_then(Value::as_str);
+                let reason = reason.or_else(|| seen.pointer("/data/error")?.as_str());
+                Err(reason.unwrap_or(state).to_owned())
+            }
+            state => Ok(Progress::Pending(state.to_owned())),
+        }
+    }
+}
+
+impl Watch for Stateful {
+    type Done = Value;
+
+    async fn look(
+        &self,
+        client: &Client,
+        guids: &[String],
+    ) -> Result<Vec<(String, Sight<Value>)>, Error> {
+        let (path, guids) = (self.path(), guids.join(","));
+        let path = format!("{path}?guids={guids}&per_page={PER_REQUEST}");
+        let seen: Vec<Value> = client.list(&path).await?;
+        let sight = |seen: &Value| Some((seen.get("guid")?.as_str()?.to_owned(), self.sight(seen)));
+        Ok(seen.iter().filter_map(sight).collect())
+    }
+}
+
+/// Things that are awaited, and who awaits them.
+pub(crate) struct Waits<W: Watch> {
+    watch: W,
+    awaited: Mutex<HashMap<String, Awaited<W::Done>>>,
+    arrival: tokio::sync::Notify,
+}
+
+struct Awaited<T> {
+    what: String,
+    since: Instant,
+    last: String,
+    done: oneshot::Sender<Result<T, Error>>,
+}
+
+impl<W: Watch> Waits<W> {
+    pub(crate) fn new(watch: W) -> Self {
+        Self {
+            watch,
+            awaited: Mutex::default(),
+            arrival: tokio::sync::Notify::new(),
+        }
+    }
+
+    /// Waits for the thing with this GUID; `what` says in an error what was
+    /// awaited. Needs [`Waits::serve`] beside it.
+    pub(crate) async fn done(&self, guid: &str, what: String) -> Result<W::Done, Error> {
+        let (done, outcome) = oneshot::channel();
+        let awaited = Awaited {
+            what: what.clone(),
+            since: Instant::now(),
+            last: "not seen yet".to_owned(),
+            done,
+        };
+        self.with(|all| all.insert(guid.to_owned(), awaited));
+        self.arrival.notify_one();
+        outcome.await.unwrap_or_else(|_| {
+            Err(Error::Local {
+                what,
+                reason: "the wait was given up".to_owned(),
+            })
+        })
+    }
+
+    /// Looks after all that wait, for as long as it is polled.
+    pub(crate) async fn serve(&self, client: &Client) -> Infallible {
+        let mut pauses = wait::pauses();
+        loop {
+            let guids: Vec<String> = self.with(|all| all.keys().cloned().collect());
+            if guids.is_empty() {
+                self.arrival.notified().await;
+                pauses = wait::pauses();
+                continue;
+            }
+            let mut any = false;
+            for some in guids.chunks(PER_REQUEST) {
+                any |= self.look(client, some).await;
+            }
+            self.give_up_after(client.timeout());
+            if any {
+                // Where some are done, others may be too.
+                pauses = wait::pauses();
+            } else {
+                let pause = pauses.next().unwrap_or(Duration::from_secs(1));
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+
+    /// Asks for some of them; whether any wait ended.
+    async fn look(&self, client: &Client, guids: &[String]) -> bool {
+        let seen = match self.watch.look(client, guids).await {
+            Ok(seen) => seen,
+            // The next look may be answered; each wait has its deadline.
+            Err(error) if error.may_settle() => {
+                let reason = error.to_string();
+                for guid in guids {
+                    self.see(guid, &reason);
+                }
+                return false;
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                for guid in guids {
+                    self.fail(guid, &reason);
+                }
+                return true;
+            }
+        };
+        let mut any = false;
+        for (guid, sight) in seen {
+            match sight {
+                Ok(Progress::Done(done)) => any |= self.end(&guid, |_| Ok(done)),
+                Ok(Progress::Pending(state)) => self.see(&guid, &state),
+                Err(reason) => any |= self.fail(&guid, &reason),
+            }
+        }
+        any
+    }
+
+    /// Notes what is known of something that is still awaited.
+    fn see(&self, guid: &str, state: &str) {
+        self.with(|all| {
+            if let Some(awaited) = all.get_mut(guid) {
+                state.clone_into(&mut awaited.last);
+            }
+        });
+    }
+
+    fn fail(&self, guid: &str, reason: &str) -> bool {
+        self.end(guid, |awaited| {
+            Err(Error::Failed {
+                what: awaited.what.clone(),
+                reason: reason.to_owned(),
+            })
+        })
+    }
+
+    fn end(
+        &self,
+        guid: &str,
+        outcome: impl FnOnce(&Awaited<W::Done>) -> Result<W::Done, Error>,
+    ) -> bool {
+        let Some(awaited) = self.with(|all| all.remove(guid)) else {
+            return false;
+        };
+        let outcome = outcome(&awaited);
+        // Whoever waited may be gone; then nobody needs to know.
+        let _ = awaited.done.send(outcome);
+        true
+    }
+
+    fn give_up_after(&self, timeout: Duration) {
+        let late: Vec<String> = self.with(|all| {
+            let late = all.iter();
+            let late = late.filter(|(_, awaited)| awaited.since.elapsed() > timeout);
+            late.map(|(guid, _)| guid.clone()).collect()
+        });
+        for guid in late {
+            self.end(&guid, |awaited| {
+                Err(Error::Deadline {
+                    what: awaited.what.clone(),
+                    waited: timeout,
+                    last: awaited.last.clone(),
+                })
+            });
+        }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<String, Awaited<W::Done>>) -> T) -> T {
+        let mut awaited = match self.awaited.lock() {
+            Ok(awaited) => awaited,
+            // Nothing that is done under the lock leaves it half done.
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        act(&mut awaited)
+    }
+}
