@@ -66,3 +66,4 @@ pub use builder::MockCapiBuilder;
 pub use faults::Fault;
 pub use server::{MockCapi, RecordedRequest, StartError, Stats};
 pub use settings::{Dialect, UnknownDialect};
+pub use world::PackageFile;

@@ -23,7 +23,7 @@ use crate::http::{Request, Response};
 use crate::router::{Found, Router};
 use crate::settings::Settings;
 use crate::token::{TokenKind, Tokens, bearer};
-use crate::world::{Guid, World};
+use crate::world::{Guid, Package, PackageFile, World};
 
 /// A running fake Cloud Controller. It stops when it is dropped.
 ///
@@ -134,6 +134,16 @@ impl MockCapi {
     /// `processes`, ...) the list of what today's v3 API would show.
     pub fn state(&self) -> Value {
         self.core.state(&self.uri())
+    }
+
+    /// The files that a package has, by their paths: those of the archive that
+    /// was uploaded, and those that were only named. `None` if there is no such
+    /// package, or nothing was uploaded.
+    pub fn package_files(&self, guid: &str) -> Option<Vec<PackageFile>> {
+        let state = self.core.lock();
+        let package: &Package = state.world.get(Guid::parse(guid)?)?;
+        let upload = package.upload.as_ref()?;
+        Some(upload.files.to_vec())
     }
 
     /// Goes back to the initial world: the user, a shared domain, the default

@@ -526,10 +526,4 @@ async fn droplets_and_packages_carry_metadata() {
         cf.get("/v3/droplets?label_selector=a").await.json()["pagination"]["total_results"],
         1
     );
-    assert_eq!(
-        cf.post("/v3/resource_matches", json!({"resources": []}))
-            .await
-            .json(),
-        json!({"resources": []})
-    );
 }

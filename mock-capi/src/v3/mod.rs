@@ -15,6 +15,7 @@ pub(crate) mod organization_quotas;
 pub(crate) mod organizations;
 pub(crate) mod packages;
 pub(crate) mod processes;
+pub(crate) mod resources;
 mod root;
 pub(crate) mod routes;
 pub(crate) mod security_groups;
@@ -35,6 +36,7 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     environment::ROUTES,
     processes::ROUTES,
     packages::ROUTES,
+    resources::ROUTES,
     builds::ROUTES,
     droplets::ROUTES,
     deployments::ROUTES,

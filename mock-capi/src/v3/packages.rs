@@ -4,15 +4,15 @@ use serde_json::{Map, Value, json};
 
 use crate::call::{Call, View, to_one};
 use crate::error::CcError;
-use crate::http::Response;
+use crate::http::{Request, Response};
 use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::metadata::MetadataPatch;
 use crate::multipart;
 use crate::router::Route;
-use crate::world::{Field, Guid, Kind, Lifecycle, Package, PackageKind, Upload, sha256};
+use crate::world::{App, Field, Guid, Kind, Lifecycle, Package, PackageKind, Resource, Upload};
 
-use super::apps;
+use super::{apps, resources};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/packages", index),
@@ -58,9 +58,11 @@ pub(crate) fn present_data(package: &Package, view: &View<'_>) -> Value {
     match &package.kind {
         PackageKind::Bits => {
             let upload = package.upload.as_ref();
-            let value = upload.filter(|upload| view.at >= upload.ready_at);
+            let done = upload.filter(|upload| view.at >= upload.ready_at);
+            let error = done.and_then(|upload| upload.error.as_ref());
+            let value = done.filter(|_| error.is_none());
             let value = value.map(|upload| &upload.sha256);
-            json!({"error": null, "checksum": {"type": "sha256", "value": value}})
+            json!({"error": error, "checksum": {"type": "sha256", "value": value}})
         }
         PackageKind::Docker { image, username } => json!({
             "image": image,
@@ -101,8 +103,13 @@ pub(crate) fn list(
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let guid = create_package(call)?;
-    call.created(guid, present)
+    let Some(source) = call.request.query("source_guid").map(str::to_owned) else {
+        let guid = create_package(call)?;
+        return call.created(guid, present);
+    };
+    let guid = copy(call, &source)?;
+    let package = call.present_pending(guid, present)?;
+    Ok(Response::created(&package))
 }
 
 /// Adds the package that the body asks for.
@@ -206,10 +213,24 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
     let body = call.request.object()?;
     let mut message = Message::new(&body, &["username", "password", "metadata"]);
+    let username = message.optional_text("username", 0..=usize::MAX);
+    let password = message.optional_text("password", 0..=usize::MAX);
     let patch = message.metadata();
     message.finish()?;
+    let package: &Package = call.row(guid)?;
+    let is_docker = matches!(package.kind, PackageKind::Docker { .. });
+    if !is_docker && (username.is_some() || password.is_some()) {
+        return Err(CcError::unprocessable(
+            "Cannot update Docker credentials for a buildpack app.",
+        ));
+    }
     call.world.touch(guid, |package: &mut Package| {
-        package.base.metadata.apply(patch)
+        if let (PackageKind::Docker { username: own, .. }, Some(new)) =
+            (&mut package.kind, username)
+        {
+            *own = Some(new.to_owned());
+        }
+        package.base.metadata.apply(patch);
     });
     call.ok(guid, present)
 }
@@ -225,9 +246,10 @@ fn upload(call: &mut Call<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&package))
 }
 
-/// Takes the bits that the body has: their checksum is kept, they are not.
+/// Takes the files that the body has or names: their fingerprints are kept,
+/// they are not.
 pub(crate) fn upload_bits(call: &mut Call<'_>) -> Result<Guid, CcError> {
-    let bits = read_bits(call)?;
+    let (bits, resources) = read_upload(call.request)?;
     let guid = find(call)?;
     let package: &Package = call.row(guid)?;
     if !matches!(package.kind, PackageKind::Bits) {
@@ -244,42 +266,95 @@ pub(crate) fn upload_bits(call: &mut Call<'_>) -> Result<Guid, CcError> {
     let app = package.app;
     let text = format!("Uploading app package for app with guid {app}");
     call.world.log_api(app, text);
-    let now = call.world.now();
-    let ready_at = now.plus(call.world.timings.job);
+    let contents = call.world.unpack(bits, &resources);
+    let ready_at = call.world.now().plus(call.world.timings.job);
     call.world.touch(guid, |package: &mut Package| {
         package.upload = Some(Upload {
-            sha256: bits,
+            sha256: contents.sha256,
+            files: contents.files,
+            copied: false,
+            error: contents.error,
             ready_at,
         });
     });
     Ok(guid)
 }
 
-/// The checksum of the bits in a multipart body; of the matched resources where
-/// there are only such.
-fn read_bits(call: &Call<'_>) -> Result<String, CcError> {
-    let content_type = call.request.header("content-type").unwrap_or_default();
-    let parts = multipart::parts(content_type, call.request.body);
+/// The bits in a multipart body, and the resources that it names.
+fn read_upload<'r>(request: &Request<'r>) -> Result<(Option<&'r [u8]>, Vec<Resource>), CcError> {
+    let content_type = request.header("content-type").unwrap_or_default();
+    let parts = multipart::parts(content_type, request.body);
     let part = |name: &str| {
         let found = parts.iter().find(|part| part.name == name);
         found
             .map(|part| part.content)
             .filter(|content| !content.is_empty())
     };
-    let resources = part("resources");
-    let parsed: Option<Vec<Value>> = match resources {
-        None => None,
-        Some(json) => Some(
-            serde_json::from_slice(json)
-                .map_err(|_| CcError::unprocessable("Resources must be valid JSON."))?,
-        ),
-    };
-    let matched = parsed.is_some_and(|resources| !resources.is_empty());
-    match (part("bits"), resources) {
-        (Some(bits), _) => Ok(sha256(bits)),
-        (None, Some(resources)) if matched => Ok(sha256(resources)),
-        _ => Err(CcError::unprocessable(
+    let resources = part("resources")
+        .map(resources::read_uploaded)
+        .transpose()?;
+    let (bits, resources) = (part("bits"), resources.unwrap_or_default());
+    if bits.is_none() && resources.is_empty() {
+        return Err(CcError::unprocessable(
             "Upload must include either resources or bits",
-        )),
+        ));
     }
+    Ok((bits, resources))
+}
+
+/// `POST /v3/packages?source_guid=...`
+fn copy(call: &mut Call<'_>, source: &str) -> Result<Guid, CcError> {
+    let body = call.request.object()?;
+    let app: Option<&App> = ["app", "data", "guid"]
+        .iter()
+        .try_fold(body.get("relationships"), |value, key| {
+            Some(value?.get(key))
+        })
+        .flatten()
+        .and_then(Value::as_str)
+        .and_then(Guid::parse)
+        .and_then(|app| call.world.apps.get(app));
+    let app = app.ok_or_else(|| {
+        CcError::unprocessable("App is invalid. Ensure it exists and you have access to it.")
+    })?;
+    let source: Option<&Package> =
+        Guid::parse(source).and_then(|source| call.world.packages.get(source));
+    let source = source.ok_or_else(|| {
+        CcError::unprocessable(
+            "Source package is invalid. Ensure it exists and you have access to it.",
+        )
+    })?;
+    let (app, space) = (app.base.guid, app.space);
+    if source.app == app {
+        return Err(CcError::unprocessable(
+            "Source and destination app cannot be the same",
+        ));
+    }
+    let kind = match &source.kind {
+        PackageKind::Bits => PackageKind::Bits,
+        // Credentials are not copied.
+        PackageKind::Docker { image, .. } => PackageKind::Docker {
+            image: image.clone(),
+            username: None,
+        },
+    };
+    let ready_at = call.world.now().plus(call.world.timings.copy);
+    let upload = source.upload.as_ref().map(|upload| Upload {
+        copied: true,
+        ready_at,
+        ..upload.clone()
+    });
+    let from = source.base.guid;
+    let base = call.world.base();
+    let guid = call.world.add(Package {
+        base,
+        app,
+        space,
+        kind,
+        upload,
+    });
+    let text =
+        format!("Adding app package for app with guid {app} copied from package with guid {from}");
+    call.world.log_api(app, text);
+    Ok(guid)
 }

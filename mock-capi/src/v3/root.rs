@@ -16,7 +16,6 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/", root).open(),
     Route::get("/v3", v3_root).open(),
     Route::get("/v3/info", info).open(),
-    Route::post("/v3/resource_matches", resource_matches),
 ];
 
 /// The resources that `GET /v3` links to.
@@ -115,10 +114,4 @@ fn info(call: &mut Call<'_>) -> Result<Response, CcError> {
             "support": {"href": ""},
         },
     })))
-}
-
-/// Nothing that a client has is known here: all bits must be uploaded.
-fn resource_matches(call: &mut Call<'_>) -> Result<Response, CcError> {
-    call.request.object()?;
-    Ok(Response::created(&json!({"resources": []})))
 }

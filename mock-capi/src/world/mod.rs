@@ -13,6 +13,7 @@ mod droplets;
 mod guid;
 mod logs;
 mod model;
+mod resources;
 mod routes;
 mod rows;
 mod table;
@@ -31,6 +32,8 @@ pub(crate) use model::{
     HealthCheck, Job, Lifecycle, Limits, Org, Origin, Package, PackageKind, Process, Quota, Route,
     Scale, SecurityGroup, Space, Upload,
 };
+pub use resources::PackageFile;
+pub(crate) use resources::Resource;
 pub(crate) use routes::{NewRoute, RouteRefusal};
 pub(crate) use table::{Base, Field, Key, Row, Selection, Table};
 use usage::Usage;
@@ -74,6 +77,8 @@ pub(crate) struct World {
     guids: GuidSource,
     usage: HashMap<Guid, Usage>,
     logs: HashMap<Guid, Vec<LogLine>>,
+    /// Sizes of the files that were uploaded.
+    resources: HashMap<resources::Checksum, u64>,
     agenda: BTreeMap<(Timestamp, u64), Due>,
     scheduled: u64,
 }
@@ -108,6 +113,7 @@ impl World {
             guids,
             usage: HashMap::new(),
             logs: HashMap::new(),
+            resources: HashMap::new(),
             agenda: BTreeMap::new(),
             scheduled: 0,
         };

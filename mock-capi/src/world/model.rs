@@ -1,9 +1,12 @@
 //! The rows of the world: what a Cloud Controller's database has of each
 //! resource.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::guid::Guid;
+use super::resources::PackageFile;
 use super::table::Base;
 use crate::clock::Timestamp;
 use crate::error::CcError;
@@ -165,6 +168,10 @@ pub(crate) enum PackageKind {
 #[derive(Clone, Debug)]
 pub(crate) struct Upload {
     pub(crate) sha256: String,
+    pub(crate) files: Arc<[PackageFile]>,
+    /// Whether the bits are another package's.
+    pub(crate) copied: bool,
+    pub(crate) error: Option<String>,
     pub(crate) ready_at: Timestamp,
 }
 
@@ -189,7 +196,14 @@ impl Package {
         match (&self.kind, &self.upload) {
             (PackageKind::Docker { .. }, _) => "READY",
             (PackageKind::Bits, None) => "AWAITING_UPLOAD",
-            (PackageKind::Bits, Some(upload)) if now < upload.ready_at => "PROCESSING_UPLOAD",
+            (PackageKind::Bits, Some(upload)) if now < upload.ready_at => {
+                if upload.copied {
+                    "COPYING"
+                } else {
+                    "PROCESSING_UPLOAD"
+                }
+            }
+            (PackageKind::Bits, Some(upload)) if upload.error.is_some() => "FAILED",
             (PackageKind::Bits, Some(_)) => "READY",
         }
     }
