@@ -126,6 +126,16 @@ impl Call<'_> {
     /// Starts the job that deletes something: 202 and where to watch it.
     pub(crate) fn delete_in_job(&mut self, operation: &str, kind: Kind, guid: Guid) -> Response {
         let job = self.start_job(operation, Some((kind, guid)));
+        self.in_job(job)
+    }
+
+    /// Answers with a job whose outcome is known already.
+    pub(crate) fn job_with(&mut self, operation: &str, outcome: Result<(), CcError>) -> Response {
+        let job = self.world.schedule(operation.into(), None, outcome.err());
+        self.in_job(job)
+    }
+
+    fn in_job(&self, job: Guid) -> Response {
         let location = self.url(&format!("/v3/jobs/{job}"));
         Response::empty(202).with_header("Location", location)
     }

@@ -35,6 +35,7 @@ pub(crate) fn present_world(world: &World, base: &str) -> Value {
         "domains": all(&view, &world.domains, v3::domains::present),
         "apps": all(&view, &world.apps, v3::apps::present),
         "processes": all(&view, &world.processes, v3::processes::present),
+        "sidecars": all(&view, &world.sidecars, v3::sidecars::present),
         "packages": all(&view, &world.packages, v3::packages::present),
         "builds": all(&view, &world.builds, v3::builds::present),
         "droplets": all(&view, &world.droplets, v3::droplets::present),

@@ -72,6 +72,27 @@ impl CcError {
         Self::new(422, 10016, "CF-UniquenessError", detail)
     }
 
+    pub(crate) fn not_authorized() -> Self {
+        let detail = "You are not authorized to perform the requested action";
+        Self::new(403, 10003, "CF-NotAuthorized", detail)
+    }
+
+    /// What the Cloud Controller has no text for.
+    pub(crate) fn unknown() -> Self {
+        Self::new(500, 10001, "UnknownError", "An unknown error occurred.")
+    }
+
+    /// The same, saying what it is about; errors that are about no resource
+    /// stay as they are.
+    pub(crate) fn prefixed(mut self, prefix: &str) -> Self {
+        if [404, 422].contains(&self.status) {
+            for cause in &mut self.causes {
+                cause.detail.insert_str(0, prefix);
+            }
+        }
+        self
+    }
+
     pub(crate) fn bad_query(detail: impl AsRef<str>) -> Self {
         let detail = format!("The query parameter is invalid: {}", detail.as_ref());
         Self::new(400, 10005, "CF-BadQueryParameter", detail)

@@ -124,6 +124,8 @@ async fn any_body_is_answered_today() {
         format!("/v3/organization_quotas/{quota}/relationships/organizations"),
         format!("/v3/packages/{package}/upload"),
         format!("/v3/spaces/{space}/manifest_diff"),
+        format!("/v3/spaces/{space}/actions/apply_manifest"),
+        format!("/v3/apps/{app}/sidecars"),
     ]
     .into_iter()
     .map(|path: String| (Method::POST, path))

@@ -435,7 +435,16 @@ async fn manifests_show_apps_and_what_would_change() {
     let unchanged = yaml(&cf, &path, &manifest.text).await;
     assert_eq!(
         (unchanged.status.as_u16(), unchanged.json()),
-        (201, json!({"diff": []}))
+        (
+            201,
+            // Only the rate has another type than it would have in an app.
+            json!({"diff": [{
+                "op": "replace",
+                "path": "/applications/0/processes/0/log-rate-limit-per-second",
+                "was": -1,
+                "value": "-1",
+            }]})
+        )
     );
     let wanted = json!({"applications": [
         {
@@ -491,7 +500,7 @@ async fn manifests_show_apps_and_what_would_change() {
     assert_eq!(
         details,
         [
-            "For application 'a': Memory must use a supported unit: B, K, KB, M, MB, G, GB, T, or TB",
+            "For application 'a': Process \"web\": Memory must use a supported unit: B, K, KB, M, MB, G, GB, T, or TB",
             "For application 'b': Env must be an object of keys and values",
         ]
     );

@@ -126,6 +126,13 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
             format!("The path is taken: {path}"),
         ),
         RouteRefusal::DomainNotUsable => invalid("domain invalid_relation"),
+        RouteRefusal::HostInvalid => invalid("host format"),
+        RouteRefusal::PathTooLong | RouteRefusal::PathSingleSlash => CcError::new(
+            400,
+            130_004,
+            "CF-PathInvalid",
+            format!("The path is invalid: {path}"),
+        ),
         RouteRefusal::HostMissing => invalid("host is required for shared-domains"),
         RouteRefusal::HostTooLong => {
             invalid("host combined with domain name must be no more than 253 characters")

@@ -66,12 +66,14 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
 fn insert(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = routes::find(call)?;
     let new = read(call, guid, false)?;
-    let existing = &call
-        .world
-        .routes
-        .get(guid)
-        .map(|route| route.destinations.as_slice());
-    let existing = existing.unwrap_or_default();
+    add(call.world, guid, new)?;
+    presented(call, guid)
+}
+
+/// Adds destinations to a route; those that it has stay as they are.
+pub(crate) fn add(world: &mut World, guid: Guid, new: Vec<Destination>) -> Result<(), CcError> {
+    let existing = world.routes.get(guid);
+    let existing = existing.map_or(&[][..], |route| &route.destinations);
     if existing.len() + new.len() > MAX_DESTINATIONS {
         return Err(CcError::unprocessable(
             "Routes can be mapped to at most 100 destinations.",
@@ -85,7 +87,7 @@ fn insert(call: &mut Call<'_>) -> Result<Response, CcError> {
             "Destinations cannot be inserted when there are weighted destinations already configured.",
         ));
     }
-    call.world.touch(guid, |route: &mut Route| {
+    world.touch(guid, |route: &mut Route| {
         for destination in new {
             if !route
                 .destinations
@@ -96,25 +98,41 @@ fn insert(call: &mut Call<'_>) -> Result<Response, CcError> {
             }
         }
     });
-    presented(call, guid)
+    Ok(())
 }
 
 fn replace(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = routes::find(call)?;
     let new = read(call, guid, true)?;
-    call.world.touch(guid, |route: &mut Route| {
+    put(call.world, guid, new);
+    presented(call, guid)
+}
+
+/// Gives a route these destinations instead of those that it has.
+pub(crate) fn put(world: &mut World, guid: Guid, new: Vec<Destination>) {
+    world.touch(guid, |route: &mut Route| {
         let old = std::mem::take(&mut route.destinations);
         for destination in new {
             // What stays the same keeps its GUID.
             let kept = old.iter().find(|other| {
-                same_target(other, &destination) && other.weight == destination.weight
+                same_target(other, &destination)
+                    && (other.weight, other.protocol) == (destination.weight, destination.protocol)
             });
             route
                 .destinations
                 .push(kept.cloned().unwrap_or(destination));
         }
     });
-    presented(call, guid)
+}
+
+/// The destination that leads to an app's web process.
+pub(crate) fn to_web(world: &mut World, app: Guid, protocol: Option<&'static str>) -> Destination {
+    let asked = Asked {
+        app: app.to_string(),
+        protocol,
+        ..Asked::default()
+    };
+    asked.into_destination(world)
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {

@@ -7,7 +7,7 @@ use crate::error::CcError;
 use crate::http::Response;
 use crate::message::{Message, check_environment};
 use crate::router::Route;
-use crate::world::{App, Guid};
+use crate::world::{App, Guid, World};
 
 use super::apps;
 
@@ -53,7 +53,7 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
         message.error(error);
     }
     message.finish()?;
-    set(call, guid, variables.cloned().unwrap_or_default());
+    set(call.world, guid, variables.cloned().unwrap_or_default());
     presented(call, guid)
 }
 
@@ -70,8 +70,11 @@ fn variable_errors(variables: &Map<String, Value>) -> Vec<String> {
 }
 
 /// Sets variables; null removes one.
-pub(crate) fn set(call: &mut Call<'_>, app: Guid, variables: Map<String, Value>) {
-    call.world.touch(app, |app: &mut App| {
+pub(crate) fn set(world: &mut World, app: Guid, variables: Map<String, Value>) {
+    if variables.is_empty() {
+        return;
+    }
+    world.touch(app, |app: &mut App| {
         for (key, value) in variables {
             if value.is_null() {
                 app.environment.remove(&key);

@@ -109,8 +109,8 @@ fn read_buildpack(
     let stack = match data.get("stack") {
         None | Some(Value::Null) => current_stack,
         Some(Value::String(stack)) => {
-            if !STACKS.contains(&stack.as_str()) {
-                message.error("Stack must be an existing stack");
+            if let Some(error) = stack_error(stack) {
+                message.error(error);
             }
             stack.clone()
         }
@@ -128,14 +128,29 @@ fn check_buildpacks(message: &mut Message<'_>, buildpacks: &[Value]) -> Vec<Stri
         match buildpack.as_str() {
             None => message.error("Lifecycle Buildpacks can only contain strings"),
             Some(name) => {
-                if !BUILDPACKS.contains(&name) && !name.contains("://") {
-                    message.error(format!(
-                        "Buildpack \"{name}\" must be an existing admin buildpack or a valid git URI"
-                    ));
+                if let Some(error) = buildpack_error(name) {
+                    message.error(error);
                 }
                 names.push(name.to_owned());
             }
         }
     }
     names
+}
+
+/// What is wrong with the name of a stack.
+pub(crate) fn stack_error(stack: &str) -> Option<&'static str> {
+    (!STACKS.contains(&stack)).then_some("Stack must be an existing stack")
+}
+
+/// What is wrong with the name or address of a buildpack.
+pub(crate) fn buildpack_error(name: &str) -> Option<String> {
+    let error =
+        || format!("Buildpack \"{name}\" must be an existing admin buildpack or a valid git URI");
+    (!is_buildpack(name)).then(error)
+}
+
+/// Whether a text names a buildpack or is the address of one.
+pub(crate) fn is_buildpack(name: &str) -> bool {
+    BUILDPACKS.contains(&name) || name.contains("://")
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::message::MAX_INT;
+use super::byte_sizes;
+use super::manifest_message::log_rate_word;
 
 /// The keys of an application that are compared.
 const APP_KEYS: &[&str] = &[
@@ -67,142 +68,58 @@ const IDENTIFIERS: &[(&str, &str)] = &[
     ("sidecars", "name"),
 ];
 
+/// What a sidecar is compared by.
+const SIDECAR_KEYS: &[&str] = &["name", "command", "process_types", "memory"];
+const SERVICE_KEYS: &[&str] = &["name", "parameters"];
+const METADATA_KEYS: &[&str] = &["labels", "annotations"];
+
 const SIZES: &[&str] = &["memory", "disk-quota", "disk_quota"];
 const LOG_RATE: &str = "log-rate-limit-per-second";
-const UNSUPPORTED_UNIT: &str = "must use a supported unit: B, K, KB, M, MB, G, GB, T, or TB";
-
-/// What is wrong with an application of a manifest.
-pub(crate) fn app_errors(app: &Map<String, Value>) -> Vec<String> {
-    let mut errors = size_errors("", app);
-    if app.get("env").is_some_and(|env| !env.is_object()) {
-        errors.push("Env must be an object of keys and values".into());
-    }
-    match app.get("processes") {
-        None => {}
-        Some(Value::Array(processes)) => {
-            for process in processes {
-                match process.get("type").and_then(Value::as_str) {
-                    None => errors.push("All Processes must specify a type".into()),
-                    Some(kind) => {
-                        let prefix = format!("Process \"{kind}\": ");
-                        errors.extend(
-                            process
-                                .as_object()
-                                .into_iter()
-                                .flat_map(|p| size_errors(&prefix, p)),
-                        );
-                    }
-                }
-            }
-        }
-        Some(_) => errors.push("Processes must be an array of process configurations".into()),
-    }
-    errors
-}
-
-fn size_errors(prefix: &str, fields: &Map<String, Value>) -> Vec<String> {
-    let mut errors = Vec::new();
-    for (key, label) in [
-        ("memory", "Memory"),
-        ("disk_quota", "Disk quota"),
-        ("disk-quota", "Disk quota"),
-    ] {
-        if fields
-            .get(key)
-            .is_some_and(|size| megabytes(size).is_none())
-        {
-            errors.push(format!("{prefix}{label} {UNSUPPORTED_UNIT}"));
-        }
-    }
-    let count = fields.get("instances");
-    if count.is_some_and(|count| {
-        !count
-            .as_i64()
-            .is_some_and(|count| (0..=MAX_INT).contains(&count))
-    }) {
-        errors.push(format!(
-            "{prefix}Instances must be greater than or equal to 0"
-        ));
-    }
-    errors
-}
 
 /// Writes sizes as the Cloud Controller does, and drops what it does not
 /// compare.
 pub(crate) fn normalize_app(app: &mut Map<String, Value>) {
     normalize_sizes(app);
-    if let Some(Value::Array(processes)) = app.get_mut("processes") {
-        for process in processes.iter_mut().filter_map(Value::as_object_mut) {
-            process.retain(|key, _| PROCESS_KEYS.contains(&key.as_str()));
-            normalize_sizes(process);
+    for (list, keys) in [
+        ("sidecars", SIDECAR_KEYS),
+        ("processes", PROCESS_KEYS),
+        ("services", SERVICE_KEYS),
+    ] {
+        let Some(Value::Array(entries)) = app.get_mut(list) else {
+            continue;
+        };
+        for entry in entries.iter_mut().filter_map(Value::as_object_mut) {
+            entry.retain(|key, _| keys.contains(&key.as_str()));
+            normalize_sizes(entry);
+        }
+        if *entries == [json!({})] {
+            app.shift_remove(list);
         }
     }
     if let Some(Value::Object(metadata)) = app.get_mut("metadata") {
-        metadata.retain(|key, _| key == "labels" || key == "annotations");
+        metadata.retain(|key, _| METADATA_KEYS.contains(&key.as_str()));
+        if metadata.is_empty() {
+            app.shift_remove("metadata");
+        }
     }
 }
 
 fn normalize_sizes(fields: &mut Map<String, Value>) {
     for key in SIZES {
         if let Some(size) = fields.get_mut(*key)
-            && let Some(megabytes) = megabytes(size)
+            && let Ok(Some(megabytes)) = byte_sizes::megabytes(size)
         {
             *size = json!(format!("{megabytes}M"));
         }
     }
-    if let Some(rate) = fields.get_mut(LOG_RATE)
-        && let Some(bytes) = bytes(rate)
-    {
-        *rate = json!(human_bytes(bytes));
-    }
-}
-
-/// Bytes of a size such as `1G`, `512MB` or `64K`.
-fn bytes(size: &Value) -> Option<u64> {
-    let text = size.as_str()?.trim().to_uppercase();
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let (number, unit) = text.split_at(digits);
-    let exponent = match unit {
-        "B" => 0,
-        "K" | "KB" => 1,
-        "M" | "MB" => 2,
-        "G" | "GB" => 3,
-        "T" | "TB" => 4,
-        _ => return None,
-    };
-    let factor = 1024_u64.pow(exponent);
-    match number.parse::<u64>() {
-        Ok(number) => number.checked_mul(factor),
-        Err(_) => fractional(number, factor),
-    }
-}
-
-/// `1.5` of a unit, in thousandths.
-fn fractional(number: &str, factor: u64) -> Option<u64> {
-    let (whole, fraction) = number.split_once('.')?;
-    let whole = whole.parse::<u64>().ok()?.checked_mul(factor)?;
-    let digits: String = fraction.chars().chain("000".chars()).take(3).collect();
-    let thousandths = digits.parse::<u64>().ok()?.checked_mul(factor)?;
-    whole.checked_add(thousandths / 1000)
-}
-
-fn megabytes(size: &Value) -> Option<u64> {
-    bytes(size).map(|bytes| bytes / (1024 * 1024))
-}
-
-/// The largest unit that needs no fraction: `1024` is `1K`.
-pub(crate) fn human_bytes(bytes: u64) -> String {
-    if bytes == 0 {
-        return "0".into();
-    }
-    let units = [('T', 4), ('G', 3), ('M', 2), ('K', 1)];
-    let found = units
-        .into_iter()
-        .map(|(unit, exponent)| (unit, 1024_u64.pow(exponent)))
-        .find(|(_, factor)| bytes.is_multiple_of(*factor));
-    match found {
-        Some((unit, factor)) => format!("{}{unit}", bytes / factor),
-        None => format!("{bytes}B"),
+    if let Some(rate) = fields.get_mut(LOG_RATE) {
+        // As in the Cloud Controller a text, so that it differs from the
+        // number that apps have.
+        if let Some(word) = log_rate_word(rate) {
+            *rate = json!(word.to_string());
+        } else if let Ok(Some(bytes)) = byte_sizes::bytes(rate) {
+            *rate = json!(byte_sizes::human(bytes));
+        }
     }
 }
 
@@ -211,7 +128,7 @@ pub(crate) fn human_bytes(bytes: u64) -> String {
 /// outside of `processes`.
 pub(crate) fn diff_app(
     index: usize,
-    wanted: &Map<String, Value>,
+    wanted: Map<String, Value>,
     existing: Option<Map<String, Value>>,
 ) -> Vec<Value> {
     let existing = existing.map(with_web_process).unwrap_or_default();
@@ -220,9 +137,9 @@ pub(crate) fn diff_app(
         if !APP_KEYS.contains(&key.as_str()) || SIZES.contains(&key.as_str()) {
             continue;
         }
-        let path = format!("/applications/{index}/{}", escape(key));
-        let was = existing.get(key).cloned().unwrap_or_default();
-        diff_value(&path, &prune(key, was, value), value, &mut changes);
+        let path = format!("/applications/{index}/{}", escape(&key));
+        let was = existing.get(&key).cloned().unwrap_or_default();
+        diff_value(&path, &prune(&key, was, &value), &value, &mut changes);
     }
     changes
 }
@@ -244,13 +161,24 @@ fn prune(key: &str, existing: Value, wanted: &Value) -> Value {
         .find(|(list, _)| *list == key)
         .map(|(_, id)| *id);
     match (identifier, existing, wanted) {
-        (Some(id), Value::Array(entries), Value::Array(wanted)) => entries
-            .into_iter()
-            .filter_map(|entry| {
-                let counterpart = wanted.iter().find(|other| other.get(id) == entry.get(id))?;
-                Some(prune_fields(entry, counterpart))
-            })
-            .collect(),
+        (Some(id), Value::Array(mut entries), Value::Array(wanted)) => {
+            let mut index = 0;
+            // As in the Cloud Controller, the entry after one that is dropped
+            // stays as it is.
+            while index < entries.len() {
+                let own = entries[index].get(id);
+                match wanted.iter().find(|other| other.get(id) == own) {
+                    Some(counterpart) => {
+                        entries[index] = prune_fields(entries[index].take(), counterpart);
+                    }
+                    None => {
+                        entries.remove(index);
+                    }
+                }
+                index += 1;
+            }
+            Value::Array(entries)
+        }
         (None, existing, wanted) if key == "features" => prune_fields(existing, wanted),
         (_, existing, _) => existing,
     }
@@ -279,35 +207,56 @@ fn diff_objects(
     wanted: &Map<String, Value>,
     changes: &mut Vec<Value>,
 ) {
+    let below = |key: &str| format!("{path}/{}", escape(key));
     for (key, value) in was.iter().filter(|(key, _)| !wanted.contains_key(*key)) {
-        let path = format!("{path}/{}", escape(key));
-        changes.push(json!({"op": "remove", "path": path, "was": value}));
+        changes.push(json!({"op": "remove", "path": below(key), "was": value}));
     }
-    for (key, value) in wanted {
-        let path = format!("{path}/{}", escape(key));
-        diff_value(&path, was.get(key).unwrap_or(&Value::Null), value, changes);
+    for (key, value) in wanted.iter().filter(|(key, _)| !was.contains_key(*key)) {
+        changes.push(json!({"op": "add", "path": below(key), "value": value}));
+    }
+    for (key, before) in was {
+        if let Some(value) = wanted.get(key) {
+            diff_value(&below(key), before, value, changes);
+        }
     }
 }
 
-/// Entries with the same identity are compared with each other, the others by
-/// their place.
+/// Entries with the same identity are compared with each other; the others go
+/// or come.
 fn diff_arrays(path: &str, was: &[Value], wanted: &[Value], changes: &mut Vec<Value>) {
     let identity = |entry: &Value| {
         let mut fields = IDENTIFIERS.iter();
-        fields.find_map(|(_, id)| entry.get(id).cloned())
+        let id = fields.find_map(|(_, id)| entry.get(id).cloned());
+        id.unwrap_or_else(|| entry.clone())
     };
-    for (index, value) in wanted.iter().enumerate() {
-        let counterpart = match identity(value) {
-            Some(id) => was
-                .iter()
-                .find(|entry| identity(entry).as_ref() == Some(&id)),
-            None => was.get(index),
-        };
-        let path = format!("{path}/{index}");
-        diff_value(&path, counterpart.unwrap_or(&Value::Null), value, changes);
+    let find = |entries: &[Value], entry: &Value| {
+        let own = identity(entry);
+        entries.iter().position(|other| identity(other) == own)
+    };
+    let mut lost = Vec::new();
+    for (index, before) in was.iter().enumerate() {
+        match find(wanted, before) {
+            Some(counterpart) => {
+                diff_value(
+                    &format!("{path}/{index}"),
+                    before,
+                    &wanted[counterpart],
+                    changes,
+                );
+            }
+            None => lost.push((index, before)),
+        }
     }
-    for (index, value) in was.iter().enumerate().skip(wanted.len()).rev() {
-        changes.push(json!({"op": "remove", "path": format!("{path}/{index}"), "was": value}));
+    // Each removal moves what comes after it.
+    for (gone, (index, before)) in lost.into_iter().enumerate() {
+        let path = format!("{path}/{}", index - gone);
+        changes.push(json!({"op": "remove", "path": path, "was": before}));
+    }
+    for (index, value) in wanted.iter().enumerate() {
+        if find(was, value).is_none() {
+            let path = format!("{path}/{index}");
+            changes.push(json!({"op": "add", "path": path, "value": value}));
+        }
     }
 }
 
@@ -325,29 +274,10 @@ mod tests {
     }
 
     #[test]
-    fn sizes_have_units() {
-        for (size, expected) in [
-            (json!("1G"), Some(1024)),
-            (json!("512mb"), Some(512)),
-            (json!("1.5G"), Some(1536)),
-            (json!("1024K"), Some(1)),
-            (json!("1"), None),
-            (json!(1), None),
-            (json!("99999999999999999999T"), None),
-            (json!("1X"), None),
-        ] {
-            assert_eq!(megabytes(&size), expected, "{size}");
-        }
-        assert_eq!(human_bytes(1024), "1K");
-        assert_eq!(human_bytes(1536 * 1024), "1536K");
-        assert_eq!(human_bytes(7), "7B");
-    }
-
-    #[test]
     fn a_new_app_is_all_additions() {
         let wanted = object(json!({"name": "a", "memory": "1G", "unheard-of": 1}));
         assert_eq!(
-            diff_app(0, &wanted, None),
+            diff_app(0, wanted, None),
             [json!({"op": "add", "path": "/applications/0/name", "value": "a"})]
         );
     }
@@ -371,7 +301,7 @@ mod tests {
             "routes": [{"route": "a.example.com"}, {"route": "c.example.com"}],
         }));
         normalize_app(&mut wanted);
-        let mut changes = diff_app(3, &wanted, Some(existing));
+        let mut changes = diff_app(3, wanted, Some(existing));
         changes.sort_by_key(|change| change["path"].to_string());
         assert_eq!(
             changes,

@@ -7,10 +7,10 @@ use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
-use crate::world::{App, Field, HealthCheck, Lifecycle, Process, Selection};
+use crate::world::{App, Field, HealthCheck, Lifecycle, PackageKind, Process, Selection};
 
-use super::manifest_diff::{self, normalize_app};
-use super::{apps, spaces};
+use super::manifest_message::AppManifest;
+use super::{app_features, apps, byte_sizes, manifest_diff, sidecars, spaces};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps/:guid/manifest", show),
@@ -35,13 +35,15 @@ pub(crate) fn present(app: &App, view: &View<'_>) -> Map<String, Value> {
             manifest.insert("stack".into(), json!(stack));
         }
         Lifecycle::Docker => {
-            let droplet = app.droplet.and_then(|guid| view.world.droplets.get(guid));
-            if let Some(image) = droplet.and_then(|droplet| droplet.image.as_ref()) {
-                manifest.insert("docker".into(), json!({"image": image}));
+            if let Some(docker) = present_docker(app, view) {
+                manifest.insert("docker".into(), docker);
             }
         }
     }
-    manifest.insert("features".into(), features());
+    manifest.insert(
+        "features".into(),
+        app_features::present_manifest(app.features),
+    );
     let routes = present_routes(app, view);
     if !routes.is_empty() {
         manifest.insert("routes".into(), json!(routes));
@@ -55,16 +57,30 @@ pub(crate) fn present(app: &App, view: &View<'_>) -> Map<String, Value> {
         let processes = processes.into_iter().map(present_process);
         manifest.insert("processes".into(), processes.collect());
     }
+    let mut sidecars = view.world.sidecars_of(app.base.guid);
+    sidecars.sort_by(|a, b| a.name.cmp(&b.name));
+    if !sidecars.is_empty() {
+        let sidecars = sidecars.into_iter().map(sidecars::present_manifest);
+        manifest.insert("sidecars".into(), sidecars.collect());
+    }
     manifest
 }
 
-fn features() -> Value {
-    json!({
-        "ssh": true,
-        "revisions": true,
-        "service-binding-k8s": false,
-        "file-based-vcap-services": false,
-    })
+/// The image of the package that the current droplet was made of.
+fn present_docker(app: &App, view: &View<'_>) -> Option<Value> {
+    let droplet = view.world.droplets.get(app.droplet?)?;
+    let mut docker = json!({"image": droplet.image.as_ref()?});
+    let package = droplet
+        .package
+        .and_then(|guid| view.world.packages.get(guid));
+    if let Some(PackageKind::Docker {
+        username: Some(username),
+        ..
+    }) = package.map(|package| &package.kind)
+    {
+        docker["username"] = json!(username);
+    }
+    Some(docker)
 }
 
 fn present_routes(app: &App, view: &View<'_>) -> Vec<Value> {
@@ -96,7 +112,7 @@ fn present_process(process: &Process) -> Value {
         "disk_quota": format!("{}M", process.scale.disk_mb),
         "log-rate-limit-per-second": match process.scale.log_rate {
             -1 => json!(-1),
-            bytes => json!(manifest_diff::human_bytes(bytes.unsigned_abs())),
+            bytes => json!(byte_sizes::human(bytes)),
         },
     });
     let Value::Object(fields) = &mut manifest else {
@@ -104,6 +120,9 @@ fn present_process(process: &Process) -> Value {
     };
     if let Some(command) = &process.command {
         fields.insert("command".into(), json!(command));
+    }
+    if let Some(user) = &process.user {
+        fields.insert("user".into(), json!(user));
     }
     present_check(fields, "health-check", &process.health_check);
     present_check(fields, "readiness-health-check", &process.readiness_check);
@@ -138,27 +157,30 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn diff(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let applications = read_manifest(call)?;
+    let applications = read(call)?.applications;
     let space = spaces::find(call)?;
     let view = call.view();
     let mut changes = Vec::new();
     for (index, mut wanted) in applications.into_iter().enumerate() {
-        normalize_app(&mut wanted);
-        let name = wanted
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let existing = view
-            .world
-            .find_app(space, name)
-            .map(|app| present(app, &view));
-        changes.extend(manifest_diff::diff_app(index, &wanted, existing));
+        manifest_diff::normalize_app(&mut wanted);
+        let name = wanted.get("name").and_then(Value::as_str);
+        let existing = view.world.find_app(space, name.unwrap_or_default());
+        let existing = existing.map(|app| present(app, &view));
+        changes.extend(manifest_diff::diff_app(index, wanted, existing));
     }
     Ok(Response::created(&json!({"diff": changes})))
 }
 
-/// The `applications` of a manifest in a request's body.
-fn read_manifest(call: &Call<'_>) -> Result<Vec<Map<String, Value>>, CcError> {
+/// A manifest of a request: its `applications` as they are, and as they were
+/// understood.
+#[derive(Debug)]
+pub(crate) struct ManifestBody {
+    applications: Vec<Map<String, Value>>,
+    pub(crate) manifests: Vec<AppManifest>,
+}
+
+/// Reads the manifest that is a request's body; 422 with all that is wrong.
+pub(crate) fn read(call: &Call<'_>) -> Result<ManifestBody, CcError> {
     let content_type = call.request.header("content-type").unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     if !["application/x-yaml", "text/yaml", "application/yaml"].contains(&media_type) {
@@ -172,7 +194,10 @@ fn read_manifest(call: &Call<'_>) -> Result<Vec<Map<String, Value>>, CcError> {
     let text = std::str::from_utf8(call.request.body).map_err(|_| CcError::unparsable())?;
     let manifest: Value = parse(text)?;
     let manifest = manifest.as_object().ok_or_else(CcError::unparsable)?;
-    if manifest.get("version").is_some_and(|version| *version != 1) {
+    if manifest
+        .get("version")
+        .is_some_and(|version| *version != 1 && !version.is_null())
+    {
         return Err(CcError::unprocessable(
             "Unsupported manifest schema version. Currently supported versions: [1].",
         ));
@@ -183,7 +208,22 @@ fn read_manifest(call: &Call<'_>) -> Result<Vec<Map<String, Value>>, CcError> {
         .ok_or_else(|| {
             CcError::unprocessable("Cannot parse manifest with no 'applications' field.")
         })?;
-    check_applications(applications)
+    let mut manifests = Vec::new();
+    let mut errors = Vec::new();
+    for (index, application) in applications.iter().enumerate() {
+        match AppManifest::read(index, application) {
+            Ok(manifest) => manifests.push(manifest),
+            Err(wrong) => errors.extend(wrong),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(CcError::all_unprocessable(errors));
+    }
+    let applications = applications.iter().filter_map(Value::as_object).cloned();
+    Ok(ManifestBody {
+        applications: applications.collect(),
+        manifests,
+    })
 }
 
 fn parse(text: &str) -> Result<Value, CcError> {
@@ -203,34 +243,4 @@ fn parse(text: &str) -> Result<Value, CcError> {
             CcError::unparsable()
         }
     })
-}
-
-fn check_applications(applications: &[Value]) -> Result<Vec<Map<String, Value>>, CcError> {
-    let mut read = Vec::new();
-    let mut errors = Vec::new();
-    for (index, application) in applications.iter().enumerate() {
-        let fields = application.as_object();
-        let name = fields
-            .and_then(|fields| fields.get("name"))
-            .and_then(Value::as_str);
-        match (fields, name) {
-            (Some(fields), Some(name)) if !name.is_empty() => {
-                let wrong = manifest_diff::app_errors(fields);
-                errors.extend(
-                    wrong
-                        .iter()
-                        .map(|e| format!("For application '{name}': {e}")),
-                );
-                read.push(fields.clone());
-            }
-            _ => errors.push(format!(
-                "For application at index {index}: Name must not be empty"
-            )),
-        }
-    }
-    if errors.is_empty() {
-        Ok(read)
-    } else {
-        Err(CcError::all_unprocessable(errors))
-    }
 }

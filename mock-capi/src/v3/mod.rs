@@ -1,7 +1,10 @@
 //! Today's v3 API, one file a resource: its routes, handlers and presenter.
 
+mod app_features;
+mod apply_manifest;
 pub(crate) mod apps;
 pub(crate) mod builds;
+mod byte_sizes;
 pub(crate) mod deployments;
 pub(crate) mod destinations;
 pub(crate) mod domains;
@@ -10,6 +13,8 @@ pub(crate) mod environment;
 pub(crate) mod jobs;
 pub(crate) mod lifecycle;
 mod manifest_diff;
+mod manifest_message;
+mod manifest_routes;
 pub(crate) mod manifests;
 pub(crate) mod organization_quotas;
 pub(crate) mod organizations;
@@ -17,9 +22,11 @@ pub(crate) mod packages;
 pub(crate) mod processes;
 pub(crate) mod resources;
 mod root;
+mod route_names;
 pub(crate) mod routes;
 pub(crate) mod security_groups;
 pub(crate) mod security_rules;
+pub(crate) mod sidecars;
 pub(crate) mod spaces;
 
 use crate::router::Route;
@@ -33,8 +40,10 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     security_groups::ROUTES,
     domains::ROUTES,
     apps::ROUTES,
+    app_features::ROUTES,
     environment::ROUTES,
     processes::ROUTES,
+    sidecars::ROUTES,
     packages::ROUTES,
     resources::ROUTES,
     builds::ROUTES,
@@ -44,4 +53,5 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     destinations::ROUTES,
     jobs::ROUTES,
     manifests::ROUTES,
+    apply_manifest::ROUTES,
 ];

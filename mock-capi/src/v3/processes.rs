@@ -7,9 +7,11 @@ use crate::error::CcError;
 use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::{MAX_INT, Message};
-use crate::metadata::MetadataPatch;
 use crate::router::Route;
-use crate::world::{Field, Guid, HealthCheck, InstanceState, Process, Row, Scale, instance_guid};
+use crate::world::{
+    CheckPatch, Field, Guid, HealthCheck, InstanceState, Process, ProcessPatch, Row, Scale,
+    instance_guid,
+};
 
 use super::apps;
 
@@ -45,6 +47,10 @@ const LIST: ListSpec = ListSpec {
 };
 
 const HEALTH_CHECKS: [&str; 3] = ["port", "process", "http"];
+/// What the Cloud Controller says of another kind.
+pub(crate) const CHECK_KINDS: &str = "must be \"port\", \"process\", or \"http\"";
+pub(crate) const MAX_COMMAND: usize = 4096;
+pub(crate) const MAX_USER: usize = 255;
 
 pub(crate) fn present(process: &Process, view: &View<'_>) -> Value {
     let path = format!("/v3/processes/{}", process.base.guid);
@@ -55,7 +61,7 @@ pub(crate) fn present(process: &Process, view: &View<'_>) -> Value {
         "version": process.base.guid,
         "type": process.kind,
         "command": view.secret(json!(command(process, view))),
-        "user": "vcap",
+        "user": process.user(),
         "instances": process.scale.instances,
         "memory_in_mb": process.scale.memory_mb,
         "disk_in_mb": process.scale.disk_mb,
@@ -210,14 +216,6 @@ fn read_scale(body: &serde_json::Map<String, Value>, current: Scale) -> Result<S
     Ok(scale)
 }
 
-/// What a `PATCH` changes; `None` is left alone.
-struct Change {
-    command: Option<Option<String>>,
-    health_check: Option<HealthCheck>,
-    readiness_check: Option<HealthCheck>,
-    metadata: MetadataPatch,
-}
-
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = change(call)?;
     call.ok(guid, present)
@@ -225,31 +223,15 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 /// Changes the process that the path names as the body asks.
 pub(crate) fn change(call: &mut Call<'_>) -> Result<Guid, CcError> {
-    let process = find(call)?;
+    let guid = find(call)?.base.guid;
     let body = call.request.object()?;
-    let change = read_change(&body, process)?;
-    let guid = process.base.guid;
     check_not_deploying(call, guid, "update")?;
-    call.world.touch(guid, |process: &mut Process| {
-        if let Some(command) = change.command {
-            process.command = command;
-        }
-        if let Some(check) = change.health_check {
-            process.health_check = check;
-        }
-        if let Some(check) = change.readiness_check {
-            process.readiness_check = check;
-        }
-        process.base.metadata.apply(change.metadata);
-    });
+    let patch = read_patch(&body)?;
+    call.world.update_process(guid, patch)?;
     Ok(guid)
 }
 
-fn read_change(
-    body: &serde_json::Map<String, Value>,
-    process: &Process,
-) -> Result<Change, CcError> {
-    const MAX_COMMAND: usize = 4096;
+fn read_patch(body: &serde_json::Map<String, Value>) -> Result<ProcessPatch, CcError> {
     let allowed = [
         "command",
         "user",
@@ -258,47 +240,48 @@ fn read_change(
         "metadata",
     ];
     let mut message = Message::new(body, &allowed);
-    let command = message.optional_text("command", 0..=usize::MAX);
-    if command.is_some_and(|command| !(1..=MAX_COMMAND).contains(&command.len())) {
-        message.error(format!(
-            "Command must be between 1 and {MAX_COMMAND} characters"
-        ));
-    }
-    let change = Change {
-        command: message.has("command").then(|| command.map(str::to_owned)),
-        health_check: read_check(&mut message, "health_check", &process.health_check),
-        readiness_check: read_check(
-            &mut message,
-            "readiness_health_check",
-            &process.readiness_check,
-        ),
+    let command = read_limited(&mut message, "command", MAX_COMMAND);
+    let user = read_limited(&mut message, "user", MAX_USER);
+    let patch = ProcessPatch {
+        command,
+        user,
+        health_check: read_check(&mut message, "health_check"),
+        readiness_check: read_check(&mut message, "readiness_health_check"),
         metadata: message.metadata(),
     };
     message.finish()?;
-    Ok(change)
+    Ok(patch)
 }
 
-fn read_check(message: &mut Message<'_>, key: &str, current: &HealthCheck) -> Option<HealthCheck> {
-    let check = message.object(key)?;
+/// A text whose length has bounds; null unsets it.
+fn read_limited(message: &mut Message<'_>, key: &str, max: usize) -> Option<Option<String>> {
+    let text = message.optional_text(key, 0..=usize::MAX);
+    if text.is_some_and(|text| !(1..=max).contains(&text.len())) {
+        let label = if key == "command" { "Command" } else { "User" };
+        message.error(format!("{label} must be between 1 and {max} characters"));
+    }
+    message.has(key).then(|| text.map(str::to_owned))
+}
+
+fn read_check(message: &mut Message<'_>, key: &str) -> CheckPatch {
+    let mut patch = CheckPatch::default();
+    let Some(check) = message.object(key) else {
+        return patch;
+    };
     let label = if key == "health_check" {
         "Health check"
     } else {
         "Readiness health check"
     };
-    let mut new = current.clone();
     if let Some(kind) = check.get("type") {
-        match HEALTH_CHECKS.into_iter().find(|known| kind == known) {
-            Some(kind) => new.kind = kind,
-            None => message.error(format!(
-                "{label} type must be \"port\", \"process\", or \"http\""
-            )),
+        patch.kind = check_kind(kind);
+        if patch.kind.is_none() {
+            message.error(format!("{label} type {CHECK_KINDS}"));
         }
     }
     let data = check.get("data").and_then(Value::as_object);
-    let mut seconds = |name: &str, words: &str, into: &mut Option<u32>| {
-        let Some(value) = data.and_then(|data| data.get(name)) else {
-            return;
-        };
+    let mut seconds = |name: &str, words: &str| {
+        let value = data.and_then(|data| data.get(name))?;
         let number = value
             .as_u64()
             .filter(|number| (1..=MAX_INT.unsigned_abs()).contains(number));
@@ -307,26 +290,28 @@ fn read_check(message: &mut Message<'_>, key: &str, current: &HealthCheck) -> Op
                 "{label} {words} must be greater than or equal to 1"
             ));
         }
-        *into = number.and_then(|number| u32::try_from(number).ok());
+        Some(number.and_then(|number| u32::try_from(number).ok()))
     };
-    seconds("timeout", "timeout", &mut new.timeout);
-    seconds(
-        "invocation_timeout",
-        "invocation timeout",
-        &mut new.invocation_timeout,
-    );
-    seconds("interval", "interval", &mut new.interval);
+    patch.timeout = seconds("timeout", "timeout");
+    patch.invocation_timeout = seconds("invocation_timeout", "invocation timeout");
+    patch.interval = seconds("interval", "interval");
     match data.and_then(|data| data.get("endpoint")) {
-        Some(Value::String(endpoint)) if endpoint.starts_with('/') => {
-            new.endpoint = Some(endpoint.clone());
+        Some(Value::String(endpoint)) if is_uri_path(endpoint) => {
+            patch.endpoint = Some(Some(endpoint.clone()));
         }
         Some(Value::Null) | None => {}
         Some(_) => message.error(format!("{label} endpoint must be a valid URI path")),
     }
-    if new.kind != "http" {
-        new.endpoint = None;
-    }
-    Some(new)
+    patch
+}
+
+/// The kind of a health check that a value names.
+pub(crate) fn check_kind(value: &Value) -> Option<&'static str> {
+    HEALTH_CHECKS.into_iter().find(|known| value == known)
+}
+
+pub(crate) fn is_uri_path(text: &str) -> bool {
+    text.starts_with('/') && !text.starts_with("//") && !text.contains(char::is_whitespace)
 }
 
 fn stats(call: &mut Call<'_>) -> Result<Response, CcError> {

@@ -112,13 +112,16 @@ fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, routes: &[&Ro
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let body = call.request.object()?;
     let new = read_new(&body)?;
+    let guid = add(call.world, new).map_err(CcError::unprocessable)?;
+    call.created(guid, present)
+}
+
+/// Adds a route; else says why not.
+pub(crate) fn add(world: &mut World, new: NewRoute) -> Result<Guid, String> {
     let (host, path) = (new.host.clone(), new.path.clone());
     let (space, domain) = (new.space, new.domain);
-    let guid = call.world.create_route(new).map_err(|refusal| {
-        let text = refusal_text(call.world, refusal, space, domain, &host, &path);
-        CcError::unprocessable(text)
-    })?;
-    call.created(guid, present)
+    let created = world.create_route(new);
+    created.map_err(|refusal| refusal_text(world, refusal, space, domain, &host, &path))
 }
 
 /// A GUID that cannot be read names nothing.
@@ -196,6 +199,9 @@ fn refusal_text(
             format!("Invalid domain. Domain '{domain}' is not available in organization '{org}'.")
         }
         RouteRefusal::QuotaExceeded => format!("Routes quota exceeded for organization '{org}'."),
+        RouteRefusal::HostInvalid => "Host format is invalid.".into(),
+        RouteRefusal::PathTooLong => "Path exceeds 128 characters.".into(),
+        RouteRefusal::PathSingleSlash => "Path cannot be a single '/'.".into(),
         RouteRefusal::HostMissing => {
             "Missing host. Routes in shared domains must have a host defined.".into()
         }
@@ -244,17 +250,29 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let options = message.object("options");
     let patch: MetadataPatch = message.metadata();
     message.finish()?;
+    if let Some(options) = options {
+        set_options(call.world, guid, options);
+    }
     call.world.touch(guid, |route: &mut Route| {
-        for (key, value) in options.into_iter().flatten() {
+        route.base.metadata.apply(patch);
+    });
+    call.ok(guid, present)
+}
+
+/// Sets options; null removes one.
+pub(crate) fn set_options(world: &mut World, guid: Guid, options: &Map<String, Value>) {
+    if options.is_empty() {
+        return;
+    }
+    world.touch(guid, |route: &mut Route| {
+        for (key, value) in options {
             if value.is_null() {
                 route.options.remove(key);
             } else {
                 route.options.insert(key.clone(), value.clone());
             }
         }
-        route.base.metadata.apply(patch);
     });
-    call.ok(guid, present)
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {

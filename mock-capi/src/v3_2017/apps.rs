@@ -174,7 +174,7 @@ fn update_environment(call: &mut Call<'_>) -> Result<Response, CcError> {
     if !errors.is_empty() {
         return Err(CcError::unprocessable(errors.join(", ")));
     }
-    environment::set(call, guid, variables);
+    environment::set(call.world, guid, variables);
     presented_environment(call, guid)
 }
 

@@ -3,7 +3,9 @@
 
 use serde_json::{Map, Value};
 
-use super::{App, Field, Guid, HealthCheck, Lifecycle, Process, Row, Scale, Selection, World};
+use super::{
+    App, Features, Field, Guid, HealthCheck, Lifecycle, Process, Row, Scale, Selection, World,
+};
 use crate::clock::Timestamp;
 use crate::error::CcError;
 use crate::metadata::MetadataPatch;
@@ -36,17 +38,16 @@ impl World {
             lifecycle,
             environment,
             droplet: None,
+            features: Features::default(),
         });
         self.log_api(guid, format!("Created app with guid {guid}"));
         guid
     }
 
     /// Adds a process of a type that the app does not have yet. The web
-    /// process has its app's GUID.
-    pub(crate) fn create_process(&mut self, app: Guid, kind: &str) {
-        let Some((space, started)) = self.apps.get(app).map(|app| (app.space, app.started)) else {
-            return;
-        };
+    /// process has its app's GUID. `None` if there is no such app.
+    pub(crate) fn create_process(&mut self, app: Guid, kind: &str) -> Option<Guid> {
+        let (space, started) = self.apps.get(app).map(|app| (app.space, app.started))?;
         let web = kind == "web";
         let mut base = self.base();
         if web {
@@ -58,6 +59,7 @@ impl World {
             space,
             kind: kind.into(),
             command: None,
+            user: None,
             scale: Scale {
                 instances: u32::from(web),
                 memory_mb: 1024,
@@ -73,6 +75,7 @@ impl World {
         if started {
             self.begin(guid, false);
         }
+        Some(guid)
     }
 
     pub(crate) fn processes_of(&self, app: Guid) -> Vec<&Process> {
@@ -149,6 +152,13 @@ impl World {
         let Some(process) = self.processes.get(guid) else {
             return Ok(());
         };
+        if scale.memory_mb != process.scale.memory_mb
+            && self.sidecar_memory(process.app, &process.kind, None) >= u64::from(scale.memory_mb)
+        {
+            return Err(CcError::unprocessable(
+                "The requested memory allocation is not large enough to run all of your sidecar processes",
+            ));
+        }
         if process.started {
             self.check_quota(process.space, &[(process, scale)])?;
         }

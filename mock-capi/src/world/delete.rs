@@ -70,18 +70,25 @@ impl World {
             self.remove_process(process);
         }
         remove_all(&mut self.deployments, Field::App, guid);
+        remove_all(&mut self.sidecars, Field::App, guid);
         remove_all(&mut self.builds, Field::App, guid);
         remove_all(&mut self.packages, Field::App, guid);
         remove_all(&mut self.droplets, Field::App, guid);
+        self.unmap_routes(guid);
+        self.logs.remove(&guid);
+        self.apps.remove(guid);
+    }
+
+    /// Takes an app's destinations from all routes.
+    pub(crate) fn unmap_routes(&mut self, app: Guid) {
+        let of_app = Selection::by(Field::App, app);
         for route in self.routes.guids_newest_first(&of_app) {
             self.routes.update(route, |route| {
                 route
                     .destinations
-                    .retain(|destination| destination.app != guid);
+                    .retain(|destination| destination.app != app);
             });
         }
-        self.logs.remove(&guid);
-        self.apps.remove(guid);
     }
 }
 

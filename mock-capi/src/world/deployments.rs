@@ -219,6 +219,7 @@ impl World {
             space: web.space,
             kind: web.kind.clone(),
             command: web.command.clone(),
+            user: web.user.clone(),
             scale: Scale {
                 instances: wanted.min(options.max_in_flight),
                 ..options.scaled(web.scale)

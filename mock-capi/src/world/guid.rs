@@ -53,6 +53,12 @@ impl GuidSource {
         Guid((bits & FREE_BITS) | VERSION_4 | VARIANT)
     }
 
+    /// A number below `limit`, which is not 0.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        usize::try_from(self.step() % limit).unwrap_or_default()
+    }
+
     fn step(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

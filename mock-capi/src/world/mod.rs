@@ -13,9 +13,11 @@ mod droplets;
 mod guid;
 mod logs;
 mod model;
+mod processes;
 mod resources;
 mod routes;
 mod rows;
+mod sidecars;
 mod table;
 mod usage;
 
@@ -29,12 +31,14 @@ pub(crate) use guid::{Guid, GuidSource};
 pub(crate) use logs::{LogLine, instance_guid};
 pub(crate) use model::{
     App, Build, Deployment, DeploymentOptions, DeploymentState, Destination, Domain, Droplet,
-    HealthCheck, Job, Lifecycle, Limits, Org, Origin, Package, PackageKind, Process, Quota, Route,
-    Scale, SecurityGroup, Space, Upload,
+    Feature, Features, HealthCheck, Job, Lifecycle, Limits, Org, Origin, Package, PackageKind,
+    Process, Quota, Route, Scale, SecurityGroup, Sidecar, Space, Upload,
 };
+pub(crate) use processes::{CheckPatch, ProcessPatch};
 pub use resources::PackageFile;
 pub(crate) use resources::Resource;
 pub(crate) use routes::{NewRoute, RouteRefusal};
+pub(crate) use sidecars::NewSidecar;
 pub(crate) use table::{Base, Field, Key, Row, Selection, Table};
 use usage::Usage;
 
@@ -65,6 +69,7 @@ pub(crate) struct World {
     pub(crate) domains: Table<Domain>,
     pub(crate) apps: Table<App>,
     pub(crate) processes: Table<Process>,
+    pub(crate) sidecars: Table<Sidecar>,
     pub(crate) packages: Table<Package>,
     pub(crate) builds: Table<Build>,
     pub(crate) droplets: Table<Droplet>,
@@ -101,6 +106,7 @@ impl World {
             domains: Table::default(),
             apps: Table::default(),
             processes: Table::default(),
+            sidecars: Table::default(),
             packages: Table::default(),
             builds: Table::default(),
             droplets: Table::default(),
@@ -222,6 +228,11 @@ impl World {
 
     pub(crate) fn next_guid(&mut self) -> Guid {
         self.guids.next()
+    }
+
+    /// A random number below `limit`, which is not 0.
+    pub(crate) fn random_below(&mut self, limit: usize) -> usize {
+        self.guids.below(limit)
     }
 
     /// Adds a job, and the deletion that it does when it is done.

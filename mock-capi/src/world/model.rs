@@ -97,6 +97,58 @@ pub(crate) struct App {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) environment: Map<String, Value>,
     pub(crate) droplet: Option<Guid>,
+    pub(crate) features: Features,
+}
+
+/// What can be switched on and off of an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Feature {
+    Ssh,
+    Revisions,
+    ServiceBindingK8s,
+    FileBasedVcapServices,
+}
+
+impl Feature {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Ssh,
+        Self::Revisions,
+        Self::ServiceBindingK8s,
+        Self::FileBasedVcapServices,
+    ];
+
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|feature| feature.name() == name)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ssh => "ssh",
+            Self::Revisions => "revisions",
+            Self::ServiceBindingK8s => "service-binding-k8s",
+            Self::FileBasedVcapServices => "file-based-vcap-services",
+        }
+    }
+}
+
+/// Which features an app has switched on, in the order of [`Feature::ALL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Features([bool; 4]);
+
+impl Default for Features {
+    fn default() -> Self {
+        Self([true, true, false, false])
+    }
+}
+
+impl Features {
+    pub(crate) fn has(self, feature: Feature) -> bool {
+        self.0[feature as usize]
+    }
+
+    pub(crate) fn set(&mut self, feature: Feature, enabled: bool) {
+        self.0[feature as usize] = enabled;
+    }
 }
 
 impl App {
@@ -144,6 +196,8 @@ pub(crate) struct Process {
     pub(crate) kind: String,
     /// As set by the user; without it, the droplet's.
     pub(crate) command: Option<String>,
+    /// As set by the user; without it, the default one.
+    pub(crate) user: Option<String>,
     pub(crate) scale: Scale,
     pub(crate) health_check: HealthCheck,
     pub(crate) readiness_check: HealthCheck,
@@ -153,6 +207,17 @@ pub(crate) struct Process {
     /// When instances were started: `(n, at)` for those below index `n` that
     /// no earlier entry covers.
     pub(crate) starts: Vec<(u32, Timestamp)>,
+}
+
+/// A command that runs beside the processes of some types.
+#[derive(Debug)]
+pub(crate) struct Sidecar {
+    pub(crate) base: Base,
+    pub(crate) app: Guid,
+    pub(crate) name: String,
+    pub(crate) command: String,
+    pub(crate) process_types: Vec<String>,
+    pub(crate) memory_mb: Option<u32>,
 }
 
 #[derive(Clone, Debug)]

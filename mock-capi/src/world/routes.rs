@@ -24,8 +24,11 @@ pub(crate) enum RouteRefusal {
     NoDomain,
     DomainNotUsable,
     QuotaExceeded,
+    HostInvalid,
     HostMissing,
     HostTooLong,
+    PathTooLong,
+    PathSingleSlash,
     PortUnsupported,
     Taken,
 }
@@ -48,6 +51,7 @@ impl World {
 
     fn check_route(&self, new: &NewRoute) -> Result<(), RouteRefusal> {
         const MAX_NAME: usize = 253;
+        const MAX_PATH: usize = 128;
         let space = self.spaces.get(new.space).ok_or(RouteRefusal::NoSpace)?;
         let domain = self.domains.get(new.domain).ok_or(RouteRefusal::NoDomain)?;
         if !self.domain_is_usable(domain, space.org) {
@@ -56,11 +60,21 @@ impl World {
         if self.routes_exceeded(space) {
             return Err(RouteRefusal::QuotaExceeded);
         }
+        let in_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if new.host != "*" && !new.host.chars().all(in_host) {
+            return Err(RouteRefusal::HostInvalid);
+        }
         if domain.org.is_none() && new.host.is_empty() {
             return Err(RouteRefusal::HostMissing);
         }
         if new.host.len() + 1 + domain.name.len() > MAX_NAME {
             return Err(RouteRefusal::HostTooLong);
+        }
+        if new.path.len() > MAX_PATH {
+            return Err(RouteRefusal::PathTooLong);
+        }
+        if new.path == "/" {
+            return Err(RouteRefusal::PathSingleSlash);
         }
         if self.find_route(domain, &new.host, &new.path).is_some() {
             return Err(RouteRefusal::Taken);

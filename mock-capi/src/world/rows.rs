@@ -4,7 +4,7 @@ use super::World;
 use super::guid::Guid;
 use super::model::{
     App, Build, Deployment, Domain, Droplet, Job, Org, Package, Process, Quota, Route,
-    SecurityGroup, Space,
+    SecurityGroup, Sidecar, Space,
 };
 use super::table::{Base, Field, Key, Row, Table};
 
@@ -123,6 +123,14 @@ impl Row for Process {
             Key::Guid(Field::Space, self.space),
             Key::text(Field::Type, &self.kind),
         ]
+    }
+}
+
+impl Row for Sidecar {
+    row!("Sidecar", sidecars);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![Key::Guid(Field::App, self.app)]
     }
 }
 

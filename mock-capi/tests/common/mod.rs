@@ -216,6 +216,35 @@ impl Session {
             .collect()
     }
 
+    pub(crate) async fn post_yaml(&self, path: &str, manifest: impl ToString) -> Answer {
+        let request = self
+            .request(Method::POST, path)
+            .header("content-type", "application/x-yaml");
+        send(request.body(manifest.to_string())).await
+    }
+
+    /// Asks for a manifest to be applied to a space.
+    pub(crate) async fn apply(&self, space: &str, manifest: impl ToString) -> Answer {
+        let path = format!("/v3/spaces/{space}/actions/apply_manifest");
+        self.post_yaml(&path, manifest).await
+    }
+
+    /// The job that applies a manifest, when it is done.
+    pub(crate) async fn applied(&self, space: &str, manifest: impl ToString) -> Value {
+        let answer = self.apply(space, manifest).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        self.get(answer.header("location")).await.json()
+    }
+
+    /// The GUID of an app.
+    pub(crate) async fn find_app(&self, name: &str) -> String {
+        let apps = self.get(&format!("/v3/apps?names={name}")).await.json();
+        apps["resources"][0]["guid"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{apps}"))
+            .to_owned()
+    }
+
     pub(crate) async fn default_domain(&self, org: &str) -> String {
         self.get(&format!("/v3/organizations/{org}/domains/default"))
             .await

@@ -1,0 +1,258 @@
+//! The routes of a manifest: their addresses, options and protocols, and the
+//! ways to ask for a route without naming one.
+
+use serde_json::{Map, Value};
+
+use super::manifest_message::{Fields, is_present};
+
+/// What a manifest wants of an app's routes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WantedRoutes {
+    pub(crate) none: bool,
+    pub(crate) random: bool,
+    pub(crate) default: bool,
+    pub(crate) named: Option<Vec<WantedRoute>>,
+}
+
+/// A route that a manifest names.
+#[derive(Clone, Debug)]
+pub(crate) struct WantedRoute {
+    /// As the manifest writes it.
+    pub(crate) text: String,
+    pub(crate) address: Address,
+    pub(crate) protocol: Option<&'static str>,
+    pub(crate) options: Map<String, Value>,
+}
+
+/// A route's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// Host and domain; where one ends is for the known domains to tell.
+    pub(crate) name: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) path: String,
+}
+
+impl Address {
+    /// Reads the address of a route; `None` if it is not properly formed.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
+            None => (None, text),
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(end);
+        let (name, port) = match authority.rsplit_once(':') {
+            Some((name, port)) => (name, Some(port.parse().ok()?)),
+            None => (authority, None),
+        };
+        let schemes: &[&str] = match port {
+            Some(_) => &["tcp"],
+            None => &["http", "https"],
+        };
+        let known = match &scheme {
+            Some(scheme) => schemes.contains(&scheme.as_str()),
+            // Without a scheme, only a dot tells a host from a path.
+            None => name.contains('.'),
+        };
+        let clean = |c: char| !c.is_whitespace() && !matches!(c, ':' | '@' | '[' | ']' | '\\');
+        if !known || name.is_empty() || !name.chars().all(clean) {
+            return None;
+        }
+        let path = rest.find(['?', '#']).map_or(rest, |end| &rest[..end]);
+        Some(Self {
+            name: name.into(),
+            port,
+            path: path.into(),
+        })
+    }
+
+    /// Hosts and domains that the name may be made of, the likeliest first.
+    pub(crate) fn candidates(&self) -> Vec<(&str, &str)> {
+        let (host, domain) = self.name.split_once('.').unwrap_or((&self.name, ""));
+        if self.name.starts_with('*') {
+            vec![(host, domain)]
+        } else {
+            vec![("", &self.name), (host, domain)]
+        }
+    }
+}
+
+const PROTOCOLS: [&str; 3] = ["http1", "http2", "tcp"];
+const OPTIONS: [&str; 1] = ["loadbalancing"];
+const ALGORITHMS: &[&str] = &["round-robin", "least-connection"];
+
+/// Reads what an application says of routes.
+pub(crate) fn read(fields: &mut Fields<'_>) -> WantedRoutes {
+    let named = fields.value("routes").map(|routes| {
+        let read = read_routes(routes);
+        match &read {
+            Ok(routes) => {
+                for error in errors_of(routes) {
+                    fields.error(error);
+                }
+            }
+            Err(error) => fields.error(*error),
+        }
+        read.unwrap_or_default()
+    });
+    let none = fields.flag("no_route", "No-route");
+    let default = fields.flag("default_route", "Default-route");
+    let random = fields.flag("random_route", "Random-route");
+    if random && default {
+        fields.error("Random-route and default-route may not be used together");
+    }
+    let named = named.map(|routes| routes.into_iter().filter_map(wanted).collect());
+    WantedRoutes {
+        none,
+        random,
+        default,
+        named,
+    }
+}
+
+/// A route that names itself, with what it says besides.
+type Entry<'m> = (&'m str, &'m Map<String, Value>);
+
+fn read_routes(routes: &Value) -> Result<Vec<Entry<'_>>, &'static str> {
+    let entries: Option<Vec<Entry<'_>>> = routes
+        .as_array()
+        .and_then(|routes| routes.iter().map(read_entry).collect());
+    entries.ok_or("Routes must be a list of route objects")
+}
+
+fn read_entry(route: &Value) -> Option<Entry<'_>> {
+    let fields = route.as_object()?;
+    let text = fields.get("route")?.as_str()?;
+    (!text.trim().is_empty()).then_some((text, fields))
+}
+
+fn errors_of(routes: &[Entry<'_>]) -> Vec<String> {
+    let mut errors = Vec::new();
+    for (text, _) in routes {
+        if Address::parse(text).is_none() {
+            errors.push(format!("The route '{text}' is not a properly formed URL"));
+        }
+    }
+    for (_, fields) in routes {
+        let protocol = fields.get("protocol").filter(|value| !value.is_null());
+        if protocol.is_some_and(|value| known_protocol(value).is_none()) {
+            errors.push("Route protocol must be 'http1', 'http2' or 'tcp'.".into());
+        }
+    }
+    errors.extend(routes.iter().flat_map(option_errors));
+    errors.extend(routes.iter().filter_map(algorithm_error));
+    errors
+}
+
+fn option_errors((text, fields): &Entry<'_>) -> Vec<String> {
+    match fields.get("options") {
+        None => Vec::new(),
+        Some(Value::Object(options)) => {
+            let unknown = options
+                .keys()
+                .filter(|key| !OPTIONS.contains(&key.as_str()));
+            let valid = OPTIONS.join(", ");
+            unknown
+                .map(|key| {
+                    format!(
+                        "Route '{text}' contains invalid route option '{key}'. Valid keys: '{valid}'"
+                    )
+                })
+                .collect()
+        }
+        Some(_) => vec![format!("Route '{text}': options must be an object")],
+    }
+}
+
+fn algorithm_error((text, fields): &Entry<'_>) -> Option<String> {
+    let algorithm = fields.get("options")?.as_object()?.get("loadbalancing")?;
+    let valid = ALGORITHMS.join(", ");
+    match algorithm.as_str() {
+        Some(name) if ALGORITHMS.contains(&name) => None,
+        Some(name) => Some(format!(
+            "Cannot use loadbalancing value '{name}' for Route '{text}'; Valid values are: '{valid}'"
+        )),
+        None => Some(format!(
+            "Invalid value for 'loadbalancing' for Route '{text}'; Valid values are: '{valid}'"
+        )),
+    }
+}
+
+fn known_protocol(value: &Value) -> Option<&'static str> {
+    PROTOCOLS.into_iter().find(|known| value == known)
+}
+
+fn wanted((text, fields): Entry<'_>) -> Option<WantedRoute> {
+    let options = fields.get("options").and_then(Value::as_object);
+    let mut options = options.cloned().unwrap_or_default();
+    options.retain(|_, value| is_present(value));
+    Some(WantedRoute {
+        text: text.into(),
+        address: Address::parse(text)?,
+        protocol: fields.get("protocol").and_then(known_protocol),
+        options,
+    })
+}
+
+impl WantedRoute {
+    /// The route of a name that the foundation chooses.
+    pub(crate) fn named(name: String) -> Self {
+        Self {
+            text: name.clone(),
+            address: Address {
+                name,
+                port: None,
+                path: String::new(),
+            },
+            protocol: None,
+            options: Map::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_the_cloud_controller_reads_them() {
+        let address = |name: &str, port, path: &str| {
+            Some(Address {
+                name: name.into(),
+                port,
+                path: path.into(),
+            })
+        };
+        for (text, expected) in [
+            ("a.example.com", address("a.example.com", None, "")),
+            ("https://a.b.c/d?e", address("a.b.c", None, "/d")),
+            ("*.example.com", address("*.example.com", None, "")),
+            (
+                "tcp.example.com:1024",
+                address("tcp.example.com", Some(1024), ""),
+            ),
+            ("tcp://a.b:1", address("a.b", Some(1), "")),
+            ("http://a.b:1", None),
+            ("ftp://a.b", None),
+            ("localhost", None),
+            ("a b.c", None),
+            ("", None),
+        ] {
+            assert_eq!(Address::parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_may_be_a_domain_or_a_host_in_one() {
+        let candidates = |text: &str| {
+            let address = Address::parse(text).unwrap();
+            let candidates = address.candidates().into_iter();
+            candidates
+                .map(|(host, domain)| format!("{host}|{domain}"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(candidates("a.b.c"), ["|a.b.c", "a|b.c"]);
+        assert_eq!(candidates("*.b.c"), ["*|b.c"]);
+    }
+}

@@ -1,0 +1,113 @@
+//! Changes of a process other than its sizes.
+
+use super::{Guid, HealthCheck, Process, World};
+use crate::error::CcError;
+use crate::metadata::MetadataPatch;
+
+/// The users that processes may run as; the first is the default.
+const USERS: [&str; 2] = ["vcap", "ContainerUser"];
+const MAX_TIMEOUT: u32 = 180;
+
+/// What a request changes of a health check; `None` is left alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CheckPatch {
+    pub(crate) kind: Option<&'static str>,
+    pub(crate) timeout: Option<Option<u32>>,
+    pub(crate) invocation_timeout: Option<Option<u32>>,
+    pub(crate) interval: Option<Option<u32>>,
+    pub(crate) endpoint: Option<Option<String>>,
+}
+
+impl CheckPatch {
+    fn applied_to(self, check: &HealthCheck) -> HealthCheck {
+        // Only HTTP checks have an endpoint.
+        let endpoint = match self.kind {
+            Some(kind) if kind != "http" => None,
+            _ => self.endpoint.unwrap_or_else(|| check.endpoint.clone()),
+        };
+        HealthCheck {
+            kind: self.kind.unwrap_or(check.kind),
+            timeout: self.timeout.unwrap_or(check.timeout),
+            invocation_timeout: self.invocation_timeout.unwrap_or(check.invocation_timeout),
+            interval: self.interval.unwrap_or(check.interval),
+            endpoint,
+        }
+    }
+}
+
+/// What a request changes of a process; `None` is left alone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProcessPatch {
+    pub(crate) command: Option<Option<String>>,
+    pub(crate) user: Option<Option<String>>,
+    pub(crate) health_check: CheckPatch,
+    pub(crate) readiness_check: CheckPatch,
+    pub(crate) metadata: MetadataPatch,
+}
+
+impl Process {
+    /// The user that the process runs as.
+    pub(crate) fn user(&self) -> &str {
+        self.user.as_deref().unwrap_or(USERS[0])
+    }
+}
+
+impl World {
+    /// Changes a process, if what it would be then is valid.
+    pub(crate) fn update_process(
+        &mut self,
+        guid: Guid,
+        patch: ProcessPatch,
+    ) -> Result<(), CcError> {
+        let Some(process) = self.processes.get(guid) else {
+            return Ok(());
+        };
+        let health_check = patch.health_check.applied_to(&process.health_check);
+        let readiness_check = patch.readiness_check.applied_to(&process.readiness_check);
+        let user = patch.user.unwrap_or_else(|| process.user.clone());
+        let mut errors = check_errors("", &health_check);
+        errors.extend(check_errors("readiness ", &readiness_check));
+        errors.extend(user.as_deref().and_then(user_error));
+        if !errors.is_empty() {
+            return Err(CcError::unprocessable(errors.join(", ")));
+        }
+        self.change_process(guid, |process| {
+            if let Some(command) = patch.command {
+                process.command = command;
+            }
+            process.user = user;
+            process.health_check = health_check;
+            process.readiness_check = readiness_check;
+            process.base.metadata.apply(patch.metadata);
+        });
+        Ok(())
+    }
+}
+
+/// What the model says of a check, in the words of its database.
+fn check_errors(which: &str, check: &HealthCheck) -> Vec<String> {
+    let column = which.replace(' ', "_");
+    let mut errors = Vec::new();
+    if check.timeout.is_some_and(|timeout| timeout > MAX_TIMEOUT) {
+        errors.push(format!(
+            "{column}health_check_timeout Maximum exceeded: max {MAX_TIMEOUT}s"
+        ));
+    }
+    if check.kind == "http" && check.endpoint.is_none() {
+        errors.push(format!(
+            "{column}health_check_http_endpoint HTTP {which}health check endpoint is not a valid URI path: "
+        ));
+    }
+    errors
+}
+
+fn user_error(user: &str) -> Option<String> {
+    if USERS.iter().any(|known| known.eq_ignore_ascii_case(user)) {
+        return None;
+    }
+    let permitted: Vec<String> = USERS.iter().map(|user| format!("'{user}'")).collect();
+    let permitted = permitted.join(", ");
+    Some(format!(
+        "user invalid (requested user '{user}' not allowed, permitted users are: {permitted})"
+    ))
+}
