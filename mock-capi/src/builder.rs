@@ -114,6 +114,13 @@ impl MockCapiBuilder {
         self
     }
 
+    /// How long a task runs.
+    #[must_use]
+    pub fn task_time(mut self, time: Duration) -> Self {
+        self.timings.task = time;
+        self
+    }
+
     /// How long an access token is good; without it, 600 s, as UAA has it for
     /// the `cf` client.
     #[must_use]

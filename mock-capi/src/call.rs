@@ -152,6 +152,12 @@ impl Call<'_> {
         app.is_some_and(|app| self.faults.crashes(&app.name))
     }
 
+    /// Why a fault fails the task that is about to be started of an app.
+    pub(crate) fn fail_task(&mut self, app: Guid) -> Option<String> {
+        let app = self.world.apps.get(app)?;
+        self.faults.task(&app.name)
+    }
+
     /// Starts a job, which a fault may fail.
     pub(crate) fn start_job(&mut self, operation: &str, deletion: Option<(Kind, Guid)>) -> Guid {
         let failure = self.faults.job(operation);

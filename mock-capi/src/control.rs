@@ -40,6 +40,9 @@ pub(crate) fn present_world(world: &World, base: &str) -> Value {
         "builds": all(&view, &world.builds, v3::builds::present),
         "droplets": all(&view, &world.droplets, v3::droplets::present),
         "deployments": all(&view, &world.deployments, v3::deployments::present),
+        "tasks": all(&view, &world.tasks, v3::tasks::present),
+        "stacks": all(&view, &world.stacks, v3::stacks::present),
+        "buildpacks": all(&view, &world.buildpacks, v3::buildpacks::present),
         "routes": all(&view, &world.routes, v3::routes::present),
         "jobs": all(&view, &world.jobs, v3::jobs::present),
     })

@@ -39,6 +39,7 @@ enum Trigger {
     Staging,
     DropletCopy,
     Instances,
+    Task,
     Job,
 }
 
@@ -115,6 +116,14 @@ impl Fault {
         )
     }
 
+    /// Fails tasks, once they have run.
+    pub fn failed_task() -> Self {
+        Self::of_trigger(
+            Trigger::Task,
+            CcError::new(500, 10001, "UnknownError", "Exited with status 1"),
+        )
+    }
+
     /// Fails jobs, which then change nothing.
     pub fn failed_job() -> Self {
         Self::of_trigger(
@@ -134,8 +143,8 @@ impl Fault {
         }
     }
 
-    /// Restricts a failed staging or copy, or crashing instances, to the app of
-    /// that name (of a copy: the destination), and a failed job to that
+    /// Restricts a failed staging, copy or task, or crashing instances, to the
+    /// app of that name (of a copy: the destination), and a failed job to that
     /// operation (`app.delete`).
     #[must_use]
     pub fn of(mut self, name: &str) -> Self {
@@ -217,6 +226,12 @@ impl FaultPlan {
     /// Whether what is started of the app crashes.
     pub(crate) fn crashes(&mut self, app: &str) -> bool {
         self.named(&Trigger::Instances, app).is_some()
+    }
+
+    /// Why a task of the app fails.
+    pub(crate) fn task(&mut self, app: &str) -> Option<String> {
+        let error = self.named(&Trigger::Task, app)?;
+        error.causes.first().map(|cause| cause.detail.clone())
     }
 
     /// The error that a job ends with.

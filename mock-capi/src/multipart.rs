@@ -4,6 +4,7 @@
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Part<'b> {
     pub(crate) name: String,
+    pub(crate) file_name: Option<String>,
     pub(crate) content: &'b [u8],
 }
 
@@ -37,6 +38,7 @@ fn read_part(part: &[u8]) -> Option<Part<'_>> {
     })?;
     Some(Part {
         name: parameter(disposition, "name")?,
+        file_name: parameter(disposition, "filename"),
         content: &part[end + 4..],
     })
 }
@@ -83,10 +85,12 @@ mod tests {
             [
                 Part {
                     name: "resources".into(),
+                    file_name: None,
                     content: b"[]"
                 },
                 Part {
                     name: "bits".into(),
+                    file_name: Some("a.zip".into()),
                     content: b"PK\r\n\0--"
                 },
             ]

@@ -50,6 +50,7 @@ pub(crate) struct Timings {
     pub(crate) copy: Duration,
     pub(crate) start: Duration,
     pub(crate) job: Duration,
+    pub(crate) task: Duration,
 }
 
 /// Someone who can log in.

@@ -425,9 +425,14 @@ async fn droplets_must_belong_to_their_app() {
         )
         .await;
     assert_eq!(copy.error(), (10010, "Droplet not found".into()));
+    let copy = cf.post("/v3/droplets?source_guid=x", json!({})).await;
+    assert_eq!(
+        copy.error().1,
+        "App must be an object, App guid must be a string"
+    );
     assert_eq!(
         cf.post("/v3/droplets", json!({})).await.error().1,
-        "App must be an object, App guid must be a string"
+        "Relationships 'relationships' is not an object"
     );
 }
 

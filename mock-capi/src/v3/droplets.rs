@@ -4,20 +4,22 @@ use serde_json::{Value, json};
 
 use crate::call::{Call, View, to_one};
 use crate::error::CcError;
-use crate::http::Response;
+use crate::http::{Request, Response};
 use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
+use crate::multipart;
 use crate::router::Route;
-use crate::world::{App, Droplet, Field, Guid, Kind, Lifecycle, Origin, Row};
+use crate::world::{App, Droplet, Field, Guid, Job, Kind, Lifecycle, Origin, Row, sha256};
 
 use super::apps;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/droplets", index),
-    Route::post("/v3/droplets", copy),
+    Route::post("/v3/droplets", create),
     Route::get("/v3/droplets/:guid", show),
     Route::patch("/v3/droplets/:guid", update),
     Route::delete("/v3/droplets/:guid", delete),
+    Route::post("/v3/droplets/:guid/upload", upload),
     Route::get("/v3/packages/:guid/droplets", index_of_package),
 ];
 
@@ -36,6 +38,7 @@ pub(crate) fn present(droplet: &Droplet, view: &View<'_>) -> Value {
     let state = droplet.state(view.at);
     let (buildpacks, stack) = match &droplet.lifecycle {
         Lifecycle::Buildpack { buildpacks, stack } => {
+            let stack = (!stack.is_empty()).then_some(stack);
             (json!(present_buildpacks(buildpacks)), json!(stack))
         }
         Lifecycle::Docker => (Value::Null, Value::Null),
@@ -52,7 +55,7 @@ pub(crate) fn present(droplet: &Droplet, view: &View<'_>) -> Value {
         "stack": stack,
         "image": droplet.image,
         "execution_metadata": view.secret(json!("")),
-        "process_types": view.secrets(json!({"web": droplet.command})),
+        "process_types": view.secrets(json!(droplet.process_types)),
         "relationships": {"app": to_one(Some(droplet.app))},
         "metadata": droplet.base.metadata.present(),
         "links": links(droplet, state, view),
@@ -70,6 +73,9 @@ fn links(droplet: &Droplet, state: &str, view: &View<'_>) -> Value {
     });
     if let Some(package) = droplet.package {
         links["package"] = view.link(&format!("/v3/packages/{package}"));
+    }
+    if state == "AWAITING_UPLOAD" {
+        links["upload"] = view.action("POST", &format!("{path}/upload"));
     }
     if state == "STAGED" && droplet.lifecycle != Lifecycle::Docker {
         links["download"] = view.link(&format!("{path}/download"));
@@ -98,7 +104,7 @@ fn present_buildpacks(buildpacks: &[String]) -> Vec<Value> {
 /// Today's Cloud Controller adds the droplet of a build when the build is done,
 /// and none if it failed.
 fn is_visible(droplet: &Droplet, view: &View<'_>) -> bool {
-    droplet.origin == Origin::Copying || droplet.is_staged(view.at)
+    droplet.origin != Origin::Staging || droplet.is_staged(view.at)
 }
 
 pub(crate) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
@@ -162,6 +168,101 @@ pub(crate) fn list(
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
     call.ok(find(call)?, present)
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    if call.request.query("source_guid").is_some() {
+        return copy(call);
+    }
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["relationships", "process_types"]);
+    let app = message.relationships(&["app"], |inner| inner.related("app"));
+    let types = message.object("process_types").cloned();
+    if let Some(types) = &types {
+        if types.keys().any(String::is_empty) {
+            message.error("Process types key must not be empty");
+        }
+        if !types.values().all(Value::is_string) {
+            message.error("Process types value must be a string");
+        }
+    }
+    message.finish()?;
+    let guid = app.flatten().unwrap_or_default();
+    let app: Option<&App> = Guid::parse(guid).and_then(|guid| call.world.apps.get(guid));
+    let app = app.ok_or_else(|| {
+        CcError::unprocessable(format!(
+            "App with guid \"{guid}\" does not exist, or you do not have access to it."
+        ))
+    })?;
+    if app.lifecycle == Lifecycle::Docker {
+        return Err(CcError::unprocessable(
+            "Droplet creation is not available for apps with docker lifecycles.",
+        ));
+    }
+    let (app, space) = (app.base.guid, app.space);
+    let default = || serde_json::Map::from_iter([("web".to_owned(), json!(""))]);
+    let types = types.unwrap_or_else(default);
+    let droplet = call.world.await_droplet(app, space, types);
+    let text = format!("Creating droplet for app with guid {app}");
+    call.world.log_api(app, text);
+    call.created(droplet, present)
+}
+
+fn upload(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let bits = read_bits(call.request)?;
+    let guid = find(call)?;
+    let droplet: &Droplet = call.row(guid)?;
+    if droplet.origin != Origin::Awaited {
+        return Err(CcError::unprocessable(
+            "Droplet may be uploaded only once. Create a new droplet to upload bits.",
+        ));
+    }
+    let app = droplet.app;
+    let text = format!("Uploading droplet for app with guid {app}");
+    call.world.log_api(app, text);
+    let (job, checksum) = (call.start_job("droplet.upload", None), sha256(bits));
+    let Job {
+        ready_at, failure, ..
+    } = call.row(job)?;
+    let ready_at = *ready_at;
+    let error = failure.as_ref().and_then(CcError::staging_text);
+    call.world.touch(guid, |droplet: &mut Droplet| {
+        droplet.origin = Origin::Uploading;
+        droplet.ready_at = ready_at;
+        droplet.sha256 = checksum;
+        droplet.error = error;
+    });
+    let droplet = call.present_pending(guid, present)?;
+    let location = call.url(&format!("/v3/jobs/{job}"));
+    Ok(Response::json(202, &droplet).with_header("Location", location))
+}
+
+/// The droplet in a multipart body.
+fn read_bits<'r>(request: &Request<'r>) -> Result<&'r [u8], CcError> {
+    let content_type = request.header("content-type").unwrap_or_default();
+    let parts = multipart::parts(content_type, request.body);
+    let bits = parts.into_iter().find(|part| part.name == "bits");
+    let invalid = |reason: String| {
+        CcError::unprocessable(format!("Uploaded droplet file is invalid: {reason}"))
+    };
+    let file = bits.and_then(|bits| Some((bits.file_name?, bits.content)));
+    let Some((name, content)) = file else {
+        return Err(invalid(
+            "A droplet tgz file must be uploaded as 'bits'".into(),
+        ));
+    };
+    let mut errors = Vec::new();
+    if !name.ends_with(".tgz") && !name.ends_with(".tar.gz") {
+        errors.push(format!("{name} is not a tgz"));
+    }
+    if content.is_empty() {
+        errors.push(format!("{name} cannot be empty"));
+    }
+    if errors.is_empty() {
+        Ok(content)
+    } else {
+        Err(invalid(errors.join(", ")))
+    }
 }
 
 /// `POST /v3/droplets?source_guid=...`

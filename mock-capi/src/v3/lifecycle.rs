@@ -3,25 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::message::Message;
-use crate::world::Lifecycle;
-
-/// Stacks that apps can run on, newest first; the last is that of 2017.
-const STACKS: &[&str] = &["cflinuxfs4", "cflinuxfs3", "cflinuxfs2"];
-
-/// Buildpacks that the foundation has.
-pub(crate) const BUILDPACKS: &[&str] = &[
-    "staticfile_buildpack",
-    "java_buildpack",
-    "ruby_buildpack",
-    "dotnet_core_buildpack",
-    "nodejs_buildpack",
-    "go_buildpack",
-    "python_buildpack",
-    "php_buildpack",
-    "binary_buildpack",
-    "nginx_buildpack",
-    "r_buildpack",
-];
+use crate::world::{BUILDPACKS, Lifecycle, STACKS};
 
 /// Presents a lifecycle with its data.
 pub(crate) fn present(lifecycle: &Lifecycle) -> Value {
@@ -140,7 +122,8 @@ fn check_buildpacks(message: &mut Message<'_>, buildpacks: &[Value]) -> Vec<Stri
 
 /// What is wrong with the name of a stack.
 pub(crate) fn stack_error(stack: &str) -> Option<&'static str> {
-    (!STACKS.contains(&stack)).then_some("Stack must be an existing stack")
+    let is_there = STACKS.iter().any(|(name, _)| *name == stack);
+    (!is_there).then_some("Stack must be an existing stack")
 }
 
 /// What is wrong with the name or address of a buildpack.

@@ -3,6 +3,7 @@
 mod app_features;
 mod apply_manifest;
 pub(crate) mod apps;
+pub(crate) mod buildpacks;
 pub(crate) mod builds;
 mod byte_sizes;
 pub(crate) mod deployments;
@@ -28,6 +29,8 @@ pub(crate) mod security_groups;
 pub(crate) mod security_rules;
 pub(crate) mod sidecars;
 pub(crate) mod spaces;
+pub(crate) mod stacks;
+pub(crate) mod tasks;
 
 use crate::router::Route;
 
@@ -49,6 +52,9 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     builds::ROUTES,
     droplets::ROUTES,
     deployments::ROUTES,
+    tasks::ROUTES,
+    stacks::ROUTES,
+    buildpacks::ROUTES,
     routes::ROUTES,
     destinations::ROUTES,
     jobs::ROUTES,

@@ -85,11 +85,11 @@ pub(crate) fn present(process: &Process, view: &View<'_>) -> Value {
 }
 
 /// The user's command, else the one that staging detected.
-fn command(process: &Process, view: &View<'_>) -> Option<String> {
+pub(crate) fn command(process: &Process, view: &View<'_>) -> Option<String> {
     process.command.clone().or_else(|| {
         let droplet = view.world.apps.get(process.app)?.droplet?;
-        let detected = &view.world.droplets.get(droplet)?.command;
-        (process.kind == "web").then(|| detected.clone())
+        let detected = &view.world.droplets.get(droplet)?.process_types;
+        detected.get(&process.kind)?.as_str().map(str::to_owned)
     })
 }
 

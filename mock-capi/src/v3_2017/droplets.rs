@@ -66,7 +66,7 @@ fn result(droplet: &Droplet, view: &View<'_>) -> Value {
     let staged = droplet.is_staged(view.at);
     let mut result = json!({
         "execution_metadata": view.secret(json!("")),
-        "process_types": view.secrets(json!(staged.then(|| json!({"web": droplet.command})))),
+        "process_types": view.secrets(json!(staged.then(|| json!(droplet.process_types)))),
     });
     match &droplet.lifecycle {
         Lifecycle::Buildpack { buildpacks, stack } => {

@@ -92,8 +92,12 @@ impl World {
     /// type that it has.
     pub(crate) fn assign_droplet(&mut self, app: Guid, droplet: Guid) {
         self.touch(app, |app: &mut App| app.droplet = Some(droplet));
-        if self.process(app, "web").is_none() {
-            self.create_process(app, "web");
+        let droplet = self.droplets.get(droplet);
+        let types = droplet.map(|droplet| droplet.process_types.keys().cloned());
+        for kind in types.into_iter().flatten().collect::<Vec<_>>() {
+            if self.process(app, &kind).is_none() {
+                self.create_process(app, &kind);
+            }
         }
     }
 

@@ -69,6 +69,7 @@ impl World {
         for process in self.processes.guids_newest_first(&of_app) {
             self.remove_process(process);
         }
+        remove_all(&mut self.tasks, Field::App, guid);
         remove_all(&mut self.deployments, Field::App, guid);
         remove_all(&mut self.sidecars, Field::App, guid);
         remove_all(&mut self.builds, Field::App, guid);

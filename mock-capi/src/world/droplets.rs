@@ -1,5 +1,6 @@
 //! Droplets: staged from packages, or copied from other droplets.
 
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{Droplet, Guid, Lifecycle, Origin, Package, PackageKind, World};
@@ -33,7 +34,7 @@ impl World {
             ready_at: self.now.plus(self.timings.staging),
             error: new.error,
             sha256: droplet_checksum(package),
-            command: DETECTED_COMMAND.into(),
+            process_types: detected(),
             lifecycle: new.lifecycle,
             image: image_of(package),
         };
@@ -59,12 +60,43 @@ impl World {
             ready_at: self.now.plus(self.timings.copy),
             error,
             sha256: source.sha256.clone(),
-            command: source.command.clone(),
+            process_types: source.process_types.clone(),
             lifecycle: source.lifecycle.clone(),
             image: source.image.clone(),
         };
         Some(self.add(copy))
     }
+
+    /// Adds a droplet that a client is to upload.
+    pub(crate) fn await_droplet(
+        &mut self,
+        app: Guid,
+        space: Guid,
+        process_types: Map<String, Value>,
+    ) -> Guid {
+        let base = self.base();
+        self.add(Droplet {
+            base,
+            app,
+            space,
+            package: None,
+            origin: Origin::Awaited,
+            ready_at: self.now,
+            error: None,
+            sha256: String::new(),
+            process_types,
+            lifecycle: Lifecycle::Buildpack {
+                buildpacks: Vec::new(),
+                stack: String::new(),
+            },
+            image: None,
+        })
+    }
+}
+
+/// What staging detects.
+fn detected() -> Map<String, Value> {
+    Map::from_iter([("web".to_owned(), DETECTED_COMMAND.into())])
 }
 
 fn image_of(package: &Package) -> Option<String> {

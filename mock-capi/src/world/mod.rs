@@ -19,6 +19,7 @@ mod routes;
 mod rows;
 mod sidecars;
 mod table;
+mod tasks;
 mod usage;
 
 use std::collections::{BTreeMap, HashMap};
@@ -30,9 +31,9 @@ pub(crate) use droplets::{NewDroplet, sha256};
 pub(crate) use guid::{Guid, GuidSource};
 pub(crate) use logs::{LogLine, instance_guid};
 pub(crate) use model::{
-    App, Build, Deployment, DeploymentOptions, DeploymentState, Destination, Domain, Droplet,
-    Feature, Features, HealthCheck, Job, Lifecycle, Limits, Org, Origin, Package, PackageKind,
-    Process, Quota, Route, Scale, SecurityGroup, Sidecar, Space, Upload,
+    App, Build, Buildpack, Deployment, DeploymentOptions, DeploymentState, Destination, Domain,
+    Droplet, Feature, Features, HealthCheck, Job, Lifecycle, Limits, Org, Origin, Package,
+    PackageKind, Process, Quota, Route, Scale, SecurityGroup, Sidecar, Space, Stack, Task, Upload,
 };
 pub(crate) use processes::{CheckPatch, ProcessPatch};
 pub use resources::PackageFile;
@@ -40,6 +41,7 @@ pub(crate) use resources::Resource;
 pub(crate) use routes::{NewRoute, RouteRefusal};
 pub(crate) use sidecars::NewSidecar;
 pub(crate) use table::{Base, Field, Key, Row, Selection, Table};
+pub(crate) use tasks::NewTask;
 use usage::Usage;
 
 use crate::clock::Timestamp;
@@ -49,6 +51,37 @@ use crate::settings::Timings;
 
 /// The name of the quota that organizations have unless told otherwise.
 pub(crate) const DEFAULT_QUOTA: &str = "default";
+
+/// Stacks that apps can run on, newest first; the last is that of 2017.
+pub(crate) const STACKS: &[(&str, &str)] = &[
+    (
+        "cflinuxfs4",
+        "Cloud Foundry Linux-based filesystem (Ubuntu 22.04)",
+    ),
+    (
+        "cflinuxfs3",
+        "Cloud Foundry Linux-based filesystem (Ubuntu 18.04)",
+    ),
+    (
+        "cflinuxfs2",
+        "Cloud Foundry Linux-based filesystem (Ubuntu 14.04)",
+    ),
+];
+
+/// Buildpacks that the foundation has.
+pub(crate) const BUILDPACKS: &[&str] = &[
+    "staticfile_buildpack",
+    "java_buildpack",
+    "ruby_buildpack",
+    "dotnet_core_buildpack",
+    "nodejs_buildpack",
+    "go_buildpack",
+    "python_buildpack",
+    "php_buildpack",
+    "binary_buildpack",
+    "nginx_buildpack",
+    "r_buildpack",
+];
 
 /// What is to be done at some moment.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +107,9 @@ pub(crate) struct World {
     pub(crate) builds: Table<Build>,
     pub(crate) droplets: Table<Droplet>,
     pub(crate) deployments: Table<Deployment>,
+    pub(crate) tasks: Table<Task>,
+    pub(crate) stacks: Table<Stack>,
+    pub(crate) buildpacks: Table<Buildpack>,
     pub(crate) routes: Table<Route>,
     pub(crate) jobs: Table<Job>,
     pub(crate) timings: Timings,
@@ -111,6 +147,9 @@ impl World {
             builds: Table::default(),
             droplets: Table::default(),
             deployments: Table::default(),
+            tasks: Table::default(),
+            stacks: Table::default(),
+            buildpacks: Table::default(),
             routes: Table::default(),
             jobs: Table::default(),
             timings,
@@ -140,6 +179,22 @@ impl World {
             name: apps_domain.into(),
             org: None,
         });
+        for (name, description) in STACKS {
+            let base = self.base();
+            self.stacks.insert(Stack {
+                base,
+                name: (*name).into(),
+                description,
+            });
+        }
+        for (position, name) in (1..).zip(BUILDPACKS) {
+            let base = self.base();
+            self.buildpacks.insert(Buildpack {
+                base,
+                name: (*name).into(),
+                position,
+            });
+        }
     }
 
     /// An empty world in the place of this one. GUIDs go on where they were, so

@@ -304,6 +304,9 @@ impl Build {
 pub(crate) enum Origin {
     Staging,
     Copying,
+    /// The client is to upload it.
+    Awaited,
+    Uploading,
 }
 
 #[derive(Debug)]
@@ -316,7 +319,8 @@ pub(crate) struct Droplet {
     pub(crate) ready_at: Timestamp,
     pub(crate) error: Option<String>,
     pub(crate) sha256: String,
-    pub(crate) command: String,
+    /// The start command of each type of process.
+    pub(crate) process_types: Map<String, Value>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) image: Option<String>,
 }
@@ -326,6 +330,8 @@ impl Droplet {
         match (self.origin, &self.error) {
             (Origin::Staging, _) if now < self.ready_at => "STAGING",
             (Origin::Copying, _) if now < self.ready_at => "COPYING",
+            (Origin::Awaited, _) => "AWAITING_UPLOAD",
+            (Origin::Uploading, _) if now < self.ready_at => "PROCESSING_UPLOAD",
             (_, Some(_)) => "FAILED",
             (_, None) => "STAGED",
         }
@@ -357,6 +363,50 @@ pub(crate) struct Route {
     pub(crate) port: Option<u16>,
     pub(crate) options: Map<String, Value>,
     pub(crate) destinations: Vec<Destination>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) base: Base,
+    pub(crate) app: Guid,
+    pub(crate) space: Guid,
+    pub(crate) droplet: Guid,
+    /// Counts the tasks of its app.
+    pub(crate) sequence: u64,
+    pub(crate) name: String,
+    pub(crate) command: String,
+    pub(crate) user: Option<String>,
+    pub(crate) memory_mb: u32,
+    pub(crate) disk_mb: u32,
+    pub(crate) log_rate: i64,
+    pub(crate) ready_at: Timestamp,
+    pub(crate) canceled: bool,
+    pub(crate) failure: Option<String>,
+}
+
+impl Task {
+    pub(crate) fn state(&self, now: Timestamp) -> &'static str {
+        match &self.failure {
+            _ if now < self.ready_at && self.canceled => "CANCELING",
+            _ if now < self.ready_at => "RUNNING",
+            Some(_) => "FAILED",
+            None => "SUCCEEDED",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Stack {
+    pub(crate) base: Base,
+    pub(crate) name: String,
+    pub(crate) description: &'static str,
+}
+
+#[derive(Debug)]
+pub(crate) struct Buildpack {
+    pub(crate) base: Base,
+    pub(crate) name: String,
+    pub(crate) position: u32,
 }
 
 /// Where a deployment is.

@@ -3,8 +3,8 @@
 use super::World;
 use super::guid::Guid;
 use super::model::{
-    App, Build, Deployment, Domain, Droplet, Job, Org, Package, Process, Quota, Route,
-    SecurityGroup, Sidecar, Space,
+    App, Build, Buildpack, Deployment, Domain, Droplet, Job, Org, Package, Process, Quota, Route,
+    SecurityGroup, Sidecar, Space, Stack, Task,
 };
 use super::table::{Base, Field, Key, Row, Table};
 
@@ -174,6 +174,37 @@ impl Row for Deployment {
 
     fn keys(&self) -> Vec<Key> {
         vec![Key::Guid(Field::App, self.app)]
+    }
+}
+
+impl Row for Task {
+    row!("Task", tasks);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![
+            Key::Guid(Field::App, self.app),
+            Key::Guid(Field::Space, self.space),
+        ]
+    }
+}
+
+impl Row for Stack {
+    row!("Stack", stacks);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![Key::text(Field::Name, &self.name)]
+    }
+
+    fn order_text(&self, _column: &str) -> &str {
+        &self.name
+    }
+}
+
+impl Row for Buildpack {
+    row!("Buildpack", buildpacks);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![Key::text(Field::Name, &self.name)]
     }
 }
 

@@ -1,7 +1,7 @@
 //! What started processes use of their organization's quota. Kept up to date
 //! with each change of a process, so that a check costs nothing.
 
-use super::{Guid, Process, Scale, World};
+use super::{Field, Guid, Process, Scale, Selection, World};
 use crate::error::CcError;
 
 /// What the started processes of an organization use.
@@ -72,6 +72,40 @@ impl World {
         if let Some(org) = self.spaces.get(space).map(|space| space.org) {
             let usage = self.usage.entry(org).or_default();
             *usage = usage.minus(before).plus(after);
+        }
+    }
+
+    /// Whether the organization's quota allows one more task of that size.
+    pub(super) fn check_task_quota(&self, space: Guid, memory_mb: u32) -> Result<(), CcError> {
+        let Some(org) = self.org_of(space) else {
+            return Ok(());
+        };
+        let Some(limits) = self.quotas.get(org.quota).map(|quota| &quota.limits) else {
+            return Ok(());
+        };
+        let spaces = Selection::all().any_guid(Field::Space, self.spaces_of(vec![org.base.guid]));
+        let mut tasks = self.tasks.select(&spaces);
+        tasks.retain(|task| task.state(self.now) == "RUNNING");
+        let of_tasks: u64 = tasks.iter().map(|task| u64::from(task.memory_mb)).sum();
+        let of_processes = self.usage.get(&org.base.guid).map_or(0, |u| u.memory_mb);
+        let memory = u64::from(memory_mb);
+        let total = of_processes.saturating_add(of_tasks).saturating_add(memory);
+        let exceeds = |limit: Option<u64>, value: u64| limit.is_some_and(|limit| value > limit);
+        let count = u64::try_from(tasks.len()).unwrap_or(u64::MAX);
+        let mut violations = Vec::new();
+        if exceeds(limits.total_memory, total) {
+            violations.push("memory_in_mb exceeds organization memory quota");
+        }
+        if exceeds(limits.process_memory, memory) {
+            violations.push("memory_in_mb exceeds organization instance memory quota");
+        }
+        if exceeds(limits.tasks, count.saturating_add(1)) {
+            violations.push("app_task_limit quota exceeded");
+        }
+        if violations.is_empty() {
+            Ok(())
+        } else {
+            Err(CcError::unprocessable(violations.join(", ")))
         }
     }
 

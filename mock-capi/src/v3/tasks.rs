@@ -1,0 +1,261 @@
+//! `/v3/tasks`, and the tasks of an app
+
+use serde_json::{Map, Value, json};
+
+use crate::call::{Call, View, to_one};
+use crate::error::CcError;
+use crate::http::Response;
+use crate::list::{ListQuery, ListSpec};
+use crate::message::{MAX_INT, Message};
+use crate::router::Route;
+use crate::world::{App, Droplet, Field, Guid, NewTask, Process, Row, Task};
+
+use super::{apps, processes};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/tasks", index),
+    Route::get("/v3/tasks/:guid", show),
+    Route::patch("/v3/tasks/:guid", update),
+    Route::post("/v3/tasks/:guid/actions/cancel", cancel),
+    // As it was called before actions had paths of their own.
+    Route::put("/v3/tasks/:guid/cancel", cancel),
+    Route::get("/v3/apps/:guid/tasks", index_of_app),
+    Route::post("/v3/apps/:guid/tasks", create),
+];
+
+const LIST: ListSpec = ListSpec::of(&[
+    "names",
+    "states",
+    "app_guids",
+    "organization_guids",
+    "space_guids",
+    "sequence_ids",
+    "label_selector",
+]);
+
+pub(crate) fn present(task: &Task, view: &View<'_>) -> Value {
+    let path = format!("/v3/tasks/{}", task.base.guid);
+    let state = task.state(view.at);
+    let failure = task.failure.as_ref().filter(|_| state == "FAILED");
+    json!({
+        "guid": task.base.guid,
+        "created_at": task.base.created,
+        "updated_at": task.base.updated,
+        "sequence_id": task.sequence,
+        "name": task.name,
+        "command": task.command,
+        "user": task.user.as_deref().unwrap_or("vcap"),
+        "state": state,
+        "memory_in_mb": task.memory_mb,
+        "disk_in_mb": task.disk_mb,
+        "log_rate_limit_in_bytes_per_second": task.log_rate,
+        "result": {"failure_reason": failure},
+        "droplet_guid": task.droplet,
+        "relationships": {"app": to_one(Some(task.app))},
+        "metadata": task.base.metadata.present(),
+        "links": {
+            "self": view.link(&path),
+            "app": view.link(&format!("/v3/apps/{}", task.app)),
+            "cancel": view.action("POST", &format!("{path}/actions/cancel")),
+            "droplet": view.link(&format!("/v3/droplets/{}", task.droplet)),
+        },
+    })
+}
+
+/// Lists of all apps' tasks do not show what they run.
+fn present_without_command(task: &Task, view: &View<'_>) -> Value {
+    let mut presented = present(task, view);
+    if let Some(fields) = presented.as_object_mut() {
+        fields.shift_remove("command");
+    }
+    presented
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    list(call, None, present_without_command)
+}
+
+fn index_of_app(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let app = apps::find(call)?;
+    list(call, Some((Field::App, app)), present)
+}
+
+fn list(
+    call: &Call<'_>,
+    nested: Option<(Field, Guid)>,
+    present: fn(&Task, &View<'_>) -> Value,
+) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, &LIST)?;
+    if nested.is_none() {
+        query.refuse(&["sequence_ids"])?;
+    }
+    let selection = query.by_owners(call.world, nested)?;
+    let now = call.world.now();
+    let keep = |task: &Task| {
+        query.admits("names", &task.name)
+            && query.admits("states", task.state(now))
+            && query.admits("sequence_ids", &task.sequence.to_string())
+    };
+    query.respond(call, &selection, keep, present)
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    call.show("guid", present)
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["metadata"]);
+    let patch = message.metadata();
+    message.finish()?;
+    let guid = call.guid_of::<Task>("guid")?;
+    call.world
+        .touch(guid, |task: &mut Task| task.base.metadata.apply(patch));
+    call.ok(guid, present)
+}
+
+fn cancel(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let task: &Task = call.named("guid")?;
+    let (guid, state) = (task.base.guid, task.state(call.world.now()));
+    if ["SUCCEEDED", "FAILED"].contains(&state) {
+        return Err(CcError::unprocessable(format!(
+            "Task state is {state} and therefore cannot be canceled"
+        )));
+    }
+    call.world.cancel_task(guid);
+    accepted(call, guid)
+}
+
+fn accepted(call: &Call<'_>, guid: Guid) -> Result<Response, CcError> {
+    let task = call.present_pending(guid, present)?;
+    Ok(Response::json(202, &task))
+}
+
+/// A task that a request asks for.
+struct Asked<'b> {
+    name: Option<&'b str>,
+    command: Option<&'b str>,
+    user: Option<&'b str>,
+    droplet: Option<&'b str>,
+    template: Option<&'b str>,
+    memory_mb: Option<u32>,
+    disk_mb: Option<u32>,
+    log_rate: Option<i64>,
+    metadata: crate::metadata::MetadataPatch,
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let asked = read_new(&body)?;
+    let app: &App = call.named("guid")?;
+    let (guid, space, current) = (app.base.guid, app.space, app.droplet);
+    let droplet = match asked.droplet {
+        Some(droplet) => {
+            let droplet: &Droplet = call.row_of(droplet)?;
+            if droplet.app != guid {
+                return Err(CcError::not_found(Droplet::KIND));
+            }
+            droplet.guid()
+        }
+        None => current.ok_or_else(|| {
+            CcError::unprocessable(
+                "Task must have a droplet. Specify droplet or assign current droplet to app.",
+            )
+        })?,
+    };
+    let template = asked.template.map(|guid| find_template(call, guid));
+    let template = template.transpose()?;
+    let scale = template.map(|process| process.scale);
+    let command = asked.command.map(str::to_owned);
+    let command = command.or_else(|| processes::command(template?, &call.view()));
+    let command = command.filter(|command| !command.is_empty());
+    let command = command.ok_or_else(|| CcError::unprocessable("command presence"))?;
+    let failure = call.fail_task(guid);
+    let task = call.world.run_task(NewTask {
+        app: guid,
+        space,
+        droplet,
+        name: asked.name.map(str::to_owned),
+        command,
+        user: asked.user.map(str::to_owned),
+        memory_mb: asked
+            .memory_mb
+            .or(scale.map(|scale| scale.memory_mb))
+            .unwrap_or(1024),
+        disk_mb: asked
+            .disk_mb
+            .or(scale.map(|scale| scale.disk_mb))
+            .unwrap_or(1024),
+        log_rate: asked
+            .log_rate
+            .or(scale.map(|scale| scale.log_rate))
+            .unwrap_or(-1),
+        failure,
+        metadata: asked.metadata,
+    })?;
+    accepted(call, task)
+}
+
+fn find_template<'c>(call: &'c Call<'_>, guid: &str) -> Result<&'c Process, CcError> {
+    let process = Guid::parse(guid).and_then(|guid| call.world.processes.get(guid));
+    process.ok_or_else(|| {
+        let detail = format!("The process could not be found: {guid}");
+        CcError::new(404, 350_003, "CF-ProcessNotFound", detail)
+    })
+}
+
+fn read_new(body: &Map<String, Value>) -> Result<Asked<'_>, CcError> {
+    const MAX_COMMAND: usize = 4096;
+    let allowed = [
+        "name",
+        "command",
+        "disk_in_mb",
+        "memory_in_mb",
+        "log_rate_limit_in_bytes_per_second",
+        "droplet_guid",
+        "template",
+        "user",
+        "metadata",
+    ];
+    let mut message = Message::new(body, &allowed);
+    let mut size = |key: &str| {
+        let size = message.integer(key, 1..=MAX_INT);
+        size.and_then(|size| u32::try_from(size).ok())
+    };
+    let (disk_mb, memory_mb) = (size("disk_in_mb"), size("memory_in_mb"));
+    let log_rate = message.integer("log_rate_limit_in_bytes_per_second", -1..=i64::MAX);
+    let droplet = message.optional_text("droplet_guid", 1..=200);
+    let template = message.get("template");
+    let process = template.and_then(|template| template.get("process")?.get("guid")?.as_str());
+    if message.has("template") && process.is_none() {
+        message.error("Template process guid must be a string");
+    }
+    let command = message.optional_text("command", 0..=usize::MAX);
+    if message.get("command").is_none() && template.is_none() {
+        message.error("Command No command or template provided");
+    }
+    let user = message.optional_text("user", 0..=usize::MAX);
+    if user.is_some_and(|user| !(1..=255).contains(&user.chars().count())) {
+        message.error("User must be between 1 and 255 characters");
+    }
+    let name = message.optional_text("name", 0..=usize::MAX);
+    let metadata = message.metadata();
+    message.finish()?;
+    if command.is_some_and(|command| command.chars().count() > MAX_COMMAND) {
+        return Err(CcError::unprocessable(format!(
+            "command must be shorter than {} characters",
+            MAX_COMMAND + 1
+        )));
+    }
+    Ok(Asked {
+        name,
+        command,
+        user,
+        droplet,
+        template: process,
+        memory_mb,
+        disk_mb,
+        log_rate,
+        metadata,
+    })
+}

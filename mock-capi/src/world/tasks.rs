@@ -1,0 +1,60 @@
+//! Tasks: one-off commands that run for a while beside an app.
+
+use super::{Field, Guid, Selection, Task, World};
+use crate::error::CcError;
+use crate::metadata::MetadataPatch;
+
+/// A task to be.
+#[derive(Debug)]
+pub(crate) struct NewTask {
+    pub(crate) app: Guid,
+    pub(crate) space: Guid,
+    pub(crate) droplet: Guid,
+    pub(crate) name: Option<String>,
+    pub(crate) command: String,
+    pub(crate) user: Option<String>,
+    pub(crate) memory_mb: u32,
+    pub(crate) disk_mb: u32,
+    pub(crate) log_rate: i64,
+    /// Why it will fail, if it will.
+    pub(crate) failure: Option<String>,
+    pub(crate) metadata: MetadataPatch,
+}
+
+impl World {
+    /// Starts a task, if the quota allows it.
+    pub(crate) fn run_task(&mut self, new: NewTask) -> Result<Guid, CcError> {
+        self.check_task_quota(new.space, new.memory_mb)?;
+        let base = self.base_with(new.metadata);
+        let tasks = self.tasks.select(&Selection::by(Field::App, new.app));
+        let sequence = tasks.last().map_or(1, |task| task.sequence + 1);
+        let random = base.guid.to_string();
+        let name = new.name.unwrap_or_else(|| random[..8].to_owned());
+        Ok(self.add(Task {
+            base,
+            app: new.app,
+            space: new.space,
+            droplet: new.droplet,
+            sequence,
+            name,
+            command: new.command,
+            user: new.user,
+            memory_mb: new.memory_mb,
+            disk_mb: new.disk_mb,
+            log_rate: new.log_rate,
+            ready_at: self.now.plus(self.timings.task),
+            canceled: false,
+            failure: new.failure,
+        }))
+    }
+
+    /// Tells a task to stop, which takes as long as a job.
+    pub(crate) fn cancel_task(&mut self, guid: Guid) {
+        let ready_at = self.now.plus(self.timings.job);
+        self.touch(guid, |task: &mut Task| {
+            task.canceled = true;
+            task.failure = Some("task was cancelled".into());
+            task.ready_at = ready_at;
+        });
+    }
+}
