@@ -30,6 +30,7 @@ pub(crate) fn present_world(world: &World, base: &str) -> Value {
     json!({
         "organizations": all(&view, &world.orgs, v3::organizations::present),
         "organization_quotas": all(&view, &world.quotas, v3::organization_quotas::present),
+        "space_quotas": all(&view, &world.space_quotas, v3::space_quotas::present),
         "spaces": all(&view, &world.spaces, v3::spaces::present),
         "security_groups": all(&view, &world.security_groups, v3::security_groups::present),
         "domains": all(&view, &world.domains, v3::domains::present),

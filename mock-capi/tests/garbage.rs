@@ -116,6 +116,7 @@ async fn any_body_is_answered_today() {
         "/v3/routes".into(),
         "/v3/security_groups".into(),
         "/v3/organization_quotas".into(),
+        "/v3/space_quotas".into(),
         "/v3/resource_matches".into(),
         format!("/v3/droplets?source_guid={droplet}"),
         format!("/v3/routes/{route}/destinations"),

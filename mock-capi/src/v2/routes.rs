@@ -112,6 +112,12 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = route.map_err(|refusal| match refusal {
         RouteRefusal::NoDomain => invalid_relation("Domain", domain_guid),
         RouteRefusal::NoSpace => invalid_relation("Space", space_guid),
+        RouteRefusal::SpaceQuotaExceeded => CcError::new(
+            400,
+            310_005,
+            "CF-SpaceQuotaTotalRoutesExceeded",
+            "You have exceeded the total routes for your space's quota.",
+        ),
         RouteRefusal::QuotaExceeded => CcError::new(
             400,
             310_006,

@@ -21,6 +21,7 @@ pub(crate) mod organization_quotas;
 pub(crate) mod organizations;
 pub(crate) mod packages;
 pub(crate) mod processes;
+mod quota_limits;
 pub(crate) mod resources;
 mod root;
 mod route_names;
@@ -28,6 +29,7 @@ pub(crate) mod routes;
 pub(crate) mod security_groups;
 pub(crate) mod security_rules;
 pub(crate) mod sidecars;
+pub(crate) mod space_quotas;
 pub(crate) mod spaces;
 pub(crate) mod stacks;
 pub(crate) mod tasks;
@@ -39,6 +41,7 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     root::ROUTES,
     organizations::ROUTES,
     organization_quotas::ROUTES,
+    space_quotas::ROUTES,
     spaces::ROUTES,
     security_groups::ROUTES,
     domains::ROUTES,

@@ -6,9 +6,11 @@ use crate::call::{Call, View, to_many};
 use crate::error::CcError;
 use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
-use crate::message::{MAX_INT, Message, to_many_body};
+use crate::message::{Message, to_many_body};
 use crate::router::Route;
 use crate::world::{Field, Guid, Key, Kind, Limits, Org, Quota, Row, Selection, World};
+
+use super::quota_limits;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/organization_quotas", index),
@@ -23,36 +25,24 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 const LIST: ListSpec = ListSpec::of(&["names", "organization_guids"]);
-const MAX_NAME: usize = 250;
 const FIELDS: &[&str] = &["name", "apps", "services", "routes", "domains"];
 
 pub(crate) fn present(quota: &Quota, view: &View<'_>) -> Value {
-    let limits = &quota.limits;
-    json!({
+    let mut presented = json!({
         "guid": quota.base.guid,
         "created_at": quota.base.created,
         "updated_at": quota.base.updated,
         "name": quota.name,
-        "apps": {
-            "total_memory_in_mb": limits.total_memory,
-            "per_process_memory_in_mb": limits.process_memory,
-            "total_instances": limits.instances,
-            "per_app_tasks": limits.tasks,
-            "log_rate_limit_in_bytes_per_second": limits.log_rate,
-        },
-        "services": {
-            "paid_services_allowed": limits.paid_services,
-            "total_service_instances": limits.services,
-            "total_service_keys": limits.service_keys,
-        },
-        "routes": {
-            "total_routes": limits.routes,
-            "total_reserved_ports": limits.reserved_ports,
-        },
-        "domains": {"total_domains": limits.domains},
-        "relationships": {"organizations": to_many(orgs_of(view.world, quota.base.guid))},
-        "links": {"self": view.link(&format!("/v3/organization_quotas/{}", quota.base.guid))},
-    })
+    });
+    for (section, limits) in quota_limits::present(&quota.limits) {
+        presented[section] = limits;
+    }
+    presented["domains"] = json!({"total_domains": quota.limits.domains});
+    presented["relationships"] =
+        json!({"organizations": to_many(orgs_of(view.world, quota.base.guid))});
+    presented["links"] =
+        json!({"self": view.link(&format!("/v3/organization_quotas/{}", quota.base.guid))});
+    presented
 }
 
 /// The organizations that a quota applies to.
@@ -83,8 +73,10 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let body = call.request.object()?;
     let fields: Vec<&str> = FIELDS.iter().copied().chain(["relationships"]).collect();
     let mut message = Message::new(&body, &fields);
-    let name = message.text("name", MAX_NAME).unwrap_or_default();
-    let limits = read_limits(&mut message, Limits::of_new_quota());
+    let name = message
+        .text("name", quota_limits::MAX_NAME)
+        .unwrap_or_default();
+    let limits = quota_limits::read(&mut message, Limits::of_new_quota());
     let orgs = message
         .nested("relationships", &["organizations"], |inner| {
             inner.related_many("organizations")
@@ -120,8 +112,8 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
         .get(guid)
         .map(|quota| quota.limits.clone());
     let mut message = Message::new(&body, FIELDS);
-    let name = message.optional_text("name", 1..=MAX_NAME);
-    let limits = limits.map(|limits| read_limits(&mut message, limits));
+    let name = message.optional_text("name", 1..=quota_limits::MAX_NAME);
+    let limits = limits.map(|limits| quota_limits::read(&mut message, limits));
     message.finish()?;
     if let Some(name) = name {
         check_name(call, name, Some(guid))?;
@@ -186,86 +178,4 @@ fn known_orgs(world: &World, guids: &[&str], complaint: &str) -> Result<Vec<Guid
     let unknown: Vec<_> = unknown.into_iter().map(|(text, _)| text).collect();
     let detail = format!("Organizations with guids {unknown:?} {complaint}");
     Err(CcError::unprocessable(detail))
-}
-
-fn read_limits(message: &mut Message<'_>, mut limits: Limits) -> Limits {
-    let apps = [
-        ("total_memory_in_mb", MAX_INT),
-        ("per_process_memory_in_mb", MAX_INT),
-        ("total_instances", MAX_INT),
-        ("per_app_tasks", MAX_INT),
-        ("log_rate_limit_in_bytes_per_second", i64::MAX),
-    ];
-    let into = [
-        &mut limits.total_memory,
-        &mut limits.process_memory,
-        &mut limits.instances,
-        &mut limits.tasks,
-        &mut limits.log_rate,
-    ];
-    read_section(message, "apps", &apps, into);
-    let services = [
-        ("total_service_instances", MAX_INT),
-        ("total_service_keys", MAX_INT),
-    ];
-    let paid = message
-        .get("services")
-        .and_then(|services| services.get("paid_services_allowed"));
-    limits.paid_services = paid
-        .and_then(Value::as_bool)
-        .unwrap_or(limits.paid_services);
-    let into = [&mut limits.services, &mut limits.service_keys];
-    read_section(message, "services", &services, into);
-    let routes = [("total_routes", MAX_INT), ("total_reserved_ports", MAX_INT)];
-    let into = [&mut limits.routes, &mut limits.reserved_ports];
-    read_section(message, "routes", &routes, into);
-    let domains = [("total_domains", MAX_INT)];
-    read_section(message, "domains", &domains, [&mut limits.domains]);
-    limits
-}
-
-/// Reads the limits of a section; null is unlimited, what is absent stays.
-fn read_section<const N: usize>(
-    message: &mut Message<'_>,
-    section: &str,
-    fields: &[(&str, i64); N],
-    limits: [&mut Option<u64>; N],
-) {
-    let mut allowed: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
-    if section == "services" {
-        allowed.push("paid_services_allowed");
-    }
-    let values = message.nested(section, &allowed, |inner| {
-        inner.boolean("paid_services_allowed");
-        fields.map(|(name, max)| {
-            let value = inner.integer(name, 0..=max);
-            inner
-                .has(name)
-                .then_some(value.and_then(|value| u64::try_from(value).ok()))
-        })
-    });
-    for (limit, value) in limits.into_iter().zip(values.into_iter().flatten()) {
-        if let Some(value) = value {
-            *limit = value;
-        }
-    }
-}
-
-impl Limits {
-    /// A quota's limits where its creator said nothing: none.
-    pub(crate) fn of_new_quota() -> Self {
-        Self {
-            total_memory: None,
-            process_memory: None,
-            instances: None,
-            tasks: None,
-            log_rate: None,
-            paid_services: true,
-            services: None,
-            service_keys: None,
-            routes: None,
-            reserved_ports: None,
-            domains: None,
-        }
-    }
 }

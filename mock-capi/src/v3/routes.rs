@@ -198,6 +198,10 @@ fn refusal_text(
         RouteRefusal::DomainNotUsable => {
             format!("Invalid domain. Domain '{domain}' is not available in organization '{org}'.")
         }
+        RouteRefusal::SpaceQuotaExceeded => {
+            let space = world.spaces.get(space).map_or("", |space| &space.name);
+            format!("Routes quota exceeded for space '{space}'.")
+        }
         RouteRefusal::QuotaExceeded => format!("Routes quota exceeded for organization '{org}'."),
         RouteRefusal::HostInvalid => "Host format is invalid.".into(),
         RouteRefusal::PathTooLong => "Path exceeds 128 characters.".into(),

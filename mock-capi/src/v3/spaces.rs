@@ -38,7 +38,7 @@ pub(crate) fn present(space: &Space, view: &View<'_>) -> Value {
         "suspended": space.suspended,
         "relationships": {
             "organization": to_one(Some(space.org)),
-            "quota": to_one(None),
+            "quota": to_one(space.quota),
         },
         "metadata": space.base.metadata.present(),
         "links": {
@@ -114,6 +114,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         name: name.into(),
         org,
         suspended,
+        quota: None,
     });
     call.created(guid, present)
 }

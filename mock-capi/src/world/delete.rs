@@ -8,6 +8,7 @@ pub(crate) enum Kind {
     Org,
     Space,
     Quota,
+    SpaceQuota,
     SecurityGroup,
     App,
     Package,
@@ -22,6 +23,7 @@ impl World {
             Kind::Space => self.delete_space(guid),
             Kind::App => self.delete_app(guid),
             Kind::Quota => drop(self.quotas.remove(guid)),
+            Kind::SpaceQuota => drop(self.space_quotas.remove(guid)),
             Kind::SecurityGroup => drop(self.security_groups.remove(guid)),
             Kind::Package => drop(self.packages.remove(guid)),
             Kind::Droplet => drop(self.droplets.remove(guid)),
@@ -37,6 +39,7 @@ impl World {
             self.delete_space(space);
         }
         remove_all(&mut self.domains, Field::Org, guid);
+        remove_all(&mut self.space_quotas, Field::Org, guid);
         self.orgs.remove(guid);
         self.usage.remove(&guid);
     }
@@ -52,6 +55,7 @@ impl World {
         self.unbind(Field::RunningSpace, guid);
         self.unbind(Field::StagingSpace, guid);
         self.spaces.remove(guid);
+        self.usage.remove(&guid);
     }
 
     fn unbind(&mut self, field: Field, space: Guid) {

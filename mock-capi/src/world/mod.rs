@@ -33,7 +33,8 @@ pub(crate) use logs::{LogLine, instance_guid};
 pub(crate) use model::{
     App, Build, Buildpack, Deployment, DeploymentOptions, DeploymentState, Destination, Domain,
     Droplet, Feature, Features, HealthCheck, Job, Lifecycle, Limits, Org, Origin, Package,
-    PackageKind, Process, Quota, Route, Scale, SecurityGroup, Sidecar, Space, Stack, Task, Upload,
+    PackageKind, Process, Quota, Route, Scale, SecurityGroup, Sidecar, Space, SpaceQuota, Stack,
+    Task, Upload,
 };
 pub(crate) use processes::{CheckPatch, ProcessPatch};
 pub use resources::PackageFile;
@@ -97,6 +98,7 @@ enum Due {
 pub(crate) struct World {
     pub(crate) orgs: Table<Org>,
     pub(crate) quotas: Table<Quota>,
+    pub(crate) space_quotas: Table<SpaceQuota>,
     pub(crate) spaces: Table<Space>,
     pub(crate) security_groups: Table<SecurityGroup>,
     pub(crate) domains: Table<Domain>,
@@ -137,6 +139,7 @@ impl World {
         let mut world = Self {
             orgs: Table::default(),
             quotas: Table::default(),
+            space_quotas: Table::default(),
             spaces: Table::default(),
             security_groups: Table::default(),
             domains: Table::default(),

@@ -25,6 +25,8 @@ pub(crate) struct Space {
     pub(crate) name: String,
     pub(crate) org: Guid,
     pub(crate) suspended: bool,
+    /// The space's own quota, besides that of its organization.
+    pub(crate) quota: Option<Guid>,
 }
 
 /// An organization quota; `None` is unlimited.
@@ -32,6 +34,15 @@ pub(crate) struct Space {
 pub(crate) struct Quota {
     pub(crate) base: Base,
     pub(crate) name: String,
+    pub(crate) limits: Limits,
+}
+
+/// The quota of some spaces of an organization.
+#[derive(Debug)]
+pub(crate) struct SpaceQuota {
+    pub(crate) base: Base,
+    pub(crate) name: String,
+    pub(crate) org: Guid,
     pub(crate) limits: Limits,
 }
 

@@ -23,6 +23,7 @@ pub(crate) enum RouteRefusal {
     NoSpace,
     NoDomain,
     DomainNotUsable,
+    SpaceQuotaExceeded,
     QuotaExceeded,
     HostInvalid,
     HostMissing,
@@ -57,9 +58,7 @@ impl World {
         if !self.domain_is_usable(domain, space.org) {
             return Err(RouteRefusal::DomainNotUsable);
         }
-        if self.routes_exceeded(space) {
-            return Err(RouteRefusal::QuotaExceeded);
-        }
+        self.check_route_quotas(space)?;
         let in_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if new.host != "*" && !new.host.chars().all(in_host) {
             return Err(RouteRefusal::HostInvalid);
@@ -95,19 +94,29 @@ impl World {
             .find(|route| route.path.eq_ignore_ascii_case(path))
     }
 
-    fn routes_exceeded(&self, space: &Space) -> bool {
-        let quota = self
-            .orgs
-            .get(space.org)
-            .and_then(|org| self.quotas.get(org.quota));
-        let Some(limit) = quota.and_then(|quota| quota.limits.routes) else {
-            return false;
+    /// Whether the quotas of a space and its organization allow another route.
+    fn check_route_quotas(&self, space: &Space) -> Result<(), RouteRefusal> {
+        let routes_in = |space: Guid| self.routes.count(&Key::Guid(Field::Space, space));
+        let full = |limit: Option<u64>, routes: usize| {
+            let routes = u64::try_from(routes).unwrap_or(u64::MAX);
+            limit.is_some_and(|limit| routes >= limit)
         };
-        let spaces = self.spaces_of(vec![space.org]);
-        let routes = spaces
-            .into_iter()
-            .map(|space| self.routes.count(&Key::Guid(Field::Space, space)));
-        u64::try_from(routes.sum::<usize>()).unwrap_or(u64::MAX) >= limit
+        let own = space.quota.and_then(|quota| self.space_quotas.get(quota));
+        let own = own.and_then(|quota| quota.limits.routes);
+        if full(own, routes_in(space.base.guid)) {
+            return Err(RouteRefusal::SpaceQuotaExceeded);
+        }
+        let org = self.orgs.get(space.org);
+        let quota = org.and_then(|org| self.quotas.get(org.quota));
+        let limit = quota.and_then(|quota| quota.limits.routes);
+        if limit.is_none() {
+            return Ok(());
+        }
+        let spaces = self.spaces_of(vec![space.org]).into_iter();
+        if full(limit, spaces.map(routes_in).sum()) {
+            return Err(RouteRefusal::QuotaExceeded);
+        }
+        Ok(())
     }
 
     /// The address of a route, without its scheme.

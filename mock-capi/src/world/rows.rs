@@ -4,7 +4,7 @@ use super::World;
 use super::guid::Guid;
 use super::model::{
     App, Build, Buildpack, Deployment, Domain, Droplet, Job, Org, Package, Process, Quota, Route,
-    SecurityGroup, Sidecar, Space, Stack, Task,
+    SecurityGroup, Sidecar, Space, SpaceQuota, Stack, Task,
 };
 use super::table::{Base, Field, Key, Row, Table};
 
@@ -50,10 +50,12 @@ impl Row for Space {
     row!("Space", spaces);
 
     fn keys(&self) -> Vec<Key> {
-        vec![
+        let mut keys = vec![
             Key::text(Field::Name, &self.name),
             Key::Guid(Field::Org, self.org),
-        ]
+        ];
+        keys.extend(self.quota.map(|quota| Key::Guid(Field::Quota, quota)));
+        keys
     }
 
     fn order_text(&self, _column: &str) -> &str {
@@ -66,6 +68,17 @@ impl Row for Quota {
 
     fn keys(&self) -> Vec<Key> {
         vec![Key::text(Field::Name, &self.name)]
+    }
+}
+
+impl Row for SpaceQuota {
+    row!("Space quota", space_quotas);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![
+            Key::text(Field::Name, &self.name),
+            Key::Guid(Field::Org, self.org),
+        ]
     }
 }
 

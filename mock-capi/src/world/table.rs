@@ -287,6 +287,7 @@ mod tests {
                 name: name.into(),
                 org,
                 suspended: false,
+                quota: None,
             });
         }
         (table, home, away)

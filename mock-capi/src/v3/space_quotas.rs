@@ -1,0 +1,220 @@
+//! `/v3/space_quotas`
+
+use serde_json::{Value, json};
+
+use crate::call::{Call, View, to_many, to_one};
+use crate::error::CcError;
+use crate::http::Response;
+use crate::list::{ListQuery, ListSpec};
+use crate::message::{Message, to_many_body};
+use crate::router::Route;
+use crate::world::{Field, Guid, Key, Kind, Limits, Row, Selection, Space, SpaceQuota, World};
+
+use super::quota_limits;
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/space_quotas", index),
+    Route::post("/v3/space_quotas", create),
+    Route::get("/v3/space_quotas/:guid", show),
+    Route::patch("/v3/space_quotas/:guid", update),
+    Route::delete("/v3/space_quotas/:guid", delete),
+    Route::post("/v3/space_quotas/:guid/relationships/spaces", apply),
+    Route::delete("/v3/space_quotas/:guid/relationships/spaces/:space", remove),
+];
+
+const LIST: ListSpec = ListSpec::of(&["names", "organization_guids", "space_guids"]);
+
+pub(crate) fn present(quota: &SpaceQuota, view: &View<'_>) -> Value {
+    let guid = quota.base.guid;
+    let mut presented = json!({
+        "guid": guid,
+        "created_at": quota.base.created,
+        "updated_at": quota.base.updated,
+        "name": quota.name,
+    });
+    for (section, limits) in quota_limits::present(&quota.limits) {
+        presented[section] = limits;
+    }
+    presented["relationships"] = json!({
+        "organization": to_one(Some(quota.org)),
+        "spaces": to_many(spaces_of(view.world, guid)),
+    });
+    presented["links"] = json!({
+        "self": view.link(&format!("/v3/space_quotas/{guid}")),
+        "organization": view.link(&format!("/v3/organizations/{}", quota.org)),
+    });
+    presented
+}
+
+/// The spaces that a quota is applied to.
+fn spaces_of(world: &World, quota: Guid) -> Vec<Guid> {
+    let spaces = world.spaces.select(&Selection::by(Field::Quota, quota));
+    spaces.into_iter().map(Row::guid).collect()
+}
+
+fn find(call: &Call<'_>) -> Result<(Guid, Guid), CcError> {
+    let quota: &SpaceQuota = call.named("guid")?;
+    Ok((quota.base.guid, quota.org))
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, &LIST)?;
+    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let selection = query.by_guids(selection, "organization_guids", Field::Org);
+    let applied: Option<Vec<Guid>> = query.guids("space_guids").map(|spaces| {
+        let spaces = spaces.into_iter();
+        let spaces = spaces.filter_map(|space| call.world.spaces.get(space));
+        spaces.filter_map(|space| space.quota).collect()
+    });
+    let applies = |quota: &SpaceQuota| match &applied {
+        Some(applied) => applied.contains(&quota.base.guid),
+        None => true,
+    };
+    query.respond(call, &selection, applies, present)
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let allowed = ["name", "apps", "services", "routes", "relationships"];
+    let mut message = Message::new(&body, &allowed);
+    let related = message.relationships(&["organization", "spaces"], |inner| {
+        (inner.related("organization"), inner.related_many("spaces"))
+    });
+    let name = message
+        .text("name", quota_limits::MAX_NAME)
+        .unwrap_or_default();
+    let limits = quota_limits::read(&mut message, Limits::of_new_quota());
+    message.finish()?;
+    let (org, spaces) = related.unwrap_or_default();
+    let text = org.unwrap_or_default();
+    let org = Guid::parse(text)
+        .filter(|org| call.world.orgs.get(*org).is_some())
+        .ok_or_else(|| {
+            CcError::unprocessable(format!(
+                "Organization with guid '{text}' does not exist, or you do not have access to it."
+            ))
+        })?;
+    check_name(call, org, name, None)?;
+    let spaces = known_spaces(
+        call.world,
+        &spaces,
+        |space| space.org == org,
+        "within the organization specified, ",
+    )?;
+    let base = call.world.base();
+    let guid = call.world.add(SpaceQuota {
+        base,
+        name: name.into(),
+        org,
+        limits,
+    });
+    set(call, &spaces, Some(guid));
+    call.created(guid, present)
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    call.show("guid", present)
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let (guid, org) = find(call)?;
+    let body = call.request.object()?;
+    let limits = call.row::<SpaceQuota>(guid)?.limits.clone();
+    let allowed = ["name", "apps", "services", "routes", "domains"];
+    let mut message = Message::new(&body, &allowed);
+    let name = message.optional_text("name", 1..=quota_limits::MAX_NAME);
+    let limits = quota_limits::read(&mut message, limits);
+    message.finish()?;
+    if let Some(name) = name {
+        check_name(call, org, name, Some(guid))?;
+    }
+    call.world.touch(guid, |quota: &mut SpaceQuota| {
+        quota.name = name.map_or_else(|| std::mem::take(&mut quota.name), str::to_owned);
+        quota.limits = limits;
+    });
+    call.ok(guid, present)
+}
+
+fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let (guid, _) = find(call)?;
+    if call.world.spaces.count(&Key::Guid(Field::Quota, guid)) > 0 {
+        return Err(CcError::unprocessable(
+            "This quota is applied to one or more spaces. Remove this quota from all spaces before deleting.",
+        ));
+    }
+    Ok(call.delete_in_job("space_quota.delete", Kind::SpaceQuota, guid))
+}
+
+fn apply(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let (guid, org) = find(call)?;
+    let body = call.request.object()?;
+    let spaces = known_spaces(call.world, &to_many_body(&body)?, |_| true, "")?;
+    let outside = |space: &Guid| {
+        let space = call.world.spaces.get(*space);
+        space.is_some_and(|space| space.org != org)
+    };
+    if spaces.iter().any(outside) {
+        return Err(CcError::unprocessable(
+            "Space quotas cannot be applied outside of their owning organization.",
+        ));
+    }
+    set(call, &spaces, Some(guid));
+    let mut relationship = to_many(spaces_of(call.world, guid));
+    let path = format!("/v3/space_quotas/{guid}/relationships/spaces");
+    relationship["links"] = json!({"self": call.view().link(&path)});
+    Ok(Response::ok(&relationship))
+}
+
+fn remove(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let (guid, _) = find(call)?;
+    let text = call.capture("space");
+    let space = Guid::parse(text).and_then(|space| call.world.spaces.get(space));
+    let Some(space) = space.filter(|space| space.quota == Some(guid)) else {
+        return Err(CcError::unprocessable(format!(
+            "Unable to remove quota from space with guid '{text}'. Ensure the space quota is applied to this space."
+        )));
+    };
+    let space = space.guid();
+    set(call, &[space], None);
+    Ok(Response::empty(204))
+}
+
+fn set(call: &mut Call<'_>, spaces: &[Guid], quota: Option<Guid>) {
+    for space in spaces {
+        call.world
+            .touch(*space, |space: &mut Space| space.quota = quota);
+    }
+}
+
+fn check_name(call: &Call<'_>, org: Guid, name: &str, own: Option<Guid>) -> Result<(), CcError> {
+    let named = Selection::by(Field::Org, org).any(vec![Key::text(Field::Name, name)]);
+    let holders = call.world.space_quotas.select(&named);
+    if holders.iter().any(|quota| Some(quota.guid()) != own) {
+        let taken = format!("Space Quota '{name}' already exists.");
+        return Err(CcError::unprocessable(taken));
+    }
+    Ok(())
+}
+
+/// The spaces of these GUIDs, if they are all there and right.
+fn known_spaces(
+    world: &World,
+    guids: &[&str],
+    right: impl Fn(&Space) -> bool,
+    place: &str,
+) -> Result<Vec<Guid>, CcError> {
+    let find = |text: &str| {
+        let space = Guid::parse(text).and_then(|guid| world.spaces.get(guid));
+        space.filter(|space| right(space)).map(Row::guid)
+    };
+    let unknown: Vec<&&str> = guids.iter().filter(|text| find(text).is_none()).collect();
+    if unknown.is_empty() {
+        return Ok(guids.iter().filter_map(|text| find(text)).collect());
+    }
+    let place = match place {
+        "" => "do not exist, ".to_owned(),
+        place => format!("do not exist {place}"),
+    };
+    let detail = format!("Spaces with guids {unknown:?} {place}or you do not have access to them.");
+    Err(CcError::unprocessable(detail))
+}
