@@ -21,6 +21,7 @@ pub(crate) struct App {
     pub(crate) is_started: bool,
     /// Whether it has a droplet to run with.
     pub(crate) has_droplet: bool,
+    created_at: String,
 }
 
 /// A package of bits that is ready.
@@ -96,7 +97,31 @@ fn app(found: &Value) -> Option<App> {
         name: text("/name")?.to_owned(),
         is_started: text("/state") == Some("STARTED"),
         has_droplet: text("/relationships/current_droplet/data/guid").is_some(),
+        created_at: text("/created_at").unwrap_or_default().to_owned(),
     })
+}
+
+/// Deletes an app that a manifest has just made, with the routes that it made
+/// for it: those that came with the app or after it, and lead to it alone.
+pub(crate) async fn delete_new(client: &Client, app: &App) -> Result<(), Error> {
+    let path = format!("/v3/apps/{}/routes?per_page=5000", app.guid);
+    let routes: Vec<Value> = client.list(&path).await?;
+    for route in routes.iter().filter(|route| is_only_of(route, app)) {
+        let guid = route.get("guid").and_then(Value::as_str);
+        let request = client.dialect().delete_route(guid.unwrap_or_default());
+        client.delete("deleting a route", &request).await?;
+    }
+    let what = format!("deleting {}", app.name);
+    let request = client.dialect().delete_app(&app.guid);
+    client.delete(&what, &request).await
+}
+
+fn is_only_of(route: &Value, app: &App) -> bool {
+    let created_at = route.get("created_at").and_then(Value::as_str);
+    let destinations = route.get("destinations").and_then(Value::as_array);
+    let mut apps = destinations.into_iter().flatten();
+    created_at.is_some_and(|at| at >= app.created_at.as_str())
+        && apps.all(|it| it.pointer("/app/guid").and_then(Value::as_str) == Some(&app.guid))
 }
 
 /// The packages of some apps that are ready, the newest of an app first.

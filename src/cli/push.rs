@@ -110,7 +110,7 @@ pub(super) async fn run(args: PushArgs) -> Result<u8, CommandError> {
     if args.dry_run {
         return Ok(0);
     }
-    pusher.apply().await?;
+    pusher.apply(&difference).await?;
     let pushed = pusher.push().await?;
     report(&connected, &pushed)?;
     Ok(exit_code(&pushed))

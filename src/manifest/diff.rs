@@ -113,6 +113,20 @@ impl Diff {
         self.0.is_empty()
     }
 
+    /// The positions of the apps that are not there yet.
+    pub(crate) fn new_apps(&self) -> Vec<usize> {
+        let added = self.0.iter().filter_map(|(path, change)| {
+            let parts: Vec<&str> = path.iter().map(String::as_str).collect();
+            match (parts.as_slice(), change) {
+                (["applications", at] | ["applications", at, "name"], Change::Add(_)) => {
+                    at.parse().ok()
+                }
+                _ => None,
+            }
+        });
+        added.collect()
+    }
+
     fn compare(&mut self, desired: &Value, current: &Value, path: &Path) {
         match (desired, current) {
             (Value::Map(desired), Value::Map(current)) => {
@@ -401,6 +415,13 @@ mod tests {
     #[test]
     fn a_difference_is_shown_in_the_whole_manifest() {
         insta::assert_snapshot!(shown(&differences(), false));
+    }
+
+    #[test]
+    fn apps_that_are_not_there_are_known() {
+        assert_eq!(differences().new_apps(), [1]);
+        let by_name = json!([{"op": "add", "path": "/applications/0/name", "value": "dora"}]);
+        assert_eq!(of_server(by_name).new_apps(), [0]);
     }
 
     #[test]

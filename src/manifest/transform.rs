@@ -411,3 +411,267 @@ fn droplet(mut manifest: Manifest, flags: &Overrides) -> Result<Manifest, Transf
     }
     Ok(manifest)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use rstest::rstest;
+
+    use super::super::interpolate::Variables;
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        overrides: Overrides,
+    }
+
+    fn flags(flags: &str) -> Overrides {
+        let words = std::iter::once("push").chain(flags.split_whitespace());
+        Flags::parse_from(words).overrides.checked().unwrap()
+    }
+
+    fn manifest(apps: &str) -> Manifest {
+        let text = format!("applications: {apps}");
+        Manifest::parse(&text, &Variables::default()).unwrap()
+    }
+
+    /// What one step makes of the apps.
+    fn step(step: Transform, apps: &str, with: &str) -> Result<Value, String> {
+        let changed = step(manifest(apps), &flags(with)).map_err(|error| error.to_string())?;
+        let root = changed.to_value();
+        Ok(root.as_map().unwrap().get("applications").unwrap().clone())
+    }
+
+    fn changes(transform: Transform, apps: &str, with: &str, expected: &str) {
+        let expected = Value::parse(expected).unwrap();
+        assert_eq!(step(transform, apps, with), Ok(expected));
+    }
+
+    const WEB: &str = "[{name: a, memory: 1G, processes: [{type: worker}, {type: web}]}]";
+
+    #[rstest]
+    #[case("[{name: a}]", "", "[{name: a}]")]
+    #[case("[{name: a}]", "b", "[{name: b}]")]
+    #[case("[{memory: 1G}]", "b", "[{memory: 1G, name: b}]")]
+    #[case("[{name: a}, {name: b, memory: 1G}]", "b", "[{name: b, memory: 1G}]")]
+    #[case("[{name: a}, {name: b}]", "", "[{name: a}, {name: b}]")]
+    fn an_app_is_picked_or_named(#[case] apps: &str, #[case] with: &str, #[case] expected: &str) {
+        changes(app_name, apps, with, expected);
+    }
+
+    #[rstest]
+    #[case("[{memory: 1G}]", "", "no app is named")]
+    #[case("[{name: a}, {}]", "", "has no `name`")]
+    #[case("[{name: a}, {}]", "a", "has no `name`")]
+    #[case("[{name: a}, {name: b}]", "c", "no app named c; it has a, b")]
+    fn an_app_must_be_known(#[case] apps: &str, #[case] with: &str, #[case] expected: &str) {
+        let error = step(app_name, apps, with).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[rstest]
+    #[case(instances, "-i 4", "instances: 4")]
+    #[case(instances, "-i 0", "instances: 0")]
+    #[case(start_command, "-c run", "command: run")]
+    #[case(start_command, "-c null", "command: ~")]
+    #[case(start_command, "-c default", "command: ~")]
+    #[case(health_check_type, "-u PORT", "health-check-type: port")]
+    #[case(
+        health_check_endpoint,
+        "--endpoint /up",
+        "health-check-http-endpoint: /up"
+    )]
+    #[case(health_check_timeout, "-t 90", "timeout: 90")]
+    #[case(memory, "-m 64M", "memory: 64M")]
+    #[case(disk, "-k 64M", "DISK: 64M")]
+    #[case(log_rate_limit, "-l -1", "log-rate-limit-per-second: '-1'")]
+    fn the_web_process_is_changed_where_there_is_one(
+        #[case] transform: Transform,
+        #[case] with: &str,
+        #[case] property: &str,
+    ) {
+        let (in_app, in_process) = (
+            property.replace("DISK", "disk-quota"),
+            property.replace("DISK", "disk_quota"),
+        );
+        changes(
+            transform,
+            "[{name: a}]",
+            with,
+            &format!("[{{name: a, {in_app}}}]"),
+        );
+        let expected = WEB.replace("type: web", &format!("type: web, {in_process}"));
+        changes(transform, WEB, with, &expected);
+        changes(transform, WEB, "", WEB);
+    }
+
+    #[rstest]
+    #[case(lifecycle, "--lifecycle cnb", "lifecycle: cnb")]
+    #[case(no_route, "--no-route", "no-route: true")]
+    #[case(random_route, "--random-route", "random-route: true")]
+    #[case(task, "--task", "no-route: true")]
+    #[case(stack, "-s cflinuxfs4", "stack: cflinuxfs4")]
+    #[case(buildpacks, "-b one -b two", "buildpacks: [one, two]")]
+    #[case(buildpacks, "-b null", "buildpacks: []")]
+    #[case(docker_image, "-o img", "docker: {image: img}")]
+    #[case(
+        docker_username,
+        "-o img --docker-username me",
+        "docker: {username: me}"
+    )]
+    fn other_flags_change_the_app(
+        #[case] transform: Transform,
+        #[case] with: &str,
+        #[case] property: &str,
+    ) {
+        let apps = "[{name: a, processes: [{type: web}]}]";
+        let expected = apps.replace("}]}]", &format!("}}], {property}}}]"));
+        changes(transform, apps, with, &expected);
+        changes(transform, apps, "", apps);
+    }
+
+    #[rstest]
+    #[case(instances, "-i 4")]
+    #[case(start_command, "-c run")]
+    #[case(lifecycle, "--lifecycle cnb")]
+    #[case(health_check_type, "-u port")]
+    #[case(health_check_endpoint, "--endpoint /up")]
+    #[case(health_check_timeout, "-t 90")]
+    #[case(memory, "-m 64M")]
+    #[case(disk, "-k 64M")]
+    #[case(log_rate_limit, "-l 1K")]
+    #[case(no_route, "--no-route")]
+    #[case(random_route, "--random-route")]
+    #[case(task, "--task")]
+    #[case(docker_image, "-o img")]
+    #[case(docker_username, "-o img --docker-username me")]
+    #[case(stack, "-s cflinuxfs4")]
+    #[case(buildpacks, "-b one")]
+    #[case(strategy, "--strategy rolling")]
+    #[case(path, "-p .")]
+    #[case(droplet, "--droplet .")]
+    fn a_flag_for_one_app_is_not_for_several(#[case] transform: Transform, #[case] with: &str) {
+        let error = step(transform, "[{name: a}, {name: b}]", with).unwrap_err();
+        assert!(
+            error.contains("is for one app, and the manifest has 2: pick one with APP"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn another_health_check_forgets_the_endpoint() {
+        let apps = "[{name: a, health-check-type: http, health-check-http-endpoint: /up}]";
+        changes(
+            health_check_type,
+            apps,
+            "-u process",
+            "[{name: a, health-check-type: process}]",
+        );
+        changes(health_check_type, apps, "-u http --endpoint /x", apps);
+    }
+
+    #[test]
+    fn the_default_route_is_for_apps_without_a_say() {
+        changes(
+            default_route,
+            "[{name: a}, {name: b, no-route: true}, {name: c, random-route: true}, {name: d, routes: [{route: r}]}]",
+            "",
+            "[{name: a, default-route: true}, {name: b, no-route: true}, {name: c, random-route: true}, {name: d, routes: [{route: r}], default-route: true}]",
+        );
+    }
+
+    #[rstest]
+    #[case(
+        health_check_endpoint,
+        "health-check-type: port",
+        "--endpoint /x",
+        "--endpoint cannot be used with `health-check-type` in the manifest, which is port"
+    )]
+    #[case(
+        docker_image,
+        "buildpacks: ~",
+        "-o img",
+        "--docker-image, -o cannot be used with `buildpacks` in the manifest"
+    )]
+    #[case(
+        docker_image,
+        "path: .",
+        "-o img",
+        "--docker-image, -o cannot be used with `path` in the manifest"
+    )]
+    #[case(
+        buildpacks,
+        "docker: {}",
+        "-b one",
+        "--buildpack, -b cannot be used with `docker` in the manifest"
+    )]
+    #[case(
+        path,
+        "docker: {image: i}",
+        "-p .",
+        "--path, -p cannot be used with `docker` in the manifest"
+    )]
+    #[case(
+        droplet,
+        "docker: {image: i}",
+        "--droplet .",
+        "--droplet cannot be used with `docker` in the manifest"
+    )]
+    #[case(
+        droplet,
+        "path: .",
+        "--droplet .",
+        "--droplet cannot be used with `path` in the manifest"
+    )]
+    #[case(
+        droplet,
+        "buildpacks: [b]",
+        "--droplet .",
+        "--droplet cannot be used with `buildpacks` in the manifest"
+    )]
+    fn a_flag_and_a_property_may_not_fit(
+        #[case] transform: Transform,
+        #[case] property: &str,
+        #[case] with: &str,
+        #[case] expected: &str,
+    ) {
+        let error = step(transform, &format!("[{{name: a, {property}}}]"), with);
+        assert_eq!(error.unwrap_err(), expected);
+    }
+
+    #[test]
+    fn a_path_is_relative_to_the_manifest() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(dir.join("bits")).unwrap();
+        let mut relative = manifest("[{name: a, path: bits/../bits}, {name: b}]");
+        relative.path = Some(dir.join("manifest.yml"));
+        let changed = path(relative, &flags("")).unwrap();
+        let bits = dir.join("bits");
+        assert_eq!(changed.applications()[0].text("path"), bits.to_str());
+        assert_eq!(changed.applications()[1].text("path"), None);
+        let mut missing = manifest("[{name: a, path: none}]");
+        missing.path = Some(dir.join("manifest.yml"));
+        let error = path(missing, &flags("")).unwrap_err().to_string();
+        assert!(error.starts_with("app a: `path` is "), "{error}");
+    }
+
+    #[test]
+    fn a_deployment_scales_after_the_manifest_is_applied() {
+        let with = flags("--strategy rolling -i 4 -m 64M -k 1G -l 1K -c run");
+        let applied = transform(manifest("[{name: a, instances: 2}]"), &with).unwrap();
+        let app = applied.applications()[0].clone();
+        assert_eq!(app.get("instances"), Some(&Value::Int(2)));
+        assert_eq!(app.text("command"), Some("run"));
+        assert!(!app.has("memory"));
+        let scaled = scaled(applied, &with).unwrap();
+        let app = &scaled.applications()[0];
+        assert_eq!(app.get("instances"), Some(&Value::Int(4)));
+        let sizes = ["memory", "disk-quota", "log-rate-limit-per-second"];
+        assert_eq!(
+            sizes.map(|size| app.text(size).unwrap()),
+            ["64M", "1G", "1K"]
+        );
+    }
+}

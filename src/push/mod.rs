@@ -117,13 +117,38 @@ impl<'a> Pusher<'a> {
         Ok(Diff::between(desired, &current))
     }
 
-    /// Applies the manifest to all apps in one request.
+    /// Applies the manifest to all apps in one request. Where it is refused, the
+    /// apps that Cloud Controller has made for it by then do not stay.
     ///
     /// # Errors
-    /// [`Error`]: then nothing is changed.
-    pub(crate) async fn apply(&self) -> Result<(), Error> {
+    /// [`Error`], with Cloud Controller's reason and the app's name.
+    pub(crate) async fn apply(&self, difference: &Diff) -> Result<(), Error> {
         let manifest = self.prepared.manifest.render();
-        manifests::apply(self.client, self.space, &manifest).await
+        let outcome = manifests::apply(self.client, self.space, &manifest).await;
+        if let Err(Error::Failed { .. } | Error::Refused { .. }) = &outcome
+            && let Err(error) = self.delete_new(difference).await
+        {
+            let text = format!("what the manifest made is not all deleted: {error}");
+            self.client.events().emit(Event::Warning(text));
+        }
+        outcome
+    }
+
+    /// Deletes the apps that were not there before, and have no life of their own.
+    async fn delete_new(&self, difference: &Diff) -> Result<(), Error> {
+        let names = self.names();
+        let new = difference.new_apps().into_iter();
+        let new: Vec<&String> = new.filter_map(|at| names.get(at)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let there = self.apps().await?;
+        for app in new.into_iter().filter_map(|name| there.get(name)) {
+            if !app.is_started && !app.has_droplet {
+                apps::delete_new(self.client, app).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Brings each app from its source to running, beside each other.
