@@ -37,6 +37,12 @@ pub(crate) fn present_world(world: &World, base: &str) -> Value {
         "apps": all(&view, &world.apps, v3::apps::present),
         "processes": all(&view, &world.processes, v3::processes::present),
         "sidecars": all(&view, &world.sidecars, v3::sidecars::present),
+        "service_instances": all(&view, &world.service_instances, v3::service_instances::present),
+        "service_credential_bindings": all(
+            &view,
+            &world.service_bindings,
+            v3::service_credential_bindings::present,
+        ),
         "packages": all(&view, &world.packages, v3::packages::present),
         "builds": all(&view, &world.builds, v3::builds::present),
         "droplets": all(&view, &world.droplets, v3::droplets::present),

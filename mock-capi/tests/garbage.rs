@@ -117,6 +117,8 @@ async fn any_body_is_answered_today() {
         "/v3/security_groups".into(),
         "/v3/organization_quotas".into(),
         "/v3/space_quotas".into(),
+        "/v3/service_instances".into(),
+        "/v3/service_credential_bindings".into(),
         "/v3/resource_matches".into(),
         format!("/v3/droplets?source_guid={droplet}"),
         format!("/v3/routes/{route}/destinations"),

@@ -8,10 +8,11 @@
 use crate::call::Call;
 use crate::error::CcError;
 use crate::http::Response;
+use crate::metadata::MetadataPatch;
 use crate::router::Route;
 use crate::world::{App, Domain, Field, Guid, Key, Lifecycle, NewRoute, Row, Scale, Selection};
 
-use super::manifest_message::{AppManifest, ScalePatch, WantedLifecycle};
+use super::manifest_message::{AppManifest, ScalePatch, WantedLifecycle, WantedService};
 use super::manifest_routes::{WantedRoute, WantedRoutes};
 use super::{
     app_features, destinations, environment, lifecycle, manifests, route_names, routes, spaces,
@@ -129,7 +130,31 @@ fn apply_to(call: &mut Call<'_>, app: Guid, manifest: AppManifest) -> Result<(),
     });
     set_routes(call, app, manifest.routes)?;
     environment::set(call.world, app, manifest.environment);
+    for service in manifest.services {
+        bind(call, app, service)?;
+    }
     Ok(())
+}
+
+/// Binds an app to a service of its space, unless it is bound already.
+fn bind(call: &mut Call<'_>, app: Guid, service: WantedService) -> Result<(), CcError> {
+    let space = call.row::<App>(app)?.space;
+    let name = service.name;
+    let instance = call.world.find_service_instance(space, &name);
+    let instance = instance
+        .map(Row::guid)
+        .ok_or_else(|| CcError::not_found(&format!("Service instance '{name}'")))?;
+    let bindings = call.world.bindings_of(app);
+    if bindings.iter().any(|binding| binding.instance == instance) {
+        return Ok(());
+    }
+    let metadata = MetadataPatch::default();
+    let bound = call
+        .world
+        .bind(app, instance, service.binding_name, metadata);
+    bound
+        .map(|_| ())
+        .map_err(|reason| CcError::unprocessable(format!("For service '{name}': {reason}")))
 }
 
 fn find_or_create_process(call: &mut Call<'_>, app: Guid, kind: &str) -> Option<Guid> {
@@ -285,7 +310,7 @@ fn find_or_create_route(
         path: address.path.clone(),
         port: address.port,
         options: wanted.options.clone(),
-        metadata: crate::metadata::MetadataPatch::default(),
+        metadata: MetadataPatch::default(),
     };
     routes::add(call.world, new)
         .map_err(|reason| CcError::unprocessable(format!("For route '{}': {reason}", wanted.text)))

@@ -9,7 +9,7 @@ use crate::message::{Message, check_environment};
 use crate::router::Route;
 use crate::world::{App, Guid, World};
 
-use super::apps;
+use super::{apps, service_credential_bindings};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps/:guid/environment_variables", show),
@@ -109,7 +109,7 @@ fn present_env(app: &App, view: &View<'_>) -> Value {
         "environment_variables": app.environment,
         "staging_env_json": {},
         "running_env_json": {},
-        "system_env_json": {"VCAP_SERVICES": {}},
+        "system_env_json": {"VCAP_SERVICES": service_credential_bindings::present_environment(app, view)},
         "application_env_json": {
             "VCAP_APPLICATION": {
                 "application_id": app.base.guid,

@@ -26,6 +26,14 @@ pub(crate) struct AppManifest {
     pub(crate) metadata: MetadataPatch,
     pub(crate) routes: WantedRoutes,
     pub(crate) environment: Map<String, Value>,
+    pub(crate) services: Vec<WantedService>,
+}
+
+/// A service that a manifest binds an app to.
+#[derive(Clone, Debug)]
+pub(crate) struct WantedService {
+    pub(crate) name: String,
+    pub(crate) binding_name: Option<String>,
 }
 
 /// What a manifest wants of a process's sizes; `None` is left alone.
@@ -203,6 +211,7 @@ fn read_fields(fields: &mut Fields<'_>) -> AppManifest {
     let scales = read_scales(fields, &processes);
     let updates = read_updates(fields, &processes);
     let (lifecycle, metadata) = read_app(fields);
+    let services = read_services(fields);
     let environment = read_environment(fields);
     check_buildpack(fields);
     let routes = manifest_routes::read(fields);
@@ -217,6 +226,7 @@ fn read_fields(fields: &mut Fields<'_>) -> AppManifest {
         metadata,
         routes,
         environment,
+        services,
     }
 }
 
@@ -649,6 +659,40 @@ fn check_buildpack(fields: &mut Fields<'_>) {
             "Buildpack must be between 1 and {MAX_NAME} characters"
         )),
     }
+}
+
+fn read_services(fields: &mut Fields<'_>) -> Vec<WantedService> {
+    let Some(value) = fields.value("services") else {
+        return Vec::new();
+    };
+    let services: Option<Vec<WantedService>> = value
+        .as_array()
+        .and_then(|services| services.iter().map(read_service).collect());
+    services.unwrap_or_else(|| {
+        fields.error("Services must be a list of service instances");
+        Vec::new()
+    })
+}
+
+/// Parameters are for brokers, and there are none.
+fn read_service(service: &Value) -> Option<WantedService> {
+    if let Some(name) = service.as_str() {
+        return Some(WantedService {
+            name: name.into(),
+            binding_name: None,
+        });
+    }
+    let service = service.as_object()?;
+    let known = |key: &String| ["name", "parameters", "binding_name"].contains(&key.as_str());
+    let parameters = service.get("parameters").is_none_or(Value::is_object);
+    let binding_name = service.get("binding_name");
+    if !service.keys().all(known) || !parameters || !binding_name.is_none_or(Value::is_string) {
+        return None;
+    }
+    Some(WantedService {
+        name: text_of(service.get("name")?),
+        binding_name: binding_name.map(text_of),
+    })
 }
 
 /// Variables are texts, whatever the manifest has.

@@ -44,6 +44,10 @@ pub(crate) fn present(app: &App, view: &View<'_>) -> Map<String, Value> {
         "features".into(),
         app_features::present_manifest(app.features),
     );
+    let services = present_services(app, view);
+    if !services.is_empty() {
+        manifest.insert("services".into(), json!(services));
+    }
     let routes = present_routes(app, view);
     if !routes.is_empty() {
         manifest.insert("routes".into(), json!(routes));
@@ -81,6 +85,16 @@ fn present_docker(app: &App, view: &View<'_>) -> Option<Value> {
         docker["username"] = json!(username);
     }
     Some(docker)
+}
+
+/// The names of the services that an app is bound to.
+fn present_services<'w>(app: &App, view: &View<'w>) -> Vec<&'w str> {
+    let bindings = view.world.bindings_of(app.base.guid).into_iter();
+    let instances =
+        bindings.filter_map(|binding| view.world.service_instances.get(binding.instance));
+    let mut names: Vec<&str> = instances.map(|instance| instance.name.as_str()).collect();
+    names.sort_by_key(|name| name.to_lowercase());
+    names
 }
 
 fn present_routes(app: &App, view: &View<'_>) -> Vec<Value> {

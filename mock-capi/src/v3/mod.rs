@@ -28,6 +28,8 @@ mod route_names;
 pub(crate) mod routes;
 pub(crate) mod security_groups;
 pub(crate) mod security_rules;
+pub(crate) mod service_credential_bindings;
+pub(crate) mod service_instances;
 pub(crate) mod sidecars;
 pub(crate) mod space_quotas;
 pub(crate) mod spaces;
@@ -50,6 +52,8 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     environment::ROUTES,
     processes::ROUTES,
     sidecars::ROUTES,
+    service_instances::ROUTES,
+    service_credential_bindings::ROUTES,
     packages::ROUTES,
     resources::ROUTES,
     builds::ROUTES,

@@ -9,6 +9,7 @@ pub(crate) enum Kind {
     Space,
     Quota,
     SpaceQuota,
+    ServiceInstance,
     SecurityGroup,
     App,
     Package,
@@ -24,6 +25,7 @@ impl World {
             Kind::App => self.delete_app(guid),
             Kind::Quota => drop(self.quotas.remove(guid)),
             Kind::SpaceQuota => drop(self.space_quotas.remove(guid)),
+            Kind::ServiceInstance => self.delete_service_instance(guid),
             Kind::SecurityGroup => drop(self.security_groups.remove(guid)),
             Kind::Package => drop(self.packages.remove(guid)),
             Kind::Droplet => drop(self.droplets.remove(guid)),
@@ -52,10 +54,16 @@ impl World {
             self.delete_app(app);
         }
         remove_all(&mut self.routes, Field::Space, guid);
+        remove_all(&mut self.service_instances, Field::Space, guid);
         self.unbind(Field::RunningSpace, guid);
         self.unbind(Field::StagingSpace, guid);
         self.spaces.remove(guid);
         self.usage.remove(&guid);
+    }
+
+    fn delete_service_instance(&mut self, guid: Guid) {
+        remove_all(&mut self.service_bindings, Field::ServiceInstance, guid);
+        self.service_instances.remove(guid);
     }
 
     fn unbind(&mut self, field: Field, space: Guid) {
@@ -76,6 +84,7 @@ impl World {
         remove_all(&mut self.tasks, Field::App, guid);
         remove_all(&mut self.deployments, Field::App, guid);
         remove_all(&mut self.sidecars, Field::App, guid);
+        remove_all(&mut self.service_bindings, Field::App, guid);
         remove_all(&mut self.builds, Field::App, guid);
         remove_all(&mut self.packages, Field::App, guid);
         remove_all(&mut self.droplets, Field::App, guid);

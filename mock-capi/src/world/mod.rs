@@ -17,6 +17,7 @@ mod processes;
 mod resources;
 mod routes;
 mod rows;
+mod services;
 mod sidecars;
 mod table;
 mod tasks;
@@ -33,8 +34,8 @@ pub(crate) use logs::{LogLine, instance_guid};
 pub(crate) use model::{
     App, Build, Buildpack, Deployment, DeploymentOptions, DeploymentState, Destination, Domain,
     Droplet, Feature, Features, HealthCheck, Job, Lifecycle, Limits, Org, Origin, Package,
-    PackageKind, Process, Quota, Route, Scale, SecurityGroup, Sidecar, Space, SpaceQuota, Stack,
-    Task, Upload,
+    PackageKind, Process, Quota, Route, Scale, SecurityGroup, ServiceBinding, ServiceInstance,
+    Sidecar, Space, SpaceQuota, Stack, Task, Upload,
 };
 pub(crate) use processes::{CheckPatch, ProcessPatch};
 pub use resources::PackageFile;
@@ -105,6 +106,8 @@ pub(crate) struct World {
     pub(crate) apps: Table<App>,
     pub(crate) processes: Table<Process>,
     pub(crate) sidecars: Table<Sidecar>,
+    pub(crate) service_instances: Table<ServiceInstance>,
+    pub(crate) service_bindings: Table<ServiceBinding>,
     pub(crate) packages: Table<Package>,
     pub(crate) builds: Table<Build>,
     pub(crate) droplets: Table<Droplet>,
@@ -146,6 +149,8 @@ impl World {
             apps: Table::default(),
             processes: Table::default(),
             sidecars: Table::default(),
+            service_instances: Table::default(),
+            service_bindings: Table::default(),
             packages: Table::default(),
             builds: Table::default(),
             droplets: Table::default(),

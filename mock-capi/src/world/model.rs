@@ -231,6 +231,27 @@ pub(crate) struct Sidecar {
     pub(crate) memory_mb: Option<u32>,
 }
 
+/// A service that a user provides, known by its credentials.
+#[derive(Debug)]
+pub(crate) struct ServiceInstance {
+    pub(crate) base: Base,
+    pub(crate) name: String,
+    pub(crate) space: Guid,
+    pub(crate) tags: Vec<String>,
+    pub(crate) credentials: Map<String, Value>,
+    pub(crate) syslog_drain_url: Option<String>,
+    pub(crate) route_service_url: Option<String>,
+}
+
+/// An app that has a service instance in its environment.
+#[derive(Debug)]
+pub(crate) struct ServiceBinding {
+    pub(crate) base: Base,
+    pub(crate) name: Option<String>,
+    pub(crate) app: Guid,
+    pub(crate) instance: Guid,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum PackageKind {
     Bits,

@@ -4,7 +4,7 @@ use super::World;
 use super::guid::Guid;
 use super::model::{
     App, Build, Buildpack, Deployment, Domain, Droplet, Job, Org, Package, Process, Quota, Route,
-    SecurityGroup, Sidecar, Space, SpaceQuota, Stack, Task,
+    SecurityGroup, ServiceBinding, ServiceInstance, Sidecar, Space, SpaceQuota, Stack, Task,
 };
 use super::table::{Base, Field, Key, Row, Table};
 
@@ -144,6 +144,39 @@ impl Row for Sidecar {
 
     fn keys(&self) -> Vec<Key> {
         vec![Key::Guid(Field::App, self.app)]
+    }
+}
+
+impl Row for ServiceInstance {
+    row!("Service instance", service_instances);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![
+            Key::text(Field::Name, &self.name),
+            Key::Guid(Field::Space, self.space),
+        ]
+    }
+
+    fn order_text(&self, _column: &str) -> &str {
+        &self.name
+    }
+}
+
+impl Row for ServiceBinding {
+    row!("Service credential binding", service_bindings);
+
+    fn keys(&self) -> Vec<Key> {
+        let mut keys = vec![
+            Key::Guid(Field::App, self.app),
+            Key::Guid(Field::ServiceInstance, self.instance),
+        ];
+        let name = self.name.as_deref();
+        keys.extend(name.map(|name| Key::text(Field::Name, name)));
+        keys
+    }
+
+    fn order_text(&self, _column: &str) -> &str {
+        self.name.as_deref().unwrap_or_default()
     }
 }
 

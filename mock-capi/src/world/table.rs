@@ -19,6 +19,7 @@ pub(crate) enum Field {
     Package,
     Domain,
     Quota,
+    ServiceInstance,
     Host,
     Type,
     Destination,

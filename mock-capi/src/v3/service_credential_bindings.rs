@@ -1,0 +1,242 @@
+//! `/v3/service_credential_bindings`: apps bound to service instances
+
+use serde_json::{Map, Value, json};
+
+use crate::call::{Call, View, to_one};
+use crate::error::CcError;
+use crate::http::Response;
+use crate::list::{ListQuery, ListSpec};
+use crate::message::Message;
+use crate::router::Route;
+use crate::world::{App, Field, Guid, ServiceBinding, ServiceInstance};
+
+use super::{apps, service_instances};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/service_credential_bindings", index),
+    Route::post("/v3/service_credential_bindings", create),
+    Route::get("/v3/service_credential_bindings/:guid", show),
+    Route::patch("/v3/service_credential_bindings/:guid", update),
+    Route::delete("/v3/service_credential_bindings/:guid", delete),
+    Route::get(
+        "/v3/service_credential_bindings/:guid/details",
+        show_details,
+    ),
+];
+
+const LIST: ListSpec = ListSpec {
+    order_by: &["name"],
+    include: &["app", "service_instance"],
+    ..ListSpec::of(&[
+        "names",
+        "service_instance_guids",
+        "service_instance_names",
+        "service_plan_names",
+        "service_plan_guids",
+        "service_offering_names",
+        "service_offering_guids",
+        "app_guids",
+        "app_names",
+        "include",
+        "type",
+        "label_selector",
+    ])
+};
+
+/// Filters by what only managed instances have.
+const OF_BROKERS: [&str; 4] = [
+    "service_plan_names",
+    "service_plan_guids",
+    "service_offering_names",
+    "service_offering_guids",
+];
+
+pub(crate) fn present(binding: &ServiceBinding, view: &View<'_>) -> Value {
+    let path = format!("/v3/service_credential_bindings/{}", binding.base.guid);
+    json!({
+        "guid": binding.base.guid,
+        "created_at": binding.base.created,
+        "updated_at": binding.base.updated,
+        "name": binding.name,
+        "type": "app",
+        "last_operation": service_instances::present_operation(&binding.base),
+        "metadata": binding.base.metadata.present(),
+        "relationships": {
+            "service_instance": to_one(Some(binding.instance)),
+            "app": to_one(Some(binding.app)),
+        },
+        "links": {
+            "self": view.link(&path),
+            "details": view.link(&format!("{path}/details")),
+            "service_instance": view.link(&format!("/v3/service_instances/{}", binding.instance)),
+            "app": view.link(&format!("/v3/apps/{}", binding.app)),
+        },
+    })
+}
+
+/// The `VCAP_SERVICES` of an app.
+pub(crate) fn present_environment(app: &App, view: &View<'_>) -> Value {
+    let bindings = view.world.bindings_of(app.base.guid).into_iter();
+    let services: Vec<Value> = bindings
+        .filter_map(|binding| {
+            let instance = view.world.service_instances.get(binding.instance)?;
+            let name = binding.name.as_ref().unwrap_or(&instance.name);
+            Some(json!({
+                "label": "user-provided",
+                "name": name,
+                "tags": instance.tags,
+                "instance_guid": binding.instance,
+                "instance_name": instance.name,
+                "binding_guid": binding.base.guid,
+                "binding_name": binding.name,
+                "credentials": instance.credentials,
+                "syslog_drain_url": instance.syslog_drain_url,
+                "volume_mounts": [],
+            }))
+        })
+        .collect();
+    if services.is_empty() {
+        json!({})
+    } else {
+        json!({"user-provided": services})
+    }
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, &LIST)?;
+    let kind = query.value("type");
+    if kind.is_some_and(|kind| !["app", "key"].contains(&kind)) {
+        return Err(CcError::bad_query("Type must be one of 'app', 'key'"));
+    }
+    let mut selection = query.by_texts(query.selection(), "names", Field::Name);
+    selection = query.by_guids(selection, "app_guids", Field::App);
+    selection = query.by_guids(selection, "service_instance_guids", Field::ServiceInstance);
+    let none = kind == Some("key") || OF_BROKERS.iter().any(|name| query.value(name).is_some());
+    let world = &call.world;
+    let keep = |binding: &ServiceBinding| {
+        let app = world.apps.get(binding.app).map_or("", |app| &app.name);
+        let instance = world.service_instances.get(binding.instance);
+        let instance = instance.map_or("", |instance| &instance.name);
+        !none && query.admits("app_names", app) && query.admits("service_instance_names", instance)
+    };
+    let page = query.page(call.world, &selection, keep);
+    let mut answer = query.answer(call, &page, present);
+    include(&query, &call.view(), &mut answer, &page.rows);
+    Ok(Response::ok(&answer))
+}
+
+fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, rows: &[&ServiceBinding]) {
+    let distinct = |guids: Vec<Guid>| super::spaces::distinct(guids.into_iter()).into_iter();
+    if query.includes("app") {
+        let found = distinct(rows.iter().map(|binding| binding.app).collect());
+        let found = found.filter_map(|guid| view.world.apps.get(guid));
+        answer["included"]["apps"] = found.map(|app| apps::present(app, view)).collect();
+    }
+    if query.includes("service_instance") {
+        let found = distinct(rows.iter().map(|binding| binding.instance).collect());
+        let found = found.filter_map(|guid| view.world.service_instances.get(guid));
+        answer["included"]["service_instances"] = found
+            .map(|instance| service_instances::present(instance, view))
+            .collect();
+    }
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let binding: &ServiceBinding = call.named("guid")?;
+    let spec = ListSpec {
+        include: LIST.include,
+        ..ListSpec::of(&["include"])
+    };
+    let query = ListQuery::read(call, &spec)?;
+    let view = call.view();
+    let mut answer = present(binding, &view);
+    include(&query, &view, &mut answer, &[binding]);
+    Ok(Response::ok(&answer))
+}
+
+fn show_details(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let binding: &ServiceBinding = call.named("guid")?;
+    let instance: &ServiceInstance = call.row(binding.instance)?;
+    let mut details = json!({"credentials": instance.credentials, "volume_mounts": []});
+    if let Some(url) = &instance.syslog_drain_url {
+        details["syslog_drain_url"] = json!(url);
+    }
+    Ok(Response::ok(&details))
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let allowed = [
+        "type",
+        "strategy",
+        "name",
+        "relationships",
+        "parameters",
+        "metadata",
+    ];
+    let mut message = Message::new(&body, &allowed);
+    let related = message.relationships(&["service_instance", "app"], |inner| {
+        (inner.related("service_instance"), inner.related("app"))
+    });
+    message.object("parameters");
+    match message.get("type").and_then(Value::as_str) {
+        Some("app" | "key") => {}
+        _ => message.error("Type must be 'app' or 'key'"),
+    }
+    match message.get("strategy").map(Value::as_str) {
+        None | Some(Some("single" | "multiple")) => {}
+        Some(_) => message.error("Strategy must be 'single' or 'multiple'"),
+    }
+    let name = message.optional_text("name", 0..=255).map(str::to_owned);
+    let metadata = message.metadata();
+    message.finish()?;
+    let (instance, app) = related.unwrap_or_default();
+    let instance = known::<ServiceInstance>(call, "service instance", instance)?;
+    if body.contains_key("parameters") {
+        return Err(CcError::unprocessable(
+            "Binding parameters are not supported for user-provided service instances",
+        ));
+    }
+    if is_key(&body) {
+        return Err(CcError::unprocessable(
+            "Service credential bindings of type 'key' are not supported for user-provided service instances.",
+        ));
+    }
+    let app = known::<App>(call, "app", app)?;
+    let bound = call.world.bind(app, instance, name, metadata);
+    call.created(bound.map_err(CcError::unprocessable)?, present)
+}
+
+fn is_key(body: &Map<String, Value>) -> bool {
+    body.get("type").is_some_and(|kind| kind == "key")
+}
+
+/// The GUID of a row that a request names.
+fn known<R: crate::world::Row>(
+    call: &Call<'_>,
+    kind: &str,
+    text: Option<&str>,
+) -> Result<Guid, CcError> {
+    let text = text.unwrap_or_default();
+    call.row_of::<R>(text)
+        .map(R::guid)
+        .map_err(|_| CcError::unprocessable(format!("The {kind} could not be found: '{text}'")))
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = call.guid_of::<ServiceBinding>("guid")?;
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["metadata"]);
+    let metadata = message.metadata();
+    message.finish()?;
+    call.world.touch(guid, |binding: &mut ServiceBinding| {
+        binding.base.metadata.apply(metadata);
+    });
+    call.ok(guid, present)
+}
+
+fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = call.guid_of::<ServiceBinding>("guid")?;
+    call.world.service_bindings.remove(guid);
+    Ok(Response::empty(204))
+}

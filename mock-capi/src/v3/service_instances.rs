@@ -1,0 +1,282 @@
+//! `/v3/service_instances`: those that users provide. There are no brokers, and
+//! so no plans that a managed one could have.
+
+use serde_json::{Map, Value, json};
+
+use crate::call::{Call, View, to_one};
+use crate::error::CcError;
+use crate::http::Response;
+use crate::list::{ListQuery, ListSpec};
+use crate::message::Message;
+use crate::router::Route;
+use crate::world::{Base, Field, Guid, Kind, Row, ServiceInstance};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/service_instances", index),
+    Route::post("/v3/service_instances", create),
+    Route::get("/v3/service_instances/:guid", show),
+    Route::patch("/v3/service_instances/:guid", update),
+    Route::delete("/v3/service_instances/:guid", delete),
+    Route::get("/v3/service_instances/:guid/credentials", show_credentials),
+];
+
+const LIST: ListSpec = ListSpec {
+    order_by: &["name"],
+    ..ListSpec::of(&[
+        "type",
+        "names",
+        "space_guids",
+        "organization_guids",
+        "service_plan_guids",
+        "service_plan_names",
+        "label_selector",
+    ])
+};
+
+const PROVIDED: &str = "user-provided";
+const NO_SPACE: &str = "Invalid space. Ensure that the space exists and you have access to it.";
+const NO_PLAN: &str = "Invalid service plan. Ensure that the service plan exists, is available, and you have access to it.";
+const FIELDS: [&str; 6] = [
+    "name",
+    "tags",
+    "credentials",
+    "syslog_drain_url",
+    "route_service_url",
+    "metadata",
+];
+
+pub(crate) fn present(instance: &ServiceInstance, view: &View<'_>) -> Value {
+    let guid = instance.base.guid;
+    let path = format!("/v3/service_instances/{guid}");
+    let bindings = |kind: &str| view.link(&format!("/v3/{kind}?service_instance_guids={guid}"));
+    json!({
+        "guid": guid,
+        "created_at": instance.base.created,
+        "updated_at": instance.base.updated,
+        "name": instance.name,
+        "tags": instance.tags,
+        "last_operation": present_operation(&instance.base),
+        "type": PROVIDED,
+        "syslog_drain_url": instance.syslog_drain_url,
+        "route_service_url": instance.route_service_url,
+        "relationships": {"space": to_one(Some(instance.space))},
+        "metadata": instance.base.metadata.present(),
+        "links": {
+            "self": view.link(&path),
+            "space": view.link(&format!("/v3/spaces/{}", instance.space)),
+            "service_credential_bindings": bindings("service_credential_bindings"),
+            "service_route_bindings": bindings("service_route_bindings"),
+            "credentials": view.link(&format!("{path}/credentials")),
+        },
+    })
+}
+
+/// What was done last to an instance or a binding: it was made, at once.
+pub(crate) fn present_operation(base: &Base) -> Value {
+    json!({
+        "type": "create",
+        "state": "succeeded",
+        "description": "Operation succeeded",
+        "updated_at": base.created,
+        "created_at": base.created,
+    })
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, &LIST)?;
+    let kind = query.value("type");
+    if kind.is_some_and(|kind| !["managed", PROVIDED].contains(&kind)) {
+        return Err(CcError::bad_query(
+            "Type must be one of 'managed', 'user-provided'",
+        ));
+    }
+    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let selection = query.by_spaces(call.world, selection);
+    let of_plan = ["service_plan_guids", "service_plan_names"];
+    let planned = of_plan.iter().any(|name| query.value(name).is_some());
+    let none = planned || kind == Some("managed");
+    query.respond(call, &selection, |_| !none, present)
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    call.show("guid", present)
+}
+
+fn show_credentials(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let instance: &ServiceInstance = call.named("guid")?;
+    Ok(Response::ok(&json!(instance.credentials)))
+}
+
+/// What a request says of an instance; `None` is left alone.
+struct Asked {
+    tags: Option<Vec<String>>,
+    credentials: Option<Map<String, Value>>,
+    syslog_drain_url: Option<Option<String>>,
+    route_service_url: Option<Option<String>>,
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let managed = body.get("type").is_some_and(|kind| kind == "managed");
+    let own: &[&str] = if managed {
+        &["name", "tags", "metadata", "parameters", "maintenance_info"]
+    } else {
+        &FIELDS
+    };
+    let fields: Vec<&str> = own
+        .iter()
+        .copied()
+        .chain(["type", "relationships"])
+        .collect();
+    let mut message = Message::new(&body, &fields);
+    let related: &[&str] = if managed {
+        &["space", "service_plan"]
+    } else {
+        &["space"]
+    };
+    let space = message.relationships(related, |inner| {
+        if managed {
+            inner.related("service_plan");
+        }
+        inner.related("space")
+    });
+    if !managed && message.get("type").is_none_or(|kind| kind != PROVIDED) {
+        message.error("Type must be one of 'managed', 'user-provided'");
+    }
+    let name = read_name(&mut message);
+    let asked = read(&mut message);
+    let metadata = message.metadata();
+    message.finish()?;
+    let space = space
+        .flatten()
+        .and_then(Guid::parse)
+        .filter(|space| call.world.spaces.get(*space).is_some())
+        .ok_or_else(|| CcError::unprocessable(NO_SPACE))?;
+    if managed {
+        return Err(CcError::unprocessable(NO_PLAN));
+    }
+    check_name(call, space, &name, None)?;
+    let base = call.world.base_with(metadata);
+    let guid = call.world.add(ServiceInstance {
+        base,
+        name,
+        space,
+        tags: asked.tags.unwrap_or_default(),
+        credentials: asked.credentials.unwrap_or_default(),
+        syslog_drain_url: asked.syslog_drain_url.flatten(),
+        route_service_url: asked.route_service_url.flatten(),
+    });
+    call.created(guid, present)
+}
+
+fn read_name(message: &mut Message<'_>) -> String {
+    let name = message.get("name");
+    if name.is_none_or(|name| !name.is_string()) {
+        message.error("Name must be a string");
+    }
+    let text = name.and_then(Value::as_str).unwrap_or_default();
+    if name.is_none_or(Value::is_string) && text.trim().is_empty() {
+        message.error("Name can't be blank");
+    }
+    text.to_owned()
+}
+
+fn read(message: &mut Message<'_>) -> Asked {
+    Asked {
+        tags: read_tags(message),
+        credentials: message.has("credentials").then(|| {
+            let credentials = message.object("credentials");
+            credentials.cloned().unwrap_or_default()
+        }),
+        syslog_drain_url: read_url(message, "syslog_drain_url", "Syslog drain url"),
+        route_service_url: read_url(message, "route_service_url", "Route service url"),
+    }
+}
+
+fn read_tags(message: &mut Message<'_>) -> Option<Vec<String>> {
+    match message.get("tags") {
+        None => message.has("tags").then(Vec::new),
+        Some(Value::Array(tags)) => {
+            let texts: Option<Vec<String>> = tags
+                .iter()
+                .map(|tag| tag.as_str().map(str::to_owned))
+                .collect();
+            if texts.is_none() {
+                message.error("Tags must be a list of strings");
+            }
+            texts
+        }
+        Some(_) => {
+            message.error("Tags must be an array");
+            None
+        }
+    }
+}
+
+fn read_url(message: &mut Message<'_>, key: &str, label: &str) -> Option<Option<String>> {
+    let value = message.get(key);
+    let text = value
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty());
+    let blank = value.is_none_or(|value| value == "");
+    if !blank && text.is_none_or(|text| url::Url::parse(text).is_err()) {
+        message.error(format!("{label} must be a valid URI"));
+    }
+    if key == "route_service_url" && text.is_some_and(|text| !text.starts_with("https:")) {
+        message.error(format!("{label} must be https"));
+    }
+    message.has(key).then(|| text.map(str::to_owned))
+}
+
+fn check_name(call: &Call<'_>, space: Guid, name: &str, own: Option<Guid>) -> Result<(), CcError> {
+    let holder = call.world.find_service_instance(space, name).map(Row::guid);
+    if holder.is_some() && holder != own {
+        return Err(CcError::unprocessable(format!(
+            "The service instance name is taken: {name}."
+        )));
+    }
+    Ok(())
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let (guid, space) = {
+        let instance: &ServiceInstance = call.named("guid")?;
+        (instance.base.guid, instance.space)
+    };
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &FIELDS);
+    let name = message.optional_text("name", 0..=255);
+    let asked = read(&mut message);
+    let metadata = message.metadata();
+    message.finish()?;
+    let name = name.filter(|name| !name.is_empty());
+    if let Some(name) = name {
+        check_name(call, space, name, Some(guid))?;
+    }
+    call.world.touch(guid, |instance: &mut ServiceInstance| {
+        if let Some(name) = name {
+            instance.name = name.into();
+        }
+        if let Some(tags) = asked.tags {
+            instance.tags = tags;
+        }
+        if let Some(credentials) = asked.credentials {
+            instance.credentials = credentials;
+        }
+        if let Some(url) = asked.syslog_drain_url {
+            instance.syslog_drain_url = url;
+        }
+        if let Some(url) = asked.route_service_url {
+            instance.route_service_url = url;
+        }
+        instance.base.metadata.apply(metadata);
+    });
+    call.ok(guid, present)
+}
+
+/// What users provide is gone at once, with what was bound to it.
+fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = call.guid_of::<ServiceInstance>("guid")?;
+    call.world.delete(Kind::ServiceInstance, guid);
+    Ok(Response::empty(204))
+}
