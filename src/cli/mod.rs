@@ -189,7 +189,17 @@ impl CommandError {
 
 /// Runs the command that the process was called with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            output::complain(&one_line(&error));
+            return ExitCode::from(2);
+        }
+        Err(help) => {
+            let printed = output::print(help.render().to_string().trim_end());
+            return ExitCode::from(u8::from(printed.is_err()));
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -217,6 +227,13 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What is wrong with the command line: its first paragraph, as one line.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let lines = text.lines().take_while(|line| !line.is_empty());
+    lines.map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
 async fn run(command: Command) -> Result<u8, CommandError> {
     match command {
         Command::Converge(args) => converge::run(args).await,
@@ -237,6 +254,17 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_told_in_one_line() {
+        let parse = |line: &str| {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            one_line(&error)
+        };
+        insta::assert_snapshot!(parse("cf-pusher push -i -1"), @"");
+        insta::assert_snapshot!(parse("cf-pusher push -u bogus"), @"");
+        insta::assert_snapshot!(parse("cf-pusher converge"), @"");
     }
 
     #[test]

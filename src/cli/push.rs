@@ -74,7 +74,7 @@ impl AppFlags {
         const CREDENTIALS: &str = "CF_CNB_REGISTRY_CREDS";
         let mut flags = self.overrides.clone();
         let given = std::env::var(CREDENTIALS).unwrap_or_default();
-        if !given.is_empty() {
+        if !given.is_empty() && given != "null" {
             let credentials: serde_json::Map<_, _> =
                 serde_json::from_str(&given).map_err(|error| {
                     let at = (error.line(), error.column());
@@ -111,7 +111,7 @@ pub(super) async fn run(args: PushArgs) -> Result<u8, CommandError> {
         return Ok(0);
     }
     pusher.apply(&difference).await?;
-    let pushed = pusher.push().await?;
+    let pushed = pusher.push(&difference).await?;
     report(&connected, &pushed)?;
     Ok(exit_code(&pushed))
 }

@@ -43,12 +43,11 @@ pub(crate) enum InterpolateError {
 impl Variables {
     /// Takes the variables of a file's text; those that were there are replaced.
     pub(crate) fn add_file(&mut self, text: &str) -> Result<(), InterpolateError> {
-        match Value::parse(text)? {
+        match Value::parse_with_text_keys(text)? {
             Value::Null => Ok(()),
             Value::Map(map) => {
                 for (name, value) in map {
-                    let name = name.scalar_text().unwrap_or_default();
-                    self.add(&name, value);
+                    self.add(name.as_text().unwrap_or_default(), value);
                 }
                 Ok(())
             }
@@ -67,8 +66,10 @@ impl Variables {
         }
     }
 
+    /// A name with dots is a place in a map of variables.
     fn add(&mut self, name: &str, value: Value) {
-        self.0.set(name, value);
+        let parts: Vec<&str> = name.split('.').collect();
+        set_at(&mut self.0, &parts, value);
     }
 
     /// Puts the variables' values where their names are.
@@ -88,9 +89,6 @@ impl Variables {
 
     /// The value of `name`, or of `name.key.key`.
     fn get(&self, name: &str) -> Option<&Value> {
-        if let Some(value) = self.0.get(name) {
-            return Some(value);
-        }
         let mut parts = name.split('.');
         let first = self.0.get(parts.next()?)?;
         parts.try_fold(first, |value, part| match value {
@@ -98,6 +96,21 @@ impl Variables {
             Value::List(list) => list.get(part.parse::<usize>().ok()?),
             _ => None,
         })
+    }
+}
+
+fn set_at(map: &mut Map, path: &[&str], value: Value) {
+    match path {
+        [] => {}
+        [key] => map.set(*key, value),
+        [key, path @ ..] => {
+            let mut inner = match map.get_mut(key).map(std::mem::take) {
+                Some(Value::Map(inner)) => inner,
+                _ => Map::default(),
+            };
+            set_at(&mut inner, path, value);
+            map.set(*key, Value::Map(inner));
+        }
     }
 }
 
@@ -167,7 +180,7 @@ mod tests {
 
     fn variables() -> Variables {
         let mut variables = Variables::default();
-        let file = "host: dora\nport: 8080\nset: true\nratio: 1.5\nnone: ~\nlist: [a, b]\n\
+        let file = "y: yes\nhost: dora\nport: 8080\nset: true\nratio: 1.5\nnone: ~\nlist: [a, b]\n\
                     db: {user: admin, hosts: [one, two]}\ncascade: ((host))\nünï: u\na/b-c_1: odd";
         variables.add_file(file).unwrap();
         variables
@@ -176,6 +189,7 @@ mod tests {
     #[rstest]
     #[case("a: ((host))", "a: dora")]
     #[case("a: ((!host))", "a: dora")]
+    #[case("a: ((y))", "a: true")]
     #[case("a: ((port))", "a: 8080")]
     #[case("a: '((port))'", "a: 8080")]
     #[case("a: ((set))", "a: true")]
@@ -218,12 +232,20 @@ mod tests {
     #[test]
     fn pairs_are_yaml_and_win_over_files() {
         let mut variables = variables();
-        for pair in ["port=1", "set=no", "host='5'", "equal=a=b"] {
+        for pair in [
+            "port=1",
+            "set=no",
+            "host='5'",
+            "equal=a=b",
+            "db.user=me",
+            "a.b.c=1",
+        ] {
             variables.add_pair(pair).unwrap();
         }
-        let text = "[((port)), ((set)), ((host)), ((equal))]";
+        let text = "[((port)), ((set)), ((host)), ((equal)), ((db)), ((a.b))]";
         let value = variables.interpolate(Value::parse(text).unwrap()).unwrap();
-        assert_eq!(value, Value::parse("[1, false, '5', a=b]").unwrap());
+        let expected = Value::parse("[1, false, '5', a=b, {user: me, hosts: [one, two]}, {c: 1}]");
+        assert_eq!(value, expected.unwrap());
         for pair in ["", "x", "=x", "x=", "x=["] {
             assert!(variables.add_pair(pair).is_err(), "{pair}");
         }

@@ -67,7 +67,8 @@ pub(crate) struct Prepared {
 /// [`PrepareError`] where `push` is to refuse before it sends anything.
 pub(crate) fn prepare(flags: Overrides) -> Result<Prepared, PrepareError> {
     let flags = flags.checked()?;
-    let manifest = transform::transform(base(&flags)?, &flags)?;
+    let variables = variables(&flags)?;
+    let manifest = transform::transform(base(&flags, &variables)?, &flags)?;
     Ok(Prepared {
         scaled: transform::scaled(manifest.clone(), &flags)?,
         manifest,
@@ -75,7 +76,7 @@ pub(crate) fn prepare(flags: Overrides) -> Result<Prepared, PrepareError> {
     })
 }
 
-fn base(flags: &Overrides) -> Result<Manifest, PrepareError> {
+fn base(flags: &Overrides, variables: &Variables) -> Result<Manifest, PrepareError> {
     let none = Manifest::of_app(flags.app.as_deref());
     if flags.no_manifest {
         return Ok(none);
@@ -88,7 +89,7 @@ fn base(flags: &Overrides) -> Result<Manifest, PrepareError> {
         reason: error.to_string(),
     })?;
     match (located, given) {
-        (Some(file), _) => Ok(Manifest::read(&file, &variables(flags)?)?),
+        (Some(file), _) => Ok(Manifest::read(&file, variables)?),
         (None, Some(given)) => Err(PrepareError::NoManifest {
             path: given.to_owned(),
         }),
@@ -313,5 +314,57 @@ impl Application {
             return change(web, Level::Process);
         }
         change(&mut self.0, Level::App);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Manifest {
+        Manifest::parse(text, &Variables::default()).unwrap()
+    }
+
+    #[test]
+    fn a_path_stays_relative() {
+        let relative = |from: &str, to: &str| relative_to(Path::new(from), Path::new(to));
+        assert_eq!(relative("/a/b", "/a/b/c/d"), Path::new("c/d"));
+        assert_eq!(relative("/a/b", "/a/c"), Path::new("../c"));
+        assert_eq!(relative("/a/b", "/a/b"), Path::new("."));
+    }
+
+    #[test]
+    fn known_properties_have_their_types() {
+        let manifest = parse(
+            "version: 1\nx: &x {memory: 1_024}\napplications:\n- <<: *x\n  name: 0123\n  instances: 0\n  timeout: 0\n  no-route: no\n  stack: ~\n  disk_quota: 1G\n  new: {deep: [~]}\n  processes: [{type: web, disk-quota: 2G, timeout: 2.7}, ~]\n",
+        );
+        assert_eq!(
+            manifest.to_value(),
+            Value::parse(
+                "version: 1\nx: {memory: 1024}\napplications:\n- memory: '1024'\n  name: '83'\n  instances: 0\n  disk-quota: 1G\n  new: {deep: [~]}\n  processes: [{type: web, disk_quota: 2G, timeout: 2}, {type: ''}]\n"
+            )
+            .unwrap()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_rendered_means_the_same(
+            name in "[a-z(yes)0-9:.]{1,8}",
+            values in prop::collection::vec(("[a-z-]{1,9}", "[ -~]{0,12}", any::<i64>()), 0..6),
+        ) {
+            let mut app = Map::from_iter([("name".into(), Value::text(name))]);
+            for (key, text, number) in values {
+                let value = Value::List(vec![Value::text(text), Value::Int(number.into())]);
+                app.set(format!("x-{key}").as_str(), value);
+            }
+            let apps = Value::List(vec![Value::Map(app)]);
+            let root = Map::from_iter([("applications".into(), apps)]);
+            let manifest = Manifest::of_value(Value::Map(root)).unwrap();
+            let again = Manifest::of_value(Value::parse(&manifest.render()).unwrap());
+            prop_assert_eq!(again, Ok(manifest));
+        }
     }
 }

@@ -130,6 +130,10 @@ fn with_one_disk(map: Map, level: Level) -> Result<Map, PropertyError> {
     match map.get(other) {
         None | Some(Value::Null) => return Ok(map),
         Some(_) if map.contains(disk) => return Err(PropertyError::BothDisks),
+        Some(Value::Text(text)) if text.is_empty() => {
+            map.remove(other);
+            return Ok(map);
+        }
         Some(Value::Text(_)) => {}
         Some(value) => return Err(mismatch(other, value, "a text such as 1G")),
     }
@@ -201,10 +205,18 @@ fn processes(list: Vec<Value>) -> Result<Option<Value>, PropertyError> {
     if list.is_empty() {
         return Ok(None);
     }
-    let process = |value| match value {
-        Value::Map(map) => with_one_disk(map, Level::Process).map(Value::Map),
-        Value::Null => Ok(Value::Map(Map::default())),
-        other => Err(mismatch("processes", &other, "a list of maps")),
+    let process = |value| {
+        let map = match value {
+            Value::Map(map) => map,
+            Value::Null => Map::default(),
+            other => return Err(mismatch("processes", &other, "a list of maps")),
+        };
+        let mut process = with_one_disk(map, Level::Process)?;
+        if !process.contains("type") {
+            // For Cloud Controller to say that it is missing.
+            process.set("type", "".into());
+        }
+        Ok(Value::Map(process))
     };
     let list: Result<_, _> = list.into_iter().map(process).collect();
     Ok(Some(Value::List(list?)))

@@ -54,6 +54,16 @@ impl Value {
         Loader::default().load(text)
     }
 
+    /// As [`Value::parse`], but the keys of the document's own map are the texts
+    /// that are written there: `y` is no boolean.
+    pub(crate) fn parse_with_text_keys(text: &str) -> Result<Self, YamlError> {
+        let loader = Loader {
+            text_keys: true,
+            ..Loader::default()
+        };
+        loader.load(text)
+    }
+
     pub(crate) fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
@@ -219,6 +229,10 @@ impl Serialize for Value {
             Self::Bool(truth) => to.serialize_bool(*truth),
             Self::Int(number) => to.serialize_i128(*number),
             Self::Float(number) => to.serialize_f64(*number),
+            // Ruby's reader takes `0:30` and `1,000` for numbers.
+            Self::Text(text) if looks_like_a_number(text) => {
+                serde_saphyr::DoubleQuoted(text.as_str()).serialize(to)
+            }
             Self::Text(text) => to.serialize_str(text),
             Self::List(list) => {
                 let mut seq = to.serialize_seq(Some(list.len()))?;
@@ -236,6 +250,15 @@ impl Serialize for Value {
             }
         }
     }
+}
+
+/// Whether a text is made of digits, and of what stands between digits.
+fn looks_like_a_number(text: &str) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_digit();
+    text.bytes().any(|byte| digit(&byte))
+        && text
+            .bytes()
+            .all(|byte| digit(&byte) || b"+-.,:_".contains(&byte))
 }
 
 /// A list or map whose end has not come yet.
@@ -270,12 +293,18 @@ struct Loader {
     anchors: HashMap<usize, Loaded>,
     values: usize,
     root: Option<Value>,
+    text_keys: bool,
 }
 
 impl Loader {
     fn load(mut self, text: &str) -> Result<Value, YamlError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        for next in Parser::new_from_str(text) {
+        // As libyaml reads it.
+        let options = granit_parser::options! {
+            block_scalar_eof_without_line_feed: true,
+            bom_inside_document_as_content: true,
+        };
+        for next in Parser::new_from_str_with_options(text, options) {
             let (event, span) = next.map_err(|error| not_yaml(&error))?;
             if matches!(event, Event::DocumentEnd | Event::StreamEnd) {
                 break;
@@ -295,7 +324,10 @@ impl Loader {
                 if merge && self.take_merge_key() {
                     return Ok(());
                 }
-                let value = scalar(&text, style, tag.as_deref())?;
+                let value = match self.text_keys && self.is_at_key() {
+                    true => Value::text(text.as_ref()),
+                    false => scalar(&text, style, tag.as_deref())?,
+                };
                 self.put(value, 0, 1, anchor)
             }
             Event::SequenceStart(_, anchor, _) => self.begin(anchor, OpenNode::List(Vec::new())),
@@ -314,6 +346,14 @@ impl Loader {
                 self.put(loaded.value, loaded.height, loaded.size, 0)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether what comes is a key of the document's own map.
+    fn is_at_key(&self) -> bool {
+        match self.open.as_slice() {
+            [open] => matches!(open.node, OpenNode::Map { key: None, .. }),
+            _ => false,
         }
     }
 
@@ -656,6 +696,21 @@ mod tests {
     fn what_is_not_understood_is_refused(#[case] text: &str, #[case] expected: &str) {
         let error = Value::parse(text).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn texts_that_other_readers_take_for_numbers_are_quoted() {
+        for text in ["0:30", "12:30:45", "1,000", "1_000", "10.0.0.1", "+1"] {
+            let rendered = Value::from(text).render();
+            assert_eq!(rendered.trim_end(), format!("\"{text}\""));
+        }
+        assert_eq!(Value::from("64M").render().trim_end(), "64M");
+    }
+
+    #[test]
+    fn keys_can_be_kept_as_texts() {
+        let value = Value::parse_with_text_keys("y: {n: 1}\n1: 2").unwrap();
+        assert_eq!(value, map([("y", parse("{n: 1}")), ("1", Value::Int(2))]));
     }
 
     #[test]

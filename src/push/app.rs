@@ -13,6 +13,9 @@ use crate::capi::processes::Process;
 use crate::events::PushStep;
 use crate::manifest::overrides::{Overrides, Strategy};
 
+/// The step at which Cloud Controller looks at quotas.
+pub(super) const STARTING: &str = "starting";
+
 impl Pusher<'_> {
     pub(super) async fn push_app(
         &self,
@@ -113,7 +116,7 @@ impl Pusher<'_> {
             self.tell(app, PushStep::Deploy);
             let deployment = deployment(app, droplet, strategy, flags);
             let deployed = deployments::deploy(self.client, &app.name, &deployment, flags.no_wait);
-            deployed.await.map_err(told(app, "deploying"))?;
+            deployed.await.map_err(told(app, STARTING))?;
             return self.running(app).await;
         }
         if flags.no_start || flags.task {
@@ -125,7 +128,7 @@ impl Pusher<'_> {
         self.tell(app, PushStep::Start);
         let restart = apps::restart(&app.guid);
         let restarted = self.client.send(&restart).await;
-        restarted.map_err(told(app, "starting"))?;
+        restarted.map_err(told(app, STARTING))?;
         self.running(app).await
     }
 
@@ -151,7 +154,7 @@ impl Pusher<'_> {
     async fn running(&self, app: &App) -> Result<Vec<Process>, Failure> {
         let what = format!("the start of {}", app.name);
         let running = self.running.done(&app.guid, what).await;
-        running.map_err(told(app, "starting"))
+        running.map_err(told(app, STARTING))
     }
 }
 

@@ -72,6 +72,14 @@ pub(crate) struct Failure {
     pub(crate) log: Vec<String>,
 }
 
+impl Failure {
+    /// Whether Cloud Controller does not let the app run, for want of quota say.
+    fn is_refusal_to_start(&self) -> bool {
+        self.step == app::STARTING
+            && self.error.status() == Some(reqwest::StatusCode::UNPROCESSABLE_ENTITY)
+    }
+}
+
 impl<'a> Pusher<'a> {
     pub(crate) fn new(
         client: &'a Client,
@@ -125,11 +133,8 @@ impl<'a> Pusher<'a> {
     pub(crate) async fn apply(&self, difference: &Diff) -> Result<(), Error> {
         let manifest = self.prepared.manifest.render();
         let outcome = manifests::apply(self.client, self.space, &manifest).await;
-        if let Err(Error::Failed { .. } | Error::Refused { .. }) = &outcome
-            && let Err(error) = self.delete_new(difference).await
-        {
-            let text = format!("what the manifest made is not all deleted: {error}");
-            self.client.events().emit(Event::Warning(text));
+        if let Err(Error::Failed { .. } | Error::Refused { .. }) = &outcome {
+            self.delete_new(difference).await?;
         }
         outcome
     }
@@ -145,24 +150,37 @@ impl<'a> Pusher<'a> {
         let there = self.apps().await?;
         for app in new.into_iter().filter_map(|name| there.get(name)) {
             if !app.is_started && !app.has_droplet {
-                apps::delete_new(self.client, app).await?;
+                self.discard(app).await;
             }
         }
         Ok(())
     }
 
-    /// Brings each app from its source to running, beside each other.
+    /// Deletes an app that this push has made, and says so.
+    async fn discard(&self, app: &App) {
+        let text = match apps::delete_new(self.client, app).await {
+            Ok(()) => format!("{} was made by this push and is deleted again", app.name),
+            Err(error) => format!("{} was made by this push and stays: {error}", app.name),
+        };
+        self.client.events().emit(Event::Warning(text));
+    }
+
+    /// Brings each app from its source to running, beside each other. An app
+    /// that was not there before, by `difference`, and that Cloud Controller
+    /// refuses to start does not stay.
     ///
     /// # Errors
     /// [`Error`] where nothing could be begun; what becomes of an app is in its
     /// own result.
-    pub(crate) async fn push(&self) -> Result<Vec<Pushed>, Error> {
+    pub(crate) async fn push(&self, difference: &Diff) -> Result<Vec<Pushed>, Error> {
+        let new = difference.new_apps();
         let mut there = self.apps().await?;
         let apps: Vec<Option<App>> = self.names().iter().map(|it| there.remove(it)).collect();
         let packages = self.reusable(&apps).await?;
         let known = self.known(&apps, &packages).await?;
         let jobs = self.names().into_iter().zip(self.origins).zip(apps);
-        let jobs = jobs.map(|((name, origin), app)| {
+        let jobs = jobs.enumerate().map(|(at, ((name, origin), app))| {
+            let is_new = new.contains(&at);
             let package = app.as_ref().and_then(|app| packages.get(&app.guid));
             let known = &known;
             async move {
@@ -170,6 +188,11 @@ impl<'a> Pusher<'a> {
                     Some(app) => self.push_app(app, origin, package, known).await,
                     None => Err(vanished(&name)),
                 };
+                if let (Some(app), Err(failure), true) = (&app, &result, is_new)
+                    && failure.is_refusal_to_start()
+                {
+                    self.discard(app).await;
+                }
                 Pushed { name, result }
             }
         });

@@ -1,0 +1,575 @@
+//! `push` and `manifest`: what is sent, what becomes of the apps, and what is said.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by that"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use mock_capi::{Fault, MockCapi, MockCapiBuilder};
+use rstest::rstest;
+use serde_json::{Value, json};
+use support::command::{Place, Said, cf_pusher, stable};
+use support::login;
+
+/// A foundation with an org and a space, and a folder of bits beside a manifest.
+struct Push {
+    mock: MockCapi,
+    place: Place,
+    space: String,
+}
+
+impl Push {
+    async fn new() -> Self {
+        Self::with(MockCapi::builder()).await
+    }
+
+    async fn with(builder: MockCapiBuilder) -> Self {
+        let mock = builder.record_requests().start().await.unwrap();
+        let place = Place::new();
+        std::fs::create_dir(place.dir.path().join("bits")).unwrap();
+        place.file("bits/main.go", "package main");
+        place.file("bits/large.bin", &"0123456789abcdef".repeat(8 * 1024));
+        let mut push = Self {
+            mock,
+            place,
+            space: String::new(),
+        };
+        let org = push
+            .curl("POST", "/v3/organizations", json!({"name": "o"}))
+            .await;
+        let of_org = json!({"organization": {"data": {"guid": org["guid"]}}});
+        let space = json!({"name": "s", "relationships": of_org});
+        let space = push.curl("POST", "/v3/spaces", space).await;
+        push.space = space["guid"].as_str().unwrap().to_owned();
+        push.mock.forget_requests();
+        push
+    }
+
+    /// Sends a request as somebody else would.
+    async fn curl(&self, method: &str, path: &str, body: Value) -> Value {
+        let token = login(&self.mock).await["access_token"].clone();
+        let url = format!("{}{path}", self.mock.uri());
+        let request = reqwest::Client::new().request(method.parse().unwrap(), url);
+        let request = request.bearer_auth(token.as_str().unwrap());
+        let request = match body {
+            Value::Null => request,
+            body => request.json(&body),
+        };
+        let answer = request.send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+        answer.json().await.unwrap_or(Value::Null)
+    }
+
+    async fn list(&self, path: &str) -> Vec<Value> {
+        let list = self.curl("GET", path, Value::Null).await;
+        list["resources"].as_array().unwrap().clone()
+    }
+
+    async fn app(&self, name: &str) -> Value {
+        let apps = self.list(&format!("/v3/apps?names={name}")).await;
+        apps.into_iter().next().unwrap()
+    }
+
+    async fn web(&self, name: &str) -> Value {
+        let guid = self.app(name).await["guid"].clone();
+        let path = format!("/v3/apps/{}/processes/web", guid.as_str().unwrap());
+        self.curl("GET", &path, Value::Null).await
+    }
+
+    fn manifest(&self, text: &str) {
+        self.place.file("manifest.yml", text);
+    }
+
+    /// Runs `push` with these flags where the manifest is.
+    fn push(&self, flags: &[&str]) -> Said {
+        self.push_with(flags, &[])
+    }
+
+    fn push_with(&self, flags: &[&str], environment: &[(&str, &str)]) -> Said {
+        let mut command = cf_pusher(self.place.dir.path());
+        command
+            .current_dir(self.place.dir.path())
+            .arg("push")
+            .args(flags)
+            .args(["--org", "o", "--space", "s"])
+            .env("CF_API", self.mock.uri())
+            .env("CF_USERNAME", "admin")
+            .env("CF_PASSWORD", "admin")
+            .envs(environment.iter().copied());
+        self.place.said(command, &self.mock)
+    }
+
+    /// Runs `push`, which is to succeed.
+    fn push_well(&self, flags: &[&str]) -> Said {
+        let said = self.push(flags);
+        assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+        said
+    }
+
+    /// Method and path of each request, GUIDs as `:guid`, without logins and logs.
+    fn requests(&self) -> Vec<String> {
+        let requests = self.mock.requests();
+        self.mock.forget_requests();
+        requests
+            .iter()
+            .map(|request| format!("{} {}", request.method, request.path))
+            .map(|line| stable(&line))
+            .collect()
+    }
+
+    fn bodies(&self, path: &str) -> Vec<Value> {
+        let requests = self.mock.requests();
+        let asked = requests
+            .iter()
+            .filter(|it| it.method == "POST" && it.path == path);
+        asked.filter_map(mock_capi::RecordedRequest::json).collect()
+    }
+}
+
+const DORA: &str = "applications:\n- name: dora\n  path: bits\n  memory: 64M\n";
+
+#[tokio::test]
+async fn an_app_is_pushed_and_runs() {
+    let push = Push::new().await;
+    push.manifest(&format!("{DORA}  instances: 2\n  env: {{A: b}}\n"));
+    let said = push.push_well(&["-i", "3"]);
+    insta::assert_snapshot!("push_out", stable(&said.out));
+    assert!(
+        said.err.contains("dora | Downloading app package..."),
+        "{}",
+        said.err
+    );
+    let web = push.web("dora").await;
+    assert_eq!(
+        (&web["instances"], &web["memory_in_mb"]),
+        (&json!(3), &json!(64))
+    );
+    let app = push.app("dora").await;
+    assert_eq!(app["state"], "STARTED");
+    let routes = push.list("/v3/routes").await;
+    assert_eq!(routes.len(), 1, "the default route");
+}
+
+#[tokio::test]
+async fn the_folder_is_sent_without_what_is_ignored() {
+    let push = Push::new().await;
+    push.place.file("bits/.cfignore", "*.log\n");
+    push.place.file("bits/a.log", "");
+    push.manifest(DORA);
+    push.push_well(&[]);
+    let packages = push.list("/v3/packages").await;
+    let files = push
+        .mock
+        .package_files(packages[0]["guid"].as_str().unwrap());
+    let mut files: Vec<String> = files.unwrap().into_iter().map(|file| file.path).collect();
+    files.sort();
+    assert_eq!(files, ["large.bin", "main.go"]);
+}
+
+#[tokio::test]
+async fn what_cloud_controller_has_is_not_sent_again() {
+    let push = Push::new().await;
+    push.push_well(&["one", "-p", "bits", "--no-start"]);
+    push.place.file("bits/main.go", "package other");
+    let said = push.push_well(&["two", "-p", "bits", "--no-start"]);
+    assert!(said.err.contains("two: uploading"), "{}", said.err);
+    let packages = push.list("/v3/packages?order_by=-created_at").await;
+    assert_eq!(packages.len(), 2);
+    let files = push
+        .mock
+        .package_files(packages[0]["guid"].as_str().unwrap());
+    assert_eq!(files.unwrap().len(), 2, "the large file came from the pool");
+    let matches = push.bodies("/v3/resource_matches");
+    let asked = matches[1]["resources"].as_array().unwrap();
+    assert_eq!(asked.len(), 1, "small files are never in the pool");
+    assert_eq!(asked[0]["path"], "large.bin");
+}
+
+/// The budget: 8 requests, and 6 for each app.
+#[rstest]
+#[case(1)]
+#[case(2)]
+#[case(8)]
+#[tokio::test]
+async fn unchanged_bits_cost_few_requests(#[case] apps: usize) {
+    let push = Push::new().await;
+    let app = |i| format!("- {{name: app-{i}, path: bits, memory: 64M}}\n");
+    let list: String = (0..apps).map(app).collect();
+    push.manifest(&format!("applications:\n{list}"));
+    push.push_well(&[]);
+    push.requests();
+    let said = push.push_well(&[]);
+    assert!(
+        said.err.contains("app-0: its bits are there already"),
+        "{}",
+        said.err
+    );
+    let requests = push.requests();
+    assert!(
+        requests.len() <= 8 + 6 * apps,
+        "{}: {requests:#?}",
+        requests.len()
+    );
+    let uploads = requests.iter().filter(|it| it.ends_with("/upload")).count();
+    assert_eq!(uploads, 0);
+    let builds = requests
+        .iter()
+        .filter(|it| *it == "POST /v3/builds")
+        .count();
+    assert_eq!(builds, apps, "each is staged again, as `cf push` does");
+}
+
+#[tokio::test]
+async fn a_dry_run_changes_nothing() {
+    let push = Push::new().await;
+    push.manifest(&format!("{DORA}  env: {{PASSWORD: hunter2}}\n"));
+    let said = push.push_well(&["--dry-run", "--redact-env"]);
+    insta::assert_snapshot!("dry_run", stable(&said.out));
+    let requests = push.requests();
+    let writes = requests.iter().filter(|it| !it.starts_with("GET "));
+    let writes: Vec<&String> = writes.filter(|it| !it.ends_with("/token")).collect();
+    assert_eq!(writes, ["POST /v3/spaces/:guid/manifest_diff"]);
+    push.push_well(&["--no-start"]);
+    let said = push.push_well(&["--dry-run", "-i", "2"]);
+    assert!(
+        said.out.contains("-   instances: 1\n+   instances: 2"),
+        "{}",
+        said.out
+    );
+}
+
+/// The example of the ADR: 50 instances of 10 MB fit into 500 MB, and of 20 MB do not.
+#[tokio::test]
+async fn a_manifest_that_is_refused_leaves_nothing_behind() {
+    let push = Push::new().await;
+    let quota = json!({
+        "name": "small",
+        "apps": {"total_memory_in_mb": 500},
+        "relationships": {
+            "organization": {"data": {"guid": push.list("/v3/organizations?names=o").await[0]["guid"]}},
+            "spaces": {"data": [{"guid": push.space}]},
+        },
+    });
+    push.curl("POST", "/v3/space_quotas", quota).await;
+    push.manifest("applications:\n- name: dora\n  path: bits\n  instances: 50\n  memory: 10M\n");
+    let said = push.push(&["-m", "20MB"]);
+    assert_eq!(said.code, 1);
+    let err = stable(&said.err);
+    let end = err.lines().skip_while(|line| *line != "dora: starting");
+    insta::assert_snapshot!("quota_err", end.collect::<Vec<_>>().join("\n"));
+    assert_eq!(push.list("/v3/apps").await, [] as [Value; 0]);
+    assert_eq!(push.list("/v3/routes").await, [] as [Value; 0]);
+    push.push_well(&[]);
+    assert_eq!(push.web("dora").await["instances"], 50);
+    let said = push.push(&["-m", "20MB"]);
+    assert_eq!(said.code, 1);
+    assert_eq!(push.web("dora").await["memory_in_mb"], 10, "as it was");
+}
+
+#[tokio::test]
+async fn an_app_that_was_there_is_not_deleted_with_a_refused_manifest() {
+    let push = Push::new().await;
+    push.push_well(&["there", "-p", "bits", "--no-start"]);
+    push.manifest(
+        "applications:\n- {name: there, path: bits}\n- {name: new, path: bits, services: [none]}\n",
+    );
+    let said = push.push(&[]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("For application 'new': "), "{}", said.err);
+    let apps = push.list("/v3/apps").await;
+    let names: Vec<&str> = apps
+        .iter()
+        .map(|app| app["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["there"]);
+}
+
+#[tokio::test]
+async fn a_failed_staging_tells_why_and_the_others_go_on() {
+    let push =
+        Push::with(MockCapi::builder().faults(vec![Fault::failed_staging().of("bad")])).await;
+    push.manifest("applications:\n- {name: bad, path: bits}\n- {name: good, path: bits}\n");
+    let said = push.push(&[]);
+    assert_eq!(said.code, 1);
+    let error = said
+        .err
+        .lines()
+        .skip_while(|line| !line.starts_with("error: "));
+    let error: Vec<&str> = error.collect();
+    assert!(
+        error[0].starts_with("error: bad: staging: staging of bad failed: "),
+        "{error:#?}"
+    );
+    assert!(
+        error[1].starts_with("bad | "),
+        "its last log lines: {error:#?}"
+    );
+    assert_eq!(push.app("good").await["state"], "STARTED");
+    assert_eq!(push.app("bad").await["state"], "STOPPED");
+}
+
+#[tokio::test]
+async fn instances_that_crash_fail_the_push() {
+    let push = Push::with(MockCapi::builder().faults(vec![Fault::crashing_instances()])).await;
+    push.manifest(DORA);
+    let said = push.push(&[]);
+    assert_eq!(said.code, 1);
+    assert!(
+        said.err.contains("error: dora: starting: the start of dora failed: all instances of the process web crashed"),
+        "{}",
+        said.err
+    );
+}
+
+#[tokio::test]
+async fn no_start_stops_what_runs_and_stages_nothing() {
+    let push = Push::new().await;
+    push.manifest(DORA);
+    push.push_well(&[]);
+    push.requests();
+    push.push_well(&["--no-start"]);
+    assert_eq!(push.app("dora").await["state"], "STOPPED");
+    assert!(!push.requests().contains(&"POST /v3/builds".to_owned()));
+}
+
+#[tokio::test]
+async fn an_app_for_tasks_is_staged_and_not_started() {
+    let push = Push::new().await;
+    push.manifest(DORA);
+    push.push_well(&["--task"]);
+    let app = push.app("dora").await;
+    assert_eq!(app["state"], "STOPPED");
+    assert!(app["relationships"]["current_droplet"]["data"]["guid"].is_string());
+    assert_eq!(push.list("/v3/routes").await, [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn a_deployment_scales_instead_of_the_manifest() {
+    let push = Push::with(MockCapi::builder().start_time(Duration::from_millis(30))).await;
+    push.manifest(DORA);
+    push.push_well(&[]);
+    push.mock.forget_requests();
+    let flags = [
+        "--strategy",
+        "rolling",
+        "-i",
+        "3",
+        "-m",
+        "128M",
+        "--max-in-flight",
+        "2",
+    ];
+    let said = push.push_well(&flags);
+    assert!(
+        said.out.contains("+   instances: 3"),
+        "the diff shows it: {}",
+        said.out
+    );
+    let applied = push.mock.requests();
+    let applied = applied
+        .iter()
+        .find(|it| it.path.ends_with("/apply_manifest"))
+        .unwrap();
+    let applied = String::from_utf8_lossy(&applied.body);
+    assert!(
+        applied.contains("memory: 64M") && !applied.contains("instances"),
+        "{applied}"
+    );
+    let deployments = push.bodies("/v3/deployments");
+    assert_eq!(
+        deployments[0]["options"],
+        json!({"max_in_flight": 2, "web_instances": 3, "memory_in_mb": 128})
+    );
+    let web = push.web("dora").await;
+    assert_eq!(
+        (&web["instances"], &web["memory_in_mb"]),
+        (&json!(3), &json!(128))
+    );
+}
+
+#[tokio::test]
+async fn a_canary_waits_to_be_told_to_go_on() {
+    let push = Push::new().await;
+    push.manifest(&format!("{DORA}  instances: 4\n"));
+    push.push_well(&[]);
+    push.push_well(&["--strategy", "canary", "--instance-steps", "50"]);
+    let deployment = &push.list("/v3/deployments").await[0];
+    assert_eq!(deployment["status"]["reason"], "PAUSED");
+}
+
+#[tokio::test]
+async fn an_image_needs_no_bits_and_its_password_is_told_to_nobody() {
+    let push = Push::new().await;
+    let image = ["dora", "--docker-image", "registry.example.com/dora:1"];
+    push.push_well(&image);
+    let packages = push.bodies("/v3/packages");
+    assert_eq!(packages[0]["type"], "docker");
+    assert_eq!(
+        packages[0]["data"],
+        json!({"image": "registry.example.com/dora:1"})
+    );
+    assert!(push.requests().iter().all(|it| !it.ends_with("/upload")));
+
+    let private = [&image[..], &["--docker-username", "me", "-vv"]].concat();
+    let said = push.push(&private);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("set CF_DOCKER_PASSWORD"), "{}", said.err);
+    let said = push.push_with(&private, &[("CF_DOCKER_PASSWORD", "hunter2")]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let packages = push.bodies("/v3/packages");
+    assert_eq!(packages[0]["data"]["password"], "hunter2");
+    assert!(!said.err.contains("hunter2") && !said.out.contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_droplet_is_run_without_staging() {
+    let push = Push::new().await;
+    let file = push.place.file("droplet.tgz", "a droplet");
+    push.push_well(&["dora", "--droplet", file.to_str().unwrap()]);
+    assert_eq!(push.app("dora").await["state"], "STARTED");
+    let requests = push.requests();
+    assert!(
+        requests.contains(&"POST /v3/droplets/:guid/upload".to_owned()),
+        "{requests:#?}"
+    );
+    assert!(
+        !requests.contains(&"POST /v3/builds".to_owned()),
+        "{requests:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_foundation_without_diffs_is_compared_here() {
+    let builder = MockCapi::builder();
+    let refusal = Fault::answer("POST", "/v3/spaces/:guid/manifest_diff", 404);
+    let push = Push::with(builder.faults(vec![refusal])).await;
+    push.manifest(DORA);
+    push.push_well(&["--no-start"]);
+    let said = push.push_well(&["--dry-run", "-m", "128M"]);
+    assert!(
+        said.out.contains("-   memory: 64M\n+   memory: 128M"),
+        "{}",
+        said.out
+    );
+}
+
+#[tokio::test]
+async fn a_program_gets_one_json_object() {
+    let push = Push::new().await;
+    push.manifest(DORA);
+    let said = push.push_well(&["--format", "json"]);
+    let json: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(json["apps"][0]["name"], "dora");
+    assert_eq!(json["apps"][0]["state"], "STARTED");
+    assert_eq!(
+        json["apps"][0]["processes"][0]["instances"][0]["state"],
+        "RUNNING"
+    );
+    assert_eq!(json["failures"], json!([]));
+    assert!(json["run"]["requests"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn the_target_of_the_cf_cli_is_used() {
+    let push = Push::new().await;
+    push.manifest(DORA);
+    let token = login(&push.mock).await;
+    let home = push.place.dir.path().join(".cf");
+    std::fs::create_dir(&home).unwrap();
+    let config = json!({
+        "Target": push.mock.uri(),
+        "AccessToken": format!("bearer {}", token["access_token"].as_str().unwrap()),
+        "RefreshToken": token["refresh_token"],
+        "OrganizationFields": {"GUID": "unused", "Name": "o"},
+        "SpaceFields": {"GUID": push.space, "Name": "s"},
+    });
+    std::fs::write(home.join("config.json"), config.to_string()).unwrap();
+    let mut command = cf_pusher(push.place.dir.path());
+    command
+        .current_dir(push.place.dir.path())
+        .args(["push", "--no-start"]);
+    let said = push.place.said(command, &push.mock);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(push.app("dora").await["name"], "dora");
+}
+
+#[tokio::test]
+async fn nowhere_to_push_to_is_told() {
+    let push = Push::new().await;
+    push.manifest(DORA);
+    let mut command = cf_pusher(push.place.dir.path());
+    command
+        .current_dir(push.place.dir.path())
+        .args(["push", "--org", "o", "--space", "none"])
+        .env("CF_API", push.mock.uri())
+        .env("CF_USERNAME", "admin")
+        .env("CF_PASSWORD", "admin");
+    let said = push.place.said(command, &push.mock);
+    assert_eq!(said.code, 1);
+    insta::assert_snapshot!(stable(&said.err), @"error: finding the space none of the org o: there is none, or the login does not see it");
+    assert_eq!(push.list("/v3/apps").await, [] as [Value; 0]);
+}
+
+/// What `push` refuses, `manifest` refuses, in one line and without a foundation.
+#[rstest]
+#[case::no_name("applications: [{memory: 1G}]", &[], "no app is named: give APP, or a manifest with a `name`")]
+#[case::two_apps("applications: [{name: a}, {name: b}]", &["-i", "2"], "--instances, -i is for one app, and the manifest has 2: pick one with APP")]
+#[case::missing_variables("applications: [{name: ((b)), memory: ((a))}]", &[], "the manifest DIR/manifest.yml cannot be used: no value is given for the variables a, b; give them with --var or --vars-file")]
+#[case::both_disks("applications: [{name: a, disk_quota: 1G, disk-quota: 1G}]", &[], "the manifest DIR/manifest.yml cannot be used: app a: it has both `disk_quota` and `disk-quota`, and needs one of them")]
+#[case::no_apps("applications: []", &[], "the manifest DIR/manifest.yml cannot be used: it must have at least one application")]
+#[case::not_yaml("applications: [", &[], "the manifest DIR/manifest.yml cannot be used: it is not YAML: line 1: unclosed bracket '['")]
+#[case::mismatch("applications: [{name: a, buildpacks: [b]}]", &["-o", "i"], "--docker-image, -o cannot be used with `buildpacks` in the manifest")]
+#[case::conflict("applications: [{name: a}]", &["--no-route", "--random-route"], "--no-route and --random-route cannot be used together")]
+#[case::no_path("applications: [{name: a, path: none}]", &[], "app a: `path` is DIR/none, and there is no such file or folder")]
+#[case::secret("applications: [{name: a, memory: [hunter2]}]", &[], "the manifest DIR/manifest.yml cannot be used: app a: `memory` is a list, must be a text")]
+fn what_push_would_refuse_is_refused_offline(
+    #[case] manifest: &str,
+    #[case] flags: &[&str],
+    #[case] expected: &str,
+) {
+    for subcommand in ["manifest", "push"] {
+        let place = Place::new();
+        place.file("manifest.yml", manifest);
+        let mut command = cf_pusher(place.dir.path());
+        command
+            .current_dir(place.dir.path())
+            .arg(subcommand)
+            .args(flags);
+        let output = command.output().unwrap();
+        let dir = place.dir.path().canonicalize().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let error = error.replace(dir.to_str().unwrap(), "DIR");
+        assert_eq!(error, format!("error: {expected}\n"), "{subcommand}");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_manifest_is_printed_as_it_would_be_applied() {
+    let place = Place::new();
+    place.file("vars.yml", "host: dora\nsize: 64M");
+    place.file(
+        "manifest.yml",
+        "anchors:\n  env: &env {TZ: 0:30, ON: yes}\napplications:\n- name: ((host))\n  memory: ((size))\n  env:\n    <<: *env\n    OCTAL: 0123\n  routes:\n  - route: ((host)).((domain))\n    new-property: [1, {deep: ~}]\n  processes:\n  - type: web\n    disk-quota: 1G\n  - type: worker\n",
+    );
+    let mut command = cf_pusher(place.dir.path());
+    command.current_dir(place.dir.path());
+    command.args([
+        "manifest",
+        "--vars-file",
+        "vars.yml",
+        "--var",
+        "domain=example.com",
+    ]);
+    command.args(["-i", "4", "-k", "2G", "-c", "null", "--no-route"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap());
+}

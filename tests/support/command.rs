@@ -1,0 +1,107 @@
+//! The command, run in a place of its own, and what it says.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use assert_cmd::Command;
+use mock_capi::MockCapi;
+
+/// The command with nothing of the caller's environment that it would read.
+pub(crate) fn cf_pusher(home: &Path) -> Command {
+    let mut command = Command::cargo_bin("cf-pusher").unwrap();
+    for (name, _) in std::env::vars() {
+        if name.starts_with("CF_") || name == "APPS_DIR" || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command.env("CF_HOME", home);
+    command.timeout(Duration::from_secs(60));
+    command
+}
+
+pub(crate) struct Place {
+    pub(crate) dir: tempfile::TempDir,
+}
+
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Runs on a foundation, as its admin.
+    pub(crate) fn on(&self, mock: &MockCapi, config: &str, args: &[&str]) -> Said {
+        let config = self.file("config.json", config);
+        let mut command = cf_pusher(self.dir.path());
+        let (command_name, rest) = args.split_first().unwrap();
+        command
+            .args([command_name, "--config", config.to_str().unwrap()])
+            .args(rest)
+            .env("CF_API", mock.uri())
+            .env("CF_USERNAME", "admin")
+            .env("CF_PASSWORD", "admin");
+        self.said(command, mock)
+    }
+
+    pub(crate) fn said(&self, mut command: Command, mock: &MockCapi) -> Said {
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| {
+            let text = String::from_utf8(bytes).unwrap();
+            let text = text.replace(&mock.uri(), "http://api");
+            text.replace(self.dir.path().to_str().unwrap(), "DIR")
+        };
+        Said {
+            code: output.status.code().unwrap(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
+    }
+}
+
+/// Without what differs from run to run: request GUIDs and times.
+pub(crate) fn stable(text: &str) -> String {
+    let mut lines = Vec::new();
+    // How far a phase is, is said as it comes about.
+    for line in text.lines().filter(|line| !is_progress(line)) {
+        let line: Vec<String> = line
+            .split(' ')
+            .map(|word| {
+                let path = word.split('/').map(|part| {
+                    let is_guid = part.len() == 36 && part.matches('-').count() == 4;
+                    if is_guid { ":guid" } else { part }
+                });
+                path.collect::<Vec<_>>().join("/")
+            })
+            .collect();
+        let line = line.join(" ");
+        let line = match line.find(" [request ") {
+            Some(end) => line[..end].to_owned(),
+            None => line,
+        };
+        lines.push(if line.starts_with("time: ") {
+            "time: ...".to_owned()
+        } else {
+            line
+        });
+    }
+    lines.join("\n")
+}
+
+/// A line such as `clones: 3 of 4`.
+fn is_progress(line: &str) -> bool {
+    let words: Vec<&str> = line.split(' ').collect();
+    matches!(words.as_slice(), [_, done, "of", _] if done.parse::<u32>().is_ok())
+}
