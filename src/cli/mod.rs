@@ -262,9 +262,9 @@ mod tests {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
             one_line(&error)
         };
-        insta::assert_snapshot!(parse("cf-pusher push -i -1"), @"");
-        insta::assert_snapshot!(parse("cf-pusher push -u bogus"), @"");
-        insta::assert_snapshot!(parse("cf-pusher converge"), @"");
+        insta::assert_snapshot!(parse("cf-pusher push -i -1"), @"error: invalid value '-1' for '--instances <N>': must be a whole number, 0 or more");
+        insta::assert_snapshot!(parse("cf-pusher push -u bogus"), @"error: invalid value 'bogus' for '--health-check-type <TYPE>' [possible values: http, port, process]");
+        insta::assert_snapshot!(parse("cf-pusher converge"), @"error: the following required arguments were not provided: --config <FILE>");
     }
 
     #[test]

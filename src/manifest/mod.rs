@@ -84,10 +84,15 @@ fn base(flags: &Overrides, variables: &Variables) -> Result<Manifest, PrepareErr
     let given = flags.manifest.as_deref();
     let here = std::env::current_dir().unwrap_or_default();
     let path = given.unwrap_or(&here);
-    let located = locate(path).map_err(|error| ManifestError {
+    let refused = |error: std::io::Error| ManifestError {
         path: path.to_owned(),
         reason: error.to_string(),
-    })?;
+    };
+    let mut located = locate(path).map_err(refused)?;
+    if let (Some(file), Some(_)) = (&located, given) {
+        // A link in a folder that was given is followed, as the CLI does.
+        located = Some(without_links(file).map_err(refused)?);
+    }
     match (located, given) {
         (Some(file), _) => Ok(Manifest::read(&file, variables)?),
         (None, Some(given)) => Err(PrepareError::NoManifest {

@@ -35,7 +35,7 @@ pub(crate) struct Overrides {
     pub(crate) vars_files: Vec<PathBuf>,
 
     /// How many instances
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = count)]
     pub(crate) instances: Option<i64>,
 
     /// Memory of an instance, such as 256M or 1G
@@ -71,7 +71,7 @@ pub(crate) struct Overrides {
     pub(crate) endpoint: Option<String>,
 
     /// Seconds that an instance may take until it is healthy
-    #[arg(short = 't', long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(short = 't', long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
     pub(crate) app_start_timeout: Option<i64>,
 
     /// A Docker image instead of bits
@@ -159,6 +159,9 @@ pub(crate) enum Strategy {
     Rolling,
     /// One first, and the others when it is told to go on
     Canary,
+    /// As if the flag was not given
+    #[value(name = "", hide = true)]
+    Unset,
 }
 
 impl Strategy {
@@ -166,6 +169,7 @@ impl Strategy {
         match self {
             Self::Rolling => "rolling",
             Self::Canary => "canary",
+            Self::Unset => "",
         }
     }
 }
@@ -204,6 +208,8 @@ impl Overrides {
         ] {
             flag.take_if(|value| value.is_empty());
         }
+        self.strategy
+            .take_if(|strategy| *strategy == Strategy::Unset);
         self
     }
 
@@ -352,6 +358,16 @@ impl Overrides {
         let limit = self.log_rate_limit.as_deref();
         limit.map(size::log_rate_limit).transpose()
     }
+}
+
+fn count(text: &str) -> Result<i64, String> {
+    let number = text.parse().ok().filter(|number| *number >= 0);
+    number.ok_or_else(|| "must be a whole number, 0 or more".to_owned())
+}
+
+fn seconds(text: &str) -> Result<i64, String> {
+    let number = text.parse().ok().filter(|number| *number >= 1);
+    number.ok_or_else(|| "must be a whole number, 1 or more".to_owned())
 }
 
 /// A path to something that is there.
@@ -545,5 +561,6 @@ mod tests {
     fn the_last_of_a_flag_counts_and_an_empty_one_does_not() {
         assert_eq!(checked("-i 1 -i 2").unwrap().instances, Some(2));
         assert_eq!(checked("--memory=").unwrap().memory, None);
+        assert_eq!(checked("--strategy=").unwrap().strategy, None);
     }
 }
