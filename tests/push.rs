@@ -315,6 +315,40 @@ async fn a_failed_staging_tells_why_and_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn logs_that_cannot_be_read_stop_nothing() {
+    let refusal = Fault::answer("GET", "/api/v1/read/:source_id", 404);
+    let push = Push::with(MockCapi::builder().faults(vec![refusal])).await;
+    push.manifest("applications:\n- {name: a, path: bits}\n- {name: b, path: bits}\n");
+    let said = push.push_well(&[]);
+    let warning = "warning: the staging logs cannot be read: log-cache answered 404 Not Found";
+    assert_eq!(said.err.matches(warning).count(), 1, "{}", said.err);
+}
+
+/// Staging and starting take time; what is awaited together costs few requests.
+#[tokio::test]
+async fn the_logs_of_a_slow_staging_are_read_on_the_way() {
+    let builder = MockCapi::builder().staging_time(Duration::from_millis(1500));
+    let push = Push::with(builder.start_time(Duration::from_millis(100))).await;
+    push.manifest(DORA);
+    let said = push.push_well(&[]);
+    let reads = push.requests();
+    let reads = reads
+        .iter()
+        .filter(|it| it.contains("/api/v1/read/"))
+        .count();
+    assert_eq!(reads, 2, "on the way and at the end");
+    let lines: Vec<&str> = said
+        .err
+        .lines()
+        .filter(|it| it.starts_with("dora | "))
+        .collect();
+    let mut once = lines.clone();
+    once.dedup();
+    assert_eq!(lines, once, "no line is told twice");
+    assert!(lines.len() > 5, "{lines:#?}");
+}
+
+#[tokio::test]
 async fn instances_that_crash_fail_the_push() {
     let push = Push::with(MockCapi::builder().faults(vec![Fault::crashing_instances()])).await;
     push.manifest(DORA);

@@ -9,7 +9,7 @@ use super::error::Error;
 use super::transport::Request;
 
 /// How many lines one answer has at most.
-const LIMIT: usize = 1000;
+pub(crate) const LIMIT: usize = 1000;
 
 /// A line that an app, or what works for it, has written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,11 +4,15 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::capi::client::Client;
+use crate::capi::error::Error;
 use crate::capi::log_cache::{self, LogLine};
 use crate::events::Event;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a look may take.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// How many lines are told again where staging fails.
 const LAST: usize = 20;
@@ -56,20 +60,34 @@ impl<'a> StagingLog<'a> {
         self.last.into()
     }
 
+    /// Reads what is new. Logs are not worth a failure, nor a long wait.
     async fn read(&mut self) {
         if self.is_lost {
             return;
         }
-        match log_cache::lines(self.client, self.app, self.next).await {
-            Ok(lines) => {
-                for line in lines {
-                    self.pass_on(line);
-                }
+        let outcome = tokio::time::timeout(LONGEST, self.read_pages()).await;
+        let reason = match outcome {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => match error.status() {
+                Some(status) => format!("log-cache answered {status}"),
+                None => error.to_string(),
+            },
+            Err(_) => "log-cache does not answer".to_owned(),
+        };
+        self.is_lost = true;
+        let text = format!("the staging logs cannot be read: {reason}");
+        self.client.events().emit(Event::Warning(text));
+    }
+
+    async fn read_pages(&mut self) -> Result<(), Error> {
+        loop {
+            let lines = log_cache::lines(self.client, self.app, self.next).await?;
+            let more = lines.len() == log_cache::LIMIT;
+            for line in lines {
+                self.pass_on(line);
             }
-            Err(error) => {
-                self.is_lost = true;
-                let text = format!("the staging logs cannot be read: {error}");
-                self.client.events().emit(Event::Warning(text));
+            if !more {
+                return Ok(());
             }
         }
     }
