@@ -1,12 +1,14 @@
 //! Spaces, and the apps in them (`/v3/spaces`, `/v3/apps`, `/v3/packages`).
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::encoded;
 use super::error::Error;
 use super::inventory::BITS_ANNOTATION;
+use super::list_item;
 use super::transport::Request;
 
 /// How many names or GUIDs one request asks for: they must fit into a URL.
@@ -45,7 +47,7 @@ pub(crate) async fn space(client: &Client, org: &str, space: &str) -> Result<Str
     struct Included {
         organizations: Vec<Value>,
     }
-    let names = encoded(space);
+    let names = list_item(space);
     let path = format!("/v3/spaces?names={names}&include=organization&per_page=5000");
     let found: Found = client.get(&path).await?;
     let orgs = found.included.organizations.iter();
@@ -81,7 +83,7 @@ pub(crate) async fn named(
 ) -> Result<Vec<App>, Error> {
     let mut apps = Vec::new();
     for names in names.chunks(PER_REQUEST) {
-        let names: Vec<String> = names.iter().map(|name| encoded(name)).collect();
+        let names: Vec<String> = names.iter().map(|name| list_item(name)).collect();
         let names = names.join(",");
         let path = format!("/v3/apps?names={names}&space_guids={space}&per_page=5000");
         let found: Vec<Value> = client.list(&path).await?;
@@ -102,26 +104,75 @@ fn app(found: &Value) -> Option<App> {
 }
 
 /// Deletes an app that a manifest has just made, with the routes that it made
-/// for it: those that came with the app or after it, and lead to it alone.
-pub(crate) async fn delete_new(client: &Client, app: &App) -> Result<(), Error> {
-    let path = format!("/v3/apps/{}/routes?per_page=5000", app.guid);
-    let routes: Vec<Value> = client.list(&path).await?;
-    for route in routes.iter().filter(|route| is_only_of(route, app)) {
-        let guid = route.get("guid").and_then(Value::as_str);
-        let request = client.dialect().delete_route(guid.unwrap_or_default());
+/// for it. Looks again before: an app that was started, or has a package other
+/// than `package`, is somebody's; then nothing is deleted.
+pub(crate) async fn delete_new(
+    client: &Client,
+    app: &App,
+    package: Option<&str>,
+    named_routes: &[String],
+) -> Result<bool, Error> {
+    let guid = &app.guid;
+    let now: Value = client.get(&format!("/v3/apps/{guid}")).await?;
+    let packages = format!("/v3/packages?app_guids={guid}&per_page=5000");
+    let packages: Vec<Value> = client.list(&packages).await?;
+    let ours = |it: &Value| it.get("guid").and_then(Value::as_str) == package;
+    let is_stopped = now.get("state").and_then(Value::as_str) == Some("STOPPED");
+    if !is_stopped || !packages.iter().all(ours) {
+        return Ok(false);
+    }
+    let routes = format!("/v3/apps/{guid}/routes?per_page=5000");
+    let routes: Vec<Value> = client.list(&routes).await?;
+    let made = routes
+        .iter()
+        .filter(|it| is_made_for(it, app, named_routes));
+    for route in made.filter_map(|route| route.get("guid")?.as_str()) {
+        let request = client.dialect().delete_route(route);
         client.delete("deleting a route", &request).await?;
     }
     let what = format!("deleting {}", app.name);
-    let request = client.dialect().delete_app(&app.guid);
-    client.delete(&what, &request).await
+    let request = client.dialect().delete_app(guid);
+    client.delete(&what, &request).await?;
+    Ok(true)
 }
 
-fn is_only_of(route: &Value, app: &App) -> bool {
-    let created_at = route.get("created_at").and_then(Value::as_str);
+/// Whether a route came with the app or after it, and leads to it alone. Times
+/// are told in seconds, so one that the manifest names must have come later: it
+/// may have been there before.
+fn is_made_for(route: &Value, app: &App, named: &[String]) -> bool {
+    let text = |key: &str| route.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (created_at, url) = (text("created_at"), text("url"));
+    let is_named = named.iter().any(|route| route == url);
+    let came_later = created_at > app.created_at.as_str();
+    let came_with_it = created_at == app.created_at && !is_named;
     let destinations = route.get("destinations").and_then(Value::as_array);
     let mut apps = destinations.into_iter().flatten();
-    created_at.is_some_and(|at| at >= app.created_at.as_str())
+    (came_later || came_with_it)
         && apps.all(|it| it.pointer("/app/guid").and_then(Value::as_str) == Some(&app.guid))
+}
+
+/// The URLs of the routes of some apps, by the app's GUID.
+pub(crate) async fn routes(
+    client: &Client,
+    apps: &[&str],
+) -> Result<HashMap<String, Vec<String>>, Error> {
+    let mut urls: HashMap<String, Vec<String>> = HashMap::new();
+    for some in apps.chunks(PER_REQUEST) {
+        let path = format!("/v3/routes?app_guids={}&per_page=5000", some.join(","));
+        let routes: Vec<Value> = client.list(&path).await?;
+        for route in &routes {
+            let url = route.get("url").and_then(Value::as_str).unwrap_or_default();
+            let destinations = route.get("destinations").and_then(Value::as_array);
+            for destination in destinations.into_iter().flatten() {
+                let app = destination.pointer("/app/guid").and_then(Value::as_str);
+                let of_app = urls.entry(app.unwrap_or_default().to_owned()).or_default();
+                if !of_app.iter().any(|it| it == url) {
+                    of_app.push(url.to_owned());
+                }
+            }
+        }
+    }
+    Ok(urls)
 }
 
 /// The packages of some apps that are ready, the newest of an app first.
@@ -170,4 +221,37 @@ pub(crate) fn create_docker_package(
 
 pub(crate) fn restart(app: &str) -> Request {
     Request::post(format!("/v3/apps/{app}/actions/restart"))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// What goes with an app that a push has made: never what was there before.
+    #[rstest]
+    #[case::came_later("2026-01-01T00:00:02Z", "r.example.com", "app", true)]
+    #[case::came_with_it("2026-01-01T00:00:01Z", "r.example.com", "app", true)]
+    #[case::named("2026-01-01T00:00:01Z", "named.example.com", "app", false)]
+    #[case::was_there("2026-01-01T00:00:00Z", "r.example.com", "app", false)]
+    #[case::is_shared("2026-01-01T00:00:02Z", "r.example.com", "other", false)]
+    fn routes_go_with_their_app(
+        #[case] created_at: &str,
+        #[case] url: &str,
+        #[case] destination: &str,
+        #[case] expected: bool,
+    ) {
+        let app = App {
+            guid: "app".to_owned(),
+            name: "dora".to_owned(),
+            is_started: false,
+            has_droplet: false,
+            created_at: "2026-01-01T00:00:01Z".to_owned(),
+        };
+        let destinations = json!([{"app": {"guid": "app"}}, {"app": {"guid": destination}}]);
+        let route = json!({"created_at": created_at, "url": url, "destinations": destinations});
+        let named = ["named.example.com".to_owned()];
+        assert_eq!(is_made_for(&route, &app, &named), expected);
+    }
 }

@@ -64,6 +64,15 @@ impl Deployment<'_> {
     }
 }
 
+/// How far a deployment is when it need not be waited for any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deployed {
+    /// It is done, or its first instance runs.
+    Done,
+    /// A canary runs and waits to be told to go on.
+    Paused,
+}
+
 /// Begins a deployment and waits until it is done, or a canary waits to be told
 /// to go on; with `first_only`, until one new instance runs. At the deadline it
 /// is cancelled.
@@ -72,7 +81,7 @@ pub(crate) async fn deploy(
     name: &str,
     deployment: &Deployment<'_>,
     first_only: bool,
-) -> Result<(), Error> {
+) -> Result<Deployed, Error> {
     let guid = client.create(&deployment.request()).await?;
     let what = format!("the deployment of {name}");
     let path = format!("/v3/deployments/{guid}");
@@ -80,7 +89,7 @@ pub(crate) async fn deploy(
         let seen: Value = client.get(&path).await?;
         match progress(&what, &seen)? {
             Progress::Pending(_) if first_only && new_runs(client, &seen).await? => {
-                Ok(Progress::Done(()))
+                Ok(Progress::Done(Deployed::Done))
             }
             progress => Ok(progress),
         }
@@ -95,13 +104,14 @@ pub(crate) async fn deploy(
     outcome
 }
 
-fn progress(what: &str, seen: &Value) -> Result<Progress<()>, Error> {
+fn progress(what: &str, seen: &Value) -> Result<Progress<Deployed>, Error> {
     let status = |key: &str| {
         let value = seen.pointer(&format!("/status/{key}"));
         value.and_then(Value::as_str).unwrap_or("unknown")
     };
     match (status("value"), status("reason")) {
-        ("FINALIZED", "DEPLOYED") | ("ACTIVE", "PAUSED") => Ok(Progress::Done(())),
+        ("FINALIZED", "DEPLOYED") => Ok(Progress::Done(Deployed::Done)),
+        ("ACTIVE", "PAUSED") => Ok(Progress::Done(Deployed::Paused)),
         ("FINALIZED", reason) => Err(Error::Failed {
             what: what.to_owned(),
             reason: format!("it ended as {reason}"),

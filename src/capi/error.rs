@@ -25,7 +25,9 @@ impl CcError {
     /// `organization's memory limit exceeded`, `... for space 'x' ... quota`.
     fn is_of_a_quota(&self) -> bool {
         let detail = self.detail.to_lowercase();
-        detail.contains("quota") || detail.contains("limit exceeded")
+        detail.contains("quota")
+            || detail.contains("limit exceeded")
+            || detail.contains("limit_exceeded")
     }
 }
 
@@ -36,7 +38,7 @@ impl fmt::Display for CcError {
 }
 
 /// Why something asked of the foundation did not come about.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No connection could be made.
@@ -159,17 +161,22 @@ impl Error {
         }
     }
 
+    /// Whether a quota does not allow it.
+    pub(crate) fn is_of_a_quota(&self) -> bool {
+        matches!(self, Self::Refused { errors, .. } if errors.iter().any(CcError::is_of_a_quota))
+    }
+
     /// What the user may do about it, where the message does not say.
     pub(crate) fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::Refused { errors, .. } if errors.iter().any(CcError::is_of_a_quota) => Some(
+            Self::Refused { .. } if self.is_of_a_quota() => Some(
                 "a quota does not allow what is asked for: raise its limits, or ask for fewer apps, instances or memory",
             ),
             Self::Refused { status, .. } if *status == StatusCode::FORBIDDEN => {
                 Some("the user or client that is logged in may not do that: use an admin's login")
             }
             Self::Failed { what, .. } if what.starts_with("staging") => Some(
-                "see `cf logs APP --recent` for what the buildpack said, mend the bits, and run again",
+                "see what the buildpack said (`cf logs --recent`), mend the bits, and run again",
             ),
             _ => None,
         }

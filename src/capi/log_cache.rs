@@ -9,7 +9,7 @@ use super::error::Error;
 use super::transport::Request;
 
 /// How many lines one answer has at most.
-pub(crate) const LIMIT: usize = 1000;
+const LIMIT: usize = 1000;
 
 /// A line that an app, or what works for it, has written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,10 +55,16 @@ struct Log {
     kind: String,
 }
 
-/// The lines of an app from a moment on, in nanoseconds since 1970, in order.
-pub(crate) async fn lines(client: &Client, app: &str, since: i64) -> Result<Vec<LogLine>, Error> {
+/// The lines of an app from a moment on, in nanoseconds since 1970, in order;
+/// and whether there may be more after them.
+pub(crate) async fn lines(
+    client: &Client,
+    app: &str,
+    since: i64,
+) -> Result<(Vec<LogLine>, bool), Error> {
     let path = format!("/api/v1/read/{app}?start_time={since}&envelope_types=LOG&limit={LIMIT}");
     let answer: Answer = client.log_cache(&Request::get(path)).await?.json()?;
+    let is_full = answer.envelopes.batch.len() >= LIMIT;
     let mut lines: Vec<LogLine> = answer
         .envelopes
         .batch
@@ -66,7 +72,7 @@ pub(crate) async fn lines(client: &Client, app: &str, since: i64) -> Result<Vec<
         .filter_map(line)
         .collect();
     lines.sort_by_key(|line| line.at);
-    Ok(lines)
+    Ok((lines, is_full))
 }
 
 fn line(envelope: Envelope) -> Option<LogLine> {

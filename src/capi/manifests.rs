@@ -12,11 +12,8 @@ use crate::manifest::yaml::Value;
 /// Applies a manifest to a space, and waits until that is done.
 pub(crate) async fn apply(client: &Client, space: &str, manifest: &str) -> Result<(), Error> {
     let path = format!("/v3/spaces/{space}/actions/apply_manifest");
-    // It leads to the same state however often it is sent, but for random routes,
-    // which apps that have one do not get again.
-    let request = Request::post(path)
-        .body(Body::Yaml(manifest.to_owned()))
-        .repeatable();
+    // Not sent again where it may have been taken: two jobs would race.
+    let request = Request::post(path).body(Body::Yaml(manifest.to_owned()));
     client.finish("applying the manifest", &request).await
 }
 
@@ -27,26 +24,20 @@ pub(crate) async fn diff(
     manifest: &str,
 ) -> Result<Option<Diff>, Error> {
     let path = format!("/v3/spaces/{space}/manifest_diff");
-    let request = Request::post(path)
-        .body(Body::Yaml(manifest.to_owned()))
-        .repeatable();
+    // Not sent again and again where it fails: it can be done without.
+    let request = Request::post(path).body(Body::Yaml(manifest.to_owned()));
     match client.send(&request).await {
         Ok(response) => Ok(Some(response.json::<DiffAnswer>()?.into())),
-        Err(error) if is_unknown(&error) => Ok(None),
+        Err(error) if cannot_tell(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Whether it is because the Cloud Controller is too old for it.
-fn is_unknown(error: &Error) -> bool {
-    const UNKNOWN: [StatusCode; 3] = [
-        StatusCode::NOT_FOUND,
-        StatusCode::METHOD_NOT_ALLOWED,
-        StatusCode::NOT_IMPLEMENTED,
-    ];
-    error
-        .status()
-        .is_some_and(|status| UNKNOWN.contains(&status))
+/// Whether the Cloud Controller is too old for it, or fails at it.
+fn cannot_tell(error: &Error) -> bool {
+    const UNKNOWN: [StatusCode; 2] = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
+    let status = error.status();
+    status.is_some_and(|status| UNKNOWN.contains(&status) || status.is_server_error())
 }
 
 /// The manifest of an app as it is.

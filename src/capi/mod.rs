@@ -19,6 +19,12 @@ pub(crate) mod upload;
 pub(crate) mod wait;
 pub(crate) mod waits;
 
+/// A value of a list in a query of v3: Cloud Controller splits the list at its
+/// commas and decodes each value once more.
+pub(crate) fn list_item(value: &str) -> String {
+    encoded(&value.replace('%', "%25").replace(',', "%2C"))
+}
+
 /// A value as a query carries it.
 pub(crate) fn encoded(value: &str) -> String {
     url::form_urlencoded::byte_serialize(value.as_bytes()).collect()

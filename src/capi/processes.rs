@@ -1,13 +1,16 @@
 //! Processes and their instances (`/v3/processes`).
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use futures::stream::{self, StreamExt, TryStreamExt};
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::error::Error;
-use super::wait::Progress;
+use super::wait::{self, Progress};
 use super::waits::{Sight, Watch};
 
 /// A process of an app, with its instances.
@@ -72,14 +75,20 @@ impl Process {
 }
 
 /// Watches apps until an instance of each process runs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Running {
     /// Of the web process only.
-    pub(crate) web_only: bool,
+    web_only: bool,
+    /// Foundations before the parameter `embed` refuse it: asked once.
+    embeds: AtomicBool,
 }
 
 impl Watch for Running {
     type Done = Vec<Process>;
+
+    fn first_pause(&self) -> Duration {
+        wait::SLOW
+    }
 
     async fn look(
         &self,
@@ -87,7 +96,7 @@ impl Watch for Running {
         apps: &[String],
     ) -> Result<Vec<(String, Sight<Vec<Process>>)>, Error> {
         let mut of_apps: BTreeMap<String, Vec<Process>> = BTreeMap::new();
-        for process in processes(client, apps).await? {
+        for process in self.processes(client, apps).await? {
             let app = process.relationships.app.data.guid.clone();
             of_apps.entry(app).or_default().push(process);
         }
@@ -97,7 +106,35 @@ impl Watch for Running {
 }
 
 impl Running {
-    fn sight(self, all: Vec<Process>) -> Sight<Vec<Process>> {
+    pub(crate) fn new(web_only: bool) -> Self {
+        Self {
+            web_only,
+            embeds: AtomicBool::new(true),
+        }
+    }
+
+    /// The processes of some apps, with their instances.
+    async fn processes(&self, client: &Client, apps: &[String]) -> Result<Vec<Process>, Error> {
+        let guids = apps.join(",");
+        let path = format!("/v3/processes?app_guids={guids}&per_page=5000");
+        if self.embeds.load(Ordering::Relaxed) {
+            let embedding = format!("{path}&embed=process_instances");
+            match client.list(&embedding).await {
+                Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => {
+                    self.embeds.store(false, Ordering::Relaxed);
+                }
+                outcome => return outcome,
+            }
+        }
+        let processes = client.list::<Process>(&path).await?;
+        stream::iter(processes)
+            .map(|process| with_instances(client, process))
+            .buffered(client.concurrency())
+            .try_collect()
+            .await
+    }
+
+    fn sight(&self, all: Vec<Process>) -> Sight<Vec<Process>> {
         let asked =
             |process: &&Process| process.instances > 0 && (!self.web_only || process.kind == "web");
         for process in all.iter().filter(asked) {
@@ -122,27 +159,17 @@ fn crash(process: &Process) -> String {
         .find_map(|it| it.details.as_deref());
     let details = details.map(|details| format!(": {details}"));
     format!(
-        "all instances of the process {} crashed{}; see `cf logs APP --recent` for what they said",
+        "all instances of the process {} crashed{}; `cf logs --recent` tells what they said",
         process.kind,
         details.unwrap_or_default()
     )
 }
 
-/// The processes of some apps, with their instances.
-pub(crate) async fn processes(client: &Client, apps: &[String]) -> Result<Vec<Process>, Error> {
-    let path = format!("/v3/processes?app_guids={}&per_page=5000", apps.join(","));
-    let embedding = format!("{path}&embed=process_instances");
-    let mut processes: Vec<Process> = match client.list(&embedding).await {
-        // Foundations before that parameter refuse it.
-        Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => client.list(&path).await?,
-        outcome => outcome?,
-    };
-    for process in &mut processes {
-        if process.process_instances.is_none() && process.instances > 0 {
-            process.process_instances = Some(instances(client, &process.guid).await?);
-        }
+async fn with_instances(client: &Client, mut process: Process) -> Result<Process, Error> {
+    if process.instances > 0 {
+        process.process_instances = Some(instances(client, &process.guid).await?);
     }
-    Ok(processes)
+    Ok(process)
 }
 
 /// The instances of one process.

@@ -8,7 +8,10 @@ use tokio::time::Instant;
 
 use super::error::Error;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// Before the second look at what may be quick.
+pub(crate) const QUICK: Duration = Duration::from_millis(50);
+/// Before the second look at what takes seconds, as staging and starting do.
+pub(crate) const SLOW: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// What a look at something that takes time shows.
@@ -20,7 +23,12 @@ pub(crate) enum Progress<T> {
 
 /// The pauses between looks: short at first, for what is quick; then longer.
 pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
-    std::iter::successors(Some(FIRST_PAUSE), |pause| {
+    pauses_from(QUICK)
+}
+
+/// The pauses between looks, from the first on.
+pub(crate) fn pauses_from(first: Duration) -> impl Iterator<Item = Duration> {
+    std::iter::successors(Some(first), |pause| {
         Some((*pause * 3 / 2).min(LONGEST_PAUSE))
     })
 }

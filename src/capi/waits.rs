@@ -1,7 +1,7 @@
 //! Waiting for many things together: who waits for one registers it, and one
 //! list request at a time asks for all that are awaited.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -15,6 +15,9 @@ use super::wait::{self, Progress};
 
 /// How many things one request asks for: their GUIDs must fit into a URL.
 const PER_REQUEST: usize = 100;
+
+/// What is not there in so many looks is gone.
+const GONE: usize = 3;
 
 /// What is known of something that is awaited: how far it is, or why it failed.
 pub(crate) type Sight<T> = Result<Progress<T>, String>;
@@ -32,6 +35,9 @@ pub(crate) fn progress<T>(what: &str, sight: Sight<T>) -> Result<Progress<T>, Er
 pub(crate) trait Watch {
     /// What a wait ends with.
     type Done;
+
+    /// Before the second look.
+    fn first_pause(&self) -> Duration;
 
     /// Looks at what is behind some GUIDs; of what is not there it says nothing.
     async fn look(
@@ -80,6 +86,13 @@ impl Stateful {
 impl Watch for Stateful {
     type Done = Value;
 
+    fn first_pause(&self) -> Duration {
+        match self {
+            Self::Builds => wait::SLOW,
+            Self::Packages | Self::Droplets => wait::QUICK,
+        }
+    }
+
     async fn look(
         &self,
         client: &Client,
@@ -104,6 +117,8 @@ struct Awaited<T> {
     what: String,
     since: Instant,
     last: String,
+    /// How often in a row it was not in the list.
+    missed: usize,
     done: oneshot::Sender<Result<T, Error>>,
 }
 
@@ -124,6 +139,7 @@ impl<W: Watch> Waits<W> {
             what: what.clone(),
             since: Instant::now(),
             last: "not seen yet".to_owned(),
+            missed: 0,
             done,
         };
         self.with(|all| all.insert(guid.to_owned(), awaited));
@@ -138,12 +154,17 @@ impl<W: Watch> Waits<W> {
 
     /// Looks after all that wait, for as long as it is polled.
     pub(crate) async fn serve(&self, client: &Client) -> Infallible {
-        let mut pauses = wait::pauses();
+        let fresh = || wait::pauses_from(self.watch.first_pause());
+        let mut pauses = fresh();
         loop {
             let guids: Vec<String> = self.with(|all| all.keys().cloned().collect());
             if guids.is_empty() {
                 self.arrival.notified().await;
-                pauses = wait::pauses();
+                pauses = fresh();
+                if self.is_slow() {
+                    // Nothing can be done yet, and more may come meanwhile.
+                    tokio::time::sleep(pauses.next().unwrap_or(wait::SLOW)).await;
+                }
                 continue;
             }
             let mut any = false;
@@ -151,14 +172,18 @@ impl<W: Watch> Waits<W> {
                 any |= self.look(client, some).await;
             }
             self.give_up_after(client.timeout());
-            if any {
+            if any && !self.is_slow() {
                 // Where some are done, others may be too.
-                pauses = wait::pauses();
+                pauses = fresh();
             } else {
                 let pause = pauses.next().unwrap_or(Duration::from_secs(1));
                 tokio::time::sleep(pause).await;
             }
         }
+    }
+
+    fn is_slow(&self) -> bool {
+        self.watch.first_pause() >= wait::SLOW
     }
 
     /// Asks for some of them; whether any wait ended.
@@ -174,14 +199,19 @@ impl<W: Watch> Waits<W> {
                 return false;
             }
             Err(error) => {
-                let reason = error.to_string();
                 for guid in guids {
-                    self.fail(guid, &reason);
+                    self.end(guid, |_| Err(error.clone()));
                 }
                 return true;
             }
         };
         let mut any = false;
+        let there: HashSet<&str> = seen.iter().map(|(guid, _)| guid.as_str()).collect();
+        for guid in guids.iter().filter(|guid| !there.contains(guid.as_str())) {
+            if self.misses(guid) == GONE {
+                any |= self.fail(guid, "it is gone: was it deleted meanwhile?");
+            }
+        }
         for (guid, sight) in seen {
             match sight {
                 Ok(Progress::Done(done)) => any |= self.end(&guid, |_| Ok(done)),
@@ -192,10 +222,21 @@ impl<W: Watch> Waits<W> {
         any
     }
 
+    /// Counts that something was not there, and how often in a row.
+    fn misses(&self, guid: &str) -> usize {
+        self.with(|all| {
+            all.get_mut(guid).map_or(0, |awaited| {
+                awaited.missed += 1;
+                awaited.missed
+            })
+        })
+    }
+
     /// Notes what is known of something that is still awaited.
     fn see(&self, guid: &str, state: &str) {
         self.with(|all| {
             if let Some(awaited) = all.get_mut(guid) {
+                awaited.missed = 0;
                 state.clone_into(&mut awaited.last);
             }
         });

@@ -2,11 +2,15 @@
 
 mod summary;
 
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
 use clap::Args;
 use secrecy::SecretString;
 
+use super::cf_home::{self, Targeted};
 use super::connect::{self, Connected};
-use super::{CommandError, Format, Foundation, cf_home, output};
+use super::{CommandError, Format, Foundation, output};
 use crate::capi::apps;
 use crate::capi::dialect::Dialect;
 use crate::config;
@@ -14,7 +18,7 @@ use crate::manifest::diff::Diff;
 use crate::manifest::overrides::Overrides;
 use crate::manifest::yaml::Value;
 use crate::manifest::{self, Prepared, diff};
-use crate::push::origin::{asks_password, origins};
+use crate::push::origin::{Origin, asks_password, origins};
 use crate::push::{Pushed, Pusher};
 
 /// How many requests are in flight where nobody says.
@@ -63,7 +67,7 @@ pub(super) struct AppFlags {
     #[command(flatten)]
     overrides: Overrides,
 
-    /// Hide the values of environment variables where a difference is shown
+    /// Hide the values of environment variables in the difference that push shows
     #[arg(long)]
     pub(super) redact_env: bool,
 }
@@ -91,9 +95,11 @@ impl AppFlags {
 
 pub(super) async fn run(args: PushArgs) -> Result<u8, CommandError> {
     let prepared = manifest::prepare(args.flags.overrides()?)?;
-    let password = docker_password(&prepared)?;
-    let origins = origins(&prepared, password.as_ref());
-    let origins = origins.map_err(|error| CommandError::Usage(error.to_string()))?;
+    check_names(&prepared)?;
+    let origins = match args.dry_run {
+        true => Vec::new(),
+        false => read_origins(&prepared).await?,
+    };
     let foundation = &args.foundation;
     let concurrency = foundation.concurrency.unwrap_or(CONCURRENCY);
     let nothing = config::Connection::default();
@@ -103,17 +109,70 @@ pub(super) async fn run(args: PushArgs) -> Result<u8, CommandError> {
             "push applies manifests, and a Cloud Controller as of 2017 knows none".to_owned(),
         ));
     }
-    let space = args.place.space(&connected, foundation).await?;
-    let pusher = Pusher::new(&connected.client, &prepared, &origins, &space);
+    let target = args.place.find(&connected, foundation).await?;
+    announce(&connected, &prepared, &target);
+    let pusher = Pusher::new(&connected.client, &prepared, &origins, &target.guid);
+    let outcome = push(&pusher, &connected, &prepared, &args).await;
+    if let (Err(error), Format::Json) = (&outcome, connected.format) {
+        let json = summary::failed_json(&connected, &error.to_string());
+        output::print(&format!("{json:#}"))?;
+    }
+    outcome
+}
+
+async fn push(
+    pusher: &Pusher<'_>,
+    connected: &Connected,
+    prepared: &Prepared,
+    args: &PushArgs,
+) -> Result<u8, CommandError> {
     let difference = pusher.diff().await?;
-    show(&connected, &prepared, &difference, &args)?;
+    show(connected, prepared, &difference, args)?;
     if args.dry_run {
         return Ok(0);
     }
     pusher.apply(&difference).await?;
     let pushed = pusher.push(&difference).await?;
-    report(&connected, &pushed)?;
+    // Who pushes again knows the routes, unless they are random.
+    let routes = match !difference.new_apps().is_empty() || prepared.flags.random_route {
+        true => pusher.routes(&pushed).await?,
+        false => HashMap::new(),
+    };
+    report(connected, &pushed, &routes)?;
     Ok(exit_code(&pushed))
+}
+
+/// Reads the bits beside what else goes on, so that an interrupt is heard.
+async fn read_origins(prepared: &Prepared) -> Result<Vec<Origin>, CommandError> {
+    let password = docker_password(prepared)?;
+    let prepared = prepared.clone();
+    let read = tokio::task::spawn_blocking(move || origins(&prepared, password.as_ref()));
+    let read = read.await.map_err(|error| error.to_string());
+    let read = read.and_then(|read| read.map_err(|error| error.to_string()));
+    read.map_err(CommandError::Usage)
+}
+
+/// Two apps of one name would be pushed over each other.
+fn check_names(prepared: &Prepared) -> Result<(), CommandError> {
+    let mut seen = HashSet::new();
+    let mut apps = prepared.manifest.applications().iter();
+    match apps.find(|app| !seen.insert(app.name())) {
+        None => Ok(()),
+        Some(app) => Err(CommandError::Usage(format!(
+            "the manifest has the app {} twice; keep one of them",
+            app.name()
+        ))),
+    }
+}
+
+fn announce(connected: &Connected, prepared: &Prepared, target: &Target) {
+    let apps = prepared.manifest.applications();
+    let what = match apps {
+        [app] => app.name().to_owned(),
+        apps => format!("{} apps", apps.len()),
+    };
+    let api = connected.client.api();
+    output::complain(&format!("pushing {what} to {target} at {api}"));
 }
 
 /// A password is asked for an image only where there is a user.
@@ -128,34 +187,60 @@ fn docker_password(prepared: &Prepared) -> Result<Option<SecretString>, CommandE
     Ok(password.map(SecretString::from))
 }
 
+/// A space that was found.
+struct Target {
+    guid: String,
+    org: String,
+    space: String,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the space {} of the org {}", self.space, self.org)
+    }
+}
+
 impl Place {
-    /// The GUID of the space.
-    async fn space(
+    async fn find(
         &self,
         connected: &Connected,
         foundation: &Foundation,
-    ) -> Result<String, CommandError> {
+    ) -> Result<Target, CommandError> {
+        let client = &connected.client;
         #[cfg(feature = "mock")]
         if foundation.mock {
-            let org = self.org.as_deref().unwrap_or("org");
-            let space = self.space.as_deref().unwrap_or("space");
-            return Ok(apps::create_space(&connected.client, org, space).await?);
+            let org = self.org.as_deref().unwrap_or("org").to_owned();
+            let space = self.space.as_deref().unwrap_or("space").to_owned();
+            let guid = apps::create_space(client, &org, &space).await?;
+            return Ok(Target { guid, org, space });
         }
-        let client = &connected.client;
-        if let (Some(org), Some(space)) = (&self.org, &self.space) {
-            return Ok(apps::space(client, org, space).await?);
-        }
-        let login = cf_home::read().map_err(CommandError::Usage)?;
-        let here = login.filter(|login| connect::same_api(client.api(), &login.api));
-        let Some(login) = here else {
-            return Err(CommandError::Usage(nowhere()));
+        let (org, space) = match (&self.org, &self.space) {
+            (Some(org), Some(space)) => (org.clone(), space.clone()),
+            (org, space) => {
+                let (its_org, its_space) = targeted(client.api())?;
+                match (org, space, its_org, its_space) {
+                    (None, None, Some(org), Some(space)) => {
+                        return Ok(Target {
+                            guid: space.guid,
+                            org: org.name,
+                            space: space.name,
+                        });
+                    }
+                    (None, Some(space), Some(org), _) => (org.name, space.clone()),
+                    _ => return Err(CommandError::Usage(nowhere())),
+                }
+            }
         };
-        match (&self.org, &self.space, login.org, login.space) {
-            (None, None, Some(_), Some(space)) => Ok(space.guid),
-            (None, Some(space), Some(org), _) => Ok(apps::space(client, &org.name, space).await?),
-            _ => Err(CommandError::Usage(nowhere())),
-        }
+        let guid = apps::space(client, &org, &space).await?;
+        Ok(Target { guid, org, space })
     }
+}
+
+/// The org and space that the cf CLI targets on this foundation.
+fn targeted(api: &str) -> Result<(Option<Targeted>, Option<Targeted>), CommandError> {
+    let login = cf_home::read().map_err(CommandError::Usage)?;
+    let login = login.filter(|login| connect::same_api(api, &login.api));
+    Ok(login.map_or((None, None), |login| (login.org, login.space)))
 }
 
 fn nowhere() -> String {
@@ -194,7 +279,11 @@ fn show(
     Ok(())
 }
 
-fn report(connected: &Connected, pushed: &[Pushed]) -> Result<(), CommandError> {
+fn report(
+    connected: &Connected,
+    pushed: &[Pushed],
+    routes: &HashMap<String, Vec<String>>,
+) -> Result<(), CommandError> {
     for failure in pushed.iter().filter_map(|it| it.result.as_ref().err()) {
         output::complain(&format!("error: {failure}"));
         for line in &failure.log {
@@ -205,8 +294,8 @@ fn report(connected: &Connected, pushed: &[Pushed]) -> Result<(), CommandError> 
         }
     }
     match connected.format {
-        Format::Text => output::print(&summary::text(pushed))?,
-        Format::Json => output::print(&format!("{:#}", summary::json(connected, pushed)))?,
+        Format::Text => output::print(&summary::text(pushed, routes))?,
+        Format::Json => output::print(&format!("{:#}", summary::json(connected, pushed, routes)))?,
     }
     Ok(())
 }

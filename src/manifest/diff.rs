@@ -249,15 +249,11 @@ pub(crate) fn lines(manifest: &Value, diff: &Diff, redact_env: bool) -> Vec<Line
 
 /// A value without the secrets that it holds, by where it stands.
 fn hide(value: &Value, path: &Path, redact_env: bool) -> Value {
-    let parts: Vec<&str> = path.iter().map(String::as_str).collect();
-    let secret = match parts.as_slice() {
-        ["applications", _, "cnb-credentials", ..] | ["applications", _, "docker", "password"] => {
-            true
-        }
-        ["applications", _, "env", _, ..] => redact_env,
-        _ => false,
-    };
-    if secret {
+    // At any depth: anchors may stand anywhere.
+    let within = |key: &str| path.iter().position(|part| part == key);
+    let is_below = |key: &str| within(key).is_some_and(|at| path.len() > at + 1);
+    let is_password = path.ends_with(&["docker".to_owned(), "password".to_owned()]);
+    if is_password || within("cnb-credentials").is_some() || (redact_env && is_below("env")) {
         return REDACTED.into();
     }
     match value {
@@ -442,8 +438,8 @@ mod tests {
 
     #[test]
     fn secrets_are_hidden_always() {
-        let manifest = "applications: [{docker: {image: i, password: hunter2}, cnb-credentials: {r: hunter2}}]";
-        let lines = lines(&Value::parse(manifest).unwrap(), &Diff::default(), false);
+        let manifest = "applications: [{docker: {image: i, password: hunter2}, cnb-credentials: {r: hunter2}}]\nanchors: {env: {A: hunter2}}";
+        let lines = lines(&Value::parse(manifest).unwrap(), &Diff::default(), true);
         assert!(lines.iter().all(|line| !line.text.contains("hunter2")));
     }
 

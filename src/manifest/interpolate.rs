@@ -34,8 +34,8 @@ pub(crate) enum InterpolateError {
     NotAMap(&'static str),
     #[error("it is not YAML: {0}")]
     NotYaml(#[from] YamlError),
-    #[error("`{0}` is not of the form NAME=VALUE")]
-    NotAPair(String),
+    #[error("it must be of the form NAME=VALUE, with both")]
+    NotAPair,
     #[error("a key becomes {0}, must be a scalar")]
     Key(&'static str),
 }
@@ -62,7 +62,7 @@ impl Variables {
                 self.add(name, Value::parse(value)?);
                 Ok(())
             }
-            _ => Err(InterpolateError::NotAPair(pair.to_owned())),
+            _ => Err(InterpolateError::NotAPair),
         }
     }
 

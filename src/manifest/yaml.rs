@@ -492,7 +492,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, St
         return Ok(Value::text(text));
     };
     let resolved = resolve(text);
-    let refused = || Err(format!("`{text}` is not of the kind !!{kind}"));
+    let refused = || Err(format!("a value is not of its kind, !!{kind}"));
     match (kind, &resolved) {
         ("str" | "timestamp", _) => Ok(Value::text(text)),
         ("binary", _) => binary(text),
@@ -691,7 +691,7 @@ mod tests {
     #[case("a: *none", "line 1")]
     #[case("a: &x [*x]", "line 1")]
     #[case("<<: 1", "`<<` merges a map or a list of maps")]
-    #[case("!!int x", "`x` is not of the kind !!int")]
+    #[case("!!int x", "a value is not of its kind, !!int")]
     #[case("!!binary ///", "a !!binary value is not base64")]
     fn what_is_not_understood_is_refused(#[case] text: &str, #[case] expected: &str) {
         let error = Value::parse(text).unwrap_err().to_string();

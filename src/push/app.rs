@@ -7,7 +7,7 @@ use super::origin::{DockerImage, Origin, Packed};
 use super::upload::{self, Known};
 use super::{Failure, Pusher, State, stage};
 use crate::capi::apps::{self, App};
-use crate::capi::deployments::{self, Deployment};
+use crate::capi::deployments::{self, Deployed, Deployment};
 use crate::capi::error::{Error, STAGING_IN_PROGRESS};
 use crate::capi::processes::Process;
 use crate::events::PushStep;
@@ -27,23 +27,34 @@ impl Pusher<'_> {
         let flags = &self.prepared.flags;
         let source = self.source(app, origin, package, known);
         let source = source.await.map_err(told(app, "sending its bits"))?;
-        let droplet = match source {
-            Source::Droplet(droplet) => Some(droplet),
-            Source::Package(_) if flags.no_start && !flags.task => None,
-            Source::Package(package) => Some(self.stage(app, &package).await?),
+        let package = match &source {
+            Source::Package(package) => Some(package.clone()),
+            Source::Droplet(_) => None,
         };
-        let processes = match droplet {
-            Some(droplet) => self.run(app, &droplet).await?,
-            None => {
-                self.stop(app).await?;
-                Vec::new()
-            }
-        };
+        let run = self.run_source(app, source).await;
+        let (is_paused, processes) = run.map_err(|failure| Failure { package, ..failure })?;
         Ok(State {
             guid: app.guid.clone(),
             is_started: !flags.no_start && !flags.task,
+            is_paused,
             processes,
         })
+    }
+
+    /// Returns whether its deployment waits to be told to go on, and its processes.
+    async fn run_source(&self, app: &App, source: Source) -> Result<(bool, Vec<Process>), Failure> {
+        let flags = &self.prepared.flags;
+        match source {
+            Source::Droplet(droplet) => self.run(app, &droplet).await,
+            Source::Package(_) if flags.no_start && !flags.task => {
+                self.stop(app).await?;
+                Ok((false, Vec::new()))
+            }
+            Source::Package(package) => {
+                let droplet = self.stage(app, &package).await?;
+                self.run(app, &droplet).await
+            }
+        }
     }
 
     async fn source(
@@ -75,7 +86,11 @@ impl Pusher<'_> {
     }
 
     async fn upload(&self, app: &App, packed: &Packed, known: &Known) -> Result<String, Error> {
-        let payload = packed.payload(known).await?;
+        let payload = {
+            // The semaphore is never closed, so it is our turn in every case.
+            let _turn = self.zipping.acquire().await.ok();
+            packed.payload(known).await?
+        };
         let bytes = payload.bytes();
         self.tell(app, PushStep::Upload { bytes });
         let ready = async |package: &str| {
@@ -109,27 +124,28 @@ impl Pusher<'_> {
         })
     }
 
-    /// Has an app run with a droplet, as the flags ask; returns its processes.
-    async fn run(&self, app: &App, droplet: &str) -> Result<Vec<Process>, Failure> {
+    /// Has an app run with a droplet, as the flags ask; returns as
+    /// [`Pusher::run_source`] does.
+    async fn run(&self, app: &App, droplet: &str) -> Result<(bool, Vec<Process>), Failure> {
         let flags = &self.prepared.flags;
         if let Some(strategy) = flags.strategy {
             self.tell(app, PushStep::Deploy);
             let deployment = deployment(app, droplet, strategy, flags);
             let deployed = deployments::deploy(self.client, &app.name, &deployment, flags.no_wait);
-            deployed.await.map_err(told(app, STARTING))?;
-            return self.running(app).await;
+            let state = deployed.await.map_err(told(app, STARTING))?;
+            return Ok((state == Deployed::Paused, self.running(app).await?));
         }
         if flags.no_start || flags.task {
             self.stop(app).await?;
             self.set_droplet(app, droplet).await?;
-            return Ok(Vec::new());
+            return Ok((false, Vec::new()));
         }
         self.set_droplet(app, droplet).await?;
         self.tell(app, PushStep::Start);
         let restart = apps::restart(&app.guid);
         let restarted = self.client.send(&restart).await;
         restarted.map_err(told(app, STARTING))?;
-        self.running(app).await
+        Ok((false, self.running(app).await?))
     }
 
     async fn set_droplet(&self, app: &App, droplet: &str) -> Result<(), Failure> {
@@ -171,6 +187,7 @@ fn told(app: &App, step: &'static str) -> impl Fn(Error) -> Failure {
         step,
         error,
         log: Vec::new(),
+        package: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The log of an app's staging, read from log-cache while it goes on.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use crate::capi::client::Client;
@@ -8,11 +8,21 @@ use crate::capi::error::Error;
 use crate::capi::log_cache::{self, LogLine};
 use crate::events::Event;
 
-/// Between two looks.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks, at first; where nothing is new the pause doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// How long a look may take.
-const LONGEST: Duration = Duration::from_secs(5);
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
+
+/// How many pages a look reads: an app that runs may write faster than that.
+const PAGES: usize = 5;
+
+/// After so many looks in a row that failed, none is tried any more.
+const MOST_FAILURES: usize = 3;
+
+/// Lines come to log-cache in no strict order, and up to so much late.
+const LATE_NS: i64 = 2_000_000_000;
 
 /// How many lines are told again where staging fails.
 const LAST: usize = 20;
@@ -22,11 +32,13 @@ pub(crate) struct StagingLog<'a> {
     client: &'a Client,
     name: &'a str,
     app: &'a str,
-    /// The moment of the next line, in nanoseconds since 1970.
+    /// From where on to read, in nanoseconds since 1970.
     next: i64,
+    /// The lines from there on that were passed on.
+    seen: HashSet<(i64, String)>,
     last: VecDeque<String>,
-    /// Whether it could not be read: said once, and not tried again.
-    is_lost: bool,
+    /// How many looks in a row failed.
+    failures: usize,
 }
 
 impl<'a> StagingLog<'a> {
@@ -37,21 +49,36 @@ impl<'a> StagingLog<'a> {
             name,
             app,
             next: since,
+            seen: HashSet::new(),
             last: VecDeque::new(),
-            is_lost: false,
+            failures: 0,
         }
     }
 
-    /// Passes on what comes while `staging` goes on, and what is left at its end.
-    pub(crate) async fn follow<T>(&mut self, staging: impl Future<Output = T>) -> T {
+    /// Passes on what comes while `staging` goes on, and what is left at its
+    /// end; where it failed, also what comes late, as that may say why.
+    pub(crate) async fn follow<T>(
+        &mut self,
+        staging: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         let mut staging = std::pin::pin!(staging);
+        let mut pause = FIRST_PAUSE;
         let outcome = loop {
             tokio::select! {
                 outcome = &mut staging => break outcome,
-                () = tokio::time::sleep(PAUSE) => self.read().await,
+                () = tokio::time::sleep(pause) => {
+                    pause = match self.read().await {
+                        0 => (pause * 2).min(LONGEST_PAUSE),
+                        _ => FIRST_PAUSE,
+                    };
+                }
             }
         };
         self.read().await;
+        if outcome.is_err() {
+            tokio::time::sleep(FIRST_PAUSE).await;
+            self.read().await;
+        }
         outcome
     }
 
@@ -60,42 +87,53 @@ impl<'a> StagingLog<'a> {
         self.last.into()
     }
 
-    /// Reads what is new. Logs are not worth a failure, nor a long wait.
-    async fn read(&mut self) {
-        if self.is_lost {
-            return;
+    /// Passes on what is new; returns how many lines. Logs are not worth a
+    /// failure, nor a long wait.
+    async fn read(&mut self) -> usize {
+        if self.failures >= MOST_FAILURES {
+            return 0;
         }
-        let outcome = tokio::time::timeout(LONGEST, self.read_pages()).await;
+        let mut new = 0;
+        let outcome = tokio::time::timeout(LONGEST_LOOK, self.read_pages(&mut new)).await;
         let reason = match outcome {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => {
+                self.failures = 0;
+                return new;
+            }
             Ok(Err(error)) => match error.status() {
                 Some(status) => format!("log-cache answered {status}"),
                 None => error.to_string(),
             },
-            Err(_) => "log-cache does not answer".to_owned(),
+            Err(_) => "log-cache did not answer in time".to_owned(),
         };
-        self.is_lost = true;
+        self.failures += 1;
         let text = format!("the staging logs cannot be read: {reason}");
         self.client.events().emit(Event::Warning(text));
+        new
     }
 
-    async fn read_pages(&mut self) -> Result<(), Error> {
-        loop {
-            let lines = log_cache::lines(self.client, self.app, self.next).await?;
-            let more = lines.len() == log_cache::LIMIT;
-            for line in lines {
-                self.pass_on(line);
+    async fn read_pages(&mut self, new: &mut usize) -> Result<(), Error> {
+        let mut from = self.next;
+        for _ in 0..PAGES {
+            let (lines, more) = log_cache::lines(self.client, self.app, from).await?;
+            let newest = lines.last().map_or(from, |line| line.at);
+            *new += lines.into_iter().filter(|line| self.pass_on(line)).count();
+            // A page of one moment's lines would be read for ever.
+            if !more || newest <= from {
+                from = newest;
+                break;
             }
-            if !more {
-                return Ok(());
-            }
+            from = newest;
         }
+        self.next = self.next.max(from.saturating_sub(LATE_NS));
+        self.seen.retain(|(at, _)| *at >= self.next);
+        Ok(())
     }
 
-    fn pass_on(&mut self, line: LogLine) {
-        self.next = self.next.max(line.at.saturating_add(1));
-        if line.source != "STG" {
-            return;
+    /// Whether it is a line of the staging that was not passed on before.
+    fn pass_on(&mut self, line: &LogLine) -> bool {
+        if line.source != "STG" || !self.seen.insert((line.at, line.text.clone())) {
+            return false;
         }
         if self.last.len() == LAST {
             self.last.pop_front();
@@ -103,8 +141,9 @@ impl<'a> StagingLog<'a> {
         self.last.push_back(line.text.clone());
         self.client.events().emit(Event::StagingLog {
             app: self.name.to_owned(),
-            line: line.text,
+            line: line.text.clone(),
             is_error: line.is_error,
         });
+        true
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod upload;
 use std::collections::HashMap;
 
 use futures::stream::{self, StreamExt};
+use tokio::sync::Semaphore;
 
 use crate::capi::apps::{self, App};
 use crate::capi::client::Client;
@@ -41,6 +42,8 @@ pub(crate) struct Pusher<'a> {
     packages: Waits<Stateful>,
     builds: Waits<Stateful>,
     running: Waits<Running>,
+    /// One zip is made at a time: each takes its memory.
+    zipping: Semaphore,
 }
 
 /// An app that was pushed, or could not be.
@@ -55,6 +58,8 @@ pub(crate) struct Pushed {
 pub(crate) struct State {
     pub(crate) guid: String,
     pub(crate) is_started: bool,
+    /// Whether its deployment is a canary that waits to be told to go on.
+    pub(crate) is_paused: bool,
     /// Its processes, where it was waited for them.
     pub(crate) processes: Vec<Process>,
 }
@@ -70,13 +75,14 @@ pub(crate) struct Failure {
     pub(crate) error: Error,
     /// The last lines of the log, where staging failed.
     pub(crate) log: Vec<String>,
+    /// The package that was made for it, where there is one.
+    package: Option<String>,
 }
 
 impl Failure {
-    /// Whether Cloud Controller does not let the app run, for want of quota say.
-    fn is_refusal_to_start(&self) -> bool {
-        self.step == app::STARTING
-            && self.error.status() == Some(reqwest::StatusCode::UNPROCESSABLE_ENTITY)
+    /// Whether Cloud Controller does not let the app run, for want of quota.
+    fn is_want_of_quota(&self) -> bool {
+        self.step == app::STARTING && self.error.is_of_a_quota()
     }
 }
 
@@ -95,7 +101,8 @@ impl<'a> Pusher<'a> {
             space,
             packages: Waits::new(Stateful::Packages),
             builds: Waits::new(Stateful::Builds),
-            running: Waits::new(Running { web_only }),
+            running: Waits::new(Running::new(web_only)),
+            zipping: Semaphore::new(1),
         }
     }
 
@@ -133,8 +140,15 @@ impl<'a> Pusher<'a> {
     pub(crate) async fn apply(&self, difference: &Diff) -> Result<(), Error> {
         let manifest = self.prepared.manifest.render();
         let outcome = manifests::apply(self.client, self.space, &manifest).await;
-        if let Err(Error::Failed { .. } | Error::Refused { .. }) = &outcome {
-            self.delete_new(difference).await?;
+        // After an answer that leaves open what was done, nothing is deleted.
+        let refused = match &outcome {
+            Err(Error::Failed { .. }) => true,
+            Err(error) => error.status().is_some_and(|it| it.is_client_error()),
+            Ok(()) => false,
+        };
+        if refused && let Err(error) = self.delete_new(difference).await {
+            let text = format!("what the manifest made may be there still: {error}");
+            self.client.events().emit(Event::Warning(text));
         }
         outcome
     }
@@ -149,25 +163,36 @@ impl<'a> Pusher<'a> {
         }
         let there = self.apps().await?;
         for app in new.into_iter().filter_map(|name| there.get(name)) {
-            if !app.is_started && !app.has_droplet {
-                self.discard(app).await;
-            }
+            self.discard(app, None).await;
         }
         Ok(())
     }
 
-    /// Deletes an app that this push has made, and says so.
-    async fn discard(&self, app: &App) {
-        let text = match apps::delete_new(self.client, app).await {
-            Ok(()) => format!("{} was made by this push and is deleted again", app.name),
+    /// Deletes an app that this push has made, and says so. Where anybody has
+    /// begun to use it meanwhile, it stays.
+    async fn discard(&self, app: &App, package: Option<&str>) {
+        let routes = self.named_routes();
+        let text = match apps::delete_new(self.client, app, package, &routes).await {
+            Ok(true) => format!("{} was made by this push and is deleted again", app.name),
+            Ok(false) => format!("{} is in use meanwhile, and stays", app.name),
             Err(error) => format!("{} was made by this push and stays: {error}", app.name),
         };
         self.client.events().emit(Event::Warning(text));
     }
 
+    /// The URLs of the apps' routes, by the app's GUID.
+    pub(crate) async fn routes(
+        &self,
+        pushed: &[Pushed],
+    ) -> Result<HashMap<String, Vec<String>>, Error> {
+        let states = pushed.iter().filter_map(|it| it.result.as_ref().ok());
+        let guids: Vec<&str> = states.map(|state| state.guid.as_str()).collect();
+        apps::routes(self.client, &guids).await
+    }
+
     /// Brings each app from its source to running, beside each other. An app
-    /// that was not there before, by `difference`, and that Cloud Controller
-    /// refuses to start does not stay.
+    /// that was not there before, by `difference`, and that a quota does not let
+    /// start does not stay.
     ///
     /// # Errors
     /// [`Error`] where nothing could be begun; what becomes of an app is in its
@@ -189,9 +214,9 @@ impl<'a> Pusher<'a> {
                     None => Err(vanished(&name)),
                 };
                 if let (Some(app), Err(failure), true) = (&app, &result, is_new)
-                    && failure.is_refusal_to_start()
+                    && failure.is_want_of_quota()
                 {
-                    self.discard(app).await;
+                    self.discard(app, failure.package.as_deref()).await;
                 }
                 Pushed { name, result }
             }
@@ -203,6 +228,17 @@ impl<'a> Pusher<'a> {
             never = self.builds.serve(self.client) => match never {},
             never = self.running.serve(self.client) => match never {},
         }
+    }
+
+    /// The routes that the manifest names: they may have been there before.
+    fn named_routes(&self) -> Vec<String> {
+        let apps = self.prepared.manifest.applications().iter();
+        let routes = apps.filter_map(|app| app.get("routes")?.as_list());
+        let routes = routes.flatten().filter_map(|route| {
+            let route = route.as_map()?.get("route")?.as_text()?;
+            Some(route.rsplit("://").next().unwrap_or(route).to_owned())
+        });
+        routes.collect()
     }
 
     fn names(&self) -> Vec<String> {
@@ -219,8 +255,13 @@ impl<'a> Pusher<'a> {
     }
 
     /// The packages that have the same bits already, by app. Only the newest of
-    /// an app counts, and only apps that were staged before can have one.
+    /// an app counts, and only apps that were staged before can have one. Where
+    /// nothing is staged now, the next start must find a package to stage.
     async fn reusable(&self, apps: &[Option<App>]) -> Result<HashMap<String, String>, Error> {
+        let flags = &self.prepared.flags;
+        if flags.no_start && !flags.task {
+            return Ok(HashMap::new());
+        }
         let staged = apps.iter().zip(self.origins);
         let staged: HashMap<&str, &str> = staged
             .filter_map(|(app, origin)| match (app, origin) {
@@ -279,5 +320,6 @@ fn vanished(name: &str) -> Failure {
             reason: "and the app is not there: was it deleted meanwhile?".to_owned(),
         },
         log: Vec::new(),
+        package: None,
     }
 }

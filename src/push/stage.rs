@@ -71,7 +71,8 @@ async fn begun(client: &Client, request: &Request) -> Result<Staging, Error> {
     match text("guid") {
         Some(guid) => Ok(Staging {
             guid: guid.to_owned(),
-            began: began.unwrap_or_default(),
+            // Without it, its log is not told rather than that of all time.
+            began: began.unwrap_or(i64::MAX),
         }),
         None => Err(response.not_understood("what was made has no GUID")),
     }

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use super::Lifecycle;
 use crate::capi::client::Client;
-use crate::capi::encoded;
 use crate::capi::error::Error;
 use crate::capi::inventory::{
     App, BITS_ANNOTATION, Domain, Droplet, Inventory, MANAGED_BY_LABEL, MANAGED_BY_VALUE, Org,
     Package, Process, Quota, Route, Rule, Scope, SecurityGroup, Space,
 };
+use crate::capi::list_item;
 use crate::capi::transport::{Body, Request};
 
 /// How many apps' environments are asked for in one request.
@@ -109,7 +109,7 @@ async fn find_org(client: &Client, name: &str) -> Result<Option<Org>, Error> {
     struct Relationships {
         quota: Option<ToOne>,
     }
-    let path = format!("/v3/organizations?names={}", encoded(name));
+    let path = format!("/v3/organizations?names={}", list_item(name));
     let found: Option<Found> = client.find(&path).await?;
     Ok(found.map(|org| Org {
         guid: org.guid,
@@ -126,7 +126,7 @@ async fn find_quota(client: &Client, name: &str) -> Result<Option<Quota>, Error>
     struct Found {
         guid: String,
     }
-    let path = format!("/v3/organization_quotas?names={}", encoded(name));
+    let path = format!("/v3/organization_quotas?names={}", list_item(name));
     let found: Option<Found> = client.find(&path).await?;
     Ok(found.map(|quota| Quota { guid: quota.guid }))
 }
@@ -143,7 +143,7 @@ async fn find_security_group(client: &Client, name: &str) -> Result<Option<Secur
         #[serde(default)]
         running_spaces: ToMany,
     }
-    let path = format!("/v3/security_groups?names={}", encoded(name));
+    let path = format!("/v3/security_groups?names={}", list_item(name));
     let found: Option<Found> = client.find(&path).await?;
     Ok(found.map(|group| {
         let spaces = group
@@ -168,7 +168,7 @@ async fn find_space(client: &Client, org: &str, name: &str) -> Result<Option<Spa
     }
     let path = format!(
         "/v3/spaces?names={}&organization_guids={org}",
-        encoded(name)
+        list_item(name)
     );
     let found: Option<Found> = client.find(&path).await?;
     Ok(found.map(|space| Space { guid: space.guid }))
@@ -200,7 +200,7 @@ async fn find_domain(client: &Client, scope: &Scope, org: Option<&str>) -> Resul
     let found: Option<Found> = match (&scope.apps_domain, org) {
         (Some(name), _) => {
             client
-                .find(&format!("/v3/domains?names={}", encoded(name)))
+                .find(&format!("/v3/domains?names={}", list_item(name)))
                 .await?
         }
         (None, Some(org)) => {

@@ -1,5 +1,7 @@
 //! What `push` says of the apps in the end.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::super::connect::Connected;
@@ -7,17 +9,17 @@ use crate::capi::processes::Process;
 use crate::push::{Pushed, State};
 
 /// The apps that were pushed, with their processes and instances.
-pub(super) fn text(pushed: &[Pushed]) -> String {
+pub(super) fn text(pushed: &[Pushed], routes: &HashMap<String, Vec<String>>) -> String {
     let states = pushed.iter().filter_map(|app| {
         let state = app.result.as_ref().ok()?;
-        Some(app_text(&app.name, state))
+        Some(app_text(&app.name, state, routes.get(&state.guid)))
     });
     let failed = pushed.iter().filter(|app| app.result.is_err()).count();
     let count = format!("apps: {} pushed, {failed} failed", pushed.len() - failed);
     states.chain([count]).collect::<Vec<_>>().join("\n\n")
 }
 
-fn app_text(name: &str, state: &State) -> String {
+fn app_text(name: &str, state: &State, routes: Option<&Vec<String>>) -> String {
     let requested = if state.is_started {
         "started"
     } else {
@@ -27,7 +29,17 @@ fn app_text(name: &str, state: &State) -> String {
         format!("name:             {name}"),
         format!("requested state:  {requested}"),
     ];
-    for process in &state.processes {
+    if let Some(routes) = routes {
+        lines.push(format!("routes:           {}", routes.join(", ")));
+    }
+    if state.is_paused {
+        lines.push(format!(
+            "deployment:       paused; go on with `cf continue-deployment {name}`, or back with `cf cancel-deployment {name}`"
+        ));
+    }
+    // A deployment may leave web processes without instances beside the others.
+    let is_shown = |process: &&Process| !state.is_paused || process.instances > 0;
+    for process in state.processes.iter().filter(is_shown) {
         lines.push(String::new());
         lines.extend(process_text(process));
     }
@@ -70,13 +82,19 @@ fn size(megabytes: u64) -> String {
 }
 
 /// The same for programs, and what it took.
-pub(super) fn json(connected: &Connected, pushed: &[Pushed]) -> Value {
+pub(super) fn json(
+    connected: &Connected,
+    pushed: &[Pushed],
+    routes: &HashMap<String, Vec<String>>,
+) -> Value {
     let apps = pushed.iter().filter_map(|app| {
         let state = app.result.as_ref().ok()?;
         Some(json!({
             "name": app.name,
             "guid": state.guid,
             "state": if state.is_started { "STARTED" } else { "STOPPED" },
+            "deployment_paused": state.is_paused,
+            "routes": routes.get(&state.guid),
             "processes": state.processes,
         }))
     });
@@ -89,11 +107,24 @@ pub(super) fn json(connected: &Connected, pushed: &[Pushed]) -> Value {
             "log": failure.log,
         }))
     });
-    let mut run = json!(connected.counts.get());
-    run["duration_ms"] = json!(connected.duration_ms());
     json!({
         "apps": apps.collect::<Vec<_>>(),
         "failures": failures.collect::<Vec<_>>(),
-        "run": run,
+        "run": run_json(connected),
     })
+}
+
+/// What is told where it ended before there was an app to tell of.
+pub(super) fn failed_json(connected: &Connected, error: &str) -> Value {
+    json!({
+        "apps": [],
+        "failures": [{"error": error}],
+        "run": run_json(connected),
+    })
+}
+
+fn run_json(connected: &Connected) -> Value {
+    let mut run = json!(connected.counts.get());
+    run["duration_ms"] = json!(connected.duration_ms());
+    run
 }
