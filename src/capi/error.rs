@@ -176,7 +176,7 @@ impl Error {
                 Some("the user or client that is logged in may not do that: use an admin's login")
             }
             Self::Failed { what, .. } if what.starts_with("staging") => Some(
-                "see what the buildpack said (`cf logs --recent`), mend the bits, and run again",
+                "see what the buildpack said (`cf logs APP --recent`), mend the bits, and run again",
             ),
             _ => None,
         }
