@@ -15,7 +15,7 @@ use mock_capi::{Fault, MockCapi, MockCapiBuilder};
 use rstest::rstest;
 use serde_json::{Value, json};
 use support::command::{Place, Said, cf_pusher, stable};
-use support::login;
+use support::{curl, login};
 
 /// A foundation with an org and a space, and a folder of bits beside a manifest.
 struct Push {
@@ -53,17 +53,7 @@ impl Push {
 
     /// Sends a request as somebody else would.
     async fn curl(&self, method: &str, path: &str, body: Value) -> Value {
-        let token = login(&self.mock).await["access_token"].clone();
-        let url = format!("{}{path}", self.mock.uri());
-        let request = reqwest::Client::new().request(method.parse().unwrap(), url);
-        let request = request.bearer_auth(token.as_str().unwrap());
-        let request = match body {
-            Value::Null => request,
-            body => request.json(&body),
-        };
-        let answer = request.send().await.unwrap();
-        assert!(answer.status().is_success(), "{answer:?}");
-        answer.json().await.unwrap_or(Value::Null)
+        curl(&self.mock, method, path, body).await
     }
 
     async fn list(&self, path: &str) -> Vec<Value> {

@@ -21,7 +21,7 @@ pub(crate) struct Process {
     pub(crate) kind: String,
     /// How many there are to be.
     #[serde(rename(serialize = "desired_instances"))]
-    pub(crate) instances: u64,
+    pub(crate) instances: u32,
     pub(crate) memory_in_mb: u64,
     pub(crate) disk_in_mb: u64,
     #[serde(rename(serialize = "instances"), default)]
@@ -57,6 +57,11 @@ pub(crate) struct Instance {
 }
 
 impl Process {
+    /// The GUID of its app.
+    pub(crate) fn app(&self) -> &str {
+        &self.relationships.app.data.guid
+    }
+
     pub(crate) fn instances(&self) -> &[Instance] {
         self.process_instances.as_deref().unwrap_or_default()
     }
@@ -96,8 +101,9 @@ impl Watch for Running {
         apps: &[String],
     ) -> Result<Vec<(String, Sight<Vec<Process>>)>, Error> {
         let mut of_apps: BTreeMap<String, Vec<Process>> = BTreeMap::new();
-        for process in self.processes(client, apps).await? {
-            let app = process.relationships.app.data.guid.clone();
+        let filter = format!("app_guids={}", apps.join(","));
+        for process in list(client, &filter, &self.embeds).await? {
+            let app = process.app().to_owned();
             of_apps.entry(app).or_default().push(process);
         }
         let sights = of_apps.into_iter();
@@ -111,27 +117,6 @@ impl Running {
             web_only,
             embeds: AtomicBool::new(true),
         }
-    }
-
-    /// The processes of some apps, with their instances.
-    async fn processes(&self, client: &Client, apps: &[String]) -> Result<Vec<Process>, Error> {
-        let guids = apps.join(",");
-        let path = format!("/v3/processes?app_guids={guids}&per_page=5000");
-        if self.embeds.load(Ordering::Relaxed) {
-            let embedding = format!("{path}&embed=process_instances");
-            match client.list(&embedding).await {
-                Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => {
-                    self.embeds.store(false, Ordering::Relaxed);
-                }
-                outcome => return outcome,
-            }
-        }
-        let processes = client.list::<Process>(&path).await?;
-        stream::iter(processes)
-            .map(|process| with_instances(client, process))
-            .buffered(client.concurrency())
-            .try_collect()
-            .await
     }
 
     fn sight(&self, all: Vec<Process>) -> Sight<Vec<Process>> {
@@ -163,6 +148,32 @@ fn crash(process: &Process) -> String {
         process.kind,
         details.unwrap_or_default()
     )
+}
+
+/// The processes that a filter such as `app_guids=...` names, with their
+/// instances. `embeds` remembers whether the foundation knows the parameter that
+/// tells them at once.
+pub(crate) async fn list(
+    client: &Client,
+    filter: &str,
+    embeds: &AtomicBool,
+) -> Result<Vec<Process>, Error> {
+    let path = format!("/v3/processes?{filter}&per_page=5000");
+    if embeds.load(Ordering::Relaxed) {
+        let embedding = format!("{path}&embed=process_instances");
+        match client.list(&embedding).await {
+            Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => {
+                embeds.store(false, Ordering::Relaxed);
+            }
+            outcome => return outcome,
+        }
+    }
+    let processes = client.list::<Process>(&path).await?;
+    stream::iter(processes)
+        .map(|process| with_instances(client, process))
+        .buffered(client.concurrency())
+        .try_collect()
+        .await
 }
 
 async fn with_instances(client: &Client, mut process: Process) -> Result<Process, Error> {

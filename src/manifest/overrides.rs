@@ -410,26 +410,25 @@ fn docker_image(image: &str) -> Result<String, String> {
 }
 
 #[cfg(test)]
+use clap::FromArgMatches;
+
+#[cfg(test)]
+impl Overrides {
+    /// The flags of a command line.
+    pub(super) fn of(line: &str) -> Result<Self, String> {
+        let command = Self::augment_args(clap::Command::new("push").no_binary_name(true));
+        let parsed = command.try_get_matches_from(line.split_whitespace());
+        let parsed = parsed.and_then(|flags| Self::from_arg_matches(&flags));
+        let flags = parsed.map_err(|error| error.to_string())?;
+        flags.checked().map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
 mod tests {
-    use clap::Parser;
     use rstest::rstest;
 
     use super::*;
-
-    #[derive(Parser)]
-    struct Flags {
-        #[command(flatten)]
-        overrides: Overrides,
-    }
-
-    fn checked(flags: &str) -> Result<Overrides, String> {
-        let flags = std::iter::once("push").chain(flags.split_whitespace());
-        let parsed = Flags::try_parse_from(flags).map_err(|error| error.to_string())?;
-        parsed
-            .overrides
-            .checked()
-            .map_err(|error| error.to_string())
-    }
 
     #[rstest]
     #[case(
@@ -526,7 +525,7 @@ mod tests {
         "--memory, -m: 1x is no size: it must be a number with a unit, such as 512M or 2G"
     )]
     fn flags_that_do_not_fit_are_refused(#[case] flags: &str, #[case] expected: &str) {
-        assert_eq!(checked(flags).unwrap_err(), expected);
+        assert_eq!(Overrides::of(flags).unwrap_err(), expected);
     }
 
     #[rstest]
@@ -541,7 +540,7 @@ mod tests {
     #[case("-p /no/such/folder")]
     #[case("one two")]
     fn values_that_make_no_sense_are_refused(#[case] flags: &str) {
-        assert!(checked(flags).is_err());
+        assert!(Overrides::of(flags).is_err());
     }
 
     #[rstest]
@@ -554,13 +553,13 @@ mod tests {
     #[case("-i 1 -i 2")]
     #[case("-m 1x")]
     fn other_flags_are_taken(#[case] flags: &str) {
-        checked(flags).unwrap();
+        Overrides::of(flags).unwrap();
     }
 
     #[test]
     fn the_last_of_a_flag_counts_and_an_empty_one_does_not() {
-        assert_eq!(checked("-i 1 -i 2").unwrap().instances, Some(2));
-        assert_eq!(checked("--memory=").unwrap().memory, None);
-        assert_eq!(checked("--strategy=").unwrap().strategy, None);
+        assert_eq!(Overrides::of("-i 1 -i 2").unwrap().instances, Some(2));
+        assert_eq!(Overrides::of("--memory=").unwrap().memory, None);
+        assert_eq!(Overrides::of("--strategy=").unwrap().strategy, None);
     }
 }

@@ -414,21 +414,13 @@ fn droplet(mut manifest: Manifest, flags: &Overrides) -> Result<Manifest, Transf
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
     use rstest::rstest;
 
     use super::super::interpolate::Variables;
     use super::*;
 
-    #[derive(Parser)]
-    struct Flags {
-        #[command(flatten)]
-        overrides: Overrides,
-    }
-
-    fn flags(flags: &str) -> Overrides {
-        let words = std::iter::once("push").chain(flags.split_whitespace());
-        Flags::parse_from(words).overrides.checked().unwrap()
+    fn flags(line: &str) -> Overrides {
+        Overrides::of(line).unwrap()
     }
 
     fn manifest(apps: &str) -> Manifest {

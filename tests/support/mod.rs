@@ -93,22 +93,7 @@ impl Rig {
 
     /// Sends a request as somebody else would.
     pub(crate) async fn curl(&self, method: &str, path: &str, body: Value) -> Value {
-        let login = login(&self.mock).await;
-        let token = login["access_token"].as_str().unwrap();
-        let http = reqwest::Client::new();
-        let request = http
-            .request(
-                method.parse().unwrap(),
-                format!("{}{path}", self.mock.uri()),
-            )
-            .bearer_auth(token);
-        let request = match body {
-            Value::Null => request,
-            body => request.json(&body),
-        };
-        let answer = request.send().await.unwrap();
-        assert!(answer.status().is_success(), "{answer:?}");
-        answer.json().await.unwrap_or(Value::Null)
+        curl(&self.mock, method, path, body).await
     }
 
     /// The GUID of the app of that name.
@@ -118,6 +103,21 @@ impl Rig {
             .await;
         list["resources"][0]["guid"].as_str().unwrap().to_owned()
     }
+}
+
+/// Sends a request as the admin, which is to succeed.
+pub(crate) async fn curl(mock: &MockCapi, method: &str, path: &str, body: Value) -> Value {
+    let token = login(mock).await["access_token"].clone();
+    let url = format!("{}{path}", mock.uri());
+    let request = reqwest::Client::new().request(method.parse().unwrap(), url);
+    let request = request.bearer_auth(token.as_str().unwrap());
+    let request = match body {
+        Value::Null => request,
+        body => request.json(&body),
+    };
+    let answer = request.send().await.unwrap();
+    assert!(answer.status().is_success(), "{answer:?}");
+    answer.json().await.unwrap_or(Value::Null)
 }
 
 /// What the UAA answers to the admin's login.

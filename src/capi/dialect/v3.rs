@@ -2,9 +2,9 @@
 //! space, so that its cost follows the pages and not the apps.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicBool;
 
 use futures::{StreamExt, TryStreamExt, stream, try_join};
-use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ use crate::capi::inventory::{
     Package, Process, Quota, Route, Rule, Scope, SecurityGroup, Space,
 };
 use crate::capi::list_item;
+use crate::capi::processes;
 use crate::capi::transport::{Body, Request};
 
 /// How many apps' environments are asked for in one request.
@@ -303,21 +304,6 @@ async fn add_details(client: &Client, space: &str, apps: &mut [App]) -> Result<V
 }
 
 #[derive(Deserialize)]
-struct FoundProcess {
-    guid: String,
-    instances: u32,
-    memory_in_mb: u64,
-    disk_in_mb: u64,
-    process_instances: Option<Vec<FoundInstance>>,
-    relationships: OfApp,
-}
-
-#[derive(Deserialize)]
-struct FoundInstance {
-    state: String,
-}
-
-#[derive(Deserialize)]
 struct OfApp {
     app: ToOne,
 }
@@ -327,49 +313,19 @@ pub(crate) async fn processes(
     client: &Client,
     space: &str,
 ) -> Result<HashMap<String, Process>, Error> {
-    let path = format!("/v3/processes?space_guids={space}&types=web&per_page=5000");
-    let embedding = format!("{path}&embed=process_instances");
-    let found: Vec<FoundProcess> = match client.list(&embedding).await {
-        // Foundations before that parameter refuse it.
-        Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => client.list(&path).await?,
-        outcome => outcome?,
+    let filter = format!("space_guids={space}&types=web");
+    let found = processes::list(client, &filter, &AtomicBool::new(true)).await?;
+    let process = |found: processes::Process| {
+        let states = found.instances().iter().map(|it| it.state.clone());
+        let process = Process {
+            instances: found.instances,
+            memory_mb: found.memory_in_mb,
+            disk_mb: found.disk_in_mb,
+            states: states.collect(),
+        };
+        (found.app().to_owned(), process)
     };
-    let processes: Vec<(String, Process)> = stream::iter(found)
-        .map(|process| async move {
-            let instances = match process.process_instances {
-                Some(instances) => instances,
-                None if process.instances == 0 => Vec::new(),
-                None => stats(client, &process.guid).await?,
-            };
-            let states = instances.into_iter().map(|instance| instance.state);
-            let of_app = process.relationships.app.guid().unwrap_or_default();
-            Ok::<_, Error>((
-                of_app,
-                Process {
-                    instances: process.instances,
-                    memory_mb: process.memory_in_mb,
-                    disk_mb: process.disk_in_mb,
-                    states: states.collect(),
-                },
-            ))
-        })
-        .buffered(super::PER_APP)
-        .try_collect()
-        .await?;
-    Ok(processes.into_iter().collect())
-}
-
-async fn stats(client: &Client, process: &str) -> Result<Vec<FoundInstance>, Error> {
-    #[derive(Deserialize)]
-    struct Stats {
-        resources: Vec<FoundInstance>,
-    }
-    let path = format!("/v3/processes/{process}/stats");
-    match client.get::<Stats>(&path).await {
-        // Deleted since it was listed.
-        Err(error) if error.is_not_found() => Ok(Vec::new()),
-        outcome => Ok(outcome?.resources),
-    }
+    Ok(found.into_iter().map(process).collect())
 }
 
 /// The staged droplets of a space, by app, each with its package.
