@@ -65,3 +65,13 @@ pub use events::{Event, Events, Phase, PushStep, Sink};
 pub use manifest::ManifestError;
 pub use push::source::{SourceError, Sources};
 pub use report::{Counts, Progress, RunCounts};
+
+/// Whether what must hold of every manifest holds of one, for the fuzz target.
+///
+/// # Errors
+/// What does not hold.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn fuzz_manifest(input: &str) -> Result<(), String> {
+    manifest::fuzzing::check(input)
+}

@@ -6,6 +6,8 @@
 //! it is left out, so that what is applied means the same as what `cf push` applies.
 
 pub(crate) mod diff;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub(crate) mod group;
 pub(crate) mod interpolate;
 pub(crate) mod overrides;

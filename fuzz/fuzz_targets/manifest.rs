@@ -1,0 +1,17 @@
+//! Any text as a manifest with its variables: what is written of it must mean the
+//! same as what was read. The rule is in `src/manifest/fuzzing.rs`.
+
+#![no_main]
+
+use libfuzzer_sys::{Corpus, fuzz_target};
+
+fuzz_target!(|input: &[u8]| -> Corpus {
+    // What is not UTF-8 is refused before it is read as YAML.
+    let Ok(input) = std::str::from_utf8(input) else {
+        return Corpus::Reject;
+    };
+    if let Err(mismatch) = cf_pusher::fuzz_manifest(input) {
+        panic!("{mismatch}");
+    }
+    Corpus::Keep
+});

@@ -1,0 +1,104 @@
+//! What must hold of every text that is given as a manifest, for the fuzz target
+//! in `fuzz/` and for a test with the target's seeds.
+//!
+//! Nothing panics, and what is written of a manifest means the same as what was
+//! read: else the manifest that is applied is not the one that was given.
+
+use std::fmt::Debug;
+
+use super::Manifest;
+use super::interpolate::Variables;
+use super::yaml::Value;
+
+/// The line between a manifest and its variables.
+const SEPARATOR: &str = "\n===\n";
+
+/// Reads a manifest and, after a line `===`, its variables; writes what that
+/// makes, and reads it again.
+///
+/// # Errors
+/// What was read and written, where it is not the same.
+pub(crate) fn check(input: &str) -> Result<(), String> {
+    let (text, file) = input.split_once(SEPARATOR).unwrap_or((input, ""));
+    let mut variables = Variables::default();
+    // A refusal is an answer, here and below. A manifest may do without variables.
+    variables.add_file(file).unwrap_or_default();
+    let value = Value::parse(text).map(|value| variables.interpolate(value));
+    let Ok(Ok(value)) = value else {
+        return Ok(());
+    };
+    // What is no manifest is YAML all the same, and says as much about the writer.
+    let written = value.render();
+    same(&value, Value::parse(&written), &written)?;
+
+    let Ok(manifest) = Manifest::of_value(value) else {
+        return Ok(());
+    };
+    // A variable's value may look like a variable, and is put in place only once.
+    let written = manifest.render();
+    let again = Value::parse(&written).map_err(|error| error.to_string());
+    same(&manifest, again.and_then(Manifest::of_value), &written)
+}
+
+fn same<T, E>(value: &T, again: Result<T, E>, written: &str) -> Result<(), String>
+where
+    T: Debug + PartialEq,
+    E: Debug,
+{
+    if again.as_ref().is_ok_and(|again| again == value) {
+        return Ok(());
+    }
+    // `.nan` is not equal to itself, but is told the same.
+    let (told, again) = (format!("Ok({value:?})"), format!("{again:?}"));
+    match told == again {
+        true => Ok(()),
+        false => Err(format!(
+            "read:  {told}\nagain: {again}\nwritten:\n{written}"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[test]
+    fn the_seeds_hold() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/manifest");
+        let mut manifests = 0;
+        for seed in std::fs::read_dir(folder).unwrap() {
+            let path = seed.unwrap().path();
+            let input = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(check(&input), Ok(()), "{}", path.display());
+            // A seed that is refused early would lead nowhere.
+            let (text, file) = input.split_once(SEPARATOR).unwrap_or((&input, ""));
+            let mut variables = Variables::default();
+            variables.add_file(file).unwrap();
+            if let Err(error) = Manifest::parse(text, &variables) {
+                panic!("{}: {error}", path.display());
+            }
+            manifests += 1;
+        }
+        assert!(manifests > 0);
+    }
+
+    #[rstest]
+    #[case("applications: [{name: a, x: .nan}]")]
+    #[case("applications: [{name: ((a))}]\n===\na: ((b))")]
+    #[case("a: [")]
+    #[case("a: b\n===\na: [")]
+    fn what_is_odd_holds(#[case] input: &str) {
+        assert_eq!(check(input), Ok(()));
+    }
+
+    #[test]
+    fn what_is_not_the_same_is_told() {
+        let error = same(&1, Ok::<_, ()>(2), "two").unwrap_err();
+        assert!(
+            error.contains("Ok(1)") && error.contains("Ok(2)"),
+            "{error}"
+        );
+    }
+}
