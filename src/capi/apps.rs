@@ -64,7 +64,6 @@ pub(crate) async fn space(client: &Client, org: &str, space: &str) -> Result<Str
 }
 
 /// Makes an org and a space in it, on a foundation that has neither.
-#[cfg(feature = "mock")]
 pub(crate) async fn create_space(client: &Client, org: &str, space: &str) -> Result<String, Error> {
     let request = Request::post("/v3/organizations").json(json!({"name": org}));
     let org = client.create(&request).await?;

@@ -128,7 +128,7 @@ fn init_logging(verbose: u8) {
 #[cfg(feature = "mock")]
 async fn start_mock(foundation: &Foundation) -> Result<Option<mock_capi::MockCapi>, CommandError> {
     use super::DialectChoice;
-    if !foundation.mock {
+    if !foundation.is_mock() {
         return Ok(None);
     }
     let dialect = match foundation.dialect {

@@ -114,6 +114,16 @@ struct Foundation {
     verbose: u8,
 }
 
+impl Foundation {
+    /// Whether it is an embedded fake one.
+    fn is_mock(&self) -> bool {
+        #[cfg(feature = "mock")]
+        return self.mock;
+        #[cfg(not(feature = "mock"))]
+        return false;
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DialectChoice {
     /// As the Cloud Controller's version asks

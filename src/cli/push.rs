@@ -207,8 +207,7 @@ impl Place {
         foundation: &Foundation,
     ) -> Result<Target, CommandError> {
         let client = &connected.client;
-        #[cfg(feature = "mock")]
-        if foundation.mock {
+        if foundation.is_mock() {
             let org = self.org.as_deref().unwrap_or("org").to_owned();
             let space = self.space.as_deref().unwrap_or("space").to_owned();
             let guid = apps::create_space(client, &org, &space).await?;

@@ -17,6 +17,9 @@ const VARIABLE: &str = r"\(\((!?[-/._0-9A-Za-z\p{L}]+)\)\)";
 static PATTERN: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(VARIABLE).expect("the pattern of variables is a regex"));
 
+/// How long a text may become, in bytes: longer than any manifest may be.
+const LONGEST: usize = 4 * 1024 * 1024;
+
 /// The variables that are known.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Variables(Map);
@@ -36,6 +39,8 @@ pub(crate) enum InterpolateError {
     NotYaml(#[from] YamlError),
     #[error("it must be of the form NAME=VALUE, with both")]
     NotAPair,
+    #[error("with the variables in place it is too large")]
+    TooLarge,
     #[error("a key becomes {0}, must be a scalar")]
     Key(&'static str),
 }
@@ -80,7 +85,8 @@ impl Variables {
         };
         let value = interpolation.value(value)?;
         match interpolation.missing.is_empty() {
-            true => Ok(value),
+            true if value.is_within_bounds() => Ok(value),
+            true => Err(InterpolateError::TooLarge),
             false => Err(InterpolateError::Missing(
                 interpolation.missing.into_iter().collect(),
             )),
@@ -149,7 +155,11 @@ impl Interpolation<'_> {
             .filter_map(|found| found.get(1))
             .map(|name| name.as_str().trim_start_matches('!').to_owned())
             .collect();
+        let mut done = BTreeSet::new();
         for name in names {
+            if !done.insert(name.clone()) {
+                continue;
+            }
             let Some(value) = self.variables.get(&name) else {
                 self.missing.insert(name);
                 continue;
@@ -167,6 +177,9 @@ impl Interpolation<'_> {
                 }
             };
             text = text.replace(&plain, &inside).replace(&marked, &inside);
+            if text.len() > LONGEST {
+                return Err(InterpolateError::TooLarge);
+            }
         }
         Ok(Value::Text(text))
     }
@@ -227,6 +240,30 @@ mod tests {
         let error = variables().interpolate(Value::parse(text).unwrap());
         let error = error.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn what_grows_without_end_is_refused() {
+        let interpolate = |file: &str, text: &str| {
+            let mut variables = Variables::default();
+            variables.add_file(file).unwrap();
+            variables.interpolate(Value::parse(text).unwrap())
+        };
+        let names: Vec<String> = (0..40).map(|i| format!("v{i}")).collect();
+        let chain = names
+            .windows(2)
+            .map(|it| format!("{0}: 'x(({1}))(({1}))'\n", it[0], it[1]));
+        let chain = chain.collect::<String>() + "v39: x";
+        let all: String = names.iter().map(|name| format!("(({name}))")).collect();
+        assert_eq!(
+            interpolate(&chain, &format!("a: '{all}'")),
+            Err(InterpolateError::TooLarge)
+        );
+        let deep = |core: &str| format!("{}{core}{}", "[".repeat(100), "]".repeat(100));
+        let outcome = interpolate(&format!("x: {}", deep("1")), &deep("((x))"));
+        assert_eq!(outcome, Err(InterpolateError::TooLarge));
+        let outcome = interpolate("x: '((x))((x))'", &format!("a: '{}'", "((x))".repeat(30)));
+        assert!(outcome.is_ok());
     }
 
     #[test]

@@ -108,6 +108,11 @@ impl Value {
         }
     }
 
+    /// Whether it is no deeper and no larger than what [`Value::parse`] reads.
+    pub(crate) fn is_within_bounds(&self) -> bool {
+        height_of(self) <= DEEPEST && size_of(self) <= MOST_VALUES
+    }
+
     /// A scalar as it is written; a list or a map has none, nor has null.
     pub(crate) fn scalar_text(&self) -> Option<String> {
         match self {
@@ -455,6 +460,20 @@ fn merge(map: &mut Map, value: Value) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn height_of(value: &Value) -> usize {
+    match value {
+        Value::List(list) => 1 + list.iter().map(height_of).max().unwrap_or_default(),
+        Value::Map(map) => {
+            1 + map
+                .iter()
+                .map(|(_, it)| height_of(it))
+                .max()
+                .unwrap_or_default()
+        }
+        _ => 0,
+    }
 }
 
 fn size_of(value: &Value) -> usize {
