@@ -338,6 +338,35 @@ async fn the_logs_of_a_slow_staging_are_read_on_the_way() {
     assert!(lines.len() > 5, "{lines:#?}");
 }
 
+/// Not at the deadline of the wait, which is 15 minutes.
+#[tokio::test]
+async fn a_foundation_that_goes_away_ends_the_push() {
+    let slow = MockCapi::builder().staging_time(Duration::from_secs(60));
+    let push = Push::with(slow).await;
+    push.manifest(DORA);
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cf-pusher"));
+    command
+        .current_dir(push.place.dir.path())
+        .args(["push", "--org", "o", "--space", "s"])
+        .env("CF_HOME", push.place.dir.path())
+        .env("CF_API", push.mock.uri())
+        .env("CF_USERNAME", "admin")
+        .env("CF_PASSWORD", "admin")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    for _ in 0..500 {
+        if !push.list("/v3/builds").await.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(push.mock);
+    let status = tokio::task::spawn_blocking(move || child.wait());
+    let status = tokio::time::timeout(Duration::from_secs(50), status).await;
+    assert_eq!(status.unwrap().unwrap().unwrap().code(), Some(3));
+}
+
 #[tokio::test]
 async fn instances_that_crash_fail_the_push() {
     let push = Push::with(MockCapi::builder().faults(vec![Fault::crashing_instances()])).await;

@@ -190,8 +190,9 @@ impl<W: Watch> Waits<W> {
     async fn look(&self, client: &Client, guids: &[String]) -> bool {
         let seen = match self.watch.look(client, guids).await {
             Ok(seen) => seen,
-            // The next look may be answered; each wait has its deadline.
-            Err(error) if error.may_settle() => {
+            // The next look may be answered; each wait has its deadline. Who could
+            // not be reached has been tried again and again already.
+            Err(error) if error.may_settle() && !error.is_connection() => {
                 let reason = error.to_string();
                 for guid in guids {
                     self.see(guid, &reason);
