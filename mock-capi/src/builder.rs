@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::faults::Fault;
+use crate::random::Random;
+use crate::rate_limit::RateLimit;
 use crate::server::{Core, MockCapi, StartError};
 use crate::settings::{Account, Dialect, Settings, Timings};
 use crate::world::{GuidSource, World};
@@ -17,12 +19,13 @@ pub struct MockCapiBuilder {
     user: (String, String),
     client: Option<(String, String)>,
     apps_domain: String,
-    latency: Duration,
     timings: Timings,
     token_lifetime: Duration,
     record_requests: bool,
     deployments_disabled: bool,
+    rate_limit: Option<RateLimit>,
     faults: Vec<Fault>,
+    seed: Option<u64>,
 }
 
 impl MockCapiBuilder {
@@ -33,12 +36,13 @@ impl MockCapiBuilder {
             user: ("admin".into(), "admin".into()),
             client: None,
             apps_domain: "apps.mock.test".into(),
-            latency: Duration::ZERO,
             timings: Timings::default(),
             token_lifetime: Duration::from_secs(600),
             record_requests: false,
             deployments_disabled: false,
+            rate_limit: None,
             faults: Vec::new(),
+            seed: None,
         }
     }
 
@@ -82,7 +86,7 @@ impl MockCapiBuilder {
     /// How long each answer is held back.
     #[must_use]
     pub fn latency(mut self, latency: Duration) -> Self {
-        self.latency = latency;
+        self.timings.latency = latency;
         self
     }
 
@@ -121,6 +125,22 @@ impl MockCapiBuilder {
         self
     }
 
+    /// Makes each of these times, and the latency, longer or shorter by up to
+    /// this share of it, from 0 to 1; more than 1 counts as 1.
+    #[must_use]
+    pub fn jitter(mut self, share: f64) -> Self {
+        self.timings.jitter = share.clamp(0.0, 1.0);
+        self
+    }
+
+    /// Makes GUIDs, jitter, random routes and the probabilities of faults the
+    /// same in each run; without it, they differ.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
     /// How long an access token is good; without it, 600 s, as UAA has it for
     /// the `cf` client.
     #[must_use]
@@ -145,6 +165,15 @@ impl MockCapiBuilder {
         self
     }
 
+    /// Lets every user make so many requests in a window of time, and every
+    /// address without a token; more are refused with 429. Without it, there is
+    /// no limit.
+    #[must_use]
+    pub fn rate_limit(mut self, requests: u64, window: Duration) -> Self {
+        self.rate_limit = Some(RateLimit { requests, window });
+        self
+    }
+
     /// What shall go wrong from the start, see [`Fault`].
     #[must_use]
     pub fn faults(mut self, faults: Vec<Fault>) -> Self {
@@ -158,7 +187,8 @@ impl MockCapiBuilder {
     ///
     /// [`StartError::Listen`] if the address cannot be listened on.
     pub async fn start(self) -> Result<MockCapi, StartError> {
-        let mut guids = GuidSource::random();
+        let mut random = Random::from_seed(self.seed.unwrap_or_else(Random::any_seed));
+        let mut guids = GuidSource::new(random.split());
         let mut account = |(name, secret): (String, String)| Account {
             name,
             secret,
@@ -169,16 +199,16 @@ impl MockCapiBuilder {
             user: account(self.user),
             client: self.client.map(&mut account),
             apps_domain: self.apps_domain,
-            latency: self.latency,
             token_lifetime: self.token_lifetime,
             record_requests: self.record_requests,
             deployments_disabled: self.deployments_disabled,
+            rate_limit: self.rate_limit,
             signing_key: guids.next(),
         };
-        let core = Core::new(settings, self.faults, |now, settings| {
+        let core = Core::new(settings, self.faults, random, |now, settings| {
             let stack = Settings::default_stack(settings.dialect);
             World::new(guids, now, self.timings, stack, &settings.apps_domain)
         });
-        MockCapi::start(self.listen, core).await
+        MockCapi::start(self.listen, core)
     }
 }

@@ -31,6 +31,11 @@ impl Timestamp {
         self.0 / 1000
     }
 
+    /// The time from `earlier` to this moment; none if it is later.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
     /// Whole seconds from `earlier` to this moment; 0 if it is later.
     pub(crate) fn seconds_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0) / 1000

@@ -1,12 +1,18 @@
 //! The mock's own endpoints below `/_mock/`: they need no token and are not
 //! counted.
 
+use std::time::Duration;
+
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::call::View;
+use crate::durations;
 use crate::error::CcError;
+use crate::faults::Fault;
 use crate::http::{Request, Response};
 use crate::server::Core;
+use crate::settings::{Timings, TimingsPatch};
 use crate::v3;
 use crate::world::{Row, Table, World};
 
@@ -20,8 +26,62 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
             core.reset();
             Response::empty(204)
         }
+        ("GET", "faults") => Response::ok(&core.faults()),
+        ("PUT", "faults") => change(read_faults(request), |faults| core.set_faults(faults)),
+        ("GET", "times") => Response::ok(&core.timings().present()),
+        ("PUT", "times") => change(read_timings(core, request), |times| core.set_timings(times)),
+        ("POST", "advance") => change(read_advance(request), |by| core.advance(by)),
+        ("POST", "expire_tokens") => {
+            core.expire_tokens();
+            Response::empty(204)
+        }
+        ("GET", "requests") => {
+            let after = request
+                .query("after")
+                .and_then(|number| number.parse().ok());
+            Response::ok(&core.logged_after(after.unwrap_or(0)))
+        }
         _ => Response::json(404, &CcError::unknown_request().body()),
     })
+}
+
+/// Makes a change, or says why it is none.
+fn change<T>(read: Result<T, String>, make: impl FnOnce(T)) -> Response {
+    match read {
+        Ok(value) => {
+            make(value);
+            Response::empty(204)
+        }
+        Err(complaint) => Response::json(400, &CcError::bad_request(&complaint).body()),
+    }
+}
+
+fn read_faults(request: &Request<'_>) -> Result<Vec<Fault>, String> {
+    let text = str::from_utf8(request.body).map_err(|error| format!("faults: {error}"))?;
+    Fault::list_from_json(text).map_err(|error| format!("faults: {error}"))
+}
+
+/// The times as they shall be: those that there are, with the given changes.
+fn read_timings(core: &Core, request: &Request<'_>) -> Result<Timings, String> {
+    let patch: TimingsPatch =
+        serde_json::from_slice(request.body).map_err(|error| format!("times: {error}"))?;
+    let mut timings = core.timings();
+    let changed = timings.change(&patch);
+    changed.map_err(|complaint| format!("times: {complaint}"))?;
+    Ok(timings)
+}
+
+/// `{"by": "10s"}`
+fn read_advance(request: &Request<'_>) -> Result<Duration, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Advance {
+        #[serde(with = "durations")]
+        by: Option<Duration>,
+    }
+    let advance: Advance =
+        serde_json::from_slice(request.body).map_err(|error| format!("advance: {error}"))?;
+    advance.by.ok_or_else(|| "advance: 'by' is missing".into())
 }
 
 /// All resources by kind, as today's v3 API presents them.

@@ -1,8 +1,11 @@
 //! Requests as the handlers see them, and the answers they give.
 
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderMap;
+use http::request::Parts;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
-use wiremock::http::HeaderMap;
 
 use crate::error::CcError;
 
@@ -15,22 +18,35 @@ pub(crate) struct Request<'a> {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a [u8],
+    /// Where the request came from, if the connection still tells.
+    pub(crate) client: Option<IpAddr>,
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn read(request: &'a wiremock::Request) -> Self {
+    pub(crate) fn new(parts: &'a Parts, body: &'a [u8], client: Option<SocketAddr>) -> Self {
+        let raw_query = parts.uri.query();
+        let query = form_urlencoded::parse(raw_query.unwrap_or_default().as_bytes());
         Self {
-            method: request.method.as_str(),
-            path: request.url.path(),
-            raw_query: request.url.query(),
-            query: request.url.query_pairs().into_owned().collect(),
-            headers: &request.headers,
-            body: &request.body,
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            raw_query,
+            query: query.into_owned().collect(),
+            headers: &parts.headers,
+            body,
+            client: client.map(|address| address.ip()),
         }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Path and query, as they were sent.
+    pub(crate) fn target(&self) -> String {
+        match self.raw_query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.into(),
+        }
     }
 
     /// The last value of a query parameter.
@@ -88,6 +104,16 @@ impl Response {
             body: Vec::new(),
             content_type: Self::JSON,
         }
+    }
+
+    /// An error as the API that `path` is of words it.
+    pub(crate) fn error(path: &str, error: &CcError) -> Self {
+        let body = if path.starts_with("/v2/") {
+            error.v2_body()
+        } else {
+            error.body()
+        };
+        Self::json(error.status, &body)
     }
 
     pub(crate) fn text(content_type: &'static str, body: String) -> Self {

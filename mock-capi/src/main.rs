@@ -1,26 +1,32 @@
 //! The `mock-capi` command: a fake Cloud Controller until it is interrupted.
 
+use std::fmt::Display;
+use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use mock_capi::{Dialect, MockCapi};
+use mock_capi::{Dialect, Fault, MockCapi};
 use tokio::signal::unix::{SignalKind, signal};
 
-const EXAMPLES: &str = "\
-Examples:
+const EXAMPLES: &str = r#"Examples:
   Listen on the default port, log in as admin/admin:
     mock-capi
   Take time, as a real foundation does:
     mock-capi --latency 20ms --staging-time 3s --copy-time 500ms --start-time 2s
   Speak the API of 2017 on a free port (the first line printed says which):
     mock-capi --listen 127.0.0.1:0 --dialect 2017
+  Let things go wrong, the same each time: every fifth request or so gets lost:
+    mock-capi --seed 7
+    curl -X PUT http://127.0.0.1:8181/_mock/faults \
+        -d '[{"fault": "drop_after", "path": "/v3/*", "probability": 0.2}]'
   See what was asked and what there is, and start over:
     curl http://127.0.0.1:8181/_mock/stats
     curl http://127.0.0.1:8181/_mock/state
-    curl -X POST http://127.0.0.1:8181/_mock/reset";
+    curl -X POST http://127.0.0.1:8181/_mock/reset"#;
 
 /// A fake Cloud Controller: light, stateful and true to the v3 API
 #[derive(Debug, Parser)]
@@ -56,6 +62,35 @@ struct Arguments {
     /// How long a job takes
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
     job_time: Duration,
+    /// How long a task runs
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    task_time: Duration,
+    /// By how much, from 0 to 1, each of these times may be longer or shorter
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = read_share)]
+    jitter: f64,
+    /// Repeat a run: GUIDs, jitter, random routes and faults come from this number
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    /// How many requests a user may make in a window of time, such as 2000/1h
+    #[arg(long, value_name = "REQUESTS/TIME", value_parser = read_rate_limit)]
+    rate_limit: Option<(u64, Duration)>,
+    /// What goes wrong: a JSON file as PUT /_mock/faults takes it
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
+}
+
+fn read_rate_limit(text: &str) -> Result<(u64, Duration), String> {
+    let limit = text.split_once('/').and_then(|(requests, window)| {
+        let window = humantime::parse_duration(window).ok()?;
+        Some((requests.parse().ok()?, window))
+    });
+    limit.ok_or_else(|| "a rate limit is a number of requests and a time, such as 2000/1h".into())
+}
+
+fn read_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok();
+    let share = share.filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a share is a number from 0 to 1".into())
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -73,7 +108,17 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     // Signals count from before anyone can know that the mock is there.
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
-    let mock = MockCapi::builder()
+    let mut builder = MockCapi::builder();
+    if let Some(seed) = arguments.seed {
+        builder = builder.seed(seed);
+    }
+    if let Some((requests, window)) = arguments.rate_limit {
+        builder = builder.rate_limit(requests, window);
+    }
+    if let Some(file) = &arguments.faults {
+        builder = builder.faults(read_faults(file)?);
+    }
+    let mock = builder
         .listen(arguments.listen)
         .dialect(arguments.dialect)
         .user(&arguments.user, &arguments.password)
@@ -83,6 +128,8 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         .copy_time(arguments.copy_time)
         .start_time(arguments.start_time)
         .job_time(arguments.job_time)
+        .task_time(arguments.task_time)
+        .jitter(arguments.jitter)
         .start()
         .await?;
     announce(&mock)?;
@@ -91,6 +138,13 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         _ = terminated.recv() => {}
     }
     Ok(())
+}
+
+fn read_faults(file: &Path) -> Result<Vec<Fault>, String> {
+    let explain =
+        |error: &dyn Display| format!("cannot read faults from {}: {error}", file.display());
+    let text = fs::read_to_string(file).map_err(|error| explain(&error))?;
+    Fault::list_from_json(&text).map_err(|error| explain(&error))
 }
 
 fn announce(mock: &MockCapi) -> io::Result<()> {

@@ -1,28 +1,28 @@
-//! The running mock: a wiremock server with one mock that takes every request
-//! and hands it to the router.
+//! The running mock, and how it answers a request: faults, routing, tokens.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
-use tokio::runtime::Handle;
-use wiremock::{Mock, MockServer, Respond, ResponseTemplate, matchers};
 
 use crate::builder::MockCapiBuilder;
 use crate::call::Call;
 use crate::clock::{Clock, Timestamp};
 use crate::control;
 use crate::error::CcError;
-use crate::faults::{Fault, FaultPlan};
+use crate::faults::{Effect, Fault, FaultPlan, Strike};
 use crate::http::{Request, Response};
+use crate::listener::{Answer, Ending, Listener};
+use crate::random::Random;
+use crate::rate_limit::{self, Allowance, Caller, RateLimiter};
+use crate::request_log::{Outcome, RequestLog};
 use crate::router::{Found, Router};
-use crate::settings::Settings;
-use crate::token::{TokenKind, Tokens, bearer};
+use crate::settings::{Settings, Timings};
+use crate::token::{self, TokenKind, Tokens, bearer};
 use crate::world::{Guid, Package, PackageFile, World};
 
 /// A running fake Cloud Controller. It stops when it is dropped.
@@ -30,7 +30,7 @@ use crate::world::{Guid, Package, PackageFile, World};
 /// Every instance has its own world and its own port, so tests can run in
 /// parallel.
 pub struct MockCapi {
-    server: Arc<MockServer>,
+    listener: Listener,
     core: Arc<Core>,
 }
 
@@ -83,30 +83,21 @@ impl MockCapi {
     }
 
     /// Listens, and answers from then on.
-    pub(crate) async fn start(listen: SocketAddr, core: Core) -> Result<Self, StartError> {
-        let listener = TcpListener::bind(listen).map_err(|source| StartError::Listen {
-            address: listen,
-            source,
-        })?;
-        let server = MockServer::builder()
-            .listener(listener)
-            .disable_request_recording()
-            .start()
-            .await;
-        let (server, core) = (Arc::new(server), Arc::new(core));
-        let mock = Adapter::new(&core, &server).into_mock();
-        server.register(mock).await;
-        Ok(Self { server, core })
+    pub(crate) fn start(address: SocketAddr, core: Core) -> Result<Self, StartError> {
+        let core = Arc::new(core);
+        let listener = Listener::start(address, Arc::clone(&core))
+            .map_err(|source| StartError::Listen { address, source })?;
+        Ok(Self { listener, core })
     }
 
     /// Where the mock is: `http://127.0.0.1:PORT`, without a slash at the end.
     pub fn uri(&self) -> String {
-        self.server.uri()
+        format!("http://{}", self.address())
     }
 
     /// The address that the mock listens on.
     pub fn address(&self) -> SocketAddr {
-        *self.server.address()
+        self.listener.address()
     }
 
     /// The requests since the start or since [`forget_requests`], in order of
@@ -155,19 +146,19 @@ impl MockCapi {
 
     /// Puts these faults in the place of all earlier ones.
     pub fn set_faults(&self, faults: Vec<Fault>) {
-        self.core.lock().faults = FaultPlan::new(faults);
+        self.core.set_faults(faults);
     }
 
     /// Makes all access tokens that were given out expired; refresh tokens stay
     /// good.
     pub fn expire_tokens(&self) {
-        self.core.lock().tokens.expire();
+        self.core.expire_tokens();
     }
 
     /// Moves the mock's clock forward, as if that time had passed: jobs get
     /// done, staging ends, instances start, tokens expire.
     pub fn advance(&self, by: Duration) {
-        self.core.clock.advance(by);
+        self.core.advance(by);
     }
 }
 
@@ -188,21 +179,30 @@ struct State {
     tokens: Tokens,
     stats: Stats,
     recorded: Vec<RecordedRequest>,
+    log: RequestLog,
+    rate_limiter: RateLimiter,
+    /// What the jitter of latencies comes from.
+    random: Random,
 }
 
 impl Core {
     pub(crate) fn new(
         settings: Settings,
         faults: Vec<Fault>,
+        mut random: Random,
         world: impl FnOnce(Timestamp, &Settings) -> World,
     ) -> Self {
         let clock = Clock::new();
+        let now = clock.now();
         let state = State {
-            world: world(clock.now(), &settings),
-            faults: FaultPlan::new(faults),
+            world: world(now, &settings),
+            faults: FaultPlan::new(faults, random.split(), now),
             tokens: Tokens::default(),
             stats: Stats::default(),
             recorded: Vec::new(),
+            log: RequestLog::default(),
+            rate_limiter: RateLimiter::default(),
+            random,
         };
         Self {
             router: Router::new(settings.dialect),
@@ -210,6 +210,36 @@ impl Core {
             clock,
             state: Mutex::new(state),
         }
+    }
+
+    pub(crate) fn set_faults(&self, faults: Vec<Fault>) {
+        self.lock().faults.set(faults, self.clock.now());
+    }
+
+    /// The faults in force with their counts, as JSON.
+    pub(crate) fn faults(&self) -> Value {
+        serde_json::json!(self.lock().faults.rules())
+    }
+
+    pub(crate) fn timings(&self) -> Timings {
+        self.lock().world.timings
+    }
+
+    pub(crate) fn set_timings(&self, timings: Timings) {
+        self.lock().world.timings = timings;
+    }
+
+    /// The logged requests after the one of that number, as JSON.
+    pub(crate) fn logged_after(&self, number: u64) -> Value {
+        serde_json::json!(self.lock().log.after(number))
+    }
+
+    pub(crate) fn expire_tokens(&self) {
+        self.lock().tokens.expire();
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -226,9 +256,11 @@ impl Core {
         let mut state = self.lock();
         state.world.settle(self.clock.now());
         state.world.reset(&self.settings.apps_domain);
-        state.faults = FaultPlan::default();
+        state.faults.set(Vec::new(), self.clock.now());
         state.stats = Stats::default();
         state.recorded.clear();
+        state.log.clear();
+        state.rate_limiter = RateLimiter::default();
     }
 
     /// A panic of another request leaves a state that is no worse than that of
@@ -237,28 +269,98 @@ impl Core {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a request.
-    fn answer(&self, request: &Request<'_>, base: String) -> Response {
-        if let Some(response) = control::answer(self, request, &base) {
-            return response;
+    /// Answers a request that came in at `address`.
+    pub(crate) fn answer(&self, request: &Request<'_>, address: SocketAddr) -> Answer {
+        let base = base_url(request).unwrap_or_else(|| format!("http://{address}"));
+        match control::answer(self, request, &base) {
+            Some(response) => response.into(),
+            None => self.answer_api(request, base),
         }
+    }
+
+    fn answer_api(&self, request: &Request<'_>, base: String) -> Answer {
+        let began = Instant::now();
         let found = self.router.find(request.method, request.path);
         let mut guard = self.lock();
         let state = &mut *guard;
+        let now = self.clock.now();
         if self.settings.record_requests {
             state.recorded.push(record(request));
         }
         state.stats.count(found.as_ref());
-        state.world.settle(self.clock.now());
+        state.world.settle(now);
         let request_id = state.world.next_guid();
-        let response = match state.faults.answer(request.method, request.path) {
+        let strike = state.faults.begin(request.method, request.path, now);
+        let effect = strike.as_ref().map(|strike| strike.effect);
+        let timings = state.world.timings;
+        let mut delay = state.random.around(timings.latency, timings.jitter);
+        if let Some(Strike { delay: more, .. }) = strike {
+            delay = delay.saturating_add(more);
+        }
+        if effect == Some(Effect::ExpiredToken) {
+            state.tokens.expire();
+        }
+        let response = match strike.and_then(|strike| strike.answer) {
             Some(response) => response,
-            None => self
-                .dispatch(found, request, state, base)
-                .unwrap_or_else(|error| refuse(request.path, &error)),
+            None if effect == Some(Effect::DropBefore) => Response::empty(503),
+            None => self.process(found, request, state, base),
         };
-        drop(guard);
-        response.with_header("X-Vcap-Request-Id", request_id_header(request, request_id))
+        let ending = match effect {
+            Some(Effect::DropBefore | Effect::DropAfter) => Ending::Dropped,
+            Some(Effect::Truncate) => Ending::Truncated,
+            _ => Ending::Whole,
+        };
+        let outcome = Outcome {
+            at: now,
+            status: (ending != Ending::Dropped).then_some(response.status),
+            took: began.elapsed(),
+            fault: effect,
+        };
+        state.log.add(request.method, request.target(), outcome);
+        let request_id = request_id_header(request, request_id);
+        Answer {
+            response: response.with_header("X-Vcap-Request-Id", request_id),
+            delay,
+            ending,
+        }
+    }
+
+    /// Processes a request, if its caller's rate limit allows it.
+    fn process(
+        &self,
+        found: Option<Found>,
+        request: &Request<'_>,
+        state: &mut State,
+        base: String,
+    ) -> Response {
+        let allowance = self.count(request, state);
+        let refusal = allowance
+            .as_ref()
+            .and_then(|allowance| allowance.refusal(request.path));
+        let response = refusal.unwrap_or_else(|| {
+            let answer = self.dispatch(found, request, state, base);
+            answer.unwrap_or_else(|error| Response::error(request.path, &error))
+        });
+        match allowance {
+            Some(allowance) => allowance.sign(response),
+            None => response,
+        }
+    }
+
+    /// Counts a request against its caller's limit, if there is one.
+    fn count(&self, request: &Request<'_>, state: &mut State) -> Option<Allowance> {
+        let limit = self.settings.rate_limit?;
+        if !rate_limit::counts(request.path) {
+            return None;
+        }
+        let token = request.header("authorization").and_then(bearer);
+        let user = token.and_then(|token| token::subject(&self.settings, token));
+        let caller = user.map_or_else(
+            || Caller::Address(request.client.map(|ip| ip.to_string()).unwrap_or_default()),
+            Caller::User,
+        );
+        let now = state.world.now();
+        Some(state.rate_limiter.count(limit, caller, now))
     }
 
     fn dispatch(
@@ -316,93 +418,11 @@ fn record(request: &Request<'_>) -> RecordedRequest {
     }
 }
 
-fn refuse(path: &str, error: &CcError) -> Response {
-    let body = if path.starts_with("/v2/") {
-        error.v2_body()
-    } else {
-        error.body()
-    };
-    Response::json(error.status, &body)
-}
-
 /// As the Cloud Controller: the client's own ID, if it sent one, then ours.
 fn request_id_header(request: &Request<'_>, own: Guid) -> String {
     match request.header("x-vcap-request-id") {
         Some(theirs) if theirs.len() <= 255 => format!("{theirs}::{own}"),
         _ => own.to_string(),
-    }
-}
-
-/// What wiremock calls with each request.
-///
-/// A wiremock `Mock` keeps a copy of every request that it matched, for as long
-/// as it is mounted. So that a long run does not fill the memory, the mock is
-/// replaced by a fresh one from time to time.
-#[derive(Clone)]
-struct Adapter {
-    core: Arc<Core>,
-    base: String,
-    server: Weak<MockServer>,
-    kept: Arc<AtomicUsize>,
-}
-
-impl Adapter {
-    /// How many bytes of past requests a mock may keep, about.
-    const MAX_KEPT: usize = 4 * 1024 * 1024;
-    /// What a request takes besides its body, about.
-    const OVERHEAD: usize = 4 * 1024;
-
-    fn new(core: &Arc<Core>, server: &Arc<MockServer>) -> Self {
-        Self {
-            core: Arc::clone(core),
-            base: server.uri(),
-            server: Arc::downgrade(server),
-            kept: Arc::default(),
-        }
-    }
-
-    fn into_mock(self) -> Mock {
-        Mock::given(matchers::any()).respond_with(self)
-    }
-
-    /// Replaces the mock once it keeps too much.
-    ///
-    /// The task runs on wiremock's own thread, which is the only one that
-    /// handles requests, and neither step has to wait there: no request comes
-    /// between the two.
-    fn account(&self, request: &Request<'_>) {
-        let size = request.body.len() + Self::OVERHEAD;
-        if self.kept.fetch_add(size, Ordering::Relaxed) + size < Self::MAX_KEPT {
-            return;
-        }
-        let (Ok(runtime), Some(server)) = (Handle::try_current(), self.server.upgrade()) else {
-            return;
-        };
-        self.kept.store(0, Ordering::Relaxed);
-        let adapter = self.clone();
-        runtime.spawn(async move {
-            server.reset().await;
-            server.register(adapter.into_mock()).await;
-        });
-    }
-}
-
-impl Respond for Adapter {
-    fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
-        let request = Request::read(request);
-        self.account(&request);
-        let base = base_url(&request).unwrap_or_else(|| self.base.clone());
-        let response = self.core.answer(&request, base);
-        let mut template = ResponseTemplate::new(response.status)
-            .set_body_raw(response.body, response.content_type);
-        for (name, value) in response.headers {
-            template = template.insert_header(name, value);
-        }
-        match self.core.settings.latency {
-            // Even a timer of no time at all takes a millisecond.
-            Duration::ZERO => template,
-            latency => template.set_delay(latency),
-        }
     }
 }
 

@@ -4,6 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::durations;
+use crate::rate_limit::RateLimit;
 use crate::world::Guid;
 
 /// The Cloud Controller API that the mock speaks.
@@ -43,14 +48,86 @@ impl fmt::Display for Dialect {
     }
 }
 
-/// How long things take that a real Cloud Controller does in the background.
+/// How long answers are held back, and how long things take that a real Cloud
+/// Controller does in the background.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Timings {
+    pub(crate) latency: Duration,
     pub(crate) staging: Duration,
     pub(crate) copy: Duration,
     pub(crate) start: Duration,
     pub(crate) job: Duration,
     pub(crate) task: Duration,
+    /// By how much, of 1, each of these times may be longer or shorter.
+    pub(crate) jitter: f64,
+}
+
+/// A change of [`Timings`], as JSON.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TimingsPatch {
+    #[serde(with = "durations")]
+    latency: Option<Duration>,
+    #[serde(with = "durations")]
+    staging: Option<Duration>,
+    #[serde(with = "durations")]
+    copy: Option<Duration>,
+    #[serde(with = "durations")]
+    start: Option<Duration>,
+    #[serde(with = "durations")]
+    job: Option<Duration>,
+    #[serde(with = "durations")]
+    task: Option<Duration>,
+    jitter: Option<f64>,
+}
+
+impl Timings {
+    /// After which every instance has started.
+    pub(crate) fn longest_start(&self) -> Duration {
+        let seconds = self.start.as_secs_f64() * (1.0 + self.jitter);
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
+    pub(crate) fn present(&self) -> Value {
+        let time = |time: Duration| humantime::format_duration(time).to_string();
+        json!({
+            "latency": time(self.latency),
+            "staging": time(self.staging),
+            "copy": time(self.copy),
+            "start": time(self.start),
+            "job": time(self.job),
+            "task": time(self.task),
+            "jitter": self.jitter,
+        })
+    }
+
+    /// Takes over what a change has.
+    pub(crate) fn change(&mut self, patch: &TimingsPatch) -> Result<(), String> {
+        if let Some(jitter) = patch.jitter {
+            check_jitter(jitter)?;
+            self.jitter = jitter;
+        }
+        for (time, change) in [
+            (&mut self.latency, patch.latency),
+            (&mut self.staging, patch.staging),
+            (&mut self.copy, patch.copy),
+            (&mut self.start, patch.start),
+            (&mut self.job, patch.job),
+            (&mut self.task, patch.task),
+        ] {
+            *time = change.unwrap_or(*time);
+        }
+        Ok(())
+    }
+}
+
+/// Jitter is a share of a time.
+pub(crate) fn check_jitter(jitter: f64) -> Result<f64, String> {
+    if (0.0..=1.0).contains(&jitter) {
+        Ok(jitter)
+    } else {
+        Err(format!("jitter is from 0 to 1, not {jitter}"))
+    }
 }
 
 /// Someone who can log in.
@@ -68,10 +145,10 @@ pub(crate) struct Settings {
     pub(crate) user: Account,
     pub(crate) client: Option<Account>,
     pub(crate) apps_domain: String,
-    pub(crate) latency: Duration,
     pub(crate) token_lifetime: Duration,
     pub(crate) record_requests: bool,
     pub(crate) deployments_disabled: bool,
+    pub(crate) rate_limit: Option<RateLimit>,
     /// What access tokens are signed with.
     pub(crate) signing_key: Guid,
 }

@@ -127,6 +127,12 @@ impl Tokens {
     }
 }
 
+/// Whom a token was issued to, if the mock issued it, even if it has expired.
+pub(crate) fn subject(settings: &Settings, token: &str) -> Option<String> {
+    let claims = read_claims(settings, token)?;
+    claims["sub"].as_str().map(str::to_owned)
+}
+
 fn read_claims(settings: &Settings, token: &str) -> Option<Value> {
     let (signed, signature) = token.rsplit_once('.')?;
     if sign(settings, signed) != signature {

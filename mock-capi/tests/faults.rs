@@ -303,8 +303,6 @@ async fn an_address_in_use_is_an_error() {
     );
 }
 
-/// wiremock keeps the requests that it saw; the mock makes it forget them, and
-/// no request may fall into that moment.
 #[tokio::test]
 async fn a_long_run_answers_every_request() {
     let mock = MockCapi::builder().start().await.unwrap();

@@ -253,6 +253,23 @@ async fn broken_uploads_are_explained() {
     );
 }
 
+/// Requests that are no proper HTTP are told so, and others go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn broken_requests_are_refused() {
+    let mock = MockCapi::builder().start().await.unwrap();
+    for request in [
+        "POST /v3/apps HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "nonsense\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost x\r\n\r\n",
+    ] {
+        let answer = raw(mock.address(), request.as_bytes());
+        assert_eq!(answer, "HTTP/1.1 400 Bad Request", "{request}");
+    }
+    let connect = raw(mock.address(), b"CONNECT x:99999 HTTP/1.1\r\n\r\n");
+    assert!(connect.starts_with("HTTP/1.1 4"), "{connect}");
+    assert!(raw(mock.address(), b"GET / HTTP/1.1\r\n\r\n").contains("200"));
+}
+
 /// Sends bytes as they are and reads the status line of the answer.
 fn raw(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();

@@ -9,7 +9,7 @@ use crate::list::{ListQuery, ListSpec};
 use crate::message::{MAX_INT, Message};
 use crate::metadata::MetadataPatch;
 use crate::router::Route;
-use crate::world::{Build, Field, Guid, Lifecycle, NewDroplet, Package, Selection, World};
+use crate::world::{Build, Droplet, Field, Guid, Lifecycle, NewDroplet, Package, Selection, World};
 
 use super::{apps, lifecycle};
 
@@ -104,7 +104,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     };
     let droplet = call.world.stage(new.package, droplet);
     let droplet = droplet.ok_or_else(|| CcError::not_found("Package"))?;
-    let ready_at = call.world.now().plus(call.world.timings.staging);
+    let ready_at = call.row::<Droplet>(droplet)?.ready_at;
     let base = call.world.base_with(new.metadata);
     let outcome = if error.is_none() {
         "complete"

@@ -267,7 +267,7 @@ pub(crate) fn upload_bits(call: &mut Call<'_>) -> Result<Guid, CcError> {
     let text = format!("Uploading app package for app with guid {app}");
     call.world.log_api(app, text);
     let contents = call.world.unpack(bits, &resources);
-    let ready_at = call.world.now().plus(call.world.timings.job);
+    let ready_at = call.world.ready_after(|timings| timings.job);
     call.world.touch(guid, |package: &mut Package| {
         package.upload = Some(Upload {
             sha256: contents.sha256,
@@ -330,6 +330,7 @@ fn copy(call: &mut Call<'_>, source: &str) -> Result<Guid, CcError> {
             "Source and destination app cannot be the same",
         ));
     }
+    let from = source.base.guid;
     let kind = match &source.kind {
         PackageKind::Bits => PackageKind::Bits,
         // Credentials are not copied.
@@ -338,13 +339,13 @@ fn copy(call: &mut Call<'_>, source: &str) -> Result<Guid, CcError> {
             username: None,
         },
     };
-    let ready_at = call.world.now().plus(call.world.timings.copy);
+    let ready_at = call.world.ready_after(|timings| timings.copy);
+    let source = call.row::<Package>(from)?;
     let upload = source.upload.as_ref().map(|upload| Upload {
         copied: true,
         ready_at,
         ..upload.clone()
     });
-    let from = source.base.guid;
     let base = call.world.base();
     let guid = call.world.add(Package {
         base,

@@ -96,6 +96,7 @@ fn v3_root(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn info(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let limit = call.settings.rate_limit;
     Ok(Response::ok(&json!({
         "build": "mock-capi",
         "cli_version": {"minimum": null, "recommended": null},
@@ -105,9 +106,9 @@ fn info(call: &mut Call<'_>) -> Result<Response, CcError> {
         "version": 0,
         "osbapi_version": "2.15",
         "rate_limits": {
-            "enabled": false,
-            "general_limit": 0,
-            "reset_interval_in_minutes": 0,
+            "enabled": limit.is_some(),
+            "general_limit": limit.map_or(0, |limit| limit.requests),
+            "reset_interval_in_minutes": limit.map_or(0, |limit| limit.window.as_secs() / 60),
         },
         "links": {
             "self": {"href": call.url("/v3/info")},

@@ -1,6 +1,8 @@
 //! Apps and their processes: creation, start, stop, scale, and the states of
 //! instances.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -9,6 +11,7 @@ use super::{
 use crate::clock::Timestamp;
 use crate::error::CcError;
 use crate::metadata::MetadataPatch;
+use crate::random::Random;
 
 /// What the scheduler reports of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,7 +209,7 @@ impl World {
                 uptime: None,
             };
         };
-        let done = started.plus(self.timings.start);
+        let done = started.plus(self.start_time(process, index));
         let (name, since) = match process.crashing {
             _ if self.now < done => ("STARTING", started),
             true => ("CRASHED", done),
@@ -217,6 +220,12 @@ impl World {
             name,
             uptime: Some(self.now.seconds_since(since)),
         }
+    }
+
+    /// How long an instance takes to start: each time it is asked, the same.
+    pub(super) fn start_time(&self, process: &Process, index: u32) -> Duration {
+        let mut random = Random::of(&(process.base.guid, index));
+        random.around(self.timings.start, self.timings.jitter)
     }
 
     /// How many instances of a process are starting or running.

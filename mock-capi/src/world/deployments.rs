@@ -164,7 +164,7 @@ impl World {
             self.supersede(previous);
             self.begin(process, new.crashing);
             let guid = self.add(deployment);
-            self.visit_in(self.timings.start, guid);
+            self.visit_in(self.timings.longest_start(), guid);
             return Ok(guid);
         }
         self.assign_droplet(new.app, new.droplet);
@@ -273,7 +273,7 @@ impl World {
     /// started.
     pub(super) fn visit_deployment_of(&mut self, app: Guid) {
         if let Some(guid) = self.active_deployment(app).map(Row::guid) {
-            self.visit_in(self.timings.start, guid);
+            self.visit_in(self.timings.longest_start(), guid);
         }
     }
 
@@ -371,7 +371,7 @@ impl World {
             self.resize(new, scale);
             let now = self.now;
             self.change_deployment(guid, |deployment| deployment.healthy_at = now);
-            self.visit_in(self.timings.start, guid);
+            self.visit_in(self.timings.longest_start(), guid);
         } else {
             self.visit_when_started(guid, new);
         }
@@ -443,7 +443,7 @@ impl World {
             return;
         };
         let starts = process.starts.iter();
-        let ready = starts.map(|(_, at)| at.plus(self.timings.start));
+        let ready = starts.map(|(_, at)| at.plus(self.timings.longest_start()));
         if let Some(at) = ready.filter(|at| *at > self.now).min() {
             self.plan(at, Due::Deploy(deployment));
         }
@@ -462,7 +462,7 @@ impl World {
         for &(upto, at) in &process.starts {
             let count = upto.saturating_sub(before);
             before = upto;
-            if self.now < at.plus(self.timings.start) {
+            if self.now < at.plus(self.timings.longest_start()) {
                 health.starting += count;
             } else if process.crashing {
                 health.unhealthy += count;

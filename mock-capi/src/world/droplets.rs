@@ -22,7 +22,8 @@ impl World {
             Lifecycle::Buildpack { buildpacks, .. } => buildpacks,
             Lifecycle::Docker => &[],
         };
-        self.log_staging(package, buildpacks, new.error.as_deref());
+        let ready_at = self.ready_after(|timings| timings.staging);
+        self.log_staging(package, buildpacks, new.error.as_deref(), ready_at);
         let base = self.base();
         let package = self.packages.get(package)?;
         let droplet = Droplet {
@@ -31,7 +32,7 @@ impl World {
             space: package.space,
             package: Some(package.base.guid),
             origin: Origin::Staging,
-            ready_at: self.now.plus(self.timings.staging),
+            ready_at,
             error: new.error,
             sha256: droplet_checksum(package),
             process_types: detected(),
@@ -50,6 +51,7 @@ impl World {
         error: Option<String>,
     ) -> Option<Guid> {
         let base = self.base();
+        let ready_at = self.ready_after(|timings| timings.copy);
         let (source, app) = (self.droplets.get(source)?, self.apps.get(app)?);
         let copy = Droplet {
             base,
@@ -57,7 +59,7 @@ impl World {
             space: app.space,
             package: None,
             origin: Origin::Copying,
-            ready_at: self.now.plus(self.timings.copy),
+            ready_at,
             error,
             sha256: source.sha256.clone(),
             process_types: source.process_types.clone(),

@@ -1,9 +1,10 @@
 //! GUIDs: 16 bytes in memory, the usual hyphenated text on the wire.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 
 use serde::{Serialize, Serializer};
+
+use crate::random::Random;
 
 /// The identity of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,35 +37,26 @@ impl Serialize for Guid {
     }
 }
 
-/// A source of version 4 GUIDs (SplitMix64).
+/// A source of version 4 GUIDs.
 #[derive(Debug)]
-pub(crate) struct GuidSource(u64);
+pub(crate) struct GuidSource(Random);
 
 impl GuidSource {
-    pub(crate) fn random() -> Self {
-        Self(RandomState::new().hash_one(0_u8))
+    pub(crate) fn new(random: Random) -> Self {
+        Self(random)
     }
 
     pub(crate) fn next(&mut self) -> Guid {
         const VERSION_4: u128 = 0x4000_u128 << 64;
         const VARIANT: u128 = 0x8000_u128 << 48;
         const FREE_BITS: u128 = !((0xf000_u128 << 64) | (0xc000_u128 << 48));
-        let bits = (u128::from(self.step()) << 64) | u128::from(self.step());
+        let bits = (u128::from(self.0.step()) << 64) | u128::from(self.0.step());
         Guid((bits & FREE_BITS) | VERSION_4 | VARIANT)
     }
 
-    /// A number below `limit`, which is not 0.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-        usize::try_from(self.step() % limit).unwrap_or_default()
-    }
-
-    fn step(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+    /// Numbers that have nothing to do with the GUIDs.
+    pub(crate) fn split(&mut self) -> Random {
+        self.0.split()
     }
 }
 
@@ -74,7 +66,7 @@ mod tests {
 
     #[test]
     fn guids_are_version_4_and_survive_the_wire() {
-        let guid = GuidSource(7).next();
+        let guid = GuidSource::new(Random::from_seed(7)).next();
         let text = guid.to_string();
         assert_eq!(text.len(), 36);
         assert_eq!(text.as_bytes()[14], b'4');
@@ -84,7 +76,7 @@ mod tests {
 
     #[test]
     fn only_the_canonical_text_is_a_guid() {
-        let text = GuidSource(7).next().to_string();
+        let text = GuidSource::new(Random::from_seed(7)).next().to_string();
         assert_eq!(Guid::parse(&text.to_uppercase()), None);
         assert_eq!(Guid::parse(&text.replace('-', "")), None);
         assert_eq!(Guid::parse("+1"), None);

@@ -101,6 +101,7 @@ impl World {
         package: Guid,
         buildpacks: &[String],
         error: Option<&str>,
+        ready_at: Timestamp,
     ) {
         let Some(package) = self.packages.get(package) else {
             return;
@@ -119,7 +120,7 @@ impl World {
             "Cell {CELL} destroying container for instance {container}"
         ));
         let app = package.app;
-        self.play(app, self.now, self.timings.staging, script);
+        self.play(app, self.now, ready_at.since(self.now), script);
     }
 
     /// What cells and the instances of a process from `first` on say when they
@@ -130,12 +131,15 @@ impl World {
         };
         let (app, count) = (process.app, process.scale.instances);
         let (kind, crashing) = (Source::App(process.kind.as_str().into()), process.crashing);
-        let ids: Vec<(u32, String)> = (first..count)
+        let now = self.now;
+        let starts: Vec<(u32, String, Duration)> = (first..count)
             .take(KEPT / 10)
-            .map(|index| (index, instance_guid(process, index)))
+            .map(|index| {
+                let time = self.start_time(process, index);
+                (index, instance_guid(process, index), time)
+            })
             .collect();
-        let (now, time) = (self.now, self.timings.start);
-        for (index, id) in ids {
+        for (index, id, time) in starts {
             let mut cell = Script::new(Source::Cell, index);
             cell.out(format!("Cell {CELL} creating container for instance {id}"));
             cell.out(format!(

@@ -24,6 +24,7 @@ mod tasks;
 mod usage;
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 pub(crate) use apps::InstanceState;
 pub(crate) use delete::Kind;
@@ -49,6 +50,7 @@ use usage::Usage;
 use crate::clock::Timestamp;
 use crate::error::CcError;
 use crate::metadata::{Metadata, MetadataPatch};
+use crate::random::Random;
 use crate::settings::Timings;
 
 /// The name of the quota that organizations have unless told otherwise.
@@ -121,6 +123,8 @@ pub(crate) struct World {
     pub(crate) default_stack: &'static str,
     now: Timestamp,
     guids: GuidSource,
+    /// What jitter and random routes come from.
+    random: Random,
     usage: HashMap<Guid, Usage>,
     logs: HashMap<Guid, Vec<LogLine>>,
     /// Sizes of the files that were uploaded.
@@ -133,7 +137,7 @@ impl World {
     /// The world before anyone did anything: a shared domain and the default
     /// quota.
     pub(crate) fn new(
-        guids: GuidSource,
+        mut guids: GuidSource,
         now: Timestamp,
         timings: Timings,
         default_stack: &'static str,
@@ -163,6 +167,7 @@ impl World {
             timings,
             default_stack,
             now,
+            random: guids.split(),
             guids,
             usage: HashMap::new(),
             logs: HashMap::new(),
@@ -208,7 +213,7 @@ impl World {
     /// An empty world in the place of this one. GUIDs go on where they were, so
     /// that none of the old world names anything in the new one.
     pub(crate) fn reset(&mut self, apps_domain: &str) {
-        let guids = std::mem::replace(&mut self.guids, GuidSource::random());
+        let guids = GuidSource::new(self.guids.split());
         *self = Self::new(
             guids,
             self.now,
@@ -295,7 +300,13 @@ impl World {
 
     /// A random number below `limit`, which is not 0.
     pub(crate) fn random_below(&mut self, limit: usize) -> usize {
-        self.guids.below(limit)
+        self.random.below(limit)
+    }
+
+    /// When something is done that begins now and takes one of the times.
+    pub(crate) fn ready_after(&mut self, time: impl FnOnce(&Timings) -> Duration) -> Timestamp {
+        let time = time(&self.timings);
+        self.now.plus(self.random.around(time, self.timings.jitter))
     }
 
     /// Adds a job, and the deletion that it does when it is done.
@@ -305,7 +316,7 @@ impl World {
         deletion: Option<(Kind, Guid)>,
         failure: Option<CcError>,
     ) -> Guid {
-        let ready_at = self.now.plus(self.timings.job);
+        let ready_at = self.ready_after(|timings| timings.job);
         if let (Some(deletion), None) = (deletion, &failure) {
             let (kind, guid) = deletion;
             self.plan(ready_at, Due::Delete(kind, guid));

@@ -272,6 +272,7 @@ mod tests {
     use super::super::{GuidSource, Space};
     use super::*;
     use crate::clock::Clock;
+    use crate::random::Random;
 
     fn spaces(source: &mut GuidSource) -> (Table<Space>, Guid, Guid) {
         let (home, away) = (source.next(), source.next());
@@ -305,7 +306,7 @@ mod tests {
 
     #[test]
     fn filters_are_a_conjunction_in_insertion_order() {
-        let (table, home, _) = spaces(&mut GuidSource::random());
+        let (table, home, _) = spaces(&mut GuidSource::new(Random::from_seed(1)));
         assert_eq!(names(&table, &Selection::all()), ["Rex", "Tom", "tom"]);
         assert_eq!(names(&table, &toms()), ["Tom", "tom"]);
         assert_eq!(names(&table, &toms().any_guid(Field::Org, [home])), ["tom"]);
@@ -314,7 +315,7 @@ mod tests {
 
     #[test]
     fn indexes_follow_updates_and_removals() {
-        let (mut table, home, away) = spaces(&mut GuidSource::random());
+        let (mut table, home, away) = spaces(&mut GuidSource::new(Random::from_seed(1)));
         let rex = table.select(&Selection::by(Field::Org, home))[0].guid();
         table.update(rex, |space| space.org = away);
         let away = Selection::by(Field::Org, away);

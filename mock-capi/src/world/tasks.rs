@@ -30,6 +30,7 @@ impl World {
         let sequence = tasks.last().map_or(1, |task| task.sequence + 1);
         let random = base.guid.to_string();
         let name = new.name.unwrap_or_else(|| random[..8].to_owned());
+        let ready_at = self.ready_after(|timings| timings.task);
         Ok(self.add(Task {
             base,
             app: new.app,
@@ -42,7 +43,7 @@ impl World {
             memory_mb: new.memory_mb,
             disk_mb: new.disk_mb,
             log_rate: new.log_rate,
-            ready_at: self.now.plus(self.timings.task),
+            ready_at,
             canceled: false,
             failure: new.failure,
         }))
@@ -50,7 +51,7 @@ impl World {
 
     /// Tells a task to stop, which takes as long as a job.
     pub(crate) fn cancel_task(&mut self, guid: Guid) {
-        let ready_at = self.now.plus(self.timings.job);
+        let ready_at = self.ready_after(|timings| timings.job);
         self.touch(guid, |task: &mut Task| {
             task.canceled = true;
             task.failure = Some("task was cancelled".into());

@@ -1,0 +1,24 @@
+//! Durations in JSON, as a person writes them: `"1s 500ms"`. For
+//! `#[serde(with = ...)]` on an optional one.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serializer, de};
+
+pub(crate) fn serialize<S: Serializer>(
+    time: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serializer.collect_str(&humantime::format_duration(*time)),
+        None => serializer.serialize_none(),
+    }
+}
+
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    let text: Option<String> = Option::deserialize(deserializer)?;
+    let time = text.map(|text| humantime::parse_duration(&text));
+    time.transpose().map_err(de::Error::custom)
+}
