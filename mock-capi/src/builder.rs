@@ -7,7 +7,7 @@ use crate::faults::Fault;
 use crate::random::Random;
 use crate::rate_limit::RateLimit;
 use crate::server::{Core, MockCapi, StartError};
-use crate::settings::{Account, Dialect, Settings, Timings};
+use crate::settings::{Account, Client, Dialect, Settings, Timings};
 use crate::world::{GuidSource, World};
 
 /// What a [`MockCapi`] can be told before it starts; from
@@ -189,15 +189,17 @@ impl MockCapiBuilder {
     pub async fn start(self) -> Result<MockCapi, StartError> {
         let mut random = Random::from_seed(self.seed.unwrap_or_else(Random::any_seed));
         let mut guids = GuidSource::new(random.split());
-        let mut account = |(name, secret): (String, String)| Account {
+        let (name, secret) = self.user;
+        let admin = Account {
             name,
             secret,
             guid: guids.next(),
+            admin: true,
         };
         let settings = Settings {
             dialect: self.dialect,
-            user: account(self.user),
-            client: self.client.map(&mut account),
+            users: vec![admin],
+            client: self.client.map(|(id, secret)| Client { id, secret }),
             apps_domain: self.apps_domain,
             token_lifetime: self.token_lifetime,
             record_requests: self.record_requests,
@@ -206,8 +208,7 @@ impl MockCapiBuilder {
             signing_key: guids.next(),
         };
         let core = Core::new(settings, self.faults, random, |now, settings| {
-            let stack = Settings::default_stack(settings.dialect);
-            World::new(guids, now, self.timings, stack, &settings.apps_domain)
+            World::new(guids, now, self.timings, settings)
         });
         MockCapi::start(self.listen, core)
     }

@@ -7,7 +7,7 @@ use crate::error::CcError;
 use crate::faults::FaultPlan;
 use crate::http::{Request, Response};
 use crate::settings::Settings;
-use crate::token::{TokenKind, Tokens, bearer};
+use crate::token::{Caller, Tokens};
 use crate::world::{Guid, Kind, Row, World};
 
 /// A request, the world that it acts on, and what it was routed by.
@@ -18,6 +18,8 @@ pub(crate) struct Call<'a> {
     pub(crate) world: &'a mut World,
     pub(crate) faults: &'a mut FaultPlan,
     pub(crate) tokens: &'a Tokens,
+    /// Who the token says the request is from; none without a good one.
+    pub(crate) caller: Option<Caller>,
     /// `http://host:port`, as the client knows the mock.
     pub(crate) base: String,
     /// What the path had in the place of the pattern's `:names`.
@@ -25,14 +27,17 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Whether the request has a token that is still good.
-    pub(crate) fn has_token(&self) -> bool {
-        let token = self.request.header("authorization").and_then(bearer);
-        let now = self.world.now();
-        token.is_some_and(|token| {
-            self.tokens
-                .accepts(self.settings, token, TokenKind::Access, now)
-        })
+    /// Who the request is from.
+    pub(crate) fn caller(&self) -> Result<&Caller, CcError> {
+        self.caller.as_ref().ok_or_else(CcError::not_authenticated)
+    }
+
+    /// Refuses whoever is no administrator.
+    pub(crate) fn require_admin(&self) -> Result<(), CcError> {
+        match self.caller()?.admin {
+            true => Ok(()),
+            false => Err(CcError::not_authorized()),
+        }
     }
 
     /// The text that the path had in the place of `:name`.

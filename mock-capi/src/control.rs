@@ -88,6 +88,8 @@ fn read_advance(request: &Request<'_>) -> Result<Duration, String> {
 pub(crate) fn present_world(world: &World, base: &str) -> Value {
     let view = View::new(world, base);
     json!({
+        "users": all(&view, &world.users, v3::users::present),
+        "roles": all(&view, &world.roles, v3::roles::present),
         "organizations": all(&view, &world.orgs, v3::organizations::present),
         "organization_quotas": all(&view, &world.quotas, v3::organization_quotas::present),
         "space_quotas": all(&view, &world.space_quotas, v3::space_quotas::present),

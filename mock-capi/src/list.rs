@@ -69,6 +69,15 @@ impl ListQuery {
     /// Reads the query of a request; 400 in the Cloud Controller's words if it
     /// is not one that the list takes.
     pub(crate) fn read(call: &Call<'_>, spec: &ListSpec) -> Result<Self, CcError> {
+        Self::read_or(call, spec, CcError::bad_query)
+    }
+
+    /// The same for a list that refuses queries in its own way.
+    pub(crate) fn read_or(
+        call: &Call<'_>,
+        spec: &ListSpec,
+        refuse: impl FnOnce(String) -> CcError,
+    ) -> Result<Self, CcError> {
         let params = &call.request.query;
         let mut errors = unknown_params(params, spec, call.settings.dialect);
         errors.extend(page_errors(params));
@@ -89,7 +98,7 @@ impl ListQuery {
         );
         check_choices("embedded", query.values("embed"), spec.embed, &mut errors);
         if !errors.is_empty() {
-            return Err(CcError::bad_query(errors.join(", ")));
+            return Err(refuse(errors.join(", ")));
         }
         let labels = find(params, "label_selector").map(LabelSelector::parse);
         Ok(Self {
@@ -138,11 +147,38 @@ impl ListQuery {
         )
     }
 
+    /// Orders by a column unless the query says otherwise.
+    pub(crate) fn or_ordered_by(mut self, column: &str) -> Self {
+        self.order.get_or_insert_with(|| Order {
+            column: column.into(),
+            descending: false,
+        });
+        self
+    }
+
     /// Starts a selection with the filters that every list has.
     pub(crate) fn selection(&self) -> Selection {
-        let labels = self.labels.clauses();
-        let selection = labels.fold(Selection::all(), Selection::any);
-        self.by_guids(selection, "guids", Field::Guid)
+        self.by_guids(self.labelled(), "guids", Field::Guid)
+    }
+
+    /// The same without `guids`.
+    pub(crate) fn labelled(&self) -> Selection {
+        self.labels.clauses().fold(Selection::all(), Selection::any)
+    }
+
+    /// Filters by users, whose GUIDs on the wire are any texts.
+    pub(crate) fn by_users(
+        &self,
+        world: &World,
+        selection: Selection,
+        name: &str,
+        field: Field,
+    ) -> Selection {
+        let Some(ids) = self.values(name) else {
+            return selection;
+        };
+        let users = ids.iter().filter_map(|id| world.find_user(id));
+        selection.any_guid(field, users.map(Row::guid))
     }
 
     pub(crate) fn by_guids(&self, selection: Selection, name: &str, field: Field) -> Selection {

@@ -37,7 +37,7 @@ fn info(_: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn meta(call: &mut Call<'_>) -> Result<Response, CcError> {
-    if !call.has_token() {
+    if call.caller.is_none() {
         return Ok(Response::empty(404));
     }
     let mut meta = Map::new();
@@ -56,7 +56,7 @@ fn meta(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn read(call: &mut Call<'_>) -> Result<Response, CcError> {
-    if !call.has_token() {
+    if call.caller.is_none() {
         return Ok(Response::empty(404));
     }
     let query = match read_query(&call.request.query) {

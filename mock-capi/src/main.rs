@@ -65,6 +65,9 @@ struct Arguments {
     /// How long a task runs
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
     task_time: Duration,
+    /// How long an access token is good
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
+    token_lifetime: Duration,
     /// By how much, from 0 to 1, each of these times may be longer or shorter
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = read_share)]
     jitter: f64,
@@ -129,6 +132,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         .start_time(arguments.start_time)
         .job_time(arguments.job_time)
         .task_time(arguments.task_time)
+        .token_lifetime(arguments.token_lifetime)
         .jitter(arguments.jitter)
         .start()
         .await?;

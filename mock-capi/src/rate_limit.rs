@@ -17,14 +17,14 @@ pub(crate) struct RateLimit {
 
 /// Who is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Caller {
+pub(crate) enum Counted {
     User(String),
     Address(String),
 }
 
 /// What everyone has asked for in the current window.
 #[derive(Debug, Default)]
-pub(crate) struct RateLimiter(HashMap<Caller, Window>);
+pub(crate) struct RateLimiter(HashMap<Counted, Window>);
 
 #[derive(Clone, Copy, Debug)]
 struct Window {
@@ -38,7 +38,7 @@ pub(crate) struct Allowance {
     limit: RateLimit,
     window: Window,
     now: Timestamp,
-    caller: Caller,
+    caller: Counted,
 }
 
 /// Whether requests to a path count: those to the root and the login do not.
@@ -48,7 +48,7 @@ pub(crate) fn counts(path: &str) -> bool {
 
 impl RateLimiter {
     /// Counts a request.
-    pub(crate) fn count(&mut self, limit: RateLimit, caller: Caller, now: Timestamp) -> Allowance {
+    pub(crate) fn count(&mut self, limit: RateLimit, caller: Counted, now: Timestamp) -> Allowance {
         let fresh = Window {
             count: 0,
             ends: now.plus(limit.window),
@@ -74,10 +74,10 @@ impl Allowance {
             return None;
         }
         let error = match self.caller {
-            Caller::User(_) => {
+            Counted::User(_) => {
                 CcError::new(429, 10013, "CF-RateLimitExceeded", "Rate Limit Exceeded")
             }
-            Caller::Address(_) => CcError::new(
+            Counted::Address(_) => CcError::new(
                 429,
                 10014,
                 "CF-IPBasedRateLimitExceeded",

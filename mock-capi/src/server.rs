@@ -18,11 +18,11 @@ use crate::faults::{Effect, Fault, FaultPlan, Strike};
 use crate::http::{Request, Response};
 use crate::listener::{Answer, Ending, Listener};
 use crate::random::Random;
-use crate::rate_limit::{self, Allowance, Caller, RateLimiter};
+use crate::rate_limit::{self, Allowance, Counted, RateLimiter};
 use crate::request_log::{Outcome, RequestLog};
 use crate::router::{Found, Router};
 use crate::settings::{Settings, Timings};
-use crate::token::{self, TokenKind, Tokens, bearer};
+use crate::token::{self, Caller, TokenKind, Tokens, bearer};
 use crate::world::{Guid, Package, PackageFile, World};
 
 /// A running fake Cloud Controller. It stops when it is dropped.
@@ -255,7 +255,7 @@ impl Core {
     pub(crate) fn reset(&self) {
         let mut state = self.lock();
         state.world.settle(self.clock.now());
-        state.world.reset(&self.settings.apps_domain);
+        state.world.reset(&self.settings);
         state.faults.set(Vec::new(), self.clock.now());
         state.stats = Stats::default();
         state.recorded.clear();
@@ -356,8 +356,8 @@ impl Core {
         let token = request.header("authorization").and_then(bearer);
         let user = token.and_then(|token| token::subject(&self.settings, token));
         let caller = user.map_or_else(
-            || Caller::Address(request.client.map(|ip| ip.to_string()).unwrap_or_default()),
-            Caller::User,
+            || Counted::Address(request.client.map(|ip| ip.to_string()).unwrap_or_default()),
+            Counted::User,
         );
         let now = state.world.now();
         Some(state.rate_limiter.count(limit, caller, now))
@@ -371,8 +371,13 @@ impl Core {
         base: String,
     ) -> Result<Response, CcError> {
         let Found { route, captures } = found.ok_or_else(CcError::unknown_request)?;
-        if !route.is_open() {
-            self.authenticate(request, &state.tokens, state.world.now())?;
+        let caller = self.authenticate(request, &state.tokens, state.world.now());
+        let caller = match caller {
+            Err(refusal) if !route.is_open() => return Err(refusal),
+            caller => caller.ok(),
+        };
+        if let Some(caller) = &caller {
+            state.world.know_user(&caller.id);
         }
         route.call(&mut Call {
             request,
@@ -380,6 +385,7 @@ impl Core {
             world: &mut state.world,
             faults: &mut state.faults,
             tokens: &state.tokens,
+            caller,
             base,
             captures,
         })
@@ -390,13 +396,12 @@ impl Core {
         request: &Request<'_>,
         tokens: &Tokens,
         now: Timestamp,
-    ) -> Result<(), CcError> {
+    ) -> Result<Caller, CcError> {
         let header = request
             .header("authorization")
             .ok_or_else(CcError::not_authenticated)?;
         bearer(header)
-            .filter(|token| tokens.accepts(&self.settings, token, TokenKind::Access, now))
-            .map(|_| ())
+            .and_then(|token| tokens.caller(&self.settings, token, TokenKind::Access, now))
             .ok_or_else(CcError::invalid_auth_token)
     }
 }

@@ -130,20 +130,29 @@ pub(crate) fn check_jitter(jitter: f64) -> Result<f64, String> {
     }
 }
 
-/// Someone who can log in.
+/// Someone who can log in from the start.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     pub(crate) name: String,
     pub(crate) secret: String,
     pub(crate) guid: Guid,
+    pub(crate) admin: bool,
+}
+
+/// A client of UAA: its name and its secret.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) id: String,
+    pub(crate) secret: String,
 }
 
 /// Everything about a mock that does not change while it runs.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) dialect: Dialect,
-    pub(crate) user: Account,
-    pub(crate) client: Option<Account>,
+    pub(crate) users: Vec<Account>,
+    /// A client that logs in with its own credentials, an administrator too.
+    pub(crate) client: Option<Client>,
     pub(crate) apps_domain: String,
     pub(crate) token_lifetime: Duration,
     pub(crate) record_requests: bool,
@@ -160,11 +169,5 @@ impl Settings {
             Dialect::V3 => "cflinuxfs4",
             Dialect::Documented2017 => "cflinuxfs2",
         }
-    }
-}
-
-impl Account {
-    pub(crate) fn matches(&self, name: &str, secret: &str) -> bool {
-        self.name == name && self.secret == secret
     }
 }

@@ -10,14 +10,29 @@ use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
 use crate::clock::Timestamp;
-use crate::settings::{Account, Settings};
+use crate::settings::Settings;
+use crate::world::Account;
+
+const ADMIN: &str = "cloud_controller.admin";
 
 /// What an administrator's token allows.
-pub(crate) const SCOPES: &[&str] = &[
-    "cloud_controller.admin",
+const ADMIN_SCOPES: &[&str] = &[
+    ADMIN,
     "cloud_controller.read",
     "cloud_controller.write",
     "network.admin",
+    "openid",
+    "password.write",
+    "scim.read",
+    "scim.write",
+    "uaa.user",
+];
+
+/// What anyone else's token allows.
+const USER_SCOPES: &[&str] = &[
+    "cloud_controller.read",
+    "cloud_controller.write",
+    "network.write",
     "openid",
     "password.write",
     "uaa.user",
@@ -25,20 +40,32 @@ pub(crate) const SCOPES: &[&str] = &[
 
 const REFRESH_LIFETIME_SECONDS: u64 = 30 * 24 * 3600;
 
-/// How a token was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Grant {
-    Password,
-    ClientCredentials,
+/// Who a token is issued to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holder<'a> {
+    /// The client that asked for it.
+    pub(crate) client: &'a str,
+    /// The user that it asked for; without one, it asked for itself.
+    pub(crate) user: Option<&'a Account>,
 }
 
-impl Grant {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Password => "password",
-            Self::ClientCredentials => "client_credentials",
+impl Holder<'_> {
+    pub(crate) fn scopes(&self) -> &'static [&'static str] {
+        match self.user {
+            Some(user) if !user.admin => USER_SCOPES,
+            _ => ADMIN_SCOPES,
         }
     }
+}
+
+/// Who a request is from, as its token says.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// The user's GUID, or the name of a client.
+    pub(crate) id: String,
+    /// The user's name, which clients do not have.
+    pub(crate) name: Option<String>,
+    pub(crate) admin: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +90,7 @@ impl Tokens {
     pub(crate) fn issue(
         &self,
         settings: &Settings,
-        account: &Account,
-        grant: Grant,
+        holder: Holder<'_>,
         kind: TokenKind,
         now: Timestamp,
         issuer: &str,
@@ -78,23 +104,25 @@ impl Tokens {
         let mut claims = json!({
             "jti": format!("{number:032x}{suffix}"),
             "revision": self.revision,
-            "scope": SCOPES,
-            "cid": "cf",
-            "azp": "cf",
-            "client_id": "cf",
-            "sub": account.guid,
-            "grant_type": grant.name(),
+            "scope": holder.scopes(),
+            "cid": holder.client,
+            "azp": holder.client,
+            "client_id": holder.client,
+            "sub": holder.client,
+            "grant_type": "client_credentials",
             "iat": now.unix_seconds(),
             "exp": now.unix_seconds().saturating_add(lifetime),
             "iss": issuer,
             "zid": "uaa",
             "aud": ["cloud_controller", "password", "cf", "uaa", "openid"],
         });
-        if grant == Grant::Password {
-            claims["user_id"] = json!(account.guid.to_string());
-            claims["user_name"] = json!(account.name);
-            claims["email"] = json!(account.name);
-            claims["origin"] = json!("uaa");
+        if let Some(user) = holder.user {
+            claims["sub"] = json!(user.base.guid);
+            claims["grant_type"] = json!("password");
+            claims["user_id"] = json!(user.base.guid);
+            claims["user_name"] = json!(user.name);
+            claims["email"] = json!(user.name);
+            claims["origin"] = json!(user.origin);
         }
         let header = json!({"alg": "HS256", "kid": "key-1", "typ": "JWT"});
         let signed = format!("{}.{}", encode(&header), encode(&claims));
@@ -102,27 +130,39 @@ impl Tokens {
         format!("{signed}.{signature}")
     }
 
-    /// Whether the mock issued the token and it is still good.
-    pub(crate) fn accepts(
+    /// Who has the token, if the mock issued it and it is still good.
+    pub(crate) fn caller(
         &self,
         settings: &Settings,
         token: &str,
         kind: TokenKind,
         now: Timestamp,
-    ) -> bool {
-        read_claims(settings, token).is_some_and(|claims| {
-            let unexpired = claims["exp"]
-                .as_u64()
-                .is_some_and(|exp| now.unix_seconds() < exp);
-            let refresh = claims["jti"]
-                .as_str()
-                .is_some_and(|jti| jti.ends_with("-r"));
-            let current = claims["revision"] == self.revision;
-            unexpired
-                && match kind {
-                    TokenKind::Access => !refresh && current,
-                    TokenKind::Refresh => refresh,
-                }
+    ) -> Option<Caller> {
+        let claims = read_claims(settings, token)?;
+        let unexpired = claims["exp"]
+            .as_u64()
+            .is_some_and(|exp| now.unix_seconds() < exp);
+        let refresh = claims["jti"]
+            .as_str()
+            .is_some_and(|jti| jti.ends_with("-r"));
+        let current = claims["revision"] == self.revision;
+        let good = unexpired
+            && match kind {
+                TokenKind::Access => !refresh && current,
+                TokenKind::Refresh => refresh,
+            };
+        good.then(|| Caller::of(&claims)).flatten()
+    }
+}
+
+impl Caller {
+    fn of(claims: &Value) -> Option<Self> {
+        let id = claims.get("user_id").or_else(|| claims.get("client_id"))?;
+        let scopes = claims["scope"].as_array()?;
+        Some(Self {
+            id: id.as_str()?.to_owned(),
+            name: claims["user_name"].as_str().map(str::to_owned),
+            admin: scopes.iter().any(|scope| scope == ADMIN),
         })
     }
 }

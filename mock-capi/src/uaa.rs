@@ -7,8 +7,8 @@ use crate::call::Call;
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
-use crate::settings::Account;
-use crate::token::{self, Grant, SCOPES, TokenKind};
+use crate::token::{self, Holder, TokenKind};
+use crate::world::{Account, Guid, UAA_ORIGIN};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::post("/oauth/token", issue_token).open(),
@@ -102,13 +102,22 @@ fn grant(call: &Call<'_>) -> Result<Value, Refusal> {
     let matching_client = settings
         .client
         .as_ref()
-        .filter(|known| known.matches(&client, &secret));
+        .filter(|known| known.id == client && known.secret == secret);
     let public_client = client == "cf" && secret.is_empty();
+    let issue = |user| {
+        tokens(
+            call,
+            Holder {
+                client: &client,
+                user,
+            },
+        )
+    };
     match field("grant_type") {
         None => Err(Refusal::new(400, "invalid_request", "Missing grant type")),
         _ if matching_client.is_none() && !public_client => Err(Refusal::bad_credentials()),
         Some("client_credentials") => match matching_client {
-            Some(client) => Ok(tokens(call, client, Grant::ClientCredentials)),
+            Some(_) => Ok(issue(None)),
             None => Err(Refusal::new(
                 401,
                 "unauthorized_client",
@@ -117,27 +126,19 @@ fn grant(call: &Call<'_>) -> Result<Value, Refusal> {
         },
         Some("password") => {
             let text = |name| field(name).unwrap_or_default();
-            if settings.user.matches(text("username"), text("password")) {
-                Ok(tokens(call, &settings.user, Grant::Password))
-            } else {
-                Err(Refusal::bad_credentials())
-            }
+            let user = find_account(call, text("username"), text("password"));
+            user.map(|user| issue(Some(user)))
+                .ok_or_else(Refusal::bad_credentials)
         }
         Some("refresh_token") => {
-            let token = field("refresh_token").unwrap_or_default();
-            let now = call.world.now();
-            if call
-                .tokens
-                .accepts(settings, token, TokenKind::Refresh, now)
-            {
-                Ok(tokens(call, &settings.user, Grant::Password))
-            } else {
-                Err(Refusal::new(
+            let user = refreshed(call, field("refresh_token").unwrap_or_default());
+            user.map(|user| issue(Some(user))).ok_or_else(|| {
+                Refusal::new(
                     401,
                     "invalid_token",
                     "The token expired, was revoked, or the token ID is incorrect.",
-                ))
-            }
+                )
+            })
         }
         Some(other) => Err(Refusal::new(
             400,
@@ -147,20 +148,35 @@ fn grant(call: &Call<'_>) -> Result<Value, Refusal> {
     }
 }
 
-fn tokens(call: &Call<'_>, account: &Account, grant: Grant) -> Value {
+fn find_account<'w>(call: &'w Call<'_>, name: &str, password: &str) -> Option<&'w Account> {
+    let origins = [UAA_ORIGIN.to_owned()];
+    let accounts = call.world.accounts_named(name, Some(&origins));
+    let mut accounts = accounts.into_iter();
+    accounts.find(|account| account.password.as_deref() == Some(password))
+}
+
+/// Whose refresh token it is.
+fn refreshed<'w>(call: &'w Call<'_>, token: &str) -> Option<&'w Account> {
+    let now = call.world.now();
+    let caller = call
+        .tokens
+        .caller(call.settings, token, TokenKind::Refresh, now)?;
+    call.world.accounts.get(Guid::parse(&caller.id)?)
+}
+
+fn tokens(call: &Call<'_>, holder: Holder<'_>) -> Value {
     let issuer = call.url("/uaa/oauth/token");
     let issue = |kind| {
         let now = call.world.now();
-        call.tokens
-            .issue(call.settings, account, grant, kind, now, &issuer)
+        call.tokens.issue(call.settings, holder, kind, now, &issuer)
     };
     let mut body = json!({
         "access_token": issue(TokenKind::Access),
         "token_type": "bearer",
         "expires_in": call.settings.token_lifetime.as_secs().saturating_sub(1),
-        "scope": SCOPES.join(" "),
+        "scope": holder.scopes().join(" "),
     });
-    if grant == Grant::Password {
+    if holder.user.is_some() {
         body["refresh_token"] = json!(issue(TokenKind::Refresh));
     }
     body

@@ -113,7 +113,8 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     };
     let staged = format!("Staging {outcome} for build {}", base.guid);
     call.world.log_api_at(app, ready_at, staged);
-    let user = &call.settings.user;
+    let caller = call.caller()?;
+    let created_by = (caller.id.clone(), caller.name.clone());
     let guid = call.world.add(Build {
         base,
         app: new.app,
@@ -125,7 +126,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         memory_mb: new.memory_mb,
         disk_mb: new.disk_mb,
         log_rate: new.log_rate,
-        created_by: (user.guid, user.name.clone()),
+        created_by,
     });
     let build = call.present_pending(guid, present)?;
     Ok(Response::created(&build))

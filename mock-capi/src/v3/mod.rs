@@ -23,6 +23,7 @@ pub(crate) mod packages;
 pub(crate) mod processes;
 mod quota_limits;
 pub(crate) mod resources;
+pub(crate) mod roles;
 mod root;
 mod route_names;
 pub(crate) mod routes;
@@ -35,12 +36,15 @@ pub(crate) mod space_quotas;
 pub(crate) mod spaces;
 pub(crate) mod stacks;
 pub(crate) mod tasks;
+pub(crate) mod users;
 
 use crate::router::Route;
 
 /// All of its operations that the mock knows.
 pub(crate) const ROUTES: &[&[Route]] = &[
     root::ROUTES,
+    users::ROUTES,
+    roles::ROUTES,
     organizations::ROUTES,
     organization_quotas::ROUTES,
     space_quotas::ROUTES,

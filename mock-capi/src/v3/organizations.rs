@@ -10,7 +10,7 @@ use crate::message::Message;
 use crate::router::Route;
 use crate::world::{Field, Guid, Kind, Org};
 
-use super::domains;
+use super::{domains, users};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/organizations", index),
@@ -23,6 +23,7 @@ pub(crate) const ROUTES: &[Route] = &[
         "/v3/organizations/:guid/domains/default",
         domains::default_of_org,
     ),
+    Route::get("/v3/organizations/:guid/users", users::index_of_org),
 ];
 
 const LIST: ListSpec = ListSpec {

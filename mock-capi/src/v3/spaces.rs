@@ -10,7 +10,7 @@ use crate::message::Message;
 use crate::router::Route;
 use crate::world::{Field, Guid, Kind, Row, Space, World};
 
-use super::organizations;
+use super::{organizations, users};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/spaces", index),
@@ -18,6 +18,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/spaces/:guid", show),
     Route::patch("/v3/spaces/:guid", update),
     Route::delete("/v3/spaces/:guid", delete),
+    Route::get("/v3/spaces/:guid/users", users::index_of_space),
 ];
 
 const LIST: ListSpec = ListSpec {

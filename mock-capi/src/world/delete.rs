@@ -5,6 +5,8 @@ use super::{Field, Guid, Row, Selection, Table, World};
 /// Kinds of resources that jobs delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    User,
+    Role,
     Org,
     Space,
     Quota,
@@ -20,6 +22,8 @@ pub(crate) enum Kind {
 impl World {
     pub(crate) fn delete(&mut self, kind: Kind, guid: Guid) {
         match kind {
+            Kind::User => self.delete_user(guid),
+            Kind::Role => drop(self.roles.remove(guid)),
             Kind::Org => self.delete_org(guid),
             Kind::Space => self.delete_space(guid),
             Kind::App => self.delete_app(guid),
@@ -33,6 +37,11 @@ impl World {
         }
     }
 
+    fn delete_user(&mut self, guid: Guid) {
+        remove_all(&mut self.roles, Field::User, guid);
+        self.users.remove(guid);
+    }
+
     fn delete_org(&mut self, guid: Guid) {
         for space in self
             .spaces
@@ -40,6 +49,7 @@ impl World {
         {
             self.delete_space(space);
         }
+        remove_all(&mut self.roles, Field::Org, guid);
         remove_all(&mut self.domains, Field::Org, guid);
         remove_all(&mut self.space_quotas, Field::Org, guid);
         self.orgs.remove(guid);
@@ -53,6 +63,7 @@ impl World {
         {
             self.delete_app(app);
         }
+        remove_all(&mut self.roles, Field::Space, guid);
         remove_all(&mut self.routes, Field::Space, guid);
         remove_all(&mut self.service_instances, Field::Space, guid);
         self.unbind(Field::RunningSpace, guid);

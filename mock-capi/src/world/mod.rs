@@ -15,6 +15,7 @@ mod logs;
 mod model;
 mod processes;
 mod resources;
+mod roles;
 mod routes;
 mod rows;
 mod services;
@@ -22,6 +23,7 @@ mod sidecars;
 mod table;
 mod tasks;
 mod usage;
+mod users;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -33,10 +35,10 @@ pub(crate) use droplets::{NewDroplet, sha256};
 pub(crate) use guid::{Guid, GuidSource};
 pub(crate) use logs::{LogLine, instance_guid};
 pub(crate) use model::{
-    App, Build, Buildpack, Deployment, DeploymentOptions, DeploymentState, Destination, Domain,
-    Droplet, Feature, Features, HealthCheck, Job, Lifecycle, Limits, Org, Origin, Package,
-    PackageKind, Process, Quota, Route, Scale, SecurityGroup, ServiceBinding, ServiceInstance,
-    Sidecar, Space, SpaceQuota, Stack, Task, Upload,
+    Account, App, Build, Buildpack, Deployment, DeploymentOptions, DeploymentState, Destination,
+    Domain, Droplet, Feature, Features, HealthCheck, Job, Lifecycle, Limits, Org, Origin, Package,
+    PackageKind, Process, Quota, Role, RoleType, Route, Scale, SecurityGroup, ServiceBinding,
+    ServiceInstance, Sidecar, Space, SpaceQuota, Stack, Task, Upload, User,
 };
 pub(crate) use processes::{CheckPatch, ProcessPatch};
 pub use resources::PackageFile;
@@ -46,12 +48,13 @@ pub(crate) use sidecars::NewSidecar;
 pub(crate) use table::{Base, Field, Key, Row, Selection, Table};
 pub(crate) use tasks::NewTask;
 use usage::Usage;
+pub(crate) use users::UAA_ORIGIN;
 
 use crate::clock::Timestamp;
 use crate::error::CcError;
 use crate::metadata::{Metadata, MetadataPatch};
 use crate::random::Random;
-use crate::settings::Timings;
+use crate::settings::{Settings, Timings};
 
 /// The name of the quota that organizations have unless told otherwise.
 pub(crate) const DEFAULT_QUOTA: &str = "default";
@@ -96,9 +99,12 @@ enum Due {
     Deploy(Guid),
 }
 
-/// Everything that the Cloud Controller knows.
+/// Everything that the Cloud Controller knows, and the users that UAA does.
 #[derive(Debug)]
 pub(crate) struct World {
+    pub(crate) accounts: Table<Account>,
+    pub(crate) users: Table<User>,
+    pub(crate) roles: Table<Role>,
     pub(crate) orgs: Table<Org>,
     pub(crate) quotas: Table<Quota>,
     pub(crate) space_quotas: Table<SpaceQuota>,
@@ -140,10 +146,12 @@ impl World {
         mut guids: GuidSource,
         now: Timestamp,
         timings: Timings,
-        default_stack: &'static str,
-        apps_domain: &str,
+        settings: &Settings,
     ) -> Self {
         let mut world = Self {
+            accounts: Table::default(),
+            users: Table::default(),
+            roles: Table::default(),
             orgs: Table::default(),
             quotas: Table::default(),
             space_quotas: Table::default(),
@@ -165,7 +173,7 @@ impl World {
             routes: Table::default(),
             jobs: Table::default(),
             timings,
-            default_stack,
+            default_stack: Settings::default_stack(settings.dialect),
             now,
             random: guids.split(),
             guids,
@@ -175,11 +183,11 @@ impl World {
             agenda: BTreeMap::new(),
             scheduled: 0,
         };
-        world.populate(apps_domain);
+        world.populate(settings);
         world
     }
 
-    fn populate(&mut self, apps_domain: &str) {
+    fn populate(&mut self, settings: &Settings) {
         let base = self.base();
         self.quotas.insert(Quota {
             base,
@@ -189,9 +197,12 @@ impl World {
         let base = self.base();
         self.domains.insert(Domain {
             base,
-            name: apps_domain.into(),
+            name: settings.apps_domain.clone(),
             org: None,
         });
+        for account in &settings.users {
+            self.add_account(account);
+        }
         for (name, description) in STACKS {
             let base = self.base();
             self.stacks.insert(Stack {
@@ -212,15 +223,9 @@ impl World {
 
     /// An empty world in the place of this one. GUIDs go on where they were, so
     /// that none of the old world names anything in the new one.
-    pub(crate) fn reset(&mut self, apps_domain: &str) {
+    pub(crate) fn reset(&mut self, settings: &Settings) {
         let guids = GuidSource::new(self.guids.split());
-        *self = Self::new(
-            guids,
-            self.now,
-            self.timings,
-            self.default_stack,
-            apps_domain,
-        );
+        *self = Self::new(guids, self.now, self.timings, settings);
     }
 
     pub(crate) fn now(&self) -> Timestamp {

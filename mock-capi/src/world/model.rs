@@ -11,6 +11,82 @@ use super::table::Base;
 use crate::clock::Timestamp;
 use crate::error::CcError;
 
+/// Someone who UAA knows.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) base: Base,
+    pub(crate) name: String,
+    /// Without one, another origin is to be asked.
+    pub(crate) password: Option<String>,
+    pub(crate) origin: String,
+    pub(crate) admin: bool,
+}
+
+/// Someone who the Cloud Controller knows; UAA has the name.
+#[derive(Debug)]
+pub(crate) struct User {
+    pub(crate) base: Base,
+    /// The GUID on the wire, which is any text: a client's is its name.
+    pub(crate) id: String,
+}
+
+/// What a user may be in an organization or a space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RoleType {
+    OrgAuditor,
+    OrgManager,
+    OrgBillingManager,
+    OrgUser,
+    SpaceAuditor,
+    SpaceManager,
+    SpaceDeveloper,
+    SpaceSupporter,
+}
+
+impl RoleType {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::OrgAuditor,
+        Self::OrgManager,
+        Self::OrgBillingManager,
+        Self::OrgUser,
+        Self::SpaceAuditor,
+        Self::SpaceManager,
+        Self::SpaceDeveloper,
+        Self::SpaceSupporter,
+    ];
+
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::OrgAuditor => "organization_auditor",
+            Self::OrgManager => "organization_manager",
+            Self::OrgBillingManager => "organization_billing_manager",
+            Self::OrgUser => "organization_user",
+            Self::SpaceAuditor => "space_auditor",
+            Self::SpaceManager => "space_manager",
+            Self::SpaceDeveloper => "space_developer",
+            Self::SpaceSupporter => "space_supporter",
+        }
+    }
+
+    pub(crate) fn is_of_space(self) -> bool {
+        self.name().starts_with("space_")
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Role {
+    pub(crate) base: Base,
+    pub(crate) kind: RoleType,
+    pub(crate) user: Guid,
+    /// The organization, or that of the space.
+    pub(crate) org: Guid,
+    pub(crate) space: Option<Guid>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Org {
     pub(crate) base: Base,
@@ -318,7 +394,8 @@ pub(crate) struct Build {
     pub(crate) memory_mb: u32,
     pub(crate) disk_mb: u32,
     pub(crate) log_rate: i64,
-    pub(crate) created_by: (Guid, String),
+    /// The GUID and the name of the user.
+    pub(crate) created_by: (String, Option<String>),
 }
 
 impl Build {

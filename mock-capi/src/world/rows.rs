@@ -3,8 +3,9 @@
 use super::World;
 use super::guid::Guid;
 use super::model::{
-    App, Build, Buildpack, Deployment, Domain, Droplet, Job, Org, Package, Process, Quota, Route,
-    SecurityGroup, ServiceBinding, ServiceInstance, Sidecar, Space, SpaceQuota, Stack, Task,
+    Account, App, Build, Buildpack, Deployment, Domain, Droplet, Job, Org, Package, Process, Quota,
+    Role, Route, SecurityGroup, ServiceBinding, ServiceInstance, Sidecar, Space, SpaceQuota, Stack,
+    Task, User,
 };
 use super::table::{Base, Field, Key, Row, Table};
 
@@ -29,6 +30,41 @@ macro_rules! row {
             &mut world.$table
         }
     };
+}
+
+impl Row for Account {
+    row!("Account", accounts);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![
+            Key::text(Field::Name, &self.name),
+            Key::text(Field::Origin, &self.origin),
+        ]
+    }
+}
+
+impl Row for User {
+    row!("User", users);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![Key::exact(Field::User, self.id.as_str())]
+    }
+}
+
+impl Row for Role {
+    row!("Role", roles);
+
+    fn keys(&self) -> Vec<Key> {
+        let place = match self.space {
+            Some(space) => Key::Guid(Field::Space, space),
+            None => Key::Guid(Field::Org, self.org),
+        };
+        vec![
+            place,
+            Key::Guid(Field::User, self.user),
+            Key::text(Field::Type, self.kind.name()),
+        ]
+    }
 }
 
 impl Row for Org {

@@ -19,6 +19,8 @@ pub(crate) enum Field {
     Package,
     Domain,
     Quota,
+    User,
+    Origin,
     ServiceInstance,
     Host,
     Type,

@@ -1,0 +1,50 @@
+//! Who is what in which organization or space.
+
+use super::{Field, Guid, Role, RoleType, Selection, World};
+
+impl World {
+    /// The roles that a user has, everywhere.
+    pub(crate) fn roles_of(&self, user: Guid) -> Vec<&Role> {
+        self.roles.select(&Selection::by(Field::User, user))
+    }
+
+    /// Gives a role; `None` if the user has it there.
+    pub(crate) fn assign(
+        &mut self,
+        kind: RoleType,
+        user: Guid,
+        org: Guid,
+        space: Option<Guid>,
+    ) -> Option<Guid> {
+        if self.has_role(kind, user, org, space) {
+            return None;
+        }
+        let base = self.base();
+        Some(self.add(Role {
+            base,
+            kind,
+            user,
+            org,
+            space,
+        }))
+    }
+
+    pub(crate) fn has_role(
+        &self,
+        kind: RoleType,
+        user: Guid,
+        org: Guid,
+        space: Option<Guid>,
+    ) -> bool {
+        let roles = self.roles_of(user);
+        roles
+            .iter()
+            .any(|role| (role.kind, role.org, role.space) == (kind, org, space))
+    }
+
+    /// The users with any role in an organization itself, or in a space.
+    pub(crate) fn members(&self, place: Field, guid: Guid) -> Vec<Guid> {
+        let roles = self.roles.select(&Selection::by(place, guid));
+        roles.iter().map(|role| role.user).collect()
+    }
+}

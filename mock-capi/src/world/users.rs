@@ -1,0 +1,79 @@
+//! Users: those whom UAA can log in, and those whom the Cloud Controller knows.
+
+use super::{Account, Field, Guid, Key, Selection, User, World};
+use crate::metadata::MetadataPatch;
+use crate::settings;
+
+/// Where users come from unless another identity provider has them.
+pub(crate) const UAA_ORIGIN: &str = "uaa";
+
+impl World {
+    /// Adds a user who can log in from the start.
+    pub(super) fn add_account(&mut self, account: &settings::Account) {
+        let mut base = self.base();
+        base.guid = account.guid;
+        self.add(Account {
+            base,
+            name: account.name.clone(),
+            password: Some(account.secret.clone()),
+            origin: UAA_ORIGIN.into(),
+            admin: account.admin,
+        });
+    }
+
+    /// UAA's users of a name, in any case; with origins, those of one of them.
+    pub(crate) fn accounts_named(&self, name: &str, origins: Option<&[String]>) -> Vec<&Account> {
+        let mut selection = Selection::all().any(vec![Key::text(Field::Name, name)]);
+        if let Some(origins) = origins {
+            let origins = origins.iter();
+            selection = selection.any(origins.map(|o| Key::text(Field::Origin, o)).collect());
+        }
+        self.accounts.select(&selection)
+    }
+
+    /// UAA's user of a name and another origin, made if there is none yet.
+    pub(crate) fn know_account(&mut self, name: &str, origin: &str) -> Guid {
+        let known = self.accounts_named(name, Some(&[origin.to_owned()]));
+        if let Some(account) = known.first() {
+            return account.base.guid;
+        }
+        let base = self.base();
+        self.add(Account {
+            base,
+            name: name.into(),
+            password: None,
+            origin: origin.into(),
+            admin: false,
+        })
+    }
+
+    /// Who UAA knows by the GUID of a user of the Cloud Controller.
+    pub(crate) fn account_of(&self, user: &User) -> Option<&Account> {
+        self.accounts.get(Guid::parse(&user.id)?)
+    }
+
+    /// What a user is called in texts.
+    pub(crate) fn presentation_name<'w>(&'w self, user: &'w User) -> &'w str {
+        self.account_of(user)
+            .map_or(&user.id, |account| &account.name)
+    }
+
+    pub(crate) fn find_user(&self, id: &str) -> Option<&User> {
+        let by_id = Selection::all().any(vec![Key::exact(Field::User, id)]);
+        self.users.select(&by_id).first().copied()
+    }
+
+    /// The user of a GUID, made if there is none yet.
+    pub(crate) fn know_user(&mut self, id: &str) -> Guid {
+        match self.find_user(id) {
+            Some(user) => user.base.guid,
+            None => self.add_user(id, MetadataPatch::default()),
+        }
+    }
+
+    pub(crate) fn add_user(&mut self, id: &str, metadata: MetadataPatch) -> Guid {
+        let base = self.base_with(metadata);
+        let id = id.to_owned();
+        self.add(User { base, id })
+    }
+}
