@@ -82,6 +82,13 @@ impl CcError {
         Self::new(500, 10001, "UnknownError", "An unknown error occurred.")
     }
 
+    /// What the Cloud Controller can do and the mock cannot. It has no such
+    /// error; the title says whose it is.
+    pub(crate) fn unimplemented(method: &str, path: &str) -> Self {
+        let detail = format!("mock-capi does not implement {method} {path}");
+        Self::new(501, 10001, "MockCapi-NotImplemented", detail)
+    }
+
     /// The same, saying what it is about; errors that are about no resource
     /// stay as they are.
     pub(crate) fn prefixed(mut self, prefix: &str) -> Self {

@@ -54,6 +54,7 @@ mod log_cache;
 mod message;
 mod metadata;
 mod multipart;
+mod operations;
 mod random;
 mod rate_limit;
 mod request_log;
@@ -69,6 +70,7 @@ mod world;
 
 pub use builder::MockCapiBuilder;
 pub use faults::{Fault, InvalidFaults};
+pub use operations::Operation;
 pub use server::{MockCapi, RecordedRequest, StartError, Stats};
 pub use settings::{Dialect, UnknownDialect};
 pub use world::PackageFile;

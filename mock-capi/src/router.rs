@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use crate::call::Call;
 use crate::error::CcError;
-use crate::http::{Response, percent_decode};
+use crate::http::{Request, Response, percent_decode};
 use crate::settings::Dialect;
-use crate::{log_cache, uaa, v2, v3, v3_2017};
+use crate::{log_cache, operations, uaa, v2, v3, v3_2017};
 
 /// Answers a request.
 pub(crate) type Handler = fn(&mut Call<'_>) -> Result<Response, CcError>;
@@ -20,6 +20,7 @@ pub(crate) struct Route {
     pattern: &'static str,
     handler: Handler,
     open: bool,
+    implemented: bool,
 }
 
 impl Route {
@@ -29,6 +30,7 @@ impl Route {
             pattern,
             handler,
             open: false,
+            implemented: true,
         }
     }
 
@@ -52,6 +54,14 @@ impl Route {
         Self::new("DELETE", pattern, handler)
     }
 
+    /// An operation of the API that the mock only knows by name.
+    pub(crate) const fn unimplemented(method: &'static str, pattern: &'static str) -> Self {
+        Self {
+            implemented: false,
+            ..Self::new(method, pattern, refuse_unimplemented)
+        }
+    }
+
     /// The same without a token.
     pub(crate) const fn open(mut self) -> Self {
         self.open = true;
@@ -60,6 +70,18 @@ impl Route {
 
     pub(crate) fn is_open(&self) -> bool {
         self.open
+    }
+
+    pub(crate) fn is_implemented(&self) -> bool {
+        self.implemented
+    }
+
+    pub(crate) fn method(&self) -> &'static str {
+        self.method
+    }
+
+    pub(crate) fn pattern(&self) -> &'static str {
+        self.pattern
     }
 
     /// The name that the route is counted under, such as `GET /v3/apps/:guid`.
@@ -73,6 +95,21 @@ impl Route {
 
     fn segments(&self) -> impl Iterator<Item = &'static str> {
         split(self.pattern)
+    }
+
+    /// What a request has to have to be looked at.
+    fn shape(&self) -> (&'static str, usize) {
+        (self.method, self.segments().count())
+    }
+
+    /// Whether both are the same operation, whatever their captures are called.
+    fn is_same(&self, other: &Self) -> bool {
+        let unnamed = |segment: &'static str| match segment.strip_prefix(':') {
+            Some(_) => ":",
+            None => segment,
+        };
+        let (own, others) = (self.segments().map(unnamed), other.segments().map(unnamed));
+        self.method == other.method && own.eq(others)
     }
 
     /// Literal segments go before captures.
@@ -102,15 +139,36 @@ impl Router {
             Dialect::V3 => &[&[uaa::ROUTES, log_cache::ROUTES], v3::ROUTES],
             Dialect::Documented2017 => &[&[uaa::ROUTES], v3_2017::ROUTES, v2::ROUTES],
         };
-        let mut by_shape: HashMap<_, Vec<&'static Route>> = HashMap::new();
+        let described = match dialect {
+            Dialect::V3 => operations::DESCRIBED,
+            Dialect::Documented2017 => &[],
+        };
+        let mut router = Self {
+            by_shape: HashMap::new(),
+        };
         for route in tables.iter().copied().flatten().copied().flatten() {
-            let shape = (route.method, route.segments().count());
-            by_shape.entry(shape).or_default().push(route);
+            router.add(route);
         }
-        for routes in by_shape.values_mut() {
+        for route in described {
+            if !router.implements(route) {
+                router.add(route);
+            }
+        }
+        for routes in router.by_shape.values_mut() {
             routes.sort_by_key(|route| route.rank());
         }
-        Self { by_shape }
+        router
+    }
+
+    fn add(&mut self, route: &'static Route) {
+        self.by_shape.entry(route.shape()).or_default().push(route);
+    }
+
+    /// Whether there is a handler for an operation.
+    pub(crate) fn implements(&self, operation: &Route) -> bool {
+        let routes = self.by_shape.get(&operation.shape());
+        let mut routes = routes.into_iter().flatten();
+        routes.any(|route| route.implemented && route.is_same(operation))
     }
 
     pub(crate) fn find(&self, method: &str, path: &str) -> Option<Found> {
@@ -122,6 +180,12 @@ impl Router {
             Some(Found { route, captures })
         })
     }
+}
+
+/// Answers an operation that the mock only knows by name.
+fn refuse_unimplemented(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let Request { method, path, .. } = call.request;
+    Err(CcError::unimplemented(method, path))
 }
 
 fn capture(route: &'static Route, segments: &[&str]) -> Option<Vec<(&'static str, String)>> {

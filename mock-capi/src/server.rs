@@ -74,6 +74,9 @@ pub struct Stats {
     pub total: u64,
     /// By route, such as `GET /v3/apps/:guid`; `unknown` where there is none.
     pub by_route: BTreeMap<String, u64>,
+    /// Those among them to operations of the API that the mock does not
+    /// implement, by route.
+    pub not_implemented: BTreeMap<String, u64>,
 }
 
 impl MockCapi {
@@ -410,6 +413,9 @@ impl Stats {
     fn count(&mut self, found: Option<&Found>) {
         self.total += 1;
         let key = found.map_or_else(|| "unknown".into(), |found| found.route.key());
+        if found.is_some_and(|found| !found.route.is_implemented()) {
+            *self.not_implemented.entry(key.clone()).or_default() += 1;
+        }
         *self.by_route.entry(key).or_default() += 1;
     }
 }

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Session, new_app, new_package, new_route, send};
+use mock_capi::Operation;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -461,4 +462,35 @@ async fn bits_are_uploaded_once() {
         first,
         "0967115f2813a3541eaef77de9d9d5773f1c0c04314b0bbfe4ff3b3b1c55b5d5"
     );
+}
+
+#[tokio::test]
+async fn what_is_not_implemented_says_so() {
+    let cf = Session::v3().await;
+    let missing = Operation::all()
+        .into_iter()
+        .find(|operation| !operation.implemented)
+        .unwrap();
+    let Operation { method, path, .. } = missing;
+    let request = |path: &str| cf.request(method.parse().unwrap(), path);
+    let answer = send(request(&path.replace(':', ""))).await;
+    assert_eq!(answer.status, 501);
+    assert_eq!(
+        answer.error(),
+        (
+            10001,
+            format!(
+                "mock-capi does not implement {method} {}",
+                path.replace(':', "")
+            )
+        )
+    );
+    let url = format!("{}{path}", cf.mock.uri());
+    let anonymous = send(cf.http.request(method.parse().unwrap(), url)).await;
+    assert_eq!(anonymous.status, 401);
+
+    let stats = cf.mock.stats();
+    let route = format!("{method} {path}");
+    assert_eq!((stats.by_route[&route], stats.total), (2, 3));
+    assert_eq!(stats.not_implemented, [(route, 2)].into());
 }
