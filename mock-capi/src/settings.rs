@@ -14,7 +14,7 @@ use crate::world::Guid;
 /// The Cloud Controller API that the mock speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
-    /// Today's v3 API (3.228): `GET /` advertises v3 alone.
+    /// Today's v3 API (3.228), and of v2 (2.293) what clients still ask for.
     #[default]
     V3,
     /// The API of April 2017: v2, and the v3 of that time.

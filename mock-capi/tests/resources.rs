@@ -18,7 +18,10 @@ async fn discovery_leads_to_everything() {
     let cf = Session::v3().await;
     let base = cf.mock.uri();
     let links = cf.get("/").await.json()["links"].clone();
-    assert_eq!(links["cloud_controller_v2"], Value::Null);
+    assert_eq!(links["cloud_controller_v2"]["href"], format!("{base}/v2"));
+    assert_eq!(links["cloud_controller_v2"]["meta"]["version"], "2.293.0");
+    let info = cf.get("/v2/info").await.json();
+    assert_eq!(info["api_version"], "2.293.0");
     assert_eq!(links["cloud_controller_v3"]["href"], format!("{base}/v3"));
     assert_eq!(links["cloud_controller_v3"]["meta"]["version"], "3.228.0");
     assert_eq!(links["uaa"]["href"], format!("{base}/uaa"));

@@ -1,7 +1,9 @@
-//! The v2 API of April 2017, one file a resource.
+//! The v2 API, one file a resource: that of April 2017, and as much of it as
+//! clients of today's v3 API still ask for.
 
 mod apps;
 mod attributes;
+pub(crate) mod info;
 mod jobs;
 mod list;
 mod organizations;
@@ -21,6 +23,7 @@ use crate::world::{Base, Guid, Kind, Row};
 
 /// All of its operations that the mock knows.
 pub(crate) const ROUTES: &[&[Route]] = &[
+    info::ROUTES,
     organizations::ROUTES,
     spaces::ROUTES,
     quota_definitions::ROUTES,

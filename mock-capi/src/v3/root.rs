@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
-use crate::uaa;
+use crate::{uaa, v2};
 
 /// The version of the Cloud Controller that this API is.
 const API_VERSION: &str = "3.228.0";
@@ -60,6 +60,7 @@ fn root(call: &mut Call<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&json!({
         "links": {
             "self": link(""),
+            "cloud_controller_v2": v2::info::link(call),
             "cloud_controller_v3": {
                 "href": call.url("/v3"),
                 "meta": {"version": API_VERSION},
