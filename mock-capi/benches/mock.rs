@@ -1,0 +1,313 @@
+//! How fast a `mock-capi` process is, and how much memory it takes, as the
+//! world grows.
+//!
+//! Fills one with apps that each have a web process, a route and a droplet, and
+//! prints at each size: requests a second for one app, the time of a filtered
+//! list of 100 apps, and the memory. Ends with 1 where a figure is worse than
+//! it may be.
+
+// A measurement that cannot be made ends.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
+const LEAST_REQUESTS_PER_SECOND: f64 = 10_000.0;
+const MOST_LIST_MILLIS: f64 = 2.0;
+const MOST_MEGABYTES: f64 = 500.0;
+/// Apps in one manifest.
+const BATCH: usize = 1_000;
+
+fn main() -> ExitCode {
+    let mut mock = Process::start();
+    let mut api = Api::connect(&mock.address);
+    api.log_in();
+    let mut world = Filled::new(&mut api);
+    let mut good = true;
+    println!(
+        "{:>7} {:>10} {:>9} {:>12} {:>9} {:>12}",
+        "apps", "filled_s", "GET_app/s", "list_100_ms", "MB", "KB_per_app"
+    );
+    let empty = mock.megabytes();
+    for size in SIZES {
+        let began = Instant::now();
+        world.fill(&mut api, size);
+        let filled = began.elapsed().as_secs_f64();
+        let rate = requests_per_second(&api, &world);
+        let millis = list_millis(&mut api, &world);
+        let megabytes = mock.megabytes();
+        println!(
+            "{size:>7} {filled:>10.1} {rate:>9.0} {millis:>12.2} {megabytes:>9.1} {:>12.2}",
+            (megabytes - empty) * 1024.0 / size as f64
+        );
+        good &= rate >= LEAST_REQUESTS_PER_SECOND
+            && millis <= MOST_LIST_MILLIS
+            && megabytes <= MOST_MEGABYTES;
+    }
+    println!(
+        "at least {LEAST_REQUESTS_PER_SECOND} GET_app/s, at most {MOST_LIST_MILLIS} ms for a list of 100, at most {MOST_MEGABYTES} MB"
+    );
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// A `mock-capi` of its own.
+struct Process {
+    child: Child,
+    address: String,
+}
+
+impl Process {
+    fn start() -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mock-capi"))
+            .args(["--listen", "127.0.0.1:0", "--token-lifetime", "1day"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("mock-capi starts");
+        let mut line = String::new();
+        let output = child.stdout.take().expect("stdout is piped");
+        BufReader::new(output)
+            .read_line(&mut line)
+            .expect("mock-capi says where it listens");
+        let (_, address) = line.trim().split_once("http://").expect("a URL");
+        Self {
+            child,
+            address: address.to_owned(),
+        }
+    }
+
+    /// What it has in memory at most so far.
+    fn megabytes(&mut self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .expect("the process runs");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .expect("the kernel tells");
+        let kilobytes: f64 = line
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("a number");
+        kilobytes / 1024.0
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One connection, kept alive. As thin as it can be, so that the mock is what
+/// is measured.
+struct Api {
+    address: String,
+    stream: BufReader<TcpStream>,
+    token: String,
+}
+
+impl Api {
+    fn connect(address: &str) -> Self {
+        let stream = TcpStream::connect(address).expect("mock-capi listens");
+        stream.set_nodelay(true).expect("a socket");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(120)))
+            .expect("a socket");
+        Self {
+            address: address.to_owned(),
+            stream: BufReader::new(stream),
+            token: String::new(),
+        }
+    }
+
+    /// Another connection of the same user.
+    fn again(&self) -> Self {
+        let mut other = Self::connect(&self.address);
+        other.token.clone_from(&self.token);
+        other
+    }
+
+    fn log_in(&mut self) {
+        let form = "grant_type=password&username=admin&password=admin&client_id=cf";
+        let kind = "application/x-www-form-urlencoded";
+        let (_, body) = self.send("POST", "/oauth/token", kind, form);
+        let answer: Value = serde_json::from_slice(&body).expect("a token");
+        self.token = answer["access_token"].as_str().expect("a token").to_owned();
+    }
+
+    fn json(&mut self, method: &str, path: &str, body: &Value) -> Value {
+        let (head, answer) = self.send(method, path, "application/json", &body.to_string());
+        let text = String::from_utf8_lossy(&answer);
+        assert!(head.starts_with("HTTP/1.1 2"), "{method} {path}: {text}");
+        serde_json::from_slice(&answer).unwrap_or_default()
+    }
+
+    /// Sends a request and reads the answer: its head and its body.
+    fn send(&mut self, method: &str, path: &str, kind: &str, body: &str) -> (String, Vec<u8>) {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: bearer {}\r\n\
+             Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            self.token,
+            body.len()
+        );
+        self.stream
+            .get_mut()
+            .write_all(request.as_bytes())
+            .expect("a connection");
+        let (mut head, mut length) = (String::new(), 0);
+        loop {
+            let before = head.len();
+            self.stream.read_line(&mut head).expect("an answer");
+            let line = head[before..].trim_end();
+            if line.is_empty() {
+                break;
+            }
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().expect("a length");
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).expect("a body");
+        (head, body)
+    }
+}
+
+/// What the mock has been filled with.
+struct Filled {
+    space: String,
+    droplet: String,
+    apps: Vec<String>,
+}
+
+impl Filled {
+    /// A space, and an app with a droplet that the others get copies of.
+    fn new(api: &mut Api) -> Self {
+        let org = guid(&api.json("POST", "/v3/organizations", &json!({"name": "org"})));
+        // Without limits.
+        let quota = json!({"name": "any",
+            "relationships": {"organizations": {"data": [{"guid": org}]}}});
+        api.json("POST", "/v3/organization_quotas", &quota);
+        let space = json!({"name": "space",
+            "relationships": {"organization": {"data": {"guid": org}}}});
+        let space = guid(&api.json("POST", "/v3/spaces", &space));
+        let app = json!({"name": "prototype", "lifecycle": {"type": "docker", "data": {}},
+            "relationships": {"space": {"data": {"guid": space}}}});
+        let app = guid(&api.json("POST", "/v3/apps", &app));
+        let package = json!({"type": "docker", "data": {"image": "image"},
+            "relationships": {"app": {"data": {"guid": app}}}});
+        let package = guid(&api.json("POST", "/v3/packages", &package));
+        let build =
+            json!({"package": {"guid": package}, "lifecycle": {"type": "docker", "data": {}}});
+        let build = guid(&api.json("POST", "/v3/builds", &build));
+        let build = api.json("GET", &format!("/v3/builds/{build}"), &json!({}));
+        let droplet = guid(&build["droplet"]);
+        Self {
+            space,
+            droplet,
+            apps: Vec::new(),
+        }
+    }
+
+    fn fill(&mut self, api: &mut Api, size: usize) {
+        while self.apps.len() < size {
+            let from = self.apps.len();
+            let to = (from + BATCH).min(size);
+            let mut manifest = String::from("applications:\n");
+            for number in from..to {
+                write!(
+                    manifest,
+                    "- {{name: app-{number}, docker: {{image: image}}, instances: 2, \
+                     env: {{NUMBER: \"{number}\"}}, \
+                     routes: [{{route: app-{number}.apps.mock.test}}]}}\n"
+                )
+                .expect("a string");
+            }
+            let path = format!("/v3/spaces/{}/actions/apply_manifest", self.space);
+            let (head, _) = api.send("POST", &path, "application/x-yaml", &manifest);
+            assert!(head.starts_with("HTTP/1.1 202"), "{head}");
+            let names: Vec<String> = (from..to).map(|number| format!("app-{number}")).collect();
+            let list = format!("/v3/apps?per_page=5000&names={}", names.join(","));
+            let list = api.json("GET", &list, &json!({}));
+            for app in list["resources"].as_array().expect("a list") {
+                self.add_droplet(api, &guid(app));
+            }
+        }
+    }
+
+    fn add_droplet(&mut self, api: &mut Api, app: &str) {
+        let copy = json!({"relationships": {"app": {"data": {"guid": app}}}});
+        let path = format!("/v3/droplets?source_guid={}", self.droplet);
+        let droplet = guid(&api.json("POST", &path, &copy));
+        let path = format!("/v3/apps/{app}/relationships/current_droplet");
+        api.json("PATCH", &path, &json!({"data": {"guid": droplet}}));
+        self.apps.push(app.to_owned());
+    }
+}
+
+fn guid(resource: &Value) -> String {
+    let guid = resource["guid"].as_str();
+    guid.unwrap_or_else(|| panic!("no guid: {resource}"))
+        .to_owned()
+}
+
+/// How often `GET /v3/apps/:guid` is answered, on a few connections.
+fn requests_per_second(api: &Api, world: &Filled) -> f64 {
+    const CONNECTIONS: usize = 4;
+    const REQUESTS: usize = 10_000;
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for connection in 0..CONNECTIONS {
+            let mut api = api.again();
+            scope.spawn(move || {
+                for number in 0..REQUESTS {
+                    let at = (connection + number * 7919) % world.apps.len();
+                    let path = format!("/v3/apps/{}", world.apps[at]);
+                    let (head, _) = api.send("GET", &path, "application/json", "");
+                    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+                }
+            });
+        }
+    });
+    (CONNECTIONS * REQUESTS) as f64 / began.elapsed().as_secs_f64()
+}
+
+/// The median time of a list of 100 apps by their names, all of the space's.
+fn list_millis(api: &mut Api, world: &Filled) -> f64 {
+    let mut times: Vec<Duration> = (0..101)
+        .map(|run| {
+            let names: Vec<String> = (0..100)
+                .map(|number| format!("app-{}", (run * 100 + number * 7) % world.apps.len()))
+                .collect();
+            let path = format!(
+                "/v3/apps?per_page=100&space_guids={}&names={}",
+                world.space,
+                names.join(",")
+            );
+            let began = Instant::now();
+            let (head, body) = api.send("GET", &path, "application/json", "");
+            let time = began.elapsed();
+            assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+            let list: Value = serde_json::from_slice(&body).expect("a list");
+            assert_eq!(list["resources"].as_array().map(Vec::len), Some(100));
+            time
+        })
+        .collect();
+    times.sort();
+    times[times.len() / 2].as_secs_f64() * 1000.0
+}
