@@ -230,11 +230,11 @@ impl Filled {
             let to = (from + BATCH).min(size);
             let mut manifest = String::from("applications:\n");
             for number in from..to {
-                write!(
+                writeln!(
                     manifest,
                     "- {{name: app-{number}, docker: {{image: image}}, instances: 2, \
                      env: {{NUMBER: \"{number}\"}}, \
-                     routes: [{{route: app-{number}.apps.mock.test}}]}}\n"
+                     routes: [{{route: app-{number}.apps.mock.test}}]}}"
                 )
                 .expect("a string");
             }

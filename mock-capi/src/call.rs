@@ -209,12 +209,17 @@ impl<'w> View<'w> {
 
     /// A link to a path of the mock.
     pub(crate) fn link(&self, path: &str) -> Value {
-        json!({"href": format!("{}{path}", self.base)})
+        json!({"href": self.url(path)})
+    }
+
+    /// A path of the mock as an absolute URL.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
     }
 
     /// A link that takes another method than `GET`.
     pub(crate) fn action(&self, method: &str, path: &str) -> Value {
-        json!({"href": format!("{}{path}", self.base), "method": method})
+        json!({"href": self.url(path), "method": method})
     }
 }
 

@@ -81,10 +81,15 @@ impl Response {
     const JSON: &'static str = "application/json; charset=utf-8";
 
     pub(crate) fn json(status: u16, body: &Value) -> Self {
+        Self::json_text(status, body.to_string().into_bytes())
+    }
+
+    /// An answer that is JSON already.
+    pub(crate) fn json_text(status: u16, body: Vec<u8>) -> Self {
         Self {
             status,
             headers: Vec::new(),
-            body: body.to_string().into_bytes(),
+            body,
             content_type: Self::JSON,
         }
     }

@@ -1,5 +1,6 @@
 //! v3 lists: the query parameters they take, filters, order, and pages.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
@@ -285,38 +286,36 @@ impl ListQuery {
     }
 
     /// The answer: pagination and the presented resources.
-    pub(crate) fn answer<R>(
+    pub(crate) fn answer<R, S: Serialize>(
         &self,
         call: &Call<'_>,
         page: &Page<'_, R>,
-        present: impl Fn(&R, &View<'_>) -> Value,
-    ) -> Value {
+        present: impl Fn(&R, &View<'_>) -> S,
+    ) -> ListAnswer {
         let mut view = call.view();
         view.in_list = true;
-        let mut answer = json!({"pagination": self.pagination(call, page.total)});
-        answer["resources"] = page.rows.iter().map(|row| present(row, &view)).collect();
-        answer
+        let resources = page.rows.iter().map(|row| present(row, &view));
+        ListAnswer::new(&self.pagination(call, page.total), resources)
     }
 
     /// A list without anything more to it: select, keep, present.
-    pub(crate) fn respond<R: Row>(
+    pub(crate) fn respond<R: Row, S: Serialize>(
         &self,
         call: &Call<'_>,
         selection: &Selection,
         keep: impl Fn(&R) -> bool,
-        present: impl Fn(&R, &View<'_>) -> Value,
+        present: impl Fn(&R, &View<'_>) -> S,
     ) -> Result<Response, CcError> {
         let page = self.page(call.world, selection, keep);
-        Ok(Response::ok(&self.answer(call, &page, present)))
+        Ok(self.answer(call, &page, present).into())
     }
 
     /// The same of resources that no table has: the asked-for page of them all.
-    pub(crate) fn answer_all(&self, call: &Call<'_>, resources: Vec<Value>) -> Value {
-        let (start, end) = self.bounds(resources.len());
-        json!({
-            "pagination": self.pagination(call, resources.len()),
-            "resources": resources[start..end],
-        })
+    pub(crate) fn answer_all(&self, call: &Call<'_>, resources: Vec<Value>) -> ListAnswer {
+        let total = resources.len();
+        let (start, end) = self.bounds(total);
+        let page = resources.into_iter().take(end).skip(start);
+        ListAnswer::new(&self.pagination(call, total), page)
     }
 
     /// Where the asked-for page is among so many.
@@ -365,6 +364,41 @@ impl ListQuery {
             .extend_pairs(params)
             .finish();
         call.url(&format!("{}?{query}", call.request.path))
+    }
+}
+
+/// A list as it is sent. Each resource is written as soon as it is presented: a
+/// tree of them all takes several times as long to make and to drop.
+#[derive(Debug)]
+pub(crate) struct ListAnswer {
+    body: Vec<u8>,
+    /// Has `included`, if there is something.
+    pub(crate) rest: Value,
+}
+
+impl ListAnswer {
+    fn new(pagination: &Value, resources: impl Iterator<Item = impl Serialize>) -> Self {
+        let mut body = format!(r#"{{"pagination":{pagination},"resources":["#).into_bytes();
+        for (index, resource) in resources.enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            // Resources have text keys, and memory takes what it is given.
+            let _ = serde_json::to_writer(&mut body, &resource);
+        }
+        body.push(b']');
+        let rest = json!({});
+        Self { body, rest }
+    }
+}
+
+impl From<ListAnswer> for Response {
+    fn from(ListAnswer { mut body, rest }: ListAnswer) -> Self {
+        if let Some(included) = rest.get("included") {
+            body.extend(format!(r#","included":{included}"#).into_bytes());
+        }
+        body.push(b'}');
+        Self::json_text(200, body)
     }
 }
 

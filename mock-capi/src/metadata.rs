@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::error::CcError;
@@ -13,22 +14,30 @@ const MAX_PREFIX: usize = 253;
 const MAX_ANNOTATION: usize = 5000;
 const MAX_REQUIREMENTS: usize = 50;
 
-/// The labels and annotations of a resource.
+/// The labels and annotations of a resource; most have none.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metadata(Option<Box<Maps>>);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 struct Maps {
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
 }
 
+/// As it is presented: both maps, even if they are empty.
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        static NONE: Maps = Maps {
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        };
+        self.0.as_deref().unwrap_or(&NONE).serialize(serializer)
+    }
+}
+
 impl Metadata {
     pub(crate) fn present(&self) -> Value {
-        match &self.0 {
-            Some(maps) => json!({"labels": maps.labels, "annotations": maps.annotations}),
-            None => json!({"labels": {}, "annotations": {}}),
-        }
+        json!(self)
     }
 
     /// Only what there is, as manifests have it.

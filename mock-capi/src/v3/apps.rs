@@ -1,12 +1,17 @@
 //! `/v3/apps`
 
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::call::{Call, View, to_one};
+use crate::clock::Timestamp;
 use crate::error::CcError;
 use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::{Message, check_environment};
+use crate::metadata::Metadata;
 use crate::router::Route;
 use crate::world::{App, Droplet, Field, Guid, Kind, Lifecycle, Row, World};
 
@@ -63,39 +68,131 @@ const FIELDS: &[&str] = &[
 ];
 
 pub(crate) fn present(app: &App, view: &View<'_>) -> Value {
-    let path = format!("/v3/apps/{}", app.base.guid);
-    let below = |rest: &str| view.link(&format!("{path}/{rest}"));
-    let action = |name: &str| view.action("POST", &format!("{path}/actions/{name}"));
-    json!({
-        "guid": app.base.guid,
-        "created_at": app.base.created,
-        "updated_at": app.base.updated,
-        "name": app.name,
-        "state": app.state(),
-        "lifecycle": lifecycle::present(&app.lifecycle),
-        "relationships": {
-            "space": to_one(Some(app.space)),
-            // As the Cloud Controller presents it: an object even without one.
-            "current_droplet": {"data": {"guid": app.droplet}},
-        },
-        "metadata": app.base.metadata.present(),
-        "links": {
-            "self": view.link(&path),
-            "environment_variables": below("environment_variables"),
-            "space": view.link(&format!("/v3/spaces/{}", app.space)),
-            "processes": below("processes"),
-            "packages": below("packages"),
-            "current_droplet": below("droplets/current"),
-            "droplets": below("droplets"),
-            "tasks": below("tasks"),
-            "start": action("start"),
-            "stop": action("stop"),
-            "clear_buildpack_cache": action("clear_buildpack_cache"),
-            "revisions": below("revisions"),
-            "deployed_revisions": below("revisions/deployed"),
-            "features": below("features"),
-        },
-    })
+    json!(Presented::new(app, view))
+}
+
+/// The same as text: lists of many apps are what clients wait for most.
+fn present_text(app: &App, view: &View<'_>) -> Option<Box<RawValue>> {
+    // Always some: its keys are texts.
+    serde_json::value::to_raw_value(&Presented::new(app, view)).ok()
+}
+
+#[derive(Serialize)]
+struct Presented<'a> {
+    guid: Guid,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    name: &'a str,
+    state: &'static str,
+    lifecycle: Value,
+    relationships: Relationships,
+    metadata: &'a Metadata,
+    links: Links,
+}
+
+#[derive(Serialize)]
+struct Relationships {
+    space: Related,
+    current_droplet: Related,
+}
+
+/// As the Cloud Controller presents a current droplet: an object even without
+/// one.
+#[derive(Serialize)]
+struct Related {
+    data: Reference,
+}
+
+#[derive(Serialize)]
+struct Reference {
+    guid: Option<Guid>,
+}
+
+impl Related {
+    fn to(guid: Option<Guid>) -> Self {
+        let data = Reference { guid };
+        Self { data }
+    }
+}
+
+impl<'a> Presented<'a> {
+    fn new(app: &'a App, view: &View<'a>) -> Self {
+        Self {
+            guid: app.base.guid,
+            created_at: app.base.created,
+            updated_at: app.base.updated,
+            name: &app.name,
+            state: app.state(),
+            lifecycle: lifecycle::present(&app.lifecycle),
+            relationships: Relationships {
+                space: Related::to(Some(app.space)),
+                current_droplet: Related::to(app.droplet),
+            },
+            metadata: &app.base.metadata,
+            links: Links {
+                url: view.url(&format!("/v3/apps/{}", app.base.guid)),
+                space: view.url(&format!("/v3/spaces/{}", app.space)),
+            },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Link<'l> {
+    href: &'l str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'static str>,
+}
+
+struct Links {
+    /// The app's own.
+    url: String,
+    space: String,
+}
+
+impl Serialize for Links {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// Names, and paths below the app's.
+        const BELOW: &[(&str, &str)] = &[
+            ("self", ""),
+            ("environment_variables", "/environment_variables"),
+            ("processes", "/processes"),
+            ("packages", "/packages"),
+            ("current_droplet", "/droplets/current"),
+            ("droplets", "/droplets"),
+            ("tasks", "/tasks"),
+            ("revisions", "/revisions"),
+            ("deployed_revisions", "/revisions/deployed"),
+            ("features", "/features"),
+        ];
+        const ACTIONS: &[(&str, &str)] = &[
+            ("start", "/actions/start"),
+            ("stop", "/actions/stop"),
+            ("clear_buildpack_cache", "/actions/clear_buildpack_cache"),
+        ];
+        let mut links = serializer.serialize_map(None)?;
+        let mut href = self.url.clone();
+        let own = href.len();
+        for (table, method) in [(BELOW, None), (ACTIONS, Some("POST"))] {
+            for (name, path) in table {
+                href.truncate(own);
+                href.push_str(path);
+                links.serialize_entry(
+                    name,
+                    &Link {
+                        href: &href,
+                        method,
+                    },
+                )?;
+            }
+        }
+        let space = Link {
+            href: &self.space,
+            method: None,
+        };
+        links.serialize_entry("space", &space)?;
+        links.end()
+    }
 }
 
 pub(crate) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
@@ -119,14 +216,14 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
         };
         query.admits("stacks", stack) && query.admits("lifecycle_type", app.lifecycle.kind())
     });
-    let mut answer = query.answer(call, &page, present);
+    let mut answer = query.answer(call, &page, present_text);
     include(
         &query,
         &call.view(),
-        &mut answer,
+        &mut answer.rest,
         page.rows.iter().map(|app| app.space),
     );
-    Ok(Response::ok(&answer))
+    Ok(answer.into())
 }
 
 /// Adds `included` spaces and organizations.

@@ -94,6 +94,8 @@ pub(crate) fn add(world: &mut World, guid: Guid, new: Vec<Destination>) -> Resul
                 .iter()
                 .any(|other| same_target(other, &destination))
             {
+                // Most routes have one.
+                route.destinations.reserve_exact(1);
                 route.destinations.push(destination);
             }
         }

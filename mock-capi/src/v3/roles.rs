@@ -70,8 +70,8 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     selection = query.by_texts(selection, "types", Field::Type);
     let page = query.page(call.world, &selection, |_: &Role| true);
     let mut answer = query.answer(call, &page, present);
-    include(&query, &call.view(), &mut answer, &page.rows);
-    Ok(Response::ok(&answer))
+    include(&query, &call.view(), &mut answer.rest, &page.rows);
+    Ok(answer.into())
 }
 
 fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, roles: &[&Role]) {

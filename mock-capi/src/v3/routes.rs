@@ -93,8 +93,8 @@ fn list(call: &Call<'_>, app: Option<Guid>) -> Result<Response, CcError> {
             && query.value("service_instance_guids").is_none()
     });
     let mut answer = query.answer(call, &page, present);
-    include(&query, &call.view(), &mut answer, &page.rows);
-    Ok(Response::ok(&answer))
+    include(&query, &call.view(), &mut answer.rest, &page.rows);
+    Ok(answer.into())
 }
 
 fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, routes: &[&Route]) {

@@ -121,8 +121,8 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     };
     let page = query.page(call.world, &selection, keep);
     let mut answer = query.answer(call, &page, present);
-    include(&query, &call.view(), &mut answer, &page.rows);
-    Ok(Response::ok(&answer))
+    include(&query, &call.view(), &mut answer.rest, &page.rows);
+    Ok(answer.into())
 }
 
 fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, rows: &[&ServiceBinding]) {

@@ -86,9 +86,10 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     let mut answer = query.answer(call, &page, present);
     if query.includes("org") || query.includes("organization") {
         let orgs = page.rows.iter().map(|space| space.org);
-        answer["included"] = json!({"organizations": present_included_orgs(&call.view(), orgs)});
+        answer.rest["included"] =
+            json!({"organizations": present_included_orgs(&call.view(), orgs)});
     }
-    Ok(Response::ok(&answer))
+    Ok(answer.into())
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {

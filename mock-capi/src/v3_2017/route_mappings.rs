@@ -89,7 +89,7 @@ fn list(call: &Call<'_>, app: Option<Guid>) -> Result<Response, CcError> {
         .filter(|(_, mapping)| apps.as_ref().is_none_or(|apps| apps.contains(&mapping.app)))
         .map(|(route, mapping)| present(route, mapping, &view))
         .collect();
-    Ok(Response::ok(&query.answer_all(call, mappings)))
+    Ok(query.answer_all(call, mappings).into())
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {

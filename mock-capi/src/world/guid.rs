@@ -18,15 +18,19 @@ impl Guid {
     }
 }
 
+/// Digits are looked up, not formatted: an answer has a dozen GUIDs for each of
+/// its resources.
 impl fmt::Display for Guid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = |from: u32, count: u32| (self.0 >> from) & ((1 << count) - 1);
-        let (time, mid, version) = (bits(96, 32), bits(80, 16), bits(64, 16));
-        let (variant, node) = (bits(48, 16), bits(0, 48));
-        write!(
-            f,
-            "{time:08x}-{mid:04x}-{version:04x}-{variant:04x}-{node:012x}"
-        )
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'-'; 36];
+        let places = text.iter_mut().enumerate();
+        let places = places.filter(|(index, _)| !matches!(index, 8 | 13 | 18 | 23));
+        for ((_, place), number) in places.zip(0_u32..32) {
+            let digit = (self.0 >> (4 * (31 - number))) & 0xf;
+            *place = DIGITS[digit as usize];
+        }
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

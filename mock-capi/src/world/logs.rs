@@ -218,6 +218,10 @@ impl World {
             is_error,
             text,
         };
+        if lines.len() < 4 {
+            // Most apps have few.
+            lines.reserve_exact(1);
+        }
         lines.insert(position, line);
         if lines.len() > KEPT {
             lines.remove(0);

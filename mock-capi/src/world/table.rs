@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use smallvec::SmallVec;
+
 use super::World;
 use super::guid::Guid;
 use crate::clock::Timestamp;
@@ -127,9 +129,11 @@ type Sequence = u64;
 /// Rows by GUID and by their keys, in insertion order.
 #[derive(Debug)]
 pub(crate) struct Table<R> {
-    rows: BTreeMap<Sequence, R>,
+    /// Boxed, since the nodes of a map that is filled in order are half empty.
+    rows: BTreeMap<Sequence, Box<R>>,
     by_guid: HashMap<Guid, Sequence>,
-    by_key: HashMap<Key, Vec<Sequence>>,
+    /// Most keys are of one row.
+    by_key: HashMap<Key, SmallVec<[Sequence; 2]>>,
     next: Sequence,
 }
 
@@ -152,20 +156,20 @@ impl<R: Row> Table<R> {
             self.index(key, sequence);
         }
         self.by_guid.insert(row.guid(), sequence);
-        self.rows.insert(sequence, row);
+        self.rows.insert(sequence, Box::new(row));
     }
 
     pub(crate) fn get(&self, guid: Guid) -> Option<&R> {
-        self.rows.get(self.by_guid.get(&guid)?)
+        self.rows.get(self.by_guid.get(&guid)?).map(Box::as_ref)
     }
 
     /// Changes a row and keeps the indexes true; `None` if there is none.
     pub(crate) fn update<T>(&mut self, guid: Guid, change: impl FnOnce(&mut R) -> T) -> Option<T> {
         let sequence = *self.by_guid.get(&guid)?;
         let row = self.rows.get_mut(&sequence)?;
-        let before = all_keys(row);
+        let before = all_keys(&**row);
         let result = change(row);
-        let after = all_keys(row);
+        let after = all_keys(&**row);
         if before != after {
             for key in &before {
                 self.unindex(key, sequence);
@@ -180,14 +184,14 @@ impl<R: Row> Table<R> {
     pub(crate) fn remove(&mut self, guid: Guid) -> Option<R> {
         let sequence = self.by_guid.remove(&guid)?;
         let row = self.rows.remove(&sequence)?;
-        for key in all_keys(&row) {
+        for key in all_keys(&*row) {
             self.unindex(&key, sequence);
         }
-        Some(row)
+        Some(*row)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
-        self.rows.values()
+        self.rows.values().map(Box::as_ref)
     }
 
     /// The rows that match, in insertion order.
@@ -197,7 +201,7 @@ impl<R: Row> Table<R> {
             .iter()
             .min_by_key(|clause| self.candidates(clause))
         else {
-            return self.rows.values().collect();
+            return self.iter().collect();
         };
         let mut sequences: Vec<Sequence> = narrowest
             .iter()
@@ -213,7 +217,7 @@ impl<R: Row> Table<R> {
             .collect();
         sequences
             .iter()
-            .filter_map(|sequence| self.rows.get(sequence))
+            .filter_map(|sequence| self.rows.get(sequence).map(Box::as_ref))
             .filter(|row| others.iter().all(|clause| matches(*row, clause)))
             .collect()
     }
@@ -240,7 +244,7 @@ impl<R: Row> Table<R> {
             Key::Guid(Field::Guid, guid) => {
                 self.by_guid.get(guid).map_or(&[], std::slice::from_ref)
             }
-            key => self.by_key.get(key).map_or(&[], Vec::as_slice),
+            key => self.by_key.get(key).map_or(&[], SmallVec::as_slice),
         };
         found.iter().copied()
     }
