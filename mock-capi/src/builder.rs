@@ -17,6 +17,7 @@ pub struct MockCapiBuilder {
     dialect: Dialect,
     listen: SocketAddr,
     user: (String, String),
+    further_users: Vec<(String, String)>,
     client: Option<(String, String)>,
     apps_domain: String,
     timings: Timings,
@@ -34,6 +35,7 @@ impl MockCapiBuilder {
             dialect: Dialect::default(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             user: ("admin".into(), "admin".into()),
+            further_users: Vec::new(),
             client: None,
             apps_domain: "apps.mock.test".into(),
             timings: Timings::default(),
@@ -60,16 +62,23 @@ impl MockCapiBuilder {
         self
     }
 
-    /// The one user, an administrator; without it, `admin` with the password
-    /// `admin`.
+    /// The administrator; without it, `admin` with the password `admin`.
     #[must_use]
     pub fn user(mut self, name: &str, password: &str) -> Self {
         self.user = (name.into(), password.into());
         self
     }
 
-    /// A client that logs in with its own credentials; without it, there is
-    /// none.
+    /// A further user, who is no administrator: what they see and do, their
+    /// roles in organizations and spaces allow.
+    #[must_use]
+    pub fn add_user(mut self, name: &str, password: &str) -> Self {
+        self.further_users.push((name.into(), password.into()));
+        self
+    }
+
+    /// A client that logs in with its own credentials, as an administrator;
+    /// without it, there is none.
     #[must_use]
     pub fn client(mut self, id: &str, secret: &str) -> Self {
         self.client = Some((id.into(), secret.into()));
@@ -189,16 +198,18 @@ impl MockCapiBuilder {
     pub async fn start(self) -> Result<MockCapi, StartError> {
         let mut random = Random::from_seed(self.seed.unwrap_or_else(Random::any_seed));
         let mut guids = GuidSource::new(random.split());
-        let (name, secret) = self.user;
-        let admin = Account {
+        let administrator = [(self.user, true)];
+        let further = self.further_users.into_iter().map(|user| (user, false));
+        let users = administrator.into_iter().chain(further);
+        let users = users.map(|((name, secret), admin)| Account {
             name,
             secret,
             guid: guids.next(),
-            admin: true,
-        };
+            admin,
+        });
         let settings = Settings {
             dialect: self.dialect,
-            users: vec![admin],
+            users: users.collect(),
             client: self.client.map(|(id, secret)| Client { id, secret }),
             apps_domain: self.apps_domain,
             token_lifetime: self.token_lifetime,

@@ -17,6 +17,8 @@ const EXAMPLES: &str = r#"Examples:
     mock-capi
   Take time, as a real foundation does:
     mock-capi --latency 20ms --staging-time 3s --copy-time 500ms --start-time 2s
+  Have users whose roles say what they see and do:
+    mock-capi --add-user dev:secret --add-user auditor:secret
   Speak the API of 2017 on a free port (the first line printed says which):
     mock-capi --listen 127.0.0.1:0 --dialect 2017
   Let things go wrong, the same each time: every fifth request or so gets lost:
@@ -44,6 +46,9 @@ struct Arguments {
     /// Password of the administrator
     #[arg(long, default_value = "admin")]
     password: String,
+    /// A further user, who is no administrator; may be given more than once
+    #[arg(long, value_name = "NAME:PASSWORD", value_parser = parse_user)]
+    add_user: Vec<(String, String)>,
     /// Name of the shared domain
     #[arg(long, value_name = "NAME", default_value = "apps.mock.test")]
     apps_domain: String,
@@ -121,6 +126,9 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     if let Some(file) = &arguments.faults {
         builder = builder.faults(read_faults(file)?);
     }
+    for (name, password) in &arguments.add_user {
+        builder = builder.add_user(name, password);
+    }
     let mock = builder
         .listen(arguments.listen)
         .dialect(arguments.dialect)
@@ -149,6 +157,11 @@ fn read_faults(file: &Path) -> Result<Vec<Fault>, String> {
         |error: &dyn Display| format!("cannot read faults from {}: {error}", file.display());
     let text = fs::read_to_string(file).map_err(|error| explain(&error))?;
     Fault::list_from_json(&text).map_err(|error| explain(&error))
+}
+
+fn parse_user(text: &str) -> Result<(String, String), &'static str> {
+    let (name, password) = text.split_once(':').ok_or("no ':' before a password")?;
+    Ok((name.into(), password.into()))
 }
 
 fn announce(mock: &MockCapi) -> io::Result<()> {

@@ -136,8 +136,8 @@ pub(crate) struct Found {
 impl Router {
     pub(crate) fn new(dialect: Dialect) -> Self {
         let tables: &[&[&'static [Route]]] = match dialect {
-            Dialect::V3 => &[&[uaa::ROUTES, log_cache::ROUTES], v3::ROUTES, v2::ROUTES],
-            Dialect::Documented2017 => &[&[uaa::ROUTES], v3_2017::ROUTES, v2::ROUTES],
+            Dialect::V3 => &[uaa::ROUTES, &[log_cache::ROUTES], v3::ROUTES, v2::ROUTES],
+            Dialect::Documented2017 => &[uaa::ROUTES, v3_2017::ROUTES, v2::ROUTES],
         };
         let described = match dialect {
             Dialect::V3 => operations::DESCRIBED,

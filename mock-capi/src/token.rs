@@ -138,6 +138,17 @@ impl Tokens {
         kind: TokenKind,
         now: Timestamp,
     ) -> Option<Caller> {
+        Caller::of(&self.claims(settings, token, kind, now)?)
+    }
+
+    /// What the token says, under the same conditions.
+    pub(crate) fn claims(
+        &self,
+        settings: &Settings,
+        token: &str,
+        kind: TokenKind,
+        now: Timestamp,
+    ) -> Option<Value> {
         let claims = read_claims(settings, token)?;
         let unexpired = claims["exp"]
             .as_u64()
@@ -151,7 +162,7 @@ impl Tokens {
                 TokenKind::Access => !refresh && current,
                 TokenKind::Refresh => refresh,
             };
-        good.then(|| Caller::of(&claims)).flatten()
+        good.then_some(claims)
     }
 }
 

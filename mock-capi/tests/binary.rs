@@ -54,8 +54,14 @@ impl Drop for Running {
 #[tokio::test]
 async fn it_serves_until_it_is_told_to_end() {
     for signal in ["-TERM", "-INT"] {
-        let mut running =
-            Running::start(&["--user", "me", "--password", "mine", "--latency", "1ms"]);
+        let mut running = Running::start(&[
+            "--user",
+            "boss",
+            "--add-user",
+            "me:mine",
+            "--latency",
+            "1ms",
+        ]);
         let uri = running.uri();
         assert!(uri.starts_with("http://127.0.0.1:"), "{uri}");
         let http = reqwest::Client::new();

@@ -48,7 +48,7 @@ pub(crate) use sidecars::NewSidecar;
 pub(crate) use table::{Base, Field, Key, Row, Selection, Table};
 pub(crate) use tasks::NewTask;
 use usage::Usage;
-pub(crate) use users::UAA_ORIGIN;
+pub(crate) use users::{NewAccount, UAA_ORIGIN};
 
 use crate::clock::Timestamp;
 use crate::error::CcError;

@@ -7,6 +7,14 @@ use crate::settings;
 /// Where users come from unless another identity provider has them.
 pub(crate) const UAA_ORIGIN: &str = "uaa";
 
+/// Who is to be known to UAA.
+#[derive(Debug)]
+pub(crate) struct NewAccount {
+    pub(crate) name: String,
+    pub(crate) password: Option<String>,
+    pub(crate) origin: String,
+}
+
 impl World {
     /// Adds a user who can log in from the start.
     pub(super) fn add_account(&mut self, account: &settings::Account) {
@@ -21,6 +29,22 @@ impl World {
         });
     }
 
+    /// Adds a user to UAA; the GUID of who has the name there already, else.
+    pub(crate) fn register(&mut self, new: NewAccount) -> Result<Guid, Guid> {
+        let known = self.accounts_named(&new.name, Some(std::slice::from_ref(&new.origin)));
+        if let Some(account) = known.first() {
+            return Err(account.base.guid);
+        }
+        let base = self.base();
+        Ok(self.add(Account {
+            base,
+            name: new.name,
+            password: new.password,
+            origin: new.origin,
+            admin: false,
+        }))
+    }
+
     /// UAA's users of a name, in any case; with origins, those of one of them.
     pub(crate) fn accounts_named(&self, name: &str, origins: Option<&[String]>) -> Vec<&Account> {
         let mut selection = Selection::all().any(vec![Key::text(Field::Name, name)]);
@@ -33,18 +57,12 @@ impl World {
 
     /// UAA's user of a name and another origin, made if there is none yet.
     pub(crate) fn know_account(&mut self, name: &str, origin: &str) -> Guid {
-        let known = self.accounts_named(name, Some(&[origin.to_owned()]));
-        if let Some(account) = known.first() {
-            return account.base.guid;
-        }
-        let base = self.base();
-        self.add(Account {
-            base,
+        let registered = self.register(NewAccount {
             name: name.into(),
             password: None,
             origin: origin.into(),
-            admin: false,
-        })
+        });
+        registered.unwrap_or_else(|known| known)
     }
 
     /// Who UAA knows by the GUID of a user of the Cloud Controller.

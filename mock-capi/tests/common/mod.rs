@@ -69,8 +69,7 @@ impl Session {
             http,
             token: String::new(),
         };
-        let answer = session.log_in("admin", "admin").await;
-        session.token = answer.json()["access_token"].as_str().unwrap().to_owned();
+        session.log_in_as("admin", "admin").await;
         session
     }
 
@@ -89,6 +88,13 @@ impl Session {
             ("password", password),
         ])
         .await
+    }
+
+    /// The same as another user, whom the mock was told of.
+    pub(crate) async fn log_in_as(&mut self, user: &str, password: &str) {
+        let answer = self.log_in(user, password).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        self.token = answer.json()["access_token"].as_str().unwrap().to_owned();
     }
 
     pub(crate) async fn token(&self, form: &[(&str, &str)]) -> Answer {

@@ -1,4 +1,9 @@
-//! The part of UAA that clients of the Cloud Controller log in with.
+//! The part of UAA that clients of the Cloud Controller log in with, and manage
+//! users.
+
+mod filter;
+mod refusal;
+mod users;
 
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -7,17 +12,27 @@ use crate::call::Call;
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
+use crate::settings::Client;
 use crate::token::{self, Holder, TokenKind};
 use crate::world::{Account, Guid, UAA_ORIGIN};
 
-pub(crate) const ROUTES: &[Route] = &[
+use refusal::Refusal;
+
+pub(crate) const ROUTES: &[&[Route]] = &[LOGIN, users::ROUTES];
+
+const LOGIN: &[Route] = &[
     Route::post("/oauth/token", issue_token).open(),
     Route::post("/uaa/oauth/token", issue_token).open(),
     Route::get("/login", info).open(),
     Route::get("/uaa/login", info).open(),
     Route::get("/info", info).open(),
     Route::get("/uaa/info", info).open(),
+    Route::post("/uaa/check_token", check_token).open(),
+    Route::get("/uaa/oauth/clients/:client", show_client).open(),
 ];
+
+/// The client that needs no secret.
+const PUBLIC_CLIENT: &str = "cf";
 
 /// Where UAA is, below the mock's own address.
 pub(crate) const PATH: &str = "/uaa";
@@ -44,66 +59,49 @@ fn info(call: &mut Call<'_>) -> Result<Response, CcError> {
     })))
 }
 
-/// What OAuth calls an error answer.
-struct Refusal {
-    status: u16,
-    error: &'static str,
-    description: String,
-}
-
-impl Refusal {
-    fn new(status: u16, error: &'static str, description: impl Into<String>) -> Self {
-        let description = description.into();
-        Self {
-            status,
-            error,
-            description,
-        }
-    }
-
-    fn bad_credentials() -> Self {
-        Self::new(401, "unauthorized", "Bad credentials")
-    }
-}
-
 fn issue_token(call: &mut Call<'_>) -> Result<Response, CcError> {
     Ok(match grant(call) {
         Ok(tokens) => Response::ok(&tokens).with_header("Cache-Control", "no-store"),
-        Err(refusal) => {
-            let body = json!({
-                "error": refusal.error,
-                "error_description": refusal.description,
-            });
-            Response::json(refusal.status, &body)
-        }
+        Err(refusal) => refusal.answer(),
     })
 }
 
-fn grant(call: &Call<'_>) -> Result<Value, Refusal> {
-    let form: Vec<(String, String)> = form_urlencoded::parse(call.request.body)
-        .chain(form_urlencoded::parse(
-            call.request.raw_query.unwrap_or_default().as_bytes(),
-        ))
-        .map(|(key, value)| (key.into_owned(), value.into_owned()))
-        .collect();
-    let field = |name: &str| {
-        let found = form.iter().find(|(key, _)| key == name);
+/// What a client asks for in a form: of its body, else of its query.
+struct Form(Vec<(String, String)>);
+
+impl Form {
+    fn read(call: &Call<'_>) -> Self {
+        let query = call.request.raw_query.unwrap_or_default();
+        let pairs = form_urlencoded::parse(call.request.body)
+            .chain(form_urlencoded::parse(query.as_bytes()));
+        Self(
+            pairs
+                .map(|(key, value)| (key.into_owned(), value.into_owned()))
+                .collect(),
+        )
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
-    };
-    let (client, secret) = call
-        .request
-        .header("authorization")
-        .and_then(token::basic)
-        .unwrap_or_else(|| {
-            let owned = |name| field(name).unwrap_or_default().to_owned();
+    }
+
+    /// The client, and its secret.
+    fn client(&self, call: &Call<'_>) -> (String, String) {
+        let basic = call.request.header("authorization").and_then(token::basic);
+        basic.unwrap_or_else(|| {
+            let owned = |name| self.get(name).unwrap_or_default().to_owned();
             (owned("client_id"), owned("client_secret"))
-        });
-    let settings = call.settings;
-    let matching_client = settings
-        .client
-        .as_ref()
-        .filter(|known| known.id == client && known.secret == secret);
-    let public_client = client == "cf" && secret.is_empty();
+        })
+    }
+}
+
+fn grant(call: &Call<'_>) -> Result<Value, Refusal> {
+    let form = Form::read(call);
+    let field = |name: &str| form.get(name);
+    let (client, secret) = form.client(call);
+    let matching_client = find_client(call, &client, &secret);
+    let public_client = client == PUBLIC_CLIENT && secret.is_empty();
     let issue = |user| {
         tokens(
             call,
@@ -148,6 +146,11 @@ fn grant(call: &Call<'_>) -> Result<Value, Refusal> {
     }
 }
 
+fn find_client<'s>(call: &Call<'s>, id: &str, secret: &str) -> Option<&'s Client> {
+    let client = call.settings.client.as_ref();
+    client.filter(|known| known.id == id && known.secret == secret)
+}
+
 fn find_account<'w>(call: &'w Call<'_>, name: &str, password: &str) -> Option<&'w Account> {
     let origins = [UAA_ORIGIN.to_owned()];
     let accounts = call.world.accounts_named(name, Some(&origins));
@@ -180,4 +183,38 @@ fn tokens(call: &Call<'_>, holder: Holder<'_>) -> Value {
         body["refresh_token"] = json!(issue(TokenKind::Refresh));
     }
     body
+}
+
+/// `POST /check_token`: what a token says, for whoever serves requests with it.
+fn check_token(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let form = Form::read(call);
+    let (client, secret) = form.client(call);
+    if find_client(call, &client, &secret).is_none() {
+        return Ok(Refusal::bad_credentials().answer());
+    }
+    let token = form.get("token").unwrap_or_default();
+    let now = call.world.now();
+    let claims = call
+        .tokens
+        .claims(call.settings, token, TokenKind::Access, now);
+    Ok(match claims {
+        Some(claims) => Response::ok(&claims),
+        None => Refusal::new(400, "invalid_token", "Token is invalid").answer(),
+    })
+}
+
+/// `GET /oauth/clients/:client`: how the cf CLI looks whether there is one.
+fn show_client(call: &mut Call<'_>) -> Result<Response, CcError> {
+    if let Err(refusal) = users::require_admin(call, "clients.read clients.admin uaa.admin") {
+        return Ok(refusal.answer());
+    }
+    let id = call.capture("client");
+    let configured = call.settings.client.as_ref();
+    let known = id == PUBLIC_CLIENT || configured.is_some_and(|client| client.id == id);
+    Ok(if known {
+        Response::ok(&json!({"client_id": id, "name": id}))
+    } else {
+        let description = format!("No client with requested id: {id}");
+        Refusal::new(404, "invalid_client", description).answer()
+    })
 }
