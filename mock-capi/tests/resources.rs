@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Session, new_app, new_package, new_route, send};
+use common::{Session, names, new_app, new_package, new_route, send};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -80,6 +80,11 @@ async fn orgs_and_spaces_change_and_go() {
         cf.patch(&space_path, json!({"name": "other"})).await.json()["name"],
         "other"
     );
+    let with_org = cf.get(&format!("{space_path}?include=organization")).await;
+    assert_eq!(
+        with_org.json()["included"]["organizations"][0]["guid"],
+        json!(org)
+    );
     let deleted = cf.delete(&space_path).await;
     assert_eq!((deleted.status.as_u16(), deleted.text.as_str()), (202, ""));
     assert_eq!(cf.get(&space_path).await.status, 404);
@@ -137,6 +142,22 @@ async fn security_groups_bind_to_spaces() {
         cf.post(&staging, json!({"data": []})).await.error().1,
         "Data can't be blank"
     );
+
+    // A space has those that are bound to it, and those that are for all.
+    let org = cf.create_org("elsewhere").await;
+    let elsewhere = cf.create_space(&org, "elsewhere").await;
+    let running = format!("/v3/spaces/{elsewhere}/running_security_groups");
+    assert_eq!(cf.names(&running).await, [""; 0]);
+    let staging = format!("/v3/spaces/{elsewhere}/staging_security_groups");
+    let of_elsewhere = cf.get(&staging).await.json();
+    assert_eq!(names(&of_elsewhere), ["asg"]);
+    assert_eq!(
+        of_elsewhere["resources"][0]["relationships"]["staging_spaces"]["data"],
+        json!([])
+    );
+    let of_space = format!("/v3/spaces/{space}/running_security_groups");
+    assert_eq!(cf.names(&of_space).await, ["asg"]);
+    assert_eq!(cf.get(&format!("{of_space}?x=1")).await.status, 422);
 
     assert_eq!(
         cf.patch(&path, json!({"rules": []})).await.json()["rules"],

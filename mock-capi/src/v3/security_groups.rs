@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::security_rules::rule_errors;
+use super::spaces;
 use crate::call::{Call, View, to_many};
 use crate::error::CcError;
 use crate::http::Response;
@@ -33,6 +34,8 @@ pub(crate) const ROUTES: &[Route] = &[
         "/v3/security_groups/:guid/relationships/staging_spaces/:space",
         unbind_staging,
     ),
+    Route::get("/v3/spaces/:guid/running_security_groups", index_running),
+    Route::get("/v3/spaces/:guid/staging_security_groups", index_staging),
 ];
 
 const LIST: ListSpec = ListSpec::of(&[
@@ -42,6 +45,7 @@ const LIST: ListSpec = ListSpec::of(&[
     "globally_enabled_running",
     "globally_enabled_staging",
 ]);
+const LIST_OF_SPACE: ListSpec = ListSpec::of(&["names"]);
 const MAX_NAME: usize = 250;
 
 /// Which of a group's two lists of spaces.
@@ -59,6 +63,14 @@ impl Phase {
         }
     }
 
+    /// Whether a group counts for what runs, or is staged, in a space.
+    fn applies(self, group: &SecurityGroup, space: Guid) -> bool {
+        match self {
+            Self::Running => group.running_default || group.running_spaces.contains(&space),
+            Self::Staging => group.staging_default || group.staging_spaces.contains(&space),
+        }
+    }
+
     fn relationship(self) -> &'static str {
         match self {
             Self::Running => "running_spaces",
@@ -68,6 +80,12 @@ impl Phase {
 }
 
 pub(crate) fn present(group: &SecurityGroup, view: &View<'_>) -> Value {
+    present_with(group, view, |_| true)
+}
+
+/// A group with those of its spaces that are to be seen.
+fn present_with(group: &SecurityGroup, view: &View<'_>, seen: impl Fn(&Guid) -> bool) -> Value {
+    let spaces = |bound: &[Guid]| to_many(bound.iter().copied().filter(&seen));
     json!({
         "guid": group.base.guid,
         "created_at": group.base.created,
@@ -79,8 +97,8 @@ pub(crate) fn present(group: &SecurityGroup, view: &View<'_>) -> Value {
             "staging": group.staging_default,
         },
         "relationships": {
-            "running_spaces": to_many(group.running_spaces.iter().copied()),
-            "staging_spaces": to_many(group.staging_spaces.iter().copied()),
+            "running_spaces": spaces(&group.running_spaces),
+            "staging_spaces": spaces(&group.staging_spaces),
         },
         "links": {"self": view.link(&format!("/v3/security_groups/{}", group.base.guid))},
     })
@@ -105,6 +123,27 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
         )
     };
     query.respond(call, &selection, keep, present)
+}
+
+fn index_running(call: &mut Call<'_>) -> Result<Response, CcError> {
+    index_of_space(call, Phase::Running)
+}
+
+fn index_staging(call: &mut Call<'_>) -> Result<Response, CcError> {
+    index_of_space(call, Phase::Staging)
+}
+
+/// The groups that count for a space, which show no other spaces.
+fn index_of_space(call: &Call<'_>, phase: Phase) -> Result<Response, CcError> {
+    let query = ListQuery::read_or(call, &LIST_OF_SPACE, CcError::unprocessable)?;
+    let space = spaces::find(call)?;
+    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    query.respond(
+        call,
+        &selection,
+        |group| phase.applies(group, space),
+        |group, view| present_with(group, view, |other| *other == space),
+    )
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {

@@ -84,12 +84,16 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     let selection = query.by_guids(selection, "organization_guids", Field::Org);
     let page = query.page(call.world, &selection, |_: &Space| true);
     let mut answer = query.answer(call, &page, present);
-    if query.includes("org") || query.includes("organization") {
-        let orgs = page.rows.iter().map(|space| space.org);
-        answer.rest["included"] =
-            json!({"organizations": present_included_orgs(&call.view(), orgs)});
-    }
+    include(&query, &call.view(), &mut answer.rest, &page.rows);
     Ok(answer.into())
+}
+
+/// Adds `included` organizations.
+fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, spaces: &[&Space]) {
+    if query.includes("org") || query.includes("organization") {
+        let orgs = spaces.iter().map(|space| space.org);
+        answer["included"]["organizations"] = present_included_orgs(view, orgs);
+    }
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -122,7 +126,16 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    call.show("guid", present)
+    let space: &Space = call.named("guid")?;
+    let spec = ListSpec {
+        include: LIST.include,
+        ..ListSpec::of(&["include"])
+    };
+    let query = ListQuery::read(call, &spec)?;
+    let view = call.view();
+    let mut answer = present(space, &view);
+    include(&query, &view, &mut answer, &[space]);
+    Ok(Response::ok(&answer))
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
