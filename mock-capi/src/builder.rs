@@ -1,13 +1,17 @@
 //! Starting a mock.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::faults::Fault;
 use crate::random::Random;
 use crate::rate_limit::RateLimit;
 use crate::server::{Core, MockCapi, StartError};
 use crate::settings::{Account, Client, Dialect, Settings, Timings};
+use crate::state::{self, LoadedState};
+use crate::token::Tokens;
 use crate::world::{GuidSource, World};
 
 /// What a [`MockCapi`] can be told before it starts; from
@@ -27,6 +31,7 @@ pub struct MockCapiBuilder {
     rate_limit: Option<RateLimit>,
     faults: Vec<Fault>,
     seed: Option<u64>,
+    state_file: Option<PathBuf>,
 }
 
 impl MockCapiBuilder {
@@ -45,6 +50,7 @@ impl MockCapiBuilder {
             rate_limit: None,
             faults: Vec::new(),
             seed: None,
+            state_file: None,
         }
     }
 
@@ -190,11 +196,20 @@ impl MockCapiBuilder {
         self
     }
 
+    /// Goes on with the state in a file, see [`MockCapi::save_state`]; if there
+    /// is no such file, from the beginning.
+    #[must_use]
+    pub fn state_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_file = Some(path.into());
+        self
+    }
+
     /// Starts the mock. It answers once this returns.
     ///
     /// # Errors
     ///
-    /// [`StartError::Listen`] if the address cannot be listened on.
+    /// [`StartError::Listen`] if the address cannot be listened on;
+    /// [`StartError::State`] if there is a state file that cannot be loaded.
     pub async fn start(self) -> Result<MockCapi, StartError> {
         let mut random = Random::from_seed(self.seed.unwrap_or_else(Random::any_seed));
         let mut guids = GuidSource::new(random.split());
@@ -207,6 +222,11 @@ impl MockCapiBuilder {
             guid: guids.next(),
             admin,
         });
+        let loaded = match &self.state_file {
+            Some(path) => state::load(path, self.dialect)?,
+            None => None,
+        };
+        let signing_key = loaded.as_ref().map(|loaded| loaded.signing_key);
         let settings = Settings {
             dialect: self.dialect,
             users: users.collect(),
@@ -216,11 +236,24 @@ impl MockCapiBuilder {
             record_requests: self.record_requests,
             deployments_disabled: self.deployments_disabled,
             rate_limit: self.rate_limit,
-            signing_key: guids.next(),
+            signing_key: signing_key.unwrap_or_else(|| guids.next()),
         };
-        let core = Core::new(settings, self.faults, random, |now, settings| {
-            World::new(guids, now, self.timings, settings)
-        });
+        let clock = Clock::new();
+        let (world, tokens) = match loaded {
+            Some(LoadedState {
+                mut world, tokens, ..
+            }) => {
+                // Time does not go back, even if it was let pass.
+                clock.advance(world.now().since(clock.now()));
+                world.resume(self.timings, &settings);
+                (world, tokens)
+            }
+            None => {
+                let world = World::new(guids, clock.now(), self.timings, &settings);
+                (world, Tokens::default())
+            }
+        };
+        let core = Core::new(settings, clock, world, tokens, self.faults, random);
         MockCapi::start(self.listen, core)
     }
 }

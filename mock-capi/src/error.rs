@@ -1,10 +1,11 @@
 //! The Cloud Controller's errors: codes, titles and texts as its own
 //! `errors/v2.yml` and `errors/v3.yml` have them.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// One error of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cause {
     pub(crate) code: u32,
     pub(crate) title: String,
@@ -12,7 +13,7 @@ pub(crate) struct Cause {
 }
 
 /// An answer that reports failure.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{status}: {}", self.details())]
 pub(crate) struct CcError {
     pub(crate) status: u16,

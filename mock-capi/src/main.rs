@@ -25,6 +25,8 @@ const EXAMPLES: &str = r#"Examples:
     mock-capi --seed 7
     curl -X PUT http://127.0.0.1:8181/_mock/faults \
         -d '[{"fault": "drop_after", "path": "/v3/*", "probability": 0.2}]'
+  Keep what is created, and logins, from one run to the next:
+    mock-capi --state world.json
   See what was asked and what there is, and start over:
     curl http://127.0.0.1:8181/_mock/stats
     curl http://127.0.0.1:8181/_mock/state
@@ -49,7 +51,7 @@ struct Arguments {
     /// A further user, who is no administrator; may be given more than once
     #[arg(long, value_name = "NAME:PASSWORD", value_parser = parse_user)]
     add_user: Vec<(String, String)>,
-    /// Name of the shared domain
+    /// Name of the shared domain in a new world
     #[arg(long, value_name = "NAME", default_value = "apps.mock.test")]
     apps_domain: String,
     /// How long each answer is held back
@@ -82,6 +84,9 @@ struct Arguments {
     /// How many requests a user may make in a window of time, such as 2000/1h
     #[arg(long, value_name = "REQUESTS/TIME", value_parser = read_rate_limit)]
     rate_limit: Option<(u64, Duration)>,
+    /// Go on with the world in this file, and save it there on shutdown
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// What goes wrong: a JSON file as PUT /_mock/faults takes it
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
@@ -129,6 +134,9 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     for (name, password) in &arguments.add_user {
         builder = builder.add_user(name, password);
     }
+    if let Some(file) = &arguments.state {
+        builder = builder.state_file(file);
+    }
     let mock = builder
         .listen(arguments.listen)
         .dialect(arguments.dialect)
@@ -148,6 +156,9 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     tokio::select! {
         _ = interrupted.recv() => {}
         _ = terminated.recv() => {}
+    }
+    if let Some(file) = &arguments.state {
+        mock.save_state(file)?;
     }
     Ok(())
 }

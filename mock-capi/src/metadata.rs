@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::error::CcError;
@@ -15,13 +15,26 @@ const MAX_ANNOTATION: usize = 5000;
 const MAX_REQUIREMENTS: usize = 50;
 
 /// The labels and annotations of a resource; most have none.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "Maps")]
 pub(crate) struct Metadata(Option<Box<Maps>>);
 
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Maps {
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
+}
+
+impl From<Maps> for Metadata {
+    fn from(maps: Maps) -> Self {
+        Self((!maps.is_empty()).then(|| Box::new(maps)))
+    }
+}
+
+impl Maps {
+    fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.annotations.is_empty()
+    }
 }
 
 /// As it is presented: both maps, even if they are empty.
@@ -71,8 +84,7 @@ impl Metadata {
         let mut maps = self.0.take().unwrap_or_default();
         merge(&mut maps.labels, patch.labels);
         merge(&mut maps.annotations, patch.annotations);
-        let empty = maps.labels.is_empty() && maps.annotations.is_empty();
-        self.0 = (!empty).then_some(maps);
+        self.0 = (!maps.is_empty()).then_some(maps);
     }
 
     fn label(&self, key: &str) -> Option<&str> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use crate::rate_limit::{self, Allowance, Counted, RateLimiter};
 use crate::request_log::{Outcome, RequestLog};
 use crate::router::{Found, Router};
 use crate::settings::{Settings, Timings};
+use crate::state::{self, StateError};
 use crate::token::{self, Caller, TokenKind, Tokens, bearer};
 use crate::world::{Guid, Package, PackageFile, World};
 
@@ -45,6 +47,9 @@ pub enum StartError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The state file cannot be loaded.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 /// A request that the mock received, see [`MockCapiBuilder::record_requests`].
@@ -158,6 +163,18 @@ impl MockCapi {
         self.core.expire_tokens();
     }
 
+    /// Saves the world, its users and their logins to a file, all of it or
+    /// nothing; [`MockCapiBuilder::state_file`] goes on from there. Only its
+    /// owner can read the file, since it has the users' passwords.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Write`] if the file cannot be written; what was there
+    /// before is there still.
+    pub fn save_state(&self, path: impl AsRef<Path>) -> Result<(), StateError> {
+        self.core.save(path.as_ref())
+    }
+
     /// Moves the mock's clock forward, as if that time had passed: jobs get
     /// done, staging ends, instances start, tokens expire.
     pub fn advance(&self, by: Duration) {
@@ -191,16 +208,16 @@ struct State {
 impl Core {
     pub(crate) fn new(
         settings: Settings,
+        clock: Clock,
+        world: World,
+        tokens: Tokens,
         faults: Vec<Fault>,
         mut random: Random,
-        world: impl FnOnce(Timestamp, &Settings) -> World,
     ) -> Self {
-        let clock = Clock::new();
-        let now = clock.now();
         let state = State {
-            world: world(now, &settings),
-            faults: FaultPlan::new(faults, random.split(), now),
-            tokens: Tokens::default(),
+            world,
+            faults: FaultPlan::new(faults, random.split(), clock.now()),
+            tokens,
             stats: Stats::default(),
             recorded: Vec::new(),
             log: RequestLog::default(),
@@ -213,6 +230,17 @@ impl Core {
             clock,
             state: Mutex::new(state),
         }
+    }
+
+    pub(crate) fn save(&self, path: &Path) -> Result<(), StateError> {
+        let mut state = self.lock();
+        state.world.settle(self.clock.now());
+        let Settings {
+            dialect,
+            signing_key,
+            ..
+        } = self.settings;
+        state::save(path, dialect, signing_key, &state.tokens, &state.world)
     }
 
     pub(crate) fn set_faults(&self, faults: Vec<Fault>) {

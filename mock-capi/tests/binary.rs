@@ -163,3 +163,30 @@ fn help_has_examples() {
         assert!(help.contains(flag), "{flag}");
     }
 }
+
+#[tokio::test]
+async fn a_world_lasts_from_one_run_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("world.json");
+    let arguments = ["--state", file.to_str().unwrap(), "--seed", "7"];
+    let http = reqwest::Client::new();
+    let mut first = Running::start(&arguments);
+    let form = [
+        ("grant_type", "password"),
+        ("username", "admin"),
+        ("password", "admin"),
+    ];
+    let login = http
+        .post(format!("{}/oauth/token", first.uri()))
+        .basic_auth("cf", Some(""))
+        .form(&form);
+    let login: serde_json::Value = login.send().await.unwrap().json().await.unwrap();
+    let token = login["access_token"].as_str().unwrap().to_owned();
+    first.signal("-TERM");
+    assert_eq!(first.child.wait().unwrap().code(), Some(0));
+
+    let mut second = Running::start(&arguments);
+    let orgs = format!("{}/v3/organizations", second.uri());
+    let answer = http.get(orgs).bearer_auth(token).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+}

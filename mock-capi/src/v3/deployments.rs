@@ -118,7 +118,7 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     let selection = query.by_guids(query.selection(), "app_guids", Field::App);
     let keep = |deployment: &Deployment| {
         query.admits("states", deployment.state.name())
-            && query.admits("status_reasons", deployment.reason)
+            && query.admits("status_reasons", &deployment.reason)
             && query.admits("status_values", deployment.status_value())
     };
     query.respond(call, &selection, keep, present)
@@ -422,7 +422,7 @@ fn resume(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn wrong_status(verb: &str, deployment: &Deployment) -> CcError {
-    let (value, reason) = (deployment.status_value(), deployment.reason);
+    let (value, reason) = (deployment.status_value(), &deployment.reason);
     CcError::unprocessable(format!(
         "Cannot {verb} a deployment with status: {value} and reason: {reason}"
     ))

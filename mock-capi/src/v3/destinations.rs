@@ -118,7 +118,8 @@ pub(crate) fn put(world: &mut World, guid: Guid, new: Vec<Destination>) {
             // What stays the same keeps its GUID.
             let kept = old.iter().find(|other| {
                 same_target(other, &destination)
-                    && (other.weight, other.protocol) == (destination.weight, destination.protocol)
+                    && (other.weight, &other.protocol)
+                        == (destination.weight, &destination.protocol)
             });
             route
                 .destinations
@@ -213,7 +214,7 @@ impl Asked {
             process: self.process.unwrap_or_else(|| "web".into()),
             weight: self.weight,
             port: self.port.or((!docker).then_some(DEFAULT_PORT)),
-            protocol: self.protocol.unwrap_or("http1"),
+            protocol: self.protocol.unwrap_or("http1").into(),
             created: world.now(),
         }
     }

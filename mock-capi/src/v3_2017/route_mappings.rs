@@ -140,7 +140,7 @@ fn add(call: &mut Call<'_>, route: Guid, app: Guid, kind: &str) -> Result<Respon
         process: kind.into(),
         weight: None,
         port: Some(8080),
-        protocol: "http1",
+        protocol: "http1".into(),
         created: call.world.now(),
     };
     let existing = call.world.routes.get(route);

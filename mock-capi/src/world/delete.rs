@@ -1,9 +1,11 @@
 //! Deleting resources with all that belongs to them.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Field, Guid, Row, Selection, Table, World};
 
 /// Kinds of resources that jobs delete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     User,
     Role,

@@ -84,7 +84,7 @@ impl Deployment {
     }
 
     fn set(&mut self, state: DeploymentState, reason: &'static str) {
-        (self.state, self.reason) = (state, reason);
+        (self.state, self.reason) = (state, reason.into());
     }
 }
 
@@ -144,7 +144,7 @@ impl World {
             } else {
                 DeploymentState::Deploying
             },
-            reason: "DEPLOYING",
+            reason: "DEPLOYING".into(),
             droplet: new.droplet,
             previous_droplet,
             process: None,
@@ -307,9 +307,9 @@ impl World {
     fn change_deployment(&mut self, guid: Guid, change: impl FnOnce(&mut Deployment)) {
         let now = self.now;
         self.touch(guid, |deployment: &mut Deployment| {
-            let before = (deployment.state, deployment.reason);
+            let before = (deployment.state, deployment.reason.clone());
             change(deployment);
-            if before != (deployment.state, deployment.reason) {
+            if before != (deployment.state, deployment.reason.clone()) {
                 deployment.changed_at = now;
             }
         });
@@ -359,7 +359,7 @@ impl World {
             return false;
         }
         self.change_deployment(guid, |deployment| {
-            deployment.reason = "DEPLOYING";
+            deployment.reason = "DEPLOYING".into();
             deployment.error = None;
         });
         self.retire_canceled(app);

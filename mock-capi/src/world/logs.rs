@@ -4,11 +4,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Guid, Package, PackageKind, Process, World};
 use crate::clock::Timestamp;
 
 /// Who writes a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Source {
     Api,
     Staging,
@@ -30,7 +32,7 @@ impl Source {
 }
 
 /// A line that is logged.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LogLine {
     /// When, in nanoseconds since the Unix epoch; no two lines of an app share
     /// one.

@@ -13,6 +13,7 @@ mod droplets;
 mod guid;
 mod logs;
 mod model;
+mod pairs;
 mod processes;
 mod resources;
 mod roles;
@@ -28,6 +29,8 @@ mod users;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub(crate) use apps::InstanceState;
 pub(crate) use delete::Kind;
 pub(crate) use deployments::NewDeployment;
@@ -38,7 +41,7 @@ pub(crate) use model::{
     Account, App, Build, Buildpack, Deployment, DeploymentOptions, DeploymentState, Destination,
     Domain, Droplet, Feature, Features, HealthCheck, Job, Lifecycle, Limits, Org, Origin, Package,
     PackageKind, Process, Quota, Role, RoleType, Route, Scale, SecurityGroup, ServiceBinding,
-    ServiceInstance, Sidecar, Space, SpaceQuota, Stack, Task, Upload, User,
+    ServiceInstance, Sidecar, Space, SpaceQuota, Stack, Task, Upload, User, Word,
 };
 pub(crate) use processes::{CheckPatch, ProcessPatch};
 pub use resources::PackageFile;
@@ -50,7 +53,7 @@ pub(crate) use tasks::NewTask;
 use usage::Usage;
 pub(crate) use users::{NewAccount, UAA_ORIGIN};
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, exact};
 use crate::error::CcError;
 use crate::metadata::{Metadata, MetadataPatch};
 use crate::random::Random;
@@ -91,7 +94,7 @@ pub(crate) const BUILDPACKS: &[&str] = &[
 ];
 
 /// What is to be done at some moment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Due {
     /// Delete what a job deletes.
     Delete(Kind, Guid),
@@ -100,7 +103,7 @@ enum Due {
 }
 
 /// Everything that the Cloud Controller knows, and the users that UAA does.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct World {
     pub(crate) accounts: Table<Account>,
     pub(crate) users: Table<User>,
@@ -125,16 +128,22 @@ pub(crate) struct World {
     pub(crate) buildpacks: Table<Buildpack>,
     pub(crate) routes: Table<Route>,
     pub(crate) jobs: Table<Job>,
+    #[serde(skip)]
     pub(crate) timings: Timings,
+    #[serde(skip)]
     pub(crate) default_stack: &'static str,
+    #[serde(with = "exact")]
     now: Timestamp,
     guids: GuidSource,
     /// What jitter and random routes come from.
     random: Random,
+    #[serde(skip)]
     usage: HashMap<Guid, Usage>,
     logs: HashMap<Guid, Vec<LogLine>>,
     /// Sizes of the files that were uploaded.
+    #[serde(with = "pairs")]
     resources: HashMap<resources::Checksum, u64>,
+    #[serde(with = "pairs")]
     agenda: BTreeMap<(Timestamp, u64), Due>,
     scheduled: u64,
 }
@@ -208,7 +217,7 @@ impl World {
             self.stacks.insert(Stack {
                 base,
                 name: (*name).into(),
-                description,
+                description: (*description).into(),
             });
         }
         for (position, name) in (1..).zip(BUILDPACKS) {
@@ -226,6 +235,16 @@ impl World {
     pub(crate) fn reset(&mut self, settings: &Settings) {
         let guids = GuidSource::new(self.guids.split());
         *self = Self::new(guids, self.now, self.timings, settings);
+    }
+
+    /// Goes on with a world that was loaded, for these users besides its own.
+    pub(crate) fn resume(&mut self, timings: Timings, settings: &Settings) {
+        self.timings = timings;
+        self.default_stack = Settings::default_stack(settings.dialect);
+        self.count_usage();
+        for account in &settings.users {
+            self.admit(account);
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

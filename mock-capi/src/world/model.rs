@@ -1,8 +1,10 @@
 //! The rows of the world: what a Cloud Controller's database has of each
 //! resource.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::guid::Guid;
@@ -12,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::error::CcError;
 
 /// Someone who UAA knows.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Account {
     pub(crate) base: Base,
     pub(crate) name: String,
@@ -23,7 +25,7 @@ pub(crate) struct Account {
 }
 
 /// Someone who the Cloud Controller knows; UAA has the name.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct User {
     pub(crate) base: Base,
     /// The GUID on the wire, which is any text: a client's is its name.
@@ -31,7 +33,7 @@ pub(crate) struct User {
 }
 
 /// What a user may be in an organization or a space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RoleType {
     OrgAuditor,
     OrgManager,
@@ -77,7 +79,7 @@ impl RoleType {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Role {
     pub(crate) base: Base,
     pub(crate) kind: RoleType,
@@ -87,7 +89,10 @@ pub(crate) struct Role {
     pub(crate) space: Option<Guid>,
 }
 
-#[derive(Debug)]
+/// One of a few words that the Cloud Controller has for something.
+pub(crate) type Word = Cow<'static, str>;
+
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Org {
     pub(crate) base: Base,
     pub(crate) name: String,
@@ -95,7 +100,7 @@ pub(crate) struct Org {
     pub(crate) quota: Guid,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Space {
     pub(crate) base: Base,
     pub(crate) name: String,
@@ -106,7 +111,7 @@ pub(crate) struct Space {
 }
 
 /// An organization quota; `None` is unlimited.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Quota {
     pub(crate) base: Base,
     pub(crate) name: String,
@@ -114,7 +119,7 @@ pub(crate) struct Quota {
 }
 
 /// The quota of some spaces of an organization.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SpaceQuota {
     pub(crate) base: Base,
     pub(crate) name: String,
@@ -122,7 +127,7 @@ pub(crate) struct SpaceQuota {
     pub(crate) limits: Limits,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Limits {
     pub(crate) total_memory: Option<u64>,
     pub(crate) process_memory: Option<u64>,
@@ -137,7 +142,7 @@ pub(crate) struct Limits {
     pub(crate) domains: Option<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SecurityGroup {
     pub(crate) base: Base,
     pub(crate) name: String,
@@ -149,7 +154,7 @@ pub(crate) struct SecurityGroup {
 }
 
 /// A shared domain, or with an `org`, one scoped to it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Domain {
     pub(crate) base: Base,
     pub(crate) name: String,
@@ -157,7 +162,7 @@ pub(crate) struct Domain {
 }
 
 /// How bits or an image become a running app.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Lifecycle {
     Buildpack {
         buildpacks: Vec<String>,
@@ -175,7 +180,7 @@ impl Lifecycle {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct App {
     pub(crate) base: Base,
     pub(crate) name: String,
@@ -188,7 +193,7 @@ pub(crate) struct App {
 }
 
 /// What can be switched on and off of an app.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Feature {
     Ssh,
     Revisions,
@@ -219,7 +224,7 @@ impl Feature {
 }
 
 /// Which features an app has switched on, in the order of [`Feature::ALL`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Features([bool; 4]);
 
 impl Default for Features {
@@ -244,9 +249,9 @@ impl App {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HealthCheck {
-    pub(crate) kind: &'static str,
+    pub(crate) kind: Word,
     pub(crate) timeout: Option<u32>,
     pub(crate) invocation_timeout: Option<u32>,
     pub(crate) interval: Option<u32>,
@@ -256,7 +261,7 @@ pub(crate) struct HealthCheck {
 impl HealthCheck {
     pub(crate) fn of(kind: &'static str) -> Self {
         Self {
-            kind,
+            kind: kind.into(),
             timeout: None,
             invocation_timeout: None,
             interval: None,
@@ -266,7 +271,7 @@ impl HealthCheck {
 }
 
 /// Sizes that a process is scaled by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Scale {
     pub(crate) instances: u32,
     pub(crate) memory_mb: u32,
@@ -275,7 +280,7 @@ pub(crate) struct Scale {
     pub(crate) log_rate: i64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Process {
     pub(crate) base: Base,
     pub(crate) app: Guid,
@@ -297,7 +302,7 @@ pub(crate) struct Process {
 }
 
 /// A command that runs beside the processes of some types.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Sidecar {
     pub(crate) base: Base,
     pub(crate) app: Guid,
@@ -308,7 +313,7 @@ pub(crate) struct Sidecar {
 }
 
 /// A service that a user provides, known by its credentials.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ServiceInstance {
     pub(crate) base: Base,
     pub(crate) name: String,
@@ -320,7 +325,7 @@ pub(crate) struct ServiceInstance {
 }
 
 /// An app that has a service instance in its environment.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ServiceBinding {
     pub(crate) base: Base,
     pub(crate) name: Option<String>,
@@ -328,7 +333,7 @@ pub(crate) struct ServiceBinding {
     pub(crate) instance: Guid,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum PackageKind {
     Bits,
     Docker {
@@ -338,7 +343,7 @@ pub(crate) enum PackageKind {
 }
 
 /// Uploaded bits; they themselves are not kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Upload {
     pub(crate) sha256: String,
     pub(crate) files: Arc<[PackageFile]>,
@@ -348,7 +353,7 @@ pub(crate) struct Upload {
     pub(crate) ready_at: Timestamp,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Package {
     pub(crate) base: Base,
     pub(crate) app: Guid,
@@ -382,7 +387,7 @@ impl Package {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Build {
     pub(crate) base: Base,
     pub(crate) app: Guid,
@@ -409,7 +414,7 @@ impl Build {
 }
 
 /// How a droplet comes to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Origin {
     Staging,
     Copying,
@@ -418,7 +423,7 @@ pub(crate) enum Origin {
     Uploading,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Droplet {
     pub(crate) base: Base,
     pub(crate) app: Guid,
@@ -451,18 +456,18 @@ impl Droplet {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Destination {
     pub(crate) guid: Guid,
     pub(crate) app: Guid,
     pub(crate) process: String,
     pub(crate) weight: Option<u8>,
     pub(crate) port: Option<u16>,
-    pub(crate) protocol: &'static str,
+    pub(crate) protocol: Word,
     pub(crate) created: Timestamp,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Route {
     pub(crate) base: Base,
     pub(crate) space: Guid,
@@ -474,7 +479,7 @@ pub(crate) struct Route {
     pub(crate) destinations: Vec<Destination>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) base: Base,
     pub(crate) app: Guid,
@@ -504,14 +509,14 @@ impl Task {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Stack {
     pub(crate) base: Base,
     pub(crate) name: String,
-    pub(crate) description: &'static str,
+    pub(crate) description: Word,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Buildpack {
     pub(crate) base: Base,
     pub(crate) name: String,
@@ -519,7 +524,7 @@ pub(crate) struct Buildpack {
 }
 
 /// Where a deployment is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum DeploymentState {
     Deploying,
     Prepaused,
@@ -543,7 +548,7 @@ impl DeploymentState {
 }
 
 /// How a deployment goes on, and what it changes besides the droplet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct DeploymentOptions {
     /// Whether the strategy is `canary`; else it is `rolling`.
     pub(crate) canary: bool,
@@ -556,13 +561,13 @@ pub(crate) struct DeploymentOptions {
     pub(crate) canary_steps: Option<Vec<u8>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Deployment {
     pub(crate) base: Base,
     pub(crate) app: Guid,
     pub(crate) state: DeploymentState,
     /// The `reason` of its status.
-    pub(crate) reason: &'static str,
+    pub(crate) reason: Word,
     pub(crate) droplet: Guid,
     pub(crate) previous_droplet: Option<Guid>,
     /// The web process that it starts, which may be gone since.
@@ -578,7 +583,7 @@ pub(crate) struct Deployment {
 }
 
 /// Work that a real Cloud Controller does in the background.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) base: Base,
     pub(crate) operation: String,

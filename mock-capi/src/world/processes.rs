@@ -1,6 +1,6 @@
 //! Changes of a process other than its sizes.
 
-use super::{Guid, HealthCheck, Process, World};
+use super::{Guid, HealthCheck, Process, Word, World};
 use crate::error::CcError;
 use crate::metadata::MetadataPatch;
 
@@ -26,7 +26,7 @@ impl CheckPatch {
             _ => self.endpoint.unwrap_or_else(|| check.endpoint.clone()),
         };
         HealthCheck {
-            kind: self.kind.unwrap_or(check.kind),
+            kind: self.kind.map_or_else(|| check.kind.clone(), Word::Borrowed),
             timeout: self.timeout.unwrap_or(check.timeout),
             invocation_timeout: self.invocation_timeout.unwrap_or(check.invocation_timeout),
             interval: self.interval.unwrap_or(check.interval),

@@ -7,6 +7,7 @@ use std::io::{self, Cursor, Read};
 use std::path::{Component, Path};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
 use super::{World, sha256};
@@ -28,7 +29,7 @@ pub(super) type Checksum = [u8; 20];
 
 /// A file of a package, see
 /// [`MockCapi::package_files`](crate::MockCapi::package_files).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageFile {
     /// Where it is in the package, such as `src/main.go`.
     pub path: String,

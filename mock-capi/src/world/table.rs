@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use smallvec::SmallVec;
 
 use super::World;
@@ -53,7 +54,7 @@ impl Key {
 }
 
 /// What every resource has.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Base {
     pub(crate) guid: Guid,
     pub(crate) created: Timestamp,
@@ -145,6 +146,28 @@ impl<R> Default for Table<R> {
             by_key: HashMap::new(),
             next: 0,
         }
+    }
+}
+
+/// Its rows in order; the indexes follow from them.
+impl<R: Row + Serialize> Serialize for Table<R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de, R: Row + Deserialize<'de>> Deserialize<'de> for Table<R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let rows: Vec<R> = Vec::deserialize(deserializer)?;
+        let mut table = Self::default();
+        for row in rows {
+            if table.get(row.guid()).is_some() {
+                let twice = format!("two resources have the GUID {}", row.guid());
+                return Err(de::Error::custom(twice));
+            }
+            table.insert(row);
+        }
+        Ok(table)
     }
 }
 

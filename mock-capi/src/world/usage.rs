@@ -71,6 +71,18 @@ impl World {
         }
     }
 
+    /// Accounts for all processes, in a world that was loaded.
+    pub(super) fn count_usage(&mut self) {
+        self.usage.clear();
+        let used = self.processes.iter();
+        let used: Vec<_> = used
+            .map(|process| (process.space, Usage::of_process(process)))
+            .collect();
+        for (space, usage) in used {
+            self.account(space, Usage::default(), usage);
+        }
+    }
+
     fn account(&mut self, space: Guid, before: Usage, after: Usage) {
         if before == after {
             return;

@@ -29,6 +29,19 @@ impl World {
         });
     }
 
+    /// Lets a user log in who may be there already, with the given password.
+    pub(super) fn admit(&mut self, account: &settings::Account) {
+        let origin = [UAA_ORIGIN.to_owned()];
+        let known = self.accounts_named(&account.name, Some(&origin));
+        match known.first().map(|known| known.base.guid) {
+            None => self.add_account(account),
+            Some(known) => self.touch(known, |known: &mut Account| {
+                known.password = Some(account.secret.clone());
+                known.admin = account.admin;
+            }),
+        }
+    }
+
     /// Adds a user to UAA; the GUID of who has the name there already, else.
     pub(crate) fn register(&mut self, new: NewAccount) -> Result<Guid, Guid> {
         let known = self.accounts_named(&new.name, Some(std::slice::from_ref(&new.origin)));
