@@ -6,9 +6,12 @@ use crate::clock::Timestamp;
 use crate::error::CcError;
 use crate::faults::FaultPlan;
 use crate::http::{Request, Response};
+use crate::router::Allowed;
 use crate::settings::Settings;
 use crate::token::{Caller, Tokens};
-use crate::world::{Guid, Kind, Row, World};
+use crate::world::{
+    ADMINS, Access, Guid, Home, Kind, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, Roles, Row, World,
+};
 
 /// A request, the world that it acts on, and what it was routed by.
 #[derive(Debug)]
@@ -20,6 +23,10 @@ pub(crate) struct Call<'a> {
     pub(crate) tokens: &'a Tokens,
     /// Who the token says the request is from; none without a good one.
     pub(crate) caller: Option<Caller>,
+    /// What it may see and do.
+    pub(crate) access: Access,
+    /// Who may do what it asks for.
+    pub(crate) allowed: Allowed,
     /// `http://host:port`, as the client knows the mock.
     pub(crate) base: String,
     /// What the path had in the place of the pattern's `:names`.
@@ -34,9 +41,42 @@ impl Call<'_> {
 
     /// Refuses whoever is no administrator.
     pub(crate) fn require_admin(&self) -> Result<(), CcError> {
-        match self.caller()?.admin {
-            true => Ok(()),
-            false => Err(CcError::not_authorized()),
+        self.require(ADMINS, Home::Nowhere)
+    }
+
+    /// Refuses whoever has none of the roles there, and changes of what is
+    /// suspended.
+    pub(crate) fn require(&self, roles: Roles, home: Home) -> Result<(), CcError> {
+        if !self.access.allows(self.world, home, roles) {
+            return Err(CcError::not_authorized());
+        }
+        if self.access.is_everything() || self.request.method == "GET" {
+            return Ok(());
+        }
+        let space = match home {
+            Home::Space(space) => self.world.spaces.get(space),
+            _ => None,
+        };
+        let org = match home {
+            Home::Org(org) => Some(org),
+            _ => space.map(|space| space.org),
+        };
+        if org.is_some_and(|org| self.world.is_suspended(org)) {
+            return Err(CcError::org_suspended());
+        }
+        // Managers of the organization may still change it.
+        let manager = self.access.allows(self.world, home, MANAGE_ORG);
+        if space.is_some_and(|space| space.suspended) && !manager {
+            return Err(CcError::space_suspended());
+        }
+        Ok(())
+    }
+
+    /// Refuses whoever may not do there what the request asks for.
+    pub(crate) fn authorize(&self, home: Home) -> Result<(), CcError> {
+        match self.allowed {
+            Allowed::Anyone => Ok(()),
+            Allowed::Holders(roles) => self.require(roles, home),
         }
     }
 
@@ -46,16 +86,55 @@ impl Call<'_> {
         found.map_or("", |(_, value)| value)
     }
 
-    /// The row that `:name` is the GUID of; else 404.
+    /// The row that `:name` is the GUID of, for a caller who may do with it what
+    /// the request asks for; 404 if they do not see it, else 403.
     pub(crate) fn named<R: Row>(&self, name: &str) -> Result<&R, CcError> {
-        self.row_of(self.capture(name))
+        let row: &R = self.row_of(self.capture(name))?;
+        self.authorize(row.home(self.world))?;
+        Ok(row)
     }
 
-    /// The row that a text is the GUID of; else 404.
+    /// The row that a text is the GUID of; 404 if the caller sees none.
     pub(crate) fn row_of<R: Row>(&self, guid: &str) -> Result<&R, CcError> {
-        Guid::parse(guid)
-            .and_then(|guid| self.world.get(guid))
+        self.visible(guid)
             .ok_or_else(|| CcError::not_found(R::KIND))
+    }
+
+    /// The row that a text is the GUID of, if the caller sees it.
+    pub(crate) fn visible<R: Row>(&self, guid: &str) -> Option<&R> {
+        let row: &R = self.world.get(Guid::parse(guid)?)?;
+        row.is_visible(self.world, &self.access).then_some(row)
+    }
+
+    /// The row that the body of a request names, for a caller who may do there
+    /// what the request asks for; 422 with `missing` if they do not see it.
+    pub(crate) fn related<R: Row>(
+        &self,
+        guid: Option<&str>,
+        missing: impl Into<String>,
+    ) -> Result<&R, CcError> {
+        let row: Option<&R> = guid.and_then(|guid| self.visible(guid));
+        let row = row.ok_or_else(|| CcError::unprocessable(missing))?;
+        self.authorize(row.home(self.world))?;
+        Ok(row)
+    }
+
+    /// The same for a caller who may manage apps there; 422 with `missing` if
+    /// they may not.
+    pub(crate) fn manageable<R: Row>(
+        &self,
+        guid: Option<&str>,
+        missing: &str,
+    ) -> Result<&R, CcError> {
+        let row: Option<&R> = guid.and_then(|guid| self.visible(guid));
+        let allowed = |row: &&R| {
+            let home = row.home(self.world);
+            self.access.allows(self.world, home, MANAGE_APPS)
+        };
+        let row = row.filter(allowed);
+        let row = row.ok_or_else(|| CcError::unprocessable(missing))?;
+        self.require(MANAGE_APPS, row.home(self.world))?;
+        Ok(row)
     }
 
     /// The row that `:name` is the GUID of, as an answer.
@@ -64,7 +143,8 @@ impl Call<'_> {
         name: &str,
         present: impl FnOnce(&R, &View<'_>) -> Value,
     ) -> Result<Response, CcError> {
-        Ok(Response::ok(&present(self.named(name)?, &self.view())))
+        let row = self.named(name)?;
+        Ok(Response::ok(&present(row, &self.view_of(row))))
     }
 
     /// The GUID `:name`, if there is such a row; else 404.
@@ -85,7 +165,17 @@ impl Call<'_> {
 
     /// The world as it is now, for presenters.
     pub(crate) fn view(&self) -> View<'_> {
-        View::new(self.world, &self.base)
+        View::new(self.world, &self.base, &self.access)
+    }
+
+    /// The same for a row, whose secrets not everyone sees.
+    pub(crate) fn view_of<R: Row>(&self, row: &R) -> View<'_> {
+        let mut view = self.view();
+        let home = row.home(self.world);
+        if !self.access.allows(self.world, home, READ_SECRETS) {
+            view.hidden = Some(HIDDEN);
+        }
+        view
     }
 
     /// The row of a GUID, presented.
@@ -94,7 +184,8 @@ impl Call<'_> {
         guid: Guid,
         present: impl FnOnce(&R, &View<'_>) -> Value,
     ) -> Result<Value, CcError> {
-        Ok(present(self.row(guid)?, &self.view()))
+        let row = self.row(guid)?;
+        Ok(present(row, &self.view_of(row)))
     }
 
     /// The same as an answer.
@@ -123,9 +214,10 @@ impl Call<'_> {
         guid: Guid,
         present: impl FnOnce(&R, &View<'_>) -> Value,
     ) -> Result<Value, CcError> {
-        let mut view = self.view();
+        let row = self.row(guid)?;
+        let mut view = self.view_of(row);
         view.at = view.at.just_before();
-        Ok(present(self.row(guid)?, &view))
+        Ok(present(row, &view))
     }
 
     /// Starts the job that deletes something: 202 and where to watch it.
@@ -177,34 +269,59 @@ pub(crate) struct View<'w> {
     base: &'w str,
     /// The moment at which states are derived.
     pub(crate) at: Timestamp,
-    /// Whether a list is presented, which has no secrets.
-    pub(crate) in_list: bool,
+    /// What the caller may see.
+    pub(crate) access: &'w Access,
+    /// What is in the place of secrets.
+    hidden: Option<&'static str>,
 }
 
-const HIDDEN: &str = "[PRIVATE DATA HIDDEN IN LISTS]";
+const HIDDEN: &str = "[PRIVATE DATA HIDDEN]";
+const HIDDEN_IN_LISTS: &str = "[PRIVATE DATA HIDDEN IN LISTS]";
 
 impl<'w> View<'w> {
-    pub(crate) fn new(world: &'w World, base: &'w str) -> Self {
+    pub(crate) fn new(world: &'w World, base: &'w str, access: &'w Access) -> Self {
         Self {
             world,
             base,
             at: world.now(),
-            in_list: false,
+            access,
+            hidden: None,
         }
     }
 
-    /// A value that lists do not show, even to administrators.
+    /// The same for lists, which have no secrets.
+    pub(crate) fn in_list(mut self) -> Self {
+        self.hidden = Some(HIDDEN_IN_LISTS);
+        self
+    }
+
+    /// A value that not everyone sees, and lists do not show at all.
     pub(crate) fn secret(&self, value: Value) -> Value {
-        if self.in_list { json!(HIDDEN) } else { value }
+        self.hidden.map_or(value, |hidden| json!(hidden))
     }
 
     /// The same of an object.
     pub(crate) fn secrets(&self, object: Value) -> Value {
-        if self.in_list {
-            json!({"redacted_message": HIDDEN})
-        } else {
-            object
-        }
+        self.hidden
+            .map_or(object, |hidden| json!({"redacted_message": hidden}))
+    }
+
+    /// Of these spaces those that the caller sees.
+    pub(crate) fn visible_spaces(
+        &self,
+        spaces: impl IntoIterator<Item = Guid>,
+    ) -> impl Iterator<Item = Guid> {
+        let spaces = spaces.into_iter();
+        spaces.filter(|space| self.access.sees(self.world, Home::Space(*space)))
+    }
+
+    /// Of these organizations those that the caller sees.
+    pub(crate) fn visible_orgs(
+        &self,
+        orgs: impl IntoIterator<Item = Guid>,
+    ) -> impl Iterator<Item = Guid> {
+        let orgs = orgs.into_iter();
+        orgs.filter(|org| self.access.sees(self.world, Home::Org(*org)))
     }
 
     /// A link to a path of the mock.

@@ -14,7 +14,7 @@ use crate::http::{Request, Response};
 use crate::server::Core;
 use crate::settings::{Timings, TimingsPatch};
 use crate::v3;
-use crate::world::{Row, Table, World};
+use crate::world::{Access, Row, Table, World};
 
 /// Answers a request to `/_mock/`; `None` if it is to somewhere else.
 pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<Response> {
@@ -86,7 +86,7 @@ fn read_advance(request: &Request<'_>) -> Result<Duration, String> {
 
 /// All resources by kind, as today's v3 API presents them.
 pub(crate) fn present_world(world: &World, base: &str) -> Value {
-    let view = View::new(world, base);
+    let view = View::new(world, base, &Access::Everything);
     json!({
         "users": all(&view, &world.users, v3::users::present),
         "roles": all(&view, &world.roles, v3::roles::present),

@@ -78,6 +78,16 @@ impl CcError {
         Self::new(403, 10003, "CF-NotAuthorized", detail)
     }
 
+    /// An organization or a space that only administrators change.
+    pub(crate) fn org_suspended() -> Self {
+        let detail = "The organization is suspended";
+        Self::new(403, 10017, "CF-OrgSuspended", detail)
+    }
+
+    pub(crate) fn space_suspended() -> Self {
+        Self::new(403, 10019, "CF-SpaceSuspended", "The space is suspended")
+    }
+
     /// What the Cloud Controller has no text for.
     pub(crate) fn unknown() -> Self {
         Self::new(500, 10001, "UnknownError", "An unknown error occurred.")

@@ -9,7 +9,7 @@ use crate::error::CcError;
 use crate::http::{Response, percent_decode};
 use crate::metadata::LabelSelector;
 use crate::settings::Dialect;
-use crate::world::{Base, Field, Guid, Key, Row, Selection, World};
+use crate::world::{Access, Base, Field, Guid, Key, Row, Selection, World};
 
 const MAX_PER_PAGE: u64 = 5000;
 const COMMON: &[&str] = &[
@@ -58,6 +58,7 @@ pub(crate) struct ListQuery {
     order: Option<Order>,
     labels: LabelSelector,
     times: Vec<TimeFilter>,
+    access: Access,
 }
 
 #[derive(Debug)]
@@ -89,6 +90,7 @@ impl ListQuery {
             order,
             labels: LabelSelector::default(),
             times: read_times(params, &mut errors),
+            access: call.access.clone(),
             params: params.clone(),
         };
         check_choices(
@@ -257,6 +259,9 @@ impl ListQuery {
     ) -> Page<'w, R> {
         let mut rows = R::table(world).select(selection);
         rows.retain(|row| self.allows(*row) && keep(row));
+        if !self.access.is_everything() {
+            rows.retain(|row| row.is_visible(world, &self.access));
+        }
         self.sort(&mut rows);
         let total = rows.len();
         let (start, end) = self.bounds(total);
@@ -292,8 +297,7 @@ impl ListQuery {
         page: &Page<'_, R>,
         present: impl Fn(&R, &View<'_>) -> S,
     ) -> ListAnswer {
-        let mut view = call.view();
-        view.in_list = true;
+        let view = call.view().in_list();
         let resources = page.rows.iter().map(|row| present(row, &view));
         ListAnswer::new(&self.pagination(call, page.total), resources)
     }

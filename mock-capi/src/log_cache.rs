@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
-use crate::world::{Guid, LogLine};
+use crate::world::{App, Guid, LogLine};
 
 /// Open, because log-cache itself looks at the token: who has none is told
 /// that there is nothing.
@@ -42,6 +42,9 @@ fn meta(call: &mut Call<'_>) -> Result<Response, CcError> {
     }
     let mut meta = Map::new();
     for app in call.world.logging_apps() {
+        if !may_read(call, &app.to_string()) {
+            continue;
+        }
         let lines = call.world.logs(app);
         let time = |line: Option<&LogLine>| line.map_or(0, |line| line.nanos).to_string();
         let entry = json!({
@@ -55,8 +58,13 @@ fn meta(call: &mut Call<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&json!({"meta": meta})))
 }
 
+/// Whether the caller sees the app that logs.
+fn may_read(call: &Call<'_>, source: &str) -> bool {
+    call.access.is_everything() || call.visible::<App>(source).is_some()
+}
+
 fn read(call: &mut Call<'_>) -> Result<Response, CcError> {
-    if call.caller.is_none() {
+    if call.caller.is_none() || !may_read(call, call.capture("source_id")) {
         return Ok(Response::empty(404));
     }
     let query = match read_query(&call.request.query) {

@@ -7,6 +7,7 @@ use crate::call::Call;
 use crate::error::CcError;
 use crate::http::{Request, Response, percent_decode};
 use crate::settings::Dialect;
+use crate::world::{ADMINS, Roles};
 use crate::{log_cache, operations, uaa, v2, v3, v3_2017};
 
 /// Answers a request.
@@ -21,6 +22,16 @@ pub(crate) struct Route {
     handler: Handler,
     open: bool,
     implemented: bool,
+    allowed: Allowed,
+}
+
+/// Who may use an operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Allowed {
+    /// Whoever sees what it is about; or its handler decides.
+    Anyone,
+    /// Who has one of these roles where it is about.
+    Holders(Roles),
 }
 
 impl Route {
@@ -31,11 +42,12 @@ impl Route {
             handler,
             open: false,
             implemented: true,
+            allowed: Allowed::Holders(ADMINS),
         }
     }
 
     pub(crate) const fn get(pattern: &'static str, handler: Handler) -> Self {
-        Self::new("GET", pattern, handler)
+        Self::new("GET", pattern, handler).by_anyone()
     }
 
     pub(crate) const fn post(pattern: &'static str, handler: Handler) -> Self {
@@ -62,10 +74,34 @@ impl Route {
         }
     }
 
+    /// The same for whoever has one of these roles in the organization or the
+    /// space that it is about. Unless told so, only administrators may change
+    /// things.
+    pub(crate) const fn by(mut self, roles: Roles) -> Self {
+        self.allowed = Allowed::Holders(roles);
+        self
+    }
+
+    /// The same for whoever sees what it is about; or its handler decides.
+    pub(crate) const fn by_anyone(mut self) -> Self {
+        self.allowed = Allowed::Anyone;
+        self
+    }
+
+    pub(crate) fn allowed(&self) -> Allowed {
+        self.allowed
+    }
+
+    /// Whether the path alone says that nobody but administrators may.
+    pub(crate) fn is_for_admins(&self) -> bool {
+        let named = self.segments().any(|segment| segment.starts_with(':'));
+        matches!(self.allowed, Allowed::Holders(ADMINS)) && !named
+    }
+
     /// The same without a token.
     pub(crate) const fn open(mut self) -> Self {
         self.open = true;
-        self
+        self.by_anyone()
     }
 
     pub(crate) fn is_open(&self) -> bool {

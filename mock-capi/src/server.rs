@@ -25,7 +25,7 @@ use crate::router::{Found, Router};
 use crate::settings::{Settings, Timings};
 use crate::state::{self, StateError};
 use crate::token::{self, Caller, TokenKind, Tokens, bearer};
-use crate::world::{Guid, Package, PackageFile, World};
+use crate::world::{Access, Guid, Package, PackageFile, World};
 
 /// A running fake Cloud Controller. It stops when it is dropped.
 ///
@@ -407,8 +407,19 @@ impl Core {
             Err(refusal) if !route.is_open() => return Err(refusal),
             caller => caller.ok(),
         };
-        if let Some(caller) = &caller {
-            state.world.know_user(&caller.id);
+        let access = match &caller {
+            Some(caller) => {
+                let user = state.world.know_user(&caller.id);
+                match caller.admin {
+                    true => Access::Everything,
+                    false => state.world.access_of(user),
+                }
+            }
+            // What needs no token shows no resource.
+            None => Access::Everything,
+        };
+        if route.is_for_admins() && !access.is_everything() {
+            return Err(CcError::not_authorized());
         }
         route.call(&mut Call {
             request,
@@ -417,6 +428,8 @@ impl Core {
             faults: &mut state.faults,
             tokens: &state.tokens,
             caller,
+            access,
+            allowed: route.allowed(),
             base,
             captures,
         })

@@ -85,7 +85,7 @@ impl Query {
     ) -> Response {
         let view = call.view();
         let mut rows = R::table(call.world).select(selection);
-        rows.retain(|row| keep(row));
+        rows.retain(|row| keep(row) && row.is_visible(call.world, &call.access));
         let total = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         let skip = (self.page - 1).saturating_mul(self.per_page);
         let take = usize::try_from(self.per_page).unwrap_or(usize::MAX);

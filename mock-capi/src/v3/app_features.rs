@@ -7,14 +7,14 @@ use crate::error::CcError;
 use crate::http::Response;
 use crate::message::Message;
 use crate::router::Route;
-use crate::world::{App, Feature, Features, Guid};
+use crate::world::{App, Feature, Features, Guid, MANAGE_APPS, WRITE_SPACE};
 
 use super::apps;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps/:guid/features", index),
     Route::get("/v3/apps/:guid/features/:name", show),
-    Route::patch("/v3/apps/:guid/features/:name", update),
+    Route::patch("/v3/apps/:guid/features/:name", update).by_anyone(),
     Route::get("/v3/apps/:guid/ssh_enabled", show_ssh),
 ];
 
@@ -105,6 +105,11 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let (app, feature) = find(call)?;
+    let roles = match feature {
+        Feature::Revisions => MANAGE_APPS,
+        _ => WRITE_SPACE,
+    };
+    call.require(roles, call.world.home_of_app(app))?;
     let body = call.request.object()?;
     let mut message = Message::new(&body, &["enabled"]);
     let enabled = message.boolean("enabled");

@@ -10,7 +10,9 @@ use crate::error::CcError;
 use crate::http::Response;
 use crate::metadata::MetadataPatch;
 use crate::router::Route;
-use crate::world::{App, Domain, Field, Guid, Key, Lifecycle, NewRoute, Row, Scale, Selection};
+use crate::world::{
+    App, Domain, Field, Guid, Key, Lifecycle, NewRoute, Row, Scale, Selection, WRITE_SPACE,
+};
 
 use super::manifest_message::{AppManifest, ScalePatch, WantedLifecycle, WantedService};
 use super::manifest_routes::{WantedRoute, WantedRoutes};
@@ -18,10 +20,8 @@ use super::{
     app_features, destinations, environment, lifecycle, manifests, route_names, routes, spaces,
 };
 
-pub(crate) const ROUTES: &[Route] = &[Route::post(
-    "/v3/spaces/:guid/actions/apply_manifest",
-    apply,
-)];
+pub(crate) const ROUTES: &[Route] =
+    &[Route::post("/v3/spaces/:guid/actions/apply_manifest", apply).by(WRITE_SPACE)];
 
 const OPERATION: &str = "space.apply_manifest";
 

@@ -13,19 +13,21 @@ use crate::list::{ListQuery, ListSpec};
 use crate::message::{Message, check_environment};
 use crate::metadata::Metadata;
 use crate::router::Route;
-use crate::world::{App, Droplet, Field, Guid, Kind, Lifecycle, Row, World};
+use crate::world::{
+    App, Droplet, Field, Guid, Kind, Lifecycle, MANAGE_APPS, Row, Space, WRITE_SPACE, World,
+};
 
 use super::{builds, droplets, lifecycle, packages, routes, spaces};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps", index),
-    Route::post("/v3/apps", create),
+    Route::post("/v3/apps", create).by(WRITE_SPACE),
     Route::get("/v3/apps/:guid", show),
-    Route::patch("/v3/apps/:guid", update),
-    Route::delete("/v3/apps/:guid", delete),
-    Route::post("/v3/apps/:guid/actions/start", start),
-    Route::post("/v3/apps/:guid/actions/stop", stop),
-    Route::post("/v3/apps/:guid/actions/restart", restart),
+    Route::patch("/v3/apps/:guid", update).by(WRITE_SPACE),
+    Route::delete("/v3/apps/:guid", delete).by(WRITE_SPACE),
+    Route::post("/v3/apps/:guid/actions/start", start).by(MANAGE_APPS),
+    Route::post("/v3/apps/:guid/actions/stop", stop).by(MANAGE_APPS),
+    Route::post("/v3/apps/:guid/actions/restart", restart).by(MANAGE_APPS),
     Route::get(
         "/v3/apps/:guid/relationships/current_droplet",
         current_droplet_relationship,
@@ -33,7 +35,8 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::patch(
         "/v3/apps/:guid/relationships/current_droplet",
         assign_droplet,
-    ),
+    )
+    .by(MANAGE_APPS),
     Route::get("/v3/apps/:guid/droplets/current", current_droplet),
     Route::get("/v3/apps/:guid/routes", routes::index_of_app),
     Route::get("/v3/apps/:guid/packages", packages::index_of_app),
@@ -304,11 +307,8 @@ pub(crate) fn read_new(
     let lifecycle = lifecycle::read(&mut message, &default);
     let metadata = message.metadata();
     message.finish()?;
-    let space = space
-        .flatten()
-        .and_then(Guid::parse)
-        .filter(|space| call.world.spaces.get(*space).is_some())
-        .ok_or_else(|| CcError::unprocessable(no_space))?;
+    let space: &Space = call.related(space.flatten(), no_space)?;
+    let space = space.base.guid;
     let mut errors = name_errors(name);
     errors.extend(check_environment("environment_variables", &environment));
     refuse_any(&errors)?;

@@ -15,7 +15,7 @@ use super::{apps, lifecycle};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/builds", index),
-    Route::post("/v3/builds", create),
+    Route::post("/v3/builds", create).by_anyone(),
     Route::get("/v3/builds/:guid", show),
 ];
 
@@ -170,11 +170,10 @@ fn read_new(call: &Call<'_>, body: &Map<String, Value>) -> Result<NewBuild, CcEr
     let lifecycle = lifecycle::read(&mut message, &default);
     let metadata = message.metadata();
     message.finish()?;
-    let package = package.ok_or_else(|| {
-        CcError::unprocessable(
-            "Unable to use package. Ensure that the package exists and you have access to it.",
-        )
-    })?;
+    let package: &Package = call.manageable(
+        guid,
+        "Unable to use package. Ensure that the package exists and you have access to it.",
+    )?;
     let web = call
         .world
         .process(package.app, "web")

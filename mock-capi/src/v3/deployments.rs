@@ -10,16 +10,17 @@ use crate::message::{MAX_INT, Message};
 use crate::metadata::MetadataPatch;
 use crate::router::Route;
 use crate::world::{
-    App, Deployment, DeploymentOptions, DeploymentState, Droplet, Field, Guid, NewDeployment, Row,
+    App, Deployment, DeploymentOptions, DeploymentState, Droplet, Field, Guid, MANAGE_APPS,
+    NewDeployment, Row, WRITE_SPACE,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/deployments", index),
-    Route::post("/v3/deployments", create),
+    Route::post("/v3/deployments", create).by_anyone(),
     Route::get("/v3/deployments/:guid", show),
-    Route::patch("/v3/deployments/:guid", update),
-    Route::post("/v3/deployments/:guid/actions/cancel", cancel),
-    Route::post("/v3/deployments/:guid/actions/continue", resume),
+    Route::patch("/v3/deployments/:guid", update).by(WRITE_SPACE),
+    Route::post("/v3/deployments/:guid/actions/cancel", cancel).by(MANAGE_APPS),
+    Route::post("/v3/deployments/:guid/actions/continue", resume).by(MANAGE_APPS),
 ];
 
 const LIST: ListSpec = ListSpec::of(&[
@@ -161,15 +162,10 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     }
     let body = call.request.object()?;
     let asked = read_new(&body)?;
-    let app: &App = asked
-        .app
-        .and_then(Guid::parse)
-        .and_then(|app| call.world.apps.get(app))
-        .ok_or_else(|| {
-            CcError::unprocessable(
-                "Unable to use app. Ensure that the app exists and you have access to it.",
-            )
-        })?;
+    let app: &App = call.manageable(
+        asked.app,
+        "Unable to use app. Ensure that the app exists and you have access to it.",
+    )?;
     let guid = app.base.guid;
     let checked = call.world.check_deployment_quota(guid, &asked.options);
     checked.map_err(|error| blame_quota(call, guid, error))?;
@@ -389,8 +385,19 @@ fn read_canary(options: &mut Message<'_>, canary: bool) -> Option<Vec<u8>> {
     Some(weights)
 }
 
+/// Who may not cancel or continue a deployment is told that there is none.
+fn find_manageable<'c>(call: &'c Call<'_>) -> Result<&'c Deployment, CcError> {
+    let deployment: &Deployment = call.row_of(call.capture("guid"))?;
+    let home = deployment.home(call.world);
+    if !call.access.allows(call.world, home, MANAGE_APPS) {
+        return Err(CcError::not_found(Deployment::KIND));
+    }
+    call.authorize(home)?;
+    Ok(deployment)
+}
+
 fn cancel(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let deployment: &Deployment = call.named("guid")?;
+    let deployment = find_manageable(call)?;
     let (guid, app, droplet) = (
         deployment.base.guid,
         deployment.app,
@@ -410,7 +417,7 @@ fn cancel(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 /// `POST /v3/deployments/:guid/actions/continue`
 fn resume(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let deployment: &Deployment = call.named("guid")?;
+    let deployment = find_manageable(call)?;
     let (guid, app) = (deployment.base.guid, deployment.app);
     if deployment.state != DeploymentState::Paused {
         return Err(wrong_status("continue", deployment));

@@ -7,15 +7,15 @@ use crate::error::CcError;
 use crate::http::Response;
 use crate::message::Message;
 use crate::router;
-use crate::world::{Destination, Guid, Lifecycle, Route, World};
+use crate::world::{Destination, Guid, Lifecycle, MANAGE_APPS, Route, World};
 
 use super::routes;
 
 pub(crate) const ROUTES: &[router::Route] = &[
     router::Route::get("/v3/routes/:guid/destinations", index),
-    router::Route::post("/v3/routes/:guid/destinations", insert),
-    router::Route::patch("/v3/routes/:guid/destinations", replace),
-    router::Route::delete("/v3/routes/:guid/destinations/:destination", delete),
+    router::Route::post("/v3/routes/:guid/destinations", insert).by(MANAGE_APPS),
+    router::Route::patch("/v3/routes/:guid/destinations", replace).by(MANAGE_APPS),
+    router::Route::delete("/v3/routes/:guid/destinations/:destination", delete).by(MANAGE_APPS),
 ];
 
 const MAX_DESTINATIONS: usize = 100;

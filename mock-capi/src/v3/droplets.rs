@@ -9,17 +9,19 @@ use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::multipart;
 use crate::router::Route;
-use crate::world::{App, Droplet, Field, Guid, Job, Kind, Lifecycle, Origin, Row, sha256};
+use crate::world::{
+    App, Droplet, Field, Guid, Home, Job, Kind, Lifecycle, Origin, Row, WRITE_SPACE, sha256,
+};
 
 use super::apps;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/droplets", index),
-    Route::post("/v3/droplets", create),
+    Route::post("/v3/droplets", create).by(WRITE_SPACE),
     Route::get("/v3/droplets/:guid", show),
-    Route::patch("/v3/droplets/:guid", update),
-    Route::delete("/v3/droplets/:guid", delete),
-    Route::post("/v3/droplets/:guid/upload", upload),
+    Route::patch("/v3/droplets/:guid", update).by(WRITE_SPACE),
+    Route::delete("/v3/droplets/:guid", delete).by(WRITE_SPACE),
+    Route::post("/v3/droplets/:guid/upload", upload).by(WRITE_SPACE),
     Route::get("/v3/packages/:guid/droplets", index_of_package),
 ];
 
@@ -188,12 +190,10 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     }
     message.finish()?;
     let guid = app.flatten().unwrap_or_default();
-    let app: Option<&App> = Guid::parse(guid).and_then(|guid| call.world.apps.get(guid));
-    let app = app.ok_or_else(|| {
-        CcError::unprocessable(format!(
-            "App with guid \"{guid}\" does not exist, or you do not have access to it."
-        ))
-    })?;
+    let app: &App = call.related(
+        Some(guid),
+        format!("App with guid \"{guid}\" does not exist, or you do not have access to it."),
+    )?;
     if app.lifecycle == Lifecycle::Docker {
         return Err(CcError::unprocessable(
             "Droplet creation is not available for apps with docker lifecycles.",
@@ -293,6 +293,7 @@ fn copy(call: &mut Call<'_>) -> Result<Response, CcError> {
 pub(crate) fn copy_droplet(call: &mut Call<'_>, source: &str, app: &str) -> Result<Guid, CcError> {
     let source: &Droplet = call.row_of(source)?;
     let app: &App = call.row_of(app)?;
+    call.authorize(Home::Space(app.space))?;
     if !source.is_staged(call.world.now()) {
         return Err(CcError::unprocessable("source droplet is not staged"));
     }

@@ -7,14 +7,14 @@ use crate::error::CcError;
 use crate::http::Response;
 use crate::message::{Message, check_environment};
 use crate::router::Route;
-use crate::world::{App, Guid, World};
+use crate::world::{App, Guid, MANAGE_APPS, World};
 
 use super::{apps, service_credential_bindings};
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route::get("/v3/apps/:guid/environment_variables", show),
-    Route::patch("/v3/apps/:guid/environment_variables", update),
-    Route::get("/v3/apps/:guid/env", show_env),
+    Route::get("/v3/apps/:guid/environment_variables", show).by(MANAGE_APPS),
+    Route::patch("/v3/apps/:guid/environment_variables", update).by(MANAGE_APPS),
+    Route::get("/v3/apps/:guid/env", show_env).by(MANAGE_APPS),
 ];
 
 fn present(app: &App, view: &View<'_>) -> Value {
@@ -109,7 +109,9 @@ fn present_env(app: &App, view: &View<'_>) -> Value {
         "environment_variables": app.environment,
         "staging_env_json": {},
         "running_env_json": {},
-        "system_env_json": {"VCAP_SERVICES": service_credential_bindings::present_environment(app, view)},
+        "system_env_json": view.secrets(json!({
+            "VCAP_SERVICES": service_credential_bindings::present_environment(app, view),
+        })),
         "application_env_json": {
             "VCAP_APPLICATION": {
                 "application_id": app.base.guid,

@@ -7,14 +7,16 @@ use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
-use crate::world::{App, Field, HealthCheck, Lifecycle, PackageKind, Process, Selection};
+use crate::world::{
+    App, Field, HealthCheck, Lifecycle, PackageKind, Process, READ_SECRETS, Selection, WRITE_SPACE,
+};
 
 use super::manifest_message::AppManifest;
 use super::{app_features, apps, byte_sizes, manifest_diff, sidecars, spaces};
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route::get("/v3/apps/:guid/manifest", show),
-    Route::post("/v3/spaces/:guid/manifest_diff", diff),
+    Route::get("/v3/apps/:guid/manifest", show).by(READ_SECRETS),
+    Route::post("/v3/spaces/:guid/manifest_diff", diff).by(WRITE_SPACE),
 ];
 
 const MAX_MANIFEST_BYTES: usize = 1024 * 1024;

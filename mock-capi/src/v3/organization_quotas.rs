@@ -39,7 +39,7 @@ pub(crate) fn present(quota: &Quota, view: &View<'_>) -> Value {
     }
     presented["domains"] = json!({"total_domains": quota.limits.domains});
     presented["relationships"] =
-        json!({"organizations": to_many(orgs_of(view.world, quota.base.guid))});
+        json!({"organizations": to_many(view.visible_orgs(orgs_of(view.world, quota.base.guid)))});
     presented["links"] =
         json!({"self": view.link(&format!("/v3/organization_quotas/{}", quota.base.guid))});
     presented
@@ -62,11 +62,19 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
         let orgs = orgs.into_iter().filter_map(|org| call.world.orgs.get(org));
         orgs.map(|org| org.quota).collect()
     });
-    let applies = |quota: &Quota| match &applied {
-        Some(applied) => applied.contains(&quota.base.guid),
-        None => true,
+    let applies = |quota: &Quota| {
+        let guid = quota.base.guid;
+        let asked = applied.as_ref().is_none_or(|quotas| quotas.contains(&guid));
+        asked && is_listed(call, guid)
     };
     query.respond(call, &selection, applies, present)
+}
+
+/// Lists have the quotas of the organizations that the caller sees; each quota
+/// can be looked at by itself.
+fn is_listed(call: &Call<'_>, quota: Guid) -> bool {
+    let orgs = || orgs_of(call.world, quota);
+    call.access.is_everything() || call.view().visible_orgs(orgs()).next().is_some()
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {

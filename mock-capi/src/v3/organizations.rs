@@ -8,15 +8,15 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router::Route;
-use crate::world::{Field, Guid, Kind, Org};
+use crate::world::{Field, Guid, Kind, MANAGE_ORG, Org};
 
 use super::{domains, users};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/organizations", index),
-    Route::post("/v3/organizations", create),
+    Route::post("/v3/organizations", create).by_anyone(),
     Route::get("/v3/organizations/:guid", show),
-    Route::patch("/v3/organizations/:guid", update),
+    Route::patch("/v3/organizations/:guid", update).by(MANAGE_ORG),
     Route::delete("/v3/organizations/:guid", delete),
     Route::get("/v3/organizations/:guid/domains", domains::index_of_org),
     Route::get(
@@ -97,6 +97,9 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let suspended = message.boolean("suspended");
     let patch = message.metadata();
     message.finish()?;
+    if suspended == Some(true) {
+        call.require_admin()?;
+    }
     if let Some(name) = name.filter(|name| call.world.name_taken::<Org>(name, Some(guid))) {
         let taken = format!("Organization name '{name}' is already taken.");
         return Err(CcError::unprocessable(taken));

@@ -10,17 +10,19 @@ use crate::message::Message;
 use crate::metadata::MetadataPatch;
 use crate::multipart;
 use crate::router::Route;
-use crate::world::{App, Field, Guid, Kind, Lifecycle, Package, PackageKind, Resource, Upload};
+use crate::world::{
+    App, Field, Guid, Kind, Lifecycle, Package, PackageKind, Resource, Upload, WRITE_SPACE,
+};
 
 use super::{apps, resources};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/packages", index),
-    Route::post("/v3/packages", create),
+    Route::post("/v3/packages", create).by(WRITE_SPACE),
     Route::get("/v3/packages/:guid", show),
-    Route::patch("/v3/packages/:guid", update),
-    Route::delete("/v3/packages/:guid", delete),
-    Route::post("/v3/packages/:guid/upload", upload),
+    Route::patch("/v3/packages/:guid", update).by(WRITE_SPACE),
+    Route::delete("/v3/packages/:guid", delete).by(WRITE_SPACE),
+    Route::post("/v3/packages/:guid/upload", upload).by(WRITE_SPACE),
 ];
 
 const LIST: ListSpec = ListSpec::of(&[
@@ -32,6 +34,8 @@ const LIST: ListSpec = ListSpec::of(&[
     "organization_guids",
     "label_selector",
 ]);
+
+const NO_APP: &str = "App is invalid. Ensure it exists and you have access to it.";
 
 pub(crate) fn present(package: &Package, view: &View<'_>) -> Value {
     let path = format!("/v3/packages/{}", package.base.guid);
@@ -120,11 +124,7 @@ pub(crate) fn create_package(call: &mut Call<'_>) -> Result<Guid, CcError> {
         kind,
         metadata: patch,
     } = read_new(&body)?;
-    let app = Guid::parse(&app)
-        .and_then(|app| call.world.apps.get(app))
-        .ok_or_else(|| {
-            CcError::unprocessable("App is invalid. Ensure it exists and you have access to it.")
-        })?;
+    let app: &App = call.related(Some(&app), NO_APP)?;
     match (&kind, &app.lifecycle) {
         (PackageKind::Bits, Lifecycle::Docker) => {
             return Err(CcError::unprocessable(
@@ -305,25 +305,18 @@ fn read_upload<'r>(request: &Request<'r>) -> Result<(Option<&'r [u8]>, Vec<Resou
 /// `POST /v3/packages?source_guid=...`
 fn copy(call: &mut Call<'_>, source: &str) -> Result<Guid, CcError> {
     let body = call.request.object()?;
-    let app: Option<&App> = ["app", "data", "guid"]
+    let app = ["app", "data", "guid"]
         .iter()
         .try_fold(body.get("relationships"), |value, key| {
             Some(value?.get(key))
         })
         .flatten()
-        .and_then(Value::as_str)
-        .and_then(Guid::parse)
-        .and_then(|app| call.world.apps.get(app));
-    let app = app.ok_or_else(|| {
-        CcError::unprocessable("App is invalid. Ensure it exists and you have access to it.")
-    })?;
-    let source: Option<&Package> =
-        Guid::parse(source).and_then(|source| call.world.packages.get(source));
-    let source = source.ok_or_else(|| {
-        CcError::unprocessable(
-            "Source package is invalid. Ensure it exists and you have access to it.",
-        )
-    })?;
+        .and_then(Value::as_str);
+    let app: &App = call.related(app, NO_APP)?;
+    let source: &Package = call.related(
+        Some(source),
+        "Source package is invalid. Ensure it exists and you have access to it.",
+    )?;
     let (app, space) = (app.base.guid, app.space);
     if source.app == app {
         return Err(CcError::unprocessable(

@@ -9,8 +9,8 @@ use crate::list::{ListQuery, ListSpec};
 use crate::message::{MAX_INT, Message};
 use crate::router::Route;
 use crate::world::{
-    CheckPatch, Field, Guid, HealthCheck, InstanceState, Process, ProcessPatch, Row, Scale,
-    instance_guid,
+    CheckPatch, Field, Guid, HealthCheck, InstanceState, MANAGE_APPS, Process, ProcessPatch, Row,
+    Scale, instance_guid,
 };
 
 use super::apps;
@@ -18,14 +18,14 @@ use super::apps;
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/processes", index),
     Route::get("/v3/processes/:process", show),
-    Route::patch("/v3/processes/:process", update),
-    Route::post("/v3/processes/:process/actions/scale", scale),
+    Route::patch("/v3/processes/:process", update).by(MANAGE_APPS),
+    Route::post("/v3/processes/:process/actions/scale", scale).by(MANAGE_APPS),
     Route::get("/v3/processes/:process/stats", stats),
     Route::get("/v3/processes/:process/process_instances", instances),
     Route::get("/v3/apps/:guid/processes", index_of_app),
     Route::get("/v3/apps/:guid/processes/:type", show),
-    Route::patch("/v3/apps/:guid/processes/:type", update),
-    Route::post("/v3/apps/:guid/processes/:type/actions/scale", scale),
+    Route::patch("/v3/apps/:guid/processes/:type", update).by(MANAGE_APPS),
+    Route::post("/v3/apps/:guid/processes/:type/actions/scale", scale).by(MANAGE_APPS),
     Route::get("/v3/apps/:guid/processes/:type/stats", stats),
     Route::get(
         "/v3/apps/:guid/processes/:type/process_instances",
@@ -159,7 +159,8 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
         ..ListSpec::of(&["embed"])
     };
     let query = ListQuery::read(call, &spec)?;
-    Ok(Response::ok(&present_asked(process, &call.view(), &query)))
+    let view = call.view_of(process);
+    Ok(Response::ok(&present_asked(process, &view, &query)))
 }
 
 fn scale(call: &mut Call<'_>) -> Result<Response, CcError> {

@@ -8,15 +8,15 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router::Route;
-use crate::world::{Field, Guid, Kind, Role, RoleType, Row, World};
+use crate::world::{Field, Guid, Home, Kind, MANAGE_ORG, Role, RoleType, Row, UPDATE_SPACE, World};
 
 use super::{spaces, users};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/roles", index),
-    Route::post("/v3/roles", create),
+    Route::post("/v3/roles", create).by_anyone(),
     Route::get("/v3/roles/:guid", show),
-    Route::delete("/v3/roles/:guid", delete),
+    Route::delete("/v3/roles/:guid", delete).by_anyone(),
 ];
 
 const LIST: ListSpec = ListSpec {
@@ -136,10 +136,10 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         return Err(CcError::unknown());
     };
     let guid = match place {
-        Place::Space(space) => create_of_space(call.world, kind, &owner, space),
-        Place::Org(org) => create_of_org(call.world, kind, &owner, org),
+        Place::Space(space) => create_of_space(call, kind, &owner, space)?,
+        Place::Org(org) => create_of_org(call, kind, &owner, org)?,
     };
-    call.created(guid.map_err(CcError::unprocessable)?, present)
+    call.created(guid, present)
 }
 
 /// Whose role it is to be, and where.
@@ -233,55 +233,62 @@ fn read_owner<'b>(message: &mut Message<'b>, data: &'b Value) -> Option<Owner<'b
 }
 
 fn create_of_space(
-    world: &mut World,
+    call: &mut Call<'_>,
     kind: RoleType,
     owner: &Owner<'_>,
     space: &str,
-) -> Result<Guid, String> {
-    let space = Guid::parse(space).and_then(|space| world.spaces.get(space));
-    let (guid, org) = space
-        .map(|space| (space.base.guid, space.org))
-        .ok_or(NO_SPACE)?;
+) -> Result<Guid, CcError> {
+    let refused = |text: String| CcError::unprocessable(text);
+    let space = Guid::parse(space).and_then(|space| call.world.spaces.get(space));
+    let space = space.ok_or_else(|| refused(NO_SPACE.into()))?;
+    let (guid, org, name) = (space.base.guid, space.org, space.name.clone());
+    call.require(UPDATE_SPACE, Home::Space(guid))?;
+    let outside = || refused(NOT_IN_ORG.into());
     let id = match owner {
         Owner::Guid(guid) => (*guid).to_owned(),
-        Owner::Name(name, origin) => look_up(world, name, *origin)?.ok_or(NOT_IN_ORG)?,
+        Owner::Name(name, origin) => look_up(call.world, name, *origin)
+            .map_err(refused)?
+            .ok_or_else(outside)?,
     };
-    let user = world.find_user(&id).map(Row::guid).ok_or(NOT_IN_ORG)?;
-    if !world.has_role(RoleType::OrgUser, user, org, None) {
-        return Err(NOT_IN_ORG.into());
-    }
-    let role = world.assign(kind, user, org, Some(guid));
-    role.ok_or_else(|| {
-        let space = world.spaces.get(guid).map_or("", |space| &space.name);
-        has_it_already(world, user, kind, "space", space)
-    })
+    let user = call.world.find_user(&id).map(Row::guid);
+    let member = |user: &Guid| call.world.has_role(RoleType::OrgUser, *user, org, None);
+    let user = user.filter(member).ok_or_else(outside)?;
+    let role = call.world.assign(kind, user, org, Some(guid));
+    role.ok_or_else(|| refused(has_it_already(call.world, user, kind, "space", &name)))
 }
 
 fn create_of_org(
-    world: &mut World,
+    call: &mut Call<'_>,
     kind: RoleType,
     owner: &Owner<'_>,
     org: &str,
-) -> Result<Guid, String> {
-    let org = Guid::parse(org).filter(|org| world.orgs.get(*org).is_some());
-    let org = org.ok_or(NO_ORG)?;
+) -> Result<Guid, CcError> {
+    let refused = |text: String| CcError::unprocessable(text);
+    let org = Guid::parse(org).and_then(|org| call.world.orgs.get(org));
+    let org = org.ok_or_else(|| refused(NO_ORG.into()))?;
+    let (guid, name) = (org.base.guid, org.name.clone());
+    call.require(MANAGE_ORG, Home::Org(guid))?;
     let id = match owner {
         Owner::Guid(guid) => (*guid).to_owned(),
-        Owner::Name(name, origin) => {
-            look_up(world, name, *origin)?.ok_or_else(|| match origin {
-                Some(origin) => {
-                    format!("No user exists with the username '{name}' and origin '{origin}'.")
-                }
-                None => format!("No user exists with the username '{name}'."),
-            })?
-        }
+        Owner::Name(name, origin) => look_up(call.world, name, *origin)
+            .map_err(refused)?
+            .ok_or_else(|| refused(nobody(name, *origin)))?,
     };
-    let user = world.know_user(&id);
-    let role = world.assign(kind, user, org, None);
+    let user = call.world.know_user(&id);
+    let role = call.world.assign(kind, user, guid, None);
     role.ok_or_else(|| {
-        let org = world.orgs.get(org).map_or("", |org| &org.name);
-        has_it_already(world, user, kind, "organization", org)
+        let text = has_it_already(call.world, user, kind, "organization", &name);
+        refused(text)
     })
+}
+
+fn nobody(name: &str, origin: Option<&str>) -> String {
+    match origin {
+        Some(origin) => {
+            format!("No user exists with the username '{name}' and origin '{origin}'.")
+        }
+        None => format!("No user exists with the username '{name}'."),
+    }
 }
 
 /// The GUID that UAA knows a user by.
@@ -309,6 +316,10 @@ fn has_it_already(world: &World, user: Guid, kind: RoleType, place: &str, name: 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
     let role: &Role = call.named("guid")?;
     let guid = role.base.guid;
+    match role.space {
+        Some(space) => call.require(UPDATE_SPACE, Home::Space(space))?,
+        None => call.require(MANAGE_ORG, Home::Org(role.org))?,
+    }
     if role.kind == RoleType::OrgUser && has_space_role(call.world, role) {
         return Err(CcError::unprocessable(
             "Cannot delete organization_user role while user has roles in spaces in that organization.",

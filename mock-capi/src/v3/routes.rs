@@ -9,16 +9,16 @@ use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::metadata::MetadataPatch;
 use crate::router;
-use crate::world::{Field, Guid, Kind, NewRoute, Route, RouteRefusal, World};
+use crate::world::{Field, Guid, Home, Kind, MANAGE_APPS, NewRoute, Route, RouteRefusal, World};
 
 use super::{apps, destinations, domains, spaces};
 
 pub(crate) const ROUTES: &[router::Route] = &[
     router::Route::get("/v3/routes", index),
-    router::Route::post("/v3/routes", create),
+    router::Route::post("/v3/routes", create).by(MANAGE_APPS),
     router::Route::get("/v3/routes/:guid", show),
-    router::Route::patch("/v3/routes/:guid", update),
-    router::Route::delete("/v3/routes/:guid", delete),
+    router::Route::patch("/v3/routes/:guid", update).by(MANAGE_APPS),
+    router::Route::delete("/v3/routes/:guid", delete).by(MANAGE_APPS),
 ];
 
 const LIST: ListSpec = ListSpec {
@@ -112,6 +112,9 @@ fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, routes: &[&Ro
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let body = call.request.object()?;
     let new = read_new(&body)?;
+    if call.world.spaces.get(new.space).is_some() {
+        call.authorize(Home::Space(new.space))?;
+    }
     let guid = add(call.world, new).map_err(CcError::unprocessable)?;
     call.created(guid, present)
 }

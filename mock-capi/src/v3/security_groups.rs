@@ -10,7 +10,7 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::{Message, to_many_body};
 use crate::router::Route;
-use crate::world::{Field, Guid, Kind, SecurityGroup, World};
+use crate::world::{Field, Guid, Home, Kind, SecurityGroup, UPDATE_SPACE, World};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/security_groups", index),
@@ -21,19 +21,23 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::post(
         "/v3/security_groups/:guid/relationships/running_spaces",
         bind_running,
-    ),
+    )
+    .by_anyone(),
     Route::post(
         "/v3/security_groups/:guid/relationships/staging_spaces",
         bind_staging,
-    ),
+    )
+    .by_anyone(),
     Route::delete(
         "/v3/security_groups/:guid/relationships/running_spaces/:space",
         unbind_running,
-    ),
+    )
+    .by_anyone(),
     Route::delete(
         "/v3/security_groups/:guid/relationships/staging_spaces/:space",
         unbind_staging,
-    ),
+    )
+    .by_anyone(),
     Route::get("/v3/spaces/:guid/running_security_groups", index_running),
     Route::get("/v3/spaces/:guid/staging_security_groups", index_staging),
 ];
@@ -85,7 +89,7 @@ pub(crate) fn present(group: &SecurityGroup, view: &View<'_>) -> Value {
 
 /// A group with those of its spaces that are to be seen.
 fn present_with(group: &SecurityGroup, view: &View<'_>, seen: impl Fn(&Guid) -> bool) -> Value {
-    let spaces = |bound: &[Guid]| to_many(bound.iter().copied().filter(&seen));
+    let spaces = |bound: &[Guid]| to_many(view.visible_spaces(bound.iter().copied().filter(&seen)));
     json!({
         "guid": group.base.guid,
         "created_at": group.base.created,
@@ -219,6 +223,9 @@ fn bind(call: &mut Call<'_>, phase: Phase) -> Result<Response, CcError> {
     let body = call.request.object()?;
     let complaint = "do not exist, or you do not have access to them.";
     let spaces = known_spaces(call.world, &to_many_body(&body)?, complaint)?;
+    for space in &spaces {
+        call.require(UPDATE_SPACE, Home::Space(*space))?;
+    }
     let mut bound = Vec::new();
     call.world.touch(guid, |group: &mut SecurityGroup| {
         add_spaces(phase.spaces(group), &spaces);
@@ -254,6 +261,9 @@ fn unbind(call: &mut Call<'_>, phase: Phase) -> Result<Response, CcError> {
     let guid = find(call)?;
     let text = call.capture("space").to_owned();
     let space = Guid::parse(&text);
+    if let Some(space) = space.filter(|space| call.world.spaces.get(*space).is_some()) {
+        call.require(UPDATE_SPACE, Home::Space(space))?;
+    }
     let mut removed = false;
     call.world.touch(guid, |group: &mut SecurityGroup| {
         let spaces = phase.spaces(group);

@@ -8,16 +8,18 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router::Route;
-use crate::world::{App, Field, Guid, ServiceBinding, ServiceInstance};
+use crate::world::{
+    App, Field, Guid, MANAGE_APPS, READ_SECRETS, Row, ServiceBinding, ServiceInstance, WRITE_SPACE,
+};
 
 use super::{apps, service_instances};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/service_credential_bindings", index),
-    Route::post("/v3/service_credential_bindings", create),
+    Route::post("/v3/service_credential_bindings", create).by(MANAGE_APPS),
     Route::get("/v3/service_credential_bindings/:guid", show),
-    Route::patch("/v3/service_credential_bindings/:guid", update),
-    Route::delete("/v3/service_credential_bindings/:guid", delete),
+    Route::patch("/v3/service_credential_bindings/:guid", update).by(WRITE_SPACE),
+    Route::delete("/v3/service_credential_bindings/:guid", delete).by(MANAGE_APPS),
     Route::get(
         "/v3/service_credential_bindings/:guid/details",
         show_details,
@@ -156,6 +158,10 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn show_details(call: &mut Call<'_>) -> Result<Response, CcError> {
     let binding: &ServiceBinding = call.named("guid")?;
+    let home = binding.home(call.world);
+    if !call.access.allows(call.world, home, READ_SECRETS) {
+        return Err(CcError::not_found(ServiceBinding::KIND));
+    }
     let instance: &ServiceInstance = call.row(binding.instance)?;
     let mut details = json!({"credentials": instance.credentials, "volume_mounts": []});
     if let Some(url) = &instance.syslog_drain_url {
@@ -203,6 +209,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         ));
     }
     let app = known::<App>(call, "app", app)?;
+    call.authorize(call.world.home_of_app(app))?;
     let bound = call.world.bind(app, instance, name, metadata);
     call.created(bound.map_err(CcError::unprocessable)?, present)
 }

@@ -9,15 +9,17 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router::Route;
-use crate::world::{Base, Field, Guid, Kind, Row, ServiceInstance};
+use crate::world::{
+    Base, Field, Guid, Kind, READ_SECRETS, Row, ServiceInstance, Space, WRITE_SPACE,
+};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/service_instances", index),
-    Route::post("/v3/service_instances", create),
+    Route::post("/v3/service_instances", create).by(WRITE_SPACE),
     Route::get("/v3/service_instances/:guid", show),
-    Route::patch("/v3/service_instances/:guid", update),
-    Route::delete("/v3/service_instances/:guid", delete),
-    Route::get("/v3/service_instances/:guid/credentials", show_credentials),
+    Route::patch("/v3/service_instances/:guid", update).by(WRITE_SPACE),
+    Route::delete("/v3/service_instances/:guid", delete).by(WRITE_SPACE),
+    Route::get("/v3/service_instances/:guid/credentials", show_credentials).by(READ_SECRETS),
 ];
 
 const LIST: ListSpec = ListSpec {
@@ -147,11 +149,8 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let asked = read(&mut message);
     let metadata = message.metadata();
     message.finish()?;
-    let space = space
-        .flatten()
-        .and_then(Guid::parse)
-        .filter(|space| call.world.spaces.get(*space).is_some())
-        .ok_or_else(|| CcError::unprocessable(NO_SPACE))?;
+    let space: &Space = call.related(space.flatten(), NO_SPACE)?;
+    let space = space.base.guid;
     if managed {
         return Err(CcError::unprocessable(NO_PLAN));
     }

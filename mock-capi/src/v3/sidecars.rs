@@ -8,18 +8,18 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router::Route;
-use crate::world::{Field, Guid, NewSidecar, Process, Sidecar};
+use crate::world::{Field, Guid, NewSidecar, Process, Sidecar, WRITE_SPACE};
 
 use super::manifest_message::{check_number, sidecar_memory};
 use super::{apps, processes};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps/:guid/sidecars", index_of_app),
-    Route::post("/v3/apps/:guid/sidecars", create),
+    Route::post("/v3/apps/:guid/sidecars", create).by(WRITE_SPACE),
     Route::get("/v3/processes/:process/sidecars", index_of_process),
     Route::get("/v3/sidecars/:sidecar", show),
-    Route::patch("/v3/sidecars/:sidecar", update),
-    Route::delete("/v3/sidecars/:sidecar", delete),
+    Route::patch("/v3/sidecars/:sidecar", update).by(WRITE_SPACE),
+    Route::delete("/v3/sidecars/:sidecar", delete).by(WRITE_SPACE),
 ];
 
 const LIST: ListSpec = ListSpec::of(&[]);

@@ -8,18 +8,20 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::{Message, to_many_body};
 use crate::router::Route;
-use crate::world::{Field, Guid, Key, Kind, Limits, Row, Selection, Space, SpaceQuota, World};
+use crate::world::{
+    Field, Guid, Home, Key, Kind, Limits, MANAGE_ORG, Row, Selection, Space, SpaceQuota, World,
+};
 
 use super::quota_limits;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/space_quotas", index),
-    Route::post("/v3/space_quotas", create),
+    Route::post("/v3/space_quotas", create).by(MANAGE_ORG),
     Route::get("/v3/space_quotas/:guid", show),
-    Route::patch("/v3/space_quotas/:guid", update),
-    Route::delete("/v3/space_quotas/:guid", delete),
-    Route::post("/v3/space_quotas/:guid/relationships/spaces", apply),
-    Route::delete("/v3/space_quotas/:guid/relationships/spaces/:space", remove),
+    Route::patch("/v3/space_quotas/:guid", update).by(MANAGE_ORG),
+    Route::delete("/v3/space_quotas/:guid", delete).by(MANAGE_ORG),
+    Route::post("/v3/space_quotas/:guid/relationships/spaces", apply).by(MANAGE_ORG),
+    Route::delete("/v3/space_quotas/:guid/relationships/spaces/:space", remove).by(MANAGE_ORG),
 ];
 
 const LIST: ListSpec = ListSpec::of(&["names", "organization_guids", "space_guids"]);
@@ -37,7 +39,7 @@ pub(crate) fn present(quota: &SpaceQuota, view: &View<'_>) -> Value {
     }
     presented["relationships"] = json!({
         "organization": to_one(Some(quota.org)),
-        "spaces": to_many(spaces_of(view.world, guid)),
+        "spaces": to_many(view.visible_spaces(spaces_of(view.world, guid))),
     });
     presented["links"] = json!({
         "self": view.link(&format!("/v3/space_quotas/{guid}")),
@@ -94,6 +96,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
                 "Organization with guid '{text}' does not exist, or you do not have access to it."
             ))
         })?;
+    call.authorize(Home::Org(org))?;
     check_name(call, org, name, None)?;
     let spaces = known_spaces(
         call.world,

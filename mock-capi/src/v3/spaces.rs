@@ -8,16 +8,16 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router::Route;
-use crate::world::{Field, Guid, Kind, Row, Space, World};
+use crate::world::{Field, Guid, Home, Kind, MANAGE_ORG, Org, Row, Space, UPDATE_SPACE, World};
 
 use super::{organizations, users};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/spaces", index),
-    Route::post("/v3/spaces", create),
+    Route::post("/v3/spaces", create).by(MANAGE_ORG),
     Route::get("/v3/spaces/:guid", show),
-    Route::patch("/v3/spaces/:guid", update),
-    Route::delete("/v3/spaces/:guid", delete),
+    Route::patch("/v3/spaces/:guid", update).by(UPDATE_SPACE),
+    Route::delete("/v3/spaces/:guid", delete).by(MANAGE_ORG),
     Route::get("/v3/spaces/:guid/users", users::index_of_space),
 ];
 
@@ -104,15 +104,11 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let suspended = message.boolean("suspended").unwrap_or_default();
     let patch = message.metadata();
     message.finish()?;
-    let org = org
-        .flatten()
-        .and_then(Guid::parse)
-        .filter(|org| call.world.orgs.get(*org).is_some())
-        .ok_or_else(|| {
-            CcError::unprocessable(
-                "Invalid organization. Ensure the organization exists and you have access to it.",
-            )
-        })?;
+    let org: &Org = call.related(
+        org.flatten(),
+        "Invalid organization. Ensure the organization exists and you have access to it.",
+    )?;
+    let org = org.base.guid;
     check_name(call.world, org, name, None)?;
     let base = call.world.base_with(patch);
     let guid = call.world.add(Space {
@@ -143,10 +139,14 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let body = call.request.object()?;
     let mut message = Message::new(&body, &["name", "suspended", "metadata"]);
     let name = message.optional_text("name", 1..=MAX_NAME);
+    let message_suspends = message.has("suspended");
     let suspended = message.boolean("suspended");
     let patch = message.metadata();
     message.finish()?;
     let org = call.world.spaces.get(guid).map(|space| space.org);
+    if message_suspends {
+        call.require(MANAGE_ORG, Home::Space(guid))?;
+    }
     if let (Some(org), Some(name)) = (org, name) {
         check_name(call.world, org, name, Some(guid))?;
     }

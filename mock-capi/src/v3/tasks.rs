@@ -8,19 +8,21 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::{MAX_INT, Message};
 use crate::router::Route;
-use crate::world::{App, Droplet, Field, Guid, NewTask, Process, Row, Task};
+use crate::world::{
+    App, Droplet, Field, Guid, MANAGE_APPS, NewTask, Process, Row, Task, WRITE_SPACE,
+};
 
 use super::{apps, processes};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/tasks", index),
     Route::get("/v3/tasks/:guid", show),
-    Route::patch("/v3/tasks/:guid", update),
-    Route::post("/v3/tasks/:guid/actions/cancel", cancel),
+    Route::patch("/v3/tasks/:guid", update).by(WRITE_SPACE),
+    Route::post("/v3/tasks/:guid/actions/cancel", cancel).by(MANAGE_APPS),
     // As it was called before actions had paths of their own.
-    Route::put("/v3/tasks/:guid/cancel", cancel),
+    Route::put("/v3/tasks/:guid/cancel", cancel).by(MANAGE_APPS),
     Route::get("/v3/apps/:guid/tasks", index_of_app),
-    Route::post("/v3/apps/:guid/tasks", create),
+    Route::post("/v3/apps/:guid/tasks", create).by(WRITE_SPACE),
 ];
 
 const LIST: ListSpec = ListSpec::of(&[

@@ -48,6 +48,7 @@ pub(crate) fn path(user: &User) -> String {
 
 fn find(call: &Call<'_>) -> Result<Guid, CcError> {
     let user = call.world.find_user(call.capture("guid"));
+    let user = user.filter(|user| user.is_visible(call.world, &call.access));
     user.map(Row::guid)
         .ok_or_else(|| CcError::not_found(User::KIND))
 }

@@ -6,6 +6,7 @@
 //! kept in [`World::settle`]'s agenda and done before the next request that
 //! comes late enough to see it.
 
+mod access;
 mod apps;
 mod delete;
 mod deployments;
@@ -31,6 +32,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use access::{
+    ADMINS, Access, Home, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, Roles, UPDATE_SPACE, WRITE_SPACE,
+};
 pub(crate) use apps::InstanceState;
 pub(crate) use delete::Kind;
 pub(crate) use deployments::NewDeployment;
@@ -378,6 +382,10 @@ impl World {
             .iter()
             .map(|space| space.guid())
             .collect()
+    }
+
+    pub(crate) fn is_suspended(&self, org: Guid) -> bool {
+        self.orgs.get(org).is_some_and(|org| org.suspended)
     }
 
     pub(crate) fn org_of(&self, space: Guid) -> Option<&Org> {

@@ -1,6 +1,7 @@
 //! What each kind of row is called, and what it is found and ordered by.
 
 use super::World;
+use super::access::{Access, Home, MANAGE_ORG, READ_ROUTES, SPACE_MEMBERS};
 use super::guid::Guid;
 use super::model::{
     Account, App, Build, Buildpack, Deployment, Domain, Droplet, Job, Org, Package, Process, Quota,
@@ -49,6 +50,10 @@ impl Row for User {
     fn keys(&self) -> Vec<Key> {
         vec![Key::exact(Field::User, self.id.as_str())]
     }
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        access.sees_user(world, self)
+    }
 }
 
 impl Row for Role {
@@ -65,6 +70,10 @@ impl Row for Role {
             Key::text(Field::Type, self.kind.name()),
         ]
     }
+
+    fn home(&self, _world: &World) -> Home {
+        self.space.map_or(Home::Org(self.org), Home::Space)
+    }
 }
 
 impl Row for Org {
@@ -79,6 +88,10 @@ impl Row for Org {
 
     fn order_text(&self, _column: &str) -> &str {
         &self.name
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Org(self.guid())
     }
 }
 
@@ -96,6 +109,10 @@ impl Row for Space {
 
     fn order_text(&self, _column: &str) -> &str {
         &self.name
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Space(self.guid())
     }
 }
 
@@ -116,6 +133,16 @@ impl Row for SpaceQuota {
             Key::Guid(Field::Org, self.org),
         ]
     }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Org(self.org)
+    }
+
+    /// Members of the spaces that it is applied to see it too.
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        access.allows(world, self.home(world), MANAGE_ORG)
+            || world.allows_in_any_space(access, Field::Quota, self.guid(), SPACE_MEMBERS)
+    }
 }
 
 impl Row for SecurityGroup {
@@ -133,6 +160,14 @@ impl Row for SecurityGroup {
         keys.extend(keys_of(Field::StagingSpace, &self.staging_spaces));
         keys
     }
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        let mut spaces = self.running_spaces.iter().chain(&self.staging_spaces);
+        access.is_everything()
+            || self.running_default
+            || self.staging_default
+            || spaces.any(|space| access.sees(world, Home::Space(*space)))
+    }
 }
 
 impl Row for Domain {
@@ -142,6 +177,15 @@ impl Row for Domain {
         let mut keys = vec![Key::text(Field::Name, &self.name)];
         keys.extend(self.org.map(|org| Key::Guid(Field::Org, org)));
         keys
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        self.org.map_or(Home::Everywhere, Home::Org)
+    }
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        self.org
+            .is_none_or(|org| access.sees_domains_of(world, org))
     }
 }
 
@@ -161,6 +205,10 @@ impl Row for App {
             _ => &self.name,
         }
     }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Space(self.space)
+    }
 }
 
 impl Row for Process {
@@ -173,6 +221,10 @@ impl Row for Process {
             Key::text(Field::Type, &self.kind),
         ]
     }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Space(self.space)
+    }
 }
 
 impl Row for Sidecar {
@@ -180,6 +232,10 @@ impl Row for Sidecar {
 
     fn keys(&self) -> Vec<Key> {
         vec![Key::Guid(Field::App, self.app)]
+    }
+
+    fn home(&self, world: &World) -> Home {
+        world.home_of_app(self.app)
     }
 }
 
@@ -195,6 +251,10 @@ impl Row for ServiceInstance {
 
     fn order_text(&self, _column: &str) -> &str {
         &self.name
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Space(self.space)
     }
 }
 
@@ -214,6 +274,10 @@ impl Row for ServiceBinding {
     fn order_text(&self, _column: &str) -> &str {
         self.name.as_deref().unwrap_or_default()
     }
+
+    fn home(&self, world: &World) -> Home {
+        world.home_of_app(self.app)
+    }
 }
 
 impl Row for Package {
@@ -225,6 +289,10 @@ impl Row for Package {
             Key::Guid(Field::Space, self.space),
         ]
     }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Space(self.space)
+    }
 }
 
 impl Row for Build {
@@ -235,6 +303,10 @@ impl Row for Build {
             Key::Guid(Field::App, self.app),
             Key::Guid(Field::Package, self.package),
         ]
+    }
+
+    fn home(&self, world: &World) -> Home {
+        world.home_of_app(self.app)
     }
 }
 
@@ -249,6 +321,10 @@ impl Row for Droplet {
         keys.extend(self.package.map(|guid| Key::Guid(Field::Package, guid)));
         keys
     }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Space(self.space)
+    }
 }
 
 impl Row for Deployment {
@@ -256,6 +332,10 @@ impl Row for Deployment {
 
     fn keys(&self) -> Vec<Key> {
         vec![Key::Guid(Field::App, self.app)]
+    }
+
+    fn home(&self, world: &World) -> Home {
+        world.home_of_app(self.app)
     }
 }
 
@@ -267,6 +347,10 @@ impl Row for Task {
             Key::Guid(Field::App, self.app),
             Key::Guid(Field::Space, self.space),
         ]
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Space(self.space)
     }
 }
 
@@ -304,6 +388,14 @@ impl Row for Route {
             keys.push(Key::Guid(Field::Destination, destination.guid));
         }
         keys
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Space(self.space)
+    }
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        access.allows(world, self.home(world), READ_ROUTES)
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use smallvec::SmallVec;
 
 use super::World;
+use super::access::{Access, Home};
 use super::guid::Guid;
 use crate::clock::Timestamp;
 use crate::metadata::Metadata;
@@ -78,6 +79,16 @@ pub(crate) trait Row: Sized {
 
     /// The keys that the row is found by, its GUID and labels excepted.
     fn keys(&self) -> Vec<Key>;
+
+    /// Where the row belongs.
+    fn home(&self, _world: &World) -> Home {
+        Home::Everywhere
+    }
+
+    /// Whether the caller of a request sees the row.
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        access.sees(world, self.home(world))
+    }
 
     /// The text that `order_by=name` and its like compare.
     fn order_text(&self, _column: &str) -> &str {

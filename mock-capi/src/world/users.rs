@@ -15,6 +15,13 @@ pub(crate) struct NewAccount {
     pub(crate) origin: String,
 }
 
+impl Account {
+    /// Whether the user is as the settings have it.
+    fn is(&self, settings: &settings::Account) -> bool {
+        self.password.as_ref() == Some(&settings.secret) && self.admin == settings.admin
+    }
+}
+
 impl World {
     /// Adds a user who can log in from the start.
     pub(super) fn add_account(&mut self, account: &settings::Account) {
@@ -33,9 +40,10 @@ impl World {
     pub(super) fn admit(&mut self, account: &settings::Account) {
         let origin = [UAA_ORIGIN.to_owned()];
         let known = self.accounts_named(&account.name, Some(&origin));
-        match known.first().map(|known| known.base.guid) {
+        match known.first() {
             None => self.add_account(account),
-            Some(known) => self.touch(known, |known: &mut Account| {
+            Some(known) if known.is(account) => {}
+            Some(known) => self.touch(known.base.guid, |known: &mut Account| {
                 known.password = Some(account.secret.clone());
                 known.admin = account.admin;
             }),

@@ -1,0 +1,163 @@
+//! What roles allow: who sees what, and who may change it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::RoleType::{
+    OrgAuditor, OrgBillingManager, OrgManager, OrgUser, SpaceAuditor, SpaceDeveloper, SpaceManager,
+    SpaceSupporter,
+};
+use super::{Field, Guid, RoleType, Row, Selection, User, World};
+
+/// Some of the types of roles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Roles(u8);
+
+impl Roles {
+    const fn of(types: &[RoleType]) -> Self {
+        let (mut bits, mut index) = (0, 0);
+        while index < types.len() {
+            bits |= 1 << types[index] as u8;
+            index += 1;
+        }
+        Self(bits)
+    }
+
+    const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    const fn meets(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+}
+
+/// What only administrators may do.
+pub(crate) const ADMINS: Roles = Roles::of(&[]);
+const READ_ORG: Roles = Roles::of(&[OrgManager, OrgAuditor, OrgUser, OrgBillingManager]);
+pub(crate) const MANAGE_ORG: Roles = Roles::of(&[OrgManager]);
+/// Who sees what is in a space.
+const READ_SPACE: Roles = SPACE_MEMBERS.and(MANAGE_ORG);
+pub(super) const SPACE_MEMBERS: Roles =
+    Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, SpaceSupporter]);
+pub(super) const READ_ROUTES: Roles = READ_SPACE.and(Roles::of(&[OrgAuditor]));
+/// Who sees the domains of an organization, besides the members of its spaces.
+const READ_DOMAINS: Roles = Roles::of(&[OrgManager, OrgAuditor]);
+pub(crate) const READ_SECRETS: Roles = Roles::of(&[SpaceDeveloper]);
+/// Who may change the space itself, and who is in it.
+pub(crate) const UPDATE_SPACE: Roles = Roles::of(&[SpaceManager, OrgManager]);
+pub(crate) const WRITE_SPACE: Roles = Roles::of(&[SpaceDeveloper]);
+/// Who may run the apps of a space, and read their environment.
+pub(crate) const MANAGE_APPS: Roles = Roles::of(&[SpaceDeveloper, SpaceSupporter]);
+
+/// Where a row belongs, and so whose roles count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    Everywhere,
+    Org(Guid),
+    Space(Guid),
+    /// What it belongs to is gone.
+    Nowhere,
+}
+
+/// What the caller of a request may see and do.
+#[derive(Clone, Debug)]
+pub(crate) enum Access {
+    /// An administrator's.
+    Everything,
+    /// What these roles allow.
+    Held(Arc<Held>),
+}
+
+/// A user's roles by organization and space.
+#[derive(Debug)]
+pub(crate) struct Held {
+    user: Guid,
+    by_place: HashMap<Guid, Roles>,
+}
+
+impl Access {
+    pub(crate) fn is_everything(&self) -> bool {
+        matches!(self, Self::Everything)
+    }
+
+    /// Whether the caller has one of the roles there.
+    pub(crate) fn allows(&self, world: &World, home: Home, roles: Roles) -> bool {
+        let Self::Held(held) = self else {
+            return true;
+        };
+        match home {
+            Home::Everywhere | Home::Nowhere => false,
+            Home::Org(org) => held.at(org).meets(roles),
+            Home::Space(space) => {
+                let org = world.spaces.get(space).map(|space| space.org);
+                let in_org = org.map_or(ADMINS, |org| held.at(org));
+                held.at(space).and(in_org).meets(roles)
+            }
+        }
+    }
+
+    /// Whether the caller sees what has this home.
+    pub(crate) fn sees(&self, world: &World, home: Home) -> bool {
+        match home {
+            Home::Everywhere => true,
+            Home::Org(_) => self.allows(world, home, READ_ORG),
+            Home::Space(_) | Home::Nowhere => self.allows(world, home, READ_SPACE),
+        }
+    }
+
+    /// Whether the caller sees the domains that an organization owns or shares.
+    pub(crate) fn sees_domains_of(&self, world: &World, org: Guid) -> bool {
+        self.allows(world, Home::Org(org), READ_DOMAINS)
+            || world.allows_in_any_space(self, Field::Org, org, SPACE_MEMBERS)
+    }
+
+    /// Whether the caller is that user, or sees an organization that they are
+    /// in.
+    pub(crate) fn sees_user(&self, world: &World, user: &User) -> bool {
+        let Self::Held(held) = self else {
+            return true;
+        };
+        let of_user = world.roles_of(user.base.guid);
+        let mut in_orgs = of_user.iter().filter(|role| role.space.is_none());
+        held.user == user.base.guid || in_orgs.any(|role| held.at(role.org).meets(READ_ORG))
+    }
+}
+
+impl Held {
+    fn at(&self, place: Guid) -> Roles {
+        self.by_place.get(&place).copied().unwrap_or_default()
+    }
+}
+
+impl World {
+    /// What a user's roles allow.
+    pub(crate) fn access_of(&self, user: Guid) -> Access {
+        let mut by_place: HashMap<Guid, Roles> = HashMap::new();
+        for role in self.roles_of(user) {
+            let held = by_place.entry(role.space.unwrap_or(role.org)).or_default();
+            *held = held.and(Roles::of(&[role.kind]));
+        }
+        Access::Held(Arc::new(Held { user, by_place }))
+    }
+
+    /// Where what belongs to an app belongs.
+    pub(crate) fn home_of_app(&self, app: Guid) -> Home {
+        let app = self.apps.get(app);
+        app.map_or(Home::Nowhere, |app| Home::Space(app.space))
+    }
+
+    /// Whether any of the spaces that are found by a field is one that the
+    /// caller has one of the roles in.
+    pub(crate) fn allows_in_any_space(
+        &self,
+        access: &Access,
+        field: Field,
+        guid: Guid,
+        roles: Roles,
+    ) -> bool {
+        let spaces = self.spaces.select(&Selection::by(field, guid));
+        let mut homes = spaces.iter().map(|space| Home::Space(space.guid()));
+        homes.any(|home| access.allows(self, home, roles))
+    }
+}
