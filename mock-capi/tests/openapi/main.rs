@@ -1,0 +1,108 @@
+//! The shape of the API: every operation that the mock implements is driven,
+//! and every answer is held against the API's own description.
+//!
+//! The description is the OpenAPI document that the Cloud Controller publishes.
+//! It is not part of the project: `CAPI_OPENAPI` names the file. Without it the
+//! operations are driven all the same, and what they answer is not validated.
+
+// Helpers fail as tests do.
+#![allow(clippy::panic, clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod apps;
+mod bits;
+mod connections;
+mod description;
+mod foundation;
+mod mistakes;
+mod table;
+mod tour;
+mod users;
+
+use std::collections::BTreeSet;
+
+use description::Description;
+use mock_capi::Operation;
+use tour::{Exchange, Tour};
+
+/// Every operation that is implemented, done and refused.
+async fn drive() -> Vec<Exchange> {
+    let tour = Tour::start().await;
+    foundation::visit(&tour).await;
+    apps::visit(&tour).await;
+    bits::visit(&tour).await;
+    connections::visit(&tour).await;
+    users::visit(&tour).await;
+    tour.be_refused().await;
+    tour.into_exchanges()
+}
+
+/// The operations that have answered with success.
+fn successful(exchanges: &[Exchange]) -> BTreeSet<String> {
+    let successful = exchanges.iter().filter(|exchange| exchange.status < 300);
+    successful
+        .map(|exchange| exchange.operation.key())
+        .collect()
+}
+
+trait Named {
+    /// Such as `GET /v3/apps/:guid`.
+    fn key(&self) -> String;
+}
+
+impl Named for Operation {
+    fn key(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+}
+
+#[tokio::test]
+async fn answers_are_what_the_description_says() {
+    let exchanges = drive().await;
+    let driven = successful(&exchanges);
+    let missed: Vec<String> = Operation::all()
+        .iter()
+        .filter(|operation| operation.implemented)
+        .map(Named::key)
+        .filter(|key| !driven.contains(key))
+        .collect();
+    assert!(
+        missed.is_empty(),
+        "implemented, and to be driven by one of tests/openapi/*.rs: {missed:#?}"
+    );
+
+    let Some(description) = Description::of_environment() else {
+        println!("left out: CAPI_OPENAPI names no description to validate answers against");
+        return;
+    };
+    let (mut faults, mut explained) = (BTreeSet::new(), BTreeSet::new());
+    for exchange in &exchanges {
+        let (key, asked) = (exchange.operation.key(), &exchange.asked);
+        for fault in description.faults(exchange) {
+            match mistakes::explain(&key, &fault) {
+                Some(mistake) => explained.insert(mistake),
+                None => faults.insert(format!("{key} {} {fault} ({asked})", exchange.status)),
+            };
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+    let unused = mistakes::unused(&explained);
+    assert!(unused.is_empty(), "explain nothing: {unused:#?}");
+}
+
+#[test]
+fn the_mock_knows_every_operation_of_the_description() {
+    let Some(description) = Description::of_environment() else {
+        println!("left out: CAPI_OPENAPI names no description");
+        return;
+    };
+    let known: BTreeSet<String> = Operation::all().iter().map(Named::key).collect();
+    assert_eq!(known, description.operations());
+}
+
+#[tokio::test]
+async fn the_documentation_lists_every_operation() {
+    table::check(&successful(&drive().await));
+}

@@ -1,0 +1,171 @@
+//! What the description says and the Cloud Controller does not do, and what its
+//! examples show that the answer at hand is no example of.
+
+use std::collections::BTreeSet;
+
+/// An operation (or any, if empty), how what is found wrong with its answer
+/// begins (or after a `*`, what it has), and what explains it.
+type Mistake = (&'static str, &'static str, &'static str);
+
+const MISTAKES: &[Mistake] = &[
+    (
+        "",
+        "*/relationships/quota/data: null is not",
+        "a space without a quota has the relationship, with no data",
+    ),
+    (
+        "",
+        "*/relationships/space/data: null is not",
+        "the role of an organization has both relationships",
+    ),
+    (
+        "",
+        "*/relationships/organization/data: null is not",
+        "the role of a space has both relationships",
+    ),
+    (
+        "",
+        "*/relationships/user_group: is missing",
+        "there are no roles of groups",
+    ),
+    (
+        "",
+        "*/links/download/method: is missing",
+        "only the link to upload has a method",
+    ),
+    (
+        "DELETE /v3/droplets/:guid",
+        "is ",
+        "the answer has no body, as those of all jobs",
+    ),
+    (
+        "GET /",
+        "/links/log",
+        "links to what the foundation has not are null",
+    ),
+    (
+        "GET /v3/info",
+        "/cli_version/",
+        "versions that operators do not set are null",
+    ),
+    (
+        "GET /v3/apps/:guid/features",
+        "has a body",
+        "the list of features",
+    ),
+    (
+        "GET /v3/apps/:guid/features/:name",
+        "has a body",
+        "the feature",
+    ),
+    (
+        "PATCH /v3/apps/:guid/features/:name",
+        "has a body",
+        "the feature",
+    ),
+    (
+        "GET /v3/domains",
+        "/resources/*/links/router_group",
+        "the link of domains for TCP",
+    ),
+    (
+        "GET /v3/organizations/:guid/domains",
+        "/resources/*/links/router_group",
+        "the link of domains for TCP",
+    ),
+    (
+        "GET /v3/droplets/:guid",
+        "/links/package",
+        "an uploaded droplet is of no package",
+    ),
+    (
+        "POST /v3/droplets",
+        "/links/upload",
+        "a copy is not to be uploaded",
+    ),
+    (
+        "GET /v3/jobs/:guid",
+        "/links/",
+        "what has been deleted has no link",
+    ),
+    (
+        "GET /v3/service_instances/:guid/credentials",
+        "/",
+        "credentials are the user's own",
+    ),
+    (
+        "GET /v3/space_quotas",
+        "/resources/*/relationships/organizations",
+        "it is called organization",
+    ),
+    (
+        "",
+        "*/lifecycle/data/",
+        "the lifecycle of docker apps has no data",
+    ),
+    (
+        "GET /v3/processes/:guid",
+        "/process_instances",
+        "the example embeds them",
+    ),
+    (
+        "GET /v3/roles/:guid",
+        "/links/organization",
+        "the role of a space",
+    ),
+    (
+        "POST /v3/roles",
+        "/links/organization",
+        "the role of a space",
+    ),
+    (
+        "PATCH /v3/service_credential_bindings/:guid",
+        "/links/parameters",
+        "nothing has parameters that a user provides",
+    ),
+    (
+        "POST /v3/service_credential_bindings",
+        "/links/parameters",
+        "nothing has parameters that a user provides",
+    ),
+    (
+        "POST /v3/packages",
+        "/data/",
+        "the example is of a docker package",
+    ),
+    (
+        "POST /v3/deployments/:guid/actions/cancel",
+        "is ",
+        "the answer has no body",
+    ),
+    (
+        "POST /v3/deployments/:guid/actions/continue",
+        "is ",
+        "the answer has no body",
+    ),
+    (
+        "POST /v3/spaces/:guid/manifest_diff",
+        "has ",
+        "the answer is the difference, and there is no job",
+    ),
+];
+
+/// The one that explains what is found wrong.
+pub(crate) fn explain(operation: &str, fault: &str) -> Option<usize> {
+    MISTAKES.iter().position(|(of, what, _)| {
+        let is_of = of.is_empty() || operation == *of;
+        let begins = match what.strip_prefix('*') {
+            Some(what) => fault.contains(what),
+            None => fault.starts_with(what),
+        };
+        is_of && begins
+    })
+}
+
+/// Those that explain nothing any more.
+pub(crate) fn unused(used: &BTreeSet<usize>) -> Vec<&'static Mistake> {
+    let all = MISTAKES.iter().enumerate();
+    all.filter(|(index, _)| !used.contains(index))
+        .map(|(_, mistake)| mistake)
+        .collect()
+}

@@ -1,0 +1,267 @@
+//! A client that keeps every answer together with the operation that gave it.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use mock_capi::{MockCapi, Operation};
+use reqwest::multipart::Form;
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::Named;
+use crate::common::{Answer, Session, send};
+
+/// Operations whose requests may have unknown fields: the Cloud Controller does
+/// not look at them.
+const CARELESS: &[&str] = &[
+    "PATCH /v3/apps/:guid/relationships/current_droplet",
+    "POST /v3/packages?source_guid=",
+    "POST /v3/resource_matches",
+];
+
+/// A request and how it was answered.
+pub(crate) struct Exchange {
+    pub(crate) operation: Operation,
+    pub(crate) asked: String,
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    pub(crate) has_location: bool,
+    pub(crate) text: String,
+}
+
+impl Exchange {
+    /// The body, if it is JSON.
+    pub(crate) fn json(&self) -> Option<Value> {
+        serde_json::from_str(&self.text).ok()
+    }
+
+    fn is_list(&self) -> bool {
+        self.json()
+            .is_some_and(|body| body.get("pagination").is_some())
+    }
+}
+
+/// A session whose answers are kept.
+pub(crate) struct Tour {
+    pub(crate) cf: Session,
+    operations: Vec<Operation>,
+    exchanges: RefCell<Vec<Exchange>>,
+}
+
+impl Tour {
+    pub(crate) async fn start() -> Self {
+        let mut operations = Operation::all();
+        // Literal segments go before names.
+        operations.sort_by_key(|operation| operation.path.matches(':').count());
+        Self {
+            // Tasks that are done cannot be canceled.
+            cf: Session::start(MockCapi::builder().task_time(Duration::from_secs(60))).await,
+            operations,
+            exchanges: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn into_exchanges(self) -> Vec<Exchange> {
+        self.exchanges.into_inner()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        self.succeed(Method::GET, path, None).await.json()
+    }
+
+    /// The same of an answer that has many shapes, asked for in many ways.
+    pub(crate) async fn get_all(&self, path: &str, queries: &[&str]) {
+        for query in queries {
+            self.get(&format!("{path}?{query}")).await;
+        }
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
+        self.succeed(Method::POST, path, Some(body)).await.json()
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Value {
+        self.succeed(Method::PATCH, path, Some(body)).await.json()
+    }
+
+    pub(crate) async fn put(&self, path: &str) -> Value {
+        self.succeed(Method::PUT, path, None).await.json()
+    }
+
+    /// An action that takes no body.
+    pub(crate) async fn act(&self, path: &str) -> Value {
+        self.succeed(Method::POST, path, None).await.json()
+    }
+
+    /// Deletes, and looks at the job if there is one.
+    pub(crate) async fn delete(&self, path: &str) {
+        let answer = self.succeed(Method::DELETE, path, None).await;
+        self.follow(&answer).await;
+    }
+
+    /// Creates something, and gives its path.
+    pub(crate) async fn create(&self, path: &str, body: Value) -> String {
+        let created = self.post(path, body).await;
+        format!("{path}/{}", guid(&created))
+    }
+
+    pub(crate) async fn upload(&self, path: &str, form: Form) -> Value {
+        let request = self.cf.request(Method::POST, path).multipart(form);
+        let answer = self.keep(Method::POST, path, request).await;
+        assert!(answer.status.is_success(), "{path}: {answer:?}");
+        answer.json()
+    }
+
+    /// Sends a manifest, and looks at the job if there is one.
+    pub(crate) async fn post_yaml(&self, path: &str, manifest: Value) {
+        let request = self
+            .cf
+            .request(Method::POST, path)
+            .header("content-type", "application/x-yaml")
+            .body(manifest.to_string());
+        let answer = self.keep(Method::POST, path, request).await;
+        assert!(answer.status.is_success(), "{path}: {answer:?}");
+        self.follow(&answer).await;
+    }
+
+    /// A body that is refused for what it says.
+    pub(crate) async fn refuse(&self, method: Method, path: &str, body: Value) {
+        let request = self.cf.request(method.clone(), path).json(&body);
+        let answer = self.keep(method, path, request).await;
+        assert!(answer.status.is_client_error(), "{path}: {answer:?}");
+    }
+
+    async fn follow(&self, answer: &Answer) {
+        let location = answer.header("location");
+        if let Some(path) = location.strip_prefix(&self.cf.mock.uri()) {
+            assert_eq!(self.get(path).await["state"], "COMPLETE");
+        }
+    }
+
+    async fn succeed(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = self.cf.request(method.clone(), path);
+        if let Some(body) = body {
+            self.be_refused_more(&method, path, &body).await;
+            request = request.json(&body);
+        }
+        let answer = self.keep(method, path, request).await;
+        assert!(answer.status.is_success(), "{path}: {answer:?}");
+        answer
+    }
+
+    /// Sends a body with a field more than it may have.
+    async fn be_refused_more(&self, method: &Method, path: &str, body: &Value) {
+        let (key, asked) = (
+            self.operation(method, path).key(),
+            format!("{method} {path}"),
+        );
+        if CARELESS
+            .iter()
+            .any(|one| key == *one || asked.starts_with(one))
+        {
+            return;
+        }
+        let mut more = body.clone();
+        more["no_such_field"] = json!(1);
+        let request = self.cf.request(method.clone(), path).json(&more);
+        let answer = self.keep(method.clone(), path, request).await;
+        assert_eq!(answer.status, 422, "{method} {path}: {answer:?}");
+    }
+
+    /// Asks every operation in the ways in which it refuses to answer: without
+    /// a token, for what is not there, and with an unknown query parameter.
+    pub(crate) async fn be_refused(&self) {
+        let implemented = self.operations.iter().filter(|one| one.implemented);
+        for Operation { method, path, .. } in implemented {
+            let method: Method = method.parse().unwrap();
+            let url = format!("{}{path}", self.cf.mock.uri());
+            let anonymous = self.cf.http.request(method.clone(), url);
+            let answer = self.keep(method.clone(), path, anonymous).await;
+            if answer.status != 401 {
+                assert!(OPEN.contains(path), "{method} {path}: {answer:?}");
+                continue;
+            }
+            if path.contains(':') {
+                let nowhere = path.replace(':', "no-");
+                let request = self.cf.request(method.clone(), &nowhere).json(&json!({}));
+                let answer = self.keep(method.clone(), &nowhere, request).await;
+                assert!(
+                    answer.status.is_client_error(),
+                    "{method} {path}: {answer:?}"
+                );
+            }
+        }
+        for path in self.lists() {
+            let path = format!("{path}?no_such_parameter=1");
+            let request = self.cf.request(Method::GET, &path);
+            let answer = self.keep(Method::GET, &path, request).await;
+            // What it belongs to may be gone by now; roles answer 422.
+            assert!(
+                [400, 404, 422].contains(&answer.status.as_u16()),
+                "{path}: {answer:?}"
+            );
+        }
+    }
+
+    /// The paths that were answered with lists.
+    fn lists(&self) -> BTreeSet<String> {
+        let exchanges = self.exchanges.borrow();
+        let lists = exchanges.iter().filter(|exchange| exchange.is_list());
+        lists
+            .map(|list| list.asked.split('?').next().unwrap_or_default().to_owned())
+            .collect()
+    }
+
+    async fn keep(&self, method: Method, path: &str, request: RequestBuilder) -> Answer {
+        let operation = self.operation(&method, path);
+        let answer = send(request).await;
+        self.exchanges.borrow_mut().push(Exchange {
+            operation,
+            asked: path.to_owned(),
+            status: answer.status.as_u16(),
+            content_type: answer.header("content-type").to_owned(),
+            has_location: answer.headers.contains_key("location"),
+            text: answer.text.clone(),
+        });
+        answer
+    }
+
+    fn operation(&self, method: &Method, path: &str) -> Operation {
+        let path = path.split('?').next().unwrap_or_default();
+        let mut operations = self.operations.iter();
+        *operations
+            .find(|operation| operation.method == method.as_str() && fits(operation.path, path))
+            .unwrap_or_else(|| panic!("{method} {path} is no operation of the API"))
+    }
+}
+
+/// What answers without a token.
+const OPEN: &[&str] = &["/", "/v3", "/v3/info"];
+
+fn fits(pattern: &str, path: &str) -> bool {
+    let segments = || pattern.split('/').zip(path.split('/'));
+    pattern.matches('/').count() == path.matches('/').count()
+        && segments().all(|(expected, actual)| expected.starts_with(':') || expected == actual)
+}
+
+/// The GUID of an answer.
+pub(crate) fn guid(answer: &Value) -> String {
+    answer["guid"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no guid: {answer}"))
+        .to_owned()
+}
+
+/// Relationships to one thing each.
+pub(crate) fn related(to: &[(&str, &str)]) -> Value {
+    let to = to.iter();
+    to.map(|(name, guid)| ((*name).to_owned(), json!({"data": {"guid": guid}})))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+/// Labels and annotations to set.
+pub(crate) fn metadata() -> Value {
+    json!({"labels": {"env": "test"}, "annotations": {"note": "text"}})
+}
