@@ -1,5 +1,5 @@
 //! The mock's own endpoints below `/_mock/`: they need no token and are not
-//! counted.
+//! counted. Pages of other origins cannot change anything through them.
 
 use std::time::Duration;
 
@@ -19,6 +19,11 @@ use crate::world::{Access, Row, Table, World};
 /// Answers a request to `/_mock/`; `None` if it is to somewhere else.
 pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<Response> {
     let endpoint = request.path.strip_prefix("/_mock/")?;
+    if request.method != "GET"
+        && let Some(origin) = foreign_origin(request)
+    {
+        return Some(Response::json(403, &CcError::foreign(origin).body()));
+    }
     Some(match (request.method, endpoint) {
         ("GET", "stats") => Response::ok(&json!(core.stats())),
         ("GET", "state") => Response::ok(&core.state(base)),
@@ -43,6 +48,17 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
         }
         _ => Response::json(404, &CcError::unknown_request().body()),
     })
+}
+
+/// The origin of the page that a browser sends a request for, if it is not one
+/// of the mock's own: anyone's page can send requests to this machine.
+fn foreign_origin<'a>(request: &Request<'a>) -> Option<&'a str> {
+    let origin = request.headers.get("origin")?.to_str().unwrap_or("null");
+    let host = origin.split_once("://").map(|(_, host)| host);
+    let own = host
+        .zip(request.header("host"))
+        .is_some_and(|(host, own)| host.eq_ignore_ascii_case(own));
+    (!own).then_some(origin)
 }
 
 /// Makes a change, or says why it is none.

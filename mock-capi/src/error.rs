@@ -88,6 +88,13 @@ impl CcError {
         Self::new(403, 10019, "CF-SpaceSuspended", "The space is suspended")
     }
 
+    /// A page of another origin asks the mock to change; the Cloud
+    /// Controller has no such error.
+    pub(crate) fn foreign(origin: &str) -> Self {
+        let detail = format!("a page of {origin} may not change this mock");
+        Self::new(403, 10003, "MockCapi-ForeignOrigin", detail)
+    }
+
     /// What the Cloud Controller has no text for.
     pub(crate) fn unknown() -> Self {
         Self::new(500, 10001, "UnknownError", "An unknown error occurred.")

@@ -250,6 +250,41 @@ async fn the_latest_requests_are_shown_with_what_befell_them() {
 }
 
 #[tokio::test]
+async fn pages_of_other_origins_cannot_change_anything() {
+    let cf = Session::v3().await;
+    let (org, _) = cf.space().await;
+    let uri = cf.mock.uri();
+    let of_page = |method: Method, endpoint: &str, origin: &str| {
+        let request = cf.request(method, &format!("/_mock/{endpoint}"));
+        send(
+            request
+                .header("origin", origin)
+                .body(r#"{"latency": "1h"}"#),
+        )
+    };
+    for (method, endpoint) in [
+        (Method::POST, "reset"),
+        (Method::POST, "expire_tokens"),
+        (Method::POST, "advance"),
+        (Method::PUT, "times"),
+        (Method::PUT, "faults"),
+    ] {
+        for origin in ["http://elsewhere.test", "http://127.0.0.1:1", "null", &org] {
+            let refused = of_page(method.clone(), endpoint, origin).await;
+            assert_eq!(refused.status, 403, "{endpoint} {origin}");
+            let complaint = format!("a page of {origin} may not change this mock");
+            assert_eq!(refused.error().1, complaint);
+        }
+    }
+    assert_eq!(cf.get("/_mock/times").await.json()["latency"], "0s");
+    let seen = of_page(Method::GET, "stats", "http://elsewhere.test").await;
+    assert_eq!(seen.header("access-control-allow-origin"), "");
+
+    assert_eq!(of_page(Method::POST, "reset", &uri).await.status, 204);
+    assert!(cf.names("/v3/organizations").await.is_empty());
+}
+
+#[tokio::test]
 async fn a_stopped_mock_closes_its_connections() {
     let cf = Session::v3().await;
     let uri = cf.mock.uri();
