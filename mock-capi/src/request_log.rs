@@ -61,8 +61,10 @@ impl RequestLog {
         });
     }
 
-    /// Those after the request of that number which are still kept.
+    /// Those after the request of that number which are still kept; all, if
+    /// there was none of that number: whoever asks saw it of an earlier mock.
     pub(crate) fn after(&self, number: u64) -> Vec<&LoggedRequest> {
+        let number = if number > self.count { 0 } else { number };
         let later = self.requests.iter().rev();
         let mut later: Vec<_> = later.take_while(|entry| entry.number > number).collect();
         later.reverse();
@@ -99,5 +101,6 @@ mod tests {
         assert_eq!(numbers(1098), [1099, 1100]);
         assert_eq!(numbers(0), (101..=1100).collect::<Vec<_>>());
         assert!(numbers(1100).is_empty());
+        assert_eq!(numbers(1101), numbers(0));
     }
 }

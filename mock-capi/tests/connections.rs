@@ -250,6 +250,14 @@ async fn the_latest_requests_are_shown_with_what_befell_them() {
 }
 
 #[tokio::test]
+async fn requests_of_an_earlier_mock_do_not_hide_those_of_this_one() {
+    let cf = Session::v3().await;
+    let url = format!("{}/_mock/requests?after=1000", cf.mock.uri());
+    let shown = send(cf.http.get(url)).await.json();
+    assert_eq!(shown[0]["path"], "/uaa/oauth/token");
+}
+
+#[tokio::test]
 async fn pages_of_other_origins_cannot_change_anything() {
     let cf = Session::v3().await;
     let (org, _) = cf.space().await;
