@@ -13,8 +13,8 @@ use crate::faults::Fault;
 use crate::http::{Request, Response};
 use crate::server::Core;
 use crate::settings::{Timings, TimingsPatch};
-use crate::v3;
 use crate::world::{Access, Row, Table, World};
+use crate::{networking, v3};
 
 /// Answers a request to `/_mock/`; `None` if it is to somewhere else.
 pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<Response> {
@@ -130,6 +130,7 @@ pub(crate) fn present_world(world: &World, base: &str) -> Value {
         "buildpacks": all(&view, &world.buildpacks, v3::buildpacks::present),
         "routes": all(&view, &world.routes, v3::routes::present),
         "jobs": all(&view, &world.jobs, v3::jobs::present),
+        "network_policies": networking::present_all(&world.network_policies),
     })
 }
 

@@ -54,6 +54,7 @@ mod log_cache;
 mod message;
 mod metadata;
 mod multipart;
+mod networking;
 mod operations;
 mod random;
 mod rate_limit;

@@ -8,7 +8,7 @@ use crate::error::CcError;
 use crate::http::{Request, Response, percent_decode};
 use crate::settings::Dialect;
 use crate::world::{ADMINS, Roles};
-use crate::{log_cache, operations, uaa, v2, v3, v3_2017};
+use crate::{log_cache, networking, operations, uaa, v2, v3, v3_2017};
 
 /// Answers a request.
 pub(crate) type Handler = fn(&mut Call<'_>) -> Result<Response, CcError>;
@@ -172,7 +172,12 @@ pub(crate) struct Found {
 impl Router {
     pub(crate) fn new(dialect: Dialect) -> Self {
         let tables: &[&[&'static [Route]]] = match dialect {
-            Dialect::V3 => &[uaa::ROUTES, &[log_cache::ROUTES], v3::ROUTES, v2::ROUTES],
+            Dialect::V3 => &[
+                uaa::ROUTES,
+                &[log_cache::ROUTES, networking::ROUTES],
+                v3::ROUTES,
+                v2::ROUTES,
+            ],
             Dialect::Documented2017 => &[uaa::ROUTES, v3_2017::ROUTES, v2::ROUTES],
         };
         let described = match dialect {

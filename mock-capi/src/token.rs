@@ -52,11 +52,12 @@ pub(crate) struct Holder<'a> {
 
 impl Holder<'_> {
     pub(crate) fn scopes(&self) -> &'static [&'static str] {
-        match self.user {
-            Some(user) if !user.admin => USER_SCOPES,
-            _ => ADMIN_SCOPES,
-        }
+        scopes_of(self.user.is_none_or(|user| user.admin))
     }
+}
+
+fn scopes_of(admin: bool) -> &'static [&'static str] {
+    if admin { ADMIN_SCOPES } else { USER_SCOPES }
 }
 
 /// Who a request is from, as its token says.
@@ -168,6 +169,10 @@ impl Tokens {
 }
 
 impl Caller {
+    pub(crate) fn scopes(&self) -> &'static [&'static str] {
+        scopes_of(self.admin)
+    }
+
     fn of(claims: &Value) -> Option<Self> {
         let id = claims.get("user_id").or_else(|| claims.get("client_id"))?;
         let scopes = claims["scope"].as_array()?;

@@ -104,6 +104,7 @@ impl World {
         self.unmap_routes(guid);
         self.logs.remove(&guid);
         self.apps.remove(guid);
+        self.plan_policy_cleanup();
     }
 
     /// Takes an app's destinations from all routes.

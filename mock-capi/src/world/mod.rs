@@ -14,6 +14,7 @@ mod droplets;
 mod guid;
 mod logs;
 mod model;
+mod network_policies;
 mod pairs;
 mod processes;
 mod resources;
@@ -27,7 +28,7 @@ mod tasks;
 mod usage;
 mod users;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,7 @@ pub(crate) use model::{
     PackageKind, Process, Quota, Role, RoleType, Route, Scale, SecurityGroup, ServiceBinding,
     ServiceInstance, Sidecar, Space, SpaceQuota, Stack, Task, Upload, User, Word,
 };
+pub(crate) use network_policies::NetworkPolicy;
 pub(crate) use processes::{CheckPatch, ProcessPatch};
 pub use resources::PackageFile;
 pub(crate) use resources::Resource;
@@ -104,6 +106,8 @@ enum Due {
     Delete(Kind, Guid),
     /// Look how far a deployment is.
     Deploy(Guid),
+    /// Remove the network policies of apps that are gone.
+    CleanNetworkPolicies,
 }
 
 /// Everything that the Cloud Controller knows, and the users that UAA does.
@@ -132,6 +136,7 @@ pub(crate) struct World {
     pub(crate) buildpacks: Table<Buildpack>,
     pub(crate) routes: Table<Route>,
     pub(crate) jobs: Table<Job>,
+    pub(crate) network_policies: BTreeSet<NetworkPolicy>,
     #[serde(skip)]
     pub(crate) timings: Timings,
     #[serde(skip)]
@@ -147,6 +152,7 @@ pub(crate) struct World {
     /// Sizes of the files that were uploaded.
     #[serde(with = "pairs")]
     resources: HashMap<resources::Checksum, u64>,
+    policy_cleanup_planned: bool,
     #[serde(with = "pairs")]
     agenda: BTreeMap<(Timestamp, u64), Due>,
     scheduled: u64,
@@ -185,6 +191,7 @@ impl World {
             buildpacks: Table::default(),
             routes: Table::default(),
             jobs: Table::default(),
+            network_policies: BTreeSet::new(),
             timings,
             default_stack: Settings::default_stack(settings.dialect),
             now,
@@ -193,6 +200,7 @@ impl World {
             usage: HashMap::new(),
             logs: HashMap::new(),
             resources: HashMap::new(),
+            policy_cleanup_planned: false,
             agenda: BTreeMap::new(),
             scheduled: 0,
         };
@@ -269,6 +277,7 @@ impl World {
             match due {
                 Due::Delete(kind, guid) => self.delete(kind, guid),
                 Due::Deploy(guid) => self.visit_deployment(guid),
+                Due::CleanNetworkPolicies => drop(self.clean_network_policies()),
             }
         }
         self.now = now;
