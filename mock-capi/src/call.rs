@@ -10,7 +10,8 @@ use crate::router::Allowed;
 use crate::settings::Settings;
 use crate::token::{Caller, Tokens};
 use crate::world::{
-    ADMINS, Access, Guid, Home, Kind, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, Roles, Row, World,
+    ADMINS, Access, FeatureFlag, Guid, Home, Kind, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, Roles,
+    Row, World,
 };
 
 /// A request, the world that it acts on, and what it was routed by.
@@ -70,6 +71,19 @@ impl Call<'_> {
             return Err(CcError::space_suspended());
         }
         Ok(())
+    }
+
+    /// Refuses what a feature flag has switched off; administrators may do most
+    /// of it all the same.
+    pub(crate) fn require_flag(&self, name: &str) -> Result<(), CcError> {
+        let flag = self.world.named::<FeatureFlag>(name);
+        match flag.filter(|flag| !flag.enabled) {
+            Some(flag) if !(flag.spares_admins() && self.access.is_everything()) => {
+                let what = flag.error_message.as_deref();
+                Err(CcError::feature_disabled(what.unwrap_or(&flag.name)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Refuses whoever may not do there what the request asks for.

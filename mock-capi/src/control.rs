@@ -106,6 +106,12 @@ pub(crate) fn present_world(world: &World, base: &str) -> Value {
     json!({
         "users": all(&view, &world.users, v3::users::present),
         "roles": all(&view, &world.roles, v3::roles::present),
+        "feature_flags": all(&view, &world.feature_flags, v3::feature_flags::present),
+        "environment_variable_groups": all(
+            &view,
+            &world.environment_groups,
+            v3::environment_variable_groups::present,
+        ),
         "organizations": all(&view, &world.orgs, v3::organizations::present),
         "organization_quotas": all(&view, &world.quotas, v3::organization_quotas::present),
         "space_quotas": all(&view, &world.space_quotas, v3::space_quotas::present),

@@ -95,6 +95,11 @@ impl CcError {
         Self::new(403, 10003, "MockCapi-ForeignOrigin", detail)
     }
 
+    pub(crate) fn feature_disabled(what: &str) -> Self {
+        let detail = format!("Feature Disabled: {what}");
+        Self::new(403, 330_002, "CF-FeatureDisabled", detail)
+    }
+
     /// What the Cloud Controller has no text for.
     pub(crate) fn unknown() -> Self {
         Self::new(500, 10001, "UnknownError", "An unknown error occurred.")

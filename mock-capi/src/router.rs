@@ -23,6 +23,7 @@ pub(crate) struct Route {
     open: bool,
     implemented: bool,
     allowed: Allowed,
+    flag: Option<&'static str>,
 }
 
 /// Who may use an operation.
@@ -43,6 +44,7 @@ impl Route {
             open: false,
             implemented: true,
             allowed: Allowed::Holders(ADMINS),
+            flag: None,
         }
     }
 
@@ -86,6 +88,16 @@ impl Route {
     pub(crate) const fn by_anyone(mut self) -> Self {
         self.allowed = Allowed::Anyone;
         self
+    }
+
+    /// The same while a feature flag is on.
+    pub(crate) const fn flagged(mut self, flag: &'static str) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+
+    pub(crate) fn flag(&self) -> Option<&'static str> {
+        self.flag
     }
 
     pub(crate) fn allowed(&self) -> Allowed {

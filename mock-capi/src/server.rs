@@ -421,7 +421,7 @@ impl Core {
         if route.is_for_admins() && !access.is_everything() {
             return Err(CcError::not_authorized());
         }
-        route.call(&mut Call {
+        let mut call = Call {
             request,
             settings: &self.settings,
             world: &mut state.world,
@@ -432,7 +432,11 @@ impl Core {
             allowed: route.allowed(),
             base,
             captures,
-        })
+        };
+        route
+            .flag()
+            .map_or(Ok(()), |flag| call.require_flag(flag))?;
+        route.call(&mut call)
     }
 
     fn authenticate(

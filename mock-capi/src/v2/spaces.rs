@@ -101,6 +101,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         name: name.into(),
         org,
         suspended: false,
+        allows_ssh: true,
         quota: None,
     });
     call.created(guid, present)

@@ -124,11 +124,12 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
 /// `GET /v3/apps/:guid/ssh_enabled`
 fn show_ssh(call: &mut Call<'_>) -> Result<Response, CcError> {
     let app: &App = call.named("guid")?;
-    let enabled = app.features.has(Feature::Ssh);
-    let reason = if enabled {
-        ""
-    } else {
-        "ssh is disabled for app"
+    let space = call.world.spaces.get(app.space);
+    let reason = match space.filter(|space| !space.allows_ssh) {
+        Some(space) => format!("ssh is disabled for space '{}'", space.name),
+        None if !app.features.has(Feature::Ssh) => "ssh is disabled for app".into(),
+        None => String::new(),
     };
+    let enabled = reason.is_empty();
     Ok(Response::ok(&json!({"enabled": enabled, "reason": reason})))
 }

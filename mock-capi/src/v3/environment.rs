@@ -7,14 +7,18 @@ use crate::error::CcError;
 use crate::http::Response;
 use crate::message::{Message, check_environment};
 use crate::router::Route;
-use crate::world::{App, Guid, MANAGE_APPS, World};
+use crate::world::{App, EnvironmentGroup, Guid, MANAGE_APPS, World};
 
 use super::{apps, service_credential_bindings};
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route::get("/v3/apps/:guid/environment_variables", show).by(MANAGE_APPS),
+    Route::get("/v3/apps/:guid/environment_variables", show)
+        .by(MANAGE_APPS)
+        .flagged("env_var_visibility"),
     Route::patch("/v3/apps/:guid/environment_variables", update).by(MANAGE_APPS),
-    Route::get("/v3/apps/:guid/env", show_env).by(MANAGE_APPS),
+    Route::get("/v3/apps/:guid/env", show_env)
+        .by(MANAGE_APPS)
+        .flagged("env_var_visibility"),
 ];
 
 fn present(app: &App, view: &View<'_>) -> Value {
@@ -40,8 +44,14 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = apps::find(call)?;
-    let body = call.request.object()?;
-    let mut message = Message::new(&body, &["var"]);
+    let variables = read(&call.request.object()?)?;
+    set(call.world, guid, variables);
+    presented(call, guid)
+}
+
+/// The variables of a request that changes some.
+pub(crate) fn read(body: &Map<String, Value>) -> Result<Map<String, Value>, CcError> {
+    let mut message = Message::new(body, &["var"]);
     let variables = match message.get("var") {
         Some(Value::Object(variables)) => Some(variables),
         _ => {
@@ -53,8 +63,7 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
         message.error(error);
     }
     message.finish()?;
-    set(call.world, guid, variables.cloned().unwrap_or_default());
-    presented(call, guid)
+    Ok(variables.cloned().unwrap_or_default())
 }
 
 fn variable_errors(variables: &Map<String, Value>) -> Vec<String> {
@@ -74,15 +83,18 @@ pub(crate) fn set(world: &mut World, app: Guid, variables: Map<String, Value>) {
     if variables.is_empty() {
         return;
     }
-    world.touch(app, |app: &mut App| {
-        for (key, value) in variables {
-            if value.is_null() {
-                app.environment.remove(&key);
-            } else {
-                app.environment.insert(key, value);
-            }
+    world.touch(app, |app: &mut App| merge(&mut app.environment, variables));
+}
+
+/// Sets variables; null removes one.
+pub(crate) fn merge(environment: &mut Map<String, Value>, variables: Map<String, Value>) {
+    for (key, value) in variables {
+        if value.is_null() {
+            environment.remove(&key);
+        } else {
+            environment.insert(key, value);
         }
-    });
+    }
 }
 
 /// `GET /v3/apps/:guid/env`
@@ -105,10 +117,14 @@ fn present_env(app: &App, view: &View<'_>) -> Value {
         .into_iter()
         .map(|route| view.world.route_url(route))
         .collect();
+    let group = |name| {
+        let group = view.world.named::<EnvironmentGroup>(name);
+        group.map(|group| &group.variables)
+    };
     json!({
         "environment_variables": app.environment,
-        "staging_env_json": {},
-        "running_env_json": {},
+        "staging_env_json": group("staging"),
+        "running_env_json": group("running"),
         "system_env_json": view.secrets(json!({
             "VCAP_SERVICES": service_credential_bindings::present_environment(app, view),
         })),

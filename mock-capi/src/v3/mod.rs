@@ -11,6 +11,8 @@ pub(crate) mod destinations;
 pub(crate) mod domains;
 pub(crate) mod droplets;
 pub(crate) mod environment;
+pub(crate) mod environment_variable_groups;
+pub(crate) mod feature_flags;
 pub(crate) mod jobs;
 pub(crate) mod lifecycle;
 mod manifest_diff;
@@ -32,10 +34,12 @@ pub(crate) mod security_rules;
 pub(crate) mod service_credential_bindings;
 pub(crate) mod service_instances;
 pub(crate) mod sidecars;
+mod space_features;
 pub(crate) mod space_quotas;
 pub(crate) mod spaces;
 pub(crate) mod stacks;
 pub(crate) mod tasks;
+mod usage_summaries;
 pub(crate) mod users;
 
 use crate::router::Route;
@@ -45,6 +49,10 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     root::ROUTES,
     users::ROUTES,
     roles::ROUTES,
+    feature_flags::ROUTES,
+    environment_variable_groups::ROUTES,
+    space_features::ROUTES,
+    usage_summaries::ROUTES,
     organizations::ROUTES,
     organization_quotas::ROUTES,
     space_quotas::ROUTES,

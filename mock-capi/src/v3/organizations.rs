@@ -8,7 +8,7 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router::Route;
-use crate::world::{Field, Guid, Kind, MANAGE_ORG, Org};
+use crate::world::{FeatureFlag, Field, Guid, Kind, MANAGE_ORG, Org, RoleType};
 
 use super::{domains, users};
 
@@ -63,12 +63,19 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let anyone = call.world.named::<FeatureFlag>("user_org_creation");
+    if !anyone.is_some_and(|flag| flag.enabled) {
+        call.require_admin()?;
+    }
     let body = call.request.object()?;
     let mut message = Message::new(&body, &["name", "suspended", "metadata"]);
     let name = message.text("name", MAX_NAME).unwrap_or_default();
     let suspended = message.boolean("suspended").unwrap_or_default();
     let patch = message.metadata();
     message.finish()?;
+    if suspended {
+        call.require_admin()?;
+    }
     if call.world.name_taken::<Org>(name, None) {
         let taken = format!("Organization '{name}' already exists.");
         return Err(CcError::unprocessable(taken));
@@ -82,6 +89,12 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         suspended,
         quota,
     });
+    if !call.access.is_everything() {
+        let user = call.world.know_user(&call.caller()?.id.clone());
+        for kind in [RoleType::OrgUser, RoleType::OrgManager] {
+            call.world.assign(kind, user, guid, None);
+        }
+    }
     call.created(guid, present)
 }
 

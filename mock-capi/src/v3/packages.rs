@@ -22,7 +22,9 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/packages/:guid", show),
     Route::patch("/v3/packages/:guid", update).by(WRITE_SPACE),
     Route::delete("/v3/packages/:guid", delete).by(WRITE_SPACE),
-    Route::post("/v3/packages/:guid/upload", upload).by(WRITE_SPACE),
+    Route::post("/v3/packages/:guid/upload", upload)
+        .by(WRITE_SPACE)
+        .flagged("app_bits_upload"),
 ];
 
 const LIST: ListSpec = ListSpec::of(&[

@@ -19,13 +19,17 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/processes", index),
     Route::get("/v3/processes/:process", show),
     Route::patch("/v3/processes/:process", update).by(MANAGE_APPS),
-    Route::post("/v3/processes/:process/actions/scale", scale).by(MANAGE_APPS),
+    Route::post("/v3/processes/:process/actions/scale", scale)
+        .by(MANAGE_APPS)
+        .flagged("app_scaling"),
     Route::get("/v3/processes/:process/stats", stats),
     Route::get("/v3/processes/:process/process_instances", instances),
     Route::get("/v3/apps/:guid/processes", index_of_app),
     Route::get("/v3/apps/:guid/processes/:type", show),
     Route::patch("/v3/apps/:guid/processes/:type", update).by(MANAGE_APPS),
-    Route::post("/v3/apps/:guid/processes/:type/actions/scale", scale).by(MANAGE_APPS),
+    Route::post("/v3/apps/:guid/processes/:type/actions/scale", scale)
+        .by(MANAGE_APPS)
+        .flagged("app_scaling"),
     Route::get("/v3/apps/:guid/processes/:type/stats", stats),
     Route::get(
         "/v3/apps/:guid/processes/:type/process_instances",

@@ -8,7 +8,9 @@ use crate::http::Response;
 use crate::router::Route;
 use crate::world::Resource;
 
-pub(crate) const ROUTES: &[Route] = &[Route::post("/v3/resource_matches", matches).by_anyone()];
+pub(crate) const ROUTES: &[Route] = &[Route::post("/v3/resource_matches", matches)
+    .by_anyone()
+    .flagged("app_bits_upload")];
 
 const MAX_RESOURCES: usize = 5000;
 const SHA1_LENGTH: usize = 40;

@@ -246,9 +246,7 @@ fn create_of_space(
     let outside = || refused(NOT_IN_ORG.into());
     let id = match owner {
         Owner::Guid(guid) => (*guid).to_owned(),
-        Owner::Name(name, origin) => look_up(call.world, name, *origin)
-            .map_err(refused)?
-            .ok_or_else(outside)?,
+        Owner::Name(name, origin) => look_up(call, name, *origin)?.ok_or_else(outside)?,
     };
     let user = call.world.find_user(&id).map(Row::guid);
     let member = |user: &Guid| call.world.has_role(RoleType::OrgUser, *user, org, None);
@@ -270,9 +268,9 @@ fn create_of_org(
     call.require(MANAGE_ORG, Home::Org(guid))?;
     let id = match owner {
         Owner::Guid(guid) => (*guid).to_owned(),
-        Owner::Name(name, origin) => look_up(call.world, name, *origin)
-            .map_err(refused)?
-            .ok_or_else(|| refused(nobody(name, *origin)))?,
+        Owner::Name(name, origin) => {
+            look_up(call, name, *origin)?.ok_or_else(|| refused(nobody(name, *origin)))?
+        }
     };
     let user = call.world.know_user(&id);
     let role = call.world.assign(kind, user, guid, None);
@@ -292,16 +290,19 @@ fn nobody(name: &str, origin: Option<&str>) -> String {
 }
 
 /// The GUID that UAA knows a user by.
-fn look_up(world: &World, name: &str, origin: Option<&str>) -> Result<Option<String>, String> {
+fn look_up(call: &Call<'_>, name: &str, origin: Option<&str>) -> Result<Option<String>, CcError> {
+    call.require_flag("set_roles_by_username")?;
     let origins = origin.map(|origin| [origin.to_owned()]);
-    let found = world.accounts_named(name, origins.as_ref().map(<[String; 1]>::as_slice));
+    let found = call
+        .world
+        .accounts_named(name, origins.as_ref().map(<[String; 1]>::as_slice));
     if found.len() > 1 {
         let mut origins: Vec<&str> = found.iter().map(|user| user.origin.as_str()).collect();
         origins.sort_unstable();
         let origins = origins.join(", ");
-        return Err(format!(
+        return Err(CcError::unprocessable(format!(
             "Ambiguous user. User with username '{name}' exists in the following origins: {origins}. Specify an origin to disambiguate."
-        ));
+        )));
     }
     Ok(found.first().map(|user| user.base.guid.to_string()))
 }

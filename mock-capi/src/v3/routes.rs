@@ -15,7 +15,9 @@ use super::{apps, destinations, domains, spaces};
 
 pub(crate) const ROUTES: &[router::Route] = &[
     router::Route::get("/v3/routes", index),
-    router::Route::post("/v3/routes", create).by(MANAGE_APPS),
+    router::Route::post("/v3/routes", create)
+        .by(MANAGE_APPS)
+        .flagged("route_creation"),
     router::Route::get("/v3/routes/:guid", show),
     router::Route::patch("/v3/routes/:guid", update).by(MANAGE_APPS),
     router::Route::delete("/v3/routes/:guid", delete).by(MANAGE_APPS),

@@ -15,7 +15,9 @@ use crate::world::{
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/service_instances", index),
-    Route::post("/v3/service_instances", create).by(WRITE_SPACE),
+    Route::post("/v3/service_instances", create)
+        .by(WRITE_SPACE)
+        .flagged("service_instance_creation"),
     Route::get("/v3/service_instances/:guid", show),
     Route::patch("/v3/service_instances/:guid", update).by(WRITE_SPACE),
     Route::delete("/v3/service_instances/:guid", delete).by(WRITE_SPACE),

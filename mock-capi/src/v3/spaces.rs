@@ -8,7 +8,9 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router::Route;
-use crate::world::{Field, Guid, Home, Kind, MANAGE_ORG, Org, Row, Space, UPDATE_SPACE, World};
+use crate::world::{
+    Field, Guid, Home, Kind, MANAGE_APPS, MANAGE_ORG, Org, Row, Space, UPDATE_SPACE, World,
+};
 
 use super::{organizations, users};
 
@@ -18,6 +20,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/spaces/:guid", show),
     Route::patch("/v3/spaces/:guid", update).by(UPDATE_SPACE),
     Route::delete("/v3/spaces/:guid", delete).by(MANAGE_ORG),
+    Route::delete("/v3/spaces/:guid/routes", delete_unmapped_routes).by(MANAGE_APPS),
     Route::get("/v3/spaces/:guid/users", users::index_of_space),
 ];
 
@@ -116,6 +119,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         name: name.into(),
         org,
         suspended,
+        allows_ssh: true,
         quota: None,
     });
     call.created(guid, present)
@@ -161,6 +165,27 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
     Ok(call.delete_in_job("space.delete", Kind::Space, guid))
+}
+
+/// `DELETE /v3/spaces/:guid/routes?unmapped=true`
+fn delete_unmapped_routes(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let help = "Use 'unmapped=true' parameter to delete all unmapped routes.";
+    let refusal = match call.request.query("unmapped") {
+        Some("true") => None,
+        Some("false") => Some(format!(
+            "Mass delete not supported for mapped routes. {help}"
+        )),
+        Some("") => Some("Unmapped can't be blank, Unmapped must be a boolean".into()),
+        Some(_) => Some("Unmapped must be a boolean".into()),
+        None => Some(format!(
+            "Unmapped can't be blank, Mass delete not supported for routes. {help}, Unmapped must be a boolean"
+        )),
+    };
+    if let Some(refusal) = refusal {
+        return Err(CcError::unprocessable(refusal));
+    }
+    let guid = find(call)?;
+    Ok(call.delete_in_job("space.delete_unmapped_routes", Kind::UnmappedRoutes, guid))
 }
 
 fn check_name(world: &World, org: Guid, name: &str, own: Option<Guid>) -> Result<(), CcError> {

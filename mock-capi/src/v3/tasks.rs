@@ -22,7 +22,9 @@ pub(crate) const ROUTES: &[Route] = &[
     // As it was called before actions had paths of their own.
     Route::put("/v3/tasks/:guid/cancel", cancel).by(MANAGE_APPS),
     Route::get("/v3/apps/:guid/tasks", index_of_app),
-    Route::post("/v3/apps/:guid/tasks", create).by(WRITE_SPACE),
+    Route::post("/v3/apps/:guid/tasks", create)
+        .by(WRITE_SPACE)
+        .flagged("task_creation"),
 ];
 
 const LIST: ListSpec = ListSpec::of(&[

@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     Package,
     Droplet,
     Route,
+    /// The routes of a space that no app is mapped to.
+    UnmappedRoutes,
 }
 
 impl World {
@@ -35,6 +37,7 @@ impl World {
             Kind::SecurityGroup => drop(self.security_groups.remove(guid)),
             Kind::Package => drop(self.packages.remove(guid)),
             Kind::Droplet => drop(self.droplets.remove(guid)),
+            Kind::UnmappedRoutes => self.delete_unmapped_routes(guid),
             Kind::Route => drop(self.routes.remove(guid)),
         }
     }
@@ -72,6 +75,16 @@ impl World {
         self.unbind(Field::StagingSpace, guid);
         self.spaces.remove(guid);
         self.usage.remove(&guid);
+    }
+
+    fn delete_unmapped_routes(&mut self, space: Guid) {
+        let of_space = Selection::by(Field::Space, space);
+        for guid in self.routes.guids_newest_first(&of_space) {
+            let route = self.routes.get(guid);
+            if route.is_some_and(|route| route.destinations.is_empty()) {
+                self.routes.remove(guid);
+            }
+        }
     }
 
     fn delete_service_instance(&mut self, guid: Guid) {

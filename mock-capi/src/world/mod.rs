@@ -44,9 +44,10 @@ pub(crate) use guid::{Guid, GuidSource};
 pub(crate) use logs::{LogLine, instance_guid};
 pub(crate) use model::{
     Account, App, Build, Buildpack, Deployment, DeploymentOptions, DeploymentState, Destination,
-    Domain, Droplet, Feature, Features, HealthCheck, Job, Lifecycle, Limits, Org, Origin, Package,
-    PackageKind, Process, Quota, Role, RoleType, Route, Scale, SecurityGroup, ServiceBinding,
-    ServiceInstance, Sidecar, Space, SpaceQuota, Stack, Task, Upload, User, Word,
+    Domain, Droplet, EnvironmentGroup, Feature, FeatureFlag, Features, HealthCheck, Job, Lifecycle,
+    Limits, Org, Origin, Package, PackageKind, Process, Quota, Role, RoleType, Route, Scale,
+    SecurityGroup, ServiceBinding, ServiceInstance, Sidecar, Space, SpaceQuota, Stack, Task,
+    Upload, User, Word,
 };
 pub(crate) use network_policies::NetworkPolicy;
 pub(crate) use processes::{CheckPatch, ProcessPatch};
@@ -116,6 +117,8 @@ pub(crate) struct World {
     pub(crate) accounts: Table<Account>,
     pub(crate) users: Table<User>,
     pub(crate) roles: Table<Role>,
+    pub(crate) feature_flags: Table<FeatureFlag>,
+    pub(crate) environment_groups: Table<EnvironmentGroup>,
     pub(crate) orgs: Table<Org>,
     pub(crate) quotas: Table<Quota>,
     pub(crate) space_quotas: Table<SpaceQuota>,
@@ -171,6 +174,8 @@ impl World {
             accounts: Table::default(),
             users: Table::default(),
             roles: Table::default(),
+            feature_flags: Table::default(),
+            environment_groups: Table::default(),
             orgs: Table::default(),
             quotas: Table::default(),
             space_quotas: Table::default(),
@@ -221,6 +226,24 @@ impl World {
             name: settings.apps_domain.clone(),
             org: None,
         });
+        for (name, enabled) in FeatureFlag::DEFAULTS {
+            let base = self.base();
+            self.feature_flags.insert(FeatureFlag {
+                base,
+                name: name.into(),
+                enabled,
+                error_message: None,
+                changed: false,
+            });
+        }
+        for name in ["running", "staging"] {
+            let base = self.base();
+            self.environment_groups.insert(EnvironmentGroup {
+                base,
+                name: name.into(),
+                variables: serde_json::Map::new(),
+            });
+        }
         for account in &settings.users {
             self.add_account(account);
         }
@@ -324,6 +347,12 @@ impl World {
         });
     }
 
+    /// The first row of a name.
+    pub(crate) fn named<R: Row>(&self, name: &str) -> Option<&R> {
+        let named = Selection::all().any(vec![Key::text(Field::Name, name)]);
+        R::table(self).select(&named).first().copied()
+    }
+
     /// Whether a name is taken by another row than `own`.
     pub(crate) fn name_taken<R: Row>(&self, name: &str, own: Option<Guid>) -> bool {
         let named = Selection::all().any(vec![Key::text(Field::Name, name)]);
@@ -369,8 +398,7 @@ impl World {
 
     /// The quota of organizations that were created without one.
     pub(crate) fn default_quota(&self) -> Option<&Quota> {
-        let by_name = Selection::all().any(vec![Key::text(Field::Name, DEFAULT_QUOTA)]);
-        self.quotas.select(&by_name).first().copied()
+        self.named(DEFAULT_QUOTA)
     }
 
     pub(crate) fn find_space(&self, org: Guid, name: &str) -> Option<&Space> {

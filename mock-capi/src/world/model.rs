@@ -79,6 +79,56 @@ impl RoleType {
     }
 }
 
+/// What the operator lets users do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FeatureFlag {
+    pub(crate) base: Base,
+    pub(crate) name: Word,
+    pub(crate) enabled: bool,
+    pub(crate) error_message: Option<String>,
+    /// Whether anyone ever set it.
+    pub(crate) changed: bool,
+}
+
+impl FeatureFlag {
+    /// All flags and whether they are on, by name. Apps of Docker images are
+    /// usual enough that they are allowed here.
+    pub(crate) const DEFAULTS: [(&'static str, bool); 19] = [
+        ("app_bits_upload", true),
+        ("app_scaling", true),
+        ("diego_cnb", false),
+        ("diego_docker", true),
+        ("env_var_visibility", true),
+        ("hash_based_routing", false),
+        ("hide_marketplace_from_unauthenticated_users", false),
+        ("private_domain_creation", true),
+        ("resource_matching", true),
+        ("route_creation", true),
+        ("route_sharing", false),
+        ("service_instance_creation", true),
+        ("service_instance_sharing", false),
+        ("set_roles_by_username", true),
+        ("space_developer_env_var_visibility", true),
+        ("space_scoped_private_broker_creation", true),
+        ("task_creation", true),
+        ("unset_roles_by_username", true),
+        ("user_org_creation", false),
+    ];
+
+    /// Whether administrators may do it even while it is off.
+    pub(crate) fn spares_admins(&self) -> bool {
+        !["env_var_visibility", "diego_docker", "route_sharing"].contains(&self.name.as_ref())
+    }
+}
+
+/// Variables that all apps have while they run, or are staged.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct EnvironmentGroup {
+    pub(crate) base: Base,
+    pub(crate) name: Word,
+    pub(crate) variables: Map<String, Value>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Role {
     pub(crate) base: Base,
@@ -106,6 +156,7 @@ pub(crate) struct Space {
     pub(crate) name: String,
     pub(crate) org: Guid,
     pub(crate) suspended: bool,
+    pub(crate) allows_ssh: bool,
     /// The space's own quota, besides that of its organization.
     pub(crate) quota: Option<Guid>,
 }

@@ -4,9 +4,9 @@ use super::World;
 use super::access::{Access, Home, MANAGE_ORG, READ_ROUTES, SPACE_MEMBERS};
 use super::guid::Guid;
 use super::model::{
-    Account, App, Build, Buildpack, Deployment, Domain, Droplet, Job, Org, Package, Process, Quota,
-    Role, Route, SecurityGroup, ServiceBinding, ServiceInstance, Sidecar, Space, SpaceQuota, Stack,
-    Task, User,
+    Account, App, Build, Buildpack, Deployment, Domain, Droplet, EnvironmentGroup, FeatureFlag,
+    Job, Org, Package, Process, Quota, Role, Route, SecurityGroup, ServiceBinding, ServiceInstance,
+    Sidecar, Space, SpaceQuota, Stack, Task, User,
 };
 use super::table::{Base, Field, Key, Row, Table};
 
@@ -53,6 +53,26 @@ impl Row for User {
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         access.sees_user(world, self)
+    }
+}
+
+impl Row for FeatureFlag {
+    row!("Feature flag", feature_flags);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![Key::text(Field::Name, &self.name)]
+    }
+
+    fn order_text(&self, _column: &str) -> &str {
+        &self.name
+    }
+}
+
+impl Row for EnvironmentGroup {
+    row!("Environment variable group", environment_groups);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![Key::text(Field::Name, &self.name)]
     }
 }
 

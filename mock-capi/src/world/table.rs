@@ -329,6 +329,7 @@ mod tests {
                 name: name.into(),
                 org,
                 suspended: false,
+                allows_ssh: true,
                 quota: None,
             });
         }

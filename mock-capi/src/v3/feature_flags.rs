@@ -1,0 +1,76 @@
+//! `/v3/feature_flags`: what the operator lets users do.
+
+use serde_json::{Value, json};
+
+use crate::call::{Call, View};
+use crate::error::CcError;
+use crate::http::Response;
+use crate::list::{ListQuery, ListSpec};
+use crate::message::Message;
+use crate::router::Route;
+use crate::world::{FeatureFlag, Guid, Row};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/feature_flags", index),
+    Route::get("/v3/feature_flags/:name", show),
+    Route::patch("/v3/feature_flags/:name", update),
+];
+
+const LIST: ListSpec = ListSpec {
+    order_by: &["name"],
+    ..ListSpec::of(&[])
+};
+
+pub(crate) fn present(flag: &FeatureFlag, view: &View<'_>) -> Value {
+    json!({
+        "name": flag.name,
+        "enabled": flag.enabled,
+        "updated_at": flag.changed.then_some(flag.base.updated),
+        "custom_error_message": flag.error_message,
+        "links": {"self": view.link(&format!("/v3/feature_flags/{}", flag.name))},
+    })
+}
+
+fn find(call: &Call<'_>) -> Result<Guid, CcError> {
+    let flag = call.world.named::<FeatureFlag>(call.capture("name"));
+    flag.map(Row::guid)
+        .ok_or_else(|| CcError::not_found(FeatureFlag::KIND))
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, &LIST)?;
+    if query.value("created_ats").is_some() {
+        return Err(CcError::bad_query(
+            "Filtering by 'created_ats' is not allowed on this resource.",
+        ));
+    }
+    query.respond(call, &query.selection(), |_| true, present)
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    call.ok(find(call)?, present)
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    call.require_admin()?;
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["custom_error_message", "enabled"]);
+    let enabled = message.boolean("enabled");
+    if message.has("enabled") && message.get("enabled").is_none() {
+        message.error("Enabled must be a boolean");
+    }
+    let (says, text) = (
+        message.has("custom_error_message"),
+        message.optional_text("custom_error_message", 1..=250),
+    );
+    message.finish()?;
+    call.world.touch(guid, |flag: &mut FeatureFlag| {
+        flag.enabled = enabled.unwrap_or(flag.enabled);
+        if says {
+            flag.error_message = text.map(str::to_owned);
+        }
+        flag.changed = true;
+    });
+    call.ok(guid, present)
+}
