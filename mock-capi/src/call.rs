@@ -240,6 +240,12 @@ impl Call<'_> {
         self.in_job(job)
     }
 
+    /// Starts the job that does what leaves no trace.
+    pub(crate) fn do_in_job(&mut self, operation: &str) -> Response {
+        let job = self.start_job(operation, None);
+        self.in_job(job)
+    }
+
     /// Answers with a job whose outcome is known already.
     pub(crate) fn job_with(&mut self, operation: &str, outcome: Result<(), CcError>) -> Response {
         let job = self.world.schedule(operation.into(), None, outcome.err());

@@ -269,6 +269,13 @@ async fn what_takes_time_shows_its_states() {
     assert_eq!(cf.instance_states(&clone).await, ["RUNNING", "STARTING"]);
     cf.mock.advance(TIME);
     assert_eq!(cf.instance_states(&clone).await, ["RUNNING", "RUNNING"]);
+    let instances = format!("/v3/apps/{clone}/processes/web/instances");
+    assert_eq!(cf.delete(&format!("{instances}/0")).await.status, 204);
+    assert_eq!(cf.instance_states(&clone).await, ["STARTING", "RUNNING"]);
+    let none = cf.delete(&format!("{instances}/2")).await;
+    assert_eq!(none.error(), (10010, "Instance not found".into()));
+    cf.mock.advance(TIME);
+    assert_eq!(cf.instance_states(&clone).await, ["RUNNING", "RUNNING"]);
     cf.act(&clone, "restart").await;
     assert_eq!(cf.instance_states(&clone).await, ["STARTING", "STARTING"]);
     cf.act(&clone, "stop").await;

@@ -14,7 +14,8 @@ use crate::message::{Message, check_environment};
 use crate::metadata::Metadata;
 use crate::router::Route;
 use crate::world::{
-    App, Droplet, Field, Guid, Kind, Lifecycle, MANAGE_APPS, Row, Space, WRITE_SPACE, World,
+    App, Droplet, Field, Guid, Kind, Lifecycle, MANAGE_APPS, READ_SECRETS, Row, Space, WRITE_SPACE,
+    World,
 };
 
 use super::{builds, droplets, lifecycle, packages, routes, spaces};
@@ -28,6 +29,12 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::post("/v3/apps/:guid/actions/start", start).by(MANAGE_APPS),
     Route::post("/v3/apps/:guid/actions/stop", stop).by(MANAGE_APPS),
     Route::post("/v3/apps/:guid/actions/restart", restart).by(MANAGE_APPS),
+    Route::post(
+        "/v3/apps/:guid/actions/clear_buildpack_cache",
+        clear_buildpack_cache,
+    )
+    .by(MANAGE_APPS),
+    Route::get("/v3/apps/:guid/permissions", permissions),
     Route::get(
         "/v3/apps/:guid/relationships/current_droplet",
         current_droplet_relationship,
@@ -440,6 +447,23 @@ fn restart(call: &mut Call<'_>) -> Result<Response, CcError> {
     call.world
         .log_api(guid, format!("Restarted app with guid {guid}"));
     call.ok(guid, present)
+}
+
+/// There is no cache: what it would do is done.
+fn clear_buildpack_cache(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let text = format!("Enqueued job to delete app buildpack cache with app guid {guid}");
+    call.world.log_api(guid, text);
+    Ok(call.do_in_job("app.clear_buildpack_cache"))
+}
+
+/// What the caller may see of an app that it sees at all.
+fn permissions(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let home = call.world.home_of_app(find(call)?);
+    Ok(Response::ok(&json!({
+        "read_basic_data": true,
+        "read_sensitive_data": call.access.allows(call.world, home, READ_SECRETS),
+    })))
 }
 
 fn check_startable(call: &Call<'_>, guid: Guid) -> Result<(), CcError> {

@@ -12,6 +12,7 @@ use crate::world::{Buildpack, Field};
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/buildpacks", index),
     Route::get("/v3/buildpacks/:guid", show),
+    Route::post("/v3/admin/actions/clear_buildpack_cache", clear_cache),
 ];
 
 const LIST: ListSpec = ListSpec {
@@ -62,4 +63,10 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
     call.show("guid", present)
+}
+
+/// There is no cache: what it would do is done.
+fn clear_cache(call: &mut Call<'_>) -> Result<Response, CcError> {
+    call.require_admin()?;
+    Ok(call.do_in_job("admin.clear_buildpack_cache"))
 }

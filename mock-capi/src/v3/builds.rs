@@ -17,6 +17,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/builds", index),
     Route::post("/v3/builds", create).by_anyone(),
     Route::get("/v3/builds/:guid", show),
+    Route::patch("/v3/builds/:guid", update),
 ];
 
 const LIST: ListSpec = ListSpec::of(&["app_guids", "package_guids", "states", "label_selector"]);
@@ -77,6 +78,76 @@ fn list(call: &Call<'_>, spec: &ListSpec, app: Option<Guid>) -> Result<Response,
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
     call.show("guid", present)
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = call.guid_of::<Build>("guid")?;
+    let body = call.request.object()?;
+    if body.contains_key("state") {
+        call.require_admin()?;
+    }
+    let mut message = Message::new(&body, &["state", "error", "lifecycle", "metadata"]);
+    let outcome = read_outcome(&mut message);
+    let patch = message.metadata();
+    message.finish()?;
+    call.world
+        .touch(guid, |build: &mut Build| build.base.metadata.apply(patch));
+    if let Some(outcome) = outcome {
+        end(call.world, guid, &outcome);
+    }
+    call.ok(guid, present)
+}
+
+/// How a stager says that staging ended: with what it knows of the droplet, or
+/// with an error.
+type Outcome = Result<Map<String, Value>, String>;
+
+fn read_outcome(message: &mut Message<'_>) -> Option<Outcome> {
+    let state = message.has("state").then(|| message.get("state"))?;
+    let state = state.and_then(Value::as_str).unwrap_or_default();
+    let data = message.object("lifecycle").and_then(|it| it.get("data"));
+    let outcome = match state {
+        "FAILED" => Some(Err(String::new())),
+        "STAGED" => data.and_then(Value::as_object).cloned().map(Ok),
+        _ => {
+            message.error(format!("State '{state}' is not a valid state"));
+            None
+        }
+    };
+    if state == "STAGED" && outcome.is_none() {
+        message.error("Lifecycle 'STAGED' builds require lifecycle data");
+    }
+    let error = message.optional_text("error", 0..=usize::MAX);
+    outcome.map(|outcome| outcome.map_err(|_| error.unwrap_or_default().to_owned()))
+}
+
+/// Ends the staging of a build, whatever it was going to come to.
+fn end(world: &mut World, guid: Guid, outcome: &Outcome) {
+    let now = world.now();
+    let error = outcome.as_ref().err();
+    let error = error.map(|error| format!("StagerError - Stager error: {error}"));
+    let Some(build) = world.get::<Build>(guid) else {
+        return;
+    };
+    let (app, droplet) = (build.app, build.droplet);
+    world.touch(guid, |build: &mut Build| {
+        build.ready_at = now;
+        build.error.clone_from(&error);
+    });
+    world.touch(droplet, |droplet: &mut Droplet| {
+        droplet.ready_at = now;
+        droplet.error = error;
+        let Ok(data) = outcome else {
+            return;
+        };
+        let image = data.get("image").and_then(Value::as_str);
+        droplet.image = image.map(str::to_owned);
+        let types = data.get("processTypes").and_then(Value::as_object);
+        droplet.process_types = types.cloned().unwrap_or_default();
+    });
+    if outcome.is_ok() {
+        world.assign_droplet(app, droplet);
+    }
 }
 
 /// A build that a request asks for.

@@ -24,6 +24,7 @@ pub(crate) const ROUTES: &[Route] = &[
         .flagged("app_scaling"),
     Route::get("/v3/processes/:process/stats", stats),
     Route::get("/v3/processes/:process/process_instances", instances),
+    Route::delete("/v3/processes/:process/instances/:index", terminate).by(MANAGE_APPS),
     Route::get("/v3/apps/:guid/processes", index_of_app),
     Route::get("/v3/apps/:guid/processes/:type", show),
     Route::patch("/v3/apps/:guid/processes/:type", update).by(MANAGE_APPS),
@@ -31,10 +32,7 @@ pub(crate) const ROUTES: &[Route] = &[
         .by(MANAGE_APPS)
         .flagged("app_scaling"),
     Route::get("/v3/apps/:guid/processes/:type/stats", stats),
-    Route::get(
-        "/v3/apps/:guid/processes/:type/process_instances",
-        instances,
-    ),
+    Route::delete("/v3/apps/:guid/processes/:type/instances/:index", terminate).by(MANAGE_APPS),
 ];
 
 const LIST: ListSpec = ListSpec {
@@ -373,6 +371,26 @@ fn present_stats(process: &Process, instance: InstanceState, view: &View<'_>) ->
             "log_rate": 0,
         },
     })
+}
+
+/// `DELETE .../instances/:index`: the instance is stopped, and started again.
+fn terminate(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let process = find(call)?;
+    let index = leading_integer(call.capture("index"));
+    let index = index.filter(|index| *index < process.scale.instances);
+    let index = index.ok_or_else(|| CcError::not_found("Instance"))?;
+    let guid = process.base.guid;
+    call.world.restart_instance(guid, index);
+    Ok(Response::empty(204))
+}
+
+/// An index as Ruby's `to_i` reads it; none if it is negative.
+fn leading_integer(text: &str) -> Option<u32> {
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    match &text[..end.unwrap_or(text.len())] {
+        "" => (!text.starts_with('-')).then_some(0),
+        digits => digits.parse().ok(),
+    }
 }
 
 fn instances(call: &mut Call<'_>) -> Result<Response, CcError> {

@@ -19,6 +19,8 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/tasks/:guid", show),
     Route::patch("/v3/tasks/:guid", update).by(WRITE_SPACE),
     Route::post("/v3/tasks/:guid/actions/cancel", cancel).by(MANAGE_APPS),
+    // Described, and not routed by every Cloud Controller.
+    Route::put("/v3/tasks/:guid/actions/cancel", cancel).by(MANAGE_APPS),
     // As it was called before actions had paths of their own.
     Route::put("/v3/tasks/:guid/cancel", cancel).by(MANAGE_APPS),
     Route::get("/v3/apps/:guid/tasks", index_of_app),

@@ -191,6 +191,14 @@ impl World {
         }
     }
 
+    /// Stops an instance of a process, which is started again at once.
+    pub(crate) fn restart_instance(&mut self, guid: Guid, index: u32) {
+        let now = self.now;
+        self.change_process(guid, |process| {
+            restart(&mut process.starts, index, now);
+        });
+    }
+
     /// The instances of a process as they are now, by index. There may be two
     /// billion of them; so that no request fills the memory, the list ends.
     pub(crate) fn instances(&self, process: &Process) -> Vec<InstanceState> {
@@ -253,6 +261,23 @@ fn rescale(starts: &mut Vec<(u32, Timestamp)>, instances: u32, now: Timestamp) {
     }
 }
 
+/// Lets one instance start now, and leaves the others alone.
+fn restart(starts: &mut Vec<(u32, Timestamp)>, index: u32, now: Timestamp) {
+    let covering = starts.partition_point(|(upto, _)| *upto <= index);
+    let Some(&(upto, at)) = starts.get(covering) else {
+        return;
+    };
+    let below = covering
+        .checked_sub(1)
+        .and_then(|before| starts.get(before))
+        .map_or(0, |(upto, _)| *upto);
+    let split = [(index, at), (index + 1, now), (upto, at)];
+    let bounds = [(below, index), (index, index + 1), (index + 1, upto)];
+    let parts = split.into_iter().zip(bounds);
+    let parts = parts.filter(|(_, (from, upto))| from < upto);
+    starts.splice(covering..=covering, parts.map(|(part, _)| part));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,5 +296,18 @@ mod tests {
         assert_eq!(starts, [(2, first)]);
         rescale(&mut starts, 0, second);
         assert_eq!(starts, [(0, first)]);
+    }
+
+    #[test]
+    fn restarting_an_instance_leaves_the_others_alone() {
+        let first = Clock::new().now();
+        let second = first.plus(std::time::Duration::from_secs(1));
+        let mut starts = vec![(3, first)];
+        restart(&mut starts, 1, second);
+        assert_eq!(starts, [(1, first), (2, second), (3, first)]);
+        restart(&mut starts, 0, second);
+        assert_eq!(starts, [(1, second), (2, second), (3, first)]);
+        restart(&mut starts, 3, second);
+        assert_eq!(starts.len(), 3);
     }
 }

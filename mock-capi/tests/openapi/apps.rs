@@ -55,7 +55,17 @@ async fn lifecycle(tour: &Tour, space: &str) -> String {
     for action in ["start", "stop", "restart"] {
         tour.act(&format!("{path}/actions/{action}")).await;
     }
-    for below in ["packages", "droplets", "builds", "routes", "ssh_enabled"] {
+    tour.follow_action(&format!("{path}/actions/clear_buildpack_cache"))
+        .await;
+    let below = [
+        "packages",
+        "droplets",
+        "builds",
+        "routes",
+        "ssh_enabled",
+        "permissions",
+    ];
+    for below in below {
         tour.get(&format!("{path}/{below}")).await;
     }
     let features = format!("{path}/features");
@@ -98,6 +108,7 @@ async fn processes(tour: &Tour, app: &str) {
         )
         .await;
         tour.get(&format!("{path}/stats")).await;
+        tour.delete(&format!("{path}/instances/1")).await;
     }
     tour.get(&format!("{process}/process_instances")).await;
     tour.get(&format!("{process}/sidecars")).await;
@@ -122,19 +133,20 @@ async fn sidecars(tour: &Tour, app: &str) {
 async fn tasks(tour: &Tour, app: &str) {
     let of_app = format!("/v3/apps/{app}/tasks");
     let mut tasks = Vec::new();
-    for command in ["one", "two", "three"] {
+    for command in ["one", "two", "three", "four"] {
         let task = tour.post(&of_app, json!({"command": command})).await;
         tasks.push(format!("/v3/tasks/{}", guid(&task)));
     }
     tour.get(&of_app).await;
     tour.get("/v3/tasks").await;
-    let [one, two, three] = &tasks[..] else {
-        panic!("three tasks")
+    let [one, two, three, four] = &tasks[..] else {
+        panic!("four tasks")
     };
     tour.get(one).await;
     tour.patch(one, json!({"metadata": metadata()})).await;
     tour.act(&format!("{two}/actions/cancel")).await;
     tour.put(&format!("{three}/cancel")).await;
+    tour.put(&format!("{four}/actions/cancel")).await;
 }
 
 async fn manifests(tour: &Tour, space: &str, app: &str) {

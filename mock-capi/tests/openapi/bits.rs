@@ -50,6 +50,11 @@ async fn packages(tour: &Tour, app: &str, other: &str) -> String {
 async fn builds(tour: &Tour, package: &str) -> String {
     let body = json!({"package": {"guid": package}, "metadata": metadata()});
     let build = guid(&tour.post("/v3/builds", body).await);
+    tour.patch(
+        &format!("/v3/builds/{build}"),
+        json!({"metadata": metadata()}),
+    )
+    .await;
     tour.get_all("/v3/builds", &["", "states=STAGED"]).await;
     let build = tour.get(&format!("/v3/builds/{build}")).await;
     guid(&build["droplet"])

@@ -159,6 +159,8 @@ async fn stacks(tour: &Tour) {
 }
 
 async fn buildpacks(tour: &Tour) {
+    tour.follow_action("/v3/admin/actions/clear_buildpack_cache")
+        .await;
     let buildpacks = tour.get("/v3/buildpacks").await;
     tour.get(&format!(
         "/v3/buildpacks/{}",

@@ -94,6 +94,12 @@ impl Tour {
         self.succeed(Method::POST, path, None).await.json()
     }
 
+    /// The same of an action that a job does.
+    pub(crate) async fn follow_action(&self, path: &str) {
+        let answer = self.succeed(Method::POST, path, None).await;
+        self.follow(&answer).await;
+    }
+
     /// Deletes, and looks at the job if there is one.
     pub(crate) async fn delete(&self, path: &str) {
         let answer = self.succeed(Method::DELETE, path, None).await;
