@@ -11,6 +11,7 @@ use crate::durations;
 use crate::error::CcError;
 use crate::faults::Fault;
 use crate::http::{Request, Response};
+use crate::overview;
 use crate::server::Core;
 use crate::settings::{Timings, TimingsPatch};
 use crate::world::{Access, Row, Table, World};
@@ -27,6 +28,8 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
     Some(match (request.method, endpoint) {
         ("GET", "stats") => Response::ok(&json!(core.stats())),
         ("GET", "state") => Response::ok(&core.state(base)),
+        ("GET", "overview") => seen(core.look(|world| overview::of_world(world, request))),
+        ("GET", "overview/apps") => seen(core.look(|world| overview::of_space(world, request))),
         ("POST", "reset") => {
             core.reset();
             Response::empty(204)
@@ -59,6 +62,13 @@ fn foreign_origin<'a>(request: &Request<'a>) -> Option<&'a str> {
         .zip(request.header("host"))
         .is_some_and(|(host, own)| host.eq_ignore_ascii_case(own));
     (!own).then_some(origin)
+}
+
+fn seen(view: Result<Value, CcError>) -> Response {
+    match view {
+        Ok(view) => Response::ok(&view),
+        Err(error) => Response::json(error.status, &error.body()),
+    }
 }
 
 /// Makes a change, or says why it is none.

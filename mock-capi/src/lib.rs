@@ -56,6 +56,7 @@ mod metadata;
 mod multipart;
 mod networking;
 mod operations;
+mod overview;
 mod random;
 mod rate_limit;
 mod request_log;

@@ -278,9 +278,14 @@ impl Core {
     }
 
     pub(crate) fn state(&self, base: &str) -> Value {
+        self.look(|world| control::present_world(world, base))
+    }
+
+    /// What is to be seen of the world as it is now.
+    pub(crate) fn look<T>(&self, see: impl FnOnce(&World) -> T) -> T {
         let mut state = self.lock();
         state.world.settle(self.clock.now());
-        control::present_world(&state.world, base)
+        see(&state.world)
     }
 
     pub(crate) fn reset(&self) {

@@ -228,6 +228,10 @@ impl<R: Row> Table<R> {
         self.rows.values().map(Box::as_ref)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// The rows that match, in insertion order.
     pub(crate) fn select(&self, selection: &Selection) -> Vec<&R> {
         let Some(narrowest) = selection

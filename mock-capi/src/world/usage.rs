@@ -94,6 +94,12 @@ impl World {
         }
     }
 
+    /// How many instances the started processes of a space or an organization
+    /// have.
+    pub(crate) fn started_instances(&self, owner: Guid) -> u64 {
+        self.usage.get(&owner).map_or(0, |usage| usage.instances)
+    }
+
     /// Whether the organization's quota allows one more task of that size.
     pub(super) fn check_task_quota(&self, space: Guid, memory_mb: u32) -> Result<(), CcError> {
         let Some(org) = self.org_of(space) else {
