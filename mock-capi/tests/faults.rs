@@ -316,3 +316,34 @@ async fn a_long_run_answers_every_request() {
     tokio::join!(ask(), ask(), ask(), ask(), ask());
     assert_eq!(mock.stats().total, 2500);
 }
+
+#[test]
+fn the_documented_examples_are_faults() {
+    let page = include_str!("../../docs/mock-capi.md");
+    let examples: Vec<&str> = page
+        .split("```json\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(examples.len() >= 12, "{examples:?}");
+    for example in &examples {
+        let read = Fault::list_from_json(example);
+        assert!(read.is_ok_and(|faults| faults.len() == 1), "{example}");
+    }
+    for fault in [
+        "answer",
+        "delay",
+        "drop_before",
+        "drop_after",
+        "truncate",
+        "expired_token",
+        "failed_job",
+        "failed_staging",
+        "failed_copy",
+        "failed_task",
+        "crashing_instances",
+    ] {
+        let named = format!("\"fault\": \"{fault}\"");
+        assert!(examples.iter().any(|example| example.contains(&named)));
+    }
+}
