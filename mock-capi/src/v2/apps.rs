@@ -3,16 +3,19 @@
 use serde_json::{Value, json};
 
 use super::list::{Filters, Query};
-use super::{Errors, resource, routes};
+use super::{Errors, association_not_empty, is_recursive, resource, routes};
 use crate::call::Call;
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
-use crate::world::{App, Field, Guid, Lifecycle, Process, Row, Selection, World};
+use crate::world::{
+    App, Feature, Field, Guid, Key, Kind, Lifecycle, PackageKind, Process, Row, Selection, World,
+};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/apps", index),
     Route::get("/v2/apps/:guid", show),
+    Route::delete("/v2/apps/:guid", destroy),
     Route::get("/v2/apps/:guid/summary", summary),
 ];
 
@@ -22,22 +25,41 @@ const FILTERS: Filters = &[
     ("organization_guid", Field::Org),
 ];
 
-const ERRORS: Errors = Errors {
+pub(super) const ERRORS: Errors = Errors {
     not_found: (100_004, "CF-AppNotFound", "The app could not be found"),
     name_taken: (100_002, "CF-AppNameTaken", "The app name is taken"),
 };
 
 /// The attributes of an app.
-fn entity(app: &App, process: &Process) -> Value {
-    let (buildpack, docker) = match &app.lifecycle {
-        Lifecycle::Buildpack { buildpacks, .. } => (buildpacks.first(), false),
-        Lifecycle::Docker => (None, true),
+fn entity(world: &World, app: &App, process: &Process) -> Value {
+    let (buildpack, stack) = match &app.lifecycle {
+        Lifecycle::Buildpack { buildpacks, stack } => (buildpacks.first(), stack.as_str()),
+        Lifecycle::Docker => (None, world.default_stack),
     };
+    let named = Selection::all().any(vec![Key::text(Field::Name, stack)]);
+    let stack = world
+        .stacks
+        .select(&named)
+        .first()
+        .map(|stack| stack.guid());
+    let package = world.latest_package(app.guid());
+    let (image, username) = match package.map(|package| &package.kind) {
+        Some(PackageKind::Docker { image, username }) => (Some(image), username.as_ref()),
+        _ => (None, None),
+    };
+    let droplet = app.droplet.and_then(|droplet| world.droplets.get(droplet));
+    let detected = droplet.and_then(|droplet| droplet.process_types.get(&process.kind));
+    let builds = world.builds.select(&Selection::by(Field::App, app.guid()));
+    let build = builds.last();
+    let staging = build.map(|build| build.guid());
+    let staging = staging.or_else(|| world.latest_droplet(app.guid()).map(Row::guid));
+    let failure = build.filter(|build| build.state(world.now()) == "FAILED");
+    let failure = failure.and_then(|build| build.error.as_deref()?.split_once(" - "));
     json!({
         "name": app.name,
         "production": false,
         "space_guid": app.space,
-        "stack_guid": null,
+        "stack_guid": stack,
         "buildpack": buildpack,
         "detected_buildpack": null,
         "detected_buildpack_guid": null,
@@ -45,31 +67,39 @@ fn entity(app: &App, process: &Process) -> Value {
         "memory": process.scale.memory_mb,
         "instances": process.scale.instances,
         "disk_quota": process.scale.disk_mb,
+        "log_rate_limit": process.scale.log_rate,
         "state": app.state(),
         "version": process.base.guid,
         "command": process.command,
         "console": false,
         "debug": null,
-        "staging_task_id": null,
-        "package_state": if app.droplet.is_some() { "STAGED" } else { "PENDING" },
+        "staging_task_id": staging,
+        "package_state": world.package_state(app),
         "health_check_type": process.health_check.kind,
         "health_check_timeout": process.health_check.timeout,
         "health_check_http_endpoint": process.health_check.endpoint,
-        "staging_failed_reason": null,
-        "staging_failed_description": null,
+        "staging_failed_reason": failure.map(|(reason, _)| reason),
+        "staging_failed_description": failure.map(|(_, description)| description),
         "diego": true,
-        "docker_image": docker.then_some(""),
-        "package_updated_at": null,
-        "detected_start_command": "",
-        "enable_ssh": true,
-        "docker_credentials_json": {"redacted_message": "[PRIVATE DATA HIDDEN]"},
+        "docker_image": image,
+        "docker_credentials": {
+            "username": username,
+            "password": username.map(|_| "***"),
+        },
+        "package_updated_at": package.map(|package| package.base.created),
+        "detected_start_command": detected.unwrap_or(&json!("")),
+        "enable_ssh": app.features.has(Feature::Ssh),
         "ports": [8080],
     })
 }
 
-fn present(app: &App, process: &Process) -> Value {
+fn present(world: &World, app: &App, process: &Process) -> Value {
     let path = format!("/v2/apps/{}", app.base.guid);
-    let mut entity = entity(app, process);
+    let mut entity = entity(world, app, process);
+    entity["stack_url"] = json!(format!(
+        "/v2/stacks/{}",
+        entity["stack_guid"].as_str().unwrap_or_default()
+    ));
     entity["space_url"] = json!(format!("/v2/spaces/{}", app.space));
     for relation in ["events", "service_bindings", "routes", "route_mappings"] {
         entity[format!("{relation}_url")] = json!(format!("{path}/{relation}"));
@@ -86,8 +116,19 @@ pub(super) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    list(call, None)
+}
+
+/// Apps; of one space or route, if that is given.
+pub(super) fn list(
+    call: &Call<'_>,
+    nested: Option<(Field, Vec<Guid>)>,
+) -> Result<Response, CcError> {
     let query = Query::read(call, FILTERS)?;
     let mut selection = query.selection();
+    if let Some((field, guids)) = nested {
+        selection = selection.any_guid(field, guids);
+    }
     if let Some(orgs) = query.orgs() {
         selection = selection.any_guid(Field::Space, call.world.spaces_of(orgs));
     }
@@ -99,7 +140,7 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
         |app| web(app).is_some(),
         |app, _| {
             web(app)
-                .map(|process| present(app, process))
+                .map(|process| present(world, app, process))
                 .unwrap_or_default()
         },
     ))
@@ -107,9 +148,27 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
-    let (app, process) = (call.world.apps.get(guid), call.world.process(guid, "web"));
-    let shown = app.zip(process).map(|(app, process)| present(app, process));
-    Ok(Response::ok(&shown.unwrap_or_default()))
+    Ok(Response::ok(&shown(call, guid)))
+}
+
+/// An app as it is now.
+pub(super) fn shown(call: &Call<'_>, guid: Guid) -> Value {
+    let world = &*call.world;
+    let (app, process) = (world.apps.get(guid), world.process(guid, "web"));
+    let shown = app
+        .zip(process)
+        .map(|(app, process)| present(world, app, process));
+    shown.unwrap_or_default()
+}
+
+/// `DELETE /v2/apps/:guid`
+fn destroy(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    if !call.world.bindings_of(guid).is_empty() && !is_recursive(call) {
+        return Err(association_not_empty("service_bindings", "processes"));
+    }
+    call.world.delete(Kind::App, guid);
+    Ok(Response::empty(204))
 }
 
 /// `GET /v2/apps/:guid/summary`
@@ -142,12 +201,18 @@ pub(super) fn summarize(world: &World, process: &Process) -> Option<Value> {
         .iter()
         .map(|route| routes::summarize(world, route))
         .collect();
-    let mut summary = entity(app, process);
+    let mut summary = entity(world, app, process);
     summary["guid"] = json!(app.base.guid);
     summary["urls"] = json!(urls);
     summary["routes"] = json!(routes);
-    summary["service_count"] = json!(0);
-    summary["service_names"] = json!([]);
+    let bindings = world.bindings_of(app.guid());
+    let services: Vec<&str> = bindings
+        .iter()
+        .filter_map(|binding| world.service_instances.get(binding.instance))
+        .map(|instance| instance.name.as_str())
+        .collect();
+    summary["service_count"] = json!(services.len());
+    summary["service_names"] = json!(services);
     summary["running_instances"] = json!(world.live_instances(process));
     Some(summary)
 }

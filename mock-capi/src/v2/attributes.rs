@@ -51,6 +51,10 @@ impl<'b> Attributes<'b> {
         self.read(name, "Array", Value::as_array)
     }
 
+    pub(super) fn optional_object(&mut self, name: &str) -> Option<&'b Map<String, Value>> {
+        self.read(name, "Hash", Value::as_object)
+    }
+
     pub(super) fn missing(&mut self, name: &str) {
         self.errors
             .push(format!("Field: {name}, Error: Missing field {name}"));

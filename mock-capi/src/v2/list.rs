@@ -50,12 +50,13 @@ impl Query {
         })
     }
 
-    /// The filters that the rows have keys for, the organization excepted.
+    /// The filters that the rows have keys for: all but organizations and
+    /// paths.
     pub(super) fn selection(&self) -> Selection {
         let indexed = self
             .conditions
             .iter()
-            .filter(|(field, _)| *field != Field::Org);
+            .filter(|(field, _)| ![Field::Org, Field::Path].contains(field));
         indexed.fold(Selection::all(), |selection, (field, values)| {
             selection.any(keys(*field, values))
         })
@@ -63,16 +64,15 @@ impl Query {
 
     /// The organizations that are asked for.
     pub(super) fn orgs(&self) -> Option<Vec<Guid>> {
-        let (_, values) = self
-            .conditions
-            .iter()
-            .find(|(field, _)| *field == Field::Org)?;
-        Some(
-            values
-                .iter()
-                .filter_map(|value| Guid::parse(value))
-                .collect(),
-        )
+        let values = self.values(Field::Org)?.iter();
+        Some(values.filter_map(|value| Guid::parse(value)).collect())
+    }
+
+    /// What a field is filtered by.
+    pub(super) fn values(&self, field: Field) -> Option<&[String]> {
+        let mut conditions = self.conditions.iter();
+        let (_, values) = conditions.find(|(other, _)| *other == field)?;
+        Some(values)
     }
 
     /// The answer of the rows that match and are kept.

@@ -1,17 +1,24 @@
 //! The v2 API, one file a resource: that of April 2017, and as much of it as
 //! clients of today's v3 API still ask for.
 
+mod app_bits;
+mod app_changes;
+mod app_instances;
+mod app_routes;
 mod apps;
 mod attributes;
 pub(crate) mod info;
 mod jobs;
 mod list;
 mod organizations;
+mod private_domains;
 mod quota_definitions;
 mod routes;
 mod security_groups;
+mod services;
 mod shared_domains;
 mod spaces;
+mod stacks;
 
 use serde_json::{Value, json};
 
@@ -29,8 +36,15 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     quota_definitions::ROUTES,
     security_groups::ROUTES,
     shared_domains::ROUTES,
+    private_domains::ROUTES,
+    stacks::ROUTES,
+    services::ROUTES,
     routes::ROUTES,
     apps::ROUTES,
+    app_changes::ROUTES,
+    app_bits::ROUTES,
+    app_instances::ROUTES,
+    app_routes::ROUTES,
     jobs::ROUTES,
 ];
 
@@ -97,4 +111,65 @@ fn is_recursive(call: &Call<'_>) -> bool {
 fn association_not_empty(association: &str, of: &str) -> CcError {
     let detail = format!("Please delete the {association} associations for your {of}.");
     CcError::new(400, 10006, "CF-AssociationNotEmpty", detail)
+}
+
+fn not_staged() -> CcError {
+    CcError::new(400, 170_002, "CF-NotStaged", "App has not finished staging")
+}
+
+/// A quota that an app exceeds, as v2 words it; the rest is an invalid app.
+fn quota_exceeded(refusal: CcError) -> CcError {
+    const MORE_MEMORY: &str = "app requested more memory than available";
+    let Some(cause) = refusal.causes.first() else {
+        return refusal;
+    };
+    let errors: Vec<&str> = cause.detail.split(", ").collect();
+    let known = [
+        (
+            "memory space_quota_exceeded",
+            310_003,
+            "CF-SpaceQuotaMemoryLimitExceeded",
+            format!("You have exceeded your space's memory limit: {MORE_MEMORY}"),
+        ),
+        (
+            "memory space_instance_memory_limit_exceeded",
+            310_004,
+            "CF-SpaceQuotaInstanceMemoryLimitExceeded",
+            "You have exceeded the instance memory limit for your space's quota.".into(),
+        ),
+        (
+            "memory quota_exceeded",
+            100_005,
+            "CF-AppMemoryQuotaExceeded",
+            format!("You have exceeded your organization's memory limit: {MORE_MEMORY}"),
+        ),
+        (
+            "memory instance_memory_limit_exceeded",
+            100_007,
+            "CF-QuotaInstanceMemoryLimitExceeded",
+            "You have exceeded the instance memory limit for your organization's quota.".into(),
+        ),
+        (
+            "app_instance_limit space_app_instance_limit_exceeded",
+            310_008,
+            "CF-SpaceQuotaInstanceLimitExceeded",
+            "You have exceeded the instance limit for your space's quota.".into(),
+        ),
+        (
+            "app_instance_limit app_instance_limit_exceeded",
+            100_008,
+            "CF-QuotaInstanceLimitExceeded",
+            "You have exceeded the instance limit for your organization's quota.".into(),
+        ),
+    ];
+    let exceeded = known.into_iter().find(|(error, ..)| errors.contains(error));
+    let (code, title, detail) = match exceeded {
+        Some((_, code, title, detail)) => (code, title, detail),
+        None => (
+            100_001,
+            "CF-AppInvalid",
+            format!("The app is invalid: {}", cause.detail),
+        ),
+    };
+    CcError::new(400, code, title, detail)
 }

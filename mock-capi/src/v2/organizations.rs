@@ -63,7 +63,7 @@ fn present(org: &Org, _view: &View<'_>) -> Value {
     resource(&org.base, "organizations", entity)
 }
 
-fn find(call: &Call<'_>) -> Result<Guid, CcError> {
+pub(super) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
     ERRORS.find::<Org>(call)
 }
 

@@ -18,7 +18,6 @@ pub(crate) const ROUTES: &[router::Route] = &[
     router::Route::post("/v2/routes", create),
     router::Route::get("/v2/routes/:guid", show),
     router::Route::delete("/v2/routes/:guid", destroy),
-    router::Route::get("/v2/apps/:guid/routes", index_of_app),
 ];
 
 const FILTERS: Filters = &[
@@ -26,14 +25,15 @@ const FILTERS: Filters = &[
     ("domain_guid", Field::Domain),
     ("space_guid", Field::Space),
     ("organization_guid", Field::Org),
+    ("path", Field::Path),
 ];
 
-const ERRORS: Errors = Errors {
+pub(super) const ERRORS: Errors = Errors {
     not_found: (210_002, "CF-RouteNotFound", "The route could not be found"),
     name_taken: (210_003, "CF-RouteHostTaken", "The host is taken"),
 };
 
-fn present(route: &Route, _view: &View<'_>) -> Value {
+pub(super) fn present(route: &Route, _view: &View<'_>) -> Value {
     let path = format!("/v2/routes/{}", route.base.guid);
     let entity = json!({
         "host": route.host,
@@ -69,11 +69,6 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     list(call, None)
 }
 
-fn index_of_app(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let app = super::apps::find(call)?;
-    list(call, Some((Field::App, app)))
-}
-
 /// Routes; those of one app or space, if that is given.
 pub(super) fn list(call: &Call<'_>, nested: Option<(Field, Guid)>) -> Result<Response, CcError> {
     let query = Query::read(call, FILTERS)?;
@@ -84,7 +79,9 @@ pub(super) fn list(call: &Call<'_>, nested: Option<(Field, Guid)>) -> Result<Res
     if let Some((field, guid)) = nested {
         selection = selection.any_guid(field, [guid]);
     }
-    Ok(query.answer(call, &selection, |_| true, present))
+    let paths = query.values(Field::Path);
+    let keep = |route: &Route| paths.is_none_or(|paths| paths.contains(&route.path));
+    Ok(query.answer(call, &selection, keep, present))
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -169,7 +166,7 @@ fn check_host_and_path(host: &str, path: &str) -> Result<(), CcError> {
     Ok(())
 }
 
-fn find(call: &Call<'_>) -> Result<Guid, CcError> {
+pub(super) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
     ERRORS.find::<Route>(call)
 }
 

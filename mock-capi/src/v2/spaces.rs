@@ -20,6 +20,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/spaces/:guid", show),
     Route::delete("/v2/spaces/:guid", destroy),
     Route::get("/v2/spaces/:guid/summary", summary),
+    Route::get("/v2/spaces/:guid/apps", index_apps),
     Route::get("/v2/spaces/:guid/routes", index_routes),
     Route::get("/v2/spaces/:guid/security_groups", index_security_groups),
 ];
@@ -63,7 +64,7 @@ pub(super) fn present(space: &Space, _view: &View<'_>) -> Value {
     resource(&space.base, "spaces", entity)
 }
 
-fn find(call: &Call<'_>) -> Result<Guid, CcError> {
+pub(super) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
     ERRORS.find::<Space>(call)
 }
 
@@ -147,6 +148,11 @@ fn summary(call: &mut Call<'_>) -> Result<Response, CcError> {
         "apps": apps,
         "services": [],
     })))
+}
+
+fn index_apps(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let space = find(call)?;
+    apps::list(call, Some((Field::Space, vec![space])))
 }
 
 fn index_routes(call: &mut Call<'_>) -> Result<Response, CcError> {

@@ -151,19 +151,26 @@ fn end(world: &mut World, guid: Guid, outcome: &Outcome) {
 }
 
 /// A build that a request asks for.
-struct NewBuild {
-    package: Guid,
-    app: Guid,
-    lifecycle: Lifecycle,
-    memory_mb: u32,
-    disk_mb: u32,
-    log_rate: i64,
-    metadata: MetadataPatch,
+pub(crate) struct NewBuild {
+    pub(crate) package: Guid,
+    pub(crate) app: Guid,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) memory_mb: u32,
+    pub(crate) disk_mb: u32,
+    pub(crate) log_rate: i64,
+    pub(crate) metadata: MetadataPatch,
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let body = call.request.object()?;
     let new = read_new(call, &body)?;
+    let guid = stage(call, new)?;
+    let build = call.present_pending(guid, present)?;
+    Ok(Response::created(&build))
+}
+
+/// Starts to stage a package, if that is possible.
+pub(crate) fn stage(call: &mut Call<'_>, new: NewBuild) -> Result<Guid, CcError> {
     check_stageable(call, new.package, new.app)?;
     let error = fail_staging(call, new.app);
     let app = new.app;
@@ -186,7 +193,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     call.world.log_api_at(app, ready_at, staged);
     let caller = call.caller()?;
     let created_by = (caller.id.clone(), caller.name.clone());
-    let guid = call.world.add(Build {
+    Ok(call.world.add(Build {
         base,
         app: new.app,
         package: new.package,
@@ -198,9 +205,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         disk_mb: new.disk_mb,
         log_rate: new.log_rate,
         created_by,
-    });
-    let build = call.present_pending(guid, present)?;
-    Ok(Response::created(&build))
+    }))
 }
 
 /// The error that a fault wants the staging of an app's package to end with.

@@ -104,7 +104,7 @@ pub(crate) fn show_env(call: &mut Call<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&env))
 }
 
-fn present_env(app: &App, view: &View<'_>) -> Value {
+pub(crate) fn present_env(app: &App, view: &View<'_>) -> Value {
     let space = view.world.spaces.get(app.space);
     let org = view.world.org_of(app.space);
     let uris: Vec<String> = view

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::call::{Call, View, to_one};
+use crate::clock::Timestamp;
 use crate::error::CcError;
 use crate::http::{Request, Response};
 use crate::list::{ListQuery, ListSpec};
@@ -11,7 +12,7 @@ use crate::metadata::MetadataPatch;
 use crate::multipart;
 use crate::router::Route;
 use crate::world::{
-    App, Field, Guid, Kind, Lifecycle, Package, PackageKind, Resource, Upload, WRITE_SPACE,
+    App, Field, Guid, Kind, Lifecycle, Package, PackageKind, Resource, Upload, WRITE_SPACE, World,
 };
 
 use super::{apps, resources};
@@ -141,17 +142,27 @@ pub(crate) fn create_package(call: &mut Call<'_>) -> Result<Guid, CcError> {
         _ => {}
     }
     let (app, space) = (app.base.guid, app.space);
-    let base = call.world.base_with(patch);
-    let guid = call.world.add(Package {
+    Ok(add(call.world, app, space, kind, patch))
+}
+
+/// Adds a package to an app.
+pub(crate) fn add(
+    world: &mut World,
+    app: Guid,
+    space: Guid,
+    kind: PackageKind,
+    metadata: MetadataPatch,
+) -> Guid {
+    let base = world.base_with(metadata);
+    let guid = world.add(Package {
         base,
         app,
         space,
         kind,
         upload: None,
     });
-    let text = format!("Adding app package for app with guid {app}");
-    call.world.log_api(app, text);
-    Ok(guid)
+    world.log_api(app, format!("Adding app package for app with guid {app}"));
+    guid
 }
 
 struct NewPackage {
@@ -265,12 +276,25 @@ pub(crate) fn upload_bits(call: &mut Call<'_>) -> Result<Guid, CcError> {
             "Bits may be uploaded only once. Create a new package to upload different bits.",
         ));
     }
-    let app = package.app;
-    let text = format!("Uploading app package for app with guid {app}");
-    call.world.log_api(app, text);
-    let contents = call.world.unpack(bits, &resources);
     let ready_at = call.world.ready_after(|timings| timings.job);
-    call.world.touch(guid, |package: &mut Package| {
+    receive(call.world, guid, bits, &resources, ready_at);
+    Ok(guid)
+}
+
+/// Gives a package its bits, which are processed by some moment.
+pub(crate) fn receive(
+    world: &mut World,
+    guid: Guid,
+    bits: Option<&[u8]>,
+    resources: &[Resource],
+    ready_at: Timestamp,
+) {
+    if let Some(app) = world.packages.get(guid).map(|package| package.app) {
+        let text = format!("Uploading app package for app with guid {app}");
+        world.log_api(app, text);
+    }
+    let contents = world.unpack(bits, resources);
+    world.touch(guid, |package: &mut Package| {
         package.upload = Some(Upload {
             sha256: contents.sha256,
             files: contents.files,
@@ -279,7 +303,6 @@ pub(crate) fn upload_bits(call: &mut Call<'_>) -> Result<Guid, CcError> {
             ready_at,
         });
     });
-    Ok(guid)
 }
 
 /// The bits in a multipart body, and the resources that it names.

@@ -106,6 +106,14 @@ impl World {
 
     /// Starts what is not started; such instances crash if they are `crashing`.
     pub(crate) fn start_app(&mut self, guid: Guid, crashing: bool) -> Result<(), CcError> {
+        self.await_start(guid)?;
+        self.begin_all(guid, crashing);
+        self.visit_deployment_of(guid);
+        Ok(())
+    }
+
+    /// Wants an app started, whose processes do not start before it is staged.
+    pub(crate) fn await_start(&mut self, guid: Guid) -> Result<(), CcError> {
         let Some(app) = self.apps.get(guid) else {
             return Ok(());
         };
@@ -115,16 +123,7 @@ impl World {
             .map(|process| (*process, process.scale))
             .collect();
         self.check_quota(app.space, &sizes)?;
-        let stopped: Vec<Guid> = processes
-            .iter()
-            .filter(|process| !process.started)
-            .map(|process| process.guid())
-            .collect();
         self.set_started(guid, true);
-        for process in stopped {
-            self.begin(process, crashing);
-        }
-        self.visit_deployment_of(guid);
         Ok(())
     }
 
@@ -138,6 +137,19 @@ impl World {
             });
         }
         self.silence_instances(guid);
+    }
+
+    /// Starts the processes of an app that are not.
+    pub(super) fn begin_all(&mut self, app: Guid, crashing: bool) {
+        let stopped: Vec<Guid> = self
+            .processes_of(app)
+            .iter()
+            .filter(|process| !process.started)
+            .map(|process| process.guid())
+            .collect();
+        for process in stopped {
+            self.begin(process, crashing);
+        }
     }
 
     fn set_started(&mut self, app: Guid, started: bool) {

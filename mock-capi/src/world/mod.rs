@@ -23,6 +23,7 @@ mod routes;
 mod rows;
 mod services;
 mod sidecars;
+mod staging;
 mod table;
 mod tasks;
 mod usage;
@@ -109,6 +110,8 @@ enum Due {
     Deploy(Guid),
     /// Remove the network policies of apps that are gone.
     CleanNetworkPolicies,
+    /// Run a droplet, whose instances may crash.
+    Run(Guid, bool),
 }
 
 /// Everything that the Cloud Controller knows, and the users that UAA does.
@@ -301,6 +304,7 @@ impl World {
                 Due::Delete(kind, guid) => self.delete(kind, guid),
                 Due::Deploy(guid) => self.visit_deployment(guid),
                 Due::CleanNetworkPolicies => drop(self.clean_network_policies()),
+                Due::Run(droplet, crashing) => self.run_staged(droplet, crashing),
             }
         }
         self.now = now;

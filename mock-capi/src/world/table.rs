@@ -27,6 +27,7 @@ pub(crate) enum Field {
     Origin,
     ServiceInstance,
     Host,
+    Path,
     Type,
     Destination,
     RunningSpace,

@@ -1,0 +1,53 @@
+//! `/v2/private_domains`
+
+use serde_json::{Value, json};
+
+use super::list::{Filters, Query};
+use super::{organizations, resource};
+use crate::call::{Call, View};
+use crate::error::CcError;
+use crate::http::Response;
+use crate::router::Route;
+use crate::world::{Domain, Field, Guid};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v2/private_domains", index),
+    Route::get(
+        "/v2/organizations/:guid/private_domains",
+        index_of_organization,
+    ),
+];
+
+const FILTERS: Filters = &[("name", Field::Name)];
+
+fn present(domain: &Domain, _view: &View<'_>) -> Value {
+    let path = format!("/v2/private_domains/{}", domain.base.guid);
+    let owner = domain.org.map(|org| org.to_string()).unwrap_or_default();
+    let entity = json!({
+        "name": domain.name,
+        "owning_organization_guid": domain.org,
+        "owning_organization_url": format!("/v2/organizations/{owner}"),
+        "shared_organizations_url": format!("{path}/shared_organizations"),
+    });
+    resource(&domain.base, "private_domains", entity)
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    list(call, None)
+}
+
+fn index_of_organization(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let org = organizations::find(call)?;
+    list(call, Some(org))
+}
+
+/// Domains of organizations; of one, if that is given.
+fn list(call: &Call<'_>, org: Option<Guid>) -> Result<Response, CcError> {
+    let query = Query::read(call, FILTERS)?;
+    let mut selection = query.selection();
+    if let Some(org) = org {
+        selection = selection.any_guid(Field::Org, [org]);
+    }
+    let private = |domain: &Domain| domain.org.is_some();
+    Ok(query.answer(call, &selection, private, present))
+}
