@@ -9,15 +9,28 @@ import base64
 import io
 import os
 import sys
+import tempfile
 import time
 import zipfile
 from functools import partial
+from pathlib import Path
 
 from cloudfoundry_client.client import CloudFoundryClient
 from cloudfoundry_client.errors import InvalidStatusCode
+from cloudfoundry_client.operations.push.push import PushOperation
 from cloudfoundry_client.v3.packages import PackageType
 
 LIBRARY = "cloudfoundry-client"
+
+MANIFEST = """
+applications:
+- name: pushed
+  path: files
+  memory: 64M
+  instances: 2
+  env:
+    GREETING: hello
+"""
 
 
 def expect(what, actual, expected):
@@ -66,7 +79,7 @@ class Life:
         self.name = f"python-{os.getpid()}"
         self.cf = None
         self.org = self.space = self.domain = None
-        self.app = self.droplet = self.clone = self.route = None
+        self.app = self.droplet = self.clone = self.pushed = self.route = None
 
     def client(self, password):
         client = CloudFoundryClient(self.api)
@@ -160,6 +173,34 @@ class Life:
         expect("its state", started["state"], "STARTED")
         self.running(self.app, 1)
 
+    def push_another(self):
+        """As the library pushes: by v2, with what it finds in a folder."""
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "manifest.yml").write_text(MANIFEST)
+            Path(folder, "files").mkdir()
+            Path(folder, "files", "index.html").write_text("<h1>pushed</h1>\n" * 100)
+            manifest = str(Path(folder, "manifest.yml"))
+            for _ in range(2):
+                PushOperation(self.cf).push(self.space, manifest)
+        pushed = self.cf.v2.apps.get_first(name="pushed", space_guid=self.space)
+        self.pushed = pushed["metadata"]["guid"]
+        entity = pushed["entity"]
+        expect("its package", entity["package_state"], "STAGED")
+        expect("its environment", entity["environment_json"], {"GREETING": "hello"})
+        expect("its memory", entity["memory"], 64)
+        states = [instance["state"] for instance in pushed.instances().values()]
+        expect("its instances", states, ["RUNNING"] * 2)
+        expect("its statistics", sorted(pushed.stats()), ["0", "1"])
+        routes = [route["entity"]["host"] for route in pushed.routes()]
+        expect("its routes", routes, ["pushed"])
+
+    def stop_the_other(self):
+        self.cf.v2.apps.update(self.pushed, instances=1)
+        expect("its instances", self.cf.v2.apps.get_summary(self.pushed)["instances"], 1)
+        # The library waits for instances to be gone, which v2 refuses to list.
+        self.cf.v2.apps.stop(self.pushed)
+        refused(lambda: self.cf.v2.apps.get_stats(self.pushed), 400)
+
     def scale_it(self):
         process = self.web(self.app).scale(data={"instances": 3, "memory_in_mb": 64})
         expect("its instances", (process["instances"], process["memory_in_mb"]), (3, 64))
@@ -212,8 +253,8 @@ class Life:
 
     def list_in_pages(self):
         apps = self.cf.v3.apps.list(space_guids=self.space, order_by="name", per_page=1)
-        expect("the number of apps", apps.total_results, 2)
-        expect("apps by name", [app["name"] for app in apps], ["app", "clone"])
+        expect("the number of apps", apps.total_results, 3)
+        expect("apps by name", [app["name"] for app in apps], ["app", "clone", "pushed"])
 
     def delete_a_route(self):
         self.cf.v3.routes.remove(self.route)
@@ -246,6 +287,8 @@ STEPS = [
     Life.set_its_environment,
     Life.upload_and_stage_its_bits,
     Life.start_it,
+    Life.push_another,
+    Life.stop_the_other,
     Life.scale_it,
     Life.map_a_route,
     Life.read_its_log,
