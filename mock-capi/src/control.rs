@@ -11,11 +11,10 @@ use crate::durations;
 use crate::error::CcError;
 use crate::faults::Fault;
 use crate::http::{Request, Response};
-use crate::overview;
 use crate::server::Core;
 use crate::settings::{Timings, TimingsPatch};
 use crate::world::{Access, Row, Table, World};
-use crate::{networking, v3};
+use crate::{networking, overview, page, v3};
 
 /// Answers a request to `/_mock/`; `None` if it is to somewhere else.
 pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<Response> {
@@ -26,6 +25,7 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
         return Some(Response::json(403, &CcError::foreign(origin).body()));
     }
     Some(match (request.method, endpoint) {
+        ("GET", "") => page::answer(),
         ("GET", "stats") => Response::ok(&json!(core.stats())),
         ("GET", "state") => Response::ok(&core.state(base)),
         ("GET", "overview") => seen(core.look(|world| overview::of_world(world, request))),

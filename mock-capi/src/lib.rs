@@ -57,6 +57,7 @@ mod multipart;
 mod networking;
 mod operations;
 mod overview;
+mod page;
 mod random;
 mod rate_limit;
 mod request_log;
