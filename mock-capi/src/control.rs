@@ -123,6 +123,11 @@ pub(crate) fn present_world(world: &World, base: &str) -> Value {
             v3::environment_variable_groups::present,
         ),
         "organizations": all(&view, &world.orgs, v3::organizations::present),
+        "isolation_segments": all(
+            &view,
+            &world.isolation_segments,
+            v3::isolation_segments::present,
+        ),
         "organization_quotas": all(&view, &world.quotas, v3::organization_quotas::present),
         "space_quotas": all(&view, &world.space_quotas, v3::space_quotas::present),
         "spaces": all(&view, &world.spaces, v3::spaces::present),

@@ -44,7 +44,7 @@ fn present(org: &Org, _view: &View<'_>) -> Value {
         "billing_enabled": false,
         "quota_definition_guid": org.quota,
         "status": if org.suspended { "suspended" } else { "active" },
-        "default_isolation_segment_guid": null,
+        "default_isolation_segment_guid": org.default_segment,
         "quota_definition_url": format!("/v2/quota_definitions/{}", org.quota),
     });
     for relation in [
@@ -95,6 +95,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         name: name.into(),
         suspended: false,
         quota,
+        default_segment: None,
     });
     call.created(guid, present)
 }

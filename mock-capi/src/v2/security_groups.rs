@@ -9,7 +9,7 @@ use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
-use crate::v3::security_groups::add_spaces;
+use crate::v3::security_groups::add_missing;
 use crate::v3::security_rules::rule_errors;
 use crate::world::{Field, Guid, Kind, SecurityGroup};
 
@@ -102,7 +102,7 @@ fn known_spaces(call: &Call<'_>, guids: &[Value]) -> Result<Vec<Guid>, CcError> 
     for guid in guids {
         let text = guid.as_str().unwrap_or_default();
         let space = Guid::parse(text).filter(|guid| call.world.spaces.get(*guid).is_some());
-        add_spaces(
+        add_missing(
             &mut spaces,
             &[space.ok_or_else(|| super::invalid_relation("Space", text))?],
         );
@@ -163,7 +163,7 @@ fn find_space(call: &Call<'_>) -> Result<Guid, CcError> {
 fn bind(call: &mut Call<'_>) -> Result<Response, CcError> {
     let (guid, space) = (find(call)?, find_space(call)?);
     call.world.touch(guid, |group: &mut SecurityGroup| {
-        add_spaces(&mut group.running_spaces, &[space]);
+        add_missing(&mut group.running_spaces, &[space]);
     });
     call.created(guid, present)
 }

@@ -42,8 +42,8 @@ pub(super) fn present(space: &Space, _view: &View<'_>) -> Value {
         "name": space.name,
         "organization_guid": space.org,
         "space_quota_definition_guid": null,
-        "isolation_segment_guid": null,
-        "allow_ssh": true,
+        "isolation_segment_guid": space.segment,
+        "allow_ssh": space.allows_ssh,
         "organization_url": format!("/v2/organizations/{}", space.org),
     });
     for relation in [
@@ -102,6 +102,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         name: name.into(),
         org,
         suspended: false,
+        segment: None,
         allows_ssh: true,
         quota: None,
     });

@@ -13,6 +13,7 @@ pub(crate) mod droplets;
 pub(crate) mod environment;
 pub(crate) mod environment_variable_groups;
 pub(crate) mod feature_flags;
+pub(crate) mod isolation_segments;
 pub(crate) mod jobs;
 pub(crate) mod lifecycle;
 mod manifest_diff;
@@ -53,6 +54,7 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     environment_variable_groups::ROUTES,
     space_features::ROUTES,
     usage_summaries::ROUTES,
+    isolation_segments::ROUTES,
     organizations::ROUTES,
     organization_quotas::ROUTES,
     space_quotas::ROUTES,

@@ -57,9 +57,14 @@ pub(crate) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    list(call, |_| true)
+}
+
+/// The organizations that are kept, as far as the caller sees them.
+pub(crate) fn list(call: &Call<'_>, keep: impl Fn(&Org) -> bool) -> Result<Response, CcError> {
     let query = ListQuery::read(call, &LIST)?;
     let selection = query.by_texts(query.selection(), "names", Field::Name);
-    query.respond(call, &selection, |_| true, present)
+    query.respond(call, &selection, keep, present)
 }
 
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -88,6 +93,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         name: name.into(),
         suspended,
         quota,
+        default_segment: None,
     });
     if !call.access.is_everything() {
         let user = call.world.know_user(&call.caller()?.id.clone());

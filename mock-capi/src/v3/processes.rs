@@ -330,6 +330,7 @@ fn stats(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn present_stats(process: &Process, instance: InstanceState, view: &View<'_>) -> Value {
     const MEGABYTE: u64 = 1024 * 1024;
+    let segment = view.world.segment_of(process.space);
     let Some(uptime) = instance.uptime else {
         return json!({
             "type": process.kind,
@@ -337,7 +338,7 @@ fn present_stats(process: &Process, instance: InstanceState, view: &View<'_>) ->
             "state": instance.name,
             "routable": null,
             "uptime": 0,
-            "isolation_segment": null,
+            "isolation_segment": segment,
             "details": null,
         });
     };
@@ -354,7 +355,7 @@ fn present_stats(process: &Process, instance: InstanceState, view: &View<'_>) ->
         "disk_quota": u64::from(process.scale.disk_mb) * MEGABYTE,
         "log_rate_limit": process.scale.log_rate,
         "fds_quota": 16_384,
-        "isolation_segment": null,
+        "isolation_segment": segment,
         "details": null,
         "instance_ports": [{
             "external": 61_000,

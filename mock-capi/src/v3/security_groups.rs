@@ -228,7 +228,7 @@ fn bind(call: &mut Call<'_>, phase: Phase) -> Result<Response, CcError> {
     }
     let mut bound = Vec::new();
     call.world.touch(guid, |group: &mut SecurityGroup| {
-        add_spaces(phase.spaces(group), &spaces);
+        add_missing(phase.spaces(group), &spaces);
         bound.clone_from(phase.spaces(group));
     });
     let mut relationship = to_many(bound);
@@ -240,11 +240,11 @@ fn bind(call: &mut Call<'_>, phase: Phase) -> Result<Response, CcError> {
     Ok(Response::ok(&relationship))
 }
 
-/// Adds spaces that are not there yet.
-pub(crate) fn add_spaces(bound: &mut Vec<Guid>, spaces: &[Guid]) {
-    for space in spaces {
-        if !bound.contains(space) {
-            bound.push(*space);
+/// Adds what is not there yet.
+pub(crate) fn add_missing(present: &mut Vec<Guid>, guids: &[Guid]) {
+    for guid in guids {
+        if !present.contains(guid) {
+            present.push(*guid);
         }
     }
 }

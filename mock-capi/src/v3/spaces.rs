@@ -119,6 +119,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         name: name.into(),
         org,
         suspended,
+        segment: None,
         allows_ssh: true,
         quota: None,
     });

@@ -55,6 +55,12 @@ impl World {
             self.delete_space(space);
         }
         remove_all(&mut self.roles, Field::Org, guid);
+        let entitling = Selection::by(Field::Org, guid);
+        for segment in self.isolation_segments.guids_newest_first(&entitling) {
+            self.isolation_segments.update(segment, |segment| {
+                segment.orgs.retain(|&org| org != guid);
+            });
+        }
         remove_all(&mut self.domains, Field::Org, guid);
         remove_all(&mut self.space_quotas, Field::Org, guid);
         self.orgs.remove(guid);

@@ -10,6 +10,10 @@ use crate::random::Random;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Guid(u128);
 
+/// The isolation segment that every foundation has, by the GUID that it has in
+/// each of them.
+pub(crate) const SHARED_SEGMENT: Guid = Guid(0x933b_4c58_120b_499a_b85d_4b6f_c9e2_903b);
+
 impl Guid {
     /// Reads the canonical text; anything else names no resource.
     pub(crate) fn parse(text: &str) -> Option<Self> {

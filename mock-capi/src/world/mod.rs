@@ -41,14 +41,14 @@ pub(crate) use apps::InstanceState;
 pub(crate) use delete::Kind;
 pub(crate) use deployments::NewDeployment;
 pub(crate) use droplets::{NewDroplet, sha256};
-pub(crate) use guid::{Guid, GuidSource};
+pub(crate) use guid::{Guid, GuidSource, SHARED_SEGMENT};
 pub(crate) use logs::{LogLine, instance_guid};
 pub(crate) use model::{
     Account, App, Build, Buildpack, Deployment, DeploymentOptions, DeploymentState, Destination,
-    Domain, Droplet, EnvironmentGroup, Feature, FeatureFlag, Features, HealthCheck, Job, Lifecycle,
-    Limits, Org, Origin, Package, PackageKind, Process, Quota, Role, RoleType, Route, Scale,
-    SecurityGroup, ServiceBinding, ServiceInstance, Sidecar, Space, SpaceQuota, Stack, Task,
-    Upload, User, Word,
+    Domain, Droplet, EnvironmentGroup, Feature, FeatureFlag, Features, HealthCheck,
+    IsolationSegment, Job, Lifecycle, Limits, Org, Origin, Package, PackageKind, Process, Quota,
+    Role, RoleType, Route, Scale, SecurityGroup, ServiceBinding, ServiceInstance, Sidecar, Space,
+    SpaceQuota, Stack, Task, Upload, User, Word,
 };
 pub(crate) use network_policies::NetworkPolicy;
 pub(crate) use processes::{CheckPatch, ProcessPatch};
@@ -123,6 +123,7 @@ pub(crate) struct World {
     pub(crate) feature_flags: Table<FeatureFlag>,
     pub(crate) environment_groups: Table<EnvironmentGroup>,
     pub(crate) orgs: Table<Org>,
+    pub(crate) isolation_segments: Table<IsolationSegment>,
     pub(crate) quotas: Table<Quota>,
     pub(crate) space_quotas: Table<SpaceQuota>,
     pub(crate) spaces: Table<Space>,
@@ -180,6 +181,7 @@ impl World {
             feature_flags: Table::default(),
             environment_groups: Table::default(),
             orgs: Table::default(),
+            isolation_segments: Table::default(),
             quotas: Table::default(),
             space_quotas: Table::default(),
             spaces: Table::default(),
@@ -222,6 +224,13 @@ impl World {
             base,
             name: DEFAULT_QUOTA.into(),
             limits: Limits::of_default_quota(),
+        });
+        let mut base = self.base();
+        base.guid = SHARED_SEGMENT;
+        self.isolation_segments.insert(IsolationSegment {
+            base,
+            name: "shared".into(),
+            orgs: Vec::new(),
         });
         let base = self.base();
         self.domains.insert(Domain {
@@ -427,6 +436,17 @@ impl World {
 
     pub(crate) fn is_suspended(&self, org: Guid) -> bool {
         self.orgs.get(org).is_some_and(|org| org.suspended)
+    }
+
+    /// The isolation segment that the apps of a space run on; none is the
+    /// shared one.
+    pub(crate) fn segment_of(&self, space: Guid) -> Option<&str> {
+        let space = self.spaces.get(space)?;
+        let chosen = space
+            .segment
+            .or(self.orgs.get(space.org)?.default_segment)?;
+        let segment = self.isolation_segments.get(chosen)?;
+        (chosen != SHARED_SEGMENT).then_some(&segment.name)
     }
 
     pub(crate) fn org_of(&self, space: Guid) -> Option<&Org> {

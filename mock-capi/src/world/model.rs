@@ -148,6 +148,17 @@ pub(crate) struct Org {
     pub(crate) name: String,
     pub(crate) suspended: bool,
     pub(crate) quota: Guid,
+    /// The isolation segment of the spaces that have none of their own.
+    pub(crate) default_segment: Option<Guid>,
+}
+
+/// Cells that only the apps of some organizations run on.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct IsolationSegment {
+    pub(crate) base: Base,
+    pub(crate) name: String,
+    /// The organizations that are entitled to it.
+    pub(crate) orgs: Vec<Guid>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -157,6 +168,7 @@ pub(crate) struct Space {
     pub(crate) org: Guid,
     pub(crate) suspended: bool,
     pub(crate) allows_ssh: bool,
+    pub(crate) segment: Option<Guid>,
     /// The space's own quota, besides that of its organization.
     pub(crate) quota: Option<Guid>,
 }

@@ -5,8 +5,8 @@ use super::access::{Access, Home, MANAGE_ORG, READ_ROUTES, SPACE_MEMBERS};
 use super::guid::Guid;
 use super::model::{
     Account, App, Build, Buildpack, Deployment, Domain, Droplet, EnvironmentGroup, FeatureFlag,
-    Job, Org, Package, Process, Quota, Role, Route, SecurityGroup, ServiceBinding, ServiceInstance,
-    Sidecar, Space, SpaceQuota, Stack, Task, User,
+    IsolationSegment, Job, Org, Package, Process, Quota, Role, Route, SecurityGroup,
+    ServiceBinding, ServiceInstance, Sidecar, Space, SpaceQuota, Stack, Task, User,
 };
 use super::table::{Base, Field, Key, Row, Table};
 
@@ -100,10 +100,13 @@ impl Row for Org {
     row!("Organization", orgs);
 
     fn keys(&self) -> Vec<Key> {
-        vec![
+        let mut keys = vec![
             Key::text(Field::Name, &self.name),
             Key::Guid(Field::Quota, self.quota),
-        ]
+        ];
+        let segment = self.default_segment;
+        keys.extend(segment.map(|guid| Key::Guid(Field::IsolationSegment, guid)));
+        keys
     }
 
     fn order_text(&self, _column: &str) -> &str {
@@ -124,6 +127,8 @@ impl Row for Space {
             Key::Guid(Field::Org, self.org),
         ];
         keys.extend(self.quota.map(|quota| Key::Guid(Field::Quota, quota)));
+        let segment = self.segment;
+        keys.extend(segment.map(|guid| Key::Guid(Field::IsolationSegment, guid)));
         keys
     }
 
@@ -133,6 +138,26 @@ impl Row for Space {
 
     fn home(&self, _world: &World) -> Home {
         Home::Space(self.guid())
+    }
+}
+
+impl Row for IsolationSegment {
+    row!("Isolation segment", isolation_segments);
+
+    fn keys(&self) -> Vec<Key> {
+        let orgs = self.orgs.iter();
+        let mut keys = vec![Key::text(Field::Name, &self.name)];
+        keys.extend(orgs.map(|org| Key::Guid(Field::Org, *org)));
+        keys
+    }
+
+    fn order_text(&self, _column: &str) -> &str {
+        &self.name
+    }
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        let mut orgs = self.orgs.iter();
+        access.is_everything() || orgs.any(|org| access.sees(world, Home::Org(*org)))
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) enum Field {
     Package,
     Domain,
     Quota,
+    IsolationSegment,
     User,
     Origin,
     ServiceInstance,
@@ -334,6 +335,7 @@ mod tests {
                 name: name.into(),
                 org,
                 suspended: false,
+                segment: None,
                 allows_ssh: true,
                 quota: None,
             });

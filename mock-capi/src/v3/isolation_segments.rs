@@ -1,0 +1,340 @@
+//! `/v3/isolation_segments`: which cells apps run on. Organizations are entitled
+//! to them; spaces, or organizations for all of theirs, choose one.
+
+use serde_json::{Value, json};
+
+use crate::call::{Call, View, to_many, to_one};
+use crate::error::CcError;
+use crate::http::Response;
+use crate::list::{ListQuery, ListSpec};
+use crate::message::{Message, to_many_body};
+use crate::router::Route;
+use crate::world::{
+    Field, Guid, IsolationSegment, Key, MANAGE_ORG, Org, Row, SHARED_SEGMENT, Selection, Space,
+    World,
+};
+
+use super::{organizations, spaces};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/isolation_segments", index),
+    Route::post("/v3/isolation_segments", create),
+    Route::get("/v3/isolation_segments/:guid", show),
+    Route::patch("/v3/isolation_segments/:guid", update),
+    Route::delete("/v3/isolation_segments/:guid", delete),
+    Route::get("/v3/isolation_segments/:guid/organizations", index_of_orgs),
+    Route::get(
+        "/v3/isolation_segments/:guid/relationships/organizations",
+        show_orgs,
+    ),
+    Route::post(
+        "/v3/isolation_segments/:guid/relationships/organizations",
+        entitle,
+    ),
+    Route::delete(
+        "/v3/isolation_segments/:guid/relationships/organizations/:org",
+        revoke,
+    ),
+    Route::get(
+        "/v3/isolation_segments/:guid/relationships/spaces",
+        show_spaces,
+    ),
+    Route::get(
+        "/v3/organizations/:guid/relationships/default_isolation_segment",
+        show_default,
+    ),
+    Route::patch(
+        "/v3/organizations/:guid/relationships/default_isolation_segment",
+        set_default,
+    )
+    .by(MANAGE_ORG),
+    Route::get("/v3/spaces/:guid/relationships/isolation_segment", show_own),
+    Route::patch("/v3/spaces/:guid/relationships/isolation_segment", set_own).by(MANAGE_ORG),
+];
+
+const LIST: ListSpec = ListSpec {
+    order_by: &["name"],
+    ..ListSpec::of(&["names", "organization_guids", "label_selector"])
+};
+
+pub(crate) fn present(segment: &IsolationSegment, view: &View<'_>) -> Value {
+    let path = format!("/v3/isolation_segments/{}", segment.base.guid);
+    json!({
+        "guid": segment.base.guid,
+        "created_at": segment.base.created,
+        "updated_at": segment.base.updated,
+        "name": segment.name,
+        "metadata": segment.base.metadata.present(),
+        "links": {
+            "self": view.link(&path),
+            "organizations": view.link(&format!("{path}/organizations")),
+        },
+    })
+}
+
+fn find(call: &Call<'_>) -> Result<Guid, CcError> {
+    call.guid_of::<IsolationSegment>("guid")
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = ListQuery::read(call, &LIST)?;
+    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let selection = query.by_guids(selection, "organization_guids", Field::Org);
+    query.respond(call, &selection, |_| true, present)
+}
+
+fn index_of_orgs(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let segment: &IsolationSegment = call.named("guid")?;
+    organizations::list(call, |org| segment.orgs.contains(&org.base.guid))
+}
+
+/// The name that a request has for a segment.
+fn read_name<'b>(message: &mut Message<'b>, required: bool) -> Option<&'b str> {
+    let name = message.optional_text("name", 0..=usize::MAX);
+    if required && (message.get("name").is_none() || name.is_some_and(|n| n.trim().is_empty())) {
+        message.error("Name can't be blank");
+    }
+    name
+}
+
+fn check_name(world: &World, name: &str, own: Option<Guid>) -> Result<(), CcError> {
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err(CcError::unprocessable(
+            "Isolation Segment names can only contain non-blank unicode characters",
+        ));
+    }
+    if world.name_taken::<IsolationSegment>(name, own) {
+        return Err(CcError::unprocessable(
+            "Isolation Segment names are case insensitive and must be unique",
+        ));
+    }
+    Ok(())
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["name", "metadata"]);
+    let patch = message.metadata();
+    let name = read_name(&mut message, true).unwrap_or_default();
+    message.finish()?;
+    check_name(call.world, name, None)?;
+    let base = call.world.base_with(patch);
+    let guid = call.world.add(IsolationSegment {
+        base,
+        name: name.into(),
+        orgs: Vec::new(),
+    });
+    call.created(guid, present)
+}
+
+fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
+    call.show("guid", present)
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["name", "metadata"]);
+    let patch = message.metadata();
+    let name = read_name(&mut message, false);
+    message.finish()?;
+    if guid == SHARED_SEGMENT {
+        return Err(CcError::unprocessable(
+            "Cannot update the shared Isolation Segment",
+        ));
+    }
+    let in_use = Key::Guid(Field::IsolationSegment, guid);
+    if call.world.orgs.count(&in_use) + call.world.spaces.count(&in_use) > 0 {
+        return Err(CcError::unprocessable(
+            "Cannot update Isolation Segments that are assigned as the default for an Organization or Space.",
+        ));
+    }
+    if let Some(name) = name {
+        check_name(call.world, name, Some(guid))?;
+    }
+    call.world.touch(guid, |segment: &mut IsolationSegment| {
+        segment.name = name.map_or_else(|| std::mem::take(&mut segment.name), str::to_owned);
+        segment.base.metadata.apply(patch);
+    });
+    call.ok(guid, present)
+}
+
+fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let segment: &IsolationSegment = call.named("guid")?;
+    let guid = segment.base.guid;
+    if guid == SHARED_SEGMENT {
+        return Err(CcError::unprocessable(
+            "Cannot delete the shared Isolation Segment",
+        ));
+    }
+    if !segment.orgs.is_empty() {
+        return Err(CcError::unprocessable(
+            "Revoke the Organization entitlements for your Isolation Segment.",
+        ));
+    }
+    call.world.isolation_segments.remove(guid);
+    Ok(Response::empty(204))
+}
+
+/// The organizations that are entitled to a segment, as the caller sees them.
+fn present_orgs(segment: &IsolationSegment, view: &View<'_>) -> Value {
+    let path = format!("/v3/isolation_segments/{}", segment.base.guid);
+    let mut relationship = to_many(view.visible_orgs(segment.orgs.iter().copied()));
+    relationship["links"] = json!({
+        "self": view.link(&format!("{path}/relationships/organizations")),
+        "related": view.link(&format!("{path}/organizations")),
+    });
+    relationship
+}
+
+fn show_orgs(call: &mut Call<'_>) -> Result<Response, CcError> {
+    call.show("guid", present_orgs)
+}
+
+fn show_spaces(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let chosen = Selection::by(Field::IsolationSegment, guid);
+    let spaces = call.world.spaces.select(&chosen);
+    let view = call.view();
+    let mut relationship = to_many(view.visible_spaces(spaces.into_iter().map(Row::guid)));
+    let path = format!("/v3/isolation_segments/{guid}/relationships/spaces");
+    relationship["links"] = json!({"self": view.link(&path)});
+    Ok(Response::ok(&relationship))
+}
+
+fn entitle(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let body = call.request.object()?;
+    let texts = to_many_body(&body)?;
+    let known = |text: &str| Guid::parse(text).filter(|org| call.world.orgs.get(*org).is_some());
+    let missing = texts.iter().filter(|text| known(text).is_none());
+    let missing: Vec<String> = missing.map(|text| format!("'{text}'")).collect();
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        return Err(CcError::unprocessable(format!(
+            "Unable to entitle organizations [{missing}] for the isolation segment. Ensure the organizations exist."
+        )));
+    }
+    let orgs: Vec<Guid> = texts.iter().filter_map(|text| known(text)).collect();
+    for org in &orgs {
+        call.world.orgs.update(*org, |org| {
+            if guid == SHARED_SEGMENT {
+                org.default_segment.get_or_insert(guid);
+            }
+        });
+    }
+    call.world.touch(guid, |segment: &mut IsolationSegment| {
+        super::security_groups::add_missing(&mut segment.orgs, &orgs);
+    });
+    call.ok(guid, present_orgs)
+}
+
+fn revoke(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let org = Guid::parse(call.capture("org")).and_then(|org| call.world.orgs.get(org));
+    let org = org.ok_or_else(|| CcError::not_found("Org"))?;
+    if org.default_segment == Some(guid) {
+        return Err(CcError::unprocessable(
+            "Cannot remove the entitlement while this Isolation Segment is assigned as the Default Isolation Segment for the Organization.",
+        ));
+    }
+    let org = org.base.guid;
+    let chosen = Selection::by(Field::IsolationSegment, guid).any_guid(Field::Org, [org]);
+    let spaces = call.world.spaces.select(&chosen);
+    if !spaces.is_empty() {
+        let names: Vec<String> = spaces.iter().map(|s| format!("'{}'", s.name)).collect();
+        let names = names.join(", ");
+        return Err(CcError::unprocessable(format!(
+            "Cannot remove the entitlement while this Isolation Segment is assigned to any Spaces. Currently assigned to: {names}"
+        )));
+    }
+    call.world.touch(guid, |segment: &mut IsolationSegment| {
+        segment.orgs.retain(|other| *other != org);
+    });
+    Ok(Response::empty(204))
+}
+
+/// The segment that an organization or a space has chosen.
+fn present_choice(view: &View<'_>, path: &str, segment: Option<Guid>) -> Value {
+    let mut relationship = to_one(segment);
+    relationship["links"] = json!({"self": view.link(path)});
+    if let Some(segment) = segment {
+        let path = format!("/v3/isolation_segments/{segment}");
+        relationship["links"]["related"] = view.link(&path);
+    }
+    relationship
+}
+
+fn present_default(org: &Org, view: &View<'_>) -> Value {
+    let guid = org.base.guid;
+    let path = format!("/v3/organizations/{guid}/relationships/default_isolation_segment");
+    present_choice(view, &path, org.default_segment)
+}
+
+fn present_own(space: &Space, view: &View<'_>) -> Value {
+    let guid = space.base.guid;
+    let path = format!("/v3/spaces/{guid}/relationships/isolation_segment");
+    present_choice(view, &path, space.segment)
+}
+
+fn show_default(call: &mut Call<'_>) -> Result<Response, CcError> {
+    call.show("guid", present_default)
+}
+
+fn show_own(call: &mut Call<'_>) -> Result<Response, CcError> {
+    call.show("guid", present_own)
+}
+
+/// The segment that a request chooses for an organization; `place` says what
+/// it has to be entitled to.
+fn read_choice(call: &Call<'_>, org: Guid, place: &str) -> Result<Option<Guid>, CcError> {
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["data"]);
+    let data = message.object("data");
+    if let Some(data) = data {
+        if data.is_empty() {
+            message.error("Data can't be blank");
+        }
+        if data.len() != 1 {
+            message.error("Data can only accept one key");
+        }
+        if !data.contains_key("guid") {
+            message.error("Data can only accept key 'guid'");
+        }
+    }
+    let guid = data.and_then(|data| data.get("guid"));
+    let guid = guid.filter(|guid| !guid.is_null());
+    if let Some(guid) = guid.filter(|guid| !guid.is_string()) {
+        message.error(format!("Data {guid} must be a string"));
+    }
+    message.finish()?;
+    let Some(text) = guid.and_then(Value::as_str) else {
+        return Ok(None);
+    };
+    let segment = Guid::parse(text).and_then(|guid| call.world.isolation_segments.get(guid));
+    match segment.filter(|segment| segment.orgs.contains(&org)) {
+        Some(segment) => Ok(Some(segment.base.guid)),
+        None => Err(CcError::unprocessable(format!(
+            "Unable to assign isolation segment with guid '{text}'. Ensure it has been entitled to the organization{place}."
+        ))),
+    }
+}
+
+fn set_default(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = organizations::find(call)?;
+    let segment = read_choice(call, guid, "")?;
+    if call.request.object()?.contains_key("data") {
+        call.world
+            .touch(guid, |org: &mut Org| org.default_segment = segment);
+    }
+    call.ok(guid, present_default)
+}
+
+fn set_own(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = spaces::find(call)?;
+    let org = call.row::<Space>(guid)?.org;
+    let segment = read_choice(call, org, " that this space belongs to")?;
+    call.world
+        .touch(guid, |space: &mut Space| space.segment = segment);
+    call.ok(guid, present_own)
+}
