@@ -307,7 +307,8 @@ async fn any_path_and_header_is_answered() {
             ("OPTIONS * HTTP/1.1", "404"),
             ("BREW /v3/apps HTTP/1.1", "404"),
             ("GET http://elsewhere/v3/apps HTTP/1.1", "401"),
-            ("GET /_mock/ HTTP/1.1", "404"),
+            ("GET /_mock/ HTTP/1.1", "200"),
+            ("GET /_mock/nothing HTTP/1.1", "404"),
         ] {
             let request = format!("{line}\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
             let answer = raw(mock.address(), request.as_bytes());
