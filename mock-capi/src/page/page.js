@@ -118,6 +118,8 @@ async function readWorld() {
       space.listed = await readApps(space.guid, filter);
     }),
   );
+  // A person may have opened or closed some meanwhile.
+  for (const space of spaces) space.open = isOpen(space);
   find("now").textContent = overview.now;
   showCounts(overview.counts);
   showList(find("world"), overview.rows, (row) => row.guid, renderRow);
@@ -155,7 +157,7 @@ function renderRow(row, node) {
     element("span", { class: "note" }, amount(row.instances, "instance")),
     element("span", { class: "note" }, amount(row.routes, "route")),
   );
-  details.open = row.listed !== undefined;
+  details.open = row.open;
   if (row.listed) renderApps(body, row);
   return item;
 }
