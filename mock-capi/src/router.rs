@@ -72,7 +72,7 @@ impl Route {
     pub(crate) const fn unimplemented(method: &'static str, pattern: &'static str) -> Self {
         Self {
             implemented: false,
-            ..Self::new(method, pattern, refuse_unimplemented)
+            ..Self::new(method, pattern, refuse_unimplemented).by_anyone()
         }
     }
 

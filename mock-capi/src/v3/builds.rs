@@ -9,7 +9,9 @@ use crate::list::{ListQuery, ListSpec};
 use crate::message::{MAX_INT, Message};
 use crate::metadata::MetadataPatch;
 use crate::router::Route;
-use crate::world::{Build, Droplet, Field, Guid, Lifecycle, NewDroplet, Package, Selection, World};
+use crate::world::{
+    Build, Droplet, Field, Guid, Lifecycle, NewDroplet, Package, Selection, WRITE_SPACE, World,
+};
 
 use super::{apps, lifecycle};
 
@@ -17,7 +19,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/builds", index),
     Route::post("/v3/builds", create).by_anyone(),
     Route::get("/v3/builds/:guid", show),
-    Route::patch("/v3/builds/:guid", update),
+    Route::patch("/v3/builds/:guid", update).by(WRITE_SPACE),
 ];
 
 const LIST: ListSpec = ListSpec::of(&["app_guids", "package_guids", "states", "label_selector"]);

@@ -45,6 +45,8 @@ impl Exchange {
 /// A session whose answers are kept.
 pub(crate) struct Tour {
     pub(crate) cf: Session,
+    /// The token of someone without any role.
+    outsider: String,
     operations: Vec<Operation>,
     exchanges: RefCell<Vec<Exchange>>,
 }
@@ -54,9 +56,13 @@ impl Tour {
         let mut operations = Operation::all();
         // Literal segments go before names.
         operations.sort_by_key(|operation| operation.path.matches(':').count());
+        // Tasks that are done cannot be canceled.
+        let builder = MockCapi::builder().task_time(Duration::from_secs(60));
+        let cf = Session::start(builder.add_user("outsider", "secret")).await;
+        let outsider = cf.log_in("outsider", "secret").await.json();
         Self {
-            // Tasks that are done cannot be canceled.
-            cf: Session::start(MockCapi::builder().task_time(Duration::from_secs(60))).await,
+            cf,
+            outsider: outsider["access_token"].as_str().unwrap().to_owned(),
             operations,
             exchanges: RefCell::default(),
         }
@@ -176,7 +182,8 @@ impl Tour {
     }
 
     /// Asks every operation in the ways in which it refuses to answer: without
-    /// a token, for what is not there, and with an unknown query parameter.
+    /// a token, as someone who may not, for what is not there, and with an
+    /// unknown query parameter.
     pub(crate) async fn be_refused(&self) {
         let implemented = self.operations.iter().filter(|one| one.implemented);
         for Operation { method, path, .. } in implemented {
@@ -188,14 +195,15 @@ impl Tour {
                 assert!(OPEN.contains(path), "{method} {path}: {answer:?}");
                 continue;
             }
-            if path.contains(':') {
-                let nowhere = path.replace(':', "no-");
-                let request = self.cf.request(method.clone(), &nowhere).json(&json!({}));
-                let answer = self.keep(method.clone(), &nowhere, request).await;
-                assert!(
-                    answer.status.is_client_error(),
-                    "{method} {path}: {answer:?}"
-                );
+            let nowhere = path.replace(':', "no-");
+            if *path != nowhere {
+                self.refuse(method, &nowhere, json!({})).await;
+            } else if method != Method::GET {
+                let url = format!("{}{path}", self.cf.mock.uri());
+                let request = self.cf.http.request(method.clone(), url);
+                let request = request.bearer_auth(&self.outsider).json(&json!({}));
+                let answer = self.keep(method, path, request).await;
+                assert!(answer.status.is_client_error(), "{path}: {answer:?}");
             }
         }
         for path in self.lists() {
