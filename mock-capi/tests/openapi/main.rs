@@ -17,6 +17,7 @@ mod connections;
 mod description;
 mod foundation;
 mod mistakes;
+mod operator;
 mod table;
 mod tour;
 mod users;
@@ -35,6 +36,7 @@ async fn drive() -> Vec<Exchange> {
     bits::visit(&tour).await;
     connections::visit(&tour).await;
     users::visit(&tour).await;
+    operator::visit(&tour).await;
     tour.be_refused().await;
     tour.into_exchanges()
 }

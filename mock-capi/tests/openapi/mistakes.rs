@@ -34,6 +34,51 @@ const MISTAKES: &[Mistake] = &[
         "only the link to upload has a method",
     ),
     (
+        "GET /v3/organizations/:guid/relationships/default_isolation_segment",
+        "/data: null is not",
+        "no segment is chosen",
+    ),
+    (
+        "GET /v3/organizations/:guid/relationships/default_isolation_segment",
+        "/links/related: is missing",
+        "no segment is chosen",
+    ),
+    (
+        "PATCH /v3/organizations/:guid/relationships/default_isolation_segment",
+        "/data: null is not",
+        "no segment is chosen",
+    ),
+    (
+        "PATCH /v3/organizations/:guid/relationships/default_isolation_segment",
+        "/links/related: is missing",
+        "no segment is chosen",
+    ),
+    (
+        "GET /v3/spaces/:guid/relationships/isolation_segment",
+        "/data: null is not",
+        "no segment is chosen",
+    ),
+    (
+        "GET /v3/spaces/:guid/relationships/isolation_segment",
+        "/links/related: is missing",
+        "no segment is chosen",
+    ),
+    (
+        "PATCH /v3/spaces/:guid/relationships/isolation_segment",
+        "/data: null is not",
+        "no segment is chosen",
+    ),
+    (
+        "PATCH /v3/spaces/:guid/relationships/isolation_segment",
+        "/links/related: is missing",
+        "no segment is chosen",
+    ),
+    (
+        "GET /v3/spaces/:guid/usage_summary",
+        "/links/organization: is missing",
+        "the summary of a space links to the space",
+    ),
+    (
         "DELETE /v3/droplets/:guid",
         "is ",
         "the answer has no body, as those of all jobs",
