@@ -146,6 +146,7 @@ pub(crate) fn present_world(world: &World, base: &str) -> Value {
         "builds": all(&view, &world.builds, v3::builds::present),
         "droplets": all(&view, &world.droplets, v3::droplets::present),
         "deployments": all(&view, &world.deployments, v3::deployments::present),
+        "revisions": all(&view, &world.revisions, v3::revisions::present),
         "tasks": all(&view, &world.tasks, v3::tasks::present),
         "stacks": all(&view, &world.stacks, v3::stacks::present),
         "buildpacks": all(&view, &world.buildpacks, v3::buildpacks::present),

@@ -11,7 +11,7 @@ use crate::metadata::MetadataPatch;
 use crate::router::Route;
 use crate::world::{
     App, Deployment, DeploymentOptions, DeploymentState, Droplet, Field, Guid, MANAGE_APPS,
-    NewDeployment, Row, WRITE_SPACE,
+    NewDeployment, Revision, Row, WRITE_SPACE,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -65,11 +65,17 @@ pub(crate) fn present(deployment: &Deployment, view: &View<'_>) -> Value {
         "droplet": {"guid": deployment.droplet},
         "previous_droplet": {"guid": deployment.previous_droplet},
         "new_processes": processes.collect::<Vec<_>>(),
-        "revision": null,
+        "revision": present_revision(deployment, view),
         "relationships": {"app": to_one(Some(deployment.app))},
         "metadata": deployment.base.metadata.present(),
         "links": links,
     })
+}
+
+fn present_revision(deployment: &Deployment, view: &View<'_>) -> Value {
+    let revision = deployment.revision;
+    let shown = revision.filter(|_| view.world.has_revisions(deployment.app));
+    json!(shown.map(|(guid, version)| json!({"guid": guid, "version": version})))
 }
 
 fn present_status(deployment: &Deployment) -> Value {
@@ -145,7 +151,7 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
 struct Asked<'b> {
     app: Option<&'b str>,
     droplet: Option<&'b str>,
-    revision: bool,
+    revision: Option<&'b str>,
     options: DeploymentOptions,
     metadata: MetadataPatch,
 }
@@ -167,13 +173,22 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         "Unable to use app. Ensure that the app exists and you have access to it.",
     )?;
     let guid = app.base.guid;
+    if asked.revision.is_some() && !call.world.has_revisions(guid) {
+        return Err(CcError::unprocessable(
+            "Cannot create deployment from a revision for an app without revisions enabled",
+        ));
+    }
     let checked = call.world.check_deployment_quota(guid, &asked.options);
     checked.map_err(|error| blame_quota(call, guid, error))?;
-    let droplet = droplet_of(call, app, &asked)?;
+    let rollback = asked.revision.map(|revision| find_revision(call, revision));
+    let rollback = rollback.transpose()?;
+    let droplet = droplet_of(call, app, &asked, rollback)?;
+    let rollback = rollback.map(Row::guid);
     let crashing = call.crashes(guid);
     let deployed = call.world.deploy(NewDeployment {
         app: guid,
         droplet,
+        rollback,
         options: asked.options,
         metadata: asked.metadata,
         crashing,
@@ -186,15 +201,29 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     call.created(deployment, present)
 }
 
-/// The droplet to deploy: the one asked for, else the app's.
-fn droplet_of(call: &Call<'_>, app: &App, asked: &Asked<'_>) -> Result<Guid, CcError> {
-    if asked.revision {
-        // There are no revisions here that it could be.
-        return Err(CcError::unprocessable("The revision does not exist"));
+/// The revision that an app is to go back to.
+fn find_revision<'c>(call: &'c Call<'_>, guid: &str) -> Result<&'c Revision, CcError> {
+    let revision = Guid::parse(guid).and_then(|guid| call.world.revisions.get(guid));
+    let revision = revision.ok_or_else(|| CcError::unprocessable("The revision does not exist"))?;
+    if call.world.droplets.get(revision.deployed.droplet).is_none() {
+        return Err(CcError::unprocessable(
+            "Unable to deploy this revision, the droplet for this revision no longer exists.",
+        ));
     }
-    let guid = match asked.droplet {
-        Some(droplet) => Guid::parse(droplet),
-        None => Some(app.droplet.ok_or_else(|| {
+    Ok(revision)
+}
+
+/// The droplet to deploy: the one asked for, else the app's.
+fn droplet_of(
+    call: &Call<'_>,
+    app: &App,
+    asked: &Asked<'_>,
+    rollback: Option<&Revision>,
+) -> Result<Guid, CcError> {
+    let guid = match (asked.droplet, rollback) {
+        (_, Some(revision)) => Some(revision.deployed.droplet),
+        (Some(droplet), None) => Guid::parse(droplet),
+        (None, None) => Some(app.droplet.ok_or_else(|| {
             CcError::unprocessable(
                 "Invalid droplet. Please specify a droplet in the request or set a current \
                  droplet for the app.",
@@ -277,8 +306,8 @@ fn read_new(body: &Map<String, Value>) -> Result<Asked<'_>, CcError> {
         Some(Value::Object(object)) => !object.is_empty(),
         value => value.is_some(),
     };
-    let revision = present("revision");
-    if revision && present("droplet") {
+    let revision = guid_in(&["revision", "guid"]);
+    if present("revision") && present("droplet") {
         message.error("Droplet Cannot set both fields 'droplet' and 'revision'");
     }
     let options = read_options(&mut message, canary);

@@ -26,6 +26,7 @@ pub(crate) mod packages;
 pub(crate) mod processes;
 mod quota_limits;
 pub(crate) mod resources;
+pub(crate) mod revisions;
 pub(crate) mod roles;
 mod root;
 mod route_names;
@@ -73,6 +74,7 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     builds::ROUTES,
     droplets::ROUTES,
     deployments::ROUTES,
+    revisions::ROUTES,
     tasks::ROUTES,
     stacks::ROUTES,
     buildpacks::ROUTES,

@@ -72,7 +72,7 @@ pub(crate) fn present(process: &Process, view: &View<'_>) -> Value {
         "readiness_health_check": present_check(&process.readiness_check, false),
         "relationships": {
             "app": to_one(Some(process.app)),
-            "revision": null,
+            "revision": process.revision.map(|guid| to_one(Some(guid))),
         },
         "metadata": process.base.metadata.present(),
         "links": {

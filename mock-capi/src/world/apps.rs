@@ -72,6 +72,7 @@ impl World {
             health_check: HealthCheck::of(if web { "port" } else { "process" }),
             readiness_check: HealthCheck::of("process"),
             started: false,
+            revision: None,
             crashing: false,
             starts: Vec::new(),
         });
@@ -112,8 +113,19 @@ impl World {
         Ok(())
     }
 
-    /// Wants an app started, whose processes do not start before it is staged.
+    /// Wants an app started, whose processes do not start before it is staged;
+    /// what it will run, a revision remembers.
     pub(crate) fn await_start(&mut self, guid: Guid) -> Result<(), CcError> {
+        let started = self.apps.get(guid).is_some_and(|app| app.started);
+        self.want_started(guid)?;
+        if !started {
+            self.update_revision(guid);
+        }
+        Ok(())
+    }
+
+    /// The same of what a revision remembers already.
+    pub(super) fn want_started(&mut self, guid: Guid) -> Result<(), CcError> {
         let Some(app) = self.apps.get(guid) else {
             return Ok(());
         };
@@ -158,8 +170,12 @@ impl World {
 
     pub(super) fn begin(&mut self, process: Guid, crashing: bool) {
         let now = self.now;
+        let app = self.processes.get(process).map(|process| process.app);
+        let app = app.filter(|app| self.has_revisions(*app));
+        let revision = app.and_then(|app| self.latest_revision(app)).map(Row::guid);
         self.change_process(process, |process| {
             process.started = true;
+            process.revision = revision.or(process.revision);
             process.crashing = crashing;
             process.starts = vec![(process.scale.instances, now)];
         });

@@ -115,6 +115,7 @@ impl World {
         }
         remove_all(&mut self.tasks, Field::App, guid);
         remove_all(&mut self.deployments, Field::App, guid);
+        remove_all(&mut self.revisions, Field::App, guid);
         remove_all(&mut self.sidecars, Field::App, guid);
         remove_all(&mut self.service_bindings, Field::App, guid);
         remove_all(&mut self.builds, Field::App, guid);

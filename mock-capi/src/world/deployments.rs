@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::revisions::Rollback;
 use super::{
     App, Base, Deployment, DeploymentOptions, DeploymentState, Due, Field, Guid, HealthCheck,
     Process, Row, Scale, Selection, World,
@@ -19,6 +20,8 @@ const UPDATE_FREQUENCY: Duration = Duration::from_secs(5);
 pub(crate) struct NewDeployment {
     pub(crate) app: Guid,
     pub(crate) droplet: Guid,
+    /// The revision that the app goes back to, if it does.
+    pub(crate) rollback: Option<Guid>,
     pub(crate) options: DeploymentOptions,
     pub(crate) metadata: MetadataPatch,
     /// Whether what it starts crashes.
@@ -127,6 +130,9 @@ impl World {
             Some(app) => (app.started, app.droplet),
             None => return Err(CcError::not_found(App::KIND)),
         };
+        let rollback = new.rollback.and_then(|guid| self.revisions.get(guid));
+        let rollback = rollback.map(|target| self.plan_rollback(target));
+        let rollback = rollback.transpose()?;
         let previous = self.active_deployment(new.app);
         let oldest = self.web_processes(new.app).first().copied();
         let original_instances = match (previous, oldest) {
@@ -147,6 +153,7 @@ impl World {
             reason: "DEPLOYING".into(),
             droplet: new.droplet,
             previous_droplet,
+            revision: None,
             process: None,
             original_instances,
             canary_step: canary.then_some(1),
@@ -156,9 +163,9 @@ impl World {
             error: None,
         };
         if started {
-            let process = self.deploying_process(&deployment)?;
+            let process = self.deploying_process(&deployment, rollback.as_ref())?;
             self.check_quota(process.space, &[(&process, process.scale)])?;
-            self.assign_droplet(new.app, new.droplet);
+            deployment.revision = self.set_target(new.app, new.droplet, rollback);
             let process = self.add(process);
             deployment.process = Some(process);
             self.supersede(previous);
@@ -167,16 +174,34 @@ impl World {
             self.visit_in(self.timings.longest_start(), guid);
             return Ok(guid);
         }
-        self.assign_droplet(new.app, new.droplet);
+        deployment.revision = self.set_target(new.app, new.droplet, rollback);
         if let Some(web) = self.process(new.app, "web") {
             let (guid, scale) = (web.guid(), deployment.options.scaled(web.scale));
             let instances = deployment.options.web_instances;
             let instances = instances.unwrap_or(scale.instances);
             self.scale(guid, Scale { instances, ..scale })?;
         }
-        self.start_app(new.app, new.crashing)?;
+        self.want_started(new.app)?;
+        self.begin_all(new.app, new.crashing);
         deployment.set(DeploymentState::Deployed, "DEPLOYED");
         Ok(self.add(deployment))
+    }
+
+    /// Makes an app what is to be deployed, which its newest revision remembers.
+    fn set_target(
+        &mut self,
+        app: Guid,
+        droplet: Guid,
+        rollback: Option<Rollback>,
+    ) -> Option<(Guid, u32)> {
+        self.assign_droplet(app, droplet);
+        match rollback {
+            Some(rollback) => self.roll_back(app, rollback),
+            None => self.update_revision(app),
+        }
+        let latest = self.latest_revision(app);
+        let latest = latest.filter(|_| self.has_revisions(app))?;
+        Some((latest.guid(), latest.version))
     }
 
     /// Whether the quota allows the app to be scaled as a deployment wants.
@@ -198,8 +223,12 @@ impl World {
     }
 
     /// The process that a deployment starts: as the newest one, but for its
-    /// sizes.
-    fn deploying_process(&mut self, deployment: &Deployment) -> Result<Process, CcError> {
+    /// sizes, or the command of the revision that it goes back to.
+    fn deploying_process(
+        &mut self,
+        deployment: &Deployment,
+        rollback: Option<&Rollback>,
+    ) -> Result<Process, CcError> {
         let base = self.base();
         let web = self.process(deployment.app, "web");
         let web = web.ok_or_else(|| CcError::not_found(Process::KIND))?;
@@ -218,7 +247,10 @@ impl World {
             app: web.app,
             space: web.space,
             kind: web.kind.clone(),
-            command: web.command.clone(),
+            command: match rollback {
+                Some(rollback) => rollback.deployed.command("web"),
+                None => web.command.clone(),
+            },
             user: web.user.clone(),
             scale: Scale {
                 instances: wanted.min(options.max_in_flight),
@@ -227,6 +259,7 @@ impl World {
             health_check: check(&web.health_check),
             readiness_check: check(&web.readiness_check),
             started: false,
+            revision: None,
             crashing: false,
             starts: Vec::new(),
         })
@@ -485,6 +518,9 @@ impl World {
         let Some((app, new)) = self.deployments.get(guid).map(|d| (d.app, d.process)) else {
             return;
         };
+        let revision = new.and_then(|new| self.processes.get(new)?.revision);
+        let revision = revision.and_then(|revision| self.revisions.get(revision));
+        let deployed = revision.map(|revision| revision.deployed.clone());
         let mut others = Vec::new();
         for process in self.processes_of(app) {
             if Some(process.guid()) != new {
@@ -494,7 +530,14 @@ impl World {
         for (process, web, started) in others {
             if web {
                 self.remove_process(process);
-            } else if started {
+                continue;
+            }
+            if let Some(deployed) = &deployed {
+                self.change_process(process, |process| {
+                    process.command = deployed.command(&process.kind);
+                });
+            }
+            if started {
                 self.begin(process, false);
             }
         }

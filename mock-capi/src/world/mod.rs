@@ -18,6 +18,7 @@ mod network_policies;
 mod pairs;
 mod processes;
 mod resources;
+mod revisions;
 mod roles;
 mod routes;
 mod rows;
@@ -54,6 +55,7 @@ pub(crate) use network_policies::NetworkPolicy;
 pub(crate) use processes::{CheckPatch, ProcessPatch};
 pub use resources::PackageFile;
 pub(crate) use resources::Resource;
+pub(crate) use revisions::Revision;
 pub(crate) use routes::{NewRoute, RouteRefusal};
 pub(crate) use sidecars::NewSidecar;
 pub(crate) use table::{Base, Field, Key, Row, Selection, Table};
@@ -138,6 +140,7 @@ pub(crate) struct World {
     pub(crate) builds: Table<Build>,
     pub(crate) droplets: Table<Droplet>,
     pub(crate) deployments: Table<Deployment>,
+    pub(crate) revisions: Table<Revision>,
     pub(crate) tasks: Table<Task>,
     pub(crate) stacks: Table<Stack>,
     pub(crate) buildpacks: Table<Buildpack>,
@@ -196,6 +199,7 @@ impl World {
             builds: Table::default(),
             droplets: Table::default(),
             deployments: Table::default(),
+            revisions: Table::default(),
             tasks: Table::default(),
             stacks: Table::default(),
             buildpacks: Table::default(),

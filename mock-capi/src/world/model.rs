@@ -357,6 +357,8 @@ pub(crate) struct Process {
     pub(crate) health_check: HealthCheck,
     pub(crate) readiness_check: HealthCheck,
     pub(crate) started: bool,
+    /// What it runs, if its app has revisions.
+    pub(crate) revision: Option<Guid>,
     /// Whether its instances exit once they are started.
     pub(crate) crashing: bool,
     /// When instances were started: `(n, at)` for those below index `n` that
@@ -633,6 +635,8 @@ pub(crate) struct Deployment {
     pub(crate) reason: Word,
     pub(crate) droplet: Guid,
     pub(crate) previous_droplet: Option<Guid>,
+    /// GUID and version of what it deploys, if its app has revisions.
+    pub(crate) revision: Option<(Guid, u32)>,
     /// The web process that it starts, which may be gone since.
     pub(crate) process: Option<Guid>,
     /// How many instances the app had before.

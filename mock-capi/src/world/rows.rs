@@ -8,6 +8,7 @@ use super::model::{
     IsolationSegment, Job, Org, Package, Process, Quota, Role, Route, SecurityGroup,
     ServiceBinding, ServiceInstance, Sidecar, Space, SpaceQuota, Stack, Task, User,
 };
+use super::revisions::Revision;
 use super::table::{Base, Field, Key, Row, Table};
 
 /// What all rows have in common: a kind, a base, and a table of the world.
@@ -374,6 +375,18 @@ impl Row for Droplet {
 
 impl Row for Deployment {
     row!("Deployment", deployments);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![Key::Guid(Field::App, self.app)]
+    }
+
+    fn home(&self, world: &World) -> Home {
+        world.home_of_app(self.app)
+    }
+}
+
+impl Row for Revision {
+    row!("Revision", revisions);
 
     fn keys(&self) -> Vec<Key> {
         vec![Key::Guid(Field::App, self.app)]

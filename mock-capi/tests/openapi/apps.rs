@@ -10,6 +10,7 @@ pub(crate) async fn visit(tour: &Tour) {
     let app = lifecycle(tour, &space).await;
     environment(tour, &app).await;
     processes(tour, &app).await;
+    revisions(tour, &app).await;
     sidecars(tour, &app).await;
     tasks(tour, &app).await;
     manifests(tour, &space, &app).await;
@@ -112,6 +113,16 @@ async fn processes(tour: &Tour, app: &str) {
     }
     tour.get(&format!("{process}/process_instances")).await;
     tour.get(&format!("{process}/sidecars")).await;
+}
+
+async fn revisions(tour: &Tour, app: &str) {
+    let of_app = format!("/v3/apps/{app}/revisions");
+    let revisions = tour.get(&of_app).await;
+    tour.get(&format!("{of_app}/deployed")).await;
+    let revision = format!("/v3/revisions/{}", guid(&revisions["resources"][0]));
+    tour.get(&revision).await;
+    tour.patch(&revision, json!({"metadata": metadata()})).await;
+    tour.get(&format!("{revision}/environment_variables")).await;
 }
 
 async fn sidecars(tour: &Tour, app: &str) {

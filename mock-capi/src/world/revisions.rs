@@ -1,0 +1,213 @@
+//! Revisions: what of an app was deployed, remembered when that has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{App, Base, Feature, Field, Guid, Row, Selection, Sidecar, World};
+use crate::error::CcError;
+
+/// What a revision remembers of its app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deployed {
+    pub(crate) droplet: Guid,
+    pub(crate) environment: Map<String, Value>,
+    /// The user's command for each type of process.
+    pub(crate) commands: BTreeMap<String, Option<String>>,
+    /// By name.
+    pub(crate) sidecars: BTreeMap<String, DeployedSidecar>,
+}
+
+/// What a revision remembers of a sidecar.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeployedSidecar {
+    pub(crate) command: String,
+    pub(crate) memory_mb: Option<u32>,
+    pub(crate) process_types: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Revision {
+    pub(crate) base: Base,
+    pub(crate) app: Guid,
+    pub(crate) version: u32,
+    pub(crate) description: String,
+    pub(crate) deployed: Deployed,
+}
+
+/// A return to what a revision remembers, and why that is a new one.
+#[derive(Debug)]
+pub(super) struct Rollback {
+    description: String,
+    pub(super) deployed: Deployed,
+}
+
+/// After this version, versions begin anew.
+const LAST_VERSION: u32 = 9999;
+
+impl Deployed {
+    /// The user's command for a type of process.
+    pub(super) fn command(&self, kind: &str) -> Option<String> {
+        self.commands.get(kind).cloned().flatten()
+    }
+
+    /// Why what comes after this is another revision, in the order of the words.
+    fn changes(&self, next: &Self) -> Vec<String> {
+        let mut changes = Vec::new();
+        if self.droplet != next.droplet {
+            changes.push("New droplet deployed.".to_owned());
+        }
+        if self.environment != next.environment {
+            changes.push("New environment variables deployed.".to_owned());
+        }
+        let types: BTreeSet<&String> = self.commands.keys().chain(next.commands.keys()).collect();
+        for kind in types {
+            let (before, after) = (self.commands.get(kind), next.commands.get(kind));
+            changes.extend(command_change(kind, before, after));
+        }
+        if self.sidecars != next.sidecars {
+            changes.push("Sidecars updated.".to_owned());
+        }
+        changes.sort();
+        changes
+    }
+}
+
+fn command_change(
+    kind: &str,
+    before: Option<&Option<String>>,
+    after: Option<&Option<String>>,
+) -> Option<String> {
+    let custom = |what: &str| format!("Custom start command {what} for '{kind}' process.");
+    Some(match (before, after) {
+        (before, after) if before == after => return None,
+        (None, _) => format!("New process type '{kind}' added."),
+        (_, None) => format!("Process type '{kind}' removed."),
+        (Some(None), _) => custom("added"),
+        (_, Some(None)) => custom("removed"),
+        _ => custom("updated"),
+    })
+}
+
+impl World {
+    pub(crate) fn has_revisions(&self, app: Guid) -> bool {
+        let app = self.apps.get(app);
+        app.is_some_and(|app| app.features.has(Feature::Revisions))
+    }
+
+    /// The app's newest revision.
+    pub(crate) fn latest_revision(&self, app: Guid) -> Option<&Revision> {
+        let revisions = self.revisions.select(&Selection::by(Field::App, app));
+        revisions.last().copied()
+    }
+
+    /// Remembers what is about to run of an app, if it is not what ran before.
+    pub(super) fn update_revision(&mut self, app: Guid) {
+        let Some(deployed) = self.deployed_of(app).filter(|_| self.has_revisions(app)) else {
+            return;
+        };
+        let description = match self.latest_revision(app) {
+            None => "Initial revision.".to_owned(),
+            Some(latest) => latest.deployed.changes(&deployed).join(" "),
+        };
+        if !description.is_empty() {
+            self.add_revision(app, description, deployed);
+        }
+    }
+
+    /// How an app goes back to a revision; 422 if that changes nothing.
+    pub(super) fn plan_rollback(&self, target: &Revision) -> Result<Rollback, CcError> {
+        let latest = self.latest_revision(target.app);
+        let changes = latest.map(|latest| latest.deployed.changes(&target.deployed));
+        let mut changes = changes.unwrap_or_default();
+        if changes.is_empty() {
+            return Err(CcError::unprocessable(
+                "Unable to rollback. The code and configuration you are rolling back to is the \
+                 same as the deployed revision.",
+            ));
+        }
+        changes.push(format!("Rolled back to revision {}.", target.version));
+        Ok(Rollback {
+            description: changes.join(" "),
+            deployed: target.deployed.clone(),
+        })
+    }
+
+    /// Gives an app the environment and the sidecars that it had, and remembers
+    /// that as a new revision.
+    pub(super) fn roll_back(&mut self, app: Guid, rollback: Rollback) {
+        let Rollback {
+            description,
+            deployed,
+        } = rollback;
+        let environment = deployed.environment.clone();
+        self.touch(app, |app: &mut App| app.environment = environment);
+        for sidecar in self
+            .sidecars
+            .guids_newest_first(&Selection::by(Field::App, app))
+        {
+            self.sidecars.remove(sidecar);
+        }
+        for (name, sidecar) in &deployed.sidecars {
+            let base = self.base();
+            self.add(Sidecar {
+                base,
+                app,
+                name: name.clone(),
+                command: sidecar.command.clone(),
+                process_types: sidecar.process_types.clone(),
+                memory_mb: sidecar.memory_mb,
+            });
+        }
+        self.add_revision(app, description, deployed);
+    }
+
+    fn add_revision(&mut self, app: Guid, description: String, deployed: Deployed) {
+        let latest = self.latest_revision(app).map(|latest| latest.version);
+        let version = latest.map_or(1, |version| version % LAST_VERSION + 1);
+        let revisions = self.revisions.select(&Selection::by(Field::App, app));
+        let same = revisions.iter().find(|other| other.version == version);
+        if let Some(old) = same.map(|old| old.guid()) {
+            self.revisions.remove(old);
+        }
+        let base = self.base();
+        self.add(Revision {
+            base,
+            app,
+            version,
+            description,
+            deployed,
+        });
+        let text = format!("Creating revision for app with guid {app}");
+        self.log_api(app, text);
+    }
+
+    /// What would be deployed of an app now; `None` if it has no droplet.
+    fn deployed_of(&self, guid: Guid) -> Option<Deployed> {
+        let app = self.apps.get(guid)?;
+        let processes = self.processes_of(guid).into_iter();
+        let sidecars = self.sidecars_of(guid).into_iter();
+        Some(Deployed {
+            droplet: app.droplet?,
+            environment: app.environment.clone(),
+            // The newest web process comes last.
+            commands: processes
+                .map(|process| (process.kind.to_string(), process.command.clone()))
+                .collect(),
+            sidecars: sidecars
+                .map(|sidecar| (sidecar.name.clone(), DeployedSidecar::of(sidecar)))
+                .collect(),
+        })
+    }
+}
+
+impl DeployedSidecar {
+    fn of(sidecar: &Sidecar) -> Self {
+        Self {
+            command: sidecar.command.clone(),
+            memory_mb: sidecar.memory_mb,
+            process_types: sidecar.process_types.clone(),
+        }
+    }
+}
