@@ -19,8 +19,6 @@ pub(crate) async fn visit(tour: &Tour) {
     space_quotas(tour, &org).await;
     security_groups(tour, &org).await;
     domains(tour).await;
-    settings(tour).await;
-    isolation_segments(tour, &org).await;
     stacks(tour).await;
     buildpacks(tour).await;
     tour.delete(&org).await;
@@ -96,14 +94,6 @@ async fn spaces(tour: &Tour, org: &str) {
     tour.get(&space).await;
     tour.patch(&space, json!({"name": "renamed", "metadata": metadata()}))
         .await;
-    let features = format!("{space}/features");
-    tour.get(&features).await;
-    tour.get(&format!("{features}/ssh")).await;
-    tour.patch(&format!("{features}/ssh"), json!({"enabled": false}))
-        .await;
-    tour.get(&format!("{space}/usage_summary")).await;
-    tour.get(&format!("{org}/usage_summary")).await;
-    tour.delete(&format!("{space}/routes?unmapped=true")).await;
     tour.delete(&space).await;
 }
 
@@ -154,54 +144,6 @@ async fn security_groups(tour: &Tour, org: &str) {
     tour.patch(&group, json!({"name": "other", "rules": []}))
         .await;
     tour.delete(&group).await;
-}
-
-async fn isolation_segments(tour: &Tour, org: &str) {
-    let space = tour.cf.create_space(last(org), "isolated").await;
-    let body = json!({"name": "segment", "metadata": metadata()});
-    let segment = tour.create("/v3/isolation_segments", body).await;
-    tour.get_all("/v3/isolation_segments", &["", "names=segment"])
-        .await;
-    tour.get(&segment).await;
-    tour.patch(&segment, json!({"name": "renamed"})).await;
-    let orgs = format!("{segment}/relationships/organizations");
-    tour.post(&orgs, json!({"data": [{"guid": last(org)}]}))
-        .await;
-    tour.get(&orgs).await;
-    tour.get(&format!("{segment}/organizations")).await;
-
-    let (entitled, none) = (
-        json!({"data": {"guid": last(&segment)}}),
-        json!({"data": null}),
-    );
-    let of_org = format!("{org}/relationships/default_isolation_segment");
-    let of_space = format!("/v3/spaces/{space}/relationships/isolation_segment");
-    for relationship in [&of_org, &of_space] {
-        tour.patch(relationship, entitled.clone()).await;
-        tour.get(relationship).await;
-    }
-    tour.get(&format!("{segment}/relationships/spaces")).await;
-    for relationship in [&of_org, &of_space] {
-        tour.patch(relationship, none.clone()).await;
-    }
-    tour.delete(&format!("{orgs}/{}", last(org))).await;
-    tour.delete(&segment).await;
-}
-
-/// What operators set for the whole foundation.
-async fn settings(tour: &Tour) {
-    tour.get("/v3/feature_flags").await;
-    tour.get("/v3/feature_flags/diego_docker").await;
-    let off = json!({"enabled": false, "custom_error_message": "not here"});
-    tour.patch("/v3/feature_flags/route_creation", off).await;
-    let on = json!({"enabled": true});
-    tour.patch("/v3/feature_flags/route_creation", on).await;
-    for group in ["running", "staging"] {
-        let path = format!("/v3/environment_variable_groups/{group}");
-        tour.patch(&path, json!({"var": {"KEY": "value"}})).await;
-        tour.get(&path).await;
-    }
-    tour.get("/v3/info/usage_summary").await;
 }
 
 async fn domains(tour: &Tour) {

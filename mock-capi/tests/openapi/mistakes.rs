@@ -144,21 +144,6 @@ const MISTAKES: &[Mistake] = &[
         "it is called organization",
     ),
     (
-        "PATCH /v3/organizations/:guid/relationships/default_isolation_segment",
-        "/",
-        "without one there is no data, and nothing related",
-    ),
-    (
-        "PATCH /v3/spaces/:guid/relationships/isolation_segment",
-        "/",
-        "without one there is no data, and nothing related",
-    ),
-    (
-        "GET /v3/spaces/:guid/usage_summary",
-        "/links/organization",
-        "the other link is the space",
-    ),
-    (
         "",
         "*/lifecycle/data/",
         "the lifecycle of docker apps has no data",
