@@ -35,7 +35,11 @@ pub(crate) struct ListSpec {
     pub(crate) include: &'static [&'static str],
     /// What `embed` takes.
     pub(crate) embed: &'static [&'static str],
+    /// The resources that `fields` takes, and which of their fields.
+    pub(crate) fields: Fields,
 }
+
+pub(crate) type Fields = &'static [(&'static str, &'static [&'static str])];
 
 impl ListSpec {
     /// A list with these parameters and nothing else.
@@ -45,6 +49,7 @@ impl ListSpec {
             order_by: &[],
             include: &[],
             embed: &[],
+            fields: &[],
         }
     }
 }
@@ -100,6 +105,7 @@ impl ListQuery {
             &mut errors,
         );
         check_choices("embedded", query.values("embed"), spec.embed, &mut errors);
+        check_fields(&query, spec.fields, &mut errors);
         if !errors.is_empty() {
             return Err(refuse(errors.join(", ")));
         }
@@ -137,6 +143,12 @@ impl ListQuery {
     fn has_choice(&self, name: &str, what: &str) -> bool {
         self.values(name)
             .is_some_and(|values| values.iter().any(|value| value == what))
+    }
+
+    /// The fields that are asked for of a resource that belongs to the listed
+    /// ones; `None` if it is not.
+    pub(crate) fn fields(&self, resource: &str) -> Option<Vec<String>> {
+        self.values(&format!("fields[{resource}]"))
     }
 
     /// The GUIDs of a parameter; those that are none match nothing.
@@ -514,6 +526,39 @@ fn check_choices(
             ));
         } else if values[..index].contains(value) {
             errors.push(format!("Duplicate {kind} resource: '{value}'"));
+        }
+    }
+}
+
+/// `fields[space]=name,guid`
+fn check_fields(query: &ListQuery, valid: Fields, errors: &mut Vec<String>) {
+    let quote = |names: &mut dyn Iterator<Item = &str>| {
+        let quoted: Vec<String> = names.map(|name| format!("'{name}'")).collect();
+        quoted.join(", ")
+    };
+    for (key, _) in query
+        .params
+        .iter()
+        .filter(|(key, _)| param_name(key) == "fields")
+    {
+        let Some(resource) = key
+            .strip_prefix("fields[")
+            .and_then(|key| key.strip_suffix(']'))
+        else {
+            errors.push("Fields must be an object".into());
+            continue;
+        };
+        let Some((_, allowed)) = valid.iter().find(|(name, _)| *name == resource) else {
+            let resources = quote(&mut valid.iter().map(|(name, _)| *name));
+            errors.push(format!(
+                "Fields [{resource}] valid resources are: {resources}"
+            ));
+            continue;
+        };
+        let asked = query.fields(resource).unwrap_or_default();
+        if !asked.iter().all(|field| allowed.contains(&field.as_str())) {
+            let keys = quote(&mut allowed.iter().copied());
+            errors.push(format!("Fields valid keys for '{resource}' are: {keys}"));
         }
     }
 }

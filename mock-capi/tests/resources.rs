@@ -560,3 +560,25 @@ async fn droplets_and_packages_carry_metadata() {
         1
     );
 }
+
+#[tokio::test]
+async fn routes_are_reserved_by_host_and_path() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let domain = cf.default_domain(&org).await;
+    let mut route = new_route(&space, &domain, "host");
+    route["path"] = json!("/path");
+    cf.post("/v3/routes", route).await;
+    let path = format!("/v3/domains/{domain}/route_reservations");
+    for (query, reserved) in [
+        ("host=HOST&path=/path", true),
+        ("host=host", false),
+        ("host=other&path=/path", false),
+        ("host=host&path=/path&port=80", false),
+    ] {
+        let answer = cf.get(&format!("{path}?{query}")).await.json();
+        assert_eq!(answer, json!({"matching_route": reserved}), "{query}");
+    }
+    let answer = cf.get("/v3/domains/x/route_reservations").await;
+    assert_eq!(answer.error(), (10010, "Domain not found".into()));
+}

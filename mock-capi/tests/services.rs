@@ -218,3 +218,75 @@ async fn manifests_bind_services_by_name() {
         ])
     );
 }
+
+#[tokio::test]
+async fn instances_are_listed_with_fields_of_where_they_are() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let instance = cf
+        .post("/v3/service_instances", provided(&space, "db"))
+        .await
+        .guid();
+    let fields = "fields[space]=name,relationships.organization\
+                  &fields[space.organization]=guid,name\
+                  &fields[service_plan]=name";
+    let list = cf.get(&format!("/v3/service_instances?{fields}")).await;
+    assert_eq!(
+        list.json()["included"],
+        json!({
+            "spaces": [{
+                "name": "space",
+                "relationships": {"organization": {"data": {"guid": org}}},
+            }],
+            "organizations": [{"guid": org, "name": "org"}],
+        })
+    );
+    let path = format!("/v3/service_instances/{instance}");
+    let shown = cf.get(&format!("{path}?fields[space]=guid")).await.json();
+    assert_eq!(shown["included"], json!({"spaces": [{"guid": space}]}));
+    for (query, complaint) in [
+        (
+            "fields[space]=guid,suspended",
+            "Fields valid keys for 'space' are: 'name', 'guid'",
+        ),
+        (
+            "fields[app]=guid",
+            "Fields [app] valid resources are: 'space', 'space.organization', 'service_plan', \
+             'service_plan.service_offering', 'service_plan.service_offering.service_broker'",
+        ),
+        ("fields=space", "Fields must be an object"),
+    ] {
+        let answer = cf.get(&format!("{path}?{query}")).await;
+        let expected = format!("The query parameter is invalid: {complaint}");
+        assert_eq!(answer.error(), (10005, expected));
+    }
+}
+
+#[tokio::test]
+async fn nobody_offers_managed_services() {
+    let cf = Session::v3().await;
+    for path in [
+        "/v3/service_brokers?names=a",
+        "/v3/service_offerings?available=true",
+        "/v3/service_plans?include=service_offering",
+        "/v3/service_route_bindings?include=route",
+    ] {
+        assert_eq!(cf.names(path).await, [""; 0]);
+    }
+    let plans = "/v3/service_plans?include=service_offering,space.organization\
+                 &fields[service_offering.service_broker]=name";
+    assert_eq!(
+        cf.get(plans).await.json()["included"],
+        json!({
+            "service_brokers": [],
+            "service_offerings": [],
+            "spaces": [],
+            "organizations": [],
+        })
+    );
+    let answer = cf.get("/v3/service_plans?available=maybe").await;
+    assert_eq!(
+        answer.error().1,
+        "The query parameter is invalid: Available must be 'true' or 'false'"
+    );
+}

@@ -20,6 +20,7 @@ mod manifest_diff;
 mod manifest_message;
 mod manifest_routes;
 pub(crate) mod manifests;
+mod marketplace;
 pub(crate) mod organization_quotas;
 pub(crate) mod organizations;
 pub(crate) mod packages;
@@ -69,6 +70,7 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     sidecars::ROUTES,
     service_instances::ROUTES,
     service_credential_bindings::ROUTES,
+    marketplace::ROUTES,
     packages::ROUTES,
     resources::ROUTES,
     builds::ROUTES,

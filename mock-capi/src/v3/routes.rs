@@ -9,7 +9,10 @@ use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::metadata::MetadataPatch;
 use crate::router;
-use crate::world::{Field, Guid, Home, Kind, MANAGE_APPS, NewRoute, Route, RouteRefusal, World};
+use crate::world::{
+    Domain, Field, Guid, Home, Key, Kind, MANAGE_APPS, NewRoute, Route, RouteRefusal, Selection,
+    World,
+};
 
 use super::{apps, destinations, domains, spaces};
 
@@ -21,6 +24,7 @@ pub(crate) const ROUTES: &[router::Route] = &[
     router::Route::get("/v3/routes/:guid", show),
     router::Route::patch("/v3/routes/:guid", update).by(MANAGE_APPS),
     router::Route::delete("/v3/routes/:guid", delete).by(MANAGE_APPS),
+    router::Route::get("/v3/domains/:guid/route_reservations", check_reservation),
 ];
 
 const LIST: ListSpec = ListSpec {
@@ -97,6 +101,29 @@ fn list(call: &Call<'_>, app: Option<Guid>) -> Result<Response, CcError> {
     let mut answer = query.answer(call, &page, present);
     include(&query, &call.view(), &mut answer.rest, &page.rows);
     Ok(answer.into())
+}
+
+/// Whether a domain has a route with the asked-for host, path and port.
+fn check_reservation(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let domain = call.guid_of::<Domain>("guid")?;
+    let asked = |name: &str| {
+        let values = call.request.query(name).unwrap_or_default().split(',');
+        values.map(str::trim_start).collect::<Vec<&str>>()
+    };
+    let hosts = asked("host").into_iter();
+    let hosts = hosts.map(|host| Key::text(Field::Host, host)).collect();
+    let selection = Selection::by(Field::Domain, domain).any(hosts);
+    let port = call.request.query("port").unwrap_or("0");
+    let matches = |route: &&Route| {
+        asked("path")
+            .iter()
+            .any(|path| route.path.eq_ignore_ascii_case(path))
+            && route.port.unwrap_or_default().to_string() == port
+    };
+    let found = call.world.routes.select(&selection);
+    Ok(Response::ok(
+        &json!({"matching_route": found.iter().any(matches)}),
+    ))
 }
 
 fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, routes: &[&Route]) {

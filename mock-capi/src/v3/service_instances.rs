@@ -10,7 +10,7 @@ use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router::Route;
 use crate::world::{
-    Base, Field, Guid, Kind, READ_SECRETS, Row, ServiceInstance, Space, WRITE_SPACE,
+    Base, Field, Guid, Kind, Org, READ_SECRETS, Row, Selection, ServiceInstance, Space, WRITE_SPACE,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -26,8 +26,32 @@ pub(crate) const ROUTES: &[Route] = &[
 
 const LIST: ListSpec = ListSpec {
     order_by: &["name"],
+    fields: &[
+        ("space", &["guid", "name", "relationships.organization"]),
+        ("space.organization", &["name", "guid"]),
+        (
+            "service_plan",
+            &["guid", "name", "relationships.service_offering"],
+        ),
+        (
+            "service_plan.service_offering",
+            &[
+                "name",
+                "guid",
+                "description",
+                "documentation_url",
+                "tags",
+                "relationships.service_broker",
+            ],
+        ),
+        (
+            "service_plan.service_offering.service_broker",
+            &["name", "guid"],
+        ),
+    ],
     ..ListSpec::of(&[
         "type",
+        "fields",
         "names",
         "space_guids",
         "organization_guids",
@@ -35,6 +59,24 @@ const LIST: ListSpec = ListSpec {
         "service_plan_names",
         "label_selector",
     ])
+};
+
+/// What one instance is shown with.
+const SHOW: ListSpec = ListSpec {
+    fields: &[
+        ("space", &["name", "guid"]),
+        ("space.organization", &["name", "guid"]),
+        ("service_plan", &["name", "guid"]),
+        (
+            "service_plan.service_offering",
+            &["name", "guid", "description", "tags", "documentation_url"],
+        ),
+        (
+            "service_plan.service_offering.service_broker",
+            &["name", "guid"],
+        ),
+    ],
+    ..ListSpec::of(&["fields"])
 };
 
 const PROVIDED: &str = "user-provided";
@@ -99,11 +141,55 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     let of_plan = ["service_plan_guids", "service_plan_names"];
     let planned = of_plan.iter().any(|name| query.value(name).is_some());
     let none = planned || kind == Some("managed");
-    query.respond(call, &selection, |_| !none, present)
+    let page = query.page(call.world, &selection, |_: &ServiceInstance| !none);
+    let mut answer = query.answer(call, &page, present);
+    include(&query, &call.view(), &mut answer.rest, &page.rows);
+    Ok(answer.into())
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    call.show("guid", present)
+    let instance: &ServiceInstance = call.named("guid")?;
+    let query = ListQuery::read(call, &SHOW)?;
+    let view = call.view();
+    let mut answer = present(instance, &view);
+    include(&query, &view, &mut answer, &[instance]);
+    Ok(Response::ok(&answer))
+}
+
+/// Adds the asked-for fields of spaces and organizations; plans and what is
+/// above them, user-provided instances do not have.
+fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, rows: &[&ServiceInstance]) {
+    let spaces = Selection::all().any_guid(Field::Guid, rows.iter().map(|row| row.space));
+    let spaces = view.world.spaces.select(&spaces);
+    if let Some(fields) = query.fields("space") {
+        let present = |space: &&Space| {
+            let relationships = json!({"organization": to_one(Some(space.org))});
+            pick(
+                &fields,
+                json!({"guid": space.base.guid, "name": space.name, "relationships": relationships}),
+            )
+        };
+        answer["included"]["spaces"] = spaces.iter().map(present).collect();
+    }
+    if let Some(fields) = query.fields("space.organization") {
+        let orgs = Selection::all().any_guid(Field::Guid, spaces.iter().map(|space| space.org));
+        let orgs = view.world.orgs.select(&orgs).into_iter();
+        let present = |org: &Org| pick(&fields, json!({"guid": org.base.guid, "name": org.name}));
+        answer["included"]["organizations"] = orgs.map(present).collect();
+    }
+}
+
+/// The asked-for fields of a resource.
+fn pick(fields: &[String], mut resource: Value) -> Value {
+    let asked = |key: &String| {
+        fields
+            .iter()
+            .any(|field| field.split('.').next() == Some(key))
+    };
+    if let Some(resource) = resource.as_object_mut() {
+        resource.retain(|key, _| asked(key));
+    }
+    resource
 }
 
 fn show_credentials(call: &mut Call<'_>) -> Result<Response, CcError> {

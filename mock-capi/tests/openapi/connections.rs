@@ -11,6 +11,7 @@ pub(crate) async fn visit(tour: &Tour) {
     let domain = tour.cf.default_domain(&org).await;
     routes(tour, &space, &domain, &app).await;
     services(tour, &space, &app).await;
+    marketplace(tour).await;
 }
 
 async fn routes(tour: &Tour, space: &str, domain: &str, app: &str) {
@@ -36,6 +37,8 @@ async fn routes(tour: &Tour, space: &str, domain: &str, app: &str) {
     tour.patch(&destinations, one).await;
     tour.get(&route).await;
     tour.get(&format!("/v3/apps/{app}/routes")).await;
+    let reserved = format!("/v3/domains/{domain}/route_reservations");
+    tour.get_all(&reserved, &["", "host=host&path=/path"]).await;
     let mapped = tour.get(&destinations).await;
     let destination = guid(&mapped["destinations"][0]);
     tour.delete(&format!("{destinations}/{destination}")).await;
@@ -52,9 +55,10 @@ async fn services(tour: &Tour, space: &str, app: &str) {
         "metadata": metadata(),
     });
     let instance = tour.create("/v3/service_instances", body).await;
-    tour.get_all("/v3/service_instances", &["", "names=db"])
+    let fields = "fields[space]=guid,name&fields[space.organization]=name";
+    tour.get_all("/v3/service_instances", &["", "names=db", fields])
         .await;
-    tour.get(&instance).await;
+    tour.get_all(&instance, &["", fields]).await;
     tour.get(&format!("{instance}/credentials")).await;
     tour.patch(&instance, json!({"tags": ["store"]})).await;
 
@@ -75,4 +79,17 @@ async fn services(tour: &Tour, space: &str, app: &str) {
     tour.patch(&binding, json!({"metadata": metadata()})).await;
     tour.delete(&binding).await;
     tour.delete(&instance).await;
+}
+
+async fn marketplace(tour: &Tour) {
+    tour.get("/v3/service_brokers").await;
+    let with_broker = "fields[service_broker]=name";
+    tour.get_all("/v3/service_offerings", &["", with_broker])
+        .await;
+    let with_offering = "include=service_offering";
+    tour.get_all("/v3/service_plans", &["", with_offering])
+        .await;
+    let with_route = "include=route,service_instance";
+    tour.get_all("/v3/service_route_bindings", &["", with_route])
+        .await;
 }
