@@ -18,6 +18,9 @@ use crate::{networking, overview, page, v3};
 
 /// Answers a request to `/_mock/`; `None` if it is to somewhere else.
 pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<Response> {
+    if request.path == "/_mock" {
+        return Some(Response::empty(308).with_header("Location", "/_mock/"));
+    }
     let endpoint = request.path.strip_prefix("/_mock/")?;
     if request.method != "GET"
         && let Some(origin) = foreign_origin(request)

@@ -17,8 +17,9 @@ use thirtyfour::Key;
 #[tokio::test]
 async fn the_page_is_one_answer_that_may_load_nothing_else() {
     let cf = Session::v3().await;
-    let page = send(cf.http.get(format!("{}/_mock/", cf.mock.uri()))).await;
+    let page = send(cf.http.get(format!("{}/_mock", cf.mock.uri()))).await;
     assert_eq!(page.status, 200);
+    assert_eq!(cf.mock.stats().by_route.get("unknown"), None);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert!(page.text.starts_with("<!doctype html>"));
     let policy = page.header("content-security-policy");
