@@ -13,15 +13,15 @@ use thirtyfour::prelude::*;
 use thirtyfour::{ChromeCapabilities, LoggingPrefsLogLevel};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// After which whatever is waited for does not come.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long all that is done on a page may take.
 const DEADLINE: Duration = Duration::from_secs(240);
-/// One browser at a time is enough for any machine.
-static TURN: Mutex<()> = Mutex::const_new(());
+/// A few browsers at a time are enough for any machine.
+static TURNS: Semaphore = Semaphore::const_new(3);
 
 /// A running chromedriver, killed when it is dropped.
 struct Driver {
@@ -79,7 +79,7 @@ pub(crate) async fn on_page(mock: &MockCapi, act: impl AsyncFnOnce(&Page) -> Web
         eprintln!("left out: chromedriver and chromium are not on the PATH");
         return;
     };
-    let _turn = TURN.lock().await;
+    let _turn = TURNS.acquire().await.unwrap();
     let driver = Driver::start(driver).await;
     let session = WebDriver::new(&driver.url, capabilities(browser).unwrap());
     let session = timeout(PATIENCE, session).await.unwrap().unwrap();
