@@ -63,8 +63,8 @@ async fn apps_are_shown_with_their_states_and_found_by_name() {
             gateway.as_str(),
             "STARTED",
             "2 RUNNING",
-            "1 READY",
-            "1 STAGED",
+            "READY",
+            "STAGED",
             "www.apps.mock.test",
         ] {
             assert!(row.contains(shown), "{row}");

@@ -200,21 +200,25 @@ function renderApp(app) {
   const processes = app.processes.map((process) =>
     element("span", { class: "process" }, element("span", {}, process.type), ...chips(process.instances)),
   );
-  const routes = app.routes.map((route) => element("span", { class: "route mono wrap" }, route));
+  const routes = app.routes.map((route) => {
+    // Names of hosts break best after a dot.
+    const parts = route.split(/(?<=\.)/).flatMap((part) => [part, element("wbr")]);
+    return element("span", { class: "route mono wrap" }, ...parts);
+  });
   const cells = [
     [element("span", { class: "wrap" }, app.name), element("span", { class: "guid" }, app.guid)],
     [stateChip(app.state)],
     processes,
-    chips(app.packages),
-    chips(app.droplets),
+    chips(app.packages, 1),
+    chips(app.droplets, 1),
     routes,
   ].map((content, index) => element("td", { "data-column": COLUMNS[index] }, element("div", {}, ...content)));
   return element("tr", {}, ...cells);
 }
 
-/** Counts by state. */
-function chips(counts) {
-  return Object.entries(counts).map(([state, count]) => stateChip(state, `${count} ${state}`));
+/** States, with how many are in each; not said if there are as many as usual. */
+function chips(counts, usual) {
+  return Object.entries(counts).map(([state, count]) => stateChip(state, count === usual ? state : `${count} ${state}`));
 }
 
 function stateChip(state, text = state) {
