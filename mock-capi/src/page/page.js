@@ -62,17 +62,25 @@ async function ask(method, endpoint, body) {
 
 // Watching
 
-let wake = () => {};
+let awake = false;
+let endPause = () => {};
 
-/** Never takes more than a tenth of the mock's time, however large its world. */
+/** Looks again at once, or right after the look that is under way. */
+function wake() {
+  awake = true;
+  endPause();
+}
+
+/** Takes no more than a tenth of the mock's time, however large its world. */
 async function watch() {
   for (;;) {
+    awake = false;
     const began = performance.now();
     if (!document.hidden) await refresh();
     const pause = Math.max(1000, 9 * (performance.now() - began));
     await new Promise((resolve) => {
-      wake = resolve;
-      setTimeout(resolve, pause);
+      endPause = resolve;
+      setTimeout(resolve, awake ? 0 : pause);
     });
   }
 }
@@ -233,7 +241,7 @@ function amount(count, what) {
   return `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 }
 
-afterTyping(find("world-filter"), () => wake());
+afterTyping(find("world-filter"), wake);
 find("world-more").addEventListener("click", () => {
   rowLimit += PAGE;
   wake();
@@ -467,5 +475,6 @@ dialog.addEventListener("close", async () => {
   showRequests();
 });
 
+document.addEventListener("visibilitychange", wake);
 fitFault();
 watch();
