@@ -150,6 +150,7 @@ pub(crate) fn present_world(world: &World, base: &str) -> Value {
         "droplets": all(&view, &world.droplets, v3::droplets::present),
         "deployments": all(&view, &world.deployments, v3::deployments::present),
         "revisions": all(&view, &world.revisions, v3::revisions::present),
+        "audit_events": all(&view, &world.events, v3::audit_events::present),
         "tasks": all(&view, &world.tasks, v3::tasks::present),
         "stacks": all(&view, &world.stacks, v3::stacks::present),
         "buildpacks": all(&view, &world.buildpacks, v3::buildpacks::present),

@@ -414,6 +414,7 @@ impl Core {
         };
         let access = match &caller {
             Some(caller) => {
+                state.world.act_as(&caller.id, caller.name.as_deref());
                 let user = state.world.know_user(&caller.id);
                 match caller.admin {
                     true => Access::Everything,

@@ -5,6 +5,8 @@
 //! app by app. As in the Cloud Controller, what the job did before something
 //! was refused stays done.
 
+use serde_json::json;
+
 use crate::call::Call;
 use crate::error::CcError;
 use crate::http::Response;
@@ -80,6 +82,8 @@ fn find_or_create(
         .world
         .create_app(space, name, lifecycle, environment, metadata);
     call.world.create_process(guid, "web");
+    let data = json!({"request": {"name": manifest.name}, "manifest_triggered": true});
+    call.world.record(guid, "audit.app.create", data);
     Ok(guid)
 }
 

@@ -3,7 +3,7 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::call::{Call, View, to_one};
 use crate::clock::Timestamp;
@@ -263,6 +263,9 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     }
     let guid = new.create(call.world);
     call.world.create_process(guid, "web");
+    let request = audited(call.request.object()?);
+    call.world
+        .record(guid, "audit.app.create", json!({"request": request}));
     call.created(guid, present)
 }
 
@@ -392,10 +395,26 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
         app.lifecycle = lifecycle;
         app.base.metadata.apply(patch);
     });
-    let change = inspect(&Value::Object(body));
-    call.world
-        .log_api(guid, format!("Updated app with guid {guid} ({change})"));
+    log_update(call.world, guid, body);
     call.ok(guid, present)
+}
+
+/// Tells the log and the events of an app what a request changes of it.
+pub(crate) fn log_update(world: &mut World, guid: Guid, request: Map<String, Value>) {
+    let request = audited(request);
+    let change = inspect(&request);
+    world.log_api(guid, format!("Updated app with guid {guid} ({change})"));
+    world.record(guid, "audit.app.update", json!({"request": request}));
+}
+
+/// A request without what events keep to themselves.
+pub(crate) fn audited(mut request: Map<String, Value>) -> Value {
+    for hidden in ["command", "environment_variables"] {
+        if let Some(value) = request.get_mut(hidden) {
+            *value = json!("[PRIVATE DATA HIDDEN]");
+        }
+    }
+    Value::Object(request)
 }
 
 /// A value as Ruby writes it, which is how the Cloud Controller logs it.
@@ -419,6 +438,15 @@ fn inspect(value: &Value) -> String {
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
+    if call.row::<App>(guid)?.started {
+        let data = json!({
+            "delete_triggered": true,
+            "reason": "stopped as part of app deletion",
+        });
+        call.world.record(guid, "audit.app.stop", data);
+    }
+    call.world
+        .record(guid, "audit.app.delete-request", json!({}));
     Ok(call.delete_in_job("app.delete", Kind::App, guid))
 }
 
@@ -428,6 +456,7 @@ fn start(call: &mut Call<'_>) -> Result<Response, CcError> {
     call.start_app(guid)?;
     call.world
         .log_api(guid, format!("Starting app with guid {guid}"));
+    call.world.record(guid, "audit.app.start", json!({}));
     call.ok(guid, present)
 }
 
@@ -436,6 +465,7 @@ fn stop(call: &mut Call<'_>) -> Result<Response, CcError> {
     call.world.stop_app(guid);
     call.world
         .log_api(guid, format!("Stopping app with guid {guid}"));
+    call.world.record(guid, "audit.app.stop", json!({}));
     call.ok(guid, present)
 }
 
@@ -446,6 +476,7 @@ fn restart(call: &mut Call<'_>) -> Result<Response, CcError> {
     call.start_app(guid)?;
     call.world
         .log_api(guid, format!("Restarted app with guid {guid}"));
+    call.world.record(guid, "audit.app.restart", json!({}));
     call.ok(guid, present)
 }
 

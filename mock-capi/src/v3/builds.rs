@@ -176,6 +176,7 @@ pub(crate) fn stage(call: &mut Call<'_>, new: NewBuild) -> Result<Guid, CcError>
     check_stageable(call, new.package, new.app)?;
     let error = fail_staging(call, new.app);
     let app = new.app;
+    let package = new.package;
     call.world
         .log_api(app, format!("Creating build for app with guid {app}"));
     let droplet = NewDroplet {
@@ -186,13 +187,27 @@ pub(crate) fn stage(call: &mut Call<'_>, new: NewBuild) -> Result<Guid, CcError>
     let droplet = droplet.ok_or_else(|| CcError::not_found("Package"))?;
     let ready_at = call.row::<Droplet>(droplet)?.ready_at;
     let base = call.world.base_with(new.metadata);
-    let outcome = if error.is_none() {
-        "complete"
-    } else {
-        "failed"
+    let build = base.guid;
+    let mut data = json!({"build_guid": build, "package_guid": package});
+    call.world
+        .record(app, "audit.app.build.create", data.clone());
+    let by_staging = json!({"droplet_guid": droplet, "package_guid": package});
+    call.world
+        .record(app, "audit.app.droplet.create", by_staging);
+    let (outcome, event) = match &error {
+        None => {
+            data["droplet_guid"] = json!(droplet);
+            ("complete", "audit.app.build.staged")
+        }
+        Some(error) => {
+            let (id, message) = error.split_once(" - ").unwrap_or(("", error));
+            (data["error_id"], data["error_message"]) = (json!(id), json!(message));
+            ("failed", "audit.app.build.failed")
+        }
     };
-    let staged = format!("Staging {outcome} for build {}", base.guid);
+    let staged = format!("Staging {outcome} for build {build}");
     call.world.log_api_at(app, ready_at, staged);
+    call.world.record_at(app, ready_at, event, data);
     let caller = call.caller()?;
     let created_by = (caller.id.clone(), caller.name.clone());
     Ok(call.world.add(Build {

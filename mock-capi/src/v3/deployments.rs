@@ -198,6 +198,16 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         guid,
         format!("Creating deployment for app with guid {guid}"),
     );
+    let row: &Deployment = call.row(deployment)?;
+    let data = json!({
+        "deployment_guid": deployment,
+        "droplet_guid": row.droplet,
+        "type": rollback.map(|_| "rollback"),
+        "revision_guid": row.revision.map(|(guid, _)| guid),
+        "request": body,
+        "strategy": if row.options.canary { "canary" } else { "rolling" },
+    });
+    call.world.record(guid, "audit.app.deployment.create", data);
     call.created(deployment, present)
 }
 
@@ -441,19 +451,24 @@ fn cancel(call: &mut Call<'_>) -> Result<Response, CcError> {
     call.world.cancel_deployment(guid);
     let text = format!("Cancelling deployment for app with guid {app}");
     call.world.log_api(app, text);
+    let data = json!({"deployment_guid": guid, "droplet_guid": droplet});
+    call.world.record(app, "audit.app.deployment.cancel", data);
     Ok(Response::empty(200))
 }
 
 /// `POST /v3/deployments/:guid/actions/continue`
 fn resume(call: &mut Call<'_>) -> Result<Response, CcError> {
     let deployment = find_manageable(call)?;
-    let (guid, app) = (deployment.base.guid, deployment.app);
+    let (guid, app, droplet) = (deployment.base.guid, deployment.app, deployment.droplet);
     if deployment.state != DeploymentState::Paused {
         return Err(wrong_status("continue", deployment));
     }
     call.world.continue_deployment(guid);
     let text = format!("Continuing deployment for app with guid {app}");
     call.world.log_api(app, text);
+    let data = json!({"deployment_guid": guid, "droplet_guid": droplet});
+    call.world
+        .record(app, "audit.app.deployment.continue", data);
     Ok(Response::empty(200))
 }
 

@@ -11,6 +11,10 @@ use crate::world::{Destination, Guid, Lifecycle, MANAGE_APPS, Route, World};
 
 use super::routes;
 
+/// The events of apps that routes lead to from now on, or no more.
+const MAP: &str = "audit.app.map-route";
+const UNMAP: &str = "audit.app.unmap-route";
+
 pub(crate) const ROUTES: &[router::Route] = &[
     router::Route::get("/v3/routes/:guid/destinations", index),
     router::Route::post("/v3/routes/:guid/destinations", insert).by(MANAGE_APPS),
@@ -87,6 +91,7 @@ pub(crate) fn add(world: &mut World, guid: Guid, new: Vec<Destination>) -> Resul
             "Destinations cannot be inserted when there are weighted destinations already configured.",
         ));
     }
+    let mut mapped = Vec::new();
     world.touch(guid, |route: &mut Route| {
         for destination in new {
             if !route
@@ -96,10 +101,14 @@ pub(crate) fn add(world: &mut World, guid: Guid, new: Vec<Destination>) -> Resul
             {
                 // Most routes have one.
                 route.destinations.reserve_exact(1);
+                mapped.push(destination.clone());
                 route.destinations.push(destination);
             }
         }
     });
+    for destination in mapped {
+        world.record_mapping(MAP, guid, &destination);
+    }
     Ok(())
 }
 
@@ -112,6 +121,7 @@ fn replace(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 /// Gives a route these destinations instead of those that it has.
 pub(crate) fn put(world: &mut World, guid: Guid, new: Vec<Destination>) {
+    let before = destinations_of(world, guid);
     world.touch(guid, |route: &mut Route| {
         let old = std::mem::take(&mut route.destinations);
         for destination in new {
@@ -126,6 +136,28 @@ pub(crate) fn put(world: &mut World, guid: Guid, new: Vec<Destination>) {
                 .push(kept.cloned().unwrap_or(destination));
         }
     });
+    let after = destinations_of(world, guid);
+    for destination in without(&after, &before) {
+        world.record_mapping(MAP, guid, destination);
+    }
+    for destination in without(&before, &after) {
+        world.record_mapping(UNMAP, guid, destination);
+    }
+}
+
+fn destinations_of(world: &World, route: Guid) -> Vec<Destination> {
+    let route = world.routes.get(route);
+    route.map_or_else(Vec::new, |route| route.destinations.clone())
+}
+
+/// Those destinations that are not among others.
+fn without<'d>(
+    destinations: &'d [Destination],
+    others: &[Destination],
+) -> impl Iterator<Item = &'d Destination> {
+    destinations
+        .iter()
+        .filter(|one| others.iter().all(|other| other.guid != one.guid))
 }
 
 /// The destination that leads to an app's web process.
@@ -157,7 +189,10 @@ fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
                 "Weighted destinations cannot be deleted individually.",
             ));
         }
-        Some(_) => {}
+        Some(found) => {
+            let found = found.clone();
+            call.world.record_mapping(UNMAP, guid, &found);
+        }
     }
     call.world.touch(guid, |route: &mut Route| {
         route

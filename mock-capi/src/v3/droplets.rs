@@ -205,6 +205,8 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let droplet = call.world.await_droplet(app, space, types);
     let text = format!("Creating droplet for app with guid {app}");
     call.world.log_api(app, text);
+    let data = json!({"droplet_guid": droplet});
+    call.world.record(app, "audit.app.droplet.create", data);
     call.created(droplet, present)
 }
 
@@ -220,6 +222,8 @@ fn upload(call: &mut Call<'_>) -> Result<Response, CcError> {
     let app = droplet.app;
     let text = format!("Uploading droplet for app with guid {app}");
     call.world.log_api(app, text);
+    let data = json!({"droplet_guid": guid});
+    call.world.record(app, "audit.app.droplet.upload", data);
     let (job, checksum) = (call.start_job("droplet.upload", None), sha256(bits));
     let Job {
         ready_at, failure, ..
@@ -305,7 +309,12 @@ pub(crate) fn copy_droplet(call: &mut Call<'_>, source: &str, app: &str) -> Resu
     let (source, app, name) = (source.base.guid, app.base.guid, app.name.clone());
     let error = call.faults.copy(&name);
     let copy = call.world.copy_droplet(source, app, error);
-    copy.ok_or_else(|| CcError::not_found(Droplet::KIND))
+    let copy = copy.ok_or_else(|| CcError::not_found(Droplet::KIND))?;
+    let text = format!("Creating droplet for app with guid {app}");
+    call.world.log_api(app, text);
+    let data = json!({"droplet_guid": copy, "request": {"source_droplet_guid": source}});
+    call.world.record(app, "audit.app.droplet.create", data);
+    Ok(copy)
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -334,5 +343,10 @@ fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
             "The droplet is currently used by app with guid \"{app}\"."
         )));
     }
+    let app = call.row::<Droplet>(guid)?.app;
+    let text = format!("Deleting droplet for app with guid {app}");
+    call.world.log_api(app, text);
+    let data = json!({"droplet_guid": guid});
+    call.world.record(app, "audit.app.droplet.delete", data);
     Ok(call.delete_in_job("droplet.delete", Kind::Droplet, guid))
 }

@@ -39,13 +39,18 @@ fn presented(call: &Call<'_>, guid: Guid) -> Result<Response, CcError> {
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(call, apps::find(call)?)
+    let guid = apps::find(call)?;
+    call.world
+        .record(guid, "audit.app.environment_variables.show", json!({}));
+    presented(call, guid)
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = apps::find(call)?;
     let variables = read(&call.request.object()?)?;
+    let request = [("environment_variables".to_owned(), json!(variables))];
     set(call.world, guid, variables);
+    apps::log_update(call.world, guid, request.into_iter().collect());
     presented(call, guid)
 }
 
@@ -100,6 +105,8 @@ pub(crate) fn merge(environment: &mut Map<String, Value>, variables: Map<String,
 /// `GET /v3/apps/:guid/env`
 pub(crate) fn show_env(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = apps::find(call)?;
+    call.world
+        .record(guid, "audit.app.environment.show", json!({}));
     let env = call.present(guid, present_env)?;
     Ok(Response::ok(&env))
 }

@@ -3,6 +3,7 @@
 mod app_features;
 mod apply_manifest;
 pub(crate) mod apps;
+pub(crate) mod audit_events;
 pub(crate) mod buildpacks;
 pub(crate) mod builds;
 mod byte_sizes;
@@ -77,6 +78,7 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     droplets::ROUTES,
     deployments::ROUTES,
     revisions::ROUTES,
+    audit_events::ROUTES,
     tasks::ROUTES,
     stacks::ROUTES,
     buildpacks::ROUTES,

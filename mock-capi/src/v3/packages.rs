@@ -142,7 +142,10 @@ pub(crate) fn create_package(call: &mut Call<'_>) -> Result<Guid, CcError> {
         _ => {}
     }
     let (app, space) = (app.base.guid, app.space);
-    Ok(add(call.world, app, space, kind, patch))
+    let guid = add(call.world, app, space, kind, patch);
+    let data = json!({"package_guid": guid, "request": body});
+    call.world.record(app, "audit.app.package.create", data);
+    Ok(guid)
 }
 
 /// Adds a package to an app.
@@ -250,6 +253,11 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
+    let app = call.row::<Package>(guid)?.app;
+    let text = format!("Deleting app package for app with guid {app}");
+    call.world.log_api(app, text);
+    let data = json!({"package_guid": guid});
+    call.world.record(app, "audit.app.package.delete", data);
     Ok(call.delete_in_job("package.delete", Kind::Package, guid))
 }
 
@@ -292,6 +300,8 @@ pub(crate) fn receive(
     if let Some(app) = world.packages.get(guid).map(|package| package.app) {
         let text = format!("Uploading app package for app with guid {app}");
         world.log_api(app, text);
+        let data = json!({"package_guid": guid});
+        world.record(app, "audit.app.package.upload", data);
     }
     let contents = world.unpack(bits, resources);
     world.touch(guid, |package: &mut Package| {
@@ -375,5 +385,7 @@ fn copy(call: &mut Call<'_>, source: &str) -> Result<Guid, CcError> {
     let text =
         format!("Adding app package for app with guid {app} copied from package with guid {from}");
     call.world.log_api(app, text);
+    let data = json!({"package_guid": guid, "request": {"source_package_guid": from}});
+    call.world.record(app, "audit.app.package.create", data);
     Ok(guid)
 }

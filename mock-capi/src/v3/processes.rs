@@ -1,6 +1,6 @@
 //! `/v3/processes`, and the processes of an app
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::call::{Call, View, to_one};
 use crate::error::CcError;
@@ -179,6 +179,7 @@ pub(crate) fn scale_process(call: &mut Call<'_>) -> Result<Guid, CcError> {
     let scale = read_scale(&body, current)?;
     check_not_deploying(call, guid, "scale")?;
     call.world.scale(guid, scale)?;
+    log(call, guid, "Scaling", "audit.app.process.scale", body)?;
     Ok(guid)
 }
 
@@ -193,7 +194,7 @@ fn check_not_deploying(call: &Call<'_>, process: Guid, verb: &str) -> Result<(),
     Ok(())
 }
 
-fn read_scale(body: &serde_json::Map<String, Value>, current: Scale) -> Result<Scale, CcError> {
+fn read_scale(body: &Map<String, Value>, current: Scale) -> Result<Scale, CcError> {
     let allowed = [
         "instances",
         "memory_in_mb",
@@ -231,10 +232,27 @@ pub(crate) fn change(call: &mut Call<'_>) -> Result<Guid, CcError> {
     check_not_deploying(call, guid, "update")?;
     let patch = read_patch(&body)?;
     call.world.update_process(guid, patch)?;
+    log(call, guid, "Updating", "audit.app.process.update", body)?;
     Ok(guid)
 }
 
-fn read_patch(body: &serde_json::Map<String, Value>) -> Result<ProcessPatch, CcError> {
+/// Tells the log and the events of an app what a request does to a process.
+fn log(
+    call: &mut Call<'_>,
+    guid: Guid,
+    verb: &str,
+    event: &'static str,
+    request: Map<String, Value>,
+) -> Result<(), CcError> {
+    let process: &Process = call.row(guid)?;
+    let (app, text) = (process.app, format!("{verb} process: \"{}\"", process.kind));
+    call.world.log_api(app, text);
+    let more = json!({"request": apps::audited(request)});
+    call.world.record_process(guid, event, &more);
+    Ok(())
+}
+
+fn read_patch(body: &Map<String, Value>) -> Result<ProcessPatch, CcError> {
     let allowed = [
         "command",
         "user",
@@ -380,8 +398,16 @@ fn terminate(call: &mut Call<'_>) -> Result<Response, CcError> {
     let index = leading_integer(call.capture("index"));
     let index = index.filter(|index| *index < process.scale.instances);
     let index = index.ok_or_else(|| CcError::not_found("Instance"))?;
-    let guid = process.base.guid;
+    let (guid, app) = (process.base.guid, process.app);
+    let text = format!(
+        "Terminating process: \"{}\", index: \"{index}\"",
+        process.kind
+    );
     call.world.restart_instance(guid, index);
+    call.world.log_api(app, text);
+    let more = json!({"process_index": index});
+    call.world
+        .record_process(guid, "audit.app.process.terminate_instance", &more);
     Ok(Response::empty(204))
 }
 

@@ -102,6 +102,13 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn environment(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let revision: &Revision = call.named("guid")?;
+    let (app, data) = (
+        revision.app,
+        json!({"revision_guid": revision.guid(), "revision_version": revision.version}),
+    );
+    call.world
+        .record(app, "audit.app.revision.environment_variables.show", data);
     call.show("guid", |revision: &Revision, view| {
         let path = format!("/v3/revisions/{}", revision.base.guid);
         json!({

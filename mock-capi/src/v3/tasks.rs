@@ -129,6 +129,7 @@ fn cancel(call: &mut Call<'_>) -> Result<Response, CcError> {
         )));
     }
     call.world.cancel_task(guid);
+    record(call, guid, "audit.app.task.cancel")?;
     accepted(call, guid)
 }
 
@@ -199,7 +200,23 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         failure,
         metadata: asked.metadata,
     })?;
+    record(call, task, "audit.app.task.create")?;
     accepted(call, task)
+}
+
+fn record(call: &mut Call<'_>, guid: Guid, event: &'static str) -> Result<(), CcError> {
+    let task: &Task = call.row(guid)?;
+    let app = task.app;
+    let data = json!({
+        "task_guid": guid,
+        "request": {
+            "name": task.name,
+            "memory_in_mb": task.memory_mb,
+            "command": "[PRIVATE DATA HIDDEN]",
+        },
+    });
+    call.world.record(app, event, data);
+    Ok(())
 }
 
 fn find_template<'c>(call: &'c Call<'_>, guid: &str) -> Result<&'c Process, CcError> {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     App, Features, Field, Guid, HealthCheck, Lifecycle, Process, Row, Scale, Selection, World,
@@ -76,6 +76,7 @@ impl World {
             crashing: false,
             starts: Vec::new(),
         });
+        self.record_process(guid, "audit.app.process.create", &Value::Null);
         if started {
             self.begin(guid, false);
         }
@@ -96,6 +97,8 @@ impl World {
     /// type that it has.
     pub(crate) fn assign_droplet(&mut self, app: Guid, droplet: Guid) {
         self.touch(app, |app: &mut App| app.droplet = Some(droplet));
+        let data = json!({"request": {"droplet_guid": droplet}});
+        self.record(app, "audit.app.droplet.mapped", data);
         let droplet = self.droplets.get(droplet);
         let types = droplet.map(|droplet| droplet.process_types.keys().cloned());
         for kind in types.into_iter().flatten().collect::<Vec<_>>() {

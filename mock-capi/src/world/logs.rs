@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{Guid, Package, PackageKind, Process, World};
 use crate::clock::Timestamp;
@@ -131,7 +132,7 @@ impl World {
         let Some(process) = self.processes.get(process) else {
             return;
         };
-        let (app, count) = (process.app, process.scale.instances);
+        let (guid, app, count) = (process.base.guid, process.app, process.scale.instances);
         let (kind, crashing) = (Source::App(process.kind.as_str().into()), process.crashing);
         let now = self.now;
         let starts: Vec<(u32, String, Duration)> = (first..count)
@@ -157,6 +158,7 @@ impl World {
             let done = now.plus(time);
             if crashing {
                 self.log_crash(app, done, &kind, index, &id);
+                self.record_crash(guid, done, crash_payload(&kind, index, &id));
             } else {
                 let healthy = (false, "Container became healthy".to_owned());
                 self.write(app, done, Source::Cell, index, healthy);
@@ -187,6 +189,7 @@ impl World {
             };
             lines.retain(|line| !pending(line));
         }
+        self.forget_crashes(app);
     }
 
     /// Spreads lines evenly over some time, the last one at its end.
@@ -234,6 +237,17 @@ impl World {
 /// The GUID of an instance, as its cell has it.
 pub(crate) fn instance_guid(process: &Process, index: u32) -> String {
     format!("{}-{index}", process.base.guid)
+}
+
+/// What an event says of an instance that exits.
+fn crash_payload(kind: &Source, index: u32, id: &str) -> Value {
+    json!({
+        "instance": id,
+        "index": index,
+        "cell_id": CELL,
+        "reason": "CRASHED",
+        "exit_description": format!("{}: Exited with status 1", kind.name()),
+    })
 }
 
 fn script_staging(

@@ -11,6 +11,7 @@ mod apps;
 mod delete;
 mod deployments;
 mod droplets;
+mod events;
 mod guid;
 mod logs;
 mod model;
@@ -42,6 +43,8 @@ pub(crate) use apps::InstanceState;
 pub(crate) use delete::Kind;
 pub(crate) use deployments::NewDeployment;
 pub(crate) use droplets::{NewDroplet, sha256};
+use events::Actor;
+pub(crate) use events::Event;
 pub(crate) use guid::{Guid, GuidSource, SHARED_SEGMENT};
 pub(crate) use logs::{LogLine, instance_guid};
 pub(crate) use model::{
@@ -141,6 +144,7 @@ pub(crate) struct World {
     pub(crate) droplets: Table<Droplet>,
     pub(crate) deployments: Table<Deployment>,
     pub(crate) revisions: Table<Revision>,
+    pub(crate) events: Table<Event>,
     pub(crate) tasks: Table<Task>,
     pub(crate) stacks: Table<Stack>,
     pub(crate) buildpacks: Table<Buildpack>,
@@ -151,6 +155,9 @@ pub(crate) struct World {
     pub(crate) timings: Timings,
     #[serde(skip)]
     pub(crate) default_stack: &'static str,
+    /// Who does what is done now.
+    #[serde(skip)]
+    actor: Actor,
     #[serde(with = "exact")]
     now: Timestamp,
     guids: GuidSource,
@@ -200,6 +207,7 @@ impl World {
             droplets: Table::default(),
             deployments: Table::default(),
             revisions: Table::default(),
+            events: Table::default(),
             tasks: Table::default(),
             stacks: Table::default(),
             buildpacks: Table::default(),
@@ -208,6 +216,7 @@ impl World {
             network_policies: BTreeSet::new(),
             timings,
             default_stack: Settings::default_stack(settings.dialect),
+            actor: Actor::default(),
             now,
             random: guids.split(),
             guids,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{App, Base, Feature, Field, Guid, Row, Selection, Sidecar, World};
 use crate::error::CcError;
@@ -172,13 +172,15 @@ impl World {
             self.revisions.remove(old);
         }
         let base = self.base();
-        self.add(Revision {
+        let guid = self.add(Revision {
             base,
             app,
             version,
             description,
             deployed,
         });
+        let data = json!({"revision_guid": guid, "revision_version": version});
+        self.record(app, "audit.app.revision.create", data);
         let text = format!("Creating revision for app with guid {app}");
         self.log_api(app, text);
     }

@@ -2,6 +2,7 @@
 
 use super::World;
 use super::access::{Access, Home, MANAGE_ORG, READ_ROUTES, SPACE_MEMBERS};
+use super::events::Event;
 use super::guid::Guid;
 use super::model::{
     Account, App, Build, Buildpack, Deployment, Domain, Droplet, EnvironmentGroup, FeatureFlag,
@@ -394,6 +395,24 @@ impl Row for Revision {
 
     fn home(&self, world: &World) -> Home {
         world.home_of_app(self.app)
+    }
+}
+
+impl Row for Event {
+    row!("Event", events);
+
+    fn keys(&self) -> Vec<Key> {
+        let mut keys = vec![
+            Key::Guid(Field::App, self.app),
+            Key::Guid(Field::Space, self.space),
+            Key::text(Field::Type, &self.kind),
+        ];
+        keys.extend(self.org.map(|org| Key::Guid(Field::Org, org)));
+        keys
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Space(self.space)
     }
 }
 

@@ -15,6 +15,9 @@ pub(crate) async fn visit(tour: &Tour) {
     tasks(tour, &app).await;
     manifests(tour, &space, &app).await;
     tour.delete(&format!("/v3/apps/{app}")).await;
+    let events = tour.get("/v3/audit_events").await;
+    let event = guid(&events["resources"][0]);
+    tour.get(&format!("/v3/audit_events/{event}")).await;
 }
 
 fn new(space: &str, name: &str) -> Value {

@@ -145,6 +145,11 @@ const MISTAKES: &[Mistake] = &[
     ),
     (
         "",
+        "*/data/request",
+        "each kind of event has data of its own",
+    ),
+    (
+        "",
         "*/lifecycle/data/",
         "the lifecycle of docker apps has no data",
     ),
