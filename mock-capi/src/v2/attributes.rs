@@ -51,6 +51,19 @@ impl<'b> Attributes<'b> {
         self.read(name, "Array", Value::as_array)
     }
 
+    /// A list of texts.
+    pub(super) fn optional_texts(&mut self, name: &str) -> Option<Vec<String>> {
+        let list = self.optional_list(name)?;
+        if let Some((index, other)) = list.iter().enumerate().find(|(_, item)| !item.is_string()) {
+            self.errors.push(format!(
+                "Field: {name}, Error: At index {index}: Expected instance of String, given an instance of {}",
+                class_of(other)
+            ));
+        }
+        let texts = list.iter().filter_map(Value::as_str);
+        Some(texts.map(str::to_owned).collect())
+    }
+
     pub(super) fn optional_object(&mut self, name: &str) -> Option<&'b Map<String, Value>> {
         self.read(name, "Hash", Value::as_object)
     }

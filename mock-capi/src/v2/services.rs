@@ -1,29 +1,54 @@
 //! Services that users provide, and apps bound to them.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::attributes::Attributes;
 use super::list::{Filters, Query};
-use super::{Errors, apps, resource, spaces};
+use super::{
+    Errors, apps, association_not_empty, delete, invalid_relation, is_recursive, resource, spaces,
+};
 use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
 use crate::metadata::MetadataPatch;
 use crate::router::Route;
-use crate::world::{App, Field, Guid, Row, ServiceBinding, ServiceInstance};
+use crate::world::{
+    App, Field, Guid, Key, Kind, Row, Selection, ServiceBinding, ServiceInstance, Space, World,
+};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get(
         "/v2/spaces/:guid/service_instances",
         index_instances_of_space,
     ),
+    Route::get("/v2/services", index_offerings),
+    Route::get("/v2/user_provided_service_instances", index_instances),
+    Route::post("/v2/user_provided_service_instances", create_instance),
+    Route::get("/v2/user_provided_service_instances/:guid", show_instance),
+    Route::put("/v2/user_provided_service_instances/:guid", update_instance),
+    Route::delete("/v2/user_provided_service_instances/:guid", delete_instance),
+    Route::delete("/v2/service_instances/:guid", delete_instance),
+    Route::get(
+        "/v2/user_provided_service_instances/:guid/service_bindings",
+        index_bindings_of_instance,
+    ),
+    Route::get("/v2/service_bindings", index_bindings),
+    Route::get("/v2/service_bindings/:guid", show_binding),
     Route::get("/v2/apps/:guid/service_bindings", index_bindings_of_app),
     Route::post("/v2/service_bindings", create_binding),
     Route::delete("/v2/service_bindings/:guid", delete_binding),
 ];
 
-const INSTANCE_FILTERS: Filters = &[("name", Field::Name)];
-const BINDING_FILTERS: Filters = &[("service_instance_guid", Field::ServiceInstance)];
+const INSTANCE_FILTERS: Filters = &[
+    ("name", Field::Name),
+    ("space_guid", Field::Space),
+    ("organization_guid", Field::Org),
+];
+const BINDING_FILTERS: Filters = &[
+    ("app_guid", Field::App),
+    ("service_instance_guid", Field::ServiceInstance),
+];
+const OFFERING_FILTERS: Filters = &[("label", Field::Name)];
 
 const BINDING_ERRORS: Errors = Errors {
     not_found: (
@@ -102,7 +127,188 @@ fn index_instances_of_space(call: &mut Call<'_>) -> Result<Response, CcError> {
     let query = Query::read(call, INSTANCE_FILTERS)?;
     let selection = query.selection().any_guid(Field::Space, [space]);
     let provided = call.request.query("return_user_provided_service_instances") == Some("true");
-    Ok(query.answer(call, &selection, |_| provided, present_instance))
+    let inline = call.request.query("inline-relations-depth") == Some("1");
+    let present = |instance: &ServiceInstance, view: &View<'_>| {
+        let mut resource = present_instance(instance, view);
+        if inline {
+            let bindings = Selection::by(Field::ServiceInstance, instance.base.guid);
+            let bindings = view.world.service_bindings.select(&bindings).into_iter();
+            let bindings = bindings.map(|binding| present_binding(binding, view));
+            resource["entity"]["service_bindings"] = bindings.collect();
+        }
+        resource
+    };
+    Ok(query.answer(call, &selection, |_| provided, present))
+}
+
+/// The instances of a space as its summary has them.
+pub(super) fn summarize(world: &World, space: Guid) -> Value {
+    let instances = Selection::by(Field::Space, space);
+    let instances = world.service_instances.select(&instances).into_iter();
+    let summary = |instance: &ServiceInstance| {
+        let bindings = Key::Guid(Field::ServiceInstance, instance.base.guid);
+        json!({
+            "guid": instance.base.guid,
+            "name": instance.name,
+            "bound_app_count": world.service_bindings.count(&bindings),
+            "type": "user_provided_service_instance",
+            "shared_to": [],
+        })
+    };
+    instances.map(summary).collect()
+}
+
+/// What brokers offer, of whom there are none.
+fn index_offerings(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = Query::read(call, OFFERING_FILTERS)?;
+    let none = |_: &ServiceInstance| false;
+    Ok(query.answer(call, &query.selection(), none, present_instance))
+}
+
+fn index_instances(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = Query::read(call, INSTANCE_FILTERS)?;
+    let mut selection = query.selection();
+    if let Some(orgs) = query.orgs() {
+        selection = selection.any_guid(Field::Space, call.world.spaces_of(orgs));
+    }
+    Ok(query.answer(call, &selection, |_| true, present_instance))
+}
+
+/// What a request says of an instance; `None` is left alone.
+struct Asked {
+    name: Option<String>,
+    credentials: Option<Map<String, Value>>,
+    syslog_drain_url: Option<String>,
+    route_service_url: Option<String>,
+    tags: Option<Vec<String>>,
+}
+
+impl Asked {
+    fn read(attributes: &mut Attributes<'_>) -> Self {
+        let mut text = |name| attributes.optional_text(name).map(str::to_owned);
+        Self {
+            name: text("name"),
+            syslog_drain_url: text("syslog_drain_url"),
+            route_service_url: text("route_service_url"),
+            credentials: attributes.optional_object("credentials").cloned(),
+            tags: attributes.optional_texts("tags"),
+        }
+    }
+
+    /// What the model says of it, in the space where the instance is.
+    fn check(&self, call: &Call<'_>, space: Guid, own: Option<Guid>) -> Result<(), CcError> {
+        if let Some(name) = &self.name {
+            let holder = call.world.find_service_instance(space, name).map(Row::guid);
+            if holder.is_some() && holder != own {
+                return Err(INSTANCE_ERRORS.taken(name));
+            }
+        }
+        let url = self.route_service_url.as_deref().unwrap_or_default();
+        let complaint = match url::Url::parse(url) {
+            _ if url.is_empty() => return Ok(()),
+            Ok(url) if url.scheme() == "https" => return Ok(()),
+            Ok(_) => "Scheme for route_service_url must be https.",
+            Err(_) => "route_service_url is invalid.",
+        };
+        let detail = format!("The route service URL is invalid: {complaint}");
+        let title = "CF-ServiceInstanceRouteServiceURLInvalid";
+        Err(CcError::new(400, 60019, title, detail))
+    }
+}
+
+fn create_instance(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let body = call.request.object()?;
+    let mut attributes = Attributes::new(&body);
+    attributes.text("name");
+    let space = attributes.text("space_guid").unwrap_or_default();
+    let asked = Asked::read(&mut attributes);
+    attributes.finish()?;
+    let found = call.row_of::<Space>(space).map(Row::guid);
+    let space = found.map_err(|_| invalid_relation("Space", space))?;
+    asked.check(call, space, None)?;
+    let base = call.world.base();
+    let guid = call.world.add(ServiceInstance {
+        base,
+        name: asked.name.unwrap_or_default(),
+        space,
+        tags: asked.tags.unwrap_or_default(),
+        credentials: asked.credentials.unwrap_or_default(),
+        syslog_drain_url: asked.syslog_drain_url,
+        route_service_url: asked.route_service_url,
+    });
+    let location = format!("/v2/user_provided_service_instances/{guid}");
+    let answer = call.created(guid, present_instance)?;
+    Ok(answer.with_header("Location", location))
+}
+
+fn find_instance(call: &Call<'_>) -> Result<Guid, CcError> {
+    INSTANCE_ERRORS.find::<ServiceInstance>(call)
+}
+
+fn show_instance(call: &mut Call<'_>) -> Result<Response, CcError> {
+    call.ok(find_instance(call)?, present_instance)
+}
+
+fn update_instance(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find_instance(call)?;
+    let body = call.request.object()?;
+    let mut attributes = Attributes::new(&body);
+    let asked = Asked::read(&mut attributes);
+    attributes.finish()?;
+    let instance: &ServiceInstance = call.row(guid)?;
+    asked.check(call, instance.space, Some(guid))?;
+    call.world.touch(guid, |instance: &mut ServiceInstance| {
+        if let Some(name) = asked.name {
+            instance.name = name;
+        }
+        if let Some(credentials) = asked.credentials {
+            instance.credentials = credentials;
+        }
+        if let Some(tags) = asked.tags {
+            instance.tags = tags;
+        }
+        if asked.syslog_drain_url.is_some() {
+            instance.syslog_drain_url = asked.syslog_drain_url;
+        }
+        if asked.route_service_url.is_some() {
+            instance.route_service_url = asked.route_service_url;
+        }
+    });
+    call.created(guid, present_instance)
+}
+
+fn delete_instance(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find_instance(call)?;
+    let bound = Key::Guid(Field::ServiceInstance, guid);
+    if call.world.service_bindings.count(&bound) > 0 && !is_recursive(call) {
+        return Err(association_not_empty(
+            "service_bindings",
+            "service_instances",
+        ));
+    }
+    let operation = "service_instance.delete";
+    Ok(delete(call, operation, Kind::ServiceInstance, guid))
+}
+
+fn index_bindings(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let query = Query::read(call, BINDING_FILTERS)?;
+    Ok(query.answer(call, &query.selection(), |_| true, present_binding))
+}
+
+fn index_bindings_of_instance(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let instance = find_instance(call)?;
+    let query = Query::read(call, BINDING_FILTERS)?;
+    let selection = query
+        .selection()
+        .any_guid(Field::ServiceInstance, [instance]);
+    Ok(query.answer(call, &selection, |_| true, present_binding))
+}
+
+fn show_binding(call: &mut Call<'_>) -> Result<Response, CcError> {
+    call.ok(
+        BINDING_ERRORS.find::<ServiceBinding>(call)?,
+        present_binding,
+    )
 }
 
 fn index_bindings_of_app(call: &mut Call<'_>) -> Result<Response, CcError> {

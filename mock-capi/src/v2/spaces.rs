@@ -6,7 +6,7 @@ use super::attributes::Attributes;
 use super::list::{Filters, Query};
 use super::{
     Errors, apps, association_not_empty, delete, invalid_relation, is_recursive, resource, routes,
-    security_groups,
+    security_groups, services,
 };
 use crate::call::{Call, View};
 use crate::error::CcError;
@@ -147,7 +147,7 @@ fn summary(call: &mut Call<'_>) -> Result<Response, CcError> {
         "guid": guid,
         "name": name,
         "apps": apps,
-        "services": [],
+        "services": services::summarize(world, guid),
     })))
 }
 
