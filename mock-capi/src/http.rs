@@ -130,6 +130,17 @@ impl Response {
         }
     }
 
+    /// Tells the client something besides the answer, if there is something.
+    pub(crate) fn with_warnings(self, warning: Option<String>) -> Self {
+        match warning {
+            None => self,
+            Some(warning) => {
+                let warning = form_urlencoded::byte_serialize(warning.as_bytes());
+                self.with_header("X-Cf-Warnings", warning.collect::<String>())
+            }
+        }
+    }
+
     pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self

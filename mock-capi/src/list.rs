@@ -295,7 +295,10 @@ impl ListQuery {
         match column.as_str() {
             "created_at" => rows.sort_by_key(|row| row.base().created),
             "updated_at" => rows.sort_by_key(|row| row.base().updated),
-            column => rows.sort_by(|a, b| a.order_text(column).cmp(b.order_text(column))),
+            column => rows.sort_by(|a, b| {
+                let texts = a.order_text(column).cmp(b.order_text(column));
+                texts.then_with(|| a.order_number().cmp(&b.order_number()))
+            }),
         }
         if *descending {
             rows.reverse();

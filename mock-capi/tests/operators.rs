@@ -1,11 +1,17 @@
-//! What the operators of a foundation do: end builds, clear caches.
+//! What the operators of a foundation do: end builds, clear caches, keep stacks
+//! and buildpacks.
+
+// Helpers fail as tests do.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
 use std::time::Duration;
 
-use common::{Session, new_package};
+use common::{Answer, Session, new_app, new_package, send};
 use mock_capi::MockCapi;
+use reqwest::Method;
+use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
 const TIME: Duration = Duration::from_secs(60);
@@ -86,4 +92,160 @@ async fn buildpack_caches_are_cleared_in_jobs() {
         let job = cf.get(answer.header("location")).await.json();
         assert_eq!(job["operation"], operation);
     }
+}
+
+#[tokio::test]
+async fn stacks_come_and_go() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let body = json!({"name": "mine", "description": "of my own", "unknown": 1});
+    let created = cf.post("/v3/stacks", body).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(created.json()["state"], "ACTIVE");
+    let path = format!("/v3/stacks/{}", created.guid());
+    for (body, detail) in [
+        (json!({"name": "mine"}), "Name must be unique"),
+        (json!({}), "Name can't be blank"),
+        (
+            json!({"name": "x", "state": "GONE"}),
+            "State must be one of ACTIVE, RESTRICTED, DEPRECATED, DISABLED",
+        ),
+    ] {
+        assert_eq!(cf.post("/v3/stacks", body).await.error().1, detail);
+    }
+
+    let on_mine = |name: &str| {
+        let mut app = new_app(&space, name);
+        app["lifecycle"] = json!({"type": "buildpack", "data": {"stack": "mine"}});
+        app
+    };
+    let app = cf.post("/v3/apps", on_mine("app")).await.guid();
+    assert_eq!(cf.names(&format!("{path}/apps")).await, ["app"]);
+    assert_eq!(
+        cf.delete(&path).await.error().1,
+        "Cannot delete stack 'mine' because apps are currently using the stack."
+    );
+
+    let deprecated = json!({"state": "DEPRECATED", "state_reason": "It is old."});
+    cf.patch(&path, deprecated).await;
+    let warned = cf.post("/v3/apps", on_mine("warned")).await;
+    assert_eq!(
+        warned.header("x-cf-warnings").replace('+', " "),
+        "WARNING%3A The stack %27mine%27 is %27DEPRECATED%27 and will be removed in the future. It is old."
+    );
+    cf.patch(&path, json!({"state": "DISABLED", "state_reason": null}))
+        .await;
+    let refused =
+        "ERROR: Staging failed. The stack 'mine' is 'DISABLED' and cannot be used for staging.";
+    assert_eq!(
+        cf.post("/v3/apps", on_mine("refused")).await.error(),
+        (10008, refused.into())
+    );
+    let package = cf.package(&app, b"bits").await;
+    let build = json!({"package": {"guid": package}});
+    assert_eq!(
+        cf.post("/v3/builds", build).await.error(),
+        (250_004, refused.into())
+    );
+
+    for app in ["app", "warned"] {
+        let app = cf.find_app(app).await;
+        cf.delete(&format!("/v3/apps/{app}")).await;
+    }
+    assert_eq!(cf.delete(&path).await.status, 204);
+    assert_eq!(
+        cf.post("/v3/apps", on_mine("late")).await.error().1,
+        "Stack must be an existing stack"
+    );
+}
+
+async fn upload_buildpack(cf: &Session, path: &str, bits: &'static [u8]) -> Answer {
+    let form = Form::new().part("bits", Part::bytes(bits).file_name("mine.zip"));
+    send(
+        cf.request(Method::POST, &format!("{path}/upload"))
+            .multipart(form),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn buildpacks_are_uploaded_and_ordered() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let body = json!({"name": "mine", "stack": "cflinuxfs4", "position": 2});
+    let created = cf.post("/v3/buildpacks", body.clone()).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(
+        (&created.json()["state"], &created.json()["position"]),
+        (&json!("AWAITING_UPLOAD"), &json!(2))
+    );
+    let path = format!("/v3/buildpacks/{}", created.guid());
+    let before = cf.names("/v3/buildpacks").await;
+    assert_eq!(before[1], "mine");
+    cf.patch(&path, json!({"position": 1000})).await;
+    assert_eq!(cf.names("/v3/buildpacks").await.last().unwrap(), "mine");
+    for (body, detail) in [
+        (
+            body,
+            "Buildpack with name 'mine', stack 'cflinuxfs4' and lifecycle 'buildpack' already exists",
+        ),
+        (
+            json!({}),
+            "Name must be a string, Name can't be blank, Name is invalid",
+        ),
+        (
+            json!({"name": "a b", "position": 0}),
+            "Name is invalid, Position must be greater than or equal to 1",
+        ),
+        (
+            json!({"name": "x", "stack": "none"}),
+            "Stack 'none' does not exist",
+        ),
+    ] {
+        assert_eq!(cf.post("/v3/buildpacks", body).await.error().1, detail);
+    }
+    assert_eq!(
+        cf.patch(&path, json!({"stack": "cflinuxfs3"}))
+            .await
+            .error()
+            .1,
+        "Buildpack stack cannot be changed"
+    );
+
+    assert_eq!(
+        upload_buildpack(&cf, &path, b"no zip").await.error().1,
+        "Uploaded buildpack file is invalid: mine.zip is not a zip file. \
+         Buildpacks of lifecycle \"buildpack\" must be valid zip files."
+    );
+    let uploaded = upload_buildpack(&cf, &path, b"PK\x03\x04").await;
+    assert_eq!(uploaded.status, 202, "{uploaded:?}");
+    let job = cf.get(uploaded.header("location")).await.json();
+    assert_eq!(job["operation"], "buildpack.upload");
+    let ready = cf.get(&path).await.json();
+    assert_eq!(
+        (&ready["state"], &ready["filename"]),
+        (&json!("READY"), &json!("mine.zip"))
+    );
+
+    let mut app = new_app(&space, "app");
+    app["lifecycle"] = json!({"type": "buildpack", "data": {"buildpacks": ["mine"]}});
+    let app = cf.post("/v3/apps", app).await.guid();
+    cf.patch(&path, json!({"locked": true, "enabled": false}))
+        .await;
+    assert_eq!(
+        upload_buildpack(&cf, &path, b"PK\x03\x04").await.error().1,
+        "Buildpack is locked"
+    );
+    let package = cf.package(&app, b"bits").await;
+    let build = json!({"package": {"guid": package}});
+    assert_eq!(
+        cf.post("/v3/builds", build).await.error(),
+        (
+            290_003,
+            "Buildpack is invalid: Requested buildpack(s) 'mine' are disabled and cannot be used for staging".into()
+        )
+    );
+    assert_eq!(cf.delete(&path).await.status, 202);
+    assert_eq!(cf.get(&path).await.status, 404);
+    assert!(!cf.names("/v3/buildpacks").await.contains(&"mine".into()));
 }

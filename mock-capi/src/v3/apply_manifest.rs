@@ -65,7 +65,7 @@ fn find_or_create(
         let buildpacks = wanted.buildpacks.clone().unwrap_or_default();
         if let Some(name) = buildpacks
             .iter()
-            .find(|name| !lifecycle::is_buildpack(name))
+            .find(|name| !lifecycle::is_buildpack(call.world, name))
         {
             let detail = format!("Specified unknown buildpack name: \"{name}\"");
             return Err(CcError::unprocessable(detail));
@@ -186,8 +186,9 @@ fn set_lifecycle(call: &mut Call<'_>, app: Guid, wanted: WantedLifecycle) -> Res
     };
     let mut errors = Vec::new();
     let named = wanted.buildpacks.iter().flatten();
-    errors.extend(named.filter_map(|name| lifecycle::buildpack_error(name)));
-    let stack_error = wanted.stack.as_deref().and_then(lifecycle::stack_error);
+    errors.extend(named.filter_map(|name| lifecycle::buildpack_error(call.world, name)));
+    let stack_error = wanted.stack.as_deref();
+    let stack_error = stack_error.and_then(|stack| lifecycle::stack_error(call.world, stack));
     errors.extend(stack_error.map(str::to_owned));
     let stack = wanted.stack.unwrap_or_else(|| stack.clone());
     super::apps::refuse_any(&errors)?;

@@ -14,11 +14,11 @@ use crate::message::{Message, check_environment};
 use crate::metadata::Metadata;
 use crate::router::Route;
 use crate::world::{
-    App, Droplet, Field, Guid, Kind, Lifecycle, MANAGE_APPS, READ_SECRETS, Row, Space, WRITE_SPACE,
-    World,
+    App, Droplet, Field, Guid, Kind, Lifecycle, MANAGE_APPS, READ_SECRETS, Row, Selection, Space,
+    Stack, WRITE_SPACE, World,
 };
 
-use super::{builds, droplets, lifecycle, packages, routes, spaces};
+use super::{builds, droplets, lifecycle, packages, routes, spaces, stacks};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps", index),
@@ -209,7 +209,7 @@ pub(crate) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
     call.guid_of::<App>("guid")
 }
 
-fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+fn read_list(call: &Call<'_>) -> Result<(ListQuery, Selection), CcError> {
     let query = ListQuery::read(call, &LIST)?;
     if let Some(kind) = query.value("lifecycle_type")
         && !["buildpack", "docker", "cnb"].contains(&kind)
@@ -219,12 +219,26 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     }
     let selection = query.by_texts(query.selection(), "names", Field::Name);
     let selection = query.by_spaces(call.world, selection);
+    Ok((query, selection))
+}
+
+/// `GET /v3/stacks/:guid/apps`
+pub(crate) fn index_of_stack(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let stack: &Stack = call.named("guid")?;
+    let (query, selection) = read_list(call)?;
+    let keep = |app: &App| {
+        let lifecycle = &app.lifecycle;
+        lifecycle.stack() == stack.name && query.admits("lifecycle_type", lifecycle.kind())
+    };
+    query.respond(call, &selection, keep, present_text)
+}
+
+fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let (query, selection) = read_list(call)?;
     let page = query.page(call.world, &selection, |app: &App| {
-        let stack = match &app.lifecycle {
-            Lifecycle::Buildpack { stack, .. } => stack.as_str(),
-            Lifecycle::Docker => "",
-        };
-        query.admits("stacks", stack) && query.admits("lifecycle_type", app.lifecycle.kind())
+        let lifecycle = &app.lifecycle;
+        query.admits("stacks", lifecycle.stack())
+            && query.admits("lifecycle_type", lifecycle.kind())
     });
     let mut answer = query.answer(call, &page, present_text);
     include(
@@ -261,12 +275,15 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         let taken = format!("App with the name '{}' already exists.", new.name);
         return Err(CcError::not_unique(taken));
     }
+    let warning = stacks::check(call.world, &new.lifecycle, false);
+    let warning = warning.map_err(CcError::unprocessable)?;
     let guid = new.create(call.world);
     call.world.create_process(guid, "web");
     let request = audited(call.request.object()?);
     call.world
         .record(guid, "audit.app.create", json!({"request": request}));
-    call.created(guid, present)
+    let response = call.created(guid, present)?;
+    Ok(response.with_warnings(warning))
 }
 
 /// An app that a request asks for.
@@ -314,7 +331,7 @@ pub(crate) fn read_new(
         buildpacks: Vec::new(),
         stack: call.world.default_stack.into(),
     };
-    let lifecycle = lifecycle::read(&mut message, &default);
+    let lifecycle = lifecycle::read(&mut message, &default, call.world);
     let metadata = message.metadata();
     message.finish()?;
     let space: &Space = call.related(space.flatten(), no_space)?;
@@ -374,7 +391,7 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
         lifecycle: current,
         ..
     } = call.row(guid)?;
-    let lifecycle = lifecycle::read(&mut message, current);
+    let lifecycle = lifecycle::read(&mut message, current, call.world);
     let patch = message.metadata();
     message.finish()?;
     if lifecycle.kind() != current.kind() {
@@ -390,13 +407,23 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
             return Err(CcError::not_unique(taken));
         }
     }
+    let asks_for_stack = body
+        .get("lifecycle")
+        .and_then(|lifecycle| lifecycle.get("data"))
+        .is_some_and(|data| data.get("stack").is_some());
+    let checked = match asks_for_stack {
+        true => stacks::check_app(call.world, call.row(guid)?, &lifecycle),
+        false => Ok(None),
+    };
+    let warning = checked.map_err(CcError::unprocessable)?;
     call.world.touch(guid, |app: &mut App| {
         app.name = name.map_or_else(|| std::mem::take(&mut app.name), str::to_owned);
         app.lifecycle = lifecycle;
         app.base.metadata.apply(patch);
     });
     log_update(call.world, guid, body);
-    call.ok(guid, present)
+    let response = call.ok(guid, present)?;
+    Ok(response.with_warnings(warning))
 }
 
 /// Tells the log and the events of an app what a request changes of it.

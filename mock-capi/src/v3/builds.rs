@@ -10,10 +10,11 @@ use crate::message::{MAX_INT, Message};
 use crate::metadata::MetadataPatch;
 use crate::router::Route;
 use crate::world::{
-    Build, Droplet, Field, Guid, Lifecycle, NewDroplet, Package, Selection, WRITE_SPACE, World,
+    App, Build, Buildpack, Droplet, Field, Guid, Lifecycle, NewDroplet, Package, Selection,
+    WRITE_SPACE, World,
 };
 
-use super::{apps, lifecycle};
+use super::{apps, lifecycle, stacks};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/builds", index),
@@ -166,14 +167,19 @@ pub(crate) struct NewBuild {
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let body = call.request.object()?;
     let new = read_new(call, &body)?;
+    let app: &App = call.row(new.app)?;
+    let warning = stacks::check_app(call.world, app, &new.lifecycle);
+    let warning =
+        warning.map_err(|reason| CcError::new(422, 250_004, "CF-StackValidationFailed", reason))?;
     let guid = stage(call, new)?;
     let build = call.present_pending(guid, present)?;
-    Ok(Response::created(&build))
+    Ok(Response::created(&build).with_warnings(warning))
 }
 
 /// Starts to stage a package, if that is possible.
 pub(crate) fn stage(call: &mut Call<'_>, new: NewBuild) -> Result<Guid, CcError> {
     check_stageable(call, new.package, new.app)?;
+    check_enabled(call.world, &new.lifecycle)?;
     let error = fail_staging(call, new.app);
     let app = new.app;
     let package = new.package;
@@ -260,7 +266,7 @@ fn read_new(call: &Call<'_>, body: &Map<String, Value>) -> Result<NewBuild, CcEr
         .and_then(|guid| call.world.packages.get(guid));
     let app = package.and_then(|package| call.world.apps.get(package.app));
     let default = app.map_or(Lifecycle::Docker, |app| app.lifecycle.clone());
-    let lifecycle = lifecycle::read(&mut message, &default);
+    let lifecycle = lifecycle::read(&mut message, &default, call.world);
     let metadata = message.metadata();
     message.finish()?;
     let package: &Package = call.manageable(
@@ -302,6 +308,24 @@ fn check_stageable(call: &Call<'_>, package: Guid, app: Guid) -> Result<(), CcEr
     Err(CcError::bad_request(
         "Cannot stage package whose state is not ready.",
     ))
+}
+
+/// Buildpacks that an operator has disabled stage nothing.
+fn check_enabled(world: &World, lifecycle: &Lifecycle) -> Result<(), CcError> {
+    let Lifecycle::Buildpack { buildpacks, .. } = lifecycle else {
+        return Ok(());
+    };
+    let asked = buildpacks.iter().filter_map(|name| world.named(name));
+    let disabled = asked.filter(|buildpack: &&Buildpack| !buildpack.enabled);
+    let names: Vec<String> = disabled.map(|it| format!("'{}'", it.name)).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let detail = format!(
+        "Buildpack is invalid: Requested buildpack(s) {} are disabled and cannot be used for staging",
+        names.join(", ")
+    );
+    Err(CcError::new(400, 290_003, "CF-BuildpackInvalid", detail))
 }
 
 pub(crate) fn is_ready(world: &World, package: &Package) -> bool {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::message::Message;
-use crate::world::{BUILDPACKS, Lifecycle, STACKS};
+use crate::world::{Buildpack, Lifecycle, Stack, World};
 
 /// Presents a lifecycle with its data.
 pub(crate) fn present(lifecycle: &Lifecycle) -> Value {
@@ -17,7 +17,7 @@ pub(crate) fn present(lifecycle: &Lifecycle) -> Value {
 }
 
 /// Reads a request's `lifecycle`; what it does not say is as in `current`.
-pub(crate) fn read(message: &mut Message<'_>, current: &Lifecycle) -> Lifecycle {
+pub(crate) fn read(message: &mut Message<'_>, current: &Lifecycle, world: &World) -> Lifecycle {
     let Some(lifecycle) = message.object("lifecycle") else {
         return current.clone();
     };
@@ -35,7 +35,7 @@ pub(crate) fn read(message: &mut Message<'_>, current: &Lifecycle) -> Lifecycle 
     };
     match kind {
         "docker" => read_docker(message, data),
-        "buildpack" => read_buildpack(message, data, current),
+        "buildpack" => read_buildpack(message, data, current, world),
         _ => {
             message.error("Lifecycle type is not included in the list: buildpack, docker, cnb");
             current.clone()
@@ -58,6 +58,7 @@ fn read_buildpack(
     message: &mut Message<'_>,
     data: &Map<String, Value>,
     current: &Lifecycle,
+    world: &World,
 ) -> Lifecycle {
     let (current_buildpacks, current_stack) = match current {
         Lifecycle::Buildpack { buildpacks, stack } => (buildpacks.clone(), stack.clone()),
@@ -80,9 +81,9 @@ fn read_buildpack(
         None => current_buildpacks,
         Some(Value::Null) => Vec::new(),
         Some(Value::String(buildpack)) if !data.contains_key("buildpacks") => {
-            check_buildpacks(message, &[json!(buildpack)])
+            check_buildpacks(message, &[json!(buildpack)], world)
         }
-        Some(Value::Array(buildpacks)) => check_buildpacks(message, buildpacks),
+        Some(Value::Array(buildpacks)) => check_buildpacks(message, buildpacks, world),
         Some(_) => {
             message.error("Lifecycle Buildpacks must be an array");
             Vec::new()
@@ -91,7 +92,7 @@ fn read_buildpack(
     let stack = match data.get("stack") {
         None | Some(Value::Null) => current_stack,
         Some(Value::String(stack)) => {
-            if let Some(error) = stack_error(stack) {
+            if let Some(error) = stack_error(world, stack) {
                 message.error(error);
             }
             stack.clone()
@@ -104,13 +105,13 @@ fn read_buildpack(
     Lifecycle::Buildpack { buildpacks, stack }
 }
 
-fn check_buildpacks(message: &mut Message<'_>, buildpacks: &[Value]) -> Vec<String> {
+fn check_buildpacks(message: &mut Message<'_>, buildpacks: &[Value], world: &World) -> Vec<String> {
     let mut names = Vec::new();
     for buildpack in buildpacks {
         match buildpack.as_str() {
             None => message.error("Lifecycle Buildpacks can only contain strings"),
             Some(name) => {
-                if let Some(error) = buildpack_error(name) {
+                if let Some(error) = buildpack_error(world, name) {
                     message.error(error);
                 }
                 names.push(name.to_owned());
@@ -121,19 +122,19 @@ fn check_buildpacks(message: &mut Message<'_>, buildpacks: &[Value]) -> Vec<Stri
 }
 
 /// What is wrong with the name of a stack.
-pub(crate) fn stack_error(stack: &str) -> Option<&'static str> {
-    let is_there = STACKS.iter().any(|(name, _)| *name == stack);
+pub(crate) fn stack_error(world: &World, stack: &str) -> Option<&'static str> {
+    let is_there = world.named::<Stack>(stack).is_some();
     (!is_there).then_some("Stack must be an existing stack")
 }
 
 /// What is wrong with the name or address of a buildpack.
-pub(crate) fn buildpack_error(name: &str) -> Option<String> {
+pub(crate) fn buildpack_error(world: &World, name: &str) -> Option<String> {
     let error =
         || format!("Buildpack \"{name}\" must be an existing admin buildpack or a valid git URI");
-    (!is_buildpack(name)).then(error)
+    (!is_buildpack(world, name)).then(error)
 }
 
 /// Whether a text names a buildpack or is the address of one.
-pub(crate) fn is_buildpack(name: &str) -> bool {
-    BUILDPACKS.contains(&name) || name.contains("://")
+pub(crate) fn is_buildpack(world: &World, name: &str) -> bool {
+    world.named::<Buildpack>(name).is_some() || name.contains("://")
 }

@@ -6,18 +6,28 @@ use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
+use crate::message::Message;
 use crate::router::Route;
-use crate::world::{Field, Stack};
+use crate::world::{App, Field, Lifecycle, Row, Selection, Stack, StackState, World};
+
+use super::apps;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/stacks", index),
+    Route::post("/v3/stacks", create),
     Route::get("/v3/stacks/:guid", show),
+    Route::patch("/v3/stacks/:guid", update),
+    Route::delete("/v3/stacks/:guid", delete),
+    Route::get("/v3/stacks/:guid/apps", apps::index_of_stack),
 ];
 
 const LIST: ListSpec = ListSpec {
     order_by: &["name"],
     ..ListSpec::of(&["names", "default", "label_selector"])
 };
+
+const MAX_NAME: usize = 250;
+const MAX_REASON: usize = 5000;
 
 pub(crate) fn present(stack: &Stack, view: &View<'_>) -> Value {
     json!({
@@ -26,8 +36,8 @@ pub(crate) fn present(stack: &Stack, view: &View<'_>) -> Value {
         "updated_at": stack.base.updated,
         "name": stack.name,
         "description": stack.description,
-        "state": "ACTIVE",
-        "state_reason": null,
+        "state": stack.state.name(),
+        "state_reason": stack.state_reason,
         "run_rootfs_image": stack.name,
         "build_rootfs_image": stack.name,
         "default": stack.name == view.world.default_stack,
@@ -49,4 +59,129 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
     call.show("guid", present)
+}
+
+fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
+    const FIELDS: [&str; 5] = ["name", "description", "state", "state_reason", "metadata"];
+    let mut body = call.request.object()?;
+    // Here alone, what is unknown is not refused.
+    body.retain(|key, _| FIELDS.contains(&key.as_str()));
+    let mut message = Message::new(&body, &FIELDS);
+    let name = message.text("name", MAX_NAME).unwrap_or_default().trim();
+    let description = message.optional_text("description", 0..=MAX_NAME);
+    let state = read_state(&mut message).unwrap_or(StackState::Active);
+    let reason = message.optional_text("state_reason", 0..=MAX_REASON);
+    let patch = message.metadata();
+    message.finish()?;
+    if call.world.name_taken::<Stack>(name, None) {
+        return Err(CcError::unprocessable("Name must be unique"));
+    }
+    let base = call.world.base_with(patch);
+    let guid = call.world.add(Stack {
+        base,
+        name: name.into(),
+        description: description.map(str::to_owned),
+        state,
+        state_reason: reason.map(str::to_owned),
+    });
+    call.created(guid, present)
+}
+
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let stack: &Stack = call.named("guid")?;
+    let (guid, name) = (stack.guid(), stack.name.clone());
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["state", "state_reason", "metadata"]);
+    let state = read_state(&mut message);
+    let reason = message.optional_text("state_reason", 0..=MAX_REASON);
+    let reason = message.has("state_reason").then_some(reason);
+    let patch = message.metadata();
+    message.finish()?;
+    call.world.touch(guid, |stack: &mut Stack| {
+        stack.state = state.unwrap_or(stack.state);
+        if let Some(reason) = reason {
+            stack.state_reason = reason.map(str::to_owned);
+        }
+        stack.base.metadata.apply(patch);
+    });
+    let of_default = state.is_some() && name == call.world.default_stack;
+    let warning = of_default.then(|| {
+        format!(
+            "Changing state on the default stack '{name}' may affect new application deployments."
+        )
+    });
+    Ok(call.ok(guid, present)?.with_warnings(warning))
+}
+
+fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let stack: &Stack = call.named("guid")?;
+    let (guid, name) = (stack.guid(), &stack.name);
+    if call
+        .world
+        .apps
+        .iter()
+        .any(|app| app.lifecycle.stack() == name)
+    {
+        return Err(CcError::unprocessable(format!(
+            "Cannot delete stack '{name}' because apps are currently using the stack."
+        )));
+    }
+    call.world.stacks.remove(guid);
+    Ok(Response::empty(204))
+}
+
+fn read_state(message: &mut Message<'_>) -> Option<StackState> {
+    if !message.has("state") {
+        return None;
+    }
+    let name = message.get("state").and_then(Value::as_str);
+    let state = StackState::ALL.into_iter();
+    let state = state.clone().find(|state| Some(state.name()) == name);
+    if state.is_none() {
+        let names = StackState::ALL.map(StackState::name).join(", ");
+        message.error(format!("State must be one of {names}"));
+    }
+    state
+}
+
+/// Whether an app may be staged by a lifecycle: what there is to warn of, or why
+/// not. An app that was staged before may be so on more stacks.
+pub(crate) fn check(
+    world: &World,
+    lifecycle: &Lifecycle,
+    restaging: bool,
+) -> Result<Option<String>, String> {
+    let Some(stack) = world.named::<Stack>(lifecycle.stack()) else {
+        return Ok(None);
+    };
+    let state = stack.state.name();
+    let says = |text: String| match stack.state_reason.as_deref() {
+        None | Some("") => text,
+        Some(reason) => format!("{text} {reason}"),
+    };
+    let name = &stack.name;
+    match stack.state {
+        StackState::Active => Ok(None),
+        StackState::Restricted if !restaging => Err(()),
+        StackState::Disabled => Err(()),
+        StackState::Restricted | StackState::Deprecated => Ok(Some(says(format!(
+            "WARNING: The stack '{name}' is '{state}' and will be removed in the future."
+        )))),
+    }
+    .map_err(|()| {
+        says(format!(
+            "ERROR: Staging failed. The stack '{name}' is '{state}' and cannot be used for staging."
+        ))
+    })
+}
+
+/// The same for an app that there is.
+pub(crate) fn check_app(
+    world: &World,
+    app: &App,
+    lifecycle: &Lifecycle,
+) -> Result<Option<String>, String> {
+    let built = Selection::by(Field::App, app.guid());
+    let restaging = !world.builds.select(&built).is_empty();
+    check(world, lifecycle, restaging)
 }

@@ -114,7 +114,7 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
         lifecycle: current,
         ..
     } = call.row(guid)?;
-    let lifecycle = lifecycle::read(&mut message, current);
+    let lifecycle = lifecycle::read(&mut message, current, call.world);
     message.finish()?;
     today::refuse_any(&name.map(today::name_errors).unwrap_or_default())?;
     let holder = name

@@ -148,7 +148,7 @@ fn stage(call: &mut Call<'_>) -> Result<Response, CcError> {
     let app = call.world.packages.get(package).map(|package| package.app);
     let app = app.and_then(|app| call.world.apps.get(app));
     let app = app.ok_or_else(|| CcError::not_found("App"))?;
-    let lifecycle = lifecycle::read(&mut message, &app.lifecycle);
+    let lifecycle = lifecycle::read(&mut message, &app.lifecycle, call.world);
     message.finish()?;
     let app = app.base.guid;
     if builds::is_staging(call.world, app) {

@@ -18,6 +18,7 @@ pub(crate) enum Kind {
     App,
     Package,
     Droplet,
+    Buildpack,
     Route,
     /// The routes of a space that no app is mapped to.
     UnmappedRoutes,
@@ -36,6 +37,7 @@ impl World {
             Kind::ServiceInstance => self.delete_service_instance(guid),
             Kind::SecurityGroup => drop(self.security_groups.remove(guid)),
             Kind::Package => drop(self.packages.remove(guid)),
+            Kind::Buildpack => self.delete_buildpack(guid),
             Kind::Droplet => drop(self.droplets.remove(guid)),
             Kind::UnmappedRoutes => self.delete_unmapped_routes(guid),
             Kind::Route => drop(self.routes.remove(guid)),

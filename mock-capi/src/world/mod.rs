@@ -8,6 +8,7 @@
 
 mod access;
 mod apps;
+mod buildpacks;
 mod delete;
 mod deployments;
 mod droplets;
@@ -52,7 +53,7 @@ pub(crate) use model::{
     Domain, Droplet, EnvironmentGroup, Feature, FeatureFlag, Features, HealthCheck,
     IsolationSegment, Job, Lifecycle, Limits, Org, Origin, Package, PackageKind, Process, Quota,
     Role, RoleType, Route, Scale, SecurityGroup, ServiceBinding, ServiceInstance, Sidecar, Space,
-    SpaceQuota, Stack, Task, Upload, User, Word,
+    SpaceQuota, Stack, StackState, Task, Upload, User, Word,
 };
 pub(crate) use network_policies::NetworkPolicy;
 pub(crate) use processes::{CheckPatch, ProcessPatch};
@@ -76,7 +77,7 @@ use crate::settings::{Settings, Timings};
 pub(crate) const DEFAULT_QUOTA: &str = "default";
 
 /// Stacks that apps can run on, newest first; the last is that of 2017.
-pub(crate) const STACKS: &[(&str, &str)] = &[
+const STACKS: &[(&str, &str)] = &[
     (
         "cflinuxfs4",
         "Cloud Foundry Linux-based filesystem (Ubuntu 22.04)",
@@ -92,7 +93,7 @@ pub(crate) const STACKS: &[(&str, &str)] = &[
 ];
 
 /// Buildpacks that the foundation has.
-pub(crate) const BUILDPACKS: &[&str] = &[
+const BUILDPACKS: &[&str] = &[
     "staticfile_buildpack",
     "java_buildpack",
     "ruby_buildpack",
@@ -277,7 +278,9 @@ impl World {
             self.stacks.insert(Stack {
                 base,
                 name: (*name).into(),
-                description: (*description).into(),
+                description: Some((*description).into()),
+                state: StackState::Active,
+                state_reason: None,
             });
         }
         for (position, name) in (1..).zip(BUILDPACKS) {
@@ -285,7 +288,15 @@ impl World {
             self.buildpacks.insert(Buildpack {
                 base,
                 name: (*name).into(),
+                stack: Some(self.default_stack.into()),
+                lifecycle: "buildpack".into(),
                 position,
+                enabled: true,
+                locked: false,
+                file: Some((
+                    format!("{name}-{}-v1.0.0.zip", self.default_stack),
+                    self.now,
+                )),
             });
         }
     }

@@ -241,6 +241,14 @@ impl Lifecycle {
             Self::Docker => "docker",
         }
     }
+
+    /// The stack that apps run on; none has no name.
+    pub(crate) fn stack(&self) -> &str {
+        match self {
+            Self::Buildpack { stack, .. } => stack,
+            Self::Docker => "",
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -578,14 +586,59 @@ impl Task {
 pub(crate) struct Stack {
     pub(crate) base: Base,
     pub(crate) name: String,
-    pub(crate) description: Word,
+    pub(crate) description: Option<String>,
+    pub(crate) state: StackState,
+    pub(crate) state_reason: Option<String>,
+}
+
+/// What may still be staged on a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum StackState {
+    Active,
+    Deprecated,
+    Restricted,
+    Disabled,
+}
+
+impl StackState {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Active,
+        Self::Restricted,
+        Self::Deprecated,
+        Self::Disabled,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Deprecated => "DEPRECATED",
+            Self::Restricted => "RESTRICTED",
+            Self::Disabled => "DISABLED",
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Buildpack {
     pub(crate) base: Base,
     pub(crate) name: String,
+    pub(crate) stack: Option<String>,
+    /// `buildpack` or `cnb`.
+    pub(crate) lifecycle: Word,
+    /// Counted from 1, among those of the same lifecycle.
     pub(crate) position: u32,
+    pub(crate) enabled: bool,
+    pub(crate) locked: bool,
+    /// What was uploaded, and when it is there.
+    pub(crate) file: Option<(String, Timestamp)>,
+}
+
+impl Buildpack {
+    /// The name of the file that it is made of, once it is there.
+    pub(crate) fn file_name(&self, now: Timestamp) -> Option<&str> {
+        let file = self.file.as_ref().filter(|(_, ready_at)| *ready_at <= now);
+        file.map(|(name, _)| name.as_str())
+    }
 }
 
 /// Where a deployment is.

@@ -449,6 +449,17 @@ impl Row for Buildpack {
     fn keys(&self) -> Vec<Key> {
         vec![Key::text(Field::Name, &self.name)]
     }
+
+    fn order_text(&self, column: &str) -> &str {
+        match column {
+            "lifecycle" => &self.lifecycle,
+            _ => "",
+        }
+    }
+
+    fn order_number(&self) -> u32 {
+        self.position
+    }
 }
 
 impl Row for Route {

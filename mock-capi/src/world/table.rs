@@ -97,6 +97,11 @@ pub(crate) trait Row: Sized {
         ""
     }
 
+    /// The number that is compared where those texts are the same.
+    fn order_number(&self) -> u32 {
+        0
+    }
+
     fn guid(&self) -> Guid {
         self.base().guid
     }

@@ -1,6 +1,7 @@
 //! What a foundation has for its apps: organizations, spaces, quotas, and what
 //! operators provide.
 
+use reqwest::multipart::{Form, Part};
 use serde_json::json;
 
 use crate::tour::{Tour, guid, metadata, related};
@@ -153,18 +154,32 @@ async fn domains(tour: &Tour) {
 }
 
 async fn stacks(tour: &Tour) {
-    let stacks = tour.get("/v3/stacks").await;
-    tour.get(&format!("/v3/stacks/{}", guid(&stacks["resources"][0])))
-        .await;
+    tour.get("/v3/stacks").await;
+    let body = json!({"name": "mine", "description": "of my own", "metadata": metadata()});
+    let stack = tour.create("/v3/stacks", body).await;
+    tour.get(&stack).await;
+    tour.get(&format!("{stack}/apps")).await;
+    tour.patch(
+        &stack,
+        json!({"state": "DEPRECATED", "state_reason": "old"}),
+    )
+    .await;
+    tour.delete(&stack).await;
 }
 
 async fn buildpacks(tour: &Tour) {
     tour.follow_action("/v3/admin/actions/clear_buildpack_cache")
         .await;
-    let buildpacks = tour.get("/v3/buildpacks").await;
-    tour.get(&format!(
-        "/v3/buildpacks/{}",
-        guid(&buildpacks["resources"][0])
-    ))
+    let body = json!({"name": "mine", "position": 3, "metadata": metadata()});
+    let buildpack = tour.create("/v3/buildpacks", body).await;
+    let bits = Part::bytes(b"PK\x03\x04".as_slice()).file_name("mine.zip");
+    tour.upload(
+        &format!("{buildpack}/upload"),
+        Form::new().part("bits", bits),
+    )
     .await;
+    tour.get_all("/v3/buildpacks", &["", "names=mine"]).await;
+    tour.get(&buildpack).await;
+    tour.patch(&buildpack, json!({"locked": true})).await;
+    tour.delete(&buildpack).await;
 }

@@ -18,6 +18,7 @@ const CARELESS: &[&str] = &[
     "PATCH /v3/apps/:guid/relationships/current_droplet",
     "POST /v3/packages?source_guid=",
     "POST /v3/resource_matches",
+    "POST /v3/stacks",
 ];
 
 /// A request and how it was answered.
