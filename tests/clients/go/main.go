@@ -46,6 +46,7 @@ var steps = []step{
 	{"refuse a wrong password", (*life).refuseWrongPassword},
 	{"create an organization", (*life).createOrg},
 	{"create a space", (*life).createSpace},
+	{"give a role", (*life).giveRole},
 	{"give the organization a quota", (*life).giveQuota},
 	{"create an app", (*life).createApp},
 	{"set its environment", (*life).setEnvironment},
@@ -54,6 +55,7 @@ var steps = []step{
 	{"map a route", (*life).mapRoute},
 	{"scale it", (*life).scale},
 	{"look at its instances", (*life).lookAtInstances},
+	{"restart one of them", (*life).restartInstance},
 	{"read its log", (*life).readLog},
 	{"clone it by its droplet", (*life).cloneApp},
 	{"deploy it anew", (*life).deploy},
@@ -145,6 +147,31 @@ func (l *life) createSpace(ctx context.Context) error {
 		return err
 	}
 	return expect("its organization", org.GUID, l.org)
+}
+
+func (l *life) giveRole(ctx context.Context) error {
+	user := os.Getenv("CF_USERNAME")
+	manager := resource.OrganizationRoleManager
+	role, err := l.cf.Roles.CreateOrganizationRoleWithUsername(ctx, l.org, user, manager, "uaa")
+	if err != nil {
+		return err
+	}
+	if err := expect("its type", role.Type, "organization_manager"); err != nil {
+		return err
+	}
+	users, err := l.cf.Organizations.ListUsersAll(ctx, l.org, nil)
+	if err != nil {
+		return err
+	}
+	isOurs := func(other *resource.User) bool { return other.Username != nil && *other.Username == user }
+	if !slices.ContainsFunc(users, isOurs) {
+		return fmt.Errorf("%s is not among the organization's %d users", user, len(users))
+	}
+	job, err := l.cf.Roles.Delete(ctx, role.GUID)
+	if err != nil {
+		return err
+	}
+	return l.cf.Jobs.PollComplete(ctx, job, polling)
 }
 
 func (l *life) giveQuota(ctx context.Context) error {
@@ -336,6 +363,17 @@ func (l *life) scale(ctx context.Context) error {
 }
 
 func (l *life) lookAtInstances(ctx context.Context) error {
+	return l.waitForInstances(ctx, l.app, 3)
+}
+
+func (l *life) restartInstance(ctx context.Context) error {
+	web, err := l.web(ctx, l.app)
+	if err != nil {
+		return err
+	}
+	if err := l.cf.Processes.Terminate(ctx, web.GUID, 2); err != nil {
+		return err
+	}
 	return l.waitForInstances(ctx, l.app, 3)
 }
 
