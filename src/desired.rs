@@ -1,6 +1,7 @@
 //! What should exist: pure data, built from the parameters of a scaling test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use crate::capi::inventory::{Rule, Scope};
 use crate::config::Config;
@@ -86,8 +87,15 @@ impl Names {
         }
     }
 
-    pub(crate) fn scope(&self, apps_domain: Option<&str>) -> Scope {
+    /// What is to be looked at; with `routes`, the routes themselves too.
+    pub(crate) fn scope(&self, apps_domain: Option<&str>, routes: bool) -> Scope {
+        let apps = self.ticks.iter().chain(&self.proxies);
         Scope {
+            apps: apps
+                .chain([&self.registry])
+                .cloned()
+                .collect::<HashSet<_>>(),
+            routes,
             org: self.org.clone(),
             space: self.space.clone(),
             quota: self.quota.clone(),
@@ -115,7 +123,7 @@ pub(crate) struct Group {
     /// `None`: as the foundation has it.
     pub(crate) memory_mb: Option<u64>,
     pub(crate) disk_mb: Option<u64>,
-    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) env: Arc<BTreeMap<String, String>>,
     /// `None`: as the droplet has it.
     pub(crate) command: Option<String>,
     pub(crate) buildpacks: Vec<String>,
@@ -167,7 +175,7 @@ fn group(
         },
         memory_mb: manifest.memory_mb,
         disk_mb: manifest.disk_mb,
-        env,
+        env: Arc::new(env),
         command: manifest.command.clone(),
         buildpacks: manifest.buildpacks.clone(),
         bits: source.bits.sha256().to_owned(),

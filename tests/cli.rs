@@ -15,7 +15,7 @@ use mock_capi::{Dialect, Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
 use support::command::{Place, cf_pusher, stable};
-use support::{Rig, SMALL, login};
+use support::{Rig, SMALL, Way, login};
 
 const SCALE_TEST: &str = "fixtures/configs/scale-test.json";
 
@@ -250,7 +250,7 @@ async fn an_unreachable_api_and_a_wrong_password_exit_with_3() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_login_of_the_cf_cli_is_used() {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     let place = Place::new();
     let login = login(&rig.mock).await;
     std::fs::create_dir(place.dir.path().join(".cf")).unwrap();
@@ -302,7 +302,7 @@ async fn a_failed_staging_fails_its_group_with_one_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exceeded_quota_is_explained() {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     let quota = json!({"name": "scale-quota", "apps": {"total_memory_in_mb": 4096}});
     rig.curl("POST", "/v3/organization_quotas", quota).await;
     let place = Place::new();

@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cf_pusher::{Client, Converger, Counts, Credentials, Error, Event, Events, Sink, Target};
-use mock_capi::{Dialect, Fault, MockCapi};
+use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::json;
-use support::{Rig, SMALL, admin, connect, login, read, target};
+use support::{Rig, SMALL, Way, admin, connect, login, read, target};
 use wiremock::matchers::{any, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -65,7 +65,7 @@ async fn a_client_logs_in_with_its_secret() {
 
 #[tokio::test]
 async fn an_expired_token_is_renewed_once_for_all_tasks() {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     let logins = || {
         rig.counts
             .get()
@@ -129,7 +129,7 @@ async fn a_token_is_renewed_before_it_expires() {
 
 #[tokio::test]
 async fn a_rate_limit_is_waited_out() {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     let limit = Fault::answer("*", "/v3/*", 429)
         .retry_after(Duration::from_secs(1))
         .skip(20)
@@ -147,7 +147,7 @@ async fn a_rate_limit_is_waited_out() {
 #[case::never(Duration::from_secs(u64::MAX))]
 #[tokio::test]
 async fn a_rate_limit_that_asks_for_nonsense_does_no_harm(#[case] asked: Duration) {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     let limit = Fault::answer("GET", "/v3/organizations", 429).retry_after(asked);
     rig.mock.set_faults(vec![limit]);
     let (config, sources) = read(SMALL, None);
@@ -164,7 +164,7 @@ async fn a_rate_limit_that_asks_for_nonsense_does_no_harm(#[case] asked: Duratio
 
 #[tokio::test]
 async fn a_uaa_that_fails_for_a_moment_ends_no_login() {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     let credentials = tokens_of_the_cf_cli(&rig).await;
     let target = Target {
         credentials,
@@ -189,7 +189,7 @@ async fn a_uaa_that_fails_for_a_moment_ends_no_login() {
 #[case::unavailable(503)]
 #[tokio::test]
 async fn a_read_that_fails_is_repeated(#[case] status: u16) {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     rig.mock.set_faults(vec![
         Fault::answer("GET", "/v3/organizations", status).times(2),
     ]);
@@ -199,7 +199,7 @@ async fn a_read_that_fails_is_repeated(#[case] status: u16) {
 
 #[tokio::test]
 async fn a_write_that_may_have_been_processed_is_settled_by_observing() {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     rig.mock.set_faults(vec![
         Fault::answer("POST", "/v3/apps", 502).skip(2).times(1),
     ]);
@@ -212,7 +212,7 @@ async fn a_write_that_may_have_been_processed_is_settled_by_observing() {
 async fn a_failed_copy_fails_one_app_and_the_next_run_mends_it() {
     let builder = MockCapi::builder().start_time(Duration::from_millis(100));
     let copy = Fault::failed_copy().of("scale-tick-2").times(1);
-    let rig = Rig::with(builder.faults(vec![copy])).await;
+    let rig = Rig::with(Way::Manifest, builder.faults(vec![copy])).await;
     let outcome = rig.converge(SMALL).await;
     assert_eq!((outcome.changed, outcome.failed), (6, 1));
     let failures: Vec<&str> = outcome
@@ -227,10 +227,13 @@ async fn a_failed_copy_fails_one_app_and_the_next_run_mends_it() {
 
 #[tokio::test]
 async fn what_may_settle_is_tried_again_beside_what_may_not() {
-    let rig = Rig::with(MockCapi::builder().faults(vec![
-        Fault::failed_staging().of("scale-registry"),
-        Fault::answer("POST", "/v3/routes", 502).skip(1).times(1),
-    ]))
+    let rig = Rig::with(
+        Way::Manifest,
+        MockCapi::builder().faults(vec![
+            Fault::failed_staging().of("scale-registry"),
+            Fault::answer("POST", "/v3/routes", 502).skip(1).times(1),
+        ]),
+    )
     .await;
     let outcome = rig.converge(SMALL).await;
     assert_eq!((outcome.changed, outcome.failed), (6, 1));
@@ -444,7 +447,7 @@ async fn tokens_of_the_cf_cli(rig: &Rig) -> Credentials {
 
 #[tokio::test]
 async fn a_login_of_the_cf_cli_is_renewed_with_its_refresh_token() {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     let target = Target {
         credentials: tokens_of_the_cf_cli(&rig).await,
         ..target(&rig.mock)
@@ -510,7 +513,7 @@ async fn a_list_without_an_end_is_left_at_the_deadline() {
 
 #[tokio::test]
 async fn what_an_older_foundation_has_no_list_of_is_read_app_by_app() {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     rig.converge_well(SMALL).await;
     let app = rig.app("scale-tick-1").await;
     let path = format!("/v3/apps/{app}/environment_variables");
@@ -538,7 +541,7 @@ async fn what_an_older_foundation_has_no_list_of_is_read_app_by_app() {
 #[tokio::test]
 async fn pages_are_followed() {
     // v2's pages hold 100 at most, and the space has 201 routes.
-    let rig = Rig::new(Dialect::Documented2017).await;
+    let rig = Rig::new(Way::Documented2017).await;
     rig.converge_well(support::SCALE_TEST).await;
     assert_eq!(rig.verify(support::SCALE_TEST).await, []);
     let pages = rig.counts.get().requests_by_endpoint["GET /v2/spaces/:guid/routes"];

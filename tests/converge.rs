@@ -14,17 +14,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cf_pusher::{Action, Converger, Event, Sink};
-use mock_capi::{Dialect, Fault, MockCapi};
+use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
-use support::{Rig, SCALE_TEST, SMALL, apps_dir, connect, read};
+use support::{Rig, SCALE_TEST, SMALL, Way, apps_dir, connect, read};
 
 #[rstest]
-#[case::v3(Dialect::V3)]
-#[case::documented_2017(Dialect::Documented2017)]
+#[case::manifest(Way::Manifest)]
+#[case::per_app(Way::PerApp)]
+#[case::documented_2017(Way::Documented2017)]
 #[tokio::test]
-async fn the_scale_test_converges_and_a_second_run_changes_nothing(#[case] dialect: Dialect) {
-    let rig = Rig::new(dialect).await;
+async fn the_scale_test_converges_and_a_second_run_changes_nothing(#[case] way: Way) {
+    let rig = Rig::new(way).await;
     assert_eq!(rig.converge_well(SCALE_TEST).await, 201);
     rig.writes();
 
@@ -33,7 +34,7 @@ async fn the_scale_test_converges_and_a_second_run_changes_nothing(#[case] diale
     assert!(outcome.is_as_desired());
     assert_eq!((outcome.changed, outcome.unchanged), (0, 201));
     assert_eq!(rig.writes().len(), 0);
-    if dialect == Dialect::V3 {
+    if way != Way::Documented2017 {
         // With discovery and login, which this client did before.
         assert!(rig.counts.get().requests - before + 2 <= 15);
     }
@@ -41,11 +42,12 @@ async fn the_scale_test_converges_and_a_second_run_changes_nothing(#[case] diale
 }
 
 #[rstest]
-#[case::v3(Dialect::V3)]
-#[case::documented_2017(Dialect::Documented2017)]
+#[case::manifest(Way::Manifest)]
+#[case::per_app(Way::PerApp)]
+#[case::documented_2017(Way::Documented2017)]
 #[tokio::test]
-async fn one_instance_more_is_one_scale_request_an_app(#[case] dialect: Dialect) {
-    let rig = Rig::new(dialect).await;
+async fn one_instance_more_is_scaled_and_nothing_else(#[case] way: Way) {
+    let rig = Rig::new(way).await;
     rig.converge_well(SCALE_TEST).await;
     rig.writes();
     let three = SCALE_TEST.replace("\"test_app_instances\": 2", "\"test_app_instances\": 3");
@@ -55,6 +57,12 @@ async fn one_instance_more_is_one_scale_request_an_app(#[case] dialect: Dialect)
     assert_eq!((outcome.changed, outcome.unchanged), (100, 101));
     assert!(outcome.is_as_desired());
     let writes = rig.writes();
+    if way == Way::Manifest {
+        // The prototype's, and one of its 99 clones.
+        assert_eq!(writes.len(), 2);
+        assert!(writes.iter().all(|it| it.path.ends_with("/apply_manifest")));
+        return;
+    }
     assert_eq!(writes.len(), 100);
     assert!(writes.iter().all(|it| it.path.ends_with("/scale")));
     assert!(
@@ -65,11 +73,12 @@ async fn one_instance_more_is_one_scale_request_an_app(#[case] dialect: Dialect)
 }
 
 #[rstest]
-#[case::v3(Dialect::V3)]
-#[case::documented_2017(Dialect::Documented2017)]
+#[case::manifest(Way::Manifest)]
+#[case::per_app(Way::PerApp)]
+#[case::documented_2017(Way::Documented2017)]
 #[tokio::test]
-async fn fewer_apps_are_deleted_with_their_routes(#[case] dialect: Dialect) {
-    let rig = Rig::new(dialect).await;
+async fn fewer_apps_are_deleted_with_their_routes(#[case] way: Way) {
+    let rig = Rig::new(way).await;
     rig.converge_well(SCALE_TEST).await;
     rig.writes();
     let ninety = SCALE_TEST.replace("\"test_applications\": 100", "\"test_applications\": 90");
@@ -86,13 +95,12 @@ async fn fewer_apps_are_deleted_with_their_routes(#[case] dialect: Dialect) {
 }
 
 #[rstest]
-#[case::v3(Dialect::V3)]
-#[case::documented_2017(Dialect::Documented2017)]
+#[case::manifest(Way::Manifest)]
+#[case::per_app(Way::PerApp)]
+#[case::documented_2017(Way::Documented2017)]
 #[tokio::test]
-async fn changed_bits_are_pushed_once_and_copied_to_every_app_of_the_group(
-    #[case] dialect: Dialect,
-) {
-    let rig = Rig::new(dialect).await;
+async fn changed_bits_are_pushed_once_and_copied_to_every_app_of_the_group(#[case] way: Way) {
+    let rig = Rig::new(way).await;
     let apps = apps_dir();
     assert_eq!(rig.converge_apps(SMALL, Some(apps.path())).await.changed, 7);
     rig.writes();
@@ -106,17 +114,21 @@ async fn changed_bits_are_pushed_once_and_copied_to_every_app_of_the_group(
     let writes = rig.writes();
     let count = |end: &str| writes.iter().filter(|it| it.path.ends_with(end)).count();
     assert_eq!(count("/upload"), 1);
-    assert_eq!(count("/current_droplet"), 3);
+    match way {
+        Way::Manifest => assert_eq!(count("/deployments"), 3),
+        Way::PerApp | Way::Documented2017 => assert_eq!(count("/current_droplet"), 3),
+    }
     let again = rig.converge_apps(SMALL, Some(apps.path())).await;
     assert_eq!(again.changed, 0);
 }
 
 #[rstest]
-#[case::v3(Dialect::V3)]
-#[case::documented_2017(Dialect::Documented2017)]
+#[case::manifest(Way::Manifest)]
+#[case::per_app(Way::PerApp)]
+#[case::documented_2017(Way::Documented2017)]
 #[tokio::test]
-async fn a_manifest_sizes_its_group(#[case] dialect: Dialect) {
-    let rig = Rig::new(dialect).await;
+async fn a_manifest_sizes_its_group(#[case] way: Way) {
+    let rig = Rig::new(way).await;
     let apps = apps_dir();
     let manifest = "applications:\n- name: tick\n  memory: 64M\n  disk_quota: 256M\n  command: ./bin/tick -v\n  env: {EXTRA: 1}\n";
     std::fs::write(apps.path().join("tick/manifest.yml"), manifest).unwrap();
@@ -145,7 +157,7 @@ async fn drift_of_one_app_is_repaired(
     #[case] what: &str,
     #[case] body: Value,
 ) {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     rig.converge_well(SMALL).await;
     let app = rig.app("scale-tick-1").await;
     let path = format!("/v3/apps/{app}/{what}");
@@ -157,7 +169,7 @@ async fn drift_of_one_app_is_repaired(
 
 #[tokio::test]
 async fn what_a_manifest_says_no_more_is_undone() {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     let apps = apps_dir();
     let manifest = apps.path().join("tick/manifest.yml");
     let with = "applications:\n- name: tick\n  command: ./bin/tick -v\n  buildpacks: [go_buildpack]\n  env: {EXTRA: 1}\n";
@@ -180,15 +192,10 @@ async fn what_a_manifest_says_no_more_is_undone() {
 #[tokio::test]
 async fn an_app_that_is_deleted_while_its_instances_are_awaited_is_made_again() {
     let builder = MockCapi::builder().start_time(Duration::from_millis(400));
-    let rig = Rig::with(builder).await;
+    let rig = Rig::with(Way::Manifest, builder).await;
     let deletion = async {
         while rig.mock.state()["apps"].as_array().unwrap().len() < 7
-            || rig
-                .mock
-                .stats()
-                .by_route
-                .get("POST /v3/apps/:guid/actions/start")
-                != Some(&7)
+            || rig.mock.stats().by_route.get("POST /v3/deployments") != Some(&7)
         {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -203,7 +210,7 @@ async fn an_app_that_is_deleted_while_its_instances_are_awaited_is_made_again() 
 
 #[tokio::test]
 async fn drift_of_a_droplet_is_repaired() {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     rig.converge_well(SMALL).await;
     let (proxy, tick) = (
         rig.app("scale-proxy-0").await,
@@ -242,7 +249,7 @@ async fn drift_of_a_droplet_is_repaired() {
 
 #[tokio::test]
 async fn drift_of_routes_and_rules_is_repaired() {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     rig.converge_well(SMALL).await;
     let routes = rig
         .curl(
@@ -279,11 +286,12 @@ async fn drift_of_routes_and_rules_is_repaired() {
 }
 
 #[rstest]
-#[case::v3(Dialect::V3)]
-#[case::documented_2017(Dialect::Documented2017)]
+#[case::manifest(Way::Manifest)]
+#[case::per_app(Way::PerApp)]
+#[case::documented_2017(Way::Documented2017)]
 #[tokio::test]
-async fn nothing_is_a_legal_wish(#[case] dialect: Dialect) {
-    let rig = Rig::new(dialect).await;
+async fn nothing_is_a_legal_wish(#[case] way: Way) {
+    let rig = Rig::new(way).await;
     let none = r#"{"proxy_applications": 0, "test_applications": 2, "test_app_instances": 0}"#;
     assert_eq!(rig.converge_well(none).await, 3);
     assert_eq!(rig.converge_well(none).await, 0);
@@ -291,30 +299,25 @@ async fn nothing_is_a_legal_wish(#[case] dialect: Dialect) {
 }
 
 #[rstest]
-#[case::v3(Dialect::V3)]
-#[case::documented_2017(Dialect::Documented2017)]
+#[case::manifest(Way::Manifest)]
+#[case::per_app(Way::PerApp)]
+#[case::documented_2017(Way::Documented2017)]
 #[tokio::test]
-async fn what_takes_time_is_awaited(#[case] dialect: Dialect) {
+async fn what_takes_time_is_awaited(#[case] way: Way) {
     let moment = Duration::from_millis(60);
-    let rig = Rig::with(
-        MockCapi::builder()
-            .dialect(dialect)
-            .staging_time(moment)
-            .copy_time(moment)
-            .start_time(moment)
-            .job_time(moment),
-    )
-    .await;
+    let builder = way.foundation().staging_time(moment).copy_time(moment);
+    let rig = Rig::with(way, builder.start_time(moment).job_time(moment)).await;
     assert_eq!(rig.converge_well(SMALL).await, 7);
     assert_eq!(rig.verify(SMALL).await, []);
 }
 
 #[rstest]
-#[case::v3(Dialect::V3)]
-#[case::documented_2017(Dialect::Documented2017)]
+#[case::manifest(Way::Manifest)]
+#[case::per_app(Way::PerApp)]
+#[case::documented_2017(Way::Documented2017)]
 #[tokio::test]
-async fn an_org_is_destroyed_with_all_that_was_made(#[case] dialect: Dialect) {
-    let rig = Rig::new(dialect).await;
+async fn an_org_is_destroyed_with_all_that_was_made(#[case] way: Way) {
+    let rig = Rig::new(way).await;
     let empty = rig.mock.state();
     rig.converge_well(SMALL).await;
     let (config, sources) = read(SMALL, None);
@@ -338,7 +341,7 @@ async fn an_org_is_destroyed_with_all_that_was_made(#[case] dialect: Dialect) {
 
 #[tokio::test]
 async fn in_2017_an_org_whose_run_was_killed_early_is_ours_by_its_quota() {
-    let rig = Rig::new(Dialect::Documented2017).await;
+    let rig = Rig::new(Way::Documented2017).await;
     let none = Fault::answer("POST", "/v2/spaces", 500);
     rig.mock.set_faults(vec![none]);
     assert!(!rig.converge(SMALL).await.is_as_desired());
@@ -349,7 +352,7 @@ async fn in_2017_an_org_whose_run_was_killed_early_is_ours_by_its_quota() {
 
 #[tokio::test]
 async fn an_org_of_somebody_else_is_not_destroyed() {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     rig.curl("POST", "/v3/organizations", json!({"name": "scale-org"}))
         .await;
     let (config, sources) = read(SMALL, None);
@@ -362,7 +365,7 @@ async fn an_org_of_somebody_else_is_not_destroyed() {
 
 #[tokio::test]
 async fn an_org_that_holds_something_else_is_used_and_left() {
-    let rig = Rig::new(Dialect::V3).await;
+    let rig = Rig::new(Way::Manifest).await;
     rig.curl("POST", "/v3/organizations", json!({"name": "scale-org"}))
         .await;
     assert_eq!(rig.converge_well(SMALL).await, 7);
@@ -390,14 +393,15 @@ impl Sink for After {
 }
 
 #[rstest]
-#[case::v3(Dialect::V3)]
-#[case::documented_2017(Dialect::Documented2017)]
+#[case::manifest(Way::Manifest)]
+#[case::per_app(Way::PerApp)]
+#[case::documented_2017(Way::Documented2017)]
 #[tokio::test]
-async fn a_run_that_is_killed_anywhere_is_finished_by_the_next(#[case] dialect: Dialect) {
+async fn a_run_that_is_killed_anywhere_is_finished_by_the_next(#[case] way: Way) {
     let moment = Duration::from_millis(15);
     for requests in (3..100).step_by(3) {
-        let builder = MockCapi::builder().dialect(dialect).staging_time(moment);
-        let rig = Rig::with(builder.copy_time(moment).job_time(moment)).await;
+        let builder = way.foundation().staging_time(moment);
+        let rig = Rig::with(way, builder.copy_time(moment).job_time(moment)).await;
         let after = Arc::new(After {
             left: AtomicUsize::new(requests),
             reached: tokio::sync::Notify::new(),
@@ -424,4 +428,63 @@ async fn a_run_that_is_killed_anywhere_is_finished_by_the_next(#[case] dialect: 
             );
         }
     }
+}
+
+#[tokio::test]
+async fn one_app_that_is_refused_fails_alone_and_in_cloud_controllers_words() {
+    let rig = Rig::new(Way::Manifest).await;
+    let org = rig
+        .curl("POST", "/v3/organizations", json!({"name": "other"}))
+        .await;
+    let space = json!({
+        "name": "other",
+        "relationships": {"organization": {"data": {"guid": org["guid"]}}},
+    });
+    let space = rig.curl("POST", "/v3/spaces", space).await;
+    let domain = rig.curl("GET", "/v3/domains", Value::Null).await;
+    let route = json!({
+        "host": "scale-tick-1",
+        "relationships": {
+            "space": {"data": {"guid": space["guid"]}},
+            "domain": {"data": {"guid": domain["resources"][0]["guid"]}},
+        },
+    });
+    let taken = rig.curl("POST", "/v3/routes", route).await;
+
+    let outcome = rig.converge(SMALL).await;
+    assert_eq!((outcome.changed, outcome.failed), (6, 1), "{outcome:#?}");
+    let failures: Vec<String> = outcome.failures.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(failures.join("\n"), @"app scale-tick-1: applying the manifest: the manifest's job failed: For application 'scale-tick-1': Routes cannot be mapped to destinations in different spaces");
+
+    let route = format!("/v3/routes/{}", taken["guid"].as_str().unwrap());
+    rig.curl("DELETE", &route, Value::Null).await;
+    assert_eq!(rig.converge_well(SMALL).await, 1);
+}
+
+#[tokio::test]
+async fn without_deployments_droplets_are_set_and_apps_started() {
+    let builder = MockCapi::builder().disable_deployments();
+    let rig = Rig::with(Way::Manifest, builder).await;
+    assert_eq!(rig.converge_well(SMALL).await, 7);
+    let routes = rig.mock.stats().by_route;
+    assert_eq!(routes["POST /v3/apps/:guid/actions/start"], 7);
+    assert!(routes["POST /v3/deployments"] < 7, "once refused is enough");
+}
+
+#[tokio::test]
+async fn manifests_have_as_many_apps_as_asked_for() {
+    let rig = Rig::new(Way::Manifest).await;
+    let (config, sources) = read(SMALL, None);
+    let converger = Converger::new(&rig.client, &config, &sources).batch(3);
+    assert!(converger.converge().await.unwrap().is_as_desired());
+    let manifests = rig.writes();
+    let manifests = manifests
+        .iter()
+        .filter(|it| it.path.ends_with("/apply_manifest"));
+    let sizes: Vec<usize> = manifests
+        .map(|it| it.json().unwrap()["applications"].as_array().unwrap().len())
+        .collect();
+    // Three prototypes and four clones.
+    assert_eq!(sizes.iter().sum::<usize>(), 7);
+    assert_eq!(sizes.iter().max(), Some(&3));
 }

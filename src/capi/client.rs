@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use url::Url;
 
@@ -89,10 +89,11 @@ struct Link {
 
 /// A page of a list, of v3 or v2.
 #[derive(Deserialize)]
-struct Page<T> {
+struct Page<T, I> {
     pagination: Option<Pagination>,
     next_url: Option<String>,
     resources: Vec<T>,
+    included: Option<I>,
 }
 
 #[derive(Deserialize)]
@@ -212,17 +213,28 @@ impl Client {
 
     /// Every resource of a list, page after page.
     pub(crate) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Error> {
+        let (resources, _) = self.list_including::<T, IgnoredAny>(path).await?;
+        Ok(resources)
+    }
+
+    /// Every resource of a list, and what each of its pages includes.
+    pub(crate) async fn list_including<T: DeserializeOwned, I: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<(Vec<T>, Vec<I>), Error> {
         let began = Instant::now();
         let mut resources = Vec::new();
+        let mut included = Vec::new();
         let mut seen = HashSet::from([path.to_owned()]);
         let mut path = path.to_owned();
         loop {
             let response = self.send(&Request::get(&path)).await?;
-            let page: Page<T> = response.json()?;
+            let page: Page<T, I> = response.json()?;
             resources.extend(page.resources);
+            included.extend(page.included);
             let next = page.pagination.and_then(|pagination| pagination.next);
             let Some(next) = next.map(|link| link.href).or(page.next_url) else {
-                return Ok(resources);
+                return Ok((resources, included));
             };
             path = self.path_of(&next);
             if !seen.insert(path.clone()) {

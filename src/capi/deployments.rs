@@ -9,6 +9,9 @@ use super::processes;
 use super::transport::Request;
 use super::wait::{self, Progress};
 
+/// An operator may switch deployments off.
+const DEPLOYMENTS_DISABLED: i64 = 390_014;
+
 /// What is deployed, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Deployment<'a> {
@@ -62,6 +65,21 @@ impl Deployment<'_> {
             .filter_map(|(name, value)| Some((name.to_owned(), value?)))
             .collect()
     }
+}
+
+/// Sets the droplet of an app that is stopped and starts it; nothing is left to
+/// be waited for then but its instances.
+pub(crate) fn of_stopped(app: &str, droplet: &str) -> Request {
+    Request::post("/v3/deployments").json(json!({
+        "droplet": {"guid": droplet},
+        "relationships": {"app": {"data": {"guid": app}}},
+    }))
+}
+
+/// Whether a foundation refuses all deployments: they are switched off, or it is
+/// too old for them.
+pub(crate) fn are_disabled(refusal: &Error) -> bool {
+    refusal.has_code(DEPLOYMENTS_DISABLED) || refusal.is_not_found()
 }
 
 /// How far a deployment is when it need not be waited for any more.

@@ -1,6 +1,7 @@
 //! What is on the foundation, as both dialects tell it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,9 @@ pub(crate) const MANAGED_BY_LABEL: &str = "managed-by";
 pub(crate) const MANAGED_BY_VALUE: &str = "cf-pusher";
 /// The annotation with the prefix that something was made for.
 pub(crate) const PREFIX_ANNOTATION: &str = "cf-pusher-prefix";
-/// The annotation of a package: the SHA-256 of its bits.
+/// The annotation of a package, and of the droplet that was staged from it: the
+/// SHA-256 of its bits. Where the droplet has it, all packages of its app are
+/// accounted for.
 pub(crate) const BITS_ANNOTATION: &str = "cf-pusher-bits-sha256";
 /// In 2017, the environment variable that does the label's work.
 pub(crate) const MANAGED_BY_VARIABLE: &str = "CF_PUSHER_MANAGED_BY";
@@ -26,6 +29,10 @@ pub(crate) struct Scope {
     pub(crate) security_group: String,
     /// The domain of the apps; if not given, the foundation's default.
     pub(crate) apps_domain: Option<String>,
+    /// The apps that matter; of others in the org, only that they are there.
+    pub(crate) apps: HashSet<String>,
+    /// Whether the routes themselves matter, or only whether each app has its own.
+    pub(crate) routes: bool,
 }
 
 /// All that exists of a [`Scope`].
@@ -38,7 +45,8 @@ pub(crate) struct Inventory {
     pub(crate) space: Option<Space>,
     /// The apps of the whole org; only those of the space in detail.
     pub(crate) apps: Vec<App>,
-    /// The routes of the space.
+    /// The routes of the space; none where every app's [`App::routed`] is known
+    /// and nothing more needs them.
     pub(crate) routes: Vec<Route>,
 }
 
@@ -81,6 +89,8 @@ pub(crate) struct Org {
 #[derive(Debug, Clone)]
 pub(crate) struct Space {
     pub(crate) guid: String,
+    /// Whether it carries our label.
+    pub(crate) managed: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -92,7 +102,7 @@ pub(crate) struct App {
     pub(crate) started: bool,
     /// Whether it carries our label.
     pub(crate) managed: bool,
-    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) env: Arc<BTreeMap<String, String>>,
     /// Those that it stages with; none where they are detected.
     pub(crate) buildpacks: Vec<String>,
     /// The web process's start command, where it has one.
@@ -100,26 +110,46 @@ pub(crate) struct App {
     /// Whether that is surely the process's own, and not its droplet's.
     pub(crate) command_is_own: bool,
     pub(crate) current_droplet: Option<String>,
-    /// All droplets of the app that are staged.
+    /// All droplets of the app.
     pub(crate) droplets: Vec<Droplet>,
-    /// All packages of the app that are ready.
+    /// All packages of the app; none where its droplet accounts for them.
     pub(crate) packages: Vec<Package>,
+    /// Whether it has the route of its own name in the apps domain, where the
+    /// Cloud Controller told without listing routes.
+    pub(crate) routed: Option<bool>,
     pub(crate) web: Option<Process>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Droplet {
     pub(crate) guid: String,
+    pub(crate) state: DropletState,
     /// The same for a droplet and its copies.
     pub(crate) checksum: Option<String>,
     /// The SHA-256 of the bits that it was staged from, where we noted it.
     pub(crate) bits: Option<String>,
+    /// Whether that is noted on the droplet itself.
+    pub(crate) noted: bool,
+    /// What it was staged from; none for a copy.
+    pub(crate) package: Option<String>,
+}
+
+/// Whether an app can run with a droplet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DropletState {
+    Staged,
+    /// It is being staged.
+    Staging,
+    /// It is being copied or uploaded, failed, or expired.
+    Other,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Package {
     pub(crate) guid: String,
     pub(crate) bits: Option<String>,
+    /// Whether it can be staged.
+    pub(crate) ready: bool,
 }
 
 #[derive(Debug, Clone)]

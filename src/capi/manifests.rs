@@ -11,10 +11,21 @@ use crate::manifest::yaml::Value;
 
 /// Applies a manifest to a space, and waits until that is done.
 pub(crate) async fn apply(client: &Client, space: &str, manifest: &str) -> Result<(), Error> {
-    let path = format!("/v3/spaces/{space}/actions/apply_manifest");
     // Not sent again where it may have been taken: two jobs would race.
-    let request = Request::post(path).body(Body::Yaml(manifest.to_owned()));
+    let request = application(space, manifest);
     client.finish("applying the manifest", &request).await
+}
+
+/// As [`apply`], for a manifest that says only what is to be so: it is applied
+/// again where an answer is lost.
+pub(crate) async fn apply_again(client: &Client, space: &str, manifest: &str) -> Result<(), Error> {
+    let request = application(space, manifest).repeatable();
+    client.finish("the manifest's job", &request).await
+}
+
+fn application(space: &str, manifest: &str) -> Request {
+    let path = format!("/v3/spaces/{space}/actions/apply_manifest");
+    Request::post(path).body(Body::Yaml(manifest.to_owned()))
 }
 
 /// What applying a manifest would change; none where Cloud Controller cannot tell.

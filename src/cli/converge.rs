@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::connect::{Apps, Session};
 use super::{CommandError, Common, Format, output, plan};
-use crate::converge::{Converger, Failure, Outcome};
+use crate::capi::dialect::Dialect;
+use crate::converge::{Converger, DEFAULT_BATCH, Failure, Outcome};
 
 /// Make the foundation as the configuration asks, and prove it
 ///
@@ -17,6 +18,7 @@ use crate::converge::{Converger, Failure, Outcome};
 Examples:
   cf-pusher converge --config fixtures/configs/scale-test.json --mock
   cf-pusher converge --config scale-test.json --recreate
+  cf-pusher converge --config scale-test.json --workflow per-app
   cf-pusher converge --config scale-test.json --format json > scale-group.json")]
 pub(super) struct ConvergeArgs {
     #[command(flatten)]
@@ -29,14 +31,49 @@ pub(super) struct ConvergeArgs {
     /// Only show what would be done, as `plan` does
     #[arg(long, conflicts_with = "recreate")]
     dry_run: bool,
+
+    /// How apps are made; else as the dialect allows: by manifests in v3
+    #[arg(long, value_enum, conflicts_with = "dry_run")]
+    workflow: Option<WorkflowChoice>,
+
+    /// How many apps one manifest has
+    #[arg(long, value_name = "APPS", default_value_t = DEFAULT_BATCH,
+        value_parser = batch, conflicts_with = "dry_run")]
+    batch: usize,
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WorkflowChoice {
+    /// Many at once: created, scaled, routed and given their environment by a
+    /// manifest, then each started by one deployment
+    Manifest,
+    /// Each by the requests that the document of 2017 describes
+    PerApp,
+}
+
+fn batch(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(apps @ 1..=1000) => Ok(apps),
+        _ => Err("must be a whole number from 1 to 1000".to_owned()),
+    }
+}
+
+const NO_MANIFESTS: &str = "the API of 2017 applies no manifests to spaces; leave out --workflow, or give --workflow per-app";
 
 pub(super) async fn run(args: ConvergeArgs) -> Result<u8, CommandError> {
     if args.dry_run {
         return plan::show(&args.common, false).await;
     }
     let session = Session::open(&args.common, Apps::Needed).await?;
-    let converger = Converger::new(&session.connected.client, &session.config, &session.sources);
+    let client = &session.connected.client;
+    let converger = Converger::new(client, &session.config, &session.sources).batch(args.batch);
+    let converger = match args.workflow {
+        Some(WorkflowChoice::Manifest) if client.dialect() == Dialect::Documented2017 => {
+            return Err(CommandError::Usage(NO_MANIFESTS.to_owned()));
+        }
+        Some(WorkflowChoice::PerApp) => converger.per_app(),
+        Some(WorkflowChoice::Manifest) | None => converger,
+    };
     if args.recreate {
         converger.delete_org(false).await?;
     }

@@ -12,11 +12,11 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 pub use apply::Failure;
-use plan::{Action, Plan};
+use plan::{Action, Plan, Workflow};
 use verify::Mismatch;
 
 use crate::capi::client::Client;
-use crate::capi::dialect;
+use crate::capi::dialect::{self, Dialect};
 use crate::capi::error::Error;
 use crate::capi::inventory::{Inventory, Org};
 use crate::capi::wait;
@@ -76,11 +76,16 @@ pub struct Destroyed {
     pub names: Vec<String>,
 }
 
+/// How many apps a manifest has, unless it is said otherwise.
+pub(crate) const DEFAULT_BATCH: usize = 100;
+
 /// A foundation, and what should be on it.
 pub struct Converger<'a> {
     client: &'a Client,
     config: &'a Config,
     sources: &'a Sources,
+    workflow: Workflow,
+    batch: usize,
 }
 
 /// The apps that a run has to do with.
@@ -107,12 +112,34 @@ impl Tally {
 
 impl<'a> Converger<'a> {
     /// What `config` asks for, with the bits of `sources`, on the foundation of `client`.
+    ///
+    /// Apps are made by manifests of 100 each; in the dialect of 2017, which knows
+    /// none, each by requests of its own.
     pub fn new(client: &'a Client, config: &'a Config, sources: &'a Sources) -> Self {
         Self {
             client,
             config,
             sources,
+            workflow: match client.dialect() {
+                Dialect::V3 => Workflow::Manifest,
+                Dialect::Documented2017 => Workflow::PerApp,
+            },
+            batch: DEFAULT_BATCH,
         }
+    }
+
+    /// The same, each app by requests of its own.
+    #[must_use]
+    pub fn per_app(self) -> Self {
+        let workflow = Workflow::PerApp;
+        Self { workflow, ..self }
+    }
+
+    /// The same, with up to so many apps in a manifest, at least 1.
+    #[must_use]
+    pub fn batch(self, apps: usize) -> Self {
+        let batch = apps.max(1);
+        Self { batch, ..self }
     }
 
     /// What [`Converger::converge`] would do. Changes nothing.
@@ -121,7 +148,11 @@ impl<'a> Converger<'a> {
     /// Where the foundation cannot be observed.
     pub async fn plan(&self) -> Result<Plan, ConvergeError> {
         let observed = self.observe().await?;
-        Ok(plan::plan(&self.desired(&observed), &observed))
+        Ok(plan::plan(
+            &self.desired(&observed),
+            &observed,
+            self.workflow,
+        ))
     }
 
     /// All that is not as desired right now. Changes nothing.
@@ -131,7 +162,7 @@ impl<'a> Converger<'a> {
     pub async fn verify(&self) -> Result<Vec<Mismatch>, ConvergeError> {
         let observed = self.observe().await?;
         let desired = self.desired(&observed);
-        let plan = plan::plan(&desired, &observed);
+        let plan = plan::plan(&desired, &observed, self.workflow);
         Ok(verify::verify(&desired, &observed, &plan))
     }
 
@@ -174,7 +205,7 @@ impl<'a> Converger<'a> {
         loop {
             let observed = self.observe().await?;
             let desired = self.desired(&observed);
-            let plan = plan::plan(&desired, &observed);
+            let plan = plan::plan(&desired, &observed, self.workflow);
             if round == 1 {
                 tally.begin(&plan);
                 self.warn_of_strange_org(observed.org.as_ref());
@@ -184,8 +215,15 @@ impl<'a> Converger<'a> {
             let hopeless = !failures.is_empty() && !may_settle;
             round += 1;
             if !plan.is_empty() && !hopeless && !last {
-                let applied =
-                    apply::apply(self.client, &desired, &observed, self.sources, &plan).await;
+                let applied = apply::apply(
+                    self.client,
+                    &desired,
+                    &observed,
+                    self.sources,
+                    &plan,
+                    self.batch,
+                );
+                let applied = applied.await;
                 tally.changed(applied.done);
                 *failures = applied.failures;
                 continue;
@@ -260,7 +298,8 @@ impl<'a> Converger<'a> {
 
     /// Observes with this apps domain, or the foundation's default.
     async fn observe_in(&self, apps_domain: Option<&str>) -> Result<Inventory, Error> {
-        let scope = Names::of(self.config).scope(apps_domain);
+        let routes = self.workflow == Workflow::PerApp;
+        let scope = Names::of(self.config).scope(apps_domain, routes);
         dialect::inventory(self.client, &scope).await
     }
 
@@ -269,7 +308,7 @@ impl<'a> Converger<'a> {
     }
 
     fn warn_of_strange_org(&self, org: Option<&Org>) {
-        if self.client.dialect() == dialect::Dialect::V3
+        if self.client.dialect() == Dialect::V3
             && let Some(org) = org
             && !org.managed
         {

@@ -25,20 +25,52 @@ pub(crate) const SMALL: &str = r#"{
     "concurrency": 20, "asg_size": 5
 }"#;
 
+/// How apps are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Manifest,
+    PerApp,
+    Documented2017,
+}
+
+impl Way {
+    /// A foundation that is spoken to so.
+    pub(crate) fn foundation(self) -> MockCapiBuilder {
+        MockCapi::builder().dialect(match self {
+            Self::Manifest | Self::PerApp => Dialect::V3,
+            Self::Documented2017 => Dialect::Documented2017,
+        })
+    }
+
+    fn converger<'a>(
+        self,
+        client: &'a Client,
+        config: &'a Config,
+        sources: &'a Sources,
+    ) -> Converger<'a> {
+        let converger = Converger::new(client, config, sources);
+        match self {
+            Self::PerApp => converger.per_app(),
+            Self::Manifest | Self::Documented2017 => converger,
+        }
+    }
+}
+
 pub(crate) struct Rig {
     pub(crate) mock: MockCapi,
     pub(crate) client: Client,
     pub(crate) counts: Arc<Counts>,
+    way: Way,
 }
 
 impl Rig {
     /// A fresh foundation.
-    pub(crate) async fn new(dialect: Dialect) -> Self {
-        Self::with(MockCapi::builder().dialect(dialect)).await
+    pub(crate) async fn new(way: Way) -> Self {
+        Self::with(way, way.foundation()).await
     }
 
     /// A fresh foundation that is not as usual.
-    pub(crate) async fn with(builder: MockCapiBuilder) -> Self {
+    pub(crate) async fn with(way: Way, builder: MockCapiBuilder) -> Self {
         let mock = builder.record_requests().start().await.unwrap();
         let counts = Arc::new(Counts::default());
         let client = connect(&mock, [Arc::clone(&counts) as Arc<dyn Sink>]).await;
@@ -46,6 +78,7 @@ impl Rig {
             mock,
             client,
             counts,
+            way,
         }
     }
 
@@ -55,7 +88,7 @@ impl Rig {
 
     pub(crate) async fn converge_apps(&self, config: &str, apps_dir: Option<&Path>) -> Outcome {
         let (config, sources) = read(config, apps_dir);
-        let converger = Converger::new(&self.client, &config, &sources);
+        let converger = self.way.converger(&self.client, &config, &sources);
         converger.converge().await.unwrap()
     }
 
@@ -69,13 +102,13 @@ impl Rig {
 
     pub(crate) async fn plan(&self, config: &str) -> Plan {
         let (config, sources) = read(config, None);
-        let converger = Converger::new(&self.client, &config, &sources);
+        let converger = self.way.converger(&self.client, &config, &sources);
         converger.plan().await.unwrap()
     }
 
     pub(crate) async fn verify(&self, config: &str) -> Vec<Mismatch> {
         let (config, sources) = read(config, None);
-        let converger = Converger::new(&self.client, &config, &sources);
+        let converger = self.way.converger(&self.client, &config, &sources);
         converger.verify().await.unwrap()
     }
 

@@ -3,6 +3,7 @@
 //! has labels and annotations, environment variables of the apps do their work.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream, try_join};
 use serde::Deserialize;
@@ -13,8 +14,8 @@ use crate::capi::client::Client;
 use crate::capi::encoded;
 use crate::capi::error::Error;
 use crate::capi::inventory::{
-    App, BITS_VARIABLE, Domain, Droplet, Inventory, MANAGED_BY_VALUE, MANAGED_BY_VARIABLE, Org,
-    Process, Quota, Route, Rule, Scope, SecurityGroup, Space,
+    App, BITS_VARIABLE, Domain, Droplet, DropletState, Inventory, MANAGED_BY_VALUE,
+    MANAGED_BY_VARIABLE, Org, Process, Quota, Route, Rule, Scope, SecurityGroup, Space,
 };
 
 /// v2's largest page.
@@ -156,6 +157,7 @@ async fn find_space(client: &Client, org: &str, name: &str) -> Result<Option<Spa
     let found: Option<V2<Value>> = client.find(&path).await?;
     Ok(found.map(|space| Space {
         guid: space.metadata.guid,
+        managed: false,
     }))
 }
 
@@ -304,10 +306,9 @@ async fn add_app_details(
             droplet.bits.clone_from(&bits);
         }
     }
-    app.env = env
-        .into_iter()
-        .map(|(name, value)| (name, super::env_text(&value)))
-        .collect();
+    let env = env.into_iter();
+    let env = env.map(|(name, value)| (name, super::env_text(&value)));
+    app.env = Arc::new(env.collect());
     Ok(())
 }
 
@@ -345,6 +346,9 @@ async fn droplets(client: &Client, space: &str) -> Result<HashMap<String, Vec<Dr
         let app = droplet.links.guid("app").unwrap_or_default();
         by_app.entry(app).or_default().push(Droplet {
             guid: droplet.guid,
+            state: DropletState::Staged,
+            noted: false,
+            package: None,
             checksum: checksum.and_then(|checksum| checksum.value),
             bits: None,
         });

@@ -3,10 +3,12 @@
 //! dialect is read is in [`v3`] and [`documented_2017`].
 
 pub(crate) mod documented_2017;
+mod environments;
 mod uploads;
 pub(crate) mod v3;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -59,6 +61,57 @@ pub(crate) struct Scale {
     pub(crate) instances: Option<u32>,
     pub(crate) memory_mb: Option<u64>,
     pub(crate) disk_mb: Option<u64>,
+}
+
+/// What a manifest says of one app; what it leaves out stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Claims {
+    /// That it is ours.
+    pub(crate) label: bool,
+    /// Variables beside those that it has.
+    pub(crate) env: Arc<BTreeMap<String, String>>,
+    pub(crate) command: Option<String>,
+    /// None to leave them.
+    pub(crate) buildpacks: Vec<String>,
+    /// That it has the route of its name.
+    pub(crate) route: bool,
+    pub(crate) scale: Scale,
+}
+
+impl Claims {
+    /// As an entry of a manifest's `applications`.
+    pub(crate) fn entry(&self, name: &str, route: &str, prefix: &str) -> Value {
+        let mut entry = json!({"name": name});
+        let Scale {
+            instances,
+            memory_mb,
+            disk_mb,
+        } = self.scale;
+        let megabytes = |size: Option<u64>| size.map(|size| json!(format!("{size}M")));
+        let given = |is: bool, value: Value| is.then_some(value);
+        let fields = [
+            ("metadata", given(self.label, managed_by_us(prefix))),
+            ("env", given(!self.env.is_empty(), json!(self.env))),
+            (
+                "command",
+                self.command.as_ref().map(|command| json!(command)),
+            ),
+            (
+                "buildpacks",
+                given(!self.buildpacks.is_empty(), json!(self.buildpacks)),
+            ),
+            ("routes", given(self.route, json!([{"route": route}]))),
+            ("instances", instances.map(|instances| json!(instances))),
+            ("memory", megabytes(memory_mb)),
+            ("disk_quota", megabytes(disk_mb)),
+        ];
+        for (key, value) in fields {
+            if let Some(value) = value {
+                entry[key] = value;
+            }
+        }
+        entry
+    }
 }
 
 impl Dialect {
@@ -306,17 +359,21 @@ impl Dialect {
             .json(json!({"data": {"guid": droplet}}))
     }
 
-    /// Where the bits of a prototype's droplet must be noted on the app,
-    /// because packages carry no annotation.
-    pub(crate) fn note_bits(self, app: &str, bits: &str) -> Option<Request> {
+    /// Notes the bits of a prototype's droplet: on it, or in 2017 on its app.
+    pub(crate) fn note_bits(self, app: &str, droplet: &str, bits: &str) -> Request {
         match self {
-            Self::V3 => None,
+            Self::V3 => annotate_droplet(droplet, Some(bits)),
             Self::Documented2017 => {
                 let noted = Some(bits.to_owned());
                 let changes = BTreeMap::from([(BITS_VARIABLE.to_owned(), noted)]);
-                Some(self.set_env(app, &changes))
+                self.set_env(app, &changes)
             }
         }
+    }
+
+    /// Takes the note of its bits from a droplet.
+    pub(crate) fn forget_bits(droplet: &str) -> Request {
+        annotate_droplet(droplet, None)
     }
 
     pub(crate) fn start(self, app: &str) -> Request {
@@ -419,7 +476,7 @@ pub(crate) async fn refresh_instances(
         return Ok(());
     };
     let mut processes = match client.dialect() {
-        Dialect::V3 => v3::processes(client, &space.guid).await?,
+        Dialect::V3 => v3::processes_of_space(client, &space.guid).await?,
         Dialect::Documented2017 => documented_2017::processes(client, &space.guid).await?,
     };
     let apps = inventory.apps.iter_mut();
@@ -464,6 +521,11 @@ fn no_domain(scope: &Scope) -> Error {
             None => "the foundation shares no domain; set apps_domain".to_owned(),
         },
     }
+}
+
+fn annotate_droplet(droplet: &str, bits: Option<&str>) -> Request {
+    let metadata = json!({"annotations": {(BITS_ANNOTATION): bits}});
+    Request::patch(format!("/v3/droplets/{droplet}")).json(json!({"metadata": metadata}))
 }
 
 fn lifecycle(buildpacks: &[String]) -> Value {
@@ -533,6 +595,7 @@ mod tests {
             dialect.create_package("APP", "sha"),
             dialect.stage("PACKAGE", None),
             dialect.stage("PACKAGE", Some(&["go_buildpack".to_owned()])),
+            dialect.note_bits("APP", "DROPLET", "sha"),
             dialect.copy_droplet("DROPLET", "APP"),
             dialect.set_current_droplet("APP", "DROPLET"),
             dialect.create_route("synthetic-proxy", "DOMAIN", "SPACE"),

@@ -1,29 +1,24 @@
-//! The inventory as today's v3 tells it: lists of 5,000, filtered by org and
-//! space, so that its cost follows the pages and not the apps.
+//! The inventory as today's v3 tells it: lists of 5,000, filtered by org, so
+//! that its cost follows the pages and not the apps. What no list tells, a
+//! manifest diff does: see [`super::environments`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicBool;
 
 use futures::{StreamExt, TryStreamExt, stream, try_join};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Lifecycle;
+use super::environments::{Environments, environments};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::inventory::{
-    App, BITS_ANNOTATION, Domain, Droplet, Inventory, MANAGED_BY_LABEL, MANAGED_BY_VALUE, Org,
-    Package, Process, Quota, Route, Rule, Scope, SecurityGroup, Space,
+    App, BITS_ANNOTATION, Domain, Droplet, DropletState, Inventory, MANAGED_BY_LABEL,
+    MANAGED_BY_VALUE, Org, Package, Process, Quota, Route, Rule, Scope, SecurityGroup, Space,
 };
 use crate::capi::list_item;
 use crate::capi::processes;
-use crate::capi::transport::{Body, Request};
-
-/// How many apps' environments are asked for in one request.
-const ENV_BATCH: usize = 250;
-
-/// Differs from every real command, so that a manifest diff tells the real one.
-const NO_COMMAND: &str = "a command that cf-pusher compares with";
 
 #[derive(Deserialize)]
 struct Guid {
@@ -52,84 +47,210 @@ impl Metadata {
     fn is_managed(&self) -> bool {
         self.labels.get(MANAGED_BY_LABEL).and_then(Value::as_str) == Some(MANAGED_BY_VALUE)
     }
+
+    fn bits(&self) -> Option<String> {
+        let bits = self.annotations.get(BITS_ANNOTATION)?;
+        bits.as_str().map(str::to_owned)
+    }
 }
 
 impl ToOne {
-    fn guid(self) -> Option<String> {
-        self.data?.guid
+    fn guid(&self) -> Option<String> {
+        self.data.as_ref()?.guid.clone()
     }
 }
 
 /// Reads all that there is of a scope.
+///
+/// The quota names the org that it is for, and the apps there name their space
+/// and org: so neither is asked for where there are apps.
 pub(crate) async fn inventory(client: &Client, scope: &Scope) -> Result<Inventory, Error> {
-    let (org, quota, security_group) = try_join!(
-        find_org(client, &scope.org),
+    let (quota, security_group) = try_join!(
         find_quota(client, &scope.quota),
         find_security_group(client, &scope.security_group),
     )?;
-    let mut inventory = Inventory {
-        domain: Domain {
-            guid: String::new(),
-            name: String::new(),
-        },
-        quota,
-        security_group,
-        space: None,
-        apps: Vec::new(),
-        routes: Vec::new(),
-        org: None,
+    let (quota, its_org) = quota.unzip();
+    let mut contents = match its_org.flatten() {
+        Some(org) => Contents::read_if_there(client, scope, org).await?,
+        None => None,
+    };
+    let org = match contents.as_ref().and_then(|it| it.org_named(&scope.org)) {
+        Some(org) => Some(org),
+        None => find_org(client, &scope.org).await?,
     };
     let Some(org) = org else {
-        inventory.domain = find_domain(client, scope, None).await?;
-        return Ok(inventory);
+        return Ok(Inventory {
+            domain: find_domain(client, scope, None).await?,
+            quota,
+            security_group,
+            org: None,
+            space: None,
+            apps: Vec::new(),
+            routes: Vec::new(),
+        });
     };
-    let (domain, space, apps) = try_join!(
-        find_domain(client, scope, Some(&org.guid)),
-        find_space(client, &org.guid, &scope.space),
-        apps(client, &org.guid),
-    )?;
-    inventory.domain = domain;
-    inventory.apps = apps;
-    if let Some(space) = &space {
-        inventory.routes = add_details(client, &space.guid, &mut inventory.apps).await?;
+    let contents = match contents.take_if(|it| it.org == org.guid) {
+        Some(contents) => contents,
+        None => Contents::read(client, scope, org.guid.clone()).await?,
+    };
+    let space = match contents.space_named(&scope.space) {
+        Some(space) => Some(space),
+        None => find_space(client, &org.guid, &scope.space).await?,
+    };
+    let Contents {
+        domain, mut apps, ..
+    } = contents;
+    let routes = match &space {
+        Some(space) => add_details(client, scope, &space.guid, &domain, &mut apps).await?,
+        None => Vec::new(),
+    };
+    Ok(Inventory {
+        domain,
+        quota,
+        security_group,
+        org: Some(org),
+        space,
+        apps,
+        routes,
+    })
+}
+
+/// What lists tell of an org.
+struct Contents {
+    org: String,
+    domain: Domain,
+    apps: Vec<App>,
+    /// The orgs and spaces that the apps are in.
+    included: Vec<Included>,
+}
+
+#[derive(Deserialize)]
+struct Included {
+    #[serde(default)]
+    spaces: Vec<FoundSpace>,
+    #[serde(default)]
+    organizations: Vec<FoundOrg>,
+}
+
+impl Contents {
+    async fn read(client: &Client, scope: &Scope, org: String) -> Result<Self, Error> {
+        let filter = format!("organization_guids={org}");
+        let (domain, (mut apps, included), mut processes, mut droplets) = try_join!(
+            find_domain(client, scope, Some(&org)),
+            apps(client, &filter),
+            processes(client, &filter),
+            droplets(client, &filter),
+        )?;
+        for app in &mut apps {
+            app.web = processes.remove(&app.guid);
+            app.droplets = droplets.remove(&app.guid).unwrap_or_default();
+        }
+        Ok(Self {
+            org,
+            domain,
+            apps,
+            included,
+        })
     }
-    inventory.org = Some(org);
-    inventory.space = space;
-    Ok(inventory)
+
+    /// The org may be gone since the quota named it.
+    async fn read_if_there(
+        client: &Client,
+        scope: &Scope,
+        org: String,
+    ) -> Result<Option<Self>, Error> {
+        match Self::read(client, scope, org).await {
+            Err(error) if error.is_not_found() => Ok(None),
+            outcome => outcome.map(Some),
+        }
+    }
+
+    fn org_named(&self, name: &str) -> Option<Org> {
+        let mut orgs = self.included.iter().flat_map(|it| &it.organizations);
+        orgs.find(|org| org.name == name).map(FoundOrg::org)
+    }
+
+    fn space_named(&self, name: &str) -> Option<Space> {
+        let mut spaces = self.included.iter().flat_map(|it| &it.spaces);
+        spaces
+            .find(|space| space.name == name)
+            .map(FoundSpace::space)
+    }
+}
+
+#[derive(Deserialize)]
+struct FoundOrg {
+    guid: String,
+    name: String,
+    #[serde(default)]
+    metadata: Metadata,
+    relationships: Option<OfQuota>,
+}
+
+#[derive(Deserialize)]
+struct OfQuota {
+    quota: Option<ToOne>,
+}
+
+impl FoundOrg {
+    fn org(&self) -> Org {
+        let quota = self.relationships.as_ref();
+        let quota = quota.and_then(|related| related.quota.as_ref()?.guid());
+        Org {
+            guid: self.guid.clone(),
+            managed: self.metadata.is_managed(),
+            quota,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct FoundSpace {
+    guid: String,
+    name: String,
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+impl FoundSpace {
+    fn space(&self) -> Space {
+        Space {
+            guid: self.guid.clone(),
+            managed: self.metadata.is_managed(),
+        }
+    }
 }
 
 async fn find_org(client: &Client, name: &str) -> Result<Option<Org>, Error> {
+    let path = format!("/v3/organizations?names={}", list_item(name));
+    let found: Option<FoundOrg> = client.find(&path).await?;
+    Ok(found.as_ref().map(FoundOrg::org))
+}
+
+/// The quota, and the one org that it is for, if it is one.
+async fn find_quota(client: &Client, name: &str) -> Result<Option<(Quota, Option<String>)>, Error> {
     #[derive(Deserialize)]
     struct Found {
         guid: String,
-        #[serde(default)]
-        metadata: Metadata,
         relationships: Option<Relationships>,
     }
     #[derive(Deserialize)]
     struct Relationships {
-        quota: Option<ToOne>,
-    }
-    let path = format!("/v3/organizations?names={}", list_item(name));
-    let found: Option<Found> = client.find(&path).await?;
-    Ok(found.map(|org| Org {
-        guid: org.guid,
-        managed: org.metadata.is_managed(),
-        quota: org
-            .relationships
-            .and_then(|related| related.quota)
-            .and_then(ToOne::guid),
-    }))
-}
-
-async fn find_quota(client: &Client, name: &str) -> Result<Option<Quota>, Error> {
-    #[derive(Deserialize)]
-    struct Found {
-        guid: String,
+        #[serde(default)]
+        organizations: ToMany,
     }
     let path = format!("/v3/organization_quotas?names={}", list_item(name));
     let found: Option<Found> = client.find(&path).await?;
-    Ok(found.map(|quota| Quota { guid: quota.guid }))
+    Ok(found.map(|found| {
+        let orgs = found
+            .relationships
+            .map(|related| related.organizations.data);
+        let only = match orgs.as_deref() {
+            Some([org]) => org.guid.clone(),
+            _ => None,
+        };
+        (Quota { guid: found.guid }, only)
+    }))
 }
 
 async fn find_security_group(client: &Client, name: &str) -> Result<Option<SecurityGroup>, Error> {
@@ -163,16 +284,12 @@ async fn find_security_group(client: &Client, name: &str) -> Result<Option<Secur
 }
 
 async fn find_space(client: &Client, org: &str, name: &str) -> Result<Option<Space>, Error> {
-    #[derive(Deserialize)]
-    struct Found {
-        guid: String,
-    }
     let path = format!(
         "/v3/spaces?names={}&organization_guids={org}",
         list_item(name)
     );
-    let found: Option<Found> = client.find(&path).await?;
-    Ok(found.map(|space| Space { guid: space.guid }))
+    let found: Option<FoundSpace> = client.find(&path).await?;
+    Ok(found.as_ref().map(FoundSpace::space))
 }
 
 /// The named domain, or else the org's default; before there is an org, the
@@ -222,8 +339,9 @@ async fn find_domain(client: &Client, scope: &Scope, org: Option<&str>) -> Resul
     })
 }
 
-/// The apps of an org, without what [`add_details`] adds.
-async fn apps(client: &Client, org: &str) -> Result<Vec<App>, Error> {
+/// The apps that a filter names, without what other lists tell of them; and
+/// the spaces and orgs that they are in.
+async fn apps(client: &Client, filter: &str) -> Result<(Vec<App>, Vec<Included>), Error> {
     #[derive(Deserialize)]
     struct Found {
         guid: String,
@@ -239,16 +357,16 @@ async fn apps(client: &Client, org: &str) -> Result<Vec<App>, Error> {
         space: ToOne,
         current_droplet: Option<ToOne>,
     }
-    let path = format!("/v3/apps?organization_guids={org}&per_page=5000");
-    let found: Vec<Found> = client.list(&path).await?;
-    stream::iter(found)
+    let path = format!("/v3/apps?{filter}&include=space.organization&per_page=5000");
+    let (found, included) = client.list_including::<Found, _>(&path).await?;
+    let apps = stream::iter(found)
         .map(|app| async move {
             let current_droplet = match app.relationships.current_droplet {
                 Some(droplet) => droplet.guid(),
                 // Older foundations tell it only app by app.
                 None => super::current_droplet(client, &app.guid).await?,
             };
-            Ok(App {
+            Ok::<_, Error>(App {
                 guid: app.guid,
                 name: app.name,
                 started: app.state == "STARTED",
@@ -261,46 +379,60 @@ async fn apps(client: &Client, org: &str) -> Result<Vec<App>, Error> {
         })
         .buffered(super::PER_APP)
         .try_collect()
-        .await
+        .await?;
+    Ok((apps, included))
 }
 
-/// Adds processes, droplets, packages and environments to the apps of a
-/// space; returns its routes.
-async fn add_details(client: &Client, space: &str, apps: &mut [App]) -> Result<Vec<Route>, Error> {
-    let apps: Vec<&mut App> = apps.iter_mut().filter(|app| app.space == space).collect();
-    if apps.is_empty() {
-        return routes(client, space).await;
-    }
-    let (mut processes, mut droplets, mut packages, routes, mut environments) = try_join!(
-        processes(client, space),
-        droplets(client, space),
-        packages(client, space),
-        routes(client, space),
-        environments(client, space, &apps),
+/// Adds packages, environments and whether there are routes to those apps of a
+/// space that matter; returns the space's routes, where they matter.
+async fn add_details(
+    client: &Client,
+    scope: &Scope,
+    space: &str,
+    domain: &Domain,
+    apps: &mut [App],
+) -> Result<Vec<Route>, Error> {
+    let (mut apps, surplus): (Vec<&mut App>, Vec<&mut App>) = apps
+        .iter_mut()
+        .filter(|app| app.space == space)
+        .partition(|app| scope.apps.contains(&app.name));
+    let names: Vec<&str> = apps.iter().map(|app| app.name.as_str()).collect();
+    let (told, mut packages) = try_join!(
+        environments(client, space, &domain.name, &names),
+        packages_unless_noted(client, space, &apps),
     )?;
-    let bits: HashMap<String, Option<String>> = packages
-        .values()
-        .flatten()
-        .map(|package| (package.guid.clone(), package.bits.clone()))
-        .collect();
-    for app in apps {
-        app.web = processes.remove(&app.guid);
+    for app in &mut apps {
         app.packages = packages.remove(&app.guid).unwrap_or_default();
-        app.droplets = droplets
-            .remove(&app.guid)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(droplet, package)| Droplet {
-                bits: package.and_then(|package| bits.get(&package).cloned().flatten()),
-                ..droplet
-            })
-            .collect();
-        let environment = environments.remove(&app.name).unwrap_or_default();
+        add_bits(app);
+    }
+    let told = match told {
+        Environments::Told(told) => told,
+        Environments::Unknown => super::environments::one_by_one(client, &apps).await?,
+    };
+    let mut all_routed = true;
+    for (app, environment) in apps.iter_mut().zip(told) {
         app.env = environment.env;
         app.command = environment.command;
         app.command_is_own = environment.command_is_own;
+        app.routed = environment.routed;
+        all_routed &= app.routed.is_some();
     }
-    Ok(routes)
+    if all_routed && surplus.is_empty() && !scope.routes {
+        return Ok(Vec::new());
+    }
+    routes(client, space).await
+}
+
+/// The bits of the droplets that were staged from the app's packages.
+fn add_bits(app: &mut App) {
+    for droplet in app.droplets.iter_mut().filter(|it| it.bits.is_none()) {
+        let package = droplet.package.as_deref();
+        let package = app
+            .packages
+            .iter()
+            .find(|it| Some(it.guid.as_str()) == package);
+        droplet.bits = package.and_then(|package| package.bits.clone());
+    }
 }
 
 #[derive(Deserialize)]
@@ -309,11 +441,16 @@ struct OfApp {
 }
 
 /// The web processes of a space, by app.
-pub(crate) async fn processes(
+pub(crate) async fn processes_of_space(
     client: &Client,
     space: &str,
 ) -> Result<HashMap<String, Process>, Error> {
-    let filter = format!("space_guids={space}&types=web");
+    processes(client, &format!("space_guids={space}")).await
+}
+
+/// The web processes that a filter names, by app.
+async fn processes(client: &Client, filter: &str) -> Result<HashMap<String, Process>, Error> {
+    let filter = format!("{filter}&types=web");
     let found = processes::list(client, &filter, &AtomicBool::new(true)).await?;
     let process = |found: processes::Process| {
         let states = found.instances().iter().map(|it| it.state.clone());
@@ -328,63 +465,84 @@ pub(crate) async fn processes(
     Ok(found.into_iter().map(process).collect())
 }
 
-/// The staged droplets of a space, by app, each with its package.
-async fn droplets(
-    client: &Client,
-    space: &str,
-) -> Result<HashMap<String, Vec<(Droplet, Option<String>)>>, Error> {
+/// The droplets that a filter names, by app.
+async fn droplets(client: &Client, filter: &str) -> Result<HashMap<String, Vec<Droplet>>, Error> {
     #[derive(Deserialize)]
     struct Found {
         guid: String,
+        state: String,
         checksum: Option<Checksum>,
-        relationships: OfApp,
         #[serde(default)]
-        links: BTreeMap<String, Option<Href>>,
+        metadata: Metadata,
+        relationships: OfApp,
+        links: Links,
     }
     #[derive(Deserialize)]
     struct Checksum {
         value: Option<String>,
     }
     #[derive(Deserialize)]
+    struct Links {
+        package: Option<Href>,
+    }
+    #[derive(Deserialize)]
     struct Href {
         href: String,
     }
-    let path = format!("/v3/droplets?space_guids={space}&states=STAGED&per_page=5000");
+    let path = format!("/v3/droplets?{filter}&per_page=5000");
     let found: Vec<Found> = client.list(&path).await?;
-    let mut by_app: HashMap<String, Vec<_>> = HashMap::new();
-    for mut droplet in found {
-        let package = droplet.links.remove("package").flatten();
-        let package = package.and_then(|link| super::last_segment(&link.href));
+    let mut by_app: HashMap<String, Vec<Droplet>> = HashMap::new();
+    for droplet in found {
+        let bits = droplet.metadata.bits();
+        let package = droplet.links.package;
         let app = droplet.relationships.app.guid().unwrap_or_default();
-        let checksum = droplet.checksum.and_then(|checksum| checksum.value);
-        let droplet = Droplet {
+        by_app.entry(app).or_default().push(Droplet {
             guid: droplet.guid,
-            checksum,
-            bits: None,
-        };
-        by_app.entry(app).or_default().push((droplet, package));
+            state: match droplet.state.as_str() {
+                "STAGED" => DropletState::Staged,
+                "STAGING" => DropletState::Staging,
+                _ => DropletState::Other,
+            },
+            checksum: droplet.checksum.and_then(|checksum| checksum.value),
+            noted: bits.is_some(),
+            bits,
+            package: package.and_then(|link| super::last_segment(&link.href)),
+        });
     }
     Ok(by_app)
 }
 
-/// The packages of a space that are ready, by app.
-async fn packages(client: &Client, space: &str) -> Result<HashMap<String, Vec<Package>>, Error> {
+/// The packages of a space, by app; none where the apps' droplets account for
+/// all of them: each app runs with one that is a copy or has a note.
+async fn packages_unless_noted(
+    client: &Client,
+    space: &str,
+    apps: &[&mut App],
+) -> Result<HashMap<String, Vec<Package>>, Error> {
+    let accounted = |app: &&mut App| {
+        app.current()
+            .is_some_and(|droplet| droplet.noted || droplet.package.is_none())
+    };
+    if apps.iter().all(accounted) {
+        return Ok(HashMap::new());
+    }
     #[derive(Deserialize)]
     struct Found {
         guid: String,
+        state: String,
         #[serde(default)]
         metadata: Metadata,
         relationships: OfApp,
     }
-    let path = format!("/v3/packages?space_guids={space}&states=READY&per_page=5000");
+    let path = format!("/v3/packages?space_guids={space}&per_page=5000");
     let found: Vec<Found> = client.list(&path).await?;
     let mut by_app: HashMap<String, Vec<_>> = HashMap::new();
     for package in found {
         let app = package.relationships.app.guid().unwrap_or_default();
-        let bits = package.metadata.annotations.get(BITS_ANNOTATION);
         by_app.entry(app).or_default().push(Package {
+            bits: package.metadata.bits(),
+            ready: package.state == "READY",
             guid: package.guid,
-            bits: bits.and_then(Value::as_str).map(str::to_owned),
         });
     }
     Ok(by_app)
@@ -425,168 +583,4 @@ async fn routes(client: &Client, space: &str) -> Result<Vec<Route>, Error> {
                 .collect(),
         })
         .collect())
-}
-
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Environment {
-    env: BTreeMap<String, String>,
-    command: Option<String>,
-    command_is_own: bool,
-}
-
-/// The apps' environment variables and commands, by app name.
-///
-/// No list has them. But Cloud Controller compares any manifest with what is:
-/// one that claims an empty environment is told all that there is instead.
-async fn environments(
-    client: &Client,
-    space: &str,
-    apps: &[&mut App],
-) -> Result<HashMap<String, Environment>, Error> {
-    let batches: Vec<HashMap<String, Environment>> = stream::iter(apps.chunks(ENV_BATCH))
-        .map(|batch| environments_of_batch(client, space, batch))
-        .buffered(super::PER_APP)
-        .try_collect()
-        .await?;
-    Ok(batches.into_iter().flatten().collect())
-}
-
-async fn environments_of_batch(
-    client: &Client,
-    space: &str,
-    batch: &[&mut App],
-) -> Result<HashMap<String, Environment>, Error> {
-    let names: Vec<&str> = batch.iter().map(|app| app.name.as_str()).collect();
-    let request = Request::post(format!("/v3/spaces/{space}/manifest_diff"))
-        .body(Body::Yaml(claim_of_nothing(&names)))
-        .repeatable();
-    match client.send(&request).await {
-        Ok(response) => Ok(told_instead(&names, &response.json()?)),
-        // Foundations without manifest diffs tell it only app by app.
-        Err(error) if error.is_not_found() => environments_one_by_one(client, batch).await,
-        Err(error) => Err(error),
-    }
-}
-
-/// A manifest, as JSON, which is YAML.
-fn claim_of_nothing(names: &[&str]) -> String {
-    let applications: Vec<Value> = names
-        .iter()
-        .map(|name| json!({"name": name, "env": {}, "command": NO_COMMAND}))
-        .collect();
-    json!({"applications": applications}).to_string()
-}
-
-#[derive(Deserialize)]
-struct ManifestDiff {
-    diff: Vec<Difference>,
-}
-
-#[derive(Deserialize)]
-struct Difference {
-    path: String,
-    #[serde(default)]
-    was: Value,
-}
-
-/// The environments that a diff with [`claim_of_nothing`] tells of.
-fn told_instead(names: &[&str], diff: &ManifestDiff) -> HashMap<String, Environment> {
-    let mut environments: HashMap<String, Environment> = names
-        .iter()
-        .map(|name| {
-            let environment = Environment {
-                command_is_own: true,
-                ..Environment::default()
-            };
-            ((*name).to_owned(), environment)
-        })
-        .collect();
-    for difference in &diff.diff {
-        let mut path = difference.path.split('/').skip(1);
-        let (Some("applications"), Some(index), Some(key)) =
-            (path.next(), path.next(), path.next())
-        else {
-            continue;
-        };
-        let name = index.parse().ok().and_then(|index: usize| names.get(index));
-        let Some(environment) = name.and_then(|name| environments.get_mut(*name)) else {
-            continue;
-        };
-        match (key, path.next(), &difference.was) {
-            ("command", None, Value::String(command)) => {
-                environment.command = Some(command.clone());
-            }
-            ("env", Some(variable), value) => {
-                let variable = variable.replace("~1", "/").replace("~0", "~");
-                environment.env.insert(variable, super::env_text(value));
-            }
-            ("env", None, Value::Object(variables)) => {
-                let variables = variables.iter();
-                environment
-                    .env
-                    .extend(variables.map(|(name, value)| (name.clone(), super::env_text(value))));
-            }
-            _ => {}
-        }
-    }
-    environments
-}
-
-async fn environments_one_by_one(
-    client: &Client,
-    apps: &[&mut App],
-) -> Result<HashMap<String, Environment>, Error> {
-    #[derive(Deserialize)]
-    struct Variables {
-        var: BTreeMap<String, Value>,
-    }
-    #[derive(Deserialize)]
-    struct Web {
-        command: Option<String>,
-    }
-    stream::iter(apps)
-        .map(|app| async move {
-            let variables = format!("/v3/apps/{}/environment_variables", app.guid);
-            let web = format!("/v3/apps/{}/processes/web", app.guid);
-            let (variables, web): (Variables, Web) =
-                try_join!(client.get(&variables), client.get(&web))?;
-            let env = variables.var.iter();
-            let env = env.map(|(name, value)| (name.clone(), super::env_text(value)));
-            let environment = Environment {
-                env: env.collect(),
-                // Its own, or else its droplet's.
-                command: web.command,
-                command_is_own: false,
-            };
-            Ok((app.name.clone(), environment))
-        })
-        .buffered(super::PER_APP)
-        .try_collect()
-        .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_diff_with_nothing_tells_environments() {
-        let diff: ManifestDiff = serde_json::from_value(json!({"diff": [
-            {"op": "remove", "path": "/applications/0/env/A", "was": "1"},
-            {"op": "remove", "path": "/applications/0/env/B~1C~0D", "was": 2},
-            {"op": "replace", "path": "/applications/1/command", "was": "./run", "value": NO_COMMAND},
-            {"op": "add", "path": "/applications/0/command", "value": NO_COMMAND},
-            {"op": "remove", "path": "/applications/7/env/A", "was": "1"},
-            {"op": "add", "path": "odd"},
-        ]}))
-        .unwrap();
-        let told = told_instead(&["a", "b"], &diff);
-        let a = BTreeMap::from([
-            ("A".to_owned(), "1".to_owned()),
-            ("B/C~D".to_owned(), "2".to_owned()),
-        ]);
-        assert_eq!((&told["a"].env, &told["a"].command), (&a, &None));
-        assert_eq!(told["b"].command.as_deref(), Some("./run"));
-        assert_eq!(told.len(), 2);
-    }
 }

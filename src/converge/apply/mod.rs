@@ -1,25 +1,37 @@
 //! Carries out a plan: each step is one request, or one and the wait for what
 //! it starts. A failure ends the app that it befalls; the others go on.
 
+mod batches;
 mod foundation;
 mod progress;
+mod steps;
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 
 use foundation::apply_foundation;
-use futures::future::join_all;
-use futures::join;
+use futures::channel::mpsc;
+use futures::{StreamExt, join, stream};
 use progress::Progress;
+use steps::Found;
 use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
 
 use super::plan::{AppPlan, Plan, Role, Step};
 use crate::capi::client::Client;
-use crate::capi::dialect::NewApp;
 use crate::capi::error::Error;
 use crate::capi::inventory::Inventory;
 use crate::capi::waits::{Stateful, Waits};
-use crate::desired::{Desired, Group, GroupKind, host};
+use crate::desired::{Desired, GroupKind};
 use crate::events::Phase;
 use crate::push::source::Sources;
-use crate::push::{stage, upload};
+
+/// How many manifests are applied at once: each is a job that goes through many
+/// apps.
+const MANIFESTS_AT_ONCE: usize = 4;
+
+/// How many clones may be between the copy of their droplet and their end: so
+/// that they end one after another, and not all at last.
+const CLONES_AT_ONCE: usize = 1000;
 
 /// Something that could not be done.
 #[derive(Debug)]
@@ -66,13 +78,15 @@ impl Applied {
     }
 }
 
-/// Carries out a plan made of `desired` and `observed`.
+/// Carries out a plan made of `desired` and `observed`; `batch` is how many apps
+/// a manifest has.
 pub(crate) async fn apply(
     client: &Client,
     desired: &Desired,
     observed: &Inventory,
     sources: &Sources,
     plan: &Plan,
+    batch: usize,
 ) -> Applied {
     let space = match apply_foundation(client, desired, observed, plan).await {
         Ok(space) => space,
@@ -83,14 +97,19 @@ pub(crate) async fn apply(
             };
         }
     };
+    let groups = desired.groups.iter().map(|group| group.kind);
     let apply = Apply {
         client,
         desired,
-        domain: &observed.domain.guid,
+        observed,
         space,
         sources,
+        batch,
         waits: Waits::new(Stateful::Droplets),
         turns: Semaphore::new(client.concurrency()),
+        lanes: Semaphore::new(CLONES_AT_ONCE),
+        staged: groups.map(|group| (group, Source::new())).collect(),
+        deploys: AtomicBool::new(true),
     };
     tokio::select! {
         applied = apply.apps(plan) => applied,
@@ -109,114 +128,134 @@ fn unknown(what: &str) -> Error {
 struct Apply<'a> {
     client: &'a Client,
     desired: &'a Desired,
-    domain: &'a str,
+    observed: &'a Inventory,
     space: String,
     sources: &'a Sources,
+    batch: usize,
     waits: Waits<Stateful>,
     turns: Semaphore,
+    lanes: Semaphore,
+    staged: HashMap<GroupKind, Source>,
+    /// Whether the foundation takes deployments, as far as is known.
+    deploys: AtomicBool,
 }
 
 /// The droplet that a group's prototype gets in this run: none yet, then one,
 /// or the certainty that there will be none.
 type Source = SetOnce<Option<String>>;
 
-/// What the steps of one app find out for those that follow.
-#[derive(Default)]
-struct Found {
-    app: Option<String>,
-    package: Option<String>,
-    droplet: Option<String>,
-    route: Option<String>,
+/// How an app's plan ended: whether all steps were taken. Without its prototype's
+/// droplet, which has a failure of its own, an app cannot go on.
+type Outcome = Result<bool, Box<Failure>>;
+
+/// An app under way: its plan, what is left of its steps, and what the steps
+/// before found.
+struct Begun<'p> {
+    plan: &'p AppPlan,
+    left: &'p [Step],
+    found: Found,
 }
 
 impl Apply<'_> {
-    /// Surplus first, as what it holds may be needed; then all groups at once.
+    /// Surplus first, as what it holds may be needed; then all others at once:
+    /// the clones are created while the prototypes are staged, and go on with
+    /// their droplets.
     async fn apps(&self, plan: &Plan) -> Applied {
         let to_do = |role: Role| -> Vec<&AppPlan> {
             let apps = plan.apps.iter();
             apps.filter(|app| app.role == role && !app.steps.is_empty())
                 .collect()
         };
-        let surplus = to_do(Role::Surplus);
-        let deletions = Progress::start(self.client, Phase::Deletions, surplus.len());
-        let mut applied = self.each(&surplus, &Source::new(), &deletions).await;
-        deletions.end();
-
-        let (prototypes, clones) = (to_do(Role::Prototype), to_do(Role::Clone));
-        let prototyping = Progress::start(self.client, Phase::Prototypes, prototypes.len());
-        let cloning = Progress::start(self.client, Phase::Clones, clones.len());
-        let groups = join_all(self.desired.groups.iter().map(|group| {
-            let prototypes = of_group(&prototypes, group.kind);
-            let clones = of_group(&clones, group.kind);
-            self.group_apps(prototypes, clones, &prototyping, &cloning)
-        }));
-        groups.await.into_iter().for_each(|it| applied.add(it));
-        prototyping.end();
-        cloning.end();
-        applied
-    }
-
-    /// The clones are created while the prototype is staged, and go on with
-    /// its droplet.
-    async fn group_apps(
-        &self,
-        prototypes: Vec<&AppPlan>,
-        clones: Vec<&AppPlan>,
-        prototyping: &Progress<'_>,
-        cloning: &Progress<'_>,
-    ) -> Applied {
-        let source = Source::new();
-        let prototypes = async {
-            let applied = self.each(&prototypes, &source, prototyping).await;
-            // Where no droplet was staged by now, none will be.
-            let _ = source.set(None);
-            applied
-        };
-        let (mut applied, clones) = join!(prototypes, self.each(&clones, &source, cloning));
+        let mut applied = self.phase(Phase::Deletions, to_do(Role::Surplus)).await;
+        let (prototypes, clones) = join!(
+            self.phase(Phase::Prototypes, to_do(Role::Prototype)),
+            self.phase(Phase::Clones, to_do(Role::Clone)),
+        );
+        applied.add(prototypes);
         applied.add(clones);
         applied
     }
 
-    /// Carries out the plans of some apps, all at once.
-    async fn each(&self, plans: &[&AppPlan], source: &Source, progress: &Progress<'_>) -> Applied {
-        let outcomes = join_all(plans.iter().map(|plan| async {
-            let outcome = self.app(plan, source).await;
-            progress.advance();
-            outcome
-        }))
-        .await;
+    /// Carries out the plans of some apps: batch by batch up to the manifests
+    /// that they share, then each app on its own.
+    async fn phase(&self, phase: Phase, plans: Vec<&AppPlan>) -> Applied {
+        let started = Progress::start(self.client, phase, plans.len());
+        let progress = &started;
+        let (begun, under_way) = mpsc::unbounded();
+        let begin = async {
+            // Moved in, so that it is dropped, and the apps come to an end.
+            let begun = begun;
+            stream::iter(plans.chunks(self.batch))
+                .for_each_concurrent(MANIFESTS_AT_ONCE, |batch| async {
+                    for app in self.begin(batch).await {
+                        // The other end is there as long as this.
+                        let _ = begun.unbounded_send(app);
+                    }
+                })
+                .await;
+        };
+        let finish = under_way
+            .map(|(plan, begun)| async move {
+                let outcome = match begun {
+                    Ok(begun) => self.finish(begun).await,
+                    Err(failure) => Err(failure),
+                };
+                self.end_of(plan);
+                progress.advance();
+                (plan.name.as_str(), outcome)
+            })
+            .buffer_unordered(usize::MAX)
+            .collect();
+        let ((), mut outcomes): ((), HashMap<&str, Outcome>) = join!(begin, finish);
+        started.end();
         let mut applied = Applied::default();
-        for (plan, outcome) in plans.iter().zip(outcomes) {
-            match outcome {
-                Ok(true) => applied.done.push(plan.name.clone()),
-                Ok(false) => {}
-                Err(failure) => applied.failures.push(*failure),
+        for plan in plans {
+            match outcomes.remove(plan.name.as_str()) {
+                Some(Ok(true)) => applied.done.push(plan.name.clone()),
+                Some(Ok(false)) | None => {}
+                Some(Err(failure)) => applied.failures.push(*failure),
             }
         }
         applied
     }
 
-    /// Whether all steps were taken: without its prototype's droplet, which has
-    /// a failure of its own, an app cannot go on.
-    async fn app(&self, plan: &AppPlan, source: &Source) -> Result<bool, Box<Failure>> {
-        let mut found = Found {
-            app: plan.guid.clone(),
-            ..Found::default()
-        };
-        for step in &plan.steps {
-            if step.awaits_prototype() && source.wait().await.is_none() {
+    /// Where a prototype got no droplet by its end, its clones get none.
+    fn end_of(&self, plan: &AppPlan) {
+        if plan.role == Role::Prototype
+            && let Some(source) = plan.group.and_then(|group| self.staged.get(&group))
+        {
+            let _ = source.set(None);
+        }
+    }
+
+    /// Takes the steps that are left of an app.
+    async fn finish(&self, mut begun: Begun<'_>) -> Outcome {
+        let plan = begun.plan;
+        let mut _lane = None;
+        for step in begun.left {
+            if step.awaits_prototype() && self.source(plan).wait().await.is_none() {
                 return Ok(false);
             }
-            let _turn = self.turn(plan, step).await;
-            self.step(plan, step, &mut found, source)
-                .await
-                .map_err(|error| Failure {
-                    subject: format!("app {}", plan.name),
-                    step: step.to_string(),
-                    error,
-                })?;
+            if matches!(step, Step::CopyDroplet { .. }) {
+                _lane = self.lanes.acquire().await.ok();
+            }
+            self.take(plan, step, &mut begun.found).await?;
         }
         Ok(true)
+    }
+
+    /// Takes one step when it is the app's turn. Only then it takes memory: so
+    /// those that wait take little.
+    async fn take(
+        &self,
+        plan: &AppPlan,
+        step: &Step,
+        found: &mut Found,
+    ) -> Result<(), Box<Failure>> {
+        let _turn = self.turn(plan, step).await;
+        Box::pin(self.step(plan, step, found))
+            .await
+            .map_err(|error| failure(plan, step, error))
     }
 
     /// Clones take turns, as many as there may be requests: so the requests that
@@ -229,130 +268,18 @@ impl Apply<'_> {
         self.turns.acquire().await.ok()
     }
 
-    async fn step(
-        &self,
-        plan: &AppPlan,
-        step: &Step,
-        found: &mut Found,
-        source: &Source,
-    ) -> Result<(), Error> {
-        let (client, dialect) = (self.client, self.client.dialect());
-        if *step == Step::CreateApp {
-            found.app = Some(self.create_app(plan).await?);
-            return Ok(());
-        }
-        let app = found.app.clone().ok_or_else(|| unknown("app"))?;
-        match step {
-            Step::CreateApp => {}
-            Step::PushBits => {
-                let group = self.group(plan)?;
-                let bits = self.sources.get(group.kind).map(|source| &source.bits);
-                let bits = bits.ok_or_else(|| unknown("source"))?;
-                found.package = Some(upload::upload_bits(client, &plan.name, &app, bits).await?);
-            }
-            Step::Stage { package } => {
-                let package = package.as_ref().or(found.package.as_ref());
-                let package = package.ok_or_else(|| unknown("package"))?;
-                // Those that the app is going to have; it has them already else.
-                let changes = plan.steps.contains(&Step::NoteBuildpacks);
-                let buildpacks = self.group(plan)?.buildpacks.as_slice();
-                let buildpacks = changes.then_some(buildpacks);
-                let droplet = stage::stage(client, &plan.name, &app, package, buildpacks).await?;
-                found.droplet = Some(droplet.clone());
-                // Only prototypes are staged, each once in a run.
-                let _ = source.set(Some(droplet));
-            }
-            Step::CopyDroplet { from } => {
-                let staged = source.get().and_then(Option::as_ref);
-                let source = from.as_ref().or(staged);
-                let source = source.ok_or_else(|| unknown("prototype's droplet"))?;
-                let request = dialect.copy_droplet(source, &app);
-                found.droplet = Some(client.create(&request).await?);
-            }
-            Step::AwaitDroplet => {
-                let copy = found.droplet.as_ref().ok_or_else(|| unknown("droplet"))?;
-                let what = format!("copying to droplet {copy}");
-                self.waits.done(copy, what).await?;
-            }
-            Step::SetDroplet { droplet } => {
-                let droplet = droplet.as_ref().or(found.droplet.as_ref());
-                let droplet = droplet.ok_or_else(|| unknown("droplet"))?.clone();
-                let request = dialect.set_current_droplet(&app, &droplet);
-                client.send(&request).await?;
-                found.droplet = Some(droplet);
-            }
-            Step::NoteBits => {
-                if let Some(request) = dialect.note_bits(&app, &self.group(plan)?.bits) {
-                    client.send(&request).await?;
-                }
-            }
-            Step::NoteBuildpacks => {
-                let request = dialect.set_buildpacks(&app, &self.group(plan)?.buildpacks);
-                client.send(&request).await?;
-            }
-            Step::SetCommand(command) => {
-                let request = dialect.set_command(&app, command.as_deref());
-                client.send(&request).await?;
-            }
-            Step::SetEnv(changes) => {
-                client.send(&dialect.set_env(&app, changes)).await?;
-            }
-            Step::Adopt => {
-                let request = dialect.adopt_app(&app, &self.desired.prefix);
-                client.send(&request).await?;
-            }
-            Step::CreateRoute => {
-                let request = dialect.create_route(&host(&plan.name), self.domain, &self.space);
-                found.route = Some(client.create(&request).await?);
-            }
-            Step::MapRoute { route } => {
-                let route = route.as_ref().or(found.route.as_ref());
-                let route = route.ok_or_else(|| unknown("route"))?;
-                client.send(&dialect.map_route(route, &app)).await?;
-            }
-            Step::Scale(scale) => {
-                client.send(&dialect.scale(&app, *scale)).await?;
-            }
-            Step::Stop => {
-                client.send(&dialect.stop(&app)).await?;
-            }
-            Step::Start => {
-                client.send(&dialect.start(&app)).await?;
-            }
-            Step::DeleteRoute { route } => {
-                let what = format!("deleting the route of {}", plan.name);
-                client.delete(&what, &dialect.delete_route(route)).await?;
-            }
-            Step::DeleteApp => {
-                let what = format!("deleting {}", plan.name);
-                client.delete(&what, &dialect.delete_app(&app)).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn create_app(&self, plan: &AppPlan) -> Result<String, Error> {
-        let group = self.group(plan)?;
-        let stages = plan.role == Role::Prototype;
-        let app = NewApp {
-            name: &plan.name,
-            space: &self.space,
-            env: &group.env,
-            buildpacks: if stages { &group.buildpacks } else { &[] },
-        };
-        let request = self.client.dialect().create_app(&app, &self.desired.prefix);
-        self.client.create(&request).await
-    }
-
-    fn group(&self, plan: &AppPlan) -> Result<&Group, Error> {
-        let mut groups = self.desired.groups.iter();
-        groups
-            .find(|group| Some(group.kind) == plan.group)
-            .ok_or_else(|| unknown("group"))
+    /// What the prototype of an app's group gets.
+    fn source(&self, plan: &AppPlan) -> &Source {
+        static NONE: Source = SetOnce::const_new_with(None);
+        let source = plan.group.and_then(|group| self.staged.get(&group));
+        source.unwrap_or(&NONE)
     }
 }
 
-fn of_group<'p>(plans: &[&'p AppPlan], kind: GroupKind) -> Vec<&'p AppPlan> {
-    let plans = plans.iter().copied();
-    plans.filter(|plan| plan.group == Some(kind)).collect()
+fn failure(plan: &AppPlan, step: &Step, error: Error) -> Box<Failure> {
+    Box::new(Failure {
+        subject: format!("app {}", plan.name),
+        step: step.to_string(),
+        error,
+    })
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{Action, AppPlan, Difference, Role, Step};
 use crate::capi::dialect::Scale;
-use crate::capi::inventory::{App, Droplet, Process, Route};
+use crate::capi::inventory::{App, Droplet, DropletState, Process, Route};
 use crate::desired::{Group, host};
 
 /// What it takes for an app to run with the right droplet.
@@ -27,15 +27,17 @@ pub(super) fn prototype_need<'a>(group: &Group, apps: &HashMap<&str, &'a App>) -
         return Need::Push;
     };
     let bits = Some(group.bits.as_str());
+    let right = |droplet: &&Droplet| is_staged(droplet) && droplet.bits.as_deref() == bits;
     if !buildpacks_differ(group, app) {
-        if let Some(droplet) = app.current().filter(|it| it.bits.as_deref() == bits) {
+        if let Some(droplet) = app.current().filter(right) {
             return Need::Nothing(droplet);
         }
-        if let Some(droplet) = app.droplets.iter().find(|it| it.bits.as_deref() == bits) {
+        if let Some(droplet) = app.droplets.iter().find(right) {
             return Need::Set(droplet);
         }
     }
-    let package = app.packages.iter().find(|it| it.bits.as_deref() == bits);
+    let mut packages = app.packages.iter();
+    let package = packages.find(|it| it.ready && it.bits.as_deref() == bits);
     package.map_or(Need::Push, |package| Need::Stage(&package.guid))
 }
 
@@ -44,12 +46,16 @@ pub(super) fn clone_need<'a>(prototype: Need<'a>, app: Option<&'a App>) -> Need<
         Need::Nothing(droplet) | Need::Set(droplet) => droplet,
         _ => return Need::Copy(None),
     };
-    let same = |droplet: &&Droplet| droplet.checksum == source.checksum;
+    let same = |droplet: &&Droplet| is_staged(droplet) && droplet.checksum == source.checksum;
     if let Some(droplet) = app.and_then(App::current).filter(same) {
         return Need::Nothing(droplet);
     }
     let held = app.and_then(|app| app.droplets.iter().find(same));
     held.map_or(Need::Copy(Some(&source.guid)), Need::Set)
+}
+
+fn is_staged(droplet: &Droplet) -> bool {
+    droplet.state == DropletState::Staged
 }
 
 /// Cloud Controller shows a buildpack's URL without its credentials.
@@ -145,6 +151,13 @@ impl AppContext<'_> {
     fn change(&self, plan: &mut AppPlan, need: Need<'_>, app: &App) {
         let differences = &mut plan.differences;
         let droplet_differs = droplet_difference(need, app, differences);
+        let packages = packages_left_over(need, app);
+        let droplets = droplets_left_over(need, app);
+        note_left_over(differences, need, packages.len(), droplets.len());
+        let note = unnoted(need, plan.role);
+        if note.is_some() {
+            differences.push(Difference::new("bits", "not noted", "noted"));
+        }
         let environment = self.change_environment(differences, app);
         let command = self.change_command(differences, app);
         let route = self.change_route(differences, &plan.name, app);
@@ -160,6 +173,8 @@ impl AppContext<'_> {
         let restarts = droplet_differs || command.is_some() || size_differs;
         let stop_then = app.started && !stop_first && restarts;
         let steps = &mut plan.steps;
+        steps.extend(packages);
+        steps.extend(note);
         steps.extend(stop_first.then_some(Step::Stop));
         steps.extend(environment);
         steps.extend(droplet_steps(need));
@@ -174,6 +189,7 @@ impl AppContext<'_> {
         steps.extend((!app.managed).then_some(Step::Adopt));
         steps.extend(scale.map(Step::Scale));
         steps.extend((!app.started || stop_first || stop_then).then_some(Step::Start));
+        steps.extend(droplets);
         plan.action = if plan.steps.is_empty() {
             Action::Unchanged
         } else {
@@ -182,10 +198,8 @@ impl AppContext<'_> {
     }
 
     fn change_route(&self, differences: &mut Vec<Difference>, name: &str, app: &App) -> Vec<Step> {
-        if self
-            .route
-            .is_some_and(|route| route.apps.contains(&app.guid))
-        {
+        let mapped = |route: &Route| route.apps.contains(&app.guid);
+        if app.routed.unwrap_or(self.route.is_some_and(mapped)) {
             return Vec::new();
         }
         let old = self.route.map_or("missing", |_| "unmapped");
@@ -312,7 +326,81 @@ fn set_steps(need: Need<'_>) -> Vec<Step> {
             droplet: Some(droplet.guid.clone()),
         }],
         Need::Copy(_) => vec![Step::SetDroplet { droplet: None }],
-        Need::Stage(_) | Need::Push => vec![Step::SetDroplet { droplet: None }, Step::NoteBits],
+        Need::Stage(_) | Need::Push => vec![
+            Step::SetDroplet { droplet: None },
+            Step::NoteBits { droplet: None },
+        ],
+    }
+}
+
+/// The app's packages that are not what its droplet is, or will be, staged from.
+/// While another is pushed or staged, none of its droplets accounts for packages.
+fn packages_left_over(need: Need<'_>, app: &App) -> Vec<Step> {
+    let kept = match need {
+        Need::Nothing(droplet) | Need::Set(droplet) => droplet.package.as_deref(),
+        Need::Stage(package) => Some(package),
+        Need::Push | Need::Copy(_) => None,
+    };
+    let pushes = matches!(need, Need::Push | Need::Stage(_));
+    let noted = app.droplets.iter().filter(|droplet| droplet.noted);
+    let forget = noted.filter(|_| pushes).map(|droplet| Step::ForgetBits {
+        droplet: droplet.guid.clone(),
+    });
+    let packages = app.packages.iter();
+    let others = packages.filter(|package| Some(package.guid.as_str()) != kept);
+    let delete = others.map(|package| Step::DeletePackage {
+        package: package.guid.clone(),
+    });
+    forget.chain(delete).collect()
+}
+
+/// The app's droplets other than the one that it runs, or will run, with; but
+/// what is being staged may be just that one.
+fn droplets_left_over(need: Need<'_>, app: &App) -> Vec<Step> {
+    let (kept, stages) = match need {
+        Need::Nothing(droplet) | Need::Set(droplet) => (Some(droplet.guid.as_str()), false),
+        Need::Copy(_) => (None, false),
+        Need::Stage(_) | Need::Push => (None, true),
+    };
+    let droplets = app.droplets.iter();
+    droplets
+        .filter(|droplet| Some(droplet.guid.as_str()) != kept)
+        .filter(|droplet| !(stages && droplet.state == DropletState::Staging))
+        .map(|droplet| Step::DeleteDroplet {
+            droplet: droplet.guid.clone(),
+        })
+        .collect()
+}
+
+/// Notes what is left over of an app that has its droplet; of one that gets
+/// another, that says it.
+fn note_left_over(
+    differences: &mut Vec<Difference>,
+    need: Need<'_>,
+    packages: usize,
+    droplets: usize,
+) {
+    let Need::Nothing(_) = need else {
+        return;
+    };
+    for (what, count) in [("packages", packages), ("droplets", droplets)] {
+        if count > 0 {
+            differences.push(Difference::new(what, format!("{count} too many"), "one"));
+        }
+    }
+}
+
+/// Notes the bits of a prototype's droplet where its package alone tells them.
+fn unnoted(need: Need<'_>, role: Role) -> Option<Step> {
+    match need {
+        Need::Nothing(droplet) | Need::Set(droplet)
+            if role == Role::Prototype && droplet.package.is_some() && !droplet.noted =>
+        {
+            Some(Step::NoteBits {
+                droplet: Some(droplet.guid.clone()),
+            })
+        }
+        _ => None,
     }
 }
 

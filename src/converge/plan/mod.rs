@@ -3,6 +3,7 @@
 
 mod app;
 mod foundation;
+mod manifest;
 #[cfg(test)]
 mod tests;
 
@@ -11,8 +12,8 @@ use std::fmt;
 
 use app::AppContext;
 
-use crate::capi::dialect::Scale;
-use crate::capi::inventory::{App, Inventory, Route};
+use crate::capi::dialect::{Claims, Scale};
+use crate::capi::inventory::{App, Inventory, Route, Space};
 use crate::desired::{Desired, GroupKind, host};
 
 /// What becomes of something.
@@ -105,6 +106,15 @@ pub(crate) enum Role {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
     CreateApp,
+    /// The app is created and made what it is to be, together with others.
+    ApplyManifest(Box<Claims>),
+    /// The droplet accounts for the app's packages no more.
+    ForgetBits {
+        droplet: String,
+    },
+    DeletePackage {
+        package: String,
+    },
     PushBits,
     Stage {
         package: Option<String>,
@@ -118,7 +128,13 @@ pub(crate) enum Step {
     SetDroplet {
         droplet: Option<String>,
     },
-    NoteBits,
+    /// The droplet is set and the app started.
+    Deploy {
+        droplet: Option<String>,
+    },
+    NoteBits {
+        droplet: Option<String>,
+    },
     NoteBuildpacks,
     /// `None` leaves it to the droplet.
     SetCommand(Option<String>),
@@ -130,6 +146,9 @@ pub(crate) enum Step {
     },
     Scale(Scale),
     Start,
+    DeleteDroplet {
+        droplet: String,
+    },
     DeleteRoute {
         route: String,
     },
@@ -161,13 +180,17 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CreateApp => "creating the app",
+            Self::ApplyManifest(_) => "applying the manifest",
+            Self::ForgetBits { .. } => "noting that the bits change",
+            Self::DeletePackage { .. } => "deleting a package that is left over",
             Self::PushBits => "pushing the bits",
             Self::Stage { .. } => "staging",
             Self::CopyDroplet { .. } => "copying the droplet",
             Self::AwaitDroplet => "waiting for the droplet's copy",
             Self::Stop => "stopping the app",
             Self::SetDroplet { .. } => "setting the droplet",
-            Self::NoteBits => "noting the bits",
+            Self::Deploy { .. } => "deploying the droplet",
+            Self::NoteBits { .. } => "noting the bits",
             Self::NoteBuildpacks => "setting the buildpacks",
             Self::SetCommand(_) => "setting the command",
             Self::SetEnv(_) => "setting the environment",
@@ -176,6 +199,7 @@ impl fmt::Display for Step {
             Self::MapRoute { .. } => "mapping the route",
             Self::Scale(_) => "scaling",
             Self::Start => "starting the app",
+            Self::DeleteDroplet { .. } => "deleting a droplet that is left over",
             Self::DeleteRoute { .. } => "deleting the route",
             Self::DeleteApp => "deleting the app",
         })
@@ -196,8 +220,17 @@ impl fmt::Display for FoundationStep {
     }
 }
 
+/// How apps are created, scaled, routed, given their environment and started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Workflow {
+    /// Many at once by a manifest, then each by a deployment.
+    Manifest,
+    /// Each by requests of its own, as the document of 2017 describes it.
+    PerApp,
+}
+
 /// The steps that lead from what is to what should be.
-pub(crate) fn plan(desired: &Desired, observed: &Inventory) -> Plan {
+pub(crate) fn plan(desired: &Desired, observed: &Inventory, workflow: Workflow) -> Plan {
     let space = observed.space.as_ref().map(|space| space.guid.as_str());
     let apps: HashMap<&str, &App> = observed
         .apps
@@ -212,7 +245,7 @@ pub(crate) fn plan(desired: &Desired, observed: &Inventory) -> Plan {
         .map(|route| (route.host.as_str(), route))
         .collect();
     let domain = &observed.domain.name;
-    let mut plans = surplus(desired, &apps, &routes);
+    let mut plans = surplus(desired, observed.space.as_ref(), &apps, &routes);
     for group in &desired.groups {
         let need = app::prototype_need(group, &apps);
         let usual = app::usual_sizes(group, &apps);
@@ -228,7 +261,11 @@ pub(crate) fn plan(desired: &Desired, observed: &Inventory) -> Plan {
                 0 => (Role::Prototype, need),
                 _ => (Role::Clone, app::clone_need(need, context.app)),
             };
-            plans.push(context.plan(name, role, need));
+            let mut plan = context.plan(name, role, need);
+            if workflow == Workflow::Manifest {
+                plan.steps = manifest::combined(plan.steps, group, role);
+            }
+            plans.push(plan);
         }
     }
     Plan {
@@ -240,6 +277,7 @@ pub(crate) fn plan(desired: &Desired, observed: &Inventory) -> Plan {
 /// Our apps beyond the desired ones, deleted with their routes.
 fn surplus(
     desired: &Desired,
+    space: Option<&Space>,
     apps: &HashMap<&str, &App>,
     routes: &HashMap<&str, &Route>,
 ) -> Vec<AppPlan> {
@@ -250,7 +288,8 @@ fn surplus(
         .collect();
     let mut surplus: Vec<&&App> = apps
         .values()
-        .filter(|app| app.managed && !wanted.contains(app.name.as_str()))
+        .filter(|app| !wanted.contains(app.name.as_str()))
+        .filter(|app| app.managed || space.is_some_and(|space| is_begun(desired, space, app)))
         .collect();
     surplus.sort_by(|a, b| a.name.cmp(&b.name));
     surplus
@@ -277,6 +316,13 @@ fn surplus(
             }
         })
         .collect()
+}
+
+/// Whether an app is one of ours that a run which was interrupted has only just
+/// begun: in our space, by a name of ours, without anything to run.
+fn is_begun(desired: &Desired, space: &Space, app: &App) -> bool {
+    let ours = space.managed && app.name.starts_with(&desired.prefix);
+    ours && !app.started && app.droplets.is_empty()
 }
 
 impl Plan {

@@ -4,7 +4,11 @@
 use rstest::rstest;
 
 use super::*;
-use crate::capi::inventory::{Domain, Droplet, Org, Package, Process, Quota, SecurityGroup, Space};
+use std::sync::Arc;
+
+use crate::capi::inventory::{
+    Domain, Droplet, DropletState, Org, Package, Process, Quota, SecurityGroup, Space,
+};
 use crate::config::Config;
 use crate::converge::verify::verify;
 use crate::desired::{Group, kinds_of};
@@ -50,6 +54,7 @@ fn as_desired(desired: &Desired) -> Inventory {
         }),
         space: Some(Space {
             guid: "space".to_owned(),
+            managed: true,
         }),
         ..nothing()
     };
@@ -85,11 +90,15 @@ fn app(group: &Group, name: &str, is_prototype: bool) -> App {
             guid: format!("droplet of {name}"),
             checksum: Some(format!("checksum of {}", group.kind.name())),
             bits: bits.clone(),
+            state: DropletState::Staged,
+            noted: is_prototype,
+            package: is_prototype.then(|| format!("package of {name}")),
         }],
         packages: bits
             .map(|bits| Package {
                 guid: format!("package of {name}"),
                 bits: Some(bits),
+                ready: true,
             })
             .into_iter()
             .collect(),
@@ -99,7 +108,13 @@ fn app(group: &Group, name: &str, is_prototype: bool) -> App {
             disk_mb: 1024,
             states: vec!["RUNNING".to_owned(); usize::try_from(group.instances).unwrap()],
         }),
+        routed: None,
     }
+}
+
+/// As each app's own requests do it.
+fn plan(desired: &Desired, observed: &Inventory) -> Plan {
+    super::plan(desired, observed, Workflow::PerApp)
 }
 
 fn find<'a>(inventory: &'a mut Inventory, name: &str) -> &'a mut App {
@@ -168,17 +183,17 @@ fn what_is_as_desired_needs_nothing() {
     &["scale-tick-1: Start"],
 )]
 #[case::variable_changed(
-    |it: &mut Inventory| { find(it, "scale-tick-1").env.insert("LISTEN_PORTS".to_owned(), "9".to_owned()); },
+    |it: &mut Inventory| { Arc::make_mut(&mut find(it, "scale-tick-1").env).insert("LISTEN_PORTS".to_owned(), "9".to_owned()); },
     "~ change app scale-tick-1 (env LISTEN_PORTS: 9 -> 0)",
     &["scale-tick-1: Stop", "scale-tick-1: SetEnv({\"LISTEN_PORTS\": Some(\"0\")})", "scale-tick-1: Start"],
 )]
 #[case::variable_added(
-    |it: &mut Inventory| { find(it, "scale-tick-1").env.insert("SECRET".to_owned(), "hunter2".to_owned()); },
+    |it: &mut Inventory| { Arc::make_mut(&mut find(it, "scale-tick-1").env).insert("SECRET".to_owned(), "hunter2".to_owned()); },
     "~ change app scale-tick-1 (env SECRET: a value -> none)",
     &["scale-tick-1: Stop", "scale-tick-1: SetEnv({\"SECRET\": None})", "scale-tick-1: Start"],
 )]
 #[case::variable_removed_from_a_stopped_app(
-    |it: &mut Inventory| { let app = find(it, "scale-tick-1"); app.started = false; app.env.remove("START_PORT"); },
+    |it: &mut Inventory| { let app = find(it, "scale-tick-1"); app.started = false; Arc::make_mut(&mut app.env).remove("START_PORT"); },
     "~ change app scale-tick-1 (env START_PORT: none -> 7000, state: STOPPED -> STARTED)",
     &["scale-tick-1: SetEnv({\"START_PORT\": Some(\"7000\")})", "scale-tick-1: Start"],
 )]
@@ -206,6 +221,7 @@ fn what_is_as_desired_needs_nothing() {
         "scale-tick-1: Stop",
         "scale-tick-1: SetDroplet { droplet: None }",
         "scale-tick-1: Start",
+        "scale-tick-1: DeleteDroplet { droplet: \"droplet of scale-tick-1\" }",
     ],
 )]
 #[case::clone_holds_the_copy_unset(
@@ -224,7 +240,7 @@ fn what_is_as_desired_needs_nothing() {
     &[
         "scale-registry: Stage { package: Some(\"package of scale-registry\") }",
         "scale-registry: SetDroplet { droplet: None }",
-        "scale-registry: NoteBits",
+        "scale-registry: NoteBits { droplet: None }",
         "scale-registry: Start",
     ],
 )]
@@ -232,12 +248,14 @@ fn what_is_as_desired_needs_nothing() {
     |it: &mut Inventory| find(it, "scale-registry").buildpacks.clear(),
     "~ change app scale-registry (droplet: another -> of the bits staged)",
     &[
+        "scale-registry: ForgetBits { droplet: \"droplet of scale-registry\" }",
         "scale-registry: Stage { package: Some(\"package of scale-registry\") }",
         "scale-registry: Stop",
         "scale-registry: SetDroplet { droplet: None }",
-        "scale-registry: NoteBits",
+        "scale-registry: NoteBits { droplet: None }",
         "scale-registry: NoteBuildpacks",
         "scale-registry: Start",
+        "scale-registry: DeleteDroplet { droplet: \"droplet of scale-registry\" }",
     ],
 )]
 #[case::memory(
@@ -262,6 +280,38 @@ fn what_is_as_desired_needs_nothing() {
     |it: &mut Inventory| find(it, "scale-tick-1").command = Some("sleep 1".to_owned()),
     "~ change app scale-tick-1 (command: sleep 1 -> the droplet's)",
     &["scale-tick-1: Stop", "scale-tick-1: SetCommand(None)", "scale-tick-1: Start"],
+)]
+#[case::droplet_left_over(
+    |it: &mut Inventory| { let app = find(it, "scale-tick-1"); let more = Droplet { guid: "more".to_owned(), ..app.droplets[0].clone() }; app.droplets.push(more); },
+    "~ change app scale-tick-1 (droplets: 1 too many -> one)",
+    &["scale-tick-1: DeleteDroplet { droplet: \"more\" }"],
+)]
+#[case::package_left_over(
+    |it: &mut Inventory| { let app = find(it, "scale-tick-0"); let more = Package { guid: "more".to_owned(), ..app.packages[0].clone() }; app.packages.push(more); },
+    "~ change app scale-tick-0 (packages: 1 too many -> one)",
+    &["scale-tick-0: DeletePackage { package: \"more\" }"],
+)]
+#[case::bits_not_noted(
+    |it: &mut Inventory| find(it, "scale-tick-0").droplets[0].noted = false,
+    "~ change app scale-tick-0 (bits: not noted -> noted)",
+    &["scale-tick-0: NoteBits { droplet: Some(\"droplet of scale-tick-0\") }"],
+)]
+#[case::droplet_expired(
+    |it: &mut Inventory| find(it, "scale-tick-1").droplets[0].state = DropletState::Other,
+    "~ change app scale-tick-1 (droplet: another -> copy of the prototype's)",
+    &[
+        "scale-tick-1: CopyDroplet { from: Some(\"droplet of scale-tick-0\") }",
+        "scale-tick-1: AwaitDroplet",
+        "scale-tick-1: Stop",
+        "scale-tick-1: SetDroplet { droplet: None }",
+        "scale-tick-1: Start",
+        "scale-tick-1: DeleteDroplet { droplet: \"droplet of scale-tick-1\" }",
+    ],
+)]
+#[case::begun_and_not_desired_any_more(
+    |it: &mut Inventory| it.apps.push(App { name: "scale-tick-7".to_owned(), guid: "seven".to_owned(), space: "space".to_owned(), ..App::default() }),
+    "- delete app scale-tick-7",
+    &["scale-tick-7: DeleteApp"],
 )]
 #[case::surplus(
     |it: &mut Inventory| add_seventh(it, &["seven"]),
@@ -318,23 +368,50 @@ fn changed_bits_go_to_every_app_of_the_group() {
     desired.groups[1].bits = "changed".to_owned();
     let plan = plan(&desired, &as_desired(&super::tests::desired()));
     insta::assert_snapshot!(steps(&plan).join("\n"), @r#"
+    scale-tick-0: ForgetBits { droplet: "droplet of scale-tick-0" }
+    scale-tick-0: DeletePackage { package: "package of scale-tick-0" }
     scale-tick-0: PushBits
     scale-tick-0: Stage { package: None }
     scale-tick-0: Stop
     scale-tick-0: SetDroplet { droplet: None }
-    scale-tick-0: NoteBits
+    scale-tick-0: NoteBits { droplet: None }
     scale-tick-0: Start
+    scale-tick-0: DeleteDroplet { droplet: "droplet of scale-tick-0" }
     scale-tick-1: CopyDroplet { from: None }
     scale-tick-1: AwaitDroplet
     scale-tick-1: Stop
     scale-tick-1: SetDroplet { droplet: None }
     scale-tick-1: Start
+    scale-tick-1: DeleteDroplet { droplet: "droplet of scale-tick-1" }
     scale-tick-2: CopyDroplet { from: None }
     scale-tick-2: AwaitDroplet
     scale-tick-2: Stop
     scale-tick-2: SetDroplet { droplet: None }
     scale-tick-2: Start
+    scale-tick-2: DeleteDroplet { droplet: "droplet of scale-tick-2" }
     "#);
+}
+
+/// The same steps, as far as a manifest can say them said in one.
+#[test]
+fn manifests_say_what_they_can() {
+    let mut desired = desired();
+    let from_nothing = super::plan(&desired, &nothing(), Workflow::Manifest);
+    insta::assert_snapshot!("manifests_from_nothing", steps(&from_nothing).join("\n"));
+
+    let mut observed = as_desired(&desired);
+    assert!(super::plan(&desired, &observed, Workflow::Manifest).is_empty());
+    desired.groups[0].command = Some("./registry".to_owned());
+    desired.groups[1].bits = "changed".to_owned();
+    let changed = find(&mut observed, "scale-tick-1");
+    let env = Arc::make_mut(&mut changed.env);
+    env.insert("SECRET".to_owned(), "hunter2".to_owned());
+    env.remove("START_PORT");
+    changed.routed = Some(false);
+    find(&mut observed, "scale-tick-2").routed = Some(true);
+    observed.routes.clear();
+    let changes = super::plan(&desired, &observed, Workflow::Manifest);
+    insta::assert_snapshot!("manifests_of_changes", steps(&changes).join("\n"));
 }
 
 #[test]
