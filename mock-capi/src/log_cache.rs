@@ -103,7 +103,7 @@ fn present(line: &LogLine, source: &str) -> Value {
             "source_type": line.source.name(),
         },
         "log": {
-            "payload": STANDARD.encode(&line.text),
+            "payload": STANDARD.encode(line.text.as_bytes()),
             "type": if line.is_error { "ERR" } else { "OUT" },
         },
     })

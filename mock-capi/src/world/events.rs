@@ -12,6 +12,9 @@ use crate::clock::Timestamp;
 /// How long events are kept.
 const KEPT: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
+/// How many of them are kept at least, of those that happened last.
+const MOST: usize = 20_000;
+
 /// Who does something.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Actor {
@@ -166,8 +169,12 @@ impl World {
         }
     }
 
-    /// Forgets what happened too long ago.
+    /// Forgets what happened too long ago, or too much ago: many apps leave many
+    /// more events.
     fn forget_events(&mut self) {
+        if self.events.len() >= 2 * MOST {
+            self.events.keep_newest(MOST);
+        }
         let now = self.now;
         let is_old = |event: &&Event| event.base.created.plus(KEPT) < now;
         while let Some(old) = self.oldest_event().filter(is_old).map(Row::guid) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::model::Word;
 use super::{Guid, Package, PackageKind, Process, World};
 use crate::clock::Timestamp;
 
@@ -41,7 +42,7 @@ pub(crate) struct LogLine {
     pub(crate) source: Source,
     pub(crate) instance: u32,
     pub(crate) is_error: bool,
-    pub(crate) text: String,
+    pub(crate) text: Word,
 }
 
 /// How many lines of an app are kept.
@@ -54,7 +55,7 @@ const CELL: &str = "22ab8a8b-1d0d-4f7c-a6b5-3a0d0f4c2f6e";
 struct Script {
     source: Source,
     instance: u32,
-    lines: Vec<(bool, String)>,
+    lines: Vec<(bool, Word)>,
 }
 
 impl Script {
@@ -66,11 +67,11 @@ impl Script {
         }
     }
 
-    fn out(&mut self, text: impl Into<String>) {
+    fn out(&mut self, text: impl Into<Word>) {
         self.lines.push((false, text.into()));
     }
 
-    fn error(&mut self, text: impl Into<String>) {
+    fn error(&mut self, text: impl Into<Word>) {
         self.lines.push((true, text.into()));
     }
 }
@@ -89,12 +90,12 @@ impl World {
     }
 
     /// What the API says of an app, now.
-    pub(crate) fn log_api(&mut self, app: Guid, text: impl Into<String>) {
+    pub(crate) fn log_api(&mut self, app: Guid, text: impl Into<Word>) {
         self.log_api_at(app, self.now, text);
     }
 
     /// What the API will say of an app.
-    pub(crate) fn log_api_at(&mut self, app: Guid, at: Timestamp, text: impl Into<String>) {
+    pub(crate) fn log_api_at(&mut self, app: Guid, at: Timestamp, text: impl Into<Word>) {
         self.write(app, at, Source::Api, 0, (false, text.into()));
     }
 
@@ -160,16 +161,16 @@ impl World {
                 self.log_crash(app, done, &kind, index, &id);
                 self.record_crash(guid, done, crash_payload(&kind, index, &id));
             } else {
-                let healthy = (false, "Container became healthy".to_owned());
+                let healthy = (false, "Container became healthy".into());
                 self.write(app, done, Source::Cell, index, healthy);
             }
         }
     }
 
     fn log_crash(&mut self, app: Guid, at: Timestamp, kind: &Source, index: u32, id: &str) {
-        let exit = (false, "Exit status 1".to_owned());
+        let exit = (false, "Exit status 1".into());
         self.write(app, at, kind.clone(), index, exit);
-        let stopping = (false, format!("Cell {CELL} stopping instance {id}"));
+        let stopping = (false, format!("Cell {CELL} stopping instance {id}").into());
         self.write(app, at, Source::Cell, index, stopping);
         let payload = format!(
             "App instance exited with guid {app} payload: {{\"instance\"=>\"{id}\", \
@@ -207,7 +208,7 @@ impl World {
         at: Timestamp,
         source: Source,
         instance: u32,
-        (is_error, text): (bool, String),
+        (is_error, text): (bool, Word),
     ) {
         let lines = self.logs.entry(app).or_default();
         let mut nanos = at.unix_nanos();
@@ -298,6 +299,6 @@ fn script_failure(script: &mut Script, error: &str) {
         "BuildpackReleaseFailed" => ("Failed to build droplet release", 224),
         _ => (detail, 1),
     };
-    script.error(reason);
+    script.error(reason.to_owned());
     script.out(format!("Exit status {status}"));
 }

@@ -231,6 +231,17 @@ impl<R: Row> Table<R> {
         Some(*row)
     }
 
+    /// Keeps so many rows that were inserted last.
+    pub(crate) fn keep_newest(&mut self, count: usize) {
+        let rows = std::mem::take(&mut self.rows);
+        let surplus = rows.len().saturating_sub(count);
+        // Anew, as each index would move for every row that goes.
+        *self = Self::default();
+        for row in rows.into_values().skip(surplus) {
+            self.insert(*row);
+        }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
         self.rows.values().map(Box::as_ref)
     }
@@ -355,6 +366,16 @@ mod tests {
 
     fn toms() -> Selection {
         Selection::all().any(vec![Key::text(Field::Name, "TOM")])
+    }
+
+    #[test]
+    fn the_newest_rows_are_kept_with_their_indexes() {
+        let (mut table, home, away) = spaces(&mut GuidSource::new(Random::from_seed(1)));
+        let newest = table.iter().last().map(Row::guid).unwrap();
+        table.keep_newest(1);
+        assert_eq!(table.iter().map(Row::guid).collect::<Vec<_>>(), [newest]);
+        let of = |org: Guid| table.select(&Selection::by(Field::Org, org)).len();
+        assert_eq!(of(home) + of(away), 1);
     }
 
     #[test]
