@@ -348,7 +348,7 @@ impl Transport {
         self.reached.store(true, Ordering::Relaxed);
         let status = answer.status();
         let headers = answer.headers().clone();
-        let body = answer.bytes().await.map_err(failed)?.to_vec();
+        let body = Vec::from(answer.bytes().await.map_err(failed)?);
         self.pass_on_warnings(&headers);
         if !status.is_success() {
             return Err(refusal(request, status, &headers, &body));
