@@ -9,7 +9,8 @@ use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
 use crate::world::{
-    App, Feature, Field, Guid, Key, Kind, Lifecycle, PackageKind, Process, Row, Selection, World,
+    App, Domain, Feature, Field, Guid, Key, Kind, Lifecycle, PackageKind, Process, Row, Selection,
+    World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -179,17 +180,30 @@ fn summary(call: &mut Call<'_>) -> Result<Response, CcError> {
     let mut summary = process
         .and_then(|process| summarize(world, process))
         .unwrap_or_default();
-    let domains = world.domains.iter().map(|domain| {
-        json!({
-            "guid": domain.base.guid,
-            "name": domain.name,
-            "router_group_guid": null,
-            "router_group_type": null,
-        })
-    });
-    summary["available_domains"] = domains.collect();
+    let org = world.apps.get(guid).and_then(|app| world.org_of(app.space));
+    let usable = |domain: &&Domain| org.is_some_and(|org| domain.is_usable_by(org.guid()));
+    let (private, shared): (Vec<&Domain>, Vec<&Domain>) = world
+        .domains
+        .iter()
+        .filter(usable)
+        .partition(|domain| domain.org.is_some());
+    let domains = private.into_iter().chain(shared);
+    summary["available_domains"] = domains.map(summarize_domain).collect();
     summary["services"] = json!([]);
     Ok(Response::ok(&summary))
+}
+
+fn summarize_domain(domain: &Domain) -> Value {
+    let mut summary = json!({"guid": domain.guid(), "name": domain.name});
+    match domain.org {
+        Some(owner) => summary["owning_organization_guid"] = json!(owner),
+        None => {
+            summary["internal"] = json!(domain.internal);
+            summary["router_group_guid"] = Value::Null;
+            summary["router_group_type"] = Value::Null;
+        }
+    }
+    summary
 }
 
 /// An app with its routes and running instances.

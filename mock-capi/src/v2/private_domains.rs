@@ -41,13 +41,10 @@ fn index_of_organization(call: &mut Call<'_>) -> Result<Response, CcError> {
     list(call, Some(org))
 }
 
-/// Domains of organizations; of one, if that is given.
+/// Domains of organizations; those that one may use, if that is given.
 fn list(call: &Call<'_>, org: Option<Guid>) -> Result<Response, CcError> {
     let query = Query::read(call, FILTERS)?;
-    let mut selection = query.selection();
-    if let Some(org) = org {
-        selection = selection.any_guid(Field::Org, [org]);
-    }
-    let private = |domain: &Domain| domain.org.is_some();
-    Ok(query.answer(call, &selection, private, present))
+    let private =
+        |domain: &Domain| domain.org.is_some() && org.is_none_or(|org| domain.is_usable_by(org));
+    Ok(query.answer(call, &query.selection(), private, present))
 }

@@ -129,6 +129,11 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
             format!("The path is taken: {path}"),
         ),
         RouteRefusal::DomainNotUsable => invalid("domain invalid_relation"),
+        RouteRefusal::DomainExists => invalid("host domain_conflict"),
+        RouteRefusal::WildcardUnsupported => {
+            invalid("host wildcard_host_not_supported_for_internal_domain")
+        }
+        RouteRefusal::PathUnsupported => invalid("path path_not_supported_for_internal_domain"),
         RouteRefusal::HostInvalid => invalid("host format"),
         RouteRefusal::PathTooLong | RouteRefusal::PathSingleSlash => CcError::new(
             400,

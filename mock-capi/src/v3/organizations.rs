@@ -8,7 +8,7 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router::Route;
-use crate::world::{FeatureFlag, Field, Guid, Kind, MANAGE_ORG, Org, RoleType};
+use crate::world::{FeatureFlag, Field, Guid, Kind, MANAGE_ORG, Org, RoleType, Selection};
 
 use super::{domains, users};
 
@@ -132,6 +132,29 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let guid = find(call)?;
-    Ok(call.delete_in_job("organization.delete", Kind::Org, guid))
+    const JOB: &str = "organization.delete";
+    let org: &Org = call.named("guid")?;
+    let guid = org.base.guid;
+    let owned = Selection::by(Field::Org, guid);
+    let mut shared = call.world.domains.select(&owned);
+    shared.retain(|domain| !domain.shared_with.is_empty());
+    if shared.is_empty() {
+        return Ok(call.delete_in_job(JOB, Kind::Org, guid));
+    }
+    let reasons: Vec<String> = shared
+        .iter()
+        .map(|domain| {
+            format!(
+                "Domain '{}' is shared with other organizations. Unshare before deleting.",
+                domain.name
+            )
+        })
+        .collect();
+    let detail = format!(
+        "Deletion of organization {} failed because one or more resources within could not be deleted.\n\n{}",
+        org.name,
+        reasons.join("\n\n")
+    );
+    let failure = CcError::new(502, 290_010, "CF-OrganizationDeletionFailed", detail);
+    Ok(call.job_with(JOB, Err(failure)))
 }

@@ -144,6 +144,13 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     if call.world.spaces.get(new.space).is_some() {
         call.authorize(Home::Space(new.space))?;
     }
+    let domain = call.world.domains.get(new.domain);
+    let shared = domain.is_some_and(|domain| domain.org.is_none());
+    if shared && new.host == "*" && !call.access.is_everything() {
+        return Err(CcError::unprocessable(
+            "You do not have sufficient permissions to create a route with a wildcard host on a domain not scoped to an organization.",
+        ));
+    }
     let guid = add(call.world, new).map_err(CcError::unprocessable)?;
     call.created(guid, present)
 }
@@ -235,6 +242,11 @@ fn refusal_text(
             format!("Routes quota exceeded for space '{space}'.")
         }
         RouteRefusal::QuotaExceeded => format!("Routes quota exceeded for organization '{org}'."),
+        RouteRefusal::DomainExists => format!("Route conflicts with domain '{host}.{domain}'."),
+        RouteRefusal::WildcardUnsupported => {
+            "Wildcard hosts are not supported for internal domains.".into()
+        }
+        RouteRefusal::PathUnsupported => "Paths are not supported for internal domains.".into(),
         RouteRefusal::HostInvalid => "Host format is invalid.".into(),
         RouteRefusal::PathTooLong => "Path exceeds 128 characters.".into(),
         RouteRefusal::PathSingleSlash => "Path cannot be a single '/'.".into(),

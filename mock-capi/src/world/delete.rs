@@ -19,6 +19,7 @@ pub(crate) enum Kind {
     Package,
     Droplet,
     Buildpack,
+    Domain,
     Route,
     /// The routes of a space that no app is mapped to.
     UnmappedRoutes,
@@ -39,6 +40,7 @@ impl World {
             Kind::Package => drop(self.packages.remove(guid)),
             Kind::Buildpack => self.delete_buildpack(guid),
             Kind::Droplet => drop(self.droplets.remove(guid)),
+            Kind::Domain => self.delete_domain(guid),
             Kind::UnmappedRoutes => self.delete_unmapped_routes(guid),
             Kind::Route => drop(self.routes.remove(guid)),
         }
@@ -63,7 +65,18 @@ impl World {
                 segment.orgs.retain(|&org| org != guid);
             });
         }
-        remove_all(&mut self.domains, Field::Org, guid);
+        for domain in self
+            .domains
+            .guids_newest_first(&Selection::by(Field::SharedWith, guid))
+        {
+            self.unshare_domain(domain, guid);
+        }
+        for domain in self
+            .domains
+            .guids_newest_first(&Selection::by(Field::Org, guid))
+        {
+            self.delete_domain(domain);
+        }
         remove_all(&mut self.space_quotas, Field::Org, guid);
         self.orgs.remove(guid);
         self.usage.remove(&guid);
@@ -83,6 +96,17 @@ impl World {
         self.unbind(Field::StagingSpace, guid);
         self.spaces.remove(guid);
         self.usage.remove(&guid);
+    }
+
+    fn delete_domain(&mut self, guid: Guid) {
+        remove_all(&mut self.routes, Field::Domain, guid);
+        self.domains.remove(guid);
+    }
+
+    pub(crate) fn unshare_domain(&mut self, domain: Guid, org: Guid) {
+        self.domains.update(domain, |domain| {
+            domain.shared_with.retain(|&other| other != org);
+        });
     }
 
     fn delete_unmapped_routes(&mut self, space: Guid) {

@@ -251,6 +251,8 @@ impl World {
             base,
             name: settings.apps_domain.clone(),
             org: None,
+            internal: false,
+            shared_with: Vec::new(),
         });
         for (name, enabled) in FeatureFlag::DEFAULTS {
             let base = self.base();
@@ -477,14 +479,15 @@ impl World {
         self.orgs.get(self.spaces.get(space)?.org)
     }
 
-    /// The first shared domain, else the first of the organization's own.
+    /// The first shared domain that is not internal, else the first private one
+    /// that the organization may use.
     pub(crate) fn default_domain(&self, org: Guid) -> Option<&Domain> {
-        let shared = self.domains.iter().find(|domain| domain.org.is_none());
-        shared.or_else(|| self.domains.iter().find(|domain| domain.org == Some(org)))
-    }
-
-    pub(crate) fn domain_is_usable(&self, domain: &Domain, org: Guid) -> bool {
-        domain.org.is_none_or(|owner| owner == org)
+        let mut domains = self.domains.iter();
+        let shared = domains.find(|domain| domain.org.is_none() && !domain.internal);
+        shared.or_else(|| {
+            let mut domains = self.domains.iter();
+            domains.find(|domain| domain.org.is_some() && domain.is_usable_by(org))
+        })
     }
 }
 

@@ -222,6 +222,16 @@ pub(crate) struct Domain {
     pub(crate) base: Base,
     pub(crate) name: String,
     pub(crate) org: Option<Guid>,
+    /// Whether only apps reach it.
+    pub(crate) internal: bool,
+    /// Other organizations that may have routes of it.
+    pub(crate) shared_with: Vec<Guid>,
+}
+
+impl Domain {
+    pub(crate) fn is_usable_by(&self, org: Guid) -> bool {
+        self.org.is_none_or(|owner| owner == org) || self.shared_with.contains(&org)
+    }
 }
 
 /// How bits or an image become a running app.

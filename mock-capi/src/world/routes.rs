@@ -25,9 +25,12 @@ pub(crate) enum RouteRefusal {
     DomainNotUsable,
     SpaceQuotaExceeded,
     QuotaExceeded,
+    DomainExists,
     HostInvalid,
+    WildcardUnsupported,
     HostMissing,
     HostTooLong,
+    PathUnsupported,
     PathTooLong,
     PathSingleSlash,
     PortUnsupported,
@@ -55,19 +58,29 @@ impl World {
         const MAX_PATH: usize = 128;
         let space = self.spaces.get(new.space).ok_or(RouteRefusal::NoSpace)?;
         let domain = self.domains.get(new.domain).ok_or(RouteRefusal::NoDomain)?;
-        if !self.domain_is_usable(domain, space.org) {
+        if !domain.is_usable_by(space.org) {
             return Err(RouteRefusal::DomainNotUsable);
         }
         self.check_route_quotas(space)?;
+        let name = format!("{}.{}", new.host, domain.name);
+        if !new.host.is_empty() && self.named::<Domain>(&name).is_some() {
+            return Err(RouteRefusal::DomainExists);
+        }
         let in_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if new.host != "*" && !new.host.chars().all(in_host) {
             return Err(RouteRefusal::HostInvalid);
         }
+        if domain.internal && new.host == "*" {
+            return Err(RouteRefusal::WildcardUnsupported);
+        }
         if domain.org.is_none() && new.host.is_empty() {
             return Err(RouteRefusal::HostMissing);
         }
-        if new.host.len() + 1 + domain.name.len() > MAX_NAME {
+        if name.len() > MAX_NAME {
             return Err(RouteRefusal::HostTooLong);
+        }
+        if domain.internal && !new.path.is_empty() {
+            return Err(RouteRefusal::PathUnsupported);
         }
         if new.path.len() > MAX_PATH {
             return Err(RouteRefusal::PathTooLong);

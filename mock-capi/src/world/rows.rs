@@ -223,6 +223,8 @@ impl Row for Domain {
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![Key::text(Field::Name, &self.name)];
         keys.extend(self.org.map(|org| Key::Guid(Field::Org, org)));
+        let shared_with = self.shared_with.iter();
+        keys.extend(shared_with.map(|org| Key::Guid(Field::SharedWith, *org)));
         keys
     }
 
@@ -231,8 +233,8 @@ impl Row for Domain {
     }
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
-        self.org
-            .is_none_or(|org| access.sees_domains_of(world, org))
+        let mut orgs = self.org.iter().chain(&self.shared_with);
+        self.org.is_none() || orgs.any(|org| access.sees_domains_of(world, *org))
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) enum Field {
     Path,
     Type,
     Destination,
+    /// Organizations that what is another's is shared with.
+    SharedWith,
     RunningSpace,
     StagingSpace,
     Label,

@@ -19,7 +19,7 @@ pub(crate) async fn visit(tour: &Tour) {
     spaces(tour, &org).await;
     space_quotas(tour, &org).await;
     security_groups(tour, &org).await;
-    domains(tour).await;
+    domains(tour, &org).await;
     stacks(tour).await;
     buildpacks(tour).await;
     tour.delete(&org).await;
@@ -147,10 +147,25 @@ async fn security_groups(tour: &Tour, org: &str) {
     tour.delete(&group).await;
 }
 
-async fn domains(tour: &Tour) {
-    let domains = tour.get("/v3/domains").await;
-    tour.get(&format!("/v3/domains/{}", guid(&domains["resources"][0])))
-        .await;
+async fn domains(tour: &Tour, org: &str) {
+    tour.get_all("/v3/domains", &["", "names=none"]).await;
+    let body = json!({"name": "apps.internal", "internal": true});
+    let shared = tour.create("/v3/domains", body).await;
+    tour.get(&shared).await;
+    tour.delete(&shared).await;
+    let body = json!({
+        "name": "private.example.com",
+        "relationships": related(&[("organization", last(org))]),
+        "metadata": metadata(),
+    });
+    let domain = tour.create("/v3/domains", body).await;
+    tour.patch(&domain, json!({"metadata": metadata()})).await;
+    let other = tour.cf.create_org("other").await;
+    let orgs = format!("{domain}/relationships/shared_organizations");
+    tour.post(&orgs, json!({"data": [{"guid": other}]})).await;
+    tour.get(&domain).await;
+    tour.delete(&format!("{orgs}/{other}")).await;
+    tour.delete(&domain).await;
 }
 
 async fn stacks(tour: &Tour) {

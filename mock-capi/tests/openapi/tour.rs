@@ -15,6 +15,7 @@ use crate::common::{Answer, Session, send};
 /// Operations whose requests may have unknown fields: the Cloud Controller does
 /// not look at them.
 const CARELESS: &[&str] = &[
+    "POST /v3/domains/:guid/relationships/shared_organizations",
     "PATCH /v3/apps/:guid/relationships/current_droplet",
     "POST /v3/packages?source_guid=",
     "POST /v3/resource_matches",
