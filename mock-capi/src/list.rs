@@ -37,6 +37,8 @@ pub(crate) struct ListSpec {
     pub(crate) embed: &'static [&'static str],
     /// The resources that `fields` takes, and which of their fields.
     pub(crate) fields: Fields,
+    /// Whether it takes what is common to lists.
+    pub(crate) is_list: bool,
 }
 
 pub(crate) type Fields = &'static [(&'static str, &'static [&'static str])];
@@ -50,6 +52,15 @@ impl ListSpec {
             include: &[],
             embed: &[],
             fields: &[],
+            is_list: true,
+        }
+    }
+
+    /// One resource, which takes these parameters and nothing else.
+    pub(crate) const fn of_one(params: &'static [&'static str]) -> Self {
+        Self {
+            is_list: false,
+            ..Self::of(params)
         }
     }
 }
@@ -272,7 +283,7 @@ impl ListQuery {
         let mut rows = R::table(world).select(selection);
         rows.retain(|row| self.allows(*row) && keep(row));
         if !self.access.is_everything() {
-            rows.retain(|row| row.is_visible(world, &self.access));
+            rows.retain(|row| row.is_listed(world, &self.access));
         }
         self.sort(&mut rows);
         let total = rows.len();
@@ -443,6 +454,7 @@ fn unknown_params(params: &[(String, String)], spec: &ListSpec, dialect: Dialect
         Dialect::V3 => COMMON,
         Dialect::Documented2017 => COMMON_IN_2017,
     };
+    let common = if spec.is_list { common } else { &[] };
     let valid: Vec<&str> = common.iter().chain(spec.params).copied().collect();
     let unknown: Vec<&str> = params
         .iter()

@@ -217,6 +217,26 @@ impl<'b> Message<'b> {
             Vec::new()
         })
     }
+
+    /// The GUID of a body that is itself a to-one relationship.
+    pub(crate) fn data_guid(&mut self) -> Option<&'b str> {
+        let data = self.object("data")?;
+        for (wrong, reason) in [
+            (data.is_empty(), "can't be blank"),
+            (data.len() != 1, "can only accept one key"),
+            (!data.contains_key("guid"), "can only accept key 'guid'"),
+        ] {
+            if wrong {
+                self.error(format!("Data {reason}"));
+            }
+        }
+        let guid = data.get("guid").filter(|guid| !guid.is_null())?;
+        let text = guid.as_str();
+        if text.is_none() {
+            self.error(format!("Data {guid} must be a string"));
+        }
+        text
+    }
 }
 
 fn to_one_guid(relationship: &Value) -> Option<&Value> {

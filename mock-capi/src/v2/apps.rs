@@ -198,7 +198,6 @@ fn summarize_domain(domain: &Domain) -> Value {
     match domain.org {
         Some(owner) => summary["owning_organization_guid"] = json!(owner),
         None => {
-            summary["internal"] = json!(domain.internal);
             summary["router_group_guid"] = Value::Null;
             summary["router_group_type"] = Value::Null;
         }

@@ -121,6 +121,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
             "CF-OrgQuotaTotalRoutesExceeded",
             "You have exceeded the total routes for your organization's quota.",
         ),
+        RouteRefusal::TakenElsewhere => ERRORS.taken(host),
         RouteRefusal::Taken if path.is_empty() => ERRORS.taken(host),
         RouteRefusal::Taken => CcError::new(
             400,

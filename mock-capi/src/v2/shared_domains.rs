@@ -30,7 +30,6 @@ pub(super) const ERRORS: Errors = Errors {
 fn present(domain: &Domain, _view: &View<'_>) -> Value {
     let entity = json!({
         "name": domain.name,
-        "internal": domain.internal,
         "router_group_guid": null,
         "router_group_type": null,
     });

@@ -296,7 +296,7 @@ fn find_or_create_route(
     };
     let existing = call.world.find_route(domain, host, &address.path);
     if let Some(route) = existing.filter(|route| route.port == address.port) {
-        if route.space != space {
+        if !route.is_usable_in(space) {
             return Err(CcError::unprocessable(
                 "Routes cannot be mapped to destinations in different spaces",
             ));

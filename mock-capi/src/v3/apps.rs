@@ -372,7 +372,7 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
     // `include` is read as lists read it.
     let spec = ListSpec {
         include: LIST.include,
-        ..ListSpec::of(&["include"])
+        ..ListSpec::of_one(&["include"])
     };
     let query = ListQuery::read(call, &spec)?;
     let view = call.view();

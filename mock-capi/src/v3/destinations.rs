@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
+use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router;
-use crate::world::{Destination, Guid, Lifecycle, MANAGE_APPS, Route, World};
+use crate::world::{App, Destination, Guid, Lifecycle, MANAGE_APPS, Route, World};
 
 use super::routes;
 
@@ -19,9 +20,11 @@ pub(crate) const ROUTES: &[router::Route] = &[
     router::Route::get("/v3/routes/:guid/destinations", index),
     router::Route::post("/v3/routes/:guid/destinations", insert).by(MANAGE_APPS),
     router::Route::patch("/v3/routes/:guid/destinations", replace).by(MANAGE_APPS),
+    router::Route::patch("/v3/routes/:guid/destinations/:destination", update).by(MANAGE_APPS),
     router::Route::delete("/v3/routes/:guid/destinations/:destination", delete).by(MANAGE_APPS),
 ];
 
+const FILTERS: ListSpec = ListSpec::of_one(&["guids", "app_guids"]);
 const MAX_DESTINATIONS: usize = 100;
 const DEFAULT_PORT: u16 = 8080;
 
@@ -43,7 +46,7 @@ fn present(destination: &Destination) -> Value {
         "port": destination.port.unwrap_or(DEFAULT_PORT),
         "protocol": destination.protocol,
         "created_at": destination.created,
-        "updated_at": destination.created,
+        "updated_at": destination.updated,
     })
 }
 
@@ -58,13 +61,34 @@ fn present_list(route: &Route, view: &View<'_>) -> Value {
     })
 }
 
+/// A destination by itself.
+fn present_one(route: Guid, destination: &Destination, view: &View<'_>) -> Value {
+    let path = format!("/v3/routes/{route}");
+    let mut presented = present(destination);
+    presented["links"] = json!({
+        "destinations": view.link(&format!("{path}/destinations")),
+        "route": view.link(&path),
+    });
+    presented
+}
+
 fn presented(call: &Call<'_>, guid: Guid) -> Result<Response, CcError> {
     let list = call.present(guid, present_list)?;
     Ok(Response::ok(&list))
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
-    presented(call, routes::find(call)?)
+    let guid = routes::find(call)?;
+    let query = ListQuery::read_or(call, &FILTERS, CcError::unprocessable)?;
+    let mut list = call.present(guid, present_list)?;
+    if let Some(destinations) = list["destinations"].as_array_mut() {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        destinations.retain(|destination| {
+            query.admits("guids", &text(&destination["guid"]))
+                && query.admits("app_guids", &text(&destination["app"]["guid"]))
+        });
+    }
+    Ok(Response::ok(&list))
 }
 
 fn insert(call: &mut Call<'_>) -> Result<Response, CcError> {
@@ -91,6 +115,9 @@ pub(crate) fn add(world: &mut World, guid: Guid, new: Vec<Destination>) -> Resul
             "Destinations cannot be inserted when there are weighted destinations already configured.",
         ));
     }
+    for destination in &new {
+        check_protocol(world, guid, existing, destination)?;
+    }
     let mut mapped = Vec::new();
     world.touch(guid, |route: &mut Route| {
         for destination in new {
@@ -112,9 +139,46 @@ pub(crate) fn add(world: &mut World, guid: Guid, new: Vec<Destination>) -> Resul
     Ok(())
 }
 
+/// Refuses a protocol that the route has not, or another one than it has for
+/// the same destination.
+fn check_protocol(
+    world: &World,
+    route: Guid,
+    existing: &[Destination],
+    new: &Destination,
+) -> Result<(), CcError> {
+    let Destination {
+        app,
+        process,
+        protocol,
+        ..
+    } = new;
+    let mut same = existing.iter().filter(|other| same_target(other, new));
+    let refusal = match same.next() {
+        Some(other) if other.protocol != *protocol => {
+            let route = world.routes.get(route);
+            let url = route
+                .map(|route| world.route_url(route))
+                .unwrap_or_default();
+            format!(
+                "Cannot add destination with protocol: {protocol}. Destination already exists for route: {url}, app: {app}, process: {process}, and protocol: {}.",
+                other.protocol
+            )
+        }
+        None if protocol == TCP => {
+            "Cannot use 'tcp' protocol for http routes; valid options are: [http1, http2].".into()
+        }
+        _ => return Ok(()),
+    };
+    Err(CcError::unprocessable(refusal))
+}
+
 fn replace(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = routes::find(call)?;
     let new = read(call, guid, true)?;
+    if new.iter().any(|destination| destination.protocol == TCP) {
+        return Err(CcError::unknown());
+    }
     put(call.world, guid, new);
     presented(call, guid)
 }
@@ -170,34 +234,63 @@ pub(crate) fn to_web(world: &mut World, app: Guid, protocol: Option<&'static str
     asked.into_destination(world)
 }
 
+/// Changes the protocol of a destination.
+fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = routes::find(call)?;
+    let body = call.request.object()?;
+    let mut message = Message::new(&body, &["protocol"]);
+    let protocol = body.get("protocol").map(read_protocol).transpose();
+    if let Err(reason) = protocol {
+        message.error(format!("Destination {reason}"));
+    }
+    message.finish()?;
+    let protocol = protocol.ok().flatten();
+    let mut destination = find(call, guid)?.clone();
+    if protocol == Some(TCP) {
+        return Err(CcError::unprocessable(
+            "Destination protocol must be 'http1' or 'http2' if the parent route's protocol is 'http'",
+        ));
+    }
+    if let Some(protocol) = protocol {
+        destination.protocol = protocol.into();
+    }
+    destination.updated = call.world.now();
+    let changed = destination.clone();
+    call.world.routes.update(guid, |route| {
+        let mut destinations = route.destinations.iter_mut();
+        if let Some(old) = destinations.find(|other| other.guid == changed.guid) {
+            *old = changed;
+        }
+    });
+    Ok(Response::ok(&present_one(guid, &destination, &call.view())))
+}
+
+/// The destination that the path names of a route.
+fn find<'c>(call: &'c Call<'_>, route: Guid) -> Result<&'c Destination, CcError> {
+    let guid = Guid::parse(call.capture("destination"));
+    let route = call.row::<Route>(route)?;
+    let mut destinations = route.destinations.iter();
+    let found = destinations.find(|other| Some(other.guid) == guid);
+    found.ok_or_else(|| {
+        CcError::unprocessable(
+            "Unable to unmap route from destination. Ensure the route has a destination with this guid.",
+        )
+    })
+}
+
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = routes::find(call)?;
-    let destination = Guid::parse(call.capture("destination"));
-    let route = call.world.routes.get(guid);
-    let found = route.and_then(|route| {
-        let mut destinations = route.destinations.iter();
-        destinations.find(|other| Some(other.guid) == destination)
-    });
-    match found {
-        None => {
-            return Err(CcError::unprocessable(
-                "Unable to unmap route from destination. Ensure the route has a destination with this guid.",
-            ));
-        }
-        Some(found) if found.weight.is_some() => {
-            return Err(CcError::unprocessable(
-                "Weighted destinations cannot be deleted individually.",
-            ));
-        }
-        Some(found) => {
-            let found = found.clone();
-            call.world.record_mapping(UNMAP, guid, &found);
-        }
+    let destination = find(call, guid)?.clone();
+    if destination.weight.is_some() {
+        return Err(CcError::unprocessable(
+            "Weighted destinations cannot be deleted individually.",
+        ));
     }
+    call.world.record_mapping(UNMAP, guid, &destination);
     call.world.touch(guid, |route: &mut Route| {
         route
             .destinations
-            .retain(|other| Some(other.guid) != destination);
+            .retain(|other| other.guid != destination.guid);
     });
     Ok(Response::empty(204))
 }
@@ -210,7 +303,7 @@ pub(crate) fn same_target(a: &Destination, b: &Destination) -> bool {
 fn read(call: &mut Call<'_>, route: Guid, replacing: bool) -> Result<Vec<Destination>, CcError> {
     let body = call.request.object()?;
     let asked = read_destinations(&body, replacing)?;
-    check_apps(call.world, route, &asked)?;
+    check_apps(call, route, &asked)?;
     let destinations: Vec<Destination> = asked
         .into_iter()
         .map(|asked| asked.into_destination(call.world))
@@ -251,11 +344,13 @@ impl Asked {
             port: self.port.or((!docker).then_some(DEFAULT_PORT)),
             protocol: self.protocol.unwrap_or("http1").into(),
             created: world.now(),
+            updated: world.now(),
         }
     }
 }
 
-fn check_apps(world: &World, route: Guid, asked: &[Asked]) -> Result<(), CcError> {
+fn check_apps(call: &Call<'_>, route: Guid, asked: &[Asked]) -> Result<(), CcError> {
+    let world = &*call.world;
     let app = |asked: &Asked| Guid::parse(&asked.app).and_then(|app| world.apps.get(app));
     let missing: Vec<&str> = asked
         .iter()
@@ -267,11 +362,19 @@ fn check_apps(world: &World, route: Guid, asked: &[Asked]) -> Result<(), CcError
         let detail = format!("App(s) with guid(s) \"{missing}\" do not exist.");
         return Err(CcError::unprocessable(detail));
     }
-    let space = world.routes.get(route).map(|route| route.space);
-    if asked
+    let hidden: Vec<&str> = asked
         .iter()
-        .any(|asked| app(asked).map(|app| app.space) != space)
-    {
+        .filter(|asked| call.visible::<App>(&asked.app).is_none())
+        .map(|asked| asked.app.as_str())
+        .collect();
+    if !hidden.is_empty() {
+        let hidden = hidden.join("\", \"");
+        let detail = format!("App(s) with guid(s) \"{hidden}\" you do not have access.");
+        return Err(CcError::unprocessable(detail));
+    }
+    let route = world.routes.get(route);
+    let usable = |app: &App| route.is_some_and(|route| route.is_usable_in(app.space));
+    if !asked.iter().filter_map(app).all(usable) {
         return Err(CcError::unprocessable(
             "Routes destinations must be in either the route's space or the route's shared spaces",
         ));
@@ -343,13 +446,17 @@ fn read_destination(destination: &Value, replacing: bool) -> Result<Asked, &'sta
                 .map(Some)
                 .ok_or("port must be a positive integer between 1024 and 65535 inclusive.")?,
         },
-        protocol: match given("protocol").map(Value::as_str) {
-            None => None,
-            Some(Some("http1")) => Some("http1"),
-            Some(Some("http2")) => Some("http2"),
-            Some(_) => return Err("protocol must be 'http1', 'http2' or 'tcp'."),
-        },
+        protocol: given("protocol").map(read_protocol).transpose()?,
     })
+}
+
+/// Only routes of router groups take it, and of those there are none.
+const TCP: &str = "tcp";
+
+fn read_protocol(protocol: &Value) -> Result<&'static str, &'static str> {
+    let mut known = ["http1", "http2", TCP].into_iter();
+    let found = known.find(|known| protocol == known);
+    found.ok_or("protocol must be 'http1', 'http2' or 'tcp'.")
 }
 
 fn read_process(process: Option<&Value>) -> Result<Option<String>, &'static str> {

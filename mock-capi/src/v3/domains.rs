@@ -388,11 +388,7 @@ fn is_route(world: &World, name: &str) -> bool {
         return false;
     };
     let domain = world.named::<Domain>(domain);
-    domain.is_some_and(|domain| {
-        let at_host = Selection::by(Field::Domain, domain.guid());
-        let at_host = at_host.any(vec![Key::text(Field::Host, host)]);
-        !world.routes.select(&at_host).is_empty()
-    })
+    domain.is_some_and(|domain| !world.routes_at(domain, host).is_empty())
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {

@@ -290,25 +290,9 @@ fn show_own(call: &mut Call<'_>) -> Result<Response, CcError> {
 fn read_choice(call: &Call<'_>, org: Guid, place: &str) -> Result<Option<Guid>, CcError> {
     let body = call.request.object()?;
     let mut message = Message::new(&body, &["data"]);
-    let data = message.object("data");
-    if let Some(data) = data {
-        if data.is_empty() {
-            message.error("Data can't be blank");
-        }
-        if data.len() != 1 {
-            message.error("Data can only accept one key");
-        }
-        if !data.contains_key("guid") {
-            message.error("Data can only accept key 'guid'");
-        }
-    }
-    let guid = data.and_then(|data| data.get("guid"));
-    let guid = guid.filter(|guid| !guid.is_null());
-    if let Some(guid) = guid.filter(|guid| !guid.is_string()) {
-        message.error(format!("Data {guid} must be a string"));
-    }
+    let text = message.data_guid();
     message.finish()?;
-    let Some(text) = guid.and_then(Value::as_str) else {
+    let Some(text) = text else {
         return Ok(None);
     };
     let segment = Guid::parse(text).and_then(|guid| call.world.isolation_segments.get(guid));

@@ -32,6 +32,7 @@ pub(crate) mod revisions;
 pub(crate) mod roles;
 mod root;
 mod route_names;
+mod route_sharing;
 pub(crate) mod routes;
 pub(crate) mod security_groups;
 pub(crate) mod security_rules;
@@ -84,6 +85,7 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     buildpacks::ROUTES,
     routes::ROUTES,
     destinations::ROUTES,
+    route_sharing::ROUTES,
     jobs::ROUTES,
     manifests::ROUTES,
     apply_manifest::ROUTES,

@@ -94,7 +94,7 @@ fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, roles: &[&Rol
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
     let spec = ListSpec {
         include: LIST.include,
-        ..ListSpec::of(&["include"])
+        ..ListSpec::of_one(&["include"])
     };
     let query = ListQuery::read_or(call, &spec, CcError::unprocessable)?;
     let role: &Role = call.named("guid")?;

@@ -89,7 +89,15 @@ fn list(call: &Call<'_>, app: Option<Guid>) -> Result<Response, CcError> {
     let mut selection = query.by_texts(query.selection(), "hosts", Field::Host);
     selection = query.by_guids(selection, "domain_guids", Field::Domain);
     selection = query.by_guids(selection, "app_guids", Field::App);
-    selection = query.by_spaces(call.world, selection);
+    if let Some(spaces) = query.guids("space_guids") {
+        let fields = [Field::Space, Field::SharedWith].into_iter();
+        let keys =
+            fields.flat_map(|field| spaces.iter().map(move |space| Key::Guid(field, *space)));
+        selection = selection.any(keys.collect());
+    }
+    if let Some(orgs) = query.guids("organization_guids") {
+        selection = selection.any_guid(Field::Space, call.world.spaces_of(orgs));
+    }
     if let Some(app) = app {
         selection = selection.any_guid(Field::App, [app]);
     }
@@ -257,6 +265,10 @@ fn refusal_text(
             "Host combined with domain name must be no more than 253 characters.".into()
         }
         RouteRefusal::PortUnsupported => "Routes with protocol 'http' do not support ports.".into(),
+        // The Cloud Controller has no better words for it.
+        RouteRefusal::TakenElsewhere => {
+            "domain_id and host host_and_domain_taken_different_space".into()
+        }
         RouteRefusal::Taken => {
             let host = match host {
                 "" => String::new(),
@@ -282,9 +294,9 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
     let route: &Route = call.named("guid")?;
     let spec = ListSpec {
         include: LIST.include,
-        ..ListSpec::of(&["include"])
+        ..ListSpec::of_one(&["guid", "include"])
     };
-    let query = ListQuery::read(call, &spec)?;
+    let query = ListQuery::read_or(call, &spec, CcError::unprocessable)?;
     let view = call.view();
     let mut answer = present(route, &view);
     include(&query, &view, &mut answer, &[route]);

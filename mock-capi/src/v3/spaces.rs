@@ -130,7 +130,7 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
     let space: &Space = call.named("guid")?;
     let spec = ListSpec {
         include: LIST.include,
-        ..ListSpec::of(&["include"])
+        ..ListSpec::of_one(&["include"])
     };
     let query = ListQuery::read(call, &spec)?;
     let view = call.view();

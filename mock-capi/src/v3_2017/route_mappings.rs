@@ -142,6 +142,7 @@ fn add(call: &mut Call<'_>, route: Guid, app: Guid, kind: &str) -> Result<Respon
         port: Some(8080),
         protocol: "http1".into(),
         created: call.world.now(),
+        updated: call.world.now(),
     };
     let existing = call.world.routes.get(route);
     if existing.is_some_and(|route| route.destinations.iter().any(|m| same_target(m, &mapping))) {

@@ -91,6 +91,14 @@ impl World {
         }
         remove_all(&mut self.roles, Field::Space, guid);
         remove_all(&mut self.routes, Field::Space, guid);
+        for route in self
+            .routes
+            .guids_newest_first(&Selection::by(Field::SharedWith, guid))
+        {
+            self.routes.update(route, |route| {
+                route.shared_with.retain(|&other| other != guid);
+            });
+        }
         remove_all(&mut self.service_instances, Field::Space, guid);
         self.unbind(Field::RunningSpace, guid);
         self.unbind(Field::StagingSpace, guid);

@@ -548,18 +548,27 @@ pub(crate) struct Destination {
     pub(crate) port: Option<u16>,
     pub(crate) protocol: Word,
     pub(crate) created: Timestamp,
+    pub(crate) updated: Timestamp,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Route {
     pub(crate) base: Base,
     pub(crate) space: Guid,
+    /// Other spaces whose apps it may lead to.
+    pub(crate) shared_with: Vec<Guid>,
     pub(crate) domain: Guid,
     pub(crate) host: String,
     pub(crate) path: String,
     pub(crate) port: Option<u16>,
     pub(crate) options: Map<String, Value>,
     pub(crate) destinations: Vec<Destination>,
+}
+
+impl Route {
+    pub(crate) fn is_usable_in(&self, space: Guid) -> bool {
+        self.space == space || self.shared_with.contains(&space)
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

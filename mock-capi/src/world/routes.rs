@@ -35,6 +35,8 @@ pub(crate) enum RouteRefusal {
     PathSingleSlash,
     PortUnsupported,
     Taken,
+    /// Another space has the host.
+    TakenElsewhere,
 }
 
 impl World {
@@ -44,6 +46,7 @@ impl World {
         Ok(self.add(Route {
             base,
             space: new.space,
+            shared_with: Vec::new(),
             domain: new.domain,
             host: new.host,
             path: new.path,
@@ -91,6 +94,12 @@ impl World {
         if self.find_route(domain, &new.host, &new.path).is_some() {
             return Err(RouteRefusal::Taken);
         }
+        // Of private domains, spaces share hosts.
+        let elsewhere = |route: &&Route| route.space != new.space;
+        let at_host = self.routes_at(domain, &new.host);
+        if domain.org.is_none() && at_host.iter().any(elsewhere) {
+            return Err(RouteRefusal::TakenElsewhere);
+        }
         // Only HTTP domains exist here.
         if new.port.is_some_and(|port| port > 0) {
             return Err(RouteRefusal::PortUnsupported);
@@ -99,12 +108,15 @@ impl World {
     }
 
     pub(crate) fn find_route(&self, domain: &Domain, host: &str, path: &str) -> Option<&Route> {
-        let at_host =
-            Selection::by(Field::Domain, domain.base.guid).any(vec![Key::text(Field::Host, host)]);
-        let routes = self.routes.select(&at_host);
-        routes
-            .into_iter()
-            .find(|route| route.path.eq_ignore_ascii_case(path))
+        let mut routes = self.routes_at(domain, host).into_iter();
+        routes.find(|route| route.path.eq_ignore_ascii_case(path))
+    }
+
+    /// The routes of a host, whatever their path.
+    pub(crate) fn routes_at(&self, domain: &Domain, host: &str) -> Vec<&Route> {
+        let of_domain = Selection::by(Field::Domain, domain.base.guid);
+        self.routes
+            .select(&of_domain.any(vec![Key::text(Field::Host, host)]))
     }
 
     /// Whether the quotas of a space and its organization allow another route.

@@ -473,6 +473,8 @@ impl Row for Route {
             Key::Guid(Field::Domain, self.domain),
             Key::text(Field::Host, &self.host),
         ];
+        let shared_with = self.shared_with.iter();
+        keys.extend(shared_with.map(|space| Key::Guid(Field::SharedWith, *space)));
         for destination in &self.destinations {
             keys.push(Key::Guid(Field::App, destination.app));
             keys.push(Key::Guid(Field::Destination, destination.guid));
@@ -486,6 +488,11 @@ impl Row for Route {
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         access.allows(world, self.home(world), READ_ROUTES)
+    }
+
+    fn is_listed(&self, world: &World, access: &Access) -> bool {
+        let mut spaces = std::iter::once(&self.space).chain(&self.shared_with);
+        spaces.any(|space| access.allows(world, Home::Space(*space), READ_ROUTES))
     }
 }
 

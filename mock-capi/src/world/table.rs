@@ -31,7 +31,7 @@ pub(crate) enum Field {
     Path,
     Type,
     Destination,
-    /// Organizations that what is another's is shared with.
+    /// Organizations or spaces that what is another's is shared with.
     SharedWith,
     RunningSpace,
     StagingSpace,
@@ -92,6 +92,11 @@ pub(crate) trait Row: Sized {
     /// Whether the caller of a request sees the row.
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         access.sees(world, self.home(world))
+    }
+
+    /// Whether lists have the row for the caller of a request.
+    fn is_listed(&self, world: &World, access: &Access) -> bool {
+        self.is_visible(world, access)
     }
 
     /// The text that `order_by=name` and its like compare.

@@ -10,6 +10,8 @@ pub(crate) async fn visit(tour: &Tour) {
     let app = tour.cf.create_app(&space, "connected").await;
     let domain = tour.cf.default_domain(&org).await;
     routes(tour, &space, &domain, &app).await;
+    let other = tour.cf.create_space(&org, "sharing").await;
+    route_sharing(tour, &space, &other, &domain).await;
     services(tour, &space, &app).await;
     marketplace(tour).await;
 }
@@ -41,7 +43,24 @@ async fn routes(tour: &Tour, space: &str, domain: &str, app: &str) {
     tour.get_all(&reserved, &["", "host=host&path=/path"]).await;
     let mapped = tour.get(&destinations).await;
     let destination = guid(&mapped["destinations"][0]);
-    tour.delete(&format!("{destinations}/{destination}")).await;
+    let destination = format!("{destinations}/{destination}");
+    tour.patch(&destination, json!({"protocol": "http2"})).await;
+    tour.delete(&destination).await;
+    tour.delete(&route).await;
+}
+
+async fn route_sharing(tour: &Tour, space: &str, other: &str, domain: &str) {
+    let flag = "/v3/feature_flags/route_sharing";
+    tour.patch(flag, json!({"enabled": true})).await;
+    let related = related(&[("space", space), ("domain", domain)]);
+    let body = json!({"host": "shared", "relationships": related});
+    let route = tour.create("/v3/routes", body).await;
+    let shared = format!("{route}/relationships/shared_spaces");
+    tour.post(&shared, json!({"data": [{"guid": other}]})).await;
+    tour.get(&shared).await;
+    tour.delete(&format!("{shared}/{other}")).await;
+    let owner = format!("{route}/relationships/space");
+    tour.patch(&owner, json!({"data": {"guid": other}})).await;
     tour.delete(&route).await;
 }
 

@@ -194,6 +194,11 @@ const MISTAKES: &[Mistake] = &[
         "the answer has no body",
     ),
     (
+        "PATCH /v3/routes/:guid/relationships/space",
+        "is ",
+        "the answer has a body, which says ok",
+    ),
+    (
         "POST /v3/spaces/:guid/manifest_diff",
         "has ",
         "the answer is the difference, and there is no job",
