@@ -234,6 +234,13 @@ impl Call<'_> {
         Ok(present(row, &view))
     }
 
+    /// The bits of a checksum, if they are still kept.
+    pub(crate) fn bits(&self, checksum: &str) -> Result<Response, CcError> {
+        let bits = self.world.blobs.get(checksum);
+        let bits = bits.ok_or_else(CcError::bits_not_kept)?;
+        Ok(Response::bits(bits.into()))
+    }
+
     /// Starts the job that deletes something: 202 and where to watch it.
     pub(crate) fn delete_in_job(&mut self, operation: &str, kind: Kind, guid: Guid) -> Response {
         let job = self.start_job(operation, Some((kind, guid)));

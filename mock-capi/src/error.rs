@@ -112,6 +112,13 @@ impl CcError {
         Self::new(501, 10001, "MockCapi-NotImplemented", detail)
     }
 
+    /// Bits that were larger, or are older, than those that the mock keeps. It
+    /// has no such error either.
+    pub(crate) fn bits_not_kept() -> Self {
+        let detail = "mock-capi keeps only the latest bits, and no large ones: these are gone";
+        Self::new(404, 10010, "MockCapi-BitsNotKept", detail)
+    }
+
     /// The same, saying what it is about; errors that are about no resource
     /// stay as they are.
     pub(crate) fn prefixed(mut self, prefix: &str) -> Self {

@@ -130,6 +130,15 @@ impl Response {
         }
     }
 
+    pub(crate) fn bits(bits: Vec<u8>) -> Self {
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            body: bits,
+            content_type: "application/octet-stream",
+        }
+    }
+
     /// Tells the client something besides the answer, if there is something.
     pub(crate) fn with_warnings(self, warning: Option<String>) -> Self {
         match warning {

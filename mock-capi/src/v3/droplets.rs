@@ -10,7 +10,8 @@ use crate::message::Message;
 use crate::multipart;
 use crate::router::Route;
 use crate::world::{
-    App, Droplet, Field, Guid, Home, Job, Kind, Lifecycle, Origin, Row, WRITE_SPACE, sha256,
+    App, DOWNLOAD_DROPLETS, Droplet, Field, Guid, Home, Job, Kind, Lifecycle, Origin, Row,
+    WRITE_SPACE, sha256,
 };
 
 use super::apps;
@@ -21,6 +22,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/droplets/:guid", show),
     Route::patch("/v3/droplets/:guid", update).by(WRITE_SPACE),
     Route::delete("/v3/droplets/:guid", delete).by(WRITE_SPACE),
+    Route::get("/v3/droplets/:guid/download", download).by(DOWNLOAD_DROPLETS),
     Route::post("/v3/droplets/:guid/upload", upload).by(WRITE_SPACE),
     Route::get("/v3/packages/:guid/droplets", index_of_package),
 ];
@@ -230,6 +232,7 @@ fn upload(call: &mut Call<'_>) -> Result<Response, CcError> {
     } = call.row(job)?;
     let ready_at = *ready_at;
     let error = failure.as_ref().and_then(CcError::staging_text);
+    call.world.blobs.keep(&checksum, bits);
     call.world.touch(guid, |droplet: &mut Droplet| {
         droplet.origin = Origin::Uploading;
         droplet.ready_at = ready_at;
@@ -239,6 +242,27 @@ fn upload(call: &mut Call<'_>) -> Result<Response, CcError> {
     let droplet = call.present_pending(guid, present)?;
     let location = call.url(&format!("/v3/jobs/{job}"));
     Ok(Response::json(202, &droplet).with_header("Location", location))
+}
+
+fn download(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let droplet: &Droplet = call.row(guid)?;
+    if droplet.lifecycle == Lifecycle::Docker {
+        return Err(CcError::unprocessable(
+            "Cannot download droplets with 'docker' lifecycle.",
+        ));
+    }
+    if !droplet.is_staged(call.world.now()) {
+        return Err(CcError::unprocessable(
+            "Only staged droplets can be downloaded.",
+        ));
+    }
+    let (app, answer) = (droplet.app, call.bits(&droplet.sha256)?);
+    let text = format!("Downloading droplet for app with guid {app}");
+    call.world.log_api(app, text);
+    let data = json!({"droplet_guid": guid});
+    call.world.record(app, "audit.app.droplet.download", data);
+    Ok(answer)
 }
 
 /// The droplet in a multipart body.

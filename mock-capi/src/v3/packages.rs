@@ -12,7 +12,8 @@ use crate::metadata::MetadataPatch;
 use crate::multipart;
 use crate::router::Route;
 use crate::world::{
-    App, Field, Guid, Kind, Lifecycle, Package, PackageKind, Resource, Upload, WRITE_SPACE, World,
+    App, Field, Guid, Kind, Lifecycle, Package, PackageKind, READ_SECRETS, Resource, Upload,
+    WRITE_SPACE, World,
 };
 
 use super::{apps, resources};
@@ -23,6 +24,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/packages/:guid", show),
     Route::patch("/v3/packages/:guid", update).by(WRITE_SPACE),
     Route::delete("/v3/packages/:guid", delete).by(WRITE_SPACE),
+    Route::get("/v3/packages/:guid/download", download).by(READ_SECRETS),
     Route::post("/v3/packages/:guid/upload", upload)
         .by(WRITE_SPACE)
         .flagged("app_bits_upload"),
@@ -267,8 +269,25 @@ fn upload(call: &mut Call<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&package))
 }
 
-/// Takes the files that the body has or names: their fingerprints are kept,
-/// they are not.
+fn download(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let guid = find(call)?;
+    let package: &Package = call.row(guid)?;
+    let PackageKind::Bits = package.kind else {
+        return Err(CcError::unprocessable("Package type must be bits."));
+    };
+    let ready = package.state(call.world.now()) == "READY";
+    let upload = package.upload.as_ref().filter(|_| ready);
+    let upload =
+        upload.ok_or_else(|| CcError::unprocessable("Package has no bits to download."))?;
+    let (app, answer) = (package.app, call.bits(&upload.sha256)?);
+    let text = format!("Downloading app package for app with guid {app}");
+    call.world.log_api(app, text);
+    let data = json!({"package_guid": guid});
+    call.world.record(app, "audit.app.package.download", data);
+    Ok(answer)
+}
+
+/// Takes the files that the body has or names.
 pub(crate) fn upload_bits(call: &mut Call<'_>) -> Result<Guid, CcError> {
     let (bits, resources) = read_upload(call.request)?;
     let guid = find(call)?;

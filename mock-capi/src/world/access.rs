@@ -43,6 +43,8 @@ pub(super) const SPACE_MEMBERS: Roles =
 pub(super) const READ_ROUTES: Roles = READ_SPACE.and(Roles::of(&[OrgAuditor]));
 /// Who sees the domains of an organization, besides the members of its spaces.
 const READ_DOMAINS: Roles = Roles::of(&[OrgManager, OrgAuditor]);
+pub(crate) const DOWNLOAD_DROPLETS: Roles =
+    Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, OrgManager]);
 pub(crate) const READ_SECRETS: Roles = Roles::of(&[SpaceDeveloper]);
 /// Who may change the space itself, and who is in it.
 pub(crate) const UPDATE_SPACE: Roles = Roles::of(&[SpaceManager, OrgManager]);

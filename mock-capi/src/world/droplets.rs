@@ -1,6 +1,8 @@
 //! Droplets: staged from packages, or copied from other droplets.
 
-use serde_json::{Map, Value};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Droplet, Guid, Lifecycle, Origin, Package, PackageKind, World};
@@ -26,6 +28,16 @@ impl World {
         self.log_staging(package, buildpacks, new.error.as_deref(), ready_at);
         let base = self.base();
         let package = self.packages.get(package)?;
+        let sha256 = match &package.kind {
+            PackageKind::Docker { image, .. } => sha256(image.as_bytes()),
+            PackageKind::Bits => {
+                let upload = package.upload.as_ref();
+                let staged = droplet_of(upload.map_or("", |upload| &upload.sha256));
+                let checksum = sha256(&staged);
+                self.blobs.keep(&checksum, &staged);
+                checksum
+            }
+        };
         let droplet = Droplet {
             base,
             app: package.app,
@@ -34,7 +46,7 @@ impl World {
             origin: Origin::Staging,
             ready_at,
             error: new.error,
-            sha256: droplet_checksum(package),
+            sha256,
             process_types: detected(),
             lifecycle: new.lifecycle,
             image: image_of(package),
@@ -108,14 +120,25 @@ fn image_of(package: &Package) -> Option<String> {
     }
 }
 
-/// The same bits always make the same droplet.
-fn droplet_checksum(package: &Package) -> String {
-    let source = match (&package.kind, &package.upload) {
-        (PackageKind::Docker { image, .. }, _) => image.as_str(),
-        (PackageKind::Bits, Some(upload)) => &upload.sha256,
-        (PackageKind::Bits, None) => "",
-    };
-    sha256(format!("droplet of {source}").as_bytes())
+/// A droplet as staging makes it, but for the app: the package that it is of is
+/// named instead. The same bits always make the same droplet.
+fn droplet_of(package: &str) -> Vec<u8> {
+    let info = json!({"detected_buildpack": "", "start_command": DETECTED_COMMAND}).to_string();
+    let note =
+        format!("mock-capi stages nothing: this is no app, but names its package.\n{package}\n");
+    let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    for (path, content) in [
+        ("./staging_info.yml", info.as_bytes()),
+        ("./app/mock-capi.txt", note.as_bytes()),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(u64::try_from(content.len()).unwrap_or_default());
+        // Memory takes what it is given, and the paths are short.
+        let _ = archive.append_data(&mut header, path, content);
+    }
+    let archive = archive.into_inner().and_then(GzEncoder::finish);
+    archive.unwrap_or_default()
 }
 
 /// The SHA-256 of some bytes, in hexadecimal.

@@ -8,6 +8,7 @@
 
 mod access;
 mod apps;
+mod blobs;
 mod buildpacks;
 mod delete;
 mod deployments;
@@ -38,9 +39,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use access::{
-    ADMINS, Access, Home, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, Roles, UPDATE_SPACE, WRITE_SPACE,
+    ADMINS, Access, DOWNLOAD_DROPLETS, Home, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, Roles,
+    UPDATE_SPACE, WRITE_SPACE,
 };
 pub(crate) use apps::InstanceState;
+use blobs::Blobs;
 pub(crate) use delete::Kind;
 pub(crate) use deployments::NewDeployment;
 pub(crate) use droplets::{NewDroplet, sha256};
@@ -170,6 +173,8 @@ pub(crate) struct World {
     /// Sizes of the files that were uploaded.
     #[serde(with = "pairs")]
     resources: HashMap<resources::Checksum, u64>,
+    #[serde(skip)]
+    pub(crate) blobs: Blobs,
     policy_cleanup_planned: bool,
     #[serde(with = "pairs")]
     agenda: BTreeMap<(Timestamp, u64), Due>,
@@ -224,6 +229,7 @@ impl World {
             usage: HashMap::new(),
             logs: HashMap::new(),
             resources: HashMap::new(),
+            blobs: Blobs::default(),
             policy_cleanup_planned: false,
             agenda: BTreeMap::new(),
             scheduled: 0,

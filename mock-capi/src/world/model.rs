@@ -425,7 +425,7 @@ pub(crate) enum PackageKind {
     },
 }
 
-/// Uploaded bits; they themselves are not kept.
+/// Uploaded bits, by their checksum.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Upload {
     pub(crate) sha256: String,

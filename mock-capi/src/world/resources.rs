@@ -1,6 +1,5 @@
 //! The files of packages, by their fingerprints: what an upload has, and what
-//! the Cloud Controller has seen before and need not be sent again. The bits
-//! themselves are not kept.
+//! the Cloud Controller has seen before and need not be sent again.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
@@ -89,7 +88,11 @@ impl World {
         });
         let files: Vec<PackageFile> = files.into_values().collect();
         let sha256 = match bits {
-            Some(bits) if resources.is_empty() => sha256(bits),
+            Some(bits) if resources.is_empty() => {
+                let checksum = sha256(bits);
+                self.blobs.keep(&checksum, bits);
+                checksum
+            }
             _ => sha256(format!("{files:?}").as_bytes()),
         };
         Contents {

@@ -40,6 +40,7 @@ async fn packages(tour: &Tour, app: &str, other: &str) -> String {
     tour.get(&path).await;
     tour.patch(&path, json!({"metadata": metadata()})).await;
     tour.get(&format!("{path}/droplets")).await;
+    tour.get(&format!("{path}/download")).await;
     let copy = format!("/v3/packages?source_guid={package}");
     tour.post(&copy, json!({"relationships": related(&[("app", other)])}))
         .await;
@@ -76,6 +77,7 @@ async fn droplets(tour: &Tour, app: &str, droplet: &str) {
     tour.upload(&format!("{uploaded}/upload"), form("droplet.tgz"))
         .await;
     tour.get(&uploaded).await;
+    tour.get(&format!("{uploaded}/download")).await;
     tour.delete(&uploaded).await;
 }
 

@@ -194,6 +194,11 @@ const MISTAKES: &[Mistake] = &[
         "the answer has no body",
     ),
     (
+        "GET /v3/packages/:guid/download",
+        "is ",
+        "without a remote blobstore, the answer has the bits",
+    ),
+    (
         "PATCH /v3/routes/:guid/relationships/space",
         "is ",
         "the answer has a body, which says ok",
