@@ -46,12 +46,11 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
             core.expire_tokens();
             Response::empty(204)
         }
-        ("GET", "requests") => {
-            let after = request
-                .query("after")
-                .and_then(|number| number.parse().ok());
-            Response::ok(&core.logged_after(after.unwrap_or(0)))
-        }
+        ("GET", "requests") => seen(
+            request
+                .number("after")
+                .map(|after| core.logged_after(after.unwrap_or(0))),
+        ),
         _ => Response::json(404, &CcError::unknown_request().body()),
     })
 }

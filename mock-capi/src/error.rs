@@ -186,7 +186,8 @@ impl CcError {
         })
     }
 
-    fn details(&self) -> String {
+    /// What is wrong, in words.
+    pub(crate) fn details(&self) -> String {
         let details: Vec<&str> = self.causes.iter().map(|c| c.detail.as_str()).collect();
         details.join(", ")
     }

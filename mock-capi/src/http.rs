@@ -1,6 +1,7 @@
 //! Requests as the handlers see them, and the answers they give.
 
 use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 
 use http::HeaderMap;
 use http::request::Parts;
@@ -53,6 +54,15 @@ impl<'a> Request<'a> {
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().rev().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// A number in the query, if there is one.
+    pub(crate) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, CcError> {
+        let Some(text) = self.query(name) else {
+            return Ok(None);
+        };
+        let refuse = |_| CcError::bad_query(format!("{name} '{text}' is no number"));
+        text.parse().map(Some).map_err(refuse)
     }
 
     /// The body as a JSON object; without a body, an empty one.

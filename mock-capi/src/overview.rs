@@ -49,11 +49,7 @@ pub(crate) fn of_space(world: &World, request: &Request<'_>) -> Result<Value, Cc
 }
 
 fn limit(request: &Request<'_>) -> Result<usize, CcError> {
-    let Some(text) = request.query("limit") else {
-        return Ok(LISTED);
-    };
-    let refuse = |_| CcError::bad_query(format!("limit '{text}' is no number"));
-    text.parse().map_err(refuse)
+    Ok(request.number("limit")?.unwrap_or(LISTED))
 }
 
 fn counts(world: &World) -> Value {

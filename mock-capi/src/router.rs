@@ -23,6 +23,8 @@ pub(crate) struct Route {
     open: bool,
     implemented: bool,
     allowed: Allowed,
+    /// Whether others are refused before it is looked what the path names.
+    admins_first: bool,
     flag: Option<&'static str>,
 }
 
@@ -44,6 +46,7 @@ impl Route {
             open: false,
             implemented: true,
             allowed: Allowed::Holders(ADMINS),
+            admins_first: false,
             flag: None,
         }
     }
@@ -84,6 +87,12 @@ impl Route {
         self
     }
 
+    /// The same for administrators, others being refused at once.
+    pub(crate) const fn by_admins(mut self) -> Self {
+        self.admins_first = true;
+        self
+    }
+
     /// The same for whoever sees what it is about; or its handler decides.
     pub(crate) const fn by_anyone(mut self) -> Self {
         self.allowed = Allowed::Anyone;
@@ -104,10 +113,11 @@ impl Route {
         self.allowed
     }
 
-    /// Whether the path alone says that nobody but administrators may.
+    /// Whether it is clear, whatever the path names, that nobody but
+    /// administrators may.
     pub(crate) fn is_for_admins(&self) -> bool {
         let named = self.segments().any(|segment| segment.starts_with(':'));
-        matches!(self.allowed, Allowed::Holders(ADMINS)) && !named
+        matches!(self.allowed, Allowed::Holders(ADMINS)) && (self.admins_first || !named)
     }
 
     /// The same without a token.

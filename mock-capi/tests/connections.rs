@@ -255,6 +255,14 @@ async fn requests_of_an_earlier_mock_do_not_hide_those_of_this_one() {
     let url = format!("{}/_mock/requests?after=1000", cf.mock.uri());
     let shown = send(cf.http.get(url)).await.json();
     assert_eq!(shown[0]["path"], "/uaa/oauth/token");
+    let refused = cf.get("/_mock/requests?after=the-first").await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.error().1),
+        (
+            400,
+            "The query parameter is invalid: after 'the-first' is no number".into()
+        )
+    );
 }
 
 #[tokio::test]

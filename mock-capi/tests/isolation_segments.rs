@@ -141,4 +141,9 @@ async fn the_shared_segment_is_always_there() {
             .status,
         403
     );
+    // Who may not change them is not told whether there is one.
+    for path in ["/v3/isolation_segments/x", "/v3/organization_quotas/x"] {
+        assert_eq!(cf.patch(path, json!({})).await.status, 403, "{path}");
+        assert_eq!(cf.delete(path).await.status, 403, "{path}");
+    }
 }

@@ -8,6 +8,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Answer, Session};
+use mock_capi::MockCapi;
 use serde_json::{Value, json};
 
 const POLICIES: &str = "/networking/v1/external/policies";
@@ -189,4 +190,64 @@ async fn policies_outlive_their_apps_until_the_cleanup() {
     assert_eq!(list(&cf, "").await, json!([stays]));
     cf.mock.advance(Duration::from_secs(3600));
     assert_eq!(cf.mock.state()["network_policies"], json!([]));
+}
+
+/// Gives a user a role in a space.
+async fn assign(cf: &Session, role: &str, user: &str, org: &str, space: &str) {
+    for (kind, place, guid) in [
+        ("organization_user", "organization", org),
+        (role, "space", space),
+    ] {
+        let body = json!({
+            "type": kind,
+            "relationships": {
+                "user": {"data": {"username": user}},
+                place: {"data": {"guid": guid}},
+            },
+        });
+        let answer = cf.post("/v3/roles", body).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn developers_connect_their_own_apps_and_not_too_many() {
+    let builder = MockCapi::builder().add_user("dev", "secret");
+    let mut cf = Session::start(builder).await;
+    let (org, space) = cf.space().await;
+    let mine = cf.create_app(&space, "mine").await;
+    let other = cf.create_space(&org, "other").await;
+    let theirs = cf.create_app(&other, "theirs").await;
+    assign(&cf, "space_developer", "dev", &org, &space).await;
+    add(&cf, json!([policy(&mine, &theirs, 1, 1)])).await;
+
+    cf.log_in_as("dev", "secret").await;
+    let own = policy(&mine, &mine, 1, 1);
+    assert_eq!(add(&cf, json!([own])).await.status, 200);
+    assert_eq!(list(&cf, "").await, json!([own]));
+    let foreign = json!([policy(&mine, &theirs, 2, 2)]);
+    assert_eq!(
+        refusal(&add(&cf, foreign).await),
+        (
+            403,
+            "one or more applications cannot be found or accessed".into()
+        )
+    );
+    let many: Vec<Value> = (2..151)
+        .map(|port| policy(&mine, &mine, port, port))
+        .collect();
+    assert_eq!(
+        refusal(&add(&cf, json!(many)).await),
+        (403, "policy quota exceeded".into())
+    );
+    let cleanup = cf.post(&format!("{POLICIES}/cleanup"), json!({})).await;
+    assert_eq!(
+        refusal(&cleanup),
+        (
+            403,
+            "provided scopes [cloud_controller.read cloud_controller.write network.write openid \
+             password.write uaa.user] do not include allowed scopes [network.admin]"
+                .into()
+        )
+    );
 }

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Session, new_route};
+use common::{Session, new_app, new_route};
 use mock_capi::MockCapi;
 use serde_json::{Value, json};
 
@@ -161,4 +161,100 @@ async fn usage_is_summed_up_and_unmapped_routes_go_at_once() {
     let left = cf.get("/v3/routes").await.json();
     assert_eq!(left["pagination"]["total_results"], 1);
     assert_eq!(left["resources"][0]["host"], "mapped");
+}
+
+#[tokio::test]
+async fn docker_can_be_switched_off_for_everyone() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let mut new = new_app(&space, "app");
+    new["lifecycle"] = json!({"type": "docker", "data": {}});
+    let app = cf.post("/v3/apps", new.clone()).await.guid();
+    let package = json!({
+        "type": "docker",
+        "data": {"image": "alpine"},
+        "relationships": {"app": {"data": {"guid": app}}},
+    });
+    let package = cf.post("/v3/packages", package).await.guid();
+    let build = json!({"package": {"guid": package}});
+    let built = cf.post("/v3/builds", build.clone()).await.guid();
+    let built = cf.get(&format!("/v3/builds/{built}")).await.json();
+    let droplet = built["droplet"]["guid"].as_str().unwrap();
+    assert_eq!(cf.assign(&app, droplet).await.status, 200);
+
+    let flag = "/v3/feature_flags/diego_docker";
+    cf.patch(flag, json!({"enabled": false})).await;
+    new["name"] = json!("other");
+    for answer in [
+        cf.post("/v3/apps", new).await,
+        cf.post("/v3/builds", build).await,
+        cf.act(&app, "start").await,
+        cf.act(&app, "restart").await,
+    ] {
+        assert_eq!(answer.status, 403, "{answer:?}");
+        assert_eq!(
+            answer.error(),
+            (330_002, "Feature Disabled: diego_docker".into())
+        );
+    }
+    let manifest = "applications: [{name: third, docker: {image: alpine}}]";
+    assert_eq!(
+        cf.apply(&space, manifest).await.error(),
+        (
+            10008,
+            "For application 'third': Feature Disabled: diego_docker".into()
+        )
+    );
+}
+
+#[tokio::test]
+async fn environments_can_be_hidden_from_developers() {
+    let mut cf = Session::start(MockCapi::builder().add_user("dev", "secret")).await;
+    let (org, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    for (kind, at, guid) in [
+        ("organization_user", "organization", &org),
+        ("space_developer", "space", &space),
+    ] {
+        let body = json!({
+            "type": kind,
+            "relationships": {
+                "user": {"data": {"username": "dev"}},
+                at: {"data": {"guid": guid}},
+            },
+        });
+        assert_eq!(cf.post("/v3/roles", body).await.status, 201);
+    }
+    let flag = "/v3/feature_flags/space_developer_env_var_visibility";
+    cf.patch(flag, json!({"enabled": false})).await;
+    let paths = [
+        format!("/v3/apps/{app}/env"),
+        format!("/v3/apps/{app}/environment_variables"),
+        format!("/v2/apps/{app}/env"),
+    ];
+    for path in &paths {
+        assert_eq!(cf.get(path).await.status, 200, "{path}");
+    }
+    cf.log_in_as("dev", "secret").await;
+    for path in &paths {
+        assert_eq!(cf.get(path).await.status, 403, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn routes_of_manifests_need_their_flag_whoever_asks() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let domain = cf.default_domain(&org).await;
+    let domain = cf.get(&format!("/v3/domains/{domain}")).await.json();
+    let domain = domain["name"].as_str().unwrap();
+    let flag = "/v3/feature_flags/route_creation";
+    cf.patch(flag, json!({"enabled": false})).await;
+    let manifest = format!("applications: [{{name: app, routes: [{{route: app.{domain}}}]}}]");
+    let job = cf.applied(&space, manifest).await;
+    assert_eq!(job["state"], "FAILED");
+    assert_eq!(
+        job["errors"][0]["detail"],
+        "Feature Disabled: route_creation"
+    );
 }

@@ -13,7 +13,7 @@ use crate::world::{App, Field, Guid, InstanceState, Process, Selection, instance
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/apps/:guid/instances", instances),
     Route::get("/v2/apps/:guid/stats", stats),
-    Route::get("/v2/apps/:guid/env", show_env),
+    Route::get("/v2/apps/:guid/env", show_env).flagged(environment::VISIBILITY),
 ];
 
 /// The app that is asked for, and its web process.
@@ -113,6 +113,7 @@ fn stats(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn show_env(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = apps::find(call)?;
+    call.require_flag(environment::VISIBILITY_TO_DEVELOPERS)?;
     let mut env = call.present(guid, environment::present_env)?;
     if let Some(env) = env.as_object_mut()
         && let Some(variables) = env.remove("environment_variables")

@@ -305,6 +305,7 @@ fn find_or_create_route(
         routes::set_options(call.world, guid, &wanted.options);
         return Ok(guid);
     }
+    call.require_flag_of_all("route_creation")?;
     if host == "*" && domain.org.is_none() {
         return Err(CcError::not_authorized());
     }

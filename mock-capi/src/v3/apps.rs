@@ -65,6 +65,8 @@ const LIST: ListSpec = ListSpec {
     ])
 };
 
+/// What lets apps be of Docker images.
+const DOCKER: &str = "diego_docker";
 const MAX_NAME: usize = 255;
 const NO_SPACE: &str = "Invalid space. Ensure that the space exists and you have access to it.";
 
@@ -336,6 +338,7 @@ pub(crate) fn read_new(
     message.finish()?;
     let space: &Space = call.related(space.flatten(), no_space)?;
     let space = space.base.guid;
+    check_flag(call, &lifecycle)?;
     let mut errors = name_errors(name);
     errors.extend(check_environment("environment_variables", &environment));
     refuse_any(&errors)?;
@@ -525,12 +528,20 @@ fn permissions(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn check_startable(call: &Call<'_>, guid: Guid) -> Result<(), CcError> {
-    let droplet = call.world.apps.get(guid).and_then(|app| app.droplet);
-    match droplet {
-        Some(_) => Ok(()),
-        None => Err(CcError::unprocessable(
+    let app = call.row::<App>(guid)?;
+    if app.droplet.is_none() {
+        return Err(CcError::unprocessable(
             "Assign a droplet before starting this app.",
-        )),
+        ));
+    }
+    check_flag(call, &app.lifecycle)
+}
+
+/// Refuses apps of Docker images while the operator does not want them.
+pub(crate) fn check_flag(call: &Call<'_>, lifecycle: &Lifecycle) -> Result<(), CcError> {
+    match lifecycle {
+        Lifecycle::Docker => call.require_flag(DOCKER),
+        Lifecycle::Buildpack { .. } => Ok(()),
     }
 }
 

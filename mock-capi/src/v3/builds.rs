@@ -178,6 +178,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 /// Starts to stage a package, if that is possible.
 pub(crate) fn stage(call: &mut Call<'_>, new: NewBuild) -> Result<Guid, CcError> {
+    apps::check_flag(call, &new.lifecycle)?;
     check_stageable(call, new.package, new.app)?;
     check_enabled(call.world, &new.lifecycle)?;
     let error = fail_staging(call, new.app);

@@ -11,14 +11,18 @@ use crate::world::{App, EnvironmentGroup, Guid, MANAGE_APPS, World};
 
 use super::{apps, service_credential_bindings};
 
+/// What lets anyone see the environment of apps, and those who run them.
+pub(crate) const VISIBILITY: &str = "env_var_visibility";
+pub(crate) const VISIBILITY_TO_DEVELOPERS: &str = "space_developer_env_var_visibility";
+
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps/:guid/environment_variables", show)
         .by(MANAGE_APPS)
-        .flagged("env_var_visibility"),
+        .flagged(VISIBILITY),
     Route::patch("/v3/apps/:guid/environment_variables", update).by(MANAGE_APPS),
     Route::get("/v3/apps/:guid/env", show_env)
         .by(MANAGE_APPS)
-        .flagged("env_var_visibility"),
+        .flagged(VISIBILITY),
 ];
 
 fn present(app: &App, view: &View<'_>) -> Value {
@@ -40,6 +44,7 @@ fn presented(call: &Call<'_>, guid: Guid) -> Result<Response, CcError> {
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = apps::find(call)?;
+    call.require_flag(VISIBILITY_TO_DEVELOPERS)?;
     call.world
         .record(guid, "audit.app.environment_variables.show", json!({}));
     presented(call, guid)
@@ -105,6 +110,7 @@ pub(crate) fn merge(environment: &mut Map<String, Value>, variables: Map<String,
 /// `GET /v3/apps/:guid/env`
 pub(crate) fn show_env(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = apps::find(call)?;
+    call.require_flag(VISIBILITY_TO_DEVELOPERS)?;
     call.world
         .record(guid, "audit.app.environment.show", json!({}));
     let env = call.present(guid, present_env)?;

@@ -13,7 +13,7 @@ use super::environment;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/environment_variable_groups/:name", show),
-    Route::patch("/v3/environment_variable_groups/:name", update),
+    Route::patch("/v3/environment_variable_groups/:name", update).by_admins(),
 ];
 
 pub(crate) fn present(group: &EnvironmentGroup, view: &View<'_>) -> Value {

@@ -20,8 +20,8 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/isolation_segments", index),
     Route::post("/v3/isolation_segments", create),
     Route::get("/v3/isolation_segments/:guid", show),
-    Route::patch("/v3/isolation_segments/:guid", update),
-    Route::delete("/v3/isolation_segments/:guid", delete),
+    Route::patch("/v3/isolation_segments/:guid", update).by_admins(),
+    Route::delete("/v3/isolation_segments/:guid", delete).by_admins(),
     Route::get("/v3/isolation_segments/:guid/organizations", index_of_orgs),
     Route::get(
         "/v3/isolation_segments/:guid/relationships/organizations",
@@ -30,11 +30,13 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::post(
         "/v3/isolation_segments/:guid/relationships/organizations",
         entitle,
-    ),
+    )
+    .by_admins(),
     Route::delete(
         "/v3/isolation_segments/:guid/relationships/organizations/:org",
         revoke,
-    ),
+    )
+    .by_admins(),
     Route::get(
         "/v3/isolation_segments/:guid/relationships/spaces",
         show_spaces,

@@ -185,10 +185,16 @@ pub(crate) fn is_present(value: &Value) -> bool {
 impl AppManifest {
     /// Reads an application; else all that is wrong with it, each in the words
     /// that tell which application it is.
-    pub(crate) fn read(index: usize, application: &Value) -> Result<Self, Vec<String>> {
+    ///
+    /// `no_docker` is what those are told that are of a Docker image.
+    pub(crate) fn read(
+        index: usize,
+        application: &Value,
+        no_docker: Option<&str>,
+    ) -> Result<Self, Vec<String>> {
         let nothing = Map::new();
         let mut fields = Fields::new(application.as_object().unwrap_or(&nothing));
-        let manifest = read_fields(&mut fields);
+        let manifest = read_fields(&mut fields, no_docker);
         if fields.errors.is_empty() {
             return Ok(manifest);
         }
@@ -203,14 +209,14 @@ impl AppManifest {
     }
 }
 
-fn read_fields(fields: &mut Fields<'_>) -> AppManifest {
+fn read_fields(fields: &mut Fields<'_>, no_docker: Option<&str>) -> AppManifest {
     let name = read_name(fields);
     check_sizes(fields, "web");
     let processes = read_process_list(fields);
     let sidecars = read_sidecars(fields);
     let scales = read_scales(fields, &processes);
     let updates = read_updates(fields, &processes);
-    let (lifecycle, metadata) = read_app(fields);
+    let (lifecycle, metadata) = read_app(fields, no_docker);
     let services = read_services(fields);
     let environment = read_environment(fields);
     check_buildpack(fields);
@@ -565,7 +571,7 @@ fn read_seconds(process: &mut Fields<'_>, key: &str, label: &str) -> Option<Opti
     Some(seconds.and_then(|seconds| u32::try_from(seconds).ok()))
 }
 
-fn read_app(fields: &mut Fields<'_>) -> (WantedLifecycle, MetadataPatch) {
+fn read_app(fields: &mut Fields<'_>, no_docker: Option<&str>) -> (WantedLifecycle, MetadataPatch) {
     let docker = fields.value("docker").is_some();
     let both = fields.value("buildpack").is_some() && fields.value("buildpacks").is_some();
     let any = fields.value("buildpack").is_some() || fields.value("buildpacks").is_some();
@@ -579,6 +585,9 @@ fn read_app(fields: &mut Fields<'_>) -> (WantedLifecycle, MetadataPatch) {
     }
     if both {
         fields.error("Buildpack and Buildpacks fields cannot be used together.");
+    }
+    if let Some(reason) = no_docker.filter(|_| docker) {
+        fields.error(reason);
     }
     if named == Some("cnb") {
         fields.error("Feature Disabled: diego_cnb");

@@ -224,10 +224,12 @@ pub(crate) fn read(call: &Call<'_>) -> Result<ManifestBody, CcError> {
         .ok_or_else(|| {
             CcError::unprocessable("Cannot parse manifest with no 'applications' field.")
         })?;
+    let no_docker = apps::check_flag(call, &Lifecycle::Docker).err();
+    let no_docker = no_docker.map(|refusal| refusal.details());
     let mut manifests = Vec::new();
     let mut errors = Vec::new();
     for (index, application) in applications.iter().enumerate() {
-        match AppManifest::read(index, application) {
+        match AppManifest::read(index, application, no_docker.as_deref()) {
             Ok(manifest) => manifests.push(manifest),
             Err(wrong) => errors.extend(wrong),
         }

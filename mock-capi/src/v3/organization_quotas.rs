@@ -16,12 +16,13 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/organization_quotas", index),
     Route::post("/v3/organization_quotas", create),
     Route::get("/v3/organization_quotas/:guid", show),
-    Route::patch("/v3/organization_quotas/:guid", update),
-    Route::delete("/v3/organization_quotas/:guid", delete),
+    Route::patch("/v3/organization_quotas/:guid", update).by_admins(),
+    Route::delete("/v3/organization_quotas/:guid", delete).by_admins(),
     Route::post(
         "/v3/organization_quotas/:guid/relationships/organizations",
         apply,
-    ),
+    )
+    .by_admins(),
 ];
 
 const LIST: ListSpec = ListSpec::of(&["names", "organization_guids"]);
