@@ -13,7 +13,7 @@ pub(crate) mod inventory;
 pub(crate) mod log_cache;
 pub(crate) mod manifests;
 pub(crate) mod processes;
-mod retry;
+pub(crate) mod retry;
 pub(crate) mod transport;
 pub(crate) mod upload;
 pub(crate) mod wait;

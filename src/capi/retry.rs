@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use reqwest::StatusCode;
-use reqwest::header::HeaderMap;
+use reqwest::header::{DATE, HeaderMap};
 
 use super::error::Error;
 
@@ -75,10 +75,18 @@ pub(crate) fn backoff() -> ExponentialBackoff {
         .build()
 }
 
+/// A pause that was asked for, and up to a tenth more: who is held back together
+/// does not come back together, and nobody too early.
+pub(crate) fn spread(pause: Duration) -> Duration {
+    const MOST: Duration = Duration::from_secs(10);
+    pause.saturating_add((pause / 10).min(MOST).mul_f64(fastrand::f64()))
+}
+
 /// How long the answer asks to wait: `Retry-After` in seconds or as a date,
 /// else `X-RateLimit-Reset`, a UNIX time in seconds, where nothing remains.
 pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let time_until = |time: SystemTime| time.duration_since(now(headers)).unwrap_or_default();
     if let Some(value) = text("retry-after") {
         return match value.trim().parse() {
             Ok(seconds) => Some(Duration::from_secs(seconds)),
@@ -93,8 +101,11 @@ pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Dur
     Some(time_until(reset))
 }
 
-fn time_until(time: SystemTime) -> Duration {
-    time.duration_since(SystemTime::now()).unwrap_or_default()
+/// What the clock that made the answer says; ours may differ from it.
+pub(crate) fn now(headers: &HeaderMap) -> SystemTime {
+    let date = headers.get(DATE).and_then(|value| value.to_str().ok());
+    let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+    date.unwrap_or_else(SystemTime::now)
 }
 
 #[cfg(test)]
@@ -179,7 +190,28 @@ mod tests {
         let reset = headers("x-ratelimit-reset", epoch.to_string());
         assert!(retry_after(limited, &reset).unwrap() > Duration::from_secs(50));
         assert_eq!(retry_after(StatusCode::BAD_GATEWAY, &reset), None);
+        let mut fast = headers("x-ratelimit-reset", "1000000060".to_owned());
+        fast.insert(DATE, "Sun, 09 Sep 2001 01:46:40 GMT".parse().unwrap());
+        assert_eq!(
+            retry_after(limited, &fast),
+            Some(Duration::from_secs(60)),
+            "by the clock of who says it"
+        );
         let huge = headers("x-ratelimit-reset", u64::MAX.to_string());
         assert_eq!(retry_after(limited, &huge), None);
+    }
+
+    #[rstest]
+    #[case(Duration::from_secs(20), Duration::from_secs(22))]
+    #[case(Duration::from_secs(3600), Duration::from_secs(3610))]
+    #[case(Duration::MAX, Duration::MAX)]
+    fn pauses_are_spread_and_never_shorter_than_asked(
+        #[case] asked: Duration,
+        #[case] longest: Duration,
+    ) {
+        let pauses: Vec<Duration> = (0..100).map(|_| spread(asked)).collect();
+        assert!(pauses.iter().all(|it| (asked..=longest).contains(it)));
+        let alike = pauses.iter().all(|it| *it == pauses[0]);
+        assert_eq!(alike, asked == longest);
     }
 }

@@ -231,7 +231,10 @@ impl Transport {
                 Verdict::GiveUp => None,
                 Verdict::Retry => pauses.next(),
                 // Never at once, whatever the answer asks for.
-                Verdict::RetryAfter(asked) => floors.next().map(|floor| asked.max(floor)),
+                Verdict::RetryAfter(asked) => {
+                    let pause = floors.next().map(|floor| asked.max(floor));
+                    pause.map(retry::spread)
+                }
             };
             let Some(pause) = pause else {
                 if matches!(error, Error::Unreachable { .. }) {

@@ -18,6 +18,7 @@ use super::bits::{Bits, FileId, Resource, hex};
 use crate::capi::client::Client;
 use crate::capi::dialect::MOST_RESOURCES;
 use crate::capi::error::Error;
+use crate::capi::retry;
 use crate::capi::transport::Request;
 use crate::capi::upload::Upload;
 use crate::capi::wait;
@@ -267,7 +268,7 @@ impl Uploading<'_> {
                 return Err(error);
             }
             tries += 1;
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(retry::spread(PAUSE)).await;
         }
     }
 }
