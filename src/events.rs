@@ -94,6 +94,11 @@ pub enum Event {
         /// How long until then.
         after: Duration,
     },
+    /// How many requests may be in flight from now on; told at first, too.
+    Concurrency {
+        /// So many.
+        limit: usize,
+    },
     /// A phase began.
     PhaseStarted {
         /// Which.

@@ -434,6 +434,47 @@ async fn concurrency_is_bounded() {
     assert!(began.elapsed() >= latency * (requests - 2));
 }
 
+/// Keeps what it is told of the limit of requests in flight.
+#[derive(Default)]
+struct Limits(std::sync::Mutex<Vec<usize>>);
+
+impl Limits {
+    fn take(&self) -> Vec<usize> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Sink for Limits {
+    fn on(&self, event: &Event) {
+        if let Event::Concurrency { limit } = event {
+            self.0.lock().unwrap().push(*limit);
+        }
+    }
+}
+
+#[tokio::test]
+async fn concurrency_grows_while_answers_come_and_is_halved_once_by_a_burst() {
+    let latency = Duration::from_millis(20);
+    let mock = MockCapi::builder().latency(latency).start().await.unwrap();
+    let limits = Arc::new(Limits::default());
+    let client = connect(&mock, [Arc::clone(&limits) as Arc<dyn Sink>]).await;
+    let (config, sources) = read(r#"{"proxy_applications": 40}"#, None);
+    let converger = Converger::new(&client, &config, &sources);
+    assert!(converger.converge().await.unwrap().is_as_desired());
+    let grown = limits.take();
+    let most = *grown.last().unwrap();
+    assert!((5..=20).contains(&most), "{grown:?}");
+    assert_eq!(grown, (4..=most).collect::<Vec<_>>());
+
+    // All that are in flight at that time fail.
+    let fault = Fault::answer("GET", "/v3/*", 503).times(3);
+    mock.set_faults(vec![fault]);
+    assert!(converger.verify().await.unwrap().is_empty());
+    let after = limits.take();
+    assert_eq!(after.first(), Some(&(most / 2)));
+    assert!(after.iter().all(|limit| *limit >= most / 2), "{after:?}");
+}
+
 async fn tokens_of_the_cf_cli(rig: &Rig) -> Credentials {
     let login = login(&rig.mock).await;
     let token = |name: &str| login[name].as_str().unwrap().to_owned().into();

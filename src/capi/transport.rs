@@ -1,8 +1,8 @@
 //! One HTTP exchange, and the loop that repeats it where [`retry`] says so.
 
 use std::future::Future;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, LOCATION};
@@ -10,10 +10,11 @@ use reqwest::{Method, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::Semaphore;
 use url::Url;
 
 use super::error::{Error, parse_errors};
+use super::gate::Gate;
+use super::limiter::Answer;
 use super::retry::{self, Replay, Verdict};
 use super::upload::Upload;
 use super::wait;
@@ -155,7 +156,7 @@ pub(crate) enum Authorization<'a> {
 pub(crate) struct Transport {
     http: reqwest::Client,
     concurrency: usize,
-    slots: Semaphore,
+    gate: Arc<Gate>,
     /// Nothing is sent before this moment, which a rate limit sets.
     not_before: Mutex<Instant>,
     /// Whether an answer came, and since then none was given up for lack of a
@@ -182,11 +183,11 @@ impl Transport {
                 what: "preparing the HTTP client".to_owned(),
                 reason: reason_of(error),
             })?;
-        let concurrency = concurrency.clamp(1, Semaphore::MAX_PERMITS);
+        let concurrency = concurrency.max(1);
         Ok(Self {
             http,
             concurrency,
-            slots: Semaphore::new(concurrency),
+            gate: Gate::new(concurrency, events.clone()),
             not_before: Mutex::new(Instant::now()),
             reached: AtomicBool::new(false),
             timeout,
@@ -194,7 +195,7 @@ impl Transport {
         })
     }
 
-    /// How many requests may be in flight.
+    /// How many requests may be in flight, at the most.
     pub(crate) fn concurrency(&self) -> usize {
         self.concurrency
     }
@@ -284,19 +285,21 @@ impl Transport {
             }
         };
         let builder = self.with_body(builder, &request.body).await?;
-        // The semaphore is never closed, so this is a slot in every case.
-        let _slot = self.slots.acquire().await.ok();
+        let endpoint = request.endpoint();
+        let slot = self.gate.enter(&endpoint).await;
         self.wait_for_rate_limit().await;
         let began = Instant::now();
         let outcome = self.answer(base, request, builder).await;
-        log(request, &outcome, began.elapsed());
+        let took = began.elapsed();
+        slot.answered(told(request, &outcome, took));
+        log(request, &outcome, took);
         self.events.emit(Event::Request {
-            endpoint: request.endpoint(),
+            endpoint,
             status: match &outcome {
                 Ok((status, _)) => Some(status.as_u16()),
                 Err(error) => error.status().map(|status| status.as_u16()),
             },
-            took: began.elapsed(),
+            took,
         });
         outcome.map(|(_, response)| response)
     }
@@ -378,6 +381,29 @@ impl Transport {
                 ));
             }
         }
+    }
+}
+
+/// What an outcome tells of the foundation. How long an upload takes depends on
+/// its size, and a refusal may be quick.
+fn told(
+    request: &Request,
+    outcome: &Result<(StatusCode, Response), Error>,
+    took: Duration,
+) -> Answer {
+    const OVERLOADED: [StatusCode; 3] = [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ];
+    match outcome {
+        Ok(_) if matches!(request.body, Body::Upload(_)) => Answer::Untold,
+        Ok(_) => Answer::Good(took),
+        Err(Error::NoAnswer { .. }) => Answer::Overloaded,
+        Err(error) if error.status().is_some_and(|it| OVERLOADED.contains(&it)) => {
+            Answer::Overloaded
+        }
+        Err(_) => Answer::Untold,
     }
 }
 
