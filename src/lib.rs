@@ -65,6 +65,7 @@ pub use events::{Event, Events, Phase, PushStep, Sink};
 pub use manifest::ManifestError;
 pub use push::source::{SourceError, Sources};
 pub use report::{Counts, Progress, RunCounts};
+pub use tokio_util::sync::CancellationToken;
 
 /// Whether what must hold of every manifest holds of one, for the fuzz target.
 ///

@@ -455,46 +455,6 @@ async fn unknown_keys_warn_and_do_not_stop() {
     insta::assert_snapshot!(said.err, @"warning: DIR/config.json line 1: unknown key `proxy_aplications` is ignored");
 }
 
-#[cfg(unix)]
-#[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_run_exits_with_130_and_is_finished_by_the_next() {
-    let latency = Duration::from_millis(30);
-    let mock = MockCapi::builder().latency(latency).start().await.unwrap();
-    let place = Place::new();
-    let config = place.file("config.json", SMALL);
-    let child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cf-pusher"))
-        .args([
-            "converge",
-            "--config",
-            config.to_str().unwrap(),
-            "--concurrency",
-            "1",
-        ])
-        .env("CF_HOME", place.dir.path())
-        .env("CF_API", mock.uri())
-        .env("CF_USERNAME", "admin")
-        .env("CF_PASSWORD", "admin")
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    while mock.stats().total < 25 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let interrupt = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(interrupt.unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        err.ends_with("error: interrupted; run the same command again to finish\n"),
-        "{err}"
-    );
-    assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
-    assert_eq!(place.on(&mock, SMALL, &["verify"]).code, 0);
-}
-
 /// The first line of a summary: the counts of apps.
 fn counts_of(out: &str) -> &str {
     out.lines().next().unwrap_or_default()

@@ -124,7 +124,7 @@ impl Auth {
     pub(crate) async fn log_in_first(&self) -> Result<(), Error> {
         match self.token(None).await {
             Ok(_) => Ok(()),
-            Err(error) if error.is_connection() => Err(error),
+            Err(error) if error.is_connection() || error.is_interrupted() => Err(error),
             Err(error) => Err(self.login_error(error.to_string(), "check the foundation's UAA")),
         }
     }

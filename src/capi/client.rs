@@ -1,6 +1,7 @@
 //! The client: discovery, authorized requests, pages, jobs.
 
 use std::collections::HashSet;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::auth::{Auth, Credentials};
@@ -33,6 +35,9 @@ pub struct Target {
     /// The longest that any one wait may take: a job, a staging, a copy, or
     /// until the instances run.
     pub timeout: Duration,
+    /// Once it is cancelled nothing more is sent, and what is in flight is
+    /// finished: all that is asked for ends with [`Error::Interrupted`].
+    pub interrupt: CancellationToken,
 }
 
 impl Target {
@@ -45,6 +50,7 @@ impl Target {
             dialect: None,
             concurrency: 16,
             timeout: Duration::from_secs(15 * 60),
+            interrupt: CancellationToken::new(),
         }
     }
 }
@@ -113,6 +119,7 @@ impl Client {
             target.skip_ssl_validation,
             target.concurrency,
             target.timeout,
+            target.interrupt.clone(),
             events,
         )?);
         let request = Request::get("/");
@@ -268,7 +275,30 @@ impl Client {
         let Some(job) = self.job_of(&response) else {
             return Ok(());
         };
-        wait::until(what, self.timeout(), || self.look_at_job(what, &job)).await
+        self.until(what, || self.look_at_job(what, &job)).await
+    }
+
+    /// Looks until it is done, a look fails, or the deadline passes.
+    pub(crate) async fn until<T, F, Fut>(&self, what: &str, look: F) -> Result<T, Error>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<Progress<T>, Error>>,
+    {
+        let pause = |pause| self.pause(pause);
+        wait::until(what, self.timeout(), pause, look).await
+    }
+
+    /// Waits for something that sends nothing, but for an interrupt.
+    pub(crate) async fn unless_interrupted<T>(
+        &self,
+        wait: impl Future<Output = T>,
+    ) -> Result<T, Error> {
+        self.transport.unless_interrupted(wait).await
+    }
+
+    /// Lets some time pass, but for an interrupt.
+    pub(crate) async fn pause(&self, pause: Duration) -> Result<(), Error> {
+        self.transport.pause(pause).await
     }
 
     /// Deletes, and is content if it is gone already.
@@ -372,7 +402,7 @@ fn api_url(api: &str) -> Result<Url, Error> {
 /// Whatever is at a URL and does not answer as a Cloud Controller, is none.
 fn no_api(base: &Url, error: Error) -> Error {
     let reason = match error {
-        Error::Unreachable { .. } => return error,
+        Error::Unreachable { .. } | Error::Interrupted => return error,
         Error::NoAnswer { reason, .. } => format!("no answer: {reason}"),
         Error::NotUnderstood { .. } => "what answers is not a Cloud Controller".to_owned(),
         other => other.to_string(),

@@ -7,7 +7,7 @@ use super::client::Client;
 use super::error::Error;
 use super::processes;
 use super::transport::Request;
-use super::wait::{self, Progress};
+use super::wait::Progress;
 
 /// An operator may switch deployments off.
 const DEPLOYMENTS_DISABLED: i64 = 390_014;
@@ -103,16 +103,17 @@ pub(crate) async fn deploy(
     let guid = client.create(&deployment.request()).await?;
     let what = format!("the deployment of {name}");
     let path = format!("/v3/deployments/{guid}");
-    let outcome = wait::until(&what, client.timeout(), || async {
-        let seen: Value = client.get(&path).await?;
-        match progress(&what, &seen)? {
-            Progress::Pending(_) if first_only && new_runs(client, &seen).await? => {
-                Ok(Progress::Done(Deployed::Done))
+    let outcome = client
+        .until(&what, || async {
+            let seen: Value = client.get(&path).await?;
+            match progress(&what, &seen)? {
+                Progress::Pending(_) if first_only && new_runs(client, &seen).await? => {
+                    Ok(Progress::Done(Deployed::Done))
+                }
+                progress => Ok(progress),
             }
-            progress => Ok(progress),
-        }
-    })
-    .await;
+        })
+        .await;
     if let Err(Error::Deadline { .. }) = &outcome {
         let cancel = Request::post(format!("{path}/actions/cancel")).repeatable();
         if let Err(error) = client.send(&cancel).await {

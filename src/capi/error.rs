@@ -126,6 +126,9 @@ pub enum Error {
         /// The last state that was observed.
         last: String,
     },
+    /// It was asked to end, and sends nothing more.
+    #[error("interrupted; run the same command again to finish")]
+    Interrupted,
     /// Something on this side, such as the file to be uploaded.
     #[error("{what}: {reason}")]
     Local {
@@ -143,6 +146,11 @@ impl Error {
             self,
             Self::Unreachable { .. } | Self::Unsupported { .. } | Self::Login { .. }
         )
+    }
+
+    /// Whether it is that nothing more is sent.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted)
     }
 
     /// Whether observing again and applying the difference may mend it.

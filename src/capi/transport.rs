@@ -10,6 +10,7 @@ use reqwest::{Method, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::error::{Error, parse_errors};
@@ -163,6 +164,8 @@ pub(crate) struct Transport {
     /// connection: a host that is not there is not tried again and again.
     reached: AtomicBool,
     timeout: Duration,
+    /// Once it is cancelled nothing more is sent.
+    interrupt: CancellationToken,
     events: Events,
 }
 
@@ -171,6 +174,7 @@ impl Transport {
         skip_ssl_validation: bool,
         concurrency: usize,
         timeout: Duration,
+        interrupt: CancellationToken,
         events: Events,
     ) -> Result<Self, Error> {
         let http = reqwest::Client::builder()
@@ -191,6 +195,7 @@ impl Transport {
             not_before: Mutex::new(Instant::now()),
             reached: AtomicBool::new(false),
             timeout,
+            interrupt,
             events,
         })
     }
@@ -248,7 +253,24 @@ impl Transport {
                 return Err(error);
             }
             self.hold_back(request, &error, pause);
-            tokio::time::sleep(pause).await;
+            self.pause(pause).await?;
+        }
+    }
+
+    /// Lets some time pass, but for an interrupt.
+    pub(crate) async fn pause(&self, pause: Duration) -> Result<(), Error> {
+        self.unless_interrupted(tokio::time::sleep(pause)).await
+    }
+
+    /// Waits for something that sends nothing, but for an interrupt.
+    pub(crate) async fn unless_interrupted<T>(
+        &self,
+        wait: impl Future<Output = T>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            () = self.interrupt.cancelled() => Err(Error::Interrupted),
+            outcome = wait => Ok(outcome),
         }
     }
 
@@ -286,10 +308,17 @@ impl Transport {
         };
         let builder = self.with_body(builder, &request.body).await?;
         let endpoint = request.endpoint();
-        let slot = self.gate.enter(&endpoint).await;
-        self.wait_for_rate_limit().await;
+        let turn = async {
+            let slot = self.gate.enter(&endpoint).await;
+            self.wait_for_rate_limit().await;
+            slot
+        };
+        let slot = self.unless_interrupted(turn).await?;
         let began = Instant::now();
-        let outcome = self.answer(base, request, builder).await;
+        let outcome = tokio::select! {
+            outcome = self.answer(base, request, builder) => outcome,
+            cut = self.cut() => Err(cut),
+        };
         let took = began.elapsed();
         slot.answered(told(request, &outcome, took));
         log(request, &outcome, took);
@@ -302,6 +331,14 @@ impl Transport {
             took,
         });
         outcome.map(|(_, response)| response)
+    }
+
+    /// After an interrupt, what is in flight is finished, but even an upload gets
+    /// no longer than any other request.
+    async fn cut(&self) -> Error {
+        self.interrupt.cancelled().await;
+        tokio::time::sleep(ANSWER_TIMEOUT.min(self.timeout)).await;
+        Error::Interrupted
     }
 
     /// Waits as long as a rate limit holds; it may be renewed meanwhile.

@@ -33,11 +33,19 @@ pub(crate) fn pauses_from(first: Duration) -> impl Iterator<Item = Duration> {
     })
 }
 
-/// Looks until it is done, a look fails, or the deadline passes.
-pub(crate) async fn until<T, F, Fut>(what: &str, timeout: Duration, look: F) -> Result<T, Error>
+/// Looks until it is done, a look or a pause between two fails, or the
+/// deadline passes.
+pub(crate) async fn until<T, F, Fut, P, Paused>(
+    what: &str,
+    timeout: Duration,
+    pause_for: P,
+    look: F,
+) -> Result<T, Error>
 where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<Progress<T>, Error>>,
+    P: Fn(Duration) -> Paused,
+    Paused: Future<Output = Result<(), Error>>,
 {
     let began = Instant::now();
     let mut pauses = pauses();
@@ -54,7 +62,7 @@ where
                 last,
             });
         }
-        tokio::time::sleep(pause).await;
+        pause_for(pause).await?;
     }
 }
 
@@ -64,11 +72,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_tells_the_last_state() {
-        let error = until::<(), _, _>("staging of a", Duration::from_secs(90), || async {
-            Ok(Progress::Pending("STAGING".to_owned()))
-        })
-        .await
-        .unwrap_err();
+        let pause = |pause| async move {
+            tokio::time::sleep(pause).await;
+            Ok(())
+        };
+        let look = || async { Ok(Progress::<()>::Pending("STAGING".to_owned())) };
+        let error = until("staging of a", Duration::from_secs(90), pause, look)
+            .await
+            .unwrap_err();
         insta::assert_snapshot!(error, @"staging of a did not end within 1m 30s: last seen STAGING; run again, or give it longer with --timeout");
     }
 

@@ -163,7 +163,8 @@ impl<W: Watch> Waits<W> {
                 pauses = fresh();
                 if self.is_slow() {
                     // Nothing can be done yet, and more may come meanwhile.
-                    tokio::time::sleep(pauses.next().unwrap_or(wait::SLOW)).await;
+                    let pause = pauses.next().unwrap_or(wait::SLOW);
+                    let _ = client.pause(pause).await;
                 }
                 continue;
             }
@@ -177,7 +178,8 @@ impl<W: Watch> Waits<W> {
                 pauses = fresh();
             } else {
                 let pause = pauses.next().unwrap_or(Duration::from_secs(1));
-                tokio::time::sleep(pause).await;
+                // An interrupt ends all waits with the next look.
+                let _ = client.pause(pause).await;
             }
         }
     }

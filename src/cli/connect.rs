@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 
 use super::cf_home;
 use super::{CommandError, Common, Format, Foundation};
@@ -46,6 +47,7 @@ impl Connected {
         foundation: &Foundation,
         configured: &Connection,
         concurrency: u32,
+        interrupt: &CancellationToken,
         warnings: impl IntoIterator<Item = String>,
     ) -> Result<Self, CommandError> {
         let began = std::time::Instant::now();
@@ -71,6 +73,7 @@ impl Connected {
             dialect: foundation.dialect.dialect(),
             concurrency: usize::try_from(concurrency).unwrap_or(1),
             timeout: foundation.timeout,
+            interrupt: interrupt.clone(),
             ..target
         };
         Ok(Self {
@@ -91,7 +94,11 @@ impl Connected {
 
 impl Session {
     /// Reads all that is given, then connects.
-    pub(super) async fn open(common: &Common, apps: Apps) -> Result<Self, CommandError> {
+    pub(super) async fn open(
+        common: &Common,
+        apps: Apps,
+        interrupt: &CancellationToken,
+    ) -> Result<Self, CommandError> {
         let (mut config, warnings) = Config::read(&common.config)?;
         let apps_dir = common.apps_dir.as_deref();
         let sources = Sources::read(&config, apps_dir.filter(|_| apps == Apps::Needed))?;
@@ -101,8 +108,9 @@ impl Session {
         }
         let warnings = warnings.into_iter().chain(sources.warnings());
         let (connection, concurrency) = (&config.connection, config.concurrency);
+        let connected = Connected::open(foundation, connection, concurrency, interrupt, warnings);
         Ok(Self {
-            connected: Connected::open(foundation, connection, concurrency, warnings).await?,
+            connected: connected.await?,
             sources,
             config,
         })

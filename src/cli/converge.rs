@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
 
 use super::connect::{Apps, Session};
-use super::{CommandError, Common, Format, output, plan};
+use super::{CommandError, Common, Format, INTERRUPTED, output, plan};
 use crate::capi::dialect::Dialect;
-use crate::converge::{Converger, DEFAULT_BATCH, Failure, Outcome};
+use crate::capi::error::Error;
+use crate::converge::{ConvergeError, Converger, DEFAULT_BATCH, Failure, Outcome};
 
 /// Make the foundation as the configuration asks, and prove it
 ///
@@ -60,11 +62,14 @@ fn batch(text: &str) -> Result<usize, String> {
 
 const NO_MANIFESTS: &str = "the API of 2017 applies no manifests to spaces; leave out --workflow, or give --workflow per-app";
 
-pub(super) async fn run(args: ConvergeArgs) -> Result<u8, CommandError> {
+pub(super) async fn run(
+    args: ConvergeArgs,
+    interrupt: &CancellationToken,
+) -> Result<u8, CommandError> {
     if args.dry_run {
-        return plan::show(&args.common, false).await;
+        return plan::show(&args.common, false, interrupt).await;
     }
-    let session = Session::open(&args.common, Apps::Needed).await?;
+    let session = Session::open(&args.common, Apps::Needed, interrupt).await?;
     let client = &session.connected.client;
     let converger = Converger::new(client, &session.config, &session.sources).batch(args.batch);
     let converger = match args.workflow {
@@ -74,12 +79,22 @@ pub(super) async fn run(args: ConvergeArgs) -> Result<u8, CommandError> {
         Some(WorkflowChoice::PerApp) => converger.per_app(),
         Some(WorkflowChoice::Manifest) | None => converger,
     };
-    if args.recreate {
-        converger.delete_org(false).await?;
-    }
-    let outcome = converger.converge().await?;
+    let outcome = match make_it_so(&converger, args.recreate).await {
+        Err(ConvergeError::Api(Error::Interrupted)) => Outcome {
+            interrupted: true,
+            ..Outcome::default()
+        },
+        outcome => outcome?,
+    };
     report(&session, &outcome)?;
     Ok(exit_code(&outcome))
+}
+
+async fn make_it_so(converger: &Converger<'_>, recreate: bool) -> Result<Outcome, ConvergeError> {
+    if recreate {
+        converger.delete_org(false).await?;
+    }
+    converger.converge().await
 }
 
 /// A connection that was lost on the way is none, too.
@@ -87,6 +102,7 @@ fn exit_code(outcome: &Outcome) -> u8 {
     let lost = outcome.failures.iter().any(|it| it.error.is_connection());
     match outcome.is_as_desired() {
         true => 0,
+        false if outcome.interrupted => INTERRUPTED,
         false if lost => 3,
         false => 1,
     }
@@ -95,6 +111,9 @@ fn exit_code(outcome: &Outcome) -> u8 {
 fn report(session: &Session, outcome: &Outcome) -> Result<(), CommandError> {
     for line in complaints(outcome) {
         output::complain(&line);
+    }
+    if outcome.interrupted {
+        output::complain(&format!("error: {}", Error::Interrupted));
     }
     match session.connected.format {
         Format::Json => output::print_json(session, output::run_json(session, outcome))?,
@@ -123,7 +142,7 @@ fn complaints(outcome: &Outcome) -> Vec<String> {
     let mut lines = at_most(MOST, grouped(failures));
     let advice: BTreeSet<&str> = failures.iter().filter_map(Failure::advice).collect();
     lines.extend(advice.into_iter().map(|advice| format!("advice: {advice}")));
-    if outcome.failed > lines.len() {
+    if outcome.failed > lines.len() && !outcome.interrupted {
         lines.push(format!(
             "{} apps are not as desired because of that; `cf-pusher verify` lists them",
             outcome.failed

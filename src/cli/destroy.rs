@@ -4,10 +4,12 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use clap::Args;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::connect::{Apps, Session};
-use super::{CommandError, Common, Format, output};
-use crate::converge::Converger;
+use super::{CommandError, Common, Format, INTERRUPTED, output};
+use crate::capi::error::Error;
+use crate::converge::{Converger, Destroyed};
 use crate::desired::Names;
 
 /// Delete the org, quota and security group of the configuration's prefix
@@ -29,8 +31,11 @@ pub(super) struct DestroyArgs {
     force: bool,
 }
 
-pub(super) async fn run(args: DestroyArgs) -> Result<u8, CommandError> {
-    let session = Session::open(&args.common, Apps::NotNeeded).await?;
+pub(super) async fn run(
+    args: DestroyArgs,
+    interrupt: &CancellationToken,
+) -> Result<u8, CommandError> {
+    let session = Session::open(&args.common, Apps::NotNeeded, interrupt).await?;
     let names = Names::of(&session.config);
     let question = format!(
         "Delete the org {} with all its apps, the quota {} and the security group {} on {}? [y/N] ",
@@ -39,18 +44,32 @@ pub(super) async fn run(args: DestroyArgs) -> Result<u8, CommandError> {
         names.security_group,
         session.connected.client.api()
     );
-    if !args.yes && !confirmed(question).await? {
+    let client = &session.connected.client;
+    if !args.yes && !client.unless_interrupted(confirmed(question)).await?? {
         output::print("nothing deleted")?;
         return Ok(1);
     }
     let converger = Converger::new(&session.connected.client, &session.config, &session.sources);
     let destroyed = converger.destroy(args.force).await?;
-    match session.connected.format {
-        Format::Json => output::print_json(&session, json!({"destroyed": destroyed.names}))?,
-        Format::Text if destroyed.names.is_empty() => output::print("there was nothing to delete")?,
-        Format::Text => output::print(&format!("deleted {}", destroyed.names.join(", ")))?,
+    if destroyed.interrupted {
+        output::complain(&format!("error: {}", Error::Interrupted));
     }
-    Ok(0)
+    match session.connected.format {
+        Format::Json => {
+            let Destroyed { names, interrupted } = &destroyed;
+            let told = json!({"destroyed": names, "interrupted": interrupted});
+            output::print_json(&session, told)?;
+        }
+        Format::Text if !destroyed.names.is_empty() => {
+            output::print(&format!("deleted {}", destroyed.names.join(", ")))?;
+        }
+        Format::Text if destroyed.interrupted => output::print("nothing deleted for certain")?,
+        Format::Text => output::print("there was nothing to delete")?,
+    }
+    Ok(match destroyed.interrupted {
+        true => INTERRUPTED,
+        false => 0,
+    })
 }
 
 /// Asks on the terminal; where there is none, nobody can answer.

@@ -7,6 +7,7 @@ mod cf_home;
 mod connect;
 mod converge;
 mod destroy;
+mod interrupt;
 mod manifest;
 mod output;
 mod plan;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio_util::sync::CancellationToken;
 
 use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
@@ -161,6 +163,9 @@ fn timeout(text: &str) -> Result<Duration, String> {
     Ok(timeout)
 }
 
+/// The exit code of who was interrupted.
+const INTERRUPTED: u8 = 130;
+
 /// Why a command ended without doing its work.
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
@@ -174,8 +179,6 @@ enum CommandError {
     Usage(String),
     #[error(transparent)]
     Converge(#[from] ConvergeError),
-    #[error("interrupted; run the same command again to finish")]
-    Interrupted,
     #[error("cannot write to standard output: {0}")]
     Output(#[from] std::io::Error),
 }
@@ -191,9 +194,13 @@ impl CommandError {
         match self {
             Self::Config(_) | Self::Source(_) | Self::Manifest(_) | Self::Usage(_) => 2,
             Self::Converge(ConvergeError::Api(error)) if error.is_connection() => 3,
+            error if error.is_interrupted() => INTERRUPTED,
             Self::Converge(_) | Self::Output(_) => 1,
-            Self::Interrupted => 130,
         }
+    }
+
+    fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Converge(ConvergeError::Api(error)) if error.is_interrupted())
     }
 }
 
@@ -220,10 +227,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
+    let interrupt = CancellationToken::new();
     let outcome = runtime.block_on(async {
         tokio::select! {
-            outcome = run(cli.command) => outcome,
-            _ = tokio::signal::ctrl_c() => Err(CommandError::Interrupted),
+            outcome = run(cli.command, &interrupt) => outcome,
+            () = interrupt::heard_twice(&interrupt) => Err(Error::Interrupted.into()),
         }
     });
     // A prompt may still be reading; nothing waits for it.
@@ -244,13 +252,13 @@ fn one_line(error: &clap::Error) -> String {
     lines.map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
-async fn run(command: Command) -> Result<u8, CommandError> {
+async fn run(command: Command, interrupt: &CancellationToken) -> Result<u8, CommandError> {
     match command {
-        Command::Converge(args) => converge::run(args).await,
-        Command::Plan(args) => plan::run(args).await,
-        Command::Verify(args) => verify::run(args).await,
-        Command::Destroy(args) => destroy::run(args).await,
-        Command::Push(args) => push::run(args).await,
+        Command::Converge(args) => converge::run(args, interrupt).await,
+        Command::Plan(args) => plan::run(args, interrupt).await,
+        Command::Verify(args) => verify::run(args, interrupt).await,
+        Command::Destroy(args) => destroy::run(args, interrupt).await,
+        Command::Push(args) => push::run(args, interrupt).await,
         Command::Manifest(args) => manifest::run(args),
     }
 }

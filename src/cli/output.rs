@@ -33,6 +33,7 @@ struct Run<'a> {
     changed: usize,
     unchanged: usize,
     failed: usize,
+    interrupted: bool,
     #[serde(flatten)]
     counts: &'a RunCounts,
     duration_ms: u64,
@@ -94,6 +95,7 @@ pub(super) fn run_json(session: &Session, outcome: &Outcome) -> Value {
         changed: outcome.changed,
         unchanged: outcome.unchanged,
         failed: outcome.failed,
+        interrupted: outcome.interrupted,
         counts: &session.connected.counts.get(),
         duration_ms: session.connected.duration_ms(),
     }})
@@ -104,8 +106,13 @@ pub(super) fn summary(outcome: &Outcome, counts: &RunCounts, took: Duration) -> 
     let apps = outcome.changed + outcome.unchanged + outcome.failed;
     #[expect(clippy::cast_precision_loss, reason = "these are small counts")]
     let per_app = counts.requests as f64 / apps.max(1) as f64;
+    // What was not begun did not fail.
+    let undone = match outcome.interrupted {
+        true => "not done",
+        false => "failed",
+    };
     format!(
-        "apps: {} changed, {} unchanged, {} failed\n\
+        "apps: {} changed, {} unchanged, {} {undone}\n\
          requests: {} ({per_app:.2} per app), {} retries, {} rate limited\n\
          time: {:.1} s",
         outcome.changed,

@@ -1,6 +1,7 @@
 //! `cf-pusher plan`: what `converge` would do.
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
 use super::connect::{Apps, Session};
 use super::{CommandError, Common, Format, output};
@@ -21,12 +22,16 @@ pub(super) struct PlanArgs {
     detailed_exitcode: bool,
 }
 
-pub(super) async fn run(args: PlanArgs) -> Result<u8, CommandError> {
-    show(&args.common, args.detailed_exitcode).await
+pub(super) async fn run(args: PlanArgs, interrupt: &CancellationToken) -> Result<u8, CommandError> {
+    show(&args.common, args.detailed_exitcode, interrupt).await
 }
 
-pub(super) async fn show(common: &Common, detailed_exitcode: bool) -> Result<u8, CommandError> {
-    let session = Session::open(common, Apps::Needed).await?;
+pub(super) async fn show(
+    common: &Common,
+    detailed_exitcode: bool,
+    interrupt: &CancellationToken,
+) -> Result<u8, CommandError> {
+    let session = Session::open(common, Apps::Needed, interrupt).await?;
     let converger = Converger::new(&session.connected.client, &session.config, &session.sources);
     let plan = converger.plan().await?;
     match session.connected.format {

@@ -7,12 +7,14 @@ use std::fmt;
 
 use clap::Args;
 use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 
 use super::cf_home::{self, Targeted};
 use super::connect::{self, Connected};
-use super::{CommandError, Format, Foundation, output};
+use super::{CommandError, Format, Foundation, INTERRUPTED, output};
 use crate::capi::apps;
 use crate::capi::dialect::Dialect;
+use crate::capi::error::Error;
 use crate::config;
 use crate::manifest::diff::Diff;
 use crate::manifest::overrides::Overrides;
@@ -93,17 +95,20 @@ impl AppFlags {
     }
 }
 
-pub(super) async fn run(args: PushArgs) -> Result<u8, CommandError> {
+pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result<u8, CommandError> {
     let prepared = manifest::prepare(args.flags.overrides()?)?;
     check_names(&prepared)?;
     let origins = match args.dry_run {
         true => Vec::new(),
-        false => read_origins(&prepared).await?,
+        false => tokio::select! {
+            origins = read_origins(&prepared) => origins?,
+            () = interrupt.cancelled() => return Err(Error::Interrupted.into()),
+        },
     };
     let foundation = &args.foundation;
     let concurrency = foundation.concurrency.unwrap_or(CONCURRENCY);
     let nothing = config::Connection::default();
-    let connected = Connected::open(foundation, &nothing, concurrency, []).await?;
+    let connected = Connected::open(foundation, &nothing, concurrency, interrupt, []).await?;
     if connected.client.dialect() == Dialect::Documented2017 {
         return Err(CommandError::Usage(
             "push applies manifests, and a Cloud Controller as of 2017 knows none".to_owned(),
@@ -135,7 +140,10 @@ async fn push(
     let pushed = pusher.push(&difference).await?;
     // Who pushes again knows the routes, unless they are random.
     let routes = match !difference.new_apps().is_empty() || prepared.flags.random_route {
-        true => pusher.routes(&pushed).await?,
+        true => match pusher.routes(&pushed).await {
+            Err(Error::Interrupted) => HashMap::new(),
+            routes => routes?,
+        },
         false => HashMap::new(),
     };
     report(connected, &pushed, &routes)?;
@@ -283,7 +291,8 @@ fn report(
     pushed: &[Pushed],
     routes: &HashMap<String, Vec<String>>,
 ) -> Result<(), CommandError> {
-    for failure in pushed.iter().filter_map(|it| it.result.as_ref().err()) {
+    let failures = pushed.iter().filter_map(|it| it.result.as_ref().err());
+    for failure in failures.filter(|it| !it.error.is_interrupted()) {
         output::complain(&format!("error: {failure}"));
         for line in &failure.log {
             output::complain(&format!("{} | {line}", failure.app));
@@ -291,6 +300,9 @@ fn report(
         if let Some(advice) = failure.error.advice() {
             output::complain(&format!("advice: {advice}"));
         }
+    }
+    if pushed.iter().any(Pushed::is_interrupted) {
+        output::complain(&format!("error: {}", Error::Interrupted));
     }
     match connected.format {
         Format::Text => output::print(&summary::text(pushed, routes))?,
@@ -304,6 +316,9 @@ fn exit_code(pushed: &[Pushed]) -> u8 {
     let mut failures = pushed.iter().filter_map(|it| it.result.as_ref().err());
     let failed = pushed.iter().any(|it| it.result.is_err());
     let lost = failures.any(|failure| failure.error.is_connection());
+    if pushed.iter().any(Pushed::is_interrupted) {
+        return INTERRUPTED;
+    }
     match (failed, lost) {
         (false, _) => 0,
         (true, false) => 1,

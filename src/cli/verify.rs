@@ -1,6 +1,7 @@
 //! `cf-pusher verify`: is the foundation as desired right now?
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
 use super::connect::{Apps, Session};
 use super::{CommandError, Common, Format, output};
@@ -21,8 +22,11 @@ pub(super) struct VerifyArgs {
     common: Common,
 }
 
-pub(super) async fn run(args: VerifyArgs) -> Result<u8, CommandError> {
-    let session = Session::open(&args.common, Apps::Needed).await?;
+pub(super) async fn run(
+    args: VerifyArgs,
+    interrupt: &CancellationToken,
+) -> Result<u8, CommandError> {
+    let session = Session::open(&args.common, Apps::Needed, interrupt).await?;
     let converger = Converger::new(&session.connected.client, &session.config, &session.sources);
     let mismatches = converger.verify().await?;
     match session.connected.format {

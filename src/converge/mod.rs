@@ -59,12 +59,14 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
     /// What is not as desired at the end.
     pub mismatches: Vec<Mismatch>,
+    /// Whether it was asked to end before all was done.
+    pub interrupted: bool,
 }
 
 impl Outcome {
     /// Whether everything is as desired.
     pub fn is_as_desired(&self) -> bool {
-        self.failures.is_empty() && self.mismatches.is_empty()
+        self.failures.is_empty() && self.mismatches.is_empty() && !self.interrupted
     }
 }
 
@@ -74,6 +76,8 @@ impl Outcome {
 pub struct Destroyed {
     /// The names of what is gone now: org, quota, security group.
     pub names: Vec<String>,
+    /// Whether it was asked to end before all was deleted.
+    pub interrupted: bool,
 }
 
 /// How many apps a manifest has, unless it is said otherwise.
@@ -93,6 +97,8 @@ pub struct Converger<'a> {
 struct Tally {
     changed: BTreeSet<String>,
     unchanged: BTreeSet<String>,
+    /// Those with something to do still.
+    unfinished: BTreeSet<String>,
 }
 
 impl Tally {
@@ -100,11 +106,15 @@ impl Tally {
         let apps = plan.apps.iter();
         let unchanged = apps.filter(|app| app.action == Action::Unchanged);
         self.unchanged.extend(unchanged.map(|app| app.name.clone()));
+        let others = plan.apps.iter();
+        let others = others.filter(|app| app.action != Action::Unchanged);
+        self.unfinished.extend(others.map(|app| app.name.clone()));
     }
 
     fn changed(&mut self, names: Vec<String>) {
         for name in names {
             self.unchanged.remove(&name);
+            self.unfinished.remove(&name);
             self.changed.insert(name);
         }
     }
@@ -176,6 +186,7 @@ impl<'a> Converger<'a> {
         let mut failures = Vec::new();
         match self.rounds(&mut tally, &mut failures).await {
             Ok((plan, mismatches)) => Ok(outcome(tally, &plan, failures, mismatches)),
+            Err(Error::Interrupted) => Ok(interrupted(&tally, failures)),
             Err(error) if failures.is_empty() => Err(error.into()),
             Err(error) => {
                 failures.push(Failure {
@@ -188,7 +199,7 @@ impl<'a> Converger<'a> {
                     unchanged: tally.unchanged.len(),
                     failed: failures.len(),
                     failures,
-                    mismatches: Vec::new(),
+                    ..Outcome::default()
                 })
             }
         }
@@ -254,8 +265,21 @@ impl<'a> Converger<'a> {
     /// # Errors
     /// As [`Converger::delete_org`].
     pub async fn destroy(&self, force: bool) -> Result<Destroyed, ConvergeError> {
+        let mut destroyed = Destroyed::default();
+        match self.destroy_all(force, &mut destroyed).await {
+            Err(ConvergeError::Api(Error::Interrupted)) => destroyed.interrupted = true,
+            outcome => outcome?,
+        }
+        Ok(destroyed)
+    }
+
+    async fn destroy_all(
+        &self,
+        force: bool,
+        destroyed: &mut Destroyed,
+    ) -> Result<(), ConvergeError> {
         let observed = self.observe_in(None).await?;
-        let mut destroyed = self.delete_observed_org(&observed, force).await?;
+        *destroyed = self.delete_observed_org(&observed, force).await?;
         let names = Names::of(self.config);
         let dialect = self.client.dialect();
         if let Some(quota) = &observed.quota {
@@ -270,7 +294,7 @@ impl<'a> Converger<'a> {
             self.client.delete(&what, &request).await?;
             destroyed.names.push(names.security_group);
         }
-        Ok(destroyed)
+        Ok(())
     }
 
     async fn delete_observed_org(
@@ -288,7 +312,10 @@ impl<'a> Converger<'a> {
         let what = format!("deleting the org {name}");
         let request = self.client.dialect().delete_org(&org.guid);
         self.client.delete(&what, &request).await?;
-        Ok(Destroyed { names: vec![name] })
+        Ok(Destroyed {
+            names: vec![name],
+            ..Destroyed::default()
+        })
     }
 
     async fn observe(&self) -> Result<Inventory, Error> {
@@ -337,7 +364,7 @@ impl<'a> Converger<'a> {
             if waiting == 0 || began.elapsed().saturating_add(pause) > timeout {
                 return Ok((mismatches, waited));
             }
-            tokio::time::sleep(pause).await;
+            self.client.pause(pause).await?;
             dialect::refresh_instances(self.client, &mut observed).await?;
         }
         Ok((Vec::new(), waited))
@@ -357,6 +384,19 @@ impl<'a> Converger<'a> {
         if *waited && left == 0 {
             events.emit(Event::PhaseEnded { phase });
         }
+    }
+}
+
+/// How a run ended that was asked to: what it had begun is not a failure.
+fn interrupted(tally: &Tally, mut failures: Vec<Failure>) -> Outcome {
+    failures.retain(|failure| !failure.error.is_interrupted());
+    Outcome {
+        changed: tally.changed.len(),
+        unchanged: tally.unchanged.len(),
+        failed: tally.unfinished.len(),
+        failures,
+        interrupted: true,
+        ..Outcome::default()
     }
 }
 
@@ -388,5 +428,6 @@ fn outcome(
         failed: failed.len(),
         failures,
         mismatches,
+        interrupted: false,
     }
 }

@@ -89,7 +89,9 @@ impl Pusher<'_> {
         let payload = {
             // The semaphore is never closed, so it is our turn in every case.
             let _turn = self.zipping.acquire().await.ok();
-            packed.payload(known).await?
+            self.client
+                .unless_interrupted(packed.payload(known))
+                .await??
         };
         let bytes = payload.bytes();
         self.tell(app, PushStep::Upload { bytes });

@@ -53,6 +53,13 @@ pub(crate) struct Pushed {
     pub(crate) result: Result<State, Failure>,
 }
 
+impl Pushed {
+    /// Whether it was not done because nothing more was to be sent.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        matches!(&self.result, Err(failure) if failure.error.is_interrupted())
+    }
+}
+
 /// How an app is in the end.
 #[derive(Debug)]
 pub(crate) struct State {

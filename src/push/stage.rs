@@ -8,7 +8,7 @@ use crate::capi::client::Client;
 use crate::capi::dialect::Dialect;
 use crate::capi::error::{Error, STAGING_IN_PROGRESS};
 use crate::capi::transport::Request;
-use crate::capi::wait::{self, Progress};
+use crate::capi::wait::Progress;
 use crate::capi::waits::{self, Stateful};
 
 /// Stages a package and waits for it; returns the GUID of the droplet.
@@ -27,7 +27,7 @@ pub(crate) async fn stage(
         Dialect::V3 => Stateful::Builds,
         Dialect::Documented2017 => Stateful::Droplets,
     };
-    let seen = wait::until(&what, client.timeout(), || async {
+    let seen = client.until(&what, || async {
         waits::progress(&what, stateful.sight(&client.get(&path).await?))
     });
     droplet_of(dialect, &what, &seen.await?)
@@ -90,12 +90,13 @@ pub(crate) fn droplet_of(dialect: Dialect, what: &str, staged: &Value) -> Result
 async fn other_staging(client: &Client, name: &str, app: &str) -> Result<(), Error> {
     let what = format!("an earlier staging of {name}");
     let path = client.dialect().stagings(app);
-    wait::until(&what, client.timeout(), || async {
-        let staging: Vec<Value> = client.list(&path).await?;
-        Ok(match staging.len() {
-            0 => Progress::Done(()),
-            count => Progress::Pending(format!("{count} under way")),
+    client
+        .until(&what, || async {
+            let staging: Vec<Value> = client.list(&path).await?;
+            Ok(match staging.len() {
+                0 => Progress::Done(()),
+                count => Progress::Pending(format!("{count} under way")),
+            })
         })
-    })
-    .await
+        .await
 }

@@ -21,7 +21,6 @@ use crate::capi::error::Error;
 use crate::capi::retry;
 use crate::capi::transport::Request;
 use crate::capi::upload::Upload;
-use crate::capi::wait;
 use crate::capi::waits::{self, Stateful};
 
 /// How often an upload that failed is begun again.
@@ -168,11 +167,12 @@ pub(crate) async fn upload_bits(
     bits: &Bits,
 ) -> Result<String, Error> {
     let known = match_resources(client, &[bits]).await?;
-    let payload = Payload::of(bits, &known).await?;
+    let payload = client.unless_interrupted(Payload::of(bits, &known));
+    let payload = payload.await??;
     let ready = async |package: &str| {
         let path = format!("/v3/packages/{package}");
         let what = processing(name);
-        let ready = wait::until(&what, client.timeout(), || async {
+        let ready = client.until(&what, || async {
             waits::progress(&what, Stateful::Packages.sight(&client.get(&path).await?))
         });
         ready.await.map(|_| ())
@@ -268,7 +268,7 @@ impl Uploading<'_> {
                 return Err(error);
             }
             tries += 1;
-            tokio::time::sleep(retry::spread(PAUSE)).await;
+            client.pause(retry::spread(PAUSE)).await?;
         }
     }
 }

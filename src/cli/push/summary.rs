@@ -14,8 +14,15 @@ pub(super) fn text(pushed: &[Pushed], routes: &HashMap<String, Vec<String>>) -> 
         let state = app.result.as_ref().ok()?;
         Some(app_text(&app.name, state, routes.get(&state.guid)))
     });
-    let failed = pushed.iter().filter(|app| app.result.is_err()).count();
-    let count = format!("apps: {} pushed, {failed} failed", pushed.len() - failed);
+    let undone = pushed.iter().filter(|app| app.is_interrupted()).count();
+    let failed = pushed.iter().filter(|app| app.result.is_err()).count() - undone;
+    let mut count = format!(
+        "apps: {} pushed, {failed} failed",
+        pushed.len() - failed - undone
+    );
+    if undone > 0 {
+        count += &format!(", {undone} not done");
+    }
     states.chain([count]).collect::<Vec<_>>().join("\n\n")
 }
 

@@ -1,0 +1,232 @@
+//! What Ctrl-C and SIGTERM do: nothing more is sent, what is in flight is
+//! answered, the user is told, and the next run finishes the job.
+
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by that"
+)]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use mock_capi::{Fault, MockCapi};
+use rstest::rstest;
+use serde_json::Value;
+use support::SMALL;
+use support::command::Place;
+
+const LONG: Duration = Duration::from_secs(60 * 60);
+
+/// The command at work.
+struct Running(Child);
+
+impl Running {
+    fn start(place: &Place, mock: &MockCapi, args: &[&str]) -> Self {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cf-pusher"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CF_")) {
+            command.env_remove(name);
+        }
+        let command = command
+            .args(args)
+            .current_dir(place.dir.path())
+            .env("CF_HOME", place.dir.path())
+            .env("CF_API", mock.uri())
+            .env("CF_USERNAME", "admin")
+            .env("CF_PASSWORD", "admin")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Self(command.spawn().unwrap())
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill")
+            .args([&format!("-{name}"), &self.0.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+    }
+
+    /// Reads what it says up to a line that begins like that.
+    fn says(&mut self, beginning: &str) {
+        let said = BufReader::new(self.0.stderr.as_mut().unwrap());
+        let mut lines = said.lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.starts_with(beginning)));
+    }
+
+    /// Its exit code, and what it printed.
+    fn ended(mut self) -> (i32, String, String) {
+        let (mut out, mut err) = (String::new(), String::new());
+        let (stdout, stderr) = (self.0.stdout.as_mut(), self.0.stderr.as_mut());
+        stdout.unwrap().read_to_string(&mut out).unwrap();
+        stderr.unwrap().read_to_string(&mut err).unwrap();
+        (self.0.wait().unwrap().code().unwrap(), out, err)
+    }
+}
+
+/// Until the foundation has got such a request.
+async fn until(mock: &MockCapi, method: &str, path: &str) {
+    let came = || {
+        let mut requests = mock.requests().into_iter();
+        requests.any(|it| it.method == method && it.path.ends_with(path))
+    };
+    while !came() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[rstest]
+#[case::ctrl_c("INT")]
+#[case::terminate("TERM")]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_run_ends_with_its_answers_and_is_finished_by_the_next(
+    #[case] signal: &str,
+) {
+    const CONCURRENCY: u64 = 4;
+    let latency = Duration::from_millis(100);
+    let mock = MockCapi::builder().latency(latency).start().await.unwrap();
+    let place = Place::new();
+    place.file("config.json", SMALL);
+    let args = "converge --config config.json --concurrency 4 --format json";
+    let args: Vec<&str> = args.split(' ').collect();
+    let run = Running::start(&place, &mock, &args);
+    while mock.stats().total < 35 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let before = mock.stats().total;
+    run.signal(signal);
+    let (code, out, err) = run.ended();
+    assert_eq!(code, 130, "{err}");
+    let told: Vec<&str> = err
+        .lines()
+        .filter(|line| line.contains("interrupt"))
+        .collect();
+    insta::allow_duplicates! {
+        insta::assert_snapshot!(told.join("\n"), @"
+        interrupted: what is in flight is finished; once more leaves at once
+        error: interrupted; run the same command again to finish
+        ");
+    }
+    let run = &serde_json::from_str::<Value>(&out).unwrap()["run"];
+    assert_eq!(run["interrupted"], true);
+    let count = |key: &str| run[key].as_u64().unwrap();
+    assert_eq!(count("changed") + count("unchanged") + count("failed"), 7);
+    assert!(count("failed") > 0);
+    // Only those that were on their way came, and all were answered.
+    let total = mock.stats().total;
+    assert!(total <= before + CONCURRENCY, "{total} after {before}");
+    assert_eq!(count("requests"), total);
+
+    assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
+    assert_eq!(place.on(&mock, SMALL, &["verify"]).code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_interrupts_twice_waits_for_nothing() {
+    let hangs = Fault::delay("POST", "/v3/apps", LONG);
+    let mock = MockCapi::builder().faults(vec![hangs]).record_requests();
+    let mock = mock.start().await.unwrap();
+    let place = Place::new();
+    place.file("config.json", SMALL);
+    let args = ["converge", "--config", "config.json"];
+    let mut run = Running::start(&place, &mock, &args);
+    until(&mock, "POST", "/v3/apps").await;
+    run.signal("INT");
+    run.says("interrupted: ");
+    run.signal("INT");
+    let (code, out, err) = run.ended();
+    assert_eq!(code, 130);
+    assert_eq!(
+        out, "",
+        "no answer was waited for, so there is nothing to sum up"
+    );
+    assert!(err.ends_with("error: interrupted; run the same command again to finish\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_end_with_an_interrupt() {
+    let mock = MockCapi::builder().start_time(LONG);
+    let mock = mock.start().await.unwrap();
+    let place = Place::new();
+    place.file("config.json", SMALL);
+    let args = ["converge", "--config", "config.json"];
+    let mut run = Running::start(&place, &mock, &args);
+    run.says("instances: ");
+    run.signal("INT");
+    assert_eq!(run.ended().0, 130);
+    mock.advance(LONG);
+    assert_eq!(place.on(&mock, SMALL, &["verify"]).code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_push_is_finished_by_the_next() {
+    let mock = MockCapi::builder().staging_time(LONG).record_requests();
+    let mock = mock.start().await.unwrap();
+    let place = Place::new();
+    let org = support::curl(
+        &mock,
+        "POST",
+        "/v3/organizations",
+        serde_json::json!({"name": "o"}),
+    )
+    .await;
+    let relationships = serde_json::json!({"organization": {"data": {"guid": org["guid"]}}});
+    let space = serde_json::json!({"name": "s", "relationships": relationships});
+    support::curl(&mock, "POST", "/v3/spaces", space).await;
+    std::fs::create_dir(place.dir.path().join("bits")).unwrap();
+    place.file("bits/index.html", "hello");
+    let args = ["push", "dora", "-p", "bits", "--org", "o", "--space", "s"];
+    let run = Running::start(&place, &mock, &args);
+    until(&mock, "POST", "/v3/builds").await;
+    run.signal("INT");
+    let (code, out, err) = run.ended();
+    assert_eq!(code, 130, "{err}");
+    assert!(
+        out.ends_with("apps: 0 pushed, 0 failed, 1 not done\n"),
+        "{out}"
+    );
+    assert!(
+        err.ends_with("error: interrupted; run the same command again to finish\n"),
+        "{err}"
+    );
+
+    mock.advance(LONG);
+    let times = serde_json::json!({"staging": "0s"});
+    support::curl(&mock, "PUT", "/_mock/times", times).await;
+    let (code, _, err) = Running::start(&place, &mock, &args).ended();
+    assert_eq!(code, 0, "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_destroy_is_finished_by_the_next() {
+    let mock = MockCapi::builder().record_requests().start().await.unwrap();
+    let place = Place::new();
+    assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
+    let slow = Fault::delay("DELETE", "/v3/organizations/*", Duration::from_millis(500));
+    mock.set_faults(vec![slow]);
+    let args = "destroy --config config.json --yes --format json";
+    let args: Vec<&str> = args.split(' ').collect();
+    mock.forget_requests();
+    let run = Running::start(&place, &mock, &args);
+    while !mock.requests().iter().any(|it| it.method == "DELETE") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    run.signal("INT");
+    let (code, out, err) = run.ended();
+    assert_eq!(code, 130, "{err}");
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(told["interrupted"], true);
+    assert_eq!(told["destroyed"], serde_json::json!([]));
+
+    let said = place.on(&mock, SMALL, &["destroy", "--yes"]);
+    assert_eq!(
+        (said.code, said.out.starts_with("deleted ")),
+        (0, true),
+        "{}",
+        said.out
+    );
+}
