@@ -12,6 +12,10 @@ use clap::Parser;
 use mock_capi::{Dialect, Fault, MockCapi};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Hundreds of thousands of small things come and go.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const EXAMPLES: &str = r#"Examples:
   Listen on the default port, log in as admin/admin:
     mock-capi
