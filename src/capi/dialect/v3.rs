@@ -2,7 +2,7 @@
 //! that its cost follows the pages and not the apps. What no list tells, a
 //! manifest diff does: see [`super::environments`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
 use futures::{StreamExt, TryStreamExt, stream, try_join};
@@ -14,8 +14,8 @@ use super::environments::{Environments, environments};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::inventory::{
-    App, BITS_ANNOTATION, Domain, Droplet, DropletState, Inventory, MANAGED_BY_LABEL,
-    MANAGED_BY_VALUE, Org, Package, Process, Quota, Route, Rule, Scope, SecurityGroup, Space,
+    App, Domain, Droplet, DropletState, Inventory, MANAGED_BY_VALUE, Org, Package, Process, Quota,
+    Route, Rule, Scope, SecurityGroup, Space,
 };
 use crate::capi::list_item;
 use crate::capi::processes;
@@ -35,22 +35,30 @@ struct ToMany {
     data: Vec<Guid>,
 }
 
+/// What matters of metadata; of many apps, the rest would take much memory.
 #[derive(Deserialize, Default)]
 struct Metadata {
     #[serde(default)]
-    labels: BTreeMap<String, Value>,
+    labels: Labels,
     #[serde(default)]
-    annotations: BTreeMap<String, Value>,
+    annotations: Annotations,
+}
+
+#[derive(Deserialize, Default)]
+struct Labels {
+    #[serde(rename = "managed-by")]
+    managed_by: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct Annotations {
+    #[serde(rename = "cf-pusher-bits-sha256")]
+    bits: Option<String>,
 }
 
 impl Metadata {
     fn is_managed(&self) -> bool {
-        self.labels.get(MANAGED_BY_LABEL).and_then(Value::as_str) == Some(MANAGED_BY_VALUE)
-    }
-
-    fn bits(&self) -> Option<String> {
-        let bits = self.annotations.get(BITS_ANNOTATION)?;
-        bits.as_str().map(str::to_owned)
+        self.labels.managed_by.as_deref() == Some(MANAGED_BY_VALUE)
     }
 }
 
@@ -493,7 +501,7 @@ async fn droplets(client: &Client, filter: &str) -> Result<HashMap<String, Vec<D
     let found: Vec<Found> = client.list(&path).await?;
     let mut by_app: HashMap<String, Vec<Droplet>> = HashMap::new();
     for droplet in found {
-        let bits = droplet.metadata.bits();
+        let bits = droplet.metadata.annotations.bits;
         let package = droplet.links.package;
         let app = droplet.relationships.app.guid().unwrap_or_default();
         by_app.entry(app).or_default().push(Droplet {
@@ -540,7 +548,7 @@ async fn packages_unless_noted(
     for package in found {
         let app = package.relationships.app.guid().unwrap_or_default();
         by_app.entry(app).or_default().push(Package {
-            bits: package.metadata.bits(),
+            bits: package.metadata.annotations.bits,
             ready: package.state == "READY",
             guid: package.guid,
         });
