@@ -44,6 +44,13 @@ async fn organizations_are_entitled_and_spaces_choose() {
     let entitled = cf.post(&orgs, entitle(&org)).await.json();
     assert_eq!(entitled["data"], json!([{"guid": org}]));
     assert_eq!(cf.names(&format!("{path}/organizations")).await, ["org"]);
+    let entitled = |segment: &str| format!("/v3/organizations?isolation_segment_guid={segment}");
+    cf.create_org("other").await;
+    assert_eq!(cf.names(&entitled(&segment)).await, ["org"]);
+    assert_eq!(
+        cf.get(&entitled("nowhere")).await.error().1,
+        "Isolation segment not found"
+    );
     assert_eq!(
         cf.names(&format!("/v3/isolation_segments?organization_guids={org}"))
             .await,

@@ -582,3 +582,34 @@ async fn routes_are_reserved_by_host_and_path() {
     let answer = cf.get("/v3/domains/x/route_reservations").await;
     assert_eq!(answer.error(), (10010, "Domain not found".into()));
 }
+
+#[tokio::test]
+async fn routes_have_the_options_that_there_are() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let domain = cf.default_domain(&org).await;
+    let mut route = new_route(&space, &domain, "app");
+    let algorithms =
+        "Options Loadbalancing must be one of 'round-robin, least-connection' if present";
+    for (options, expected) in [
+        (Value::Null, "Options 'options' is not a valid object"),
+        (json!([]), "Options 'options' is not a valid object"),
+        (json!({"speed": 1}), "Options Unknown field(s): 'speed'"),
+        (json!({"loadbalancing": "luck"}), algorithms),
+    ] {
+        route["options"] = options;
+        assert_eq!(
+            cf.post("/v3/routes", route.clone()).await.error().1,
+            expected
+        );
+    }
+    route["options"] = json!({"loadbalancing": null});
+    let route = cf.post("/v3/routes", route).await;
+    assert_eq!(route.json()["options"], json!({}));
+    let route = format!("/v3/routes/{}", route.guid());
+    let luck = json!({"options": {"loadbalancing": "luck"}});
+    assert_eq!(cf.patch(&route, luck).await.error().1, algorithms);
+    let least = json!({"options": {"loadbalancing": "least-connection"}});
+    let changed = cf.patch(&route, least.clone()).await.json();
+    assert_eq!(changed["options"], least["options"]);
+}

@@ -79,8 +79,9 @@ impl Address {
 }
 
 const PROTOCOLS: [&str; 3] = ["http1", "http2", "tcp"];
-const OPTIONS: [&str; 1] = ["loadbalancing"];
-const ALGORITHMS: &[&str] = &["round-robin", "least-connection"];
+/// The options that routes have.
+pub(crate) const OPTIONS: [&str; 1] = ["loadbalancing"];
+pub(crate) const ALGORITHMS: &[&str] = &["round-robin", "least-connection"];
 
 /// Reads what an application says of routes.
 pub(crate) fn read(fields: &mut Fields<'_>) -> WantedRoutes {

@@ -8,7 +8,9 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router::Route;
-use crate::world::{FeatureFlag, Field, Guid, Kind, MANAGE_ORG, Org, RoleType, Selection};
+use crate::world::{
+    FeatureFlag, Field, Guid, IsolationSegment, Kind, MANAGE_ORG, Org, RoleType, Selection,
+};
 
 use super::{domains, users};
 
@@ -63,7 +65,12 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
 /// The organizations that are kept, as far as the caller sees them.
 pub(crate) fn list(call: &Call<'_>, keep: impl Fn(&Org) -> bool) -> Result<Response, CcError> {
     let query = ListQuery::read(call, &LIST)?;
+    let segment = query.value("isolation_segment_guid");
+    let segment: Option<&IsolationSegment> = segment.map(|guid| call.row_of(guid)).transpose()?;
     let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let keep = |org: &Org| {
+        keep(org) && segment.is_none_or(|segment| segment.orgs.contains(&org.base.guid))
+    };
     query.respond(call, &selection, keep, present)
 }
 

@@ -14,7 +14,7 @@ use crate::world::{
     World,
 };
 
-use super::{apps, destinations, domains, spaces};
+use super::{apps, destinations, domains, manifest_routes, spaces};
 
 pub(crate) const ROUTES: &[router::Route] = &[
     router::Route::get("/v3/routes", index),
@@ -214,7 +214,8 @@ fn read_new(body: &Map<String, Value>) -> Result<NewRoute, CcError> {
     let related = message.relationships(&["space", "domain"], |inner| {
         (inner.related("space"), inner.related("domain"))
     });
-    let options = message.object("options").cloned().unwrap_or_default();
+    let mut options = read_options(&mut message).cloned().unwrap_or_default();
+    options.retain(|_, value| !value.is_null());
     let metadata = message.metadata();
     message.finish()?;
     let (space, domain) = related.unwrap_or_default();
@@ -227,6 +228,28 @@ fn read_new(body: &Map<String, Value>) -> Result<NewRoute, CcError> {
         options,
         metadata,
     })
+}
+
+/// How requests are balanced among the instances that a route leads to.
+fn read_options<'b>(message: &mut Message<'b>) -> Option<&'b Map<String, Value>> {
+    if !message.has("options") {
+        return None;
+    }
+    let Some(Value::Object(options)) = message.get("options") else {
+        message.error("Options 'options' is not a valid object");
+        return None;
+    };
+    message.nested("options", &manifest_routes::OPTIONS, |inner| {
+        let given = inner.get("loadbalancing").filter(|value| *value != "");
+        let known = |value: &Value| manifest_routes::ALGORITHMS.iter().any(|one| value == one);
+        if given.is_some_and(|value| !known(value)) {
+            let algorithms = manifest_routes::ALGORITHMS.join(", ");
+            inner.error(format!(
+                "Loadbalancing must be one of '{algorithms}' if present"
+            ));
+        }
+    });
+    Some(options)
 }
 
 fn refusal_text(
@@ -307,7 +330,7 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
     let body = call.request.object()?;
     let mut message = Message::new(&body, &["options", "metadata"]);
-    let options = message.object("options");
+    let options = read_options(&mut message);
     let patch: MetadataPatch = message.metadata();
     message.finish()?;
     if let Some(options) = options {
