@@ -68,15 +68,26 @@ impl Running {
     }
 }
 
+/// Where a test fails, nothing of it goes on.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+    }
+}
+
 /// Until the foundation has got such a request.
 async fn until(mock: &MockCapi, method: &str, path: &str) {
     let came = || {
         let mut requests = mock.requests().into_iter();
-        requests.any(|it| it.method == method && it.path.ends_with(path))
+        requests.any(|it| it.method == method && it.path.starts_with(path))
     };
-    while !came() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let waiting = async {
+        while !came() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+    waited.expect("such a request comes");
 }
 
 #[rstest]
@@ -88,15 +99,14 @@ async fn an_interrupted_run_ends_with_its_answers_and_is_finished_by_the_next(
 ) {
     const CONCURRENCY: u64 = 4;
     let latency = Duration::from_millis(100);
-    let mock = MockCapi::builder().latency(latency).start().await.unwrap();
+    let mock = MockCapi::builder().latency(latency).record_requests();
+    let mock = mock.start().await.unwrap();
     let place = Place::new();
     place.file("config.json", SMALL);
     let args = "converge --config config.json --concurrency 4 --format json";
     let args: Vec<&str> = args.split(' ').collect();
     let run = Running::start(&place, &mock, &args);
-    while mock.stats().total < 35 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(&mock, "POST", "/v3/packages").await;
     let before = mock.stats().total;
     run.signal(signal);
     let (code, out, err) = run.ended();
@@ -127,14 +137,14 @@ async fn an_interrupted_run_ends_with_its_answers_and_is_finished_by_the_next(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_interrupts_twice_waits_for_nothing() {
-    let hangs = Fault::delay("POST", "/v3/apps", LONG);
+    let hangs = Fault::delay("POST", "/v3/packages", LONG);
     let mock = MockCapi::builder().faults(vec![hangs]).record_requests();
     let mock = mock.start().await.unwrap();
     let place = Place::new();
     place.file("config.json", SMALL);
     let args = ["converge", "--config", "config.json"];
     let mut run = Running::start(&place, &mock, &args);
-    until(&mock, "POST", "/v3/apps").await;
+    until(&mock, "POST", "/v3/packages").await;
     run.signal("INT");
     run.says("interrupted: ");
     run.signal("INT");
@@ -212,9 +222,7 @@ async fn an_interrupted_destroy_is_finished_by_the_next() {
     let args: Vec<&str> = args.split(' ').collect();
     mock.forget_requests();
     let run = Running::start(&place, &mock, &args);
-    while !mock.requests().iter().any(|it| it.method == "DELETE") {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(&mock, "DELETE", "/v3/organizations/").await;
     run.signal("INT");
     let (code, out, err) = run.ended();
     assert_eq!(code, 130, "{err}");
