@@ -14,6 +14,7 @@ pub(crate) mod inventory;
 mod limiter;
 pub(crate) mod log_cache;
 pub(crate) mod manifests;
+mod pace;
 pub(crate) mod processes;
 pub(crate) mod retry;
 pub(crate) mod transport;

@@ -1,8 +1,8 @@
 //! One HTTP exchange, and the loop that repeats it where [`retry`] says so.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, LOCATION};
@@ -16,6 +16,7 @@ use url::Url;
 use super::error::{Error, parse_errors};
 use super::gate::Gate;
 use super::limiter::Answer;
+use super::pace::Pacer;
 use super::retry::{self, Replay, Verdict};
 use super::upload::Upload;
 use super::wait;
@@ -95,6 +96,11 @@ impl Request {
         self
     }
 
+    /// Whether Cloud Controller's rate limit counts it.
+    fn is_counted(&self) -> bool {
+        ["/v2/", "/v3/"].iter().any(|it| self.path.starts_with(it))
+    }
+
     /// Method and path, with GUIDs as `:guid` and without the query.
     pub(crate) fn endpoint(&self) -> String {
         let path = self.path.split('?').next().unwrap_or_default();
@@ -158,8 +164,7 @@ pub(crate) struct Transport {
     http: reqwest::Client,
     concurrency: usize,
     gate: Arc<Gate>,
-    /// Nothing is sent before this moment, which a rate limit sets.
-    not_before: Mutex<Instant>,
+    pacer: Pacer,
     /// Whether an answer came, and since then none was given up for lack of a
     /// connection: a host that is not there is not tried again and again.
     reached: AtomicBool,
@@ -192,7 +197,7 @@ impl Transport {
             http,
             concurrency,
             gate: Gate::new(concurrency, events.clone()),
-            not_before: Mutex::new(Instant::now()),
+            pacer: Pacer::new(events.clone()),
             reached: AtomicBool::new(false),
             timeout,
             interrupt,
@@ -277,11 +282,8 @@ impl Transport {
     /// Says that a request will be repeated; a rate limit holds back all others too.
     fn hold_back(&self, request: &Request, error: &Error, pause: Duration) {
         let rate_limited = error.status() == Some(StatusCode::TOO_MANY_REQUESTS);
-        if rate_limited
-            && let Ok(mut not_before) = self.not_before.lock()
-            && let Some(moment) = Instant::now().checked_add(pause)
-        {
-            *not_before = (*not_before).max(moment);
+        if rate_limited {
+            self.pacer.hold_back(pause);
         }
         self.events.emit(Event::Retry {
             endpoint: request.endpoint(),
@@ -310,10 +312,10 @@ impl Transport {
         let endpoint = request.endpoint();
         let turn = async {
             let slot = self.gate.enter(&endpoint).await;
-            self.wait_for_rate_limit().await;
-            slot
+            let sent = self.pacer.turn(request.is_counted(), self.timeout).await;
+            (slot, sent)
         };
-        let slot = self.unless_interrupted(turn).await?;
+        let (slot, _sent) = self.unless_interrupted(turn).await?;
         let began = Instant::now();
         let outcome = tokio::select! {
             outcome = self.answer(base, request, builder) => outcome,
@@ -339,19 +341,6 @@ impl Transport {
         self.interrupt.cancelled().await;
         tokio::time::sleep(ANSWER_TIMEOUT.min(self.timeout)).await;
         Error::Interrupted
-    }
-
-    /// Waits as long as a rate limit holds; it may be renewed meanwhile.
-    async fn wait_for_rate_limit(&self) {
-        loop {
-            let until = self.not_before.lock().map(|moment| *moment);
-            match until {
-                Ok(until) if until > Instant::now() => {
-                    tokio::time::sleep_until(until.into()).await;
-                }
-                _ => return,
-            }
-        }
     }
 
     async fn with_body(
@@ -391,6 +380,7 @@ impl Transport {
         self.reached.store(true, Ordering::Relaxed);
         let status = answer.status();
         let headers = answer.headers().clone();
+        self.pacer.on_answer(&headers);
         let body = Vec::from(answer.bytes().await.map_err(failed)?);
         self.pass_on_warnings(&headers);
         if !status.is_success() {
