@@ -1,8 +1,10 @@
 //! What happens during a run, as values: the engine emits them, the sinks in
 //! [`report`](crate::report) show, count or record them.
 
+use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A part of a run, in the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,10 +58,69 @@ pub enum PushStep {
     Deploy,
 }
 
+/// A step, and what it is taken for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Subject {
+    /// For what, such as `app scale-tick-0`.
+    pub name: String,
+    /// Which, such as `copying the droplet`.
+    pub step: String,
+}
+
+impl Subject {
+    /// The step `step` for `name`.
+    pub fn new(name: impl Into<String>, step: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            step: step.into(),
+        })
+    }
+
+    /// What is done here and now, if it is done for something.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        SUBJECT.try_with(Arc::clone).ok()
+    }
+}
+
+tokio::task_local! {
+    static SUBJECT: Arc<Subject>;
+}
+
+/// What becomes of an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum AppMoment {
+    /// It is there.
+    Created,
+    /// A droplet of its own is there.
+    DropletReady,
+    /// It is asked to run.
+    Started,
+    /// All its instances run.
+    Running,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
+    /// A step began.
+    StepStarted(Arc<Subject>),
+    /// A step ended.
+    StepEnded {
+        /// Which.
+        subject: Arc<Subject>,
+        /// Why it failed, if it did.
+        error: Option<String>,
+    },
+    /// An app has got so far.
+    App {
+        /// The app's name.
+        name: String,
+        /// How far.
+        moment: AppMoment,
+    },
     /// A step of `push` began.
     Push {
         /// The app's name.
@@ -82,8 +143,16 @@ pub enum Event {
         endpoint: String,
         /// The answer's status; none if there was no answer.
         status: Option<u16>,
+        /// When it was sent.
+        began: Instant,
         /// From sending to the answer's end.
         took: Duration,
+        /// How many were under way when it was sent, with this one.
+        in_flight: usize,
+        /// Cloud Controller's name for it, as its own logs have it.
+        request_id: Option<String>,
+        /// What for; none for what many wait for together.
+        subject: Option<Arc<Subject>>,
     },
     /// A request is going to be sent again.
     Retry {
@@ -93,6 +162,8 @@ pub enum Event {
         rate_limited: bool,
         /// How long until then.
         after: Duration,
+        /// As in [`Event::Request`].
+        subject: Option<Arc<Subject>>,
     },
     /// How many requests may be in flight from now on; told at first, too.
     Concurrency {
@@ -156,10 +227,23 @@ impl Events {
             sink.on(&event);
         }
     }
+
+    /// Takes a step: what is sent meanwhile is sent for `subject`.
+    pub(crate) async fn step<T, E: fmt::Display>(
+        &self,
+        subject: Arc<Subject>,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        self.emit(Event::StepStarted(Arc::clone(&subject)));
+        let outcome = SUBJECT.scope(Arc::clone(&subject), step).await;
+        let error = outcome.as_ref().err().map(ToString::to_string);
+        self.emit(Event::StepEnded { subject, error });
+        outcome
+    }
 }
 
-impl std::fmt::Debug for Events {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Events({} sinks)", self.sinks.len())
     }
 }

@@ -9,11 +9,11 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cf_pusher::{Action, Converger, Event, Sink};
+use cf_pusher::{Action, Converger, Event, Sink, Subject};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -487,4 +487,49 @@ async fn manifests_have_as_many_apps_as_asked_for() {
     // Three prototypes and four clones.
     assert_eq!(sizes.iter().sum::<usize>(), 7);
     assert_eq!(sizes.iter().max(), Some(&3));
+}
+
+/// Keeps what happens to one app.
+#[derive(Default)]
+struct LifeOf {
+    app: &'static str,
+    told: Mutex<Vec<String>>,
+}
+
+impl Sink for LifeOf {
+    fn on(&self, event: &Event) {
+        let of = |subject: &Subject| subject.name == format!("app {}", self.app);
+        let line = match event {
+            Event::StepStarted(subject) if of(subject) => format!("begin {}", subject.step),
+            Event::StepEnded { subject, error } if of(subject) => {
+                assert_eq!(*error, None);
+                format!("end {}", subject.step)
+            }
+            Event::Request {
+                endpoint,
+                status: Some(status),
+                request_id: Some(_),
+                subject: Some(subject),
+                ..
+            } if of(subject) => format!("  {endpoint}: {status}, {}", subject.step),
+            Event::App { name, moment } if name == self.app => format!("{moment:?}"),
+            _ => return,
+        };
+        self.told.lock().unwrap().push(line);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_for_an_app_is_told_as_it_is_done() {
+    let mock = MockCapi::builder().start().await.unwrap();
+    let life = Arc::new(LifeOf {
+        app: "scale-proxy-1",
+        told: Mutex::default(),
+    });
+    let client = connect(&mock, [Arc::clone(&life) as Arc<dyn Sink>]).await;
+    let (config, sources) = read(SMALL, None);
+    let outcome = Converger::new(&client, &config, &sources).converge().await;
+    assert!(outcome.unwrap().is_as_desired());
+    let told = life.told.lock().unwrap().join("\n");
+    insta::assert_snapshot!(told);
 }

@@ -2,10 +2,10 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::header::{HeaderMap, HeaderName, LOCATION};
 use reqwest::{Method, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -20,13 +20,16 @@ use super::pace::Pacer;
 use super::retry::{self, Replay, Verdict};
 use super::upload::Upload;
 use super::wait;
-use crate::events::{Event, Events};
+use crate::events::{Event, Events, Subject};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an answer may take; an upload's may take as long as any wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Cloud Controller's name for a request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-vcap-request-id");
 
 /// What to ask of the API.
 #[derive(Debug, Clone)]
@@ -152,6 +155,33 @@ impl Response {
     }
 }
 
+/// An answer as it came.
+struct Received {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+/// A request that is under way, as long as this is held.
+struct UnderWay<'a> {
+    count: &'a AtomicUsize,
+    /// How many there were with it when it began.
+    number: usize,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        let number = 1 + count.fetch_add(1, Ordering::Relaxed);
+        Self { count, number }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Who a request is from.
 pub(crate) enum Authorization<'a> {
     Nobody,
@@ -165,6 +195,7 @@ pub(crate) struct Transport {
     concurrency: usize,
     gate: Arc<Gate>,
     pacer: Pacer,
+    in_flight: AtomicUsize,
     /// Whether an answer came, and since then none was given up for lack of a
     /// connection: a host that is not there is not tried again and again.
     reached: AtomicBool,
@@ -198,6 +229,7 @@ impl Transport {
             concurrency,
             gate: Gate::new(concurrency, events.clone()),
             pacer: Pacer::new(events.clone()),
+            in_flight: AtomicUsize::new(0),
             reached: AtomicBool::new(false),
             timeout,
             interrupt,
@@ -289,6 +321,7 @@ impl Transport {
             endpoint: request.endpoint(),
             rate_limited,
             after: pause,
+            subject: Subject::current(),
         });
     }
 
@@ -316,22 +349,26 @@ impl Transport {
             (slot, sent)
         };
         let (slot, _sent) = self.unless_interrupted(turn).await?;
+        let under_way = UnderWay::begin(&self.in_flight);
         let began = Instant::now();
-        let outcome = tokio::select! {
-            outcome = self.answer(base, request, builder) => outcome,
+        let received = tokio::select! {
+            received = self.receive(base, request, builder) => received,
             cut = self.cut() => Err(cut),
         };
         let took = began.elapsed();
-        slot.answered(told(request, &outcome, took));
-        log(request, &outcome, took);
+        slot.answered(told(request, &received, took));
+        let answer = received.as_ref().ok();
         self.events.emit(Event::Request {
             endpoint,
-            status: match &outcome {
-                Ok((status, _)) => Some(status.as_u16()),
-                Err(error) => error.status().map(|status| status.as_u16()),
-            },
+            status: answer.map(|answer| answer.status.as_u16()),
+            began,
             took,
+            in_flight: under_way.number,
+            request_id: answer.and_then(|answer| text_of(&answer.headers, REQUEST_ID)),
+            subject: Subject::current(),
         });
+        let outcome = received.and_then(|answer| self.answer(request, answer));
+        log(request, &outcome, took);
         outcome.map(|(_, response)| response)
     }
 
@@ -369,19 +406,30 @@ impl Transport {
         })
     }
 
-    async fn answer(
+    /// Sends a request and reads all that comes back.
+    async fn receive(
         &self,
         base: &Url,
         request: &Request,
         builder: reqwest::RequestBuilder,
-    ) -> Result<(StatusCode, Response), Error> {
+    ) -> Result<Received, Error> {
         let failed = |error| transport_error(base, request, error);
         let answer = builder.send().await.map_err(failed)?;
         self.reached.store(true, Ordering::Relaxed);
-        let status = answer.status();
-        let headers = answer.headers().clone();
-        self.pacer.on_answer(&headers);
-        let body = Vec::from(answer.bytes().await.map_err(failed)?);
+        self.pacer.on_answer(answer.headers());
+        Ok(Received {
+            status: answer.status(),
+            headers: answer.headers().clone(),
+            body: Vec::from(answer.bytes().await.map_err(failed)?),
+        })
+    }
+
+    fn answer(&self, request: &Request, answer: Received) -> Result<(StatusCode, Response), Error> {
+        let Received {
+            status,
+            headers,
+            body,
+        } = answer;
         self.pass_on_warnings(&headers);
         if !status.is_success() {
             return Err(refusal(request, status, &headers, &body));
@@ -413,24 +461,18 @@ impl Transport {
 
 /// What an outcome tells of the foundation. How long an upload takes depends on
 /// its size, and a refusal may be quick.
-fn told(
-    request: &Request,
-    outcome: &Result<(StatusCode, Response), Error>,
-    took: Duration,
-) -> Answer {
+fn told(request: &Request, received: &Result<Received, Error>, took: Duration) -> Answer {
     const OVERLOADED: [StatusCode; 3] = [
         StatusCode::TOO_MANY_REQUESTS,
         StatusCode::SERVICE_UNAVAILABLE,
         StatusCode::GATEWAY_TIMEOUT,
     ];
-    match outcome {
+    match received {
+        Ok(answer) if OVERLOADED.contains(&answer.status) => Answer::Overloaded,
         Ok(_) if matches!(request.body, Body::Upload(_)) => Answer::Untold,
-        Ok(_) => Answer::Good(took),
+        Ok(answer) if answer.status.is_success() => Answer::Good(took),
         Err(Error::NoAnswer { .. }) => Answer::Overloaded,
-        Err(error) if error.status().is_some_and(|it| OVERLOADED.contains(&it)) => {
-            Answer::Overloaded
-        }
-        Err(_) => Answer::Untold,
+        Ok(_) | Err(_) => Answer::Untold,
     }
 }
 
@@ -459,13 +501,9 @@ fn join(base: &Url, path: &str) -> Result<Url, Error> {
 }
 
 fn refusal(request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
-    let text = |name: &str| {
-        let value = headers.get(name)?.to_str().ok()?;
-        Some(value.to_owned())
-    };
     let mut errors = parse_errors(body);
     if status.is_redirection()
-        && let Some(target) = text("location")
+        && let Some(target) = text_of(headers, LOCATION)
     {
         errors = vec![super::error::CcError {
             code: 0,
@@ -478,9 +516,14 @@ fn refusal(request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u
         path: request.path.clone(),
         status,
         errors,
-        request_id: text("x-vcap-request-id"),
+        request_id: text_of(headers, REQUEST_ID),
         retry_after: retry::retry_after(status, headers),
     }
+}
+
+/// The value of a header.
+fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    Some(headers.get(name)?.to_str().ok()?.to_owned())
 }
 
 fn transport_error(base: &Url, request: &Request, error: reqwest::Error) -> Error {

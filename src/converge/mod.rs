@@ -8,7 +8,7 @@ mod apply;
 pub(crate) mod plan;
 pub(crate) mod verify;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Instant;
 
 pub use apply::Failure;
@@ -22,7 +22,7 @@ use crate::capi::inventory::{Inventory, Org};
 use crate::capi::wait;
 use crate::config::Config;
 use crate::desired::{Desired, Names};
-use crate::events::{Event, Phase};
+use crate::events::{AppMoment, Event, Phase};
 use crate::push::source::Sources;
 
 /// How often what may have settled is observed and planned anew.
@@ -357,10 +357,15 @@ impl<'a> Converger<'a> {
         let began = Instant::now();
         let timeout = self.client.timeout();
         let mut waited = false;
+        let groups = desired.groups.iter();
+        let mut awaited: HashSet<&str> = groups
+            .flat_map(|group| group.apps.iter().map(String::as_str))
+            .collect();
         for pause in wait::pauses() {
             let mismatches = verify::verify(desired, &observed, plan);
             let waiting = mismatches.iter().filter(|it| it.may_pass).count();
             self.show_waiting(&mut waited, desired.app_count(), waiting);
+            self.tell_running(&mut awaited, &mismatches);
             if waiting == 0 || began.elapsed().saturating_add(pause) > timeout {
                 return Ok((mismatches, waited));
             }
@@ -368,6 +373,20 @@ impl<'a> Converger<'a> {
             dialect::refresh_instances(self.client, &mut observed).await?;
         }
         Ok((Vec::new(), waited))
+    }
+
+    /// Tells of the apps that run by now, of each once.
+    fn tell_running(&self, awaited: &mut HashSet<&str>, mismatches: &[Mismatch]) {
+        let mismatches = mismatches.iter();
+        let wrong: HashSet<&str> = mismatches
+            .filter_map(|mismatch| mismatch.what.strip_prefix("app "))
+            .collect();
+        for name in awaited.extract_if(|name| !wrong.contains(name)) {
+            self.client.events().emit(Event::App {
+                name: name.to_owned(),
+                moment: AppMoment::Running,
+            });
+        }
     }
 
     fn show_waiting(&self, waited: &mut bool, total: usize, left: usize) {

@@ -59,7 +59,7 @@ impl Sink for Counts {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -69,12 +69,17 @@ mod tests {
         let request = |endpoint: &str| Event::Request {
             endpoint: endpoint.to_owned(),
             status: Some(200),
+            began: Instant::now(),
             took: Duration::ZERO,
+            in_flight: 1,
+            request_id: None,
+            subject: None,
         };
         let retry = |rate_limited| Event::Retry {
             endpoint: "GET /".to_owned(),
             rate_limited,
             after: Duration::ZERO,
+            subject: None,
         };
         for event in [
             request("GET /"),

@@ -146,6 +146,7 @@ impl Sink for Progress {
                 endpoint,
                 rate_limited: true,
                 after,
+                ..
             } if after.as_secs() > 0 => self.say(&format!(
                 "{endpoint}: rate limited, waiting {} s",
                 after.as_secs()

@@ -12,12 +12,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::steps::Found;
-use super::{Apply, Begun, Failure, failure, unknown};
+use super::{Apply, Begun, Failure, subject, unknown};
 use crate::capi::dialect::Claims;
 use crate::capi::error::Error;
 use crate::capi::{list_item, manifests};
 use crate::converge::plan::{AppPlan, Step};
 use crate::desired::host;
+use crate::events::{AppMoment, Event, Subject};
 
 /// How long a list of names in a URL may be.
 const MOST_NAMES: usize = 6_000;
@@ -65,8 +66,15 @@ impl Apply<'_> {
                 }
                 (None, Err(error)) => Err(error.clone()),
             };
-            if let Err(error) = applied {
-                *outcome = Err(failure(plan, step, error));
+            match applied {
+                Ok(()) if plan.guid.is_none() => self.client.events().emit(Event::App {
+                    name: plan.name.clone(),
+                    moment: AppMoment::Created,
+                }),
+                Ok(()) => {}
+                Err(error) => {
+                    *outcome = Err(Box::new(Failure::new(&subject(plan, step), error)));
+                }
             }
         }
         begun
@@ -97,7 +105,9 @@ impl Apply<'_> {
             claims.entry(&plan.name, &route, &self.desired.prefix)
         });
         let manifest = json!({"applications": entries.collect::<Value>()}).to_string();
-        match manifests::apply_again(self.client, &self.space, &manifest).await {
+        let applied = manifests::apply_again(self.client, &self.space, &manifest);
+        let of_all = Subject::new(together(apps), "applying the manifest");
+        match self.client.events().step(of_all, applied).await {
             Ok(()) => HashMap::new(),
             Err(error) if apps.len() > 1 && blames_one(&error) => {
                 let (one, other) = apps.split_at(apps.len() / 2);
@@ -128,6 +138,15 @@ impl Apply<'_> {
             guids.extend(found.into_iter().map(|app| (app.name, app.guid)));
         }
         Ok(guids)
+    }
+}
+
+/// What some apps are called together.
+fn together(apps: &[(&AppPlan, &Claims)]) -> String {
+    match apps {
+        [(plan, _)] => format!("app {}", plan.name),
+        [(first, _), .., (last, _)] => format!("apps {} to {}", first.name, last.name),
+        [] => String::new(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Carries out the part of a plan that all apps need: org, quota, space and
 //! security group, as much at once as there is no need to wait for.
 
+use std::sync::Arc;
+
 use futures::future::join_all;
 
 use super::progress::Progress;
@@ -10,7 +12,7 @@ use crate::capi::error::Error;
 use crate::capi::inventory::Inventory;
 use crate::converge::plan::{FoundationPlan, FoundationStep, Plan};
 use crate::desired::Desired;
-use crate::events::Phase;
+use crate::events::{Phase, Subject};
 
 /// Makes the org and what it needs, wave after wave; returns the space's GUID.
 pub(super) async fn apply_foundation(
@@ -37,11 +39,11 @@ pub(super) async fn apply_foundation(
         let taken = join_all(of_wave.map(|(part, step)| {
             let (foundation, progress) = (&foundation, &progress);
             async move {
-                let outcome = foundation.take(step).await.map_err(|error| Failure {
-                    subject: format!("{} {}", part.kind, part.name),
-                    step: step.to_string(),
-                    error,
-                });
+                let name = format!("{} {}", part.kind, part.name);
+                let subject = Subject::new(name, step.to_string());
+                let taken = foundation.take(step);
+                let outcome = client.events().step(Arc::clone(&subject), taken).await;
+                let outcome = outcome.map_err(|error| Failure::new(&subject, error));
                 progress.advance();
                 (*step, outcome)
             }

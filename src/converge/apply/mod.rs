@@ -7,6 +7,7 @@ mod progress;
 mod steps;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use foundation::apply_foundation;
@@ -22,7 +23,7 @@ use crate::capi::error::Error;
 use crate::capi::inventory::Inventory;
 use crate::capi::waits::{Stateful, Waits};
 use crate::desired::{Desired, GroupKind};
-use crate::events::Phase;
+use crate::events::{AppMoment, Event, Phase, Subject};
 use crate::push::source::Sources;
 
 /// How many manifests are applied at once: each is a job that goes through many
@@ -46,6 +47,14 @@ pub struct Failure {
 }
 
 impl Failure {
+    pub(crate) fn new(subject: &Subject, error: Error) -> Self {
+        Self {
+            subject: subject.name.clone(),
+            step: subject.step.clone(),
+            error,
+        }
+    }
+
     /// What the user may do about it, where the error does not say.
     pub fn advice(&self) -> Option<&'static str> {
         self.error.advice()
@@ -253,9 +262,16 @@ impl Apply<'_> {
         found: &mut Found,
     ) -> Result<(), Box<Failure>> {
         let _turn = self.turn(plan, step).await;
-        Box::pin(self.step(plan, step, found))
-            .await
-            .map_err(|error| failure(plan, step, error))
+        let subject = subject(plan, step);
+        let events = self.client.events();
+        let taken = Box::pin(self.step(plan, step, found));
+        let taken = events.step(Arc::clone(&subject), taken).await;
+        taken.map_err(|error| Box::new(Failure::new(&subject, error)))?;
+        if let Some(moment) = moment_after(step) {
+            let name = plan.name.clone();
+            events.emit(Event::App { name, moment });
+        }
+        Ok(())
     }
 
     /// Clones take turns, as many as there may be requests: so the requests that
@@ -276,10 +292,16 @@ impl Apply<'_> {
     }
 }
 
-fn failure(plan: &AppPlan, step: &Step, error: Error) -> Box<Failure> {
-    Box::new(Failure {
-        subject: format!("app {}", plan.name),
-        step: step.to_string(),
-        error,
-    })
+fn subject(plan: &AppPlan, step: &Step) -> Arc<Subject> {
+    Subject::new(format!("app {}", plan.name), step.to_string())
+}
+
+/// How far an app is after a step.
+fn moment_after(step: &Step) -> Option<AppMoment> {
+    match step {
+        Step::CreateApp => Some(AppMoment::Created),
+        Step::Stage { .. } | Step::AwaitDroplet => Some(AppMoment::DropletReady),
+        Step::Start | Step::Deploy { .. } => Some(AppMoment::Started),
+        _ => None,
+    }
 }
