@@ -64,7 +64,7 @@ pub use desired::Names;
 pub use events::{AppMoment, Event, Events, Phase, PushStep, Sink, Subject};
 pub use manifest::ManifestError;
 pub use push::source::{SourceError, Sources};
-pub use report::{Counts, Progress, RunCounts};
+pub use report::{Counts, Percentiles, Progress, RunCounts};
 pub use tokio_util::sync::CancellationToken;
 
 /// Whether what must hold of every manifest holds of one, for the fuzz target.

@@ -150,6 +150,15 @@ async fn json_is_one_object_with_the_keys_of_the_go_cf_pusher() {
         .map(|count| count.as_u64().unwrap())
         .sum();
     assert_eq!(run["requests"], sum);
+    assert_eq!(run["latency_ms"]["count"], sum);
+    for (endpoint, count) in by_endpoint {
+        let times = &run["latency_ms_by_endpoint"][endpoint];
+        assert_eq!(times["count"], *count, "{endpoint}");
+        let times = ["p50", "p90", "p95", "p99", "max"].map(|it| times[it].as_f64().unwrap());
+        assert!(times.is_sorted() && times[0] > 0.0, "{endpoint}: {times:?}");
+    }
+    let peak = run["peak_concurrency"].as_u64().unwrap();
+    assert!((2..=20).contains(&peak), "{peak}");
     assert_eq!(mock.stats().total, sum, "as many as the foundation counted");
     assert!(run["duration_ms"].is_u64());
 

@@ -5,16 +5,25 @@ use std::sync::Mutex;
 
 use serde::Serialize;
 
+use super::latency::{Latencies, Percentiles};
 use crate::events::{Event, Sink};
 
 /// A sink that counts. Share it with an `Arc`.
 #[derive(Debug, Default)]
 pub struct Counts {
-    counts: Mutex<RunCounts>,
+    counted: Mutex<Counted>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Counted {
+    by_endpoint: BTreeMap<String, Latencies>,
+    retries: u64,
+    rate_limited: u64,
+    peak_concurrency: usize,
 }
 
 /// The requests of a run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunCounts {
     /// All that were sent, to the API and to the UAA.
@@ -25,32 +34,70 @@ pub struct RunCounts {
     pub retries: u64,
     /// How often that was because of a rate limit (429).
     pub rate_limited: u64,
+    /// The most requests that were under way at once.
+    pub peak_concurrency: usize,
+    /// How long requests took.
+    pub latency_ms: Percentiles,
+    /// The same by endpoint.
+    pub latency_ms_by_endpoint: BTreeMap<String, Percentiles>,
 }
 
 impl Counts {
     /// What has been counted so far.
     pub fn get(&self) -> RunCounts {
-        match self.counts.lock() {
-            Ok(counts) => counts.clone(),
+        let counted = match self.counted.lock() {
+            Ok(counted) => counted.clone(),
             Err(poisoned) => poisoned.into_inner().clone(),
+        };
+        counted.sum_up()
+    }
+}
+
+impl Counted {
+    fn sum_up(&self) -> RunCounts {
+        let mut all = Latencies::default();
+        for latencies in self.by_endpoint.values() {
+            all.merge(latencies);
+        }
+        let latency_ms = all.percentiles();
+        let by_endpoint = self.by_endpoint.iter();
+        let by_endpoint: BTreeMap<String, Percentiles> = by_endpoint
+            .map(|(endpoint, latencies)| (endpoint.clone(), latencies.percentiles()))
+            .collect();
+        RunCounts {
+            requests: latency_ms.count,
+            requests_by_endpoint: by_endpoint
+                .iter()
+                .map(|(endpoint, percentiles)| (endpoint.clone(), percentiles.count))
+                .collect(),
+            retries: self.retries,
+            rate_limited: self.rate_limited,
+            peak_concurrency: self.peak_concurrency,
+            latency_ms,
+            latency_ms_by_endpoint: by_endpoint,
         }
     }
 }
 
 impl Sink for Counts {
     fn on(&self, event: &Event) {
-        let Ok(mut counts) = self.counts.lock() else {
+        let Ok(mut counted) = self.counted.lock() else {
             return;
         };
         match event {
-            Event::Request { endpoint, .. } => {
-                counts.requests += 1;
-                let by_endpoint = &mut counts.requests_by_endpoint;
-                *by_endpoint.entry(endpoint.clone()).or_default() += 1;
+            Event::Request {
+                endpoint,
+                took,
+                in_flight,
+                ..
+            } => {
+                counted.peak_concurrency = counted.peak_concurrency.max(*in_flight);
+                let latencies = counted.by_endpoint.entry(endpoint.clone());
+                latencies.or_default().add(*took);
             }
             Event::Retry { rate_limited, .. } => {
-                counts.retries += 1;
-                counts.rate_limited += u64::from(*rate_limited);
+                counted.retries += 1;
+                counted.rate_limited += u64::from(*rate_limited);
             }
             _ => {}
         }
@@ -70,8 +117,8 @@ mod tests {
             endpoint: endpoint.to_owned(),
             status: Some(200),
             began: Instant::now(),
-            took: Duration::ZERO,
-            in_flight: 1,
+            took: Duration::from_millis(2),
+            in_flight: 3,
             request_id: None,
             subject: None,
         };
@@ -94,5 +141,10 @@ mod tests {
         assert_eq!(counts.requests, 3);
         assert_eq!(counts.requests_by_endpoint["GET /"], 2);
         assert_eq!((counts.retries, counts.rate_limited), (2, 1));
+        assert_eq!(counts.peak_concurrency, 3);
+        assert_eq!(counts.latency_ms.count, 3);
+        assert_eq!(counts.latency_ms_by_endpoint["GET /"].count, 2);
+        let longest = counts.latency_ms_by_endpoint["GET /v3/apps"].max;
+        assert!((1.98..=2.02).contains(&longest), "{longest}");
     }
 }
