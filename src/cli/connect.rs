@@ -42,21 +42,24 @@ pub(super) enum Apps {
 
 impl Connected {
     /// Connects to the foundation that flags, environment, configuration or the
-    /// cf CLI's login name; `warnings` are said first.
+    /// cf CLI's login name; `warnings` are said first, and what happens goes to
+    /// `recordings` too.
     pub(super) async fn open(
         foundation: &Foundation,
         configured: &Connection,
         concurrency: u32,
         interrupt: &CancellationToken,
         warnings: impl IntoIterator<Item = String>,
+        recordings: Vec<Arc<dyn Sink>>,
     ) -> Result<Self, CommandError> {
         let began = std::time::Instant::now();
         init_logging(foundation.verbose);
         let counts = Arc::new(Counts::default());
-        let events = Events::to([
+        let shown: [Arc<dyn Sink>; 2] = [
             Arc::clone(&counts) as Arc<dyn Sink>,
             Arc::new(Progress::new()),
-        ]);
+        ];
+        let events = Events::to(shown.into_iter().chain(recordings));
         for warning in warnings {
             events.emit(Event::Warning(warning));
         }
@@ -99,6 +102,16 @@ impl Session {
         apps: Apps,
         interrupt: &CancellationToken,
     ) -> Result<Self, CommandError> {
+        Self::recorded(common, apps, interrupt, Vec::new()).await
+    }
+
+    /// The same, with sinks for what happens.
+    pub(super) async fn recorded(
+        common: &Common,
+        apps: Apps,
+        interrupt: &CancellationToken,
+        recordings: Vec<Arc<dyn Sink>>,
+    ) -> Result<Self, CommandError> {
         let (mut config, warnings) = Config::read(&common.config)?;
         let apps_dir = common.apps_dir.as_deref();
         let sources = Sources::read(&config, apps_dir.filter(|_| apps == Apps::Needed))?;
@@ -108,7 +121,14 @@ impl Session {
         }
         let warnings = warnings.into_iter().chain(sources.warnings());
         let (connection, concurrency) = (&config.connection, config.concurrency);
-        let connected = Connected::open(foundation, connection, concurrency, interrupt, warnings);
+        let connected = Connected::open(
+            foundation,
+            connection,
+            concurrency,
+            interrupt,
+            warnings,
+            recordings,
+        );
         Ok(Self {
             connected: connected.await?,
             sources,

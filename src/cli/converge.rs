@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Apps, Session};
+use super::record::RecordArgs;
 use super::{CommandError, Common, Format, INTERRUPTED, output, plan};
 use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
@@ -21,7 +22,8 @@ Examples:
   cf-pusher converge --config fixtures/configs/scale-test.json --mock
   cf-pusher converge --config scale-test.json --recreate
   cf-pusher converge --config scale-test.json --workflow per-app
-  cf-pusher converge --config scale-test.json --format json > scale-group.json")]
+  cf-pusher converge --config scale-test.json --format json > scale-group.json
+  cf-pusher converge --config scale-test.json --mock --trace run.trace.json")]
 pub(super) struct ConvergeArgs {
     #[command(flatten)]
     common: Common,
@@ -42,6 +44,9 @@ pub(super) struct ConvergeArgs {
     #[arg(long, value_name = "APPS", default_value_t = DEFAULT_BATCH,
         value_parser = batch, conflicts_with = "dry_run")]
     batch: usize,
+
+    #[command(flatten)]
+    record: RecordArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -69,7 +74,9 @@ pub(super) async fn run(
     if args.dry_run {
         return plan::show(&args.common, false, interrupt).await;
     }
-    let session = Session::open(&args.common, Apps::Needed, interrupt).await?;
+    let recordings = args.record.open()?;
+    let session =
+        Session::recorded(&args.common, Apps::Needed, interrupt, recordings.sinks()).await?;
     let client = &session.connected.client;
     let converger = Converger::new(client, &session.config, &session.sources).batch(args.batch);
     let converger = match args.workflow {

@@ -12,6 +12,7 @@ mod manifest;
 mod output;
 mod plan;
 mod push;
+mod record;
 mod verify;
 
 use std::path::PathBuf;

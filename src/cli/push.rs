@@ -108,7 +108,8 @@ pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result
     let foundation = &args.foundation;
     let concurrency = foundation.concurrency.unwrap_or(CONCURRENCY);
     let nothing = config::Connection::default();
-    let connected = Connected::open(foundation, &nothing, concurrency, interrupt, []).await?;
+    let connected =
+        Connected::open(foundation, &nothing, concurrency, interrupt, [], Vec::new()).await?;
     if connected.client.dialect() == Dialect::Documented2017 {
         return Err(CommandError::Usage(
             "push applies manifests, and a Cloud Controller as of 2017 knows none".to_owned(),

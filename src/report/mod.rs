@@ -3,7 +3,11 @@
 mod counts;
 mod latency;
 mod progress;
+mod recording;
+mod trace;
 
 pub use counts::{Counts, RunCounts};
 pub use latency::Percentiles;
 pub use progress::Progress;
+pub(crate) use recording::Recording;
+pub(crate) use trace::Trace;

@@ -1,0 +1,411 @@
+//! Writes a run as a trace that [Perfetto](https://ui.perfetto.dev) opens: a
+//! track for each phase and each app, steps as slices, requests within them.
+//!
+//! The format is the JSON array of the trace event format. Slices of a track
+//! nest, so what many wait for together, which overlaps, has tracks of its own.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::recording::{self, Entries, Output, Recording};
+use crate::events::{AppMoment, Event, Phase, Sink, Subject};
+
+/// The process of the phases, and of how many apps are how far.
+const RUN: u64 = 1;
+/// The process of the requests that are sent for nothing in particular.
+const SHARED: u64 = 2;
+/// The first of those of the apps.
+const APPS: u64 = 3;
+/// How many tracks one of those has: Perfetto shows each folded up at first.
+const TRACKS: u64 = 100;
+
+/// A sink that writes a trace.
+pub(crate) struct Trace {
+    /// None once it is finished.
+    writing: Mutex<Option<Writing>>,
+}
+
+impl Trace {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self::to(recording::create(path)?))
+    }
+
+    fn to(out: Output) -> Self {
+        let writing = Mutex::new(Some(Writing::begin(out, Instant::now())));
+        Self { writing }
+    }
+}
+
+impl Sink for Trace {
+    fn on(&self, event: &Event) {
+        if let Ok(mut writing) = self.writing.lock()
+            && let Some(writing) = writing.as_mut()
+        {
+            writing.take(Instant::now(), event);
+        }
+    }
+}
+
+impl Recording for Trace {
+    fn finish(&self) -> io::Result<()> {
+        let writing = self.writing.lock().ok().and_then(|mut it| it.take());
+        writing.map_or(Ok(()), |writing| writing.end(Instant::now()))
+    }
+}
+
+struct Writing {
+    entries: Entries,
+    origin: Instant,
+    /// By the name of what they are about.
+    tracks: HashMap<String, Track>,
+    /// When each track of shared requests is free again.
+    lanes: Vec<Instant>,
+    /// Those that are going on.
+    phases: BTreeMap<Phase, Track>,
+    /// How many apps are how far.
+    apps: BTreeMap<AppMoment, u64>,
+}
+
+/// A line of slices.
+#[derive(Debug, Clone, Copy)]
+struct Track {
+    process: u64,
+    thread: u64,
+    /// Whether a step is going on.
+    is_open: bool,
+    /// How far its app is.
+    moment: Option<AppMoment>,
+}
+
+impl Track {
+    fn new(process: u64, thread: u64) -> Self {
+        Self {
+            process,
+            thread,
+            is_open: false,
+            moment: None,
+        }
+    }
+}
+
+impl Writing {
+    fn begin(out: Output, origin: Instant) -> Self {
+        let mut writing = Self {
+            entries: Entries::begin(out, "["),
+            origin,
+            tracks: HashMap::new(),
+            lanes: Vec::new(),
+            phases: BTreeMap::new(),
+            apps: BTreeMap::new(),
+        };
+        writing.name_process(RUN, "run");
+        writing.name_process(SHARED, "requests for all");
+        writing
+    }
+
+    fn take(&mut self, now: Instant, event: &Event) {
+        match event {
+            Event::PhaseStarted { phase, .. } => self.begin_phase(now, *phase),
+            Event::PhaseEnded { phase } => self.end_phase(now, *phase),
+            Event::StepStarted(subject) => self.begin_step(now, subject),
+            Event::StepEnded { subject, error } => self.end_step(now, subject, error.as_deref()),
+            Event::App { name, moment } => self.app(now, name, *moment),
+            Event::Request { .. } => self.request(event),
+            Event::Retry {
+                endpoint,
+                rate_limited,
+                after,
+                subject,
+            } => {
+                let track = match subject {
+                    Some(subject) => self.track(&subject.name),
+                    None => self.lane(now, now),
+                };
+                let what = if *rate_limited {
+                    "rate limited"
+                } else {
+                    "retry"
+                };
+                let args = json!({"endpoint": endpoint, "after_ms": milliseconds(*after)});
+                self.instant(now, track, what, args);
+            }
+            Event::Warning(text) => {
+                self.instant(now, Track::new(RUN, 0), "warning", json!({"text": text}));
+            }
+            _ => {}
+        }
+    }
+
+    fn begin_phase(&mut self, now: Instant, phase: Phase) {
+        self.end_phase(now, phase);
+        let track = Track::new(RUN, 1 + phase as u64);
+        self.phases.insert(phase, track);
+        self.name_track(track, phase.name());
+        self.slice("B", now, track, phase.name(), json!({}));
+    }
+
+    fn end_phase(&mut self, now: Instant, phase: Phase) {
+        if let Some(track) = self.phases.remove(&phase) {
+            self.slice("E", now, track, phase.name(), json!({}));
+        }
+    }
+
+    fn begin_step(&mut self, now: Instant, subject: &Subject) {
+        let track = self.track(&subject.name);
+        self.set_open(subject, true);
+        self.slice("B", now, track, &subject.step, json!({}));
+    }
+
+    fn end_step(&mut self, now: Instant, subject: &Subject, error: Option<&str>) {
+        let track = self.track(&subject.name);
+        self.set_open(subject, false);
+        let args = error.map_or(json!({}), |error| json!({"error": error}));
+        self.slice("E", now, track, &subject.step, args);
+    }
+
+    fn set_open(&mut self, subject: &Subject, is_open: bool) {
+        if let Some(track) = self.tracks.get_mut(&subject.name) {
+            track.is_open = is_open;
+        }
+    }
+
+    /// Marks it on the app's track, and counts it. That an app runs to which
+    /// nothing was done is no news.
+    fn app(&mut self, now: Instant, name: &str, moment: AppMoment) {
+        let subject = format!("app {name}");
+        if moment == AppMoment::Running && !self.tracks.contains_key(&subject) {
+            return;
+        }
+        let track = self.track(&subject);
+        if track.moment >= Some(moment) {
+            return;
+        }
+        if let Some(track) = self.tracks.get_mut(&subject) {
+            track.moment = Some(moment);
+        }
+        self.instant(now, track, name_of(moment), json!({}));
+        let count = self.apps.entry(moment).or_default();
+        *count += 1;
+        let count = *count;
+        self.entries.push(&json!({
+            "ph": "C", "name": format!("apps {}", name_of(moment)), "pid": RUN,
+            "ts": self.at(now), "args": {"apps": count},
+        }));
+    }
+
+    fn request(&mut self, event: &Event) {
+        let Event::Request {
+            endpoint,
+            status,
+            began,
+            took,
+            in_flight,
+            request_id,
+            subject,
+        } = event
+        else {
+            return;
+        };
+        let track = match subject {
+            Some(subject) => self.track(&subject.name),
+            None => self.lane(*began, *began + *took),
+        };
+        let (method, path) = endpoint.split_once(' ').unwrap_or(("", endpoint));
+        let is_well = status.is_some_and(|status| status < 400);
+        self.entries.push(&json!({
+            "ph": "X", "name": endpoint, "cat": if is_well { "request" } else { "request,failed" },
+            "pid": track.process, "tid": track.thread,
+            "ts": self.at(*began), "dur": microseconds(*took),
+            "args": {
+                "method": method, "endpoint": path, "status": status,
+                "request_id": request_id, "in_flight": in_flight,
+            },
+        }));
+    }
+
+    /// The track of an app, or of what else steps are taken for.
+    fn track(&mut self, name: &str) -> Track {
+        if let Some(track) = self.tracks.get(name) {
+            return *track;
+        }
+        let index = self.tracks.len() as u64;
+        let (process, thread) = (APPS + index / TRACKS, 1 + index % TRACKS);
+        if thread == 1 {
+            self.name_process(process, &format!("from {name}"));
+        }
+        let track = Track::new(process, thread);
+        self.name_track(track, name);
+        self.tracks.insert(name.to_owned(), track);
+        track
+    }
+
+    /// A track of shared requests that is free from `began` on; taken until `ended`.
+    fn lane(&mut self, began: Instant, ended: Instant) -> Track {
+        let free = self.lanes.iter().position(|until| *until <= began);
+        let index = free.unwrap_or(self.lanes.len());
+        let track = Track::new(SHARED, 1 + index as u64);
+        match self.lanes.get_mut(index) {
+            Some(until) => *until = ended,
+            None => {
+                self.lanes.push(ended);
+                self.name_track(track, "requests");
+            }
+        }
+        track
+    }
+
+    fn slice(&mut self, kind: &str, now: Instant, track: Track, name: &str, args: Value) {
+        self.entries.push(&json!({
+            "ph": kind, "name": name, "pid": track.process, "tid": track.thread,
+            "ts": self.at(now), "args": args,
+        }));
+    }
+
+    fn instant(&mut self, now: Instant, track: Track, name: &str, args: Value) {
+        self.entries.push(&json!({
+            "ph": "i", "s": "t", "name": name, "pid": track.process, "tid": track.thread,
+            "ts": self.at(now), "args": args,
+        }));
+    }
+
+    fn name_process(&mut self, process: u64, name: &str) {
+        let named = [
+            ("process_name", json!({"name": name})),
+            ("process_sort_index", json!({"sort_index": process})),
+        ];
+        for (what, args) in named {
+            let entry = json!({"ph": "M", "name": what, "pid": process, "args": args});
+            self.entries.push(&entry);
+        }
+    }
+
+    fn name_track(&mut self, track: Track, name: &str) {
+        self.entries.push(&json!({
+            "ph": "M", "name": "thread_name", "pid": track.process, "tid": track.thread,
+            "args": {"name": name},
+        }));
+    }
+
+    /// Microseconds since the beginning.
+    fn at(&self, moment: Instant) -> f64 {
+        microseconds(moment.saturating_duration_since(self.origin))
+    }
+
+    /// Closes what is going on: a run may end anywhere.
+    fn end(mut self, now: Instant) -> io::Result<()> {
+        let tracks = self.tracks.values().filter(|track| track.is_open);
+        let open: Vec<Track> = tracks.chain(self.phases.values()).copied().collect();
+        for track in open {
+            self.entries.push(&json!({
+                "ph": "E", "pid": track.process, "tid": track.thread, "ts": self.at(now),
+                "args": {"error": "not finished"},
+            }));
+        }
+        self.entries.end("]\n")
+    }
+}
+
+fn name_of(moment: AppMoment) -> &'static str {
+    match moment {
+        AppMoment::Created => "created",
+        AppMoment::DropletReady => "droplet ready",
+        AppMoment::Started => "started",
+        AppMoment::Running => "running",
+    }
+}
+
+/// To the nanosecond.
+#[expect(clippy::cast_precision_loss, reason = "runs take days at most")]
+fn microseconds(time: Duration) -> f64 {
+    time.as_nanos() as f64 / 1e3
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::recording::testing::Paper;
+
+    /// A run of which a step, a phase and nothing else are unfinished.
+    fn told(paper: &Paper) {
+        let origin = Instant::now();
+        let at = |ms| origin + Duration::from_millis(ms);
+        let create = Subject::new("app one", "creating the app");
+        let start = Subject::new("app one", "starting \"the\" app");
+        let phase = Phase::Clones;
+        let request = |began, status, subject: Option<&_>| Event::Request {
+            endpoint: "POST /v3/apps".to_owned(),
+            status,
+            began: at(began),
+            took: Duration::from_millis(5),
+            in_flight: 2,
+            request_id: status.map(|_| "id::1".to_owned()),
+            subject: subject.cloned(),
+        };
+        let moment = |moment| Event::App {
+            name: "one".to_owned(),
+            moment,
+        };
+        let ended = Event::StepEnded {
+            subject: create.clone(),
+            error: Some("no".to_owned()),
+        };
+        let events = [
+            (1, Event::PhaseStarted { phase, total: 1 }),
+            (1, Event::StepStarted(create.clone())),
+            (7, request(2, Some(201), Some(&create))),
+            (7, request(2, Some(200), None)),
+            (8, request(3, None, None)),
+            (13, request(8, Some(503), None)),
+            (13, moment(AppMoment::Created)),
+            (
+                14,
+                Event::Retry {
+                    endpoint: "POST /v3/apps".to_owned(),
+                    rate_limited: true,
+                    after: Duration::from_secs(1),
+                    subject: Some(create.clone()),
+                },
+            ),
+            (15, ended),
+            (16, Event::StepStarted(start)),
+            (17, moment(AppMoment::Running)),
+            (18, moment(AppMoment::Running)),
+            (19, Event::Warning("beware".to_owned())),
+        ];
+        let mut writing = Writing::begin(paper.output(), origin);
+        for (ms, event) in events {
+            writing.take(at(ms), &event);
+        }
+        writing.end(at(20)).unwrap();
+    }
+
+    #[test]
+    fn a_run_becomes_tracks_of_slices() {
+        let paper = Paper::default();
+        told(&paper);
+        insta::assert_snapshot!(paper.text());
+        let entries: Vec<Value> = serde_json::from_str(&paper.text()).unwrap();
+        let of = |kind: &str| entries.iter().filter(|it| it["ph"] == kind).count();
+        assert_eq!(of("B"), of("E"), "all that is open is closed");
+    }
+
+    #[test]
+    fn what_happens_after_the_end_is_not_written() {
+        let paper = Paper::default();
+        let trace = Trace::to(paper.output());
+        trace.finish().unwrap();
+        let text = paper.text();
+        trace.on(&Event::Warning("late".to_owned()));
+        trace.finish().unwrap();
+        assert_eq!(paper.text(), text);
+    }
+}

@@ -1,0 +1,165 @@
+//! What a run is recorded in: files that programs of other people open.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by that"
+)]
+
+mod support;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use mock_capi::{Fault, MockCapi};
+use rstest::rstest;
+use serde_json::Value;
+use support::SMALL;
+use support::command::{Place, Said, stable};
+
+/// Converges with a recording; returns what was said and the file.
+fn record(place: &Place, mock: &MockCapi, flag: &str, more: &[&str]) -> (Said, PathBuf) {
+    let file = place.dir.path().join("recording");
+    let args = ["converge", flag, file.to_str().unwrap()];
+    let said = place.on(mock, SMALL, &[&args, more].concat());
+    (said, file)
+}
+
+fn json(file: &PathBuf) -> Value {
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+async fn recorded_mock(faults: Vec<Fault>) -> MockCapi {
+    let builder = MockCapi::builder().record_requests().faults(faults);
+    builder.start().await.unwrap()
+}
+
+/// How many requests each method was used for.
+fn by_method<'a>(methods: impl Iterator<Item = &'a str>) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    for method in methods {
+        *counts.entry(method.to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+fn asked(mock: &MockCapi) -> HashMap<String, usize> {
+    by_method(mock.requests().iter().map(|it| it.method.as_str()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_has_every_request_within_its_step() {
+    let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
+    let (said, file) = record(&place, &mock, "--trace", &[]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let trace = json(&file);
+    let entries = trace.as_array().unwrap();
+    let of = |kind: &str| -> Vec<&Value> { entries.iter().filter(|it| it["ph"] == kind).collect() };
+    let methods = of("X");
+    let methods = methods
+        .iter()
+        .map(|it| it["args"]["method"].as_str().unwrap());
+    assert_eq!(by_method(methods), asked(&mock));
+
+    let place_of = |entry: &Value| {
+        (
+            entry["pid"].as_u64().unwrap(),
+            entry["tid"].as_u64().unwrap(),
+        )
+    };
+    let mut names: HashMap<_, &str> = HashMap::new();
+    for name in of("M").iter().filter(|it| it["name"] == "thread_name") {
+        names.insert(place_of(name), name["args"]["name"].as_str().unwrap());
+    }
+    let mut steps: HashMap<_, Vec<(f64, f64)>> = HashMap::new();
+    for (kind, edge) in of("B")
+        .into_iter()
+        .map(|it| ("B", it))
+        .chain(of("E").into_iter().map(|it| ("E", it)))
+    {
+        let at = edge["ts"].as_f64().unwrap();
+        let steps = steps.entry(place_of(edge)).or_default();
+        match kind {
+            "B" => steps.push((at, f64::INFINITY)),
+            _ => {
+                steps
+                    .iter_mut()
+                    .find(|step| step.1.is_infinite())
+                    .unwrap()
+                    .1 = at
+            }
+        }
+    }
+    let mut of_apps = 0;
+    for request in of("X") {
+        assert_eq!(
+            request["args"]["status"].as_u64().unwrap() / 100,
+            2,
+            "{request}"
+        );
+        let track = names[&place_of(request)];
+        if track == "requests" {
+            continue;
+        }
+        of_apps += usize::from(track.starts_with("app "));
+        assert!(request["args"]["request_id"].is_string(), "{request}");
+        let began = request["ts"].as_f64().unwrap();
+        let ended = began + request["dur"].as_f64().unwrap();
+        let mut steps = steps[&place_of(request)].iter();
+        assert!(
+            steps.any(|(from, to)| *from <= began && ended <= *to),
+            "{request} is in no step of {track}"
+        );
+    }
+    assert!(of_apps > 7, "{of_apps}");
+    for phase in ["foundation", "prototypes", "clones"] {
+        assert!(names.values().any(|name| *name == phase), "{phase}");
+    }
+    let running = |it: &&&Value| it["name"] == "apps running";
+    let running = of("C")
+        .iter()
+        .filter(running)
+        .map(|it| it["args"]["apps"].as_u64())
+        .max();
+    assert_eq!(running, Some(Some(7)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_written_is_told_before_anything_is_done() {
+    let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
+    let path = place.dir.path().join("nowhere/file");
+    let path = path.to_str().unwrap();
+    let said = place.on(&mock, SMALL, &["converge", "--trace", path]);
+    assert_eq!(said.code, 2);
+    insta::assert_snapshot!(said.err, @"error: cannot write the trace DIR/nowhere/file: No such file or directory (os error 2)");
+    assert_eq!(mock.stats().total, 0);
+}
+
+#[rstest]
+#[case::trace("--trace")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_is_complete_when_the_run_fails(#[case] flag: &str) {
+    let fault = Fault::answer("POST", "/v3/organizations", 403);
+    let (mock, place) = (recorded_mock(vec![fault]).await, Place::new());
+    let (said, file) = record(&place, &mock, flag, &[]);
+    assert_eq!(said.code, 1);
+    let text = std::fs::read_to_string(&file).unwrap();
+    json(&file);
+    assert!(text.contains("POST /v3/organizations"), "{text}");
+    assert!(text.contains("403"), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[rstest]
+#[case::trace("--trace")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_does_not_end_the_run(#[case] flag: &str) {
+    let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
+    let said = place.on(&mock, SMALL, &["converge", flag, "/dev/full"]);
+    assert_eq!(said.code, 0);
+    assert!(said.out.starts_with("apps: 7 changed"), "{}", said.out);
+    let err = stable(&said.err);
+    let told = err.lines().find(|line| line.starts_with("warning: "));
+    insta::assert_snapshot!(format!("full{flag}"), told.unwrap());
+}
