@@ -101,6 +101,52 @@ pub enum AppMoment {
     Running,
 }
 
+/// A request and its answer as they may be kept: secrets are removed, and long
+/// bodies are cut.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// As in `GET`.
+    pub method: String,
+    /// With its query.
+    pub url: String,
+    /// The body that was sent.
+    pub sent: Option<Content>,
+    /// What came back.
+    pub answer: Option<Answer>,
+    /// Why nothing did.
+    pub error: Option<String>,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// As in 201.
+    pub status: u16,
+    /// As in `Created`.
+    pub reason: &'static str,
+    /// As in `HTTP/1.1`.
+    pub version: String,
+    /// From sending until the answer began.
+    pub waited: Duration,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub content: Content,
+}
+
+/// A body.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// Its type.
+    pub mime: String,
+    /// How many bytes it had, where that is known.
+    pub size: Option<u64>,
+    /// Its beginning.
+    pub text: String,
+    /// Whether there was more.
+    pub is_cut: bool,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -153,6 +199,8 @@ pub enum Event {
         request_id: Option<String>,
         /// What for; none for what many wait for together.
         subject: Option<Arc<Subject>>,
+        /// What was sent and answered, where a sink wants to have it.
+        exchange: Option<Arc<Exchange>>,
     },
     /// A request is going to be sent again.
     Retry {
@@ -206,6 +254,11 @@ pub enum Event {
 pub trait Sink: Send + Sync {
     /// Takes one event. Called from the engine: must not block.
     fn on(&self, event: &Event);
+
+    /// Whether requests are to come with their [`Exchange`], which takes time.
+    fn wants_exchanges(&self) -> bool {
+        false
+    }
 }
 
 /// The sinks of a run.
@@ -220,6 +273,10 @@ impl Events {
         Self {
             sinks: sinks.into_iter().collect(),
         }
+    }
+
+    pub(crate) fn wants_exchanges(&self) -> bool {
+        self.sinks.iter().any(|sink| sink.wants_exchanges())
     }
 
     pub(crate) fn emit(&self, event: Event) {

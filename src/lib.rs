@@ -61,7 +61,9 @@ pub use converge::plan::{Action, Difference, Item, Plan};
 pub use converge::verify::Mismatch;
 pub use converge::{ConvergeError, Converger, Destroyed, Failure, Outcome};
 pub use desired::Names;
-pub use events::{AppMoment, Event, Events, Phase, PushStep, Sink, Subject};
+pub use events::{
+    Answer, AppMoment, Content, Event, Events, Exchange, Phase, PushStep, Sink, Subject,
+};
 pub use manifest::ManifestError;
 pub use push::source::{SourceError, Sources};
 pub use report::{Counts, Percentiles, Progress, RunCounts};

@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::Value;
-use support::SMALL;
 use support::command::{Place, Said, stable};
+use support::{SMALL, login};
 
 /// Converges with a recording; returns what was said and the file.
 fn record(place: &Place, mock: &MockCapi, flag: &str, more: &[&str]) -> (Said, PathBuf) {
@@ -138,6 +138,7 @@ async fn a_file_that_cannot_be_written_is_told_before_anything_is_done() {
 
 #[rstest]
 #[case::trace("--trace")]
+#[case::har("--har")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_is_complete_when_the_run_fails(#[case] flag: &str) {
     let fault = Fault::answer("POST", "/v3/organizations", 403);
@@ -146,13 +147,14 @@ async fn a_recording_is_complete_when_the_run_fails(#[case] flag: &str) {
     assert_eq!(said.code, 1);
     let text = std::fs::read_to_string(&file).unwrap();
     json(&file);
-    assert!(text.contains("POST /v3/organizations"), "{text}");
+    assert!(text.contains("/v3/organizations"), "{text}");
     assert!(text.contains("403"), "{text}");
 }
 
 #[cfg(target_os = "linux")]
 #[rstest]
 #[case::trace("--trace")]
+#[case::har("--har")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_does_not_end_the_run(#[case] flag: &str) {
     let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
@@ -162,4 +164,59 @@ async fn a_disk_that_is_full_does_not_end_the_run(#[case] flag: &str) {
     let err = stable(&said.err);
     let told = err.lines().find(|line| line.starts_with("warning: "));
     insta::assert_snapshot!(format!("full{flag}"), told.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_has_every_exchange_and_no_secret() {
+    let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
+    let (said, file) = record(&place, &mock, "--har", &[]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let archive = json(&file);
+    assert_eq!(archive["log"]["version"], "1.2");
+    let entries = archive["log"]["entries"].as_array().unwrap();
+    let methods = entries
+        .iter()
+        .map(|it| it["request"]["method"].as_str().unwrap());
+    assert_eq!(by_method(methods), asked(&mock));
+    let created = entries
+        .iter()
+        .find(|it| it["_subject"] == "app scale-tick-1" && it["_step"] == "creating the app");
+    let created = created.unwrap();
+    assert_eq!(created["response"]["status"], 201);
+    assert_eq!(created["response"]["statusText"], "Created");
+    let text =
+        |it: &Value| -> Value { serde_json::from_str(it["text"].as_str().unwrap()).unwrap() };
+    let sent = text(&created["request"]["postData"]);
+    assert_eq!(sent["name"], "scale-tick-1");
+    assert_eq!(sent["environment_variables"]["START_PORT"], "[removed]");
+    let answered = text(&created["response"]["content"]);
+    assert_eq!(answered["name"], "scale-tick-1");
+
+    // What was removed is nowhere.
+    let all = std::fs::read_to_string(&file).unwrap();
+    let token = login(&mock).await["access_token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let head = token.split('.').next().unwrap();
+    assert!(!all.contains(head), "a token");
+    for secret in [
+        "password=admin",
+        "Basic ",
+        "bearer ",
+        "Bearer ",
+        "http://scale-registry",
+    ] {
+        assert!(!all.contains(secret), "{secret}");
+    }
+    for entry in entries {
+        if entry["request"]["url"]
+            .as_str()
+            .unwrap()
+            .ends_with("/oauth/token")
+        {
+            assert_eq!(entry["request"]["postData"]["text"], "[removed]");
+            assert_eq!(entry["response"]["content"]["text"], "[removed]");
+        }
+    }
 }

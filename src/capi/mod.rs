@@ -16,6 +16,7 @@ pub(crate) mod log_cache;
 pub(crate) mod manifests;
 mod pace;
 pub(crate) mod processes;
+mod record;
 pub(crate) mod retry;
 pub(crate) mod transport;
 pub(crate) mod upload;

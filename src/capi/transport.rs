@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, HeaderName, LOCATION};
-use reqwest::{Method, StatusCode, redirect};
+use reqwest::{Method, StatusCode, Version, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,6 +17,7 @@ use super::error::{Error, parse_errors};
 use super::gate::Gate;
 use super::limiter::Answer;
 use super::pace::Pacer;
+use super::record;
 use super::retry::{self, Replay, Verdict};
 use super::upload::Upload;
 use super::wait;
@@ -156,10 +157,13 @@ impl Response {
 }
 
 /// An answer as it came.
-struct Received {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
+pub(super) struct Received {
+    pub(super) status: StatusCode,
+    pub(super) version: Version,
+    /// Until the answer began.
+    pub(super) waited: Duration,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
 }
 
 /// A request that is under way, as long as this is held.
@@ -333,6 +337,11 @@ impl Transport {
         authorization: Authorization<'_>,
     ) -> Result<Response, Error> {
         let url = join(base, &request.path)?;
+        let recorded = self.events.wants_exchanges().then(|| url.to_string());
+        let token = match authorization {
+            Authorization::Bearer(token) => Some(token),
+            Authorization::Nobody | Authorization::Basic(..) => None,
+        };
         let builder = self.http.request(request.method.clone(), url);
         let builder = match authorization {
             Authorization::Nobody => builder,
@@ -356,7 +365,6 @@ impl Transport {
             cut = self.cut() => Err(cut),
         };
         let took = began.elapsed();
-        slot.answered(told(request, &received, took));
         let answer = received.as_ref().ok();
         self.events.emit(Event::Request {
             endpoint,
@@ -366,7 +374,12 @@ impl Transport {
             in_flight: under_way.number,
             request_id: answer.and_then(|answer| text_of(&answer.headers, REQUEST_ID)),
             subject: Subject::current(),
+            exchange: recorded
+                .map(|url| Arc::new(record::exchange(url, request, token, received.as_ref()))),
         });
+        // Before the next takes its place.
+        drop(under_way);
+        slot.answered(told(request, &received, took));
         let outcome = received.and_then(|answer| self.answer(request, answer));
         log(request, &outcome, took);
         outcome.map(|(_, response)| response)
@@ -414,11 +427,14 @@ impl Transport {
         builder: reqwest::RequestBuilder,
     ) -> Result<Received, Error> {
         let failed = |error| transport_error(base, request, error);
+        let began = Instant::now();
         let answer = builder.send().await.map_err(failed)?;
         self.reached.store(true, Ordering::Relaxed);
         self.pacer.on_answer(answer.headers());
         Ok(Received {
             status: answer.status(),
+            version: answer.version(),
+            waited: began.elapsed(),
             headers: answer.headers().clone(),
             body: Vec::from(answer.bytes().await.map_err(failed)?),
         })
@@ -429,6 +445,7 @@ impl Transport {
             status,
             headers,
             body,
+            ..
         } = answer;
         self.pass_on_warnings(&headers);
         if !status.is_success() {

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{CommandError, output};
 use crate::events::Sink;
-use crate::report::{Recording, Trace};
+use crate::report::{Har, Recording, Trace};
 
 /// What to write of a run besides its summary.
 #[derive(Debug, Args)]
@@ -17,6 +17,11 @@ pub(super) struct RecordArgs {
     /// Write a trace of steps and requests, which ui.perfetto.dev opens
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     trace: Option<PathBuf>,
+
+    /// Write every request and answer as HTTP Archive, without secrets and with
+    /// the first 16 KiB of each body
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    har: Option<PathBuf>,
 }
 
 /// How a recording begins.
@@ -26,10 +31,14 @@ impl RecordArgs {
     /// Creates the files, so that one that cannot be written is told before
     /// anything is done.
     pub(super) fn open(&self) -> Result<Recordings, CommandError> {
-        let asked: [(&'static str, &Option<PathBuf>, Create); 1] =
-            [("trace", &self.trace, |path| {
+        let asked: [(&'static str, &Option<PathBuf>, Create); 2] = [
+            ("trace", &self.trace, |path| {
                 Ok(Arc::new(Trace::create(path)?))
-            })];
+            }),
+            ("HTTP archive", &self.har, |path| {
+                Ok(Arc::new(Har::create(path)?))
+            }),
+        ];
         let mut opened: Vec<Opened> = Vec::new();
         for (what, path, create) in asked {
             let Some(path) = path else { continue };

@@ -121,6 +121,7 @@ mod tests {
             in_flight: 3,
             request_id: None,
             subject: None,
+            exchange: None,
         };
         let retry = |rate_limited| Event::Retry {
             endpoint: "GET /".to_owned(),

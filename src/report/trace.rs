@@ -207,6 +207,7 @@ impl Writing {
             in_flight,
             request_id,
             subject,
+            ..
         } = event
         else {
             return;
@@ -349,6 +350,7 @@ mod tests {
             in_flight: 2,
             request_id: status.map(|_| "id::1".to_owned()),
             subject: subject.cloned(),
+            exchange: None,
         };
         let moment = |moment| Event::App {
             name: "one".to_owned(),

@@ -1,0 +1,212 @@
+//! Writes every request and answer of a run as HTTP Archive 1.2, which browsers'
+//! developer tools open. Secrets were removed before, and long bodies cut.
+
+use std::io;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::{Value, json};
+use url::Url;
+
+use super::recording::{self, Entries, Output, Recording};
+use crate::events::{Answer, Content, Event, Sink};
+
+/// A sink that writes an HTTP Archive.
+pub(crate) struct Har {
+    /// The same moment by both clocks.
+    origin: (Instant, SystemTime),
+    /// None once it is finished.
+    entries: Mutex<Option<Entries>>,
+}
+
+impl Har {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        let origin = (Instant::now(), SystemTime::now());
+        Ok(Self::to(recording::create(path)?, origin))
+    }
+
+    fn to(out: Output, origin: (Instant, SystemTime)) -> Self {
+        let version = env!("CARGO_PKG_VERSION");
+        let creator = json!({"name": "cf-pusher", "version": version});
+        let head = format!(r#"{{"log":{{"version":"1.2","creator":{creator},"entries":["#);
+        Self {
+            origin,
+            entries: Mutex::new(Some(Entries::begin(out, &head))),
+        }
+    }
+
+    /// When a request was sent, as calendars have it.
+    fn date(&self, began: Instant) -> String {
+        let (instant, date) = self.origin;
+        let date = date + began.saturating_duration_since(instant);
+        humantime::format_rfc3339_millis(date).to_string()
+    }
+}
+
+impl Sink for Har {
+    fn on(&self, event: &Event) {
+        let Event::Request {
+            began,
+            took,
+            request_id,
+            subject,
+            exchange: Some(exchange),
+            ..
+        } = event
+        else {
+            return;
+        };
+        let waited = exchange.answer.as_ref().map_or(*took, |it| it.waited);
+        let subject = subject.as_ref();
+        let entry = json!({
+            "startedDateTime": self.date(*began),
+            "time": milliseconds(*took),
+            "request": request(&exchange.method, &exchange.url, exchange.sent.as_ref()),
+            "response": response(exchange.answer.as_ref()),
+            "cache": {},
+            "timings": {
+                "send": 0,
+                "wait": milliseconds(waited),
+                "receive": milliseconds(took.saturating_sub(waited)),
+            },
+            "_request_id": request_id,
+            "_subject": subject.map(|it| &it.name),
+            "_step": subject.map(|it| &it.step),
+            "_error": exchange.error,
+        });
+        if let Ok(mut entries) = self.entries.lock()
+            && let Some(entries) = entries.as_mut()
+        {
+            entries.push(&entry);
+        }
+    }
+
+    fn wants_exchanges(&self) -> bool {
+        true
+    }
+}
+
+impl Recording for Har {
+    fn finish(&self) -> io::Result<()> {
+        let entries = self.entries.lock().ok().and_then(|mut it| it.take());
+        entries.map_or(Ok(()), |entries| entries.end("]}}\n"))
+    }
+}
+
+fn request(method: &str, url: &str, sent: Option<&Content>) -> Value {
+    let query = Url::parse(url).map(|url| {
+        let pairs = url.query_pairs();
+        pairs
+            .map(|(name, value)| json!({"name": name, "value": value}))
+            .collect::<Vec<_>>()
+    });
+    let mut request = json!({
+        "method": method,
+        "url": url,
+        "httpVersion": "HTTP/1.1",
+        "cookies": [],
+        "headers": sent
+            .map(|sent| json!({"name": "content-type", "value": sent.mime}))
+            .into_iter()
+            .collect::<Vec<_>>(),
+        "queryString": query.unwrap_or_default(),
+        "headersSize": -1,
+        "bodySize": if sent.is_some() { -1 } else { 0 },
+    });
+    if let Some(sent) = sent {
+        request["postData"] = json!({"mimeType": sent.mime, "text": sent.text});
+        note_cut(&mut request["postData"], sent);
+    }
+    request
+}
+
+/// Status 0 where no answer came, as browsers have it.
+fn response(answer: Option<&Answer>) -> Value {
+    let nothing = json!({"size": 0, "mimeType": ""});
+    let content = answer.map_or(nothing, |answer| content(&answer.content));
+    let headers = answer.map_or(&[][..], |answer| answer.headers.as_slice());
+    let location = headers.iter().find(|(name, _)| name == "location");
+    json!({
+        "status": answer.map_or(0, |answer| answer.status),
+        "statusText": answer.map_or("", |answer| answer.reason),
+        "httpVersion": answer.map_or("", |answer| &answer.version),
+        "cookies": [],
+        "headers": headers
+            .iter()
+            .map(|(name, value)| json!({"name": name, "value": value}))
+            .collect::<Vec<_>>(),
+        "content": content,
+        "redirectURL": location.map_or("", |(_, url)| url),
+        "headersSize": -1,
+        "bodySize": answer.map_or(Some(0), |answer| answer.content.size),
+    })
+}
+
+fn content(kept: &Content) -> Value {
+    let mut content = json!({"size": kept.size, "mimeType": kept.mime, "text": kept.text});
+    note_cut(&mut content, kept);
+    content
+}
+
+fn note_cut(value: &mut Value, content: &Content) {
+    if content.is_cut {
+        value["comment"] = json!("the text is cut");
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::events::{Exchange, Subject};
+    use crate::report::recording::testing::Paper;
+
+    #[test]
+    fn an_exchange_becomes_an_entry() {
+        let paper = Paper::default();
+        let origin = Instant::now();
+        let har = Har::to(paper.output(), (origin, SystemTime::UNIX_EPOCH));
+        let content = |text: &str, is_cut| Content {
+            mime: "application/json".to_owned(),
+            size: Some(100),
+            text: text.to_owned(),
+            is_cut,
+        };
+        let answer = Answer {
+            status: 201,
+            reason: "Created",
+            version: "HTTP/1.1".to_owned(),
+            waited: Duration::from_millis(4),
+            headers: vec![("x-vcap-request-id".to_owned(), "id".to_owned())],
+            content: content("{\"guid\":", true),
+        };
+        for answer in [Some(answer), None] {
+            har.on(&Event::Request {
+                endpoint: "POST /v3/apps".to_owned(),
+                status: answer.as_ref().map(|it| it.status),
+                began: origin + Duration::from_millis(250),
+                took: Duration::from_millis(5),
+                in_flight: 1,
+                request_id: answer.as_ref().map(|_| "id".to_owned()),
+                subject: Some(Subject::new("app one", "creating the app")),
+                exchange: Some(Arc::new(Exchange {
+                    method: "POST".to_owned(),
+                    url: "https://api.example.com/v3/apps?a=b%20c".to_owned(),
+                    sent: Some(content("{}", false)),
+                    error: answer.is_none().then(|| "no answer".to_owned()),
+                    answer,
+                })),
+            });
+        }
+        har.finish().unwrap();
+        let value: Value = serde_json::from_str(&paper.text()).unwrap();
+        assert_eq!(value["log"]["creator"]["name"], "cf-pusher");
+        insta::assert_snapshot!(format!("{:#}", value["log"]["entries"]));
+    }
+}
