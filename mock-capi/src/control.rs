@@ -12,7 +12,7 @@ use crate::error::CcError;
 use crate::faults::Fault;
 use crate::http::{Request, Response};
 use crate::server::Core;
-use crate::settings::{Timings, TimingsPatch};
+use crate::settings::{Dialect, Timings, TimingsPatch};
 use crate::world::{Access, Row, Table, World};
 use crate::{networking, overview, page, v3};
 
@@ -112,9 +112,14 @@ fn read_advance(request: &Request<'_>) -> Result<Duration, String> {
     advance.by.ok_or_else(|| "advance: 'by' is missing".into())
 }
 
-/// All resources by kind, as today's v3 API presents them.
-pub(crate) fn present_world(world: &World, base: &str) -> Value {
+/// All resources by kind that a dialect shows, as today's v3 API presents them.
+pub(crate) fn present_world(world: &World, base: &str, dialect: Dialect) -> Value {
     let view = View::new(world, base, &Access::Everything);
+    let droplets = world.droplets.iter();
+    let droplets: Value = droplets
+        .filter(|droplet| dialect != Dialect::V3 || v3::droplets::is_visible(droplet, &view))
+        .map(|droplet| v3::droplets::present(droplet, &view))
+        .collect();
     json!({
         "users": all(&view, &world.users, v3::users::present),
         "roles": all(&view, &world.roles, v3::roles::present),
@@ -146,7 +151,7 @@ pub(crate) fn present_world(world: &World, base: &str) -> Value {
         ),
         "packages": all(&view, &world.packages, v3::packages::present),
         "builds": all(&view, &world.builds, v3::builds::present),
-        "droplets": all(&view, &world.droplets, v3::droplets::present),
+        "droplets": droplets,
         "deployments": all(&view, &world.deployments, v3::deployments::present),
         "revisions": all(&view, &world.revisions, v3::revisions::present),
         "audit_events": all(&view, &world.events, v3::audit_events::present),

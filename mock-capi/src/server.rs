@@ -278,7 +278,7 @@ impl Core {
     }
 
     pub(crate) fn state(&self, base: &str) -> Value {
-        self.look(|world| control::present_world(world, base))
+        self.look(|world| control::present_world(world, base, self.settings.dialect))
     }
 
     /// What is to be seen of the world as it is now.

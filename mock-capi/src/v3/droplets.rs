@@ -107,7 +107,7 @@ fn present_buildpacks(buildpacks: &[String]) -> Vec<Value> {
 
 /// Today's Cloud Controller adds the droplet of a build when the build is done,
 /// and none if it failed.
-fn is_visible(droplet: &Droplet, view: &View<'_>) -> bool {
+pub(crate) fn is_visible(droplet: &Droplet, view: &View<'_>) -> bool {
     droplet.origin != Origin::Staging || droplet.is_staged(view.at)
 }
 

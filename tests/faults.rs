@@ -1,0 +1,131 @@
+//! Nothing is lost, doubled or left over, whatever goes wrong at whichever request.
+//!
+//! Each test aims one fault at the first thing in a run that it can befall, then
+//! at the second, and so on, until a run ends before it gets so far; each in a
+//! world of its own. The run that it befell, or the one after it, is to leave
+//! exactly what an undisturbed run does.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by that"
+)]
+
+mod support;
+
+use std::future::ready;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use mock_capi::{Fault, MockCapi};
+use rstest::rstest;
+use support::world::{Census, World};
+use support::{SMALL, Way};
+
+/// How many worlds there are at once.
+const WORLDS: usize = 8;
+
+fn answer(status: u16) -> Fault {
+    Fault::answer("*", "*", status)
+}
+
+fn rate_limit() -> Fault {
+    answer(429).retry_after(Duration::ZERO)
+}
+
+#[rstest]
+#[case::answered_500(answer(500))]
+#[case::answered_502(answer(502))]
+#[case::answered_503(answer(503))]
+#[case::rate_limited(rate_limit())]
+#[case::dropped_before(Fault::drop_before("*", "*"))]
+#[case::dropped_after(Fault::drop_after("*", "*"))]
+#[case::truncated(Fault::truncate("*", "*"))]
+#[case::expired_token(Fault::expired_token("*", "*"))]
+#[tokio::test]
+async fn any_request_of_a_run_by_manifests_may_fail(#[case] fault: Fault) {
+    let befallen = befall_each(Way::Manifest, &fault, 1, 1).await;
+    assert!(befallen >= 45, "only {befallen} requests");
+}
+
+/// Every third request; which of three, each fault has it otherwise.
+#[rstest]
+#[case::answered_500(answer(500), 1)]
+#[case::rate_limited(rate_limit(), 2)]
+#[case::dropped_before(Fault::drop_before("*", "*"), 3)]
+#[case::dropped_after(Fault::drop_after("*", "*"), 1)]
+#[case::truncated(Fault::truncate("*", "*"), 2)]
+#[case::expired_token(Fault::expired_token("*", "*"), 3)]
+#[tokio::test]
+async fn any_request_of_a_run_app_by_app_may_fail(
+    #[case] fault: Fault,
+    #[case] first: usize,
+    #[values(Way::PerApp, Way::Documented2017)] way: Way,
+) {
+    let befallen = befall_each(way, &fault, first, 3).await;
+    assert!(befallen >= 20, "only {befallen} requests");
+}
+
+#[rstest]
+#[case::job(Fault::failed_job(), 3)]
+#[case::copy(Fault::failed_copy(), 4)]
+#[case::staging(Fault::failed_staging(), 3)]
+#[tokio::test]
+async fn anything_that_takes_time_may_fail(
+    #[case] fault: Fault,
+    #[case] at_least: usize,
+    #[values(Way::Manifest, Way::PerApp, Way::Documented2017)] way: Way,
+) {
+    let befallen = befall_each(way, &fault, 1, 1).await;
+    assert!(befallen >= at_least, "only {befallen}");
+}
+
+/// Aims a fault at each thing that it can befall, or at every so many from one
+/// on; returns how many that were.
+async fn befall_each(way: Way, fault: &Fault, first: usize, step: usize) -> usize {
+    let world = World::new(way, SMALL);
+    let expected = undisturbed(&world).await;
+    stream::iter((first..).step_by(step))
+        .map(|nth| befall(&world, fault, nth, &expected))
+        .buffered(WORLDS)
+        .take_while(|befell| ready(*befell))
+        .count()
+        .await
+}
+
+async fn undisturbed(world: &World) -> Census {
+    let mock = world.foundation().start().await.unwrap();
+    world.run(&mock).await.unwrap();
+    let census = Census::of(&mock);
+    assert_eq!(census.0["apps STARTED"], 7);
+    census
+}
+
+/// Whether there is an nth thing that the fault can befall.
+async fn befall(world: &World, fault: &Fault, nth: usize, expected: &Census) -> bool {
+    let nth_fault = fault.clone().nth(u64::try_from(nth).unwrap());
+    let builder = world.foundation().record_requests();
+    let mock = builder.faults(vec![nth_fault]).start().await.unwrap();
+    let first = world.run(&mock).await;
+    if !has_struck(world, &mock).await {
+        assert_eq!(first, Ok(()));
+        return false;
+    }
+    let requests = mock.requests();
+    let request = requests.get(nth - 1);
+    let request = request.map(|it| format!("{} {}", it.method, it.path));
+    let context = format!("{fault:?}\nat the {nth}th: of requests {request:?}\nfirst run: {first:?}");
+    if first.is_err() {
+        let second = world.run(&mock).await;
+        assert_eq!(second, Ok(()), "{context}");
+    }
+    assert_eq!(Census::of(&mock), *expected, "{context}");
+    assert_eq!(world.verify(&mock).await, [""; 0], "{context}");
+    true
+}
+
+async fn has_struck(world: &World, mock: &MockCapi) -> bool {
+    let faults = world.get(mock, "/_mock/faults").await;
+    faults[0]["struck"] == 1
+}

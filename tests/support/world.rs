@@ -1,0 +1,98 @@
+//! What a run is to make of a foundation, and what is there in the end.
+
+use std::collections::BTreeMap;
+
+use cf_pusher::{Client, Config, Converger, Events, Sources};
+use mock_capi::{MockCapi, MockCapiBuilder};
+use serde_json::Value;
+
+use super::{Way, read, target};
+
+/// What is asked for, and how; of any number of foundations.
+pub(crate) struct World {
+    config: Config,
+    sources: Sources,
+    way: Way,
+    http: reqwest::Client,
+}
+
+impl World {
+    pub(crate) fn new(way: Way, config: &str) -> Self {
+        let (config, sources) = read(config, None);
+        Self {
+            config,
+            sources,
+            way,
+            http: reqwest::Client::new(),
+        }
+    }
+
+    pub(crate) fn foundation(&self) -> MockCapiBuilder {
+        self.way.foundation()
+    }
+
+    /// Runs once, from the login on; says why all is not as desired then.
+    pub(crate) async fn run(&self, mock: &MockCapi) -> Result<(), String> {
+        let client = Client::connect(&target(mock), Events::to([])).await;
+        let client = client.map_err(|error| error.to_string())?;
+        match self.converger(&client).converge().await {
+            Ok(outcome) if outcome.is_as_desired() => Ok(()),
+            Ok(outcome) => {
+                let failures = outcome.failures.iter().map(ToString::to_string);
+                let mismatches = outcome.mismatches.iter().map(ToString::to_string);
+                Err(failures.chain(mismatches).collect::<Vec<_>>().join("\n"))
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// All that is not as desired.
+    pub(crate) async fn verify(&self, mock: &MockCapi) -> Vec<String> {
+        let client = Client::connect(&target(mock), Events::to([])).await;
+        let client = client.unwrap();
+        let mismatches = self.converger(&client).verify().await.unwrap();
+        mismatches.iter().map(ToString::to_string).collect()
+    }
+
+    fn converger<'a>(&'a self, client: &'a Client) -> Converger<'a> {
+        self.way.converger(client, &self.config, &self.sources)
+    }
+
+    /// What the mock says of itself.
+    pub(crate) async fn get(&self, mock: &MockCapi, path: &str) -> Value {
+        let request = self.http.get(format!("{}{path}", mock.uri()));
+        request.send().await.unwrap().json().await.unwrap()
+    }
+}
+
+/// How many there are of each kind that a run makes, by their state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Census(pub(crate) BTreeMap<String, usize>);
+
+impl Census {
+    pub(crate) fn of(mock: &MockCapi) -> Self {
+        const KINDS: [&str; 9] = [
+            "organizations",
+            "organization_quotas",
+            "spaces",
+            "security_groups",
+            "apps",
+            "processes",
+            "packages",
+            "droplets",
+            "routes",
+        ];
+        let state = mock.state();
+        let mut counts = BTreeMap::new();
+        for kind in KINDS {
+            for resource in state[kind].as_array().unwrap() {
+                let named = match resource["state"].as_str() {
+                    Some(state) => format!("{kind} {state}"),
+                    None => kind.to_owned(),
+                };
+                *counts.entry(named).or_default() += 1;
+            }
+        }
+        Self(counts)
+    }
+}
