@@ -128,7 +128,8 @@ pub(crate) struct Droplet {
     pub(crate) checksum: Option<String>,
     /// The SHA-256 of the bits that it was staged from, where we noted it.
     pub(crate) bits: Option<String>,
-    /// Whether that is noted on the droplet itself.
+    /// Whether that is noted on the droplet itself, or in 2017 on the app that
+    /// runs with it.
     pub(crate) noted: bool,
     /// What it was staged from; none for a copy.
     pub(crate) package: Option<String>,
@@ -177,5 +178,12 @@ impl App {
     pub(crate) fn current(&self) -> Option<&Droplet> {
         let current = self.current_droplet.as_deref()?;
         self.droplets.iter().find(|droplet| droplet.guid == current)
+    }
+
+    /// Whether the droplet that it runs with accounts for all of its packages: it
+    /// is a copy or has a note.
+    pub(crate) fn accounts_for_packages(&self) -> bool {
+        self.current()
+            .is_some_and(|droplet| droplet.noted || droplet.package.is_none())
     }
 }

@@ -15,7 +15,7 @@ use crate::capi::encoded;
 use crate::capi::error::Error;
 use crate::capi::inventory::{
     App, BITS_VARIABLE, Domain, Droplet, DropletState, Inventory, MANAGED_BY_VALUE,
-    MANAGED_BY_VARIABLE, Org, Process, Quota, Route, Rule, Scope, SecurityGroup, Space,
+    MANAGED_BY_VARIABLE, Org, Package, Process, Quota, Route, Rule, Scope, SecurityGroup, Space,
 };
 
 /// v2's largest page.
@@ -260,6 +260,12 @@ async fn add_details(client: &Client, space: &str, apps: &mut [App]) -> Result<V
         .buffered(super::PER_APP)
         .try_collect::<()>()
         .await?;
+    if !apps.iter().all(|app| app.accounts_for_packages()) {
+        let mut packages = packages(client, space).await?;
+        for app in &mut apps {
+            app.packages = packages.remove(&app.guid).unwrap_or_default();
+        }
+    }
     Ok(routes)
 }
 
@@ -281,7 +287,9 @@ async fn add_app_details(
     summary: Option<SummaryApp>,
     droplets: Vec<Droplet>,
 ) -> Result<(), Error> {
-    app.current_droplet = match (&summary, droplets.as_slice()) {
+    let is_staged = |droplet: &&Droplet| droplet.state == DropletState::Staged;
+    let staged: Vec<&Droplet> = droplets.iter().filter(is_staged).collect();
+    app.current_droplet = match (&summary, staged.as_slice()) {
         // Setting a droplet is what makes the process: no process, no droplet.
         (None, _) | (_, []) => None,
         (Some(_), [only]) => Some(only.guid.clone()),
@@ -303,6 +311,7 @@ async fn add_app_details(
     let current = app.current_droplet.as_deref();
     for droplet in &mut app.droplets {
         if Some(droplet.guid.as_str()) == current {
+            droplet.noted = bits.is_some();
             droplet.bits.clone_from(&bits);
         }
     }
@@ -320,11 +329,12 @@ async fn environment(client: &Client, app: &str) -> Result<BTreeMap<String, Valu
     Ok(env)
 }
 
-/// The staged droplets of a space, by app.
+/// The droplets of a space, by app.
 async fn droplets(client: &Client, space: &str) -> Result<HashMap<String, Vec<Droplet>>, Error> {
     #[derive(Deserialize)]
     struct Found {
         guid: String,
+        state: String,
         result: Option<Outcome>,
         links: Links,
     }
@@ -337,7 +347,7 @@ async fn droplets(client: &Client, space: &str) -> Result<HashMap<String, Vec<Dr
     struct Checksum {
         value: Option<String>,
     }
-    let path = format!("/v3/droplets?space_guids={space}&states=STAGED&per_page=5000");
+    let path = format!("/v3/droplets?space_guids={space}&per_page=5000");
     let found: Vec<Found> = client.list(&path).await?;
     let mut by_app: HashMap<String, Vec<_>> = HashMap::new();
     for droplet in found {
@@ -346,11 +356,37 @@ async fn droplets(client: &Client, space: &str) -> Result<HashMap<String, Vec<Dr
         let app = droplet.links.guid("app").unwrap_or_default();
         by_app.entry(app).or_default().push(Droplet {
             guid: droplet.guid,
-            state: DropletState::Staged,
+            state: match droplet.state.as_str() {
+                "STAGED" => DropletState::Staged,
+                "PENDING" | "STAGING" => DropletState::Staging,
+                _ => DropletState::Other,
+            },
             noted: false,
-            package: None,
+            package: droplet.links.guid("package"),
             checksum: checksum.and_then(|checksum| checksum.value),
             bits: None,
+        });
+    }
+    Ok(by_app)
+}
+
+/// The packages of a space, by app. Nothing tells their bits.
+async fn packages(client: &Client, space: &str) -> Result<HashMap<String, Vec<Package>>, Error> {
+    #[derive(Deserialize)]
+    struct Found {
+        guid: String,
+        state: String,
+        links: Links,
+    }
+    let path = format!("/v3/packages?space_guids={space}&per_page=5000");
+    let found: Vec<Found> = client.list(&path).await?;
+    let mut by_app: HashMap<String, Vec<_>> = HashMap::new();
+    for package in found {
+        let app = package.links.guid("app").unwrap_or_default();
+        by_app.entry(app).or_default().push(Package {
+            guid: package.guid,
+            bits: None,
+            ready: package.state == "READY",
         });
     }
     Ok(by_app)

@@ -371,9 +371,15 @@ impl Dialect {
         }
     }
 
-    /// Takes the note of its bits from a droplet.
-    pub(crate) fn forget_bits(droplet: &str) -> Request {
-        annotate_droplet(droplet, None)
+    /// Takes away what [`Dialect::note_bits`] noted.
+    pub(crate) fn forget_bits(self, app: &str, droplet: &str) -> Request {
+        match self {
+            Self::V3 => annotate_droplet(droplet, None),
+            Self::Documented2017 => {
+                let changes = BTreeMap::from([(BITS_VARIABLE.to_owned(), None)]);
+                self.set_env(app, &changes)
+            }
+        }
     }
 
     pub(crate) fn start(self, app: &str) -> Request {
@@ -596,6 +602,7 @@ mod tests {
             dialect.stage("PACKAGE", None),
             dialect.stage("PACKAGE", Some(&["go_buildpack".to_owned()])),
             dialect.note_bits("APP", "DROPLET", "sha"),
+            dialect.forget_bits("APP", "DROPLET"),
             dialect.copy_droplet("DROPLET", "APP"),
             dialect.set_current_droplet("APP", "DROPLET"),
             dialect.create_route("synthetic-proxy", "DOMAIN", "SPACE"),

@@ -527,11 +527,7 @@ async fn packages_unless_noted(
     space: &str,
     apps: &[&mut App],
 ) -> Result<HashMap<String, Vec<Package>>, Error> {
-    let accounted = |app: &&mut App| {
-        app.current()
-            .is_some_and(|droplet| droplet.noted || droplet.package.is_none())
-    };
-    if apps.iter().all(accounted) {
+    if apps.iter().all(|app| app.accounts_for_packages()) {
         return Ok(HashMap::new());
     }
     #[derive(Deserialize)]

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 
 use super::{Apply, unknown};
 use crate::capi::deployments;
-use crate::capi::dialect::{Dialect, NewApp};
+use crate::capi::dialect::NewApp;
 use crate::capi::error::Error;
 use crate::converge::plan::{AppPlan, Role, Step};
 use crate::desired::{Group, host};
@@ -47,7 +47,7 @@ impl Apply<'_> {
             // The one is done above, the other for many apps at once.
             Step::CreateApp | Step::ApplyManifest(_) => {}
             Step::ForgetBits { droplet } => {
-                client.send(&Dialect::forget_bits(droplet)).await?;
+                client.send(&dialect.forget_bits(&app, droplet)).await?;
             }
             Step::DeletePackage { package } => {
                 let what = format!("deleting a package of {}", plan.name);
