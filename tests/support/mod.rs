@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod command;
+pub(crate) mod world;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ impl Way {
         })
     }
 
-    fn converger<'a>(
+    pub(crate) fn converger<'a>(
         self,
         client: &'a Client,
         config: &'a Config,

@@ -12,7 +12,7 @@ use super::{Way, read, target};
 pub(crate) struct World {
     config: Config,
     sources: Sources,
-    way: Way,
+    pub(crate) way: Way,
     http: reqwest::Client,
 }
 
@@ -29,6 +29,13 @@ impl World {
 
     pub(crate) fn foundation(&self) -> MockCapiBuilder {
         self.way.foundation()
+    }
+
+    /// What a run that nothing befalls leaves of a fresh foundation.
+    pub(crate) async fn undisturbed(&self) -> Census {
+        let mock = self.foundation().start().await.unwrap();
+        self.run(&mock).await.unwrap();
+        Census::of(&mock)
     }
 
     /// Runs once, from the login on; says why all is not as desired then.
