@@ -1,6 +1,7 @@
 //! The command, run in a place of its own, and what it says.
 
 use std::path::{Path, PathBuf};
+use std::process;
 use std::time::Duration;
 
 use assert_cmd::Command;
@@ -8,14 +9,23 @@ use mock_capi::MockCapi;
 
 /// The command with nothing of the caller's environment that it would read.
 pub(crate) fn cf_pusher(home: &Path) -> Command {
-    let mut command = Command::cargo_bin("cf-pusher").unwrap();
+    timed(process(home))
+}
+
+fn timed(process: process::Command) -> Command {
+    let mut command = Command::from_std(process);
+    command.timeout(Duration::from_secs(60));
+    command
+}
+
+fn process(home: &Path) -> process::Command {
+    let mut command = process::Command::new(env!("CARGO_BIN_EXE_cf-pusher"));
     for (name, _) in std::env::vars() {
         if name.starts_with("CF_") || name == "APPS_DIR" || name == "RUST_LOG" {
             command.env_remove(name);
         }
     }
     command.env("CF_HOME", home);
-    command.timeout(Duration::from_secs(60));
     command
 }
 
@@ -44,8 +54,18 @@ impl Place {
 
     /// Runs on a foundation, as its admin.
     pub(crate) fn on(&self, mock: &MockCapi, config: &str, args: &[&str]) -> Said {
+        self.said(timed(self.process_on(mock, config, args)), mock)
+    }
+
+    /// What [`Place::on`] runs.
+    pub(crate) fn process_on(
+        &self,
+        mock: &MockCapi,
+        config: &str,
+        args: &[&str],
+    ) -> process::Command {
         let config = self.file("config.json", config);
-        let mut command = cf_pusher(self.dir.path());
+        let mut command = process(self.dir.path());
         let (command_name, rest) = args.split_first().unwrap();
         command
             .args([command_name, "--config", config.to_str().unwrap()])
@@ -53,7 +73,7 @@ impl Place {
             .env("CF_API", mock.uri())
             .env("CF_USERNAME", "admin")
             .env("CF_PASSWORD", "admin");
-        self.said(command, mock)
+        command
     }
 
     pub(crate) fn said(&self, mut command: Command, mock: &MockCapi) -> Said {
