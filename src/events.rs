@@ -160,6 +160,17 @@ pub enum Event {
         /// Why it failed, if it did.
         error: Option<String>,
     },
+    /// A convergence came to its end.
+    Ended {
+        /// How many apps were created, changed or deleted.
+        changed: usize,
+        /// How many apps were as desired before.
+        unchanged: usize,
+        /// How many apps are not as desired.
+        failed: usize,
+        /// What ended it before all was done.
+        error: Option<String>,
+    },
     /// An app has got so far.
     App {
         /// The app's name.

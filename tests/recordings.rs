@@ -155,6 +155,7 @@ async fn a_recording_is_complete_when_the_run_fails(#[case] flag: &str) {
 #[rstest]
 #[case::trace("--trace")]
 #[case::har("--har")]
+#[case::report("--report")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_does_not_end_the_run(#[case] flag: &str) {
     let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
@@ -167,10 +168,14 @@ async fn a_disk_that_is_full_does_not_end_the_run(#[case] flag: &str) {
 }
 
 #[rstest]
-#[case::manifest("manifest", "/actions/apply_manifest")]
-#[case::per_app("per-app", "/v3/apps")]
+#[case::per_app("per-app", "creating the app", "/environment_variables")]
+#[case::manifest("manifest", "applying the manifest", "/applications/0/env")]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_archive_has_every_exchange_and_no_secret(#[case] workflow: &str, #[case] making: &str) {
+async fn an_archive_has_every_exchange_and_no_secret(
+    #[case] workflow: &str,
+    #[case] step: &str,
+    #[case] env: &str,
+) {
     let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
     let (said, file) = record(&place, &mock, "--har", &["--workflow", workflow]);
     assert_eq!(said.code, 0, "{}", said.err);
@@ -181,22 +186,21 @@ async fn an_archive_has_every_exchange_and_no_secret(#[case] workflow: &str, #[c
         .iter()
         .map(|it| it["request"]["method"].as_str().unwrap());
     assert_eq!(by_method(methods), asked(&mock));
-    let sent = |it: &Value| {
-        it["request"]["postData"]["text"]
-            .as_str()
-            .map(str::to_owned)
-    };
-    let made = entries.iter().find(|it| {
-        let url = it["request"]["url"].as_str().unwrap();
-        url.ends_with(making) && sent(it).is_some_and(|text| text.contains("scale-tick-1"))
-    });
-    let sent = sent(made.unwrap()).unwrap();
-    // The names of variables are there, their values are not.
-    assert!(sent.contains("START_PORT"), "{sent}");
-    assert!(
-        sent.contains("[removed]") && !sent.contains("7000"),
-        "{sent}"
-    );
+    let text =
+        |it: &Value| -> Value { serde_json::from_str(it["text"].as_str().unwrap()).unwrap() };
+    let with_env = entries
+        .iter()
+        .filter(|it| it["_step"] == step && it["request"]["method"] == "POST");
+    let mut hidden = 0;
+    for entry in with_env {
+        assert_eq!(entry["response"]["status"].as_u64().unwrap() / 100, 2);
+        let sent = text(&entry["request"]["postData"]);
+        if let Some(env) = sent.pointer(env) {
+            let values = env.as_object().unwrap().values();
+            hidden += values.filter(|value| **value == "[removed]").count();
+        }
+    }
+    assert!(hidden > 3, "{hidden}");
 
     // What was removed is nowhere.
     let all = std::fs::read_to_string(&file).unwrap();

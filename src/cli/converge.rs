@@ -23,7 +23,7 @@ Examples:
   cf-pusher converge --config scale-test.json --recreate
   cf-pusher converge --config scale-test.json --workflow per-app
   cf-pusher converge --config scale-test.json --format json > scale-group.json
-  cf-pusher converge --config scale-test.json --mock --trace run.trace.json --har run.har")]
+  cf-pusher converge --config scale-test.json --mock --trace run.json --report run.html --har run.har")]
 pub(super) struct ConvergeArgs {
     #[command(flatten)]
     common: Common,

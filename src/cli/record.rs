@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{CommandError, output};
 use crate::events::Sink;
-use crate::report::{Har, Recording, Trace};
+use crate::report::{Har, Page, Recording, Trace};
 
 /// What to write of a run besides its summary.
 #[derive(Debug, Args)]
@@ -17,6 +17,10 @@ pub(super) struct RecordArgs {
     /// Write a trace of steps and requests, which ui.perfetto.dev opens
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     trace: Option<PathBuf>,
+
+    /// Write a page that sums the run up: apps and latencies over time, failures
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    report: Option<PathBuf>,
 
     /// Write every request and answer as HTTP Archive, without secrets and with
     /// the first 16 KiB of each body
@@ -31,9 +35,12 @@ impl RecordArgs {
     /// Creates the files, so that one that cannot be written is told before
     /// anything is done.
     pub(super) fn open(&self) -> Result<Recordings, CommandError> {
-        let asked: [(&'static str, &Option<PathBuf>, Create); 2] = [
+        let asked: [(&'static str, &Option<PathBuf>, Create); 3] = [
             ("trace", &self.trace, |path| {
                 Ok(Arc::new(Trace::create(path)?))
+            }),
+            ("report", &self.report, |path| {
+                Ok(Arc::new(Page::create(path)?))
             }),
             ("HTTP archive", &self.har, |path| {
                 Ok(Arc::new(Har::create(path)?))

@@ -182,6 +182,22 @@ impl<'a> Converger<'a> {
     /// Where the foundation cannot be observed. What cannot be done to single
     /// apps is in the [`Outcome`].
     pub async fn converge(&self) -> Result<Outcome, ConvergeError> {
+        let outcome = self.converge_all().await;
+        let (counts, error) = match &outcome {
+            Ok(outcome) if outcome.interrupted => (outcome, Some("interrupted".to_owned())),
+            Ok(outcome) => (outcome, None),
+            Err(error) => (&Outcome::default(), Some(error.to_string())),
+        };
+        self.client.events().emit(Event::Ended {
+            changed: counts.changed,
+            unchanged: counts.unchanged,
+            failed: counts.failed,
+            error,
+        });
+        outcome
+    }
+
+    async fn converge_all(&self) -> Result<Outcome, ConvergeError> {
         let mut tally = Tally::default();
         let mut failures = Vec::new();
         match self.rounds(&mut tally, &mut failures).await {

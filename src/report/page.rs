@@ -1,0 +1,460 @@
+//! Sums a run up as a page: one file that needs nothing else. Whatever the
+//! length of the run and the number of apps, it has a bounded number of bins,
+//! lines and rows.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::counts::{Counts, RunCounts};
+use super::latency::{Latencies, Percentiles};
+use super::recording::{self, Output, Recording};
+use crate::events::{AppMoment, Event, Sink};
+
+const PAGE: &str = include_str!("page.html");
+
+/// The width of a bin at first; it doubles whenever there would be too many.
+const FIRST_WIDTH: Duration = Duration::from_millis(10);
+const MOST_BINS: usize = 120;
+/// How many lines the apps' times have at most.
+const MOST_LINES: usize = 100;
+/// How many of the slowest apps, and of the failures, are named.
+const MOST_NAMED: usize = 20;
+
+/// A sink that writes a page.
+pub(crate) struct Page {
+    /// None once it is finished.
+    seen: Mutex<Option<(Output, Seen)>>,
+    counts: Counts,
+}
+
+impl Page {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self::to(recording::create(path)?))
+    }
+
+    fn to(out: Output) -> Self {
+        Self {
+            seen: Mutex::new(Some((out, Seen::since(Instant::now())))),
+            counts: Counts::default(),
+        }
+    }
+}
+
+impl Sink for Page {
+    fn on(&self, event: &Event) {
+        self.counts.on(event);
+        if let Ok(mut seen) = self.seen.lock()
+            && let Some((_, seen)) = seen.as_mut()
+        {
+            seen.take(Instant::now(), event);
+        }
+    }
+}
+
+impl Recording for Page {
+    fn finish(&self) -> io::Result<()> {
+        let seen = self.seen.lock().ok().and_then(|mut it| it.take());
+        let Some((mut out, seen)) = seen else {
+            return Ok(());
+        };
+        let data = seen.sum_up(Instant::now(), self.counts.get());
+        out.write_all(render(&data)?.as_bytes())?;
+        out.flush()
+    }
+}
+
+/// The page with its data. No name can end the script that they are in.
+fn render(data: &Data) -> io::Result<String> {
+    let data = serde_json::to_string(data)?.replace('<', "\\u003c");
+    Ok(PAGE.replacen("{{data}}", &data, 1))
+}
+
+/// When an app was how far, in milliseconds; in the order of [`AppMoment`].
+type Moments = [Option<u64>; 4];
+
+struct Seen {
+    origin: Instant,
+    width: Duration,
+    bins: Vec<Bin>,
+    apps: HashMap<String, Moments>,
+    refused: BTreeMap<(String, Option<u16>), u64>,
+    /// By step and error: the first, and how many.
+    failures: BTreeMap<(String, String), (String, u64)>,
+    outcome: Option<Ended>,
+}
+
+/// What happened in a part of the time.
+#[derive(Clone, Default)]
+struct Bin {
+    latencies: Latencies,
+    busy: Duration,
+    peak: usize,
+    failed: u64,
+    retries: u64,
+    rate_limited: u64,
+    apps: [u64; 4],
+}
+
+impl Bin {
+    fn merge(&mut self, other: &Self) {
+        self.latencies.merge(&other.latencies);
+        self.busy += other.busy;
+        self.peak = self.peak.max(other.peak);
+        self.failed += other.failed;
+        self.retries += other.retries;
+        self.rate_limited += other.rate_limited;
+        for (sum, more) in self.apps.iter_mut().zip(other.apps) {
+            *sum += more;
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Data {
+    seconds: f64,
+    outcome: Option<Ended>,
+    run: RunCounts,
+    bin_ms: f64,
+    bins: Vec<ShownBin>,
+    rows: Vec<Row>,
+    slowest: Vec<Slow>,
+    refused: Vec<Refused>,
+    failures: Vec<Failed>,
+}
+
+#[derive(Clone, Serialize)]
+struct Ended {
+    changed: usize,
+    unchanged: usize,
+    failed: usize,
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ShownBin {
+    latency: Percentiles,
+    mean: f64,
+    peak: usize,
+    failed: u64,
+    retries: u64,
+    rate_limited: u64,
+    apps: [u64; 4],
+}
+
+/// Some apps, by the means of their moments.
+#[derive(Serialize)]
+struct Row {
+    count: usize,
+    moments: Moments,
+}
+
+#[derive(Serialize)]
+struct Slow {
+    name: String,
+    moments: Moments,
+    took_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    endpoint: String,
+    status: Option<u16>,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct Failed {
+    subject: String,
+    step: String,
+    error: String,
+    count: u64,
+}
+
+impl Seen {
+    fn since(origin: Instant) -> Self {
+        Self {
+            origin,
+            width: FIRST_WIDTH,
+            bins: Vec::new(),
+            apps: HashMap::new(),
+            refused: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            outcome: None,
+        }
+    }
+
+    fn take(&mut self, now: Instant, event: &Event) {
+        match event {
+            Event::Request {
+                endpoint,
+                status,
+                began,
+                took,
+                in_flight,
+                ..
+            } => {
+                self.spread(*began, *took);
+                let sent = self.bin(*began);
+                sent.peak = sent.peak.max(*in_flight);
+                let is_well = status.is_some_and(|status| status < 400);
+                let ended = self.bin(*began + *took);
+                ended.latencies.add(*took);
+                if !is_well {
+                    ended.failed += 1;
+                    let refused = (endpoint.clone(), *status);
+                    *self.refused.entry(refused).or_default() += 1;
+                }
+            }
+            Event::Retry { rate_limited, .. } => {
+                let bin = self.bin(now);
+                bin.retries += 1;
+                bin.rate_limited += u64::from(*rate_limited);
+            }
+            Event::App { name, moment } => self.app(now, name, *moment),
+            Event::StepEnded {
+                subject,
+                error: Some(error),
+            } => self.failure(&subject.name, &subject.step, error),
+            Event::Ended {
+                changed,
+                unchanged,
+                failed,
+                error,
+            } => {
+                self.outcome = Some(Ended {
+                    changed: *changed,
+                    unchanged: *unchanged,
+                    failed: *failed,
+                    error: error.clone(),
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// The bin of a moment.
+    fn bin(&mut self, moment: Instant) -> &mut Bin {
+        let since = moment.saturating_duration_since(self.origin);
+        let mut index = index(since, self.width);
+        while index >= MOST_BINS {
+            self.fold();
+            index = self::index(since, self.width);
+        }
+        if self.bins.len() <= index {
+            self.bins.resize(index + 1, Bin::default());
+        }
+        &mut self.bins[index]
+    }
+
+    /// Makes one of each two bins.
+    fn fold(&mut self) {
+        self.width *= 2;
+        let pairs = self.bins.chunks(2);
+        let merged = pairs.map(|pair| {
+            let mut sum = Bin::default();
+            pair.iter().for_each(|bin| sum.merge(bin));
+            sum
+        });
+        self.bins = merged.collect();
+    }
+
+    /// Adds the time of a request to the bins in which it was under way.
+    fn spread(&mut self, began: Instant, took: Duration) {
+        let ended = began + took;
+        self.bin(ended);
+        let width = self.width;
+        let mut from = began.saturating_duration_since(self.origin);
+        let until = ended.saturating_duration_since(self.origin);
+        while from < until {
+            let at = index(from, width);
+            let Some(bin) = self.bins.get_mut(at) else {
+                return;
+            };
+            let next = width * u32::try_from(at + 1).unwrap_or(u32::MAX);
+            bin.busy += next.min(until) - from;
+            from = next;
+        }
+    }
+
+    /// Keeps when an app first was so far. That one runs to which nothing was
+    /// done is no news.
+    fn app(&mut self, now: Instant, name: &str, moment: AppMoment) {
+        if moment == AppMoment::Running && !self.apps.contains_key(name) {
+            return;
+        }
+        let at = moment as usize;
+        let since = now.saturating_duration_since(self.origin);
+        let moments = self.apps.entry(name.to_owned()).or_default();
+        if moments[at].is_none() {
+            moments[at] = Some(milliseconds(since));
+            self.bin(now).apps[at] += 1;
+        }
+    }
+
+    fn failure(&mut self, subject: &str, step: &str, error: &str) {
+        let key = (step.to_owned(), error.to_owned());
+        let is_known = self.failures.contains_key(&key);
+        // What is too much is told as one.
+        let key = match is_known || self.failures.len() < MOST_NAMED {
+            true => key,
+            false => ("others".to_owned(), "for other reasons".to_owned()),
+        };
+        let first = || (subject.to_owned(), 0);
+        self.failures.entry(key).or_insert_with(first).1 += 1;
+    }
+
+    fn sum_up(self, now: Instant, run: RunCounts) -> Data {
+        let width = self.width.as_secs_f64();
+        let bins = self.bins.iter().map(|bin| ShownBin {
+            latency: bin.latencies.percentiles(),
+            mean: bin.busy.as_secs_f64() / width,
+            peak: bin.peak,
+            failed: bin.failed,
+            retries: bin.retries,
+            rate_limited: bin.rate_limited,
+            apps: bin.apps,
+        });
+        let refused = self.refused.into_iter();
+        let failures = self.failures.into_iter();
+        let (rows, slowest) = timeline(self.apps);
+        Data {
+            seconds: now.saturating_duration_since(self.origin).as_secs_f64(),
+            outcome: self.outcome,
+            run,
+            bin_ms: width * 1e3,
+            bins: bins.collect(),
+            rows,
+            slowest,
+            refused: refused
+                .map(|((endpoint, status), count)| Refused {
+                    endpoint,
+                    status,
+                    count,
+                })
+                .collect(),
+            failures: failures
+                .map(|((step, error), (subject, count))| Failed {
+                    subject,
+                    step,
+                    error,
+                    count,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The apps in the order in which they came about, and those that took longest.
+fn timeline(apps: HashMap<String, Moments>) -> (Vec<Row>, Vec<Slow>) {
+    let mut apps: Vec<(String, Moments)> = apps.into_iter().collect();
+    let first = |moments: &Moments| moments.iter().flatten().min().copied();
+    apps.sort_by(|(name, one), (other_name, other)| {
+        (first(one), name).cmp(&(first(other), other_name))
+    });
+    let size = apps.len().div_ceil(MOST_LINES).max(1);
+    let rows = apps.chunks(size).map(|apps| Row {
+        count: apps.len(),
+        moments: std::array::from_fn(|at| mean(apps.iter().filter_map(|(_, it)| it[at]))),
+    });
+    let rows = rows.collect();
+    let slow = apps.into_iter().filter_map(|(name, moments)| {
+        let took_ms = moments[AppMoment::Running as usize]? - first(&moments)?;
+        Some(Slow {
+            name,
+            moments,
+            took_ms,
+        })
+    });
+    let mut slowest: Vec<Slow> = slow.collect();
+    slowest.sort_by_key(|app| std::cmp::Reverse(app.took_ms));
+    slowest.truncate(MOST_NAMED);
+    (rows, slowest)
+}
+
+fn mean(values: impl Iterator<Item = u64>) -> Option<u64> {
+    let (sum, count) = values.fold((0, 0), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / count)
+}
+
+fn index(since: Duration, width: Duration) -> usize {
+    usize::try_from(since.as_nanos() / width.as_nanos()).unwrap_or(usize::MAX)
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Subject;
+
+    /// A run of so many apps, a second each, one begun every millisecond.
+    fn seen(apps: u64) -> Data {
+        let origin = Instant::now();
+        let mut seen = Seen::since(origin);
+        let counts = Counts::default();
+        for app in 0..apps {
+            let at = |ms| origin + Duration::from_millis(app + ms);
+            let name = format!("app-{app}</script><script>alert(1)</script>");
+            let request = Event::Request {
+                endpoint: "POST /v3/apps".to_owned(),
+                status: Some(if app % 100 == 0 { 503 } else { 201 }),
+                began: at(0),
+                took: Duration::from_millis(20),
+                in_flight: 20,
+                request_id: None,
+                subject: None,
+                exchange: None,
+            };
+            counts.on(&request);
+            seen.take(at(20), &request);
+            let moments = [
+                (AppMoment::Created, 20),
+                (AppMoment::DropletReady, 300),
+                (AppMoment::Started, 400),
+                (AppMoment::Running, 1000),
+            ];
+            for (moment, ms) in moments {
+                let name = name.clone();
+                seen.take(at(ms), &Event::App { name, moment });
+            }
+        }
+        let subject = Subject::new("app app-1", "staging");
+        for error in 0..100 {
+            let ended = Event::StepEnded {
+                subject: subject.clone(),
+                error: Some(format!("</script> {error}")),
+            };
+            seen.take(origin, &ended);
+        }
+        seen.sum_up(origin + Duration::from_millis(apps + 1000), counts.get())
+    }
+
+    #[test]
+    fn a_large_run_becomes_a_small_page_that_names_do_not_break() {
+        let data = seen(10_000);
+        assert!(data.bins.len() <= MOST_BINS && data.bins.len() > MOST_BINS / 3);
+        let apps = |at: usize| data.bins.iter().map(|bin| bin.apps[at]).sum::<u64>();
+        assert_eq!([0, 1, 2, 3].map(apps), [10_000; 4]);
+        let requests: u64 = data.bins.iter().map(|bin| bin.latency.count).sum();
+        assert_eq!(requests, 10_000);
+        assert_eq!(data.refused[0].count, 100);
+        let middle = &data.bins[data.bins.len() / 2];
+        assert!((middle.mean - 20.0).abs() < 0.5, "{}", middle.mean);
+        assert_eq!((data.rows.len(), data.rows[0].count), (MOST_LINES, 100));
+        let failures: u64 = data.failures.iter().map(|it| it.count).sum();
+        assert_eq!(failures, 100);
+        let page = render(&data).unwrap();
+        assert!(page.len() < 300_000, "{}", page.len());
+        assert_eq!(
+            page.matches("</script>").count(),
+            PAGE.matches("</script>").count()
+        );
+    }
+}
