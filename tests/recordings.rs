@@ -7,6 +7,9 @@
     reason = "a test fails by that"
 )]
 
+#[allow(dead_code, reason = "this file uses a part of it")]
+#[path = "../mock-capi/tests/browser/mod.rs"]
+mod browser;
 mod support;
 
 use std::collections::HashMap;
@@ -14,7 +17,7 @@ use std::path::PathBuf;
 
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::command::{Place, Said, stable};
 use support::{SMALL, login};
 
@@ -26,7 +29,7 @@ fn record(place: &Place, mock: &MockCapi, flag: &str, more: &[&str]) -> (Said, P
     (said, file)
 }
 
-fn json(file: &PathBuf) -> Value {
+fn read(file: &PathBuf) -> Value {
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
 }
 
@@ -53,7 +56,7 @@ async fn a_trace_has_every_request_within_its_step() {
     let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
     let (said, file) = record(&place, &mock, "--trace", &[]);
     assert_eq!(said.code, 0, "{}", said.err);
-    let trace = json(&file);
+    let trace = read(&file);
     let entries = trace.as_array().unwrap();
     let of = |kind: &str| -> Vec<&Value> { entries.iter().filter(|it| it["ph"] == kind).collect() };
     let methods = of("X");
@@ -146,7 +149,7 @@ async fn a_recording_is_complete_when_the_run_fails(#[case] flag: &str) {
     let (said, file) = record(&place, &mock, flag, &[]);
     assert_eq!(said.code, 1);
     let text = std::fs::read_to_string(&file).unwrap();
-    json(&file);
+    read(&file);
     assert!(text.contains("/v3/organizations"), "{text}");
     assert!(text.contains("403"), "{text}");
 }
@@ -179,7 +182,7 @@ async fn an_archive_has_every_exchange_and_no_secret(
     let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
     let (said, file) = record(&place, &mock, "--har", &["--workflow", workflow]);
     assert_eq!(said.code, 0, "{}", said.err);
-    let archive = json(&file);
+    let archive = read(&file);
     assert_eq!(archive["log"]["version"], "1.2");
     let entries = archive["log"]["entries"].as_array().unwrap();
     let methods = entries
@@ -229,4 +232,43 @@ async fn an_archive_has_every_exchange_and_no_secret(
             assert_eq!(entry["response"]["content"]["text"], "[removed]");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_read_in_the_light_and_in_the_dark() {
+    let fault = Fault::answer("POST", "/v3/deployments", 503).times(1);
+    let (mock, place) = (recorded_mock(vec![fault]).await, Place::new());
+    let file = place.dir.path().join("run.html");
+    let said = place.on(
+        &mock,
+        SMALL,
+        &["converge", "--report", file.to_str().unwrap()],
+    );
+    assert_eq!(said.code, 0, "{}", said.err);
+    browser::on_url(&format!("file://{}", file.display()), async |page| {
+        page.see("summary", "td", &mock.stats().total.to_string())
+            .await?;
+        page.see("summary", "p", "The run came to its end.").await?;
+        page.see("apps", "th", "scale-tick-1").await?;
+        page.see("endpoints", "th", "POST /v3/deployments").await?;
+        page.see("failures", "td", "503").await?;
+        let drawn = "[...document.querySelectorAll('svg')].map((it) => it.ariaLabel !== '' \
+            && it.querySelectorAll('path, rect').length > 0)";
+        assert_eq!(page.ask(drawn).await?, json!(vec![true; 5]));
+        let bare = "document.querySelectorAll('table:not(:has(caption))').length";
+        assert_eq!(page.ask(bare).await?, 0);
+        let mut colors = Vec::new();
+        for scheme in ["light", "dark"] {
+            let scheme = json!({"name": "prefers-color-scheme", "value": scheme});
+            let media = json!({"features": [scheme]});
+            let cdp = page.driver.cdp();
+            cdp.send_raw("Emulation.setEmulatedMedia", media).await?;
+            let style = "getComputedStyle(document.body)";
+            colors.push(page.ask(&format!("{style}.backgroundColor")).await?);
+            colors.push(page.ask(&format!("{style}.color")).await?);
+        }
+        assert_ne!(colors[..2], colors[2..]);
+        Ok(())
+    })
+    .await;
 }

@@ -70,9 +70,14 @@ fn program(name: &str) -> Option<PathBuf> {
     files.find(|file| file.is_file())
 }
 
-/// Does something on the page of a mock, and sees that the console stays quiet.
-/// Without a browser on this machine, leaves it out.
+/// Does something on the page of a mock.
 pub(crate) async fn on_page(mock: &MockCapi, act: impl AsyncFnOnce(&Page) -> WebDriverResult<()>) {
+    on_url(&format!("{}/_mock/", mock.uri()), act).await;
+}
+
+/// Does something on a page, and sees that the console stays quiet. Without a
+/// browser on this machine, leaves it out.
+pub(crate) async fn on_url(url: &str, act: impl AsyncFnOnce(&Page) -> WebDriverResult<()>) {
     let (Some(driver), Some(browser)) = (program("chromedriver"), program("chromium")) else {
         let required = env::var("CHROMEDRIVER_REQUIRED").is_ok_and(|value| value == "1");
         assert!(!required, "chromedriver and chromium are not on the PATH");
@@ -83,11 +88,10 @@ pub(crate) async fn on_page(mock: &MockCapi, act: impl AsyncFnOnce(&Page) -> Web
     let driver = Driver::start(driver).await;
     let session = WebDriver::new(&driver.url, capabilities(browser).unwrap());
     let session = timeout(PATIENCE, session).await.unwrap().unwrap();
-    let url = format!("{}/_mock/", mock.uri());
     let run = session.run_and_quit(async |driver| {
         let act = async {
             let page = Page { driver };
-            page.driver.goto(&url).await?;
+            page.driver.goto(url).await?;
             act(&page).await?;
             page.check_console().await
         };
