@@ -113,6 +113,12 @@ pub enum Error {
         /// What Cloud Controller said about it.
         reason: String,
     },
+    /// What was waited for is not there any more.
+    #[error("{what} did not end: it is gone; was it deleted meanwhile? Run again")]
+    Gone {
+        /// What was waited for.
+        what: String,
+    },
     /// A wait ended at its deadline.
     #[error(
         "{what} did not end within {}: last seen {last}; run again, or give it longer with --timeout",
@@ -158,13 +164,38 @@ impl Error {
         match self {
             Self::Unreachable { .. } | Self::NoAnswer { .. } => true,
             Self::NotUnderstood { .. } => true,
+            _ if self.is_contested() => true,
             Self::Refused { status, .. } => {
                 self.has_code(STAGING_IN_PROGRESS)
                     || status.is_server_error()
                     || *status == StatusCode::TOO_MANY_REQUESTS
-                    || *status == StatusCode::NOT_FOUND
                     || *status == StatusCode::CONFLICT
             }
+            _ => false,
+        }
+    }
+
+    /// Whether it is otherwise than we saw it: there is already what was to be
+    /// made, or not any more what was to be used. Then somebody else is at work.
+    pub(crate) fn is_contested(&self) -> bool {
+        const WORDS: [&str; 9] = [
+            "already exists",
+            "is taken",
+            "must be unique",
+            "Duplicate Route Mapping",
+            "does not exist",
+            "Ensure the ",
+            "Ensure that the ",
+            "currently used by app",
+            "Stop the app before",
+        ];
+        let says_so = |text: &str| WORDS.iter().any(|words| text.contains(words));
+        match self {
+            Self::Refused { errors, .. } => {
+                self.is_not_found() || errors.iter().any(|it| says_so(&it.detail))
+            }
+            Self::Failed { reason, .. } => says_so(reason),
+            Self::Gone { .. } => true,
             _ => false,
         }
     }

@@ -1,6 +1,6 @@
 //! What is on the foundation, as both dialects tell it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -180,10 +180,25 @@ impl App {
         self.droplets.iter().find(|droplet| droplet.guid == current)
     }
 
+    /// Takes its own of the packages of many apps, which tell the bits of the
+    /// droplets that were staged from them.
+    pub(crate) fn take_packages(&mut self, by_app: &mut HashMap<String, Vec<Package>>) {
+        self.packages = by_app.remove(&self.guid).unwrap_or_default();
+        for droplet in self.droplets.iter_mut().filter(|it| it.bits.is_none()) {
+            let source = droplet.package.as_deref();
+            let mut packages = self.packages.iter();
+            let source = packages.find(|it| Some(it.guid.as_str()) == source);
+            droplet.bits = source.and_then(|package| package.bits.clone());
+        }
+    }
+
     /// Whether the droplet that it runs with accounts for all of its packages: it
-    /// is a copy or has a note.
+    /// is a copy or has a note, and no other was staged meanwhile.
     pub(crate) fn accounts_for_packages(&self) -> bool {
-        self.current()
-            .is_some_and(|droplet| droplet.noted || droplet.package.is_none())
+        let Some(current) = self.current() else {
+            return false;
+        };
+        let mut others = self.droplets.iter().filter(|it| it.guid != current.guid);
+        (current.noted || current.package.is_none()) && others.all(|it| it.package.is_none())
     }
 }

@@ -212,7 +212,10 @@ impl<W: Watch> Waits<W> {
         let there: HashSet<&str> = seen.iter().map(|(guid, _)| guid.as_str()).collect();
         for guid in guids.iter().filter(|guid| !there.contains(guid.as_str())) {
             if self.misses(guid) == GONE {
-                any |= self.fail(guid, "it is gone: was it deleted meanwhile?");
+                any |= self.end(guid, |awaited| {
+                    let what = awaited.what.clone();
+                    Err(Error::Gone { what })
+                });
             }
         }
         for (guid, sight) in seen {

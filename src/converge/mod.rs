@@ -9,7 +9,7 @@ pub(crate) mod plan;
 pub(crate) mod verify;
 
 use std::collections::{BTreeSet, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use apply::Failure;
 use plan::{Action, Plan, Workflow};
@@ -19,7 +19,7 @@ use crate::capi::client::Client;
 use crate::capi::dialect::{self, Dialect};
 use crate::capi::error::Error;
 use crate::capi::inventory::{Inventory, Org};
-use crate::capi::wait;
+use crate::capi::{retry, wait};
 use crate::config::Config;
 use crate::desired::{Desired, Names};
 use crate::events::{AppMoment, Event, Phase};
@@ -27,6 +27,12 @@ use crate::push::source::Sources;
 
 /// How often what may have settled is observed and planned anew.
 const ROUNDS: usize = 4;
+
+/// How often the foundation is looked at while what is there changes.
+const LOOKS: usize = 3;
+
+/// How long nothing is to change until whoever else is at work seems to be done.
+const REST: Duration = Duration::from_secs(1);
 
 /// Why a run could not come to an outcome.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +96,13 @@ pub struct Converger<'a> {
     sources: &'a Sources,
     workflow: Workflow,
     batch: usize,
+}
+
+/// What a look at the foundation showed, and what follows from it.
+struct Seen {
+    observed: Inventory,
+    desired: Desired,
+    plan: Plan,
 }
 
 /// The apps that a run has to do with.
@@ -157,12 +170,7 @@ impl<'a> Converger<'a> {
     /// # Errors
     /// Where the foundation cannot be observed.
     pub async fn plan(&self) -> Result<Plan, ConvergeError> {
-        let observed = self.observe().await?;
-        Ok(plan::plan(
-            &self.desired(&observed),
-            &observed,
-            self.workflow,
-        ))
+        Ok(self.look(false).await?.plan)
     }
 
     /// All that is not as desired right now. Changes nothing.
@@ -170,10 +178,8 @@ impl<'a> Converger<'a> {
     /// # Errors
     /// Where the foundation cannot be observed.
     pub async fn verify(&self) -> Result<Vec<Mismatch>, ConvergeError> {
-        let observed = self.observe().await?;
-        let desired = self.desired(&observed);
-        let plan = plan::plan(&desired, &observed, self.workflow);
-        Ok(verify::verify(&desired, &observed, &plan))
+        let seen = self.look(false).await?;
+        Ok(verify::verify(&seen.desired, &seen.observed, &seen.plan))
     }
 
     /// Makes it so, and waits until every instance runs.
@@ -230,9 +236,16 @@ impl<'a> Converger<'a> {
     ) -> Result<(Plan, Vec<Mismatch>), Error> {
         let mut round = 1;
         loop {
-            let observed = self.observe().await?;
-            let desired = self.desired(&observed);
-            let plan = plan::plan(&desired, &observed, self.workflow);
+            // What failed may have left packages that no droplet accounts for.
+            let mut seen = self.look(!failures.is_empty()).await?;
+            if failures.iter().any(|failure| failure.error.is_contested()) {
+                seen = self.at_rest(seen).await?;
+            }
+            let Seen {
+                observed,
+                desired,
+                plan,
+            } = seen;
             if round == 1 {
                 tally.begin(&plan);
                 self.warn_of_strange_org(observed.org.as_ref());
@@ -267,12 +280,33 @@ impl<'a> Converger<'a> {
         }
     }
 
+    /// Steps back for somebody else who is at work: looks until nothing is left to
+    /// do, or nothing changes any more.
+    async fn at_rest(&self, mut seen: Seen) -> Result<Seen, Error> {
+        let began = Instant::now();
+        if !seen.plan.is_empty() {
+            let name = Names::of(self.config).org;
+            self.client.events().emit(Event::Warning(format!(
+                "somebody else changes the org {name} too; it goes on once nothing changes any more"
+            )));
+        }
+        while !seen.plan.is_empty() && began.elapsed() < self.client.timeout() {
+            self.client.pause(retry::spread(REST)).await?;
+            let now = self.look(true).await?;
+            if now.plan == seen.plan {
+                return Ok(now);
+            }
+            seen = now;
+        }
+        Ok(seen)
+    }
+
     /// Deletes the org with all that is in it.
     ///
     /// # Errors
     /// [`ConvergeError::NotOurs`] for an org without our label, unless `force`.
     pub async fn delete_org(&self, force: bool) -> Result<Destroyed, ConvergeError> {
-        let observed = self.observe_in(None).await?;
+        let observed = self.observe(None).await?;
         self.delete_observed_org(&observed, force).await
     }
 
@@ -294,7 +328,7 @@ impl<'a> Converger<'a> {
         force: bool,
         destroyed: &mut Destroyed,
     ) -> Result<(), ConvergeError> {
-        let observed = self.observe_in(None).await?;
+        let observed = self.observe(None).await?;
         *destroyed = self.delete_observed_org(&observed, force).await?;
         let names = Names::of(self.config);
         let dialect = self.client.dialect();
@@ -334,20 +368,40 @@ impl<'a> Converger<'a> {
         })
     }
 
-    async fn observe(&self) -> Result<Inventory, Error> {
-        self.observe_in(self.config.connection.apps_domain.as_deref())
-            .await
+    /// Looks at what there is, and what is to be done about it; with `packages`,
+    /// or where that takes away what accounts for them, at all packages too.
+    async fn look(&self, packages: bool) -> Result<Seen, Error> {
+        let apps_domain = self.config.connection.apps_domain.as_deref();
+        let mut seen = self.seen(self.observe(apps_domain).await?);
+        if packages || seen.plan.forgets_bits() {
+            dialect::add_packages(self.client, &mut seen.observed).await?;
+            seen = self.seen(seen.observed);
+        }
+        Ok(seen)
+    }
+
+    fn seen(&self, observed: Inventory) -> Seen {
+        let desired = Desired::new(self.config, self.sources, &observed.domain.name);
+        let plan = plan::plan(&desired, &observed, self.workflow);
+        Seen {
+            observed,
+            desired,
+            plan,
+        }
     }
 
     /// Observes with this apps domain, or the foundation's default.
-    async fn observe_in(&self, apps_domain: Option<&str>) -> Result<Inventory, Error> {
+    async fn observe(&self, apps_domain: Option<&str>) -> Result<Inventory, Error> {
         let routes = self.workflow == Workflow::PerApp;
         let scope = Names::of(self.config).scope(apps_domain, routes);
-        dialect::inventory(self.client, &scope).await
-    }
-
-    fn desired(&self, observed: &Inventory) -> Desired {
-        Desired::new(self.config, self.sources, &observed.domain.name)
+        let mut looks = 1;
+        loop {
+            match dialect::inventory(self.client, &scope).await {
+                // What was listed may be gone when more is asked of it.
+                Err(error) if error.is_contested() && looks < LOOKS => looks += 1,
+                outcome => return outcome,
+            }
+        }
     }
 
     fn warn_of_strange_org(&self, org: Option<&Org>) {

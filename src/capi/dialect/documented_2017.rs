@@ -263,7 +263,7 @@ async fn add_details(client: &Client, space: &str, apps: &mut [App]) -> Result<V
     if !apps.iter().all(|app| app.accounts_for_packages()) {
         let mut packages = packages(client, space).await?;
         for app in &mut apps {
-            app.packages = packages.remove(&app.guid).unwrap_or_default();
+            app.take_packages(&mut packages);
         }
     }
     Ok(routes)
@@ -371,7 +371,10 @@ async fn droplets(client: &Client, space: &str) -> Result<HashMap<String, Vec<Dr
 }
 
 /// The packages of a space, by app. Nothing tells their bits.
-async fn packages(client: &Client, space: &str) -> Result<HashMap<String, Vec<Package>>, Error> {
+pub(crate) async fn packages(
+    client: &Client,
+    space: &str,
+) -> Result<HashMap<String, Vec<Package>>, Error> {
     #[derive(Deserialize)]
     struct Found {
         guid: String,

@@ -492,6 +492,22 @@ pub(crate) async fn refresh_instances(
     Ok(())
 }
 
+/// Adds the packages of all apps of an inventory's space, also of those whose
+/// droplets account for them.
+pub(crate) async fn add_packages(client: &Client, inventory: &mut Inventory) -> Result<(), Error> {
+    let Some(space) = &inventory.space else {
+        return Ok(());
+    };
+    let mut packages = match client.dialect() {
+        Dialect::V3 => v3::packages(client, &space.guid).await?,
+        Dialect::Documented2017 => documented_2017::packages(client, &space.guid).await?,
+    };
+    for app in &mut inventory.apps {
+        app.take_packages(&mut packages);
+    }
+    Ok(())
+}
+
 /// The droplet that an app runs with, if it has one.
 async fn current_droplet(client: &Client, app: &str) -> Result<Option<String>, Error> {
     let path = format!("/v3/apps/{app}/relationships/current_droplet");

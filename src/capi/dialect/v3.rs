@@ -410,8 +410,7 @@ async fn add_details(
         packages_unless_noted(client, space, &apps),
     )?;
     for app in &mut apps {
-        app.packages = packages.remove(&app.guid).unwrap_or_default();
-        add_bits(app);
+        app.take_packages(&mut packages);
     }
     let told = match told {
         Environments::Told(told) => told,
@@ -429,18 +428,6 @@ async fn add_details(
         return Ok(Vec::new());
     }
     routes(client, space).await
-}
-
-/// The bits of the droplets that were staged from the app's packages.
-fn add_bits(app: &mut App) {
-    for droplet in app.droplets.iter_mut().filter(|it| it.bits.is_none()) {
-        let package = droplet.package.as_deref();
-        let package = app
-            .packages
-            .iter()
-            .find(|it| Some(it.guid.as_str()) == package);
-        droplet.bits = package.and_then(|package| package.bits.clone());
-    }
 }
 
 #[derive(Deserialize)]
@@ -530,6 +517,14 @@ async fn packages_unless_noted(
     if apps.iter().all(|app| app.accounts_for_packages()) {
         return Ok(HashMap::new());
     }
+    packages(client, space).await
+}
+
+/// The packages of a space, by app.
+pub(crate) async fn packages(
+    client: &Client,
+    space: &str,
+) -> Result<HashMap<String, Vec<Package>>, Error> {
     #[derive(Deserialize)]
     struct Found {
         guid: String,

@@ -53,14 +53,14 @@ impl Difference {
 }
 
 /// What is to be done so that the foundation is as desired.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub(crate) foundation: Vec<FoundationPlan>,
     pub(crate) apps: Vec<AppPlan>,
 }
 
 /// What is to be done about the org, quota, space or security group.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FoundationPlan {
     pub(crate) kind: &'static str,
     pub(crate) name: String,
@@ -81,7 +81,7 @@ pub(crate) enum FoundationStep {
 }
 
 /// What is to be done about an app.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AppPlan {
     pub(crate) name: String,
     /// None for one that is to be deleted.
@@ -329,6 +329,12 @@ impl Plan {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.items().all(|item| item.action == Action::Unchanged)
+    }
+
+    /// Whether a droplet is to account no more for its app's packages.
+    pub(crate) fn forgets_bits(&self) -> bool {
+        let mut steps = self.apps.iter().flat_map(|app| &app.steps);
+        steps.any(|step| matches!(step, Step::ForgetBits { .. }))
     }
 
     /// Everything that the plan is about, in the order in which it comes about.

@@ -1,0 +1,63 @@
+//! Two runs of the same configuration at once: neither knows of the other, and
+//! what they leave is as if there had been one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by that"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use rstest::rstest;
+use support::world::{Census, World};
+use support::{SMALL, Way};
+
+/// How many worlds there are, each with an order of requests of its own.
+const WORLDS: u64 = 16;
+
+const PACKAGES: &str = "packages READY";
+
+#[rstest]
+#[case::manifest(Way::Manifest)]
+#[case::per_app(Way::PerApp)]
+#[case::documented_2017(Way::Documented2017)]
+#[tokio::test]
+async fn two_runs_at_once_leave_what_one_does(#[case] way: Way) {
+    let world = World::new(way, SMALL);
+    let mut expected = world.undisturbed().await;
+    assert_eq!(expected.0.remove(PACKAGES), Some(3));
+    stream::iter(0..WORLDS)
+        .for_each_concurrent(8, |seed| {
+            let (world, expected) = (&world, &expected);
+            async move {
+                let moment = Duration::from_millis(10);
+                let builder = world
+                    .foundation()
+                    .seed(seed)
+                    .latency(moment / 4)
+                    .jitter(1.0);
+                let builder = builder.staging_time(moment).copy_time(moment);
+                let mock = builder.job_time(moment).start().await.unwrap();
+                // The second begins a little later in each world.
+                let later = async {
+                    tokio::time::sleep(moment * u32::try_from(seed).unwrap()).await;
+                    world.run(&mock).await
+                };
+                let outcomes = tokio::join!(world.run(&mock), later);
+                let context = format!("in world {seed}");
+                assert_eq!(outcomes, (Ok(()), Ok(())), "{context}");
+                let mut census = Census::of(&mock);
+                // Of two packages that were staged, the last droplet's may be gone.
+                let packages = census.0.remove(PACKAGES).unwrap_or_default();
+                assert!(packages <= 3, "{packages} packages {context}");
+                assert_eq!(census, *expected, "{context}");
+                assert_eq!(world.verify(&mock).await, [""; 0], "{context}");
+            }
+        })
+        .await;
+}
