@@ -118,6 +118,12 @@ async fn changed_bits_are_pushed_once_and_copied_to_every_app_of_the_group(#[cas
         Way::Manifest => assert_eq!(count("/deployments"), 3),
         Way::PerApp | Way::Documented2017 => assert_eq!(count("/current_droplet"), 3),
     }
+    let packages = &rig.mock.state()["packages"];
+    assert_eq!(
+        packages.as_array().unwrap().len(),
+        3,
+        "none of the old bits"
+    );
     let again = rig.converge_apps(SMALL, Some(apps.path())).await;
     assert_eq!(again.changed, 0);
 }
