@@ -113,10 +113,10 @@ pub enum Error {
         /// What Cloud Controller said about it.
         reason: String,
     },
-    /// What was waited for is not there any more.
-    #[error("{what} did not end: it is gone; was it deleted meanwhile? Run again")]
+    /// What was made is not there any more.
+    #[error("{what}: it is gone; was it deleted meanwhile? run again")]
     Gone {
-        /// What was waited for.
+        /// What was being done.
         what: String,
     },
     /// A wait ended at its deadline.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::steps::Found;
-use super::{Apply, Begun, Failure, subject, unknown};
+use super::{Apply, Begun, Failure, subject};
 use crate::capi::dialect::Claims;
 use crate::capi::error::Error;
 use crate::capi::{list_item, manifests};
@@ -62,7 +62,9 @@ impl Apply<'_> {
                 (None, Ok(guids)) => {
                     app.found.app = guids.get(&plan.name).cloned();
                     let found = app.found.app.as_ref();
-                    found.map(|_| ()).ok_or_else(|| unknown("app"))
+                    found.map(|_| ()).ok_or_else(|| Error::Gone {
+                        what: "finding the app".to_owned(),
+                    })
                 }
                 (None, Err(error)) => Err(error.clone()),
             };
