@@ -1,8 +1,10 @@
 //! What a run is to make of a foundation, and what is there in the end.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
 
-use cf_pusher::{Client, Config, Converger, Events, Sources};
+use cf_pusher::{Client, Config, Converger, Error, Events, Sources, Target};
 use mock_capi::{MockCapi, MockCapiBuilder};
 use serde_json::Value;
 
@@ -14,17 +16,29 @@ pub(crate) struct World {
     sources: Sources,
     pub(crate) way: Way,
     http: reqwest::Client,
+    timeout: Duration,
 }
 
 impl World {
     pub(crate) fn new(way: Way, config: &str) -> Self {
-        let (config, sources) = read(config, None);
+        Self::of(way, config, None)
+    }
+
+    /// With the bits of a folder.
+    pub(crate) fn of(way: Way, config: &str, apps_dir: Option<&Path>) -> Self {
+        let (config, sources) = read(config, apps_dir);
         Self {
             config,
             sources,
             way,
             http: reqwest::Client::new(),
+            timeout: Duration::from_secs(20),
         }
+    }
+
+    /// The same, with no wait longer than this.
+    pub(crate) fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     pub(crate) fn foundation(&self) -> MockCapiBuilder {
@@ -40,7 +54,7 @@ impl World {
 
     /// Runs once, from the login on; says why all is not as desired then.
     pub(crate) async fn run(&self, mock: &MockCapi) -> Result<(), String> {
-        let client = Client::connect(&target(mock), Events::to([])).await;
+        let client = self.connect(mock).await;
         let client = client.map_err(|error| error.to_string())?;
         match self.converger(&client).converge().await {
             Ok(outcome) if outcome.is_as_desired() => Ok(()),
@@ -55,10 +69,17 @@ impl World {
 
     /// All that is not as desired.
     pub(crate) async fn verify(&self, mock: &MockCapi) -> Vec<String> {
-        let client = Client::connect(&target(mock), Events::to([])).await;
-        let client = client.unwrap();
+        let client = self.connect(mock).await.unwrap();
         let mismatches = self.converger(&client).verify().await.unwrap();
         mismatches.iter().map(ToString::to_string).collect()
+    }
+
+    async fn connect(&self, mock: &MockCapi) -> Result<Client, Error> {
+        let target = Target {
+            timeout: self.timeout,
+            ..target(mock)
+        };
+        Client::connect(&target, Events::to([])).await
     }
 
     fn converger<'a>(&'a self, client: &'a Client) -> Converger<'a> {

@@ -1,0 +1,178 @@
+//! The foundation is odd: what is there changes while it is looked at, or is in a
+//! state that nobody asked for. It is repaired or reported, in time.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by that"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use mock_capi::{Fault, MockCapi};
+use rstest::rstest;
+use serde_json::{Value, json};
+use support::world::{Census, World};
+use support::{Rig, SMALL, Way, curl};
+
+const MOMENT: Duration = Duration::from_millis(300);
+
+/// A list of routes has 100 a page here; one that is on the first goes while the
+/// second is being asked for, so that the one in between is on neither.
+#[tokio::test]
+async fn a_resource_that_slips_between_two_pages_is_not_made_twice() {
+    let many = SMALL.replace("\"test_applications\": 3", "\"test_applications\": 104");
+    let rig = Rig::new(Way::Documented2017).await;
+    rig.converge_well(&many).await;
+    let hosts = |mock: &MockCapi| mock.state()["routes"].as_array().unwrap().len();
+    assert_eq!(hosts(&rig.mock), 108);
+    let first = rig
+        .curl("GET", "/v2/routes?q=host:scale-tick-0", Value::Null)
+        .await;
+    let first = first["resources"][0]["metadata"]["guid"].as_str().unwrap();
+    let slow = Fault::delay("GET", "/v2/spaces/:guid/routes", MOMENT).nth(1);
+    rig.mock.set_faults(vec![slow]);
+    rig.mock.forget_requests();
+    let deletion = async {
+        while !rig
+            .mock
+            .requests()
+            .iter()
+            .any(|it| it.path.ends_with("/routes"))
+        {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        rig.curl("DELETE", &format!("/v2/routes/{first}"), Value::Null)
+            .await;
+    };
+    let (outcome, ()) = tokio::join!(rig.converge(&many), deletion);
+    assert!(outcome.is_as_desired(), "{outcome:#?}");
+    assert_eq!(hosts(&rig.mock), 108);
+}
+
+/// All apps that are there go while a request of that kind is under way.
+#[rstest]
+#[case::manifest("POST", "/v3/spaces/:guid/actions/apply_manifest")]
+#[case::upload("POST", "/v3/packages/:guid/upload")]
+#[case::staging("POST", "/v3/builds")]
+#[case::copy("POST", "/v3/droplets")]
+#[case::deployment("POST", "/v3/deployments")]
+#[tokio::test]
+async fn apps_that_somebody_deletes_meanwhile_are_made_again(
+    #[case] method: &str,
+    #[case] path: &str,
+) {
+    let world = World::new(Way::Manifest, SMALL);
+    let expected = world.undisturbed().await;
+    let rig = Rig::new(Way::Manifest).await;
+    let slow = Fault::delay(method, path, MOMENT).nth(1);
+    rig.mock.set_faults(vec![slow]);
+    let deletion = async {
+        let route = format!("{method} {path}");
+        while !rig.mock.stats().by_route.contains_key(&route) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        for app in rig.mock.state()["apps"].as_array().unwrap() {
+            let path = format!("/v3/apps/{}", app["guid"].as_str().unwrap());
+            rig.curl("DELETE", &path, Value::Null).await;
+        }
+    };
+    let (outcome, ()) = tokio::join!(rig.converge(SMALL), deletion);
+    assert!(outcome.is_as_desired(), "{outcome:#?}");
+    assert_eq!(rig.verify(SMALL).await, []);
+    // The routes of deleted apps stay, and are used again.
+    assert_eq!(Census::of(&rig.mock), expected);
+}
+
+/// Its job takes a while, in which all is there still.
+#[rstest]
+#[case::manifest(Way::Manifest)]
+#[case::per_app(Way::PerApp)]
+#[tokio::test]
+async fn an_org_that_is_being_deleted_is_made_again_by_this_run_or_the_next(#[case] way: Way) {
+    let world = World::new(way, SMALL);
+    let expected = world.undisturbed().await;
+    let mock = world.foundation().start().await.unwrap();
+    world.run(&mock).await.unwrap();
+    let times = json!({"job": "300ms"});
+    curl(&mock, "PUT", "/_mock/times", times).await;
+    let org = mock.state()["organizations"][0]["guid"].clone();
+    let path = format!("/v3/organizations/{}", org.as_str().unwrap());
+    curl(&mock, "DELETE", &path, Value::Null).await;
+    // What is lacking has to be made, just when all goes.
+    let more = World::new(
+        way,
+        &SMALL.replace("\"test_app_instances\": 2", "\"test_app_instances\": 3"),
+    );
+    let first = more.run(&mock).await;
+    tokio::time::sleep(MOMENT).await;
+    let second = world.run(&mock).await;
+    assert_eq!(second, Ok(()), "first run: {first:?}");
+    assert_eq!(Census::of(&mock), expected, "first run: {first:?}");
+}
+
+/// All at once of what one finds in an org that was left alone for long.
+#[rstest]
+#[case::manifest(Way::Manifest)]
+#[case::per_app(Way::PerApp)]
+#[case::documented_2017(Way::Documented2017)]
+#[tokio::test]
+async fn stopped_apps_run_again_and_missing_ones_are_made(#[case] way: Way) {
+    let rig = Rig::new(way).await;
+    rig.converge_well(SMALL).await;
+    let expected = Census::of(&rig.mock);
+    let stop = match way {
+        Way::Documented2017 => ("PUT", "stop"),
+        _ => ("POST", "actions/stop"),
+    };
+    for app in ["scale-registry", "scale-tick-2"] {
+        let path = format!("/v3/apps/{}/{}", rig.app(app).await, stop.1);
+        rig.curl(stop.0, &path, Value::Null).await;
+    }
+    // A prototype, with the droplet that all others were copied from.
+    let path = format!("/v3/apps/{}", rig.app("scale-proxy-0").await);
+    rig.curl("DELETE", &path, Value::Null).await;
+    assert_eq!(rig.converge_well(SMALL).await, 5);
+    assert_eq!(Census::of(&rig.mock), expected);
+}
+
+/// They are not waited for longer than asked, and named.
+#[rstest]
+#[case::manifest(Way::Manifest)]
+#[case::per_app(Way::PerApp)]
+#[case::documented_2017(Way::Documented2017)]
+#[tokio::test]
+async fn crashed_instances_are_reported_and_run_once_they_can(#[case] way: Way) {
+    let crashing = Fault::crashing_instances().of("scale-tick-1");
+    let mock = way
+        .foundation()
+        .faults(vec![crashing])
+        .start()
+        .await
+        .unwrap();
+    let world = World::new(way, SMALL).timeout(Duration::from_secs(2));
+    let failed = world.run(&mock).await.unwrap_err();
+    let how = match way {
+        Way::Documented2017 => "app scale-tick-1: 0 of 2 instances running",
+        _ => "app scale-tick-1: 0 of 2 instances running (2 CRASHED)",
+    };
+    assert_eq!(failed, how);
+    mock.set_faults(Vec::new());
+    let app = mock.state()["apps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["name"] == "scale-tick-1")
+        .unwrap()["guid"]
+        .clone();
+    let (method, action) = match way {
+        Way::Documented2017 => ("PUT", "stop"),
+        _ => ("POST", "actions/stop"),
+    };
+    let path = format!("/v3/apps/{}/{action}", app.as_str().unwrap());
+    curl(&mock, method, &path, Value::Null).await;
+    assert_eq!(world.run(&mock).await, Ok(()));
+}
