@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cf_pusher::{Action, Converger, Event, Sink, Subject};
+use futures::{StreamExt, stream};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -404,35 +405,39 @@ impl Sink for After {
 #[case::documented_2017(Way::Documented2017)]
 #[tokio::test]
 async fn a_run_that_is_killed_anywhere_is_finished_by_the_next(#[case] way: Way) {
+    stream::iter((3..100).step_by(3))
+        .for_each_concurrent(8, |requests| finish_killed(way, requests))
+        .await;
+}
+
+async fn finish_killed(way: Way, requests: usize) {
     let moment = Duration::from_millis(15);
-    for requests in (3..100).step_by(3) {
-        let builder = way.foundation().staging_time(moment);
-        let rig = Rig::with(way, builder.copy_time(moment).job_time(moment)).await;
-        let after = Arc::new(After {
-            left: AtomicUsize::new(requests),
-            reached: tokio::sync::Notify::new(),
-        });
-        let (config, sources) = read(SMALL, None);
-        let client = connect(&rig.mock, [Arc::clone(&after) as Arc<dyn Sink>]).await;
-        let converger = Converger::new(&client, &config, &sources);
-        tokio::select! {
-            _ = converger.converge() => {}
-            () = after.reached.notified() => {}
-        }
-        rig.converge_well(SMALL).await;
+    let builder = way.foundation().staging_time(moment);
+    let rig = Rig::with(way, builder.copy_time(moment).job_time(moment)).await;
+    let after = Arc::new(After {
+        left: AtomicUsize::new(requests),
+        reached: tokio::sync::Notify::new(),
+    });
+    let (config, sources) = read(SMALL, None);
+    let client = connect(&rig.mock, [Arc::clone(&after) as Arc<dyn Sink>]).await;
+    let converger = way.converger(&client, &config, &sources);
+    tokio::select! {
+        _ = converger.converge() => {}
+        () = after.reached.notified() => {}
+    }
+    rig.converge_well(SMALL).await;
+    assert_eq!(
+        rig.verify(SMALL).await,
+        [],
+        "killed after {requests} requests"
+    );
+    let state = rig.mock.state();
+    for (kind, count) in [("apps", 7), ("routes", 7), ("spaces", 1)] {
         assert_eq!(
-            rig.verify(SMALL).await,
-            [],
-            "killed after {requests} requests"
+            state[kind].as_array().unwrap().len(),
+            count,
+            "{kind} after {requests}"
         );
-        let state = rig.mock.state();
-        for (kind, count) in [("apps", 7), ("routes", 7), ("spaces", 1)] {
-            assert_eq!(
-                state[kind].as_array().unwrap().len(),
-                count,
-                "{kind} after {requests}"
-            );
-        }
     }
 }
 
