@@ -175,11 +175,22 @@ impl Apply<'_> {
             apps.filter(|app| app.role == role && !app.steps.is_empty())
                 .collect()
         };
-        let mut applied = self.phase(Phase::Deletions, to_do(Role::Surplus)).await;
-        let (prototypes, clones) = join!(
-            self.phase(Phase::Prototypes, to_do(Role::Prototype)),
-            self.phase(Phase::Clones, to_do(Role::Clone)),
-        );
+        let surplus = to_do(Role::Surplus);
+        let deleting = Progress::start(self.client, Phase::Deletions, surplus.len());
+        let mut applied = self.carry_out(surplus, &deleting).await;
+        deleting.end();
+
+        let (prototypes, clones) = (to_do(Role::Prototype), to_do(Role::Clone));
+        let prototyping = Progress::start(self.client, Phase::Prototypes, prototypes.len());
+        let cloning = Progress::start(self.client, Phase::Clones, clones.len());
+        let prototypes = async {
+            let applied = self.carry_out(prototypes, &prototyping).await;
+            prototyping.end();
+            applied
+        };
+        let (prototypes, clones) = join!(prototypes, self.carry_out(clones, &cloning));
+        // Where no prototype got its droplet both end at once: this one last.
+        cloning.end();
         applied.add(prototypes);
         applied.add(clones);
         applied
@@ -187,9 +198,7 @@ impl Apply<'_> {
 
     /// Carries out the plans of some apps: batch by batch up to the manifests
     /// that they share, then each app on its own.
-    async fn phase(&self, phase: Phase, plans: Vec<&AppPlan>) -> Applied {
-        let started = Progress::start(self.client, phase, plans.len());
-        let progress = &started;
+    async fn carry_out(&self, plans: Vec<&AppPlan>, progress: &Progress<'_>) -> Applied {
         let (begun, under_way) = mpsc::unbounded();
         let begin = async {
             // Moved in, so that it is dropped, and the apps come to an end.
@@ -216,7 +225,6 @@ impl Apply<'_> {
             .buffer_unordered(usize::MAX)
             .collect();
         let ((), mut outcomes): ((), HashMap<&str, Outcome>) = join!(begin, finish);
-        started.end();
         let mut applied = Applied::default();
         for plan in plans {
             match outcomes.remove(plan.name.as_str()) {
