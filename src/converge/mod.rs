@@ -6,6 +6,8 @@
 
 mod apply;
 pub(crate) mod plan;
+#[cfg(test)]
+mod tests;
 pub(crate) mod verify;
 
 use std::collections::{BTreeSet, HashSet};

@@ -1,0 +1,191 @@
+//! A plan holds no step too many: where any one of its steps is left out, what is
+//! there afterwards is not as desired.
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use mock_capi::MockCapi;
+use rstest::rstest;
+
+use super::plan::Step;
+use super::*;
+use crate::capi::auth::Credentials;
+use crate::capi::client::Target;
+use crate::events::Events;
+
+/// How many worlds there are at once.
+const WORLDS: usize = 8;
+
+const SMALL: &str = r#"{
+    "proxy_applications": 1, "proxy_instances": 2,
+    "test_applications": 3, "test_app_instances": 2, "asg_size": 2
+}"#;
+
+/// Fewer apps, of other sizes, environments and bits.
+const OTHER: &str = r#"{
+    "proxy_applications": 2, "proxy_instances": 3,
+    "test_applications": 2, "test_app_instances": 2, "asg_size": 3,
+    "test_app_registry_ttl_seconds": 7
+}"#;
+
+struct Wish {
+    config: Config,
+    sources: Sources,
+}
+
+impl Wish {
+    fn of(config: &str, apps_dir: Option<&std::path::Path>) -> Self {
+        let (config, _) = Config::parse(config, "test").unwrap();
+        let sources = Sources::read(&config, apps_dir).unwrap();
+        Self { config, sources }
+    }
+
+    fn converger<'a>(&'a self, client: &'a Client, workflow: Workflow) -> Converger<'a> {
+        let converger = Converger::new(client, &self.config, &self.sources);
+        Converger {
+            workflow,
+            ..converger
+        }
+    }
+}
+
+/// The bundled apps, each with a file more.
+fn other_bits() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let bundled = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/apps");
+    for group in ["registry", "tick", "proxy"] {
+        let folder = dir.path().join(group);
+        std::fs::create_dir(&folder).unwrap();
+        for file in std::fs::read_dir(bundled.join(group)).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+        }
+        std::fs::write(folder.join("more.go"), "package main").unwrap();
+    }
+    dir
+}
+
+async fn foundation(dialect: Dialect) -> (MockCapi, Client) {
+    let builder = MockCapi::builder().copy_time(Duration::from_millis(30));
+    let builder = builder.dialect(match dialect {
+        Dialect::V3 => mock_capi::Dialect::V3,
+        Dialect::Documented2017 => mock_capi::Dialect::Documented2017,
+    });
+    let mock = builder.start().await.unwrap();
+    let credentials = Credentials::Password {
+        username: "admin".to_owned(),
+        password: "admin".into(),
+    };
+    let target = Target::new(mock.uri(), credentials);
+    let client = Client::connect(&target, Events::to([])).await.unwrap();
+    (mock, client)
+}
+
+#[rstest]
+#[case::manifest(Dialect::V3, Workflow::Manifest)]
+#[case::per_app(Dialect::V3, Workflow::PerApp)]
+#[case::documented_2017(Dialect::Documented2017, Workflow::PerApp)]
+#[tokio::test]
+async fn no_step_of_a_plan_is_one_too_many(#[case] dialect: Dialect, #[case] workflow: Workflow) {
+    let bits = other_bits();
+    let small = || Wish::of(SMALL, None);
+    let ways = [
+        (None, small()),
+        (Some(small()), Wish::of(OTHER, None)),
+        (Some(small()), Wish::of(SMALL, Some(bits.path()))),
+    ];
+    let mut needless = Vec::new();
+    for (old, new) in &ways {
+        let without = |index| without_step(dialect, workflow, old.as_ref(), new, index);
+        let steps = stream::iter(0..).map(without).buffered(WORLDS);
+        let steps: Vec<Left> = steps
+            .take_while(|left| std::future::ready(left.is_some()))
+            .map(Option::unwrap)
+            .collect()
+            .await;
+        assert!(steps.len() > 10, "{}", steps.len());
+        needless.extend(steps.into_iter().filter(|(_, mismatches)| *mismatches == 0));
+    }
+    assert_eq!(needless, []);
+}
+
+/// A step, and how much is not as desired without it.
+type Left = (String, usize);
+
+/// Leads from one wish to the other, but for one step.
+async fn without_step(
+    dialect: Dialect,
+    workflow: Workflow,
+    old: Option<&Wish>,
+    new: &Wish,
+    index: usize,
+) -> Option<Left> {
+    let (mock, client) = foundation(dialect).await;
+    if let Some(old) = old {
+        let outcome = old.converger(&client, workflow).converge().await.unwrap();
+        assert!(outcome.is_as_desired(), "{outcome:?}");
+    }
+    let converger = new.converger(&client, workflow);
+    let mut seen = converger.look(false).await.unwrap();
+    let step = take_out(dialect, &mut seen.plan, index)?;
+    let Seen {
+        observed,
+        desired,
+        plan,
+    } = &seen;
+    apply::apply(
+        &client,
+        desired,
+        observed,
+        &new.sources,
+        plan,
+        DEFAULT_BATCH,
+    )
+    .await;
+    let seen = converger.look(true).await.unwrap();
+    let mismatches = verify::verify(&seen.desired, &seen.observed, &seen.plan);
+    // Of an app that is gone, nothing but its route shows.
+    let routes = mock.state()["routes"].as_array().unwrap().len();
+    Some((
+        step,
+        mismatches.len() + routes.abs_diff(desired.app_count()),
+    ))
+}
+
+/// Takes the step of that number out of a plan; says which that was.
+fn take_out(dialect: Dialect, plan: &mut Plan, mut index: usize) -> Option<String> {
+    for part in &mut plan.foundation {
+        if index < part.steps.len() {
+            let step = part.steps.remove(index);
+            return Some(format!("{} {}: {step}", part.kind, part.name));
+        }
+        index -= part.steps.len();
+    }
+    for app in &mut plan.apps {
+        let mut needed = app
+            .steps
+            .iter()
+            .enumerate()
+            .filter(|(_, step)| shows(dialect, step));
+        if let Some((at, _)) = needed.nth(index) {
+            let step = app.steps.remove(at);
+            return Some(format!("app {}: {step}", app.name));
+        }
+        index -= app.steps.iter().filter(|step| shows(dialect, step)).count();
+    }
+    None
+}
+
+/// Whether the foundation shows that a step was taken. It does not where an app was
+/// not stopped before it changed, where something was not waited for long enough
+/// or, but for a run that is killed, where a note was not taken away. In 2017 the
+/// only droplet of an app is taken for the one that it runs with. And each app by
+/// itself is scaled as the document has it, also to the one instance that it has.
+fn shows(dialect: Dialect, step: &Step) -> bool {
+    match step {
+        Step::Stop | Step::AwaitDroplet | Step::ForgetBits { .. } => false,
+        Step::SetDroplet { .. } => dialect == Dialect::V3,
+        Step::Scale(scale) => scale.instances != Some(1),
+        _ => true,
+    }
+}
