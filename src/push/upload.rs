@@ -263,8 +263,9 @@ impl Uploading<'_> {
             let Err(error) = client.finish(&self.what, &(self.upload)(&guid)).await else {
                 return Ok(guid);
             };
-            discard(client, &(self.delete)(&guid)).await;
-            if !error.may_settle() || tries == TRIES {
+            let discarded = discard(client, &(self.delete)(&guid)).await;
+            // What is left over is found by who looks at all again.
+            if !discarded || !error.may_settle() || tries == TRIES {
                 return Err(error);
             }
             tries += 1;
@@ -273,11 +274,16 @@ impl Uploading<'_> {
     }
 }
 
-/// What cannot be deleted is not worth a failure of its own, and is not awaited.
-async fn discard(client: &Client, delete: &Request) {
-    if let Err(error) = client.send(delete).await {
+/// Deletes what a failed upload made; whether that is gone. It is not worth a
+/// failure of its own.
+async fn discard(client: &Client, delete: &Request) -> bool {
+    let deleted = client
+        .delete("deleting what a failed upload made", delete)
+        .await;
+    if let Err(error) = &deleted {
         tracing::debug!(%error, "what a failed upload made is left over");
     }
+    deleted.is_ok()
 }
 
 #[cfg(test)]
