@@ -1,0 +1,139 @@
+//! Audit events: what was done to apps, and by whom.
+
+use std::time::Duration;
+
+use crate::common::{Session, new_app, new_route};
+use mock_capi::{Fault, MockCapi};
+use serde_json::{Value, json};
+
+const TIME: Duration = Duration::from_secs(60);
+
+async fn events(cf: &Session, query: &str) -> Vec<Value> {
+    let path = format!("/v3/audit_events?per_page=500&{query}");
+    let list = cf.get(&path).await.json();
+    list["resources"].as_array().unwrap().clone()
+}
+
+fn types(events: &[Value]) -> Vec<&str> {
+    let types = events.iter().map(|event| event["type"].as_str().unwrap());
+    types.collect()
+}
+
+#[tokio::test]
+async fn an_apps_life_is_recorded() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let mut body = new_app(&space, "app");
+    body["environment_variables"] = json!({"SECRET": "x"});
+    let app = cf.post("/v3/apps", body).await.guid();
+    let droplet = cf.stage(&app).await;
+    cf.assign(&app, &droplet).await;
+    let path = format!("/v3/apps/{app}");
+    cf.patch(&path, json!({"name": "renamed"})).await;
+    cf.act(&app, "start").await;
+    cf.scale(&app, json!({"instances": 2})).await;
+    let domain = cf.default_domain(&org).await;
+    let route = cf
+        .post("/v3/routes", new_route(&space, &domain, "host"))
+        .await
+        .guid();
+    let destinations = format!("/v3/routes/{route}/destinations");
+    let to_app = json!({"destinations": [{"app": {"guid": app}}]});
+    cf.post(&destinations, to_app).await;
+    cf.patch(&destinations, json!({"destinations": []})).await;
+    cf.delete(&format!("{path}/processes/web/instances/1"))
+        .await;
+    cf.act(&app, "stop").await;
+    cf.delete(&path).await;
+
+    let of_app = events(&cf, &format!("target_guids={app}")).await;
+    assert_eq!(
+        types(&of_app),
+        [
+            "audit.app.process.create",
+            "audit.app.create",
+            "audit.app.package.create",
+            "audit.app.package.upload",
+            "audit.app.build.create",
+            "audit.app.droplet.create",
+            "audit.app.build.staged",
+            "audit.app.droplet.mapped",
+            "audit.app.update",
+            "audit.app.revision.create",
+            "audit.app.start",
+            "audit.app.process.scale",
+            "audit.app.map-route",
+            "audit.app.unmap-route",
+            "audit.app.process.terminate_instance",
+            "audit.app.stop",
+            "audit.app.delete-request",
+        ]
+    );
+    let created = &of_app[1];
+    assert_eq!(
+        (&created["target"]["name"], &created["actor"]["name"]),
+        (&json!("app"), &json!("admin"))
+    );
+    assert_eq!(
+        created["data"]["request"]["environment_variables"],
+        "[PRIVATE DATA HIDDEN]"
+    );
+    assert_eq!(created["space"]["guid"], json!(space));
+    assert_eq!(created["organization"]["guid"], json!(org));
+    let scaled = events(&cf, "types=audit.app.process.scale").await;
+    assert_eq!(scaled[0]["data"]["request"], json!({"instances": 2}));
+    assert_eq!(scaled[0]["target"]["name"], "renamed");
+    let one = format!("/v3/audit_events/{}", scaled[0]["guid"].as_str().unwrap());
+    assert_eq!(cf.get(&one).await.json(), scaled[0]);
+
+    for (query, count) in [
+        (format!("space_guids={space}"), of_app.len()),
+        (format!("organization_guids={org}"), of_app.len()),
+        (format!("target_guids[not]={app}"), 0),
+        ("types=audit.app.restart".into(), 0),
+    ] {
+        assert_eq!(events(&cf, &query).await.len(), count, "{query}");
+    }
+    assert_eq!(
+        cf.get("/v3/audit_events/x").await.error(),
+        (10010, "Event not found".into())
+    );
+}
+
+#[tokio::test]
+async fn crashes_and_stagings_are_recorded_when_they_happen() {
+    let builder = MockCapi::builder().start_time(TIME).staging_time(TIME);
+    let faults = vec![Fault::crashing_instances().of("app")];
+    let cf = Session::start(builder.faults(faults)).await;
+    let (_, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    let package = cf.package(&app, b"bits").await;
+    let build = json!({"package": {"guid": package}});
+    let build = cf.post("/v3/builds", build).await.guid();
+    let staged = "types=audit.app.build.staged";
+    assert_eq!(events(&cf, staged).await.len(), 0);
+    cf.mock.advance(TIME);
+    assert_eq!(events(&cf, staged).await.len(), 1);
+    let build = cf.get(&format!("/v3/builds/{build}")).await.json();
+    cf.assign(&app, build["droplet"]["guid"].as_str().unwrap())
+        .await;
+
+    let crashes = "types=app.crash,audit.app.process.crash";
+    cf.act(&app, "start").await;
+    assert_eq!(events(&cf, crashes).await.len(), 0);
+    // What is stopped does not crash any more.
+    cf.act(&app, "stop").await;
+    cf.mock.advance(TIME);
+    assert_eq!(events(&cf, crashes).await.len(), 0);
+
+    cf.mock.set_faults(vec![Fault::crashing_instances()]);
+    cf.act(&app, "start").await;
+    cf.mock.advance(TIME);
+    let crashed = events(&cf, crashes).await;
+    assert_eq!(types(&crashed), ["app.crash", "audit.app.process.crash"]);
+    assert_eq!(crashed[0]["actor"]["type"], "app");
+    assert_eq!(
+        crashed[0]["data"]["exit_description"],
+        "APP/PROC/WEB: Exited with status 1"
+    );
+}

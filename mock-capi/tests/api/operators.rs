@@ -1,0 +1,246 @@
+//! What the operators of a foundation do: end builds, clear caches, keep stacks
+//! and buildpacks.
+
+use std::time::Duration;
+
+use crate::common::{Answer, Session, new_app, new_package, send};
+use mock_capi::MockCapi;
+use reqwest::Method;
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+
+const TIME: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_stager_ends_builds() {
+    let cf = Session::start(MockCapi::builder().staging_time(TIME)).await;
+    let (_, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    let package = cf.post("/v3/packages", new_package(&app)).await.guid();
+    cf.upload(&package, b"bits").await;
+    cf.mock.advance(TIME);
+    let body = json!({"package": {"guid": package}});
+
+    let build = cf.post("/v3/builds", body.clone()).await.guid();
+    let path = format!("/v3/builds/{build}");
+    for (body, detail) in [
+        (
+            json!({"state": "STAGING"}),
+            "State 'STAGING' is not a valid state",
+        ),
+        (
+            json!({"state": "STAGED"}),
+            "Lifecycle 'STAGED' builds require lifecycle data",
+        ),
+    ] {
+        assert_eq!(cf.patch(&path, body).await.error().1, detail);
+    }
+    let failed = cf
+        .patch(&path, json!({"state": "FAILED", "error": "no luck"}))
+        .await
+        .json();
+    assert_eq!(
+        (&failed["state"], &failed["error"], &failed["droplet"]),
+        (
+            &json!("FAILED"),
+            &json!("StagerError - Stager error: no luck"),
+            &Value::Null
+        )
+    );
+
+    let build = cf.post("/v3/builds", body).await.guid();
+    let staged = json!({
+        "state": "STAGED",
+        "lifecycle": {"data": {"processTypes": {"web": "./run", "worker": "./work"}}},
+        "metadata": {"labels": {"by": "stager"}},
+    });
+    let staged = cf.patch(&format!("/v3/builds/{build}"), staged).await;
+    assert_eq!(staged.json()["state"], "STAGED");
+    assert_eq!(staged.json()["metadata"]["labels"]["by"], "stager");
+    let droplet = cf.get(&format!("/v3/apps/{app}/droplets/current")).await;
+    assert_eq!(
+        (
+            &droplet.json()["guid"],
+            &droplet.json()["process_types"]["worker"]
+        ),
+        (&staged.json()["droplet"]["guid"], &json!("./work"))
+    );
+}
+
+#[tokio::test]
+async fn buildpack_caches_are_cleared_in_jobs() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    for (path, operation) in [
+        (
+            format!("/v3/apps/{app}/actions/clear_buildpack_cache"),
+            "app.clear_buildpack_cache",
+        ),
+        (
+            "/v3/admin/actions/clear_buildpack_cache".into(),
+            "admin.clear_buildpack_cache",
+        ),
+    ] {
+        let answer = cf.post(&path, json!({})).await;
+        assert_eq!(answer.status, 202);
+        let job = cf.get(answer.header("location")).await.json();
+        assert_eq!(job["operation"], operation);
+    }
+}
+
+#[tokio::test]
+async fn stacks_come_and_go() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let body = json!({"name": "mine", "description": "of my own", "unknown": 1});
+    let created = cf.post("/v3/stacks", body).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(created.json()["state"], "ACTIVE");
+    let path = format!("/v3/stacks/{}", created.guid());
+    for (body, detail) in [
+        (json!({"name": "mine"}), "Name must be unique"),
+        (json!({}), "Name can't be blank"),
+        (
+            json!({"name": "x", "state": "GONE"}),
+            "State must be one of ACTIVE, RESTRICTED, DEPRECATED, DISABLED",
+        ),
+    ] {
+        assert_eq!(cf.post("/v3/stacks", body).await.error().1, detail);
+    }
+
+    let on_mine = |name: &str| {
+        let mut app = new_app(&space, name);
+        app["lifecycle"] = json!({"type": "buildpack", "data": {"stack": "mine"}});
+        app
+    };
+    let app = cf.post("/v3/apps", on_mine("app")).await.guid();
+    assert_eq!(cf.names(&format!("{path}/apps")).await, ["app"]);
+    assert_eq!(
+        cf.delete(&path).await.error().1,
+        "Cannot delete stack 'mine' because apps are currently using the stack."
+    );
+
+    let deprecated = json!({"state": "DEPRECATED", "state_reason": "It is old."});
+    cf.patch(&path, deprecated).await;
+    let warned = cf.post("/v3/apps", on_mine("warned")).await;
+    assert_eq!(
+        warned.header("x-cf-warnings").replace('+', " "),
+        "WARNING%3A The stack %27mine%27 is %27DEPRECATED%27 and will be removed in the future. It is old."
+    );
+    cf.patch(&path, json!({"state": "DISABLED", "state_reason": null}))
+        .await;
+    let refused =
+        "ERROR: Staging failed. The stack 'mine' is 'DISABLED' and cannot be used for staging.";
+    assert_eq!(
+        cf.post("/v3/apps", on_mine("refused")).await.error(),
+        (10008, refused.into())
+    );
+    let package = cf.package(&app, b"bits").await;
+    let build = json!({"package": {"guid": package}});
+    assert_eq!(
+        cf.post("/v3/builds", build).await.error(),
+        (250_004, refused.into())
+    );
+
+    for app in ["app", "warned"] {
+        let app = cf.find_app(app).await;
+        cf.delete(&format!("/v3/apps/{app}")).await;
+    }
+    assert_eq!(cf.delete(&path).await.status, 204);
+    assert_eq!(
+        cf.post("/v3/apps", on_mine("late")).await.error().1,
+        "Stack must be an existing stack"
+    );
+}
+
+async fn upload_buildpack(cf: &Session, path: &str, bits: &'static [u8]) -> Answer {
+    let form = Form::new().part("bits", Part::bytes(bits).file_name("mine.zip"));
+    send(
+        cf.request(Method::POST, &format!("{path}/upload"))
+            .multipart(form),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn buildpacks_are_uploaded_and_ordered() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let body = json!({"name": "mine", "stack": "cflinuxfs4", "position": 2});
+    let created = cf.post("/v3/buildpacks", body.clone()).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(
+        (&created.json()["state"], &created.json()["position"]),
+        (&json!("AWAITING_UPLOAD"), &json!(2))
+    );
+    let path = format!("/v3/buildpacks/{}", created.guid());
+    let before = cf.names("/v3/buildpacks").await;
+    assert_eq!(before[1], "mine");
+    cf.patch(&path, json!({"position": 1000})).await;
+    assert_eq!(cf.names("/v3/buildpacks").await.last().unwrap(), "mine");
+    for (body, detail) in [
+        (
+            body,
+            "Buildpack with name 'mine', stack 'cflinuxfs4' and lifecycle 'buildpack' already exists",
+        ),
+        (
+            json!({}),
+            "Name must be a string, Name can't be blank, Name is invalid",
+        ),
+        (
+            json!({"name": "a b", "position": 0}),
+            "Name is invalid, Position must be greater than or equal to 1",
+        ),
+        (
+            json!({"name": "x", "stack": "none"}),
+            "Stack 'none' does not exist",
+        ),
+    ] {
+        assert_eq!(cf.post("/v3/buildpacks", body).await.error().1, detail);
+    }
+    assert_eq!(
+        cf.patch(&path, json!({"stack": "cflinuxfs3"}))
+            .await
+            .error()
+            .1,
+        "Buildpack stack cannot be changed"
+    );
+
+    assert_eq!(
+        upload_buildpack(&cf, &path, b"no zip").await.error().1,
+        "Uploaded buildpack file is invalid: mine.zip is not a zip file. \
+         Buildpacks of lifecycle \"buildpack\" must be valid zip files."
+    );
+    let uploaded = upload_buildpack(&cf, &path, b"PK\x03\x04").await;
+    assert_eq!(uploaded.status, 202, "{uploaded:?}");
+    let job = cf.get(uploaded.header("location")).await.json();
+    assert_eq!(job["operation"], "buildpack.upload");
+    let ready = cf.get(&path).await.json();
+    assert_eq!(
+        (&ready["state"], &ready["filename"]),
+        (&json!("READY"), &json!("mine.zip"))
+    );
+
+    let mut app = new_app(&space, "app");
+    app["lifecycle"] = json!({"type": "buildpack", "data": {"buildpacks": ["mine"]}});
+    let app = cf.post("/v3/apps", app).await.guid();
+    cf.patch(&path, json!({"locked": true, "enabled": false}))
+        .await;
+    assert_eq!(
+        upload_buildpack(&cf, &path, b"PK\x03\x04").await.error().1,
+        "Buildpack is locked"
+    );
+    let package = cf.package(&app, b"bits").await;
+    let build = json!({"package": {"guid": package}});
+    assert_eq!(
+        cf.post("/v3/builds", build).await.error(),
+        (
+            290_003,
+            "Buildpack is invalid: Requested buildpack(s) 'mine' are disabled and cannot be used for staging".into()
+        )
+    );
+    assert_eq!(cf.delete(&path).await.status, 202);
+    assert_eq!(cf.get(&path).await.status, 404);
+    assert!(!cf.names("/v3/buildpacks").await.contains(&"mine".into()));
+}

@@ -1,0 +1,419 @@
+//! What roles let users see and do.
+
+use std::collections::BTreeMap;
+
+use crate::common::{Session, new_app, new_package, new_route, send};
+use mock_capi::MockCapi;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// Users, each with one role, in the order of the columns below.
+const USERS: [&str; 8] = [
+    "space_developer",
+    "space_supporter",
+    "space_manager",
+    "space_auditor",
+    "organization_manager",
+    "organization_auditor",
+    "organization_user",
+    "stranger",
+];
+
+/// An org with a space, another that nobody has a role in, and the users.
+struct Foundation {
+    cf: Session,
+    org: String,
+    space: String,
+    foreign_space: String,
+    tokens: BTreeMap<&'static str, String>,
+}
+
+impl Foundation {
+    async fn start() -> Self {
+        let builder = MockCapi::builder();
+        let builder = USERS
+            .iter()
+            .fold(builder, |builder, user| builder.add_user(user, "secret"));
+        let mut cf = Session::start(builder).await;
+        let (org, space) = cf.space().await;
+        let foreign_org = cf.create_org("foreign").await;
+        let foreign_space = cf.create_space(&foreign_org, "foreign").await;
+        for user in USERS {
+            assign(&cf, user, &org, &space).await;
+        }
+        let admin = cf.token.clone();
+        let mut tokens = BTreeMap::new();
+        for user in USERS {
+            cf.log_in_as(user, "secret").await;
+            tokens.insert(user, cf.token.clone());
+        }
+        cf.token = admin;
+        Self {
+            cf,
+            org,
+            space,
+            foreign_space,
+            tokens,
+        }
+    }
+
+    /// The status that each user gets.
+    async fn statuses(&self, method: &Method, path: &str, body: &Value) -> Vec<u16> {
+        let mut statuses = Vec::new();
+        for user in USERS {
+            statuses.push(self.ask(user, method, path, body).await.status.as_u16());
+        }
+        statuses
+    }
+
+    async fn ask(
+        &self,
+        user: &str,
+        method: &Method,
+        path: &str,
+        body: &Value,
+    ) -> crate::common::Answer {
+        let url = format!("{}{path}", self.cf.mock.uri());
+        let request = self.cf.http.request(method.clone(), url);
+        let request = request.bearer_auth(&self.tokens[user]);
+        send(if body.is_null() {
+            request
+        } else {
+            request.json(body)
+        })
+        .await
+    }
+
+    async fn names(&self, user: &str, path: &str) -> Vec<String> {
+        crate::common::names(
+            &self
+                .ask(user, &Method::GET, path, &Value::Null)
+                .await
+                .json(),
+        )
+    }
+}
+
+/// Gives the user that is called like a role that role.
+async fn assign(cf: &Session, user: &str, org: &str, space: &str) {
+    let role = |kind: &str, place: &str, guid: &str| {
+        let user = json!({"data": {"username": user}});
+        json!({"type": kind, "relationships": {"user": user, place: {"data": {"guid": guid}}}})
+    };
+    if user == "stranger" {
+        return;
+    }
+    let member = cf.post("/v3/roles", role("organization_user", "organization", org));
+    assert_eq!(member.await.status, 201);
+    let more = match user {
+        "organization_user" => return,
+        user if user.starts_with("space") => role(user, "space", space),
+        user => role(user, "organization", org),
+    };
+    assert_eq!(cf.post("/v3/roles", more).await.status, 201);
+}
+
+#[tokio::test]
+async fn each_role_reads_and_writes_what_it_may() {
+    let f = Foundation::start().await;
+    let cf = &f.cf;
+    let app = cf.staged_app(&f.space, "app").await;
+    let domain = cf.default_domain(&f.org).await;
+    let route = cf
+        .post("/v3/routes", new_route(&f.space, &domain, "host"))
+        .await
+        .guid();
+    let provided = json!({
+        "type": "user-provided",
+        "name": "db",
+        "credentials": {"password": "p"},
+        "relationships": {"space": {"data": {"guid": f.space}}},
+    });
+    let service = cf.post("/v3/service_instances", provided).await.guid();
+    let (org, space) = (&f.org, &f.space);
+    let none = Value::Null;
+    let metadata = json!({"metadata": {"labels": {"a": "b"}}});
+    let (get, patch, post) = (Method::GET, Method::PATCH, Method::POST);
+    // Columns: developer, supporter, manager and auditor of the space; manager,
+    // auditor and user of the org; stranger.
+    let cases = [
+        (
+            &get,
+            format!("/v3/organizations/{org}"),
+            &none,
+            [200, 200, 200, 200, 200, 200, 200, 404],
+        ),
+        (
+            &patch,
+            format!("/v3/organizations/{org}"),
+            &metadata,
+            [403, 403, 403, 403, 200, 403, 403, 404],
+        ),
+        (
+            &get,
+            format!("/v3/spaces/{space}"),
+            &none,
+            [200, 200, 200, 200, 200, 404, 404, 404],
+        ),
+        (
+            &patch,
+            format!("/v3/spaces/{space}"),
+            &metadata,
+            [403, 403, 200, 403, 200, 404, 404, 404],
+        ),
+        (
+            &get,
+            format!("/v3/apps/{app}"),
+            &none,
+            [200, 200, 200, 200, 200, 404, 404, 404],
+        ),
+        (
+            &patch,
+            format!("/v3/apps/{app}"),
+            &metadata,
+            [200, 403, 403, 403, 403, 404, 404, 404],
+        ),
+        (
+            &post,
+            format!("/v3/apps/{app}/actions/start"),
+            &none,
+            [200, 200, 403, 403, 403, 404, 404, 404],
+        ),
+        (
+            &get,
+            format!("/v3/apps/{app}/env"),
+            &none,
+            [200, 200, 403, 403, 403, 404, 404, 404],
+        ),
+        (
+            &get,
+            format!("/v3/apps/{app}/manifest"),
+            &none,
+            [200, 403, 403, 403, 403, 404, 404, 404],
+        ),
+        (
+            &post,
+            "/v3/packages".into(),
+            &new_package(&app),
+            [201, 403, 403, 403, 403, 422, 422, 422],
+        ),
+        (
+            &get,
+            format!("/v3/apps/{app}/processes/web"),
+            &none,
+            [200, 200, 200, 200, 200, 404, 404, 404],
+        ),
+        (
+            &post,
+            format!("/v3/apps/{app}/processes/web/actions/scale"),
+            &json!({"instances": 1}),
+            [202, 202, 403, 403, 403, 404, 404, 404],
+        ),
+        (
+            &post,
+            format!("/v3/apps/{app}/tasks"),
+            &json!({"command": "x"}),
+            [202, 403, 403, 403, 403, 404, 404, 404],
+        ),
+        (
+            &get,
+            format!("/v3/routes/{route}"),
+            &none,
+            [200, 200, 200, 200, 200, 200, 404, 404],
+        ),
+        (
+            &patch,
+            format!("/v3/routes/{route}"),
+            &metadata,
+            [200, 200, 403, 403, 403, 403, 404, 404],
+        ),
+        (
+            &get,
+            format!("/v3/service_instances/{service}"),
+            &none,
+            [200, 200, 200, 200, 200, 404, 404, 404],
+        ),
+        (
+            &get,
+            format!("/v3/service_instances/{service}/credentials"),
+            &none,
+            [200, 403, 403, 403, 403, 404, 404, 404],
+        ),
+        (
+            &post,
+            "/v3/security_groups".into(),
+            &json!({"name": "x"}),
+            [403; 8],
+        ),
+        (
+            &post,
+            "/v3/organization_quotas".into(),
+            &json!({"name": "x"}),
+            [403; 8],
+        ),
+        (&post, "/v3/users".into(), &json!({"guid": "x"}), [403; 8]),
+        (
+            &Method::DELETE,
+            format!("/v3/organizations/{org}"),
+            &none,
+            [403, 403, 403, 403, 403, 403, 403, 404],
+        ),
+    ];
+    for (method, path, body, expected) in cases {
+        let statuses = f.statuses(method, &path, body).await;
+        assert_eq!(statuses, expected, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn creating_needs_a_place_that_one_may_write_to() {
+    let f = Foundation::start().await;
+    let role = |kind: &str, place: &str, guid: &str| {
+        let user = json!({"data": {"username": "organization_user"}});
+        json!({"type": kind, "relationships": {"user": user, place: {"data": {"guid": guid}}}})
+    };
+    let post = Method::POST;
+    let statuses = async |path: &str, body: Value| {
+        let mut statuses = f.statuses(&post, path, &body).await;
+        // Who comes later finds the name taken.
+        statuses.iter_mut().for_each(|status| {
+            if *status == 422 {
+                *status = 0
+            }
+        });
+        statuses
+    };
+    assert_eq!(
+        statuses("/v3/apps", new_app(&f.space, "app")).await,
+        [201, 403, 403, 403, 403, 0, 0, 0]
+    );
+    assert_eq!(
+        statuses("/v3/roles", role("space_auditor", "space", &f.space)).await,
+        [403, 403, 201, 403, 0, 403, 403, 403]
+    );
+    assert_eq!(
+        statuses(
+            "/v3/roles",
+            role("organization_auditor", "organization", &f.org)
+        )
+        .await,
+        [403, 403, 403, 403, 201, 403, 403, 403]
+    );
+    let new_space =
+        json!({"name": "new", "relationships": {"organization": {"data": {"guid": f.org}}}});
+    assert_eq!(
+        statuses("/v3/spaces", new_space).await,
+        [403, 403, 403, 403, 201, 403, 403, 0]
+    );
+    let app = new_app(&f.foreign_space, "app");
+    let foreign = f.ask("space_developer", &post, "/v3/apps", &app);
+    assert_eq!(
+        foreign.await.error(),
+        (
+            10008,
+            "Invalid space. Ensure that the space exists and you have access to it.".into()
+        )
+    );
+}
+
+#[tokio::test]
+async fn lists_have_what_one_sees() {
+    let f = Foundation::start().await;
+    let cf = &f.cf;
+    cf.create_app(&f.space, "mine").await;
+    cf.create_app(&f.foreign_space, "theirs").await;
+    for (path, name) in [
+        ("/v3/apps", "mine"),
+        ("/v3/spaces", "space"),
+        ("/v3/organizations", "org"),
+    ] {
+        assert_eq!(f.names("space_auditor", path).await, [name], "{path}");
+        assert!(f.names("stranger", path).await.is_empty(), "{path}");
+        assert_eq!(cf.names(path).await.len(), 2, "{path}");
+    }
+    assert_eq!(
+        f.names("organization_user", "/v3/organizations").await,
+        ["org"]
+    );
+    assert!(f.names("organization_user", "/v3/spaces").await.is_empty());
+    // Everyone sees what belongs to all.
+    assert_eq!(f.names("stranger", "/v3/domains").await, ["apps.mock.test"]);
+    assert!(!f.names("stranger", "/v3/buildpacks").await.is_empty());
+
+    let count = async |user: &str, path: &str| {
+        let list = f.ask(user, &Method::GET, path, &Value::Null).await.json();
+        list["pagination"]["total_results"].as_u64().unwrap()
+    };
+    assert_eq!(count("stranger", "/v3/users").await, 1);
+    assert_eq!(count("organization_user", "/v3/users").await, 7);
+    assert_eq!(count("stranger", "/v3/roles").await, 0);
+    assert_eq!(count("organization_user", "/v3/roles").await, 9);
+    assert_eq!(count("space_auditor", "/v3/roles").await, 13);
+    assert_eq!(count("stranger", "/v3/processes").await, 0);
+    assert_eq!(count("space_auditor", "/v3/processes").await, 1);
+}
+
+#[tokio::test]
+async fn secrets_are_for_developers() {
+    let f = Foundation::start().await;
+    let app = f.cf.staged_app(&f.space, "app").await;
+    let path = format!("/v3/apps/{app}/processes/web");
+    let command = json!({"command": "run"});
+    assert_eq!(f.cf.patch(&path, command).await.status, 200);
+    let get = Method::GET;
+    for (user, command) in [
+        ("space_developer", "run"),
+        ("space_supporter", "[PRIVATE DATA HIDDEN]"),
+        ("organization_manager", "[PRIVATE DATA HIDDEN]"),
+    ] {
+        let process = f.ask(user, &get, &path, &Value::Null).await.json();
+        assert_eq!(process["command"], command, "{user}");
+    }
+    let path = format!("/v3/apps/{app}/env");
+    let env = f
+        .ask("space_supporter", &get, &path, &Value::Null)
+        .await
+        .json();
+    assert_eq!(
+        env["system_env_json"]["redacted_message"],
+        "[PRIVATE DATA HIDDEN]"
+    );
+}
+
+#[tokio::test]
+async fn what_is_suspended_only_administrators_change() {
+    let f = Foundation::start().await;
+    let app = f.cf.create_app(&f.space, "app").await;
+    let (org, space) = (
+        format!("/v3/organizations/{}", f.org),
+        format!("/v3/spaces/{}", f.space),
+    );
+    let app = format!("/v3/apps/{app}");
+    let change = json!({"metadata": {"labels": {"a": "b"}}});
+    let patch = Method::PATCH;
+    let error = async |user: &str, path: &str| f.ask(user, &patch, path, &change).await.error();
+
+    let suspend = json!({"suspended": true});
+    let refused = f.ask("organization_manager", &patch, &org, &suspend).await;
+    assert_eq!(refused.error().0, 10003);
+    let refused = f.ask("space_manager", &patch, &space, &suspend).await;
+    assert_eq!(refused.error().0, 10003);
+    let suspended = f
+        .ask("organization_manager", &patch, &space, &suspend)
+        .await;
+    assert_eq!(suspended.status, 200);
+    assert_eq!(
+        error("space_developer", &app).await,
+        (10019, "The space is suspended".into())
+    );
+    assert_eq!(error("organization_manager", &space).await.0, 0);
+
+    assert_eq!(f.cf.patch(&org, suspend).await.status, 200);
+    for (user, path) in [("space_developer", &app), ("organization_manager", &space)] {
+        assert_eq!(
+            error(user, path).await,
+            (10017, "The organization is suspended".into())
+        );
+    }
+    assert_eq!(f.cf.patch(&app, change.clone()).await.status, 200);
+}

@@ -1,0 +1,131 @@
+//! Organization quotas.
+
+use crate::common::{Session, new_route};
+use serde_json::{Value, json};
+
+/// A space in an org with a quota.
+async fn limited(quota: Value) -> (Session, String, String, String) {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let mut body = quota;
+    body["name"] = json!("small");
+    body["relationships"] = json!({"organizations": {"data": [{"guid": org}]}});
+    let quota = cf.post("/v3/organization_quotas", body).await.guid();
+    (cf, org, space, quota)
+}
+
+#[tokio::test]
+async fn memory_counts_what_is_started() {
+    let (cf, _, space, quota) = limited(json!({"apps": {"total_memory_in_mb": 3072}})).await;
+    let first = cf.staged_app(&space, "first").await;
+    let second = cf.staged_app(&space, "second").await;
+    let exceeded = (10008, "memory quota_exceeded".to_owned());
+    // Stopped apps may be of any size.
+    assert_eq!(cf.scale(&first, json!({"instances": 99})).await.status, 202);
+    assert_eq!(cf.act(&first, "start").await.error(), exceeded);
+    assert_eq!(
+        cf.get(&format!("/v3/apps/{first}")).await.json()["state"],
+        "STOPPED"
+    );
+    cf.scale(&first, json!({"instances": 2})).await;
+    assert_eq!(cf.act(&first, "start").await.status, 200);
+    assert_eq!(cf.act(&second, "start").await.status, 200);
+    assert_eq!(
+        cf.scale(&second, json!({"instances": 2})).await.error(),
+        exceeded
+    );
+    assert_eq!(
+        cf.scale(&second, json!({"memory_in_mb": 1025}))
+            .await
+            .error(),
+        exceeded
+    );
+    // What is stopped or deleted frees its memory.
+    cf.act(&first, "stop").await;
+    assert_eq!(cf.scale(&second, json!({"instances": 3})).await.status, 202);
+    assert_eq!(cf.act(&first, "start").await.error(), exceeded);
+    cf.delete(&format!("/v3/apps/{second}")).await;
+    assert_eq!(cf.act(&first, "start").await.status, 200);
+    // A larger quota allows more at once.
+    let path = format!("/v3/organization_quotas/{quota}");
+    let updated = cf
+        .patch(&path, json!({"apps": {"total_memory_in_mb": null}}))
+        .await;
+    assert_eq!(updated.json()["apps"]["total_memory_in_mb"], Value::Null);
+    assert_eq!(cf.scale(&first, json!({"instances": 50})).await.status, 202);
+}
+
+#[tokio::test]
+async fn instances_and_process_memory_have_limits() {
+    let limits = json!({"apps": {"total_instances": 2, "per_process_memory_in_mb": 512}});
+    let (cf, _, space, _) = limited(limits).await;
+    let app = cf.staged_app(&space, "app").await;
+    assert_eq!(
+        cf.act(&app, "start").await.error().1,
+        "memory instance_memory_limit_exceeded"
+    );
+    cf.scale(&app, json!({"memory_in_mb": 512, "instances": 2}))
+        .await;
+    assert_eq!(cf.act(&app, "start").await.status, 200);
+    assert_eq!(cf.act(&app, "restart").await.status, 200);
+    assert_eq!(
+        cf.scale(&app, json!({"instances": 3})).await.error().1,
+        "app_instance_limit app_instance_limit_exceeded"
+    );
+}
+
+#[tokio::test]
+async fn routes_have_a_limit() {
+    let (cf, org, space, _) = limited(json!({"routes": {"total_routes": 1}})).await;
+    let domain = cf.default_domain(&org).await;
+    let first = cf.post("/v3/routes", new_route(&space, &domain, "a")).await;
+    assert_eq!(first.status, 201);
+    let second = cf.post("/v3/routes", new_route(&space, &domain, "b")).await;
+    assert_eq!(
+        second.error(),
+        (
+            10008,
+            "Routes quota exceeded for organization 'org'.".into()
+        )
+    );
+    cf.delete(&format!("/v3/routes/{}", first.guid())).await;
+    assert_eq!(
+        cf.post("/v3/routes", new_route(&space, &domain, "b"))
+            .await
+            .status,
+        201
+    );
+}
+
+#[tokio::test]
+async fn quotas_in_use_cannot_be_deleted() {
+    let (cf, org, _, quota) = limited(json!({})).await;
+    let path = format!("/v3/organization_quotas/{quota}");
+    let shown = cf.get(&path).await.json();
+    assert_eq!(
+        shown["relationships"]["organizations"]["data"],
+        json!([{"guid": org}])
+    );
+    assert_eq!(shown["apps"]["total_memory_in_mb"], Value::Null);
+    assert_eq!(cf.delete(&path).await.status, 422);
+    let default = cf.get("/v3/organization_quotas?names=default").await.json();
+    let default = default["resources"][0]["guid"].as_str().unwrap().to_owned();
+    let apply = format!("/v3/organization_quotas/{default}/relationships/organizations");
+    let applied = cf.post(&apply, json!({"data": [{"guid": org}]})).await;
+    assert_eq!(
+        (applied.status.as_u16(), &applied.json()["data"]),
+        (200, &json!([{"guid": org}]))
+    );
+    assert_eq!(
+        cf.post(&apply, json!({"data": [{"guid": "x"}]}))
+            .await
+            .status,
+        422
+    );
+    let deleted = cf.delete(&path).await;
+    assert_eq!(
+        cf.get(deleted.header("location")).await.json()["operation"],
+        "organization_quota.delete"
+    );
+    assert_eq!(cf.get(&path).await.status, 404);
+}

@@ -1,0 +1,65 @@
+//! The rate limit, and the headers that tell of it.
+
+use std::time::Duration;
+
+use crate::common::{Session, send};
+use mock_capi::MockCapi;
+use serde_json::json;
+
+async fn limited() -> Session {
+    Session::start(MockCapi::builder().rate_limit(10, Duration::from_secs(60))).await
+}
+
+#[tokio::test]
+async fn a_user_may_make_so_many_requests_in_a_window() {
+    let cf = limited().await;
+    let first = cf.get("/v3/apps").await;
+    assert_eq!(
+        (
+            first.status.as_u16(),
+            first.header("x-ratelimit-limit"),
+            first.header("x-ratelimit-remaining"),
+        ),
+        (200, "10", "9")
+    );
+    let reset: u64 = first.header("x-ratelimit-reset").parse().unwrap_or(0);
+    for _ in 1..10 {
+        assert_eq!(cf.get("/v3/apps").await.status, 200);
+    }
+    let refused = cf.get("/v3/apps").await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.error()),
+        (429, (10013, "Rate Limit Exceeded".into()))
+    );
+    let wait: u64 = refused.header("retry-after").parse().unwrap_or(0);
+    assert!((1..=60).contains(&wait), "{refused:?}");
+    assert_eq!(refused.header("x-ratelimit-remaining"), "0");
+    assert_eq!(refused.header("x-ratelimit-reset"), reset.to_string());
+    cf.mock.advance(Duration::from_secs(60));
+    assert_eq!(cf.get("/v3/apps").await.status, 200);
+}
+
+#[tokio::test]
+async fn callers_are_counted_apart_and_the_login_is_not() {
+    let cf = limited().await;
+    let stranger = |path: &str| cf.http.get(format!("{}{path}", cf.mock.uri()));
+    for _ in 0..10 {
+        assert_eq!(send(stranger("/v3/apps")).await.status, 401);
+    }
+    assert_eq!(send(stranger("/v3/apps")).await.error().0, 10014);
+    assert_eq!(send(stranger("/v3")).await.status, 200);
+    assert_eq!(cf.log_in("admin", "admin").await.status, 200);
+    assert_eq!(cf.get("/v3/apps").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_info_tells_the_limit() {
+    let cf = limited().await;
+    assert_eq!(
+        cf.get("/v3/info").await.json()["rate_limits"],
+        json!({"enabled": true, "general_limit": 10, "reset_interval_in_minutes": 1})
+    );
+    let unlimited = Session::v3().await;
+    let answer = unlimited.get("/v3/apps").await;
+    assert_eq!(answer.header("x-ratelimit-limit"), "");
+}

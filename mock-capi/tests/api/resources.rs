@@ -1,0 +1,613 @@
+//! What each resource does beyond the life of an app.
+
+use crate::common::{Session, names, new_app, new_package, new_route, send};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+async fn yaml(cf: &Session, path: &str, body: &str) -> crate::common::Answer {
+    let request = cf
+        .request(Method::POST, path)
+        .header("content-type", "application/x-yaml");
+    send(request.body(body.to_owned())).await
+}
+
+#[tokio::test]
+async fn discovery_leads_to_everything() {
+    let cf = Session::v3().await;
+    let base = cf.mock.uri();
+    let links = cf.get("/").await.json()["links"].clone();
+    assert_eq!(links["cloud_controller_v2"]["href"], format!("{base}/v2"));
+    assert_eq!(links["cloud_controller_v2"]["meta"]["version"], "2.293.0");
+    let info = cf.get("/v2/info").await.json();
+    assert_eq!(info["api_version"], "2.293.0");
+    assert_eq!(links["cloud_controller_v3"]["href"], format!("{base}/v3"));
+    assert_eq!(links["cloud_controller_v3"]["meta"]["version"], "3.228.0");
+    assert_eq!(links["uaa"]["href"], format!("{base}/uaa"));
+    let login = cf
+        .get(&format!(
+            "{}/login",
+            links["login"]["href"].as_str().unwrap()
+        ))
+        .await
+        .json();
+    assert_eq!(login["prompts"]["username"][0], "text");
+    assert_eq!(
+        cf.get("/v3").await.json()["links"]["apps"]["href"],
+        format!("{base}/v3/apps")
+    );
+
+    // Links lead back the way that the client came.
+    let port = cf.mock.address().port();
+    let by_name = cf.get(&format!("http://localhost:{port}/")).await.json();
+    assert_eq!(
+        by_name["links"]["self"]["href"],
+        format!("http://localhost:{port}")
+    );
+}
+
+#[tokio::test]
+async fn orgs_and_spaces_change_and_go() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let path = format!("/v3/organizations/{org}");
+    let metadata = json!({"labels": {"team": "a"}, "annotations": {"note": "x y"}});
+    let changed = cf
+        .patch(&path, json!({"name": "renamed", "metadata": metadata}))
+        .await
+        .json();
+    assert_eq!(
+        (&changed["name"], &changed["metadata"]),
+        (&json!("renamed"), &metadata)
+    );
+    let default =
+        cf.get("/v3/organization_quotas?names=default").await.json()["resources"][0]["guid"]
+            .clone();
+    assert_eq!(changed["relationships"]["quota"]["data"]["guid"], default);
+    assert_eq!(
+        cf.names("/v3/organizations?label_selector=team=a").await,
+        ["renamed"]
+    );
+    let unlabelled = cf
+        .patch(&path, json!({"metadata": {"labels": {"team": null}}}))
+        .await
+        .json();
+    assert_eq!(unlabelled["metadata"]["labels"], json!({}));
+
+    let space_path = format!("/v3/spaces/{space}");
+    assert_eq!(
+        cf.patch(&space_path, json!({"name": "other"})).await.json()["name"],
+        "other"
+    );
+    let with_org = cf.get(&format!("{space_path}?include=organization")).await;
+    assert_eq!(
+        with_org.json()["included"]["organizations"][0]["guid"],
+        json!(org)
+    );
+    let deleted = cf.delete(&space_path).await;
+    assert_eq!((deleted.status.as_u16(), deleted.text.as_str()), (202, ""));
+    assert_eq!(cf.get(&space_path).await.status, 404);
+    assert_eq!(cf.get(&path).await.status, 200);
+}
+
+#[tokio::test]
+async fn security_groups_bind_to_spaces() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let rules = json!([{"protocol": "tcp", "destination": "169.254.0.1", "ports": "1"}]);
+    let body = json!({
+        "name": "asg",
+        "rules": rules,
+        "globally_enabled": {"staging": true},
+        "relationships": {"running_spaces": {"data": [{"guid": space}]}},
+    });
+    let created = cf.post("/v3/security_groups", body).await.json();
+    assert_eq!(created["rules"], rules);
+    assert_eq!(
+        created["globally_enabled"],
+        json!({"running": false, "staging": true})
+    );
+    assert_eq!(
+        created["relationships"]["running_spaces"]["data"],
+        json!([{"guid": space}])
+    );
+    let path = format!("/v3/security_groups/{}", created["guid"].as_str().unwrap());
+
+    let found = format!("/v3/security_groups?running_space_guids={space}");
+    assert_eq!(cf.names(&found).await, ["asg"]);
+    assert_eq!(
+        cf.names("/v3/security_groups?globally_enabled_running=true")
+            .await,
+        [""; 0]
+    );
+    let running = format!("{path}/relationships/running_spaces");
+    let unbind = format!("{running}/{space}");
+    assert_eq!(cf.delete(&unbind).await.status, 204);
+    assert_eq!(cf.delete(&unbind).await.status, 422);
+    assert_eq!(cf.names(&found).await, [""; 0]);
+    let bound = cf
+        .post(&running, json!({"data": [{"guid": space}]}))
+        .await
+        .json();
+    assert_eq!(bound["data"], json!([{"guid": space}]));
+    let staging = format!("{path}/relationships/staging_spaces");
+    assert_eq!(
+        cf.post(&staging, json!({"data": [{"guid": space}]}))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        cf.post(&staging, json!({"data": []})).await.error().1,
+        "Data can't be blank"
+    );
+
+    // A space has those that are bound to it, and those that are for all.
+    let org = cf.create_org("elsewhere").await;
+    let elsewhere = cf.create_space(&org, "elsewhere").await;
+    let running = format!("/v3/spaces/{elsewhere}/running_security_groups");
+    assert_eq!(cf.names(&running).await, [""; 0]);
+    let staging = format!("/v3/spaces/{elsewhere}/staging_security_groups");
+    let of_elsewhere = cf.get(&staging).await.json();
+    assert_eq!(names(&of_elsewhere), ["asg"]);
+    assert_eq!(
+        of_elsewhere["resources"][0]["relationships"]["staging_spaces"]["data"],
+        json!([])
+    );
+    let of_space = format!("/v3/spaces/{space}/running_security_groups");
+    assert_eq!(cf.names(&of_space).await, ["asg"]);
+    assert_eq!(cf.get(&format!("{of_space}?x=1")).await.status, 422);
+
+    assert_eq!(
+        cf.patch(&path, json!({"rules": []})).await.json()["rules"],
+        json!([])
+    );
+    // A space that goes is unbound.
+    cf.delete(&format!("/v3/spaces/{space}")).await;
+    let unbound = cf.get(&path).await.json();
+    assert_eq!(
+        unbound["relationships"]["running_spaces"]["data"],
+        json!([])
+    );
+    cf.delete(&path).await;
+    assert_eq!(cf.get(&path).await.status, 404);
+}
+
+#[tokio::test]
+async fn apps_change() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    cf.create_app(&space, "taken").await;
+    let path = format!("/v3/apps/{app}");
+    assert_eq!(
+        cf.patch(&path, json!({"name": "taken"})).await.error().0,
+        10016
+    );
+    let lifecycle = json!({"type": "buildpack", "data": {"buildpacks": ["go_buildpack"], "stack": "cflinuxfs3"}});
+    let changed = cf
+        .patch(&path, json!({"name": "new", "lifecycle": lifecycle}))
+        .await
+        .json();
+    assert_eq!(
+        (&changed["name"], &changed["lifecycle"]),
+        (&json!("new"), &lifecycle)
+    );
+    let docker = cf
+        .patch(&path, json!({"lifecycle": {"type": "docker", "data": {}}}))
+        .await;
+    assert_eq!(
+        docker.error().1,
+        "Lifecycle type cannot be changed from buildpack to docker"
+    );
+
+    let environment = format!("{path}/environment_variables");
+    let set = cf
+        .patch(&environment, json!({"var": {"A": "1", "B": "2"}}))
+        .await
+        .json();
+    assert_eq!(set["var"], json!({"A": "1", "B": "2"}));
+    cf.patch(&environment, json!({"var": {"A": null}})).await;
+    assert_eq!(cf.get(&environment).await.json()["var"], json!({"B": "2"}));
+    let env = cf.get(&format!("{path}/env")).await.json();
+    assert_eq!(env["environment_variables"], json!({"B": "2"}));
+    assert_eq!(
+        env["application_env_json"]["VCAP_APPLICATION"]["application_name"],
+        "new"
+    );
+}
+
+#[tokio::test]
+async fn processes_change() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = cf.staged_app(&space, "app").await;
+    let path = format!("/v3/processes/{app}");
+    assert_eq!(cf.get(&path).await.json()["command"], "./app");
+    let body = json!({
+        "command": "./mine",
+        "health_check": {"type": "http", "data": {"endpoint": "/health", "timeout": 10}},
+        "metadata": {"labels": {"a": "b"}},
+    });
+    let changed = cf.patch(&path, body).await.json();
+    assert_eq!(changed["command"], "./mine");
+    assert_eq!(changed["health_check"]["type"], "http");
+    assert_eq!(changed["health_check"]["data"]["endpoint"], "/health");
+    assert_eq!(changed["health_check"]["data"]["timeout"], 10);
+    let unset = cf.patch(&path, json!({"command": null})).await.json();
+    assert_eq!(unset["command"], "./app");
+    for (body, text) in [
+        (
+            json!({"command": ""}),
+            "Command must be between 1 and 4096 characters",
+        ),
+        (
+            json!({"health_check": {"type": "x"}}),
+            "Health check type must be \"port\", \"process\", or \"http\"",
+        ),
+        (
+            json!({"health_check": {"data": {"timeout": 0}}}),
+            "Health check timeout must be greater than or equal to 1",
+        ),
+    ] {
+        assert_eq!(cf.patch(&path, body).await.error().1, text);
+    }
+    let instances = cf.get(&format!("{path}/process_instances")).await.json();
+    assert_eq!(
+        instances["resources"],
+        json!([{"index": 0, "state": "DOWN", "since": null}])
+    );
+    assert_eq!(
+        cf.get(&format!("/v3/apps/{app}/processes/worker"))
+            .await
+            .error()
+            .1,
+        "Process not found"
+    );
+    // Scaling does not touch what it does not name.
+    let scaled = cf
+        .scale(
+            &app,
+            json!({"disk_in_mb": 2048, "log_rate_limit_in_bytes_per_second": 1024}),
+        )
+        .await
+        .json();
+    assert_eq!(
+        (
+            &scaled["instances"],
+            &scaled["memory_in_mb"],
+            &scaled["disk_in_mb"],
+            &scaled["log_rate_limit_in_bytes_per_second"]
+        ),
+        (&json!(1), &json!(1024), &json!(2048), &json!(1024))
+    );
+}
+
+#[tokio::test]
+async fn docker_apps_have_images() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let mut body = new_app(&space, "app");
+    body["lifecycle"] = json!({"type": "docker", "data": {}});
+    let app = cf.post("/v3/apps", body).await.guid();
+    assert_eq!(
+        cf.post("/v3/packages", new_package(&app)).await.error().1,
+        "Cannot create bits package for a Docker app."
+    );
+    let mut body = new_package(&app);
+    body["type"] = json!("docker");
+    assert_eq!(
+        cf.post("/v3/packages", body.clone()).await.error().1,
+        "Data Image required"
+    );
+    body["data"] = json!({"image": "example/app"});
+    let package = cf.post("/v3/packages", body).await;
+    assert_eq!(
+        (&package.json()["state"], &package.json()["data"]["image"]),
+        (&json!("READY"), &json!("example/app"))
+    );
+    let build = cf
+        .post("/v3/builds", json!({"package": {"guid": package.guid()}}))
+        .await
+        .guid();
+    let build = cf.get(&format!("/v3/builds/{build}")).await.json();
+    let droplet = build["droplet"]["guid"].as_str().unwrap();
+    let shown = cf.get(&format!("/v3/droplets/{droplet}")).await.json();
+    assert_eq!(
+        (&shown["image"], &shown["buildpacks"], &shown["checksum"]),
+        (&json!("example/app"), &Value::Null, &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn destinations_are_inserted_replaced_and_removed() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let (a, b) = (
+        cf.create_app(&space, "a").await,
+        cf.create_app(&space, "b").await,
+    );
+    let domain = cf.default_domain(&org).await;
+    let route = cf
+        .post("/v3/routes", new_route(&space, &domain, "host"))
+        .await
+        .guid();
+    let path = format!("/v3/routes/{route}/destinations");
+    let to = |apps: &[&str]| -> Value {
+        let apps = apps.iter().map(|app| json!({"app": {"guid": app}}));
+        json!({"destinations": apps.collect::<Vec<_>>()})
+    };
+    let first = cf.post(&path, to(&[&a])).await.json()["destinations"][0].clone();
+    assert_eq!(
+        (
+            &first["app"]["process"]["type"],
+            &first["protocol"],
+            &first["weight"]
+        ),
+        (&json!("web"), &json!("http1"), &Value::Null)
+    );
+    // What is there is not added again.
+    assert_eq!(
+        cf.post(&path, to(&[&a])).await.json()["destinations"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
+    assert_eq!(
+        cf.post(&path, to(&[&b, &b])).await.error().1,
+        "Destinations cannot contain duplicate entries"
+    );
+    let replaced = cf.patch(&path, to(&[&a, &b])).await.json();
+    let kept = replaced["destinations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|d| d["guid"] == first["guid"]);
+    assert!(kept, "{replaced}");
+    assert_eq!(
+        cf.delete(&format!("{path}/{}", first["guid"].as_str().unwrap()))
+            .await
+            .status,
+        204
+    );
+    assert_eq!(cf.delete(&format!("{path}/x")).await.status, 422);
+    assert_eq!(
+        cf.get(&path).await.json()["destinations"][0]["app"]["guid"],
+        json!(b)
+    );
+
+    let weighted = json!({"destinations": [
+        {"app": {"guid": a}, "weight": 61}, {"app": {"guid": b}, "weight": 39, "port": 9000},
+    ]});
+    assert_eq!(
+        cf.post(&path, weighted.clone()).await.error().1,
+        "Destinations[0]: weighted destinations can only be used when replacing all destinations., Destinations[1]: weighted destinations can only be used when replacing all destinations."
+    );
+    assert_eq!(cf.patch(&path, weighted).await.status, 200);
+    assert_eq!(
+        cf.patch(
+            &path,
+            json!({"destinations": [{"app": {"guid": a}, "weight": 61}]})
+        )
+        .await
+        .error()
+        .1,
+        "Destinations must have weights that sum to 100."
+    );
+    assert_eq!(
+        cf.patch(&path, json!({"destinations": []})).await.json()["destinations"],
+        json!([])
+    );
+    for (body, text) in [
+        (
+            json!({"destinations": []}),
+            "Destinations must be an array containing between 1 and 100 destination objects.",
+        ),
+        (
+            json!({"destinations": [1]}),
+            "Destinations[0]: must be an object.",
+        ),
+        (
+            json!({"destinations": [{}]}),
+            "Destinations[0]: must have an \"app\".",
+        ),
+        (
+            json!({"destinations": [{"app": {"guid": a}, "port": 1}]}),
+            "Destinations[0]: port must be a positive integer between 1024 and 65535 inclusive.",
+        ),
+        (to(&["x"]), "App(s) with guid(s) \"x\" do not exist."),
+    ] {
+        assert_eq!(cf.post(&path, body).await.error().1, text);
+    }
+    let elsewhere = cf.create_space(&org, "elsewhere").await;
+    let foreign = cf.create_app(&elsewhere, "foreign").await;
+    assert_eq!(cf.post(&path, to(&[&foreign])).await.status, 422);
+}
+
+#[tokio::test]
+async fn manifests_show_apps_and_what_would_change() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let mut body = new_app(&space, "app");
+    body["environment_variables"] = json!({"A": "1"});
+    body["metadata"] = json!({"labels": {"a": "b"}});
+    let app = cf.post("/v3/apps", body).await.guid();
+    let domain = cf.default_domain(&org).await;
+    let route = cf
+        .post("/v3/routes", new_route(&space, &domain, "app"))
+        .await
+        .guid();
+    let destination = json!({"destinations": [{"app": {"guid": app}}]});
+    cf.post(&format!("/v3/routes/{route}/destinations"), destination)
+        .await;
+
+    let manifest = cf.get(&format!("/v3/apps/{app}/manifest")).await;
+    assert_eq!(manifest.header("content-type"), "application/x-yaml");
+    for line in [
+        "---",
+        "applications:",
+        "name: app",
+        "memory: 1024M",
+        "route: app.apps.mock.test",
+        "stack: cflinuxfs4",
+    ] {
+        assert!(manifest.text.contains(line), "{line}: {}", manifest.text);
+    }
+
+    let path = format!("/v3/spaces/{space}/manifest_diff");
+    let unchanged = yaml(&cf, &path, &manifest.text).await;
+    assert_eq!(
+        (unchanged.status.as_u16(), unchanged.json()),
+        (
+            201,
+            // Only the rate has another type than it would have in an app.
+            json!({"diff": [{
+                "op": "replace",
+                "path": "/applications/0/processes/0/log-rate-limit-per-second",
+                "was": -1,
+                "value": "-1",
+            }]})
+        )
+    );
+    let wanted = json!({"applications": [
+        {
+            "name": "app",
+            "env": {"A": "2"},
+            "metadata": {"labels": {"a": "c"}},
+            "processes": [{"type": "web", "instances": 2, "memory": "1G"}],
+        },
+        {"name": "new", "instances": 1},
+    ]});
+    let diff = yaml(&cf, &path, &wanted.to_string()).await;
+    let mut changes = diff.json()["diff"].as_array().cloned().unwrap();
+    changes.sort_by_key(|change| change["path"].to_string());
+    assert_eq!(
+        json!(changes),
+        json!([
+            {"op": "replace", "path": "/applications/0/env/A", "was": "1", "value": "2"},
+            {"op": "replace", "path": "/applications/0/metadata/labels/a", "was": "b", "value": "c"},
+            {"op": "replace", "path": "/applications/0/processes/0/instances", "was": 1, "value": 2},
+            {"op": "add", "path": "/applications/1/instances", "value": 1},
+            {"op": "add", "path": "/applications/1/name", "value": "new"},
+        ])
+    );
+
+    let json = cf.post(&path, json!({})).await;
+    assert_eq!(
+        (json.status.as_u16(), json.error()),
+        (400, (1004, "Bad request: Content-Type must be yaml".into()))
+    );
+    for (body, code) in [
+        ("[", 1001),
+        ("1", 1001),
+        ("{}", 10008),
+        ("applications: []", 10008),
+        ("version: 2", 10008),
+        ("applications: [{}]", 10008),
+    ] {
+        assert_eq!(yaml(&cf, &path, body).await.error().0, code, "{body}");
+    }
+    let invalid = yaml(
+        &cf,
+        &path,
+        "applications: [{name: a, memory: 1}, {name: b, env: 1}]",
+    )
+    .await
+    .json();
+    let details: Vec<_> = invalid["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["detail"].clone())
+        .collect();
+    assert_eq!(
+        details,
+        [
+            "For application 'a': Process \"web\": Memory must use a supported unit: B, K, KB, M, MB, G, GB, T, or TB",
+            "For application 'b': Env must be an object of keys and values",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn droplets_and_packages_carry_metadata() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = cf.staged_app(&space, "app").await;
+    let droplet = cf
+        .get(&format!("/v3/apps/{app}/droplets/current"))
+        .await
+        .guid();
+    let metadata = json!({"labels": {"a": "b"}, "annotations": {}});
+    let package = cf.get("/v3/packages").await.json()["resources"][0]["guid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for path in [
+        format!("/v3/droplets/{droplet}"),
+        format!("/v3/packages/{package}"),
+    ] {
+        let changed = cf.patch(&path, json!({"metadata": metadata})).await;
+        assert_eq!(
+            (changed.status.as_u16(), &changed.json()["metadata"]),
+            (200, &metadata),
+            "{path}"
+        );
+    }
+    assert_eq!(
+        cf.get("/v3/droplets?label_selector=a").await.json()["pagination"]["total_results"],
+        1
+    );
+}
+
+#[tokio::test]
+async fn routes_are_reserved_by_host_and_path() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let domain = cf.default_domain(&org).await;
+    let mut route = new_route(&space, &domain, "host");
+    route["path"] = json!("/path");
+    cf.post("/v3/routes", route).await;
+    let path = format!("/v3/domains/{domain}/route_reservations");
+    for (query, reserved) in [
+        ("host=HOST&path=/path", true),
+        ("host=host", false),
+        ("host=other&path=/path", false),
+        ("host=host&path=/path&port=80", false),
+    ] {
+        let answer = cf.get(&format!("{path}?{query}")).await.json();
+        assert_eq!(answer, json!({"matching_route": reserved}), "{query}");
+    }
+    let answer = cf.get("/v3/domains/x/route_reservations").await;
+    assert_eq!(answer.error(), (10010, "Domain not found".into()));
+}
+
+#[tokio::test]
+async fn routes_have_the_options_that_there_are() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let domain = cf.default_domain(&org).await;
+    let mut route = new_route(&space, &domain, "app");
+    let algorithms =
+        "Options Loadbalancing must be one of 'round-robin, least-connection' if present";
+    for (options, expected) in [
+        (Value::Null, "Options 'options' is not a valid object"),
+        (json!([]), "Options 'options' is not a valid object"),
+        (json!({"speed": 1}), "Options Unknown field(s): 'speed'"),
+        (json!({"loadbalancing": "luck"}), algorithms),
+    ] {
+        route["options"] = options;
+        assert_eq!(
+            cf.post("/v3/routes", route.clone()).await.error().1,
+            expected
+        );
+    }
+    route["options"] = json!({"loadbalancing": null});
+    let route = cf.post("/v3/routes", route).await;
+    assert_eq!(route.json()["options"], json!({}));
+    let route = format!("/v3/routes/{}", route.guid());
+    let luck = json!({"options": {"loadbalancing": "luck"}});
+    assert_eq!(cf.patch(&route, luck).await.error().1, algorithms);
+    let least = json!({"options": {"loadbalancing": "least-connection"}});
+    let changed = cf.patch(&route, least.clone()).await.json();
+    assert_eq!(changed["options"], least["options"]);
+}

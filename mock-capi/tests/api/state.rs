@@ -1,0 +1,179 @@
+//! What a mock saves, another goes on with.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::common::{Session, new_route, send};
+use mock_capi::{Dialect, MockCapi, MockCapiBuilder, StartError};
+use serde_json::{Value, json};
+
+/// Ends a mock and goes on from what it saved, with the same login.
+async fn restart(cf: Session, builder: MockCapiBuilder, file: &Path) -> Session {
+    let Session { mock, http, token } = cf;
+    mock.save_state(file).unwrap();
+    drop(mock);
+    let mock = builder.state_file(file).start().await.unwrap();
+    Session { mock, http, token }
+}
+
+/// The state without what depends on the mock's address.
+fn state(cf: &Session) -> Value {
+    let text = cf.mock.state().to_string();
+    serde_json::from_str(&text.replace(&cf.mock.uri(), "")).unwrap()
+}
+
+#[tokio::test]
+async fn a_world_survives_a_restart_with_all_that_is_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("world.json");
+    let builder = MockCapi::builder()
+        .staging_time(Duration::from_secs(3600))
+        .job_time(Duration::from_secs(3600))
+        .token_lifetime(Duration::from_secs(86_400));
+    let cf = Session::start(builder.clone()).await;
+    let (org, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    let domain = cf.default_domain(&org).await;
+    let route = cf
+        .post("/v3/routes", new_route(&space, &domain, "host"))
+        .await
+        .guid();
+    cf.post(
+        &format!("/v3/routes/{route}/destinations"),
+        json!({"destinations": [{"app": {"guid": app}}]}),
+    )
+    .await;
+    let vars = json!({"var": {"KEY": "value"}});
+    cf.patch(&format!("/v3/apps/{app}/environment_variables"), vars)
+        .await;
+    let labels = json!({"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}});
+    cf.patch(&format!("/v3/apps/{app}"), labels).await;
+    let package = cf.package(&app, b"bits").await;
+    cf.mock.advance(Duration::from_secs(3600));
+    let build = cf
+        .post("/v3/builds", json!({"package": {"guid": package}}))
+        .await
+        .guid();
+    let doomed = cf.create_app(&space, "doomed").await;
+    let job = cf.delete(&format!("/v3/apps/{doomed}")).await;
+    let job = job.header("location").replace(&cf.mock.uri(), "");
+    let logs = cf.get(&format!("/api/v1/read/{app}")).await.json();
+    let before = state(&cf);
+
+    let cf = restart(cf, builder, &file).await;
+    assert_eq!(state(&cf), before);
+    assert_eq!(cf.names("/v3/apps?label_selector=a=b").await, ["app"]);
+    assert_eq!(cf.get(&format!("/api/v1/read/{app}")).await.json(), logs);
+    let state_of = async |path: &str| cf.get(path).await.json()["state"].clone();
+    let build = format!("/v3/builds/{build}");
+    assert_eq!(
+        [state_of(&build).await, state_of(&job).await],
+        ["STAGING", "PROCESSING"]
+    );
+    cf.mock.advance(Duration::from_secs(3600));
+    assert_eq!(
+        [state_of(&build).await, state_of(&job).await],
+        ["STAGED", "COMPLETE"]
+    );
+    assert_eq!(cf.names("/v3/apps").await, ["app"]);
+    // GUIDs go on, too.
+    let other = cf.create_app(&space, "other").await;
+    assert!(!before.to_string().contains(&other));
+}
+
+#[tokio::test]
+async fn quotas_and_users_are_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("world.json");
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = cf.staged_app(&space, "app").await;
+    cf.scale(&app, json!({"instances": 80, "memory_in_mb": 1024}))
+        .await;
+    assert_eq!(cf.act(&app, "start").await.status, 200);
+
+    let builder = MockCapi::builder().user("admin", "changed");
+    let cf = restart(cf, builder, &file).await;
+    let more = cf
+        .scale(&app, json!({"instances": 200, "memory_in_mb": 1024}))
+        .await;
+    assert_eq!(more.error().1, "memory quota_exceeded");
+    assert_eq!(cf.log_in("admin", "admin").await.status, 401);
+    assert_eq!(cf.log_in("admin", "changed").await.status, 200);
+}
+
+#[tokio::test]
+async fn only_the_owner_reads_the_file_and_a_missing_one_is_a_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("world.json");
+    let mock = MockCapi::builder().state_file(&file).start().await.unwrap();
+    assert_eq!(mock.state()["organizations"], json!([]));
+    mock.save_state(&file).unwrap();
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let nowhere = mock.save_state(folder.path().join("none/world.json"));
+    let error = nowhere.unwrap_err().to_string();
+    assert!(error.starts_with("cannot save the state to "), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_state_is_refused_with_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("world.json");
+    let path = file.display();
+    let mock = MockCapi::builder().start().await.unwrap();
+    mock.save_state(&file).unwrap();
+    let whole = fs::read_to_string(&file).unwrap();
+    let cases = [
+        (
+            String::new(),
+            format!("{path} is no state of mock-capi: EOF"),
+        ),
+        ("[]".into(), format!("{path} is no state of mock-capi: ")),
+        (
+            whole[..whole.len() / 2].to_owned(),
+            format!("{path} is no state of mock-capi: EOF"),
+        ),
+        (
+            whole.replacen("\"mock_capi_state\":1", "\"mock_capi_state\":9", 1),
+            format!("the state in {path} has the format 9, and this mock-capi reads 1"),
+        ),
+    ];
+    for (text, expected) in cases {
+        fs::write(&file, text).unwrap();
+        let started = MockCapi::builder().state_file(&file).start().await;
+        let error = started.err().unwrap().to_string();
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    fs::write(&file, whole).unwrap();
+    let builder = MockCapi::builder().dialect(Dialect::Documented2017);
+    let error = builder.state_file(&file).start().await.err().unwrap();
+    assert!(matches!(error, StartError::State(_)));
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the state in {path} is of the dialect v3: start with that one, or with another file"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_reset_world_is_saved_as_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("world.json");
+    let cf = Session::v3().await;
+    cf.create_org("org").await;
+    cf.mock.reset();
+    let before = state(&cf);
+    let cf = restart(cf, MockCapi::builder(), &file).await;
+    assert_eq!(state(&cf), before);
+    assert_eq!(
+        send(cf.request(reqwest::Method::GET, "/v3/organizations"))
+            .await
+            .status,
+        200
+    );
+}

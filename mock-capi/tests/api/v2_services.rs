@@ -1,0 +1,123 @@
+//! Services that users provide, by v2 beside today's v3.
+
+use crate::common::Session;
+use serde_json::{Value, json};
+
+const INSTANCES: &str = "/v2/user_provided_service_instances";
+
+fn instance(space: &str, name: &str) -> Value {
+    json!({
+        "name": name,
+        "space_guid": space,
+        "credentials": {"password": "secret"},
+        "tags": ["fast"],
+    })
+}
+
+#[tokio::test]
+async fn instances_live_by_v2() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let created = cf.post(INSTANCES, instance(&space, "db")).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    let guid = created.v2_guid();
+    let path = format!("{INSTANCES}/{guid}");
+    assert_eq!(created.header("location"), path);
+    assert_eq!(cf.names("/v3/service_instances").await, ["db"]);
+
+    let changes = json!({"name": "store", "credentials": {"user": "me"}});
+    let changed = cf.put(&path, changes).await;
+    assert_eq!(changed.status, 201);
+    let entity = cf.get(&path).await.json()["entity"].clone();
+    assert_eq!(entity["name"], "store");
+    assert_eq!(entity["credentials"], json!({"user": "me"}));
+    assert_eq!(entity["tags"], json!(["fast"]));
+
+    let found = cf.get(&format!("{INSTANCES}?q=name:store")).await.json();
+    assert_eq!(found["total_results"], 1);
+    assert_eq!(cf.delete(&path).await.status, 204);
+    assert_eq!(
+        cf.get(&path).await.json()["description"],
+        format!("The service instance could not be found: {guid}")
+    );
+}
+
+#[tokio::test]
+async fn bound_instances_are_shown_with_their_apps_and_stay() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    let db = cf.post(INSTANCES, instance(&space, "db")).await.v2_guid();
+    let body = json!({"app_guid": app, "service_instance_guid": db});
+    let binding = cf.post("/v2/service_bindings", body).await.v2_guid();
+
+    let query = format!("/v2/service_bindings?q=app_guid:{app};service_instance_guid:{db}");
+    for path in [query, format!("{INSTANCES}/{db}/service_bindings")] {
+        let bindings = cf.get(&path).await.json();
+        assert_eq!(
+            bindings["resources"][0]["metadata"]["guid"],
+            json!(binding),
+            "{path}"
+        );
+    }
+    let in_space = format!(
+        "/v2/spaces/{space}/service_instances\
+         ?return_user_provided_service_instances=true&inline-relations-depth=1"
+    );
+    let with_bindings = cf.get(&in_space).await.json();
+    let inline = &with_bindings["resources"][0]["entity"]["service_bindings"];
+    assert_eq!(inline[0]["entity"]["app_guid"], json!(app));
+    let summary = cf.get(&format!("/v2/spaces/{space}/summary")).await.json();
+    let services = &summary["services"];
+    assert_eq!(
+        (&services[0]["name"], &services[0]["bound_app_count"]),
+        (&json!("db"), &json!(1))
+    );
+
+    let deleted = cf.delete(&format!("/v2/service_instances/{db}")).await;
+    assert_eq!(deleted.json()["error_code"], "CF-AssociationNotEmpty");
+    cf.delete(&format!("/v2/service_bindings/{binding}")).await;
+    let deleted = cf.delete(&format!("/v2/service_instances/{db}")).await;
+    assert_eq!(deleted.status, 204);
+}
+
+#[tokio::test]
+async fn what_is_no_instance_is_refused() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    cf.post(INSTANCES, instance(&space, "db")).await;
+    let with = |name: &str, value: Value| {
+        let mut body = instance(&space, "other");
+        body[name] = value;
+        body
+    };
+    for (body, code, complaint) in [
+        (
+            with("name", json!("db")),
+            60002,
+            "The service instance name is taken: db",
+        ),
+        (
+            with("space_guid", json!("x")),
+            1002,
+            "Could not find VCAP::CloudController::Space with guid: x",
+        ),
+        (
+            with("route_service_url", json!("http://plain.test")),
+            60019,
+            "The route service URL is invalid: Scheme for route_service_url must be https.",
+        ),
+        (
+            with("tags", json!(["a", 1])),
+            1001,
+            "Request invalid due to parse error: Field: tags, Error: At index 1: \
+             Expected instance of String, given an instance of Integer",
+        ),
+    ] {
+        let answer = cf.post(INSTANCES, body).await.json();
+        assert_eq!(
+            (&answer["code"], &answer["description"]),
+            (&json!(code), &json!(complaint))
+        );
+    }
+}
