@@ -6,6 +6,8 @@ use crate::clock::Timestamp;
 use crate::error::CcError;
 use crate::faults::FaultPlan;
 use crate::http::{Request, Response};
+use crate::message::Message;
+use crate::metadata::MetadataPatch;
 use crate::router::Allowed;
 use crate::settings::Settings;
 use crate::token::{Caller, Tokens};
@@ -228,6 +230,27 @@ impl Call<'_> {
     ) -> Result<Response, CcError> {
         self.present(guid, present)
             .map(|row| Response::created(&row))
+    }
+
+    /// The change of metadata that a request asks for, and nothing else.
+    pub(crate) fn metadata_patch(&self) -> Result<MetadataPatch, CcError> {
+        let body = self.request.object()?;
+        let mut message = Message::new(&body, &["metadata"]);
+        let patch = message.metadata();
+        message.finish()?;
+        Ok(patch)
+    }
+
+    /// Makes that change of a row, which is the answer.
+    pub(crate) fn update_metadata<R: Row>(
+        &mut self,
+        guid: Guid,
+        patch: MetadataPatch,
+        present: impl FnOnce(&R, &View<'_>) -> Value,
+    ) -> Result<Response, CcError> {
+        self.world
+            .touch(guid, |row: &mut R| row.base_mut().metadata.apply(patch));
+        self.ok(guid, present)
     }
 
     /// The row of a GUID, presented while what this request started is still

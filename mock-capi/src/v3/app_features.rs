@@ -110,6 +110,13 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
         _ => WRITE_SPACE,
     };
     call.require(roles, call.world.home_of_app(app))?;
+    let enabled = read_enabled(call)?;
+    switch(call, app, &[(feature, enabled)])?;
+    presented(call, app, feature)
+}
+
+/// The `enabled` of a request that switches a feature.
+pub(super) fn read_enabled(call: &Call<'_>) -> Result<bool, CcError> {
     let body = call.request.object()?;
     let mut message = Message::new(&body, &["enabled"]);
     let enabled = message.boolean("enabled");
@@ -117,8 +124,7 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
         message.error("Enabled must be a boolean");
     }
     message.finish()?;
-    switch(call, app, &[(feature, enabled.unwrap_or_default())])?;
-    presented(call, app, feature)
+    Ok(enabled.unwrap_or_default())
 }
 
 /// `GET /v3/apps/:guid/ssh_enabled`

@@ -137,14 +137,8 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = call.guid_of::<Deployment>("guid")?;
-    let body = call.request.object()?;
-    let mut message = Message::new(&body, &["metadata"]);
-    let patch = message.metadata();
-    message.finish()?;
-    call.world.touch(guid, |deployment: &mut Deployment| {
-        deployment.base.metadata.apply(patch);
-    });
-    call.ok(guid, present)
+    let patch = call.metadata_patch()?;
+    call.update_metadata(guid, patch, present)
 }
 
 /// A deployment that a request asks for.

@@ -393,14 +393,8 @@ fn is_route(world: &World, name: &str) -> bool {
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = call.guid_of::<Domain>("guid")?;
-    let body = call.request.object()?;
-    let mut message = Message::new(&body, &["metadata"]);
-    let patch = message.metadata();
-    message.finish()?;
-    call.world.touch(guid, |domain: &mut Domain| {
-        domain.base.metadata.apply(patch)
-    });
-    call.ok(guid, present)
+    let patch = call.metadata_patch()?;
+    call.update_metadata(guid, patch, present)
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {

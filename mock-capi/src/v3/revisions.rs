@@ -8,7 +8,6 @@ use crate::call::{Call, View, to_one};
 use crate::error::CcError;
 use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
-use crate::message::Message;
 use crate::router::Route;
 use crate::world::{Field, Guid, READ_SECRETS, Revision, Row, WRITE_SPACE};
 
@@ -90,15 +89,9 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let body = call.request.object()?;
-    let mut message = Message::new(&body, &["metadata"]);
-    let patch = message.metadata();
-    message.finish()?;
+    let patch = call.metadata_patch()?;
     let guid = call.guid_of::<Revision>("guid")?;
-    call.world.touch(guid, |revision: &mut Revision| {
-        revision.base.metadata.apply(patch);
-    });
-    call.ok(guid, present)
+    call.update_metadata(guid, patch, present)
 }
 
 fn environment(call: &mut Call<'_>) -> Result<Response, CcError> {

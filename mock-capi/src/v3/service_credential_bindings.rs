@@ -232,14 +232,8 @@ fn known<R: crate::world::Row>(
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = call.guid_of::<ServiceBinding>("guid")?;
-    let body = call.request.object()?;
-    let mut message = Message::new(&body, &["metadata"]);
-    let metadata = message.metadata();
-    message.finish()?;
-    call.world.touch(guid, |binding: &mut ServiceBinding| {
-        binding.base.metadata.apply(metadata);
-    });
-    call.ok(guid, present)
+    let patch = call.metadata_patch()?;
+    call.update_metadata(guid, patch, present)
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
-use crate::message::Message;
 use crate::router::Route;
 use crate::world::{Guid, Space, UPDATE_SPACE};
 
+use super::app_features::read_enabled;
 use super::spaces;
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -44,16 +44,10 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let body = call.request.object()?;
-    let mut message = Message::new(&body, &["enabled"]);
-    let enabled = message.boolean("enabled");
-    if message.get("enabled").is_none() {
-        message.error("Enabled must be a boolean");
-    }
-    message.finish()?;
+    let enabled = read_enabled(call)?;
     let guid = find(call)?;
     call.world.touch(guid, |space: &mut Space| {
-        space.allows_ssh = enabled.unwrap_or_default();
+        space.allows_ssh = enabled;
     });
     call.ok(guid, present)
 }

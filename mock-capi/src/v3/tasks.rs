@@ -110,14 +110,9 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let body = call.request.object()?;
-    let mut message = Message::new(&body, &["metadata"]);
-    let patch = message.metadata();
-    message.finish()?;
+    let patch = call.metadata_patch()?;
     let guid = call.guid_of::<Task>("guid")?;
-    call.world
-        .touch(guid, |task: &mut Task| task.base.metadata.apply(patch));
-    call.ok(guid, present)
+    call.update_metadata(guid, patch, present)
 }
 
 fn cancel(call: &mut Call<'_>) -> Result<Response, CcError> {

@@ -202,13 +202,8 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
 fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
     call.require_admin()?;
-    let body = call.request.object()?;
-    let mut message = Message::new(&body, &["metadata"]);
-    let patch = message.metadata();
-    message.finish()?;
-    call.world
-        .touch(guid, |user: &mut User| user.base.metadata.apply(patch));
-    call.ok(guid, present)
+    let patch = call.metadata_patch()?;
+    call.update_metadata(guid, patch, present)
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
