@@ -10,7 +10,7 @@ use crate::call::View;
 use crate::durations;
 use crate::error::CcError;
 use crate::faults::Fault;
-use crate::http::{Request, Response};
+use crate::http::{Request, Response, read_object};
 use crate::server::Core;
 use crate::settings::{Dialect, Timings, TimingsPatch};
 use crate::world::{Access, Row, Table, World};
@@ -92,7 +92,7 @@ fn read_faults(request: &Request<'_>) -> Result<Vec<Fault>, String> {
 /// The times as they shall be: those that there are, with the given changes.
 fn read_timings(core: &Core, request: &Request<'_>) -> Result<Timings, String> {
     let patch: TimingsPatch =
-        serde_json::from_slice(request.body).map_err(|error| format!("times: {error}"))?;
+        read_object(request.body).map_err(|error| format!("times: {error}"))?;
     let mut timings = core.timings();
     let changed = timings.change(&patch);
     changed.map_err(|complaint| format!("times: {complaint}"))?;
@@ -108,7 +108,7 @@ fn read_advance(request: &Request<'_>) -> Result<Duration, String> {
         by: Option<Duration>,
     }
     let advance: Advance =
-        serde_json::from_slice(request.body).map_err(|error| format!("advance: {error}"))?;
+        read_object(request.body).map_err(|error| format!("advance: {error}"))?;
     advance.by.ok_or_else(|| "advance: 'by' is missing".into())
 }
 

@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 use crate::durations;
 use crate::error::CcError;
-use crate::http::Response;
+use crate::http::{Response, read_object};
 use crate::random::Random;
 
 /// Something that goes wrong on purpose.
@@ -329,14 +330,21 @@ impl Fault {
     /// [`InvalidFaults`] if it is no JSON, or a fault in it has fields that are
     /// unknown or do not go together.
     pub fn list_from_json(json: &str) -> Result<Vec<Self>, InvalidFaults> {
-        let faults: Vec<Self> =
+        let faults: Vec<&RawValue> =
             serde_json::from_str(json).map_err(|error| InvalidFaults(error.to_string()))?;
-        for (index, fault) in faults.iter().enumerate() {
-            if let Some(complaint) = fault.complaint() {
-                return Err(InvalidFaults(format!("fault {index}: {complaint}")));
-            }
+        let faults = faults.into_iter().enumerate().map(|(index, fault)| {
+            Self::read(fault.get())
+                .map_err(|complaint| InvalidFaults(format!("fault {index}: {complaint}")))
+        });
+        faults.collect()
+    }
+
+    fn read(json: &str) -> Result<Self, String> {
+        let fault: Self = read_object(json.as_bytes()).map_err(|error| error.to_string())?;
+        match fault.complaint() {
+            Some(complaint) => Err(complaint.into()),
+            None => Ok(fault),
         }
-        Ok(faults)
     }
 
     fn of_request(effect: Effect, method: &str, path: &str) -> Self {
@@ -704,7 +712,11 @@ mod tests {
     fn faults_that_mean_nothing_are_refused() {
         let cases = [
             (r#"{}"#, "invalid type: map, expected a sequence"),
-            (r#"[{}]"#, "missing field `fault`"),
+            (r#"[{}]"#, "fault 0: missing field `fault`"),
+            (
+                r#"[["drop_after"]]"#,
+                "fault 0: expected an object, not a list",
+            ),
             (
                 r#"[{"fault": "answer", "path": "/"}]"#,
                 "fault 0: 'status' goes with answer, which needs it",
@@ -731,7 +743,7 @@ mod tests {
             ),
             (
                 r#"[{"fault": "delay", "delay": "soon"}]"#,
-                "expected number at 0",
+                "fault 0: expected number at 0",
             ),
         ];
         for (body, complaint) in cases {

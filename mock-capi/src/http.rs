@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use http::HeaderMap;
 use http::request::Parts;
+use serde::Deserialize;
+use serde::de::Error as _;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
@@ -76,6 +78,17 @@ impl<'a> Request<'a> {
             _ => Err(CcError::unparsable()),
         }
     }
+}
+
+/// Reads a JSON object. Serde alone would take a list too, for the fields in
+/// their order.
+pub(crate) fn read_object<'de, T: Deserialize<'de>>(
+    json: &'de [u8],
+) -> Result<T, serde_json::Error> {
+    if json.trim_ascii_start().starts_with(b"[") {
+        return Err(serde_json::Error::custom("expected an object, not a list"));
+    }
+    serde_json::from_slice(json)
 }
 
 /// An answer.

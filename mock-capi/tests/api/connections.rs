@@ -172,6 +172,7 @@ async fn times_are_changed_while_the_mock_runs() {
     for (times, complaint) in [
         (json!({"jitter": 2}), "times: jitter is from 0 to 1, not 2"),
         (json!({"nap": "1s"}), "times: unknown field `nap`"),
+        (json!([]), "times: expected an object, not a list"),
     ] {
         let (code, detail) = put(&cf, "times", &times).await.error();
         assert_eq!(code, 1004);
