@@ -36,6 +36,7 @@ impl Running {
             .args(args)
             .current_dir(place.dir.path())
             .env("CF_HOME", place.dir.path())
+            .env("TMPDIR", place.dir.path())
             .env("CF_API", mock.uri())
             .env("CF_USERNAME", "admin")
             .env("CF_PASSWORD", "admin")

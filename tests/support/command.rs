@@ -25,7 +25,8 @@ fn process(home: &Path) -> process::Command {
             command.env_remove(name);
         }
     }
-    command.env("CF_HOME", home);
+    // What it unpacks goes with the place, also where it is killed.
+    command.env("CF_HOME", home).env("TMPDIR", home);
     command
 }
 
