@@ -80,6 +80,11 @@ pub struct Fault {
     delay: Option<Duration>,
 }
 
+/// What `method` takes, in any case.
+const METHODS: [&str; 8] = [
+    "*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
+];
+
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
@@ -155,6 +160,7 @@ impl Effect {
 
 fn usual_error_of(status: u16) -> (u32, &'static str, &'static str) {
     match status {
+        400 => (1004, "CF-BadRequest", "Bad request: The request is invalid"),
         401 => (1000, "CF-InvalidAuthToken", "Invalid Auth Token"),
         403 => (
             10003,
@@ -429,6 +435,29 @@ impl Fault {
                     .is_some_and(|path| path != "*" && !path.starts_with('/')),
                 "'path' must start with a '/'",
             ),
+            (
+                self.path.as_deref().is_some_and(|path| path.contains('?')),
+                "'path' has no query",
+            ),
+            (
+                self.path.as_deref().is_some_and(is_star_amiss),
+                "in 'path', a '*' is the whole last segment",
+            ),
+            (
+                self.method.as_deref().is_some_and(|method| {
+                    !METHODS
+                        .iter()
+                        .any(|known| known.eq_ignore_ascii_case(method))
+                }),
+                "'method' must be one of HTTP's, or '*'",
+            ),
+            (self.times == Some(0), "'times' must be 1 or more"),
+            (
+                self.from
+                    .zip(self.until)
+                    .is_some_and(|(from, until)| from >= until),
+                "'from' must be before 'until'",
+            ),
         ];
         let broken = only.into_iter().find(|(broken, _)| *broken);
         broken.map(|(_, complaint)| complaint)
@@ -454,7 +483,7 @@ impl Fault {
             Response::error(path, &self.reported_error())
         };
         match self.retry_after {
-            Some(after) => response.with_header("Retry-After", after.as_secs().to_string()),
+            Some(after) => response.with_header("Retry-After", whole_seconds(after)),
             None => response,
         }
     }
@@ -624,6 +653,18 @@ impl FaultPlan {
     }
 }
 
+/// Rounded up: a client that comes back earlier comes too early.
+fn whole_seconds(time: Duration) -> String {
+    let more = u64::from(time.subsec_nanos() > 0);
+    time.as_secs().saturating_add(more).to_string()
+}
+
+/// Whether a `*` stands where it would be taken for itself, or hide what follows.
+fn is_star_amiss(pattern: &str) -> bool {
+    let before = pattern.strip_suffix("/*").unwrap_or(pattern);
+    pattern != "*" && before.contains('*')
+}
+
 fn matches_path(pattern: &str, path: &str) -> bool {
     let mut segments = path.split('/');
     for expected in pattern.split('/') {
@@ -657,6 +698,12 @@ mod tests {
         assert!(!matches_path("/v3/apps/:guid", "/v3/apps/1/env"));
         assert!(matches_path("/v3/*", "/v3/apps/1/env"));
         assert!(!matches_path("/v3/*", "/v2/apps"));
+    }
+
+    #[test]
+    fn retry_after_is_never_too_early() {
+        let times = [0, 1, 500, 1000, 1001].map(Duration::from_millis);
+        assert_eq!(times.map(whole_seconds), ["0", "1", "1", "1", "2"]);
     }
 
     #[test]
@@ -740,6 +787,30 @@ mod tests {
             (
                 r#"[{"fault": "drop_after", "path": "v3"}]"#,
                 "fault 0: 'path' must start with a '/'",
+            ),
+            (
+                r#"[{"fault": "drop_after", "path": "/v3/*/env"}]"#,
+                "fault 0: in 'path', a '*' is the whole last segment",
+            ),
+            (
+                r#"[{"fault": "drop_after", "path": "/v3/ap*"}]"#,
+                "fault 0: in 'path', a '*' is the whole last segment",
+            ),
+            (
+                r#"[{"fault": "drop_after", "path": "/v3/apps?names=a"}]"#,
+                "fault 0: 'path' has no query",
+            ),
+            (
+                r#"[{"fault": "drop_after", "method": "FETCH"}]"#,
+                "fault 0: 'method' must be one of HTTP's, or '*'",
+            ),
+            (
+                r#"[{"fault": "drop_after", "times": 0}]"#,
+                "fault 0: 'times' must be 1 or more",
+            ),
+            (
+                r#"[{"fault": "drop_after", "from": "5s", "until": "2s"}]"#,
+                "fault 0: 'from' must be before 'until'",
             ),
             (
                 r#"[{"fault": "delay", "delay": "soon"}]"#,

@@ -145,9 +145,9 @@ impl MockCapi {
         Some(upload.files.to_vec())
     }
 
-    /// Goes back to the initial world: the user, a shared domain, the default
-    /// quota. Faults, recorded requests and statistics go too; tokens stay
-    /// good.
+    /// Goes back to the initial world, with the user, a shared domain and the
+    /// default quota, and to the times that the mock was started with. Faults,
+    /// recorded requests and statistics go too; tokens stay good.
     pub fn reset(&self) {
         self.core.reset();
     }
@@ -186,6 +186,8 @@ impl MockCapi {
 #[derive(Debug)]
 pub(crate) struct Core {
     settings: Settings,
+    /// The times that it was started with.
+    timings: Timings,
     router: Router,
     clock: Clock,
     state: Mutex<State>,
@@ -214,6 +216,7 @@ impl Core {
         faults: Vec<Fault>,
         mut random: Random,
     ) -> Self {
+        let timings = world.timings;
         let state = State {
             world,
             faults: FaultPlan::new(faults, random.split(), clock.now()),
@@ -227,6 +230,7 @@ impl Core {
         Self {
             router: Router::new(settings.dialect),
             settings,
+            timings,
             clock,
             state: Mutex::new(state),
         }
@@ -291,6 +295,7 @@ impl Core {
     pub(crate) fn reset(&self) {
         let mut state = self.lock();
         state.world.settle(self.clock.now());
+        state.world.timings = self.timings;
         state.world.reset(&self.settings);
         state.faults.set(Vec::new(), self.clock.now());
         state.stats = Stats::default();

@@ -233,9 +233,14 @@ async fn reset_goes_back_to_the_start() {
         let cf = Session::start(
             MockCapi::builder()
                 .dialect(dialect)
+                .job_time(Duration::from_secs(1))
                 .apps_domain("example.com"),
         )
         .await;
+        let times = format!("{}/_mock/times", cf.mock.uri());
+        let before = send(cf.http.get(&times)).await.json();
+        let slow = json!({"job": "1m", "jitter": 0.5});
+        assert_eq!(send(cf.http.put(&times).json(&slow)).await.status, 204);
         let path = if dialect == Dialect::V3 {
             "/v3/organizations"
         } else {
@@ -254,6 +259,7 @@ async fn reset_goes_back_to_the_start() {
         assert_eq!(state["domains"][0]["name"], "example.com");
         assert_eq!(state["organization_quotas"][0]["name"], "default");
         assert_eq!(cf.mock.stats().total, 0);
+        assert_eq!(send(cf.http.get(&times)).await.json(), before);
         // The token is still good.
         assert_eq!(cf.get(path).await.status, 200);
     }
