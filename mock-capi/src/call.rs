@@ -1,5 +1,7 @@
 //! One request being handled: what handlers have at hand.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
@@ -275,19 +277,27 @@ impl Call<'_> {
 
     /// Starts the job that deletes something: 202 and where to watch it.
     pub(crate) fn delete_in_job(&mut self, operation: &str, kind: Kind, guid: Guid) -> Response {
-        let job = self.start_job(operation, Some((kind, guid)));
+        let job = self.start_job(operation, Some(guid), Some(kind));
         self.in_job(job)
     }
 
     /// Starts the job that does what leaves no trace.
-    pub(crate) fn do_in_job(&mut self, operation: &str) -> Response {
-        let job = self.start_job(operation, None);
+    pub(crate) fn do_in_job(&mut self, operation: &str, of: Option<Guid>) -> Response {
+        let job = self.start_job(operation, of, None);
         self.in_job(job)
     }
 
-    /// Answers with a job whose outcome is known already.
-    pub(crate) fn job_with(&mut self, operation: &str, outcome: Result<(), CcError>) -> Response {
-        let job = self.world.schedule(operation.into(), None, outcome.err());
+    /// Answers with a job of a resource, whose outcome is known already.
+    pub(crate) fn job_with(
+        &mut self,
+        operation: &str,
+        of: Guid,
+        outcome: Result<(), CcError>,
+    ) -> Response {
+        let failure = outcome.err();
+        let job = self
+            .world
+            .schedule(operation.into(), Some(of), None, failure);
         self.in_job(job)
     }
 
@@ -314,10 +324,15 @@ impl Call<'_> {
         self.faults.task(&app.name)
     }
 
-    /// Starts a job, which a fault may fail.
-    pub(crate) fn start_job(&mut self, operation: &str, deletion: Option<(Kind, Guid)>) -> Guid {
+    /// Starts a job of a resource, which a fault may fail.
+    pub(crate) fn start_job(
+        &mut self,
+        operation: &str,
+        of: Option<Guid>,
+        deletes: Option<Kind>,
+    ) -> Guid {
         let failure = self.faults.job(operation);
-        self.world.schedule(operation.into(), deletion, failure)
+        self.world.schedule(operation.into(), of, deletes, failure)
     }
 }
 
@@ -381,6 +396,19 @@ impl<'w> View<'w> {
     ) -> impl Iterator<Item = Guid> {
         let orgs = orgs.into_iter();
         orgs.filter(|org| self.access.sees(self.world, Home::Org(*org)))
+    }
+
+    /// What resources of a list belong to: each once, the oldest first.
+    pub(crate) fn included<R: Row>(
+        &self,
+        guids: impl Iterator<Item = Guid>,
+        present: impl Fn(&R, &Self) -> Value,
+    ) -> Value {
+        let guids: HashSet<Guid> = guids.collect();
+        let rows = guids.into_iter().filter_map(|guid| self.world.get(guid));
+        let mut rows: Vec<&R> = rows.collect();
+        rows.sort_by_key(|row| (row.base().created, row.guid()));
+        rows.into_iter().map(|row| present(row, self)).collect()
     }
 
     /// A link to a path of the mock.

@@ -81,6 +81,8 @@ pub(crate) struct ListQuery {
 struct Order {
     column: String,
     descending: bool,
+    /// Whether the links to other pages name it.
+    in_links: bool,
 }
 
 impl ListQuery {
@@ -97,25 +99,31 @@ impl ListQuery {
         refuse: impl FnOnce(String) -> CcError,
     ) -> Result<Self, CcError> {
         let params = &call.request.query;
-        let mut errors = unknown_params(params, spec, call.settings.dialect);
-        errors.extend(page_errors(params));
-        let order = read_order(params, spec, &mut errors);
-        let query = Self {
+        let mut errors = Vec::new();
+        let mut query = Self {
             page: page_number(find(params, "page")).unwrap_or(1),
             per_page: page_number(find(params, "per_page")).unwrap_or(50),
-            order,
+            order: None,
             labels: LabelSelector::default(),
-            times: read_times(params, &mut errors),
+            times: Vec::new(),
             access: call.access.clone(),
             params: params.clone(),
         };
-        check_choices(
-            "included",
-            query.values("include"),
-            spec.include,
-            &mut errors,
-        );
-        check_choices("embedded", query.values("embed"), spec.embed, &mut errors);
+        if spec.is_list {
+            errors.extend(page_errors(params));
+            query.order = read_order(params, spec, &mut errors);
+            query.times = read_times(params, &mut errors);
+        }
+        errors.extend(unknown_param(params, spec, call.settings.dialect));
+        for (kind, name, valid) in [
+            ("included", "include", spec.include),
+            ("embedded", "embed", spec.embed),
+        ] {
+            // What takes none does not know the parameter.
+            if !valid.is_empty() {
+                check_choices(kind, query.values(name), valid, &mut errors);
+            }
+        }
         check_fields(&query, spec.fields, &mut errors);
         if !errors.is_empty() {
             return Err(refuse(errors.join(", ")));
@@ -141,6 +149,11 @@ impl ListQuery {
 
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         find(&self.params, name)
+    }
+
+    /// Whether there is a parameter, such as `created_ats` or `created_ats[gt]`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.params.iter().any(|(key, _)| param_name(key) == name)
     }
 
     pub(crate) fn includes(&self, what: &str) -> bool {
@@ -173,11 +186,13 @@ impl ListQuery {
         )
     }
 
-    /// Orders by a column unless the query says otherwise.
-    pub(crate) fn or_ordered_by(mut self, column: &str) -> Self {
+    /// Orders by a column unless the query says otherwise; the links to other
+    /// pages may name it.
+    pub(crate) fn or_ordered_by(mut self, column: &str, in_links: bool) -> Self {
         self.order.get_or_insert_with(|| Order {
             column: column.into(),
             descending: false,
+            in_links,
         });
         self
     }
@@ -300,7 +315,10 @@ impl ListQuery {
     }
 
     fn sort<R: Row>(&self, rows: &mut [&R]) {
-        let Some(Order { column, descending }) = &self.order else {
+        let Some(Order {
+            column, descending, ..
+        }) = &self.order
+        else {
             return;
         };
         match column.as_str() {
@@ -325,7 +343,9 @@ impl ListQuery {
     ) -> ListAnswer {
         let view = call.view().in_list();
         let resources = page.rows.iter().map(|row| present(row, &view));
-        ListAnswer::new(&self.pagination(call, page.total), resources)
+        // The Cloud Controller counts while it reads the page: none, none.
+        let total = if page.rows.is_empty() { 0 } else { page.total };
+        ListAnswer::new(&self.pagination(call, total), resources)
     }
 
     /// A list without anything more to it: select, keep, present.
@@ -385,9 +405,9 @@ impl ListQuery {
             .collect();
         params.push(("page".into(), page.to_string()));
         params.push(("per_page".into(), self.per_page.to_string()));
-        if let Some(Order { column, descending }) = &self.order {
-            let direction = if *descending { '-' } else { '+' };
-            params.push(("order_by".into(), format!("{direction}{column}")));
+        if let Some(order) = self.order.as_ref().filter(|order| order.in_links) {
+            let direction = if order.descending { '-' } else { '+' };
+            params.push(("order_by".into(), format!("{direction}{}", order.column)));
         }
         params.sort();
         let query = form_urlencoded::Serializer::new(String::new())
@@ -449,7 +469,7 @@ fn param_name(key: &str) -> &str {
     key.split('[').next().unwrap_or(key)
 }
 
-fn unknown_params(params: &[(String, String)], spec: &ListSpec, dialect: Dialect) -> Vec<String> {
+fn unknown_param(params: &[(String, String)], spec: &ListSpec, dialect: Dialect) -> Option<String> {
     let common = match dialect {
         Dialect::V3 => COMMON,
         Dialect::Documented2017 => COMMON_IN_2017,
@@ -462,13 +482,13 @@ fn unknown_params(params: &[(String, String)], spec: &ListSpec, dialect: Dialect
         .filter(|key| !valid.contains(key))
         .collect();
     if unknown.is_empty() {
-        return Vec::new();
+        return None;
     }
     let unknown = format!("Unknown query parameter(s): '{}'", unknown.join("', '"));
-    vec![match dialect {
+    Some(match dialect {
         Dialect::V3 => format!("{unknown}. Valid parameters are: '{}'", valid.join("', '")),
         Dialect::Documented2017 => unknown,
-    }]
+    })
 }
 
 fn page_errors(params: &[(String, String)]) -> Vec<String> {
@@ -508,8 +528,7 @@ fn read_order(
     errors: &mut Vec<String>,
 ) -> Option<Order> {
     let text = find(params, "order_by").filter(|text| !text.is_empty())?;
-    // A bare `+` in a query is a space.
-    let column = text.trim_start_matches(['+', '-', ' ']);
+    let column = text.strip_prefix(['+', '-']).unwrap_or(text);
     let columns: Vec<&str> = ["created_at", "updated_at"]
         .iter()
         .chain(spec.order_by)
@@ -523,6 +542,7 @@ fn read_order(
     Some(Order {
         column: column.into(),
         descending: text.starts_with('-'),
+        in_links: true,
     })
 }
 

@@ -41,7 +41,7 @@ fn upload(call: &mut Call<'_>) -> Result<Response, CcError> {
         packages::receive(call.world, package, bits, &resources, now);
         return Ok(Response::created(&json!({})));
     }
-    let job = call.start_job("package.upload", None);
+    let job = call.start_job("package.upload", Some(package), None);
     let ready_at = call.row::<Job>(job)?.ready_at;
     packages::receive(call.world, package, bits, &resources, ready_at);
     Ok(Response::created(&jobs::present_queued(call.world, job)))

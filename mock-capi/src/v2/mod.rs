@@ -99,7 +99,7 @@ fn delete(call: &mut Call<'_>, operation: &str, kind: Kind, guid: Guid) -> Respo
         call.world.delete(kind, guid);
         return Response::empty(204);
     }
-    let job = call.start_job(operation, Some((kind, guid)));
+    let job = call.start_job(operation, Some(guid), Some(kind));
     Response::json(202, &jobs::present_queued(call.world, job))
 }
 

@@ -235,6 +235,7 @@ fn create_instance(call: &mut Call<'_>) -> Result<Response, CcError> {
         credentials: asked.credentials.unwrap_or_default(),
         syslog_drain_url: asked.syslog_drain_url,
         route_service_url: asked.route_service_url,
+        changed: None,
     });
     let location = format!("/v2/user_provided_service_instances/{guid}");
     let answer = call.created(guid, present_instance)?;

@@ -42,7 +42,7 @@ fn apply(call: &mut Call<'_>) -> Result<Response, CcError> {
         Some(failure) => Err(failure),
         None => apply_all(call, apps),
     };
-    Ok(call.job_with(OPERATION, outcome))
+    Ok(call.job_with(OPERATION, space, outcome))
 }
 
 fn for_application(name: &str) -> String {

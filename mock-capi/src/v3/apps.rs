@@ -1,5 +1,7 @@
 //! `/v3/apps`
 
+use std::collections::HashSet;
+
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -18,7 +20,7 @@ use crate::world::{
     Stack, WRITE_SPACE, World,
 };
 
-use super::{builds, droplets, lifecycle, packages, routes, spaces, stacks};
+use super::{builds, droplets, lifecycle, organizations, packages, routes, spaces, stacks};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps", index),
@@ -259,15 +261,16 @@ pub(crate) fn include(
     answer: &mut Value,
     spaces: impl Iterator<Item = Guid>,
 ) {
-    let spaces = spaces::distinct(spaces);
+    let spaces: HashSet<Guid> = spaces.collect();
     let with_orgs = query.includes("space.organization");
     if query.includes("space") || with_orgs {
-        answer["included"]["spaces"] = spaces::present_included(view, spaces.iter().copied());
+        let spaces = spaces.iter().copied();
+        answer["included"]["spaces"] = view.included(spaces, spaces::present);
     }
     if query.includes("org") || with_orgs {
         let orgs = spaces.iter().filter_map(|space| view.world.org_of(*space));
         answer["included"]["organizations"] =
-            spaces::present_included_orgs(view, orgs.map(Row::guid));
+            view.included(orgs.map(Row::guid), organizations::present);
     }
 }
 
@@ -515,7 +518,7 @@ fn clear_buildpack_cache(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
     let text = format!("Enqueued job to delete app buildpack cache with app guid {guid}");
     call.world.log_api(guid, text);
-    Ok(call.do_in_job("app.clear_buildpack_cache"))
+    Ok(call.do_in_job("app.clear_buildpack_cache", Some(guid)))
 }
 
 /// What the caller may see of an app that it sees at all.

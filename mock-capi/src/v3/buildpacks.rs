@@ -59,7 +59,7 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     if !LIFECYCLES.contains(&query.value("lifecycle").unwrap_or(LIFECYCLES[0])) {
         return Err(CcError::bad_query(NO_LIFECYCLE));
     }
-    let query = query.or_ordered_by("lifecycle");
+    let query = query.or_ordered_by("lifecycle", false);
     let selection = query.by_texts(query.selection(), "names", Field::Name);
     let keep = |buildpack: &Buildpack| {
         query.admits("stacks", buildpack.stack.as_deref().unwrap_or_default())
@@ -253,7 +253,7 @@ fn upload(call: &mut Call<'_>) -> Result<Response, CcError> {
     if buildpack.locked {
         return Err(CcError::unprocessable("Buildpack is locked"));
     }
-    let job = call.start_job("buildpack.upload", None);
+    let job = call.start_job("buildpack.upload", Some(guid), None);
     let Job {
         ready_at, failure, ..
     } = call.row(job)?;
@@ -311,5 +311,5 @@ fn read_bits(request: &Request<'_>, lifecycle: &str) -> Result<String, CcError> 
 
 /// There is no cache: what it would do is done.
 fn clear_cache(call: &mut Call<'_>) -> Result<Response, CcError> {
-    Ok(call.do_in_job("admin.clear_buildpack_cache"))
+    Ok(call.do_in_job("admin.clear_buildpack_cache", None))
 }

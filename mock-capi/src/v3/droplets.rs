@@ -226,7 +226,10 @@ fn upload(call: &mut Call<'_>) -> Result<Response, CcError> {
     call.world.log_api(app, text);
     let data = json!({"droplet_guid": guid});
     call.world.record(app, "audit.app.droplet.upload", data);
-    let (job, checksum) = (call.start_job("droplet.upload", None), sha256(bits));
+    let (job, checksum) = (
+        call.start_job("droplet.upload", Some(guid), None),
+        sha256(bits),
+    );
     let Job {
         ready_at, failure, ..
     } = call.row(job)?;

@@ -38,13 +38,19 @@ fn find(call: &Call<'_>) -> Result<Guid, CcError> {
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
+    let order = call.request.query("order_by").unwrap_or_default();
+    if !["", "name", "+name", "-name"].contains(&order) {
+        return Err(CcError::bad_query("Order by can only be: 'name'"));
+    }
     let query = ListQuery::read(call, &LIST)?;
-    if query.value("created_ats").is_some() {
+    if query.has("created_ats") {
         return Err(CcError::bad_query(
             "Filtering by 'created_ats' is not allowed on this resource.",
         ));
     }
-    query.respond(call, &query.selection(), |_| true, present)
+    // A flag that nobody changed was never updated. None has a GUID to show.
+    let keep = |flag: &FeatureFlag| flag.changed || !query.has("updated_ats");
+    query.respond(call, &query.labelled(), keep, present)
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {

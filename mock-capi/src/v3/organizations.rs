@@ -163,5 +163,5 @@ fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
         reasons.join("\n\n")
     );
     let failure = CcError::new(502, 290_010, "CF-OrganizationDeletionFailed", detail);
-    Ok(call.job_with(JOB, Err(failure)))
+    Ok(call.job_with(JOB, guid, Err(failure)))
 }

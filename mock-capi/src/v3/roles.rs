@@ -10,7 +10,7 @@ use crate::message::Message;
 use crate::router::Route;
 use crate::world::{Field, Guid, Home, Kind, MANAGE_ORG, Role, RoleType, Row, UPDATE_SPACE, World};
 
-use super::{spaces, users};
+use super::{organizations, spaces, users};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/roles", index),
@@ -63,7 +63,7 @@ pub(crate) fn present(role: &Role, view: &View<'_>) -> Value {
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     let query = ListQuery::read_or(call, &LIST, CcError::unprocessable)?;
-    let query = query.or_ordered_by("created_at");
+    let query = query.or_ordered_by("created_at", true);
     let mut selection = query.by_guids(query.selection(), "organization_guids", Field::Org);
     selection = query.by_guids(selection, "space_guids", Field::Space);
     selection = query.by_users(call.world, selection, "user_guids", Field::User);
@@ -78,16 +78,16 @@ fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, roles: &[&Rol
     let roles = || roles.iter();
     if query.includes("user") {
         let guids = roles().map(|role| role.user);
-        answer["included"]["users"] = users::present_included(view, guids);
+        answer["included"]["users"] = view.included(guids, users::present);
     }
     if query.includes("organization") {
         let of_orgs = roles().filter(|role| role.space.is_none());
         let guids = of_orgs.map(|role| role.org);
-        answer["included"]["organizations"] = spaces::present_included_orgs(view, guids);
+        answer["included"]["organizations"] = view.included(guids, organizations::present);
     }
     if query.includes("space") {
         let guids = roles().filter_map(|role| role.space);
-        answer["included"]["spaces"] = spaces::present_included(view, guids);
+        answer["included"]["spaces"] = view.included(guids, spaces::present);
     }
 }
 

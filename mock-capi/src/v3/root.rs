@@ -100,7 +100,7 @@ fn info(call: &mut Call<'_>) -> Result<Response, CcError> {
     let limit = call.settings.rate_limit;
     Ok(Response::ok(&json!({
         "build": "mock-capi",
-        "cli_version": {"minimum": null, "recommended": null},
+        "cli_version": {"minimum": "", "recommended": ""},
         "custom": {},
         "description": "A fake Cloud Controller",
         "name": "mock-capi",

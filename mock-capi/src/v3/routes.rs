@@ -14,7 +14,7 @@ use crate::world::{
     World,
 };
 
-use super::{apps, destinations, domains, manifest_routes, spaces};
+use super::{apps, destinations, domains, manifest_routes};
 
 pub(crate) const ROUTES: &[router::Route] = &[
     router::Route::get("/v3/routes", index),
@@ -136,12 +136,8 @@ fn check_reservation(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, routes: &[&Route]) {
     if query.includes("domain") {
-        let guids = spaces::distinct(routes.iter().map(|route| route.domain));
-        let found = guids
-            .into_iter()
-            .filter_map(|guid| view.world.domains.get(guid));
-        answer["included"]["domains"] =
-            found.map(|domain| domains::present(domain, view)).collect();
+        let domains = routes.iter().map(|route| route.domain);
+        answer["included"]["domains"] = view.included(domains, domains::present);
     }
     apps::include(query, view, answer, routes.iter().map(|route| route.space));
 }

@@ -113,7 +113,18 @@ fn find(call: &Call<'_>) -> Result<Guid, CcError> {
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let query = ListQuery::read(call, &LIST)?;
+    let query = ListQuery::read_or(call, &LIST, CcError::unprocessable)?;
+    for (name, label) in [
+        ("globally_enabled_running", "Globally enabled running"),
+        ("globally_enabled_staging", "Globally enabled staging"),
+    ] {
+        let value = query.value(name);
+        if value.is_some_and(|value| !["true", "false"].contains(&value)) {
+            return Err(CcError::unprocessable(format!(
+                "{label} must be 'true' or 'false'"
+            )));
+        }
+    }
     let selection = query.by_texts(query.selection(), "names", Field::Name);
     let selection = query.by_guids(selection, "running_space_guids", Field::RunningSpace);
     let selection = query.by_guids(selection, "staging_space_guids", Field::StagingSpace);

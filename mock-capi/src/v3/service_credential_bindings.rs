@@ -1,6 +1,6 @@
 //! `/v3/service_credential_bindings`: apps bound to service instances
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::call::{Call, View, to_one};
 use crate::error::CcError;
@@ -61,7 +61,13 @@ pub(crate) fn present(binding: &ServiceBinding, view: &View<'_>) -> Value {
         "updated_at": binding.base.updated,
         "name": binding.name,
         "type": "app",
-        "last_operation": service_instances::present_operation(&binding.base),
+        "last_operation": {
+            "type": "create",
+            "state": "succeeded",
+            "description": null,
+            "created_at": binding.base.created,
+            "updated_at": binding.base.created,
+        },
         "metadata": binding.base.metadata.present(),
         "relationships": {
             "service_instance": to_one(Some(binding.instance)),
@@ -128,18 +134,13 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, rows: &[&ServiceBinding]) {
-    let distinct = |guids: Vec<Guid>| super::spaces::distinct(guids.into_iter()).into_iter();
     if query.includes("app") {
-        let found = distinct(rows.iter().map(|binding| binding.app).collect());
-        let found = found.filter_map(|guid| view.world.apps.get(guid));
-        answer["included"]["apps"] = found.map(|app| apps::present(app, view)).collect();
+        let found = rows.iter().map(|binding| binding.app);
+        answer["included"]["apps"] = view.included(found, apps::present);
     }
     if query.includes("service_instance") {
-        let found = distinct(rows.iter().map(|binding| binding.instance).collect());
-        let found = found.filter_map(|guid| view.world.service_instances.get(guid));
-        answer["included"]["service_instances"] = found
-            .map(|instance| service_instances::present(instance, view))
-            .collect();
+        let found = rows.iter().map(|binding| binding.instance);
+        answer["included"]["service_instances"] = view.included(found, service_instances::present);
     }
 }
 
@@ -181,8 +182,14 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         "metadata",
     ];
     let mut message = Message::new(&body, &allowed);
-    let related = message.relationships(&["service_instance", "app"], |inner| {
-        (inner.related("service_instance"), inner.related("app"))
+    let is_key = body.get("type").is_some_and(|kind| kind == "key");
+    let related: &[&str] = match is_key {
+        true => &["service_instance"],
+        false => &["service_instance", "app"],
+    };
+    let related = message.relationships(related, |inner| {
+        let instance = inner.related("service_instance");
+        (instance, (!is_key).then(|| inner.related("app")).flatten())
     });
     message.object("parameters");
     match message.get("type").and_then(Value::as_str) {
@@ -193,7 +200,10 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         None | Some(Some("single" | "multiple")) => {}
         Some(_) => message.error("Strategy must be 'single' or 'multiple'"),
     }
-    let name = message.optional_text("name", 0..=255).map(str::to_owned);
+    let name = match is_key {
+        true => message.text("name", usize::MAX),
+        false => message.optional_text("name", 0..=usize::MAX),
+    };
     let metadata = message.metadata();
     message.finish()?;
     let (instance, app) = related.unwrap_or_default();
@@ -203,19 +213,22 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
             "Binding parameters are not supported for user-provided service instances",
         ));
     }
-    if is_key(&body) {
+    if is_key {
         return Err(CcError::unprocessable(
             "Service credential bindings of type 'key' are not supported for user-provided service instances.",
         ));
     }
     let app = known::<App>(call, "app", app)?;
     call.authorize(call.world.home_of_app(app))?;
-    let bound = call.world.bind(app, instance, name, metadata);
+    if name.is_some_and(|name| name.chars().count() > 255) {
+        return Err(CcError::unprocessable(
+            "The binding name is invalid. App binding names must be less than 256 characters.",
+        ));
+    }
+    let bound = call
+        .world
+        .bind(app, instance, name.map(str::to_owned), metadata);
     call.created(bound.map_err(CcError::unprocessable)?, present)
-}
-
-fn is_key(body: &Map<String, Value>) -> bool {
-    body.get("type").is_some_and(|kind| kind == "key")
 }
 
 /// The GUID of a row that a request names.

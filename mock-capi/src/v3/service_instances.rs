@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::call::{Call, View, to_one};
+use crate::clock::Timestamp;
 use crate::error::CcError;
 use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
@@ -76,7 +77,7 @@ const SHOW: ListSpec = ListSpec {
             &["name", "guid"],
         ),
     ],
-    ..ListSpec::of(&["fields"])
+    ..ListSpec::of_one(&["fields"])
 };
 
 const PROVIDED: &str = "user-provided";
@@ -101,7 +102,7 @@ pub(crate) fn present(instance: &ServiceInstance, view: &View<'_>) -> Value {
         "updated_at": instance.base.updated,
         "name": instance.name,
         "tags": instance.tags,
-        "last_operation": present_operation(&instance.base),
+        "last_operation": present_operation(&instance.base, instance.changed),
         "type": PROVIDED,
         "syslog_drain_url": instance.syslog_drain_url,
         "route_service_url": instance.route_service_url,
@@ -117,14 +118,20 @@ pub(crate) fn present(instance: &ServiceInstance, view: &View<'_>) -> Value {
     })
 }
 
-/// What was done last to an instance or a binding: it was made, at once.
-pub(crate) fn present_operation(base: &Base) -> Value {
+/// What was done last to an instance, at once: it was made, or changed then.
+fn present_operation(base: &Base, changed: Option<Timestamp>) -> Value {
+    let kind = if changed.is_some() {
+        "update"
+    } else {
+        "create"
+    };
+    let at = changed.unwrap_or(base.created);
     json!({
-        "type": "create",
+        "type": kind,
         "state": "succeeded",
         "description": "Operation succeeded",
-        "updated_at": base.created,
-        "created_at": base.created,
+        "updated_at": at,
+        "created_at": at,
     })
 }
 
@@ -252,6 +259,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         credentials: asked.credentials.unwrap_or_default(),
         syslog_drain_url: asked.syslog_drain_url.flatten(),
         route_service_url: asked.route_service_url.flatten(),
+        changed: None,
     });
     call.created(guid, present)
 }
@@ -340,7 +348,9 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     if let Some(name) = name {
         check_name(call, space, name, Some(guid))?;
     }
+    let now = call.world.now();
     call.world.touch(guid, |instance: &mut ServiceInstance| {
+        instance.changed = Some(now);
         if let Some(name) = name {
             instance.name = name.into();
         }

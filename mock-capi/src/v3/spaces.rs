@@ -34,6 +34,15 @@ const MAX_NAME: usize = 255;
 
 pub(crate) fn present(space: &Space, view: &View<'_>) -> Value {
     let path = format!("/v3/spaces/{}", space.base.guid);
+    let mut links = json!({
+        "self": view.link(&path),
+        "organization": view.link(&format!("/v3/organizations/{}", space.org)),
+        "features": view.link(&format!("{path}/features")),
+        "apply_manifest": view.action("POST", &format!("{path}/actions/apply_manifest")),
+    });
+    if let Some(quota) = space.quota {
+        links["quota"] = view.link(&format!("/v3/space_quotas/{quota}"));
+    }
     json!({
         "guid": space.base.guid,
         "created_at": space.base.created,
@@ -45,36 +54,8 @@ pub(crate) fn present(space: &Space, view: &View<'_>) -> Value {
             "quota": to_one(space.quota),
         },
         "metadata": space.base.metadata.present(),
-        "links": {
-            "self": view.link(&path),
-            "organization": view.link(&format!("/v3/organizations/{}", space.org)),
-            "features": view.link(&format!("{path}/features")),
-            "apply_manifest": view.action("POST", &format!("{path}/actions/apply_manifest")),
-        },
+        "links": links,
     })
-}
-
-/// Spaces that resources of a list belong to, each once, presented.
-pub(crate) fn present_included(view: &View<'_>, guids: impl Iterator<Item = Guid>) -> Value {
-    let spaces = distinct(guids)
-        .into_iter()
-        .filter_map(|guid| view.world.spaces.get(guid));
-    spaces.map(|space| present(space, view)).collect()
-}
-
-/// Organizations that resources of a list belong to, each once, presented.
-pub(crate) fn present_included_orgs(view: &View<'_>, guids: impl Iterator<Item = Guid>) -> Value {
-    let orgs = distinct(guids)
-        .into_iter()
-        .filter_map(|guid| view.world.orgs.get(guid));
-    orgs.map(|org| organizations::present(org, view)).collect()
-}
-
-pub(crate) fn distinct(guids: impl Iterator<Item = Guid>) -> Vec<Guid> {
-    let mut guids: Vec<Guid> = guids.collect();
-    guids.sort_unstable();
-    guids.dedup();
-    guids
 }
 
 pub(crate) fn find(call: &Call<'_>) -> Result<Guid, CcError> {
@@ -95,7 +76,7 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
 fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, spaces: &[&Space]) {
     if query.includes("org") || query.includes("organization") {
         let orgs = spaces.iter().map(|space| space.org);
-        answer["included"]["organizations"] = present_included_orgs(view, orgs);
+        answer["included"]["organizations"] = view.included(orgs, organizations::present);
     }
 }
 
@@ -112,7 +93,11 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         "Invalid organization. Ensure the organization exists and you have access to it.",
     )?;
     let org = org.base.guid;
-    check_name(call.world, org, name, None)?;
+    if is_taken(call.world, org, name, None) {
+        return Err(CcError::unprocessable(
+            "Name must be unique per organization",
+        ));
+    }
     let base = call.world.base_with(patch);
     let guid = call.world.add(Space {
         base,
@@ -148,12 +133,17 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let suspended = message.boolean("suspended");
     let patch = message.metadata();
     message.finish()?;
-    let org = call.world.spaces.get(guid).map(|space| space.org);
     if message_suspends {
         call.require(MANAGE_ORG, Home::Space(guid))?;
     }
-    if let (Some(org), Some(name)) = (org, name) {
-        check_name(call.world, org, name, Some(guid))?;
+    let org = call.world.org_of(guid);
+    if let (Some(org), Some(name)) = (org, name)
+        && is_taken(call.world, org.guid(), name, Some(guid))
+    {
+        let org = &org.name;
+        return Err(CcError::unprocessable(format!(
+            "Organization '{org}' already contains a space with name '{name}'."
+        )));
     }
     call.world.touch(guid, |space: &mut Space| {
         space.name = name.map_or_else(|| std::mem::take(&mut space.name), str::to_owned);
@@ -171,6 +161,14 @@ fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
 /// `DELETE /v3/spaces/:guid/routes?unmapped=true`
 fn delete_unmapped_routes(call: &mut Call<'_>) -> Result<Response, CcError> {
     let help = "Use 'unmapped=true' parameter to delete all unmapped routes.";
+    let names = call.request.query.iter().map(|(name, _)| name.as_str());
+    let unknown: Vec<&str> = names.filter(|name| *name != "unmapped").collect();
+    if !unknown.is_empty() {
+        let unknown = unknown.join("', '");
+        return Err(CcError::unprocessable(format!(
+            "Unknown field(s): '{unknown}'"
+        )));
+    }
     let refusal = match call.request.query("unmapped") {
         Some("true") => None,
         Some("false") => Some(format!(
@@ -189,11 +187,8 @@ fn delete_unmapped_routes(call: &mut Call<'_>) -> Result<Response, CcError> {
     Ok(call.delete_in_job("space.delete_unmapped_routes", Kind::UnmappedRoutes, guid))
 }
 
-fn check_name(world: &World, org: Guid, name: &str, own: Option<Guid>) -> Result<(), CcError> {
-    match world.find_space(org, name) {
-        Some(other) if Some(other.guid()) != own => Err(CcError::unprocessable(
-            "Name must be unique per organization",
-        )),
-        _ => Ok(()),
-    }
+/// Whether an organization has another space of the name than `own`.
+fn is_taken(world: &World, org: Guid, name: &str, own: Option<Guid>) -> bool {
+    let holder = world.find_space(org, name);
+    holder.is_some_and(|holder| Some(holder.guid()) != own)
 }

@@ -211,11 +211,3 @@ fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
     call.require_admin()?;
     Ok(call.delete_in_job("user.delete", Kind::User, guid))
 }
-
-/// Users that resources of a list belong to, each once, presented.
-pub(crate) fn present_included(view: &View<'_>, guids: impl Iterator<Item = Guid>) -> Value {
-    let users = spaces::distinct(guids)
-        .into_iter()
-        .filter_map(|guid| view.world.users.get(guid));
-    users.map(|user| present(user, view)).collect()
-}

@@ -41,6 +41,9 @@ const READ_SPACE: Roles = SPACE_MEMBERS.and(MANAGE_ORG);
 pub(super) const SPACE_MEMBERS: Roles =
     Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, SpaceSupporter]);
 pub(super) const READ_ROUTES: Roles = READ_SPACE.and(Roles::of(&[OrgAuditor]));
+/// Who sees what was done in a space, besides those who audit its organization.
+pub(super) const READ_EVENTS: Roles = Roles::of(&[SpaceAuditor, SpaceDeveloper, SpaceSupporter]);
+pub(super) const AUDIT_ORG: Roles = Roles::of(&[OrgAuditor]);
 /// Who sees the domains of an organization, besides the members of its spaces.
 const READ_DOMAINS: Roles = Roles::of(&[OrgManager, OrgAuditor]);
 pub(crate) const DOWNLOAD_DROPLETS: Roles =

@@ -420,22 +420,24 @@ impl World {
         self.now.plus(self.random.around(time, self.timings.jitter))
     }
 
-    /// Adds a job, and the deletion that it does when it is done.
+    /// Adds a job of a resource, and its deletion, if the job does that when it
+    /// is done.
     pub(crate) fn schedule(
         &mut self,
         operation: String,
-        deletion: Option<(Kind, Guid)>,
+        of: Option<Guid>,
+        deletes: Option<Kind>,
         failure: Option<CcError>,
     ) -> Guid {
         let ready_at = self.ready_after(|timings| timings.job);
-        if let (Some(deletion), None) = (deletion, &failure) {
-            let (kind, guid) = deletion;
+        if let (Some(kind), Some(guid), None) = (deletes, of, &failure) {
             self.plan(ready_at, Due::Delete(kind, guid));
         }
         let base = self.base();
         self.add(Job {
             base,
             operation,
+            of,
             ready_at,
             failure,
         })

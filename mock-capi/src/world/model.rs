@@ -405,6 +405,8 @@ pub(crate) struct ServiceInstance {
     pub(crate) credentials: Map<String, Value>,
     pub(crate) syslog_drain_url: Option<String>,
     pub(crate) route_service_url: Option<String>,
+    /// When it was changed last.
+    pub(crate) changed: Option<Timestamp>,
 }
 
 /// An app that has a service instance in its environment.
@@ -725,7 +727,10 @@ pub(crate) struct Deployment {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) base: Base,
+    /// Such as `app.delete`: the resource's type, and what is done to it.
     pub(crate) operation: String,
+    /// The resource.
+    pub(crate) of: Option<Guid>,
     pub(crate) ready_at: Timestamp,
     pub(crate) failure: Option<CcError>,
 }

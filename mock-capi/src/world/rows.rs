@@ -1,7 +1,7 @@
 //! What each kind of row is called, and what it is found and ordered by.
 
 use super::World;
-use super::access::{Access, Home, MANAGE_ORG, READ_ROUTES, SPACE_MEMBERS};
+use super::access::{AUDIT_ORG, Access, Home, MANAGE_ORG, READ_EVENTS, READ_ROUTES, SPACE_MEMBERS};
 use super::events::Event;
 use super::guid::Guid;
 use super::model::{
@@ -402,6 +402,11 @@ impl Row for Revision {
 
 impl Row for Event {
     row!("Event", events);
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        let org = self.org.map_or(Home::Nowhere, Home::Org);
+        access.allows(world, self.home(world), READ_EVENTS) || access.allows(world, org, AUDIT_ORG)
+    }
 
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![

@@ -124,6 +124,17 @@ async fn names_are_unique_where_they_have_to_be() {
         assert_eq!(refused.status, 422, "{path}");
         assert_eq!(refused.error(), (error.0, error.1.into()), "{path}");
     }
+    let other = cf.create_space(&org, "other").await;
+    let path = format!("/v3/spaces/{other}");
+    assert_eq!(
+        cf.patch(&path, json!({"name": "space"})).await.error().1,
+        "Organization 'org' already contains a space with name 'space'."
+    );
+    let unmapped = format!("{path}/routes?unmapped=true&foo=1");
+    assert_eq!(
+        cf.delete(&unmapped).await.error().1,
+        "Unknown field(s): 'foo'"
+    );
     // The same path on another host, or another path, is another route.
     let mut other = new_route(&space, &domain, "host");
     other["path"] = json!("/path");

@@ -84,6 +84,15 @@ async fn pages_link_to_each_other() {
         })
     );
     assert_eq!(cf.names(&link(2)).await, ["c"]);
+    // What is not on the page is not counted.
+    let beyond = cf.get(&format!("{query}&page=3")).await.json();
+    assert_eq!(
+        (
+            &beyond["pagination"]["total_results"],
+            &beyond["pagination"]["last"]["href"]
+        ),
+        (&json!(0), &json!(link(1)))
+    );
     let empty = cf.get("/v3/apps?names=x&page=7").await.json();
     assert_eq!(empty["pagination"]["total_pages"], 1);
     assert_eq!(empty["resources"], json!([]));
@@ -102,6 +111,9 @@ async fn what_lists_refuse() {
         ("per_page=5001", "Per page must be between 1 and 5000".into()),
         ("per_page=99999999999999999999999", "Per page must be between 1 and 5000".into()),
         ("order_by=color", "Order by can only be: 'created_at', 'updated_at', 'name', 'state'".into()),
+        ("x=1&page=0", format!("Page must be a positive integer, Unknown query parameter(s): 'x'. Valid parameters are: {valid}")),
+        ("order_by=--name", "Order by can only be: 'created_at', 'updated_at', 'name', 'state'".into()),
+        ("order_by=+name", "Order by can only be: 'created_at', 'updated_at', 'name', 'state'".into()),
         ("include=moon", "Invalid included resource: 'moon'. Valid included resources are: 'space', 'org', 'space.organization'".into()),
         ("include=space,space", "Duplicate included resource: 'space'".into()),
         ("label_selector=", "Missing label_selector value".into()),
@@ -113,6 +125,14 @@ async fn what_lists_refuse() {
         assert_eq!(refused.status, 400, "{query}: {refused:?}");
         assert_eq!(refused.error(), (10005, format!("The query parameter is invalid: {reason}")), "{query}");
     }
+    // What takes no `include` says no more of it than that.
+    let valid = "'page', 'per_page', 'order_by', 'created_ats', 'updated_ats', 'guids', 'names', 'default', 'label_selector'";
+    assert_eq!(
+        cf.get("/v3/stacks?include=org").await.error().1,
+        format!(
+            "The query parameter is invalid: Unknown query parameter(s): 'include'. Valid parameters are: {valid}"
+        )
+    );
     // A huge page is empty, not an error.
     let far = cf
         .get("/v3/apps?page=18446744073709551615&per_page=5000")
@@ -139,8 +159,15 @@ async fn includes_are_each_shown_once() {
         (guids("spaces"), guids("organizations")),
         (vec![json!(space)], vec![json!(org)])
     );
-    let spaces = cf.get("/v3/spaces?include=organization").await.json();
-    assert_eq!(spaces["included"]["organizations"][0]["guid"], json!(org));
+    let later = cf.create_org("later").await;
+    cf.create_space(&later, "later").await;
+    let spaces = cf.get("/v3/spaces?include=organization&order_by=-created_at");
+    let orgs = spaces.await.json()["included"]["organizations"].clone();
+    // The oldest first, however the spaces are ordered.
+    assert_eq!(
+        (&orgs[0]["guid"], &orgs[1]["guid"]),
+        (&json!(org), &json!(later))
+    );
     let app = cf.get("/v3/apps?names=a").await.json()["resources"][0]["guid"]
         .as_str()
         .unwrap()

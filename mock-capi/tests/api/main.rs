@@ -22,6 +22,7 @@ mod events;
 mod faults;
 mod garbage;
 mod isolation_segments;
+mod jobs;
 mod life;
 mod lists;
 mod logs;

@@ -16,6 +16,24 @@ async fn feature_flags_bind_those_who_are_no_administrators() {
             .await,
         ["user_org_creation"]
     );
+    // None has a GUID, or was ever created or updated.
+    let list = "/v3/feature_flags";
+    let all = cf.names(&format!("{list}?guids=x")).await;
+    assert_eq!(all.len(), 19);
+    let since = "2017-01-01T00:00:00Z";
+    let updated = format!("{list}?updated_ats[gt]={since}");
+    assert!(cf.names(&updated).await.is_empty());
+    for (query, detail) in [
+        (
+            format!("created_ats[gt]={since}"),
+            "Filtering by 'created_ats' is not allowed on this resource.",
+        ),
+        ("order_by=created_at".into(), "Order by can only be: 'name'"),
+    ] {
+        let refused = cf.get(&format!("{list}?{query}")).await;
+        let detail = format!("The query parameter is invalid: {detail}");
+        assert_eq!(refused.error(), (10005, detail));
+    }
     let path = "/v3/feature_flags/user_org_creation";
     let flag = cf.get(path).await.json();
     assert_eq!(

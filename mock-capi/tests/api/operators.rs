@@ -179,6 +179,9 @@ async fn buildpacks_are_uploaded_and_ordered() {
     assert_eq!(before[1], "mine");
     cf.patch(&path, json!({"position": 1000})).await;
     assert_eq!(cf.names("/v3/buildpacks").await.last().unwrap(), "mine");
+    let first = cf.get("/v3/buildpacks?per_page=2").await.json()["pagination"]["first"].clone();
+    let link = format!("{}/v3/buildpacks?page=1&per_page=2", cf.mock.uri());
+    assert_eq!(first["href"], link);
     for (body, detail) in [
         (
             body,

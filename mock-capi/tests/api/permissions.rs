@@ -134,6 +134,8 @@ async fn each_role_reads_and_writes_what_it_may() {
     let none = Value::Null;
     let metadata = json!({"metadata": {"labels": {"a": "b"}}});
     let (get, patch, post) = (Method::GET, Method::PATCH, Method::POST);
+    let events = cf.get("/v3/audit_events").await.json();
+    let event = events["resources"][0]["guid"].as_str().unwrap();
     // Columns: developer, supporter, manager and auditor of the space; manager,
     // auditor and user of the org; stranger.
     let cases = [
@@ -178,6 +180,12 @@ async fn each_role_reads_and_writes_what_it_may() {
             format!("/v3/apps/{app}/actions/start"),
             &none,
             [200, 200, 403, 403, 403, 404, 404, 404],
+        ),
+        (
+            &get,
+            format!("/v3/audit_events/{event}"),
+            &none,
+            [200, 200, 404, 200, 404, 200, 404, 404],
         ),
         (
             &get,

@@ -115,6 +115,15 @@ async fn security_groups_bind_to_spaces() {
     let found = format!("/v3/security_groups?running_space_guids={space}");
     assert_eq!(cf.names(&found).await, ["asg"]);
     assert_eq!(
+        cf.get("/v3/security_groups?globally_enabled_staging=foo")
+            .await
+            .error(),
+        (
+            10008,
+            "Globally enabled staging must be 'true' or 'false'".into()
+        )
+    );
+    assert_eq!(
         cf.names("/v3/security_groups?globally_enabled_running=true")
             .await,
         [""; 0]

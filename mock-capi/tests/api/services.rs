@@ -75,6 +75,15 @@ async fn instances_are_provided_changed_and_deleted() {
         (&changed.json()["name"], &changed.json()["tags"]),
         (&json!("store"), &json!([]))
     );
+    assert_eq!(changed.json()["last_operation"]["type"], "update");
+    let refused = cf.get(&format!("{path}?page=1")).await;
+    assert_eq!(
+        refused.error(),
+        (
+            10005,
+            "The query parameter is invalid: Unknown query parameter(s): 'page'. Valid parameters are: 'fields'".into()
+        )
+    );
     let list = "/v3/service_instances?names=store&type=user-provided";
     assert_eq!(
         cf.names(&format!("{list}&space_guids={space}")).await,
@@ -106,6 +115,7 @@ async fn apps_are_bound_to_instances() {
     body["name"] = json!("main");
     let created = cf.post(bindings, body).await;
     assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(created.json()["last_operation"]["description"], Value::Null);
     let path = format!("{bindings}/{}", created.guid());
     let env = cf.get(&format!("/v3/apps/{app}/env")).await.json();
     let service = &env["system_env_json"]["VCAP_SERVICES"]["user-provided"][0];
@@ -122,6 +132,15 @@ async fn apps_are_bound_to_instances() {
     let foreign = cf.create_app(&elsewhere, "foreign").await;
     let mut with_parameters = binding(&app, &db);
     with_parameters["parameters"] = json!({});
+    let mut long = binding(&app, &db);
+    long["name"] = json!("n".repeat(256));
+    let key = |name: &str| {
+        json!({
+            "type": "key",
+            "name": name,
+            "relationships": {"service_instance": {"data": {"guid": db}}},
+        })
+    };
     for (body, detail) in [
         (
             binding(&app, &db),
@@ -132,6 +151,15 @@ async fn apps_are_bound_to_instances() {
             "The service instance and the app are in different spaces",
         ),
         (binding("x", &db), "The app could not be found: 'x'"),
+        (
+            long,
+            "The binding name is invalid. App binding names must be less than 256 characters.",
+        ),
+        (
+            key("k"),
+            "Service credential bindings of type 'key' are not supported for user-provided service instances.",
+        ),
+        (key(""), "Name can't be blank"),
         (
             binding(&app, "x"),
             "The service instance could not be found: 'x'",

@@ -26,6 +26,10 @@ async fn space_quotas_are_made_applied_and_deleted() {
     assert_eq!(shown["relationships"]["spaces"]["data"][0]["guid"], space);
     let of_space = cf.get(&format!("/v3/spaces/{space}")).await.json();
     assert_eq!(of_space["relationships"]["quota"]["data"]["guid"], quota);
+    assert_eq!(
+        of_space["links"]["quota"]["href"],
+        format!("{}{path}", cf.mock.uri())
+    );
     let list = format!("/v3/space_quotas?organization_guids={org}&space_guids={space}&names=small");
     assert_eq!(cf.names(&list).await, ["small"]);
 

@@ -89,11 +89,6 @@ const MISTAKES: &[Mistake] = &[
         "links to what the foundation has not are null",
     ),
     (
-        "GET /v3/info",
-        "/cli_version/",
-        "versions that operators do not set are null",
-    ),
-    (
         "GET /v3/apps/:guid/features",
         "has a body",
         "the list of features",
