@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
-use futures::{StreamExt, TryStreamExt, stream, try_join};
+use futures::{StreamExt, TryStreamExt, join, stream, try_join};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -83,19 +83,28 @@ pub(crate) async fn inventory(client: &Client, scope: &Scope) -> Result<Inventor
         None => None,
     };
     let org = match contents.as_ref().and_then(|it| it.org_named(&scope.org)) {
-        Some(org) => Some(org),
-        None => find_org(client, &scope.org).await?,
-    };
-    let Some(org) = org else {
-        return Ok(Inventory {
-            domain: find_domain(client, scope, None).await?,
-            quota,
-            security_group,
-            org: None,
-            space: None,
-            apps: Vec::new(),
-            routes: Vec::new(),
-        });
+        Some(org) => org,
+        None => {
+            // There is no org yet, as a rule: so what it needs is asked for too.
+            let (org, domain) = join!(
+                find_org(client, &scope.org),
+                find_domain(client, scope, None)
+            );
+            match org? {
+                Some(org) => org,
+                None => {
+                    return Ok(Inventory {
+                        domain: domain?,
+                        quota,
+                        security_group,
+                        org: None,
+                        space: None,
+                        apps: Vec::new(),
+                        routes: Vec::new(),
+                    });
+                }
+            }
+        }
     };
     let contents = match contents.take_if(|it| it.org == org.guid) {
         Some(contents) => contents,
