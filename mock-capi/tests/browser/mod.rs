@@ -1,7 +1,7 @@
 //! Chromium without a window, driven through chromedriver.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,8 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long all that is done on a page may take.
 const DEADLINE: Duration = Duration::from_secs(240);
+/// How often chromedriver is started until it listens.
+const ATTEMPTS: usize = 10;
 /// A few browsers at a time are enough for any machine.
 static TURNS: Semaphore = Semaphore::const_new(3);
 
@@ -34,7 +36,18 @@ struct Driver {
 }
 
 impl Driver {
+    /// Starts one that listens. The port that it chooses in IPv4 may be taken in
+    /// IPv6, by a connection of another test: then it ends, and another is tried.
     async fn start(program: PathBuf) -> Self {
+        for _ in 0..ATTEMPTS {
+            if let Some(driver) = Self::try_start(&program).await {
+                return driver;
+            }
+        }
+        panic!("chromedriver does not start");
+    }
+
+    async fn try_start(program: &Path) -> Option<Self> {
         let folder = TempDir::new().unwrap();
         let mut process = Command::new(program)
             .arg("--port=0")
@@ -44,23 +57,24 @@ impl Driver {
             .spawn()
             .unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
-        let port = timeout(PATIENCE, port(&mut output)).await.unwrap();
-        Self {
+        let port = timeout(PATIENCE, port(&mut output)).await.unwrap()?;
+        Some(Self {
             url: format!("http://127.0.0.1:{port}"),
             _process: process,
             _folder: folder,
             _output: output,
-        }
+        })
     }
 }
 
-async fn port(output: &mut Lines<BufReader<ChildStdout>>) -> u16 {
-    loop {
-        let line = output.next_line().await.unwrap().unwrap();
+/// The port that it says it listens on, unless it ends before.
+async fn port(output: &mut Lines<BufReader<ChildStdout>>) -> Option<u16> {
+    while let Some(line) = output.next_line().await.unwrap() {
         if let Some((_, port)) = line.split_once("started successfully on port ") {
-            return port.trim_end_matches('.').parse().unwrap();
+            return Some(port.trim_end_matches('.').parse().unwrap());
         }
     }
+    None
 }
 
 /// A program that is on the `PATH`.
