@@ -55,7 +55,7 @@ impl Call<'_> {
         if !self.access.allows(self.world, home, roles) {
             return Err(CcError::not_authorized());
         }
-        if self.access.is_everything() || self.request.method == "GET" {
+        if self.access.is_everything() || self.request.is_read() {
             return Ok(());
         }
         let space = match home {

@@ -107,11 +107,14 @@ impl Clock {
         }
     }
 
+    /// Stands still in the year 2500, where logs' nanoseconds are about to end.
     pub(crate) fn now(&self) -> Timestamp {
+        const LAST: Timestamp = Timestamp(16_725_225_600_000);
         let advanced = self.advanced_millis.load(Ordering::Relaxed);
         Timestamp(self.epoch_millis)
             .plus(self.started.elapsed())
             .plus(Duration::from_millis(advanced))
+            .min(LAST)
     }
 
     pub(crate) fn advance(&self, by: Duration) {

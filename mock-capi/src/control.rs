@@ -22,12 +22,17 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
         return Some(Response::empty(308).with_header("Location", "/_mock/"));
     }
     let endpoint = request.path.strip_prefix("/_mock/")?;
-    if request.method != "GET"
+    if !request.is_read()
         && let Some(origin) = foreign_origin(request)
     {
         return Some(Response::json(403, &CcError::foreign(origin).body()));
     }
-    Some(match (request.method, endpoint) {
+    let method = if request.is_read() {
+        "GET"
+    } else {
+        request.method
+    };
+    Some(match (method, endpoint) {
         ("GET", "") => page::answer(),
         ("GET", "stats") => Response::ok(&json!(core.stats())),
         ("GET", "state") => Response::ok(&core.state(base)),

@@ -414,6 +414,11 @@ impl Fault {
                 "'code', 'title' and 'detail' go with answer, failed_staging, failed_copy, \
                  failed_task and failed_job",
             ),
+            (
+                self.status.is_some_and(|status| status < 400)
+                    && (self.code.is_some() || self.title.is_some() || self.detail.is_some()),
+                "'code', 'title' and 'detail' go with a status of 400 or more",
+            ),
             (self.nth == Some(0), "'nth' counts from 1"),
             (
                 self.nth.is_some() && (self.skip > 0 || self.times.is_some()),
@@ -477,7 +482,7 @@ impl Fault {
     /// The answer that a request to `path` gets.
     fn response(&self, path: &str) -> Response {
         let status = self.status.unwrap_or(500);
-        let response = if status < 400 && self.code.is_none() {
+        let response = if status < 400 {
             Response::empty(status)
         } else {
             Response::error(path, &self.reported_error())

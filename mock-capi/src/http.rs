@@ -58,6 +58,11 @@ impl<'a> Request<'a> {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// Whether it changes nothing.
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD")
+    }
+
     /// A number in the query, if there is one.
     pub(crate) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, CcError> {
         let Some(text) = self.query(name) else {

@@ -72,21 +72,24 @@ impl Listener {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        let socket = {
+            let _reactor = runtime.enter();
+            tokio::net::TcpListener::from_std(socket)?
+        };
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             runtime.block_on(async {
                 tokio::select! {
-                    result = accept(socket, address, core) => result,
-                    _ = stopped => Ok(()),
+                    never = accept(socket, address, core) => match never {},
+                    _ = stopped => {}
                 }
-            })
+            });
         };
         let thread = thread::Builder::new().name("mock-capi".into());
         Ok(Self {
             address,
             stop: Some(stop),
-            // The socket was found good; what is left to fail is the reactor.
-            thread: Some(thread.spawn(move || serve().unwrap_or_default())?),
+            thread: Some(thread.spawn(serve)?),
         })
     }
 
@@ -105,10 +108,13 @@ impl Drop for Listener {
     }
 }
 
-async fn accept(socket: TcpListener, address: SocketAddr, core: Arc<Core>) -> io::Result<()> {
+async fn accept(
+    socket: tokio::net::TcpListener,
+    address: SocketAddr,
+    core: Arc<Core>,
+) -> Infallible {
     /// Until when others may have closed theirs, if there are too many.
     const PAUSE: Duration = Duration::from_millis(20);
-    let socket = tokio::net::TcpListener::from_std(socket)?;
     loop {
         match socket.accept().await {
             Ok((stream, _)) => {

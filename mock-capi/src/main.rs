@@ -76,12 +76,12 @@ struct Arguments {
     /// How long a task runs
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
     task_time: Duration,
-    /// How long an access token is good
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
-    token_lifetime: Duration,
     /// By how much, from 0 to 1, each of these times may be longer or shorter
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = read_share)]
     jitter: f64,
+    /// How long an access token is good
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
+    token_lifetime: Duration,
     /// Repeat a run: GUIDs, jitter, random routes and faults come from this number
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
@@ -99,6 +99,7 @@ struct Arguments {
 fn read_rate_limit(text: &str) -> Result<(u64, Duration), String> {
     let limit = text.split_once('/').and_then(|(requests, window)| {
         let window = humantime::parse_duration(window).ok()?;
+        let window = (!window.is_zero()).then_some(window)?;
         Some((requests.parse().ok()?, window))
     });
     limit.ok_or_else(|| "a rate limit is a number of requests and a time, such as 2000/1h".into())

@@ -146,8 +146,8 @@ impl MockCapi {
     }
 
     /// Goes back to the initial world, with the user, a shared domain and the
-    /// default quota, and to the times that the mock was started with. Faults,
-    /// recorded requests and statistics go too; tokens stay good.
+    /// default quota, and to the times and faults that the mock was started
+    /// with. Recorded requests and statistics go too; tokens stay good.
     pub fn reset(&self) {
         self.core.reset();
     }
@@ -186,8 +186,9 @@ impl MockCapi {
 #[derive(Debug)]
 pub(crate) struct Core {
     settings: Settings,
-    /// The times that it was started with.
+    /// What it was started with.
     timings: Timings,
+    faults: Vec<Fault>,
     router: Router,
     clock: Clock,
     state: Mutex<State>,
@@ -219,7 +220,7 @@ impl Core {
         let timings = world.timings;
         let state = State {
             world,
-            faults: FaultPlan::new(faults, random.split(), clock.now()),
+            faults: FaultPlan::new(faults.clone(), random.split(), clock.now()),
             tokens,
             stats: Stats::default(),
             recorded: Vec::new(),
@@ -231,6 +232,7 @@ impl Core {
             router: Router::new(settings.dialect),
             settings,
             timings,
+            faults,
             clock,
             state: Mutex::new(state),
         }
@@ -297,7 +299,7 @@ impl Core {
         state.world.settle(self.clock.now());
         state.world.timings = self.timings;
         state.world.reset(&self.settings);
-        state.faults.set(Vec::new(), self.clock.now());
+        state.faults.set(self.faults.clone(), self.clock.now());
         state.stats = Stats::default();
         state.recorded.clear();
         state.log.clear();

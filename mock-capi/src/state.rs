@@ -62,7 +62,8 @@ pub enum StateError {
         /// Its dialect.
         saved: String,
     },
-    /// The file cannot be written; what was there before is there still.
+    /// The file cannot be written; unless its folder alone could not be, what was
+    /// there before is there still.
     #[error("cannot save the state to {}: {source}", path.display())]
     Write {
         /// The file.

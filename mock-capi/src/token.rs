@@ -8,9 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use url::form_urlencoded;
 
 use crate::clock::Timestamp;
+use crate::http::percent_decode;
 use crate::settings::Settings;
 use crate::world::Account;
 
@@ -230,14 +230,7 @@ pub(crate) fn basic(header: &str) -> Option<(String, String)> {
         .ok()?;
     let text = String::from_utf8(decoded).ok()?;
     let (id, secret) = text.split_once(':')?;
-    Some((form_decode(id), form_decode(secret)))
-}
-
-fn form_decode(text: &str) -> String {
-    let form = format!("v={text}");
-    let mut pairs = form_urlencoded::parse(form.as_bytes());
-    pairs
-        .next()
-        .map(|(_, value)| value.into_owned())
-        .unwrap_or_default()
+    // In a form a blank is a plus.
+    let decode = |text: &str| percent_decode(&text.replace('+', " "));
+    Some((decode(id), decode(secret)))
 }

@@ -38,12 +38,16 @@ fn upload(call: &mut Call<'_>) -> Result<Response, CcError> {
     let bits = part("application").filter(|bits| !bits.is_empty());
     if call.request.query("async") != Some("true") {
         let now = call.world.now();
-        packages::receive(call.world, package, bits, &resources, now);
+        packages::receive(call.world, package, bits, &resources, (now, None));
         return Ok(Response::created(&json!({})));
     }
     let job = call.start_job("package.upload", Some(package), None);
-    let ready_at = call.row::<Job>(job)?.ready_at;
-    packages::receive(call.world, package, bits, &resources, ready_at);
+    let Job {
+        ready_at, failure, ..
+    } = call.row(job)?;
+    let failure = failure.as_ref().and_then(CcError::staging_text);
+    let outcome = (*ready_at, failure);
+    packages::receive(call.world, package, bits, &resources, outcome);
     Ok(Response::created(&jobs::present_queued(call.world, job)))
 }
 

@@ -126,6 +126,15 @@ impl<'b> Asked<'b> {
             let detail = "You have specified an invalid amount of memory for your application.";
             return Err(CcError::new(400, 100_006, "CF-AppMemoryInvalid", detail));
         }
+        for (size, attribute) in [
+            (self.memory, "memory"),
+            (self.instances, "instances"),
+            (self.disk, "disk_quota"),
+        ] {
+            if size.is_some_and(|size| size > i64::from(i32::MAX)) {
+                return Err(invalid(&format!("{attribute} is too large")));
+            }
+        }
         if self.instances.is_some_and(|instances| instances < 0) {
             return Err(invalid("Number of instances less than 0"));
         }
@@ -168,7 +177,8 @@ fn read_check(attributes: &mut Attributes<'_>, errors: &mut Vec<String>) -> Chec
     if timeout.is_some_and(|timeout| timeout < 1) {
         errors.push("health_check_timeout less_than_one".into());
     }
-    let timeout = timeout.and_then(|timeout| u32::try_from(timeout).ok());
+    // What is too large is refused with the process.
+    let timeout = timeout.map(|timeout| u32::try_from(timeout).unwrap_or(u32::MAX));
     let endpoint = attributes.optional_text("health_check_http_endpoint");
     CheckPatch {
         kind: known,
@@ -305,8 +315,11 @@ fn change(call: &mut Call<'_>, guid: Guid, asked: Asked<'_>) -> Result<(), CcErr
         Some(cause) => invalid(&cause.detail),
         None => refusal,
     };
+    let scale = asked.scale(current);
+    let allowed = call.world.check_scale(process, scale);
+    allowed.map_err(quota_exceeded)?;
     call.world.update_process(process, patch).map_err(refused)?;
-    let scaled = call.world.scale(process, asked.scale(current));
+    let scaled = call.world.scale(process, scale);
     scaled.map_err(quota_exceeded)?;
     change_app(call, guid, &asked)?;
     match asked.state {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::list::{Filters, Query};
-use super::{Errors, association_not_empty, is_recursive, resource, routes};
+use super::{Errors, association_not_empty, is_recursive, resource, routes, services};
 use crate::call::Call;
 use crate::error::CcError;
 use crate::http::Response;
@@ -189,7 +189,11 @@ fn summary(call: &mut Call<'_>) -> Result<Response, CcError> {
         .partition(|domain| domain.org.is_some());
     let domains = private.into_iter().chain(shared);
     summary["available_domains"] = domains.map(summarize_domain).collect();
-    summary["services"] = json!([]);
+    let bindings = world.bindings_of(guid).into_iter();
+    let bound = bindings.filter_map(|binding| world.service_instances.get(binding.instance));
+    summary["services"] = bound
+        .map(|instance| services::summarize(world, instance))
+        .collect();
     Ok(Response::ok(&summary))
 }
 

@@ -33,8 +33,13 @@ pub(super) const ERRORS: Errors = Errors {
     name_taken: (210_003, "CF-RouteHostTaken", "The host is taken"),
 };
 
-pub(super) fn present(route: &Route, _view: &View<'_>) -> Value {
+pub(super) fn present(route: &Route, view: &View<'_>) -> Value {
     let path = format!("/v2/routes/{}", route.base.guid);
+    let domain = view.world.domains.get(route.domain);
+    let domains = match domain.and_then(|domain| domain.org) {
+        Some(_) => "private_domains",
+        None => "shared_domains",
+    };
     let entity = json!({
         "host": route.host,
         "path": route.path,
@@ -42,7 +47,7 @@ pub(super) fn present(route: &Route, _view: &View<'_>) -> Value {
         "space_guid": route.space,
         "service_instance_guid": null,
         "port": route.port,
-        "domain_url": format!("/v2/shared_domains/{}", route.domain),
+        "domain_url": format!("/v2/{domains}/{}", route.domain),
         "space_url": format!("/v2/spaces/{}", route.space),
         "apps_url": format!("{path}/apps"),
         "route_mappings_url": format!("{path}/route_mappings"),
@@ -94,6 +99,8 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let port = attributes.optional_integer("port");
     attributes.finish()?;
     check_host_and_path(host, path)?;
+    let port = port.map(u16::try_from).transpose();
+    let port = port.map_err(|_| invalid("port port_unsupported"))?;
     let domain = Guid::parse(domain_guid).ok_or_else(|| invalid_relation("Domain", domain_guid))?;
     let space = Guid::parse(space_guid).ok_or_else(|| invalid_relation("Space", space_guid))?;
     let new = NewRoute {
@@ -101,7 +108,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         domain,
         host: host.into(),
         path: path.into(),
-        port: port.and_then(|port| u16::try_from(port).ok()),
+        port,
         options: Map::new(),
         metadata: MetadataPatch::default(),
     };

@@ -125,7 +125,10 @@ fn present_binding(binding: &ServiceBinding, view: &View<'_>) -> Value {
 fn index_instances_of_space(call: &mut Call<'_>) -> Result<Response, CcError> {
     let space = spaces::find(call)?;
     let query = Query::read(call, INSTANCE_FILTERS)?;
-    let selection = query.selection().any_guid(Field::Space, [space]);
+    let mut selection = query.selection().any_guid(Field::Space, [space]);
+    if let Some(orgs) = query.orgs() {
+        selection = selection.any_guid(Field::Space, call.world.spaces_of(orgs));
+    }
     let provided = call.request.query("return_user_provided_service_instances") == Some("true");
     let inline = call.request.query("inline-relations-depth") == Some("1");
     let present = |instance: &ServiceInstance, view: &View<'_>| {
@@ -142,20 +145,26 @@ fn index_instances_of_space(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 /// The instances of a space as its summary has them.
-pub(super) fn summarize(world: &World, space: Guid) -> Value {
+pub(super) fn summarize_of_space(world: &World, space: Guid) -> Value {
     let instances = Selection::by(Field::Space, space);
     let instances = world.service_instances.select(&instances).into_iter();
-    let summary = |instance: &ServiceInstance| {
-        let bindings = Key::Guid(Field::ServiceInstance, instance.base.guid);
-        json!({
-            "guid": instance.base.guid,
-            "name": instance.name,
-            "bound_app_count": world.service_bindings.count(&bindings),
-            "type": "user_provided_service_instance",
-            "shared_to": [],
-        })
+    let summary = |instance| {
+        let mut summary = summarize(world, instance);
+        summary["shared_to"] = json!([]);
+        summary
     };
     instances.map(summary).collect()
+}
+
+/// An instance as summaries have it.
+pub(super) fn summarize(world: &World, instance: &ServiceInstance) -> Value {
+    let bindings = Key::Guid(Field::ServiceInstance, instance.base.guid);
+    json!({
+        "guid": instance.base.guid,
+        "name": instance.name,
+        "bound_app_count": world.service_bindings.count(&bindings),
+        "type": "user_provided_service_instance",
+    })
 }
 
 /// What brokers offer, of whom there are none.

@@ -41,7 +41,7 @@ pub(super) fn present(space: &Space, _view: &View<'_>) -> Value {
     let mut entity = json!({
         "name": space.name,
         "organization_guid": space.org,
-        "space_quota_definition_guid": null,
+        "space_quota_definition_guid": space.quota,
         "isolation_segment_guid": space.segment,
         "allow_ssh": space.allows_ssh,
         "organization_url": format!("/v2/organizations/{}", space.org),
@@ -147,7 +147,7 @@ fn summary(call: &mut Call<'_>) -> Result<Response, CcError> {
         "guid": guid,
         "name": name,
         "apps": apps,
-        "services": services::summarize(world, guid),
+        "services": services::summarize_of_space(world, guid),
     })))
 }
 

@@ -13,7 +13,7 @@ use crate::http::Response;
 use crate::metadata::MetadataPatch;
 use crate::router::Route;
 use crate::world::{
-    App, Domain, Field, Guid, Key, Lifecycle, NewRoute, Row, Scale, Selection, WRITE_SPACE,
+    App, Domain, Field, Guid, Lifecycle, NewRoute, Row, Scale, Selection, WRITE_SPACE,
 };
 
 use super::manifest_message::{AppManifest, ScalePatch, WantedLifecycle, WantedService};
@@ -288,7 +288,7 @@ fn find_or_create_route(
     let address = &wanted.address;
     let candidates = address.candidates().into_iter();
     let found = candidates
-        .filter_map(|(host, name)| Some((host, find_domain(call, name)?)))
+        .filter_map(|(host, name)| Some((host, call.world.named::<Domain>(name)?)))
         .next();
     let Some((host, domain)) = found else {
         let detail = format!("No domains exist for route {}", wanted.text);
@@ -320,9 +320,4 @@ fn find_or_create_route(
     };
     routes::add(call.world, new)
         .map_err(|reason| CcError::unprocessable(format!("For route '{}': {reason}", wanted.text)))
-}
-
-fn find_domain<'c>(call: &'c Call<'_>, name: &str) -> Option<&'c Domain> {
-    let named = Selection::all().any(vec![Key::text(Field::Name, name)]);
-    call.world.domains.select(&named).first().copied()
 }

@@ -505,6 +505,7 @@ fn stop(call: &mut Call<'_>) -> Result<Response, CcError> {
 fn restart(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
     check_startable(call, guid)?;
+    call.world.check_start(guid, |process| process.scale)?;
     call.world.stop_app(guid);
     call.start_app(guid)?;
     call.world

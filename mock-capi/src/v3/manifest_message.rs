@@ -114,8 +114,7 @@ impl<'m> Fields<'m> {
         flag.unwrap_or_default()
     }
 
-    /// An integer that may be absent or null; `complaint` replaces what the
-    /// range has to say.
+    /// An integer that may be absent or null.
     fn integer(&mut self, key: &str, label: &str, range: (i64, i64)) -> Option<Option<i64>> {
         let value = self.value(key)?;
         if value.is_null() {
@@ -614,7 +613,7 @@ fn read_lifecycle(fields: &mut Fields<'_>, by_image: bool) -> WantedLifecycle {
     }
     if let Some(value) = fields.given("stack") {
         match value.as_str() {
-            Some(stack) if (1..=MAX_NAME).contains(&stack.len()) => {
+            Some(stack) if (1..=MAX_NAME).contains(&stack.chars().count()) => {
                 wanted.stack = Some(stack.into());
             }
             Some(_) => fields.error("Stack must be between 1 and 4096 characters"),

@@ -304,17 +304,17 @@ pub(crate) fn upload_bits(call: &mut Call<'_>) -> Result<Guid, CcError> {
         ));
     }
     let ready_at = call.world.ready_after(|timings| timings.job);
-    receive(call.world, guid, bits, &resources, ready_at);
+    receive(call.world, guid, bits, &resources, (ready_at, None));
     Ok(guid)
 }
 
-/// Gives a package its bits, which are processed by some moment.
+/// Gives a package its bits, which are processed, or fail, at some moment.
 pub(crate) fn receive(
     world: &mut World,
     guid: Guid,
     bits: Option<&[u8]>,
     resources: &[Resource],
-    ready_at: Timestamp,
+    (ready_at, failure): (Timestamp, Option<String>),
 ) {
     if let Some(app) = world.packages.get(guid).map(|package| package.app) {
         let text = format!("Uploading app package for app with guid {app}");
@@ -328,7 +328,7 @@ pub(crate) fn receive(
             sha256: contents.sha256,
             files: contents.files,
             copied: false,
-            error: contents.error,
+            error: failure.or(contents.error),
             ready_at,
         });
     });

@@ -158,7 +158,7 @@ fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
     let process = find(call)?;
     let spec = ListSpec {
         embed: LIST.embed,
-        ..ListSpec::of(&["embed"])
+        ..ListSpec::of_one(&["embed"])
     };
     let query = ListQuery::read(call, &spec)?;
     let view = call.view_of(process);
@@ -277,7 +277,7 @@ fn read_patch(body: &Map<String, Value>) -> Result<ProcessPatch, CcError> {
 /// A text whose length has bounds; null unsets it.
 fn read_limited(message: &mut Message<'_>, key: &str, max: usize) -> Option<Option<String>> {
     let text = message.optional_text(key, 0..=usize::MAX);
-    if text.is_some_and(|text| !(1..=max).contains(&text.len())) {
+    if text.is_some_and(|text| !(1..=max).contains(&text.chars().count())) {
         let label = if key == "command" { "Command" } else { "User" };
         message.error(format!("{label} must be between 1 and {max} characters"));
     }

@@ -43,7 +43,8 @@ pub(crate) fn present(user: &User, view: &View<'_>) -> Value {
 
 pub(crate) fn path(user: &User) -> String {
     let id: String = url::form_urlencoded::byte_serialize(user.id.as_bytes()).collect();
-    format!("/v3/users/{id}")
+    // In a path a blank is no plus.
+    format!("/v3/users/{}", id.replace('+', "%20"))
 }
 
 fn find(call: &Call<'_>) -> Result<Guid, CcError> {

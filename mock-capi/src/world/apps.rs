@@ -129,17 +129,24 @@ impl World {
 
     /// The same of what a revision remembers already.
     pub(super) fn want_started(&mut self, guid: Guid) -> Result<(), CcError> {
+        self.check_start(guid, |process| process.scale)?;
+        self.set_started(guid, true);
+        Ok(())
+    }
+
+    /// Whether its quota allows an app to run with such sizes.
+    pub(crate) fn check_start(
+        &self,
+        guid: Guid,
+        size: impl Fn(&Process) -> Scale,
+    ) -> Result<(), CcError> {
         let Some(app) = self.apps.get(guid) else {
             return Ok(());
         };
         let processes = self.processes_of(guid);
-        let sizes: Vec<_> = processes
-            .iter()
-            .map(|process| (*process, process.scale))
-            .collect();
-        self.check_quota(app.space, &sizes)?;
-        self.set_started(guid, true);
-        Ok(())
+        let sizes = processes.iter().map(|process| (*process, size(process)));
+        let sizes: Vec<_> = sizes.collect();
+        self.check_quota(app.space, &sizes)
     }
 
     pub(crate) fn stop_app(&mut self, guid: Guid) {
@@ -187,6 +194,12 @@ impl World {
 
     /// Gives a process new sizes, if its quota allows them to run.
     pub(crate) fn scale(&mut self, guid: Guid, scale: Scale) -> Result<(), CcError> {
+        self.check_scale(guid, scale)?;
+        self.resize(guid, scale);
+        Ok(())
+    }
+
+    pub(crate) fn check_scale(&self, guid: Guid, scale: Scale) -> Result<(), CcError> {
         let Some(process) = self.processes.get(guid) else {
             return Ok(());
         };
@@ -200,7 +213,6 @@ impl World {
         if process.started {
             self.check_quota(process.space, &[(process, scale)])?;
         }
-        self.resize(guid, scale);
         Ok(())
     }
 

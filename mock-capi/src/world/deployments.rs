@@ -174,13 +174,20 @@ impl World {
             self.visit_in(self.timings.longest_start(), guid);
             return Ok(guid);
         }
-        deployment.revision = self.set_target(new.app, new.droplet, rollback);
-        if let Some(web) = self.process(new.app, "web") {
-            let (guid, scale) = (web.guid(), deployment.options.scaled(web.scale));
+        let wanted = |process: &Process| {
+            let scale = deployment.options.scaled(process.scale);
             let instances = deployment.options.web_instances;
             let instances = instances.unwrap_or(scale.instances);
-            self.scale(guid, Scale { instances, ..scale })?;
+            match process.kind.as_ref() {
+                "web" => Scale { instances, ..scale },
+                _ => process.scale,
+            }
+        };
+        self.check_start(new.app, wanted)?;
+        if let Some(web) = self.process(new.app, "web") {
+            self.scale(web.guid(), wanted(web))?;
         }
+        deployment.revision = self.set_target(new.app, new.droplet, rollback);
         self.want_started(new.app)?;
         self.begin_all(new.app, new.crashing);
         deployment.set(DeploymentState::Deployed, "DEPLOYED");
@@ -358,6 +365,9 @@ impl World {
             return false;
         };
         let (max_in_flight, app) = (deployment.options.max_in_flight, deployment.app);
+        // The longer it has been stuck, the less often it is looked at: time may
+        // be moved by years.
+        let stuck = self.now.since(deployment.healthy_at);
         let (new, instances, scale) = (new.guid(), new.scale.instances, new.scale);
         let health = self.health(new);
         let grows = health.starting < max_in_flight
@@ -376,19 +386,19 @@ impl World {
             return false;
         }
         let finished = instances >= wanted && health.routable >= wanted;
-        let grown = health.routable.saturating_add(max_in_flight).min(wanted);
-        let grows = grows && !finished && grown != instances;
-        let bigger = grows.then_some((
-            new,
-            Scale {
-                instances: grown,
-                ..scale
-            },
-        ));
+        let step = health.routable.saturating_add(max_in_flight).min(wanted);
+        let grows = grows && !finished && step != instances;
+        let grown = |instances| grows.then_some((new, Scale { instances, ..scale }));
+        // Steps that take no time are one, if the quota has room for it.
+        let leaps = self.timings.longest_start().is_zero()
+            && self
+                .check_deployment_step(app, &shrunk, grown(wanted))
+                .is_ok();
+        let bigger = grown(if leaps { wanted } else { step });
         if let Err(error) = self.check_deployment_step(app, &shrunk, bigger) {
             let text = error.causes.first().map(|cause| cause.detail.clone());
             self.change_deployment(guid, |deployment| deployment.error = text);
-            self.visit_in(UPDATE_FREQUENCY, guid);
+            self.visit_in(UPDATE_FREQUENCY.max(stuck / 20), guid);
             return false;
         }
         self.change_deployment(guid, |deployment| {

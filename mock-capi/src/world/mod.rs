@@ -279,7 +279,7 @@ impl World {
             });
         }
         for account in &settings.users {
-            self.add_account(account);
+            self.admit(account);
         }
         for (name, description) in STACKS {
             let base = self.base();

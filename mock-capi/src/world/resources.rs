@@ -155,9 +155,12 @@ fn read_archive(bits: &[u8]) -> Result<Vec<PackageFile>, String> {
         if entry.is_dir() {
             continue;
         }
-        sizes = sizes.saturating_add(entry.size());
+        // What an entry says of its own size may be wrong.
+        check_size([sizes, entry.size()])?;
+        let left = MAX_PACKAGE_SIZE.saturating_sub(sizes);
+        let (size, sha1) = hash(&mut entry, left).map_err(|_| INVALID)?;
+        sizes = sizes.saturating_add(size);
         check_size([sizes])?;
-        let (size, sha1) = hash(&mut entry).map_err(|_| INVALID)?;
         files.push(PackageFile {
             path: entry.name().map_err(|_| INVALID)?.into_owned(),
             size,
@@ -178,10 +181,10 @@ fn check_size(sizes: impl IntoIterator<Item = u64>) -> Result<(), String> {
     Ok(())
 }
 
-/// Size and checksum of a file, which is read piece by piece, and not beyond
-/// what a package may have.
-fn hash(file: &mut impl Read) -> io::Result<(u64, String)> {
-    let mut file = file.take(MAX_PACKAGE_SIZE + 1);
+/// Size and checksum of a file, which is read piece by piece, and no more than a
+/// byte beyond the size that it may have.
+fn hash(file: &mut impl Read, most: u64) -> io::Result<(u64, String)> {
+    let mut file = file.take(most + 1);
     let (mut sha1, mut size) = (Sha1::new(), 0);
     let mut piece = vec![0; 64 * 1024];
     loop {

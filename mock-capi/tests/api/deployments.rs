@@ -262,6 +262,44 @@ async fn a_deployment_needs_room_in_the_quota() {
 }
 
 #[tokio::test]
+async fn a_deployment_that_got_stuck_goes_on_when_there_is_room() {
+    const YEARS: Duration = Duration::from_secs(20 * 365 * 24 * 60 * 60);
+    let (mut cf, app, _) = running_app(2).await;
+    let quotas = cf.get("/v3/organization_quotas").await.json();
+    let quota = quotas["resources"][0]["guid"].as_str().unwrap();
+    let quota = format!("/v3/organization_quotas/{quota}");
+    let more = json!({"options": {"web_instances": 4}});
+    let guid = deploy(&cf, &app, more).await.guid();
+    let memory = |mb: u32| json!({"apps": {"total_memory_in_mb": mb}});
+    cf.patch(&quota, memory(2048)).await;
+    cf.mock.advance(TIME);
+    assert_eq!(status(&cf, &guid).await, is("ACTIVE", "DEPLOYING"));
+    // However long that is, it takes no time to find out.
+    cf.mock.advance(YEARS);
+    cf.log_in_as("admin", "admin").await;
+    assert_eq!(status(&cf, &guid).await, is("ACTIVE", "DEPLOYING"));
+    cf.patch(&quota, memory(8192)).await;
+    cf.mock.advance(YEARS / 10);
+    cf.log_in_as("admin", "admin").await;
+    assert_eq!(status(&cf, &guid).await, is("FINALIZED", "DEPLOYED"));
+}
+
+#[tokio::test]
+async fn a_stopped_app_that_may_not_start_stays_as_it_is() {
+    let (cf, app, droplet) = running_app(1).await;
+    cf.act(&app, "stop").await;
+    let before = cf.get(&format!("/v3/apps/{app}/droplets/current")).await;
+    let more = json!({"droplet": {"guid": droplet}, "options": {"web_instances": 1000}});
+    let refused = deploy(&cf, &app, more).await;
+    assert_eq!(refused.status, 422, "{refused:?}");
+    let after = cf.get(&format!("/v3/apps/{app}/droplets/current")).await;
+    assert_eq!(after.guid(), before.guid());
+    assert_eq!(counts(&webs(&cf, &app).await), [1]);
+    let shown = cf.get(&format!("/v3/apps/{app}")).await.json();
+    assert_eq!(shown["state"], "STOPPED");
+}
+
+#[tokio::test]
 async fn web_processes_are_left_alone_meanwhile() {
     let (cf, app, droplet) = running_app(1).await;
     deploy(&cf, &app, json!({})).await;

@@ -234,6 +234,7 @@ async fn reset_goes_back_to_the_start() {
             MockCapi::builder()
                 .dialect(dialect)
                 .job_time(Duration::from_secs(1))
+                .faults(vec![Fault::answer("GET", "/v3/stacks", 503)])
                 .apps_domain("example.com"),
         )
         .await;
@@ -260,6 +261,9 @@ async fn reset_goes_back_to_the_start() {
         assert_eq!(state["organization_quotas"][0]["name"], "default");
         assert_eq!(cf.mock.stats().total, 0);
         assert_eq!(send(cf.http.get(&times)).await.json(), before);
+        let faults = format!("{}/_mock/faults", cf.mock.uri());
+        let faults = send(cf.http.get(faults)).await.json();
+        assert_eq!(faults[0]["path"], "/v3/stacks");
         // The token is still good.
         assert_eq!(cf.get(path).await.status, 200);
     }

@@ -57,7 +57,7 @@ fn bodies() -> Vec<Vec<u8>> {
     bodies
 }
 
-/// Every route that the mock counts has been asked with every body.
+/// Asks these routes with every body.
 async fn send_everything(cf: &Session, targets: &[(Method, String)], types: &[&str]) {
     for (method, path) in targets {
         for body in bodies() {
@@ -372,7 +372,23 @@ async fn any_query_is_answered() {
 #[tokio::test]
 async fn nothing_grows_beyond_measure() {
     let cf = Session::v3().await;
-    let (_, space) = cf.space().await;
+    let (org, space) = cf.space().await;
+    let quota = cf.post("/v3/organization_quotas", json!({"name": "all"}));
+    let quota = quota.await.guid();
+    let path = format!("/v3/organization_quotas/{quota}/relationships/organizations");
+    cf.post(&path, json!({"data": [{"guid": org}]})).await;
+
+    // Instances are replaced at once where starting takes no time.
+    let many = cf.staged_app(&space, "many").await;
+    cf.act(&many, "start").await;
+    let most = json!({"instances": i32::MAX, "memory_in_mb": 1});
+    assert_eq!(cf.scale(&many, most).await.status, 202);
+    let deployment = json!({"relationships": {"app": {"data": {"guid": many}}}});
+    let deployment = cf.post("/v3/deployments", deployment).await.guid();
+    let path = format!("/v3/deployments/{deployment}");
+    let status = cf.get(&path).await.json()["status"].clone();
+    assert_eq!(status["value"], "FINALIZED", "{status}");
+
     let app = cf.create_app(&space, "app").await;
     let most = json!({"instances": i32::MAX});
     assert_eq!(cf.scale(&app, most).await.status, 202);

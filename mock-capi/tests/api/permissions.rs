@@ -134,6 +134,7 @@ async fn each_role_reads_and_writes_what_it_may() {
     let none = Value::Null;
     let metadata = json!({"metadata": {"labels": {"a": "b"}}});
     let (get, patch, post) = (Method::GET, Method::PATCH, Method::POST);
+    let head = Method::HEAD;
     let events = cf.get("/v3/audit_events").await.json();
     let event = events["resources"][0]["guid"].as_str().unwrap();
     // Columns: developer, supporter, manager and auditor of the space; manager,
@@ -189,6 +190,12 @@ async fn each_role_reads_and_writes_what_it_may() {
         ),
         (
             &get,
+            format!("/v3/apps/{app}/env"),
+            &none,
+            [200, 200, 403, 403, 403, 404, 404, 404],
+        ),
+        (
+            &head,
             format!("/v3/apps/{app}/env"),
             &none,
             [200, 200, 403, 403, 403, 404, 404, 404],
@@ -422,6 +429,12 @@ async fn what_is_suspended_only_administrators_change() {
             error(user, path).await,
             (10017, "The organization is suspended".into())
         );
+    }
+    // What only looks is no change.
+    let env = format!("{app}/env");
+    for method in [Method::GET, Method::HEAD] {
+        let shown = f.ask("space_developer", &method, &env, &Value::Null).await;
+        assert_eq!(shown.status, 200, "{method}");
     }
     assert_eq!(f.cf.patch(&app, change.clone()).await.status, 200);
 }

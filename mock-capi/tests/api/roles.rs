@@ -217,6 +217,13 @@ async fn users_are_known_by_guid_and_named_by_uaa() {
         cf.post("/v3/users", json!({"guid": "robot"})).await.status,
         201
     );
+    let odd = cf
+        .post("/v3/users", json!({"guid": "a b+c/d"}))
+        .await
+        .json();
+    let link = odd["links"]["self"]["href"].as_str().unwrap();
+    assert_eq!(cf.get(link).await.json()["guid"], "a b+c/d");
+    assert_eq!(cf.delete(link).await.status, 202);
     assert_eq!(
         cf.post("/v3/users", json!({"guid": "robot"}))
             .await

@@ -230,6 +230,14 @@ async fn bits_are_uploaded_in_a_job() {
     let started = set(&cf, &app, json!({"state": "STARTED"})).await;
     assert_eq!(started.status, 201);
 
+    cf.mock
+        .set_faults(vec![Fault::failed_job().of("package.upload")]);
+    let other = create(&cf, &space, json!({"name": "other"})).await;
+    upload(&cf, &other, "?async=true").await;
+    cf.mock.advance(TIME);
+    let packages = cf.get(&format!("/v3/apps/{other}/packages")).await.json();
+    assert_eq!(packages["resources"][0]["state"], "FAILED");
+
     let path = format!("/v2/apps/{app}/bits");
     let form = reqwest::multipart::Form::new().text("application", "bits");
     let answer = send(cf.request(Method::PUT, &path).multipart(form)).await;
