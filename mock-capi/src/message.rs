@@ -81,16 +81,30 @@ impl<'b> Message<'b> {
 
     /// A text that must be there and not be blank.
     pub(crate) fn text(&mut self, key: &str, max: usize) -> Option<&'b str> {
-        let blank = match self.get(key) {
-            None => true,
-            Some(Value::String(text)) => text.trim().is_empty(),
-            Some(_) => false,
-        };
-        if blank {
+        if self.is_blank(key) {
             self.error(format!("{} can't be blank", humanize(key)));
             return None;
         }
         self.optional_text(key, 1..=max)
+    }
+
+    pub(crate) fn is_blank(&self, key: &str) -> bool {
+        match self.get(key) {
+            None => true,
+            Some(Value::String(text)) => text.trim().is_empty(),
+            Some(_) => false,
+        }
+    }
+
+    /// The `name` of an organization or a space, which may be absent or null,
+    /// without the blanks around it.
+    pub(crate) fn printable_name(&mut self, length: RangeInclusive<usize>) -> Option<&'b str> {
+        let text = self.optional_text("name", length)?;
+        let line = text.strip_suffix('\n').unwrap_or(text);
+        if line.is_empty() || line.contains(char::is_control) {
+            self.error("Name must not contain escaped characters");
+        }
+        Some(text.trim())
     }
 
     /// An integer that may be absent or null.
@@ -173,7 +187,8 @@ impl<'b> Message<'b> {
         }
     }
 
-    /// The GUID of a required `{"data": {"guid": "..."}}`.
+    /// The GUID of a required `{"data": {"guid": "..."}}`; none, and no error, of
+    /// `{"data": null}`.
     pub(crate) fn related(&mut self, key: &str) -> Option<&'b str> {
         let label = humanize(key);
         if self.get(key).is_none() {
@@ -181,11 +196,12 @@ impl<'b> Message<'b> {
         }
         let guid = self.get(key).and_then(to_one_guid);
         match guid {
-            Some(Value::String(guid)) if (1..=200).contains(&guid.len()) => Some(guid),
+            Some(Value::String(guid)) if (1..=200).contains(&guid.chars().count()) => Some(guid),
             Some(Value::String(_)) => {
                 self.error(format!("{label} guid must be between 1 and 200 characters"));
                 None
             }
+            Some(Value::Null) => None,
             Some(_) => {
                 self.error(format!("{label} guid must be a string"));
                 self.error(format!("{label} guid must be between 1 and 200 characters"));
@@ -240,8 +256,15 @@ impl<'b> Message<'b> {
 }
 
 fn to_one_guid(relationship: &Value) -> Option<&Value> {
-    let data = relationship.as_object()?.get("data")?.as_object()?;
-    data.get("guid").filter(|_| data.len() == 1)
+    let relationship = relationship.as_object()?;
+    let data = relationship
+        .get("data")
+        .filter(|_| relationship.len() == 1)?;
+    match data {
+        Value::Object(data) => data.get("guid").filter(|_| data.len() == 1),
+        Value::Null => Some(data),
+        _ => None,
+    }
 }
 
 /// The GUIDs of a body that is itself a to-many relationship.

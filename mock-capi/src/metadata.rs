@@ -287,8 +287,17 @@ impl LabelSelector {
                 "Too many label_selector requirements (maximum is {MAX_REQUIREMENTS})"
             )));
         }
-        let parsed: Result<_, String> = requirements.into_iter().map(parse_requirement).collect();
-        parsed.map(Self).map_err(CcError::bad_query)
+        let (mut parsed, mut errors) = (Vec::new(), Vec::new());
+        for requirement in requirements {
+            match parse_requirement(requirement) {
+                Ok(requirement) => parsed.push(requirement),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(CcError::bad_query(errors.join(", ")));
+        }
+        Ok(Self(parsed))
     }
 
     /// For each requirement that an index can answer, the keys any of which
@@ -345,11 +354,18 @@ fn parse_requirement(text: &str) -> Result<Requirement, String> {
     Ok(requirement)
 }
 
+/// Values as Ruby splits them: without the empty ones at the end. So there may
+/// be none, which nothing is equal to.
+fn label_values(text: &str) -> Vec<String> {
+    let values = text.trim_end_matches(',').split(',');
+    let values = values.filter(|_| !text.trim_end_matches(',').is_empty());
+    values.map(str::to_owned).collect()
+}
+
 fn match_requirement(text: &str) -> Option<(Requirement, String)> {
     let set = |operator: &str| {
         let (key, rest) = text.split_once(operator)?;
-        let values = rest.strip_suffix(')')?.split(',');
-        Some((key.to_owned(), values.map(str::to_owned).collect()))
+        Some((key.to_owned(), label_values(rest.strip_suffix(')')?)))
     };
     if let Some((key, values)) = set(" notin (") {
         return Some((Requirement::NotIn(key.clone(), values), key));
@@ -370,10 +386,13 @@ fn match_requirement(text: &str) -> Option<(Requirement, String)> {
         return Some((Requirement::Exists(owned.clone()), owned));
     }
     if let Some(value) = rest.strip_prefix("!=") {
-        return Some((Requirement::NotIn(owned.clone(), vec![value.into()]), owned));
+        return Some((
+            Requirement::NotIn(owned.clone(), label_values(value)),
+            owned,
+        ));
     }
     let value = rest.strip_prefix("==").or_else(|| rest.strip_prefix('='))?;
-    Some((Requirement::In(owned.clone(), vec![value.into()]), owned))
+    Some((Requirement::In(owned.clone(), label_values(value)), owned))
 }
 
 #[cfg(test)]
@@ -472,6 +491,26 @@ mod tests {
         for invalid in ["", ",", "a b", "=1", "a in (x", "a=%", "!"] {
             assert!(LabelSelector::parse(invalid).is_err(), "{invalid}");
         }
+    }
+
+    #[test]
+    fn nothing_is_equal_to_no_value() {
+        let clauses = |selector: &str| -> Vec<Vec<Key>> {
+            let selector = LabelSelector::parse(selector).unwrap();
+            selector.clauses().collect()
+        };
+        for selector in ["a=", "a==", "a in ()", "a in (,)"] {
+            assert_eq!(clauses(selector), [vec![]], "{selector}");
+        }
+        for selector in ["a!=", "a notin ()"] {
+            let selector = LabelSelector::parse(selector).unwrap();
+            assert!(selector.allows(&metadata(&json!({"a": ""}))));
+        }
+        let error = LabelSelector::parse("a b,c d").unwrap_err();
+        assert_eq!(
+            error.causes[0].detail,
+            "The query parameter is invalid: Invalid label_selector value, Invalid label_selector value"
+        );
     }
 
     #[test]

@@ -86,12 +86,15 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         .text("name", quota_limits::MAX_NAME)
         .unwrap_or_default();
     let limits = quota_limits::read(&mut message, Limits::of_new_quota());
-    let orgs = message
-        .nested("relationships", &["organizations"], |inner| {
+    let orgs = match message.has("relationships") {
+        true => message.relationships(&["organizations"], |inner| {
             inner.related_many("organizations")
-        })
-        .unwrap_or_default();
+        }),
+        false => None,
+    };
+    let orgs = orgs.unwrap_or_default();
     message.finish()?;
+    check_ports(&limits)?;
     check_name(call, name, None)?;
     let orgs = known_orgs(
         call.world,
@@ -121,9 +124,10 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
         .get(guid)
         .map(|quota| quota.limits.clone());
     let mut message = Message::new(&body, FIELDS);
-    let name = message.optional_text("name", 1..=quota_limits::MAX_NAME);
+    let name = quota_limits::read_name(&mut message);
     let limits = limits.map(|limits| quota_limits::read(&mut message, limits));
     message.finish()?;
+    limits.iter().try_for_each(check_ports)?;
     if let Some(name) = name {
         check_name(call, name, Some(guid))?;
     }
@@ -147,9 +151,10 @@ fn delete(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn apply(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let guid = find(call)?;
     let body = call.request.object()?;
-    let orgs = known_orgs(call.world, &to_many_body(&body)?, "do not exist")?;
+    let orgs = to_many_body(&body)?;
+    let guid = find(call)?;
+    let orgs = known_orgs(call.world, &orgs, "do not exist")?;
     set_quota(call, &orgs, guid);
     let mut relationship = to_many(orgs_of(call.world, guid));
     let path = format!("/v3/organization_quotas/{guid}/relationships/organizations");
@@ -160,6 +165,15 @@ fn apply(call: &mut Call<'_>) -> Result<Response, CcError> {
 fn set_quota(call: &mut Call<'_>, orgs: &[Guid], quota: Guid) {
     for org in orgs {
         call.world.touch(*org, |org: &mut Org| org.quota = quota);
+    }
+}
+
+fn check_ports(limits: &Limits) -> Result<(), CcError> {
+    match quota_limits::reserves_too_much(limits) {
+        true => Err(CcError::unprocessable(
+            "Total reserved ports must be -1, 0, or a positive integer, and must be less than or equal to total routes.",
+        )),
+        false => Ok(()),
     }
 }
 

@@ -81,8 +81,11 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     }
     let body = call.request.object()?;
     let mut message = Message::new(&body, &["name", "suspended", "metadata"]);
-    let name = message.text("name", MAX_NAME).unwrap_or_default();
+    let name = message.printable_name(1..=MAX_NAME).unwrap_or_default();
     let suspended = message.boolean("suspended").unwrap_or_default();
+    if message.is_blank("name") {
+        message.error("Name can't be blank");
+    }
     let patch = message.metadata();
     message.finish()?;
     if suspended {
@@ -119,7 +122,7 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
     let body = call.request.object()?;
     let mut message = Message::new(&body, &["name", "suspended", "metadata"]);
-    let name = message.optional_text("name", 1..=MAX_NAME);
+    let name = message.printable_name(1..=MAX_NAME);
     let suspended = message.boolean("suspended");
     let patch = message.metadata();
     message.finish()?;

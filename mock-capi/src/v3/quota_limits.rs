@@ -65,6 +65,25 @@ pub(crate) fn read(message: &mut Message<'_>, mut limits: Limits) -> Limits {
     limits
 }
 
+/// The new name of a quota; one that is null is refused.
+pub(crate) fn read_name<'b>(message: &mut Message<'b>) -> Option<&'b str> {
+    if message.has("name") && message.get("name").is_none() {
+        message.error("Name must be a string");
+        message.error("Name is too short (minimum is 1 character)");
+    }
+    message.optional_text("name", 1..=MAX_NAME)
+}
+
+/// Whether there are more reserved ports than routes.
+pub(crate) fn reserves_too_much(limits: &Limits) -> bool {
+    exceeds(limits.reserved_ports, limits.routes)
+}
+
+/// Whether a limit that there is is above another that there is.
+pub(crate) fn exceeds(limit: Option<u64>, other: Option<u64>) -> bool {
+    limit.zip(other).is_some_and(|(limit, other)| limit > other)
+}
+
 /// Reads the limits of a section; null is unlimited, what is absent stays.
 fn read_section<const N: usize>(
     message: &mut Message<'_>,
@@ -72,6 +91,11 @@ fn read_section<const N: usize>(
     fields: &[(&str, i64); N],
     limits: [&mut Option<u64>; N],
 ) {
+    if message.has(section) && message.get(section).is_none() {
+        let (first, rest) = section.split_at(1);
+        let section = format!("{}{rest}", first.to_uppercase());
+        message.error(format!("{section} must be an object"));
+    }
     let mut allowed: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
     if section == "services" {
         allowed.push("paid_services_allowed");

@@ -1,6 +1,6 @@
 //! The rules of security groups: what makes one valid.
 
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
@@ -34,7 +34,8 @@ pub(crate) fn rule_errors(rule: &Value) -> Vec<String> {
     if !["tcp", "udp", "icmp", "icmpv6", "all"].contains(&protocol) {
         errors.push("protocol must be 'tcp', 'udp', 'icmp', 'icmpv6' or 'all'".into());
     }
-    errors.extend(destination_error(rule.get("destination")).map(str::to_owned));
+    let destination = destination_errors(rule.get("destination"));
+    errors.extend(destination.into_iter().map(str::to_owned));
     if rule
         .get("description")
         .is_some_and(|d| !d.is_string() && !d.is_null())
@@ -107,42 +108,72 @@ fn are_ports(ports: &str) -> bool {
     if let Some((first, last)) = ports.split_once('-') {
         return matches!((port(first), port(last)), (Some(first), Some(last)) if first < last);
     }
-    ports.split(',').all(|text| port(text).is_some())
+    let ports = split(ports, ',');
+    !ports.is_empty() && ports.into_iter().all(|text| port(text).is_some())
 }
 
-fn destination_error(destination: Option<&Value>) -> Option<&'static str> {
+/// The parts of a text as Ruby splits it: without the empty ones at its end.
+fn split(text: &str, separator: char) -> Vec<&str> {
+    let parts = text.trim_end_matches(separator).split(separator);
+    parts.filter(|_| !text.is_empty()).collect()
+}
+
+/// There is no IPv6, which operators have to allow.
+fn destination_errors(destination: Option<&Value>) -> Vec<&'static str> {
     const INVALID: &str = "destination must be a valid CIDR, IP address, or IP address range";
     let text = match destination {
-        None | Some(Value::Null) => return Some(INVALID),
+        None | Some(Value::Null) => return vec![INVALID],
         Some(Value::String(text)) => text,
-        Some(_) => return Some("destination must be a string"),
+        Some(_) => return vec!["destination must be a string"],
     };
     if text.contains(char::is_whitespace) {
-        return Some("destination must not contain whitespace");
+        return vec!["destination must not contain whitespace"];
     }
-    let address = |text: &str| IpAddr::from_str(text).ok();
-    if let Some((first, last)) = text.split_once('-') {
-        return match (address(first), address(last)) {
-            (Some(first), Some(last)) if first <= last => None,
-            (Some(_), Some(_)) => Some(
+    if text.contains(',') {
+        return vec![INVALID];
+    }
+    let mut errors = Vec::new();
+    if text.is_empty() {
+        errors.push("empty destination specified in comma-delimited list");
+    }
+    let ends = split(text, '-');
+    let padded = ends.iter().any(|end| has_leading_zeros(end));
+    if padded {
+        errors.push("destination octets cannot contain leading zeros");
+    }
+    let address = |text: &str| Ipv4Addr::from_str(text).ok();
+    match ends.as_slice() {
+        [one] => errors.extend((!is_cidr(one) && !padded).then_some(INVALID)),
+        [first, last] => match (address(first), address(last)) {
+            (Some(first), Some(last)) if first <= last => {}
+            (Some(_), Some(_)) => errors.push(
                 "beginning of IP address range is numerically greater than the end of its range (range endpoints are inverted)",
             ),
-            _ => Some("destination IP address range is invalid"),
-        };
+            _ => errors.push("destination IP address range is invalid"),
+        },
+        _ => errors.push(INVALID),
     }
-    (!is_cidr(text)).then_some(INVALID)
+    errors
 }
 
+fn has_leading_zeros(address: &str) -> bool {
+    let octet = |octet: &str| octet.split('/').next().unwrap_or(octet).to_owned();
+    let mut octets = address.split('.').map(octet);
+    let padded = |octet: String| octet.len() > 1 && octet.starts_with('0');
+    address.contains('.') && octets.any(padded)
+}
+
+/// An address, alone or with a prefix or a mask.
 fn is_cidr(text: &str) -> bool {
-    let (address, prefix) = match text.split_once('/') {
-        Some((address, prefix)) => (address, Some(prefix)),
-        None => (text, None),
+    let Some((address, suffix)) = text.split_once('/') else {
+        return Ipv4Addr::from_str(text).is_ok();
     };
-    let Ok(address) = IpAddr::from_str(address) else {
-        return false;
+    let is_prefix = || suffix.parse::<u8>().is_ok_and(|prefix| prefix <= 32);
+    let is_mask = || {
+        let mask = Ipv4Addr::from_str(suffix).map(u32::from);
+        mask.is_ok_and(|mask| mask.leading_ones() + mask.trailing_zeros() >= 32)
     };
-    let bits = if address.is_ipv4() { 32 } else { 128 };
-    prefix.is_none_or(|prefix| prefix.parse::<u8>().is_ok_and(|prefix| prefix <= bits))
+    Ipv4Addr::from_str(address).is_ok() && (is_prefix() || is_mask())
 }
 
 #[cfg(test)]
@@ -158,6 +189,8 @@ mod tests {
             json!({"protocol": "udp", "destination": "10.0.0.0/8", "ports": "53,80", "log": true}),
             json!({"protocol": "tcp", "destination": "10.0.0.1-10.0.0.9", "ports": "1-2"}),
             json!({"protocol": "icmp", "destination": "0.0.0.0/0", "type": 8, "code": -1}),
+            json!({"protocol": "all", "destination": "1.2.3.4/255.255.255.0"}),
+            json!({"protocol": "tcp", "destination": "10.0.0.0/8", "ports": "80,"}),
             json!({"protocol": "all", "destination": "0.0.0.0/0", "description": "x"}),
         ] {
             assert_eq!(rule_errors(&rule), [""; 0], "{rule}");
@@ -179,6 +212,22 @@ mod tests {
             (
                 json!({"protocol": "all", "destination": "1.2.3.4/33"}),
                 "destination must be a valid CIDR, IP address, or IP address range",
+            ),
+            (
+                json!({"protocol": "tcp", "destination": "::1", "ports": "80"}),
+                "destination must be a valid CIDR, IP address, or IP address range",
+            ),
+            (
+                json!({"protocol": "all", "destination": "1.1.1.1-2.2.2.2-3.3.3.3"}),
+                "destination must be a valid CIDR, IP address, or IP address range",
+            ),
+            (
+                json!({"protocol": "all", "destination": "1.2.3.4/255.0.255.0"}),
+                "destination must be a valid CIDR, IP address, or IP address range",
+            ),
+            (
+                json!({"protocol": "all", "destination": "010.0.0.1"}),
+                "destination octets cannot contain leading zeros",
             ),
             (
                 json!({"protocol": "all", "destination": "1.2.3.4 "}),

@@ -60,7 +60,7 @@ fn find(call: &Call<'_>) -> Result<(Guid, Guid), CcError> {
 }
 
 fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let query = ListQuery::read(call, &LIST)?;
+    let query = ListQuery::read_or(call, &LIST, CcError::unprocessable)?;
     let selection = query.by_texts(query.selection(), "names", Field::Name);
     let selection = query.by_guids(selection, "organization_guids", Field::Org);
     let applied: Option<Vec<Guid>> = query.guids("space_guids").map(|spaces| {
@@ -97,6 +97,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
             ))
         })?;
     call.authorize(Home::Org(org))?;
+    check_ports(call.world, org, &limits)?;
     check_name(call, org, name, None)?;
     let spaces = known_spaces(
         call.world,
@@ -125,9 +126,10 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let limits = call.row::<SpaceQuota>(guid)?.limits.clone();
     let allowed = ["name", "apps", "services", "routes", "domains"];
     let mut message = Message::new(&body, &allowed);
-    let name = message.optional_text("name", 1..=quota_limits::MAX_NAME);
+    let name = quota_limits::read_name(&mut message);
     let limits = quota_limits::read(&mut message, limits);
     message.finish()?;
+    check_ports(call.world, org, &limits)?;
     if let Some(name) = name {
         check_name(call, org, name, Some(guid))?;
     }
@@ -187,6 +189,20 @@ fn set(call: &mut Call<'_>, spaces: &[Guid], quota: Option<Guid>) {
         call.world
             .touch(*space, |space: &mut Space| space.quota = quota);
     }
+}
+
+fn check_ports(world: &World, org: Guid, limits: &Limits) -> Result<(), CcError> {
+    let org = world.orgs.get(org);
+    let quota = org.and_then(|org| world.quotas.get(org.quota));
+    let of_org = quota.and_then(|quota| quota.limits.reserved_ports);
+    if quota_limits::reserves_too_much(limits)
+        || quota_limits::exceeds(limits.reserved_ports, of_org)
+    {
+        return Err(CcError::unprocessable(
+            "Total reserved ports must be -1, 0, or a positive integer, must be less than or equal to total routes, and must be less than or equal to total reserved ports for the organization quota.",
+        ));
+    }
+    Ok(())
 }
 
 fn check_name(call: &Call<'_>, org: Guid, name: &str, own: Option<Guid>) -> Result<(), CcError> {

@@ -84,7 +84,10 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let body = call.request.object()?;
     let mut message = Message::new(&body, &["name", "relationships", "suspended", "metadata"]);
     let org = message.relationships(&["organization"], |inner| inner.related("organization"));
-    let name = message.text("name", MAX_NAME).unwrap_or_default();
+    if message.is_blank("name") {
+        message.error("Name can't be blank");
+    }
+    let name = message.printable_name(0..=MAX_NAME).unwrap_or_default();
     let suspended = message.boolean("suspended").unwrap_or_default();
     let patch = message.metadata();
     message.finish()?;
@@ -128,7 +131,7 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
     let body = call.request.object()?;
     let mut message = Message::new(&body, &["name", "suspended", "metadata"]);
-    let name = message.optional_text("name", 1..=MAX_NAME);
+    let name = message.printable_name(1..=MAX_NAME);
     let message_suspends = message.has("suspended");
     let suspended = message.boolean("suspended");
     let patch = message.metadata();

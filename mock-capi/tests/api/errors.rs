@@ -124,6 +124,34 @@ async fn names_are_unique_where_they_have_to_be() {
         assert_eq!(refused.status, 422, "{path}");
         assert_eq!(refused.error(), (error.0, error.1.into()), "{path}");
     }
+    let orgs = "/v3/organizations";
+    let unprintable = "Name must not contain escaped characters";
+    let empty = "Name is too short (minimum is 1 character)";
+    for (name, detail) in [
+        ("a\nb", unprintable.to_owned()),
+        ("", format!("{empty}, {unprintable}, Name can't be blank")),
+    ] {
+        let refused = cf.post(orgs, json!({"name": name})).await;
+        assert_eq!(refused.error(), (10008, detail));
+    }
+    assert_eq!(
+        cf.post(orgs, json!({"name": " o "})).await.json()["name"],
+        "o"
+    );
+    for (organization, detail) in [
+        (
+            json!({"data": null}),
+            "Invalid organization. Ensure the organization exists and you have access to it.",
+        ),
+        (
+            json!({"data": {"guid": org}, "x": 1}),
+            "Relationships Organization must be structured like this: \"organization: {\"data\": {\"guid\": \"valid-guid\"}}\"",
+        ),
+    ] {
+        let body = json!({"name": "new", "relationships": {"organization": organization}});
+        let refused = cf.post("/v3/spaces", body).await;
+        assert_eq!(refused.error(), (10008, detail.into()));
+    }
     let other = cf.create_space(&org, "other").await;
     let path = format!("/v3/spaces/{other}");
     assert_eq!(

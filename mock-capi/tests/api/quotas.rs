@@ -56,6 +56,49 @@ async fn memory_counts_what_is_started() {
 }
 
 #[tokio::test]
+async fn what_quotas_refuse() {
+    let (cf, org, _, quota) = limited(json!({})).await;
+    let ports = json!({"total_routes": 1, "total_reserved_ports": 2});
+    let of_org = "/v3/organization_quotas";
+    for (body, detail) in [
+        (
+            json!({"name": "x", "routes": ports}),
+            "Total reserved ports must be -1, 0, or a positive integer, and must be less than or equal to total routes.",
+        ),
+        (json!({"name": "x", "apps": null}), "Apps must be an object"),
+        (
+            json!({"name": "x", "relationships": {}}),
+            "Relationships 'relationships' must include one or more valid relationships",
+        ),
+    ] {
+        assert_eq!(cf.post(of_org, body).await.error(), (10008, detail.into()));
+    }
+    let path = format!("{of_org}/{quota}");
+    assert_eq!(
+        cf.patch(&path, json!({"name": null})).await.error().1,
+        "Name must be a string, Name is too short (minimum is 1 character)"
+    );
+    let nowhere = format!("{of_org}/x/relationships/organizations");
+    assert_eq!(
+        cf.post(&nowhere, json!({})).await.error().1,
+        "Data can't be blank"
+    );
+    // Those of a space reserve no more than the organization's.
+    let limit = json!({"routes": {"total_reserved_ports": 2}});
+    assert_eq!(cf.patch(&path, limit).await.status, 200);
+    let of_space = json!({
+        "name": "x",
+        "routes": {"total_reserved_ports": 3},
+        "relationships": {"organization": {"data": {"guid": org}}},
+    });
+    assert_eq!(
+        cf.post("/v3/space_quotas", of_space).await.error().1,
+        "Total reserved ports must be -1, 0, or a positive integer, must be less than or equal to total routes, and must be less than or equal to total reserved ports for the organization quota."
+    );
+    assert_eq!(cf.get("/v3/space_quotas?nope=1").await.error().0, 10008);
+}
+
+#[tokio::test]
 async fn instances_and_process_memory_have_limits() {
     let limits = json!({"apps": {"total_instances": 2, "per_process_memory_in_mb": 512}});
     let (cf, _, space, _) = limited(limits).await;
