@@ -196,14 +196,14 @@ impl<'b> Message<'b> {
         }
         let guid = self.get(key).and_then(to_one_guid);
         match guid {
-            Some(Value::String(guid)) if (1..=200).contains(&guid.chars().count()) => Some(guid),
-            Some(Value::String(_)) => {
-                self.error(format!("{label} guid must be between 1 and 200 characters"));
-                None
+            Some(None) => None,
+            Some(Some(Value::String(guid))) if (1..=200).contains(&guid.chars().count()) => {
+                Some(guid)
             }
-            Some(Value::Null) => None,
-            Some(_) => {
-                self.error(format!("{label} guid must be a string"));
+            Some(Some(guid)) => {
+                if !guid.is_string() {
+                    self.error(format!("{label} guid must be a string"));
+                }
                 self.error(format!("{label} guid must be between 1 and 200 characters"));
                 None
             }
@@ -255,14 +255,16 @@ impl<'b> Message<'b> {
     }
 }
 
-fn to_one_guid(relationship: &Value) -> Option<&Value> {
+/// What a to-one relationship names, which may be nothing; `None` where it is
+/// no such relationship at all.
+fn to_one_guid(relationship: &Value) -> Option<Option<&Value>> {
     let relationship = relationship.as_object()?;
     let data = relationship
         .get("data")
         .filter(|_| relationship.len() == 1)?;
     match data {
-        Value::Object(data) => data.get("guid").filter(|_| data.len() == 1),
-        Value::Null => Some(data),
+        Value::Object(data) if data.len() == 1 => data.get("guid").map(Some),
+        Value::Null => Some(None),
         _ => None,
     }
 }

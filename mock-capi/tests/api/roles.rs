@@ -101,6 +101,18 @@ async fn roles_need_a_user_a_place_and_a_type_that_fits() {
             "Relationships Username must be a string",
         ),
         (
+            user(json!({"guid": null})),
+            "Relationships User guid must be a string, Relationships User guid must be between 1 and 200 characters",
+        ),
+        (
+            user(json!(null)),
+            "Relationships User must have a username or guid specified",
+        ),
+        (
+            json!({"user": {"data": {"guid": "a"}}, "organization": {"data": {"guid": null}}}),
+            "Relationships Organization guid must be a string, Relationships Organization guid must be between 1 and 200 characters",
+        ),
+        (
             json!({"user": {"data": {"guid": "a"}}}),
             "Relationships must specify either a space or an organization.",
         ),
