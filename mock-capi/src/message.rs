@@ -50,6 +50,11 @@ impl<'b> Message<'b> {
         self.fields.get(key).filter(|value| !value.is_null())
     }
 
+    /// Whether nothing was found wrong so far.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.errors.is_empty()
+    }
+
     pub(crate) fn error(&mut self, error: impl Into<String>) {
         self.errors.push(error.into());
     }

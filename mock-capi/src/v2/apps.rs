@@ -8,6 +8,7 @@ use crate::call::Call;
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
+use crate::v3::lifecycle;
 use crate::world::{
     App, Domain, Feature, Field, Guid, Key, Kind, Lifecycle, PackageKind, Process, Row, Selection,
     World,
@@ -34,7 +35,10 @@ pub(super) const ERRORS: Errors = Errors {
 /// The attributes of an app.
 fn entity(world: &World, app: &App, process: &Process) -> Value {
     let (buildpack, stack) = match &app.lifecycle {
-        Lifecycle::Buildpack { buildpacks, stack } => (buildpacks.first(), stack.as_str()),
+        Lifecycle::Buildpack { buildpacks, stack } => (
+            buildpacks.first().map(|it| lifecycle::shown(it)),
+            stack.as_str(),
+        ),
         Lifecycle::Docker => (None, world.default_stack),
     };
     let named = Selection::all().any(vec![Key::text(Field::Name, stack)]);

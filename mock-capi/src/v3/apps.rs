@@ -327,7 +327,8 @@ pub(crate) fn read_new(
     }
     let name = message
         .optional_text("name", 0..=MAX_NAME)
-        .unwrap_or_default();
+        .unwrap_or_default()
+        .trim();
     let environment = message
         .object("environment_variables")
         .cloned()
@@ -342,6 +343,7 @@ pub(crate) fn read_new(
     let space: &Space = call.related(space.flatten(), no_space)?;
     let space = space.base.guid;
     check_flag(call, &lifecycle)?;
+    lifecycle::refuse_cnb(&body)?;
     let mut errors = name_errors(name);
     errors.extend(check_environment("environment_variables", &environment));
     refuse_any(&errors)?;
@@ -391,7 +393,8 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
     let body = call.request.object()?;
     let mut message = Message::new(&body, &["name", "lifecycle", "metadata"]);
-    let name = message.optional_text("name", 0..=MAX_NAME);
+    let name = message.optional_text("name", 0..=MAX_NAME).map(str::trim);
+    let unnamed = message.has("name") && message.get("name").is_none();
     let App {
         space,
         lifecycle: current,
@@ -400,6 +403,10 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let lifecycle = lifecycle::read(&mut message, current, call.world);
     let patch = message.metadata();
     message.finish()?;
+    lifecycle::refuse_cnb(&body)?;
+    if unnamed {
+        return Err(CcError::unprocessable("name presence, name format"));
+    }
     if lifecycle.kind() != current.kind() {
         let (from, to) = (current.kind(), lifecycle.kind());
         let detail = format!("Lifecycle type cannot be changed from {from} to {to}");

@@ -261,6 +261,7 @@ fn read_new(call: &Call<'_>, body: &Map<String, Value>) -> Result<NewBuild, CcEr
     let guid = guid.and_then(Value::as_str);
     if guid.is_none_or(str::is_empty) {
         message.error("Package guid must be a string");
+        message.error("Package guid must be between 1 and 200 characters");
     }
     let package = guid
         .and_then(Guid::parse)
@@ -270,6 +271,7 @@ fn read_new(call: &Call<'_>, body: &Map<String, Value>) -> Result<NewBuild, CcEr
     let lifecycle = lifecycle::read(&mut message, &default, call.world);
     let metadata = message.metadata();
     message.finish()?;
+    lifecycle::refuse_cnb(body)?;
     let package: &Package = call.manageable(
         guid,
         "Unable to use package. Ensure that the package exists and you have access to it.",

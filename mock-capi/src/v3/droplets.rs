@@ -14,7 +14,7 @@ use crate::world::{
     WRITE_SPACE, sha256,
 };
 
-use super::apps;
+use super::{apps, lifecycle};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/droplets", index),
@@ -96,9 +96,9 @@ pub(crate) fn checksum(droplet: &Droplet, view: &View<'_>) -> Option<Value> {
 fn present_buildpacks(buildpacks: &[String]) -> Vec<Value> {
     let present = |name: &String| {
         json!({
-            "name": name,
+            "name": lifecycle::shown(name),
             "detect_output": null,
-            "buildpack_name": name.trim_end_matches("_buildpack"),
+            "buildpack_name": lifecycle::shown(name).trim_end_matches("_buildpack"),
             "version": "1.0.0",
         })
     };

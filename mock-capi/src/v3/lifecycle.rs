@@ -2,13 +2,27 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::error::CcError;
 use crate::message::Message;
 use crate::world::{Buildpack, Lifecycle, Stack, World};
+
+/// Cloud native buildpacks, which there are none of.
+const CNB: &str = "cnb";
+
+/// Refuses what would be built by cloud native buildpacks.
+pub(crate) fn refuse_cnb(body: &Map<String, Value>) -> Result<(), CcError> {
+    let lifecycle = body.get("lifecycle");
+    match lifecycle.and_then(|lifecycle| lifecycle.get("type")) {
+        Some(kind) if kind == CNB => Err(CcError::feature_disabled("diego_cnb")),
+        _ => Ok(()),
+    }
+}
 
 /// Presents a lifecycle with its data.
 pub(crate) fn present(lifecycle: &Lifecycle) -> Value {
     let data = match lifecycle {
         Lifecycle::Buildpack { buildpacks, stack } => {
+            let buildpacks: Vec<String> = buildpacks.iter().map(|it| shown(it)).collect();
             json!({"buildpacks": buildpacks, "stack": stack})
         }
         Lifecycle::Docker => json!({}),
@@ -16,9 +30,27 @@ pub(crate) fn present(lifecycle: &Lifecycle) -> Value {
     json!({"type": lifecycle.kind(), "data": data})
 }
 
+/// A buildpack's name or address, without the credentials in that.
+pub(crate) fn shown(buildpack: &str) -> String {
+    const REDACTED: &str = "***";
+    match url::Url::parse(buildpack) {
+        Ok(mut url) if !url.username().is_empty() => {
+            // An address with a user has room for both.
+            let _ = url.set_username(REDACTED);
+            let _ = url.set_password(Some(REDACTED));
+            url.into()
+        }
+        _ => buildpack.into(),
+    }
+}
+
 /// Reads a request's `lifecycle`; what it does not say is as in `current`.
 pub(crate) fn read(message: &mut Message<'_>, current: &Lifecycle, world: &World) -> Lifecycle {
-    let Some(lifecycle) = message.object("lifecycle") else {
+    if !message.has("lifecycle") {
+        return current.clone();
+    }
+    let Some(lifecycle) = message.get("lifecycle").and_then(Value::as_object) else {
+        message.error("Lifecycle data must be an object");
         return current.clone();
     };
     let kind = match lifecycle.get("type") {
@@ -36,6 +68,7 @@ pub(crate) fn read(message: &mut Message<'_>, current: &Lifecycle, world: &World
     match kind {
         "docker" => read_docker(message, data),
         "buildpack" => read_buildpack(message, data, current, world),
+        CNB => current.clone(),
         _ => {
             message.error("Lifecycle type is not included in the list: buildpack, docker, cnb");
             current.clone()
@@ -136,5 +169,18 @@ pub(crate) fn buildpack_error(world: &World, name: &str) -> Option<String> {
 
 /// Whether a text names a buildpack or is the address of one.
 pub(crate) fn is_buildpack(world: &World, name: &str) -> bool {
-    world.named::<Buildpack>(name).is_some() || name.contains("://")
+    world.named::<Buildpack>(name).is_some() || name.contains("://") || is_ssh(name)
+}
+
+/// `git@host:path.git`
+fn is_ssh(address: &str) -> bool {
+    let path = address
+        .strip_prefix("git@")
+        .and_then(|rest| rest.split_once(':'));
+    path.is_some_and(|(host, path)| {
+        !host.is_empty()
+            && path
+                .strip_suffix(".git")
+                .is_some_and(|path| !path.is_empty())
+    })
 }

@@ -320,7 +320,8 @@ fn read_check(message: &mut Message<'_>, key: &str) -> CheckPatch {
         Some(Value::String(endpoint)) if is_uri_path(endpoint) => {
             patch.endpoint = Some(Some(endpoint.clone()));
         }
-        Some(Value::Null) | None => {}
+        Some(Value::Null) => patch.endpoint = Some(None),
+        None => {}
         Some(_) => message.error(format!("{label} endpoint must be a valid URI path")),
     }
     patch

@@ -101,8 +101,17 @@ fn list(call: &Call<'_>, app: Option<Guid>) -> Result<Response, CcError> {
     if let Some(app) = app {
         selection = selection.any_guid(Field::App, [app]);
     }
+    let paths = query.values("paths");
+    let is_at_path = |route: &Route| {
+        let paths = paths.as_ref();
+        paths.is_none_or(|paths| {
+            paths
+                .iter()
+                .any(|path| path.eq_ignore_ascii_case(&route.path))
+        })
+    };
     let page = query.page(call.world, &selection, |route: &Route| {
-        query.admits("paths", &route.path)
+        is_at_path(route)
             && query.admits("ports", &route.port.unwrap_or_default().to_string())
             && query.value("service_instance_guids").is_none()
     });
@@ -207,6 +216,10 @@ fn read_new(body: &Map<String, Value>) -> Result<NewRoute, CcError> {
         }
     }
     let port = message.integer("port", 0..=65_535);
+    let related = message.get("relationships").and_then(Value::as_object);
+    if related.is_none_or(Map::is_empty) {
+        message.error("Relationships can't be blank");
+    }
     let related = message.relationships(&["space", "domain"], |inner| {
         (inner.related("space"), inner.related("domain"))
     });

@@ -265,6 +265,9 @@ fn read_new(body: &Map<String, Value>) -> Result<Asked<'_>, CcError> {
             MAX_COMMAND + 1
         )));
     }
+    if name.is_some_and(str::is_empty) {
+        return Err(CcError::unprocessable("name format, name presence"));
+    }
     Ok(Asked {
         name,
         command,

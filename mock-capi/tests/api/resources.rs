@@ -223,6 +223,42 @@ async fn apps_change() {
         env["application_env_json"]["VCAP_APPLICATION"]["application_name"],
         "new"
     );
+
+    // Names are stripped, and there is always one.
+    let other = cf.post("/v3/apps", new_app(&space, " stripped ")).await;
+    assert_eq!(other.json()["name"], "stripped");
+    assert_eq!(
+        cf.post("/v3/apps", new_app(&space, "stripped "))
+            .await
+            .error(),
+        (10016, "App with the name 'stripped' already exists.".into())
+    );
+    let other = format!("/v3/apps/{}", other.guid());
+    let lifecycle = |data: Value| json!({"lifecycle": {"type": "buildpack", "data": data}});
+    for (body, error) in [
+        (json!({"name": null}), (10008, "name presence, name format")),
+        (
+            json!({"lifecycle": null}),
+            (10008, "Lifecycle data must be an object"),
+        ),
+        (
+            json!({"lifecycle": {"type": "cnb", "data": {}}}),
+            (330_002, "Feature Disabled: diego_cnb"),
+        ),
+    ] {
+        let refused = cf.patch(&other, body).await.error();
+        assert_eq!(refused, (error.0, error.1.into()));
+    }
+    // What shows a buildpack's address hides who may read it.
+    let addresses = ["https://u:p@example.com/bp.git", "git@example.com:bp.git"];
+    let changed = cf.patch(&other, lifecycle(json!({"buildpacks": addresses})));
+    assert_eq!(
+        changed.await.json()["lifecycle"]["data"]["buildpacks"],
+        json!([
+            "https://***:***@example.com/bp.git",
+            "git@example.com:bp.git"
+        ])
+    );
 }
 
 #[tokio::test]
