@@ -129,7 +129,7 @@ impl Call<'_> {
 
     /// The row that a text is the GUID of, if the caller sees it.
     pub(crate) fn visible<R: Row>(&self, guid: &str) -> Option<&R> {
-        let row: &R = self.world.get(Guid::parse(guid)?)?;
+        let row: &R = self.world.look_up(guid)?;
         row.is_visible(self.world, &self.access).then_some(row)
     }
 

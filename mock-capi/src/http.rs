@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
 use http::HeaderMap;
 use http::request::Parts;
@@ -54,8 +55,7 @@ impl<'a> Request<'a> {
 
     /// The last value of a query parameter.
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
-        let found = self.query.iter().rev().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.as_str())
+        last_value(&self.query, name)
     }
 
     /// Whether it changes nothing.
@@ -83,6 +83,12 @@ impl<'a> Request<'a> {
             _ => Err(CcError::unparsable()),
         }
     }
+}
+
+/// The last value of a parameter.
+pub(crate) fn last_value<'p>(params: &'p [(String, String)], name: &str) -> Option<&'p str> {
+    let found = params.iter().rev().find(|(key, _)| key == name);
+    found.map(|(_, value)| value.as_str())
 }
 
 /// Reads a JSON object. Serde alone would take a list too, for the fields in
@@ -178,6 +184,14 @@ impl Response {
         }
     }
 
+    /// Tells the client to come back after a time: in whole seconds, rounded up,
+    /// since who comes earlier comes too early.
+    pub(crate) fn with_retry_after(self, time: Duration) -> Self {
+        let more = u64::from(time.subsec_nanos() > 0);
+        let seconds = time.as_secs().saturating_add(more);
+        self.with_header("Retry-After", seconds.to_string())
+    }
+
     pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
@@ -192,4 +206,17 @@ pub(crate) fn percent_decode(text: &str) -> String {
         .next()
         .map(|(_, value)| value.into_owned())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_never_too_early() {
+        for (millis, seconds) in [(0, "0"), (1, "1"), (500, "1"), (1000, "1"), (1001, "2")] {
+            let told = Response::empty(429).with_retry_after(Duration::from_millis(millis));
+            assert_eq!(told.headers, [("Retry-After", seconds.to_owned())]);
+        }
+    }
 }

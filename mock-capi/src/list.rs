@@ -6,7 +6,7 @@ use url::form_urlencoded;
 
 use crate::call::{Call, View};
 use crate::error::CcError;
-use crate::http::{Response, percent_decode};
+use crate::http::{Response, last_value, percent_decode};
 use crate::metadata::LabelSelector;
 use crate::settings::Dialect;
 use crate::world::{Access, Base, Field, Guid, Key, Row, Selection, World};
@@ -101,8 +101,8 @@ impl ListQuery {
         let params = &call.request.query;
         let mut errors = Vec::new();
         let mut query = Self {
-            page: page_number(find(params, "page")).unwrap_or(1),
-            per_page: page_number(find(params, "per_page")).unwrap_or(50),
+            page: page_number(last_value(params, "page")).unwrap_or(1),
+            per_page: page_number(last_value(params, "per_page")).unwrap_or(50),
             order: None,
             labels: LabelSelector::default(),
             times: Vec::new(),
@@ -128,7 +128,7 @@ impl ListQuery {
         if !errors.is_empty() {
             return Err(refuse(errors.join(", ")));
         }
-        let labels = find(params, "label_selector").map(LabelSelector::parse);
+        let labels = last_value(params, "label_selector").map(LabelSelector::parse);
         Ok(Self {
             labels: labels.transpose()?.unwrap_or_default(),
             ..query
@@ -138,7 +138,7 @@ impl ListQuery {
     /// A parameter's comma-separated values, each of them decoded once more:
     /// that is how a value with a comma is written.
     pub(crate) fn values(&self, name: &str) -> Option<Vec<String>> {
-        let value = find(&self.params, name)?;
+        let value = last_value(&self.params, name)?;
         Some(
             value
                 .split(',')
@@ -148,7 +148,7 @@ impl ListQuery {
     }
 
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
-        find(&self.params, name)
+        last_value(&self.params, name)
     }
 
     /// Whether there is a parameter, such as `created_ats` or `created_ats[gt]`.
@@ -459,11 +459,6 @@ pub(crate) struct Page<'t, R> {
     pub(crate) total: usize,
 }
 
-fn find<'p>(params: &'p [(String, String)], name: &str) -> Option<&'p str> {
-    let found = params.iter().rev().find(|(key, _)| key == name);
-    found.map(|(_, value)| value.as_str())
-}
-
 /// `created_ats[gt]` is the parameter `created_ats`.
 fn param_name(key: &str) -> &str {
     key.split('[').next().unwrap_or(key)
@@ -493,10 +488,10 @@ fn unknown_param(params: &[(String, String)], spec: &ListSpec, dialect: Dialect)
 
 fn page_errors(params: &[(String, String)]) -> Vec<String> {
     let mut errors = Vec::new();
-    if find(params, "page").is_some_and(|page| page_number(Some(page)).is_none()) {
+    if last_value(params, "page").is_some_and(|page| page_number(Some(page)).is_none()) {
         errors.push("Page must be a positive integer".into());
     }
-    if let Some(text) = find(params, "per_page") {
+    if let Some(text) = last_value(params, "per_page") {
         match page_number(Some(text)) {
             None => errors.push("Per page must be a positive integer".into()),
             Some(per_page) if per_page > MAX_PER_PAGE => {
@@ -527,7 +522,7 @@ fn read_order(
     spec: &ListSpec,
     errors: &mut Vec<String>,
 ) -> Option<Order> {
-    let text = find(params, "order_by").filter(|text| !text.is_empty())?;
+    let text = last_value(params, "order_by").filter(|text| !text.is_empty())?;
     let column = text.strip_prefix(['+', '-']).unwrap_or(text);
     let columns: Vec<&str> = ["created_at", "updated_at"]
         .iter()

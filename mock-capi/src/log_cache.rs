@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::call::Call;
 use crate::error::CcError;
-use crate::http::Response;
+use crate::http::{Response, last_value};
 use crate::router::Route;
 use crate::world::{App, Guid, LogLine};
 
@@ -110,10 +110,7 @@ fn present(line: &LogLine, source: &str) -> Value {
 }
 
 fn read_query(params: &[(String, String)]) -> Result<Query, Response> {
-    let value = |name: &str| {
-        let mut found = params.iter().rev().filter(|(key, _)| key == name);
-        found.next().map(|(_, value)| value.as_str())
-    };
+    let value = |name: &str| last_value(params, name);
     let integer = |name: &str| match value(name) {
         None => Ok(0),
         Some(text) => text.parse::<i64>().map_err(|_| {

@@ -10,7 +10,7 @@ use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
 use crate::token::Caller;
-use crate::world::{App, Guid, NetworkPolicy, RoleType};
+use crate::world::{App, NetworkPolicy, RoleType};
 
 /// Open, because the policy server itself looks at the token, after the
 /// version.
@@ -218,7 +218,7 @@ fn clean_policies(call: &mut Call<'_>, caller: &Caller, _: Version) -> Result<Va
 
 /// Whether the caller is a developer where an app is; `None` if it is nowhere.
 fn develops(call: &Call<'_>, caller: &Caller, app: &str) -> Option<bool> {
-    let app: &App = Guid::parse(app).and_then(|app| call.world.get(app))?;
+    let app: &App = call.world.look_up(app)?;
     let org = call.world.org_of(app.space)?.base.guid;
     let user = call.world.find_user(&caller.id);
     Some(user.is_some_and(|user| {

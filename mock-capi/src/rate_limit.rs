@@ -85,9 +85,8 @@ impl Allowance {
                  have exceeded the limit. Please log in.",
             ),
         };
-        let wait = self.window.ends.since(self.now).as_secs_f64().ceil();
-        let mut response =
-            Response::error(path, &error).with_header("Retry-After", format!("{wait:.0}"));
+        let wait = self.window.ends.since(self.now);
+        let mut response = Response::error(path, &error).with_retry_after(wait);
         // As the Cloud Controller sends it.
         response.content_type = "text/plain; charset=utf-8";
         Some(response)

@@ -140,7 +140,7 @@ impl MockCapi {
     /// package, or nothing was uploaded.
     pub fn package_files(&self, guid: &str) -> Option<Vec<PackageFile>> {
         let state = self.core.lock();
-        let package: &Package = state.world.get(Guid::parse(guid)?)?;
+        let package: &Package = state.world.look_up(guid)?;
         let upload = package.upload.as_ref()?;
         Some(upload.files.to_vec())
     }

@@ -14,7 +14,7 @@ use crate::http::Response;
 use crate::router::Route;
 use crate::settings::Client;
 use crate::token::{self, Holder, TokenKind};
-use crate::world::{Account, Guid, UAA_ORIGIN};
+use crate::world::{Account, UAA_ORIGIN};
 
 use refusal::Refusal;
 
@@ -164,7 +164,7 @@ fn refreshed<'w>(call: &'w Call<'_>, token: &str) -> Option<&'w Account> {
     let caller = call
         .tokens
         .caller(call.settings, token, TokenKind::Refresh, now)?;
-    call.world.accounts.get(Guid::parse(&caller.id)?)
+    call.world.look_up(&caller.id)
 }
 
 fn tokens(call: &Call<'_>, holder: Holder<'_>) -> Value {

@@ -7,7 +7,7 @@ use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
 use crate::token::Caller;
-use crate::world::{Account, Guid, NewAccount, UAA_ORIGIN};
+use crate::world::{Account, NewAccount, UAA_ORIGIN};
 
 use super::filter::Filter;
 use super::refusal::Refusal;
@@ -78,7 +78,7 @@ pub(super) fn require_admin(call: &Call<'_>, scopes: &str) -> Result<(), Refusal
 
 fn find<'c>(call: &'c Call<'_>) -> Result<&'c Account, Refusal> {
     let id = call.capture("guid");
-    let account = Guid::parse(id).and_then(|guid| call.world.accounts.get(guid));
+    let account = call.world.look_up::<Account>(id);
     account.ok_or_else(|| {
         let description = format!("User {id} does not exist");
         Refusal::new(404, "scim_resource_not_found", description)
@@ -201,7 +201,7 @@ fn set_password(call: &mut Call<'_>) -> Result<Response, Refusal> {
 
 fn user_info(call: &Call<'_>) -> Result<Response, Refusal> {
     let caller = caller(call)?;
-    let account = Guid::parse(&caller.id).and_then(|guid| call.world.accounts.get(guid));
+    let account = call.world.look_up::<Account>(&caller.id);
     let account = account.ok_or_else(|| Refusal::insufficient_scope("openid"))?;
     Ok(Response::ok(&json!({
         "user_id": account.base.guid,

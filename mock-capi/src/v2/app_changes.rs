@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::apps::{self, ERRORS};
 use super::attributes::Attributes;
-use super::{invalid_relation, quota_exceeded};
+use super::{quota_exceeded, related};
 use crate::call::Call;
 use crate::error::CcError;
 use crate::http::Response;
@@ -15,8 +15,8 @@ use crate::router::Route;
 use crate::v3::builds::{self, NewBuild};
 use crate::v3::packages;
 use crate::world::{
-    App, Build, CheckPatch, Feature, Guid, Lifecycle, PackageKind, Process, ProcessPatch, Scale,
-    Space,
+    App, Build, CheckPatch, Feature, Guid, Lifecycle, PackageKind, Process, ProcessPatch, Row,
+    Scale, Space, Stack,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -212,7 +212,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let asked = Asked::read(&mut attributes);
     attributes.finish()?;
     asked.check()?;
-    let space = Guid::parse(space_guid).filter(|space| call.world.get::<Space>(*space).is_some());
+    let space = call.world.look_up::<Space>(space_guid).map(Row::guid);
     let space = space.ok_or_else(|| super::spaces::ERRORS.not_found(space_guid))?;
     if call.world.find_app(space, name).is_some() {
         return Err(ERRORS.taken(name));
@@ -340,10 +340,8 @@ fn has_package(call: &Call<'_>, app: &App) -> bool {
 
 fn change_app(call: &mut Call<'_>, guid: Guid, asked: &Asked<'_>) -> Result<(), CcError> {
     let stack = asked.stack.map(|text| {
-        let stack = Guid::parse(text).and_then(|stack| call.world.stacks.get(stack));
-        stack
-            .map(|stack| stack.name.clone())
-            .ok_or_else(|| invalid_relation("Stack", text))
+        let stack: Result<&Stack, _> = related(call.world, "Stack", text);
+        stack.map(|stack| stack.name.clone())
     });
     let stack = stack.transpose()?;
     call.world.touch(guid, |app: &mut App| {

@@ -45,7 +45,7 @@ pub(super) fn present_queued(world: &World, job: Guid) -> Value {
 
 /// A job that is not known is taken for one that is done and forgotten.
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {
-    let job = Guid::parse(call.capture("guid")).and_then(|guid| call.world.jobs.get(guid));
+    let job = call.world.look_up::<Job>(call.capture("guid"));
     Ok(Response::ok(&match job {
         Some(job) => present(job, call.world.now()),
         None => json!({

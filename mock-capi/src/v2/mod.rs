@@ -26,7 +26,7 @@ use crate::call::Call;
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
-use crate::world::{Base, Guid, Kind, Row};
+use crate::world::{Base, Guid, Kind, Row, World};
 
 /// All of its operations that the mock knows.
 pub(crate) const ROUTES: &[&[Route]] = &[
@@ -91,6 +91,13 @@ fn resource(base: &Base, collection: &str, entity: Value) -> Value {
 fn invalid_relation(model: &str, guid: &str) -> CcError {
     let detail = format!("Could not find VCAP::CloudController::{model} with guid: {guid}");
     CcError::new(400, 1002, "CF-InvalidRelation", detail)
+}
+
+/// The row that a text of the body is the GUID of; the code of the Cloud
+/// Controller calls what it is a `model`.
+fn related<'w, R: Row>(world: &'w World, model: &str, guid: &str) -> Result<&'w R, CcError> {
+    let row = world.look_up(guid);
+    row.ok_or_else(|| invalid_relation(model, guid))
 }
 
 /// Deletes now, or with `async=true` in a job.

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 use super::attributes::Attributes;
 use super::list::{Filters, Query};
 use super::{
-    Errors, association_not_empty, delete, invalid_relation, is_recursive, resource, spaces,
+    Errors, association_not_empty, delete, invalid_relation, is_recursive, related, resource,
+    spaces,
 };
 use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
-use crate::world::{Field, Guid, Key, Kind, Org};
+use crate::world::{Field, Guid, Key, Kind, Org, Quota, Row};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/organizations", index),
@@ -101,9 +102,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
 }
 
 fn find_quota(call: &Call<'_>, text: &str) -> Result<Guid, CcError> {
-    Guid::parse(text)
-        .filter(|guid| call.world.quotas.get(*guid).is_some())
-        .ok_or_else(|| invalid_relation("QuotaDefinition", text))
+    related::<Quota>(call.world, "QuotaDefinition", text).map(Row::guid)
 }
 
 fn show(call: &mut Call<'_>) -> Result<Response, CcError> {

@@ -4,14 +4,16 @@ use serde_json::{Map, Value, json};
 
 use super::attributes::Attributes;
 use super::list::{Filters, Query};
-use super::{Errors, delete, invalid_relation, resource};
+use super::{Errors, delete, invalid_relation, related, resource};
 use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::fixtures::CREATE_ROUTE;
 use crate::http::Response;
 use crate::metadata::MetadataPatch;
 use crate::router;
-use crate::world::{Field, Guid, Kind, NewRoute, Route, RouteRefusal, World};
+use crate::world::{
+    Domain, Field, Guid, Kind, NewRoute, Route, RouteRefusal, Row, Space, World, is_in_host,
+};
 
 pub(crate) const ROUTES: &[router::Route] = &[
     router::Route::get("/v2/routes", index),
@@ -101,8 +103,8 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     check_host_and_path(host, path)?;
     let port = port.map(u16::try_from).transpose();
     let port = port.map_err(|_| invalid("port port_unsupported"))?;
-    let domain = Guid::parse(domain_guid).ok_or_else(|| invalid_relation("Domain", domain_guid))?;
-    let space = Guid::parse(space_guid).ok_or_else(|| invalid_relation("Space", space_guid))?;
+    let domain = related::<Domain>(call.world, "Domain", domain_guid)?.guid();
+    let space = related::<Space>(call.world, "Space", space_guid)?.guid();
     let new = NewRoute {
         space,
         domain,
@@ -164,8 +166,7 @@ fn invalid(reason: &str) -> CcError {
 }
 
 fn check_host_and_path(host: &str, path: &str) -> Result<(), CcError> {
-    let in_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if host != "*" && !host.chars().all(in_host) {
+    if host != "*" && !host.chars().all(is_in_host) {
         return Err(invalid("host format"));
     }
     if host.len() > 63 {

@@ -11,7 +11,7 @@ use crate::http::Response;
 use crate::router::Route;
 use crate::v3::security_groups::add_missing;
 use crate::v3::security_rules::rule_errors;
-use crate::world::{Field, Guid, Kind, SecurityGroup};
+use crate::world::{Field, Guid, Kind, Row, SecurityGroup, Space};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/security_groups", index),
@@ -101,11 +101,8 @@ fn known_spaces(call: &Call<'_>, guids: &[Value]) -> Result<Vec<Guid>, CcError> 
     let mut spaces = Vec::new();
     for guid in guids {
         let text = guid.as_str().unwrap_or_default();
-        let space = Guid::parse(text).filter(|guid| call.world.spaces.get(*guid).is_some());
-        add_missing(
-            &mut spaces,
-            &[space.ok_or_else(|| super::invalid_relation("Space", text))?],
-        );
+        let space: &Space = super::related(call.world, "Space", text)?;
+        add_missing(&mut spaces, &[space.guid()]);
     }
     Ok(spaces)
 }
@@ -155,8 +152,9 @@ fn index_spaces(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn find_space(call: &Call<'_>) -> Result<Guid, CcError> {
     let text = call.capture("space");
-    Guid::parse(text)
-        .filter(|guid| call.world.spaces.get(*guid).is_some())
+    call.world
+        .look_up::<Space>(text)
+        .map(Row::guid)
         .ok_or_else(|| spaces::ERRORS.not_found(text))
 }
 

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use super::attributes::Attributes;
 use super::list::{Filters, Query};
 use super::{
-    Errors, apps, association_not_empty, delete, invalid_relation, is_recursive, resource, routes,
+    Errors, apps, association_not_empty, delete, is_recursive, related, resource, routes,
     security_groups, services,
 };
 use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
-use crate::world::{Field, Guid, Key, Kind, Selection, Space};
+use crate::world::{Field, Guid, Key, Kind, Org, Row, Selection, Space};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/spaces", index),
@@ -91,8 +91,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let name = attributes.text("name").unwrap_or_default();
     let org_guid = attributes.text("organization_guid").unwrap_or_default();
     attributes.finish()?;
-    let org = Guid::parse(org_guid).filter(|guid| call.world.orgs.get(*guid).is_some());
-    let org = org.ok_or_else(|| invalid_relation("Organization", org_guid))?;
+    let org = related::<Org>(call.world, "Organization", org_guid)?.guid();
     if call.world.find_space(org, name).is_some() {
         return Err(ERRORS.taken(name));
     }

@@ -13,7 +13,7 @@ use crate::http::Response;
 use crate::metadata::MetadataPatch;
 use crate::router::Route;
 use crate::world::{
-    App, Domain, Field, Guid, Lifecycle, NewRoute, Row, Scale, Selection, WRITE_SPACE,
+    App, Domain, Field, Guid, Lifecycle, NewRoute, Row, Scale, Selection, WRITE_SPACE, is_in_host,
 };
 
 use super::manifest_message::{AppManifest, ScalePatch, WantedLifecycle, WantedService};
@@ -228,10 +228,9 @@ fn set_routes(call: &mut Call<'_>, app: Guid, wanted: WantedRoutes) -> Result<()
 /// Whether an app's name can be the host of its default route.
 fn check_host(name: &str) -> Result<(), CcError> {
     const MAX_HOST: usize = 63;
-    let in_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     let reason = if name.chars().count() > MAX_HOST {
         "Host cannot exceed 63 characters"
-    } else if !name.chars().all(in_host) {
+    } else if !name.chars().all(is_in_host) {
         "Host must be either \"*\" or contain only alphanumeric characters, \"_\", or \"-\""
     } else {
         return Ok(());

@@ -621,9 +621,7 @@ pub(crate) fn read_assigned_droplet(
             "Current droplet cannot be removed. Replace it with a preferred droplet.",
         ));
     }
-    let droplet = guid
-        .and_then(Guid::parse)
-        .and_then(|guid| call.world.droplets.get(guid))
+    let droplet = guid.and_then(|guid| call.world.look_up::<Droplet>(guid))
         .filter(|droplet| droplet.app == app)
         .ok_or_else(|| {
             CcError::unprocessable(

@@ -263,9 +263,7 @@ fn read_new(call: &Call<'_>, body: &Map<String, Value>) -> Result<NewBuild, CcEr
         message.error("Package guid must be a string");
         message.error("Package guid must be between 1 and 200 characters");
     }
-    let package = guid
-        .and_then(Guid::parse)
-        .and_then(|guid| call.world.packages.get(guid));
+    let package = guid.and_then(|guid| call.world.look_up::<Package>(guid));
     let app = package.and_then(|package| call.world.apps.get(package.app));
     let default = app.map_or(Lifecycle::Docker, |app| app.lifecycle.clone());
     let lifecycle = lifecycle::read(&mut message, &default, call.world);

@@ -207,7 +207,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 /// The revision that an app is to go back to.
 fn find_revision<'c>(call: &'c Call<'_>, guid: &str) -> Result<&'c Revision, CcError> {
-    let revision = Guid::parse(guid).and_then(|guid| call.world.revisions.get(guid));
+    let revision = call.world.look_up::<Revision>(guid);
     let revision = revision.ok_or_else(|| CcError::unprocessable("The revision does not exist"))?;
     if call.world.droplets.get(revision.deployed.droplet).is_none() {
         return Err(CcError::unprocessable(

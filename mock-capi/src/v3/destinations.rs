@@ -334,7 +334,7 @@ struct Asked {
 impl Asked {
     fn into_destination(self, world: &mut World) -> Destination {
         let guid = world.next_guid();
-        let app = Guid::parse(&self.app).and_then(|app| world.apps.get(app));
+        let app = world.look_up::<App>(&self.app);
         let docker = app.is_some_and(|app| app.lifecycle == Lifecycle::Docker);
         Destination {
             guid,
@@ -351,7 +351,7 @@ impl Asked {
 
 fn check_apps(call: &Call<'_>, route: Guid, asked: &[Asked]) -> Result<(), CcError> {
     let world = &*call.world;
-    let app = |asked: &Asked| Guid::parse(&asked.app).and_then(|app| world.apps.get(app));
+    let app = |asked: &Asked| world.look_up::<App>(&asked.app);
     let missing: Vec<&str> = asked
         .iter()
         .filter(|asked| app(asked).is_none())

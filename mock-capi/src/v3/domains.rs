@@ -266,7 +266,7 @@ fn no_routing_api() -> CcError {
 
 /// The organization that a private domain shall belong to.
 fn find_owner(call: &Call<'_>, text: &str) -> Result<Guid, CcError> {
-    let org = Guid::parse(text).filter(|org| call.world.orgs.get(*org).is_some());
+    let org = call.world.look_up::<Org>(text).map(Row::guid);
     let org = org.ok_or_else(|| no_org(text))?;
     call.require(MANAGE_ORG, Home::Org(org))?;
     call.require_flag("private_domain_creation")?;
@@ -289,7 +289,7 @@ fn find_others(call: &Call<'_>, texts: &[&str], owner: Guid) -> Result<Vec<Guid>
         } else {
             text
         };
-        let org = Guid::parse(text).and_then(|org| call.world.orgs.get(org));
+        let org = call.world.look_up::<Org>(text);
         let org = org.ok_or_else(|| {
             CcError::unprocessable(format!(
                 "Organization with guid '{text}' does not exist, or you do not have access to it."
@@ -445,7 +445,7 @@ fn unshare(call: &mut Call<'_>) -> Result<Response, CcError> {
     let domain: &Domain = call.named("guid")?;
     let (guid, owner) = (domain.guid(), domain.org);
     let text = call.capture("org");
-    let org = Guid::parse(text).and_then(|org| call.world.orgs.get(org));
+    let org = call.world.look_up::<Org>(text);
     let org = org.ok_or_else(|| no_org(text))?;
     let home = Home::Org(org.guid());
     let by_owner = call.require(MANAGE_ORG, owner.map_or(Home::Nowhere, Home::Org));

@@ -208,16 +208,14 @@ fn entitle(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
     let body = call.request.object()?;
     let texts = to_many_body(&body)?;
-    let known = |text: &str| Guid::parse(text).filter(|org| call.world.orgs.get(*org).is_some());
-    let missing = texts.iter().filter(|text| known(text).is_none());
-    let missing: Vec<String> = missing.map(|text| format!("'{text}'")).collect();
-    if !missing.is_empty() {
-        let missing = missing.join(", ");
-        return Err(CcError::unprocessable(format!(
-            "Unable to entitle organizations [{missing}] for the isolation segment. Ensure the organizations exist."
-        )));
-    }
-    let orgs: Vec<Guid> = texts.iter().filter_map(|text| known(text)).collect();
+    let orgs = call.world.look_up_all(&texts, |_: &Org| true);
+    let orgs = orgs.map_err(|unknown| {
+        let unknown: Vec<String> = unknown.iter().map(|text| format!("'{text}'")).collect();
+        CcError::unprocessable(format!(
+            "Unable to entitle organizations [{}] for the isolation segment. Ensure the organizations exist.",
+            unknown.join(", ")
+        ))
+    })?;
     for org in &orgs {
         call.world.orgs.update(*org, |org| {
             if guid == SHARED_SEGMENT {
@@ -233,7 +231,7 @@ fn entitle(call: &mut Call<'_>) -> Result<Response, CcError> {
 
 fn revoke(call: &mut Call<'_>) -> Result<Response, CcError> {
     let guid = find(call)?;
-    let org = Guid::parse(call.capture("org")).and_then(|org| call.world.orgs.get(org));
+    let org = call.world.look_up::<Org>(call.capture("org"));
     let org = org.ok_or_else(|| CcError::not_found("Org"))?;
     if org.default_segment == Some(guid) {
         return Err(CcError::unprocessable(
@@ -297,7 +295,7 @@ fn read_choice(call: &Call<'_>, org: Guid, place: &str) -> Result<Option<Guid>, 
     let Some(text) = text else {
         return Ok(None);
     };
-    let segment = Guid::parse(text).and_then(|guid| call.world.isolation_segments.get(guid));
+    let segment = call.world.look_up::<IsolationSegment>(text);
     match segment.filter(|segment| segment.orgs.contains(&org)) {
         Some(segment) => Ok(Some(segment.base.guid)),
         None => Err(CcError::unprocessable(format!(

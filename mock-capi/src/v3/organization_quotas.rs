@@ -186,19 +186,8 @@ fn check_name(call: &Call<'_>, name: &str, own: Option<Guid>) -> Result<(), CcEr
 }
 
 fn known_orgs(world: &World, guids: &[&str], complaint: &str) -> Result<Vec<Guid>, CcError> {
-    let (known, unknown): (Vec<_>, Vec<_>) = guids
-        .iter()
-        .map(|text| {
-            (
-                text,
-                Guid::parse(text).filter(|guid| world.orgs.get(*guid).is_some()),
-            )
-        })
-        .partition(|(_, guid)| guid.is_some());
-    if unknown.is_empty() {
-        return Ok(known.into_iter().filter_map(|(_, guid)| guid).collect());
-    }
-    let unknown: Vec<_> = unknown.into_iter().map(|(text, _)| text).collect();
-    let detail = format!("Organizations with guids {unknown:?} {complaint}");
-    Err(CcError::unprocessable(detail))
+    let known = world.look_up_all(guids, |_: &Org| true);
+    known.map_err(|unknown| {
+        CcError::unprocessable(format!("Organizations with guids {unknown:?} {complaint}"))
+    })
 }

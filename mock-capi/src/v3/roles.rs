@@ -8,7 +8,9 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router::Route;
-use crate::world::{Field, Guid, Home, Kind, MANAGE_ORG, Role, RoleType, Row, UPDATE_SPACE, World};
+use crate::world::{
+    Field, Guid, Home, Kind, MANAGE_ORG, Org, Role, RoleType, Row, Space, UPDATE_SPACE, World,
+};
 
 use super::{organizations, spaces, users};
 
@@ -239,7 +241,7 @@ fn create_of_space(
     space: &str,
 ) -> Result<Guid, CcError> {
     let refused = |text: String| CcError::unprocessable(text);
-    let space = Guid::parse(space).and_then(|space| call.world.spaces.get(space));
+    let space = call.world.look_up::<Space>(space);
     let space = space.ok_or_else(|| refused(NO_SPACE.into()))?;
     let (guid, org, name) = (space.base.guid, space.org, space.name.clone());
     call.require(UPDATE_SPACE, Home::Space(guid))?;
@@ -262,7 +264,7 @@ fn create_of_org(
     org: &str,
 ) -> Result<Guid, CcError> {
     let refused = |text: String| CcError::unprocessable(text);
-    let org = Guid::parse(org).and_then(|org| call.world.orgs.get(org));
+    let org = call.world.look_up::<Org>(org);
     let org = org.ok_or_else(|| refused(NO_ORG.into()))?;
     let (guid, name) = (org.base.guid, org.name.clone());
     call.require(MANAGE_ORG, Home::Org(guid))?;

@@ -11,7 +11,7 @@ use crate::metadata::MetadataPatch;
 use crate::router;
 use crate::world::{
     Domain, Field, Guid, Home, Key, Kind, MANAGE_APPS, NewRoute, Route, RouteRefusal, Selection,
-    World,
+    World, is_in_host,
 };
 
 use super::{apps, destinations, domains, manifest_routes};
@@ -196,8 +196,7 @@ fn read_new(body: &Map<String, Value>) -> Result<NewRoute, CcError> {
     ];
     let mut message = Message::new(body, &allowed);
     let host = message.optional_text("host", 0..=63).unwrap_or_default();
-    let in_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if host != "*" && !host.chars().all(in_host) {
+    if host != "*" && !host.chars().all(is_in_host) {
         message.error(
             "Host must be either \"*\" or contain only alphanumeric characters, \"_\", or \"-\"",
         );

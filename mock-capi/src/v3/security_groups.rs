@@ -10,7 +10,7 @@ use crate::http::Response;
 use crate::list::{ListQuery, ListSpec};
 use crate::message::{Message, to_many_body};
 use crate::router::Route;
-use crate::world::{Field, Guid, Home, Kind, SecurityGroup, UPDATE_SPACE, World};
+use crate::world::{Field, Guid, Home, Kind, Row, SecurityGroup, Space, UPDATE_SPACE, World};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/security_groups", index),
@@ -271,8 +271,8 @@ fn unbind_staging(call: &mut Call<'_>) -> Result<Response, CcError> {
 fn unbind(call: &mut Call<'_>, phase: Phase) -> Result<Response, CcError> {
     let guid = find(call)?;
     let text = call.capture("space").to_owned();
-    let space = Guid::parse(&text);
-    if let Some(space) = space.filter(|space| call.world.spaces.get(*space).is_some()) {
+    let space = call.world.look_up::<Space>(&text).map(Row::guid);
+    if let Some(space) = space {
         call.require(UPDATE_SPACE, Home::Space(space))?;
     }
     let mut removed = false;
@@ -300,21 +300,10 @@ fn check_name(call: &Call<'_>, name: &str, own: Option<Guid>) -> Result<(), CcEr
 }
 
 fn known_spaces(world: &World, guids: &[&str], complaint: &str) -> Result<Vec<Guid>, CcError> {
-    let mut known = Vec::new();
-    let mut unknown = Vec::new();
-    for text in guids {
-        match Guid::parse(text).filter(|guid| world.spaces.get(*guid).is_some()) {
-            Some(guid) if known.contains(&guid) => {}
-            Some(guid) => known.push(guid),
-            None => unknown.push(text),
-        }
-    }
-    if unknown.is_empty() {
-        Ok(known)
-    } else {
-        let detail = format!("Spaces with guids {unknown:?} {complaint}");
-        Err(CcError::unprocessable(detail))
-    }
+    let known = world.look_up_all(guids, |_: &Space| true);
+    known.map_err(|unknown| {
+        CcError::unprocessable(format!("Spaces with guids {unknown:?} {complaint}"))
+    })
 }
 
 #[derive(Default)]

@@ -9,7 +9,7 @@ use crate::list::{ListQuery, ListSpec};
 use crate::message::{Message, to_many_body};
 use crate::router::Route;
 use crate::world::{
-    Field, Guid, Home, Key, Kind, Limits, MANAGE_ORG, Row, Selection, Space, SpaceQuota, World,
+    Field, Guid, Home, Key, Kind, Limits, MANAGE_ORG, Org, Row, Selection, Space, SpaceQuota, World,
 };
 
 use super::quota_limits;
@@ -89,8 +89,10 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     message.finish()?;
     let (org, spaces) = related.unwrap_or_default();
     let text = org.unwrap_or_default();
-    let org = Guid::parse(text)
-        .filter(|org| call.world.orgs.get(*org).is_some())
+    let org = call
+        .world
+        .look_up::<Org>(text)
+        .map(Row::guid)
         .ok_or_else(|| {
             CcError::unprocessable(format!(
                 "Organization with guid '{text}' does not exist, or you do not have access to it."
@@ -103,7 +105,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         call.world,
         &spaces,
         |space| space.org == org,
-        "within the organization specified, ",
+        " within the organization specified",
     )?;
     let base = call.world.base();
     let guid = call.world.add(SpaceQuota {
@@ -173,7 +175,7 @@ fn apply(call: &mut Call<'_>) -> Result<Response, CcError> {
 fn remove(call: &mut Call<'_>) -> Result<Response, CcError> {
     let (guid, _) = find(call)?;
     let text = call.capture("space");
-    let space = Guid::parse(text).and_then(|space| call.world.spaces.get(space));
+    let space = call.world.look_up::<Space>(text);
     let Some(space) = space.filter(|space| space.quota == Some(guid)) else {
         return Err(CcError::unprocessable(format!(
             "Unable to remove quota from space with guid '{text}'. Ensure the space quota is applied to this space."
@@ -222,18 +224,9 @@ fn known_spaces(
     right: impl Fn(&Space) -> bool,
     place: &str,
 ) -> Result<Vec<Guid>, CcError> {
-    let find = |text: &str| {
-        let space = Guid::parse(text).and_then(|guid| world.spaces.get(guid));
-        space.filter(|space| right(space)).map(Row::guid)
-    };
-    let unknown: Vec<&&str> = guids.iter().filter(|text| find(text).is_none()).collect();
-    if unknown.is_empty() {
-        return Ok(guids.iter().filter_map(|text| find(text)).collect());
-    }
-    let place = match place {
-        "" => "do not exist, ".to_owned(),
-        place => format!("do not exist {place}"),
-    };
-    let detail = format!("Spaces with guids {unknown:?} {place}or you do not have access to them.");
-    Err(CcError::unprocessable(detail))
+    world.look_up_all(guids, right).map_err(|unknown| {
+        CcError::unprocessable(format!(
+            "Spaces with guids {unknown:?} do not exist{place}, or you do not have access to them."
+        ))
+    })
 }

@@ -215,7 +215,7 @@ fn record(call: &mut Call<'_>, guid: Guid, event: &'static str) -> Result<(), Cc
 }
 
 fn find_template<'c>(call: &'c Call<'_>, guid: &str) -> Result<&'c Process, CcError> {
-    let process = Guid::parse(guid).and_then(|guid| call.world.processes.get(guid));
+    let process = call.world.look_up::<Process>(guid);
     process.ok_or_else(|| {
         let detail = format!("The process could not be found: {guid}");
         CcError::new(404, 350_003, "CF-ProcessNotFound", detail)

@@ -9,7 +9,7 @@ use crate::list::{ListQuery, ListSpec};
 use crate::message::Message;
 use crate::router;
 use crate::v3::{apps, destinations::same_target};
-use crate::world::{Destination, Field, Guid, Route, Selection};
+use crate::world::{App, Destination, Field, Guid, Route, Selection};
 
 use super::related;
 
@@ -107,13 +107,9 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
         .get("relationships")
         .and_then(|relationships| relationships.get("process")?.get("type")?.as_str())
         .unwrap_or("web");
-    let app = app
-        .and_then(Guid::parse)
-        .and_then(|guid| call.world.apps.get(guid));
+    let app = app.and_then(|guid| call.world.look_up::<App>(guid));
     let app = app.ok_or_else(|| CcError::not_found("App"))?;
-    let route = route
-        .and_then(Guid::parse)
-        .and_then(|guid| call.world.routes.get(guid));
+    let route = route.and_then(|guid| call.world.look_up::<Route>(guid));
     let route = route.ok_or_else(|| CcError::not_found("Route"))?;
     if app.space != route.space {
         return Err(CcError::unprocessable(

@@ -63,7 +63,7 @@ pub(crate) use processes::{CheckPatch, ProcessPatch};
 pub use resources::PackageFile;
 pub(crate) use resources::Resource;
 pub(crate) use revisions::Revision;
-pub(crate) use routes::{NewRoute, RouteRefusal};
+pub(crate) use routes::{NewRoute, RouteRefusal, is_in_host};
 pub(crate) use sidecars::NewSidecar;
 pub(crate) use table::{Base, Field, Key, Row, Selection, Table};
 pub(crate) use tasks::NewTask;
@@ -375,6 +375,34 @@ impl World {
 
     pub(crate) fn get<R: Row>(&self, guid: Guid) -> Option<&R> {
         R::table(self).get(guid)
+    }
+
+    /// The row that a text is the GUID of.
+    pub(crate) fn look_up<R: Row>(&self, guid: &str) -> Option<&R> {
+        self.get(Guid::parse(guid)?)
+    }
+
+    /// The GUIDs, each once, of the rows that texts name, if there is a row that
+    /// is `right` for each of them; else the texts for which there is none.
+    pub(crate) fn look_up_all<'t, R: Row>(
+        &self,
+        guids: &[&'t str],
+        right: impl Fn(&R) -> bool,
+    ) -> Result<Vec<Guid>, Vec<&'t str>> {
+        let mut known = Vec::new();
+        let mut unknown = Vec::new();
+        for text in guids {
+            match self.look_up::<R>(text).filter(|row| right(row)) {
+                Some(row) if known.contains(&row.guid()) => {}
+                Some(row) => known.push(row.guid()),
+                None => unknown.push(*text),
+            }
+        }
+        if unknown.is_empty() {
+            Ok(known)
+        } else {
+            Err(unknown)
+        }
     }
 
     pub(crate) fn add<R: Row>(&mut self, row: R) -> Guid {

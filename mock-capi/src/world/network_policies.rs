@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Due, Guid, World};
+use super::{App, Due, World};
 
 /// How often the policy server cleans up.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -58,7 +58,7 @@ impl World {
     }
 
     fn is_stale(&self, policy: &NetworkPolicy) -> bool {
-        let is_there = |app| Guid::parse(app).is_some_and(|app| self.apps.get(app).is_some());
+        let is_there = |app| self.look_up::<App>(app).is_some();
         !policy.apps().into_iter().all(is_there)
     }
 }

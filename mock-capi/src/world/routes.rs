@@ -5,6 +5,11 @@ use serde_json::{Map, Value};
 use super::{Domain, Field, Guid, Key, Route, Selection, Space, World};
 use crate::metadata::MetadataPatch;
 
+/// Whether a host other than `*` may have a character.
+pub(crate) fn is_in_host(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
+}
+
 /// A route to be.
 #[derive(Debug)]
 pub(crate) struct NewRoute {
@@ -69,8 +74,7 @@ impl World {
         if !new.host.is_empty() && self.named::<Domain>(&name).is_some() {
             return Err(RouteRefusal::DomainExists);
         }
-        let in_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        if new.host != "*" && !new.host.chars().all(in_host) {
+        if new.host != "*" && !new.host.chars().all(is_in_host) {
             return Err(RouteRefusal::HostInvalid);
         }
         if domain.internal && new.host == "*" {

@@ -88,7 +88,7 @@ impl World {
 
     /// Who UAA knows by the GUID of a user of the Cloud Controller.
     pub(crate) fn account_of(&self, user: &User) -> Option<&Account> {
-        self.accounts.get(Guid::parse(&user.id)?)
+        self.look_up(&user.id)
     }
 
     /// What a user is called in texts.
