@@ -301,7 +301,7 @@ async fn a_failed_staging_fails_its_group_with_one_error() {
     assert_eq!(said.code, 1);
     insta::assert_snapshot!("failed_staging", stable(&said.err));
     insta::assert_snapshot!("failed_staging_summary", counts_of(&said.out));
-    mock.set_faults(Vec::new());
+    mock.set_faults(Vec::new()).unwrap();
     assert_eq!(
         place.on(&mock, SMALL, &["converge"]).code,
         0,

@@ -134,7 +134,7 @@ async fn a_rate_limit_is_waited_out() {
         .retry_after(Duration::from_secs(1))
         .skip(20)
         .times(3);
-    rig.mock.set_faults(vec![limit]);
+    rig.mock.set_faults(vec![limit]).unwrap();
     let began = Instant::now();
     assert_eq!(rig.converge_well(SMALL).await, 7);
     assert!(began.elapsed() >= Duration::from_secs(1));
@@ -172,7 +172,7 @@ async fn a_rate_limit_that_is_not_nearly_used_up_holds_back_nothing() {
 async fn a_rate_limit_that_asks_for_nonsense_does_no_harm(#[case] asked: Duration) {
     let rig = Rig::new(Way::Manifest).await;
     let limit = Fault::answer("GET", "/v3/organizations", 429).retry_after(asked);
-    rig.mock.set_faults(vec![limit]);
+    rig.mock.set_faults(vec![limit]).unwrap();
     let (config, sources) = read(SMALL, None);
     let target = Target {
         timeout: Duration::from_millis(700),
@@ -199,10 +199,11 @@ async fn a_uaa_that_fails_for_a_moment_ends_no_login() {
     let converger = Converger::new(&client, &config, &sources);
     rig.mock.expire_tokens();
     rig.mock
-        .set_faults(vec![Fault::answer("POST", "/uaa/oauth/token", 503)]);
+        .set_faults(vec![Fault::answer("POST", "/uaa/oauth/token", 503)])
+        .unwrap();
     let failed = converger.plan().await.unwrap_err().to_string();
     assert!(failed.contains("503"), "{failed}");
-    rig.mock.set_faults(Vec::new());
+    rig.mock.set_faults(Vec::new()).unwrap();
     assert!(converger.plan().await.is_ok());
 }
 
@@ -213,9 +214,11 @@ async fn a_uaa_that_fails_for_a_moment_ends_no_login() {
 #[tokio::test]
 async fn a_read_that_fails_is_repeated(#[case] status: u16) {
     let rig = Rig::new(Way::Manifest).await;
-    rig.mock.set_faults(vec![
-        Fault::answer("GET", "/v3/organizations", status).times(2),
-    ]);
+    rig.mock
+        .set_faults(vec![
+            Fault::answer("GET", "/v3/organizations", status).times(2),
+        ])
+        .unwrap();
     assert_eq!(rig.converge_well(SMALL).await, 7);
     assert_eq!(rig.counts.get().retries, 2);
 }
@@ -223,9 +226,11 @@ async fn a_read_that_fails_is_repeated(#[case] status: u16) {
 #[tokio::test]
 async fn a_write_that_may_have_been_processed_is_settled_by_observing() {
     let rig = Rig::new(Way::Manifest).await;
-    rig.mock.set_faults(vec![
-        Fault::answer("POST", "/v3/apps", 502).skip(2).times(1),
-    ]);
+    rig.mock
+        .set_faults(vec![
+            Fault::answer("POST", "/v3/apps", 502).skip(2).times(1),
+        ])
+        .unwrap();
     assert_eq!(rig.converge_well(SMALL).await, 7);
     assert_eq!(rig.counts.get().retries, 0, "it was not repeated blindly");
     assert_eq!(rig.mock.state()["apps"].as_array().unwrap().len(), 7);
@@ -490,7 +495,7 @@ async fn concurrency_grows_while_answers_come_and_is_halved_by_one_that_says_too
     assert_eq!(grown, (4..=most).collect::<Vec<_>>());
 
     let fault = Fault::answer("GET", "/v3/*", 503).times(1);
-    mock.set_faults(vec![fault]);
+    mock.set_faults(vec![fault]).unwrap();
     assert!(converger.verify().await.unwrap().is_empty());
     let after = limits.take();
     assert_eq!(after.first(), Some(&(most / 2)));
@@ -582,10 +587,12 @@ async fn what_an_older_foundation_has_no_list_of_is_read_app_by_app() {
     let path = format!("/v3/apps/{app}/environment_variables");
     rig.curl("PATCH", &path, json!({"var": {"START_PORT": "1"}}))
         .await;
-    rig.mock.set_faults(vec![
-        Fault::answer("POST", "/v3/spaces/:guid/manifest_diff", 404),
-        Fault::answer("GET", "/v3/processes", 400).times(1),
-    ]);
+    rig.mock
+        .set_faults(vec![
+            Fault::answer("POST", "/v3/spaces/:guid/manifest_diff", 404),
+            Fault::answer("GET", "/v3/processes", 400).times(1),
+        ])
+        .unwrap();
     let mismatches: Vec<String> = rig
         .verify(SMALL)
         .await

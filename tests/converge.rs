@@ -350,7 +350,7 @@ async fn an_org_is_destroyed_with_all_that_was_made(#[case] way: Way) {
 async fn in_2017_an_org_whose_run_was_killed_early_is_ours_by_its_quota() {
     let rig = Rig::new(Way::Documented2017).await;
     let none = Fault::answer("POST", "/v2/spaces", 500);
-    rig.mock.set_faults(vec![none]);
+    rig.mock.set_faults(vec![none]).unwrap();
     assert!(!rig.converge(SMALL).await.is_as_desired());
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(&rig.client, &config, &sources);

@@ -218,7 +218,7 @@ async fn an_interrupted_destroy_is_finished_by_the_next() {
     let place = Place::new();
     assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
     let slow = Fault::delay("DELETE", "/v3/organizations/*", Duration::from_millis(500));
-    mock.set_faults(vec![slow]);
+    mock.set_faults(vec![slow]).unwrap();
     let args = "destroy --config config.json --yes --format json";
     let args: Vec<&str> = args.split(' ').collect();
     mock.forget_requests();

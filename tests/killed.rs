@@ -86,7 +86,7 @@ async fn kill_at(world: &World, nth: usize, expected: &(Census, Done)) -> bool {
     if !kill(world.way, &mock, held).await {
         return false;
     }
-    mock.set_faults(Vec::new());
+    mock.set_faults(Vec::new()).unwrap();
     // What was sent before is processed before.
     world.get(&mock, "/_mock/stats").await;
     let request = &mock.requests()[nth - 1];

@@ -34,7 +34,7 @@ async fn a_resource_that_slips_between_two_pages_is_not_made_twice() {
         .await;
     let first = first["resources"][0]["metadata"]["guid"].as_str().unwrap();
     let slow = Fault::delay("GET", "/v2/spaces/:guid/routes", MOMENT).nth(1);
-    rig.mock.set_faults(vec![slow]);
+    rig.mock.set_faults(vec![slow]).unwrap();
     rig.mock.forget_requests();
     let deletion = async {
         while !rig
@@ -69,7 +69,7 @@ async fn apps_that_somebody_deletes_meanwhile_are_made_again(
     let expected = world.undisturbed().await;
     let rig = Rig::new(Way::Manifest).await;
     let slow = Fault::delay(method, path, MOMENT).nth(1);
-    rig.mock.set_faults(vec![slow]);
+    rig.mock.set_faults(vec![slow]).unwrap();
     let deletion = async {
         let route = format!("{method} {path}");
         while !rig.mock.stats().by_route.contains_key(&route) {
@@ -160,7 +160,7 @@ async fn crashed_instances_are_reported_and_run_once_they_can(#[case] way: Way) 
         _ => "app scale-tick-1: 0 of 2 instances running (2 CRASHED)",
     };
     assert_eq!(failed, how);
-    mock.set_faults(Vec::new());
+    mock.set_faults(Vec::new()).unwrap();
     let app = mock.state()["apps"]
         .as_array()
         .unwrap()

@@ -146,9 +146,9 @@ async fn come_true(way: Way, wishes: &[(Wish, Vec<Fault>)]) -> Result<(), TestCa
     for (wish, faults) in wishes {
         let apps_dir = wish.other_bits.then_some(other_bits.path());
         let world = World::of(way, &wish.config(), apps_dir);
-        mock.set_faults(faults.clone());
+        mock.set_faults(faults.clone()).unwrap();
         run_until_fulfilled(&world, &mock, faults.len()).await?;
-        mock.set_faults(Vec::new());
+        mock.set_faults(Vec::new()).unwrap();
         prop_assert_eq!(world.verify(&mock).await, Vec::<String>::new());
         let mut census = Census::of(&mock);
         let packages = census.0.remove("packages READY").unwrap_or_default();

@@ -211,6 +211,7 @@ impl MockCapiBuilder {
     /// [`StartError::Listen`] if the address cannot be listened on;
     /// [`StartError::State`] if there is a state file that cannot be loaded.
     pub async fn start(self) -> Result<MockCapi, StartError> {
+        Fault::check_all(&self.faults)?;
         let mut random = Random::from_seed(self.seed.unwrap_or_else(Random::any_seed));
         let mut guids = GuidSource::new(random.split());
         let administrator = [(self.user, true)];

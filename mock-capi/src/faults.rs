@@ -339,18 +339,22 @@ impl Fault {
         let faults: Vec<&RawValue> =
             serde_json::from_str(json).map_err(|error| InvalidFaults(error.to_string()))?;
         let faults = faults.into_iter().enumerate().map(|(index, fault)| {
-            Self::read(fault.get())
-                .map_err(|complaint| InvalidFaults(format!("fault {index}: {complaint}")))
+            read_object(fault.get().as_bytes())
+                .map_err(|error| InvalidFaults(format!("fault {index}: {error}")))
         });
-        faults.collect()
+        let faults = faults.collect::<Result<Vec<Self>, _>>()?;
+        Self::check_all(&faults)?;
+        Ok(faults)
     }
 
-    fn read(json: &str) -> Result<Self, String> {
-        let fault: Self = read_object(json.as_bytes()).map_err(|error| error.to_string())?;
-        match fault.complaint() {
-            Some(complaint) => Err(complaint.into()),
-            None => Ok(fault),
+    /// Refuses faults that could never strike, or not as they say.
+    pub(crate) fn check_all(faults: &[Self]) -> Result<(), InvalidFaults> {
+        for (index, fault) in faults.iter().enumerate() {
+            if let Some(complaint) = fault.complaint() {
+                return Err(InvalidFaults(format!("fault {index}: {complaint}")));
+            }
         }
+        Ok(())
     }
 
     fn of_request(effect: Effect, method: &str, path: &str) -> Self {
@@ -379,8 +383,8 @@ impl Fault {
         }
     }
 
-    /// What is wrong with a fault that was read: fields that do not go
-    /// together, or values that nothing could come of.
+    /// What is wrong with a fault: fields that do not go together, or values
+    /// that nothing could come of.
     fn complaint(&self) -> Option<&'static str> {
         let effect = self.fault;
         let only = [
@@ -509,7 +513,7 @@ impl Fault {
     }
 }
 
-/// Why a text is no list of faults.
+/// Why faults cannot be set, or a text is no list of faults.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidFaults(String);

@@ -15,7 +15,7 @@ use crate::call::Call;
 use crate::clock::{Clock, Timestamp};
 use crate::control;
 use crate::error::CcError;
-use crate::faults::{Effect, Fault, FaultPlan, Strike};
+use crate::faults::{Effect, Fault, FaultPlan, InvalidFaults, Strike};
 use crate::http::{Request, Response};
 use crate::listener::{Answer, Ending, Listener};
 use crate::random::Random;
@@ -50,6 +50,9 @@ pub enum StartError {
     /// The state file cannot be loaded.
     #[error(transparent)]
     State(#[from] StateError),
+    /// A fault could never strike.
+    #[error("faults: {0}")]
+    Faults(#[from] InvalidFaults),
 }
 
 /// A request that the mock received, see [`MockCapiBuilder::record_requests`].
@@ -153,8 +156,15 @@ impl MockCapi {
     }
 
     /// Puts these faults in the place of all earlier ones.
-    pub fn set_faults(&self, faults: Vec<Fault>) {
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidFaults`] if one of them could never strike, such as one for a
+    /// path without its `/`; the earlier ones then stay.
+    pub fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidFaults> {
+        Fault::check_all(&faults)?;
         self.core.set_faults(faults);
+        Ok(())
     }
 
     /// Makes all access tokens that were given out expired; refresh tokens stay

@@ -30,12 +30,14 @@ async fn a_connection_breaks_before_or_after_a_request_is_processed() {
     let cf = Session::v3().await;
     let path = "/v3/organizations";
     cf.mock
-        .set_faults(vec![Fault::drop_before("POST", path).times(1)]);
+        .set_faults(vec![Fault::drop_before("POST", path).times(1)])
+        .unwrap();
     broken(create(&cf, "a")).await;
     assert!(cf.names(path).await.is_empty());
 
     cf.mock
-        .set_faults(vec![Fault::drop_after("POST", path).times(1)]);
+        .set_faults(vec![Fault::drop_after("POST", path).times(1)])
+        .unwrap();
     broken(create(&cf, "a")).await;
     assert_eq!(cf.names(path).await, ["a"]);
     assert_eq!(send(create(&cf, "a")).await.status, 422);
@@ -45,7 +47,8 @@ async fn a_connection_breaks_before_or_after_a_request_is_processed() {
 async fn a_truncated_answer_has_headers_and_half_a_body() {
     let cf = Session::v3().await;
     cf.mock
-        .set_faults(vec![Fault::truncate("*", "/v3/organizations").nth(1)]);
+        .set_faults(vec![Fault::truncate("*", "/v3/organizations").nth(1)])
+        .unwrap();
     let response = create(&cf, "a").send().await.unwrap();
     assert_eq!(response.status(), 201);
     let promised = response.content_length().unwrap();
@@ -66,7 +69,8 @@ async fn a_truncated_answer_has_headers_and_half_a_body() {
 async fn a_token_expires_at_a_request() {
     let cf = Session::v3().await;
     cf.mock
-        .set_faults(vec![Fault::expired_token("POST", "*").nth(2)]);
+        .set_faults(vec![Fault::expired_token("POST", "*").nth(2)])
+        .unwrap();
     assert_eq!(send(create(&cf, "a")).await.status, 201);
     assert_eq!(send(create(&cf, "b")).await.error().0, 1000);
     assert_eq!(cf.get("/v3/organizations").await.status, 401);
@@ -77,7 +81,8 @@ async fn an_answer_is_delayed() {
     let cf = Session::v3().await;
     let delay = Duration::from_millis(40);
     cf.mock
-        .set_faults(vec![Fault::delay("GET", "/v3/apps", delay)]);
+        .set_faults(vec![Fault::delay("GET", "/v3/apps", delay)])
+        .unwrap();
     let before = std::time::Instant::now();
     assert_eq!(cf.get("/v3/apps").await.status, 200);
     assert!(before.elapsed() >= delay);
@@ -91,9 +96,11 @@ async fn what_a_chosen_request_starts_fails() {
         cf.create_app(&space, "a").await,
         cf.create_app(&space, "b").await,
     ];
-    cf.mock.set_faults(vec![
-        Fault::failed_job().by("DELETE", &format!("/v3/apps/{b}")),
-    ]);
+    cf.mock
+        .set_faults(vec![
+            Fault::failed_job().by("DELETE", &format!("/v3/apps/{b}")),
+        ])
+        .unwrap();
     for app in [a, b] {
         let answer = cf.delete(&format!("/v3/apps/{app}")).await;
         assert_eq!(answer.status, 202);
@@ -217,7 +224,8 @@ async fn a_seed_repeats_a_run() {
 async fn the_latest_requests_are_shown_with_what_befell_them() {
     let cf = Session::v3().await;
     cf.mock
-        .set_faults(vec![Fault::drop_before("DELETE", "/v3/apps/:guid")]);
+        .set_faults(vec![Fault::drop_before("DELETE", "/v3/apps/:guid")])
+        .unwrap();
     cf.get("/v3/apps?names=a").await;
     broken(cf.request(Method::DELETE, "/v3/apps/x")).await;
     let url = format!("{}/_mock/requests?after=1", cf.mock.uri());

@@ -221,7 +221,9 @@ async fn a_newer_deployment_supersedes() {
 #[tokio::test]
 async fn crashing_instances_never_replace_good_ones() {
     let (cf, app, _) = running_app(2).await;
-    cf.mock.set_faults(vec![Fault::crashing_instances()]);
+    cf.mock
+        .set_faults(vec![Fault::crashing_instances()])
+        .unwrap();
     let guid = deploy(&cf, &app, json!({})).await.guid();
     cf.mock.advance(100 * TIME);
     assert_eq!(status(&cf, &guid).await, is("ACTIVE", "DEPLOYING"));

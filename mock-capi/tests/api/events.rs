@@ -126,7 +126,9 @@ async fn crashes_and_stagings_are_recorded_when_they_happen() {
     cf.mock.advance(TIME);
     assert_eq!(events(&cf, crashes).await.len(), 0);
 
-    cf.mock.set_faults(vec![Fault::crashing_instances()]);
+    cf.mock
+        .set_faults(vec![Fault::crashing_instances()])
+        .unwrap();
     cf.act(&app, "start").await;
     cf.mock.advance(TIME);
     let crashed = events(&cf, crashes).await;

@@ -27,15 +27,21 @@ async fn requests_are_answered_with_faults() {
     );
     assert_eq!(create("b").await.status, 201);
 
-    cf.mock.set_faults(vec![
-        Fault::answer("*", "/v3/organizations/:guid", 503).error(1, "CF-Broken", "Out to lunch"),
-    ]);
+    cf.mock
+        .set_faults(vec![
+            Fault::answer("*", "/v3/organizations/:guid", 503).error(
+                1,
+                "CF-Broken",
+                "Out to lunch",
+            ),
+        ])
+        .unwrap();
     assert_eq!(
         cf.get("/v3/organizations/x").await.error(),
         (1, "Out to lunch".into())
     );
     assert_eq!(cf.get("/v3/organizations").await.status, 200);
-    cf.mock.set_faults(Vec::new());
+    cf.mock.set_faults(Vec::new()).unwrap();
     assert_eq!(cf.get("/v3/organizations/x").await.status, 404);
 }
 
@@ -51,13 +57,15 @@ async fn staging_copies_and_jobs_fail() {
         .get(&format!("/v3/apps/{app}/droplets/current"))
         .await
         .guid();
-    cf.mock.set_faults(vec![
-        Fault::failed_staging().of("app"),
-        Fault::failed_copy().of("clone").times(1),
-        Fault::failed_job()
-            .of("app.delete")
-            .error(10008, "CF-UnprocessableEntity", "No"),
-    ]);
+    cf.mock
+        .set_faults(vec![
+            Fault::failed_staging().of("app"),
+            Fault::failed_copy().of("clone").times(1),
+            Fault::failed_job()
+                .of("app.delete")
+                .error(10008, "CF-UnprocessableEntity", "No"),
+        ])
+        .unwrap();
 
     let package = cf.package(&app, b"bits").await;
     let build = cf
@@ -252,7 +260,9 @@ async fn reset_goes_back_to_the_start() {
             cf.mock.state()["organizations"].as_array().map(Vec::len),
             Some(1)
         );
-        cf.mock.set_faults(vec![Fault::answer("*", "/*", 500)]);
+        cf.mock
+            .set_faults(vec![Fault::answer("*", "/*", 500)])
+            .unwrap();
         assert_eq!(cf.get(path).await.status, 500);
         cf.mock.reset();
         let state = cf.mock.state();
@@ -354,4 +364,35 @@ fn the_documented_examples_are_faults() {
         let named = format!("\"fault\": \"{fault}\"");
         assert!(examples.iter().any(|example| example.contains(&named)));
     }
+}
+
+#[tokio::test]
+async fn faults_that_could_not_strike_are_refused() {
+    let cf = Session::v3().await;
+    cf.mock
+        .set_faults(vec![Fault::answer("*", "/v3/apps", 503)])
+        .unwrap();
+    for (fault, complaint) in [
+        (
+            Fault::drop_after("POST", "v3/apps"),
+            "fault 0: 'path' must start with a '/'",
+        ),
+        (
+            Fault::failed_copy().probability(1.1),
+            "fault 0: 'probability' must be from 0 to 1",
+        ),
+        (
+            Fault::failed_job().retry_after(Duration::from_secs(1)),
+            "fault 0: 'retry_after' goes with answer",
+        ),
+    ] {
+        let refused = cf.mock.set_faults(vec![fault.clone()]).unwrap_err();
+        assert_eq!(refused.to_string(), complaint);
+        let started = MockCapi::builder().faults(vec![fault]).start().await;
+        assert_eq!(
+            started.err().unwrap().to_string(),
+            format!("faults: {complaint}")
+        );
+    }
+    assert_eq!(cf.get("/v3/apps").await.status, 503);
 }

@@ -51,7 +51,7 @@ async fn a_job_links_to_its_resource_while_that_is_there() {
     );
 
     let org = cf.create_org("kept").await;
-    cf.mock.set_faults(vec![Fault::failed_job()]);
+    cf.mock.set_faults(vec![Fault::failed_job()]).unwrap();
     let deleted = cf.delete(&format!("/v3/organizations/{org}")).await;
     cf.mock.advance(TIME);
     let job = job_of(&cf, &deleted).await;

@@ -115,7 +115,8 @@ async fn starting_and_crashing_are_logged() {
     );
 
     cf.mock
-        .set_faults(vec![Fault::crashing_instances().of("app")]);
+        .set_faults(vec![Fault::crashing_instances().of("app")])
+        .unwrap();
     cf.act(&app, "restart").await;
     assert_eq!(cf.instance_states(&app).await, ["STARTING"]);
     cf.mock.advance(TIME);
@@ -124,7 +125,7 @@ async fn starting_and_crashing_are_logged() {
     assert_eq!(app_lines.last().unwrap(), "OUT Exit status 1");
 
     // The fault is over with the next start.
-    cf.mock.set_faults(Vec::new());
+    cf.mock.set_faults(Vec::new()).unwrap();
     cf.act(&app, "restart").await;
     cf.mock.advance(TIME);
     assert_eq!(cf.instance_states(&app).await, ["RUNNING"]);

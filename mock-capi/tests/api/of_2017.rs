@@ -163,7 +163,8 @@ async fn failed_jobs_say_why() {
     let cf = Session::of_2017().await;
     let (org, _) = org_and_space(&cf).await;
     cf.mock
-        .set_faults(vec![Fault::failed_job().of("organization.delete").times(1)]);
+        .set_faults(vec![Fault::failed_job().of("organization.delete").times(1)])
+        .unwrap();
     let path = format!("/v2/organizations/{org}?recursive=true&async=true");
     let job = cf.delete(&path).await.json()["metadata"]["url"]
         .as_str()
@@ -468,7 +469,7 @@ async fn v3_of_that_time() {
         .json();
     assert_eq!(list["pagination"]["total_results"], 1);
 
-    cf.mock.set_faults(vec![Fault::failed_staging()]);
+    cf.mock.set_faults(vec![Fault::failed_staging()]).unwrap();
     let failing = cf.post(&stage, json!({})).await.guid();
     cf.mock.advance(Duration::from_secs(9));
     let failed = cf.get(&format!("/v3/droplets/{failing}")).await.json();

@@ -154,7 +154,9 @@ async fn faults_are_set_strike_and_are_removed() {
 #[tokio::test]
 async fn faults_are_written_as_json() {
     let cf = Session::v3().await;
-    cf.mock.set_faults(vec![Fault::failed_copy().of("clone")]);
+    cf.mock
+        .set_faults(vec![Fault::failed_copy().of("clone")])
+        .unwrap();
     on_page(&cf.mock, async |page| {
         page.see("faults", "li", "failed_copy app=clone").await?;
         page.click("#faults-json-title").await?;

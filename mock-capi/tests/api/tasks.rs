@@ -62,7 +62,9 @@ async fn a_task_runs_for_a_while() {
     assert_eq!(failed["state"], "FAILED");
     assert_eq!(failed["result"]["failure_reason"], "task was cancelled");
 
-    cf.mock.set_faults(vec![Fault::failed_task().of("app")]);
+    cf.mock
+        .set_faults(vec![Fault::failed_task().of("app")])
+        .unwrap();
     let third = cf.post(&path, json!({"command": "x"})).await.guid();
     cf.mock.advance(TIME);
     let failed = cf.get(&format!("/v3/tasks/{third}")).await.json();

@@ -231,7 +231,8 @@ async fn bits_are_uploaded_in_a_job() {
     assert_eq!(started.status, 201);
 
     cf.mock
-        .set_faults(vec![Fault::failed_job().of("package.upload")]);
+        .set_faults(vec![Fault::failed_job().of("package.upload")])
+        .unwrap();
     let other = create(&cf, &space, json!({"name": "other"})).await;
     upload(&cf, &other, "?async=true").await;
     cf.mock.advance(TIME);
