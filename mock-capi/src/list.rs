@@ -1,5 +1,7 @@
 //! v3 lists: the query parameters they take, filters, order, and pages.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -7,11 +9,14 @@ use url::form_urlencoded;
 use crate::call::{Call, View};
 use crate::error::CcError;
 use crate::http::{Response, last_value, percent_decode};
+use crate::message::humanize;
 use crate::metadata::LabelSelector;
 use crate::settings::Dialect;
 use crate::world::{Access, Base, Field, Guid, Key, Row, Selection, World};
 
 const MAX_PER_PAGE: u64 = 5000;
+const DEFAULT_PER_PAGE: u64 = 50;
+const MAX_RESULT: u64 = i64::MAX.cast_unsigned();
 const COMMON: &[&str] = &[
     "page",
     "per_page",
@@ -98,11 +103,11 @@ impl ListQuery {
         spec: &ListSpec,
         refuse: impl FnOnce(String) -> CcError,
     ) -> Result<Self, CcError> {
-        let params = &call.request.query;
+        let params = &with_lists_as_texts(&call.request.query);
         let mut errors = Vec::new();
         let mut query = Self {
             page: page_number(last_value(params, "page")).unwrap_or(1),
-            per_page: page_number(last_value(params, "per_page")).unwrap_or(50),
+            per_page: page_number(last_value(params, "per_page")).unwrap_or(DEFAULT_PER_PAGE),
             order: None,
             labels: LabelSelector::default(),
             times: Vec::new(),
@@ -115,6 +120,7 @@ impl ListQuery {
             query.times = read_times(params, &mut errors);
         }
         errors.extend(unknown_param(params, spec, call.settings.dialect));
+        errors.extend(params.iter().filter_map(|(key, _)| operator_error(key)));
         for (kind, name, valid) in [
             ("included", "include", spec.include),
             ("embedded", "embed", spec.embed),
@@ -464,6 +470,33 @@ fn param_name(key: &str) -> &str {
     key.split('[').next().unwrap_or(key)
 }
 
+/// `names[]=a&names[]=b` is a list, which the Cloud Controller then takes for the
+/// text `["a", "b"]`.
+fn with_lists_as_texts(params: &[(String, String)]) -> Vec<(String, String)> {
+    let mut read: Vec<(String, String)> = Vec::new();
+    let mut lists: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (key, value) in params {
+        match key.strip_suffix("[]") {
+            Some(name) => lists.entry(name).or_default().push(value),
+            None => read.push((key.clone(), value.clone())),
+        }
+    }
+    let lists = lists.into_iter();
+    read.extend(lists.map(|(name, values)| (name.to_owned(), format!("{values:?}"))));
+    read
+}
+
+/// Why a parameter such as `names[gt]` is refused.
+fn operator_error(key: &str) -> Option<String> {
+    let (name, operator) = key.split_once('[')?;
+    match name {
+        "created_ats" | "updated_ats" | "fields" => None,
+        "target_guids" if operator == "not]" => None,
+        "target_guids" => Some("Target guids target_guids has an invalid operator".into()),
+        _ => Some(format!("{} must be an array", humanize(name))),
+    }
+}
+
 fn unknown_param(params: &[(String, String)], spec: &ListSpec, dialect: Dialect) -> Option<String> {
     let common = match dialect {
         Dialect::V3 => COMMON,
@@ -471,11 +504,13 @@ fn unknown_param(params: &[(String, String)], spec: &ListSpec, dialect: Dialect)
     };
     let common = if spec.is_list { common } else { &[] };
     let valid: Vec<&str> = common.iter().chain(spec.params).copied().collect();
-    let unknown: Vec<&str> = params
-        .iter()
-        .map(|(key, _)| param_name(key))
-        .filter(|key| !valid.contains(key))
-        .collect();
+    let mut unknown: Vec<&str> = Vec::new();
+    for (key, _) in params {
+        let name = param_name(key);
+        if !valid.contains(&name) && !unknown.contains(&name) {
+            unknown.push(name);
+        }
+    }
     if unknown.is_empty() {
         return None;
     }
@@ -499,6 +534,16 @@ fn page_errors(params: &[(String, String)]) -> Vec<String> {
             }
             Some(_) => {}
         }
+    }
+    let number = |name, default| page_number(last_value(params, name)).unwrap_or(default);
+    let (page, per_page) = (number("page", 1), number("per_page", DEFAULT_PER_PAGE));
+    if page
+        .checked_mul(per_page)
+        .is_none_or(|last| last > MAX_RESULT)
+    {
+        errors.push(format!(
+            "Maximum result (page * per_page) must be less than {MAX_RESULT}"
+        ));
     }
     errors
 }

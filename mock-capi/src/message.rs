@@ -289,11 +289,26 @@ pub(crate) fn to_many_body(body: &Map<String, Value>) -> Result<Vec<&str>, CcErr
                 }
             }
         }
-        None | Some(Value::Array(_)) => message.error("Data can't be blank"),
-        Some(_) => message.error("Data must be an array"),
+        Some(Value::Array(_)) => message.error("Data can't be blank"),
+        other => {
+            if is_blank(other) {
+                message.error("Data can't be blank");
+            }
+            message.error("Data must be an array");
+        }
     }
     message.finish()?;
     Ok(guids)
+}
+
+/// Whether Rails takes a value for none.
+fn is_blank(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null | Value::Bool(false)) => true,
+        Some(Value::String(text)) => text.trim().is_empty(),
+        Some(Value::Object(fields)) => fields.is_empty(),
+        Some(_) => false,
+    }
 }
 
 fn check_integer(value: &Value, range: RangeInclusive<i64>) -> Result<i64, String> {
@@ -321,7 +336,7 @@ fn check_integer(value: &Value, range: RangeInclusive<i64>) -> Result<i64, Strin
 }
 
 /// `total_memory_in_mb` as the Cloud Controller's errors name it.
-fn humanize(key: &str) -> String {
+pub(crate) fn humanize(key: &str) -> String {
     let spaced = key.replace('_', " ");
     let mut chars = spaced.chars();
     match chars.next() {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::apps::{self, ERRORS};
 use super::attributes::Attributes;
-use super::{quota_exceeded, related};
+use super::{check_name, quota_exceeded};
 use crate::call::Call;
 use crate::error::CcError;
 use crate::http::Response;
@@ -13,10 +13,10 @@ use crate::message::check_environment;
 use crate::metadata::MetadataPatch;
 use crate::router::Route;
 use crate::v3::builds::{self, NewBuild};
-use crate::v3::packages;
+use crate::v3::{lifecycle, packages};
 use crate::world::{
-    App, Build, CheckPatch, Feature, Guid, Lifecycle, PackageKind, Process, ProcessPatch, Row,
-    Scale, Space, Stack,
+    App, Build, CheckPatch, Feature, Guid, Kind, Lifecycle, PackageKind, Process, ProcessPatch,
+    Row, Scale, Space, Stack, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -48,6 +48,7 @@ struct Asked<'b> {
     environment: Option<Map<String, Value>>,
     enable_ssh: Option<bool>,
     buildpacks: Option<Vec<String>>,
+    space: Option<&'b str>,
     stack: Option<&'b str>,
     docker_image: Option<&'b str>,
     docker_username: Option<&'b str>,
@@ -105,6 +106,7 @@ impl<'b> Asked<'b> {
                 .then(|| environment.cloned().unwrap_or_default()),
             enable_ssh: attributes.optional_boolean("enable_ssh"),
             buildpacks: buildpack.map(|buildpack| buildpack.into_iter().collect()),
+            space: attributes.optional_text("space_guid"),
             stack: attributes.optional_text("stack_guid"),
             docker_image: attributes.optional_text("docker_image"),
             docker_username: username.and_then(Value::as_str),
@@ -121,7 +123,7 @@ impl<'b> Asked<'b> {
     }
 
     /// What the model says of it.
-    fn check(&self) -> Result<(), CcError> {
+    fn check(&self, world: &World) -> Result<(), CcError> {
         if self.memory.is_some_and(|memory| memory < 1) {
             let detail = "You have specified an invalid amount of memory for your application.";
             return Err(CcError::new(400, 100_006, "CF-AppMemoryInvalid", detail));
@@ -143,6 +145,11 @@ impl<'b> Asked<'b> {
             .is_some_and(|state| !["STARTED", "STOPPED"].contains(&state))
         {
             return Err(invalid("Invalid app state provided"));
+        }
+        let mut buildpacks = self.buildpacks.iter().flatten();
+        if let Some(name) = buildpacks.find(|name| !lifecycle::is_buildpack(world, name)) {
+            let reason = format!("Specified unknown buildpack name: \"{name}\"");
+            return Err(invalid(&reason));
         }
         match self.errors.as_slice() {
             [] => Ok(()),
@@ -211,7 +218,8 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let space_guid = attributes.text("space_guid").unwrap_or_default();
     let asked = Asked::read(&mut attributes);
     attributes.finish()?;
-    asked.check()?;
+    check_name(name, invalid)?;
+    asked.check(call.world)?;
     let space = call.world.look_up::<Space>(space_guid).map(Row::guid);
     let space = space.ok_or_else(|| super::spaces::ERRORS.not_found(space_guid))?;
     if call.world.find_app(space, name).is_some() {
@@ -237,7 +245,8 @@ fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     world.create_process(guid, "web");
     if let Err(refusal) = change(call, guid, asked) {
         // It is as if it had never been there.
-        call.world.delete(crate::world::Kind::App, guid);
+        call.world.delete(Kind::App, guid);
+        call.world.forget_events_of(guid);
         return Err(refusal);
     }
     let location = format!("/v2/apps/{guid}");
@@ -252,12 +261,19 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     attributes.finish()?;
     let app: &App = call.row(guid)?;
     let (is_docker, space) = (app.lifecycle == Lifecycle::Docker, app.space);
+    if asked.space.is_some_and(|other| other != space.to_string()) {
+        return Err(CcError::unimplemented(
+            "PUT",
+            "/v2/apps/:guid with another space_guid",
+        ));
+    }
     let of_buildpacks = asked.buildpacks.is_some() || asked.stack.is_some();
     if is_docker && of_buildpacks || !is_docker && asked.docker_image.is_some() {
         return Err(invalid("Lifecycle type cannot be changed"));
     }
-    asked.check()?;
+    asked.check(call.world)?;
     if let Some(name) = asked.name {
+        check_name(name, invalid)?;
         let holder = call.world.find_app(space, name);
         if holder.is_some_and(|holder| holder.base.guid != guid) {
             return Err(ERRORS.taken(name));
@@ -318,6 +334,14 @@ fn change(call: &mut Call<'_>, guid: Guid, asked: Asked<'_>) -> Result<(), CcErr
     let scale = asked.scale(current);
     let allowed = call.world.check_scale(process, scale);
     allowed.map_err(quota_exceeded)?;
+    if starts && is_stopped {
+        let size = |other: &Process| match other.base.guid == process {
+            true => scale,
+            false => other.scale,
+        };
+        let allowed = call.world.check_start(guid, size);
+        allowed.map_err(quota_exceeded)?;
+    }
     call.world.update_process(process, patch).map_err(refused)?;
     let scaled = call.world.scale(process, scale);
     scaled.map_err(quota_exceeded)?;
@@ -339,11 +363,14 @@ fn has_package(call: &Call<'_>, app: &App) -> bool {
 }
 
 fn change_app(call: &mut Call<'_>, guid: Guid, asked: &Asked<'_>) -> Result<(), CcError> {
+    // A stack that is not there leaves an app on the default one.
     let stack = asked.stack.map(|text| {
-        let stack: Result<&Stack, _> = related(call.world, "Stack", text);
-        stack.map(|stack| stack.name.clone())
+        let stack = call.world.look_up::<Stack>(text);
+        stack.map_or_else(
+            || call.world.default_stack.into(),
+            |stack| stack.name.clone(),
+        )
     });
-    let stack = stack.transpose()?;
     call.world.touch(guid, |app: &mut App| {
         if let Some(name) = asked.name {
             app.name = name.into();

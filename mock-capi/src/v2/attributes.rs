@@ -28,11 +28,12 @@ impl<'b> Attributes<'b> {
     }
 
     pub(super) fn text(&mut self, name: &str) -> Option<&'b str> {
-        let text = self.read(name, "String", Value::as_str);
-        if text.is_none() && !self.fields.contains_key(name) {
-            self.missing(name);
+        match self.fields.get(name) {
+            None => self.missing(name),
+            Some(Value::Null) => self.misfit(name, "String", &Value::Null),
+            Some(_) => {}
         }
-        text
+        self.optional_text(name)
     }
 
     pub(super) fn optional_text(&mut self, name: &str) -> Option<&'b str> {
@@ -86,12 +87,16 @@ impl<'b> Attributes<'b> {
         let value = self.fields.get(name).filter(|value| !value.is_null())?;
         let result = read(value);
         if result.is_none() {
-            self.errors.push(format!(
-                "Field: {name}, Error: Expected instance of {kind}, given an instance of {}",
-                class_of(value)
-            ));
+            self.misfit(name, kind, value);
         }
         result
+    }
+
+    fn misfit(&mut self, name: &str, kind: &str, value: &Value) {
+        self.errors.push(format!(
+            "Field: {name}, Error: Expected instance of {kind}, given an instance of {}",
+            class_of(value)
+        ));
     }
 }
 

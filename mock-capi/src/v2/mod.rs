@@ -26,6 +26,7 @@ use crate::call::Call;
 use crate::error::CcError;
 use crate::http::Response;
 use crate::router::Route;
+use crate::v3::apps::name_errors;
 use crate::world::{Base, Guid, Kind, Row, World};
 
 /// All of its operations that the mock knows.
@@ -91,6 +92,14 @@ fn resource(base: &Base, collection: &str, entity: Value) -> Value {
 fn invalid_relation(model: &str, guid: &str) -> CcError {
     let detail = format!("Could not find VCAP::CloudController::{model} with guid: {guid}");
     CcError::new(400, 1002, "CF-InvalidRelation", detail)
+}
+
+/// Refuses a name that nothing may have, in the words of `invalid`.
+fn check_name(name: &str, invalid: impl FnOnce(&str) -> CcError) -> Result<(), CcError> {
+    match name_errors(name).as_slice() {
+        [] => Ok(()),
+        errors => Err(invalid(&errors.join(", "))),
+    }
 }
 
 /// The row that a text of the body is the GUID of; the code of the Cloud

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::attributes::Attributes;
 use super::list::{Filters, Query};
 use super::{
-    Errors, association_not_empty, delete, invalid_relation, is_recursive, related, resource,
-    spaces,
+    Errors, association_not_empty, check_name, delete, invalid_relation, is_recursive, related,
+    resource, spaces,
 };
 use crate::call::{Call, View};
 use crate::error::CcError;
@@ -73,12 +73,22 @@ fn index(call: &mut Call<'_>) -> Result<Response, CcError> {
     Ok(query.answer(call, &query.selection(), |_| true, present))
 }
 
+fn invalid(reason: &str) -> CcError {
+    CcError::new(
+        400,
+        30001,
+        "CF-OrganizationInvalid",
+        format!("The organization info is invalid: {reason}"),
+    )
+}
+
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let body = call.request.object()?;
     let mut attributes = Attributes::new(&body);
     let name = attributes.text("name").unwrap_or_default();
     let quota = attributes.optional_text("quota_definition_guid");
     attributes.finish()?;
+    check_name(name, invalid)?;
     if call.world.name_taken::<Org>(name, None) {
         return Err(ERRORS.taken(name));
     }
@@ -116,6 +126,7 @@ fn update(call: &mut Call<'_>) -> Result<Response, CcError> {
     let name = attributes.optional_text("name");
     let quota = attributes.optional_text("quota_definition_guid");
     attributes.finish()?;
+    name.map_or(Ok(()), |name| check_name(name, invalid))?;
     if let Some(name) = name.filter(|name| call.world.name_taken::<Org>(name, Some(guid))) {
         return Err(ERRORS.taken(name));
     }

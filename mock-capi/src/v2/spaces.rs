@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::attributes::Attributes;
 use super::list::{Filters, Query};
 use super::{
-    Errors, apps, association_not_empty, delete, is_recursive, related, resource, routes,
-    security_groups, services,
+    Errors, apps, association_not_empty, check_name, delete, is_recursive, related, resource,
+    routes, security_groups, services,
 };
 use crate::call::{Call, View};
 use crate::error::CcError;
@@ -85,12 +85,22 @@ pub(super) fn list(call: &Call<'_>, org: Option<Guid>) -> Result<Response, CcErr
     Ok(query.answer(call, &selection, |_| true, present))
 }
 
+fn invalid(reason: &str) -> CcError {
+    CcError::new(
+        400,
+        40001,
+        "CF-SpaceInvalid",
+        format!("The app space info is invalid: {reason}"),
+    )
+}
+
 fn create(call: &mut Call<'_>) -> Result<Response, CcError> {
     let body = call.request.object()?;
     let mut attributes = Attributes::new(&body);
     let name = attributes.text("name").unwrap_or_default();
     let org_guid = attributes.text("organization_guid").unwrap_or_default();
     attributes.finish()?;
+    check_name(name, invalid)?;
     let org = related::<Org>(call.world, "Organization", org_guid)?.guid();
     if call.world.find_space(org, name).is_some() {
         return Err(ERRORS.taken(name));

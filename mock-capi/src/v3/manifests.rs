@@ -247,6 +247,9 @@ pub(crate) fn read(call: &Call<'_>) -> Result<ManifestBody, CcError> {
 fn parse(text: &str) -> Result<Value, CcError> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_aliases: 0 },
+        // As the Cloud Controller's reader, Psych, has it.
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+        legacy_octal_numbers: true,
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         if matches!(

@@ -60,7 +60,14 @@ enum Phase {
 }
 
 impl Phase {
-    fn spaces(self, group: &mut SecurityGroup) -> &mut Vec<Guid> {
+    fn spaces(self, group: &SecurityGroup) -> &[Guid] {
+        match self {
+            Self::Running => &group.running_spaces,
+            Self::Staging => &group.staging_spaces,
+        }
+    }
+
+    fn spaces_mut(self, group: &mut SecurityGroup) -> &mut Vec<Guid> {
         match self {
             Self::Running => &mut group.running_spaces,
             Self::Staging => &mut group.staging_spaces,
@@ -239,8 +246,8 @@ fn bind(call: &mut Call<'_>, phase: Phase) -> Result<Response, CcError> {
     }
     let mut bound = Vec::new();
     call.world.touch(guid, |group: &mut SecurityGroup| {
-        add_missing(phase.spaces(group), &spaces);
-        bound.clone_from(phase.spaces(group));
+        add_missing(phase.spaces_mut(group), &spaces);
+        bound = phase.spaces(group).to_vec();
     });
     let mut relationship = to_many(bound);
     let path = format!(
@@ -275,20 +282,17 @@ fn unbind(call: &mut Call<'_>, phase: Phase) -> Result<Response, CcError> {
     if let Some(space) = space {
         call.require(UPDATE_SPACE, Home::Space(space))?;
     }
-    let mut removed = false;
-    call.world.touch(guid, |group: &mut SecurityGroup| {
-        let spaces = phase.spaces(group);
-        let before = spaces.len();
-        spaces.retain(|other| Some(*other) != space);
-        removed = spaces.len() < before;
-    });
-    if removed {
-        Ok(Response::empty(204))
-    } else {
-        Err(CcError::unprocessable(format!(
+    let bound = phase.spaces(call.row::<SecurityGroup>(guid)?);
+    if !space.is_some_and(|space| bound.contains(&space)) {
+        return Err(CcError::unprocessable(format!(
             "Unable to unbind security group from space with guid '{text}'. Ensure the space is bound to this security group."
-        )))
+        )));
     }
+    call.world.touch(guid, |group: &mut SecurityGroup| {
+        let spaces = phase.spaces_mut(group);
+        spaces.retain(|other| Some(*other) != space);
+    });
+    Ok(Response::empty(204))
 }
 
 fn check_name(call: &Call<'_>, name: &str, own: Option<Guid>) -> Result<(), CcError> {

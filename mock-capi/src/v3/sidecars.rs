@@ -13,6 +13,9 @@ use crate::world::{Field, Guid, NewSidecar, Process, Sidecar, WRITE_SPACE};
 use super::manifest_message::{check_number, sidecar_memory};
 use super::{apps, processes};
 
+/// The longest type of a process.
+const MAX_TYPE: usize = 255;
+
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps/:guid/sidecars", index_of_app),
     Route::post("/v3/apps/:guid/sidecars", create).by(WRITE_SPACE),
@@ -153,8 +156,17 @@ fn read_fields(
         if types.is_empty() {
             errors.push("Process types must have at least 1 process_type".into());
         }
-        let names = types.iter().filter_map(Value::as_str).map(str::to_owned);
-        process_types = Some(names.collect());
+        let names = types.iter().map(|kind| kind.as_str().unwrap_or_default());
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        if names.iter().any(String::is_empty) {
+            errors.push("type presence".into());
+        }
+        if names.iter().any(|name| name.chars().count() > MAX_TYPE) {
+            errors.push(format!(
+                "Process type is too long (maximum is {MAX_TYPE} characters)"
+            ));
+        }
+        process_types = Some(names);
     }
     let memory_mb = match memory {
         None => None,

@@ -169,6 +169,20 @@ impl World {
         }
     }
 
+    /// Takes back what was recorded of an app that was refused in the end.
+    pub(crate) fn forget_events_of(&mut self, app: Guid) {
+        let of_app = Selection::by(Field::App, app);
+        let events: Vec<Guid> = self
+            .events
+            .select(&of_app)
+            .iter()
+            .map(|it| it.guid())
+            .collect();
+        for event in events {
+            self.events.remove(event);
+        }
+    }
+
     /// Forgets what happened too long ago, or too much ago: many apps leave many
     /// more events.
     fn forget_events(&mut self) {

@@ -109,7 +109,10 @@ async fn what_lists_refuse() {
         ("per_page=0", "Per page must be a positive integer".into()),
         ("per_page=x", "Per page must be a positive integer".into()),
         ("per_page=5001", "Per page must be between 1 and 5000".into()),
-        ("per_page=99999999999999999999999", "Per page must be between 1 and 5000".into()),
+        ("per_page=99999999999999999999999", "Per page must be between 1 and 5000, Maximum result (page * per_page) must be less than 9223372036854775807".into()),
+        ("page=9223372036854775807&per_page=2", "Maximum result (page * per_page) must be less than 9223372036854775807".into()),
+        ("x=1&x=2", format!("Unknown query parameter(s): 'x'. Valid parameters are: {valid}")),
+        ("guids[a]=x", "Guids must be an array".into()),
         ("order_by=color", "Order by can only be: 'created_at', 'updated_at', 'name', 'state'".into()),
         ("x=1&page=0", format!("Page must be a positive integer, Unknown query parameter(s): 'x'. Valid parameters are: {valid}")),
         ("order_by=--name", "Order by can only be: 'created_at', 'updated_at', 'name', 'state'".into()),
@@ -134,12 +137,19 @@ async fn what_lists_refuse() {
         )
     );
     // A huge page is empty, not an error.
-    let far = cf
-        .get("/v3/apps?page=18446744073709551615&per_page=5000")
-        .await;
+    let far = cf.get("/v3/apps?page=9223372036854775&per_page=1000").await;
     assert_eq!(
         (far.status.as_u16(), &far.json()["resources"]),
         (200, &json!([]))
+    );
+    // A list of Rails is taken for a text, which is nobody's name.
+    assert!(cf.names("/v3/apps?names[]=a&names[]=b").await.is_empty());
+    assert_eq!(
+        cf.get("/v3/audit_events?target_guids[is]=x")
+            .await
+            .error()
+            .1,
+        "The query parameter is invalid: Target guids target_guids has an invalid operator"
     );
 }
 

@@ -461,6 +461,20 @@ async fn quotas_bound_what_manifests_scale() {
 }
 
 #[tokio::test]
+async fn odd_yaml_is_read_as_the_cloud_controller_reads_it() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let manifest =
+        "applications:\n- name: first\n  name: app\n  instances: 010\n  env: {A: yes, A: 017}\n";
+    assert_eq!(cf.applied(&space, manifest).await["state"], "COMPLETE");
+    let app = cf.find_app("app").await;
+    let web = cf.get(&format!("/v3/processes/{app}")).await.json();
+    assert_eq!(web["instances"], 8);
+    let env = format!("/v3/apps/{app}/environment_variables");
+    assert_eq!(cf.get(&env).await.json()["var"], json!({"A": "15"}));
+}
+
+#[tokio::test]
 async fn a_manifest_fits_the_kind_of_its_app() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
@@ -517,6 +531,14 @@ async fn sidecars_live_and_die_with_their_app() {
         (
             new,
             "Sidecar with name 'helper' already exists for given app",
+        ),
+        (
+            json!({"name": "s", "command": "c", "process_types": ["web", null]}),
+            "type presence",
+        ),
+        (
+            json!({"name": "s", "command": "c", "process_types": ["x".repeat(256)]}),
+            "Process type is too long (maximum is 255 characters)",
         ),
         (
             json!({"name": "x", "command": "y", "process_types": ["web"], "memory_in_mb": 1024}),

@@ -81,7 +81,7 @@ async fn what_quotas_refuse() {
     let nowhere = format!("{of_org}/x/relationships/organizations");
     assert_eq!(
         cf.post(&nowhere, json!({})).await.error().1,
-        "Data can't be blank"
+        "Data can't be blank, Data must be an array"
     );
     // Those of a space reserve no more than the organization's.
     let limit = json!({"routes": {"total_reserved_ports": 2}});

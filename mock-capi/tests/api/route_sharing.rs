@@ -65,7 +65,11 @@ async fn routes_are_shared_with_other_spaces() {
         .unwrap()
         .to_owned();
     for (body, expected) in [
-        (json!({}), "Data can't be blank".to_owned()),
+        (json!({"data": []}), "Data can't be blank".to_owned()),
+        (
+            json!({}),
+            "Data can't be blank, Data must be an array".to_owned(),
+        ),
         (
             spaces(&["nowhere", "there"]),
             format!(

@@ -146,6 +146,17 @@ async fn what_cannot_be_is_refused() {
         ),
         (docker, 100_001, "CF-AppInvalid"),
         (json!({"memory": "1G"}), 1001, "CF-MessageParseError"),
+        (
+            json!({"command": "other", "buildpack": "none"}),
+            100_001,
+            "CF-AppInvalid",
+        ),
+        (json!({"name": ""}), 100_001, "CF-AppInvalid"),
+        (
+            json!({"command": "other", "health_check_timeout": 10_000}),
+            100_001,
+            "CF-AppInvalid",
+        ),
     ] {
         let answer = set(&cf, &app, body.clone()).await;
         assert_eq!(answer.status, 400, "{body}");
@@ -154,9 +165,73 @@ async fn what_cannot_be_is_refused() {
     let body = json!({"name": "app", "space_guid": space});
     let answer = cf.post("/v2/apps", body).await;
     assert_eq!(error(&answer), (100_002, "CF-AppNameTaken".into()));
-    let body = json!({"name": "other", "space_guid": space, "health_check_type": "http"});
-    assert_eq!(cf.post("/v2/apps", body).await.status, 400);
+    let events = cf.get("/v3/audit_events").await.json();
+    let too_long = json!({"health_check_timeout": 10_000});
+    for more in [json!({"health_check_type": "http"}), too_long] {
+        let mut body = json!({"name": "other", "space_guid": space});
+        let attributes = more.as_object().unwrap().clone();
+        body.as_object_mut().unwrap().extend(attributes);
+        assert_eq!(cf.post("/v2/apps", body).await.status, 400);
+    }
     assert_eq!(cf.names("/v3/apps").await, ["app"]);
+    assert_eq!(cf.get("/v3/audit_events").await.json(), events);
+    assert_eq!(entity(&cf, &app).await["command"], json!(null));
+
+    let moved = set(&cf, &app, json!({"space_guid": "other"})).await;
+    assert_eq!(moved.status, StatusCode::NOT_IMPLEMENTED);
+    let here = set(&cf, &app, json!({"space_guid": space})).await;
+    assert_eq!(here.status, StatusCode::CREATED);
+    // Without its stack an app has the default one.
+    let stackless = set(&cf, &app, json!({"stack_guid": "none", "instances": 2})).await;
+    assert_eq!(stackless.status, StatusCode::CREATED);
+    assert_eq!(entity(&cf, &app).await["instances"], 2);
+}
+
+#[tokio::test]
+async fn what_has_no_name_is_refused() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let app = create(&cf, &space, json!({})).await;
+    let unnamed = "name presence, name format";
+    for (path, parent, place, thing) in [
+        ("/v2/apps", "space_guid", space.as_str(), "app"),
+        ("/v2/spaces", "organization_guid", &org, "app space info"),
+        ("/v2/organizations", "status", "active", "organization info"),
+    ] {
+        let refused = async |name: Value| {
+            let body = json!({"name": name, parent: place});
+            let refused = cf.post(path, body).await;
+            assert_eq!(refused.status, 400, "{path} {name}");
+            refused.json()["description"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(
+            refused(json!("")).await,
+            format!("The {thing} is invalid: {unnamed}")
+        );
+        assert_eq!(
+            refused(json!(null)).await,
+            "Request invalid due to parse error: Field: name, Error: Expected instance of \
+             String, given an instance of NilClass"
+        );
+    }
+    assert_eq!(entity(&cf, &app).await["name"], "app");
+}
+
+#[tokio::test]
+async fn an_app_that_its_quota_does_not_let_start_stays_as_it_was() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let app = create(&cf, &space, json!({})).await;
+    assert_eq!(upload(&cf, &app, "").await.status, 201);
+    let quota = json!({"name": "small", "apps": {"total_memory_in_mb": 512}});
+    let quota = cf.post("/v3/organization_quotas", quota).await.guid();
+    let path = format!("/v3/organization_quotas/{quota}/relationships/organizations");
+    let applied = cf.post(&path, json!({"data": [{"guid": org}]})).await;
+    assert_eq!(applied.status, 200);
+    let before = entity(&cf, &app).await;
+    let refused = set(&cf, &app, json!({"state": "STARTED", "command": "other"})).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert_eq!(entity(&cf, &app).await, before);
 }
 
 #[tokio::test]
