@@ -39,43 +39,14 @@
 //! time pass without waiting. [`Fault`]s let things go wrong. [`Dialect`]
 //! chooses between today's API and that of April 2017.
 
-mod builder;
-mod call;
-mod clock;
-mod control;
-mod durations;
-mod error;
-mod faults;
-mod fixtures;
-mod http;
-mod list;
-mod listener;
-mod log_cache;
-mod message;
-mod metadata;
-mod multipart;
-mod networking;
-mod operations;
-mod overview;
-mod page;
-mod random;
-mod rate_limit;
-mod request_log;
-mod router;
-mod server;
-mod settings;
-mod state;
-mod token;
-mod uaa;
-mod v2;
-mod v3;
-mod v3_2017;
+mod api;
+mod serve;
 mod world;
 
-pub use builder::MockCapiBuilder;
-pub use faults::{Fault, InvalidFaults};
-pub use operations::Operation;
-pub use server::{MockCapi, RecordedRequest, StartError, Stats};
-pub use settings::{Dialect, UnknownDialect};
-pub use state::StateError;
+pub use api::operations::Operation;
+pub use serve::builder::MockCapiBuilder;
+pub use serve::faults::{Fault, InvalidFaults};
+pub use serve::server::{MockCapi, RecordedRequest, StartError, Stats};
+pub use serve::state::StateError;
 pub use world::PackageFile;
+pub use world::settings::{Dialect, UnknownDialect};

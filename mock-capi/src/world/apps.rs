@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 use super::{
     App, Features, Field, Guid, HealthCheck, Lifecycle, Process, Row, Scale, Selection, World,
 };
-use crate::clock::Timestamp;
-use crate::error::CcError;
-use crate::metadata::MetadataPatch;
-use crate::random::Random;
+use crate::api::error::CcError;
+use crate::world::clock::Timestamp;
+use crate::world::metadata::MetadataPatch;
+use crate::world::random::Random;
 
 /// What the scheduler reports of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -324,7 +324,7 @@ fn restart(starts: &mut Vec<(u32, Timestamp)>, index: u32, now: Timestamp) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use crate::world::clock::Clock;
 
     #[test]
     fn scaling_keeps_the_oldest_instances() {

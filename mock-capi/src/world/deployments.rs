@@ -9,8 +9,8 @@ use super::{
     App, Base, Deployment, DeploymentOptions, DeploymentState, Due, Field, Guid, HealthCheck,
     Process, Row, Scale, Selection, World,
 };
-use crate::error::CcError;
-use crate::metadata::MetadataPatch;
+use crate::api::error::CcError;
+use crate::world::metadata::MetadataPatch;
 
 /// How often the updater tries again what a quota refuses.
 const UPDATE_FREQUENCY: Duration = Duration::from_secs(5);

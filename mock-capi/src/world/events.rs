@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::model::Word;
+use super::model::CowStr;
 use super::{Base, Destination, Field, Guid, Row, Selection, World};
-use crate::clock::Timestamp;
+use crate::world::clock::Timestamp;
 
 /// How long events are kept.
 const KEPT: Duration = Duration::from_secs(31 * 24 * 60 * 60);
@@ -21,7 +21,7 @@ pub(crate) struct Actor {
     /// A user's GUID, which is any text.
     pub(crate) id: String,
     /// `user`, or what of the foundation it was.
-    pub(crate) kind: Word,
+    pub(crate) kind: CowStr,
     pub(crate) name: Option<String>,
 }
 
@@ -39,7 +39,7 @@ impl Default for Actor {
 pub(crate) struct Event {
     pub(crate) base: Base,
     /// Such as `audit.app.start`.
-    pub(crate) kind: Word,
+    pub(crate) kind: CowStr,
     pub(crate) actor: Actor,
     pub(crate) app: Guid,
     /// As it was called then.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::model::Word;
+use super::model::CowStr;
 use super::{Guid, Package, PackageKind, Process, World};
-use crate::clock::Timestamp;
+use crate::world::clock::Timestamp;
 
 /// Who writes a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ pub(crate) struct LogLine {
     pub(crate) source: Source,
     pub(crate) instance: u32,
     pub(crate) is_error: bool,
-    pub(crate) text: Word,
+    pub(crate) text: CowStr,
 }
 
 /// How many lines of an app are kept.
@@ -55,7 +55,7 @@ const CELL: &str = "22ab8a8b-1d0d-4f7c-a6b5-3a0d0f4c2f6e";
 struct Script {
     source: Source,
     instance: u32,
-    lines: Vec<(bool, Word)>,
+    lines: Vec<(bool, CowStr)>,
 }
 
 impl Script {
@@ -67,11 +67,11 @@ impl Script {
         }
     }
 
-    fn out(&mut self, text: impl Into<Word>) {
+    fn out(&mut self, text: impl Into<CowStr>) {
         self.lines.push((false, text.into()));
     }
 
-    fn error(&mut self, text: impl Into<Word>) {
+    fn error(&mut self, text: impl Into<CowStr>) {
         self.lines.push((true, text.into()));
     }
 }
@@ -90,12 +90,12 @@ impl World {
     }
 
     /// What the API says of an app, now.
-    pub(crate) fn log_api(&mut self, app: Guid, text: impl Into<Word>) {
+    pub(crate) fn log_api(&mut self, app: Guid, text: impl Into<CowStr>) {
         self.log_api_at(app, self.now, text);
     }
 
     /// What the API will say of an app.
-    pub(crate) fn log_api_at(&mut self, app: Guid, at: Timestamp, text: impl Into<Word>) {
+    pub(crate) fn log_api_at(&mut self, app: Guid, at: Timestamp, text: impl Into<CowStr>) {
         self.write(app, at, Source::Api, 0, (false, text.into()));
     }
 
@@ -208,7 +208,7 @@ impl World {
         at: Timestamp,
         source: Source,
         instance: u32,
-        (is_error, text): (bool, Word),
+        (is_error, text): (bool, CowStr),
     ) {
         let lines = self.logs.entry(app).or_default();
         let mut nanos = at.unix_nanos();

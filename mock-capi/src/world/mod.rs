@@ -10,22 +10,27 @@ mod access;
 mod apps;
 mod blobs;
 mod buildpacks;
+pub(crate) mod clock;
 mod delete;
 mod deployments;
 mod droplets;
+pub(crate) mod durations;
 mod events;
 mod guid;
 mod logs;
+pub(crate) mod metadata;
 mod model;
 mod network_policies;
 mod pairs;
 mod processes;
+pub(crate) mod random;
 mod resources;
 mod revisions;
 mod roles;
 mod routes;
 mod rows;
 mod services;
+pub(crate) mod settings;
 mod sidecars;
 mod staging;
 mod table;
@@ -52,11 +57,11 @@ pub(crate) use events::Event;
 pub(crate) use guid::{Guid, GuidSource, SHARED_SEGMENT};
 pub(crate) use logs::{LogLine, instance_guid};
 pub(crate) use model::{
-    Account, App, Build, Buildpack, Deployment, DeploymentOptions, DeploymentState, Destination,
-    Domain, Droplet, EnvironmentGroup, Feature, FeatureFlag, Features, HealthCheck,
+    Account, App, Build, Buildpack, CowStr, Deployment, DeploymentOptions, DeploymentState,
+    Destination, Domain, Droplet, EnvironmentGroup, Feature, FeatureFlag, Features, HealthCheck,
     IsolationSegment, Job, Lifecycle, Limits, Org, Origin, Package, PackageKind, Process, Quota,
     Role, RoleType, Route, Scale, SecurityGroup, ServiceBinding, ServiceInstance, Sidecar, Space,
-    SpaceQuota, Stack, StackState, Task, Upload, User, Word,
+    SpaceQuota, Stack, StackState, Task, Upload, User,
 };
 pub(crate) use network_policies::NetworkPolicy;
 pub(crate) use processes::{CheckPatch, ProcessPatch};
@@ -70,11 +75,11 @@ pub(crate) use tasks::NewTask;
 use usage::Usage;
 pub(crate) use users::{NewAccount, UAA_ORIGIN};
 
-use crate::clock::{Timestamp, exact};
-use crate::error::CcError;
-use crate::metadata::{Metadata, MetadataPatch};
-use crate::random::Random;
-use crate::settings::{Settings, Timings};
+use crate::api::error::CcError;
+use crate::world::clock::{Timestamp, exact};
+use crate::world::metadata::{Metadata, MetadataPatch};
+use crate::world::random::Random;
+use crate::world::settings::{Settings, Timings};
 
 /// The name of the quota that organizations have unless told otherwise.
 pub(crate) const DEFAULT_QUOTA: &str = "default";

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use super::guid::Guid;
 use super::resources::PackageFile;
 use super::table::Base;
-use crate::clock::Timestamp;
-use crate::error::CcError;
+use crate::api::error::CcError;
+use crate::world::clock::Timestamp;
 
 /// Someone who UAA knows.
 #[derive(Debug, Serialize, Deserialize)]
@@ -83,7 +83,7 @@ impl RoleType {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct FeatureFlag {
     pub(crate) base: Base,
-    pub(crate) name: Word,
+    pub(crate) name: CowStr,
     pub(crate) enabled: bool,
     pub(crate) error_message: Option<String>,
     /// Whether anyone ever set it.
@@ -125,7 +125,7 @@ impl FeatureFlag {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct EnvironmentGroup {
     pub(crate) base: Base,
-    pub(crate) name: Word,
+    pub(crate) name: CowStr,
     pub(crate) variables: Map<String, Value>,
 }
 
@@ -140,7 +140,7 @@ pub(crate) struct Role {
 }
 
 /// One of a few words that the Cloud Controller has for something.
-pub(crate) type Word = Cow<'static, str>;
+pub(crate) type CowStr = Cow<'static, str>;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Org {
@@ -332,7 +332,7 @@ impl App {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HealthCheck {
-    pub(crate) kind: Word,
+    pub(crate) kind: CowStr,
     pub(crate) timeout: Option<u32>,
     pub(crate) invocation_timeout: Option<u32>,
     pub(crate) interval: Option<u32>,
@@ -548,7 +548,7 @@ pub(crate) struct Destination {
     pub(crate) process: String,
     pub(crate) weight: Option<u8>,
     pub(crate) port: Option<u16>,
-    pub(crate) protocol: Word,
+    pub(crate) protocol: CowStr,
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
 }
@@ -645,7 +645,7 @@ pub(crate) struct Buildpack {
     pub(crate) name: String,
     pub(crate) stack: Option<String>,
     /// `buildpack` or `cnb`.
-    pub(crate) lifecycle: Word,
+    pub(crate) lifecycle: CowStr,
     /// Counted from 1, among those of the same lifecycle.
     pub(crate) position: u32,
     pub(crate) enabled: bool,
@@ -706,7 +706,7 @@ pub(crate) struct Deployment {
     pub(crate) app: Guid,
     pub(crate) state: DeploymentState,
     /// The `reason` of its status.
-    pub(crate) reason: Word,
+    pub(crate) reason: CowStr,
     pub(crate) droplet: Guid,
     pub(crate) previous_droplet: Option<Guid>,
     /// GUID and version of what it deploys, if its app has revisions.

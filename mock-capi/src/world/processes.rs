@@ -1,8 +1,8 @@
 //! Changes of a process other than its sizes.
 
-use super::{Guid, HealthCheck, Process, Word, World};
-use crate::error::CcError;
-use crate::metadata::MetadataPatch;
+use super::{CowStr, Guid, HealthCheck, Process, World};
+use crate::api::error::CcError;
+use crate::world::metadata::MetadataPatch;
 
 /// The users that processes may run as; the first is the default.
 const USERS: [&str; 2] = ["vcap", "ContainerUser"];
@@ -26,7 +26,9 @@ impl CheckPatch {
             _ => self.endpoint.unwrap_or_else(|| check.endpoint.clone()),
         };
         HealthCheck {
-            kind: self.kind.map_or_else(|| check.kind.clone(), Word::Borrowed),
+            kind: self
+                .kind
+                .map_or_else(|| check.kind.clone(), CowStr::Borrowed),
             timeout: self.timeout.unwrap_or(check.timeout),
             invocation_timeout: self.invocation_timeout.unwrap_or(check.invocation_timeout),
             interval: self.interval.unwrap_or(check.interval),

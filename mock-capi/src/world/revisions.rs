@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{App, Base, Feature, Field, Guid, Row, Selection, Sidecar, World};
-use crate::error::CcError;
+use crate::api::error::CcError;
 
 /// What a revision remembers of its app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

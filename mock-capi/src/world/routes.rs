@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Domain, Field, Guid, Key, Route, Selection, Space, World};
-use crate::metadata::MetadataPatch;
+use crate::world::metadata::MetadataPatch;
 
 /// Whether a host other than `*` may have a character.
 pub(crate) fn is_in_host(c: char) -> bool {

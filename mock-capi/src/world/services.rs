@@ -1,7 +1,7 @@
 //! Service instances that users provide, and apps bound to them.
 
 use super::{App, Field, Guid, Key, Selection, ServiceBinding, ServiceInstance, World};
-use crate::metadata::MetadataPatch;
+use crate::world::metadata::MetadataPatch;
 
 impl World {
     pub(crate) fn find_service_instance(

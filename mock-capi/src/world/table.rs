@@ -9,8 +9,8 @@ use smallvec::SmallVec;
 use super::World;
 use super::access::{Access, Home};
 use super::guid::Guid;
-use crate::clock::Timestamp;
-use crate::metadata::Metadata;
+use crate::world::clock::Timestamp;
+use crate::world::metadata::Metadata;
 
 /// What rows can be found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -340,8 +340,8 @@ fn matches<R: Row>(row: &R, clause: &HashSet<&Key>) -> bool {
 mod tests {
     use super::super::{GuidSource, Space};
     use super::*;
-    use crate::clock::Clock;
-    use crate::random::Random;
+    use crate::world::clock::Clock;
+    use crate::world::random::Random;
 
     fn spaces(source: &mut GuidSource) -> (Table<Space>, Guid, Guid) {
         let (home, away) = (source.next(), source.next());

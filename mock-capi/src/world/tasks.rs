@@ -1,8 +1,8 @@
 //! Tasks: one-off commands that run for a while beside an app.
 
 use super::{Field, Guid, Selection, Task, World};
-use crate::error::CcError;
-use crate::metadata::MetadataPatch;
+use crate::api::error::CcError;
+use crate::world::metadata::MetadataPatch;
 
 /// A task to be.
 #[derive(Debug)]

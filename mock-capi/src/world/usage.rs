@@ -2,7 +2,7 @@
 //! Kept up to date with each change of a process, so that a check costs nothing.
 
 use super::{Field, Guid, Limits, Process, Row, Scale, Selection, World};
-use crate::error::CcError;
+use crate::api::error::CcError;
 
 /// What the started processes of a space or an organization use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Users: those whom UAA can log in, and those whom the Cloud Controller knows.
 
 use super::{Account, Field, Guid, Key, Selection, User, World};
-use crate::metadata::MetadataPatch;
-use crate::settings;
+use crate::world::metadata::MetadataPatch;
+use crate::world::settings;
 
 /// Where users come from unless another identity provider has them.
 pub(crate) const UAA_ORIGIN: &str = "uaa";

@@ -1,0 +1,439 @@
+//! One request being handled: what handlers have at hand.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use crate::api::error::CcError;
+use crate::api::http::{Request, Response};
+use crate::api::message::Message;
+use crate::api::router::Allowed;
+use crate::api::uaa::token::{Caller, Tokens};
+use crate::serve::faults::FaultPlan;
+use crate::world::clock::Timestamp;
+use crate::world::metadata::MetadataPatch;
+use crate::world::settings::Settings;
+use crate::world::{
+    ADMINS, Access, FeatureFlag, Guid, Home, Kind, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, Roles,
+    Row, World,
+};
+
+/// A request, the world that it acts on, and what it was routed by.
+#[derive(Debug)]
+pub(crate) struct RequestContext<'a> {
+    pub(crate) request: &'a Request<'a>,
+    pub(crate) settings: &'a Settings,
+    pub(crate) world: &'a mut World,
+    pub(crate) faults: &'a mut FaultPlan,
+    pub(crate) tokens: &'a Tokens,
+    /// Who the token says the request is from; none without a good one.
+    pub(crate) caller: Option<Caller>,
+    /// What it may see and do.
+    pub(crate) access: Access,
+    /// Who may do what it asks for.
+    pub(crate) allowed: Allowed,
+    /// `http://host:port`, as the client knows the mock.
+    pub(crate) base: String,
+    /// What the path had in the place of the pattern's `:names`.
+    pub(crate) captures: Vec<(&'static str, String)>,
+}
+
+impl RequestContext<'_> {
+    /// Who the request is from.
+    pub(crate) fn caller(&self) -> Result<&Caller, CcError> {
+        self.caller.as_ref().ok_or_else(CcError::not_authenticated)
+    }
+
+    /// Refuses whoever is no administrator.
+    pub(crate) fn require_admin(&self) -> Result<(), CcError> {
+        self.require(ADMINS, Home::Nowhere)
+    }
+
+    /// Refuses whoever has none of the roles there, and changes of what is
+    /// suspended.
+    pub(crate) fn require(&self, roles: Roles, home: Home) -> Result<(), CcError> {
+        if !self.access.allows(self.world, home, roles) {
+            return Err(CcError::not_authorized());
+        }
+        if self.access.is_everything() || self.request.is_read() {
+            return Ok(());
+        }
+        let space = match home {
+            Home::Space(space) => self.world.spaces.get(space),
+            _ => None,
+        };
+        let org = match home {
+            Home::Org(org) => Some(org),
+            _ => space.map(|space| space.org),
+        };
+        if org.is_some_and(|org| self.world.is_suspended(org)) {
+            return Err(CcError::org_suspended());
+        }
+        // Managers of the organization may still change it.
+        let manager = self.access.allows(self.world, home, MANAGE_ORG);
+        if space.is_some_and(|space| space.suspended) && !manager {
+            return Err(CcError::space_suspended());
+        }
+        Ok(())
+    }
+
+    /// Refuses what a feature flag has switched off; administrators may do most
+    /// of it all the same.
+    pub(crate) fn require_flag(&self, name: &str) -> Result<(), CcError> {
+        let flag = self.world.named::<FeatureFlag>(name);
+        if flag.is_some_and(FeatureFlag::spares_admins) && self.access.is_everything() {
+            return Ok(());
+        }
+        self.require_flag_of_all(name)
+    }
+
+    /// The same where administrators are not spared either.
+    pub(crate) fn require_flag_of_all(&self, name: &str) -> Result<(), CcError> {
+        let flag = self.world.named::<FeatureFlag>(name);
+        match flag.filter(|flag| !flag.enabled) {
+            None => Ok(()),
+            Some(flag) => {
+                let what = flag.error_message.as_deref();
+                Err(CcError::feature_disabled(what.unwrap_or(&flag.name)))
+            }
+        }
+    }
+
+    /// Refuses whoever may not do there what the request asks for.
+    pub(crate) fn authorize(&self, home: Home) -> Result<(), CcError> {
+        match self.allowed {
+            Allowed::Anyone => Ok(()),
+            Allowed::Holders(roles) => self.require(roles, home),
+        }
+    }
+
+    /// The text that the path had in the place of `:name`.
+    pub(crate) fn capture(&self, name: &str) -> &str {
+        let found = self.captures.iter().find(|(key, _)| *key == name);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// The row that `:name` is the GUID of, for a caller who may do with it what
+    /// the request asks for; 404 if they do not see it, else 403.
+    pub(crate) fn named<R: Row>(&self, name: &str) -> Result<&R, CcError> {
+        let row: &R = self.row_of(self.capture(name))?;
+        self.authorize(row.home(self.world))?;
+        Ok(row)
+    }
+
+    /// The row that a text is the GUID of; 404 if the caller sees none.
+    pub(crate) fn row_of<R: Row>(&self, guid: &str) -> Result<&R, CcError> {
+        self.visible(guid)
+            .ok_or_else(|| CcError::not_found(R::KIND))
+    }
+
+    /// The row that a text is the GUID of, if the caller sees it.
+    pub(crate) fn visible<R: Row>(&self, guid: &str) -> Option<&R> {
+        let row: &R = self.world.look_up(guid)?;
+        row.is_visible(self.world, &self.access).then_some(row)
+    }
+
+    /// The row that the body of a request names, for a caller who may do there
+    /// what the request asks for; 422 with `missing` if they do not see it.
+    pub(crate) fn related<R: Row>(
+        &self,
+        guid: Option<&str>,
+        missing: impl Into<String>,
+    ) -> Result<&R, CcError> {
+        let row: Option<&R> = guid.and_then(|guid| self.visible(guid));
+        let row = row.ok_or_else(|| CcError::unprocessable(missing))?;
+        self.authorize(row.home(self.world))?;
+        Ok(row)
+    }
+
+    /// The same for a caller who may manage apps there; 422 with `missing` if
+    /// they may not.
+    pub(crate) fn manageable<R: Row>(
+        &self,
+        guid: Option<&str>,
+        missing: &str,
+    ) -> Result<&R, CcError> {
+        let row: Option<&R> = guid.and_then(|guid| self.visible(guid));
+        let allowed = |row: &&R| {
+            let home = row.home(self.world);
+            self.access.allows(self.world, home, MANAGE_APPS)
+        };
+        let row = row.filter(allowed);
+        let row = row.ok_or_else(|| CcError::unprocessable(missing))?;
+        self.require(MANAGE_APPS, row.home(self.world))?;
+        Ok(row)
+    }
+
+    /// The row that `:name` is the GUID of, as an answer.
+    pub(crate) fn show<R: Row>(
+        &self,
+        name: &str,
+        present: impl FnOnce(&R, &View<'_>) -> Value,
+    ) -> Result<Response, CcError> {
+        let row = self.named(name)?;
+        Ok(Response::ok(&present(row, &self.view_of(row))))
+    }
+
+    /// The GUID `:name`, if there is such a row; else 404.
+    pub(crate) fn guid_of<R: Row>(&self, name: &str) -> Result<Guid, CcError> {
+        self.named(name).map(R::guid)
+    }
+
+    /// The row of a GUID; 404 if it is gone.
+    pub(crate) fn row<R: Row>(&self, guid: Guid) -> Result<&R, CcError> {
+        let row = self.world.get(guid);
+        row.ok_or_else(|| CcError::not_found(R::KIND))
+    }
+
+    /// Makes a path of the mock an absolute URL.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// The world as it is now, for presenters.
+    pub(crate) fn view(&self) -> View<'_> {
+        View::new(self.world, &self.base, &self.access)
+    }
+
+    /// The same for a row, whose secrets not everyone sees.
+    pub(crate) fn view_of<R: Row>(&self, row: &R) -> View<'_> {
+        let mut view = self.view();
+        let home = row.home(self.world);
+        if !self.access.allows(self.world, home, READ_SECRETS) {
+            view.hidden = Some(HIDDEN);
+        }
+        view
+    }
+
+    /// The row of a GUID, presented.
+    pub(crate) fn present<R: Row>(
+        &self,
+        guid: Guid,
+        present: impl FnOnce(&R, &View<'_>) -> Value,
+    ) -> Result<Value, CcError> {
+        let row = self.row(guid)?;
+        Ok(present(row, &self.view_of(row)))
+    }
+
+    /// The same as an answer.
+    pub(crate) fn ok<R: Row>(
+        &self,
+        guid: Guid,
+        present: impl FnOnce(&R, &View<'_>) -> Value,
+    ) -> Result<Response, CcError> {
+        self.present(guid, present).map(|row| Response::ok(&row))
+    }
+
+    /// The same to a request that made the row.
+    pub(crate) fn created<R: Row>(
+        &self,
+        guid: Guid,
+        present: impl FnOnce(&R, &View<'_>) -> Value,
+    ) -> Result<Response, CcError> {
+        self.present(guid, present)
+            .map(|row| Response::created(&row))
+    }
+
+    /// The change of metadata that a request asks for, and nothing else.
+    pub(crate) fn metadata_patch(&self) -> Result<MetadataPatch, CcError> {
+        let body = self.request.object()?;
+        let mut message = Message::new(&body, &["metadata"]);
+        let patch = message.metadata();
+        message.finish()?;
+        Ok(patch)
+    }
+
+    /// Makes that change of a row, which is the answer.
+    pub(crate) fn update_metadata<R: Row>(
+        &mut self,
+        guid: Guid,
+        patch: MetadataPatch,
+        present: impl FnOnce(&R, &View<'_>) -> Value,
+    ) -> Result<Response, CcError> {
+        self.world
+            .touch(guid, |row: &mut R| row.base_mut().metadata.apply(patch));
+        self.ok(guid, present)
+    }
+
+    /// The row of a GUID, presented while what this request started is still
+    /// under way.
+    pub(crate) fn present_pending<R: Row>(
+        &self,
+        guid: Guid,
+        present: impl FnOnce(&R, &View<'_>) -> Value,
+    ) -> Result<Value, CcError> {
+        let row = self.row(guid)?;
+        let mut view = self.view_of(row);
+        view.at = view.at.just_before();
+        Ok(present(row, &view))
+    }
+
+    /// The bits of a checksum, if they are still kept.
+    pub(crate) fn bits(&self, checksum: &str) -> Result<Response, CcError> {
+        let bits = self.world.blobs.get(checksum);
+        let bits = bits.ok_or_else(CcError::bits_not_kept)?;
+        Ok(Response::bits(bits.into()))
+    }
+
+    /// Starts the job that deletes something: 202 and where to watch it.
+    pub(crate) fn delete_in_job(&mut self, operation: &str, kind: Kind, guid: Guid) -> Response {
+        let job = self.start_job(operation, Some(guid), Some(kind));
+        self.in_job(job)
+    }
+
+    /// Starts the job that does what leaves no trace.
+    pub(crate) fn do_in_job(&mut self, operation: &str, of: Option<Guid>) -> Response {
+        let job = self.start_job(operation, of, None);
+        self.in_job(job)
+    }
+
+    /// Answers with a job of a resource, whose outcome is known already.
+    pub(crate) fn job_with(
+        &mut self,
+        operation: &str,
+        of: Guid,
+        outcome: Result<(), CcError>,
+    ) -> Response {
+        let failure = outcome.err();
+        let job = self
+            .world
+            .schedule(operation.into(), Some(of), None, failure);
+        self.in_job(job)
+    }
+
+    fn in_job(&self, job: Guid) -> Response {
+        let location = self.url(&format!("/v3/jobs/{job}"));
+        Response::empty(202).with_header("Location", location)
+    }
+
+    /// Starts an app; a fault may crash its instances.
+    pub(crate) fn start_app(&mut self, app: Guid) -> Result<(), CcError> {
+        let crashing = self.crashes(app);
+        self.world.start_app(app, crashing)
+    }
+
+    /// Whether a fault crashes what is about to be started of an app.
+    pub(crate) fn crashes(&mut self, app: Guid) -> bool {
+        let app = self.world.apps.get(app);
+        app.is_some_and(|app| self.faults.crashes(&app.name))
+    }
+
+    /// Why a fault fails the task that is about to be started of an app.
+    pub(crate) fn fail_task(&mut self, app: Guid) -> Option<String> {
+        let app = self.world.apps.get(app)?;
+        self.faults.task(&app.name)
+    }
+
+    /// Starts a job of a resource, which a fault may fail.
+    pub(crate) fn start_job(
+        &mut self,
+        operation: &str,
+        of: Option<Guid>,
+        deletes: Option<Kind>,
+    ) -> Guid {
+        let failure = self.faults.job(operation);
+        self.world.schedule(operation.into(), of, deletes, failure)
+    }
+}
+
+/// What presenters see.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'w> {
+    pub(crate) world: &'w World,
+    base: &'w str,
+    /// The moment at which states are derived.
+    pub(crate) at: Timestamp,
+    /// What the caller may see.
+    pub(crate) access: &'w Access,
+    /// What is in the place of secrets.
+    hidden: Option<&'static str>,
+}
+
+const HIDDEN: &str = "[PRIVATE DATA HIDDEN]";
+const HIDDEN_IN_LISTS: &str = "[PRIVATE DATA HIDDEN IN LISTS]";
+
+impl<'w> View<'w> {
+    pub(crate) fn new(world: &'w World, base: &'w str, access: &'w Access) -> Self {
+        Self {
+            world,
+            base,
+            at: world.now(),
+            access,
+            hidden: None,
+        }
+    }
+
+    /// The same for lists, which have no secrets.
+    pub(crate) fn in_list(mut self) -> Self {
+        self.hidden = Some(HIDDEN_IN_LISTS);
+        self
+    }
+
+    /// A value that not everyone sees, and lists do not show at all.
+    pub(crate) fn secret(&self, value: Value) -> Value {
+        self.hidden.map_or(value, |hidden| json!(hidden))
+    }
+
+    /// The same of an object.
+    pub(crate) fn secrets(&self, object: Value) -> Value {
+        self.hidden
+            .map_or(object, |hidden| json!({"redacted_message": hidden}))
+    }
+
+    /// Of these spaces those that the caller sees.
+    pub(crate) fn visible_spaces(
+        &self,
+        spaces: impl IntoIterator<Item = Guid>,
+    ) -> impl Iterator<Item = Guid> {
+        let spaces = spaces.into_iter();
+        spaces.filter(|space| self.access.sees(self.world, Home::Space(*space)))
+    }
+
+    /// Of these organizations those that the caller sees.
+    pub(crate) fn visible_orgs(
+        &self,
+        orgs: impl IntoIterator<Item = Guid>,
+    ) -> impl Iterator<Item = Guid> {
+        let orgs = orgs.into_iter();
+        orgs.filter(|org| self.access.sees(self.world, Home::Org(*org)))
+    }
+
+    /// What resources of a list belong to: each once, the oldest first.
+    pub(crate) fn included<R: Row>(
+        &self,
+        guids: impl Iterator<Item = Guid>,
+        present: impl Fn(&R, &Self) -> Value,
+    ) -> Value {
+        let guids: HashSet<Guid> = guids.collect();
+        let rows = guids.into_iter().filter_map(|guid| self.world.get(guid));
+        let mut rows: Vec<&R> = rows.collect();
+        rows.sort_by_key(|row| (row.base().created, row.guid()));
+        rows.into_iter().map(|row| present(row, self)).collect()
+    }
+
+    /// A link to a path of the mock.
+    pub(crate) fn link(&self, path: &str) -> Value {
+        json!({"href": self.url(path)})
+    }
+
+    /// A path of the mock as an absolute URL.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// A link that takes another method than `GET`.
+    pub(crate) fn action(&self, method: &str, path: &str) -> Value {
+        json!({"href": self.url(path), "method": method})
+    }
+}
+
+/// `{"data": {"guid": ...}}`, or `{"data": null}`.
+pub(crate) fn to_one(guid: Option<Guid>) -> Value {
+    json!({"data": guid.map(|guid| json!({"guid": guid}))})
+}
+
+/// `{"data": [{"guid": ...}, ...]}`.
+pub(crate) fn to_many(guids: impl IntoIterator<Item = Guid>) -> Value {
+    let data = guids.into_iter().map(|guid| json!({"guid": guid}));
+    json!({"data": data.collect::<Vec<_>>()})
+}

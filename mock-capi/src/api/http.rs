@@ -1,0 +1,222 @@
+//! Requests as the handlers see them, and the answers they give.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::request::Parts;
+use serde::Deserialize;
+use serde::de::Error as _;
+use serde_json::{Map, Value};
+use url::form_urlencoded;
+
+use crate::api::error::CcError;
+
+/// An HTTP request, path and query decoded.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) raw_query: Option<&'a str>,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
+    /// Where the request came from, if the connection still tells.
+    pub(crate) client: Option<IpAddr>,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn new(parts: &'a Parts, body: &'a [u8], client: Option<SocketAddr>) -> Self {
+        let raw_query = parts.uri.query();
+        let query = form_urlencoded::parse(raw_query.unwrap_or_default().as_bytes());
+        Self {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            raw_query,
+            query: query.into_owned().collect(),
+            headers: &parts.headers,
+            body,
+            client: client.map(|address| address.ip()),
+        }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Path and query, as they were sent.
+    pub(crate) fn target(&self) -> String {
+        match self.raw_query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.into(),
+        }
+    }
+
+    /// The last value of a query parameter.
+    pub(crate) fn query(&self, name: &str) -> Option<&str> {
+        last_value(&self.query, name)
+    }
+
+    /// Whether it changes nothing.
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD")
+    }
+
+    /// A number in the query, if there is one.
+    pub(crate) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, CcError> {
+        let Some(text) = self.query(name) else {
+            return Ok(None);
+        };
+        let refuse = |_| CcError::bad_query(format!("{name} '{text}' is no number"));
+        text.parse().map(Some).map_err(refuse)
+    }
+
+    /// The body as a JSON object; without a body, an empty one.
+    pub(crate) fn object(&self) -> Result<Map<String, Value>, CcError> {
+        if self.body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Map::new());
+        }
+        match serde_json::from_slice(self.body) {
+            Ok(Value::Object(object)) => Ok(object),
+            Ok(Value::Null) => Ok(Map::new()),
+            _ => Err(CcError::unparsable()),
+        }
+    }
+}
+
+/// The last value of a parameter.
+pub(crate) fn last_value<'p>(params: &'p [(String, String)], name: &str) -> Option<&'p str> {
+    let found = params.iter().rev().find(|(key, _)| key == name);
+    found.map(|(_, value)| value.as_str())
+}
+
+/// Reads a JSON object. Serde alone would take a list too, for the fields in
+/// their order.
+pub(crate) fn read_object<'de, T: Deserialize<'de>>(
+    json: &'de [u8],
+) -> Result<T, serde_json::Error> {
+    if json.trim_ascii_start().starts_with(b"[") {
+        return Err(serde_json::Error::custom("expected an object, not a list"));
+    }
+    serde_json::from_slice(json)
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) content_type: &'static str,
+}
+
+impl Response {
+    const JSON: &'static str = "application/json; charset=utf-8";
+
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
+        Self::json_text(status, body.to_string().into_bytes())
+    }
+
+    /// An answer that is JSON already.
+    pub(crate) fn json_text(status: u16, body: Vec<u8>) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body,
+            content_type: Self::JSON,
+        }
+    }
+
+    pub(crate) fn ok(body: &Value) -> Self {
+        Self::json(200, body)
+    }
+
+    pub(crate) fn created(body: &Value) -> Self {
+        Self::json(201, body)
+    }
+
+    pub(crate) fn empty(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+            content_type: Self::JSON,
+        }
+    }
+
+    /// An error as the API that `path` is of words it.
+    pub(crate) fn error(path: &str, error: &CcError) -> Self {
+        let body = if path.starts_with("/v2/") {
+            error.v2_body()
+        } else {
+            error.body()
+        };
+        Self::json(error.status, &body)
+    }
+
+    pub(crate) fn text(content_type: &'static str, body: String) -> Self {
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            body: body.into_bytes(),
+            content_type,
+        }
+    }
+
+    pub(crate) fn bits(bits: Vec<u8>) -> Self {
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            body: bits,
+            content_type: "application/octet-stream",
+        }
+    }
+
+    /// Tells the client something besides the answer, if there is something.
+    pub(crate) fn with_warnings(self, warning: Option<String>) -> Self {
+        match warning {
+            None => self,
+            Some(warning) => {
+                let warning = form_urlencoded::byte_serialize(warning.as_bytes());
+                self.with_header("X-Cf-Warnings", warning.collect::<String>())
+            }
+        }
+    }
+
+    /// Tells the client to come back after a time: in whole seconds, rounded up,
+    /// since who comes earlier comes too early.
+    pub(crate) fn with_retry_after(self, time: Duration) -> Self {
+        let more = u64::from(time.subsec_nanos() > 0);
+        let seconds = time.as_secs().saturating_add(more);
+        self.with_header("Retry-After", seconds.to_string())
+    }
+
+    pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+/// Undoes percent escapes, as in a path; a `+` stays one.
+pub(crate) fn percent_decode(text: &str) -> String {
+    let escaped = format!("v={}", text.replace('+', "%2B").replace('&', "%26"));
+    let mut pairs = form_urlencoded::parse(escaped.as_bytes());
+    pairs
+        .next()
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_never_too_early() {
+        for (millis, seconds) in [(0, "0"), (1, "1"), (500, "1"), (1000, "1"), (1001, "2")] {
+            let told = Response::empty(429).with_retry_after(Duration::from_millis(millis));
+            assert_eq!(told.headers, [("Retry-After", seconds.to_owned())]);
+        }
+    }
+}

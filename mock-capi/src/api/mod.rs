@@ -1,0 +1,19 @@
+//! The APIs that the fake speaks, from a parsed request to the answer: one
+//! folder an API, one file a resource. What they change is in
+//! [`crate::world`].
+
+pub(crate) mod context;
+pub(crate) mod error;
+pub(crate) mod fixtures;
+pub(crate) mod http;
+pub(crate) mod list;
+pub(crate) mod log_cache;
+pub(crate) mod message;
+pub(crate) mod multipart;
+pub(crate) mod networking;
+pub(crate) mod operations;
+pub(crate) mod router;
+pub(crate) mod uaa;
+pub(crate) mod v2;
+pub(crate) mod v2017;
+pub(crate) mod v3;

@@ -1,0 +1,274 @@
+//! From method and path to the handler, by the tables that each resource's
+//! file has.
+
+use std::collections::HashMap;
+
+use crate::api::context::RequestContext;
+use crate::api::error::CcError;
+use crate::api::http::{Request, Response, percent_decode};
+use crate::api::log_cache;
+use crate::api::networking;
+use crate::api::operations;
+use crate::api::uaa;
+use crate::api::v2;
+use crate::api::v3;
+use crate::api::v2017;
+use crate::world::settings::Dialect;
+use crate::world::{ADMINS, Roles};
+
+/// Answers a request.
+pub(crate) type Handler = fn(&mut RequestContext<'_>) -> Result<Response, CcError>;
+
+/// An operation: how it is addressed and what answers it.
+#[derive(Debug)]
+pub(crate) struct Route {
+    method: &'static str,
+    /// Segments that start with `:` capture; the rest is literal.
+    pattern: &'static str,
+    handler: Handler,
+    open: bool,
+    implemented: bool,
+    allowed: Allowed,
+    /// Whether others are refused before it is looked what the path names.
+    admins_first: bool,
+    flag: Option<&'static str>,
+}
+
+/// Who may use an operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Allowed {
+    /// Whoever sees what it is about; or its handler decides.
+    Anyone,
+    /// Who has one of these roles where it is about.
+    Holders(Roles),
+}
+
+impl Route {
+    const fn new(method: &'static str, pattern: &'static str, handler: Handler) -> Self {
+        Self {
+            method,
+            pattern,
+            handler,
+            open: false,
+            implemented: true,
+            allowed: Allowed::Holders(ADMINS),
+            admins_first: false,
+            flag: None,
+        }
+    }
+
+    pub(crate) const fn get(pattern: &'static str, handler: Handler) -> Self {
+        Self::new("GET", pattern, handler).by_anyone()
+    }
+
+    pub(crate) const fn post(pattern: &'static str, handler: Handler) -> Self {
+        Self::new("POST", pattern, handler)
+    }
+
+    pub(crate) const fn put(pattern: &'static str, handler: Handler) -> Self {
+        Self::new("PUT", pattern, handler)
+    }
+
+    pub(crate) const fn patch(pattern: &'static str, handler: Handler) -> Self {
+        Self::new("PATCH", pattern, handler)
+    }
+
+    pub(crate) const fn delete(pattern: &'static str, handler: Handler) -> Self {
+        Self::new("DELETE", pattern, handler)
+    }
+
+    /// An operation of the API that the mock only knows by name.
+    pub(crate) const fn unimplemented(method: &'static str, pattern: &'static str) -> Self {
+        Self {
+            implemented: false,
+            ..Self::new(method, pattern, refuse_unimplemented).by_anyone()
+        }
+    }
+
+    /// The same for whoever has one of these roles in the organization or the
+    /// space that it is about. Unless told so, only administrators may change
+    /// things.
+    pub(crate) const fn by(mut self, roles: Roles) -> Self {
+        self.allowed = Allowed::Holders(roles);
+        self
+    }
+
+    /// The same for administrators, others being refused at once.
+    pub(crate) const fn by_admins(mut self) -> Self {
+        self.admins_first = true;
+        self
+    }
+
+    /// The same for whoever sees what it is about; or its handler decides.
+    pub(crate) const fn by_anyone(mut self) -> Self {
+        self.allowed = Allowed::Anyone;
+        self
+    }
+
+    /// The same while a feature flag is on.
+    pub(crate) const fn flagged(mut self, flag: &'static str) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+
+    pub(crate) fn flag(&self) -> Option<&'static str> {
+        self.flag
+    }
+
+    pub(crate) fn allowed(&self) -> Allowed {
+        self.allowed
+    }
+
+    /// Whether it is clear, whatever the path names, that nobody but
+    /// administrators may.
+    pub(crate) fn is_for_admins(&self) -> bool {
+        let named = self.segments().any(|segment| segment.starts_with(':'));
+        matches!(self.allowed, Allowed::Holders(ADMINS)) && (self.admins_first || !named)
+    }
+
+    /// The same without a token.
+    pub(crate) const fn open(mut self) -> Self {
+        self.open = true;
+        self.by_anyone()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    pub(crate) fn is_implemented(&self) -> bool {
+        self.implemented
+    }
+
+    pub(crate) fn method(&self) -> &'static str {
+        self.method
+    }
+
+    pub(crate) fn pattern(&self) -> &'static str {
+        self.pattern
+    }
+
+    /// The name that the route is counted under, such as `GET /v3/apps/:guid`.
+    pub(crate) fn key(&self) -> String {
+        format!("{} {}", self.method, self.pattern)
+    }
+
+    pub(crate) fn call(&self, context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+        (self.handler)(context)
+    }
+
+    fn segments(&self) -> impl Iterator<Item = &'static str> {
+        split(self.pattern)
+    }
+
+    /// What a request has to have to be looked at.
+    fn shape(&self) -> (&'static str, usize) {
+        (self.method, self.segments().count())
+    }
+
+    /// Whether both are the same operation, whatever their captures are called.
+    fn is_same(&self, other: &Self) -> bool {
+        let unnamed = |segment: &'static str| match segment.strip_prefix(':') {
+            Some(_) => ":",
+            None => segment,
+        };
+        let (own, others) = (self.segments().map(unnamed), other.segments().map(unnamed));
+        self.method == other.method && own.eq(others)
+    }
+
+    /// Literal segments go before captures.
+    fn rank(&self) -> Vec<bool> {
+        self.segments()
+            .map(|segment| segment.starts_with(':'))
+            .collect()
+    }
+}
+
+/// The operations of a dialect.
+#[derive(Debug)]
+pub(crate) struct Router {
+    by_shape: HashMap<(&'static str, usize), Vec<&'static Route>>,
+}
+
+/// A route that was found, with what its path captured.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) route: &'static Route,
+    pub(crate) captures: Vec<(&'static str, String)>,
+}
+
+impl Router {
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        let tables: &[&[&'static [Route]]] = match dialect {
+            Dialect::V3 => &[
+                uaa::ROUTES,
+                &[log_cache::ROUTES, networking::ROUTES],
+                v3::ROUTES,
+                v2::ROUTES,
+            ],
+            Dialect::Documented2017 => &[uaa::ROUTES, v2017::ROUTES, v2::ROUTES],
+        };
+        let described = match dialect {
+            Dialect::V3 => operations::DESCRIBED,
+            Dialect::Documented2017 => &[],
+        };
+        let mut router = Self {
+            by_shape: HashMap::new(),
+        };
+        for route in tables.iter().copied().flatten().copied().flatten() {
+            router.add(route);
+        }
+        for route in described {
+            if !router.implements(route) {
+                router.add(route);
+            }
+        }
+        for routes in router.by_shape.values_mut() {
+            routes.sort_by_key(|route| route.rank());
+        }
+        router
+    }
+
+    fn add(&mut self, route: &'static Route) {
+        self.by_shape.entry(route.shape()).or_default().push(route);
+    }
+
+    /// Whether there is a handler for an operation.
+    pub(crate) fn implements(&self, operation: &Route) -> bool {
+        let routes = self.by_shape.get(&operation.shape());
+        let mut routes = routes.into_iter().flatten();
+        routes.any(|route| route.implemented && route.is_same(operation))
+    }
+
+    pub(crate) fn find(&self, method: &str, path: &str) -> Option<Found> {
+        let method = if method == "HEAD" { "GET" } else { method };
+        let segments: Vec<&str> = split(path).collect();
+        let routes = self.by_shape.get(&(method, segments.len()))?;
+        routes.iter().find_map(|route| {
+            let captures = capture(route, &segments)?;
+            Some(Found { route, captures })
+        })
+    }
+}
+
+/// Answers an operation that the mock only knows by name.
+fn refuse_unimplemented(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let Request { method, path, .. } = context.request;
+    Err(CcError::unimplemented(method, path))
+}
+
+fn capture(route: &'static Route, segments: &[&str]) -> Option<Vec<(&'static str, String)>> {
+    let mut captures = Vec::new();
+    for (expected, actual) in route.segments().zip(segments) {
+        match expected.strip_prefix(':') {
+            Some(name) => captures.push((name, percent_decode(actual))),
+            None if expected == *actual => {}
+            None => return None,
+        }
+    }
+    Some(captures)
+}
+
+fn split(path: &str) -> impl Iterator<Item = &str> {
+    path.trim_end_matches('/').split('/').skip(1)
+}

@@ -1,0 +1,354 @@
+//! `POST /v3/spaces/:guid/actions/apply_manifest`
+//!
+//! The request is refused as a whole if any application in it is not valid.
+//! Apps that do not exist are created at once; the rest is the work of a job,
+//! app by app. As in the Cloud Controller, what the job did before something
+//! was refused stays done.
+
+use serde_json::json;
+
+use crate::api::context::RequestContext;
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::api::router::Route;
+use crate::world::metadata::MetadataPatch;
+use crate::world::{
+    App, Domain, Field, Guid, Lifecycle, NewRoute, Row, Scale, Selection, WRITE_SPACE, is_in_host,
+};
+
+use super::manifest_message::{AppManifest, ScalePatch, WantedLifecycle, WantedService};
+use super::manifest_routes::{WantedRoute, WantedRoutes};
+use super::{
+    app_features, destinations, environment, lifecycle, manifests, route_names, routes, spaces,
+};
+
+pub(crate) const ROUTES: &[Route] =
+    &[Route::post("/v3/spaces/:guid/actions/apply_manifest", apply).by(WRITE_SPACE)];
+
+const OPERATION: &str = "space.apply_manifest";
+
+fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let manifests = manifests::read(context)?.manifests;
+    let space = spaces::find(context)?;
+    let mut apps = Vec::new();
+    for manifest in manifests {
+        let app = find_or_create(context, space, &manifest)
+            .and_then(|app| check_kind(context, app, &manifest.lifecycle).map(|()| app))
+            .map_err(|error| error.prefixed(&for_application(&manifest.name)))?;
+        apps.push((app, manifest));
+    }
+    let failure = context.faults.job(OPERATION);
+    let outcome = match failure {
+        Some(failure) => Err(failure),
+        None => apply_all(context, apps),
+    };
+    Ok(context.job_with(OPERATION, space, outcome))
+}
+
+fn for_application(name: &str) -> String {
+    format!("For application '{name}': ")
+}
+
+fn find_or_create(
+    context: &mut RequestContext<'_>,
+    space: Guid,
+    manifest: &AppManifest,
+) -> Result<Guid, CcError> {
+    if let Some(app) = context.world.find_app(space, &manifest.name) {
+        return Ok(app.guid());
+    }
+    super::apps::validate(&super::apps::name_errors(&manifest.name))?;
+    let wanted = &manifest.lifecycle;
+    let lifecycle = if wanted.docker {
+        Lifecycle::Docker
+    } else {
+        let buildpacks = wanted.buildpacks.clone().unwrap_or_default();
+        if let Some(name) = buildpacks
+            .iter()
+            .find(|name| !lifecycle::is_buildpack(context.world, name))
+        {
+            let detail = format!("Specified unknown buildpack name: \"{name}\"");
+            return Err(CcError::unprocessable(detail));
+        }
+        let stack = wanted.stack.clone();
+        Lifecycle::Buildpack {
+            buildpacks,
+            stack: stack.unwrap_or_else(|| context.world.default_stack.into()),
+        }
+    };
+    let (name, metadata) = (manifest.name.clone(), manifest.metadata.clone());
+    let environment = serde_json::Map::new();
+    let guid = context
+        .world
+        .create_app(space, name, lifecycle, environment, metadata);
+    context.world.create_process(guid, "web");
+    let data = json!({"request": {"name": manifest.name}, "manifest_triggered": true});
+    context.world.record(guid, "audit.app.create", data);
+    Ok(guid)
+}
+
+/// Whether a manifest fits the kind of app that there is.
+fn check_kind(
+    context: &RequestContext<'_>,
+    app: Guid,
+    wanted: &WantedLifecycle,
+) -> Result<(), CcError> {
+    let refused = match (&context.row::<App>(app)?.lifecycle, wanted.buildpack_key) {
+        (Lifecycle::Docker, Some(key)) => {
+            format!("{key} cannot be configured for a docker lifecycle app.")
+        }
+        (Lifecycle::Buildpack { .. }, _) if wanted.docker => {
+            "Docker cannot be configured for a buildpack lifecycle app.".into()
+        }
+        _ => return Ok(()),
+    };
+    Err(CcError::unprocessable(refused))
+}
+
+fn apply_all(
+    context: &mut RequestContext<'_>,
+    apps: Vec<(Guid, AppManifest)>,
+) -> Result<(), CcError> {
+    for (app, manifest) in apps {
+        let prefix = for_application(&manifest.name);
+        apply_to(context, app, manifest).map_err(|error| error.prefixed(&prefix))?;
+    }
+    Ok(())
+}
+
+fn apply_to(
+    context: &mut RequestContext<'_>,
+    app: Guid,
+    manifest: AppManifest,
+) -> Result<(), CcError> {
+    app_features::switch(context, app, &manifest.features)?;
+    for (kind, patch) in manifest.updates {
+        if let Some(process) = find_or_create_process(context, app, &kind) {
+            context.world.update_process(process, patch)?;
+        }
+    }
+    for (kind, patch) in manifest.scales {
+        scale(context, app, &kind, patch)?;
+    }
+    for sidecar in manifest.sidecars {
+        let name = sidecar.name.as_deref().unwrap_or_default();
+        let existing = context.world.find_sidecar(app, name).map(Row::guid);
+        match existing {
+            Some(existing) => context.world.update_sidecar(existing, sidecar),
+            None => context.world.create_sidecar(app, sidecar).map(|_| ()),
+        }
+        .map_err(CcError::unprocessable)?;
+    }
+    set_lifecycle(context, app, manifest.lifecycle)?;
+    context.world.touch(app, |app: &mut App| {
+        app.base.metadata.apply(manifest.metadata)
+    });
+    set_routes(context, app, manifest.routes)?;
+    environment::set(context.world, app, manifest.environment);
+    for service in manifest.services {
+        bind(context, app, service)?;
+    }
+    Ok(())
+}
+
+/// Binds an app to a service of its space, unless it is bound already.
+fn bind(
+    context: &mut RequestContext<'_>,
+    app: Guid,
+    service: WantedService,
+) -> Result<(), CcError> {
+    let space = context.row::<App>(app)?.space;
+    let name = service.name;
+    let instance = context.world.find_service_instance(space, &name);
+    let instance = instance
+        .map(Row::guid)
+        .ok_or_else(|| CcError::not_found(&format!("Service instance '{name}'")))?;
+    let bindings = context.world.bindings_of(app);
+    if bindings.iter().any(|binding| binding.instance == instance) {
+        return Ok(());
+    }
+    let metadata = MetadataPatch::default();
+    let bound = context
+        .world
+        .bind(app, instance, service.binding_name, metadata);
+    bound
+        .map(|_| ())
+        .map_err(|reason| CcError::unprocessable(format!("For service '{name}': {reason}")))
+}
+
+fn find_or_create_process(context: &mut RequestContext<'_>, app: Guid, kind: &str) -> Option<Guid> {
+    let existing = context.world.process(app, kind).map(Row::guid);
+    existing.or_else(|| context.world.create_process(app, kind))
+}
+
+fn scale(
+    context: &mut RequestContext<'_>,
+    app: Guid,
+    kind: &str,
+    patch: ScalePatch,
+) -> Result<(), CcError> {
+    let Some(process) = context.world.process(app, kind) else {
+        return Ok(());
+    };
+    let (guid, current) = (process.guid(), process.scale);
+    let scale = Scale {
+        instances: patch.instances.unwrap_or(current.instances),
+        memory_mb: patch.memory_mb.unwrap_or(current.memory_mb),
+        disk_mb: patch.disk_mb.unwrap_or(current.disk_mb),
+        log_rate: patch.log_rate.unwrap_or(current.log_rate),
+    };
+    context.world.scale(guid, scale)
+}
+
+fn set_lifecycle(
+    context: &mut RequestContext<'_>,
+    app: Guid,
+    wanted: WantedLifecycle,
+) -> Result<(), CcError> {
+    let Lifecycle::Buildpack { buildpacks, stack } = &context.row::<App>(app)?.lifecycle else {
+        return Ok(());
+    };
+    let mut errors = Vec::new();
+    let named = wanted.buildpacks.iter().flatten();
+    errors.extend(named.filter_map(|name| lifecycle::buildpack_error(context.world, name)));
+    let stack_error = wanted.stack.as_deref();
+    let stack_error = stack_error.and_then(|stack| lifecycle::stack_error(context.world, stack));
+    errors.extend(stack_error.map(str::to_owned));
+    let stack = wanted.stack.unwrap_or_else(|| stack.clone());
+    super::apps::validate(&errors)?;
+    let buildpacks = wanted.buildpacks.unwrap_or_else(|| buildpacks.clone());
+    context.world.touch(app, |app: &mut App| {
+        app.lifecycle = Lifecycle::Buildpack { buildpacks, stack };
+    });
+    Ok(())
+}
+
+fn set_routes(
+    context: &mut RequestContext<'_>,
+    app: Guid,
+    wanted: WantedRoutes,
+) -> Result<(), CcError> {
+    let mapped = Selection::by(Field::App, app);
+    if wanted.none {
+        return {
+            context.world.unmap_routes(app);
+            Ok(())
+        };
+    }
+    if let Some(named) = wanted.named {
+        return map_routes(context, app, named);
+    }
+    if !(wanted.random || wanted.default) || !context.world.routes.select(&mapped).is_empty() {
+        return Ok(());
+    }
+    let name = context.row::<App>(app)?.name.clone();
+    let host = if wanted.random {
+        format!("{name}-{}", route_names::random(context.world))
+    } else {
+        check_host(&name)?;
+        name
+    };
+    let domain = default_domain(context, app)?;
+    let route = WantedRoute::named(format!("{host}.{domain}"));
+    map_routes(context, app, vec![route])
+}
+
+/// Whether an app's name can be the host of its default route.
+fn check_host(name: &str) -> Result<(), CcError> {
+    const MAX_HOST: usize = 63;
+    let reason = if name.chars().count() > MAX_HOST {
+        "Host cannot exceed 63 characters"
+    } else if !name.chars().all(is_in_host) {
+        "Host must be either \"*\" or contain only alphanumeric characters, \"_\", or \"-\""
+    } else {
+        return Ok(());
+    };
+    Err(CcError::unprocessable(format!(
+        "Failed to create default route from app name: {reason}"
+    )))
+}
+
+fn default_domain(context: &RequestContext<'_>, app: Guid) -> Result<String, CcError> {
+    let space = context.row::<App>(app)?.space;
+    let org = context.world.org_of(space);
+    let domain = org.and_then(|org| context.world.default_domain(org.guid()));
+    let domain = domain.ok_or_else(|| CcError::unprocessable("No default domains available"))?;
+    Ok(domain.name.clone())
+}
+
+/// Maps routes to an app's web process, but only if all of them can be.
+fn map_routes(
+    context: &mut RequestContext<'_>,
+    app: Guid,
+    wanted: Vec<WantedRoute>,
+) -> Result<(), CcError> {
+    let mut found = Vec::new();
+    for wanted in wanted {
+        let route = find_or_create_route(context, app, &wanted)?;
+        found.push((route, wanted.protocol));
+    }
+    for (route, protocol) in found {
+        let destination = destinations::to_web(context.world, app, protocol);
+        if protocol == Some("tcp") {
+            return Err(CcError::unknown());
+        }
+        let current = context.world.routes.get(route).and_then(|route| {
+            let mut destinations = route.destinations.iter();
+            destinations.find(|destination| destination.app == app)
+        });
+        match current {
+            // Whatever is wrong with the destinations is no error that a job
+            // of the Cloud Controller has a text for.
+            None => destinations::add(context.world, route, vec![destination])
+                .map_err(|_| CcError::unknown())?,
+            Some(current) if protocol.is_some_and(|wanted| wanted != current.protocol) => {
+                destinations::put(context.world, route, vec![destination]);
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn find_or_create_route(
+    context: &mut RequestContext<'_>,
+    app: Guid,
+    wanted: &WantedRoute,
+) -> Result<Guid, CcError> {
+    let space = context.row::<App>(app)?.space;
+    let address = &wanted.address;
+    let candidates = address.candidates().into_iter();
+    let found = candidates
+        .filter_map(|(host, name)| Some((host, context.world.named::<Domain>(name)?)))
+        .next();
+    let Some((host, domain)) = found else {
+        let detail = format!("No domains exist for route {}", wanted.text);
+        return Err(CcError::unprocessable(detail));
+    };
+    let existing = context.world.find_route(domain, host, &address.path);
+    if let Some(route) = existing.filter(|route| route.port == address.port) {
+        if !route.is_usable_in(space) {
+            return Err(CcError::unprocessable(
+                "Routes cannot be mapped to destinations in different spaces",
+            ));
+        }
+        let guid = route.guid();
+        routes::set_options(context.world, guid, &wanted.options);
+        return Ok(guid);
+    }
+    context.require_flag_of_all("route_creation")?;
+    if host == "*" && domain.org.is_none() {
+        return Err(CcError::not_authorized());
+    }
+    let new = NewRoute {
+        space,
+        domain: domain.guid(),
+        host: host.into(),
+        path: address.path.clone(),
+        port: address.port,
+        options: wanted.options.clone(),
+        metadata: MetadataPatch::default(),
+    };
+    routes::add(context.world, new)
+        .map_err(|reason| CcError::unprocessable(format!("For route '{}': {reason}", wanted.text)))
+}

@@ -1,0 +1,650 @@
+//! `/v3/apps`
+
+use std::collections::HashSet;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use crate::api::context::{RequestContext, View, to_one};
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::api::list::{ListQuery, ListSpec};
+use crate::api::message::{Message, check_environment};
+use crate::api::router::Route;
+use crate::world::clock::Timestamp;
+use crate::world::metadata::Metadata;
+use crate::world::{
+    App, Droplet, Field, Guid, Kind, Lifecycle, MANAGE_APPS, READ_SECRETS, Row, Selection, Space,
+    Stack, WRITE_SPACE, World,
+};
+
+use super::{builds, droplets, lifecycle, organizations, packages, routes, spaces, stacks};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/apps", index),
+    Route::post("/v3/apps", create).by(WRITE_SPACE),
+    Route::get("/v3/apps/:guid", show),
+    Route::patch("/v3/apps/:guid", update).by(WRITE_SPACE),
+    Route::delete("/v3/apps/:guid", delete).by(WRITE_SPACE),
+    Route::post("/v3/apps/:guid/actions/start", start).by(MANAGE_APPS),
+    Route::post("/v3/apps/:guid/actions/stop", stop).by(MANAGE_APPS),
+    Route::post("/v3/apps/:guid/actions/restart", restart).by(MANAGE_APPS),
+    Route::post(
+        "/v3/apps/:guid/actions/clear_buildpack_cache",
+        clear_buildpack_cache,
+    )
+    .by(MANAGE_APPS),
+    Route::get("/v3/apps/:guid/permissions", permissions),
+    Route::get(
+        "/v3/apps/:guid/relationships/current_droplet",
+        current_droplet_relationship,
+    ),
+    Route::patch(
+        "/v3/apps/:guid/relationships/current_droplet",
+        assign_droplet,
+    )
+    .by(MANAGE_APPS),
+    Route::get("/v3/apps/:guid/droplets/current", current_droplet),
+    Route::get("/v3/apps/:guid/routes", routes::index_of_app),
+    Route::get("/v3/apps/:guid/packages", packages::index_of_app),
+    Route::get("/v3/apps/:guid/droplets", droplets::index_of_app),
+    Route::get("/v3/apps/:guid/builds", builds::index_of_app),
+];
+
+const LIST: ListSpec = ListSpec {
+    order_by: &["name", "state"],
+    include: &["space", "org", "space.organization"],
+    ..ListSpec::of(&[
+        "names",
+        "organization_guids",
+        "space_guids",
+        "stacks",
+        "include",
+        "lifecycle_type",
+        "label_selector",
+    ])
+};
+
+/// What lets apps be of Docker images.
+const DOCKER: &str = "diego_docker";
+const MAX_NAME: usize = 255;
+const NO_SPACE: &str = "Invalid space. Ensure that the space exists and you have access to it.";
+
+/// What a creating request may have.
+const FIELDS: &[&str] = &[
+    "name",
+    "environment_variables",
+    "relationships",
+    "lifecycle",
+    "metadata",
+];
+
+pub(crate) fn present(app: &App, view: &View<'_>) -> Value {
+    json!(Presented::new(app, view))
+}
+
+/// The same as text: lists of many apps are what clients wait for most.
+fn present_text(app: &App, view: &View<'_>) -> Option<Box<RawValue>> {
+    // Always some: its keys are texts.
+    serde_json::value::to_raw_value(&Presented::new(app, view)).ok()
+}
+
+#[derive(Serialize)]
+struct Presented<'a> {
+    guid: Guid,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    name: &'a str,
+    state: &'static str,
+    lifecycle: Value,
+    relationships: Relationships,
+    metadata: &'a Metadata,
+    links: Links,
+}
+
+#[derive(Serialize)]
+struct Relationships {
+    space: Related,
+    current_droplet: Related,
+}
+
+/// As the Cloud Controller presents a current droplet: an object even without
+/// one.
+#[derive(Serialize)]
+struct Related {
+    data: Reference,
+}
+
+#[derive(Serialize)]
+struct Reference {
+    guid: Option<Guid>,
+}
+
+impl Related {
+    fn to(guid: Option<Guid>) -> Self {
+        let data = Reference { guid };
+        Self { data }
+    }
+}
+
+impl<'a> Presented<'a> {
+    fn new(app: &'a App, view: &View<'a>) -> Self {
+        Self {
+            guid: app.base.guid,
+            created_at: app.base.created,
+            updated_at: app.base.updated,
+            name: &app.name,
+            state: app.state(),
+            lifecycle: lifecycle::present(&app.lifecycle),
+            relationships: Relationships {
+                space: Related::to(Some(app.space)),
+                current_droplet: Related::to(app.droplet),
+            },
+            metadata: &app.base.metadata,
+            links: Links {
+                url: view.url(&format!("/v3/apps/{}", app.base.guid)),
+                space: view.url(&format!("/v3/spaces/{}", app.space)),
+            },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Link<'l> {
+    href: &'l str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'static str>,
+}
+
+struct Links {
+    /// The app's own.
+    url: String,
+    space: String,
+}
+
+impl Serialize for Links {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// Names, and paths below the app's.
+        const BELOW: &[(&str, &str)] = &[
+            ("self", ""),
+            ("environment_variables", "/environment_variables"),
+            ("processes", "/processes"),
+            ("packages", "/packages"),
+            ("current_droplet", "/droplets/current"),
+            ("droplets", "/droplets"),
+            ("tasks", "/tasks"),
+            ("revisions", "/revisions"),
+            ("deployed_revisions", "/revisions/deployed"),
+            ("features", "/features"),
+        ];
+        const ACTIONS: &[(&str, &str)] = &[
+            ("start", "/actions/start"),
+            ("stop", "/actions/stop"),
+            ("clear_buildpack_cache", "/actions/clear_buildpack_cache"),
+        ];
+        let mut links = serializer.serialize_map(None)?;
+        let mut href = self.url.clone();
+        let own = href.len();
+        for (table, method) in [(BELOW, None), (ACTIONS, Some("POST"))] {
+            for (name, path) in table {
+                href.truncate(own);
+                href.push_str(path);
+                links.serialize_entry(
+                    name,
+                    &Link {
+                        href: &href,
+                        method,
+                    },
+                )?;
+            }
+        }
+        let space = Link {
+            href: &self.space,
+            method: None,
+        };
+        links.serialize_entry("space", &space)?;
+        links.end()
+    }
+}
+
+pub(crate) fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
+    context.guid_of::<App>("guid")
+}
+
+fn read_list(context: &RequestContext<'_>) -> Result<(ListQuery, Selection), CcError> {
+    let query = ListQuery::read(context, &LIST)?;
+    if let Some(kind) = query.value("lifecycle_type")
+        && !["buildpack", "docker", "cnb"].contains(&kind)
+    {
+        let detail = format!("Invalid lifecycle_type: '{kind}'");
+        return Err(CcError::bad_query(detail));
+    }
+    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let selection = query.by_spaces(context.world, selection);
+    Ok((query, selection))
+}
+
+/// `GET /v3/stacks/:guid/apps`
+pub(crate) fn index_of_stack(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let stack: &Stack = context.named("guid")?;
+    let (query, selection) = read_list(context)?;
+    let keep = |app: &App| {
+        let lifecycle = &app.lifecycle;
+        lifecycle.stack() == stack.name && query.admits("lifecycle_type", lifecycle.kind())
+    };
+    query.respond(context, &selection, keep, present_text)
+}
+
+fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let (query, selection) = read_list(context)?;
+    let page = query.page(context.world, &selection, |app: &App| {
+        let lifecycle = &app.lifecycle;
+        query.admits("stacks", lifecycle.stack())
+            && query.admits("lifecycle_type", lifecycle.kind())
+    });
+    let mut answer = query.answer(context, &page, present_text);
+    include(
+        &query,
+        &context.view(),
+        &mut answer.rest,
+        page.rows.iter().map(|app| app.space),
+    );
+    Ok(answer.into())
+}
+
+/// Adds `included` spaces and organizations.
+pub(crate) fn include(
+    query: &ListQuery,
+    view: &View<'_>,
+    answer: &mut Value,
+    spaces: impl Iterator<Item = Guid>,
+) {
+    let spaces: HashSet<Guid> = spaces.collect();
+    let with_orgs = query.includes("space.organization");
+    if query.includes("space") || with_orgs {
+        let spaces = spaces.iter().copied();
+        answer["included"]["spaces"] = view.included(spaces, spaces::present);
+    }
+    if query.includes("org") || with_orgs {
+        let orgs = spaces.iter().filter_map(|space| view.world.org_of(*space));
+        answer["included"]["organizations"] =
+            view.included(orgs.map(Row::guid), organizations::present);
+    }
+}
+
+fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let new = read_new(context, FIELDS, NO_SPACE)?;
+    if context.world.find_app(new.space, &new.name).is_some() {
+        let taken = format!("App with the name '{}' already exists.", new.name);
+        return Err(CcError::not_unique(taken));
+    }
+    let warning = stacks::check(context.world, &new.lifecycle, false);
+    let warning = warning.map_err(CcError::unprocessable)?;
+    let guid = new.create(context.world);
+    context.world.create_process(guid, "web");
+    let request = audited(context.request.object()?);
+    context
+        .world
+        .record(guid, "audit.app.create", json!({"request": request}));
+    let response = context.created(guid, present)?;
+    Ok(response.with_warnings(warning))
+}
+
+/// An app that a request asks for.
+pub(crate) struct NewApp {
+    pub(crate) space: Guid,
+    pub(crate) name: String,
+    lifecycle: Lifecycle,
+    environment: serde_json::Map<String, Value>,
+    metadata: crate::world::metadata::MetadataPatch,
+}
+
+impl NewApp {
+    pub(crate) fn create(self, world: &mut World) -> Guid {
+        world.create_app(
+            self.space,
+            self.name,
+            self.lifecycle,
+            self.environment,
+            self.metadata,
+        )
+    }
+}
+
+/// Reads the body of a creating request, which may have these fields;
+/// `no_space` is what it is told if its space does not exist.
+pub(crate) fn read_new(
+    context: &RequestContext<'_>,
+    fields: &[&str],
+    no_space: &str,
+) -> Result<NewApp, CcError> {
+    let body = context.request.object()?;
+    let mut message = Message::new(&body, fields);
+    let space = message.relationships(&["space"], |inner| inner.related("space"));
+    if message.get("name").is_none() {
+        message.error("Name must be a string");
+    }
+    let name = message
+        .optional_text("name", 0..=MAX_NAME)
+        .unwrap_or_default()
+        .trim();
+    let environment = message
+        .object("environment_variables")
+        .cloned()
+        .unwrap_or_default();
+    let default = Lifecycle::Buildpack {
+        buildpacks: Vec::new(),
+        stack: context.world.default_stack.into(),
+    };
+    let lifecycle = lifecycle::read(&mut message, &default, context.world);
+    let metadata = message.metadata();
+    message.finish()?;
+    let space: &Space = context.related(space.flatten(), no_space)?;
+    let space = space.base.guid;
+    check_flag(context, &lifecycle)?;
+    lifecycle::refuse_cnb(&body)?;
+    let mut errors = name_errors(name);
+    errors.extend(check_environment("environment_variables", &environment));
+    validate(&errors)?;
+    Ok(NewApp {
+        space,
+        name: name.into(),
+        lifecycle,
+        environment,
+        metadata,
+    })
+}
+
+/// What the model says of a name, after the request's own validation.
+pub(crate) fn name_errors(name: &str) -> Vec<String> {
+    let mut errors = Vec::new();
+    if name.trim().is_empty() {
+        errors.push("name presence".to_owned());
+    }
+    if name.is_empty() || name.chars().any(char::is_control) {
+        errors.push("name format".to_owned());
+    }
+    errors
+}
+
+pub(crate) fn validate(errors: &[String]) -> Result<(), CcError> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(CcError::unprocessable(errors.join(", ")))
+}
+
+fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let app: &App = context.named("guid")?;
+    // `include` is read as lists read it.
+    let spec = ListSpec {
+        include: LIST.include,
+        ..ListSpec::of_one(&["include"])
+    };
+    let query = ListQuery::read(context, &spec)?;
+    let view = context.view();
+    let mut answer = present(app, &view);
+    include(&query, &view, &mut answer, [app.space].into_iter());
+    Ok(Response::ok(&answer))
+}
+
+fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = find(context)?;
+    let body = context.request.object()?;
+    let mut message = Message::new(&body, &["name", "lifecycle", "metadata"]);
+    let name = message.optional_text("name", 0..=MAX_NAME).map(str::trim);
+    let unnamed = message.has("name") && message.get("name").is_none();
+    let App {
+        space,
+        lifecycle: current,
+        ..
+    } = context.row(guid)?;
+    let lifecycle = lifecycle::read(&mut message, current, context.world);
+    let patch = message.metadata();
+    message.finish()?;
+    lifecycle::refuse_cnb(&body)?;
+    if unnamed {
+        return Err(CcError::unprocessable("name presence, name format"));
+    }
+    if lifecycle.kind() != current.kind() {
+        let (from, to) = (current.kind(), lifecycle.kind());
+        let detail = format!("Lifecycle type cannot be changed from {from} to {to}");
+        return Err(CcError::unprocessable(detail));
+    }
+    if let Some(name) = name {
+        validate(&name_errors(name))?;
+        let holder = context.world.find_app(*space, name).map(Row::guid);
+        if holder.is_some_and(|holder| holder != guid) {
+            let taken = format!("App with the name '{name}' already exists.");
+            return Err(CcError::not_unique(taken));
+        }
+    }
+    let asks_for_stack = body
+        .get("lifecycle")
+        .and_then(|lifecycle| lifecycle.get("data"))
+        .is_some_and(|data| data.get("stack").is_some());
+    let checked = match asks_for_stack {
+        true => stacks::check_app(context.world, context.row(guid)?, &lifecycle),
+        false => Ok(None),
+    };
+    let warning = checked.map_err(CcError::unprocessable)?;
+    context.world.touch(guid, |app: &mut App| {
+        app.name = name.map_or_else(|| std::mem::take(&mut app.name), str::to_owned);
+        app.lifecycle = lifecycle;
+        app.base.metadata.apply(patch);
+    });
+    log_update(context.world, guid, body);
+    let response = context.ok(guid, present)?;
+    Ok(response.with_warnings(warning))
+}
+
+/// Tells the log and the events of an app what a request changes of it.
+pub(crate) fn log_update(world: &mut World, guid: Guid, request: Map<String, Value>) {
+    let request = audited(request);
+    let change = inspect(&request);
+    world.log_api(guid, format!("Updated app with guid {guid} ({change})"));
+    world.record(guid, "audit.app.update", json!({"request": request}));
+}
+
+/// A request without what events keep to themselves.
+pub(crate) fn audited(mut request: Map<String, Value>) -> Value {
+    for hidden in ["command", "environment_variables"] {
+        if let Some(value) = request.get_mut(hidden) {
+            *value = json!("[PRIVATE DATA HIDDEN]");
+        }
+    }
+    Value::Object(request)
+}
+
+/// A value as Ruby writes it, which is how the Cloud Controller logs it.
+fn inspect(value: &Value) -> String {
+    match value {
+        Value::Null => "nil".into(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(inspect).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(fields) => {
+            let field = |(key, value): (&String, &Value)| {
+                format!("{}=>{}", Value::from(key.as_str()), inspect(value))
+            };
+            let fields: Vec<String> = fields.iter().map(field).collect();
+            format!("{{{}}}", fields.join(", "))
+        }
+        scalar => scalar.to_string(),
+    }
+}
+
+fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = find(context)?;
+    if context.row::<App>(guid)?.started {
+        let data = json!({
+            "delete_triggered": true,
+            "reason": "stopped as part of app deletion",
+        });
+        context.world.record(guid, "audit.app.stop", data);
+    }
+    context
+        .world
+        .record(guid, "audit.app.delete-request", json!({}));
+    Ok(context.delete_in_job("app.delete", Kind::App, guid))
+}
+
+fn start(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = find(context)?;
+    check_startable(context, guid)?;
+    context.start_app(guid)?;
+    context
+        .world
+        .log_api(guid, format!("Starting app with guid {guid}"));
+    context.world.record(guid, "audit.app.start", json!({}));
+    context.ok(guid, present)
+}
+
+fn stop(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = find(context)?;
+    context.world.stop_app(guid);
+    context
+        .world
+        .log_api(guid, format!("Stopping app with guid {guid}"));
+    context.world.record(guid, "audit.app.stop", json!({}));
+    context.ok(guid, present)
+}
+
+fn restart(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = find(context)?;
+    check_startable(context, guid)?;
+    context.world.check_start(guid, |process| process.scale)?;
+    context.world.stop_app(guid);
+    context.start_app(guid)?;
+    context
+        .world
+        .log_api(guid, format!("Restarted app with guid {guid}"));
+    context.world.record(guid, "audit.app.restart", json!({}));
+    context.ok(guid, present)
+}
+
+/// There is no cache: what it would do is done.
+fn clear_buildpack_cache(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = find(context)?;
+    let text = format!("Enqueued job to delete app buildpack cache with app guid {guid}");
+    context.world.log_api(guid, text);
+    Ok(context.do_in_job("app.clear_buildpack_cache", Some(guid)))
+}
+
+/// What the caller may see of an app that it sees at all.
+fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let home = context.world.home_of_app(find(context)?);
+    Ok(Response::ok(&json!({
+        "read_basic_data": true,
+        "read_sensitive_data": context.access.allows(context.world, home, READ_SECRETS),
+    })))
+}
+
+fn check_startable(context: &RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
+    let app = context.row::<App>(guid)?;
+    if app.droplet.is_none() {
+        return Err(CcError::unprocessable(
+            "Assign a droplet before starting this app.",
+        ));
+    }
+    check_flag(context, &app.lifecycle)
+}
+
+/// Refuses apps of Docker images while the operator does not want them.
+pub(crate) fn check_flag(
+    context: &RequestContext<'_>,
+    lifecycle: &Lifecycle,
+) -> Result<(), CcError> {
+    match lifecycle {
+        Lifecycle::Docker => context.require_flag(DOCKER),
+        Lifecycle::Buildpack { .. } => Ok(()),
+    }
+}
+
+/// The app's current droplet; 404 if it has none.
+pub(crate) fn droplet_of(context: &RequestContext<'_>, app: Guid) -> Result<Guid, CcError> {
+    let droplet = context.world.apps.get(app).and_then(|app| app.droplet);
+    droplet
+        .filter(|droplet| context.world.droplets.get(*droplet).is_some())
+        .ok_or_else(|| CcError::not_found(Droplet::KIND))
+}
+
+/// `GET /v3/apps/:guid/relationships/current_droplet`
+fn current_droplet_relationship(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let app = find(context)?;
+    let droplet = droplet_of(context, app)?;
+    Ok(Response::ok(&present_droplet_relationship(
+        context, app, droplet,
+    )))
+}
+
+pub(crate) fn present_droplet_relationship(
+    context: &RequestContext<'_>,
+    app: Guid,
+    droplet: Guid,
+) -> Value {
+    let path = format!("/v3/apps/{app}");
+    let view = context.view();
+    let mut relationship = to_one(Some(droplet));
+    relationship["links"] = json!({
+        "self": view.link(&format!("{path}/relationships/current_droplet")),
+        "related": view.link(&format!("{path}/droplets/current")),
+    });
+    relationship
+}
+
+/// `GET /v3/apps/:guid/droplets/current`
+fn current_droplet(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let droplet = droplet_of(context, find(context)?)?;
+    let droplet = context.present(droplet, droplets::present)?;
+    Ok(Response::ok(&droplet))
+}
+
+fn assign_droplet(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let app = find(context)?;
+    if context.world.is_deploying(app) {
+        return Err(CcError::unprocessable(
+            "Unable to assign current droplet while the app has a deployment in progress. \
+             Wait for the deployment to complete or cancel it.",
+        ));
+    }
+    let droplet = read_assigned_droplet(context, app, |_| None)?;
+    context.world.assign_droplet(app, droplet);
+    Ok(Response::ok(&present_droplet_relationship(
+        context, app, droplet,
+    )))
+}
+
+/// The droplet that a request wants to make an app's current one: it must be
+/// the app's and staged, and the app must not be `refused`.
+pub(crate) fn read_assigned_droplet(
+    context: &RequestContext<'_>,
+    app: Guid,
+    refused: fn(&App) -> Option<&'static str>,
+) -> Result<Guid, CcError> {
+    let body = context.request.object()?;
+    let guid = body.get("data").and_then(|data| data.get("guid"));
+    let guid = guid.and_then(Value::as_str);
+    if body.contains_key("data") && guid.is_none() {
+        return Err(CcError::unprocessable(
+            "Current droplet cannot be removed. Replace it with a preferred droplet.",
+        ));
+    }
+    let droplet = guid.and_then(|guid| context.world.look_up::<Droplet>(guid))
+        .filter(|droplet| droplet.app == app)
+        .ok_or_else(|| {
+            CcError::unprocessable(
+                "Unable to assign current droplet. Ensure the droplet exists and belongs to this app.",
+            )
+        })?;
+    if let Some(reason) = context.world.apps.get(app).and_then(refused) {
+        return Err(CcError::unprocessable(reason));
+    }
+    if !droplet.is_staged(context.world.now()) {
+        return Err(CcError::unprocessable("droplet must be in staged state"));
+    }
+    Ok(droplet.guid())
+}

@@ -1,0 +1,317 @@
+//! `/v3/buildpacks`
+
+use serde_json::{Value, json};
+
+use crate::api::context::{RequestContext, View};
+use crate::api::error::CcError;
+use crate::api::http::{Request, Response};
+use crate::api::list::{ListQuery, ListSpec};
+use crate::api::message::Message;
+use crate::api::multipart;
+use crate::api::router::Route;
+use crate::world::{Buildpack, Field, Job, Kind, Row, Stack, World};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/buildpacks", index),
+    Route::post("/v3/buildpacks", create),
+    Route::get("/v3/buildpacks/:guid", show),
+    Route::patch("/v3/buildpacks/:guid", update),
+    Route::delete("/v3/buildpacks/:guid", delete),
+    Route::post("/v3/buildpacks/:guid/upload", upload),
+    Route::post("/v3/admin/actions/clear_buildpack_cache", clear_cache),
+];
+
+const LIST: ListSpec = ListSpec {
+    order_by: &["position", "lifecycle"],
+    ..ListSpec::of(&["stacks", "names", "lifecycle", "label_selector"])
+};
+
+/// The kinds of buildpacks, the usual one first.
+const LIFECYCLES: [&str; 2] = ["buildpack", "cnb"];
+const NO_LIFECYCLE: &str = "Lifecycle must be either \"buildpack\" or \"cnb\"";
+const MAX_NAME: usize = 250;
+
+pub(crate) fn present(buildpack: &Buildpack, view: &View<'_>) -> Value {
+    let path = format!("/v3/buildpacks/{}", buildpack.base.guid);
+    let file = buildpack.file_name(view.at);
+    json!({
+        "guid": buildpack.base.guid,
+        "created_at": buildpack.base.created,
+        "updated_at": buildpack.base.updated,
+        "name": buildpack.name,
+        "stack": buildpack.stack,
+        "state": if file.is_some() { "READY" } else { "AWAITING_UPLOAD" },
+        "lifecycle": buildpack.lifecycle,
+        "filename": file,
+        "position": buildpack.position,
+        "enabled": buildpack.enabled,
+        "locked": buildpack.locked,
+        "metadata": buildpack.base.metadata.present(),
+        "links": {
+            "self": view.link(&path),
+            "upload": view.action("POST", &format!("{path}/upload")),
+        },
+    })
+}
+
+fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let query = ListQuery::read(context, &LIST)?;
+    if !LIFECYCLES.contains(&query.value("lifecycle").unwrap_or(LIFECYCLES[0])) {
+        return Err(CcError::bad_query(NO_LIFECYCLE));
+    }
+    let query = query.or_ordered_by("lifecycle", false);
+    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let keep = |buildpack: &Buildpack| {
+        query.admits("stacks", buildpack.stack.as_deref().unwrap_or_default())
+            && query.admits("lifecycle", &buildpack.lifecycle)
+    };
+    query.respond(context, &selection, keep, present)
+}
+
+fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    context.show("guid", present)
+}
+
+/// What a request wants of a buildpack; `None` is left alone.
+struct BuildpackRequest<'b> {
+    name: Option<&'b str>,
+    stack: Option<&'b str>,
+    position: Option<u32>,
+    enabled: Option<bool>,
+    locked: Option<bool>,
+}
+
+fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let body = context.request.object()?;
+    let allowed = [
+        "name",
+        "stack",
+        "position",
+        "enabled",
+        "locked",
+        "lifecycle",
+        "metadata",
+    ];
+    let mut message = Message::new(&body, &allowed);
+    if message.get("name").is_none() {
+        message.error("Name must be a string");
+        message.error("Name can't be blank");
+        message.error("Name is invalid");
+    }
+    let asked = read(&mut message);
+    let lifecycle = message.optional_text("lifecycle", 0..=usize::MAX);
+    let lifecycle = lifecycle.unwrap_or(LIFECYCLES[0]);
+    if !LIFECYCLES.contains(&lifecycle) {
+        message.error(NO_LIFECYCLE);
+    }
+    let patch = message.metadata();
+    message.finish()?;
+    let base = context.world.base_with(patch);
+    let buildpack = Buildpack {
+        base,
+        name: asked.name.unwrap_or_default().into(),
+        stack: asked.stack.map(str::to_owned),
+        lifecycle: lifecycle.to_owned().into(),
+        position: 0,
+        enabled: asked.enabled.unwrap_or(true),
+        locked: asked.locked.unwrap_or_default(),
+        file: None,
+    };
+    check(context.world, &buildpack)?;
+    let guid = context.world.add(buildpack);
+    context
+        .world
+        .move_buildpack(guid, asked.position.unwrap_or(1));
+    context.created(guid, present)
+}
+
+fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = context.guid_of::<Buildpack>("guid")?;
+    let body = context.request.object()?;
+    let allowed = ["name", "stack", "position", "enabled", "locked", "metadata"];
+    let mut message = Message::new(&body, &allowed);
+    let asked = read(&mut message);
+    for flag in ["enabled", "locked"] {
+        if body.get(flag).is_some_and(Value::is_null) {
+            let label = if flag == "enabled" {
+                "Enabled"
+            } else {
+                "Locked"
+            };
+            message.error(format!("{label} must be a boolean"));
+        }
+    }
+    let patch = message.metadata();
+    message.finish()?;
+    let current: &Buildpack = context.row(guid)?;
+    let stack = match body.contains_key("stack") {
+        true => asked.stack.map(str::to_owned),
+        false => current.stack.clone(),
+    };
+    if let Some(stack) = &stack {
+        check_stack(context.world, stack)?;
+    }
+    if current.stack.is_some() && current.stack != stack {
+        return Err(CcError::unprocessable("Buildpack stack cannot be changed"));
+    }
+    let name = asked.name.unwrap_or(&current.name).to_owned();
+    check_unique(context.world, current, &name, stack.as_deref())?;
+    context.world.touch(guid, |buildpack: &mut Buildpack| {
+        buildpack.name = name;
+        buildpack.stack = stack;
+        buildpack.enabled = asked.enabled.unwrap_or(buildpack.enabled);
+        buildpack.locked = asked.locked.unwrap_or(buildpack.locked);
+        buildpack.base.metadata.apply(patch);
+    });
+    if let Some(position) = asked.position {
+        context.world.move_buildpack(guid, position);
+    }
+    context.ok(guid, present)
+}
+
+fn read<'b>(message: &mut Message<'b>) -> BuildpackRequest<'b> {
+    let name = message.optional_text("name", 0..=MAX_NAME);
+    let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if name.is_some_and(|name| name.is_empty() || !name.chars().all(in_name)) {
+        message.error("Name is invalid");
+    }
+    BuildpackRequest {
+        name,
+        stack: message.optional_text("stack", 0..=MAX_NAME),
+        position: read_position(message),
+        enabled: message.boolean("enabled"),
+        locked: message.boolean("locked"),
+    }
+}
+
+fn read_position(message: &mut Message<'_>) -> Option<u32> {
+    let reason = match message.get("position")? {
+        Value::Number(number) => match number.as_i64() {
+            Some(position) if position >= 1 => {
+                return Some(u32::try_from(position).unwrap_or(u32::MAX));
+            }
+            Some(_) => "must be greater than or equal to 1",
+            None => "must be an integer",
+        },
+        _ => "is not a number",
+    };
+    message.error(format!("Position {reason}"));
+    None
+}
+
+/// Refuses a new buildpack for a stack that is none, and one that there is.
+fn check(world: &World, buildpack: &Buildpack) -> Result<(), CcError> {
+    if let Some(stack) = &buildpack.stack {
+        check_stack(world, stack)?;
+    }
+    check_unique(
+        world,
+        buildpack,
+        &buildpack.name,
+        buildpack.stack.as_deref(),
+    )
+}
+
+fn check_stack(world: &World, stack: &str) -> Result<(), CcError> {
+    match world.named::<Stack>(stack) {
+        Some(_) => Ok(()),
+        None => Err(CcError::unprocessable(format!(
+            "Stack '{stack}' does not exist"
+        ))),
+    }
+}
+
+fn check_unique(
+    world: &World,
+    buildpack: &Buildpack,
+    name: &str,
+    stack: Option<&str>,
+) -> Result<(), CcError> {
+    let lifecycle = &buildpack.lifecycle;
+    let taken = world.buildpacks.iter().any(|other| {
+        let same = (other.name.as_str(), other.stack.as_deref()) == (name, stack);
+        same && other.lifecycle == *lifecycle && other.guid() != buildpack.guid()
+    });
+    match (taken, stack) {
+        (false, _) => Ok(()),
+        (true, None) => Err(CcError::unprocessable(format!(
+            "Buildpack with name '{name}' and an unassigned stack already exists"
+        ))),
+        (true, Some(stack)) => Err(CcError::unprocessable(format!(
+            "Buildpack with name '{name}', stack '{stack}' and lifecycle '{lifecycle}' already exists"
+        ))),
+    }
+}
+
+fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = context.guid_of::<Buildpack>("guid")?;
+    Ok(context.delete_in_job("buildpack.delete", Kind::Buildpack, guid))
+}
+
+fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let buildpack: &Buildpack = context.named("guid")?;
+    let guid = buildpack.guid();
+    let name = read_bits(context.request, &buildpack.lifecycle)?;
+    if buildpack.locked {
+        return Err(CcError::unprocessable("Buildpack is locked"));
+    }
+    let job = context.start_job("buildpack.upload", Some(guid), None);
+    let Job {
+        ready_at, failure, ..
+    } = context.row(job)?;
+    let file = failure.is_none().then_some((name, *ready_at));
+    context.world.touch(guid, |buildpack: &mut Buildpack| {
+        buildpack.file = file.or(buildpack.file.take());
+    });
+    let buildpack = context.present_pending(guid, present)?;
+    let location = context.url(&format!("/v3/jobs/{job}"));
+    Ok(Response::json(202, &buildpack).with_header("Location", location))
+}
+
+/// The name of the buildpack in a multipart body.
+fn read_bits(request: &Request<'_>, lifecycle: &str) -> Result<String, CcError> {
+    const ZIP: &[u8] = b"PK\x03\x04";
+    const GZIP: &[u8] = b"\x1F\x8B\x08";
+    const TAR: &[u8] = b"ustar\x0000";
+    const TAR_AT: usize = 257;
+    let content_type = request.header("content-type").unwrap_or_default();
+    let parts = multipart::parts(content_type, request.body);
+    let bits = parts.into_iter().find(|part| part.name == "bits");
+    let file = bits.and_then(|bits| Some((bits.file_name?, bits.content)));
+    let invalid = |reason: String| {
+        CcError::unprocessable(format!("Uploaded buildpack file is invalid: {reason}"))
+    };
+    let Some((name, content)) = file else {
+        return Err(invalid(
+            "A buildpack zip file must be uploaded as 'bits'".into(),
+        ));
+    };
+    let mut errors = Vec::new();
+    let is_tar = || {
+        content
+            .get(TAR_AT..)
+            .is_some_and(|rest| rest.starts_with(TAR))
+    };
+    if lifecycle == "buildpack" && !content.starts_with(ZIP) {
+        errors.push(format!(
+            "{name} is not a zip file. Buildpacks of lifecycle \"{lifecycle}\" must be valid zip files."
+        ));
+    } else if lifecycle == "cnb" && !content.starts_with(GZIP) && !is_tar() {
+        errors.push(format!(
+            "{name} is not a gzip archive or cnb file. Buildpacks of lifecycle \"{lifecycle}\" must be valid gzip archives or cnb files."
+        ));
+    }
+    if content.is_empty() {
+        errors.push(format!("{name} cannot be empty"));
+    }
+    if errors.is_empty() {
+        Ok(name)
+    } else {
+        Err(invalid(errors.join(", ")))
+    }
+}
+
+/// There is no cache: what it would do is done.
+fn clear_cache(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    Ok(context.do_in_job("admin.clear_buildpack_cache", None))
+}

@@ -1,0 +1,359 @@
+//! `/v3/builds`
+
+use serde_json::{Map, Value, json};
+
+use crate::api::context::{RequestContext, View, to_one};
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::api::list::{ListQuery, ListSpec};
+use crate::api::message::{MAX_INT, Message};
+use crate::api::router::Route;
+use crate::world::metadata::MetadataPatch;
+use crate::world::{
+    App, Build, Buildpack, Droplet, Field, Guid, Lifecycle, NewDroplet, Package, Selection,
+    WRITE_SPACE, World,
+};
+
+use super::{apps, lifecycle, stacks};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/builds", index),
+    Route::post("/v3/builds", create).by_anyone(),
+    Route::get("/v3/builds/:guid", show),
+    Route::patch("/v3/builds/:guid", update).by(WRITE_SPACE),
+];
+
+const LIST: ListSpec = ListSpec::of(&["app_guids", "package_guids", "states", "label_selector"]);
+const LIST_OF_APP: ListSpec = ListSpec::of(&["states", "label_selector"]);
+
+pub(crate) fn present(build: &Build, view: &View<'_>) -> Value {
+    let state = build.state(view.at);
+    let done = state != "STAGING";
+    let droplet = (state == "STAGED").then_some(build.droplet);
+    let mut links = json!({
+        "self": view.link(&format!("/v3/builds/{}", build.base.guid)),
+        "app": view.link(&format!("/v3/apps/{}", build.app)),
+    });
+    if let Some(droplet) = &droplet {
+        links["droplet"] = view.link(&format!("/v3/droplets/{droplet}"));
+    }
+    let (created_by, creator) = &build.created_by;
+    json!({
+        "guid": build.base.guid,
+        "created_at": build.base.created,
+        "updated_at": if done { build.ready_at } else { build.base.updated },
+        "state": state,
+        "staging_memory_in_mb": build.memory_mb,
+        "staging_disk_in_mb": build.disk_mb,
+        "staging_log_rate_limit_bytes_per_second": build.log_rate,
+        "error": build.error.as_ref().filter(|_| done),
+        "lifecycle": lifecycle::present(&build.lifecycle),
+        "package": {"guid": build.package},
+        "droplet": droplet.map(|guid| json!({"guid": guid})),
+        "created_by": {"guid": created_by, "name": creator, "email": creator},
+        "relationships": {"app": to_one(Some(build.app))},
+        "metadata": build.base.metadata.present(),
+        "links": links,
+    })
+}
+
+fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    list(context, &LIST, None)
+}
+
+/// `GET /v3/apps/:guid/builds`
+pub(crate) fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let app = apps::find(context)?;
+    list(context, &LIST_OF_APP, Some(app))
+}
+
+fn list(
+    context: &RequestContext<'_>,
+    spec: &ListSpec,
+    app: Option<Guid>,
+) -> Result<Response, CcError> {
+    let query = ListQuery::read(context, spec)?;
+    let mut selection = query.by_guids(query.selection(), "app_guids", Field::App);
+    selection = query.by_guids(selection, "package_guids", Field::Package);
+    if let Some(app) = app {
+        selection = selection.any_guid(Field::App, [app]);
+    }
+    let now = context.world.now();
+    let keep = |build: &Build| query.admits("states", build.state(now));
+    query.respond(context, &selection, keep, present)
+}
+
+fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    context.show("guid", present)
+}
+
+fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = context.guid_of::<Build>("guid")?;
+    let body = context.request.object()?;
+    if body.contains_key("state") {
+        context.require_admin()?;
+    }
+    let mut message = Message::new(&body, &["state", "error", "lifecycle", "metadata"]);
+    let outcome = read_outcome(&mut message);
+    let patch = message.metadata();
+    message.finish()?;
+    context
+        .world
+        .touch(guid, |build: &mut Build| build.base.metadata.apply(patch));
+    if let Some(outcome) = outcome {
+        end(context.world, guid, &outcome);
+    }
+    context.ok(guid, present)
+}
+
+/// How a stager says that staging ended: with what it knows of the droplet, or
+/// with an error.
+type Outcome = Result<Map<String, Value>, String>;
+
+fn read_outcome(message: &mut Message<'_>) -> Option<Outcome> {
+    let state = message.has("state").then(|| message.get("state"))?;
+    let state = state.and_then(Value::as_str).unwrap_or_default();
+    let data = message.object("lifecycle").and_then(|it| it.get("data"));
+    let outcome = match state {
+        "FAILED" => Some(Err(String::new())),
+        "STAGED" => data.and_then(Value::as_object).cloned().map(Ok),
+        _ => {
+            message.error(format!("State '{state}' is not a valid state"));
+            None
+        }
+    };
+    if state == "STAGED" && outcome.is_none() {
+        message.error("Lifecycle 'STAGED' builds require lifecycle data");
+    }
+    let error = message.optional_text("error", 0..=usize::MAX);
+    outcome.map(|outcome| outcome.map_err(|_| error.unwrap_or_default().to_owned()))
+}
+
+/// Ends the staging of a build, whatever it was going to come to.
+fn end(world: &mut World, guid: Guid, outcome: &Outcome) {
+    let now = world.now();
+    let error = outcome.as_ref().err();
+    let error = error.map(|error| format!("StagerError - Stager error: {error}"));
+    let Some(build) = world.get::<Build>(guid) else {
+        return;
+    };
+    let (app, droplet) = (build.app, build.droplet);
+    world.touch(guid, |build: &mut Build| {
+        build.ready_at = now;
+        build.error.clone_from(&error);
+    });
+    world.touch(droplet, |droplet: &mut Droplet| {
+        droplet.ready_at = now;
+        droplet.error = error;
+        let Ok(data) = outcome else {
+            return;
+        };
+        let image = data.get("image").and_then(Value::as_str);
+        droplet.image = image.map(str::to_owned);
+        let types = data.get("processTypes").and_then(Value::as_object);
+        droplet.process_types = types.cloned().unwrap_or_default();
+    });
+    if outcome.is_ok() {
+        world.assign_droplet(app, droplet);
+    }
+}
+
+/// A build that a request asks for.
+pub(crate) struct NewBuild {
+    pub(crate) package: Guid,
+    pub(crate) app: Guid,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) memory_mb: u32,
+    pub(crate) disk_mb: u32,
+    pub(crate) log_rate: i64,
+    pub(crate) metadata: MetadataPatch,
+}
+
+fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let body = context.request.object()?;
+    let new = read_new(context, &body)?;
+    let app: &App = context.row(new.app)?;
+    let warning = stacks::check_app(context.world, app, &new.lifecycle);
+    let warning =
+        warning.map_err(|reason| CcError::new(422, 250_004, "CF-StackValidationFailed", reason))?;
+    let guid = stage(context, new)?;
+    let build = context.present_pending(guid, present)?;
+    Ok(Response::created(&build).with_warnings(warning))
+}
+
+/// Starts to stage a package, if that is possible.
+pub(crate) fn stage(context: &mut RequestContext<'_>, new: NewBuild) -> Result<Guid, CcError> {
+    apps::check_flag(context, &new.lifecycle)?;
+    check_stageable(context, new.package, new.app)?;
+    check_enabled(context.world, &new.lifecycle)?;
+    let error = fail_staging(context, new.app);
+    let app = new.app;
+    let package = new.package;
+    context
+        .world
+        .log_api(app, format!("Creating build for app with guid {app}"));
+    let droplet = NewDroplet {
+        lifecycle: new.lifecycle.clone(),
+        error: error.clone(),
+    };
+    let droplet = context.world.stage(new.package, droplet);
+    let droplet = droplet.ok_or_else(|| CcError::not_found("Package"))?;
+    let ready_at = context.row::<Droplet>(droplet)?.ready_at;
+    let base = context.world.base_with(new.metadata);
+    let build = base.guid;
+    let mut data = json!({"build_guid": build, "package_guid": package});
+    context
+        .world
+        .record(app, "audit.app.build.create", data.clone());
+    let by_staging = json!({"droplet_guid": droplet, "package_guid": package});
+    context
+        .world
+        .record(app, "audit.app.droplet.create", by_staging);
+    let (outcome, event) = match &error {
+        None => {
+            data["droplet_guid"] = json!(droplet);
+            ("complete", "audit.app.build.staged")
+        }
+        Some(error) => {
+            let (id, message) = error.split_once(" - ").unwrap_or(("", error));
+            (data["error_id"], data["error_message"]) = (json!(id), json!(message));
+            ("failed", "audit.app.build.failed")
+        }
+    };
+    let staged = format!("Staging {outcome} for build {build}");
+    context.world.log_api_at(app, ready_at, staged);
+    context.world.record_at(app, ready_at, event, data);
+    let caller = context.caller()?;
+    let created_by = (caller.id.clone(), caller.name.clone());
+    Ok(context.world.add(Build {
+        base,
+        app: new.app,
+        package: new.package,
+        droplet,
+        ready_at,
+        error,
+        lifecycle: new.lifecycle,
+        memory_mb: new.memory_mb,
+        disk_mb: new.disk_mb,
+        log_rate: new.log_rate,
+        created_by,
+    }))
+}
+
+/// The error that a fault wants the staging of an app's package to end with.
+pub(crate) fn fail_staging(context: &mut RequestContext<'_>, app: Guid) -> Option<String> {
+    let name = context.world.apps.get(app).map(|app| app.name.as_str());
+    context.faults.staging(name.unwrap_or_default())
+}
+
+fn read_new(context: &RequestContext<'_>, body: &Map<String, Value>) -> Result<NewBuild, CcError> {
+    let allowed = [
+        "staging_memory_in_mb",
+        "staging_disk_in_mb",
+        "staging_log_rate_limit_bytes_per_second",
+        "environment_variables",
+        "lifecycle",
+        "package",
+        "metadata",
+    ];
+    let mut message = Message::new(body, &allowed);
+    let disk = message.integer("staging_disk_in_mb", 1..=MAX_INT);
+    let memory = message.integer("staging_memory_in_mb", 1..=MAX_INT);
+    let log_rate = message.integer("staging_log_rate_limit_bytes_per_second", -1..=i64::MAX);
+    let guid = message
+        .get("package")
+        .and_then(|package| package.get("guid"));
+    if guid.is_none() {
+        message.error("Package guid can't be blank");
+    }
+    let guid = guid.and_then(Value::as_str);
+    if guid.is_none_or(str::is_empty) {
+        message.error("Package guid must be a string");
+        message.error("Package guid must be between 1 and 200 characters");
+    }
+    let package = guid.and_then(|guid| context.world.look_up::<Package>(guid));
+    let app = package.and_then(|package| context.world.apps.get(package.app));
+    let default = app.map_or(Lifecycle::Docker, |app| app.lifecycle.clone());
+    let lifecycle = lifecycle::read(&mut message, &default, context.world);
+    let metadata = message.metadata();
+    message.finish()?;
+    lifecycle::refuse_cnb(body)?;
+    let package: &Package = context.manageable(
+        guid,
+        "Unable to use package. Ensure that the package exists and you have access to it.",
+    )?;
+    let web = context
+        .world
+        .process(package.app, "web")
+        .map(|process| process.scale);
+    let size = |asked: Option<i64>, of_web: Option<u32>| {
+        let asked = asked.and_then(|size| u32::try_from(size).ok());
+        asked.or(of_web).unwrap_or(1024)
+    };
+    Ok(NewBuild {
+        package: package.base.guid,
+        app: package.app,
+        lifecycle,
+        memory_mb: size(memory, web.map(|scale| scale.memory_mb)),
+        disk_mb: size(disk, web.map(|scale| scale.disk_mb)),
+        log_rate: log_rate.unwrap_or(-1),
+        metadata,
+    })
+}
+
+/// A package can be staged once it is ready and while no other of its app is.
+fn check_stageable(context: &RequestContext<'_>, package: Guid, app: Guid) -> Result<(), CcError> {
+    let world = &*context.world;
+    if is_staging(world, app) {
+        return Err(staging_in_progress());
+    }
+    if world
+        .packages
+        .get(package)
+        .is_some_and(|package| is_ready(world, package))
+    {
+        return Ok(());
+    }
+    Err(CcError::bad_request(
+        "Cannot stage package whose state is not ready.",
+    ))
+}
+
+/// Buildpacks that an operator has disabled stage nothing.
+fn check_enabled(world: &World, lifecycle: &Lifecycle) -> Result<(), CcError> {
+    let Lifecycle::Buildpack { buildpacks, .. } = lifecycle else {
+        return Ok(());
+    };
+    let asked = buildpacks.iter().filter_map(|name| world.named(name));
+    let disabled = asked.filter(|buildpack: &&Buildpack| !buildpack.enabled);
+    let names: Vec<String> = disabled.map(|it| format!("'{}'", it.name)).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let detail = format!(
+        "Buildpack is invalid: Requested buildpack(s) {} are disabled and cannot be used for staging",
+        names.join(", ")
+    );
+    Err(CcError::new(400, 290_003, "CF-BuildpackInvalid", detail))
+}
+
+pub(crate) fn is_ready(world: &World, package: &Package) -> bool {
+    package.state(world.now()) == "READY"
+}
+
+/// Whether a droplet of the app is being staged.
+pub(crate) fn is_staging(world: &World, app: Guid) -> bool {
+    let droplets = world.droplets.select(&Selection::by(Field::App, app));
+    droplets
+        .iter()
+        .any(|droplet| droplet.state(world.now()) == "STAGING")
+}
+
+pub(crate) fn staging_in_progress() -> CcError {
+    CcError::new(
+        422,
+        170_017,
+        "CF-StagingInProgress",
+        "Only one build can be STAGING at a time per application.",
+    )
+}

@@ -1,0 +1,507 @@
+//! `/v3/routes/:guid/destinations`
+
+use serde_json::{Map, Value, json};
+
+use crate::api::context::{RequestContext, View};
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::api::list::{ListQuery, ListSpec};
+use crate::api::message::Message;
+use crate::api::router;
+use crate::world::{App, Destination, Guid, Lifecycle, MANAGE_APPS, Route, World};
+
+use super::routes;
+
+/// The events of apps that routes lead to from now on, or no more.
+const MAP: &str = "audit.app.map-route";
+const UNMAP: &str = "audit.app.unmap-route";
+
+pub(crate) const ROUTES: &[router::Route] = &[
+    router::Route::get("/v3/routes/:guid/destinations", index),
+    router::Route::post("/v3/routes/:guid/destinations", insert).by(MANAGE_APPS),
+    router::Route::patch("/v3/routes/:guid/destinations", replace).by(MANAGE_APPS),
+    router::Route::patch("/v3/routes/:guid/destinations/:destination", update).by(MANAGE_APPS),
+    router::Route::delete("/v3/routes/:guid/destinations/:destination", delete).by(MANAGE_APPS),
+];
+
+const FILTERS: ListSpec = ListSpec::of_one(&["guids", "app_guids"]);
+const MAX_DESTINATIONS: usize = 100;
+const DEFAULT_PORT: u16 = 8080;
+
+/// The destinations of a route, sorted by GUID.
+pub(crate) fn present_all(route: &Route) -> Value {
+    let mut destinations: Vec<&Destination> = route.destinations.iter().collect();
+    destinations.sort_by_key(|destination| destination.guid);
+    destinations.into_iter().map(present).collect()
+}
+
+fn present(destination: &Destination) -> Value {
+    json!({
+        "guid": destination.guid,
+        "app": {
+            "guid": destination.app,
+            "process": {"type": destination.process},
+        },
+        "weight": destination.weight,
+        "port": destination.port.unwrap_or(DEFAULT_PORT),
+        "protocol": destination.protocol,
+        "created_at": destination.created,
+        "updated_at": destination.updated,
+    })
+}
+
+fn present_list(route: &Route, view: &View<'_>) -> Value {
+    let path = format!("/v3/routes/{}", route.base.guid);
+    json!({
+        "destinations": present_all(route),
+        "links": {
+            "self": view.link(&format!("{path}/destinations")),
+            "route": view.link(&path),
+        },
+    })
+}
+
+/// A destination by itself.
+fn present_one(route: Guid, destination: &Destination, view: &View<'_>) -> Value {
+    let path = format!("/v3/routes/{route}");
+    let mut presented = present(destination);
+    presented["links"] = json!({
+        "destinations": view.link(&format!("{path}/destinations")),
+        "route": view.link(&path),
+    });
+    presented
+}
+
+fn presented(context: &RequestContext<'_>, guid: Guid) -> Result<Response, CcError> {
+    let list = context.present(guid, present_list)?;
+    Ok(Response::ok(&list))
+}
+
+fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = routes::find(context)?;
+    let query = ListQuery::read_or(context, &FILTERS, CcError::unprocessable)?;
+    let mut list = context.present(guid, present_list)?;
+    if let Some(destinations) = list["destinations"].as_array_mut() {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        destinations.retain(|destination| {
+            query.admits("guids", &text(&destination["guid"]))
+                && query.admits("app_guids", &text(&destination["app"]["guid"]))
+        });
+    }
+    Ok(Response::ok(&list))
+}
+
+fn insert(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = routes::find(context)?;
+    let new = read(context, guid, false)?;
+    add(context.world, guid, new)?;
+    presented(context, guid)
+}
+
+/// Adds destinations to a route; those that it has stay as they are.
+pub(crate) fn add(world: &mut World, guid: Guid, new: Vec<Destination>) -> Result<(), CcError> {
+    let existing = world.routes.get(guid);
+    let existing = existing.map_or(&[][..], |route| &route.destinations);
+    if existing.len() + new.len() > MAX_DESTINATIONS {
+        return Err(CcError::unprocessable(
+            "Routes can be mapped to at most 100 destinations.",
+        ));
+    }
+    if existing
+        .iter()
+        .any(|destination| destination.weight.is_some())
+    {
+        return Err(CcError::unprocessable(
+            "Destinations cannot be inserted when there are weighted destinations already configured.",
+        ));
+    }
+    for destination in &new {
+        check_protocol(world, guid, existing, destination)?;
+    }
+    let mut mapped = Vec::new();
+    world.touch(guid, |route: &mut Route| {
+        for destination in new {
+            if !route
+                .destinations
+                .iter()
+                .any(|other| same_target(other, &destination))
+            {
+                // Most routes have one.
+                route.destinations.reserve_exact(1);
+                mapped.push(destination.clone());
+                route.destinations.push(destination);
+            }
+        }
+    });
+    for destination in mapped {
+        world.record_mapping(MAP, guid, &destination);
+    }
+    Ok(())
+}
+
+/// Refuses a protocol that the route has not, or another one than it has for
+/// the same destination.
+fn check_protocol(
+    world: &World,
+    route: Guid,
+    existing: &[Destination],
+    new: &Destination,
+) -> Result<(), CcError> {
+    let Destination {
+        app,
+        process,
+        protocol,
+        ..
+    } = new;
+    let mut same = existing.iter().filter(|other| same_target(other, new));
+    let refusal = match same.next() {
+        Some(other) if other.protocol != *protocol => {
+            let route = world.routes.get(route);
+            let url = route
+                .map(|route| world.route_url(route))
+                .unwrap_or_default();
+            format!(
+                "Cannot add destination with protocol: {protocol}. Destination already exists for route: {url}, app: {app}, process: {process}, and protocol: {}.",
+                other.protocol
+            )
+        }
+        None if protocol == TCP => {
+            "Cannot use 'tcp' protocol for http routes; valid options are: [http1, http2].".into()
+        }
+        _ => return Ok(()),
+    };
+    Err(CcError::unprocessable(refusal))
+}
+
+fn replace(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = routes::find(context)?;
+    let new = read(context, guid, true)?;
+    if new.iter().any(|destination| destination.protocol == TCP) {
+        return Err(CcError::unknown());
+    }
+    put(context.world, guid, new);
+    presented(context, guid)
+}
+
+/// Gives a route these destinations instead of those that it has.
+pub(crate) fn put(world: &mut World, guid: Guid, new: Vec<Destination>) {
+    let before = destinations_of(world, guid);
+    world.touch(guid, |route: &mut Route| {
+        let old = std::mem::take(&mut route.destinations);
+        for destination in new {
+            // What stays the same keeps its GUID.
+            let kept = old.iter().find(|other| {
+                same_target(other, &destination)
+                    && (other.weight, &other.protocol)
+                        == (destination.weight, &destination.protocol)
+            });
+            route
+                .destinations
+                .push(kept.cloned().unwrap_or(destination));
+        }
+    });
+    let after = destinations_of(world, guid);
+    for destination in without(&after, &before) {
+        world.record_mapping(MAP, guid, destination);
+    }
+    for destination in without(&before, &after) {
+        world.record_mapping(UNMAP, guid, destination);
+    }
+}
+
+fn destinations_of(world: &World, route: Guid) -> Vec<Destination> {
+    let route = world.routes.get(route);
+    route.map_or_else(Vec::new, |route| route.destinations.clone())
+}
+
+/// Those destinations that are not among others.
+fn without<'d>(
+    destinations: &'d [Destination],
+    others: &[Destination],
+) -> impl Iterator<Item = &'d Destination> {
+    destinations
+        .iter()
+        .filter(|one| others.iter().all(|other| other.guid != one.guid))
+}
+
+/// The destination that leads to an app's web process.
+pub(crate) fn to_web(world: &mut World, app: Guid, protocol: Option<&'static str>) -> Destination {
+    let asked = DestinationRequest {
+        app: app.to_string(),
+        protocol,
+        ..DestinationRequest::default()
+    };
+    asked.into_destination(world)
+}
+
+/// Changes the protocol of a destination.
+fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = routes::find(context)?;
+    let body = context.request.object()?;
+    let mut message = Message::new(&body, &["protocol"]);
+    let protocol = body.get("protocol").map(read_protocol).transpose();
+    if let Err(reason) = protocol {
+        message.error(format!("Destination {reason}"));
+    }
+    message.finish()?;
+    let protocol = protocol.ok().flatten();
+    let mut destination = find(context, guid)?.clone();
+    if protocol == Some(TCP) {
+        return Err(CcError::unprocessable(
+            "Destination protocol must be 'http1' or 'http2' if the parent route's protocol is 'http'",
+        ));
+    }
+    if let Some(protocol) = protocol {
+        destination.protocol = protocol.into();
+    }
+    destination.updated = context.world.now();
+    let changed = destination.clone();
+    context.world.routes.update(guid, |route| {
+        let mut destinations = route.destinations.iter_mut();
+        if let Some(old) = destinations.find(|other| other.guid == changed.guid) {
+            *old = changed;
+        }
+    });
+    Ok(Response::ok(&present_one(
+        guid,
+        &destination,
+        &context.view(),
+    )))
+}
+
+/// The destination that the path names of a route.
+fn find<'c>(context: &'c RequestContext<'_>, route: Guid) -> Result<&'c Destination, CcError> {
+    let guid = Guid::parse(context.capture("destination"));
+    let route = context.row::<Route>(route)?;
+    let mut destinations = route.destinations.iter();
+    let found = destinations.find(|other| Some(other.guid) == guid);
+    found.ok_or_else(|| {
+        CcError::unprocessable(
+            "Unable to unmap route from destination. Ensure the route has a destination with this guid.",
+        )
+    })
+}
+
+fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = routes::find(context)?;
+    let destination = find(context, guid)?.clone();
+    if destination.weight.is_some() {
+        return Err(CcError::unprocessable(
+            "Weighted destinations cannot be deleted individually.",
+        ));
+    }
+    context.world.record_mapping(UNMAP, guid, &destination);
+    context.world.touch(guid, |route: &mut Route| {
+        route
+            .destinations
+            .retain(|other| other.guid != destination.guid);
+    });
+    Ok(Response::empty(204))
+}
+
+/// Whether two destinations lead to the same place.
+pub(crate) fn same_target(a: &Destination, b: &Destination) -> bool {
+    (a.app, &a.process, a.port) == (b.app, &b.process, b.port)
+}
+
+fn read(
+    context: &mut RequestContext<'_>,
+    route: Guid,
+    replacing: bool,
+) -> Result<Vec<Destination>, CcError> {
+    let body = context.request.object()?;
+    let asked = read_destinations(&body, replacing)?;
+    check_apps(context, route, &asked)?;
+    let destinations: Vec<Destination> = asked
+        .into_iter()
+        .map(|asked| asked.into_destination(context.world))
+        .collect();
+    let duplicate = destinations.iter().enumerate().any(|(index, destination)| {
+        destinations[..index]
+            .iter()
+            .any(|other| same_target(other, destination))
+    });
+    if duplicate {
+        return Err(CcError::unprocessable(
+            "Destinations cannot contain duplicate entries",
+        ));
+    }
+    Ok(destinations)
+}
+
+/// A destination that a request asks for.
+#[derive(Default)]
+struct DestinationRequest {
+    app: String,
+    process: Option<String>,
+    port: Option<u16>,
+    weight: Option<u8>,
+    protocol: Option<&'static str>,
+}
+
+impl DestinationRequest {
+    fn into_destination(self, world: &mut World) -> Destination {
+        let guid = world.next_guid();
+        let app = world.look_up::<App>(&self.app);
+        let docker = app.is_some_and(|app| app.lifecycle == Lifecycle::Docker);
+        Destination {
+            guid,
+            app: app.map_or(guid, |app| app.base.guid),
+            process: self.process.unwrap_or_else(|| "web".into()),
+            weight: self.weight,
+            port: self.port.or((!docker).then_some(DEFAULT_PORT)),
+            protocol: self.protocol.unwrap_or("http1").into(),
+            created: world.now(),
+            updated: world.now(),
+        }
+    }
+}
+
+fn check_apps(
+    context: &RequestContext<'_>,
+    route: Guid,
+    asked: &[DestinationRequest],
+) -> Result<(), CcError> {
+    let world = &*context.world;
+    let app = |asked: &DestinationRequest| world.look_up::<App>(&asked.app);
+    let missing: Vec<&str> = asked
+        .iter()
+        .filter(|asked| app(asked).is_none())
+        .map(|asked| asked.app.as_str())
+        .collect();
+    if !missing.is_empty() {
+        let missing = missing.join("\", \"");
+        let detail = format!("App(s) with guid(s) \"{missing}\" do not exist.");
+        return Err(CcError::unprocessable(detail));
+    }
+    let hidden: Vec<&str> = asked
+        .iter()
+        .filter(|asked| context.visible::<App>(&asked.app).is_none())
+        .map(|asked| asked.app.as_str())
+        .collect();
+    if !hidden.is_empty() {
+        let hidden = hidden.join("\", \"");
+        let detail = format!("App(s) with guid(s) \"{hidden}\" you do not have access.");
+        return Err(CcError::unprocessable(detail));
+    }
+    let route = world.routes.get(route);
+    let usable = |app: &App| route.is_some_and(|route| route.is_usable_in(app.space));
+    if !asked.iter().filter_map(app).all(usable) {
+        return Err(CcError::unprocessable(
+            "Routes destinations must be in either the route's space or the route's shared spaces",
+        ));
+    }
+    Ok(())
+}
+
+fn read_destinations(
+    body: &Map<String, Value>,
+    replacing: bool,
+) -> Result<Vec<DestinationRequest>, CcError> {
+    let mut message = Message::new(body, &["destinations"]);
+    let minimum = usize::from(!replacing);
+    let Some(Value::Array(destinations)) = message.get("destinations").filter(|list| {
+        list.as_array()
+            .is_some_and(|l| (minimum..=MAX_DESTINATIONS).contains(&l.len()))
+    }) else {
+        message.error(format!(
+            "Destinations must be an array containing between {minimum} and {MAX_DESTINATIONS} destination objects."
+        ));
+        message.finish()?;
+        return Ok(Vec::new());
+    };
+    let mut asked = Vec::new();
+    for (index, destination) in destinations.iter().enumerate() {
+        match read_destination(destination, replacing) {
+            Ok(destination) => asked.push(destination),
+            Err(reason) => message.error(format!("Destinations[{index}]: {reason}")),
+        }
+    }
+    if message.is_sound() {
+        check_weights(&mut message, &asked);
+    }
+    message.finish()?;
+    Ok(asked)
+}
+
+fn read_destination(
+    destination: &Value,
+    replacing: bool,
+) -> Result<DestinationRequest, &'static str> {
+    let fields = destination.as_object().ok_or("must be an object.")?;
+    let app = fields.get("app").ok_or("must have an \"app\".")?;
+    let known = ["app", "weight", "port", "protocol"];
+    if fields.keys().any(|key| !known.contains(&key.as_str())) {
+        return Err("must have only \"app\" and optionally \"weight\", \"port\" or \"protocol\".");
+    }
+    let guid = app
+        .get("guid")
+        .and_then(Value::as_str)
+        .filter(|guid| !guid.is_empty());
+    let given = |key: &str| fields.get(key).filter(|value| !value.is_null());
+    let number = |value: &Value, min: u64, max: u64| {
+        value.as_u64().filter(|number| (min..=max).contains(number))
+    };
+    Ok(DestinationRequest {
+        app: guid
+            .ok_or("app must have the structure {\"guid\": \"app_guid\"}")?
+            .into(),
+        process: read_process(app.get("process"))?,
+        weight: match given("weight") {
+            None => None,
+            Some(_) if !replacing => {
+                return Err(
+                    "weighted destinations can only be used when replacing all destinations.",
+                );
+            }
+            Some(weight) => number(weight, 1, 100)
+                .and_then(|weight| u8::try_from(weight).ok())
+                .map(Some)
+                .ok_or("weight must be a positive integer between 1 and 100.")?,
+        },
+        port: match given("port") {
+            None => None,
+            Some(port) => number(port, 1024, 65_535)
+                .and_then(|port| u16::try_from(port).ok())
+                .map(Some)
+                .ok_or("port must be a positive integer between 1024 and 65535 inclusive.")?,
+        },
+        protocol: given("protocol").map(read_protocol).transpose()?,
+    })
+}
+
+/// Only routes of router groups take it, and of those there are none.
+const TCP: &str = "tcp";
+
+fn read_protocol(protocol: &Value) -> Result<&'static str, &'static str> {
+    let mut known = ["http1", "http2", TCP].into_iter();
+    let found = known.find(|known| protocol == known);
+    found.ok_or("protocol must be 'http1', 'http2' or 'tcp'.")
+}
+
+fn read_process(process: Option<&Value>) -> Result<Option<String>, &'static str> {
+    match process {
+        None | Some(Value::Null) => Ok(None),
+        Some(process) => process
+            .get("type")
+            .and_then(Value::as_str)
+            .filter(|kind| !kind.is_empty())
+            .map(|kind| Some(kind.to_owned()))
+            .ok_or("process must have the structure {\"type\": \"process_type\"}"),
+    }
+}
+
+fn check_weights(message: &mut Message<'_>, asked: &[DestinationRequest]) {
+    let weights: Vec<u32> = asked
+        .iter()
+        .filter_map(|asked| asked.weight.map(u32::from))
+        .collect();
+    if weights.is_empty() {
+        return;
+    }
+    if weights.len() < asked.len() {
+        message.error("Destinations cannot contain both weighted and unweighted destinations.");
+    } else if weights.iter().sum::<u32>() != 100 {
+        message.error("Destinations must have weights that sum to 100.");
+    }
+}

@@ -1,0 +1,61 @@
+//! `/v3/jobs`
+
+use serde_json::{Value, json};
+
+use crate::api::context::{RequestContext, View};
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::api::router::Route;
+use crate::world::{Job, World};
+
+pub(crate) const ROUTES: &[Route] = &[Route::get("/v3/jobs/:guid", show)];
+
+pub(crate) fn present(job: &Job, view: &View<'_>) -> Value {
+    let state = job.state(view.at);
+    let errors = match &job.failure {
+        Some(failure) if state == "FAILED" => failure.errors(),
+        _ => json!([]),
+    };
+    let mut links = json!({"self": view.link(&format!("/v3/jobs/{}", job.base.guid))});
+    if let Some((kind, id)) = resource(job, view.world) {
+        links[kind] = view.link(&format!("/v3/{kind}s/{id}"));
+    }
+    json!({
+        "guid": job.base.guid,
+        "created_at": job.base.created,
+        "updated_at": job.base.updated.max(view.at.min(job.ready_at)),
+        "operation": job.operation,
+        "state": state,
+        "errors": errors,
+        "warnings": [],
+        "links": links,
+    })
+}
+
+/// The type of the resource that a job is for, and its GUID on the wire, as
+/// long as it is there.
+fn resource<'j>(job: &'j Job, world: &World) -> Option<(&'j str, String)> {
+    let (kind, _) = job.operation.split_once('.')?;
+    let guid = job.of?;
+    let exists = match kind {
+        "app" => world.apps.get(guid).is_some(),
+        "buildpack" => world.buildpacks.get(guid).is_some(),
+        "domain" => world.domains.get(guid).is_some(),
+        "droplet" => world.droplets.get(guid).is_some(),
+        "organization" => world.orgs.get(guid).is_some(),
+        "organization_quota" => world.quotas.get(guid).is_some(),
+        "package" => world.packages.get(guid).is_some(),
+        "role" => world.roles.get(guid).is_some(),
+        "route" => world.routes.get(guid).is_some(),
+        "security_group" => world.security_groups.get(guid).is_some(),
+        "space" => world.spaces.get(guid).is_some(),
+        "space_quota" => world.space_quotas.get(guid).is_some(),
+        "user" => return Some((kind, world.users.get(guid)?.id.clone())),
+        _ => false,
+    };
+    exists.then(|| (kind, guid.to_string()))
+}
+
+fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    context.show("guid", present)
+}

@@ -1,0 +1,92 @@
+//! Today's v3 API, one file a resource: its routes, handlers and presenter.
+
+mod app_features;
+mod apply_manifest;
+pub(crate) mod apps;
+pub(crate) mod audit_events;
+pub(crate) mod buildpacks;
+pub(crate) mod builds;
+mod byte_sizes;
+pub(crate) mod deployments;
+pub(crate) mod destinations;
+pub(crate) mod domains;
+pub(crate) mod droplets;
+pub(crate) mod environment;
+pub(crate) mod environment_variable_groups;
+pub(crate) mod feature_flags;
+pub(crate) mod isolation_segments;
+pub(crate) mod jobs;
+pub(crate) mod lifecycle;
+mod manifest_diff;
+mod manifest_message;
+mod manifest_routes;
+pub(crate) mod manifests;
+mod marketplace;
+pub(crate) mod organization_quotas;
+pub(crate) mod organizations;
+pub(crate) mod packages;
+pub(crate) mod processes;
+mod quota_limits;
+pub(crate) mod resources;
+pub(crate) mod revisions;
+pub(crate) mod roles;
+mod root;
+mod route_names;
+mod route_sharing;
+pub(crate) mod routes;
+pub(crate) mod security_groups;
+pub(crate) mod security_rules;
+pub(crate) mod service_credential_bindings;
+pub(crate) mod service_instances;
+pub(crate) mod sidecars;
+mod space_features;
+pub(crate) mod space_quotas;
+pub(crate) mod spaces;
+pub(crate) mod stacks;
+pub(crate) mod tasks;
+mod usage_summaries;
+pub(crate) mod users;
+
+use crate::api::router::Route;
+
+/// All of its operations that the mock knows.
+pub(crate) const ROUTES: &[&[Route]] = &[
+    root::ROUTES,
+    users::ROUTES,
+    roles::ROUTES,
+    feature_flags::ROUTES,
+    environment_variable_groups::ROUTES,
+    space_features::ROUTES,
+    usage_summaries::ROUTES,
+    isolation_segments::ROUTES,
+    organizations::ROUTES,
+    organization_quotas::ROUTES,
+    space_quotas::ROUTES,
+    spaces::ROUTES,
+    security_groups::ROUTES,
+    domains::ROUTES,
+    apps::ROUTES,
+    app_features::ROUTES,
+    environment::ROUTES,
+    processes::ROUTES,
+    sidecars::ROUTES,
+    service_instances::ROUTES,
+    service_credential_bindings::ROUTES,
+    marketplace::ROUTES,
+    packages::ROUTES,
+    resources::ROUTES,
+    builds::ROUTES,
+    droplets::ROUTES,
+    deployments::ROUTES,
+    revisions::ROUTES,
+    audit_events::ROUTES,
+    tasks::ROUTES,
+    stacks::ROUTES,
+    buildpacks::ROUTES,
+    routes::ROUTES,
+    destinations::ROUTES,
+    route_sharing::ROUTES,
+    jobs::ROUTES,
+    manifests::ROUTES,
+    apply_manifest::ROUTES,
+];

@@ -1,0 +1,195 @@
+//! `/v3/organization_quotas`
+
+use serde_json::{Value, json};
+
+use crate::api::context::{RequestContext, View, to_many};
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::api::list::{ListQuery, ListSpec};
+use crate::api::message::{Message, to_many_body};
+use crate::api::router::Route;
+use crate::world::{Field, Guid, Key, Kind, Limits, Org, Quota, Row, Selection, World};
+
+use super::quota_limits;
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/organization_quotas", index),
+    Route::post("/v3/organization_quotas", create),
+    Route::get("/v3/organization_quotas/:guid", show),
+    Route::patch("/v3/organization_quotas/:guid", update).by_admins(),
+    Route::delete("/v3/organization_quotas/:guid", delete).by_admins(),
+    Route::post(
+        "/v3/organization_quotas/:guid/relationships/organizations",
+        apply,
+    )
+    .by_admins(),
+];
+
+const LIST: ListSpec = ListSpec::of(&["names", "organization_guids"]);
+const FIELDS: &[&str] = &["name", "apps", "services", "routes", "domains"];
+
+pub(crate) fn present(quota: &Quota, view: &View<'_>) -> Value {
+    let mut presented = json!({
+        "guid": quota.base.guid,
+        "created_at": quota.base.created,
+        "updated_at": quota.base.updated,
+        "name": quota.name,
+    });
+    for (section, limits) in quota_limits::present(&quota.limits) {
+        presented[section] = limits;
+    }
+    presented["domains"] = json!({"total_domains": quota.limits.domains});
+    presented["relationships"] =
+        json!({"organizations": to_many(view.visible_orgs(orgs_of(view.world, quota.base.guid)))});
+    presented["links"] =
+        json!({"self": view.link(&format!("/v3/organization_quotas/{}", quota.base.guid))});
+    presented
+}
+
+/// The organizations that a quota applies to.
+pub(crate) fn orgs_of(world: &World, quota: Guid) -> Vec<Guid> {
+    let orgs = world.orgs.select(&Selection::by(Field::Quota, quota));
+    orgs.into_iter().map(Row::guid).collect()
+}
+
+fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
+    context.guid_of::<Quota>("guid")
+}
+
+fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let query = ListQuery::read(context, &LIST)?;
+    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let applied: Option<Vec<Guid>> = query.guids("organization_guids").map(|orgs| {
+        let orgs = orgs
+            .into_iter()
+            .filter_map(|org| context.world.orgs.get(org));
+        orgs.map(|org| org.quota).collect()
+    });
+    let applies = |quota: &Quota| {
+        let guid = quota.base.guid;
+        let asked = applied.as_ref().is_none_or(|quotas| quotas.contains(&guid));
+        asked && is_listed(context, guid)
+    };
+    query.respond(context, &selection, applies, present)
+}
+
+/// Lists have the quotas of the organizations that the caller sees; each quota
+/// can be looked at by itself.
+fn is_listed(context: &RequestContext<'_>, quota: Guid) -> bool {
+    let orgs = || orgs_of(context.world, quota);
+    context.access.is_everything() || context.view().visible_orgs(orgs()).next().is_some()
+}
+
+fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let body = context.request.object()?;
+    let fields: Vec<&str> = FIELDS.iter().copied().chain(["relationships"]).collect();
+    let mut message = Message::new(&body, &fields);
+    let name = message
+        .text("name", quota_limits::MAX_NAME)
+        .unwrap_or_default();
+    let limits = quota_limits::read(&mut message, Limits::of_new_quota());
+    let orgs = match message.has("relationships") {
+        true => message.relationships(&["organizations"], |inner| {
+            inner.related_many("organizations")
+        }),
+        false => None,
+    };
+    let orgs = orgs.unwrap_or_default();
+    message.finish()?;
+    check_ports(&limits)?;
+    check_name(context, name, None)?;
+    let orgs = known_orgs(
+        context.world,
+        &orgs,
+        "do not exist, or you do not have access to them.",
+    )?;
+    let base = context.world.base();
+    let guid = context.world.add(Quota {
+        base,
+        name: name.into(),
+        limits,
+    });
+    set_quota(context, &orgs, guid);
+    context.created(guid, present)
+}
+
+fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    context.show("guid", present)
+}
+
+fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = find(context)?;
+    let body = context.request.object()?;
+    let limits = context
+        .world
+        .quotas
+        .get(guid)
+        .map(|quota| quota.limits.clone());
+    let mut message = Message::new(&body, FIELDS);
+    let name = quota_limits::read_name(&mut message);
+    let limits = limits.map(|limits| quota_limits::read(&mut message, limits));
+    message.finish()?;
+    limits.iter().try_for_each(check_ports)?;
+    if let Some(name) = name {
+        check_name(context, name, Some(guid))?;
+    }
+    context.world.touch(guid, |quota: &mut Quota| {
+        quota.name = name.map_or_else(|| std::mem::take(&mut quota.name), str::to_owned);
+        if let Some(limits) = limits {
+            quota.limits = limits;
+        }
+    });
+    context.ok(guid, present)
+}
+
+fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = find(context)?;
+    if context.world.orgs.count(&Key::Guid(Field::Quota, guid)) > 0 {
+        return Err(CcError::unprocessable(
+            "This quota is applied to one or more organizations. Apply different quotas to those organizations before deleting.",
+        ));
+    }
+    Ok(context.delete_in_job("organization_quota.delete", Kind::Quota, guid))
+}
+
+fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let body = context.request.object()?;
+    let orgs = to_many_body(&body)?;
+    let guid = find(context)?;
+    let orgs = known_orgs(context.world, &orgs, "do not exist")?;
+    set_quota(context, &orgs, guid);
+    let mut relationship = to_many(orgs_of(context.world, guid));
+    let path = format!("/v3/organization_quotas/{guid}/relationships/organizations");
+    relationship["links"] = json!({"self": context.view().link(&path)});
+    Ok(Response::ok(&relationship))
+}
+
+fn set_quota(context: &mut RequestContext<'_>, orgs: &[Guid], quota: Guid) {
+    for org in orgs {
+        context.world.touch(*org, |org: &mut Org| org.quota = quota);
+    }
+}
+
+fn check_ports(limits: &Limits) -> Result<(), CcError> {
+    match quota_limits::reserves_too_much(limits) {
+        true => Err(CcError::unprocessable(
+            "Total reserved ports must be -1, 0, or a positive integer, and must be less than or equal to total routes.",
+        )),
+        false => Ok(()),
+    }
+}
+
+fn check_name(context: &RequestContext<'_>, name: &str, own: Option<Guid>) -> Result<(), CcError> {
+    if context.world.name_taken::<Quota>(name, own) {
+        let taken = format!("Organization Quota '{name}' already exists.");
+        return Err(CcError::unprocessable(taken));
+    }
+    Ok(())
+}
+
+fn known_orgs(world: &World, guids: &[&str], complaint: &str) -> Result<Vec<Guid>, CcError> {
+    let known = world.look_up_all(guids, |_: &Org| true);
+    known.map_err(|unknown| {
+        CcError::unprocessable(format!("Organizations with guids {unknown:?} {complaint}"))
+    })
+}

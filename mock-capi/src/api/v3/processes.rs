@@ -1,0 +1,455 @@
+//! `/v3/processes`, and the processes of an app
+
+use serde_json::{Map, Value, json};
+
+use crate::api::context::{RequestContext, View, to_one};
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::api::list::{ListQuery, ListSpec};
+use crate::api::message::{MAX_INT, Message};
+use crate::api::router::Route;
+use crate::world::{
+    CheckPatch, Field, Guid, HealthCheck, InstanceState, MANAGE_APPS, Process, ProcessPatch, Row,
+    Scale, instance_guid,
+};
+
+use super::apps;
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/processes", index),
+    Route::get("/v3/processes/:process", show),
+    Route::patch("/v3/processes/:process", update).by(MANAGE_APPS),
+    Route::post("/v3/processes/:process/actions/scale", scale)
+        .by(MANAGE_APPS)
+        .flagged("app_scaling"),
+    Route::get("/v3/processes/:process/stats", stats),
+    Route::get("/v3/processes/:process/process_instances", instances),
+    Route::delete("/v3/processes/:process/instances/:index", terminate).by(MANAGE_APPS),
+    Route::get("/v3/apps/:guid/processes", index_of_app),
+    Route::get("/v3/apps/:guid/processes/:type", show),
+    Route::patch("/v3/apps/:guid/processes/:type", update).by(MANAGE_APPS),
+    Route::post("/v3/apps/:guid/processes/:type/actions/scale", scale)
+        .by(MANAGE_APPS)
+        .flagged("app_scaling"),
+    Route::get("/v3/apps/:guid/processes/:type/stats", stats),
+    Route::delete("/v3/apps/:guid/processes/:type/instances/:index", terminate).by(MANAGE_APPS),
+];
+
+const LIST: ListSpec = ListSpec {
+    embed: &["process_instances"],
+    ..ListSpec::of(&[
+        "app_guid",
+        "types",
+        "space_guids",
+        "organization_guids",
+        "app_guids",
+        "embed",
+        "label_selector",
+    ])
+};
+
+const HEALTH_CHECKS: [&str; 3] = ["port", "process", "http"];
+/// What the Cloud Controller says of another kind.
+pub(crate) const CHECK_KINDS: &str = "must be \"port\", \"process\", or \"http\"";
+pub(crate) const MAX_COMMAND: usize = 4096;
+pub(crate) const MAX_USER: usize = 255;
+
+pub(crate) fn present(process: &Process, view: &View<'_>) -> Value {
+    let path = format!("/v3/processes/{}", process.base.guid);
+    json!({
+        "guid": process.base.guid,
+        "created_at": process.base.created,
+        "updated_at": process.base.updated,
+        "version": process.base.guid,
+        "type": process.kind,
+        "command": view.secret(json!(command(process, view))),
+        "user": process.user(),
+        "instances": process.scale.instances,
+        "memory_in_mb": process.scale.memory_mb,
+        "disk_in_mb": process.scale.disk_mb,
+        "log_rate_limit_in_bytes_per_second": process.scale.log_rate,
+        "health_check": present_check(&process.health_check, true),
+        "readiness_health_check": present_check(&process.readiness_check, false),
+        "relationships": {
+            "app": to_one(Some(process.app)),
+            "revision": process.revision.map(|guid| to_one(Some(guid))),
+        },
+        "metadata": process.base.metadata.present(),
+        "links": {
+            "self": view.link(&path),
+            "scale": view.action("POST", &format!("{path}/actions/scale")),
+            "app": view.link(&format!("/v3/apps/{}", process.app)),
+            "space": view.link(&format!("/v3/spaces/{}", process.space)),
+            "stats": view.link(&format!("{path}/stats")),
+            "process_instances": view.link(&format!("{path}/process_instances")),
+        },
+    })
+}
+
+/// The user's command, else the one that staging detected.
+pub(crate) fn command(process: &Process, view: &View<'_>) -> Option<String> {
+    process.command.clone().or_else(|| {
+        let droplet = view.world.apps.get(process.app)?.droplet?;
+        let detected = &view.world.droplets.get(droplet)?.process_types;
+        detected.get(&process.kind)?.as_str().map(str::to_owned)
+    })
+}
+
+fn present_check(check: &HealthCheck, with_timeout: bool) -> Value {
+    let mut data = json!({
+        "invocation_timeout": check.invocation_timeout,
+        "interval": check.interval,
+    });
+    if with_timeout {
+        data["timeout"] = json!(check.timeout);
+    }
+    if check.kind == "http" {
+        data["endpoint"] = json!(check.endpoint);
+    }
+    json!({"type": check.kind, "data": data})
+}
+
+/// The process that a path names by its GUID, or by its app's and its type.
+pub(crate) fn find<'c>(context: &'c RequestContext<'_>) -> Result<&'c Process, CcError> {
+    if context.capture("guid").is_empty() {
+        return context.named("process");
+    }
+    let process = context
+        .world
+        .process(apps::find(context)?, context.capture("type"));
+    process.ok_or_else(|| CcError::not_found(Process::KIND))
+}
+
+fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    list(context, &LIST, None, present_asked)
+}
+
+fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let app = apps::find(context)?;
+    list(context, &LIST, Some(app), present_asked)
+}
+
+/// Processes; of one app, if that is given.
+pub(crate) fn list(
+    context: &RequestContext<'_>,
+    spec: &ListSpec,
+    app: Option<Guid>,
+    present: fn(&Process, &View<'_>, &ListQuery) -> Value,
+) -> Result<Response, CcError> {
+    let query = ListQuery::read(context, spec)?;
+    let selection = query.by_owners(context.world, app.map(|app| (Field::App, app)))?;
+    let selection = query.by_texts(selection, "types", Field::Type);
+    query.respond(
+        context,
+        &selection,
+        |_| true,
+        |process, view| present(process, view, &query),
+    )
+}
+
+/// With its instances, if the query wants them.
+fn present_asked(process: &Process, view: &View<'_>, query: &ListQuery) -> Value {
+    let mut resource = present(process, view);
+    if query.embeds("process_instances") {
+        resource["process_instances"] = present_instances(process, view);
+    }
+    resource
+}
+
+fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let process = find(context)?;
+    let spec = ListSpec {
+        embed: LIST.embed,
+        ..ListSpec::of_one(&["embed"])
+    };
+    let query = ListQuery::read(context, &spec)?;
+    let view = context.view_of(process);
+    Ok(Response::ok(&present_asked(process, &view, &query)))
+}
+
+fn scale(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = scale_process(context)?;
+    context
+        .present(guid, present)
+        .map(|process| Response::json(202, &process))
+}
+
+/// Scales the process that the path names as the body asks.
+pub(crate) fn scale_process(context: &mut RequestContext<'_>) -> Result<Guid, CcError> {
+    let process = find(context)?;
+    let (guid, current) = (process.base.guid, process.scale);
+    let body = context.request.object()?;
+    let scale = read_scale(&body, current)?;
+    check_not_deploying(context, guid, "scale")?;
+    context.world.scale(guid, scale)?;
+    log(context, guid, "Scaling", "audit.app.process.scale", body)?;
+    Ok(guid)
+}
+
+/// The web processes of an app are its deployment's while there is one.
+fn check_not_deploying(
+    context: &RequestContext<'_>,
+    process: Guid,
+    verb: &str,
+) -> Result<(), CcError> {
+    let process: &Process = context.row(process)?;
+    if process.kind == "web" && context.world.is_deploying(process.app) {
+        return Err(CcError::unprocessable(format!(
+            "Cannot {verb} this process while a deployment is in flight."
+        )));
+    }
+    Ok(())
+}
+
+fn read_scale(body: &Map<String, Value>, current: Scale) -> Result<Scale, CcError> {
+    let allowed = [
+        "instances",
+        "memory_in_mb",
+        "disk_in_mb",
+        "log_rate_limit_in_bytes_per_second",
+    ];
+    let mut message = Message::new(body, &allowed);
+    let mut size = |key: &str, min: i64, current: u32| {
+        let value = message.integer(key, min..=MAX_INT);
+        value
+            .and_then(|value| u32::try_from(value).ok())
+            .unwrap_or(current)
+    };
+    let scale = Scale {
+        instances: size("instances", 0, current.instances),
+        memory_mb: size("memory_in_mb", 1, current.memory_mb),
+        disk_mb: size("disk_in_mb", 1, current.disk_mb),
+        log_rate: message
+            .integer("log_rate_limit_in_bytes_per_second", -1..=i64::MAX)
+            .unwrap_or(current.log_rate),
+    };
+    message.finish()?;
+    Ok(scale)
+}
+
+fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = change(context)?;
+    context.ok(guid, present)
+}
+
+/// Changes the process that the path names as the body asks.
+pub(crate) fn change(context: &mut RequestContext<'_>) -> Result<Guid, CcError> {
+    let guid = find(context)?.base.guid;
+    let body = context.request.object()?;
+    check_not_deploying(context, guid, "update")?;
+    let patch = read_patch(&body)?;
+    context.world.update_process(guid, patch)?;
+    log(context, guid, "Updating", "audit.app.process.update", body)?;
+    Ok(guid)
+}
+
+/// Tells the log and the events of an app what a request does to a process.
+fn log(
+    context: &mut RequestContext<'_>,
+    guid: Guid,
+    verb: &str,
+    event: &'static str,
+    request: Map<String, Value>,
+) -> Result<(), CcError> {
+    let process: &Process = context.row(guid)?;
+    let (app, text) = (process.app, format!("{verb} process: \"{}\"", process.kind));
+    context.world.log_api(app, text);
+    let more = json!({"request": apps::audited(request)});
+    context.world.record_process(guid, event, &more);
+    Ok(())
+}
+
+fn read_patch(body: &Map<String, Value>) -> Result<ProcessPatch, CcError> {
+    let allowed = [
+        "command",
+        "user",
+        "health_check",
+        "readiness_health_check",
+        "metadata",
+    ];
+    let mut message = Message::new(body, &allowed);
+    let command = read_limited(&mut message, "command", MAX_COMMAND);
+    let user = read_limited(&mut message, "user", MAX_USER);
+    let patch = ProcessPatch {
+        command,
+        user,
+        health_check: read_check(&mut message, "health_check"),
+        readiness_check: read_check(&mut message, "readiness_health_check"),
+        metadata: message.metadata(),
+    };
+    message.finish()?;
+    Ok(patch)
+}
+
+/// A text whose length has bounds; null unsets it.
+fn read_limited(message: &mut Message<'_>, key: &str, max: usize) -> Option<Option<String>> {
+    let text = message.optional_text(key, 0..=usize::MAX);
+    if text.is_some_and(|text| !(1..=max).contains(&text.chars().count())) {
+        let label = if key == "command" { "Command" } else { "User" };
+        message.error(format!("{label} must be between 1 and {max} characters"));
+    }
+    message.has(key).then(|| text.map(str::to_owned))
+}
+
+fn read_check(message: &mut Message<'_>, key: &str) -> CheckPatch {
+    let mut patch = CheckPatch::default();
+    let Some(check) = message.object(key) else {
+        return patch;
+    };
+    let label = if key == "health_check" {
+        "Health check"
+    } else {
+        "Readiness health check"
+    };
+    if let Some(kind) = check.get("type") {
+        patch.kind = check_kind(kind);
+        if patch.kind.is_none() {
+            message.error(format!("{label} type {CHECK_KINDS}"));
+        }
+    }
+    let data = check.get("data").and_then(Value::as_object);
+    let mut seconds = |name: &str, words: &str| {
+        let value = data.and_then(|data| data.get(name))?;
+        let number = value
+            .as_u64()
+            .filter(|number| (1..=MAX_INT.unsigned_abs()).contains(number));
+        if number.is_none() && !value.is_null() {
+            message.error(format!(
+                "{label} {words} must be greater than or equal to 1"
+            ));
+        }
+        Some(number.and_then(|number| u32::try_from(number).ok()))
+    };
+    patch.timeout = seconds("timeout", "timeout");
+    patch.invocation_timeout = seconds("invocation_timeout", "invocation timeout");
+    patch.interval = seconds("interval", "interval");
+    match data.and_then(|data| data.get("endpoint")) {
+        Some(Value::String(endpoint)) if is_uri_path(endpoint) => {
+            patch.endpoint = Some(Some(endpoint.clone()));
+        }
+        Some(Value::Null) => patch.endpoint = Some(None),
+        None => {}
+        Some(_) => message.error(format!("{label} endpoint must be a valid URI path")),
+    }
+    patch
+}
+
+/// The kind of a health check that a value names.
+pub(crate) fn check_kind(value: &Value) -> Option<&'static str> {
+    HEALTH_CHECKS.into_iter().find(|known| value == known)
+}
+
+pub(crate) fn is_uri_path(text: &str) -> bool {
+    text.starts_with('/') && !text.starts_with("//") && !text.contains(char::is_whitespace)
+}
+
+fn stats(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let process = find(context)?;
+    let stats: Vec<Value> = context
+        .world
+        .instances(process)
+        .into_iter()
+        .map(|instance| present_stats(process, instance, &context.view()))
+        .collect();
+    Ok(Response::ok(&json!({"resources": stats})))
+}
+
+fn present_stats(process: &Process, instance: InstanceState, view: &View<'_>) -> Value {
+    const MEGABYTE: u64 = 1024 * 1024;
+    let segment = view.world.segment_of(process.space);
+    let Some(uptime) = instance.uptime else {
+        return json!({
+            "type": process.kind,
+            "index": instance.index,
+            "state": instance.name,
+            "routable": null,
+            "uptime": 0,
+            "isolation_segment": segment,
+            "details": null,
+        });
+    };
+    json!({
+        "type": process.kind,
+        "index": instance.index,
+        "instance_guid": instance_guid(process, instance.index),
+        "state": instance.name,
+        "routable": instance.name == "RUNNING",
+        "host": "10.0.0.1",
+        "instance_internal_ip": "10.255.0.1",
+        "uptime": uptime,
+        "mem_quota": u64::from(process.scale.memory_mb) * MEGABYTE,
+        "disk_quota": u64::from(process.scale.disk_mb) * MEGABYTE,
+        "log_rate_limit": process.scale.log_rate,
+        "fds_quota": 16_384,
+        "isolation_segment": segment,
+        "details": null,
+        "instance_ports": [{
+            "external": 61_000,
+            "internal": 8080,
+            "external_tls_proxy_port": 61_001,
+            "internal_tls_proxy_port": 61_001,
+        }],
+        "usage": {
+            "time": view.at,
+            "cpu": 0.0,
+            "cpu_entitlement": 0.0,
+            "mem": 0,
+            "disk": 0,
+            "log_rate": 0,
+        },
+    })
+}
+
+/// `DELETE .../instances/:index`: the instance is stopped, and started again.
+fn terminate(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let process = find(context)?;
+    let index = leading_integer(context.capture("index"));
+    let index = index.filter(|index| *index < process.scale.instances);
+    let index = index.ok_or_else(|| CcError::not_found("Instance"))?;
+    let (guid, app) = (process.base.guid, process.app);
+    let text = format!(
+        "Terminating process: \"{}\", index: \"{index}\"",
+        process.kind
+    );
+    context.world.restart_instance(guid, index);
+    context.world.log_api(app, text);
+    let more = json!({"process_index": index});
+    context
+        .world
+        .record_process(guid, "audit.app.process.terminate_instance", &more);
+    Ok(Response::empty(204))
+}
+
+/// An index as Ruby's `to_i` reads it; none if it is negative.
+fn leading_integer(text: &str) -> Option<u32> {
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    match &text[..end.unwrap_or(text.len())] {
+        "" => (!text.starts_with('-')).then_some(0),
+        digits => digits.parse().ok(),
+    }
+}
+
+fn instances(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let process = find(context)?;
+    let view = context.view();
+    let path = format!("/v3/processes/{}", process.base.guid);
+    Ok(Response::ok(&json!({
+        "resources": present_instances(process, &view),
+        "links": {
+            "self": view.link(&format!("{path}/process_instances")),
+            "process": view.link(&path),
+        },
+    })))
+}
+
+fn present_instances(process: &Process, view: &View<'_>) -> Value {
+    let instances = view.world.instances(process).into_iter();
+    let present = |instance: InstanceState| {
+        json!({
+            "index": instance.index,
+            "state": instance.name,
+            "since": instance.uptime,
+        })
+    };
+    instances.map(present).collect()
+}

@@ -1,0 +1,136 @@
+//! The limits that quotas of organizations and spaces have in common.
+
+use serde_json::{Value, json};
+
+use crate::api::message::{MAX_INT, Message};
+use crate::world::Limits;
+
+pub(crate) const MAX_NAME: usize = 250;
+
+/// The `apps`, `services` and `routes` of a quota.
+pub(crate) fn present(limits: &Limits) -> [(&'static str, Value); 3] {
+    let apps = json!({
+        "total_memory_in_mb": limits.total_memory,
+        "per_process_memory_in_mb": limits.process_memory,
+        "total_instances": limits.instances,
+        "per_app_tasks": limits.tasks,
+        "log_rate_limit_in_bytes_per_second": limits.log_rate,
+    });
+    let services = json!({
+        "paid_services_allowed": limits.paid_services,
+        "total_service_instances": limits.services,
+        "total_service_keys": limits.service_keys,
+    });
+    let routes = json!({
+        "total_routes": limits.routes,
+        "total_reserved_ports": limits.reserved_ports,
+    });
+    [("apps", apps), ("services", services), ("routes", routes)]
+}
+
+/// Reads limits; what a request does not say stays.
+pub(crate) fn read(message: &mut Message<'_>, mut limits: Limits) -> Limits {
+    let apps = [
+        ("total_memory_in_mb", MAX_INT),
+        ("per_process_memory_in_mb", MAX_INT),
+        ("total_instances", MAX_INT),
+        ("per_app_tasks", MAX_INT),
+        ("log_rate_limit_in_bytes_per_second", i64::MAX),
+    ];
+    let into = [
+        &mut limits.total_memory,
+        &mut limits.process_memory,
+        &mut limits.instances,
+        &mut limits.tasks,
+        &mut limits.log_rate,
+    ];
+    read_section(message, "apps", &apps, into);
+    let services = [
+        ("total_service_instances", MAX_INT),
+        ("total_service_keys", MAX_INT),
+    ];
+    let paid = message
+        .get("services")
+        .and_then(|services| services.get("paid_services_allowed"));
+    limits.paid_services = paid
+        .and_then(Value::as_bool)
+        .unwrap_or(limits.paid_services);
+    let into = [&mut limits.services, &mut limits.service_keys];
+    read_section(message, "services", &services, into);
+    let routes = [("total_routes", MAX_INT), ("total_reserved_ports", MAX_INT)];
+    let into = [&mut limits.routes, &mut limits.reserved_ports];
+    read_section(message, "routes", &routes, into);
+    let domains = [("total_domains", MAX_INT)];
+    read_section(message, "domains", &domains, [&mut limits.domains]);
+    limits
+}
+
+/// The new name of a quota; one that is null is refused.
+pub(crate) fn read_name<'b>(message: &mut Message<'b>) -> Option<&'b str> {
+    if message.has("name") && message.get("name").is_none() {
+        message.error("Name must be a string");
+        message.error("Name is too short (minimum is 1 character)");
+    }
+    message.optional_text("name", 1..=MAX_NAME)
+}
+
+/// Whether there are more reserved ports than routes.
+pub(crate) fn reserves_too_much(limits: &Limits) -> bool {
+    exceeds(limits.reserved_ports, limits.routes)
+}
+
+/// Whether a limit that there is is above another that there is.
+pub(crate) fn exceeds(limit: Option<u64>, other: Option<u64>) -> bool {
+    limit.zip(other).is_some_and(|(limit, other)| limit > other)
+}
+
+/// Reads the limits of a section; null is unlimited, what is absent stays.
+fn read_section<const N: usize>(
+    message: &mut Message<'_>,
+    section: &str,
+    fields: &[(&str, i64); N],
+    limits: [&mut Option<u64>; N],
+) {
+    if message.has(section) && message.get(section).is_none() {
+        let (first, rest) = section.split_at(1);
+        let section = format!("{}{rest}", first.to_uppercase());
+        message.error(format!("{section} must be an object"));
+    }
+    let mut allowed: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+    if section == "services" {
+        allowed.push("paid_services_allowed");
+    }
+    let values = message.nested(section, &allowed, |inner| {
+        inner.boolean("paid_services_allowed");
+        fields.map(|(name, max)| {
+            let value = inner.integer(name, 0..=max);
+            inner
+                .has(name)
+                .then_some(value.and_then(|value| u64::try_from(value).ok()))
+        })
+    });
+    for (limit, value) in limits.into_iter().zip(values.into_iter().flatten()) {
+        if let Some(value) = value {
+            *limit = value;
+        }
+    }
+}
+
+impl Limits {
+    /// A quota's limits where its creator said nothing: none.
+    pub(crate) fn of_new_quota() -> Self {
+        Self {
+            total_memory: None,
+            process_memory: None,
+            instances: None,
+            tasks: None,
+            log_rate: None,
+            paid_services: true,
+            services: None,
+            service_keys: None,
+            routes: None,
+            reserved_ports: None,
+            domains: None,
+        }
+    }
+}

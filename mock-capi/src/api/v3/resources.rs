@@ -1,0 +1,150 @@
+//! `/v3/resource_matches`, and the resources that uploads name.
+
+use serde_json::{Map, Value, json};
+
+use crate::api::context::RequestContext;
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::api::router::Route;
+use crate::world::Resource;
+
+pub(crate) const ROUTES: &[Route] = &[Route::post("/v3/resource_matches", matches)
+    .by_anyone()
+    .flagged("app_bits_upload")];
+
+const MAX_RESOURCES: usize = 5000;
+const SHA1_LENGTH: usize = 40;
+
+/// Where matches of different sizes are put: the Cloud Controller looks files
+/// up by size, and answers in that order.
+const SIZE_GROUPS: [u64; 5] = [
+    1024,
+    100 * 1024,
+    1024 * 1024,
+    100 * 1024 * 1024,
+    1024 * 1024 * 1024,
+];
+
+fn matches(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let body = context.request.object()?;
+    let resources = read_resources(body.get("resources"))?;
+    let known = |resource: &&&Map<String, Value>| {
+        let sha1 = resource["checksum"]["value"].as_str().unwrap_or_default();
+        let size = resource["size_in_bytes"].as_u64().unwrap_or_default();
+        let mode = resource.get("mode").and_then(Value::as_str);
+        context.world.matches_resource(sha1, size, mode)
+    };
+    let found: Vec<&&Map<String, Value>> = resources.iter().filter(known).collect();
+    let mut groups: Vec<(usize, Vec<Value>)> = Vec::new();
+    for resource in found {
+        let group = group_of(resource);
+        let presented = json!({
+            "checksum": {"value": resource["checksum"]["value"]},
+            "size_in_bytes": resource["size_in_bytes"],
+            "path": resource.get("path"),
+            "mode": resource.get("mode"),
+        });
+        match groups.iter_mut().find(|(other, _)| *other == group) {
+            Some((_, members)) => members.push(presented),
+            None => groups.push((group, vec![presented])),
+        }
+    }
+    let resources = groups.into_iter().flat_map(|(_, members)| members);
+    let resources: Vec<Value> = resources.collect();
+    Ok(Response::created(&json!({"resources": resources})))
+}
+
+fn group_of(resource: &Map<String, Value>) -> usize {
+    let size = resource["size_in_bytes"].as_u64().unwrap_or_default();
+    SIZE_GROUPS.partition_point(|limit| *limit <= size)
+}
+
+fn read_resources(value: Option<&Value>) -> Result<Vec<&Map<String, Value>>, CcError> {
+    let value = value.unwrap_or(&Value::Null);
+    let mut errors = Vec::new();
+    if !value.is_array() {
+        errors.push("Resources must be an array".to_owned());
+    }
+    // What is no list has a length, too.
+    let length = match value {
+        Value::Array(items) => items.len(),
+        Value::Object(fields) => fields.len(),
+        Value::String(text) => text.chars().count(),
+        Value::Null => 0,
+        scalar => scalar.to_string().len(),
+    };
+    if length < 1 {
+        errors.push("Resources must have at least 1 resource".into());
+    }
+    if length > MAX_RESOURCES {
+        errors.push(format!(
+            "Resources array can have at most {MAX_RESOURCES} resources"
+        ));
+    }
+    let mut resources = Vec::new();
+    for item in value.as_array().into_iter().flatten() {
+        for problem in problems(item) {
+            let error = format!("Resources array contains at least one resource with {problem}");
+            if !errors.contains(&error) {
+                errors.push(error);
+            }
+        }
+        resources.extend(item.as_object());
+    }
+    super::apps::validate(&errors)?;
+    Ok(resources)
+}
+
+/// What is wrong with a resource.
+fn problems(resource: &Value) -> Vec<&'static str> {
+    let mut problems = Vec::new();
+    match resource.get("checksum") {
+        Some(Value::Object(checksum)) => match checksum.get("value") {
+            Some(Value::String(sha1)) if sha1.chars().count() == SHA1_LENGTH => {}
+            Some(Value::String(_)) => problems.push("a non-SHA1 checksum value"),
+            _ => problems.push("a non-string checksum value"),
+        },
+        _ => problems.push("a non-object checksum"),
+    }
+    match resource.get("size_in_bytes") {
+        Some(Value::Number(size)) if size.is_u64() => {}
+        Some(Value::Number(size)) if size.is_i64() => problems.push("a negative size_in_bytes"),
+        _ => problems.push("a non-integer size_in_bytes"),
+    }
+    let octal = |mode: &str| !mode.is_empty() && mode.chars().all(|c| ('0'..='7').contains(&c));
+    match resource.get("mode") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(mode)) if octal(mode) => {}
+        Some(Value::String(_)) => problems.push("an incorrect mode"),
+        Some(_) => problems.push("a non-string mode"),
+    }
+    problems
+}
+
+/// The `resources` of an upload: JSON, with today's names or those of v2.
+pub(crate) fn read_uploaded(json: &[u8]) -> Result<Vec<Resource>, CcError> {
+    let unreadable = || CcError::unprocessable("Resources must be valid JSON.");
+    let values: Vec<Map<String, Value>> = serde_json::from_slice(json).map_err(|_| unreadable())?;
+    let resources = values.iter().map(read_one).collect::<Option<_>>();
+    resources.ok_or_else(unreadable)
+}
+
+fn read_one(resource: &Map<String, Value>) -> Option<Resource> {
+    let text = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(other) => Some(other.to_string()),
+    };
+    let of_today = resource.contains_key("checksum") && resource.contains_key("size_in_bytes");
+    let (path, sha1) = if of_today {
+        let checksum = resource["checksum"].as_object()?;
+        (resource.get("path"), checksum.get("value"))
+    } else {
+        (resource.get("fn"), resource.get("sha1"))
+    };
+    Some(Resource {
+        path: text(path),
+        sha1: text(sha1).unwrap_or_default(),
+        mode: text(resource.get("mode")),
+    })
+}

@@ -1,0 +1,372 @@
+//! `/v3/routes`
+
+use serde_json::{Map, Value, json};
+
+use crate::api::context::{RequestContext, View, to_one};
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::api::list::{ListQuery, ListSpec};
+use crate::api::message::Message;
+use crate::api::router;
+use crate::world::metadata::MetadataPatch;
+use crate::world::{
+    Domain, Field, Guid, Home, Key, Kind, MANAGE_APPS, NewRoute, Route, RouteRefusal, Selection,
+    World, is_in_host,
+};
+
+use super::{apps, destinations, domains, manifest_routes};
+
+pub(crate) const ROUTES: &[router::Route] = &[
+    router::Route::get("/v3/routes", index),
+    router::Route::post("/v3/routes", create)
+        .by(MANAGE_APPS)
+        .flagged("route_creation"),
+    router::Route::get("/v3/routes/:guid", show),
+    router::Route::patch("/v3/routes/:guid", update).by(MANAGE_APPS),
+    router::Route::delete("/v3/routes/:guid", delete).by(MANAGE_APPS),
+    router::Route::get("/v3/domains/:guid/route_reservations", check_reservation),
+];
+
+const LIST: ListSpec = ListSpec {
+    include: &["domain", "space", "space.organization"],
+    ..ListSpec::of(&[
+        "hosts",
+        "space_guids",
+        "organization_guids",
+        "domain_guids",
+        "paths",
+        "app_guids",
+        "include",
+        "label_selector",
+        "ports",
+        "service_instance_guids",
+    ])
+};
+
+pub(crate) fn present(route: &Route, view: &View<'_>) -> Value {
+    let path = format!("/v3/routes/{}", route.base.guid);
+    json!({
+        "guid": route.base.guid,
+        "created_at": route.base.created,
+        "updated_at": route.base.updated,
+        "protocol": "http",
+        "host": route.host,
+        "path": route.path,
+        "port": route.port,
+        "url": view.world.route_url(route),
+        "destinations": destinations::present_all(route),
+        "options": route.options,
+        "metadata": route.base.metadata.present(),
+        "relationships": {
+            "space": to_one(Some(route.space)),
+            "domain": to_one(Some(route.domain)),
+        },
+        "links": {
+            "self": view.link(&path),
+            "space": view.link(&format!("/v3/spaces/{}", route.space)),
+            "destinations": view.link(&format!("{path}/destinations")),
+            "domain": view.link(&format!("/v3/domains/{}", route.domain)),
+        },
+    })
+}
+
+pub(crate) fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
+    context.guid_of::<Route>("guid")
+}
+
+fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    list(context, None)
+}
+
+/// `GET /v3/apps/:guid/routes`
+pub(crate) fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let app = apps::find(context)?;
+    list(context, Some(app))
+}
+
+fn list(context: &RequestContext<'_>, app: Option<Guid>) -> Result<Response, CcError> {
+    let query = ListQuery::read(context, &LIST)?;
+    let mut selection = query.by_texts(query.selection(), "hosts", Field::Host);
+    selection = query.by_guids(selection, "domain_guids", Field::Domain);
+    selection = query.by_guids(selection, "app_guids", Field::App);
+    if let Some(spaces) = query.guids("space_guids") {
+        let fields = [Field::Space, Field::SharedWith].into_iter();
+        let keys =
+            fields.flat_map(|field| spaces.iter().map(move |space| Key::Guid(field, *space)));
+        selection = selection.any(keys.collect());
+    }
+    if let Some(orgs) = query.guids("organization_guids") {
+        selection = selection.any_guid(Field::Space, context.world.spaces_of(orgs));
+    }
+    if let Some(app) = app {
+        selection = selection.any_guid(Field::App, [app]);
+    }
+    let paths = query.values("paths");
+    let is_at_path = |route: &Route| {
+        let paths = paths.as_ref();
+        paths.is_none_or(|paths| {
+            paths
+                .iter()
+                .any(|path| path.eq_ignore_ascii_case(&route.path))
+        })
+    };
+    let page = query.page(context.world, &selection, |route: &Route| {
+        is_at_path(route)
+            && query.admits("ports", &route.port.unwrap_or_default().to_string())
+            && query.value("service_instance_guids").is_none()
+    });
+    let mut answer = query.answer(context, &page, present);
+    include(&query, &context.view(), &mut answer.rest, &page.rows);
+    Ok(answer.into())
+}
+
+/// Whether a domain has a route with the asked-for host, path and port.
+fn check_reservation(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let domain = context.guid_of::<Domain>("guid")?;
+    let asked = |name: &str| {
+        let values = context.request.query(name).unwrap_or_default().split(',');
+        values.map(str::trim_start).collect::<Vec<&str>>()
+    };
+    let hosts = asked("host").into_iter();
+    let hosts = hosts.map(|host| Key::text(Field::Host, host)).collect();
+    let selection = Selection::by(Field::Domain, domain).any(hosts);
+    let port = context.request.query("port").unwrap_or("0");
+    let matches = |route: &&Route| {
+        asked("path")
+            .iter()
+            .any(|path| route.path.eq_ignore_ascii_case(path))
+            && route.port.unwrap_or_default().to_string() == port
+    };
+    let found = context.world.routes.select(&selection);
+    Ok(Response::ok(
+        &json!({"matching_route": found.iter().any(matches)}),
+    ))
+}
+
+fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, routes: &[&Route]) {
+    if query.includes("domain") {
+        let domains = routes.iter().map(|route| route.domain);
+        answer["included"]["domains"] = view.included(domains, domains::present);
+    }
+    apps::include(query, view, answer, routes.iter().map(|route| route.space));
+}
+
+fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let body = context.request.object()?;
+    let new = read_new(&body)?;
+    if context.world.spaces.get(new.space).is_some() {
+        context.authorize(Home::Space(new.space))?;
+    }
+    let domain = context.world.domains.get(new.domain);
+    let shared = domain.is_some_and(|domain| domain.org.is_none());
+    if shared && new.host == "*" && !context.access.is_everything() {
+        return Err(CcError::unprocessable(
+            "You do not have sufficient permissions to create a route with a wildcard host on a domain not scoped to an organization.",
+        ));
+    }
+    let guid = add(context.world, new).map_err(CcError::unprocessable)?;
+    context.created(guid, present)
+}
+
+/// Adds a route; else says why not.
+pub(crate) fn add(world: &mut World, new: NewRoute) -> Result<Guid, String> {
+    let (host, path) = (new.host.clone(), new.path.clone());
+    let (space, domain) = (new.space, new.domain);
+    let created = world.create_route(new);
+    created.map_err(|refusal| refusal_text(world, refusal, space, domain, &host, &path))
+}
+
+/// A GUID that cannot be read names nothing.
+fn guid_or_none(text: Option<&str>, missing: &str) -> Result<Guid, CcError> {
+    let guid = text.and_then(Guid::parse);
+    guid.ok_or_else(|| CcError::unprocessable(missing))
+}
+
+const NO_SPACE: &str = "Invalid space. Ensure that the space exists and you have access to it.";
+const NO_DOMAIN: &str = "Invalid domain. Ensure that the domain exists and you have access to it.";
+
+fn read_new(body: &Map<String, Value>) -> Result<NewRoute, CcError> {
+    let allowed = [
+        "host",
+        "path",
+        "port",
+        "relationships",
+        "options",
+        "metadata",
+    ];
+    let mut message = Message::new(body, &allowed);
+    let host = message.optional_text("host", 0..=63).unwrap_or_default();
+    if host != "*" && !host.chars().all(is_in_host) {
+        message.error(
+            "Host must be either \"*\" or contain only alphanumeric characters, \"_\", or \"-\"",
+        );
+    }
+    let path = message.optional_text("path", 0..=128).unwrap_or_default();
+    for (wrong, reason) in [
+        (
+            !path.is_empty() && !path.starts_with('/'),
+            "must begin with /",
+        ),
+        (path.contains('?'), "cannot contain ?"),
+        (path == "/", "cannot be exactly /"),
+    ] {
+        if wrong {
+            message.error(format!("Path {reason}"));
+        }
+    }
+    let port = message.integer("port", 0..=65_535);
+    let related = message.get("relationships").and_then(Value::as_object);
+    if related.is_none_or(Map::is_empty) {
+        message.error("Relationships can't be blank");
+    }
+    let related = message.relationships(&["space", "domain"], |inner| {
+        (inner.related("space"), inner.related("domain"))
+    });
+    let mut options = read_options(&mut message).cloned().unwrap_or_default();
+    options.retain(|_, value| !value.is_null());
+    let metadata = message.metadata();
+    message.finish()?;
+    let (space, domain) = related.unwrap_or_default();
+    Ok(NewRoute {
+        space: guid_or_none(space, NO_SPACE)?,
+        domain: guid_or_none(domain, NO_DOMAIN)?,
+        host: host.into(),
+        path: path.into(),
+        port: port.and_then(|port| u16::try_from(port).ok()),
+        options,
+        metadata,
+    })
+}
+
+/// How requests are balanced among the instances that a route leads to.
+fn read_options<'b>(message: &mut Message<'b>) -> Option<&'b Map<String, Value>> {
+    if !message.has("options") {
+        return None;
+    }
+    let Some(Value::Object(options)) = message.get("options") else {
+        message.error("Options 'options' is not a valid object");
+        return None;
+    };
+    message.nested("options", &manifest_routes::OPTIONS, |inner| {
+        let given = inner.get("loadbalancing").filter(|value| *value != "");
+        let known = |value: &Value| manifest_routes::ALGORITHMS.iter().any(|one| value == one);
+        if given.is_some_and(|value| !known(value)) {
+            let algorithms = manifest_routes::ALGORITHMS.join(", ");
+            inner.error(format!(
+                "Loadbalancing must be one of '{algorithms}' if present"
+            ));
+        }
+    });
+    Some(options)
+}
+
+fn refusal_text(
+    world: &World,
+    refusal: RouteRefusal,
+    space: Guid,
+    domain: Guid,
+    host: &str,
+    path: &str,
+) -> String {
+    let domain = world.domains.get(domain).map_or("", |domain| &domain.name);
+    let org = world.org_of(space).map_or("", |org| &org.name);
+    match refusal {
+        RouteRefusal::NoSpace => NO_SPACE.into(),
+        RouteRefusal::NoDomain => NO_DOMAIN.into(),
+        RouteRefusal::DomainNotUsable => {
+            format!("Invalid domain. Domain '{domain}' is not available in organization '{org}'.")
+        }
+        RouteRefusal::SpaceQuotaExceeded => {
+            let space = world.spaces.get(space).map_or("", |space| &space.name);
+            format!("Routes quota exceeded for space '{space}'.")
+        }
+        RouteRefusal::QuotaExceeded => format!("Routes quota exceeded for organization '{org}'."),
+        RouteRefusal::DomainExists => format!("Route conflicts with domain '{host}.{domain}'."),
+        RouteRefusal::WildcardUnsupported => {
+            "Wildcard hosts are not supported for internal domains.".into()
+        }
+        RouteRefusal::PathUnsupported => "Paths are not supported for internal domains.".into(),
+        RouteRefusal::HostInvalid => "Host format is invalid.".into(),
+        RouteRefusal::PathTooLong => "Path exceeds 128 characters.".into(),
+        RouteRefusal::PathSingleSlash => "Path cannot be a single '/'.".into(),
+        RouteRefusal::HostMissing => {
+            "Missing host. Routes in shared domains must have a host defined.".into()
+        }
+        RouteRefusal::HostTooLong => {
+            "Host combined with domain name must be no more than 253 characters.".into()
+        }
+        RouteRefusal::PortUnsupported => "Routes with protocol 'http' do not support ports.".into(),
+        // The Cloud Controller has no better words for it.
+        RouteRefusal::TakenElsewhere => {
+            "domain_id and host host_and_domain_taken_different_space".into()
+        }
+        RouteRefusal::Taken => {
+            let host = match host {
+                "" => String::new(),
+                host => format!(" host '{host}'"),
+            };
+            let path = match path {
+                "" => String::new(),
+                path => format!(" path '{path}'"),
+            };
+            match (host.as_str(), path.as_str()) {
+                ("", "") => format!("Route already exists for domain '{domain}'."),
+                ("", path) => format!("Route already exists with{path} for domain '{domain}'."),
+                (host, "") => format!("Route already exists with{host} for domain '{domain}'."),
+                (host, path) => {
+                    format!("Route already exists with{host} and{path} for domain '{domain}'.")
+                }
+            }
+        }
+    }
+}
+
+fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let route: &Route = context.named("guid")?;
+    let spec = ListSpec {
+        include: LIST.include,
+        ..ListSpec::of_one(&["guid", "include"])
+    };
+    let query = ListQuery::read_or(context, &spec, CcError::unprocessable)?;
+    let view = context.view();
+    let mut answer = present(route, &view);
+    include(&query, &view, &mut answer, &[route]);
+    Ok(Response::ok(&answer))
+}
+
+fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = find(context)?;
+    let body = context.request.object()?;
+    let mut message = Message::new(&body, &["options", "metadata"]);
+    let options = read_options(&mut message);
+    let patch: MetadataPatch = message.metadata();
+    message.finish()?;
+    if let Some(options) = options {
+        set_options(context.world, guid, options);
+    }
+    context.world.touch(guid, |route: &mut Route| {
+        route.base.metadata.apply(patch);
+    });
+    context.ok(guid, present)
+}
+
+/// Sets options; null removes one.
+pub(crate) fn set_options(world: &mut World, guid: Guid, options: &Map<String, Value>) {
+    if options.is_empty() {
+        return;
+    }
+    world.touch(guid, |route: &mut Route| {
+        for (key, value) in options {
+            if value.is_null() {
+                route.options.remove(key);
+            } else {
+                route.options.insert(key.clone(), value.clone());
+            }
+        }
+    });
+}
+
+fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = find(context)?;
+    Ok(context.delete_in_job("route.delete", Kind::Route, guid))
+}

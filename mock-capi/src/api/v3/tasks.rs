@@ -1,0 +1,286 @@
+//! `/v3/tasks`, and the tasks of an app
+
+use serde_json::{Map, Value, json};
+
+use crate::api::context::{RequestContext, View, to_one};
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::api::list::{ListQuery, ListSpec};
+use crate::api::message::{MAX_INT, Message};
+use crate::api::router::Route;
+use crate::world::{
+    App, Droplet, Field, Guid, MANAGE_APPS, NewTask, Process, Row, Task, WRITE_SPACE,
+};
+
+use super::{apps, processes};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/tasks", index),
+    Route::get("/v3/tasks/:guid", show),
+    Route::patch("/v3/tasks/:guid", update).by(WRITE_SPACE),
+    Route::post("/v3/tasks/:guid/actions/cancel", cancel).by(MANAGE_APPS),
+    // Described, and not routed by every Cloud Controller.
+    Route::put("/v3/tasks/:guid/actions/cancel", cancel).by(MANAGE_APPS),
+    // As it was called before actions had paths of their own.
+    Route::put("/v3/tasks/:guid/cancel", cancel).by(MANAGE_APPS),
+    Route::get("/v3/apps/:guid/tasks", index_of_app),
+    Route::post("/v3/apps/:guid/tasks", create)
+        .by(WRITE_SPACE)
+        .flagged("task_creation"),
+];
+
+const LIST: ListSpec = ListSpec::of(&[
+    "names",
+    "states",
+    "app_guids",
+    "organization_guids",
+    "space_guids",
+    "sequence_ids",
+    "label_selector",
+]);
+
+pub(crate) fn present(task: &Task, view: &View<'_>) -> Value {
+    let path = format!("/v3/tasks/{}", task.base.guid);
+    let state = task.state(view.at);
+    let failure = task.failure.as_ref().filter(|_| state == "FAILED");
+    json!({
+        "guid": task.base.guid,
+        "created_at": task.base.created,
+        "updated_at": task.base.updated,
+        "sequence_id": task.sequence,
+        "name": task.name,
+        "command": task.command,
+        "user": task.user.as_deref().unwrap_or("vcap"),
+        "state": state,
+        "memory_in_mb": task.memory_mb,
+        "disk_in_mb": task.disk_mb,
+        "log_rate_limit_in_bytes_per_second": task.log_rate,
+        "result": {"failure_reason": failure},
+        "droplet_guid": task.droplet,
+        "relationships": {"app": to_one(Some(task.app))},
+        "metadata": task.base.metadata.present(),
+        "links": {
+            "self": view.link(&path),
+            "app": view.link(&format!("/v3/apps/{}", task.app)),
+            "cancel": view.action("POST", &format!("{path}/actions/cancel")),
+            "droplet": view.link(&format!("/v3/droplets/{}", task.droplet)),
+        },
+    })
+}
+
+/// Lists of all apps' tasks do not show what they run.
+fn present_without_command(task: &Task, view: &View<'_>) -> Value {
+    let mut presented = present(task, view);
+    if let Some(fields) = presented.as_object_mut() {
+        fields.shift_remove("command");
+    }
+    presented
+}
+
+fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    list(context, None, present_without_command)
+}
+
+fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let app = apps::find(context)?;
+    list(context, Some((Field::App, app)), present)
+}
+
+fn list(
+    context: &RequestContext<'_>,
+    nested: Option<(Field, Guid)>,
+    present: fn(&Task, &View<'_>) -> Value,
+) -> Result<Response, CcError> {
+    let query = ListQuery::read(context, &LIST)?;
+    if nested.is_none() {
+        query.refuse(&["sequence_ids"])?;
+    }
+    let selection = query.by_owners(context.world, nested)?;
+    let now = context.world.now();
+    let keep = |task: &Task| {
+        query.admits("names", &task.name)
+            && query.admits("states", task.state(now))
+            && query.admits("sequence_ids", &task.sequence.to_string())
+    };
+    query.respond(context, &selection, keep, present)
+}
+
+fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    context.show("guid", present)
+}
+
+fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let patch = context.metadata_patch()?;
+    let guid = context.guid_of::<Task>("guid")?;
+    context.update_metadata(guid, patch, present)
+}
+
+fn cancel(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let task: &Task = context.named("guid")?;
+    let (guid, state) = (task.base.guid, task.state(context.world.now()));
+    if ["SUCCEEDED", "FAILED"].contains(&state) {
+        return Err(CcError::unprocessable(format!(
+            "Task state is {state} and therefore cannot be canceled"
+        )));
+    }
+    context.world.cancel_task(guid);
+    record(context, guid, "audit.app.task.cancel")?;
+    accepted(context, guid)
+}
+
+fn accepted(context: &RequestContext<'_>, guid: Guid) -> Result<Response, CcError> {
+    let task = context.present_pending(guid, present)?;
+    Ok(Response::json(202, &task))
+}
+
+/// A task that a request asks for.
+struct TaskRequest<'b> {
+    name: Option<&'b str>,
+    command: Option<&'b str>,
+    user: Option<&'b str>,
+    droplet: Option<&'b str>,
+    template: Option<&'b str>,
+    memory_mb: Option<u32>,
+    disk_mb: Option<u32>,
+    log_rate: Option<i64>,
+    metadata: crate::world::metadata::MetadataPatch,
+}
+
+fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let body = context.request.object()?;
+    let asked = read_new(&body)?;
+    let app: &App = context.named("guid")?;
+    let (guid, space, current) = (app.base.guid, app.space, app.droplet);
+    let droplet = match asked.droplet {
+        Some(droplet) => {
+            let droplet: &Droplet = context.row_of(droplet)?;
+            if droplet.app != guid {
+                return Err(CcError::not_found(Droplet::KIND));
+            }
+            droplet.guid()
+        }
+        None => current.ok_or_else(|| {
+            CcError::unprocessable(
+                "Task must have a droplet. Specify droplet or assign current droplet to app.",
+            )
+        })?,
+    };
+    let template = asked.template.map(|guid| find_template(context, guid));
+    let template = template.transpose()?;
+    let scale = template.map(|process| process.scale);
+    let command = asked.command.map(str::to_owned);
+    let command = command.or_else(|| processes::command(template?, &context.view()));
+    let command = command.filter(|command| !command.is_empty());
+    let command = command.ok_or_else(|| CcError::unprocessable("command presence"))?;
+    let failure = context.fail_task(guid);
+    let task = context.world.run_task(NewTask {
+        app: guid,
+        space,
+        droplet,
+        name: asked.name.map(str::to_owned),
+        command,
+        user: asked.user.map(str::to_owned),
+        memory_mb: asked
+            .memory_mb
+            .or(scale.map(|scale| scale.memory_mb))
+            .unwrap_or(1024),
+        disk_mb: asked
+            .disk_mb
+            .or(scale.map(|scale| scale.disk_mb))
+            .unwrap_or(1024),
+        log_rate: asked
+            .log_rate
+            .or(scale.map(|scale| scale.log_rate))
+            .unwrap_or(-1),
+        failure,
+        metadata: asked.metadata,
+    })?;
+    record(context, task, "audit.app.task.create")?;
+    accepted(context, task)
+}
+
+fn record(
+    context: &mut RequestContext<'_>,
+    guid: Guid,
+    event: &'static str,
+) -> Result<(), CcError> {
+    let task: &Task = context.row(guid)?;
+    let app = task.app;
+    let data = json!({
+        "task_guid": guid,
+        "request": {
+            "name": task.name,
+            "memory_in_mb": task.memory_mb,
+            "command": "[PRIVATE DATA HIDDEN]",
+        },
+    });
+    context.world.record(app, event, data);
+    Ok(())
+}
+
+fn find_template<'c>(context: &'c RequestContext<'_>, guid: &str) -> Result<&'c Process, CcError> {
+    let process = context.world.look_up::<Process>(guid);
+    process.ok_or_else(|| {
+        let detail = format!("The process could not be found: {guid}");
+        CcError::new(404, 350_003, "CF-ProcessNotFound", detail)
+    })
+}
+
+fn read_new(body: &Map<String, Value>) -> Result<TaskRequest<'_>, CcError> {
+    const MAX_COMMAND: usize = 4096;
+    let allowed = [
+        "name",
+        "command",
+        "disk_in_mb",
+        "memory_in_mb",
+        "log_rate_limit_in_bytes_per_second",
+        "droplet_guid",
+        "template",
+        "user",
+        "metadata",
+    ];
+    let mut message = Message::new(body, &allowed);
+    let mut size = |key: &str| {
+        let size = message.integer(key, 1..=MAX_INT);
+        size.and_then(|size| u32::try_from(size).ok())
+    };
+    let (disk_mb, memory_mb) = (size("disk_in_mb"), size("memory_in_mb"));
+    let log_rate = message.integer("log_rate_limit_in_bytes_per_second", -1..=i64::MAX);
+    let droplet = message.optional_text("droplet_guid", 1..=200);
+    let template = message.get("template");
+    let process = template.and_then(|template| template.get("process")?.get("guid")?.as_str());
+    if message.has("template") && process.is_none() {
+        message.error("Template process guid must be a string");
+    }
+    let command = message.optional_text("command", 0..=usize::MAX);
+    if message.get("command").is_none() && template.is_none() {
+        message.error("Command No command or template provided");
+    }
+    let user = message.optional_text("user", 0..=usize::MAX);
+    if user.is_some_and(|user| !(1..=255).contains(&user.chars().count())) {
+        message.error("User must be between 1 and 255 characters");
+    }
+    let name = message.optional_text("name", 0..=usize::MAX);
+    let metadata = message.metadata();
+    message.finish()?;
+    if command.is_some_and(|command| command.chars().count() > MAX_COMMAND) {
+        return Err(CcError::unprocessable(format!(
+            "command must be shorter than {} characters",
+            MAX_COMMAND + 1
+        )));
+    }
+    if name.is_some_and(str::is_empty) {
+        return Err(CcError::unprocessable("name format, name presence"));
+    }
+    Ok(TaskRequest {
+        name,
+        command,
+        user,
+        droplet,
+        template: process,
+        memory_mb,
+        disk_mb,
+        log_rate,
+        metadata,
+    })
+}

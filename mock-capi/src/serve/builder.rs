@@ -1,0 +1,260 @@
+//! Starting a mock.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::api::uaa::token::Tokens;
+use crate::serve::faults::Fault;
+use crate::serve::rate_limit::RateLimit;
+use crate::serve::server::{Core, MockCapi, StartError};
+use crate::serve::state::{self, LoadedState};
+use crate::world::clock::Clock;
+use crate::world::random::Random;
+use crate::world::settings::{Account, Client, Dialect, Settings, Timings};
+use crate::world::{GuidSource, World};
+
+/// What a [`MockCapi`] can be told before it starts; from
+/// [`MockCapi::builder`].
+#[derive(Clone, Debug)]
+pub struct MockCapiBuilder {
+    dialect: Dialect,
+    listen: SocketAddr,
+    user: (String, String),
+    further_users: Vec<(String, String)>,
+    client: Option<(String, String)>,
+    apps_domain: String,
+    timings: Timings,
+    token_lifetime: Duration,
+    record_requests: bool,
+    deployments_disabled: bool,
+    rate_limit: Option<RateLimit>,
+    faults: Vec<Fault>,
+    seed: Option<u64>,
+    state_file: Option<PathBuf>,
+}
+
+impl MockCapiBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            dialect: Dialect::default(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            user: ("admin".into(), "admin".into()),
+            further_users: Vec::new(),
+            client: None,
+            apps_domain: "apps.mock.test".into(),
+            timings: Timings::default(),
+            token_lifetime: Duration::from_secs(600),
+            record_requests: false,
+            deployments_disabled: false,
+            rate_limit: None,
+            faults: Vec::new(),
+            seed: None,
+            state_file: None,
+        }
+    }
+
+    /// The API to speak; without it, [`Dialect::V3`].
+    #[must_use]
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// The address to listen on; without it, a free port of 127.0.0.1.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// The administrator; without it, `admin` with the password `admin`.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.user = (name.into(), password.into());
+        self
+    }
+
+    /// A further user, who is no administrator: what they see and do, their
+    /// roles in organizations and spaces allow.
+    #[must_use]
+    pub fn add_user(mut self, name: &str, password: &str) -> Self {
+        self.further_users.push((name.into(), password.into()));
+        self
+    }
+
+    /// A client that logs in with its own credentials, as an administrator;
+    /// without it, there is none.
+    #[must_use]
+    pub fn client(mut self, id: &str, secret: &str) -> Self {
+        self.client = Some((id.into(), secret.into()));
+        self
+    }
+
+    /// The name of the shared domain; without it, `apps.mock.test`.
+    #[must_use]
+    pub fn apps_domain(mut self, name: &str) -> Self {
+        self.apps_domain = name.into();
+        self
+    }
+
+    /// How long each answer is held back.
+    #[must_use]
+    pub fn latency(mut self, latency: Duration) -> Self {
+        self.timings.latency = latency;
+        self
+    }
+
+    /// How long a build is `STAGING`.
+    #[must_use]
+    pub fn staging_time(mut self, time: Duration) -> Self {
+        self.timings.staging = time;
+        self
+    }
+
+    /// How long a copied droplet is `COPYING`.
+    #[must_use]
+    pub fn copy_time(mut self, time: Duration) -> Self {
+        self.timings.copy = time;
+        self
+    }
+
+    /// How long an instance is `STARTING`.
+    #[must_use]
+    pub fn start_time(mut self, time: Duration) -> Self {
+        self.timings.start = time;
+        self
+    }
+
+    /// How long a job is `PROCESSING`, and a package `PROCESSING_UPLOAD`.
+    #[must_use]
+    pub fn job_time(mut self, time: Duration) -> Self {
+        self.timings.job = time;
+        self
+    }
+
+    /// How long a task runs.
+    #[must_use]
+    pub fn task_time(mut self, time: Duration) -> Self {
+        self.timings.task = time;
+        self
+    }
+
+    /// Makes each of these times, and the latency, longer or shorter by up to
+    /// this share of it, from 0 to 1; more than 1 counts as 1.
+    #[must_use]
+    pub fn jitter(mut self, share: f64) -> Self {
+        self.timings.jitter = share.clamp(0.0, 1.0);
+        self
+    }
+
+    /// Makes GUIDs, jitter, random routes and the probabilities of faults the
+    /// same in each run; without it, they differ.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// How long an access token is good; without it, 600 s, as UAA has it for
+    /// the `cf` client.
+    #[must_use]
+    pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.token_lifetime = lifetime;
+        self
+    }
+
+    /// Keeps all requests with their bodies in memory, see
+    /// [`MockCapi::requests`].
+    #[must_use]
+    pub fn record_requests(mut self) -> Self {
+        self.record_requests = true;
+        self
+    }
+
+    /// Refuses deployments, as an operator can have it; clients then stop and
+    /// start.
+    #[must_use]
+    pub fn disable_deployments(mut self) -> Self {
+        self.deployments_disabled = true;
+        self
+    }
+
+    /// Lets every user make so many requests in a window of time, and every
+    /// address without a token; more are refused with 429. Without it, there is
+    /// no limit.
+    #[must_use]
+    pub fn rate_limit(mut self, requests: u64, window: Duration) -> Self {
+        self.rate_limit = Some(RateLimit { requests, window });
+        self
+    }
+
+    /// What shall go wrong from the start, see [`Fault`].
+    #[must_use]
+    pub fn faults(mut self, faults: Vec<Fault>) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// Goes on with the state in a file, see [`MockCapi::save_state`]; if there
+    /// is no such file, from the beginning.
+    #[must_use]
+    pub fn state_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_file = Some(path.into());
+        self
+    }
+
+    /// Starts the mock. It answers once this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Listen`] if the address cannot be listened on;
+    /// [`StartError::State`] if there is a state file that cannot be loaded.
+    pub async fn start(self) -> Result<MockCapi, StartError> {
+        Fault::check_all(&self.faults)?;
+        let mut random = Random::from_seed(self.seed.unwrap_or_else(Random::any_seed));
+        let mut guids = GuidSource::new(random.split());
+        let administrator = [(self.user, true)];
+        let further = self.further_users.into_iter().map(|user| (user, false));
+        let users = administrator.into_iter().chain(further);
+        let users = users.map(|((name, secret), admin)| Account {
+            name,
+            secret,
+            guid: guids.next(),
+            admin,
+        });
+        let loaded = match &self.state_file {
+            Some(path) => state::load(path, self.dialect)?,
+            None => None,
+        };
+        let signing_key = loaded.as_ref().map(|loaded| loaded.signing_key);
+        let settings = Settings {
+            dialect: self.dialect,
+            users: users.collect(),
+            client: self.client.map(|(id, secret)| Client { id, secret }),
+            apps_domain: self.apps_domain,
+            token_lifetime: self.token_lifetime,
+            record_requests: self.record_requests,
+            deployments_disabled: self.deployments_disabled,
+            rate_limit: self.rate_limit,
+            signing_key: signing_key.unwrap_or_else(|| guids.next()),
+        };
+        let clock = Clock::new();
+        let (world, tokens) = match loaded {
+            Some(LoadedState {
+                mut world, tokens, ..
+            }) => {
+                // Time does not go back, even if it was let pass.
+                clock.advance(world.now().since(clock.now()));
+                world.resume(self.timings, &settings);
+                (world, tokens)
+            }
+            None => {
+                let world = World::new(guids, clock.now(), self.timings, &settings);
+                (world, Tokens::default())
+            }
+        };
+        let core = Core::new(settings, clock, world, tokens, self.faults, random);
+        MockCapi::start(self.listen, core)
+    }
+}

@@ -1,0 +1,177 @@
+//! The mock's own endpoints below `/_mock/`: they need no token and are not
+//! counted. Pages of other origins cannot change anything through them.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::api::context::View;
+use crate::api::error::CcError;
+use crate::api::http::{Request, Response, read_object};
+use crate::api::networking;
+use crate::api::v3;
+use crate::serve::faults::Fault;
+use crate::serve::overview;
+use crate::serve::page;
+use crate::serve::server::Core;
+use crate::world::durations;
+use crate::world::settings::{Dialect, Timings, TimingsPatch};
+use crate::world::{Access, Row, Table, World};
+
+/// Answers a request to `/_mock/`; `None` if it is to somewhere else.
+pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<Response> {
+    if request.path == "/_mock" {
+        return Some(Response::empty(308).with_header("Location", "/_mock/"));
+    }
+    let endpoint = request.path.strip_prefix("/_mock/")?;
+    if !request.is_read()
+        && let Some(origin) = foreign_origin(request)
+    {
+        return Some(Response::json(403, &CcError::foreign(origin).body()));
+    }
+    let method = if request.is_read() {
+        "GET"
+    } else {
+        request.method
+    };
+    Some(match (method, endpoint) {
+        ("GET", "") => page::answer(),
+        ("GET", "stats") => Response::ok(&json!(core.stats())),
+        ("GET", "state") => Response::ok(&core.state(base)),
+        ("GET", "overview") => seen(core.look(|world| overview::of_world(world, request))),
+        ("GET", "overview/apps") => seen(core.look(|world| overview::of_space(world, request))),
+        ("POST", "reset") => {
+            core.reset();
+            Response::empty(204)
+        }
+        ("GET", "faults") => Response::ok(&core.faults()),
+        ("PUT", "faults") => change(read_faults(request), |faults| core.set_faults(faults)),
+        ("GET", "times") => Response::ok(&core.timings().present()),
+        ("PUT", "times") => change(read_timings(core, request), |times| core.set_timings(times)),
+        ("POST", "advance") => change(read_advance(request), |by| core.advance(by)),
+        ("POST", "expire_tokens") => {
+            core.expire_tokens();
+            Response::empty(204)
+        }
+        ("GET", "requests") => seen(
+            request
+                .number("after")
+                .map(|after| core.logged_after(after.unwrap_or(0))),
+        ),
+        _ => Response::json(404, &CcError::unknown_request().body()),
+    })
+}
+
+/// The origin of the page that a browser sends a request for, if it is not one
+/// of the mock's own: anyone's page can send requests to this machine.
+fn foreign_origin<'a>(request: &Request<'a>) -> Option<&'a str> {
+    let origin = request.headers.get("origin")?.to_str().unwrap_or("null");
+    let host = origin.split_once("://").map(|(_, host)| host);
+    let own = host
+        .zip(request.header("host"))
+        .is_some_and(|(host, own)| host.eq_ignore_ascii_case(own));
+    (!own).then_some(origin)
+}
+
+fn seen(view: Result<Value, CcError>) -> Response {
+    match view {
+        Ok(view) => Response::ok(&view),
+        Err(error) => Response::json(error.status, &error.body()),
+    }
+}
+
+/// Makes a change, or says why it is none.
+fn change<T>(read: Result<T, String>, make: impl FnOnce(T)) -> Response {
+    match read {
+        Ok(value) => {
+            make(value);
+            Response::empty(204)
+        }
+        Err(complaint) => Response::json(400, &CcError::bad_request(&complaint).body()),
+    }
+}
+
+fn read_faults(request: &Request<'_>) -> Result<Vec<Fault>, String> {
+    let text = str::from_utf8(request.body).map_err(|error| format!("faults: {error}"))?;
+    Fault::list_from_json(text).map_err(|error| format!("faults: {error}"))
+}
+
+/// The times as they shall be: those that there are, with the given changes.
+fn read_timings(core: &Core, request: &Request<'_>) -> Result<Timings, String> {
+    let patch: TimingsPatch =
+        read_object(request.body).map_err(|error| format!("times: {error}"))?;
+    let mut timings = core.timings();
+    let changed = timings.change(&patch);
+    changed.map_err(|complaint| format!("times: {complaint}"))?;
+    Ok(timings)
+}
+
+/// `{"by": "10s"}`
+fn read_advance(request: &Request<'_>) -> Result<Duration, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Advance {
+        #[serde(with = "durations")]
+        by: Option<Duration>,
+    }
+    let advance: Advance =
+        read_object(request.body).map_err(|error| format!("advance: {error}"))?;
+    advance.by.ok_or_else(|| "advance: 'by' is missing".into())
+}
+
+/// All resources by kind that a dialect shows, as today's v3 API presents them.
+pub(crate) fn present_world(world: &World, base: &str, dialect: Dialect) -> Value {
+    let view = View::new(world, base, &Access::Everything);
+    let droplets = world.droplets.iter();
+    let droplets: Value = droplets
+        .filter(|droplet| dialect != Dialect::V3 || v3::droplets::is_visible(droplet, &view))
+        .map(|droplet| v3::droplets::present(droplet, &view))
+        .collect();
+    json!({
+        "users": all(&view, &world.users, v3::users::present),
+        "roles": all(&view, &world.roles, v3::roles::present),
+        "feature_flags": all(&view, &world.feature_flags, v3::feature_flags::present),
+        "environment_variable_groups": all(
+            &view,
+            &world.environment_groups,
+            v3::environment_variable_groups::present,
+        ),
+        "organizations": all(&view, &world.orgs, v3::organizations::present),
+        "isolation_segments": all(
+            &view,
+            &world.isolation_segments,
+            v3::isolation_segments::present,
+        ),
+        "organization_quotas": all(&view, &world.quotas, v3::organization_quotas::present),
+        "space_quotas": all(&view, &world.space_quotas, v3::space_quotas::present),
+        "spaces": all(&view, &world.spaces, v3::spaces::present),
+        "security_groups": all(&view, &world.security_groups, v3::security_groups::present),
+        "domains": all(&view, &world.domains, v3::domains::present),
+        "apps": all(&view, &world.apps, v3::apps::present),
+        "processes": all(&view, &world.processes, v3::processes::present),
+        "sidecars": all(&view, &world.sidecars, v3::sidecars::present),
+        "service_instances": all(&view, &world.service_instances, v3::service_instances::present),
+        "service_credential_bindings": all(
+            &view,
+            &world.service_bindings,
+            v3::service_credential_bindings::present,
+        ),
+        "packages": all(&view, &world.packages, v3::packages::present),
+        "builds": all(&view, &world.builds, v3::builds::present),
+        "droplets": droplets,
+        "deployments": all(&view, &world.deployments, v3::deployments::present),
+        "revisions": all(&view, &world.revisions, v3::revisions::present),
+        "audit_events": all(&view, &world.events, v3::audit_events::present),
+        "tasks": all(&view, &world.tasks, v3::tasks::present),
+        "stacks": all(&view, &world.stacks, v3::stacks::present),
+        "buildpacks": all(&view, &world.buildpacks, v3::buildpacks::present),
+        "routes": all(&view, &world.routes, v3::routes::present),
+        "jobs": all(&view, &world.jobs, v3::jobs::present),
+        "network_policies": networking::present_all(&world.network_policies),
+    })
+}
+
+fn all<R: Row>(view: &View<'_>, table: &Table<R>, present: fn(&R, &View<'_>) -> Value) -> Value {
+    table.iter().map(|row| present(row, view)).collect()
+}

@@ -1,0 +1,163 @@
+//! The world in short, for whoever looks at it: what costs little however many
+//! apps there are.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::api::error::CcError;
+use crate::api::http::Request;
+use crate::world::{App, Field, Guid, Key, Org, Row, Selection, Space, World};
+
+/// How many rows are listed unless `?limit=` says otherwise.
+const LISTED: usize = 100;
+
+/// How much there is, and the organizations, each followed by its spaces:
+/// with `?filter=`, those that are called so or have apps that are.
+pub(crate) fn of_world(world: &World, request: &Request<'_>) -> Result<Value, CcError> {
+    let limit = limit(request)?;
+    let filter = Filter::of(request);
+    let mut rows = world.orgs.iter().flat_map(|org| rows(world, org, &filter));
+    let listed: Vec<Value> = rows.by_ref().take(limit).collect();
+    Ok(json!({
+        "now": world.now(),
+        "counts": counts(world),
+        "rows": listed,
+        "more": rows.next().is_some(),
+    }))
+}
+
+/// The apps of the space `?space=` with the states of what they have: with
+/// `?filter=`, those that are called so, or all if their space is.
+pub(crate) fn of_space(world: &World, request: &Request<'_>) -> Result<Value, CcError> {
+    let limit = limit(request)?;
+    let filter = Filter::of(request);
+    let space = request.query("space").and_then(Guid::parse);
+    let space: Option<&Space> = space.and_then(|guid| world.get(guid));
+    let space = space.ok_or_else(|| CcError::not_found(Space::KIND))?;
+    let apps = match filter.admits_all_of(world, space) {
+        true => world
+            .apps
+            .select(&Selection::by(Field::Space, space.guid())),
+        false => filter.apps(world, space),
+    };
+    let listed = apps.iter().take(limit).map(|app| present_app(world, app));
+    Ok(json!({
+        "apps": listed.collect::<Vec<_>>(),
+        "more": apps.len() > limit,
+    }))
+}
+
+fn limit(request: &Request<'_>) -> Result<usize, CcError> {
+    Ok(request.number("limit")?.unwrap_or(LISTED))
+}
+
+fn counts(world: &World) -> Value {
+    let instances = world.orgs.iter();
+    let instances = instances.map(|org| world.started_instances(org.guid()));
+    json!({
+        "organizations": world.orgs.len(),
+        "spaces": world.spaces.len(),
+        "apps": world.apps.len(),
+        "instances": instances.sum::<u64>(),
+        "routes": world.routes.len(),
+        "packages": world.packages.len(),
+        "droplets": world.droplets.len(),
+        "tasks": world.tasks.len(),
+        "deployments": world.deployments.len(),
+        "jobs": world.jobs.len(),
+    })
+}
+
+/// An organization and its spaces, as far as the filter admits them.
+fn rows<'w>(world: &'w World, org: &'w Org, filter: &'w Filter) -> impl Iterator<Item = Value> {
+    let spaces = world.spaces.select(&Selection::by(Field::Org, org.guid()));
+    let spaces = spaces.into_iter();
+    let mut spaces = spaces
+        .filter_map(|space| present_space(world, space, filter))
+        .peekable();
+    let listed = spaces.peek().is_some() || filter.admits(&org.name);
+    let own = json!({"kind": "organization", "guid": org.base.guid, "name": org.name});
+    listed.then_some(own).into_iter().chain(spaces)
+}
+
+fn present_space(world: &World, space: &Space, filter: &Filter) -> Option<Value> {
+    let guid = space.guid();
+    let by_space = Key::Guid(Field::Space, guid);
+    let apps = match filter.admits_all_of(world, space) {
+        true => world.apps.count(&by_space),
+        false => Some(filter.apps(world, space).len()).filter(|&found| found > 0)?,
+    };
+    Some(json!({
+        "kind": "space",
+        "guid": guid,
+        "name": space.name,
+        "apps": apps,
+        "instances": world.started_instances(guid),
+        "routes": world.routes.count(&by_space),
+    }))
+}
+
+fn present_app(world: &World, app: &App) -> Value {
+    let by_app = Selection::by(Field::App, app.guid());
+    let now = world.now();
+    let processes = world.processes.select(&by_app).into_iter().map(|process| {
+        let instances = world.instances(process);
+        json!({
+            "type": process.kind,
+            "instances": tally(instances.iter().map(|instance| instance.name)),
+        })
+    });
+    let packages = world.packages.select(&by_app);
+    let droplets = world.droplets.select(&by_app);
+    let routes = world.routes.select(&by_app);
+    let urls = routes.iter().map(|route| world.route_url(route));
+    json!({
+        "guid": app.base.guid,
+        "name": app.name,
+        "state": app.state(),
+        "processes": processes.collect::<Vec<_>>(),
+        "packages": tally(packages.iter().map(|package| package.state(now))),
+        "droplets": tally(droplets.iter().map(|droplet| droplet.state(now))),
+        "routes": urls.collect::<Vec<_>>(),
+    })
+}
+
+/// How many there are in each state.
+fn tally(states: impl Iterator<Item = &'static str>) -> Value {
+    let mut counts = BTreeMap::new();
+    for state in states {
+        *counts.entry(state).or_insert(0) += 1;
+    }
+    json!(counts)
+}
+
+/// A part of a name, in lower case.
+#[derive(Debug)]
+struct Filter(String);
+
+impl Filter {
+    fn of(request: &Request<'_>) -> Self {
+        Self(request.query("filter").unwrap_or_default().to_lowercase())
+    }
+
+    fn admits(&self, name: &str) -> bool {
+        self.0.is_empty() || name.to_lowercase().contains(&self.0)
+    }
+
+    /// Whether a space is called so, or its organization.
+    fn admits_all_of(&self, world: &World, space: &Space) -> bool {
+        let org = world.orgs.get(space.org);
+        self.admits(&space.name) || org.is_some_and(|org| self.admits(&org.name))
+    }
+
+    /// The apps of a space that are called so, or all if the space is.
+    fn apps<'w>(&self, world: &'w World, space: &Space) -> Vec<&'w App> {
+        let by_space = Selection::by(Field::Space, space.guid());
+        let mut apps = world.apps.select(&by_space);
+        if !self.admits_all_of(world, space) {
+            apps.retain(|app| self.admits(&app.name));
+        }
+        apps
+    }
+}

@@ -1,0 +1,113 @@
+//! The Cloud Controller's rate limit: so many requests of a user in a window of
+//! time, or of an address where nobody is logged in.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::world::clock::Timestamp;
+
+/// How many requests a user may make in a window of time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RateLimit {
+    pub(crate) requests: u64,
+    pub(crate) window: Duration,
+}
+
+/// Who is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Counted {
+    User(String),
+    Address(String),
+}
+
+/// What everyone has asked for in the current window.
+#[derive(Debug, Default)]
+pub(crate) struct RateLimiter(HashMap<Counted, Window>);
+
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    count: u64,
+    ends: Timestamp,
+}
+
+/// What a request is told of its caller's limit.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    limit: RateLimit,
+    window: Window,
+    now: Timestamp,
+    caller: Counted,
+}
+
+/// Whether requests to a path count: those to the root and the login do not.
+pub(crate) fn counts(path: &str) -> bool {
+    (path.starts_with("/v3/") || path.starts_with("/v2/")) && path != "/v2/info"
+}
+
+impl RateLimiter {
+    /// Counts a request.
+    pub(crate) fn count(&mut self, limit: RateLimit, caller: Counted, now: Timestamp) -> Allowance {
+        let fresh = Window {
+            count: 0,
+            ends: now.plus(limit.window),
+        };
+        let window = self.0.entry(caller.clone()).or_insert(fresh);
+        if window.ends <= now {
+            *window = fresh;
+        }
+        window.count += 1;
+        Allowance {
+            limit,
+            window: *window,
+            now,
+            caller,
+        }
+    }
+}
+
+impl Allowance {
+    /// The answer to a request that is one too many.
+    pub(crate) fn refusal(&self, path: &str) -> Option<Response> {
+        if self.window.count <= self.limit.requests {
+            return None;
+        }
+        let error = match self.caller {
+            Counted::User(_) => {
+                CcError::new(429, 10013, "CF-RateLimitExceeded", "Rate Limit Exceeded")
+            }
+            Counted::Address(_) => CcError::new(
+                429,
+                10014,
+                "CF-IPBasedRateLimitExceeded",
+                "Rate Limit Exceeded: Unauthenticated requests from this IP address \
+                 have exceeded the limit. Please log in.",
+            ),
+        };
+        let wait = self.window.ends.since(self.now);
+        let mut response = Response::error(path, &error).with_retry_after(wait);
+        // As the Cloud Controller sends it.
+        response.content_type = "text/plain; charset=utf-8";
+        Some(response)
+    }
+
+    /// The headers that tell how much is left.
+    pub(crate) fn sign(&self, response: Response) -> Response {
+        response
+            .with_header("X-RateLimit-Limit", self.limit.requests.to_string())
+            .with_header(
+                "X-RateLimit-Reset",
+                self.window.ends.unix_seconds().to_string(),
+            )
+            .with_header("X-RateLimit-Remaining", self.remaining().to_string())
+    }
+
+    /// An estimate, as the Cloud Controller makes it: tenths of the limit.
+    fn remaining(&self) -> u64 {
+        let limit = u128::from(self.limit.requests.max(1));
+        let left = u128::from(self.limit.requests.saturating_sub(self.window.count));
+        let tenths = left * 10 / limit;
+        u64::try_from(tenths * limit / 10).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,514 @@
+//! The running mock, and how it answers a request: faults, routing, tokens.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::api::context::RequestContext;
+use crate::api::error::CcError;
+use crate::api::http::{Request, Response};
+use crate::api::router::{Found, Router};
+use crate::api::uaa::token::{self, Caller, TokenKind, Tokens, bearer};
+use crate::serve::builder::MockCapiBuilder;
+use crate::serve::control;
+use crate::serve::faults::{Effect, Fault, FaultPlan, InvalidFaults, Strike};
+use crate::serve::listener::{Answer, Ending, Listener};
+use crate::serve::rate_limit::{self, Allowance, Counted, RateLimiter};
+use crate::serve::request_log::{Outcome, RequestLog};
+use crate::serve::state::{self, StateError};
+use crate::world::clock::{Clock, Timestamp};
+use crate::world::random::Random;
+use crate::world::settings::{Settings, Timings};
+use crate::world::{Access, Guid, Package, PackageFile, World};
+
+/// A running fake Cloud Controller. It stops when it is dropped.
+///
+/// Every instance has its own world and its own port, so tests can run in
+/// parallel.
+pub struct MockCapi {
+    listener: Listener,
+    core: Arc<Core>,
+}
+
+/// Why a mock could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is in use, or not this machine's.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The state file cannot be loaded.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A fault could never strike.
+    #[error("faults: {0}")]
+    Faults(#[from] InvalidFaults),
+}
+
+/// A request that the mock received, see [`MockCapiBuilder::record_requests`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedRequest {
+    /// `GET`, `POST`, ...
+    pub method: String,
+    /// The path, as it was sent, such as `/v3/apps`.
+    pub path: String,
+    /// What came after the `?`, as it was sent.
+    pub query: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl RecordedRequest {
+    /// The body as JSON, if it is JSON.
+    pub fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+}
+
+/// How many requests the mock has answered. Those to `/_mock/` do not count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// All requests.
+    pub total: u64,
+    /// By route, such as `GET /v3/apps/:guid`; `unknown` where there is none.
+    pub by_route: BTreeMap<String, u64>,
+    /// Those among them to operations of the API that the mock does not
+    /// implement, by route.
+    pub not_implemented: BTreeMap<String, u64>,
+}
+
+impl MockCapi {
+    /// What a mock can be told before it starts.
+    pub fn builder() -> MockCapiBuilder {
+        MockCapiBuilder::new()
+    }
+
+    /// Listens, and answers from then on.
+    pub(crate) fn start(address: SocketAddr, core: Core) -> Result<Self, StartError> {
+        let core = Arc::new(core);
+        let listener = Listener::start(address, Arc::clone(&core))
+            .map_err(|source| StartError::Listen { address, source })?;
+        Ok(Self { listener, core })
+    }
+
+    /// Where the mock is: `http://127.0.0.1:PORT`, without a slash at the end.
+    pub fn uri(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The address that the mock listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+
+    /// The requests since the start or since [`forget_requests`], in order of
+    /// arrival; none unless [`record_requests`] was called.
+    ///
+    /// [`forget_requests`]: MockCapi::forget_requests
+    /// [`record_requests`]: MockCapiBuilder::record_requests
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.core.lock().recorded.clone()
+    }
+
+    /// Drops the recorded requests and sets [`MockCapi::stats`] to zero.
+    pub fn forget_requests(&self) {
+        let mut state = self.core.lock();
+        state.recorded.clear();
+        state.stats = Stats::default();
+    }
+
+    /// How many requests were answered, by route.
+    pub fn stats(&self) -> Stats {
+        self.core.lock().stats.clone()
+    }
+
+    /// The whole world: for each kind of resource (`organizations`, `apps`,
+    /// `processes`, ...) the list of what today's v3 API would show.
+    pub fn state(&self) -> Value {
+        self.core.state(&self.uri())
+    }
+
+    /// The files that a package has, by their paths: those of the archive that
+    /// was uploaded, and those that were only named. `None` if there is no such
+    /// package, or nothing was uploaded.
+    pub fn package_files(&self, guid: &str) -> Option<Vec<PackageFile>> {
+        let state = self.core.lock();
+        let package: &Package = state.world.look_up(guid)?;
+        let upload = package.upload.as_ref()?;
+        Some(upload.files.to_vec())
+    }
+
+    /// Goes back to the initial world, with the user, a shared domain and the
+    /// default quota, and to the times and faults that the mock was started
+    /// with. Recorded requests and statistics go too; tokens stay good.
+    pub fn reset(&self) {
+        self.core.reset();
+    }
+
+    /// Puts these faults in the place of all earlier ones.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidFaults`] if one of them could never strike, such as one for a
+    /// path without its `/`; the earlier ones then stay.
+    pub fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidFaults> {
+        Fault::check_all(&faults)?;
+        self.core.set_faults(faults);
+        Ok(())
+    }
+
+    /// Makes all access tokens that were given out expired; refresh tokens stay
+    /// good.
+    pub fn expire_tokens(&self) {
+        self.core.expire_tokens();
+    }
+
+    /// Saves the world, its users and their logins to a file, all of it or
+    /// nothing; [`MockCapiBuilder::state_file`] goes on from there. Only its
+    /// owner can read the file, since it has the users' passwords.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Write`] if the file cannot be written; what was there
+    /// before is there still.
+    pub fn save_state(&self, path: impl AsRef<Path>) -> Result<(), StateError> {
+        self.core.save(path.as_ref())
+    }
+
+    /// Moves the mock's clock forward, as if that time had passed: jobs get
+    /// done, staging ends, instances start, tokens expire.
+    pub fn advance(&self, by: Duration) {
+        self.core.advance(by);
+    }
+}
+
+/// Everything behind the server.
+#[derive(Debug)]
+pub(crate) struct Core {
+    settings: Settings,
+    /// What it was started with.
+    timings: Timings,
+    faults: Vec<Fault>,
+    router: Router,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+/// What requests change.
+#[derive(Debug)]
+struct State {
+    world: World,
+    faults: FaultPlan,
+    tokens: Tokens,
+    stats: Stats,
+    recorded: Vec<RecordedRequest>,
+    log: RequestLog,
+    rate_limiter: RateLimiter,
+    /// What the jitter of latencies comes from.
+    random: Random,
+}
+
+impl Core {
+    pub(crate) fn new(
+        settings: Settings,
+        clock: Clock,
+        world: World,
+        tokens: Tokens,
+        faults: Vec<Fault>,
+        mut random: Random,
+    ) -> Self {
+        let timings = world.timings;
+        let state = State {
+            world,
+            faults: FaultPlan::new(faults.clone(), random.split(), clock.now()),
+            tokens,
+            stats: Stats::default(),
+            recorded: Vec::new(),
+            log: RequestLog::default(),
+            rate_limiter: RateLimiter::default(),
+            random,
+        };
+        Self {
+            router: Router::new(settings.dialect),
+            settings,
+            timings,
+            faults,
+            clock,
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(crate) fn save(&self, path: &Path) -> Result<(), StateError> {
+        let mut state = self.lock();
+        state.world.settle(self.clock.now());
+        let Settings {
+            dialect,
+            signing_key,
+            ..
+        } = self.settings;
+        state::save(path, dialect, signing_key, &state.tokens, &state.world)
+    }
+
+    pub(crate) fn set_faults(&self, faults: Vec<Fault>) {
+        self.lock().faults.set(faults, self.clock.now());
+    }
+
+    /// The faults in force with their counts, as JSON.
+    pub(crate) fn faults(&self) -> Value {
+        serde_json::json!(self.lock().faults.rules())
+    }
+
+    pub(crate) fn timings(&self) -> Timings {
+        self.lock().world.timings
+    }
+
+    pub(crate) fn set_timings(&self, timings: Timings) {
+        self.lock().world.timings = timings;
+    }
+
+    /// The logged requests after the one of that number, as JSON.
+    pub(crate) fn logged_after(&self, number: u64) -> Value {
+        serde_json::json!(self.lock().log.after(number))
+    }
+
+    pub(crate) fn expire_tokens(&self) {
+        self.lock().tokens.expire();
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.lock().stats.clone()
+    }
+
+    pub(crate) fn state(&self, base: &str) -> Value {
+        self.look(|world| control::present_world(world, base, self.settings.dialect))
+    }
+
+    /// What is to be seen of the world as it is now.
+    pub(crate) fn look<T>(&self, see: impl FnOnce(&World) -> T) -> T {
+        let mut state = self.lock();
+        state.world.settle(self.clock.now());
+        see(&state.world)
+    }
+
+    pub(crate) fn reset(&self) {
+        let mut state = self.lock();
+        state.world.settle(self.clock.now());
+        state.world.timings = self.timings;
+        state.world.reset(&self.settings);
+        state.faults.set(self.faults.clone(), self.clock.now());
+        state.stats = Stats::default();
+        state.recorded.clear();
+        state.log.clear();
+        state.rate_limiter = RateLimiter::default();
+    }
+
+    /// A panic of another request leaves a state that is no worse than that of
+    /// a request that failed half-way.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers a request that came in at `address`.
+    pub(crate) fn answer(&self, request: &Request<'_>, address: SocketAddr) -> Answer {
+        let base = base_url(request).unwrap_or_else(|| format!("http://{address}"));
+        match control::answer(self, request, &base) {
+            Some(response) => response.into(),
+            None => self.answer_api(request, base),
+        }
+    }
+
+    fn answer_api(&self, request: &Request<'_>, base: String) -> Answer {
+        let began = Instant::now();
+        let found = self.router.find(request.method, request.path);
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let now = self.clock.now();
+        if self.settings.record_requests {
+            state.recorded.push(record(request));
+        }
+        state.stats.count(found.as_ref());
+        state.world.settle(now);
+        let request_id = state.world.next_guid();
+        let strike = state.faults.begin(request.method, request.path, now);
+        let effect = strike.as_ref().map(|strike| strike.effect);
+        let timings = state.world.timings;
+        let mut delay = state.random.around(timings.latency, timings.jitter);
+        if let Some(Strike { delay: more, .. }) = strike {
+            delay = delay.saturating_add(more);
+        }
+        if effect == Some(Effect::ExpiredToken) {
+            state.tokens.expire();
+        }
+        let response = match strike.and_then(|strike| strike.answer) {
+            Some(response) => response,
+            None if effect == Some(Effect::DropBefore) => Response::empty(503),
+            None => self.process(found, request, state, base),
+        };
+        let ending = match effect {
+            Some(Effect::DropBefore | Effect::DropAfter) => Ending::Dropped,
+            Some(Effect::Truncate) => Ending::Truncated,
+            _ => Ending::Whole,
+        };
+        let outcome = Outcome {
+            at: now,
+            status: (ending != Ending::Dropped).then_some(response.status),
+            took: began.elapsed(),
+            fault: effect,
+        };
+        state.log.add(request.method, request.target(), outcome);
+        let request_id = request_id_header(request, request_id);
+        Answer {
+            response: response.with_header("X-Vcap-Request-Id", request_id),
+            delay,
+            ending,
+        }
+    }
+
+    /// Processes a request, if its caller's rate limit allows it.
+    fn process(
+        &self,
+        found: Option<Found>,
+        request: &Request<'_>,
+        state: &mut State,
+        base: String,
+    ) -> Response {
+        let allowance = self.count(request, state);
+        let refusal = allowance
+            .as_ref()
+            .and_then(|allowance| allowance.refusal(request.path));
+        let response = refusal.unwrap_or_else(|| {
+            let answer = self.dispatch(found, request, state, base);
+            answer.unwrap_or_else(|error| Response::error(request.path, &error))
+        });
+        match allowance {
+            Some(allowance) => allowance.sign(response),
+            None => response,
+        }
+    }
+
+    /// Counts a request against its caller's limit, if there is one.
+    fn count(&self, request: &Request<'_>, state: &mut State) -> Option<Allowance> {
+        let limit = self.settings.rate_limit?;
+        if !rate_limit::counts(request.path) {
+            return None;
+        }
+        let token = request.header("authorization").and_then(bearer);
+        let user = token.and_then(|token| token::subject(&self.settings, token));
+        let caller = user.map_or_else(
+            || Counted::Address(request.client.map(|ip| ip.to_string()).unwrap_or_default()),
+            Counted::User,
+        );
+        let now = state.world.now();
+        Some(state.rate_limiter.count(limit, caller, now))
+    }
+
+    fn dispatch(
+        &self,
+        found: Option<Found>,
+        request: &Request<'_>,
+        state: &mut State,
+        base: String,
+    ) -> Result<Response, CcError> {
+        let Found { route, captures } = found.ok_or_else(CcError::unknown_request)?;
+        let caller = self.authenticate(request, &state.tokens, state.world.now());
+        let caller = match caller {
+            Err(refusal) if !route.is_open() => return Err(refusal),
+            caller => caller.ok(),
+        };
+        let access = match &caller {
+            Some(caller) => {
+                state.world.act_as(&caller.id, caller.name.as_deref());
+                let user = state.world.know_user(&caller.id);
+                match caller.admin {
+                    true => Access::Everything,
+                    false => state.world.access_of(user),
+                }
+            }
+            // What needs no token shows no resource.
+            None => Access::Everything,
+        };
+        if route.is_for_admins() && !access.is_everything() {
+            return Err(CcError::not_authorized());
+        }
+        let mut context = RequestContext {
+            request,
+            settings: &self.settings,
+            world: &mut state.world,
+            faults: &mut state.faults,
+            tokens: &state.tokens,
+            caller,
+            access,
+            allowed: route.allowed(),
+            base,
+            captures,
+        };
+        route
+            .flag()
+            .map_or(Ok(()), |flag| context.require_flag(flag))?;
+        route.call(&mut context)
+    }
+
+    fn authenticate(
+        &self,
+        request: &Request<'_>,
+        tokens: &Tokens,
+        now: Timestamp,
+    ) -> Result<Caller, CcError> {
+        let header = request
+            .header("authorization")
+            .ok_or_else(CcError::not_authenticated)?;
+        bearer(header)
+            .and_then(|token| tokens.caller(&self.settings, token, TokenKind::Access, now))
+            .ok_or_else(CcError::invalid_auth_token)
+    }
+}
+
+impl Stats {
+    fn count(&mut self, found: Option<&Found>) {
+        self.total += 1;
+        let key = found.map_or_else(|| "unknown".into(), |found| found.route.key());
+        if found.is_some_and(|found| !found.route.is_implemented()) {
+            *self.not_implemented.entry(key.clone()).or_default() += 1;
+        }
+        *self.by_route.entry(key).or_default() += 1;
+    }
+}
+
+fn record(request: &Request<'_>) -> RecordedRequest {
+    RecordedRequest {
+        method: request.method.into(),
+        path: request.path.into(),
+        query: request.raw_query.map(str::to_owned),
+        body: request.body.to_vec(),
+    }
+}
+
+/// As the Cloud Controller: the client's own ID, if it sent one, then ours.
+fn request_id_header(request: &Request<'_>, own: Guid) -> String {
+    match request.header("x-vcap-request-id") {
+        Some(theirs) if theirs.len() <= 255 => format!("{theirs}::{own}"),
+        _ => own.to_string(),
+    }
+}
+
+/// The mock's address as the client wrote it, so that links lead back the way
+/// that the client came.
+fn base_url(request: &Request<'_>) -> Option<String> {
+    let host = request.header("host")?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    (!host.is_empty() && host.bytes().all(plain)).then(|| format!("http://{host}"))
+}

@@ -1,0 +1,524 @@
+//! Labels and annotations: the rules for keys and values, changes to them, and
+//! `label_selector`s.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+use crate::api::error::CcError;
+use crate::world::{Field, Key};
+
+const MAX_NAME: usize = 63;
+const MAX_PREFIX: usize = 253;
+const MAX_ANNOTATION: usize = 5000;
+const MAX_REQUIREMENTS: usize = 50;
+
+/// The labels and annotations of a resource; most have none.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "Maps")]
+pub(crate) struct Metadata(Option<Box<Maps>>);
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Maps {
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+}
+
+impl From<Maps> for Metadata {
+    fn from(maps: Maps) -> Self {
+        Self((!maps.is_empty()).then(|| Box::new(maps)))
+    }
+}
+
+impl Maps {
+    fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.annotations.is_empty()
+    }
+}
+
+/// As it is presented: both maps, even if they are empty.
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        static NONE: Maps = Maps {
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        };
+        self.0.as_deref().unwrap_or(&NONE).serialize(serializer)
+    }
+}
+
+impl Metadata {
+    pub(crate) fn present(&self) -> Value {
+        json!(self)
+    }
+
+    /// Only what there is, as manifests have it.
+    pub(crate) fn present_non_empty(&self) -> Option<Value> {
+        let maps = self.0.as_ref()?;
+        let mut found = Map::new();
+        if !maps.labels.is_empty() {
+            found.insert("labels".into(), json!(maps.labels));
+        }
+        if !maps.annotations.is_empty() {
+            found.insert("annotations".into(), json!(maps.annotations));
+        }
+        (!found.is_empty()).then_some(Value::Object(found))
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        let labels = self.0.iter().flat_map(|maps| &maps.labels);
+        labels.flat_map(|(key, value)| {
+            [
+                Key::exact(Field::Label, key.as_str()),
+                label_value_key(key, value),
+            ]
+        })
+    }
+
+    /// Sets what has a value, removes what is null.
+    pub(crate) fn apply(&mut self, patch: MetadataPatch) {
+        if patch.labels.is_empty() && patch.annotations.is_empty() {
+            return;
+        }
+        let mut maps = self.0.take().unwrap_or_default();
+        merge(&mut maps.labels, patch.labels);
+        merge(&mut maps.annotations, patch.annotations);
+        self.0 = (!maps.is_empty()).then_some(maps);
+    }
+
+    fn label(&self, key: &str) -> Option<&str> {
+        let maps = self.0.as_ref()?;
+        maps.labels.get(key).map(String::as_str)
+    }
+}
+
+fn merge(into: &mut BTreeMap<String, String>, changes: Vec<(String, Option<String>)>) {
+    for (key, value) in changes {
+        match value {
+            Some(value) => into.insert(key, value),
+            None => into.remove(&key),
+        };
+    }
+}
+
+fn label_value_key(key: &str, value: &str) -> Key {
+    Key::exact(Field::LabelValue, format!("{key}={value}"))
+}
+
+/// A change of metadata, as a request's `metadata` asks for it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MetadataPatch {
+    labels: Vec<(String, Option<String>)>,
+    annotations: Vec<(String, Option<String>)>,
+}
+
+impl MetadataPatch {
+    /// Reads and validates a request's `metadata`.
+    pub(crate) fn read(metadata: &Value, errors: &mut Vec<String>) -> Self {
+        let mut patch = Self::default();
+        let Some(fields) = metadata.as_object() else {
+            errors.push("Metadata must be an object".into());
+            return patch;
+        };
+        let unknown: Vec<String> = fields
+            .keys()
+            .filter(|key| !matches!(key.as_str(), "labels" | "annotations"))
+            .map(|key| format!("'{key}'"))
+            .collect();
+        if !unknown.is_empty() {
+            let unknown = unknown.join(" ");
+            errors.push(format!("Metadata has unexpected field(s): {unknown}"));
+        }
+        patch.labels = read_map(fields, "labels", errors);
+        for (key, value) in &patch.labels {
+            if let Err(reason) = check_key(key) {
+                errors.push(format!("Metadata label key error: {reason}"));
+            }
+            if let Err(reason) = check_label_value(value.as_deref().unwrap_or_default()) {
+                errors.push(format!("Metadata label value error: {reason}"));
+            }
+        }
+        patch.annotations = read_map(fields, "annotations", errors);
+        for (key, value) in &patch.annotations {
+            check_annotation(key, value.as_deref().unwrap_or_default(), errors);
+        }
+        patch
+    }
+}
+
+fn read_map(
+    fields: &Map<String, Value>,
+    name: &str,
+    errors: &mut Vec<String>,
+) -> Vec<(String, Option<String>)> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Object(map)) => map
+            .iter()
+            .map(|(key, value)| (key.clone(), scalar_text(value)))
+            .collect(),
+        Some(_) => {
+            errors.push(format!("Metadata '{name}' is not an object"));
+            Vec::new()
+        }
+    }
+}
+
+fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+fn check_annotation(key: &str, value: &str, errors: &mut Vec<String>) {
+    if let (false, Err(reason)) = (value.is_empty(), check_key(key)) {
+        errors.push(format!("Metadata annotation key error: {reason}"));
+    }
+    if value.chars().count() > MAX_ANNOTATION {
+        let start = start_of(value);
+        errors.push(format!(
+            "Metadata annotation value error: '{start}...' is greater than {MAX_ANNOTATION} characters"
+        ));
+    }
+}
+
+fn check_key(key: &str) -> Result<(), String> {
+    let (prefix, name) = match key.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, key),
+    };
+    if key.is_empty() {
+        return Err("key cannot be empty string".into());
+    }
+    if name.contains('/') {
+        return Err("key has more than one '/'".into());
+    }
+    if let Some(prefix) = prefix {
+        check_prefix(prefix)?;
+    }
+    if name.is_empty() {
+        return Err("key cannot be empty string".into());
+    }
+    check_name(name)
+}
+
+fn check_prefix(prefix: &str) -> Result<(), String> {
+    if !is_dns_name(prefix) {
+        return Err(format!("prefix '{prefix}' must be in valid dns format"));
+    }
+    if prefix.len() > MAX_PREFIX {
+        let start = start_of(prefix);
+        return Err(format!(
+            "prefix '{start}...' is greater than {MAX_PREFIX} characters"
+        ));
+    }
+    if prefix.eq_ignore_ascii_case("cloudfoundry.org") {
+        return Err("prefix 'cloudfoundry.org' is reserved".into());
+    }
+    Ok(())
+}
+
+fn is_dns_name(name: &str) -> bool {
+    name.contains('.')
+        && name.split('.').all(|label| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        })
+}
+
+fn check_label_value(value: &str) -> Result<(), String> {
+    if value.is_empty() {
+        Ok(())
+    } else {
+        check_name(value)
+    }
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if !name.chars().all(valid) {
+        return Err(format!("'{name}' contains invalid characters"));
+    }
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    if !edge(name.chars().next()) || !edge(name.chars().next_back()) {
+        return Err(format!("'{name}' starts or ends with invalid characters"));
+    }
+    if name.len() > MAX_NAME {
+        let start = start_of(name);
+        return Err(format!(
+            "'{start}...' is greater than {MAX_NAME} characters"
+        ));
+    }
+    Ok(())
+}
+
+fn start_of(text: &str) -> String {
+    text.chars().take(8).collect()
+}
+
+/// One requirement of a `label_selector`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Requirement {
+    In(String, Vec<String>),
+    NotIn(String, Vec<String>),
+    Exists(String),
+    NotExists(String),
+}
+
+/// A `label_selector`: requirements that must all hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LabelSelector(Vec<Requirement>);
+
+impl LabelSelector {
+    pub(crate) fn parse(selector: &str) -> Result<Self, CcError> {
+        let requirements = split_requirements(selector);
+        if requirements.is_empty() {
+            return Err(CcError::bad_query("Missing label_selector value"));
+        }
+        if requirements.len() > MAX_REQUIREMENTS {
+            return Err(CcError::bad_query(format!(
+                "Too many label_selector requirements (maximum is {MAX_REQUIREMENTS})"
+            )));
+        }
+        let (mut parsed, mut errors) = (Vec::new(), Vec::new());
+        for requirement in requirements {
+            match parse_requirement(requirement) {
+                Ok(requirement) => parsed.push(requirement),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(CcError::bad_query(errors.join(", ")));
+        }
+        Ok(Self(parsed))
+    }
+
+    /// For each requirement that an index can answer, the keys any of which
+    /// satisfies it.
+    pub(crate) fn clauses(&self) -> impl Iterator<Item = Vec<Key>> {
+        self.0.iter().filter_map(|requirement| match requirement {
+            Requirement::In(key, values) => Some(
+                values
+                    .iter()
+                    .map(|value| label_value_key(key, value))
+                    .collect(),
+            ),
+            Requirement::Exists(key) => Some(vec![Key::exact(Field::Label, key.as_str())]),
+            Requirement::NotIn(..) | Requirement::NotExists(_) => None,
+        })
+    }
+
+    /// Whether the requirements that no index can answer hold.
+    pub(crate) fn allows(&self, metadata: &Metadata) -> bool {
+        self.0.iter().all(|requirement| match requirement {
+            Requirement::In(..) | Requirement::Exists(_) => true,
+            Requirement::NotIn(key, values) => metadata
+                .label(key)
+                .is_none_or(|value| !values.iter().any(|other| other == value)),
+            Requirement::NotExists(key) => metadata.label(key).is_none(),
+        })
+    }
+}
+
+/// Splits at commas outside of parentheses; empty parts do not count.
+fn split_requirements(selector: &str) -> Vec<&str> {
+    let mut depth = 0_usize;
+    selector
+        .split(move |c| {
+            match c {
+                '(' => depth += 1,
+                ')' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            c == ',' && depth == 0
+        })
+        .filter(|part| !part.is_empty())
+        .collect()
+}
+
+fn parse_requirement(text: &str) -> Result<Requirement, String> {
+    let (requirement, key) = match_requirement(text).ok_or("Invalid label_selector value")?;
+    check_key(&key)?;
+    if let Requirement::In(_, values) | Requirement::NotIn(_, values) = &requirement {
+        values
+            .iter()
+            .try_for_each(|value| check_label_value(value))?;
+    }
+    Ok(requirement)
+}
+
+/// Values as Ruby splits them: without the empty ones at the end. So there may
+/// be none, which nothing is equal to.
+fn label_values(text: &str) -> Vec<String> {
+    let values = text.trim_end_matches(',').split(',');
+    let values = values.filter(|_| !text.trim_end_matches(',').is_empty());
+    values.map(str::to_owned).collect()
+}
+
+fn match_requirement(text: &str) -> Option<(Requirement, String)> {
+    let set = |operator: &str| {
+        let (key, rest) = text.split_once(operator)?;
+        Some((key.to_owned(), label_values(rest.strip_suffix(')')?)))
+    };
+    if let Some((key, values)) = set(" notin (") {
+        return Some((Requirement::NotIn(key.clone(), values), key));
+    }
+    if let Some((key, values)) = set(" in (") {
+        return Some((Requirement::In(key.clone(), values), key));
+    }
+    let key_end = text
+        .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/')))
+        .unwrap_or(text.len());
+    let (key, rest) = text.split_at(key_end);
+    let owned = key.to_owned();
+    if key.is_empty() {
+        let key = rest.strip_prefix('!')?.to_owned();
+        return Some((Requirement::NotExists(key.clone()), key));
+    }
+    if rest.is_empty() {
+        return Some((Requirement::Exists(owned.clone()), owned));
+    }
+    if let Some(value) = rest.strip_prefix("!=") {
+        return Some((
+            Requirement::NotIn(owned.clone(), label_values(value)),
+            owned,
+        ));
+    }
+    let value = rest.strip_prefix("==").or_else(|| rest.strip_prefix('='))?;
+    Some((Requirement::In(owned.clone(), label_values(value)), owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(metadata: &Value) -> Vec<String> {
+        let mut errors = Vec::new();
+        MetadataPatch::read(metadata, &mut errors);
+        errors
+    }
+
+    fn metadata(labels: &Value) -> Metadata {
+        let mut metadata = Metadata::default();
+        metadata.apply(MetadataPatch::read(
+            &json!({ "labels": labels }),
+            &mut Vec::new(),
+        ));
+        metadata
+    }
+
+    #[test]
+    fn keys_and_values_follow_the_rules() {
+        assert!(errors(&json!({"labels": {"example.com/env_1": "a.b-c", "x": null}})).is_empty());
+        assert!(errors(&json!({"annotations": {"note": "any text: äöü"}})).is_empty());
+        let broken = [
+            (json!(1), "Metadata must be an object"),
+            (
+                json!({"tags": 1}),
+                "Metadata has unexpected field(s): 'tags'",
+            ),
+            (json!({"labels": [1]}), "Metadata 'labels' is not an object"),
+            (
+                json!({"labels": {"": "a"}}),
+                "Metadata label key error: key cannot be empty string",
+            ),
+            (
+                json!({"labels": {"a/b/c": "a"}}),
+                "Metadata label key error: key has more than one '/'",
+            ),
+            (
+                json!({"labels": {"nodots/a": "a"}}),
+                "Metadata label key error: prefix 'nodots' must be in valid dns format",
+            ),
+            (
+                json!({"labels": {"cloudfoundry.org/a": "a"}}),
+                "Metadata label key error: prefix 'cloudfoundry.org' is reserved",
+            ),
+            (
+                json!({"labels": {"a b": "a"}}),
+                "Metadata label key error: 'a b' contains invalid characters",
+            ),
+            (
+                json!({"labels": {"a": "-a"}}),
+                "Metadata label value error: '-a' starts or ends with invalid characters",
+            ),
+            (
+                json!({"labels": {"a": "x".repeat(64)}}),
+                "Metadata label value error: 'xxxxxxxx...' is greater than 63 characters",
+            ),
+            (
+                json!({"annotations": {"a": "y".repeat(5001)}}),
+                "Metadata annotation value error: 'yyyyyyyy...' is greater than 5000 characters",
+            ),
+        ];
+        for (metadata, expected) in broken {
+            assert_eq!(errors(&metadata), [expected]);
+        }
+    }
+
+    #[test]
+    fn null_removes_a_label() {
+        let mut metadata = metadata(&json!({"a": "1", "b": "2"}));
+        let patch = MetadataPatch::read(&json!({"labels": {"a": null}}), &mut Vec::new());
+        metadata.apply(patch);
+        assert_eq!(metadata.present()["labels"], json!({"b": "2"}));
+    }
+
+    #[test]
+    fn every_operator_is_understood() {
+        use Requirement::{Exists, In, NotExists, NotIn};
+        let selector = "a=1,b==2,c!=3,d in (x,y),e notin (z),f,!g";
+        let strings = |values: &[&str]| values.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            LabelSelector::parse(selector).unwrap().0,
+            [
+                In("a".into(), strings(&["1"])),
+                In("b".into(), strings(&["2"])),
+                NotIn("c".into(), strings(&["3"])),
+                In("d".into(), strings(&["x", "y"])),
+                NotIn("e".into(), strings(&["z"])),
+                Exists("f".into()),
+                NotExists("g".into()),
+            ]
+        );
+        for invalid in ["", ",", "a b", "=1", "a in (x", "a=%", "!"] {
+            assert!(LabelSelector::parse(invalid).is_err(), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_equal_to_no_value() {
+        let clauses = |selector: &str| -> Vec<Vec<Key>> {
+            let selector = LabelSelector::parse(selector).unwrap();
+            selector.clauses().collect()
+        };
+        for selector in ["a=", "a==", "a in ()", "a in (,)"] {
+            assert_eq!(clauses(selector), [vec![]], "{selector}");
+        }
+        for selector in ["a!=", "a notin ()"] {
+            let selector = LabelSelector::parse(selector).unwrap();
+            assert!(selector.allows(&metadata(&json!({"a": ""}))));
+        }
+        let error = LabelSelector::parse("a b,c d").unwrap_err();
+        assert_eq!(
+            error.causes[0].detail,
+            "The query parameter is invalid: Invalid label_selector value, Invalid label_selector value"
+        );
+    }
+
+    #[test]
+    fn negative_requirements_hold_without_the_label() {
+        let selector = LabelSelector::parse("a!=1,!b").unwrap();
+        assert!(selector.allows(&metadata(&json!({}))));
+        assert!(selector.allows(&metadata(&json!({"a": "2"}))));
+        assert!(!selector.allows(&metadata(&json!({"a": "1"}))));
+        assert!(!selector.allows(&metadata(&json!({"b": "1"}))));
+    }
+}

@@ -1,0 +1,173 @@
+//! What a mock is started with.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::serve::rate_limit::RateLimit;
+use crate::world::Guid;
+use crate::world::durations;
+
+/// The Cloud Controller API that the mock speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Today's v3 API (3.228), and of v2 (2.293) what clients still ask for.
+    #[default]
+    V3,
+    /// The API of April 2017: v2, and the v3 of that time.
+    Documented2017,
+}
+
+/// A text that names no [`Dialect`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown dialect '{0}': use 'v3' or '2017'")]
+pub struct UnknownDialect(String);
+
+impl FromStr for Dialect {
+    type Err = UnknownDialect;
+
+    /// Reads `v3` or `2017`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "v3" => Ok(Self::V3),
+            "2017" => Ok(Self::Documented2017),
+            other => Err(UnknownDialect(other.into())),
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V3 => "v3",
+            Self::Documented2017 => "2017",
+        })
+    }
+}
+
+/// How long answers are held back, and how long things take that a real Cloud
+/// Controller does in the background.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timings {
+    pub(crate) latency: Duration,
+    pub(crate) staging: Duration,
+    pub(crate) copy: Duration,
+    pub(crate) start: Duration,
+    pub(crate) job: Duration,
+    pub(crate) task: Duration,
+    /// By how much, of 1, each of these times may be longer or shorter.
+    pub(crate) jitter: f64,
+}
+
+/// A change of [`Timings`], as JSON.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TimingsPatch {
+    #[serde(with = "durations")]
+    latency: Option<Duration>,
+    #[serde(with = "durations")]
+    staging: Option<Duration>,
+    #[serde(with = "durations")]
+    copy: Option<Duration>,
+    #[serde(with = "durations")]
+    start: Option<Duration>,
+    #[serde(with = "durations")]
+    job: Option<Duration>,
+    #[serde(with = "durations")]
+    task: Option<Duration>,
+    jitter: Option<f64>,
+}
+
+impl Timings {
+    /// After which every instance has started.
+    pub(crate) fn longest_start(&self) -> Duration {
+        let seconds = self.start.as_secs_f64() * (1.0 + self.jitter);
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
+    pub(crate) fn present(&self) -> Value {
+        let time = |time: Duration| humantime::format_duration(time).to_string();
+        json!({
+            "latency": time(self.latency),
+            "staging": time(self.staging),
+            "copy": time(self.copy),
+            "start": time(self.start),
+            "job": time(self.job),
+            "task": time(self.task),
+            "jitter": self.jitter,
+        })
+    }
+
+    /// Takes over what a change has.
+    pub(crate) fn change(&mut self, patch: &TimingsPatch) -> Result<(), String> {
+        if let Some(jitter) = patch.jitter {
+            check_jitter(jitter)?;
+            self.jitter = jitter;
+        }
+        for (time, change) in [
+            (&mut self.latency, patch.latency),
+            (&mut self.staging, patch.staging),
+            (&mut self.copy, patch.copy),
+            (&mut self.start, patch.start),
+            (&mut self.job, patch.job),
+            (&mut self.task, patch.task),
+        ] {
+            *time = change.unwrap_or(*time);
+        }
+        Ok(())
+    }
+}
+
+/// Jitter is a share of a time.
+pub(crate) fn check_jitter(jitter: f64) -> Result<f64, String> {
+    if (0.0..=1.0).contains(&jitter) {
+        Ok(jitter)
+    } else {
+        Err(format!("jitter is from 0 to 1, not {jitter}"))
+    }
+}
+
+/// Someone who can log in from the start.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    pub(crate) name: String,
+    pub(crate) secret: String,
+    pub(crate) guid: Guid,
+    pub(crate) admin: bool,
+}
+
+/// A client of UAA: its name and its secret.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+}
+
+/// Everything about a mock that does not change while it runs.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) dialect: Dialect,
+    pub(crate) users: Vec<Account>,
+    /// A client that logs in with its own credentials, an administrator too.
+    pub(crate) client: Option<Client>,
+    pub(crate) apps_domain: String,
+    pub(crate) token_lifetime: Duration,
+    pub(crate) record_requests: bool,
+    pub(crate) deployments_disabled: bool,
+    pub(crate) rate_limit: Option<RateLimit>,
+    /// What access tokens are signed with.
+    pub(crate) signing_key: Guid,
+}
+
+impl Settings {
+    /// The stack that apps have unless told otherwise.
+    pub(crate) fn default_stack(dialect: Dialect) -> &'static str {
+        match dialect {
+            Dialect::V3 => "cflinuxfs4",
+            Dialect::Documented2017 => "cflinuxfs2",
+        }
+    }
+}
