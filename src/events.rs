@@ -1,29 +1,29 @@
-//! What happens during a run, as values: the engine emits them, the sinks in
-//! [`report`](crate::report) show, count or record them.
+//! What happens during a run, as values. The engine emits events; the sinks in
+//! [`report`](crate::report), or a caller's own, show, count or record them.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A part of a run, in the order in which they come.
+/// A phase of a convergence, in the order of execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Org, quota, space, security group.
+    /// Creates or changes org, quota, space and security group.
     Foundation,
-    /// The apps whose bits are pushed.
+    /// Stages the apps whose bits are uploaded.
     Prototypes,
-    /// The apps that get a copy of a prototype's droplet.
+    /// Gives the other apps a copy of a prototype's droplet.
     Clones,
-    /// Apps and routes that are not desired.
+    /// Deletes apps and routes that are not in the desired state.
     Deletions,
-    /// Waiting until every instance runs.
+    /// Waits until all instances run.
     Instances,
 }
 
 impl Phase {
-    /// As a user reads it.
+    /// The phase's name in lower case, as progress output shows it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Foundation => "foundation",
@@ -35,252 +35,275 @@ impl Phase {
     }
 }
 
-/// What `push` begins to do for an app.
+/// A step that `push` starts for an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushStep {
-    /// Its bits are zipped and sent.
+    /// The app's bits are zipped and uploaded.
     Upload {
-        /// How many bytes the zip has; none where all files are there already.
+        /// The size of the zip in bytes; `None` if the Cloud Controller already
+        /// has all files.
         bytes: Option<u64>,
     },
-    /// A package that has the same bits is staged again.
+    /// An existing package with the same bits is staged again.
     ReusePackage,
-    /// Its droplet is sent.
+    /// The app's droplet is uploaded.
     UploadDroplet,
-    /// It is staged.
+    /// The app is staged.
     Stage,
-    /// It is stopped.
+    /// The app is stopped.
     Stop,
-    /// It is started, or started again.
+    /// The app is started or restarted.
     Start,
-    /// Its instances are replaced bit by bit.
+    /// A deployment replaces the app's instances.
     Deploy,
 }
 
-/// A step, and what it is taken for.
+/// A step and its target: what a request is sent for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub struct Subject {
-    /// For what, such as `app scale-tick-0`.
-    pub name: String,
-    /// Which, such as `copying the droplet`.
+pub struct StepContext {
+    /// The resource that the step is for, such as `app scale-tick-0`.
+    pub target: String,
+    /// The step, such as `copying the droplet`.
     pub step: String,
 }
 
-impl Subject {
-    /// The step `step` for `name`.
-    pub fn new(name: impl Into<String>, step: impl Into<String>) -> Arc<Self> {
+impl StepContext {
+    /// A step for a target.
+    pub fn new(target: impl Into<String>, step: impl Into<String>) -> Arc<Self> {
         Arc::new(Self {
-            name: name.into(),
+            target: target.into(),
             step: step.into(),
         })
     }
 
-    /// What is done here and now, if it is done for something.
+    /// The step that the current task executes, if any.
     pub(crate) fn current() -> Option<Arc<Self>> {
-        SUBJECT.try_with(Arc::clone).ok()
+        STEP_CONTEXT.try_with(Arc::clone).ok()
     }
 }
 
 tokio::task_local! {
-    static SUBJECT: Arc<Subject>;
+    static STEP_CONTEXT: Arc<StepContext>;
 }
 
-/// What becomes of an app.
+/// How far an app has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum AppMoment {
-    /// It is there.
+pub enum AppMilestone {
+    /// The app exists.
     Created,
-    /// A droplet of its own is there.
+    /// The app has a droplet.
     DropletReady,
-    /// It is asked to run.
+    /// The Cloud Controller was asked to start the app.
     Started,
-    /// All its instances run.
+    /// All instances of the app run.
     Running,
 }
 
-/// A request and its answer as they may be kept: secrets are removed, and long
-/// bodies are cut.
+/// A request and its response, without secrets and with long bodies truncated.
 #[derive(Debug, Clone)]
 pub struct Exchange {
-    /// As in `GET`.
+    /// The method, such as `GET`.
     pub method: String,
-    /// With its query.
+    /// The URL with its query.
     pub url: String,
-    /// The body that was sent.
+    /// The request's body.
     pub sent: Option<Content>,
-    /// What came back.
+    /// The response; `None` if the request failed without one.
     pub answer: Option<Answer>,
-    /// Why nothing did.
+    /// Why there is no response.
     pub error: Option<String>,
 }
 
-/// What came back.
+/// The response of an [`Exchange`].
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// As in 201.
+    /// The status code, such as 201.
     pub status: u16,
-    /// As in `Created`.
+    /// The reason phrase, such as `Created`.
     pub reason: &'static str,
-    /// As in `HTTP/1.1`.
+    /// The protocol version, such as `HTTP/1.1`.
     pub version: String,
-    /// From sending until the answer began.
+    /// The time from sending the request to the first byte of the response.
     pub waited: Duration,
-    /// Names and values.
+    /// Header names and values.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub content: Content,
 }
 
-/// A body.
+/// The body of a request or response in an [`Exchange`].
 #[derive(Debug, Clone)]
 pub struct Content {
-    /// Its type.
+    /// The media type.
     pub mime: String,
-    /// How many bytes it had, where that is known.
+    /// The full size in bytes, if known.
     pub size: Option<u64>,
-    /// Its beginning.
+    /// The beginning of the body.
     pub text: String,
-    /// Whether there was more.
+    /// Whether `text` was truncated.
     pub is_cut: bool,
 }
 
-/// Something that happened.
+/// Something that happened during a run.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// A step began.
-    StepStarted(Arc<Subject>),
+    /// A step started.
+    StepStarted(Arc<StepContext>),
     /// A step ended.
     StepEnded {
-        /// Which.
-        subject: Arc<Subject>,
-        /// Why it failed, if it did.
+        /// The step.
+        context: Arc<StepContext>,
+        /// Why it failed; `None` if it succeeded.
         error: Option<String>,
     },
-    /// A convergence came to its end.
+    /// A convergence ended.
     Ended {
-        /// How many apps were created, changed or deleted.
+        /// The number of apps that were created, changed or deleted.
         changed: usize,
-        /// How many apps were as desired before.
+        /// The number of apps that were up to date before.
         unchanged: usize,
-        /// How many apps are not as desired.
+        /// The number of apps that did not converge.
         failed: usize,
-        /// What ended it before all was done.
+        /// Why the convergence stopped early; `None` if it did not.
         error: Option<String>,
     },
-    /// An app has got so far.
+    /// An app reached a milestone.
     App {
         /// The app's name.
         name: String,
-        /// How far.
-        moment: AppMoment,
+        /// The milestone.
+        milestone: AppMilestone,
     },
-    /// A step of `push` began.
+    /// A step of `push` started.
     Push {
         /// The app's name.
         app: String,
-        /// Which.
+        /// The step.
         step: PushStep,
     },
-    /// A line that the staging of an app wrote.
+    /// An app's staging wrote a log line.
     StagingLog {
         /// The app's name.
         app: String,
-        /// The line.
+        /// The line, without its line break.
         line: String,
-        /// Whether it was written as an error.
+        /// Whether the line was written to standard error.
         is_error: bool,
     },
-    /// A request was answered, or failed for good or for now.
+    /// A request ended, with or without a response.
     Request {
         /// Method and path with GUIDs replaced by `:guid`, such as `GET /v3/apps/:guid`.
         endpoint: String,
-        /// The answer's status; none if there was no answer.
+        /// The status code of the response; `None` if there was no response.
         status: Option<u16>,
-        /// When it was sent.
+        /// When the request was sent.
         began: Instant,
-        /// From sending to the answer's end.
+        /// The time from sending the request to the end of the response.
         took: Duration,
-        /// How many were under way when it was sent, with this one.
+        /// The number of requests in flight when this one was sent, including it.
         in_flight: usize,
-        /// Cloud Controller's name for it, as its own logs have it.
+        /// The `X-Vcap-Request-Id` of the response, as in the foundation's logs.
         request_id: Option<String>,
-        /// What for; none for what many wait for together.
-        subject: Option<Arc<Subject>>,
-        /// What was sent and answered, where a sink wants to have it.
+        /// The step that the request was sent for; `None` if it serves several.
+        context: Option<Arc<StepContext>>,
+        /// Request and response, if a sink [wants them](EventSink::wants_exchanges).
         exchange: Option<Arc<Exchange>>,
     },
-    /// A request is going to be sent again.
+    /// A request will be sent again.
     Retry {
-        /// As in [`Event::Request`].
+        /// The same as in [`Event::Request`].
         endpoint: String,
-        /// Because Cloud Controller limits our rate (429).
+        /// Whether the response was 429, too many requests.
         rate_limited: bool,
-        /// How long until then.
+        /// The pause before the request is sent again.
         after: Duration,
-        /// As in [`Event::Request`].
-        subject: Option<Arc<Subject>>,
+        /// The same as in [`Event::Request`].
+        context: Option<Arc<StepContext>>,
     },
-    /// How many requests may be in flight from now on; told at first, too.
+    /// The limit for concurrent requests was set; also emitted at the start.
     Concurrency {
-        /// So many.
+        /// The new limit.
         limit: usize,
     },
-    /// A phase began.
+    /// A phase started.
     PhaseStarted {
-        /// Which.
+        /// The phase.
         phase: Phase,
-        /// Of how many steps or things it is made.
+        /// The number of steps or resources in the phase.
         total: usize,
     },
-    /// How far a phase is.
+    /// A phase made progress.
     PhaseProgress {
-        /// Which.
+        /// The phase.
         phase: Phase,
-        /// How many of its steps are done.
+        /// The number of steps or resources that are done.
         done: usize,
     },
     /// A phase ended.
     PhaseEnded {
-        /// Which.
+        /// The phase.
         phase: Phase,
     },
-    /// How far an upload is; from its beginning again where it is tried again.
+    /// An upload made progress. A retry starts again at 0 bytes.
     UploadProgress {
-        /// Whose, such as an app's name.
+        /// The name of the app.
         name: String,
-        /// How many bytes of the file were sent.
+        /// The number of bytes sent.
         sent: u64,
-        /// How many it has.
+        /// The size of the upload in bytes.
         total: u64,
     },
-    /// Something that a user should know of; Cloud Controller's warnings too.
+    /// A warning for the user, from cf-pusher or the Cloud Controller.
     Warning(String),
 }
 
-/// Where events go.
-pub trait Sink: Send + Sync {
-    /// Takes one event. Called from the engine: must not block.
-    fn on(&self, event: &Event);
+/// A receiver of events.
+///
+/// ```
+/// use std::sync::Mutex;
+///
+/// use cf_pusher::{Event, EventSink};
+///
+/// #[derive(Default)]
+/// struct Warnings(Mutex<Vec<String>>);
+///
+/// impl EventSink for Warnings {
+///     fn handle(&self, event: &Event) {
+///         if let (Event::Warning(text), Ok(mut warnings)) = (event, self.0.lock()) {
+///             warnings.push(text.clone());
+///         }
+///     }
+/// }
+///
+/// let warnings = Warnings::default();
+/// warnings.handle(&Event::Warning("the quota is almost used up".to_owned()));
+/// assert_eq!(warnings.0.lock().unwrap().len(), 1);
+/// ```
+pub trait EventSink: Send + Sync {
+    /// Handles one event. The engine calls this from its own tasks, so it must
+    /// not block.
+    fn handle(&self, event: &Event);
 
-    /// Whether requests are to come with their [`Exchange`], which takes time.
+    /// Whether [`Event::Request`] should include the [`Exchange`], which costs
+    /// time and memory. The default is `false`.
     fn wants_exchanges(&self) -> bool {
         false
     }
 }
 
-/// The sinks of a run.
+/// The sinks that receive the events of a client.
 #[derive(Clone, Default)]
 pub struct Events {
-    sinks: Arc<[Arc<dyn Sink>]>,
+    sinks: Arc<[Arc<dyn EventSink>]>,
 }
 
 impl Events {
-    /// Events that go to each of `sinks`, in order.
-    pub fn to(sinks: impl IntoIterator<Item = Arc<dyn Sink>>) -> Self {
+    /// Events are sent to each of `sinks`, in order.
+    pub fn new(sinks: impl IntoIterator<Item = Arc<dyn EventSink>>) -> Self {
         Self {
             sinks: sinks.into_iter().collect(),
         }
@@ -292,20 +315,20 @@ impl Events {
 
     pub(crate) fn emit(&self, event: Event) {
         for sink in self.sinks.iter() {
-            sink.on(&event);
+            sink.handle(&event);
         }
     }
 
-    /// Takes a step: what is sent meanwhile is sent for `subject`.
+    /// Executes a step: requests that it sends carry `context` in their events.
     pub(crate) async fn step<T, E: fmt::Display>(
         &self,
-        subject: Arc<Subject>,
+        context: Arc<StepContext>,
         step: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        self.emit(Event::StepStarted(Arc::clone(&subject)));
-        let outcome = SUBJECT.scope(Arc::clone(&subject), step).await;
+        self.emit(Event::StepStarted(Arc::clone(&context)));
+        let outcome = STEP_CONTEXT.scope(Arc::clone(&context), step).await;
         let error = outcome.as_ref().err().map(ToString::to_string);
-        self.emit(Event::StepEnded { subject, error });
+        self.emit(Event::StepEnded { context, error });
         outcome
     }
 }

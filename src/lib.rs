@@ -62,7 +62,7 @@ pub use converge::verify::Mismatch;
 pub use converge::{ConvergeError, Converger, Destroyed, Failure, Outcome};
 pub use desired::Names;
 pub use events::{
-    Answer, AppMoment, Content, Event, Events, Exchange, Phase, PushStep, Sink, Subject,
+    Answer, AppMilestone, Content, Event, EventSink, Events, Exchange, Phase, PushStep, StepContext,
 };
 pub use manifest::ManifestError;
 pub use push::source::{SourceError, Sources};

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use cf_pusher::{Client, Converger, Counts, Credentials, Error, Event, Events, Sink, Target};
+use cf_pusher::{Client, Converger, Counts, Credentials, Error, Event, EventSink, Events, Target};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::json;
@@ -91,8 +91,8 @@ async fn an_expired_token_is_renewed_once_for_all_tasks() {
 #[derive(Default)]
 struct Refusals(AtomicUsize);
 
-impl Sink for Refusals {
-    fn on(&self, event: &Event) {
+impl EventSink for Refusals {
+    fn handle(&self, event: &Event) {
         let refused = matches!(
             event,
             Event::Request {
@@ -110,7 +110,7 @@ async fn a_token_is_renewed_before_it_expires() {
     let builder = MockCapi::builder().token_lifetime(lifetime);
     let mock = builder.start().await.unwrap();
     let refusals = Arc::new(Refusals::default());
-    let client = connect(&mock, [Arc::clone(&refusals) as Arc<dyn Sink>]).await;
+    let client = connect(&mock, [Arc::clone(&refusals) as Arc<dyn EventSink>]).await;
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(&client, &config, &sources);
     // A tenth of its life before its end, and after.
@@ -448,7 +448,7 @@ async fn concurrency_is_bounded() {
         concurrency: 1,
         ..target(&mock)
     };
-    let events = Events::to([Arc::clone(&counts) as Arc<dyn Sink>]);
+    let events = Events::new([Arc::clone(&counts) as Arc<dyn EventSink>]);
     let client = Client::connect(&target, events).await.unwrap();
     let (config, sources) = read(r#"{"proxy_applications": 2}"#, None);
     let began = Instant::now();
@@ -472,8 +472,8 @@ impl Limits {
     }
 }
 
-impl Sink for Limits {
-    fn on(&self, event: &Event) {
+impl EventSink for Limits {
+    fn handle(&self, event: &Event) {
         if let Event::Concurrency { limit } = event {
             self.0.lock().unwrap().push(*limit);
         }
@@ -485,7 +485,7 @@ async fn concurrency_grows_while_answers_come_and_is_halved_by_one_that_says_too
     let latency = Duration::from_millis(20);
     let mock = MockCapi::builder().latency(latency).start().await.unwrap();
     let limits = Arc::new(Limits::default());
-    let client = connect(&mock, [Arc::clone(&limits) as Arc<dyn Sink>]).await;
+    let client = connect(&mock, [Arc::clone(&limits) as Arc<dyn EventSink>]).await;
     let (config, sources) = read(r#"{"proxy_applications": 40}"#, None);
     let converger = Converger::new(&client, &config, &sources);
     assert!(converger.converge().await.unwrap().is_as_desired());

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cf_pusher::{Action, Converger, Event, Sink, Subject};
+use cf_pusher::{Action, Converger, Event, EventSink, StepContext};
 use futures::{StreamExt, stream};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
@@ -390,8 +390,8 @@ struct After {
     reached: tokio::sync::Notify,
 }
 
-impl Sink for After {
-    fn on(&self, event: &Event) {
+impl EventSink for After {
+    fn handle(&self, event: &Event) {
         if matches!(event, Event::Request { .. }) && self.left.fetch_sub(1, Ordering::Relaxed) == 1
         {
             self.reached.notify_one();
@@ -419,7 +419,7 @@ async fn finish_killed(way: Way, requests: usize) {
         reached: tokio::sync::Notify::new(),
     });
     let (config, sources) = read(SMALL, None);
-    let client = connect(&rig.mock, [Arc::clone(&after) as Arc<dyn Sink>]).await;
+    let client = connect(&rig.mock, [Arc::clone(&after) as Arc<dyn EventSink>]).await;
     let converger = way.converger(&client, &config, &sources);
     tokio::select! {
         _ = converger.converge() => {}
@@ -507,23 +507,23 @@ struct LifeOf {
     told: Mutex<Vec<String>>,
 }
 
-impl Sink for LifeOf {
-    fn on(&self, event: &Event) {
-        let of = |subject: &Subject| subject.name == format!("app {}", self.app);
+impl EventSink for LifeOf {
+    fn handle(&self, event: &Event) {
+        let of = |context: &StepContext| context.target == format!("app {}", self.app);
         let line = match event {
-            Event::StepStarted(subject) if of(subject) => format!("begin {}", subject.step),
-            Event::StepEnded { subject, error } if of(subject) => {
+            Event::StepStarted(context) if of(context) => format!("begin {}", context.step),
+            Event::StepEnded { context, error } if of(context) => {
                 assert_eq!(*error, None);
-                format!("end {}", subject.step)
+                format!("end {}", context.step)
             }
             Event::Request {
                 endpoint,
                 status: Some(status),
                 request_id: Some(_),
-                subject: Some(subject),
+                context: Some(context),
                 ..
-            } if of(subject) => format!("  {endpoint}: {status}, {}", subject.step),
-            Event::App { name, moment } if name == self.app => format!("{moment:?}"),
+            } if of(context) => format!("  {endpoint}: {status}, {}", context.step),
+            Event::App { name, milestone } if name == self.app => format!("{milestone:?}"),
             _ => return,
         };
         self.told.lock().unwrap().push(line);
@@ -537,7 +537,7 @@ async fn what_is_done_for_an_app_is_told_as_it_is_done() {
         app: "scale-proxy-1",
         told: Mutex::default(),
     });
-    let client = connect(&mock, [Arc::clone(&life) as Arc<dyn Sink>]).await;
+    let client = connect(&mock, [Arc::clone(&life) as Arc<dyn EventSink>]).await;
     let (config, sources) = read(SMALL, None);
     let outcome = Converger::new(&client, &config, &sources).converge().await;
     assert!(outcome.unwrap().is_as_desired());

@@ -21,7 +21,7 @@ use super::record;
 use super::retry::{self, Replay, Verdict};
 use super::upload::Upload;
 use super::wait;
-use crate::events::{Event, Events, Subject};
+use crate::events::{Event, Events, StepContext};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -325,7 +325,7 @@ impl Transport {
             endpoint: request.endpoint(),
             rate_limited,
             after: pause,
-            subject: Subject::current(),
+            context: StepContext::current(),
         });
     }
 
@@ -373,7 +373,7 @@ impl Transport {
             took,
             in_flight: under_way.number,
             request_id: answer.and_then(|answer| text_of(&answer.headers, REQUEST_ID)),
-            subject: Subject::current(),
+            context: StepContext::current(),
             exchange: recorded
                 .map(|url| Arc::new(record::exchange(url, request, token, received.as_ref()))),
         });

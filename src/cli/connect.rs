@@ -10,7 +10,7 @@ use super::{CommandError, Common, Format, Foundation};
 use crate::capi::auth::Credentials;
 use crate::capi::client::{Client, Target};
 use crate::config::{Config, Connection};
-use crate::events::{Event, Events, Sink};
+use crate::events::{Event, EventSink, Events};
 use crate::push::source::Sources;
 use crate::report::{Counts, Progress};
 
@@ -50,16 +50,16 @@ impl Connected {
         concurrency: u32,
         interrupt: &CancellationToken,
         warnings: impl IntoIterator<Item = String>,
-        recordings: Vec<Arc<dyn Sink>>,
+        recordings: Vec<Arc<dyn EventSink>>,
     ) -> Result<Self, CommandError> {
         let began = std::time::Instant::now();
         init_logging(foundation.verbose);
         let counts = Arc::new(Counts::default());
-        let shown: [Arc<dyn Sink>; 2] = [
-            Arc::clone(&counts) as Arc<dyn Sink>,
+        let shown: [Arc<dyn EventSink>; 2] = [
+            Arc::clone(&counts) as Arc<dyn EventSink>,
             Arc::new(Progress::new()),
         ];
-        let events = Events::to(shown.into_iter().chain(recordings));
+        let events = Events::new(shown.into_iter().chain(recordings));
         for warning in warnings {
             events.emit(Event::Warning(warning));
         }
@@ -110,7 +110,7 @@ impl Session {
         common: &Common,
         apps: Apps,
         interrupt: &CancellationToken,
-        recordings: Vec<Arc<dyn Sink>>,
+        recordings: Vec<Arc<dyn EventSink>>,
     ) -> Result<Self, CommandError> {
         let (mut config, warnings) = Config::read(&common.config)?;
         let apps_dir = common.apps_dir.as_deref();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{CommandError, output};
-use crate::events::Sink;
+use crate::events::EventSink;
 use crate::report::{Har, Page, Recording, Trace};
 
 /// What to write of a run besides its summary.
@@ -83,10 +83,10 @@ struct Opened {
 pub(super) struct Recordings(Vec<Opened>);
 
 impl Recordings {
-    pub(super) fn sinks(&self) -> Vec<Arc<dyn Sink>> {
+    pub(super) fn sinks(&self) -> Vec<Arc<dyn EventSink>> {
         let sinks = self.0.iter();
         sinks
-            .map(|it| Arc::clone(&it.recording) as Arc<dyn Sink>)
+            .map(|it| Arc::clone(&it.recording) as Arc<dyn EventSink>)
             .collect()
     }
 }

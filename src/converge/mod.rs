@@ -24,7 +24,7 @@ use crate::capi::inventory::{Inventory, Org};
 use crate::capi::{retry, wait};
 use crate::config::Config;
 use crate::desired::{Desired, Names};
-use crate::events::{AppMoment, Event, Phase};
+use crate::events::{AppMilestone, Event, Phase};
 use crate::push::source::Sources;
 
 /// How often what may have settled is observed and planned anew.
@@ -456,7 +456,7 @@ impl<'a> Converger<'a> {
         for name in awaited.extract_if(|name| !wrong.contains(name)) {
             self.client.events().emit(Event::App {
                 name: name.to_owned(),
-                moment: AppMoment::Running,
+                milestone: AppMilestone::Running,
             });
         }
     }

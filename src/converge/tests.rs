@@ -77,7 +77,7 @@ async fn foundation(dialect: Dialect) -> (MockCapi, Client) {
         password: "admin".into(),
     };
     let target = Target::new(mock.uri(), credentials);
-    let client = Client::connect(&target, Events::to([])).await.unwrap();
+    let client = Client::connect(&target, Events::new([])).await.unwrap();
     (mock, client)
 }
 

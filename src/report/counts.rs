@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use serde::Serialize;
 
 use super::latency::{Latencies, Percentiles};
-use crate::events::{Event, Sink};
+use crate::events::{Event, EventSink};
 
 /// A sink that counts. Share it with an `Arc`.
 #[derive(Debug, Default)]
@@ -79,8 +79,8 @@ impl Counted {
     }
 }
 
-impl Sink for Counts {
-    fn on(&self, event: &Event) {
+impl EventSink for Counts {
+    fn handle(&self, event: &Event) {
         let Ok(mut counted) = self.counted.lock() else {
             return;
         };
@@ -120,14 +120,14 @@ mod tests {
             took: Duration::from_millis(2),
             in_flight: 3,
             request_id: None,
-            subject: None,
+            context: None,
             exchange: None,
         };
         let retry = |rate_limited| Event::Retry {
             endpoint: "GET /".to_owned(),
             rate_limited,
             after: Duration::ZERO,
-            subject: None,
+            context: None,
         };
         for event in [
             request("GET /"),
@@ -136,7 +136,7 @@ mod tests {
             retry(true),
             retry(false),
         ] {
-            counts.on(&event);
+            counts.handle(&event);
         }
         let counts = counts.get();
         assert_eq!(counts.requests, 3);

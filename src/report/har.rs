@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::recording::{self, Entries, Output, Recording};
-use crate::events::{Answer, Content, Event, Sink};
+use crate::events::{Answer, Content, Event, EventSink};
 
 /// A sink that writes an HTTP Archive.
 pub(crate) struct Har {
@@ -44,13 +44,13 @@ impl Har {
     }
 }
 
-impl Sink for Har {
-    fn on(&self, event: &Event) {
+impl EventSink for Har {
+    fn handle(&self, event: &Event) {
         let Event::Request {
             began,
             took,
             request_id,
-            subject,
+            context,
             exchange: Some(exchange),
             ..
         } = event
@@ -58,7 +58,7 @@ impl Sink for Har {
             return;
         };
         let waited = exchange.answer.as_ref().map_or(*took, |it| it.waited);
-        let subject = subject.as_ref();
+        let context = context.as_ref();
         let entry = json!({
             "startedDateTime": self.date(*began),
             "time": milliseconds(*took),
@@ -71,8 +71,8 @@ impl Sink for Har {
                 "receive": milliseconds(took.saturating_sub(waited)),
             },
             "_request_id": request_id,
-            "_subject": subject.map(|it| &it.name),
-            "_step": subject.map(|it| &it.step),
+            "_target": context.map(|it| &it.target),
+            "_step": context.map(|it| &it.step),
             "_error": exchange.error,
         });
         if let Ok(mut entries) = self.entries.lock()
@@ -164,7 +164,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::events::{Exchange, Subject};
+    use crate::events::{Exchange, StepContext};
     use crate::report::recording::testing::Paper;
 
     #[test]
@@ -187,14 +187,14 @@ mod tests {
             content: content("{\"guid\":", true),
         };
         for answer in [Some(answer), None] {
-            har.on(&Event::Request {
+            har.handle(&Event::Request {
                 endpoint: "POST /v3/apps".to_owned(),
                 status: answer.as_ref().map(|it| it.status),
                 began: origin + Duration::from_millis(250),
                 took: Duration::from_millis(5),
                 in_flight: 1,
                 request_id: answer.as_ref().map(|_| "id".to_owned()),
-                subject: Some(Subject::new("app one", "creating the app")),
+                context: Some(StepContext::new("app one", "creating the app")),
                 exchange: Some(Arc::new(Exchange {
                     method: "POST".to_owned(),
                     url: "https://api.example.com/v3/apps?a=b%20c".to_owned(),

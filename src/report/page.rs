@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::counts::{Counts, RunCounts};
 use super::latency::{Latencies, Percentiles};
 use super::recording::{self, Output, Recording};
-use crate::events::{AppMoment, Event, Sink};
+use crate::events::{AppMilestone, Event, EventSink};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -45,9 +45,9 @@ impl Page {
     }
 }
 
-impl Sink for Page {
-    fn on(&self, event: &Event) {
-        self.counts.on(event);
+impl EventSink for Page {
+    fn handle(&self, event: &Event) {
+        self.counts.handle(event);
         if let Ok(mut seen) = self.seen.lock()
             && let Some((_, seen)) = seen.as_mut()
         {
@@ -74,7 +74,7 @@ fn render(data: &Data) -> io::Result<String> {
     Ok(PAGE.replacen("{{data}}", &data, 1))
 }
 
-/// When an app was how far, in milliseconds; in the order of [`AppMoment`].
+/// When an app was how far, in milliseconds; in the order of [`AppMilestone`].
 type Moments = [Option<u64>; 4];
 
 struct Seen {
@@ -169,7 +169,7 @@ struct Refused {
 
 #[derive(Serialize)]
 struct Failed {
-    subject: String,
+    context: String,
     step: String,
     error: String,
     count: u64,
@@ -215,11 +215,11 @@ impl Seen {
                 bin.retries += 1;
                 bin.rate_limited += u64::from(*rate_limited);
             }
-            Event::App { name, moment } => self.app(now, name, *moment),
+            Event::App { name, milestone } => self.app(now, name, *milestone),
             Event::StepEnded {
-                subject,
+                context,
                 error: Some(error),
-            } => self.failure(&subject.name, &subject.step, error),
+            } => self.failure(&context.target, &context.step, error),
             Event::Ended {
                 changed,
                 unchanged,
@@ -237,9 +237,9 @@ impl Seen {
         }
     }
 
-    /// The bin of a moment.
-    fn bin(&mut self, moment: Instant) -> &mut Bin {
-        let since = moment.saturating_duration_since(self.origin);
+    /// The bin of a point in time.
+    fn bin(&mut self, at: Instant) -> &mut Bin {
+        let since = at.saturating_duration_since(self.origin);
         let mut index = index(since, self.width);
         while index >= MOST_BINS {
             self.fold();
@@ -283,11 +283,11 @@ impl Seen {
 
     /// Keeps when an app first was so far. That one runs to which nothing was
     /// done is no news.
-    fn app(&mut self, now: Instant, name: &str, moment: AppMoment) {
-        if moment == AppMoment::Running && !self.apps.contains_key(name) {
+    fn app(&mut self, now: Instant, name: &str, milestone: AppMilestone) {
+        if milestone == AppMilestone::Running && !self.apps.contains_key(name) {
             return;
         }
-        let at = moment as usize;
+        let at = milestone as usize;
         let since = now.saturating_duration_since(self.origin);
         let moments = self.apps.entry(name.to_owned()).or_default();
         if moments[at].is_none() {
@@ -296,7 +296,7 @@ impl Seen {
         }
     }
 
-    fn failure(&mut self, subject: &str, step: &str, error: &str) {
+    fn failure(&mut self, context: &str, step: &str, error: &str) {
         let key = (step.to_owned(), error.to_owned());
         let is_known = self.failures.contains_key(&key);
         // What is too much is told as one.
@@ -304,7 +304,7 @@ impl Seen {
             true => key,
             false => ("others".to_owned(), "for other reasons".to_owned()),
         };
-        let first = || (subject.to_owned(), 0);
+        let first = || (context.to_owned(), 0);
         self.failures.entry(key).or_insert_with(first).1 += 1;
     }
 
@@ -338,8 +338,8 @@ impl Seen {
                 })
                 .collect(),
             failures: failures
-                .map(|((step, error), (subject, count))| Failed {
-                    subject,
+                .map(|((step, error), (context, count))| Failed {
+                    context,
                     step,
                     error,
                     count,
@@ -363,7 +363,7 @@ fn timeline(apps: HashMap<String, Moments>) -> (Vec<Row>, Vec<Slow>) {
     });
     let rows = rows.collect();
     let slow = apps.into_iter().filter_map(|(name, moments)| {
-        let took_ms = moments[AppMoment::Running as usize]? - first(&moments)?;
+        let took_ms = moments[AppMilestone::Running as usize]? - first(&moments)?;
         Some(Slow {
             name,
             moments,
@@ -392,7 +392,7 @@ fn milliseconds(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::Subject;
+    use crate::events::StepContext;
 
     /// A run of so many apps, a second each, one begun every millisecond.
     fn seen(apps: u64) -> Data {
@@ -409,26 +409,26 @@ mod tests {
                 took: Duration::from_millis(20),
                 in_flight: 20,
                 request_id: None,
-                subject: None,
+                context: None,
                 exchange: None,
             };
-            counts.on(&request);
+            counts.handle(&request);
             seen.take(at(20), &request);
             let moments = [
-                (AppMoment::Created, 20),
-                (AppMoment::DropletReady, 300),
-                (AppMoment::Started, 400),
-                (AppMoment::Running, 1000),
+                (AppMilestone::Created, 20),
+                (AppMilestone::DropletReady, 300),
+                (AppMilestone::Started, 400),
+                (AppMilestone::Running, 1000),
             ];
-            for (moment, ms) in moments {
+            for (milestone, ms) in moments {
                 let name = name.clone();
-                seen.take(at(ms), &Event::App { name, moment });
+                seen.take(at(ms), &Event::App { name, milestone });
             }
         }
-        let subject = Subject::new("app app-1", "staging");
+        let context = StepContext::new("app app-1", "staging");
         for error in 0..100 {
             let ended = Event::StepEnded {
-                subject: subject.clone(),
+                context: context.clone(),
                 error: Some(format!("</script> {error}")),
             };
             seen.take(origin, &ended);

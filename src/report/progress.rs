@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::events::{Event, Phase, PushStep, Sink};
+use crate::events::{Event, EventSink, Phase, PushStep};
 
 const BAR: &str = "{prefix:>11} {bar:30} {pos}/{len} {elapsed}";
 
@@ -132,8 +132,8 @@ impl Default for Progress {
     }
 }
 
-impl Sink for Progress {
-    fn on(&self, event: &Event) {
+impl EventSink for Progress {
+    fn handle(&self, event: &Event) {
         match event {
             Event::PhaseStarted { phase, total } => self.start(*phase, *total),
             Event::PhaseProgress { phase, done } => self.advance(*phase, *done),

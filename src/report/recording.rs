@@ -7,10 +7,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::events::Sink;
+use crate::events::EventSink;
 
 /// A sink that writes a file.
-pub(crate) trait Recording: Sink {
+pub(crate) trait Recording: EventSink {
     /// Completes the file; what happens later is not in it any more.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::recording::{self, Entries, Output, Recording};
-use crate::events::{AppMoment, Event, Phase, Sink, Subject};
+use crate::events::{AppMilestone, Event, EventSink, Phase, StepContext};
 
 /// The process of the phases, and of how many apps are how far.
 const RUN: u64 = 1;
@@ -41,8 +41,8 @@ impl Trace {
     }
 }
 
-impl Sink for Trace {
-    fn on(&self, event: &Event) {
+impl EventSink for Trace {
+    fn handle(&self, event: &Event) {
         if let Ok(mut writing) = self.writing.lock()
             && let Some(writing) = writing.as_mut()
         {
@@ -68,7 +68,7 @@ struct Writing {
     /// Those that are going on.
     phases: BTreeMap<Phase, Track>,
     /// How many apps are how far.
-    apps: BTreeMap<AppMoment, u64>,
+    apps: BTreeMap<AppMilestone, u64>,
 }
 
 /// A line of slices.
@@ -79,7 +79,7 @@ struct Track {
     /// Whether a step is going on.
     is_open: bool,
     /// How far its app is.
-    moment: Option<AppMoment>,
+    milestone: Option<AppMilestone>,
 }
 
 impl Track {
@@ -88,7 +88,7 @@ impl Track {
             process,
             thread,
             is_open: false,
-            moment: None,
+            milestone: None,
         }
     }
 }
@@ -112,18 +112,18 @@ impl Writing {
         match event {
             Event::PhaseStarted { phase, .. } => self.begin_phase(now, *phase),
             Event::PhaseEnded { phase } => self.end_phase(now, *phase),
-            Event::StepStarted(subject) => self.begin_step(now, subject),
-            Event::StepEnded { subject, error } => self.end_step(now, subject, error.as_deref()),
-            Event::App { name, moment } => self.app(now, name, *moment),
+            Event::StepStarted(context) => self.begin_step(now, context),
+            Event::StepEnded { context, error } => self.end_step(now, context, error.as_deref()),
+            Event::App { name, milestone } => self.app(now, name, *milestone),
             Event::Request { .. } => self.request(event),
             Event::Retry {
                 endpoint,
                 rate_limited,
                 after,
-                subject,
+                context,
             } => {
-                let track = match subject {
-                    Some(subject) => self.track(&subject.name),
+                let track = match context {
+                    Some(context) => self.track(&context.target),
                     None => self.lane(now, now),
                 };
                 let what = if *rate_limited {
@@ -155,45 +155,45 @@ impl Writing {
         }
     }
 
-    fn begin_step(&mut self, now: Instant, subject: &Subject) {
-        let track = self.track(&subject.name);
-        self.set_open(subject, true);
-        self.slice("B", now, track, &subject.step, json!({}));
+    fn begin_step(&mut self, now: Instant, context: &StepContext) {
+        let track = self.track(&context.target);
+        self.set_open(context, true);
+        self.slice("B", now, track, &context.step, json!({}));
     }
 
-    fn end_step(&mut self, now: Instant, subject: &Subject, error: Option<&str>) {
-        let track = self.track(&subject.name);
-        self.set_open(subject, false);
+    fn end_step(&mut self, now: Instant, context: &StepContext, error: Option<&str>) {
+        let track = self.track(&context.target);
+        self.set_open(context, false);
         let args = error.map_or(json!({}), |error| json!({"error": error}));
-        self.slice("E", now, track, &subject.step, args);
+        self.slice("E", now, track, &context.step, args);
     }
 
-    fn set_open(&mut self, subject: &Subject, is_open: bool) {
-        if let Some(track) = self.tracks.get_mut(&subject.name) {
+    fn set_open(&mut self, context: &StepContext, is_open: bool) {
+        if let Some(track) = self.tracks.get_mut(&context.target) {
             track.is_open = is_open;
         }
     }
 
     /// Marks it on the app's track, and counts it. That an app runs to which
     /// nothing was done is no news.
-    fn app(&mut self, now: Instant, name: &str, moment: AppMoment) {
-        let subject = format!("app {name}");
-        if moment == AppMoment::Running && !self.tracks.contains_key(&subject) {
+    fn app(&mut self, now: Instant, name: &str, milestone: AppMilestone) {
+        let context = format!("app {name}");
+        if milestone == AppMilestone::Running && !self.tracks.contains_key(&context) {
             return;
         }
-        let track = self.track(&subject);
-        if track.moment >= Some(moment) {
+        let track = self.track(&context);
+        if track.milestone >= Some(milestone) {
             return;
         }
-        if let Some(track) = self.tracks.get_mut(&subject) {
-            track.moment = Some(moment);
+        if let Some(track) = self.tracks.get_mut(&context) {
+            track.milestone = Some(milestone);
         }
-        self.instant(now, track, name_of(moment), json!({}));
-        let count = self.apps.entry(moment).or_default();
+        self.instant(now, track, name_of(milestone), json!({}));
+        let count = self.apps.entry(milestone).or_default();
         *count += 1;
         let count = *count;
         self.entries.push(&json!({
-            "ph": "C", "name": format!("apps {}", name_of(moment)), "pid": RUN,
+            "ph": "C", "name": format!("apps {}", name_of(milestone)), "pid": RUN,
             "ts": self.at(now), "args": {"apps": count},
         }));
     }
@@ -206,14 +206,14 @@ impl Writing {
             took,
             in_flight,
             request_id,
-            subject,
+            context,
             ..
         } = event
         else {
             return;
         };
-        let track = match subject {
-            Some(subject) => self.track(&subject.name),
+        let track = match context {
+            Some(context) => self.track(&context.target),
             None => self.lane(*began, *began + *took),
         };
         let (method, path) = endpoint.split_once(' ').unwrap_or(("", endpoint));
@@ -293,8 +293,8 @@ impl Writing {
     }
 
     /// Microseconds since the beginning.
-    fn at(&self, moment: Instant) -> f64 {
-        microseconds(moment.saturating_duration_since(self.origin))
+    fn at(&self, instant: Instant) -> f64 {
+        microseconds(instant.saturating_duration_since(self.origin))
     }
 
     /// Closes what is going on: a run may end anywhere.
@@ -311,12 +311,12 @@ impl Writing {
     }
 }
 
-fn name_of(moment: AppMoment) -> &'static str {
-    match moment {
-        AppMoment::Created => "created",
-        AppMoment::DropletReady => "droplet ready",
-        AppMoment::Started => "started",
-        AppMoment::Running => "running",
+fn name_of(milestone: AppMilestone) -> &'static str {
+    match milestone {
+        AppMilestone::Created => "created",
+        AppMilestone::DropletReady => "droplet ready",
+        AppMilestone::Started => "started",
+        AppMilestone::Running => "running",
     }
 }
 
@@ -339,25 +339,25 @@ mod tests {
     fn told(paper: &Paper) {
         let origin = Instant::now();
         let at = |ms| origin + Duration::from_millis(ms);
-        let create = Subject::new("app one", "creating the app");
-        let start = Subject::new("app one", "starting \"the\" app");
+        let create = StepContext::new("app one", "creating the app");
+        let start = StepContext::new("app one", "starting \"the\" app");
         let phase = Phase::Clones;
-        let request = |began, status, subject: Option<&_>| Event::Request {
+        let request = |began, status, context: Option<&_>| Event::Request {
             endpoint: "POST /v3/apps".to_owned(),
             status,
             began: at(began),
             took: Duration::from_millis(5),
             in_flight: 2,
             request_id: status.map(|_| "id::1".to_owned()),
-            subject: subject.cloned(),
+            context: context.cloned(),
             exchange: None,
         };
-        let moment = |moment| Event::App {
+        let milestone = |milestone| Event::App {
             name: "one".to_owned(),
-            moment,
+            milestone,
         };
         let ended = Event::StepEnded {
-            subject: create.clone(),
+            context: create.clone(),
             error: Some("no".to_owned()),
         };
         let events = [
@@ -367,20 +367,20 @@ mod tests {
             (7, request(2, Some(200), None)),
             (8, request(3, None, None)),
             (13, request(8, Some(503), None)),
-            (13, moment(AppMoment::Created)),
+            (13, milestone(AppMilestone::Created)),
             (
                 14,
                 Event::Retry {
                     endpoint: "POST /v3/apps".to_owned(),
                     rate_limited: true,
                     after: Duration::from_secs(1),
-                    subject: Some(create.clone()),
+                    context: Some(create.clone()),
                 },
             ),
             (15, ended),
             (16, Event::StepStarted(start)),
-            (17, moment(AppMoment::Running)),
-            (18, moment(AppMoment::Running)),
+            (17, milestone(AppMilestone::Running)),
+            (18, milestone(AppMilestone::Running)),
             (19, Event::Warning("beware".to_owned())),
         ];
         let mut writing = Writing::begin(paper.output(), origin);
@@ -406,7 +406,7 @@ mod tests {
         let trace = Trace::to(paper.output());
         trace.finish().unwrap();
         let text = paper.text();
-        trace.on(&Event::Warning("late".to_owned()));
+        trace.handle(&Event::Warning("late".to_owned()));
         trace.finish().unwrap();
         assert_eq!(paper.text(), text);
     }

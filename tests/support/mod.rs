@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cf_pusher::{
-    Client, Config, Converger, Counts, Credentials, Events, Mismatch, Outcome, Plan, Sink, Sources,
-    Target,
+    Client, Config, Converger, Counts, Credentials, EventSink, Events, Mismatch, Outcome, Plan,
+    Sources, Target,
 };
 use mock_capi::{Dialect, MockCapi, MockCapiBuilder, RecordedRequest};
 use serde_json::Value;
@@ -74,7 +74,7 @@ impl Rig {
     pub(crate) async fn with(way: Way, builder: MockCapiBuilder) -> Self {
         let mock = builder.record_requests().start().await.unwrap();
         let counts = Arc::new(Counts::default());
-        let client = connect(&mock, [Arc::clone(&counts) as Arc<dyn Sink>]).await;
+        let client = connect(&mock, [Arc::clone(&counts) as Arc<dyn EventSink>]).await;
         Self {
             mock,
             client,
@@ -192,9 +192,9 @@ pub(crate) fn target(mock: &MockCapi) -> Target {
 
 pub(crate) async fn connect(
     mock: &MockCapi,
-    sinks: impl IntoIterator<Item = Arc<dyn Sink>>,
+    sinks: impl IntoIterator<Item = Arc<dyn EventSink>>,
 ) -> Client {
-    let events = Events::to(sinks);
+    let events = Events::new(sinks);
     Client::connect(&target(mock), events).await.unwrap()
 }
 

@@ -79,7 +79,7 @@ impl World {
             timeout: self.timeout,
             ..target(mock)
         };
-        Client::connect(&target, Events::to([])).await
+        Client::connect(&target, Events::new([])).await
     }
 
     fn converger<'a>(&'a self, client: &'a Client) -> Converger<'a> {

@@ -18,7 +18,7 @@ use crate::capi::error::Error;
 use crate::capi::{list_item, manifests};
 use crate::converge::plan::{AppPlan, Step};
 use crate::desired::host;
-use crate::events::{AppMoment, Event, Subject};
+use crate::events::{AppMilestone, Event, StepContext};
 
 /// How long a list of names in a URL may be.
 const MOST_NAMES: usize = 6_000;
@@ -71,7 +71,7 @@ impl Apply<'_> {
             match applied {
                 Ok(()) if plan.guid.is_none() => self.client.events().emit(Event::App {
                     name: plan.name.clone(),
-                    moment: AppMoment::Created,
+                    milestone: AppMilestone::Created,
                 }),
                 Ok(()) => {}
                 Err(error) => {
@@ -108,7 +108,7 @@ impl Apply<'_> {
         });
         let manifest = json!({"applications": entries.collect::<Value>()}).to_string();
         let applied = manifests::apply_again(self.client, &self.space, &manifest);
-        let of_all = Subject::new(together(apps), "applying the manifest");
+        let of_all = StepContext::new(together(apps), "applying the manifest");
         match self.client.events().step(of_all, applied).await {
             Ok(()) => HashMap::new(),
             Err(error) if apps.len() > 1 && blames_one(&error) => {

@@ -12,7 +12,7 @@ use crate::capi::error::Error;
 use crate::capi::inventory::Inventory;
 use crate::converge::plan::{FoundationPlan, FoundationStep, Plan};
 use crate::desired::Desired;
-use crate::events::{Phase, Subject};
+use crate::events::{Phase, StepContext};
 
 /// Makes the org and what it needs, wave after wave; returns the space's GUID.
 pub(super) async fn apply_foundation(
@@ -40,10 +40,10 @@ pub(super) async fn apply_foundation(
             let (foundation, progress) = (&foundation, &progress);
             async move {
                 let name = format!("{} {}", part.kind, part.name);
-                let subject = Subject::new(name, step.to_string());
+                let context = StepContext::new(name, step.to_string());
                 let taken = foundation.take(step);
-                let outcome = client.events().step(Arc::clone(&subject), taken).await;
-                let outcome = outcome.map_err(|error| Failure::new(&subject, error));
+                let outcome = client.events().step(Arc::clone(&context), taken).await;
+                let outcome = outcome.map_err(|error| Failure::new(&context, error));
                 progress.advance();
                 (*step, outcome)
             }

@@ -23,7 +23,7 @@ use crate::capi::error::Error;
 use crate::capi::inventory::Inventory;
 use crate::capi::waits::{Stateful, Waits};
 use crate::desired::{Desired, GroupKind};
-use crate::events::{AppMoment, Event, Phase, Subject};
+use crate::events::{AppMilestone, Event, Phase, StepContext};
 use crate::push::source::Sources;
 
 /// How many manifests are applied at once: each is a job that goes through many
@@ -47,9 +47,9 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(subject: &Subject, error: Error) -> Self {
+    pub(crate) fn new(subject: &StepContext, error: Error) -> Self {
         Self {
-            subject: subject.name.clone(),
+            subject: subject.target.clone(),
             step: subject.step.clone(),
             error,
         }
@@ -275,9 +275,9 @@ impl Apply<'_> {
         let taken = Box::pin(self.step(plan, step, found));
         let taken = events.step(Arc::clone(&subject), taken).await;
         taken.map_err(|error| Box::new(Failure::new(&subject, error)))?;
-        if let Some(moment) = moment_after(step) {
+        if let Some(milestone) = milestone_after(step) {
             let name = plan.name.clone();
-            events.emit(Event::App { name, moment });
+            events.emit(Event::App { name, milestone });
         }
         Ok(())
     }
@@ -300,16 +300,16 @@ impl Apply<'_> {
     }
 }
 
-fn subject(plan: &AppPlan, step: &Step) -> Arc<Subject> {
-    Subject::new(format!("app {}", plan.name), step.to_string())
+fn subject(plan: &AppPlan, step: &Step) -> Arc<StepContext> {
+    StepContext::new(format!("app {}", plan.name), step.to_string())
 }
 
 /// How far an app is after a step.
-fn moment_after(step: &Step) -> Option<AppMoment> {
+fn milestone_after(step: &Step) -> Option<AppMilestone> {
     match step {
-        Step::CreateApp => Some(AppMoment::Created),
-        Step::Stage { .. } | Step::AwaitDroplet => Some(AppMoment::DropletReady),
-        Step::Start | Step::Deploy { .. } => Some(AppMoment::Started),
+        Step::CreateApp => Some(AppMilestone::Created),
+        Step::Stage { .. } | Step::AwaitDroplet => Some(AppMilestone::DropletReady),
+        Step::Start | Step::Deploy { .. } => Some(AppMilestone::Started),
         _ => None,
     }
 }

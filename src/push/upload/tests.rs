@@ -10,7 +10,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::*;
 use crate::capi::auth::Credentials;
 use crate::capi::client::Target;
-use crate::events::{Event, Events, Sink};
+use crate::events::{Event, EventSink, Events};
 
 const APP: &str = "d4cf0f68-d498-4f33-bc25-d6cd37d3cbe8";
 
@@ -18,8 +18,8 @@ const APP: &str = "d4cf0f68-d498-4f33-bc25-d6cd37d3cbe8";
 #[derive(Default)]
 struct Sent(Mutex<Vec<(String, u64, u64)>>);
 
-impl Sink for Sent {
-    fn on(&self, event: &Event) {
+impl EventSink for Sent {
+    fn handle(&self, event: &Event) {
         if let Event::UploadProgress { name, sent, total } = event {
             let mut told = self.0.lock().unwrap();
             told.push((name.clone(), *sent, *total));
@@ -49,7 +49,7 @@ impl Api {
             secret: "b".into(),
         };
         let sent = Arc::new(Sent::default());
-        let events = Events::to([Arc::clone(&sent) as Arc<dyn Sink>]);
+        let events = Events::new([Arc::clone(&sent) as Arc<dyn EventSink>]);
         let target = Target::new(server.uri(), credentials);
         let client = Client::connect(&target, events).await.unwrap();
         Self {
