@@ -11,10 +11,10 @@
 //! # #[cfg(feature = "mock")]
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use cf_pusher::{Client, Config, Converger, Credentials, Events, Sources, Target};
+//! use cf_pusher::{Client, Config, ConnectOptions, Converger, Credentials, Events, Sources};
 //!
 //! let mock = mock_capi::MockCapi::builder().start().await?;
-//! let target = Target::new(
+//! let target = ConnectOptions::new(
 //!     mock.uri(),
 //!     Credentials::Password {
 //!         username: "admin".to_owned(),
@@ -53,7 +53,7 @@ mod push;
 mod report;
 
 pub use capi::auth::Credentials;
-pub use capi::client::{Client, Target};
+pub use capi::client::{Client, ConnectOptions};
 pub use capi::dialect::Dialect;
 pub use capi::error::{CcError, Error};
 pub use config::{Config, ConfigError, Connection, Problem};

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use cf_pusher::{Client, Converger, Counts, Credentials, Error, Event, EventSink, Events, Target};
+use cf_pusher::{
+    Client, ConnectOptions, Converger, Counts, Credentials, Error, Event, EventSink, Events,
+};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::json;
@@ -24,7 +26,7 @@ use wiremock::matchers::{any, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 async fn connect_as(mock: &MockCapi, credentials: Credentials) -> Result<Client, Error> {
-    let target = Target {
+    let target = ConnectOptions {
         credentials,
         ..target(mock)
     };
@@ -174,7 +176,7 @@ async fn a_rate_limit_that_asks_for_nonsense_does_no_harm(#[case] asked: Duratio
     let limit = Fault::answer("GET", "/v3/organizations", 429).retry_after(asked);
     rig.mock.set_faults(vec![limit]).unwrap();
     let (config, sources) = read(SMALL, None);
-    let target = Target {
+    let target = ConnectOptions {
         timeout: Duration::from_millis(700),
         ..target(&rig.mock)
     };
@@ -189,7 +191,7 @@ async fn a_rate_limit_that_asks_for_nonsense_does_no_harm(#[case] asked: Duratio
 async fn a_uaa_that_fails_for_a_moment_ends_no_login() {
     let rig = Rig::new(Way::Manifest).await;
     let credentials = tokens_of_the_cf_cli(&rig).await;
-    let target = Target {
+    let target = ConnectOptions {
         credentials,
         timeout: Duration::from_millis(100),
         ..target(&rig.mock)
@@ -277,7 +279,7 @@ async fn what_may_settle_is_tried_again_beside_what_may_not() {
 async fn every_wait_ends_with_the_last_state() {
     let builder = MockCapi::builder().staging_time(Duration::from_secs(3600));
     let mock = builder.start().await.unwrap();
-    let target = Target {
+    let target = ConnectOptions {
         timeout: Duration::from_millis(200),
         ..target(&mock)
     };
@@ -299,7 +301,7 @@ async fn every_wait_ends_with_the_last_state() {
 async fn instances_that_never_run_are_reported_at_the_deadline() {
     let builder = MockCapi::builder().start_time(Duration::from_secs(3600));
     let mock = builder.start().await.unwrap();
-    let target = Target {
+    let target = ConnectOptions {
         timeout: Duration::from_millis(300),
         ..target(&mock)
     };
@@ -321,7 +323,7 @@ async fn instances_that_never_run_are_reported_at_the_deadline() {
 async fn an_api_that_is_not_there_is_told_at_once() {
     let began = Instant::now();
     let credentials = admin("admin");
-    let target = Target::new("http://127.0.0.1:9", credentials);
+    let target = ConnectOptions::new("http://127.0.0.1:9", credentials);
     let error = Client::connect(&target, Events::default())
         .await
         .unwrap_err();
@@ -343,7 +345,7 @@ async fn something_that_is_not_a_cloud_controller_is_told() {
         .mount(&server)
         .await;
     let credentials = admin("admin");
-    let target = Target::new(server.uri(), credentials);
+    let target = ConnectOptions::new(server.uri(), credentials);
     let error = Client::connect(&target, Events::default())
         .await
         .unwrap_err();
@@ -364,7 +366,7 @@ async fn a_version_that_no_dialect_fits_is_told() {
         })))
         .mount(&server)
         .await;
-    let target = Target::new(server.uri(), admin("admin"));
+    let target = ConnectOptions::new(server.uri(), admin("admin"));
     let error = Client::connect(&target, Events::default())
         .await
         .unwrap_err();
@@ -377,9 +379,9 @@ async fn a_server_that_hangs_up_or_never_answers_is_told() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = format!("http://{}", listener.local_addr().unwrap());
     let credentials = admin("admin");
-    let target = Target {
+    let target = ConnectOptions {
         timeout: Duration::from_millis(300),
-        ..Target::new(api, credentials)
+        ..ConnectOptions::new(api, credentials)
     };
     // Nobody accepts, so nothing is answered.
     let silent = Client::connect(&target, Events::default()).await;
@@ -428,7 +430,7 @@ async fn no_token_goes_to_another_host() {
         id: "a".to_owned(),
         secret: "b".into(),
     };
-    let target = Target::new(api.uri(), credentials);
+    let target = ConnectOptions::new(api.uri(), credentials);
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let (config, sources) = read(SMALL, None);
     let refused = Converger::new(&client, &config, &sources)
@@ -444,7 +446,7 @@ async fn concurrency_is_bounded() {
     let latency = Duration::from_millis(10);
     let mock = MockCapi::builder().latency(latency).start().await.unwrap();
     let counts = Arc::new(Counts::default());
-    let target = Target {
+    let target = ConnectOptions {
         concurrency: 1,
         ..target(&mock)
     };
@@ -516,7 +518,7 @@ async fn tokens_of_the_cf_cli(rig: &Rig) -> Credentials {
 #[tokio::test]
 async fn a_login_of_the_cf_cli_is_renewed_with_its_refresh_token() {
     let rig = Rig::new(Way::Manifest).await;
-    let target = Target {
+    let target = ConnectOptions {
         credentials: tokens_of_the_cf_cli(&rig).await,
         ..target(&rig.mock)
     };
@@ -562,9 +564,9 @@ async fn a_list_without_an_end_is_left_at_the_deadline() {
         id: "a".to_owned(),
         secret: "b".into(),
     };
-    let target = Target {
+    let target = ConnectOptions {
         timeout: Duration::from_millis(300),
-        ..Target::new(api.uri(), credentials)
+        ..ConnectOptions::new(api.uri(), credentials)
     };
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let (config, sources) = read(SMALL, None);
@@ -618,4 +620,33 @@ async fn pages_are_followed() {
     assert!(pages >= 6, "{pages}");
     let client = connect(&rig.mock, []).await;
     assert_eq!(client.api(), rig.mock.uri());
+}
+
+/// Compiles only if a client can be shared, and every call be spawned on a runtime.
+#[test]
+fn clients_are_owned_and_futures_of_public_methods_are_send() {
+    fn is_owned<T: Clone + std::fmt::Debug + Send + Sync + 'static>() {}
+    fn is_send<T: Send>(_: T) {}
+    fn calls(options: &ConnectOptions, converger: &Converger<'_>) {
+        is_send(Client::connect(options, Events::default()));
+        is_send(converger.plan());
+        is_send(converger.verify());
+        is_send(converger.converge());
+        is_send(converger.delete_org(false));
+        is_send(converger.destroy(false));
+    }
+    is_owned::<Client>();
+    let _ = calls;
+}
+
+#[tokio::test]
+async fn a_client_is_shown_without_its_secrets() {
+    let mock = MockCapi::builder().start().await.unwrap();
+    let options = ConnectOptions::new(mock.uri(), admin("admin"));
+    let client = Client::connect(&options, Events::default()).await.unwrap();
+    let shown = format!("{:?}", client.clone());
+    assert_eq!(
+        shown,
+        format!("Client {{ api: {:?}, dialect: V3, .. }}", mock.uri())
+    );
 }

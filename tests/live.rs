@@ -18,13 +18,13 @@
 use std::env;
 use std::time::Duration;
 
-use cf_pusher::{Client, Config, Converger, Credentials, Events, Outcome, Sources, Target};
+use cf_pusher::{Client, Config, ConnectOptions, Converger, Credentials, Events, Outcome, Sources};
 
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn target() -> Option<Target> {
+fn target() -> Option<ConnectOptions> {
     let password = || {
         Some(Credentials::Password {
             username: variable("CF_USERNAME")?,
@@ -38,10 +38,10 @@ fn target() -> Option<Target> {
         })
     };
     let skip = variable("CF_SKIP_SSL_VALIDATION");
-    Some(Target {
+    Some(ConnectOptions {
         skip_ssl_validation: skip.is_some_and(|value| !matches!(value.as_str(), "false" | "0")),
         timeout: Duration::from_secs(10 * 60),
-        ..Target::new(variable("CF_API")?, password().or_else(client)?)
+        ..ConnectOptions::new(variable("CF_API")?, password().or_else(client)?)
     })
 }
 

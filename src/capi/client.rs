@@ -21,7 +21,7 @@ use crate::events::{Event, Events};
 
 /// Where a foundation is and how to work with it.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct ConnectOptions {
     /// The Cloud Controller's URL; `https://` if it names no scheme.
     pub api: String,
     /// Who logs in.
@@ -40,7 +40,7 @@ pub struct Target {
     pub interrupt: CancellationToken,
 }
 
-impl Target {
+impl ConnectOptions {
     /// A target with a concurrency of 16 and a timeout of 15 minutes.
     pub fn new(api: impl Into<String>, credentials: Credentials) -> Self {
         Self {
@@ -56,7 +56,16 @@ impl Target {
 }
 
 /// A connection to a foundation's Cloud Controller.
+///
+/// Cheap to clone: clones share the connection pool, the tokens, the limit on
+/// concurrent requests and the interrupt.
+#[derive(Clone)]
 pub struct Client {
+    connection: Arc<Connection>,
+}
+
+/// What the clones of a [`Client`] share.
+struct Connection {
     transport: Arc<Transport>,
     base: Url,
     /// Where the foundation keeps the apps' logs, if it says so.
@@ -113,13 +122,13 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`] where there is no Cloud Controller at the URL, and
     /// [`Error::Login`].
-    pub async fn connect(target: &Target, events: Events) -> Result<Self, Error> {
-        let base = api_url(&target.api)?;
+    pub async fn connect(options: &ConnectOptions, events: Events) -> Result<Self, Error> {
+        let base = api_url(&options.api)?;
         let transport = Arc::new(Transport::new(
-            target.skip_ssl_validation,
-            target.concurrency,
-            target.timeout,
-            target.interrupt.clone(),
+            options.skip_ssl_validation,
+            options.concurrency,
+            options.timeout,
+            options.interrupt.clone(),
             events,
         )?);
         let request = Request::get("/");
@@ -139,54 +148,56 @@ impl Client {
         let log_cache = root.links.log_cache;
         let version = root.links.cloud_controller_v3.and_then(|link| link.meta);
         let version = version.and_then(|meta| meta.version).unwrap_or_default();
-        let dialect = target.dialect.or_else(|| Dialect::of_version(&version));
+        let dialect = options.dialect.or_else(|| Dialect::of_version(&version));
         let dialect = dialect.ok_or_else(|| Error::Unsupported {
             url: base.to_string(),
             version,
         })?;
-        let client = Self {
-            auth: Auth::new(Arc::clone(&transport), uaa, target.credentials.clone()),
-            transport,
-            base,
-            log_cache: log_cache.and_then(|link| Url::parse(&link.href).ok()),
-            dialect,
-        };
-        client.auth.log_in_first().await?;
-        Ok(client)
+        let auth = Auth::new(Arc::clone(&transport), uaa, options.credentials.clone());
+        auth.log_in_first().await?;
+        Ok(Self {
+            connection: Arc::new(Connection {
+                transport,
+                base,
+                log_cache: log_cache.and_then(|link| Url::parse(&link.href).ok()),
+                auth,
+                dialect,
+            }),
+        })
     }
 
     /// How this foundation is spoken to.
     pub fn dialect(&self) -> Dialect {
-        self.dialect
+        self.connection.dialect
     }
 
     /// The Cloud Controller's URL.
     pub fn api(&self) -> &str {
-        self.base.as_str().trim_end_matches('/')
+        self.connection.base.as_str().trim_end_matches('/')
     }
 
     pub(crate) fn timeout(&self) -> Duration {
-        self.transport.timeout()
+        self.connection.transport.timeout()
     }
 
     /// How many requests may be in flight.
     pub(crate) fn concurrency(&self) -> usize {
-        self.transport.concurrency()
+        self.connection.transport.concurrency()
     }
 
     pub(crate) fn events(&self) -> &Events {
-        self.transport.events()
+        self.connection.transport.events()
     }
 
     /// Sends a request with our token, renewed once if it is refused.
     pub(crate) async fn send(&self, request: &Request) -> Result<Response, Error> {
-        self.send_to(&self.base, request).await
+        self.send_to(&self.connection.base, request).await
     }
 
     /// Sends a request to the foundation's log-cache. Our token goes there as it
     /// does to UAA: the Cloud Controller names both.
     pub(crate) async fn log_cache(&self, request: &Request) -> Result<Response, Error> {
-        let Some(log_cache) = &self.log_cache else {
+        let Some(log_cache) = &self.connection.log_cache else {
             return Err(Error::Local {
                 what: "reading logs".to_owned(),
                 reason: "the foundation names no log-cache".to_owned(),
@@ -196,19 +207,28 @@ impl Client {
     }
 
     async fn send_to(&self, base: &Url, request: &Request) -> Result<Response, Error> {
-        self.transport
+        self.connection
+            .transport
             .retrying(request, || self.authorized(base, request))
             .await
     }
 
     async fn authorized(&self, base: &Url, request: &Request) -> Result<Response, Error> {
-        let token = self.auth.token(None).await?;
+        let token = self.connection.auth.token(None).await?;
         let bearer = Authorization::Bearer(token.secret());
-        match self.transport.exchange(base, request, bearer).await {
+        match self
+            .connection
+            .transport
+            .exchange(base, request, bearer)
+            .await
+        {
             Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => {
-                let token = self.auth.token(Some(&token)).await?;
+                let token = self.connection.auth.token(Some(&token)).await?;
                 let bearer = Authorization::Bearer(token.secret());
-                self.transport.exchange(base, request, bearer).await
+                self.connection
+                    .transport
+                    .exchange(base, request, bearer)
+                    .await
             }
             outcome => outcome,
         }
@@ -293,12 +313,12 @@ impl Client {
         &self,
         wait: impl Future<Output = T>,
     ) -> Result<T, Error> {
-        self.transport.unless_interrupted(wait).await
+        self.connection.transport.unless_interrupted(wait).await
     }
 
     /// Lets some time pass, but for an interrupt.
     pub(crate) async fn pause(&self, pause: Duration) -> Result<(), Error> {
-        self.transport.pause(pause).await
+        self.connection.transport.pause(pause).await
     }
 
     /// Deletes, and is content if it is gone already.
@@ -356,21 +376,24 @@ impl Client {
     /// The path and query of a link, as seen from our base: links name the
     /// foundation's own host, and our token goes to no other.
     fn path_of(&self, href: &str) -> String {
-        let Ok(url) = self.base.join(href) else {
+        let Ok(url) = self.connection.base.join(href) else {
             return href.to_owned();
         };
         let path = match url.query() {
             Some(query) => format!("{}?{query}", url.path()),
             None => url.path().to_owned(),
         };
-        let prefix = self.base.path().trim_end_matches('/');
+        let prefix = self.connection.base.path().trim_end_matches('/');
         path.strip_prefix(prefix).unwrap_or(&path).to_owned()
     }
 }
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Client({}, {:?})", self.base, self.dialect)
+        f.debug_struct("Client")
+            .field("api", &self.api())
+            .field("dialect", &self.dialect())
+            .finish_non_exhaustive()
     }
 }
 

@@ -15,6 +15,7 @@ mod limiter;
 pub(crate) mod log_cache;
 pub(crate) mod manifests;
 mod pace;
+mod parallel;
 pub(crate) mod processes;
 mod record;
 pub(crate) mod retry;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt, TryStreamExt};
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::error::Error;
+use super::parallel;
 use super::wait::{self, Progress};
 use super::waits::{Sight, Watch};
 
@@ -169,11 +169,9 @@ pub(crate) async fn list(
         }
     }
     let processes = client.list::<Process>(&path).await?;
-    stream::iter(processes)
-        .map(|process| with_instances(client, process))
-        .buffered(client.concurrency())
-        .try_collect()
-        .await
+    let processes = processes.into_iter();
+    let processes = processes.map(|process| with_instances(client, process));
+    parallel::run(client.concurrency(), processes).await
 }
 
 async fn with_instances(client: &Client, mut process: Process) -> Result<Process, Error> {

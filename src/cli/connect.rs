@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::cf_home;
 use super::{CommandError, Common, Format, Foundation};
 use crate::capi::auth::Credentials;
-use crate::capi::client::{Client, Target};
+use crate::capi::client::{Client, ConnectOptions};
 use crate::config::{Config, Connection};
 use crate::events::{Event, EventSink, Events};
 use crate::push::source::Sources;
@@ -72,7 +72,7 @@ impl Connected {
         };
         #[cfg(not(feature = "mock"))]
         let target = target(foundation, configured)?;
-        let target = Target {
+        let target = ConnectOptions {
             dialect: foundation.dialect.dialect(),
             concurrency: usize::try_from(concurrency).unwrap_or(1),
             timeout: foundation.timeout,
@@ -170,8 +170,8 @@ async fn start_mock(foundation: &Foundation) -> Result<Option<mock_capi::MockCap
 }
 
 #[cfg(feature = "mock")]
-fn mock_target(mock: &mock_capi::MockCapi) -> Target {
-    Target::new(
+fn mock_target(mock: &mock_capi::MockCapi) -> ConnectOptions {
+    ConnectOptions::new(
         mock.uri(),
         Credentials::Password {
             username: "admin".to_owned(),
@@ -182,7 +182,10 @@ fn mock_target(mock: &mock_capi::MockCapi) -> Target {
 
 /// Where to and as whom: flags and environment before the configuration,
 /// before the login of the cf CLI.
-fn target(foundation: &Foundation, connection: &Connection) -> Result<Target, CommandError> {
+fn target(
+    foundation: &Foundation,
+    connection: &Connection,
+) -> Result<ConnectOptions, CommandError> {
     let api = foundation.api.clone().or_else(|| variable("CF_API"));
     let api = api.or_else(|| connection.api.clone());
     let credentials = match environment_credentials()? {
@@ -191,9 +194,9 @@ fn target(foundation: &Foundation, connection: &Connection) -> Result<Target, Co
     };
     let skip_ssl_validation = foundation.skip_ssl_validation || connection.skip_ssl_validation;
     if let (Some(api), Some(credentials)) = (&api, &credentials) {
-        return Ok(Target {
+        return Ok(ConnectOptions {
             skip_ssl_validation,
-            ..Target::new(api, credentials.clone())
+            ..ConnectOptions::new(api, credentials.clone())
         });
     }
     let login = cf_home::read().map_err(CommandError::Usage)?;
@@ -210,9 +213,9 @@ fn target(foundation: &Foundation, connection: &Connection) -> Result<Target, Co
             login.api
         )));
     }
-    Ok(Target {
+    Ok(ConnectOptions {
         skip_ssl_validation: skip_ssl_validation || login.skip_ssl_validation,
-        ..Target::new(
+        ..ConnectOptions::new(
             api.unwrap_or(login.api),
             credentials.unwrap_or(login.credentials),
         )

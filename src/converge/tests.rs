@@ -10,7 +10,7 @@ use rstest::rstest;
 use super::plan::Step;
 use super::*;
 use crate::capi::auth::Credentials;
-use crate::capi::client::Target;
+use crate::capi::client::ConnectOptions;
 use crate::events::Events;
 
 /// How many worlds there are at once.
@@ -76,7 +76,7 @@ async fn foundation(dialect: Dialect) -> (MockCapi, Client) {
         username: "admin".to_owned(),
         password: "admin".into(),
     };
-    let target = Target::new(mock.uri(), credentials);
+    let target = ConnectOptions::new(mock.uri(), credentials);
     let client = Client::connect(&target, Events::new([])).await.unwrap();
     (mock, client)
 }

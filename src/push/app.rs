@@ -95,12 +95,9 @@ impl Pusher<'_> {
         };
         let bytes = payload.bytes();
         self.tell(app, PushStep::Upload { bytes });
-        let ready = async |package: &str| {
-            let what = upload::processing(&app.name);
-            self.packages.done(package, what).await.map(|_| ())
-        };
         let (client, name, guid) = (self.client, &app.name, &app.guid);
-        upload::ready_package(client, name, guid, &packed.bits, payload, ready).await
+        let waits = Some(&self.packages);
+        upload::ready_package(client, name, guid, &packed.bits, payload, waits).await
     }
 
     /// Stages a package, and passes on what that writes; returns the droplet's GUID.

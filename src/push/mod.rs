@@ -228,6 +228,9 @@ impl<'a> Pusher<'a> {
                 Pushed { name, result }
             }
         });
+        // Collected, so that the closure is not part of this future, which would not
+        // be provably `Send` then.
+        let jobs: Vec<_> = jobs.collect();
         let all = stream::iter(jobs).buffered(self.client.concurrency());
         tokio::select! {
             pushed = all.collect() => Ok(pushed),

@@ -21,7 +21,7 @@ use crate::capi::error::Error;
 use crate::capi::retry;
 use crate::capi::transport::Request;
 use crate::capi::upload::Upload;
-use crate::capi::waits::{self, Stateful};
+use crate::capi::waits::{self, Stateful, Waits};
 
 /// How often an upload that failed is begun again.
 const TRIES: usize = 3;
@@ -169,32 +169,24 @@ pub(crate) async fn upload_bits(
     let known = match_resources(client, &[bits]).await?;
     let payload = client.unless_interrupted(Payload::of(bits, &known));
     let payload = payload.await??;
-    let ready = async |package: &str| {
-        let path = format!("/v3/packages/{package}");
-        let what = processing(name);
-        let ready = client.until(&what, || async {
-            waits::progress(&what, Stateful::Packages.sight(&client.get(&path).await?))
-        });
-        ready.await.map(|_| ())
-    };
-    ready_package(client, name, app, bits, &payload, ready).await
+    ready_package(client, name, app, bits, &payload, None).await
 }
 
-/// Makes a package for one app that is ready, as `ready` waits for it; returns
-/// its GUID. A package that fails does not stay.
+/// Makes a package for one app and waits until it is ready, together with others
+/// where `waits` is given; returns its GUID. A package that fails does not stay.
 pub(crate) async fn ready_package(
     client: &Client,
     name: &str,
     app: &str,
     bits: &Bits,
     payload: &Payload,
-    ready: impl AsyncFn(&str) -> Result<(), Error>,
+    waits: Option<&Waits<Stateful>>,
 ) -> Result<String, Error> {
-    match package(client, name, app, payload, &ready).await {
+    match package(client, name, app, payload, waits).await {
         // What was known may be gone from the pool by the time that it is used.
         Err(Error::Failed { .. }) if payload.is_partial => {
             let all = Payload::of(bits, &Known::default()).await?;
-            package(client, name, app, &all, &ready).await
+            package(client, name, app, &all, waits).await
         }
         outcome => outcome,
     }
@@ -205,10 +197,15 @@ async fn package(
     name: &str,
     app: &str,
     payload: &Payload,
-    ready: &impl AsyncFn(&str) -> Result<(), Error>,
+    waits: Option<&Waits<Stateful>>,
 ) -> Result<String, Error> {
     let package = payload.send(client, name, app).await?;
-    match ready(&package).await {
+    let what = processing(name);
+    let ready = match waits {
+        Some(waits) => waits.done(&package, what).await.map(|_| ()),
+        None => processed(client, &package, &what).await,
+    };
+    match ready {
         Err(error @ Error::Failed { .. }) => {
             discard(client, &client.dialect().delete_package(&package)).await;
             Err(error)
@@ -217,8 +214,17 @@ async fn package(
     }
 }
 
+/// Waits until one package is ready.
+async fn processed(client: &Client, package: &str, what: &str) -> Result<(), Error> {
+    let path = format!("/v3/packages/{package}");
+    let ready = client.until(what, || async {
+        waits::progress(what, Stateful::Packages.sight(&client.get(&path).await?))
+    });
+    ready.await.map(|_| ())
+}
+
 /// What is awaited of an app's package, as an error says it.
-pub(crate) fn processing(name: &str) -> String {
+fn processing(name: &str) -> String {
     format!("processing of the bits of {name}")
 }
 

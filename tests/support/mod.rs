@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cf_pusher::{
-    Client, Config, Converger, Counts, Credentials, EventSink, Events, Mismatch, Outcome, Plan,
-    Sources, Target,
+    Client, Config, ConnectOptions, Converger, Counts, Credentials, EventSink, Events, Mismatch,
+    Outcome, Plan, Sources,
 };
 use mock_capi::{Dialect, MockCapi, MockCapiBuilder, RecordedRequest};
 use serde_json::Value;
@@ -182,11 +182,11 @@ pub(crate) fn admin(password: &str) -> Credentials {
     }
 }
 
-pub(crate) fn target(mock: &MockCapi) -> Target {
-    Target {
+pub(crate) fn target(mock: &MockCapi) -> ConnectOptions {
+    ConnectOptions {
         concurrency: 20,
         timeout: Duration::from_secs(20),
-        ..Target::new(mock.uri(), admin("admin"))
+        ..ConnectOptions::new(mock.uri(), admin("admin"))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use cf_pusher::{Client, Config, Converger, Error, Events, Sources, Target};
+use cf_pusher::{Client, Config, ConnectOptions, Converger, Error, Events, Sources};
 use mock_capi::{MockCapi, MockCapiBuilder};
 use serde_json::Value;
 
@@ -75,7 +75,7 @@ impl World {
     }
 
     async fn connect(&self, mock: &MockCapi) -> Result<Client, Error> {
-        let target = Target {
+        let target = ConnectOptions {
             timeout: self.timeout,
             ..target(mock)
         };

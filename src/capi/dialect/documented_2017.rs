@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream, try_join};
+use futures::try_join;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -17,6 +17,7 @@ use crate::capi::inventory::{
     App, BITS_VARIABLE, Domain, Droplet, DropletState, Inventory, MANAGED_BY_VALUE,
     MANAGED_BY_VARIABLE, Org, Package, Process, Quota, Route, Rule, Scope, SecurityGroup, Space,
 };
+use crate::capi::parallel;
 
 /// v2's largest page.
 const V2_PAGE: &str = "results-per-page=100";
@@ -251,15 +252,12 @@ async fn add_details(client: &Client, space: &str, apps: &mut [App]) -> Result<V
         .map(|app| (app.guid.clone(), app))
         .collect();
     map_routes(&mut routes, &summaries);
-    stream::iter(apps.iter_mut())
-        .map(|app| {
-            let summary = summaries.remove(&app.guid);
-            let droplets = droplets.remove(&app.guid).unwrap_or_default();
-            add_app_details(client, app, summary, droplets)
-        })
-        .buffered(super::PER_APP)
-        .try_collect::<()>()
-        .await?;
+    let details = apps.iter_mut().map(|app| {
+        let summary = summaries.remove(&app.guid);
+        let droplets = droplets.remove(&app.guid).unwrap_or_default();
+        add_app_details(client, app, summary, droplets)
+    });
+    parallel::run(super::PER_APP, details).await?;
     if !apps.iter().all(|app| app.accounts_for_packages()) {
         let mut packages = packages(client, space).await?;
         for app in &mut apps {

@@ -8,13 +8,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream, try_join};
+use futures::try_join;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::inventory::App;
+use crate::capi::parallel;
 use crate::capi::transport::{Body, Request};
 
 /// Cloud Controller reads no larger manifest.
@@ -50,11 +51,9 @@ pub(super) async fn environments(
     names: &[&str],
 ) -> Result<Environments, Error> {
     let claims: Vec<String> = names.iter().map(|name| claim(name, domain)).collect();
-    let asked = stream::iter(batches(&claims))
-        .map(|batch| told_of(client, space, batch))
-        .buffered(AT_ONCE)
-        .try_collect::<Vec<_>>();
-    match asked.await {
+    let batches = batches(&claims).into_iter();
+    let asked = batches.map(|batch| told_of(client, space, batch));
+    match parallel::run(AT_ONCE, asked).await {
         Ok(told) => Ok(Environments::Told(shared(told.into_iter().flatten()))),
         Err(error) if error.is_not_found() => Ok(Environments::Unknown),
         Err(error) => Err(error),
@@ -208,23 +207,20 @@ pub(super) async fn one_by_one(
     struct Web {
         command: Option<String>,
     }
-    stream::iter(apps)
-        .map(|app| async move {
-            let variables = format!("/v3/apps/{}/environment_variables", app.guid);
-            let web = format!("/v3/apps/{}/processes/web", app.guid);
-            let (variables, web): (Variables, Web) =
-                try_join!(client.get(&variables), client.get(&web))?;
-            Ok(Environment {
-                env: Arc::new(texts(&variables.var).collect()),
-                // Its own, or else its droplet's.
-                command: web.command,
-                command_is_own: false,
-                routed: None,
-            })
+    let environments = apps.iter().map(|app| async move {
+        let variables = format!("/v3/apps/{}/environment_variables", app.guid);
+        let web = format!("/v3/apps/{}/processes/web", app.guid);
+        let (variables, web): (Variables, Web) =
+            try_join!(client.get(&variables), client.get(&web))?;
+        Ok(Environment {
+            env: Arc::new(texts(&variables.var).collect()),
+            // Its own, or else its droplet's.
+            command: web.command,
+            command_is_own: false,
+            routed: None,
         })
-        .buffered(super::PER_APP)
-        .try_collect()
-        .await
+    });
+    parallel::run(super::PER_APP, environments).await
 }
 
 #[cfg(test)]

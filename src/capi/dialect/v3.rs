@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
-use futures::{StreamExt, TryStreamExt, join, stream, try_join};
+use futures::{join, try_join};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,6 +18,7 @@ use crate::capi::inventory::{
     Route, Rule, Scope, SecurityGroup, Space,
 };
 use crate::capi::list_item;
+use crate::capi::parallel;
 use crate::capi::processes;
 
 #[derive(Deserialize)]
@@ -376,27 +377,24 @@ async fn apps(client: &Client, filter: &str) -> Result<(Vec<App>, Vec<Included>)
     }
     let path = format!("/v3/apps?{filter}&include=space.organization&per_page=5000");
     let (found, included) = client.list_including::<Found, _>(&path).await?;
-    let apps = stream::iter(found)
-        .map(|app| async move {
-            let current_droplet = match app.relationships.current_droplet {
-                Some(droplet) => droplet.guid(),
-                // Older foundations tell it only app by app.
-                None => super::current_droplet(client, &app.guid).await?,
-            };
-            Ok::<_, Error>(App {
-                guid: app.guid,
-                name: app.name,
-                started: app.state == "STARTED",
-                buildpacks: app.lifecycle.data.buildpacks,
-                managed: app.metadata.is_managed(),
-                space: app.relationships.space.guid().unwrap_or_default(),
-                current_droplet,
-                ..App::default()
-            })
+    let apps = found.into_iter().map(|app| async move {
+        let current_droplet = match app.relationships.current_droplet {
+            Some(droplet) => droplet.guid(),
+            // Older foundations tell it only app by app.
+            None => super::current_droplet(client, &app.guid).await?,
+        };
+        Ok::<_, Error>(App {
+            guid: app.guid,
+            name: app.name,
+            started: app.state == "STARTED",
+            buildpacks: app.lifecycle.data.buildpacks,
+            managed: app.metadata.is_managed(),
+            space: app.relationships.space.guid().unwrap_or_default(),
+            current_droplet,
+            ..App::default()
         })
-        .buffered(super::PER_APP)
-        .try_collect()
-        .await?;
+    });
+    let apps = parallel::run(super::PER_APP, apps).await?;
     Ok((apps, included))
 }
 

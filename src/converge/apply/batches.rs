@@ -24,7 +24,7 @@ use crate::events::{AppMilestone, Event, StepContext};
 const MOST_NAMES: usize = 6_000;
 
 /// An app at its beginning: what a batch makes of it.
-type Beginning<'p> = (&'p AppPlan, Result<Begun<'p>, Box<Failure>>);
+pub(super) type Beginning<'p> = (&'p AppPlan, Result<Begun<'p>, Box<Failure>>);
 
 impl Apply<'_> {
     /// Takes the steps of some apps up to their manifests, and applies those

@@ -10,8 +10,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use batches::Beginning;
 use foundation::apply_foundation;
-use futures::channel::mpsc;
+use futures::channel::mpsc::{self, UnboundedReceiver};
+use futures::stream::FuturesUnordered;
 use futures::{StreamExt, join, stream};
 use progress::Progress;
 use steps::Found;
@@ -203,28 +205,20 @@ impl Apply<'_> {
         let begin = async {
             // Moved in, so that it is dropped, and the apps come to an end.
             let begun = begun;
-            stream::iter(plans.chunks(self.batch))
-                .for_each_concurrent(MANIFESTS_AT_ONCE, |batch| async {
-                    for app in self.begin(batch).await {
-                        // The other end is there as long as this.
-                        let _ = begun.unbounded_send(app);
-                    }
-                })
-                .await;
+            // Collected: a stream over the closure would not be provably `Send`.
+            let batches: Vec<_> = plans
+                .chunks(self.batch)
+                .map(|batch| self.begin(batch))
+                .collect();
+            let mut batches = stream::iter(batches).buffer_unordered(MANIFESTS_AT_ONCE);
+            while let Some(batch) = batches.next().await {
+                for app in batch {
+                    // The other end is there as long as this.
+                    let _ = begun.unbounded_send(app);
+                }
+            }
         };
-        let finish = under_way
-            .map(|(plan, begun)| async move {
-                let outcome = match begun {
-                    Ok(begun) => self.finish(begun).await,
-                    Err(failure) => Err(failure),
-                };
-                self.end_of(plan);
-                progress.advance();
-                (plan.name.as_str(), outcome)
-            })
-            .buffer_unordered(usize::MAX)
-            .collect();
-        let ((), mut outcomes): ((), HashMap<&str, Outcome>) = join!(begin, finish);
+        let ((), mut outcomes) = join!(begin, self.finish_all(under_way, progress));
         let mut applied = Applied::default();
         for plan in plans {
             match outcomes.remove(plan.name.as_str()) {
@@ -234,6 +228,43 @@ impl Apply<'_> {
             }
         }
         applied
+    }
+
+    /// Takes what is left of the steps of all apps that are begun, of each as soon
+    /// as it is.
+    async fn finish_all<'p>(
+        &self,
+        mut begun: UnboundedReceiver<Beginning<'p>>,
+        progress: &Progress<'_>,
+    ) -> HashMap<&'p str, Outcome> {
+        let mut outcomes = HashMap::new();
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                Some((plan, begun)) = begun.next() => {
+                    under_way.push(self.finish_one(plan, begun, progress));
+                }
+                Some((name, outcome)) = under_way.next() => {
+                    outcomes.insert(name, outcome);
+                }
+                else => return outcomes,
+            }
+        }
+    }
+
+    async fn finish_one<'p>(
+        &self,
+        plan: &'p AppPlan,
+        begun: Result<Begun<'p>, Box<Failure>>,
+        progress: &Progress<'_>,
+    ) -> (&'p str, Outcome) {
+        let outcome = match begun {
+            Ok(begun) => self.finish(begun).await,
+            Err(failure) => Err(failure),
+        };
+        self.end_of(plan);
+        progress.advance();
+        (plan.name.as_str(), outcome)
     }
 
     /// Where a prototype got no droplet by its end, its clones get none.

@@ -9,7 +9,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 use crate::capi::auth::Credentials;
-use crate::capi::client::Target;
+use crate::capi::client::ConnectOptions;
 use crate::events::{Event, EventSink, Events};
 
 const APP: &str = "d4cf0f68-d498-4f33-bc25-d6cd37d3cbe8";
@@ -50,7 +50,7 @@ impl Api {
         };
         let sent = Arc::new(Sent::default());
         let events = Events::new([Arc::clone(&sent) as Arc<dyn EventSink>]);
-        let target = Target::new(server.uri(), credentials);
+        let target = ConnectOptions::new(server.uri(), credentials);
         let client = Client::connect(&target, events).await.unwrap();
         Self {
             server,
@@ -362,7 +362,7 @@ async fn foundation(dialect: Dialect, faults: Vec<Fault>) -> (MockCapi, Client, 
         username: "admin".to_owned(),
         password: "admin".into(),
     };
-    let target = Target::new(mock.uri(), credentials);
+    let target = ConnectOptions::new(mock.uri(), credentials);
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let org = create(&client, "/v3/organizations", json!({"name": "o"})).await;
     let space = json!({"name": "s", "relationships": {"organization": {"data": {"guid": org}}}});

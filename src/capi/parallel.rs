@@ -1,0 +1,20 @@
+//! Many requests at once, up to a limit.
+
+use std::vec;
+
+use futures::stream::{self, Buffered, StreamExt, TryCollect, TryStreamExt};
+
+/// Results in the order of their futures, or the first error.
+type Results<F, T> = TryCollect<Buffered<stream::Iter<vec::IntoIter<F>>>, Vec<T>>;
+
+/// Runs up to `limit` of the futures at a time.
+///
+/// They are collected before the first one is polled: a stream that held the
+/// iterator, with closures over borrowed items, would not be provably `Send`.
+pub(crate) fn run<F, T, E>(limit: usize, futures: impl IntoIterator<Item = F>) -> Results<F, T>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    let futures: Vec<F> = futures.into_iter().collect();
+    stream::iter(futures).buffered(limit).try_collect()
+}
