@@ -52,10 +52,10 @@ mod manifest;
 mod push;
 mod report;
 
-pub use capi::auth::Credentials;
 pub use capi::client::{Client, ConnectOptions};
 pub use capi::dialect::Dialect;
 pub use capi::error::{CcError, Error};
+pub use capi::transport::Credentials;
 pub use config::{Config, ConfigError, Connection, Problem};
 pub use converge::plan::{Action, Difference, Item, Plan};
 pub use converge::verify::Mismatch;

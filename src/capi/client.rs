@@ -12,9 +12,9 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::auth::{Auth, Credentials};
 use super::dialect::Dialect;
 use super::error::Error;
+use super::transport::{Auth, Credentials};
 use super::transport::{Authorization, Request, Response, Transport};
 use super::wait::{self, Progress};
 use crate::events::{Event, Events};

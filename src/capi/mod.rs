@@ -4,23 +4,16 @@
 //! Nothing here knows of convergence.
 
 pub(crate) mod apps;
-pub(crate) mod auth;
 pub(crate) mod client;
 pub(crate) mod deployments;
 pub(crate) mod dialect;
 pub(crate) mod error;
-mod gate;
 pub(crate) mod inventory;
-mod limiter;
 pub(crate) mod log_cache;
 pub(crate) mod manifests;
-mod pace;
 mod parallel;
 pub(crate) mod processes;
-mod record;
-pub(crate) mod retry;
 pub(crate) mod transport;
-pub(crate) mod upload;
 pub(crate) mod wait;
 pub(crate) mod waits;
 

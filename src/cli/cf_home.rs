@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::capi::auth::Credentials;
+use crate::capi::transport::Credentials;
 
 /// What the `cf` CLI is logged in to.
 #[derive(Debug)]

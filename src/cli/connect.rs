@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::cf_home;
 use super::{CommandError, Common, Format, Foundation};
-use crate::capi::auth::Credentials;
 use crate::capi::client::{Client, ConnectOptions};
+use crate::capi::transport::Credentials;
 use crate::config::{Config, Connection};
 use crate::events::{Event, EventSink, Events};
 use crate::push::source::Sources;

@@ -21,7 +21,7 @@ use crate::capi::client::Client;
 use crate::capi::dialect::{self, Dialect};
 use crate::capi::error::Error;
 use crate::capi::inventory::{Inventory, Org};
-use crate::capi::{retry, wait};
+use crate::capi::{transport, wait};
 use crate::config::Config;
 use crate::desired::{Desired, Names};
 use crate::events::{AppMilestone, Event, Phase};
@@ -293,7 +293,7 @@ impl<'a> Converger<'a> {
             )));
         }
         while !seen.plan.is_empty() && began.elapsed() < self.client.timeout() {
-            self.client.pause(retry::spread(REST)).await?;
+            self.client.pause(transport::spread(REST)).await?;
             let now = self.look(true).await?;
             if now.plan == seen.plan {
                 return Ok(now);

@@ -9,8 +9,8 @@ use rstest::rstest;
 
 use super::plan::Step;
 use super::*;
-use crate::capi::auth::Credentials;
 use crate::capi::client::ConnectOptions;
+use crate::capi::transport::Credentials;
 use crate::events::Events;
 
 /// How many worlds there are at once.

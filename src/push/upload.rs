@@ -18,9 +18,9 @@ use super::bits::{Bits, FileId, Resource, hex};
 use crate::capi::client::Client;
 use crate::capi::dialect::MOST_RESOURCES;
 use crate::capi::error::Error;
-use crate::capi::retry;
-use crate::capi::transport::Request;
-use crate::capi::upload::Upload;
+
+use crate::capi::transport::Upload;
+use crate::capi::transport::{self, Request};
 use crate::capi::waits::{self, Stateful, Waits};
 
 /// How often an upload that failed is begun again.
@@ -275,7 +275,7 @@ impl Uploading<'_> {
                 return Err(error);
             }
             tries += 1;
-            client.pause(retry::spread(PAUSE)).await?;
+            client.pause(transport::spread(PAUSE)).await?;
         }
     }
 }

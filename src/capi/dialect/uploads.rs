@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
+use super::super::transport::Upload;
 use super::super::transport::{Body, Request};
-use super::super::upload::Upload;
 use super::Dialect;
 
 /// The most resources that one request may ask for.

@@ -8,8 +8,8 @@ use wiremock::matchers::{method, path, path_regex};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
-use crate::capi::auth::Credentials;
 use crate::capi::client::ConnectOptions;
+use crate::capi::transport::Credentials;
 use crate::events::{Event, EventSink, Events};
 
 const APP: &str = "d4cf0f68-d498-4f33-bc25-d6cd37d3cbe8";

@@ -9,7 +9,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::transport::{Body, Received, Request};
+use super::http::{Body, Received, Request};
 use super::upload::Upload;
 use crate::events::{Answer, Content, Exchange};
 
@@ -53,7 +53,7 @@ pub(super) fn exchange(
     url: String,
     request: &Request,
     token: Option<&SecretString>,
-    received: Result<&Received, &super::error::Error>,
+    received: Result<&Received, &crate::capi::error::Error>,
 ) -> Exchange {
     let is_login = matches!(request.body, Body::Form(_));
     let answer = received.ok().map(|received| Answer {

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::error::Error;
-use super::transport::{Authorization, Body, Request, Transport};
+use super::http::{Authorization, Body, Request, Transport};
+use crate::capi::error::Error;
 
 /// The OAuth client of the `cf` CLI, which every foundation has.
 const CF_CLIENT: &str = "cf";

@@ -10,7 +10,7 @@ use reqwest::{Body, multipart};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
-use super::error::Error;
+use crate::capi::error::Error;
 use crate::events::{Event, Events};
 
 /// How much of a file is in memory at once.

@@ -11,7 +11,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap};
 
-use super::error::Error;
+use crate::capi::error::Error;
 
 /// How often a request is sent again after failures; rate limits do not count.
 const TRIES: usize = 5;

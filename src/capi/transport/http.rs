@@ -13,14 +13,14 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::error::{Error, parse_errors};
 use super::gate::Gate;
 use super::limiter::Answer;
 use super::pace::Pacer;
 use super::record;
 use super::retry::{self, Replay, Verdict};
 use super::upload::Upload;
-use super::wait;
+use crate::capi::error::{CcError, Error, parse_errors};
+use crate::capi::wait;
 use crate::events::{Event, Events, StepContext};
 
 /// How long a connection may take to come about.
@@ -522,7 +522,7 @@ fn refusal(request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u
     if status.is_redirection()
         && let Some(target) = text_of(headers, LOCATION)
     {
-        errors = vec![super::error::CcError {
+        errors = vec![CcError {
             code: 0,
             title: "redirect".to_owned(),
             detail: format!("the API is at {target}; give that URL"),

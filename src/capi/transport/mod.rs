@@ -1,0 +1,17 @@
+//! How requests travel: connections, tokens, retries, limits on concurrency and
+//! rate, uploads, and the record of exchanges. Knows no operation of the API.
+
+mod auth;
+mod gate;
+mod http;
+mod limiter;
+mod pace;
+mod record;
+mod retry;
+mod upload;
+
+pub(crate) use auth::Auth;
+pub use auth::Credentials;
+pub(crate) use http::{Authorization, Body, Request, Response, Transport};
+pub(crate) use retry::spread;
+pub(crate) use upload::Upload;
