@@ -31,7 +31,7 @@ pub(super) fn open(path: &Path) -> Result<Archive, Reason> {
 /// Lists what is in an archive and not ignored; files are not read yet.
 pub(super) fn list(path: &Path) -> Result<Vec<Entry>, Reason> {
     let mut archive = open(path)?;
-    let ignores = Ignores::new(&cfignore(&mut archive)?)?;
+    let ignores = Ignores::of_archive(&cfignore(&mut archive)?)?;
     let mut seen = HashSet::new();
     let mut entries = Vec::new();
     for index in 0..archive.len() {
@@ -41,24 +41,29 @@ pub(super) fn list(path: &Path) -> Result<Vec<Entry>, Reason> {
         if !seen.insert(entry.name.clone()) {
             return Err(Reason::Twice(entry.name));
         }
-        if !ignores.ignores_deeply(&entry.name, entry.kind == Kind::Dir) {
+        // The path as the archive has it: folders end with a slash.
+        let is_ignored = match entry.kind {
+            Kind::Dir => ignores.ignores(&format!("{}/", entry.name)),
+            _ => ignores.ignores(&entry.name),
+        };
+        if !is_ignored {
             entries.push(entry);
         }
     }
     Ok(entries)
 }
 
+/// The text of the first entry that is called `.cfignore`, or ends so: the `cf` CLI
+/// takes it wherever it is.
 fn cfignore(archive: &mut Archive) -> Result<String, Reason> {
-    let mut text = String::new();
-    match archive.by_name(ignores::FILE) {
-        Err(ZipError::FileNotFound) => {}
-        found => {
-            let mut file = found.map_err(unread(ignores::FILE))?;
-            file.read_to_string(&mut text)
-                .map_err(Reason::io(ignores::FILE))?;
-        }
-    }
-    Ok(text)
+    let named_so = |name: &str| name.ends_with(ignores::FILE);
+    let index = archive
+        .file_names()
+        .position(|name| name.is_ok_and(|name| named_so(&name)));
+    let Some(index) = index else {
+        return Ok(String::new());
+    };
+    ignores::read(archive.by_index(index).map_err(unread(ignores::FILE))?)
 }
 
 fn unread(name: &str) -> impl FnOnce(ZipError) -> Reason {

@@ -31,13 +31,13 @@ pub(super) enum Reason {
     #[error("{name}: {error}")]
     Entry { name: String, error: ZipError },
     #[error("{0}")]
-    Walk(#[from] ignore::Error),
+    Walk(#[from] walkdir::Error),
     #[error("{0} is not UTF-8; rename it, or exclude it with .cfignore")]
     NotUtf8(String),
     #[error("{name} is a {kind}; remove it, or exclude it with .cfignore")]
     Special { name: String, kind: &'static str },
-    #[error("the line `{line}` of .cfignore is no pattern: {error}")]
-    Pattern { line: String, error: ignore::Error },
+    #[error(".cfignore has too many patterns; make it shorter")]
+    TooManyPatterns,
     #[error("{0} is in it, and leads out of it; make it again without such paths")]
     LeadsOut(String),
     #[error("{0} is in it twice; make it again with each file once")]

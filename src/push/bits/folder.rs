@@ -1,36 +1,39 @@
 //! The bits of a folder.
 
-use std::fs::{self, FileType, Metadata};
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fs::{self, File, FileType, Metadata};
 use std::io;
 use std::path::Path;
 
-use ignore::{DirEntry, WalkBuilder};
+use walkdir::{DirEntry, WalkDir};
 
 use super::error::Reason;
 use super::ignores::{self, Ignores};
 use super::{Entry, FOLDER_MODE, Kind, LINK_MODE};
 
-/// Lists what is in a folder and not ignored; files are not read yet.
+/// Lists the files of a folder that are not ignored; they are not read yet.
 pub(super) fn list(root: &Path) -> Result<Vec<Entry>, Reason> {
-    let ignores = Ignores::new(&cfignore(root)?)?;
-    let below = root.to_owned();
-    WalkBuilder::new(root)
-        .standard_filters(false)
-        .filter_entry(move |found| {
-            let relative = found.path().strip_prefix(&below).unwrap_or(found.path());
-            let is_dir = found.file_type().is_some_and(|kind| kind.is_dir());
-            found.depth() == 0 || !ignores.ignores(relative, is_dir)
-        })
-        .build()
-        .filter(|found| !found.as_ref().is_ok_and(|found| found.depth() == 0))
+    let ignores = Ignores::of_folder(&cfignore(root)?)?;
+    let is_ignored = |found: &DirEntry| {
+        let relative = found.path().strip_prefix(root).unwrap_or(found.path());
+        let parts: Vec<Cow<'_, str>> = relative.iter().map(OsStr::to_string_lossy).collect();
+        ignores.ignores(&parts.join("/"))
+    };
+    WalkDir::new(root)
+        .min_depth(1)
+        .into_iter()
+        // Saves the walk through `.git`, from which no line includes anything.
+        .filter_entry(|found| !ignores::is_always_ignored(&found.file_name().to_string_lossy()))
+        .filter(|found| !found.as_ref().is_ok_and(is_ignored))
         .map(|found| entry(root, &found?))
         .collect()
 }
 
 fn cfignore(root: &Path) -> Result<String, Reason> {
-    match fs::read_to_string(root.join(ignores::FILE)) {
+    match File::open(root.join(ignores::FILE)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        read => read.map_err(Reason::io(ignores::FILE)),
+        opened => ignores::read(opened.map_err(Reason::io(ignores::FILE))?),
     }
 }
 
@@ -41,7 +44,7 @@ fn entry(root: &Path, found: &DirEntry) -> Result<Entry, Reason> {
     let not_utf8 = || Reason::NotUtf8(relative.display().to_string());
     let name = parts.ok_or_else(not_utf8)?.join("/");
     let metadata = found.metadata()?;
-    let (kind, mode) = if metadata.is_symlink() {
+    let (kind, mode) = if metadata.file_type().is_symlink() {
         let target = fs::read_link(path).map_err(Reason::io(&name))?;
         let target = target.to_str().ok_or_else(not_utf8)?;
         (Kind::Link(target.to_owned()), LINK_MODE)
