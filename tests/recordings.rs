@@ -235,6 +235,7 @@ async fn an_archive_has_every_exchange_and_no_secret(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs chromium and chromedriver on the PATH"]
 async fn a_report_is_read_in_the_light_and_in_the_dark() {
     let fault = Fault::answer("POST", "/v3/deployments", 503).times(1);
     let (mock, place) = (recorded_mock(vec![fault]).await, Place::new());

@@ -30,6 +30,7 @@ async fn the_page_is_one_answer_that_may_load_nothing_else() {
 }
 
 #[tokio::test]
+#[ignore = "needs chromium and chromedriver on the PATH"]
 async fn apps_are_shown_with_their_states_and_found_by_name() {
     const HOSTILE: &str = "<img src=x onerror=alert(1)>";
     let cf = Session::v3().await;
@@ -87,6 +88,7 @@ async fn apps_are_shown_with_their_states_and_found_by_name() {
 }
 
 #[tokio::test]
+#[ignore = "needs chromium and chromedriver on the PATH"]
 async fn requests_appear_as_they_are_made() {
     let cf = Session::v3().await;
     on_page(&cf.mock, async |page| {
@@ -120,6 +122,7 @@ async fn requests_appear_as_they_are_made() {
 }
 
 #[tokio::test]
+#[ignore = "needs chromium and chromedriver on the PATH"]
 async fn faults_are_set_strike_and_are_removed() {
     let cf = Session::v3().await;
     on_page(&cf.mock, async |page| {
@@ -152,6 +155,7 @@ async fn faults_are_set_strike_and_are_removed() {
 }
 
 #[tokio::test]
+#[ignore = "needs chromium and chromedriver on the PATH"]
 async fn faults_are_written_as_json() {
     let cf = Session::v3().await;
     cf.mock
@@ -185,6 +189,7 @@ async fn faults_are_written_as_json() {
 }
 
 #[tokio::test]
+#[ignore = "needs chromium and chromedriver on the PATH"]
 async fn times_are_set_and_the_clock_is_moved() {
     let cf = Session::v3().await;
     let (org, _) = cf.space().await;
@@ -214,6 +219,7 @@ async fn times_are_set_and_the_clock_is_moved() {
 }
 
 #[tokio::test]
+#[ignore = "needs chromium and chromedriver on the PATH"]
 async fn tokens_expire_and_a_reset_is_confirmed() {
     let cf = Session::v3().await;
     cf.space().await;
@@ -238,6 +244,7 @@ async fn tokens_expire_and_a_reset_is_confirmed() {
 }
 
 #[tokio::test]
+#[ignore = "needs chromium and chromedriver on the PATH"]
 async fn it_is_read_in_the_dark_on_a_narrow_screen_and_by_keyboard() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
@@ -289,6 +296,7 @@ async fn it_is_read_in_the_dark_on_a_narrow_screen_and_by_keyboard() {
 }
 
 #[tokio::test]
+#[ignore = "needs chromium and chromedriver on the PATH"]
 async fn ten_thousand_apps_stay_legible() {
     let cf = Session::v3().await;
     let org = cf.create_org("org").await;

@@ -2,11 +2,15 @@
 //! and every answer is held against the API's own description.
 //!
 //! The description is the OpenAPI document that the Cloud Controller publishes.
-//! It is not part of the project: `CAPI_OPENAPI` names the file. Without it the
-//! operations are driven all the same, and what they answer is not validated.
+//! It is not part of the project: `CAPI_OPENAPI` names the file. The tests that
+//! need it are ignored by default:
+//!
+//! ```text
+//! CAPI_OPENAPI=openapi.yaml cargo test -p mock-capi --test openapi -- --include-ignored
+//! ```
 
 // Helpers fail as tests do.
-#![allow(clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -61,9 +65,8 @@ impl Named for Operation {
 }
 
 #[tokio::test]
-async fn answers_are_what_the_description_says() {
-    let exchanges = drive().await;
-    let driven = successful(&exchanges);
+async fn every_implemented_operation_succeeds() {
+    let driven = successful(&drive().await);
     let missed: Vec<String> = Operation::all()
         .iter()
         .filter(|operation| operation.implemented)
@@ -72,15 +75,16 @@ async fn answers_are_what_the_description_says() {
         .collect();
     assert!(
         missed.is_empty(),
-        "implemented, and to be driven by one of tests/openapi/*.rs: {missed:#?}"
+        "implemented, but not driven by one of tests/openapi/*.rs: {missed:#?}"
     );
+}
 
-    let Some(description) = Description::of_environment() else {
-        println!("left out: CAPI_OPENAPI names no description to validate answers against");
-        return;
-    };
+#[tokio::test]
+#[ignore = "needs the API's OpenAPI description: CAPI_OPENAPI names the file"]
+async fn answers_match_the_description() {
+    let description = Description::of_environment().expect("CAPI_OPENAPI names the description");
     let (mut faults, mut explained) = (BTreeSet::new(), BTreeSet::new());
-    for exchange in &exchanges {
+    for exchange in &drive().await {
         let (key, asked) = (exchange.operation.key(), &exchange.asked);
         for fault in description.faults(exchange) {
             match mistakes::explain(&key, &fault) {
@@ -95,11 +99,9 @@ async fn answers_are_what_the_description_says() {
 }
 
 #[test]
+#[ignore = "needs the API's OpenAPI description: CAPI_OPENAPI names the file"]
 fn the_mock_knows_every_operation_of_the_description() {
-    let Some(description) = Description::of_environment() else {
-        println!("left out: CAPI_OPENAPI names no description");
-        return;
-    };
+    let description = Description::of_environment().expect("CAPI_OPENAPI names the description");
     let known: BTreeSet<String> = Operation::all().iter().map(Named::key).collect();
     assert_eq!(known, description.operations());
 }
