@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::capi::inventory::{Rule, Scope};
 use crate::config::Config;
+use crate::converge::target::Target;
 use crate::push::source::Sources;
 
 /// The first of the tick apps' extra ports.
@@ -144,6 +145,15 @@ impl Desired {
             rules: rules(config.asg_size),
             names,
             groups,
+        }
+    }
+
+    /// The app of that name.
+    pub(crate) fn app(&self, name: &str) -> Target {
+        Target::App {
+            org: self.names.org.clone(),
+            space: self.names.space.clone(),
+            name: name.to_owned(),
         }
     }
 

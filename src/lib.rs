@@ -28,10 +28,10 @@
 //! let converger = Converger::new(&client, &config, &sources);
 //!
 //! let first = converger.converge().await?;
-//! assert_eq!(first.changed, 4); // three ticks and their registry
+//! assert_eq!(first.changed(), 4); // three ticks and their registry
 //!
 //! let second = converger.converge().await?;
-//! assert_eq!((second.changed, second.unchanged), (0, 4));
+//! assert_eq!((second.changed(), second.unchanged()), (0, 4));
 //! assert!(converger.verify().await?.is_empty());
 //! # Ok(())
 //! # }
@@ -57,9 +57,11 @@ pub use capi::dialect::Dialect;
 pub use capi::error::{CcError, Error};
 pub use capi::transport::Credentials;
 pub use config::{Config, ConfigError, Connection, Problem};
-pub use converge::plan::{Action, Difference, Item, Plan};
-pub use converge::verify::Mismatch;
-pub use converge::{ConvergeError, Converger, Destroyed, Failure, Outcome};
+pub use converge::outcome::{AppOutcome, AppResult, Failure, Outcome};
+pub use converge::plan::{Action, Change, Plan, ResourcePlan};
+pub use converge::target::Target;
+pub use converge::verify::{Difference, Drift};
+pub use converge::{ConvergeError, Converger, Destroyed};
 pub use desired::Names;
 pub use events::{
     Answer, AppMilestone, Content, Event, EventSink, Events, Exchange, Phase, PushStep, StepContext,

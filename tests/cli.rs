@@ -167,7 +167,7 @@ async fn json_is_one_object_with_the_keys_of_the_go_cf_pusher() {
     assert_eq!(plan["plan"]["unchanged"], 7);
     let verify = place.on(&mock, SMALL, &["verify", "--format", "json"]);
     let verify: Value = serde_json::from_str(&verify.out).unwrap();
-    assert_eq!(verify["mismatches"], json!([]));
+    assert_eq!(verify["drift"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -244,14 +244,17 @@ async fn a_failed_copy_fails_one_app_and_the_next_run_mends_it() {
     let copy = Fault::failed_copy().of("scale-tick-2").times(1);
     let rig = Rig::with(Way::Manifest, builder.faults(vec![copy])).await;
     let outcome = rig.converge(SMALL).await;
-    assert_eq!((outcome.changed, outcome.failed), (6, 1));
-    let failures: Vec<&str> = outcome
+    assert_eq!((outcome.changed(), outcome.failed()), (6, 1));
+    let failures: Vec<String> = outcome
         .failures
         .iter()
-        .map(|it| it.subject.as_str())
+        .map(|it| it.target.to_string())
         .collect();
     assert_eq!(failures, ["app scale-tick-2"]);
-    assert_eq!(outcome.failures[0].step, "waiting for the droplet's copy");
+    assert_eq!(
+        outcome.failures[0].step,
+        "waiting for the copy of the droplet"
+    );
     assert_eq!(rig.converge_well(SMALL).await, 1);
 }
 
@@ -266,11 +269,11 @@ async fn what_may_settle_is_tried_again_beside_what_may_not() {
     )
     .await;
     let outcome = rig.converge(SMALL).await;
-    assert_eq!((outcome.changed, outcome.failed), (6, 1));
-    let failures: Vec<&str> = outcome
+    assert_eq!((outcome.changed(), outcome.failed()), (6, 1));
+    let failures: Vec<String> = outcome
         .failures
         .iter()
-        .map(|it| it.subject.as_str())
+        .map(|it| it.target.to_string())
         .collect();
     assert_eq!(failures, ["app scale-registry"]);
 }
@@ -311,12 +314,12 @@ async fn instances_that_never_run_are_reported_at_the_deadline() {
         .converge()
         .await
         .unwrap();
-    let mismatches: Vec<String> = outcome.mismatches.iter().map(ToString::to_string).collect();
+    let mismatches: Vec<String> = outcome.drift.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(mismatches.join("\n"), @r"
     app scale-registry: 0 of 1 instances running (1 STARTING)
     app scale-proxy-0: 0 of 1 instances running (1 STARTING)
     ");
-    assert_eq!((outcome.changed, outcome.failed), (0, 2));
+    assert_eq!((outcome.changed(), outcome.failed()), (0, 2));
 }
 
 #[tokio::test]
@@ -458,7 +461,7 @@ async fn concurrency_is_bounded() {
         .converge()
         .await
         .unwrap();
-    assert!(outcome.is_as_desired());
+    assert!(outcome.is_converged());
     // One at a time: not even a fast machine can do it in less.
     let requests = u32::try_from(counts.get().requests).unwrap();
     assert!(began.elapsed() >= latency * (requests - 2));
@@ -490,7 +493,7 @@ async fn concurrency_grows_while_answers_come_and_is_halved_by_one_that_says_too
     let client = connect(&mock, [Arc::clone(&limits) as Arc<dyn EventSink>]).await;
     let (config, sources) = read(r#"{"proxy_applications": 40}"#, None);
     let converger = Converger::new(&client, &config, &sources);
-    assert!(converger.converge().await.unwrap().is_as_desired());
+    assert!(converger.converge().await.unwrap().is_converged());
     let grown = limits.take();
     let most = *grown.last().unwrap();
     assert!((5..=20).contains(&most), "{grown:?}");
@@ -526,7 +529,7 @@ async fn a_login_of_the_cf_cli_is_renewed_with_its_refresh_token() {
     rig.mock.expire_tokens();
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(&client, &config, &sources);
-    assert!(converger.converge().await.unwrap().is_as_desired());
+    assert!(converger.converge().await.unwrap().is_converged());
 }
 
 /// An API whose lists have another next page for ever.

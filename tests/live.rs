@@ -60,7 +60,7 @@ async fn converge(client: &Client, config: &Config) -> Outcome {
     let sources = Sources::read(config, None).unwrap();
     let converger = Converger::new(client, config, &sources);
     let outcome = converger.converge().await.unwrap();
-    assert!(outcome.is_as_desired(), "{outcome:#?}");
+    assert!(outcome.is_converged(), "{outcome:#?}");
     assert_eq!(converger.verify().await.unwrap(), []);
     outcome
 }
@@ -78,16 +78,20 @@ async fn a_foundation_is_converged_scaled_and_left_as_it_was() {
     // What an earlier run that was killed may have left.
     converger.destroy(true).await.unwrap();
 
-    assert_eq!(converge(&client, &small).await.changed, 5);
+    assert_eq!(converge(&client, &small).await.changed(), 5);
     let up = converge(&client, &config(2, 3)).await;
-    assert_eq!((up.changed, up.unchanged), (3, 3), "two scaled, one made");
+    assert_eq!(
+        (up.changed(), up.unchanged()),
+        (3, 3),
+        "two scaled, one made"
+    );
     let down = converge(&client, &small).await;
     assert_eq!(
-        (down.changed, down.unchanged),
+        (down.changed(), down.unchanged()),
         (3, 3),
         "two scaled, one deleted"
     );
-    assert_eq!(converge(&client, &small).await.changed, 0);
+    assert_eq!(converge(&client, &small).await.changed(), 0);
 
     let destroyed = converger.destroy(false).await.unwrap();
     assert_eq!(destroyed.names.len(), 3);

@@ -49,7 +49,7 @@ async fn a_resource_that_slips_between_two_pages_is_not_made_twice() {
             .await;
     };
     let (outcome, ()) = tokio::join!(rig.converge(&many), deletion);
-    assert!(outcome.is_as_desired(), "{outcome:#?}");
+    assert!(outcome.is_converged(), "{outcome:#?}");
     assert_eq!(hosts(&rig.mock), 108);
 }
 
@@ -81,7 +81,7 @@ async fn apps_that_somebody_deletes_meanwhile_are_made_again(
         }
     };
     let (outcome, ()) = tokio::join!(rig.converge(SMALL), deletion);
-    assert!(outcome.is_as_desired(), "{outcome:#?}");
+    assert!(outcome.is_converged(), "{outcome:#?}");
     assert_eq!(rig.verify(SMALL).await, []);
     // The routes of deleted apps stay, and are used again.
     assert_eq!(Census::of(&rig.mock), expected);

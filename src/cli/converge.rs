@@ -10,7 +10,8 @@ use super::record::RecordArgs;
 use super::{CommandError, Common, Format, INTERRUPTED, output, plan};
 use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
-use crate::converge::{ConvergeError, Converger, DEFAULT_BATCH, Failure, Outcome};
+use crate::converge::outcome::{Failure, Outcome};
+use crate::converge::{ConvergeError, Converger, DEFAULT_BATCH};
 
 /// Make the foundation as the configuration asks, and prove it
 ///
@@ -107,7 +108,7 @@ async fn make_it_so(converger: &Converger<'_>, recreate: bool) -> Result<Outcome
 /// A connection that was lost on the way is none, too.
 fn exit_code(outcome: &Outcome) -> u8 {
     let lost = outcome.failures.iter().any(|it| it.error.is_connection());
-    match outcome.is_as_desired() {
+    match outcome.is_converged() {
         true => 0,
         false if outcome.interrupted => INTERRUPTED,
         false if lost => 3,
@@ -142,17 +143,17 @@ fn complaints(outcome: &Outcome) -> Vec<String> {
     const MOST: usize = 20;
     let failures = &outcome.failures;
     if failures.is_empty() {
-        let mismatches = outcome.mismatches.iter();
-        let lines = mismatches.map(|mismatch| format!("not as desired: {mismatch}"));
+        let lines = outcome.drift.iter();
+        let lines = lines.map(|drift| format!("drift: {drift}"));
         return at_most(MOST, lines.collect());
     }
     let mut lines = at_most(MOST, grouped(failures));
     let advice: BTreeSet<&str> = failures.iter().filter_map(Failure::advice).collect();
     lines.extend(advice.into_iter().map(|advice| format!("advice: {advice}")));
-    if outcome.failed > lines.len() && !outcome.interrupted {
+    if outcome.failed() > lines.len() && !outcome.interrupted {
         lines.push(format!(
             "{} apps are not as desired because of that; `cf-pusher verify` lists them",
-            outcome.failed
+            outcome.failed()
         ));
     }
     lines

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::connect::Session;
 use crate::config::Config;
-use crate::converge::Outcome;
+use crate::converge::outcome::Outcome;
 use crate::converge::plan::{Action, Plan};
-use crate::converge::verify::Mismatch;
+use crate::converge::verify::Drift;
 use crate::desired::Names;
 use crate::manifest::diff::{Line, Mark};
 use crate::report::RunCounts;
@@ -33,7 +33,6 @@ struct Run<'a> {
     changed: usize,
     unchanged: usize,
     failed: usize,
-    interrupted: bool,
     #[serde(flatten)]
     counts: &'a RunCounts,
     duration_ms: u64,
@@ -89,21 +88,25 @@ pub(super) fn print_json(session: &Session, extra: Value) -> io::Result<()> {
     print(&format!("{object:#}"))
 }
 
-/// The counts of apps and requests, as `run` in JSON has them.
+/// The outcome of a run and its counts, as `run` in JSON has them.
 pub(super) fn run_json(session: &Session, outcome: &Outcome) -> Value {
-    json!({"run": Run {
-        changed: outcome.changed,
-        unchanged: outcome.unchanged,
-        failed: outcome.failed,
-        interrupted: outcome.interrupted,
+    let run = json!(Run {
+        changed: outcome.changed(),
+        unchanged: outcome.unchanged(),
+        failed: outcome.failed(),
         counts: &session.connected.counts.get(),
         duration_ms: session.connected.duration_ms(),
-    }})
+    });
+    let mut object = json!(outcome);
+    if let (Some(object), Value::Object(run)) = (object.as_object_mut(), run) {
+        object.extend(run);
+    }
+    json!({"run": object})
 }
 
 /// The closing lines of a run.
 pub(super) fn summary(outcome: &Outcome, counts: &RunCounts, took: Duration) -> String {
-    let apps = outcome.changed + outcome.unchanged + outcome.failed;
+    let apps = outcome.changed() + outcome.unchanged() + outcome.failed();
     #[expect(clippy::cast_precision_loss, reason = "these are small counts")]
     let per_app = counts.requests as f64 / apps.max(1) as f64;
     // What was not begun did not fail.
@@ -115,9 +118,9 @@ pub(super) fn summary(outcome: &Outcome, counts: &RunCounts, took: Duration) -> 
         "apps: {} changed, {} unchanged, {} {undone}\n\
          requests: {} ({per_app:.2} per app), {} retries, {} rate limited\n\
          time: {:.1} s",
-        outcome.changed,
-        outcome.unchanged,
-        outcome.failed,
+        outcome.changed(),
+        outcome.unchanged(),
+        outcome.failed(),
         counts.requests,
         counts.retries,
         counts.rate_limited,
@@ -125,25 +128,10 @@ pub(super) fn summary(outcome: &Outcome, counts: &RunCounts, took: Duration) -> 
     )
 }
 
-/// A plan as JSON: every item, and how many apps have which action.
+/// A plan as JSON: every resource, and how many apps have which action.
 pub(super) fn plan_json(plan: &Plan) -> Value {
-    let items: Vec<Value> = plan
-        .items()
-        .map(|item| {
-            let differences = item.differences.iter();
-            let differences: Vec<Value> = differences
-                .map(|it| json!({"what": it.what, "old": it.old, "new": it.new}))
-                .collect();
-            json!({
-                "kind": item.kind,
-                "name": item.name,
-                "action": action_name(item.action),
-                "differences": differences,
-            })
-        })
-        .collect();
     json!({"plan": {
-        "items": items,
+        "resources": plan.resources,
         "create": plan.count(Action::Create),
         "change": plan.count(Action::Change),
         "delete": plan.count(Action::Delete),
@@ -151,35 +139,29 @@ pub(super) fn plan_json(plan: &Plan) -> Value {
     }})
 }
 
-fn action_name(action: Action) -> &'static str {
-    match action {
-        Action::Create => "create",
-        Action::Change => "change",
-        Action::Delete => "delete",
-        Action::Unchanged => "unchanged",
-    }
-}
-
-/// What is not as desired, as JSON.
-pub(super) fn mismatches_json(mismatches: &[Mismatch]) -> Value {
-    let mismatches = mismatches.iter();
-    let mismatches: Vec<Value> = mismatches
-        .map(|it| json!({"what": it.what, "how": it.how}))
-        .collect();
-    json!({"mismatches": mismatches})
+/// What differs from the desired state, as JSON.
+pub(super) fn drift_json(drift: &[Drift]) -> Value {
+    json!({"drift": drift})
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::converge::outcome::{AppOutcome, AppResult};
+
+    fn outcome(changed: usize, unchanged: usize) -> Outcome {
+        let app = |result: AppResult| AppOutcome::new("a", "o", "s", result);
+        let mut outcome = Outcome::default();
+        outcome.apps.extend(vec![app(AppResult::Created); changed]);
+        outcome
+            .apps
+            .extend(vec![app(AppResult::Unchanged); unchanged]);
+        outcome
+    }
 
     #[test]
     fn a_run_is_summed_up() {
-        let outcome = Outcome {
-            changed: 100,
-            unchanged: 101,
-            ..Outcome::default()
-        };
+        let outcome = outcome(100, 101);
         let counts = RunCounts {
             requests: 412,
             retries: 3,

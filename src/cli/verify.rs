@@ -28,20 +28,20 @@ pub(super) async fn run(
 ) -> Result<u8, CommandError> {
     let session = Session::open(&args.common, Apps::Needed, interrupt).await?;
     let converger = Converger::new(&session.connected.client, &session.config, &session.sources);
-    let mismatches = converger.verify().await?;
+    let drift = converger.verify().await?;
     match session.connected.format {
-        Format::Json => output::print_json(&session, output::mismatches_json(&mismatches))?,
+        Format::Json => output::print_json(&session, output::drift_json(&drift))?,
         Format::Text => {
-            for mismatch in &mismatches {
-                output::print(&mismatch.to_string())?;
+            for difference in &drift {
+                output::print(&difference.to_string())?;
             }
             let org = Names::of(&session.config).org;
-            output::print(&match mismatches.len() {
+            output::print(&match drift.len() {
                 0 => format!("{org} is as desired"),
-                1 => format!("{org} is not as desired: 1 mismatch"),
-                count => format!("{org} is not as desired: {count} mismatches"),
+                1 => format!("{org} is not as desired: 1 difference"),
+                count => format!("{org} is not as desired: {count} differences"),
             })?;
         }
     }
-    Ok(u8::from(!mismatches.is_empty()))
+    Ok(u8::from(!drift.is_empty()))
 }

@@ -5,17 +5,20 @@
 //! one observes and finishes.
 
 mod apply;
+pub(crate) mod outcome;
 pub(crate) mod plan;
+pub(crate) mod target;
 #[cfg(test)]
 mod tests;
 pub(crate) mod verify;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-pub use apply::Failure;
-use plan::{Action, Plan, Workflow};
-use verify::Mismatch;
+use outcome::{AppOutcome, Failure, Outcome, Tally};
+use plan::{Plan, Workflow};
+use target::Target;
+use verify::Drift;
 
 use crate::capi::client::Client;
 use crate::capi::dialect::{self, Dialect};
@@ -23,18 +26,18 @@ use crate::capi::error::Error;
 use crate::capi::inventory::{Inventory, Org};
 use crate::capi::{transport, wait};
 use crate::config::Config;
-use crate::desired::{Desired, Names};
+use crate::desired::{Desired, Names, host};
 use crate::events::{AppMilestone, Event, Phase};
 use crate::push::source::Sources;
 
 /// How often what may have settled is observed and planned anew.
-const ROUNDS: usize = 4;
+const MAX_ROUNDS: usize = 4;
 
 /// How often the foundation is looked at while what is there changes.
-const LOOKS: usize = 3;
+const MAX_OBSERVATIONS: usize = 3;
 
 /// How long nothing is to change until whoever else is at work seems to be done.
-const REST: Duration = Duration::from_secs(1);
+const STABLE_FOR: Duration = Duration::from_secs(1);
 
 /// Why a run could not come to an outcome.
 #[derive(Debug, thiserror::Error)]
@@ -51,31 +54,6 @@ pub enum ConvergeError {
         /// Its name.
         org: String,
     },
-}
-
-/// How a run ended.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct Outcome {
-    /// How many apps were created, changed or deleted.
-    pub changed: usize,
-    /// How many apps were as desired before.
-    pub unchanged: usize,
-    /// How many apps are not as desired.
-    pub failed: usize,
-    /// What could not be done.
-    pub failures: Vec<Failure>,
-    /// What is not as desired at the end.
-    pub mismatches: Vec<Mismatch>,
-    /// Whether it was asked to end before all was done.
-    pub interrupted: bool,
-}
-
-impl Outcome {
-    /// Whether everything is as desired.
-    pub fn is_as_desired(&self) -> bool {
-        self.failures.is_empty() && self.mismatches.is_empty() && !self.interrupted
-    }
 }
 
 /// What a deletion deleted.
@@ -107,32 +85,11 @@ struct Seen {
     plan: Plan,
 }
 
-/// The apps that a run has to do with.
-#[derive(Default)]
-struct Tally {
-    changed: BTreeSet<String>,
-    unchanged: BTreeSet<String>,
-    /// Those with something to do still.
-    unfinished: BTreeSet<String>,
-}
-
-impl Tally {
-    fn begin(&mut self, plan: &Plan) {
-        let apps = plan.apps.iter();
-        let unchanged = apps.filter(|app| app.action == Action::Unchanged);
-        self.unchanged.extend(unchanged.map(|app| app.name.clone()));
-        let others = plan.apps.iter();
-        let others = others.filter(|app| app.action != Action::Unchanged);
-        self.unfinished.extend(others.map(|app| app.name.clone()));
-    }
-
-    fn changed(&mut self, names: Vec<String>) {
-        for name in names {
-            self.unchanged.remove(&name);
-            self.unfinished.remove(&name);
-            self.changed.insert(name);
-        }
-    }
+/// What the last round of a run left.
+struct Ended {
+    observed: Inventory,
+    desired: Desired,
+    drift: Vec<Drift>,
 }
 
 impl<'a> Converger<'a> {
@@ -179,16 +136,16 @@ impl<'a> Converger<'a> {
     ///
     /// # Errors
     /// Where the foundation cannot be observed.
-    pub async fn verify(&self) -> Result<Vec<Mismatch>, ConvergeError> {
+    pub async fn verify(&self) -> Result<Vec<Drift>, ConvergeError> {
         let seen = self.look(false).await?;
         Ok(verify::verify(&seen.desired, &seen.observed, &seen.plan))
     }
 
-    /// Makes it so, and waits until every instance runs.
+    /// Applies the desired state, and waits until all instances run.
     ///
     /// # Errors
-    /// Where the foundation cannot be observed. What cannot be done to single
-    /// apps is in the [`Outcome`].
+    /// Where the foundation cannot be observed. What fails for single apps is in
+    /// the [`Outcome`].
     pub async fn converge(&self) -> Result<Outcome, ConvergeError> {
         let outcome = self.converge_all().await;
         let (counts, error) = match &outcome {
@@ -197,9 +154,9 @@ impl<'a> Converger<'a> {
             Err(error) => (&Outcome::default(), Some(error.to_string())),
         };
         self.client.events().emit(Event::Ended {
-            changed: counts.changed,
-            unchanged: counts.unchanged,
-            failed: counts.failed,
+            changed: counts.changed(),
+            unchanged: counts.unchanged(),
+            failed: counts.failed(),
             error,
         });
         outcome
@@ -209,19 +166,40 @@ impl<'a> Converger<'a> {
         let mut tally = Tally::default();
         let mut failures = Vec::new();
         match self.rounds(&mut tally, &mut failures).await {
-            Ok((plan, mismatches)) => Ok(outcome(tally, &plan, failures, mismatches)),
-            Err(Error::Interrupted) => Ok(interrupted(&tally, failures)),
+            Ok(ended) => {
+                let Ended {
+                    observed,
+                    desired,
+                    drift,
+                } = ended;
+                let mut apps = tally.outcomes(&failures, &drift, "it did not converge");
+                locate(&mut apps, &desired, &observed);
+                Ok(Outcome {
+                    apps,
+                    failures,
+                    drift,
+                    interrupted: false,
+                })
+            }
+            Err(Error::Interrupted) => {
+                // What was under way then is not a failure.
+                failures.retain(|failure| !failure.error.is_interrupted());
+                Ok(Outcome {
+                    apps: tally.outcomes(&failures, &[], "the run was interrupted"),
+                    failures,
+                    interrupted: true,
+                    ..Outcome::default()
+                })
+            }
             Err(error) if failures.is_empty() => Err(error.into()),
             Err(error) => {
                 failures.push(Failure {
-                    subject: format!("org {}", Names::of(self.config).org),
-                    step: "observing it again".to_owned(),
+                    target: self.org(),
+                    step: "observing the org again".to_owned(),
                     error,
                 });
                 Ok(Outcome {
-                    changed: tally.changed.len(),
-                    unchanged: tally.unchanged.len(),
-                    failed: failures.len(),
+                    apps: tally.outcomes(&failures, &[], "the org could not be observed again"),
                     failures,
                     ..Outcome::default()
                 })
@@ -229,30 +207,32 @@ impl<'a> Converger<'a> {
         }
     }
 
+    fn org(&self) -> Target {
+        Target::Org {
+            name: Names::of(self.config).org,
+        }
+    }
+
     /// Observes, plans and applies until there is nothing to do, or no use in
     /// trying again; returns what is left of both.
-    async fn rounds(
-        &self,
-        tally: &mut Tally,
-        failures: &mut Vec<Failure>,
-    ) -> Result<(Plan, Vec<Mismatch>), Error> {
+    async fn rounds(&self, tally: &mut Tally, failures: &mut Vec<Failure>) -> Result<Ended, Error> {
         let mut round = 1;
         loop {
             // What failed may have left packages that no droplet accounts for.
             let mut seen = self.look(!failures.is_empty()).await?;
             if failures.iter().any(|failure| failure.error.is_contested()) {
-                seen = self.at_rest(seen).await?;
+                seen = self.wait_until_stable(seen).await?;
             }
             let Seen {
                 observed,
                 desired,
                 plan,
             } = seen;
+            tally.add(&plan);
             if round == 1 {
-                tally.begin(&plan);
                 self.warn_of_strange_org(observed.org.as_ref());
             }
-            let last = round > ROUNDS;
+            let last = round > MAX_ROUNDS;
             let may_settle = failures.iter().any(|failure| failure.error.may_settle());
             let hopeless = !failures.is_empty() && !may_settle;
             round += 1;
@@ -266,34 +246,39 @@ impl<'a> Converger<'a> {
                     self.batch,
                 );
                 let applied = applied.await;
-                tally.changed(applied.done);
+                tally.finish(&applied.done);
                 *failures = applied.failures;
                 continue;
             }
             if plan.is_empty() {
                 failures.clear();
             }
-            let (mismatches, waited) = self.settle(&desired, observed, &plan).await?;
+            let (observed, drift, waited) =
+                self.wait_for_instances(&desired, observed, &plan).await?;
             // Meanwhile anything may have happened: as desired is what is so now.
-            let in_time = !mismatches.iter().any(|mismatch| mismatch.may_pass);
+            let in_time = !drift.iter().any(|drift| drift.is_transient);
             if !(waited && in_time && plan.is_empty()) || last {
-                return Ok((plan, mismatches));
+                return Ok(Ended {
+                    observed,
+                    desired,
+                    drift,
+                });
             }
         }
     }
 
     /// Steps back for somebody else who is at work: looks until nothing is left to
     /// do, or nothing changes any more.
-    async fn at_rest(&self, mut seen: Seen) -> Result<Seen, Error> {
+    async fn wait_until_stable(&self, mut seen: Seen) -> Result<Seen, Error> {
         let began = Instant::now();
         if !seen.plan.is_empty() {
             let name = Names::of(self.config).org;
             self.client.events().emit(Event::Warning(format!(
-                "somebody else changes the org {name} too; it goes on once nothing changes any more"
+                "org {name} is being changed by someone else; waiting until it is stable"
             )));
         }
         while !seen.plan.is_empty() && began.elapsed() < self.client.timeout() {
-            self.client.pause(transport::spread(REST)).await?;
+            self.client.pause(transport::spread(STABLE_FOR)).await?;
             let now = self.look(true).await?;
             if now.plan == seen.plan {
                 return Ok(now);
@@ -375,7 +360,7 @@ impl<'a> Converger<'a> {
     async fn look(&self, packages: bool) -> Result<Seen, Error> {
         let apps_domain = self.config.connection.apps_domain.as_deref();
         let mut seen = self.seen(self.observe(apps_domain).await?);
-        if packages || seen.plan.forgets_bits() {
+        if packages || seen.plan.removes_bits_hash() {
             dialect::add_packages(self.client, &mut seen.observed).await?;
             seen = self.seen(seen.observed);
         }
@@ -400,7 +385,7 @@ impl<'a> Converger<'a> {
         loop {
             match dialect::inventory(self.client, &scope).await {
                 // What was listed may be gone when more is asked of it.
-                Err(error) if error.is_contested() && looks < LOOKS => looks += 1,
+                Err(error) if error.is_contested() && looks < MAX_OBSERVATIONS => looks += 1,
                 outcome => return outcome,
             }
         }
@@ -418,14 +403,14 @@ impl<'a> Converger<'a> {
         }
     }
 
-    /// Waits for the instances that do not run yet, those of other apps where
-    /// some failed too; returns what is not as desired then, and whether it waited.
-    async fn settle(
+    /// Waits until all instances run, or at the deadline; returns what differs from
+    /// the desired state then, and whether it waited.
+    async fn wait_for_instances(
         &self,
         desired: &Desired,
         mut observed: Inventory,
         plan: &Plan,
-    ) -> Result<(Vec<Mismatch>, bool), Error> {
+    ) -> Result<(Inventory, Vec<Drift>, bool), Error> {
         let began = Instant::now();
         let timeout = self.client.timeout();
         let mut waited = false;
@@ -433,27 +418,26 @@ impl<'a> Converger<'a> {
         let mut awaited: HashSet<&str> = groups
             .flat_map(|group| group.apps.iter().map(String::as_str))
             .collect();
-        for pause in wait::pauses() {
-            let mismatches = verify::verify(desired, &observed, plan);
-            let waiting = mismatches.iter().filter(|it| it.may_pass).count();
+        let mut pauses = wait::pauses();
+        loop {
+            let drift = verify::verify(desired, &observed, plan);
+            let waiting = drift.iter().filter(|it| it.is_transient).count();
             self.show_waiting(&mut waited, desired.app_count(), waiting);
-            self.tell_running(&mut awaited, &mismatches);
+            self.report_running(&mut awaited, &drift);
+            let pause = pauses.next().unwrap_or(timeout);
             if waiting == 0 || began.elapsed().saturating_add(pause) > timeout {
-                return Ok((mismatches, waited));
+                return Ok((observed, drift, waited));
             }
             self.client.pause(pause).await?;
             dialect::refresh_instances(self.client, &mut observed).await?;
         }
-        Ok((Vec::new(), waited))
     }
 
-    /// Tells of the apps that run by now, of each once.
-    fn tell_running(&self, awaited: &mut HashSet<&str>, mismatches: &[Mismatch]) {
-        let mismatches = mismatches.iter();
-        let wrong: HashSet<&str> = mismatches
-            .filter_map(|mismatch| mismatch.what.strip_prefix("app "))
-            .collect();
-        for name in awaited.extract_if(|name| !wrong.contains(name)) {
+    /// Reports the apps that run by now, each once.
+    fn report_running(&self, awaited: &mut HashSet<&str>, drift: &[Drift]) {
+        let apps = drift.iter().filter(|drift| drift.target.is_app());
+        let differing: HashSet<&str> = apps.map(|drift| drift.target.name()).collect();
+        for name in awaited.extract_if(|name| !differing.contains(name)) {
             self.client.events().emit(Event::App {
                 name: name.to_owned(),
                 milestone: AppMilestone::Running,
@@ -478,47 +462,23 @@ impl<'a> Converger<'a> {
     }
 }
 
-/// How a run ended that was asked to: what it had begun is not a failure.
-fn interrupted(tally: &Tally, mut failures: Vec<Failure>) -> Outcome {
-    failures.retain(|failure| !failure.error.is_interrupted());
-    Outcome {
-        changed: tally.changed.len(),
-        unchanged: tally.unchanged.len(),
-        failed: tally.unfinished.len(),
-        failures,
-        interrupted: true,
-        ..Outcome::default()
-    }
-}
-
-fn outcome(
-    tally: Tally,
-    plan: &Plan,
-    failures: Vec<Failure>,
-    mismatches: Vec<Mismatch>,
-) -> Outcome {
-    let unfinished: BTreeSet<&str> = plan
+/// Adds GUIDs and URLs to the apps that exist.
+fn locate(apps: &mut [AppOutcome], desired: &Desired, observed: &Inventory) {
+    let space = observed.space.as_ref().map(|space| space.guid.as_str());
+    let guids: HashMap<&str, &str> = observed
         .apps
         .iter()
-        .filter(|app| app.action != Action::Unchanged)
-        .map(|app| app.name.as_str())
+        .filter(|app| Some(app.space.as_str()) == space)
+        .map(|app| (app.name.as_str(), app.guid.as_str()))
         .collect();
-    let waiting: BTreeSet<&str> = mismatches
-        .iter()
-        .filter(|mismatch| mismatch.may_pass)
-        .filter_map(|mismatch| mismatch.what.strip_prefix("app "))
+    let groups = desired.groups.iter();
+    let wanted: HashSet<&str> = groups
+        .flat_map(|group| group.apps.iter().map(String::as_str))
         .collect();
-    let failed: BTreeSet<&str> = unfinished.union(&waiting).copied().collect();
-    let well = |names: &BTreeSet<String>| {
-        let names = names.iter();
-        names.filter(|name| !failed.contains(name.as_str())).count()
-    };
-    Outcome {
-        changed: well(&tally.changed),
-        unchanged: well(&tally.unchanged),
-        failed: failed.len(),
-        failures,
-        mismatches,
-        interrupted: false,
+    for app in apps {
+        app.guid = guids.get(app.name.as_str()).map(|guid| (*guid).to_owned());
+        if wanted.contains(app.name.as_str()) {
+            app.urls = vec![format!("{}.{}", host(&app.name), observed.domain.name)];
+        }
     }
 }

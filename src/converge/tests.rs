@@ -123,7 +123,7 @@ async fn without_step(
     let (mock, client) = foundation(dialect).await;
     if let Some(old) = old {
         let outcome = old.converger(&client, workflow).converge().await.unwrap();
-        assert!(outcome.is_as_desired(), "{outcome:?}");
+        assert!(outcome.is_converged(), "{outcome:?}");
     }
     let converger = new.converger(&client, workflow);
     let mut seen = converger.look(false).await.unwrap();
@@ -154,24 +154,18 @@ async fn without_step(
 
 /// Takes the step of that number out of a plan; says which that was.
 fn take_out(dialect: Dialect, plan: &mut Plan, mut index: usize) -> Option<String> {
-    for part in &mut plan.foundation {
-        if index < part.steps.len() {
-            let step = part.steps.remove(index);
-            return Some(format!("{} {}: {step}", part.kind, part.name));
-        }
-        index -= part.steps.len();
-    }
-    for app in &mut plan.apps {
-        let mut needed = app
+    for resource in &mut plan.resources {
+        let mut needed = resource
             .steps
             .iter()
             .enumerate()
             .filter(|(_, step)| shows(dialect, step));
         if let Some((at, _)) = needed.nth(index) {
-            let step = app.steps.remove(at);
-            return Some(format!("app {}: {step}", app.name));
+            let step = resource.steps.remove(at);
+            return Some(format!("{}: {step}", resource.target));
         }
-        index -= app.steps.iter().filter(|step| shows(dialect, step)).count();
+        let steps = resource.steps.iter();
+        index -= steps.filter(|step| shows(dialect, step)).count();
     }
     None
 }
@@ -183,7 +177,7 @@ fn take_out(dialect: Dialect, plan: &mut Plan, mut index: usize) -> Option<Strin
 /// itself is scaled as the document has it, also to the one instance that it has.
 fn shows(dialect: Dialect, step: &Step) -> bool {
     match step {
-        Step::Stop | Step::AwaitDroplet | Step::ForgetBits { .. } => false,
+        Step::Stop | Step::AwaitDroplet | Step::RemoveBitsHash { .. } => false,
         Step::SetDroplet { .. } => dialect == Dialect::V3,
         Step::Scale(scale) => scale.instances != Some(1),
         _ => true,

@@ -1,62 +1,138 @@
-//! Whether the foundation is as desired. Pure: a plan that is empty, all
-//! instances running, and no app in the org that is not desired.
+//! Whether the foundation has the desired state. Pure: the plan is empty, all
+//! instances run, and the org has no other apps.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use super::plan::{Action, Plan};
+use serde::Serialize;
+
+use super::plan::{Action, Change, Plan};
+use super::target::Target;
 use crate::capi::inventory::{App, Inventory};
 use crate::desired::Desired;
 
-/// Something that is not as desired.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A resource that differs from the desired state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Mismatch {
-    /// What, such as `app scale-tick-0`.
-    pub what: String,
-    /// In which way.
-    pub how: String,
-    /// Whether waiting may mend it: instances that do not run yet.
-    pub may_pass: bool,
+pub struct Drift {
+    /// The resource.
+    pub target: Target,
+    /// How it differs.
+    pub difference: Difference,
+    /// Whether waiting may remove it: instances that are still starting.
+    pub is_transient: bool,
 }
 
-impl fmt::Display for Mismatch {
+/// How a resource differs from the desired state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Difference {
+    /// It does not exist.
+    Missing,
+    /// It exists, and is to be deleted.
+    NotDesired,
+    /// One of its properties differs.
+    Property(Change),
+    /// An org has another number of apps.
+    AppCount {
+        /// How many apps the org has.
+        actual: usize,
+        /// How many it should have.
+        desired: usize,
+        /// Its apps that cf-pusher does not manage.
+        unmanaged: Vec<String>,
+    },
+    /// An app has no web process.
+    NoWebProcess,
+    /// Fewer or more instances of an app run than it should have.
+    Instances {
+        /// How many run.
+        running: u32,
+        /// How many should.
+        desired: u32,
+        /// The states of the others, and how many are in each.
+        others: BTreeMap<String, u32>,
+    },
+}
+
+impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.how)
+        write!(f, "{}: {}", self.target, self.difference)
     }
 }
 
-/// All that is not as desired.
-pub(crate) fn verify(desired: &Desired, observed: &Inventory, plan: &Plan) -> Vec<Mismatch> {
-    let mut mismatches: Vec<Mismatch> = Vec::new();
-    mismatches.extend(app_count(desired, observed));
-    mismatches.extend(planned(plan));
-    mismatches.extend(instances(desired, observed));
-    mismatches
-}
-
-fn wrong(what: String, how: String) -> Mismatch {
-    Mismatch {
-        what,
-        how,
-        may_pass: false,
-    }
-}
-
-fn app_count(desired: &Desired, observed: &Inventory) -> Option<Mismatch> {
-    let (count, wanted) = (observed.apps.len(), desired.app_count());
-    (count != wanted).then(|| {
-        let mut how = format!("{count} apps, desired {wanted}");
-        let strangers = strangers(desired, observed);
-        if !strangers.is_empty() {
-            how.push_str(&format!("; not desired: {}", strangers.join(", ")));
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("missing"),
+            Self::NotDesired => f.write_str("not desired"),
+            Self::Property(Change { property, old, new }) => {
+                write!(f, "{property} is {old}, desired {new}")
+            }
+            Self::AppCount {
+                actual,
+                desired,
+                unmanaged,
+            } => {
+                write!(f, "{actual} apps, desired {desired}")?;
+                if unmanaged.is_empty() {
+                    return Ok(());
+                }
+                write!(f, "; unmanaged: {}", unmanaged.join(", "))
+            }
+            Self::NoWebProcess => f.write_str("no web process"),
+            Self::Instances {
+                running,
+                desired,
+                others,
+            } => {
+                write!(f, "{running} of {desired} instances running")?;
+                if others.is_empty() {
+                    return Ok(());
+                }
+                let others: Vec<String> = others
+                    .iter()
+                    .map(|(state, count)| format!("{count} {state}"))
+                    .collect();
+                write!(f, " ({})", others.join(", "))
+            }
         }
-        wrong(format!("org {}", desired.names.org), how)
-    })
+    }
+}
+
+/// All that differs from the desired state.
+pub(crate) fn verify(desired: &Desired, observed: &Inventory, plan: &Plan) -> Vec<Drift> {
+    let mut drift: Vec<Drift> = Vec::new();
+    drift.extend(app_count(desired, observed));
+    drift.extend(planned(plan));
+    drift.extend(instances(desired, observed));
+    drift
+}
+
+fn drift(target: Target, difference: Difference) -> Drift {
+    Drift {
+        target,
+        is_transient: matches!(difference, Difference::Instances { .. }),
+        difference,
+    }
+}
+
+fn app_count(desired: &Desired, observed: &Inventory) -> Option<Drift> {
+    let (actual, wanted) = (observed.apps.len(), desired.app_count());
+    let org = Target::Org {
+        name: desired.names.org.clone(),
+    };
+    let difference = Difference::AppCount {
+        actual,
+        desired: wanted,
+        unmanaged: unmanaged_apps(desired, observed),
+    };
+    (actual != wanted).then(|| drift(org, difference))
 }
 
 /// The apps of the org that are not desired, and not ours to delete.
-fn strangers<'a>(desired: &Desired, observed: &'a Inventory) -> Vec<&'a str> {
+fn unmanaged_apps(desired: &Desired, observed: &Inventory) -> Vec<String> {
     let space = observed.space.as_ref().map(|space| space.guid.as_str());
     let wanted: HashSet<&str> = desired
         .groups
@@ -67,33 +143,26 @@ fn strangers<'a>(desired: &Desired, observed: &'a Inventory) -> Vec<&'a str> {
         Some(app.space.as_str()) == space && (app.managed || wanted.contains(app.name.as_str()))
     };
     let apps = observed.apps.iter().filter(|app| !is_wanted(app));
-    apps.map(|app| app.name.as_str()).collect()
+    apps.map(|app| app.name.clone()).collect()
 }
 
-fn planned(plan: &Plan) -> impl Iterator<Item = Mismatch> {
-    plan.items().flat_map(|item| {
-        let what = format!("{} {}", item.kind, item.name);
-        match item.action {
+fn planned(plan: &Plan) -> impl Iterator<Item = Drift> {
+    plan.resources.iter().flat_map(|resource| {
+        let of = |difference| drift(resource.target.clone(), difference);
+        match resource.action {
             Action::Unchanged => Vec::new(),
-            Action::Create => vec![wrong(what, "missing".to_owned())],
-            Action::Delete => vec![wrong(what, "not desired".to_owned())],
-            Action::Change => item
-                .differences
-                .iter()
-                .map(|difference| {
-                    let how = format!(
-                        "{} is {}, desired {}",
-                        difference.what, difference.old, difference.new
-                    );
-                    wrong(what.clone(), how)
-                })
-                .collect(),
+            Action::Create => vec![of(Difference::Missing)],
+            Action::Delete => vec![of(Difference::NotDesired)],
+            Action::Change => {
+                let changes = resource.changes.iter().cloned();
+                changes.map(Difference::Property).map(of).collect()
+            }
         }
     })
 }
 
 /// Apps that are scaled and started as desired, and do not run so.
-fn instances(desired: &Desired, observed: &Inventory) -> Vec<Mismatch> {
+fn instances(desired: &Desired, observed: &Inventory) -> Vec<Drift> {
     let space = observed.space.as_ref().map(|space| space.guid.as_str());
     let apps: BTreeMap<&str, &App> = observed
         .apps
@@ -101,51 +170,34 @@ fn instances(desired: &Desired, observed: &Inventory) -> Vec<Mismatch> {
         .filter(|app| Some(app.space.as_str()) == space)
         .map(|app| (app.name.as_str(), app))
         .collect();
-    let mut mismatches = Vec::new();
+    let mut drifts = Vec::new();
     for group in &desired.groups {
         for name in &group.apps {
-            // Where it is not there, started and scaled as desired, the plan says so.
+            // Where it does not exist, started and scaled, the plan says so.
             let Some(app) = apps.get(name.as_str()).filter(|app| app.started) else {
                 continue;
             };
             let Some(web) = &app.web else {
-                mismatches.push(wrong(format!("app {name}"), "no web process".to_owned()));
+                drifts.push(drift(desired.app(name), Difference::NoWebProcess));
                 continue;
             };
             if web.instances != group.instances {
                 continue;
             }
-            let running = web.states.iter().filter(|it| *it == "RUNNING").count();
-            if u32::try_from(running) == Ok(group.instances) {
-                continue;
+            let mut others: BTreeMap<String, u32> = BTreeMap::new();
+            for state in &web.states {
+                *others.entry(state.clone()).or_default() += 1;
             }
-            let how = format!(
-                "{running} of {} instances running{}",
-                group.instances,
-                others(&web.states)
-            );
-            mismatches.push(Mismatch {
-                what: format!("app {name}"),
-                how,
-                may_pass: true,
-            });
+            let running = others.remove("RUNNING").unwrap_or_default();
+            if running != group.instances {
+                let difference = Difference::Instances {
+                    running,
+                    desired: group.instances,
+                    others,
+                };
+                drifts.push(drift(desired.app(name), difference));
+            }
         }
     }
-    mismatches
-}
-
-/// The states of the instances that do not run, counted.
-fn others(states: &[String]) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for state in states.iter().filter(|state| *state != "RUNNING") {
-        *counts.entry(state).or_default() += 1;
-    }
-    if counts.is_empty() {
-        return String::new();
-    }
-    let counts: Vec<String> = counts
-        .into_iter()
-        .map(|(state, count)| format!("{count} {state}"))
-        .collect();
-    format!(" ({})", counts.join(", "))
+    drifts
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cf_pusher::{
-    Client, Config, ConnectOptions, Converger, Counts, Credentials, EventSink, Events, Mismatch,
+    Client, Config, ConnectOptions, Converger, Counts, Credentials, Drift, EventSink, Events,
     Outcome, Plan, Sources,
 };
 use mock_capi::{Dialect, MockCapi, MockCapiBuilder, RecordedRequest};
@@ -96,9 +96,9 @@ impl Rig {
     /// Converges and sees that all is as desired; returns the changed apps.
     pub(crate) async fn converge_well(&self, config: &str) -> usize {
         let outcome = self.converge(config).await;
-        assert!(outcome.is_as_desired(), "{outcome:#?}");
-        assert_eq!(outcome.failed, 0);
-        outcome.changed
+        assert!(outcome.is_converged(), "{outcome:#?}");
+        assert_eq!(outcome.failed(), 0);
+        outcome.changed()
     }
 
     pub(crate) async fn plan(&self, config: &str) -> Plan {
@@ -107,7 +107,7 @@ impl Rig {
         converger.plan().await.unwrap()
     }
 
-    pub(crate) async fn verify(&self, config: &str) -> Vec<Mismatch> {
+    pub(crate) async fn verify(&self, config: &str) -> Vec<Drift> {
         let (config, sources) = read(config, None);
         let converger = self.way.converger(&self.client, &config, &sources);
         converger.verify().await.unwrap()

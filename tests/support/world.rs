@@ -57,10 +57,10 @@ impl World {
         let client = self.connect(mock).await;
         let client = client.map_err(|error| error.to_string())?;
         match self.converger(&client).converge().await {
-            Ok(outcome) if outcome.is_as_desired() => Ok(()),
+            Ok(outcome) if outcome.is_converged() => Ok(()),
             Ok(outcome) => {
                 let failures = outcome.failures.iter().map(ToString::to_string);
-                let mismatches = outcome.mismatches.iter().map(ToString::to_string);
+                let mismatches = outcome.drift.iter().map(ToString::to_string);
                 Err(failures.chain(mismatches).collect::<Vec<_>>().join("\n"))
             }
             Err(error) => Err(error.to_string()),

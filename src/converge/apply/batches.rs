@@ -16,7 +16,7 @@ use super::{Apply, Begun, Failure, subject};
 use crate::capi::dialect::Claims;
 use crate::capi::error::Error;
 use crate::capi::{list_item, manifests};
-use crate::converge::plan::{AppPlan, Step};
+use crate::converge::plan::{ResourcePlan, Step};
 use crate::desired::host;
 use crate::events::{AppMilestone, Event, StepContext};
 
@@ -24,19 +24,19 @@ use crate::events::{AppMilestone, Event, StepContext};
 const MOST_NAMES: usize = 6_000;
 
 /// An app at its beginning: what a batch makes of it.
-pub(super) type Beginning<'p> = (&'p AppPlan, Result<Begun<'p>, Box<Failure>>);
+pub(super) type Beginning<'p> = (&'p ResourcePlan, Result<Begun<'p>, Box<Failure>>);
 
 impl Apply<'_> {
     /// Takes the steps of some apps up to their manifests, and applies those
     /// together. Of apps without, no step is taken.
-    pub(super) async fn begin<'p>(&self, plans: &[&'p AppPlan]) -> Vec<Beginning<'p>> {
+    pub(super) async fn begin<'p>(&self, plans: &[&'p ResourcePlan]) -> Vec<Beginning<'p>> {
         let mut begun: Vec<Beginning<'p>> = join_all(
             plans
                 .iter()
                 .map(|plan| async { (*plan, self.prepare(plan).await) }),
         )
         .await;
-        let claims: Vec<(&AppPlan, &Claims)> = begun
+        let claims: Vec<(&ResourcePlan, &Claims)> = begun
             .iter()
             .filter_map(|(plan, begun)| match begun.as_ref().ok()?.left.first()? {
                 Step::ApplyManifest(claims) => Some((*plan, claims.as_ref())),
@@ -44,10 +44,10 @@ impl Apply<'_> {
             })
             .collect();
         let mut refused = self.apply_manifests(&claims).await;
-        let fresh: Vec<&AppPlan> = claims
+        let fresh: Vec<&ResourcePlan> = claims
             .iter()
             .map(|(plan, _)| *plan)
-            .filter(|plan| plan.guid.is_none() && !refused.contains_key(plan.name.as_str()))
+            .filter(|plan| plan.guid().is_none() && !refused.contains_key(plan.name()))
             .collect();
         let guids = self.guids(&fresh).await;
         for (plan, outcome) in &mut begun {
@@ -56,11 +56,11 @@ impl Apply<'_> {
                 continue;
             };
             app.left = left;
-            let applied = match (refused.remove(plan.name.as_str()), &guids) {
+            let applied = match (refused.remove(plan.name()), &guids) {
                 (Some(error), _) => Err(error),
                 (None, _) if app.found.app.is_some() => Ok(()),
                 (None, Ok(guids)) => {
-                    app.found.app = guids.get(&plan.name).cloned();
+                    app.found.app = guids.get(plan.name()).cloned();
                     let found = app.found.app.as_ref();
                     found.map(|_| ()).ok_or_else(|| Error::Gone {
                         what: "finding the app".to_owned(),
@@ -69,13 +69,17 @@ impl Apply<'_> {
                 (None, Err(error)) => Err(error.clone()),
             };
             match applied {
-                Ok(()) if plan.guid.is_none() => self.client.events().emit(Event::App {
-                    name: plan.name.clone(),
+                Ok(()) if plan.guid().is_none() => self.client.events().emit(Event::App {
+                    name: plan.name().to_owned(),
                     milestone: AppMilestone::Created,
                 }),
                 Ok(()) => {}
                 Err(error) => {
-                    *outcome = Err(Box::new(Failure::new(&subject(plan, step), error)));
+                    *outcome = Err(Box::new(Failure::new(
+                        &plan.target,
+                        &subject(plan, step),
+                        error,
+                    )));
                 }
             }
         }
@@ -83,7 +87,7 @@ impl Apply<'_> {
     }
 
     /// Takes the steps before the manifest, if there is one.
-    async fn prepare<'p>(&self, plan: &'p AppPlan) -> Result<Begun<'p>, Box<Failure>> {
+    async fn prepare<'p>(&self, plan: &'p ResourcePlan) -> Result<Begun<'p>, Box<Failure>> {
         let is_manifest = |step: &Step| matches!(step, Step::ApplyManifest(_));
         let before = plan.steps.iter().position(is_manifest).unwrap_or(0);
         let (before, left) = plan.steps.split_at(before);
@@ -97,14 +101,14 @@ impl Apply<'_> {
     /// Applies manifests together; returns why those failed that failed, by name.
     async fn apply_manifests<'p>(
         &self,
-        apps: &[(&'p AppPlan, &Claims)],
+        apps: &[(&'p ResourcePlan, &Claims)],
     ) -> HashMap<&'p str, Error> {
         if apps.is_empty() {
             return HashMap::new();
         }
         let entries = apps.iter().map(|(plan, claims)| {
-            let route = format!("{}.{}", host(&plan.name), self.observed.domain.name);
-            claims.entry(&plan.name, &route, &self.desired.prefix)
+            let route = format!("{}.{}", host(plan.name()), self.observed.domain.name);
+            claims.entry(plan.name(), &route, &self.desired.prefix)
         });
         let manifest = json!({"applications": entries.collect::<Value>()}).to_string();
         let applied = manifests::apply_again(self.client, &self.space, &manifest);
@@ -118,20 +122,20 @@ impl Apply<'_> {
                 refused
             }
             Err(error) => {
-                let names = apps.iter().map(|(plan, _)| plan.name.as_str());
+                let names = apps.iter().map(|(plan, _)| plan.name());
                 names.map(|name| (name, error.clone())).collect()
             }
         }
     }
 
     /// The GUIDs of apps that a manifest has created, by name.
-    async fn guids(&self, plans: &[&AppPlan]) -> Result<HashMap<String, String>, Error> {
+    async fn guids(&self, plans: &[&ResourcePlan]) -> Result<HashMap<String, String>, Error> {
         #[derive(Deserialize)]
         struct Found {
             guid: String,
             name: String,
         }
-        let items: Vec<String> = plans.iter().map(|plan| list_item(&plan.name)).collect();
+        let items: Vec<String> = plans.iter().map(|plan| list_item(plan.name())).collect();
         let mut guids = HashMap::new();
         for names in joined(&items) {
             let space = &self.space;
@@ -144,10 +148,10 @@ impl Apply<'_> {
 }
 
 /// What some apps are called together.
-fn together(apps: &[(&AppPlan, &Claims)]) -> String {
+fn together(apps: &[(&ResourcePlan, &Claims)]) -> String {
     match apps {
-        [(plan, _)] => format!("app {}", plan.name),
-        [(first, _), .., (last, _)] => format!("apps {} to {}", first.name, last.name),
+        [(plan, _)] => format!("app {}", plan.name()),
+        [(first, _), .., (last, _)] => format!("apps {} to {}", first.name(), last.name()),
         [] => String::new(),
     }
 }

@@ -10,7 +10,8 @@ use super::{Failure, unknown};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::inventory::Inventory;
-use crate::converge::plan::{FoundationPlan, FoundationStep, Plan};
+use crate::converge::plan::{Plan, ResourcePlan, Step};
+use crate::converge::target::Target;
 use crate::desired::Desired;
 use crate::events::{Phase, StepContext};
 
@@ -29,21 +30,20 @@ pub(super) async fn apply_foundation(
         space: observed.space.as_ref().map(|it| it.guid.clone()),
         group: observed.security_group.as_ref().map(|it| it.guid.clone()),
     };
-    let parts = plan.foundation.iter();
-    let steps: Vec<(&FoundationPlan, &FoundationStep)> = parts
+    let parts = plan.resources.iter().filter(|part| !part.target.is_app());
+    let steps: Vec<(&ResourcePlan, &Step)> = parts
         .flat_map(|part| part.steps.iter().map(move |step| (part, step)))
         .collect();
     let progress = Progress::start(client, Phase::Foundation, steps.len());
-    for wave in FoundationStep::WAVES {
+    for wave in Step::WAVES {
         let of_wave = steps.iter().filter(|(_, step)| wave.contains(step));
         let taken = join_all(of_wave.map(|(part, step)| {
             let (foundation, progress) = (&foundation, &progress);
             async move {
-                let name = format!("{} {}", part.kind, part.name);
-                let context = StepContext::new(name, step.to_string());
+                let subject = StepContext::new(part.target.to_string(), step.to_string());
                 let taken = foundation.take(step);
-                let outcome = client.events().step(Arc::clone(&context), taken).await;
-                let outcome = outcome.map_err(|error| Failure::new(&context, error));
+                let outcome = client.events().step(Arc::clone(&subject), taken).await;
+                let outcome = outcome.map_err(|error| Failure::new(&part.target, &subject, error));
                 progress.advance();
                 (*step, outcome)
             }
@@ -62,7 +62,10 @@ pub(super) async fn apply_foundation(
     progress.end();
     foundation.space.ok_or_else(|| {
         vec![Failure {
-            subject: format!("space {}", desired.names.space),
+            target: Target::Space {
+                org: desired.names.org.clone(),
+                name: desired.names.space.clone(),
+            },
             step: "finding the space".to_owned(),
             error: unknown("space"),
         }]
@@ -80,56 +83,55 @@ struct Foundation<'a> {
 
 impl Foundation<'_> {
     /// Takes a step; returns the GUID of what it made.
-    async fn take(&self, step: &FoundationStep) -> Result<Option<String>, Error> {
+    async fn take(&self, step: &Step) -> Result<Option<String>, Error> {
         let dialect = self.client.dialect();
         let names = &self.desired.names;
         let prefix = &self.desired.prefix;
         let rules = &self.desired.rules;
         let known = |guid: &Option<String>, what| guid.clone().ok_or_else(|| unknown(what));
         let made = match step {
-            FoundationStep::CreateQuota => dialect.create_quota(&names.quota),
-            FoundationStep::CreateOrg => dialect.create_org(&names.org, prefix),
-            FoundationStep::CreateSecurityGroup => {
+            Step::CreateQuota => dialect.create_quota(&names.quota),
+            Step::CreateOrg => dialect.create_org(&names.org, prefix),
+            Step::CreateSecurityGroup => {
                 dialect.create_security_group(&names.security_group, rules)
             }
-            FoundationStep::CreateSpace => {
+            Step::CreateSpace => {
                 let org = known(&self.org, "org")?;
                 dialect.create_space(&names.space, &org, prefix)
             }
-            FoundationStep::AssignQuota => {
+            Step::AssignQuota => {
                 let (quota, org) = (known(&self.quota, "quota")?, known(&self.org, "org")?);
                 self.client
                     .send(&dialect.assign_quota(&quota, &org))
                     .await?;
                 return Ok(None);
             }
-            FoundationStep::UpdateSecurityGroup => {
+            Step::UpdateSecurityGroup => {
                 let group = known(&self.group, "security group")?;
                 let request = dialect.update_security_group(&group, rules);
                 self.client.send(&request).await?;
                 return Ok(None);
             }
-            FoundationStep::BindSecurityGroup => {
+            Step::BindSecurityGroup => {
                 let group = known(&self.group, "security group")?;
                 let space = known(&self.space, "space")?;
                 let request = dialect.bind_security_group(&group, &space);
                 self.client.send(&request).await?;
                 return Ok(None);
             }
+            _ => return Ok(None),
         };
         self.client.create(&made).await.map(Some)
     }
 
     /// Keeps what a step made for those that follow.
-    fn note(&mut self, step: &FoundationStep, guid: Option<String>) {
+    fn note(&mut self, step: &Step, guid: Option<String>) {
         match step {
-            FoundationStep::CreateQuota => self.quota = guid,
-            FoundationStep::CreateOrg => self.org = guid,
-            FoundationStep::CreateSpace => self.space = guid,
-            FoundationStep::CreateSecurityGroup => self.group = guid,
-            FoundationStep::AssignQuota
-            | FoundationStep::UpdateSecurityGroup
-            | FoundationStep::BindSecurityGroup => {}
+            Step::CreateQuota => self.quota = guid,
+            Step::CreateOrg => self.org = guid,
+            Step::CreateSpace => self.space = guid,
+            Step::CreateSecurityGroup => self.group = guid,
+            _ => {}
         }
     }
 }

@@ -19,7 +19,9 @@ use progress::Progress;
 use steps::Found;
 use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
 
-use super::plan::{AppPlan, Plan, Role, Step};
+use super::outcome::Failure;
+use super::plan::{Plan, ResourcePlan, Role, Step};
+use super::target::Target;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::inventory::Inventory;
@@ -36,49 +38,11 @@ const MANIFESTS_AT_ONCE: usize = 4;
 /// that they end one after another, and not all at last.
 const CLONES_AT_ONCE: usize = 1000;
 
-/// Something that could not be done.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Failure {
-    /// To what, such as `app scale-tick-0`.
-    pub subject: String,
-    /// In which step, such as `copying the droplet`.
-    pub step: String,
-    /// Why.
-    pub error: Error,
-}
-
-impl Failure {
-    pub(crate) fn new(subject: &StepContext, error: Error) -> Self {
-        Self {
-            subject: subject.target.clone(),
-            step: subject.step.clone(),
-            error,
-        }
-    }
-
-    /// What the user may do about it, where the error does not say.
-    pub fn advice(&self) -> Option<&'static str> {
-        self.error.advice()
-    }
-
-    /// Whether another failed in the same step for the same reason.
-    pub(crate) fn is_like(&self, other: &Self) -> bool {
-        self.step == other.step && self.error.is_like(&other.error)
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}: {}", self.subject, self.step, self.error)
-    }
-}
-
 /// How carrying out a plan went.
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
     /// The apps of which every step was done.
-    pub(crate) done: Vec<String>,
+    pub(crate) done: Vec<Target>,
     pub(crate) failures: Vec<Failure>,
 }
 
@@ -162,7 +126,7 @@ type Outcome = Result<bool, Box<Failure>>;
 /// An app under way: its plan, what is left of its steps, and what the steps
 /// before found.
 struct Begun<'p> {
-    plan: &'p AppPlan,
+    plan: &'p ResourcePlan,
     left: &'p [Step],
     found: Found,
 }
@@ -172,9 +136,9 @@ impl Apply<'_> {
     /// the clones are created while the prototypes are staged, and go on with
     /// their droplets.
     async fn apps(&self, plan: &Plan) -> Applied {
-        let to_do = |role: Role| -> Vec<&AppPlan> {
-            let apps = plan.apps.iter();
-            apps.filter(|app| app.role == role && !app.steps.is_empty())
+        let to_do = |role: Role| -> Vec<&ResourcePlan> {
+            plan.apps()
+                .filter(|app| app.role() == Some(role) && !app.steps.is_empty())
                 .collect()
         };
         let surplus = to_do(Role::Surplus);
@@ -200,7 +164,7 @@ impl Apply<'_> {
 
     /// Carries out the plans of some apps: batch by batch up to the manifests
     /// that they share, then each app on its own.
-    async fn carry_out(&self, plans: Vec<&AppPlan>, progress: &Progress<'_>) -> Applied {
+    async fn carry_out(&self, plans: Vec<&ResourcePlan>, progress: &Progress<'_>) -> Applied {
         let (begun, under_way) = mpsc::unbounded();
         let begin = async {
             // Moved in, so that it is dropped, and the apps come to an end.
@@ -221,8 +185,8 @@ impl Apply<'_> {
         let ((), mut outcomes) = join!(begin, self.finish_all(under_way, progress));
         let mut applied = Applied::default();
         for plan in plans {
-            match outcomes.remove(plan.name.as_str()) {
-                Some(Ok(true)) => applied.done.push(plan.name.clone()),
+            match outcomes.remove(&plan.target) {
+                Some(Ok(true)) => applied.done.push(plan.target.clone()),
                 Some(Ok(false)) | None => {}
                 Some(Err(failure)) => applied.failures.push(*failure),
             }
@@ -236,7 +200,7 @@ impl Apply<'_> {
         &self,
         mut begun: UnboundedReceiver<Beginning<'p>>,
         progress: &Progress<'_>,
-    ) -> HashMap<&'p str, Outcome> {
+    ) -> HashMap<&'p Target, Outcome> {
         let mut outcomes = HashMap::new();
         let mut under_way = FuturesUnordered::new();
         loop {
@@ -244,8 +208,8 @@ impl Apply<'_> {
                 Some((plan, begun)) = begun.next() => {
                     under_way.push(self.finish_one(plan, begun, progress));
                 }
-                Some((name, outcome)) = under_way.next() => {
-                    outcomes.insert(name, outcome);
+                Some((target, outcome)) = under_way.next() => {
+                    outcomes.insert(target, outcome);
                 }
                 else => return outcomes,
             }
@@ -254,23 +218,23 @@ impl Apply<'_> {
 
     async fn finish_one<'p>(
         &self,
-        plan: &'p AppPlan,
+        plan: &'p ResourcePlan,
         begun: Result<Begun<'p>, Box<Failure>>,
         progress: &Progress<'_>,
-    ) -> (&'p str, Outcome) {
+    ) -> (&'p Target, Outcome) {
         let outcome = match begun {
             Ok(begun) => self.finish(begun).await,
             Err(failure) => Err(failure),
         };
         self.end_of(plan);
         progress.advance();
-        (plan.name.as_str(), outcome)
+        (&plan.target, outcome)
     }
 
     /// Where a prototype got no droplet by its end, its clones get none.
-    fn end_of(&self, plan: &AppPlan) {
-        if plan.role == Role::Prototype
-            && let Some(source) = plan.group.and_then(|group| self.staged.get(&group))
+    fn end_of(&self, plan: &ResourcePlan) {
+        if plan.role() == Some(Role::Prototype)
+            && let Some(source) = plan.group().and_then(|group| self.staged.get(&group))
         {
             let _ = source.set(None);
         }
@@ -296,7 +260,7 @@ impl Apply<'_> {
     /// those that wait take little.
     async fn take(
         &self,
-        plan: &AppPlan,
+        plan: &ResourcePlan,
         step: &Step,
         found: &mut Found,
     ) -> Result<(), Box<Failure>> {
@@ -305,9 +269,9 @@ impl Apply<'_> {
         let events = self.client.events();
         let taken = Box::pin(self.step(plan, step, found));
         let taken = events.step(Arc::clone(&subject), taken).await;
-        taken.map_err(|error| Box::new(Failure::new(&subject, error)))?;
+        taken.map_err(|error| Box::new(Failure::new(&plan.target, &subject, error)))?;
         if let Some(milestone) = milestone_after(step) {
-            let name = plan.name.clone();
+            let name = plan.name().to_owned();
             events.emit(Event::App { name, milestone });
         }
         Ok(())
@@ -316,23 +280,23 @@ impl Apply<'_> {
     /// Clones take turns, as many as there may be requests: so the requests that
     /// they wait for, the prototypes' and those for copies, are never behind a
     /// queue of theirs.
-    async fn turn(&self, plan: &AppPlan, step: &Step) -> Option<SemaphorePermit<'_>> {
-        if plan.role != Role::Clone || *step == Step::AwaitDroplet {
+    async fn turn(&self, plan: &ResourcePlan, step: &Step) -> Option<SemaphorePermit<'_>> {
+        if plan.role() != Some(Role::Clone) || *step == Step::AwaitDroplet {
             return None;
         }
         self.turns.acquire().await.ok()
     }
 
     /// What the prototype of an app's group gets.
-    fn source(&self, plan: &AppPlan) -> &Source {
+    fn source(&self, plan: &ResourcePlan) -> &Source {
         static NONE: Source = SetOnce::const_new_with(None);
-        let source = plan.group.and_then(|group| self.staged.get(&group));
+        let source = plan.group().and_then(|group| self.staged.get(&group));
         source.unwrap_or(&NONE)
     }
 }
 
-fn subject(plan: &AppPlan, step: &Step) -> Arc<StepContext> {
-    StepContext::new(format!("app {}", plan.name), step.to_string())
+fn subject(plan: &ResourcePlan, step: &Step) -> Arc<StepContext> {
+    StepContext::new(plan.target.to_string(), step.to_string())
 }
 
 /// How far an app is after a step.

@@ -8,7 +8,7 @@ use super::{Apply, unknown};
 use crate::capi::deployments;
 use crate::capi::dialect::NewApp;
 use crate::capi::error::Error;
-use crate::converge::plan::{AppPlan, Role, Step};
+use crate::converge::plan::{ResourcePlan, Role, Step};
 use crate::desired::{Group, host};
 use crate::push::{stage, upload};
 
@@ -22,9 +22,9 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn of(plan: &AppPlan) -> Self {
+    pub(super) fn of(plan: &ResourcePlan) -> Self {
         Self {
-            app: plan.guid.clone(),
+            app: plan.guid().map(str::to_owned),
             ..Self::default()
         }
     }
@@ -33,7 +33,7 @@ impl Found {
 impl Apply<'_> {
     pub(super) async fn step(
         &self,
-        plan: &AppPlan,
+        plan: &ResourcePlan,
         step: &Step,
         found: &mut Found,
     ) -> Result<(), Error> {
@@ -46,11 +46,19 @@ impl Apply<'_> {
         match step {
             // The one is done above, the other for many apps at once.
             Step::CreateApp | Step::ApplyManifest(_) => {}
-            Step::ForgetBits { droplet } => {
+            // These are no steps of an app.
+            Step::CreateQuota
+            | Step::CreateOrg
+            | Step::AssignQuota
+            | Step::CreateSpace
+            | Step::CreateSecurityGroup
+            | Step::UpdateSecurityGroup
+            | Step::BindSecurityGroup => {}
+            Step::RemoveBitsHash { droplet } => {
                 client.send(&dialect.forget_bits(&app, droplet)).await?;
             }
             Step::DeletePackage { package } => {
-                let what = format!("deleting a package of {}", plan.name);
+                let what = format!("deleting a package of {}", plan.name());
                 client
                     .delete(&what, &dialect.delete_package(package))
                     .await?;
@@ -59,16 +67,16 @@ impl Apply<'_> {
                 let group = self.group(plan)?;
                 let bits = self.sources.get(group.kind).map(|source| &source.bits);
                 let bits = bits.ok_or_else(|| unknown("source"))?;
-                found.package = Some(upload::upload_bits(client, &plan.name, &app, bits).await?);
+                found.package = Some(upload::upload_bits(client, plan.name(), &app, bits).await?);
             }
             Step::Stage { package } => {
                 let package = package.as_ref().or(found.package.as_ref());
                 let package = package.ok_or_else(|| unknown("package"))?;
                 // Those that the app is going to have; it has them already else.
-                let changes = plan.steps.contains(&Step::NoteBuildpacks);
+                let changes = plan.steps.contains(&Step::SetBuildpacks);
                 let buildpacks = self.group(plan)?.buildpacks.as_slice();
                 let buildpacks = changes.then_some(buildpacks);
-                let droplet = stage::stage(client, &plan.name, &app, package, buildpacks).await?;
+                let droplet = stage::stage(client, plan.name(), &app, package, buildpacks).await?;
                 found.droplet = Some(droplet.clone());
                 // Only prototypes are staged, each once in a run.
                 let _ = self.source(plan).set(Some(droplet));
@@ -95,12 +103,12 @@ impl Apply<'_> {
                 self.deploy(&app, &droplet).await?;
                 found.droplet = Some(droplet);
             }
-            Step::NoteBits { droplet } => {
+            Step::AnnotateBitsHash { droplet } => {
                 let droplet = found.droplet(droplet.as_ref())?;
                 let request = dialect.note_bits(&app, &droplet, &self.group(plan)?.bits);
                 client.send(&request).await?;
             }
-            Step::NoteBuildpacks => {
+            Step::SetBuildpacks => {
                 let request = dialect.set_buildpacks(&app, &self.group(plan)?.buildpacks);
                 client.send(&request).await?;
             }
@@ -111,13 +119,13 @@ impl Apply<'_> {
             Step::SetEnv(changes) => {
                 client.send(&dialect.set_env(&app, changes)).await?;
             }
-            Step::Adopt => {
+            Step::LabelAsManaged => {
                 let request = dialect.adopt_app(&app, &self.desired.prefix);
                 client.send(&request).await?;
             }
             Step::CreateRoute => {
                 let domain = &self.observed.domain.guid;
-                let request = dialect.create_route(&host(&plan.name), domain, &self.space);
+                let request = dialect.create_route(&host(plan.name()), domain, &self.space);
                 found.route = Some(client.create(&request).await?);
             }
             Step::MapRoute { route } => {
@@ -135,28 +143,28 @@ impl Apply<'_> {
                 client.send(&dialect.start(&app)).await?;
             }
             Step::DeleteDroplet { droplet } => {
-                let what = format!("deleting a droplet of {}", plan.name);
+                let what = format!("deleting a droplet of {}", plan.name());
                 client
                     .delete(&what, &dialect.delete_droplet(droplet))
                     .await?;
             }
             Step::DeleteRoute { route } => {
-                let what = format!("deleting the route of {}", plan.name);
+                let what = format!("deleting the route of {}", plan.name());
                 client.delete(&what, &dialect.delete_route(route)).await?;
             }
             Step::DeleteApp => {
-                let what = format!("deleting {}", plan.name);
+                let what = format!("deleting {}", plan.name());
                 client.delete(&what, &dialect.delete_app(&app)).await?;
             }
         }
         Ok(())
     }
 
-    async fn create_app(&self, plan: &AppPlan) -> Result<String, Error> {
+    async fn create_app(&self, plan: &ResourcePlan) -> Result<String, Error> {
         let group = self.group(plan)?;
-        let stages = plan.role == Role::Prototype;
+        let stages = plan.role() == Some(Role::Prototype);
         let app = NewApp {
-            name: &plan.name,
+            name: plan.name(),
             space: &self.space,
             env: &group.env,
             buildpacks: if stages { &group.buildpacks } else { &[] },
@@ -190,10 +198,10 @@ impl Apply<'_> {
         Ok(())
     }
 
-    pub(super) fn group(&self, plan: &AppPlan) -> Result<&Group, Error> {
+    pub(super) fn group(&self, plan: &ResourcePlan) -> Result<&Group, Error> {
         let mut groups = self.desired.groups.iter();
         groups
-            .find(|group| Some(group.kind) == plan.group)
+            .find(|group| Some(group.kind) == plan.group())
             .ok_or_else(|| unknown("group"))
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Action, AppPlan, Difference, Role, Step};
+use super::{Action, Change, PlannedApp, ResourcePlan, Role, Step};
 use crate::capi::dialect::Scale;
 use crate::capi::inventory::{App, Droplet, DropletState, Process, Route};
+use crate::converge::target::Target;
 use crate::desired::{Group, host};
 
 /// What it takes for an app to run with the right droplet.
@@ -112,27 +113,30 @@ pub(super) struct AppContext<'a> {
     pub(super) app: Option<&'a App>,
     pub(super) route: Option<&'a Route>,
     pub(super) domain: &'a str,
+    pub(super) target: Target,
 }
 
 impl AppContext<'_> {
-    pub(super) fn plan(&self, name: &str, role: Role, need: Need<'_>) -> AppPlan {
-        let mut plan = AppPlan {
-            name: name.to_owned(),
-            group: Some(self.group.kind),
-            role,
-            guid: self.app.map(|app| app.guid.clone()),
+    pub(super) fn plan(&self, role: Role, need: Need<'_>) -> ResourcePlan {
+        let mut plan = ResourcePlan {
+            target: self.target.clone(),
             action: Action::Create,
-            differences: Vec::new(),
+            changes: Vec::new(),
             steps: Vec::new(),
+            app: Some(PlannedApp {
+                group: Some(self.group.kind),
+                role,
+                guid: self.app.map(|app| app.guid.clone()),
+            }),
         };
         match self.app {
             None => self.create(&mut plan, need),
-            Some(app) => self.change(&mut plan, need, app),
+            Some(app) => self.change(&mut plan, role, need, app),
         }
         plan
     }
 
-    fn create(&self, plan: &mut AppPlan, need: Need<'_>) {
+    fn create(&self, plan: &mut ResourcePlan, need: Need<'_>) {
         plan.steps.push(Step::CreateApp);
         plan.steps.extend(droplet_steps(need));
         plan.steps.extend(set_steps(need));
@@ -148,25 +152,25 @@ impl AppContext<'_> {
     /// Whatever takes effect with a restart is done to a stopped app: a run that
     /// is killed then leaves it stopped, which the next one sees and mends.
     /// Only what takes long, staging and copying, goes on while it runs.
-    fn change(&self, plan: &mut AppPlan, need: Need<'_>, app: &App) {
-        let differences = &mut plan.differences;
-        let droplet_differs = droplet_difference(need, app, differences);
+    fn change(&self, plan: &mut ResourcePlan, role: Role, need: Need<'_>, app: &App) {
+        let changes = &mut plan.changes;
+        let droplet_differs = droplet_difference(need, app, changes);
         let packages = packages_left_over(need, app);
         let droplets = droplets_left_over(need, app);
-        note_left_over(differences, need, packages.len(), droplets.len());
-        let note = unnoted(need, plan.role);
+        note_left_over(changes, need, packages.len(), droplets.len());
+        let note = unnoted(need, role);
         if note.is_some() {
-            differences.push(Difference::new("bits", "not noted", "noted"));
+            changes.push(Change::new("bits", "not noted", "noted"));
         }
-        let environment = self.change_environment(differences, app);
-        let command = self.change_command(differences, app);
-        let route = self.change_route(differences, &plan.name, app);
+        let environment = self.change_environment(changes, app);
+        let command = self.change_command(changes, app);
+        let route = self.change_route(changes, app);
         if !app.managed {
-            differences.push(Difference::new("label", "missing", "ours"));
+            changes.push(Change::new("label", "missing", "ours"));
         }
-        let (scale, size_differs) = self.scale(differences, app.web.as_ref());
+        let (scale, size_differs) = self.scale(changes, app.web.as_ref());
         if !app.started {
-            differences.push(Difference::new("state", "STOPPED", "STARTED"));
+            changes.push(Change::new("state", "STOPPED", "STARTED"));
         }
 
         let stop_first = app.started && environment.is_some();
@@ -181,12 +185,12 @@ impl AppContext<'_> {
         steps.extend(stop_then.then_some(Step::Stop));
         steps.extend(set_steps(need));
         if matches!(need, Need::Push | Need::Stage(_)) && buildpacks_differ(self.group, app) {
-            steps.push(Step::NoteBuildpacks);
+            steps.push(Step::SetBuildpacks);
         }
         // In 2017 it is the droplet that makes the process, with its command.
         steps.extend(command);
         steps.extend(route);
-        steps.extend((!app.managed).then_some(Step::Adopt));
+        steps.extend((!app.managed).then_some(Step::LabelAsManaged));
         steps.extend(scale.map(Step::Scale));
         steps.extend((!app.started || stop_first || stop_then).then_some(Step::Start));
         steps.extend(droplets);
@@ -197,27 +201,27 @@ impl AppContext<'_> {
         };
     }
 
-    fn change_route(&self, differences: &mut Vec<Difference>, name: &str, app: &App) -> Vec<Step> {
+    fn change_route(&self, changes: &mut Vec<Change>, app: &App) -> Vec<Step> {
         let mapped = |route: &Route| route.apps.contains(&app.guid);
         if app.routed.unwrap_or(self.route.is_some_and(mapped)) {
             return Vec::new();
         }
         let old = self.route.map_or("missing", |_| "unmapped");
-        let new = format!("{}.{}", host(name), self.domain);
-        differences.push(Difference::new("route", old, new));
+        let new = format!("{}.{}", host(self.target.name()), self.domain);
+        changes.push(Change::new("route", old, new));
         self.route_steps()
     }
 
-    fn change_environment(&self, differences: &mut Vec<Difference>, app: &App) -> Option<Step> {
-        let changes = env_changes(&app.env, &self.group.env);
-        for (name, new) in &changes {
+    fn change_environment(&self, changes: &mut Vec<Change>, app: &App) -> Option<Step> {
+        let variables = env_changes(&app.env, &self.group.env);
+        for (name, new) in &variables {
             let old = app.env.get(name).map(String::as_str);
-            differences.push(env_difference(name, old, new.as_deref()));
+            changes.push(env_change(name, old, new.as_deref()));
         }
-        (!changes.is_empty()).then_some(Step::SetEnv(changes))
+        (!variables.is_empty()).then_some(Step::SetEnv(variables))
     }
 
-    fn change_command(&self, differences: &mut Vec<Difference>, app: &App) -> Option<Step> {
+    fn change_command(&self, changes: &mut Vec<Change>, app: &App) -> Option<Step> {
         let wanted = &self.group.command;
         if *wanted == app.command || (wanted.is_none() && !app.command_is_own) {
             return None;
@@ -227,16 +231,12 @@ impl AppContext<'_> {
             Some(command) => command.clone(),
         };
         let (old, new) = (shown(&app.command), shown(wanted));
-        differences.push(Difference::new("command", old, new));
+        changes.push(Change::new("command", old, new));
         Some(Step::SetCommand(wanted.clone()))
     }
 
     /// What to scale to, and whether that takes a restart.
-    fn scale(
-        &self,
-        differences: &mut Vec<Difference>,
-        web: Option<&Process>,
-    ) -> (Option<Scale>, bool) {
+    fn scale(&self, changes: &mut Vec<Change>, web: Option<&Process>) -> (Option<Scale>, bool) {
         let Some(web) = web else {
             return (Some(self.whole_scale()), false);
         };
@@ -250,7 +250,7 @@ impl AppContext<'_> {
             disk_mb: disk_mb.filter(|wanted| *wanted != web.disk_mb),
         };
         if let Some(new) = scale.instances {
-            differences.push(Difference::new("instances", web.instances, new));
+            changes.push(Change::new("instances", web.instances, new));
         }
         let sizes = [
             ("memory", web.memory_mb, scale.memory_mb),
@@ -259,7 +259,7 @@ impl AppContext<'_> {
         for (what, old, new) in sizes {
             if let Some(new) = new {
                 let (old, new) = (format!("{old}M"), format!("{new}M"));
-                differences.push(Difference::new(what, old, new));
+                changes.push(Change::new(what, old, new));
             }
         }
         let restarts = scale.memory_mb.is_some() || scale.disk_mb.is_some();
@@ -288,7 +288,7 @@ impl AppContext<'_> {
 }
 
 /// Notes whether the app needs another droplet.
-fn droplet_difference(need: Need<'_>, app: &App, differences: &mut Vec<Difference>) -> bool {
+fn droplet_difference(need: Need<'_>, app: &App, changes: &mut Vec<Change>) -> bool {
     let new = match need {
         Need::Nothing(_) => return false,
         Need::Push => "of the bits pushed",
@@ -297,7 +297,7 @@ fn droplet_difference(need: Need<'_>, app: &App, differences: &mut Vec<Differenc
         Need::Set(_) => "the one it has",
     };
     let old = app.current_droplet.as_ref().map_or("none", |_| "another");
-    differences.push(Difference::new("droplet", old, new));
+    changes.push(Change::new("droplet", old, new));
     true
 }
 
@@ -328,7 +328,7 @@ fn set_steps(need: Need<'_>) -> Vec<Step> {
         Need::Copy(_) => vec![Step::SetDroplet { droplet: None }],
         Need::Stage(_) | Need::Push => vec![
             Step::SetDroplet { droplet: None },
-            Step::NoteBits { droplet: None },
+            Step::AnnotateBitsHash { droplet: None },
         ],
     }
 }
@@ -343,9 +343,11 @@ fn packages_left_over(need: Need<'_>, app: &App) -> Vec<Step> {
     };
     let pushes = matches!(need, Need::Push | Need::Stage(_));
     let noted = app.droplets.iter().filter(|droplet| droplet.noted);
-    let forget = noted.filter(|_| pushes).map(|droplet| Step::ForgetBits {
-        droplet: droplet.guid.clone(),
-    });
+    let forget = noted
+        .filter(|_| pushes)
+        .map(|droplet| Step::RemoveBitsHash {
+            droplet: droplet.guid.clone(),
+        });
     let packages = app.packages.iter();
     let others = packages.filter(|package| Some(package.guid.as_str()) != kept);
     let delete = others.map(|package| Step::DeletePackage {
@@ -374,18 +376,13 @@ fn droplets_left_over(need: Need<'_>, app: &App) -> Vec<Step> {
 
 /// Notes what is left over of an app that has its droplet; of one that gets
 /// another, that says it.
-fn note_left_over(
-    differences: &mut Vec<Difference>,
-    need: Need<'_>,
-    packages: usize,
-    droplets: usize,
-) {
+fn note_left_over(changes: &mut Vec<Change>, need: Need<'_>, packages: usize, droplets: usize) {
     let Need::Nothing(_) = need else {
         return;
     };
     for (what, count) in [("packages", packages), ("droplets", droplets)] {
         if count > 0 {
-            differences.push(Difference::new(what, format!("{count} too many"), "one"));
+            changes.push(Change::new(what, format!("{count} too many"), "one"));
         }
     }
 }
@@ -396,7 +393,7 @@ fn unnoted(need: Need<'_>, role: Role) -> Option<Step> {
         Need::Nothing(droplet) | Need::Set(droplet)
             if role == Role::Prototype && droplet.package.is_some() && !droplet.noted =>
         {
-            Some(Step::NoteBits {
+            Some(Step::AnnotateBitsHash {
                 droplet: Some(droplet.guid.clone()),
             })
         }
@@ -421,7 +418,7 @@ fn env_changes(
 }
 
 /// Values that the parameters do not give may be secrets, and are not shown.
-fn env_difference(name: &str, old: Option<&str>, new: Option<&str>) -> Difference {
+fn env_change(name: &str, old: Option<&str>, new: Option<&str>) -> Change {
     const SHOWN: [&str; 5] = [
         "GOPACKAGENAME",
         "LISTEN_PORTS",
@@ -434,7 +431,7 @@ fn env_difference(name: &str, old: Option<&str>, new: Option<&str>) -> Differenc
         Some(value) if SHOWN.contains(&name) => value.to_owned(),
         Some(_) => hidden.to_owned(),
     };
-    Difference::new(
+    Change::new(
         format!("env {name}"),
         shown(old, "a value"),
         shown(new, "another value"),

@@ -58,7 +58,7 @@ impl Parts {
                     claims.buildpacks.clone_from(&group.buildpacks);
                 }
             }
-            Step::Adopt => claims.label = true,
+            Step::LabelAsManaged => claims.label = true,
             Step::CreateRoute | Step::MapRoute { .. } => claims.route = true,
             Step::Scale(scale) => {
                 claims.scale = scale;
@@ -90,7 +90,7 @@ impl Parts {
                 self.restarts = true;
                 self.before.push(step);
             }
-            Step::ForgetBits { .. } | Step::DeletePackage { .. } => self.before.push(step),
+            Step::RemoveBitsHash { .. } | Step::DeletePackage { .. } => self.before.push(step),
             step => self.after.push(step),
         }
     }

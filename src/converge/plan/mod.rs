@@ -11,87 +11,89 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use app::AppContext;
+use serde::Serialize;
 
+use super::target::Target;
 use crate::capi::dialect::{Claims, Scale};
 use crate::capi::inventory::{App, Inventory, Route, Space};
 use crate::desired::{Desired, GroupKind, host};
 
-/// What becomes of something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What becomes of a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Action {
-    /// It is not there and will be.
+    /// It does not exist and is created.
     Create,
-    /// It is there, otherwise than desired.
+    /// It exists and is changed.
     Change,
-    /// It is there, and will not be.
+    /// It exists and is deleted.
     Delete,
-    /// It is as desired.
+    /// It is up to date.
     Unchanged,
 }
 
-/// Something that is otherwise than desired.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A property of a resource that differs from what is desired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Difference {
-    /// What, such as `instances`.
-    pub what: String,
-    /// What it is.
+pub struct Change {
+    /// The property, such as `instances` or `env LISTEN_PORTS`.
+    pub property: String,
+    /// Its value on the foundation.
     pub old: String,
-    /// What it should be.
+    /// Its desired value.
     pub new: String,
 }
 
-impl Difference {
-    fn new(what: impl Into<String>, old: impl fmt::Display, new: impl fmt::Display) -> Self {
+impl Change {
+    fn new(property: impl Into<String>, old: impl fmt::Display, new: impl fmt::Display) -> Self {
         Self {
-            what: what.into(),
+            property: property.into(),
             old: old.to_string(),
             new: new.to_string(),
         }
     }
 }
 
-/// What is to be done so that the foundation is as desired.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} -> {}", self.property, self.old, self.new)
+    }
+}
+
+/// What a convergence would do, resource by resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Plan {
-    pub(crate) foundation: Vec<FoundationPlan>,
-    pub(crate) apps: Vec<AppPlan>,
+    /// Every resource that the desired state is about, and every one to be
+    /// deleted, in the order in which they are worked on.
+    pub resources: Vec<ResourcePlan>,
 }
 
-/// What is to be done about the org, quota, space or security group.
+/// What a convergence would do about one resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ResourcePlan {
+    /// The resource.
+    pub target: Target,
+    /// What becomes of it.
+    pub action: Action,
+    /// How it differs from what is desired; empty for one that does not exist.
+    pub changes: Vec<Change>,
+    #[serde(skip)]
+    pub(crate) steps: Vec<Step>,
+    #[serde(skip)]
+    pub(crate) app: Option<PlannedApp>,
+}
+
+/// What the steps of an app depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FoundationPlan {
-    pub(crate) kind: &'static str,
-    pub(crate) name: String,
-    pub(crate) action: Action,
-    pub(crate) differences: Vec<Difference>,
-    pub(crate) steps: Vec<FoundationStep>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FoundationStep {
-    CreateQuota,
-    CreateOrg,
-    AssignQuota,
-    CreateSpace,
-    CreateSecurityGroup,
-    UpdateSecurityGroup,
-    BindSecurityGroup,
-}
-
-/// What is to be done about an app.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct AppPlan {
-    pub(crate) name: String,
+pub(crate) struct PlannedApp {
     /// None for one that is to be deleted.
     pub(crate) group: Option<GroupKind>,
     pub(crate) role: Role,
     /// None for one that is not there yet.
     pub(crate) guid: Option<String>,
-    pub(crate) action: Action,
-    pub(crate) differences: Vec<Difference>,
-    pub(crate) steps: Vec<Step>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,11 +107,18 @@ pub(crate) enum Role {
 /// take. Where a GUID is `None`, an earlier step finds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
+    CreateQuota,
+    CreateOrg,
+    AssignQuota,
+    CreateSpace,
+    CreateSecurityGroup,
+    UpdateSecurityGroup,
+    BindSecurityGroup,
     CreateApp,
     /// The app is created and made what it is to be, together with others.
     ApplyManifest(Box<Claims>),
     /// The droplet accounts for the app's packages no more.
-    ForgetBits {
+    RemoveBitsHash {
         droplet: String,
     },
     DeletePackage {
@@ -132,14 +141,14 @@ pub(crate) enum Step {
     Deploy {
         droplet: Option<String>,
     },
-    NoteBits {
+    AnnotateBitsHash {
         droplet: Option<String>,
     },
-    NoteBuildpacks,
+    SetBuildpacks,
     /// `None` leaves it to the droplet.
     SetCommand(Option<String>),
     SetEnv(BTreeMap<String, Option<String>>),
-    Adopt,
+    LabelAsManaged,
     CreateRoute,
     MapRoute {
         route: Option<String>,
@@ -155,8 +164,8 @@ pub(crate) enum Step {
     DeleteApp,
 }
 
-impl FoundationStep {
-    /// What can be done together, and what must be there before it.
+impl Step {
+    /// What can be done together for the org, and what must be there before it.
     pub(crate) const WAVES: [&'static [Self]; 3] = [
         &[
             Self::CreateQuota,
@@ -167,9 +176,7 @@ impl FoundationStep {
         &[Self::AssignQuota, Self::CreateSpace],
         &[Self::BindSecurityGroup],
     ];
-}
 
-impl Step {
     /// Whether it takes the droplet that the prototype gets in this run.
     pub(crate) fn awaits_prototype(&self) -> bool {
         matches!(self, Self::CopyDroplet { from: None })
@@ -179,36 +186,6 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::CreateApp => "creating the app",
-            Self::ApplyManifest(_) => "applying the manifest",
-            Self::ForgetBits { .. } => "noting that the bits change",
-            Self::DeletePackage { .. } => "deleting a package that is left over",
-            Self::PushBits => "pushing the bits",
-            Self::Stage { .. } => "staging",
-            Self::CopyDroplet { .. } => "copying the droplet",
-            Self::AwaitDroplet => "waiting for the droplet's copy",
-            Self::Stop => "stopping the app",
-            Self::SetDroplet { .. } => "setting the droplet",
-            Self::Deploy { .. } => "deploying the droplet",
-            Self::NoteBits { .. } => "noting the bits",
-            Self::NoteBuildpacks => "setting the buildpacks",
-            Self::SetCommand(_) => "setting the command",
-            Self::SetEnv(_) => "setting the environment",
-            Self::Adopt => "labelling the app",
-            Self::CreateRoute => "creating the route",
-            Self::MapRoute { .. } => "mapping the route",
-            Self::Scale(_) => "scaling",
-            Self::Start => "starting the app",
-            Self::DeleteDroplet { .. } => "deleting a droplet that is left over",
-            Self::DeleteRoute { .. } => "deleting the route",
-            Self::DeleteApp => "deleting the app",
-        })
-    }
-}
-
-impl fmt::Display for FoundationStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
             Self::CreateQuota => "creating the quota",
             Self::CreateOrg => "creating the org",
             Self::AssignQuota => "assigning the quota",
@@ -216,6 +193,29 @@ impl fmt::Display for FoundationStep {
             Self::CreateSecurityGroup => "creating the security group",
             Self::UpdateSecurityGroup => "updating the security group",
             Self::BindSecurityGroup => "binding the security group",
+            Self::CreateApp => "creating the app",
+            Self::ApplyManifest(_) => "applying the manifest",
+            Self::RemoveBitsHash { .. } => "removing the hash of the bits",
+            Self::DeletePackage { .. } => "deleting an unused package",
+            Self::PushBits => "pushing the bits",
+            Self::Stage { .. } => "staging",
+            Self::CopyDroplet { .. } => "copying the droplet",
+            Self::AwaitDroplet => "waiting for the copy of the droplet",
+            Self::Stop => "stopping the app",
+            Self::SetDroplet { .. } => "setting the droplet",
+            Self::Deploy { .. } => "deploying the droplet",
+            Self::AnnotateBitsHash { .. } => "annotating the hash of the bits",
+            Self::SetBuildpacks => "setting the buildpacks",
+            Self::SetCommand(_) => "setting the command",
+            Self::SetEnv(_) => "setting the environment",
+            Self::LabelAsManaged => "labelling the app as managed",
+            Self::CreateRoute => "creating the route",
+            Self::MapRoute { .. } => "mapping the route",
+            Self::Scale(_) => "scaling",
+            Self::Start => "starting the app",
+            Self::DeleteDroplet { .. } => "deleting an unused droplet",
+            Self::DeleteRoute { .. } => "deleting the route",
+            Self::DeleteApp => "deleting the app",
         })
     }
 }
@@ -232,7 +232,7 @@ pub(crate) enum Workflow {
 /// The steps that lead from what is to what should be.
 pub(crate) fn plan(desired: &Desired, observed: &Inventory, workflow: Workflow) -> Plan {
     let space = observed.space.as_ref().map(|space| space.guid.as_str());
-    let apps: HashMap<&str, &App> = observed
+    let found: HashMap<&str, &App> = observed
         .apps
         .iter()
         .filter(|app| Some(app.space.as_str()) == space)
@@ -245,33 +245,33 @@ pub(crate) fn plan(desired: &Desired, observed: &Inventory, workflow: Workflow) 
         .map(|route| (route.host.as_str(), route))
         .collect();
     let domain = &observed.domain.name;
-    let mut plans = surplus(desired, observed.space.as_ref(), &apps, &routes);
+    let mut apps = surplus(desired, observed.space.as_ref(), &found, &routes);
     for group in &desired.groups {
-        let need = app::prototype_need(group, &apps);
-        let usual = app::usual_sizes(group, &apps);
+        let need = app::prototype_need(group, &found);
+        let usual = app::usual_sizes(group, &found);
         for (i, name) in group.apps.iter().enumerate() {
             let context = AppContext {
                 group,
                 usual: &usual,
-                app: apps.get(name.as_str()).copied(),
+                app: found.get(name.as_str()).copied(),
                 route: routes.get(host(name).as_str()).copied(),
                 domain,
+                target: desired.app(name),
             };
             let (role, need) = match i {
                 0 => (Role::Prototype, need),
                 _ => (Role::Clone, app::clone_need(need, context.app)),
             };
-            let mut plan = context.plan(name, role, need);
+            let mut plan = context.plan(role, need);
             if workflow == Workflow::Manifest {
                 plan.steps = manifest::combined(plan.steps, group, role);
             }
-            plans.push(plan);
+            apps.push(plan);
         }
     }
-    Plan {
-        foundation: foundation::foundation(desired, observed),
-        apps: plans,
-    }
+    let mut resources = foundation::foundation(desired, observed);
+    resources.extend(apps);
+    Plan { resources }
 }
 
 /// Our apps beyond the desired ones, deleted with their routes.
@@ -280,7 +280,7 @@ fn surplus(
     space: Option<&Space>,
     apps: &HashMap<&str, &App>,
     routes: &HashMap<&str, &Route>,
-) -> Vec<AppPlan> {
+) -> Vec<ResourcePlan> {
     let wanted: HashSet<&str> = desired
         .groups
         .iter()
@@ -305,14 +305,16 @@ fn surplus(
                 .into_iter()
                 .collect();
             steps.push(Step::DeleteApp);
-            AppPlan {
-                name: app.name.clone(),
-                group: None,
-                role: Role::Surplus,
-                guid: Some(app.guid.clone()),
+            ResourcePlan {
+                target: desired.app(&app.name),
                 action: Action::Delete,
-                differences: Vec::new(),
+                changes: Vec::new(),
                 steps,
+                app: Some(PlannedApp {
+                    group: None,
+                    role: Role::Surplus,
+                    guid: Some(app.guid.clone()),
+                }),
             }
         })
         .collect()
@@ -328,54 +330,49 @@ fn is_begun(desired: &Desired, space: &Space, app: &App) -> bool {
 impl Plan {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.items().all(|item| item.action == Action::Unchanged)
+        let mut resources = self.resources.iter();
+        resources.all(|resource| resource.action == Action::Unchanged)
     }
 
-    /// Whether a droplet is to account no more for its app's packages.
-    pub(crate) fn forgets_bits(&self) -> bool {
-        let mut steps = self.apps.iter().flat_map(|app| &app.steps);
-        steps.any(|step| matches!(step, Step::ForgetBits { .. }))
-    }
-
-    /// Everything that the plan is about, in the order in which it comes about.
-    pub fn items(&self) -> impl Iterator<Item = Item<'_>> {
-        let foundation = self.foundation.iter().map(|plan| Item {
-            kind: plan.kind,
-            name: &plan.name,
-            action: plan.action,
-            differences: &plan.differences,
-        });
-        let apps = self.apps.iter().map(|plan| Item {
-            kind: "app",
-            name: &plan.name,
-            action: plan.action,
-            differences: &plan.differences,
-        });
-        foundation.chain(apps)
+    /// The plans of the apps.
+    pub fn apps(&self) -> impl Iterator<Item = &ResourcePlan> {
+        let resources = self.resources.iter();
+        resources.filter(|resource| resource.target.is_app())
     }
 
     /// How many apps have this action.
     pub fn count(&self, action: Action) -> usize {
-        let apps = self.apps.iter();
-        apps.filter(|plan| plan.action == action).count()
+        self.apps().filter(|app| app.action == action).count()
+    }
+
+    /// Whether the droplet of an app no longer accounts for its packages.
+    pub(crate) fn removes_bits_hash(&self) -> bool {
+        let mut steps = self.apps().flat_map(|app| &app.steps);
+        steps.any(|step| matches!(step, Step::RemoveBitsHash { .. }))
     }
 }
 
-/// One thing that a [`Plan`] is about.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Item<'a> {
-    /// `app`, `org`, `space`, `quota` or `security group`.
-    pub kind: &'static str,
-    /// Its name.
-    pub name: &'a str,
-    /// What becomes of it.
-    pub action: Action,
-    /// In what it is otherwise than desired, where it is there.
-    pub differences: &'a [Difference],
+impl ResourcePlan {
+    /// The resource's name.
+    pub(crate) fn name(&self) -> &str {
+        self.target.name()
+    }
+
+    pub(crate) fn group(&self) -> Option<GroupKind> {
+        self.app.as_ref()?.group
+    }
+
+    pub(crate) fn role(&self) -> Option<Role> {
+        self.app.as_ref().map(|app| app.role)
+    }
+
+    /// The GUID of an app that exists.
+    pub(crate) fn guid(&self) -> Option<&str> {
+        self.app.as_ref()?.guid.as_deref()
+    }
 }
 
-impl fmt::Display for Item<'_> {
+impl fmt::Display for ResourcePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = match self.action {
             Action::Create => "+ create",
@@ -383,23 +380,19 @@ impl fmt::Display for Item<'_> {
             Action::Delete => "- delete",
             Action::Unchanged => "= unchanged",
         };
-        write!(f, "{sign} {} {}", self.kind, self.name)?;
-        if self.differences.is_empty() {
+        write!(f, "{sign} {}", self.target)?;
+        if self.changes.is_empty() {
             return Ok(());
         }
-        let differences: Vec<String> = self
-            .differences
-            .iter()
-            .map(|Difference { what, old, new }| format!("{what}: {old} -> {new}"))
-            .collect();
-        write!(f, " ({})", differences.join(", "))
+        let changes: Vec<String> = self.changes.iter().map(Change::to_string).collect();
+        write!(f, " ({})", changes.join(", "))
     }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for item in self.items() {
-            writeln!(f, "{item}")?;
+        for resource in &self.resources {
+            writeln!(f, "{resource}")?;
         }
         write!(
             f,

@@ -140,15 +140,15 @@ fn add_seventh(inventory: &mut Inventory, apps: &[&str]) {
 }
 
 fn steps(plan: &Plan) -> Vec<String> {
-    let foundation = plan.foundation.iter().flat_map(|part| {
-        let steps = part.steps.iter();
-        steps.map(move |step| format!("{}: {step:?}", part.kind))
+    let steps = plan.resources.iter().flat_map(|resource| {
+        let name = match resource.target.is_app() {
+            true => resource.name(),
+            false => resource.target.kind(),
+        };
+        let steps = resource.steps.iter();
+        steps.map(move |step| format!("{name}: {step:?}"))
     });
-    let apps = plan.apps.iter().flat_map(|app| {
-        let steps = app.steps.iter();
-        steps.map(move |step| format!("{}: {step:?}", app.name))
-    });
-    foundation.chain(apps).collect()
+    steps.collect()
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn what_is_as_desired_needs_nothing() {
 #[case::label_missing(
     |it: &mut Inventory| find(it, "scale-tick-1").managed = false,
     "~ change app scale-tick-1 (label: missing -> ours)",
-    &["scale-tick-1: Adopt"],
+    &["scale-tick-1: LabelAsManaged"],
 )]
 #[case::clone_runs_another_droplet(
     |it: &mut Inventory| find(it, "scale-tick-1").droplets[0].checksum = Some("another".to_owned()),
@@ -240,7 +240,7 @@ fn what_is_as_desired_needs_nothing() {
     &[
         "scale-registry: Stage { package: Some(\"package of scale-registry\") }",
         "scale-registry: SetDroplet { droplet: None }",
-        "scale-registry: NoteBits { droplet: None }",
+        "scale-registry: AnnotateBitsHash { droplet: None }",
         "scale-registry: Start",
     ],
 )]
@@ -248,12 +248,12 @@ fn what_is_as_desired_needs_nothing() {
     |it: &mut Inventory| find(it, "scale-registry").buildpacks.clear(),
     "~ change app scale-registry (droplet: another -> of the bits staged)",
     &[
-        "scale-registry: ForgetBits { droplet: \"droplet of scale-registry\" }",
+        "scale-registry: RemoveBitsHash { droplet: \"droplet of scale-registry\" }",
         "scale-registry: Stage { package: Some(\"package of scale-registry\") }",
         "scale-registry: Stop",
         "scale-registry: SetDroplet { droplet: None }",
-        "scale-registry: NoteBits { droplet: None }",
-        "scale-registry: NoteBuildpacks",
+        "scale-registry: AnnotateBitsHash { droplet: None }",
+        "scale-registry: SetBuildpacks",
         "scale-registry: Start",
         "scale-registry: DeleteDroplet { droplet: \"droplet of scale-registry\" }",
     ],
@@ -294,7 +294,7 @@ fn what_is_as_desired_needs_nothing() {
 #[case::bits_not_noted(
     |it: &mut Inventory| find(it, "scale-tick-0").droplets[0].noted = false,
     "~ change app scale-tick-0 (bits: not noted -> noted)",
-    &["scale-tick-0: NoteBits { droplet: Some(\"droplet of scale-tick-0\") }"],
+    &["scale-tick-0: AnnotateBitsHash { droplet: Some(\"droplet of scale-tick-0\") }"],
 )]
 #[case::droplet_expired(
     |it: &mut Inventory| find(it, "scale-tick-1").droplets[0].state = DropletState::Other,
@@ -353,7 +353,8 @@ fn each_drift_is_mended(
     drift(&mut observed);
     let plan = plan(&desired, &observed);
     let changes: Vec<String> = plan
-        .items()
+        .resources
+        .iter()
         .filter(|item| item.action != Action::Unchanged)
         .map(|item| item.to_string())
         .collect();
@@ -368,13 +369,13 @@ fn changed_bits_go_to_every_app_of_the_group() {
     desired.groups[1].bits = "changed".to_owned();
     let plan = plan(&desired, &as_desired(&super::tests::desired()));
     insta::assert_snapshot!(steps(&plan).join("\n"), @r#"
-    scale-tick-0: ForgetBits { droplet: "droplet of scale-tick-0" }
+    scale-tick-0: RemoveBitsHash { droplet: "droplet of scale-tick-0" }
     scale-tick-0: DeletePackage { package: "package of scale-tick-0" }
     scale-tick-0: PushBits
     scale-tick-0: Stage { package: None }
     scale-tick-0: Stop
     scale-tick-0: SetDroplet { droplet: None }
-    scale-tick-0: NoteBits { droplet: None }
+    scale-tick-0: AnnotateBitsHash { droplet: None }
     scale-tick-0: Start
     scale-tick-0: DeleteDroplet { droplet: "droplet of scale-tick-0" }
     scale-tick-1: CopyDroplet { from: None }
@@ -437,7 +438,7 @@ fn sizes_and_commands_of_the_manifest_are_kept() {
     scale-registry: Scale(Scale { instances: None, memory_mb: Some(64), disk_mb: Some(128) })
     scale-registry: Start
     "#);
-    let items: Vec<String> = plan.items().map(|item| item.to_string()).collect();
+    let items: Vec<String> = plan.resources.iter().map(ToString::to_string).collect();
     assert!(items.contains(
         &"~ change app scale-registry (command: the droplet's -> ./registry, memory: 1024M -> 64M, disk: 1024M -> 128M)"
             .to_owned()
@@ -491,7 +492,7 @@ fn strangers_are_left_alone_and_reported() {
         .collect();
     assert_eq!(
         mismatches,
-        ["org scale-org: 6 apps, desired 4; not desired: somebody-elses, scale-tick-0"]
+        ["org scale-org: 6 apps, desired 4; unmanaged: somebody-elses, scale-tick-0"]
     );
 }
 
