@@ -13,6 +13,9 @@ use crate::world::clock::Timestamp;
 use crate::world::metadata::MetadataPatch;
 use crate::world::random::Random;
 
+/// The disk that an instance may have.
+pub(crate) const MAX_APP_DISK_MB: u32 = 2048;
+
 /// What the scheduler reports of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InstanceState {
@@ -149,6 +152,14 @@ impl World {
         self.check_quota(app.space, &sizes)
     }
 
+    /// Whether its quota allows an app to be stopped and started again.
+    pub(crate) fn check_restart(&self, guid: Guid) -> Result<(), CcError> {
+        let Some(app) = self.apps.get(guid) else {
+            return Ok(());
+        };
+        self.check_restart_quota(app.space, &self.processes_of(guid))
+    }
+
     pub(crate) fn stop_app(&mut self, guid: Guid) {
         let processes: Vec<Guid> = self.processes_of(guid).iter().map(|p| p.guid()).collect();
         self.set_started(guid, false);
@@ -209,6 +220,12 @@ impl World {
             return Err(CcError::unprocessable(
                 "The requested memory allocation is not large enough to run all of your sidecar processes",
             ));
+        }
+        if scale.disk_mb > MAX_APP_DISK_MB {
+            return Err(CcError::unprocessable(format!(
+                "disk_quota too much disk requested (requested {} MB - must be less than {MAX_APP_DISK_MB} MB)",
+                scale.disk_mb
+            )));
         }
         if process.started {
             self.check_quota(process.space, &[(process, scale)])?;

@@ -47,7 +47,7 @@ pub(crate) use access::{
     ADMINS, Access, DOWNLOAD_DROPLETS, Home, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, Roles,
     UPDATE_SPACE, WRITE_SPACE,
 };
-pub(crate) use apps::InstanceState;
+pub(crate) use apps::{InstanceState, MAX_APP_DISK_MB};
 use blobs::Blobs;
 pub(crate) use delete::Kind;
 pub(crate) use deployments::NewDeployment;

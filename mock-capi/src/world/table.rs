@@ -253,6 +253,10 @@ impl<R: Row> Table<R> {
         self.rows.values().map(Box::as_ref)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }

@@ -24,7 +24,7 @@ pub(crate) struct NewTask {
 impl World {
     /// Starts a task, if the quota allows it.
     pub(crate) fn run_task(&mut self, new: NewTask) -> Result<Guid, CcError> {
-        self.check_task_quota(new.space, new.memory_mb)?;
+        self.check_task_quota(new.space, new.memory_mb, new.log_rate)?;
         let base = self.base_with(new.metadata);
         let tasks = self.tasks.select(&Selection::by(Field::App, new.app));
         let sequence = tasks.last().map_or(1, |task| task.sequence + 1);

@@ -4,23 +4,25 @@
 use super::{Field, Guid, Limits, Process, Row, Scale, Selection, World};
 use crate::api::error::CcError;
 
+/// The log rate of what has no limit.
+const UNLIMITED: i64 = -1;
+
 /// What the started processes of a space or an organization use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
-    memory_mb: u64,
-    instances: u64,
-    /// Of the processes that have a limit.
-    log_rate: u64,
+    memory_mb: i64,
+    instances: i64,
+    /// An unlimited instance counts as -1, as in the Cloud Controller's sums.
+    log_rate: i64,
 }
 
 impl Usage {
     fn of(scale: Scale) -> Self {
-        let (instances, memory_mb) = (u64::from(scale.instances), u64::from(scale.memory_mb));
+        let (instances, memory_mb) = (i64::from(scale.instances), i64::from(scale.memory_mb));
         Self {
             memory_mb: instances * memory_mb,
             instances,
-            log_rate: u64::try_from(scale.log_rate)
-                .map_or(0, |log_rate| instances.saturating_mul(log_rate)),
+            log_rate: instances.saturating_mul(scale.log_rate),
         }
     }
 
@@ -97,177 +99,305 @@ impl World {
     /// How many instances the started processes of a space or an organization
     /// have.
     pub(crate) fn started_instances(&self, owner: Guid) -> u64 {
-        self.usage.get(&owner).map_or(0, |usage| usage.instances)
+        let instances = self.usage.get(&owner).map_or(0, |usage| usage.instances);
+        instances.unsigned_abs()
     }
 
-    /// Whether the organization's quota allows one more task of that size.
-    pub(super) fn check_task_quota(&self, space: Guid, memory_mb: u32) -> Result<(), CcError> {
-        let Some(org) = self.org_of(space) else {
-            return Ok(());
-        };
-        let Some(limits) = self.quotas.get(org.quota).map(|quota| &quota.limits) else {
-            return Ok(());
-        };
-        let spaces = Selection::all().any_guid(Field::Space, self.spaces_of(vec![org.base.guid]));
-        let mut tasks = self.tasks.select(&spaces);
-        tasks.retain(|task| task.state(self.now) == "RUNNING");
-        let of_tasks: u64 = tasks.iter().map(|task| u64::from(task.memory_mb)).sum();
-        let of_processes = self.usage.get(&org.base.guid).map_or(0, |u| u.memory_mb);
-        let memory = u64::from(memory_mb);
-        let total = of_processes.saturating_add(of_tasks).saturating_add(memory);
-        let count = u64::try_from(tasks.len()).unwrap_or(u64::MAX);
-        let mut violations = Vec::new();
-        if exceeds(limits.total_memory, total) {
-            violations.push("memory_in_mb exceeds organization memory quota");
+    /// Whether a process in one of those spaces has no log rate limit, running or
+    /// not.
+    pub(crate) fn has_unlimited_log_rate(&self, spaces: &[Guid]) -> bool {
+        let processes = self.processes.iter();
+        let unlimited = processes.filter(|process| process.scale.log_rate == UNLIMITED);
+        let mut spaces_of_unlimited = unlimited.map(|process| process.space);
+        spaces_of_unlimited.any(|space| spaces.contains(&space))
+    }
+
+    /// Whether the quotas allow one more task of an app of that space.
+    pub(super) fn check_task_quota(
+        &self,
+        space: Guid,
+        memory_mb: u32,
+        log_rate: i64,
+    ) -> Result<(), CcError> {
+        let mut violations = Violations::default();
+        let (own, of_org) = self.owners(space);
+        for owner in of_org.iter().chain(&own) {
+            let (kind, limits, used) = (owner.kind, owner.limits, owner.used);
+            let memory = i64::from(memory_mb);
+            if exceeds(limits.total_memory, used.memory_mb.saturating_add(memory)) {
+                violations.add("memory_in_mb", format!("exceeds {kind} memory quota"));
+            }
+            if exceeds(limits.process_memory, memory) {
+                let text = format!("exceeds {kind} instance memory quota");
+                violations.add("memory_in_mb", text);
+            }
+            owner.check_log_rate(log_rate, &mut violations);
+            if exceeds(limits.tasks, owner.tasks.saturating_add(1)) {
+                violations.add("app_task_limit", "quota exceeded");
+            }
         }
-        if exceeds(limits.process_memory, memory) {
-            violations.push("memory_in_mb exceeds organization instance memory quota");
+        violations.refuse()
+    }
+
+    /// Whether the quotas leave that much memory for staging. As with all that
+    /// the Cloud Controller stages, the organization's quota is looked at last.
+    pub(crate) fn check_staging_memory(&self, space: Guid, memory_mb: u32) -> Result<(), CcError> {
+        let (own, of_org) = self.owners(space);
+        for owner in own.iter().chain(&of_org) {
+            let wanted = owner.used.memory_mb.saturating_add(i64::from(memory_mb));
+            if exceeds(owner.limits.total_memory, wanted) {
+                return Err(CcError::unprocessable(format!(
+                    "{}'s memory limit exceeded: staging requires {memory_mb}M memory",
+                    owner.kind
+                )));
+            }
         }
-        if exceeds(limits.tasks, count.saturating_add(1)) {
-            violations.push("app_task_limit quota exceeded");
+        Ok(())
+    }
+
+    /// The same of the log rate.
+    pub(crate) fn check_staging_log_rate(&self, space: Guid, log_rate: i64) -> Result<(), CcError> {
+        let (own, of_org) = self.owners(space);
+        for owner in own.iter().chain(&of_org) {
+            let wanted = owner.used.log_rate.saturating_add(log_rate);
+            if exceeds(owner.limits.log_rate, wanted) {
+                return Err(CcError::unprocessable(format!(
+                    "{}'s log rate limit exceeded: staging requires {log_rate} bytes per second",
+                    owner.kind
+                )));
+            }
         }
-        if violations.is_empty() {
-            Ok(())
-        } else {
-            Err(CcError::unprocessable(violations.join(", ")))
-        }
+        Ok(())
     }
 
     /// Whether the quotas of a space and of its organization allow its
-    /// processes to run at new sizes. Texts as the Cloud Controller's model
-    /// validation gives them.
+    /// processes to run at new sizes, one after the other. Texts as the Cloud
+    /// Controller's model validation gives them.
     pub(super) fn check_quota(
         &self,
         space: Guid,
         changes: &[(&Process, Scale)],
     ) -> Result<(), CcError> {
+        let changes = changes.iter().map(|(process, scale)| SizeChange {
+            before: Usage::of_process(process),
+            was: process.started.then_some(process.scale),
+            scale: *scale,
+        });
+        self.check_sizes(space, changes)
+    }
+
+    /// The same of processes that are stopped first.
+    pub(super) fn check_restart_quota(
+        &self,
+        space: Guid,
+        processes: &[&Process],
+    ) -> Result<(), CcError> {
+        let changes = processes.iter().map(|process| SizeChange {
+            before: Usage::of_process(process),
+            was: None,
+            scale: process.scale,
+        });
+        self.check_sizes(space, changes)
+    }
+
+    fn check_sizes(
+        &self,
+        space: Guid,
+        changes: impl Iterator<Item = SizeChange>,
+    ) -> Result<(), CcError> {
+        let (mut own, mut of_org) = self.owners(space);
+        for change in changes {
+            change.check(own.as_ref(), of_org.as_ref())?;
+            let after = Usage::of(change.scale);
+            for owner in own.iter_mut().chain(&mut of_org) {
+                owner.used = owner.used.minus(change.before).plus(after);
+            }
+        }
+        Ok(())
+    }
+
+    /// A space and its organization, as far as they have a quota.
+    fn owners(&self, space: Guid) -> (Option<Owner<'_>>, Option<Owner<'_>>) {
         let own = self.spaces.get(space).and_then(|space| {
             let limits = &self.space_quotas.get(space.quota?)?.limits;
-            Some(self.claim("space", &space.name, space.guid(), limits, changes))
+            Some(self.owner("space", &space.name, space.guid(), &[space.guid()], limits))
         });
         let of_org = self.org_of(space).and_then(|org| {
             let limits = &self.quotas.get(org.quota)?.limits;
-            Some(self.claim("organization", &org.name, org.guid(), limits, changes))
+            // Most worlds have no tasks: then the spaces do not matter.
+            let spaces = if self.tasks.is_empty() {
+                Vec::new()
+            } else {
+                self.spaces_of(vec![org.base.guid])
+            };
+            Some(self.owner("organization", &org.name, org.guid(), &spaces, limits))
         });
-        let exceeded =
-            |claim: &Option<Claim<'_>>| claim.as_ref().map(Claim::exceeded).unwrap_or_default();
-        let (own_exceeded, org_exceeded) = (exceeded(&own), exceeded(&of_org));
-        let checks = [
-            (own_exceeded.memory, "memory space_quota_exceeded"),
-            (org_exceeded.memory, "memory quota_exceeded"),
-            (
-                org_exceeded.process_memory,
-                "memory instance_memory_limit_exceeded",
-            ),
-            (
-                own_exceeded.process_memory,
-                "memory space_instance_memory_limit_exceeded",
-            ),
-            (
-                org_exceeded.instances,
-                "app_instance_limit app_instance_limit_exceeded",
-            ),
-            (
-                own_exceeded.instances,
-                "app_instance_limit space_app_instance_limit_exceeded",
-            ),
-        ];
-        let violated = checks.iter().filter(|(violated, _)| *violated);
-        let mut violations: Vec<String> = violated.map(|(_, text)| (*text).into()).collect();
-        for claim in own.iter().chain(&of_org) {
-            violations.extend(claim.log_rate_violations(changes));
-        }
-        if violations.is_empty() {
-            Ok(())
-        } else {
-            Err(CcError::unprocessable(violations.join(", ")))
-        }
+        (own, of_org)
     }
 
-    fn claim<'w>(
+    fn owner<'w>(
         &self,
         kind: &'static str,
         name: &'w str,
-        owner: Guid,
+        guid: Guid,
+        spaces: &[Guid],
         limits: &'w Limits,
-        changes: &[(&Process, Scale)],
-    ) -> Claim<'w> {
-        let current = self.usage.get(&owner).copied().unwrap_or_default();
-        let proposed = changes.iter().fold(current, |usage, (process, scale)| {
-            usage
-                .minus(Usage::of_process(process))
-                .plus(Usage::of(*scale))
-        });
-        let sizes = changes.iter().map(|(_, scale)| u64::from(scale.memory_mb));
-        Claim {
+    ) -> Owner<'w> {
+        let of_processes = self.usage.get(&guid).copied().unwrap_or_default();
+        let mut owner = Owner {
             kind,
             name,
             limits,
-            current,
-            proposed,
-            largest: sizes.max().unwrap_or_default(),
+            used: of_processes,
+            tasks: 0,
+        };
+        if self.tasks.is_empty() {
+            return owner;
         }
+        let spaces = Selection::all().any_guid(Field::Space, spaces.iter().copied());
+        for task in self.tasks.select(&spaces) {
+            if task.state(self.now) == "RUNNING" {
+                owner.tasks += 1;
+                owner.used = owner.used.plus(Usage {
+                    memory_mb: i64::from(task.memory_mb),
+                    instances: 0,
+                    log_rate: task.log_rate,
+                });
+            }
+        }
+        owner
     }
 }
 
-/// What a space or an organization would use, and may.
+/// What runs in a space or an organization that has a quota, and its limits.
 #[derive(Debug)]
-struct Claim<'w> {
+struct Owner<'w> {
     kind: &'static str,
     name: &'w str,
     limits: &'w Limits,
-    current: Usage,
-    proposed: Usage,
-    /// The memory of the largest of the processes.
-    largest: u64,
+    /// By processes and tasks.
+    used: Usage,
+    tasks: i64,
 }
 
-fn exceeds(limit: Option<u64>, value: u64) -> bool {
-    limit.is_some_and(|limit| value > limit)
-}
-
-/// Which limits a claim exceeds.
-#[derive(Debug, Default)]
-struct Exceeded {
-    memory: bool,
-    process_memory: bool,
-    instances: bool,
-}
-
-impl Claim<'_> {
-    fn exceeded(&self) -> Exceeded {
-        let (limits, proposed) = (self.limits, self.proposed);
-        Exceeded {
-            memory: proposed.memory_mb > self.current.memory_mb
-                && exceeds(limits.total_memory, proposed.memory_mb),
-            process_memory: exceeds(limits.process_memory, self.largest),
-            instances: exceeds(limits.instances, proposed.instances),
-        }
-    }
-
-    /// Log rates are looked at when they, or the instances, change.
-    fn log_rate_violations(&self, all: &[(&Process, Scale)]) -> Vec<String> {
-        let rate = |scale: Scale| (scale.instances, scale.log_rate);
-        let changed: Vec<Scale> = all
-            .iter()
-            .filter(|(process, scale)| !process.started || rate(process.scale) != rate(*scale))
-            .map(|(_, scale)| *scale)
-            .collect();
-        let mut violations = Vec::new();
-        if self.limits.log_rate.is_none() || changed.is_empty() {
-            return violations;
-        }
+impl Owner<'_> {
+    fn check_log_rate(&self, requested: i64, violations: &mut Violations) {
         let Self { kind, name, .. } = self;
-        if changed.iter().any(|scale| scale.log_rate < 0) {
-            violations.push(format!(
-                "log_rate_limit cannot be unlimited in {kind} '{name}'."
-            ));
+        if self.limits.log_rate.is_none() {
+            return;
         }
-        if self.proposed.log_rate > self.current.log_rate
-            && exceeds(self.limits.log_rate, self.proposed.log_rate)
-        {
-            violations.push(format!("log_rate_limit exceeds {kind} log rate quota"));
+        if requested == UNLIMITED {
+            let text = format!("cannot be unlimited in {kind} '{name}'.");
+            violations.add("log_rate_limit", text);
         }
-        violations
+        if exceeds(
+            self.limits.log_rate,
+            self.used.log_rate.saturating_add(requested),
+        ) {
+            violations.add("log_rate_limit", format!("exceeds {kind} log rate quota"));
+        }
     }
+}
+
+/// A process that is to run at some size.
+#[derive(Debug)]
+struct SizeChange {
+    /// What it uses now.
+    before: Usage,
+    /// Its size, if it runs already.
+    was: Option<Scale>,
+    scale: Scale,
+}
+
+impl SizeChange {
+    fn check(&self, own: Option<&Owner<'_>>, of_org: Option<&Owner<'_>>) -> Result<(), CcError> {
+        let mut violations = Violations::default();
+        let after = Usage::of(self.scale);
+        let memory = |owner: &Owner<'_>| {
+            let proposed = owner.used.minus(self.before).plus(after);
+            exceeds(owner.limits.total_memory, proposed.memory_mb)
+        };
+        let process_memory = |owner: &Owner<'_>| {
+            exceeds(owner.limits.process_memory, i64::from(self.scale.memory_mb))
+        };
+        let instances = |owner: &Owner<'_>| {
+            let proposed = owner.used.minus(self.before).plus(after);
+            exceeds(owner.limits.instances, proposed.instances)
+        };
+        for (violated, field, text) in [
+            (own.is_some_and(memory), "memory", "space_quota_exceeded"),
+            (of_org.is_some_and(memory), "memory", "quota_exceeded"),
+            (
+                of_org.is_some_and(process_memory),
+                "memory",
+                "instance_memory_limit_exceeded",
+            ),
+            (
+                own.is_some_and(process_memory),
+                "memory",
+                "space_instance_memory_limit_exceeded",
+            ),
+            (
+                of_org.is_some_and(instances),
+                "app_instance_limit",
+                "app_instance_limit_exceeded",
+            ),
+            (
+                own.is_some_and(instances),
+                "app_instance_limit",
+                "space_app_instance_limit_exceeded",
+            ),
+        ] {
+            if violated {
+                violations.add(field, text);
+            }
+        }
+        if let Some(requested) = self.requested_log_rate() {
+            for owner in own.iter().chain(&of_org) {
+                owner.check_log_rate(requested, &mut violations);
+            }
+        }
+        violations.refuse()
+    }
+
+    /// What is asked for in addition, where log rate or instances change.
+    fn requested_log_rate(&self) -> Option<i64> {
+        let rate = |scale: Scale| (scale.instances, scale.log_rate);
+        if self.was.is_some_and(|was| rate(was) == rate(self.scale)) {
+            return None;
+        }
+        if self.scale.log_rate == UNLIMITED {
+            return Some(UNLIMITED);
+        }
+        let used = self.was.filter(|was| was.log_rate != UNLIMITED);
+        let used = used.map_or(0, |was| Usage::of(was).log_rate);
+        Some(Usage::of(self.scale).log_rate.saturating_sub(used))
+    }
+}
+
+/// What a model's validation finds wrong, by field in the order of the first
+/// violation of each.
+#[derive(Debug, Default)]
+struct Violations(Vec<(&'static str, String)>);
+
+impl Violations {
+    fn add(&mut self, field: &'static str, text: impl Into<String>) {
+        let after = self.0.iter().rposition(|(other, _)| *other == field);
+        let at = after.map_or(self.0.len(), |at| at + 1);
+        self.0.insert(at, (field, text.into()));
+    }
+
+    fn refuse(self) -> Result<(), CcError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let texts = self.0.iter().map(|(field, text)| format!("{field} {text}"));
+        let texts: Vec<String> = texts.collect();
+        Err(CcError::unprocessable(texts.join(", ")))
+    }
+}
+
+fn exceeds(limit: Option<u64>, value: i64) -> bool {
+    let limit = limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
+    limit.is_some_and(|limit| value > limit)
 }

@@ -516,7 +516,7 @@ fn stop(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 fn restart(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = find(context)?;
     check_startable(context, guid)?;
-    context.world.check_start(guid, |process| process.scale)?;
+    context.world.check_restart(guid)?;
     context.world.stop_app(guid);
     context.start_app(guid)?;
     context

@@ -10,8 +10,8 @@ use crate::api::message::{MAX_INT, Message};
 use crate::api::router::Route;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    App, Build, Buildpack, Droplet, Field, Guid, Lifecycle, NewDroplet, Package, Selection,
-    WRITE_SPACE, World,
+    App, Build, Buildpack, Droplet, Field, Guid, Lifecycle, MAX_APP_DISK_MB, NewDroplet, Package,
+    Selection, WRITE_SPACE, World,
 };
 
 use super::{apps, lifecycle, stacks};
@@ -22,6 +22,10 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/builds/:guid", show),
     Route::patch("/v3/builds/:guid", update).by(WRITE_SPACE),
 ];
+
+/// What staging gets at least.
+const MIN_STAGING_MEMORY_MB: u32 = 1024;
+const MIN_STAGING_DISK_MB: u32 = 4096;
 
 const LIST: ListSpec = ListSpec::of(&["app_guids", "package_guids", "states", "label_selector"]);
 const LIST_OF_APP: ListSpec = ListSpec::of(&["states", "label_selector"]);
@@ -186,6 +190,9 @@ pub(crate) fn stage(context: &mut RequestContext<'_>, new: NewBuild) -> Result<G
     apps::check_flag(context, &new.lifecycle)?;
     check_stageable(context, new.package, new.app)?;
     check_enabled(context.world, &new.lifecycle)?;
+    let memory_mb = staging_memory(context, &new)?;
+    let disk_mb = staging_disk(&new)?;
+    check_staging_log_rate(context, &new)?;
     let error = fail_staging(context, new.app);
     let app = new.app;
     let package = new.package;
@@ -233,11 +240,40 @@ pub(crate) fn stage(context: &mut RequestContext<'_>, new: NewBuild) -> Result<G
         ready_at,
         error,
         lifecycle: new.lifecycle,
-        memory_mb: new.memory_mb,
-        disk_mb: new.disk_mb,
+        memory_mb,
+        disk_mb,
         log_rate: new.log_rate,
         created_by,
     }))
+}
+
+/// The memory that staging gets: what is asked for if the quotas leave that, at
+/// least the minimum, which no quota is asked about.
+fn staging_memory(context: &RequestContext<'_>, new: &NewBuild) -> Result<u32, CcError> {
+    if new.memory_mb < MIN_STAGING_MEMORY_MB {
+        return Ok(MIN_STAGING_MEMORY_MB);
+    }
+    let app: &App = context.row(new.app)?;
+    context
+        .world
+        .check_staging_memory(app.space, new.memory_mb)?;
+    Ok(new.memory_mb)
+}
+
+/// The disk that staging gets: as much as an app may have, and at least the
+/// minimum.
+fn staging_disk(new: &NewBuild) -> Result<u32, CcError> {
+    if new.disk_mb > MIN_STAGING_DISK_MB.max(MAX_APP_DISK_MB) {
+        return Err(CcError::unprocessable("disk limit exceeded"));
+    }
+    Ok(new.disk_mb.max(MIN_STAGING_DISK_MB))
+}
+
+fn check_staging_log_rate(context: &RequestContext<'_>, new: &NewBuild) -> Result<(), CcError> {
+    let app: &App = context.row(new.app)?;
+    context
+        .world
+        .check_staging_log_rate(app.space, new.log_rate)
 }
 
 /// The error that a fault wants the staging of an app's package to end with.
@@ -296,7 +332,7 @@ fn read_new(context: &RequestContext<'_>, body: &Map<String, Value>) -> Result<N
         lifecycle,
         memory_mb: size(memory, web.map(|scale| scale.memory_mb)),
         disk_mb: size(disk, web.map(|scale| scale.disk_mb)),
-        log_rate: log_rate.unwrap_or(-1),
+        log_rate: log_rate.or(web.map(|scale| scale.log_rate)).unwrap_or(-1),
         metadata,
     })
 }

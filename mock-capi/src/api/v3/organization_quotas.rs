@@ -129,6 +129,9 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let name = quota_limits::read_name(&mut message);
     let limits = limits.map(|limits| quota_limits::read(&mut message, limits));
     message.finish()?;
+    if quota_limits::limits_log_rate(&body) {
+        refuse_unlimited(context.world, guid)?;
+    }
     limits.iter().try_for_each(check_ports)?;
     if let Some(name) = name {
         check_name(context, name, Some(guid))?;
@@ -157,6 +160,9 @@ fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let orgs = to_many_body(&body)?;
     let guid = find(context)?;
     let orgs = known_orgs(context.world, &orgs, "do not exist")?;
+    let limits = &context.row::<Quota>(guid)?.limits;
+    let spaces = context.world.spaces_of(orgs.clone());
+    quota_limits::refuse_to_limit(context.world, limits, "org", &spaces)?;
     set_quota(context, &orgs, guid);
     let mut relationship = to_many(orgs_of(context.world, guid));
     let path = format!("/v3/organization_quotas/{guid}/relationships/organizations");
@@ -168,6 +174,18 @@ fn set_quota(context: &mut RequestContext<'_>, orgs: &[Guid], quota: Guid) {
     for org in orgs {
         context.world.touch(*org, |org: &mut Org| org.quota = quota);
     }
+}
+
+/// A log rate limit is for organizations whose apps all have one.
+fn refuse_unlimited(world: &World, quota: Guid) -> Result<(), CcError> {
+    let orgs = orgs_of(world, quota);
+    let names = orgs.into_iter().filter_map(|org| {
+        let org = world.orgs.get(org)?;
+        let spaces = world.spaces_of(vec![org.base.guid]);
+        let unlimited = world.has_unlimited_log_rate(&spaces);
+        unlimited.then_some(org.name.as_str())
+    });
+    quota_limits::refuse_unlimited("org", names.collect())
 }
 
 fn check_ports(limits: &Limits) -> Result<(), CcError> {

@@ -1,9 +1,10 @@
 //! The limits that quotas of organizations and spaces have in common.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use crate::api::error::CcError;
 use crate::api::message::{MAX_INT, Message};
-use crate::world::Limits;
+use crate::world::{Guid, Limits, World};
 
 pub(crate) const MAX_NAME: usize = 250;
 
@@ -74,6 +75,13 @@ pub(crate) fn read_name<'b>(message: &mut Message<'b>) -> Option<&'b str> {
     message.optional_text("name", 1..=MAX_NAME)
 }
 
+/// Whether a request sets a log rate limit.
+pub(crate) fn limits_log_rate(body: &Map<String, Value>) -> bool {
+    let apps = body.get("apps");
+    let limit = apps.and_then(|apps| apps.get("log_rate_limit_in_bytes_per_second"));
+    limit.is_some_and(|limit| !limit.is_null())
+}
+
 /// Whether there are more reserved ports than routes.
 pub(crate) fn reserves_too_much(limits: &Limits) -> bool {
     exceeds(limits.reserved_ports, limits.routes)
@@ -82,6 +90,42 @@ pub(crate) fn reserves_too_much(limits: &Limits) -> bool {
 /// Whether a limit that there is is above another that there is.
 pub(crate) fn exceeds(limit: Option<u64>, other: Option<u64>) -> bool {
     limit.zip(other).is_some_and(|(limit, other)| limit > other)
+}
+
+/// Refuses to limit the log rate where the apps of those owners have no limit;
+/// `kind` is what the owners are.
+pub(crate) fn refuse_unlimited(kind: &str, mut names: Vec<&str>) -> Result<(), CcError> {
+    const NAMED: usize = 2;
+    names.sort_unstable();
+    let named = names.iter().take(NAMED).copied().collect::<Vec<_>>();
+    let named = named.join("', '");
+    let owners = match names.len() {
+        0 => return Ok(()),
+        1 => format!("{kind} '{named}' which contains"),
+        NAMED => format!("{kind}s '{named}' which contain"),
+        all => format!(
+            "{kind}s '{named}' and {} other {kind}s which contain",
+            all - NAMED
+        ),
+    };
+    Err(CcError::unprocessable(format!(
+        "Current usage exceeds new quota values. This quota is applied to {owners} apps running with an unlimited log rate limit."
+    )))
+}
+
+/// Refuses to apply a quota that limits the log rate to such apps.
+pub(crate) fn refuse_to_limit(
+    world: &World,
+    limits: &Limits,
+    kind: &str,
+    spaces: &[Guid],
+) -> Result<(), CcError> {
+    if limits.log_rate.is_some() && world.has_unlimited_log_rate(spaces) {
+        return Err(CcError::unprocessable(format!(
+            "Current usage exceeds new quota values. The {kind}(s) being assigned this quota contain apps running with an unlimited log rate limit."
+        )));
+    }
+    Ok(())
 }
 
 /// Reads the limits of a section; null is unlimited, what is absent stays.

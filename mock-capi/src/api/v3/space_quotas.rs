@@ -131,6 +131,12 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let name = quota_limits::read_name(&mut message);
     let limits = quota_limits::read(&mut message, limits);
     message.finish()?;
+    if quota_limits::limits_log_rate(&body) {
+        let spaces = spaces_of(context.world, guid).into_iter();
+        let unlimited = spaces.filter(|space| context.world.has_unlimited_log_rate(&[*space]));
+        let spaces = unlimited.filter_map(|space| context.world.spaces.get(space));
+        quota_limits::refuse_unlimited("space", spaces.map(|it| it.name.as_str()).collect())?;
+    }
     check_ports(context.world, org, &limits)?;
     if let Some(name) = name {
         check_name(context, org, name, Some(guid))?;
@@ -165,6 +171,8 @@ fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "Space quotas cannot be applied outside of their owning organization.",
         ));
     }
+    let limits = &context.row::<SpaceQuota>(guid)?.limits;
+    quota_limits::refuse_to_limit(context.world, limits, "space", &spaces)?;
     set(context, &spaces, Some(guid));
     let mut relationship = to_many(spaces_of(context.world, guid));
     let path = format!("/v3/space_quotas/{guid}/relationships/spaces");
