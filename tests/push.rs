@@ -511,6 +511,10 @@ async fn a_canary_waits_to_be_told_to_go_on() {
 #[tokio::test]
 async fn an_image_needs_no_bits_and_its_password_is_told_to_nobody() {
     let push = Push::new().await;
+    let on = json!({"enabled": true});
+    push.curl("PATCH", "/v3/feature_flags/diego_docker", on)
+        .await;
+    push.mock.forget_requests();
     let image = ["dora", "--docker-image", "registry.example.com/dora:1"];
     push.push_well(&image);
     let packages = push.bodies("/v3/packages");

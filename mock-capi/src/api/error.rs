@@ -69,6 +69,18 @@ impl CcError {
         }
     }
 
+    pub(crate) fn too_many_labels(count: usize, max: usize) -> Self {
+        let detail =
+            format!("Failed to add {count} labels because it would exceed maximum of {max}");
+        Self::new(422, 390_020, "CF-LabelLimitExceeded", detail)
+    }
+
+    pub(crate) fn too_many_annotations(count: usize, max: usize) -> Self {
+        let detail =
+            format!("Failed to add {count} annotations because it would exceed maximum of {max}");
+        Self::new(422, 390_023, "CF-AnnotationLimitExceeded", detail)
+    }
+
     pub(crate) fn not_unique(detail: impl Into<String>) -> Self {
         Self::new(422, 10016, "CF-UniquenessError", detail)
     }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use crate::api::error::CcError;
+use crate::world::ruby;
 
 /// An HTTP request, path and query decoded.
 #[derive(Debug)]
@@ -77,6 +78,18 @@ impl<'a> Request<'a> {
         if self.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Map::new());
         }
+        // v3 is a Rails application, v2 is not.
+        if self.path.starts_with("/v3/") {
+            let body = serde_json::from_slice(self.body);
+            return body
+                .map(ruby::parameters)
+                .map_err(|_| CcError::unparsable());
+        }
+        self.untouched_object()
+    }
+
+    /// The same as it was sent, without what Rails does to it.
+    pub(crate) fn untouched_object(&self) -> Result<Map<String, Value>, CcError> {
         match serde_json::from_slice(self.body) {
             Ok(Value::Object(object)) => Ok(object),
             Ok(Value::Null) => Ok(Map::new()),

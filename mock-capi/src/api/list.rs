@@ -44,6 +44,10 @@ pub(crate) struct ListSpec {
     pub(crate) fields: Fields,
     /// Whether it takes what is common to lists.
     pub(crate) is_list: bool,
+    /// Whether a `label_selector` that could not match anything is refused.
+    pub(crate) checks_labels: bool,
+    /// Whether resources cannot be filtered by when they were created.
+    pub(crate) refuses_created_ats: bool,
 }
 
 pub(crate) type Fields = &'static [(&'static str, &'static [&'static str])];
@@ -58,7 +62,13 @@ impl ListSpec {
             embed: &[],
             fields: &[],
             is_list: true,
+            checks_labels: true,
+            refuses_created_ats: false,
         }
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        self.params.contains(&name) || self.is_list && COMMON.contains(&name)
     }
 
     /// One resource, which takes these parameters and nothing else.
@@ -120,7 +130,9 @@ impl ListQuery {
             query.times = read_times(params, &mut errors);
         }
         errors.extend(unknown_param(params, spec, context.settings.dialect));
-        errors.extend(params.iter().filter_map(|(key, _)| operator_error(key)));
+        let known = |key: &&str| spec.takes(param_name(key));
+        let keys = params.iter().map(|(key, _)| key.as_str()).filter(known);
+        errors.extend(keys.filter_map(operator_error));
         for (kind, name, valid) in [
             ("included", "include", spec.include),
             ("embedded", "embed", spec.embed),
@@ -130,27 +142,36 @@ impl ListQuery {
                 check_choices(kind, query.values(name), valid, &mut errors);
             }
         }
-        check_fields(&query, spec.fields, &mut errors);
+        if !spec.fields.is_empty() {
+            check_fields(&query, spec.fields, &mut errors);
+        }
+        if spec.refuses_created_ats && query.has("created_ats") {
+            errors.push("Filtering by 'created_ats' is not allowed on this resource.".into());
+        }
         if !errors.is_empty() {
             return Err(refuse(errors.join(", ")));
         }
-        let labels = last_value(params, "label_selector").map(LabelSelector::parse);
-        Ok(Self {
-            labels: labels.transpose()?.unwrap_or_default(),
-            ..query
-        })
+        let parse = match spec.checks_labels {
+            true => LabelSelector::parse,
+            false => LabelSelector::parse_unchecked,
+        };
+        match last_value(params, "label_selector").map(parse) {
+            None => Ok(query),
+            Some(Ok(labels)) => Ok(Self { labels, ..query }),
+            Some(Err(error)) => Err(refuse(error)),
+        }
     }
 
     /// A parameter's comma-separated values, each of them decoded once more:
     /// that is how a value with a comma is written.
     pub(crate) fn values(&self, name: &str) -> Option<Vec<String>> {
         let value = last_value(&self.params, name)?;
-        Some(
-            value
-                .split(',')
-                .map(|v| percent_decode(v.trim_start()))
-                .collect(),
-        )
+        // Blanks after a comma do not count, those at the start do.
+        let mut values = value.split(',');
+        let first = values.next().unwrap_or_default();
+        let rest = values.map(str::trim_start);
+        let values = [first].into_iter().chain(rest);
+        Some(values.map(percent_decode).collect())
     }
 
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
@@ -330,9 +351,9 @@ impl ListQuery {
         match column.as_str() {
             "created_at" => rows.sort_by_key(|row| row.base().created),
             "updated_at" => rows.sort_by_key(|row| row.base().updated),
-            column => rows.sort_by(|a, b| {
-                let texts = a.order_text(column).cmp(b.order_text(column));
-                texts.then_with(|| a.order_number().cmp(&b.order_number()))
+            column => rows.sort_by_cached_key(|row| {
+                let text = row.order_text(column);
+                (text.to_lowercase(), text.to_owned(), row.order_number())
             }),
         }
         if *descending {
@@ -402,6 +423,13 @@ impl ListQuery {
             "next": next,
             "previous": previous,
         })
+    }
+
+    /// Adds a filter that the path implies, and that the links to other pages
+    /// name.
+    pub(crate) fn with_implied(mut self, name: &str, value: String) -> Self {
+        self.params.push((name.into(), value));
+        self
     }
 
     /// The address of another page: the same query, sorted by name.
@@ -482,7 +510,11 @@ fn with_lists_as_texts(params: &[(String, String)]) -> Vec<(String, String)> {
     for (key, value) in params {
         match key.strip_suffix("[]") {
             Some(name) => lists.entry(name).or_default().push(value),
-            None => read.push((key.clone(), value.clone())),
+            // The last value counts.
+            None => match read.iter_mut().find(|(other, _)| other == key) {
+                Some((_, other)) => other.clone_from(value),
+                None => read.push((key.clone(), value.clone())),
+            },
         }
     }
     let lists = lists.into_iter();

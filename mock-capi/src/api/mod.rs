@@ -17,3 +17,4 @@ pub(crate) mod uaa;
 pub(crate) mod v2;
 pub(crate) mod v2017;
 pub(crate) mod v3;
+pub(crate) mod yaml;

@@ -53,7 +53,7 @@ impl World {
     /// Adds a process of a type that the app does not have yet. The web
     /// process has its app's GUID. `None` if there is no such app.
     pub(crate) fn create_process(&mut self, app: Guid, kind: &str) -> Option<Guid> {
-        let (space, started) = self.apps.get(app).map(|app| (app.space, app.started))?;
+        let space = self.apps.get(app).map(|app| app.space)?;
         let web = kind == "web";
         let mut base = self.base();
         if web {
@@ -80,9 +80,6 @@ impl World {
             starts: Vec::new(),
         });
         self.record_process(guid, "audit.app.process.create", &Value::Null);
-        if started {
-            self.begin(guid, false);
-        }
         Some(guid)
     }
 

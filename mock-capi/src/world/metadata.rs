@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::api::error::CcError;
-use crate::world::{Field, Key};
+use crate::world::{Field, Key, ruby};
 
 const MAX_NAME: usize = 63;
 const MAX_PREFIX: usize = 253;
 const MAX_ANNOTATION: usize = 5000;
 const MAX_REQUIREMENTS: usize = 50;
+const MAX_LABELS: usize = 50;
+const MAX_ANNOTATIONS: usize = 200;
 
 /// The labels and annotations of a resource; most have none.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -22,7 +24,7 @@ pub(crate) struct Metadata(Option<Box<Maps>>);
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Maps {
     labels: BTreeMap<String, String>,
-    annotations: BTreeMap<String, String>,
+    annotations: BTreeMap<String, Option<String>>,
 }
 
 impl From<Maps> for Metadata {
@@ -93,7 +95,7 @@ impl Metadata {
     }
 }
 
-fn merge(into: &mut BTreeMap<String, String>, changes: Vec<(String, Option<String>)>) {
+fn merge<V>(into: &mut BTreeMap<String, V>, changes: Vec<(String, Option<V>)>) {
     for (key, value) in changes {
         match value {
             Some(value) => into.insert(key, value),
@@ -110,7 +112,10 @@ fn label_value_key(key: &str, value: &str) -> Key {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MetadataPatch {
     labels: Vec<(String, Option<String>)>,
-    annotations: Vec<(String, Option<String>)>,
+    /// An annotation may be there without a value.
+    annotations: Vec<(String, Option<Option<String>>)>,
+    /// Why the database does not take it, although it is valid.
+    fault: Option<CcError>,
 }
 
 impl MetadataPatch {
@@ -130,7 +135,11 @@ impl MetadataPatch {
             let unknown = unknown.join(" ");
             errors.push(format!("Metadata has unexpected field(s): {unknown}"));
         }
-        patch.labels = read_map(fields, "labels", errors);
+        let labels = read_map(fields, "labels", errors);
+        let label = |(key, value): (&String, &Value)| {
+            (key.clone(), (!value.is_null()).then(|| ruby::text(value)))
+        };
+        patch.labels = labels.into_iter().flatten().map(label).collect();
         for (key, value) in &patch.labels {
             if let Err(reason) = check_key(key) {
                 errors.push(format!("Metadata label key error: {reason}"));
@@ -139,46 +148,93 @@ impl MetadataPatch {
                 errors.push(format!("Metadata label value error: {reason}"));
             }
         }
-        patch.annotations = read_map(fields, "annotations", errors);
-        for (key, value) in &patch.annotations {
-            check_annotation(key, value.as_deref().unwrap_or_default(), errors);
+        let annotations = read_map(fields, "annotations", errors);
+        for (key, value) in annotations.into_iter().flatten() {
+            check_annotation(key, value, errors);
+            match annotation(value) {
+                Ok(value) => patch.annotations.push((key.clone(), value)),
+                Err(()) => patch.fault = Some(CcError::unknown()),
+            }
         }
+        patch.fault = patch.fault.take().or_else(|| patch.limit_exceeded(None));
         patch
     }
+
+    /// Why it cannot be applied: too many labels or annotations, beside those
+    /// that there are.
+    fn limit_exceeded(&self, current: Option<&Maps>) -> Option<CcError> {
+        let labels = adds(&self.labels, current.map(|maps| &maps.labels));
+        if labels > MAX_LABELS {
+            return Some(CcError::too_many_labels(self.labels.len(), MAX_LABELS));
+        }
+        let annotations = adds(&self.annotations, current.map(|maps| &maps.annotations));
+        (annotations > MAX_ANNOTATIONS)
+            .then(|| CcError::too_many_annotations(self.annotations.len(), MAX_ANNOTATIONS))
+    }
+
+    /// Refuses what the database does not take.
+    pub(crate) fn check(&self) -> Result<(), CcError> {
+        self.fault.clone().map_or(Ok(()), Err)
+    }
+
+    /// Refuses what would be too much beside the metadata that there is.
+    pub(crate) fn check_beside(&self, current: &Metadata) -> Result<(), CcError> {
+        let exceeded = self.limit_exceeded(current.0.as_deref());
+        exceeded.map_or(Ok(()), Err)
+    }
 }
 
-fn read_map(
-    fields: &Map<String, Value>,
-    name: &str,
-    errors: &mut Vec<String>,
-) -> Vec<(String, Option<String>)> {
-    match fields.get(name) {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Object(map)) => map
-            .iter()
-            .map(|(key, value)| (key.clone(), scalar_text(value)))
-            .collect(),
-        Some(_) => {
-            errors.push(format!("Metadata '{name}' is not an object"));
-            Vec::new()
+/// How many entries there are after a change that adds some; 0 if it adds none.
+fn adds<V>(changes: &[(String, Option<V>)], current: Option<&BTreeMap<String, V>>) -> usize {
+    let holds = |key: &String| current.is_some_and(|current| current.contains_key(key));
+    let (mut added, mut removed) = (0, 0);
+    for (key, value) in changes {
+        match value {
+            Some(_) if !holds(key) => added += 1,
+            None if holds(key) => removed += 1,
+            _ => {}
         }
     }
+    if added <= removed {
+        return 0;
+    }
+    current.map_or(0, BTreeMap::len) + added - removed
 }
 
-fn scalar_text(value: &Value) -> Option<String> {
+fn read_map<'v>(
+    fields: &'v Map<String, Value>,
+    name: &str,
+    errors: &mut Vec<String>,
+) -> Option<&'v Map<String, Value>> {
+    let map = fields.get(name).filter(|value| !value.is_null())?;
+    let object = map.as_object();
+    // Ruby takes false for nothing.
+    if object.is_none() && *map != Value::Bool(false) {
+        errors.push(format!("Metadata '{name}' is not an object"));
+    }
+    object
+}
+
+/// What an annotation becomes: `None` removes it. Whatever has no size in Ruby,
+/// and what no column takes, is an error of the Cloud Controller.
+fn annotation(value: &Value) -> Result<Option<Option<String>>, ()> {
     match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
+        Value::Null => Ok(None),
+        Value::Bool(_) => Err(()),
+        Value::Number(number) if number.is_f64() => Err(()),
+        other => ruby::column(other).map(Some),
     }
 }
 
-fn check_annotation(key: &str, value: &str, errors: &mut Vec<String>) {
-    if let (false, Err(reason)) = (value.is_empty(), check_key(key)) {
+fn check_annotation(key: &str, value: &Value, errors: &mut Vec<String>) {
+    if let (false, Err(reason)) = (ruby::is_blank(value), check_key(key)) {
         errors.push(format!("Metadata annotation key error: {reason}"));
     }
-    if value.chars().count() > MAX_ANNOTATION {
-        let start = start_of(value);
+    let Some(text) = value.as_str() else {
+        return;
+    };
+    if text.chars().count() > MAX_ANNOTATION {
+        let start = start_of(text);
         errors.push(format!(
             "Metadata annotation value error: '{start}...' is greater than {MAX_ANNOTATION} characters"
         ));
@@ -277,15 +333,15 @@ enum Requirement {
 pub(crate) struct LabelSelector(Vec<Requirement>);
 
 impl LabelSelector {
-    pub(crate) fn parse(selector: &str) -> Result<Self, CcError> {
+    pub(crate) fn parse(selector: &str) -> Result<Self, String> {
         let requirements = split_requirements(selector);
         if requirements.is_empty() {
-            return Err(CcError::bad_query("Missing label_selector value"));
+            return Err("Missing label_selector value".into());
         }
         if requirements.len() > MAX_REQUIREMENTS {
-            return Err(CcError::bad_query(format!(
+            return Err(format!(
                 "Too many label_selector requirements (maximum is {MAX_REQUIREMENTS})"
-            )));
+            ));
         }
         let (mut parsed, mut errors) = (Vec::new(), Vec::new());
         for requirement in requirements {
@@ -295,9 +351,19 @@ impl LabelSelector {
             }
         }
         if !errors.is_empty() {
-            return Err(CcError::bad_query(errors.join(", ")));
+            return Err(errors.join(", "));
         }
         Ok(Self(parsed))
+    }
+
+    /// The same for lists that do not check it: what is no requirement counts
+    /// for none.
+    pub(crate) fn parse_unchecked(selector: &str) -> Result<Self, String> {
+        let requirements = split_requirements(selector).into_iter();
+        let requirements = requirements.filter_map(match_requirement);
+        Ok(Self(
+            requirements.map(|(requirement, _)| requirement).collect(),
+        ))
     }
 
     /// For each requirement that an index can answer, the keys any of which
@@ -508,8 +574,8 @@ mod tests {
         }
         let error = LabelSelector::parse("a b,c d").unwrap_err();
         assert_eq!(
-            error.causes[0].detail,
-            "The query parameter is invalid: Invalid label_selector value, Invalid label_selector value"
+            error,
+            "Invalid label_selector value, Invalid label_selector value"
         );
     }
 

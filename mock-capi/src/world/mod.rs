@@ -29,6 +29,7 @@ mod revisions;
 mod roles;
 mod routes;
 mod rows;
+pub(crate) mod ruby;
 mod services;
 pub(crate) mod settings;
 mod sidecars;

@@ -91,13 +91,12 @@ pub(crate) struct FeatureFlag {
 }
 
 impl FeatureFlag {
-    /// All flags and whether they are on, by name. Apps of Docker images are
-    /// usual enough that they are allowed here.
+    /// All flags and whether they are on, by name.
     pub(crate) const DEFAULTS: [(&'static str, bool); 19] = [
         ("app_bits_upload", true),
         ("app_scaling", true),
         ("diego_cnb", false),
-        ("diego_docker", true),
+        ("diego_docker", false),
         ("env_var_visibility", true),
         ("hash_based_routing", false),
         ("hide_marketplace_from_unauthenticated_users", false),
@@ -402,7 +401,7 @@ pub(crate) struct ServiceInstance {
     pub(crate) name: String,
     pub(crate) space: Guid,
     pub(crate) tags: Vec<String>,
-    pub(crate) credentials: Map<String, Value>,
+    pub(crate) credentials: Option<Map<String, Value>>,
     pub(crate) syslog_drain_url: Option<String>,
     pub(crate) route_service_url: Option<String>,
     /// When it was changed last.

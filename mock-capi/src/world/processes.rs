@@ -103,8 +103,9 @@ fn check_errors(which: &str, check: &HealthCheck) -> Vec<String> {
     errors
 }
 
-fn user_error(user: &str) -> Option<String> {
-    if USERS.iter().any(|known| known.eq_ignore_ascii_case(user)) {
+/// Why a process or a task cannot run as that user.
+pub(super) fn user_error(user: &str) -> Option<String> {
+    if user.trim().is_empty() || USERS.iter().any(|known| known.eq_ignore_ascii_case(user)) {
         return None;
     }
     let permitted: Vec<String> = USERS.iter().map(|user| format!("'{user}'")).collect();

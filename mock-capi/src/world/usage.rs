@@ -112,13 +112,13 @@ impl World {
         spaces_of_unlimited.any(|space| spaces.contains(&space))
     }
 
-    /// Whether the quotas allow one more task of an app of that space.
-    pub(super) fn check_task_quota(
+    /// Why the quotas do not allow one more task of an app of that space.
+    pub(super) fn task_quota_problems(
         &self,
         space: Guid,
         memory_mb: u32,
         log_rate: i64,
-    ) -> Result<(), CcError> {
+    ) -> Vec<String> {
         let mut violations = Violations::default();
         let (own, of_org) = self.owners(space);
         for owner in of_org.iter().chain(&own) {
@@ -136,7 +136,7 @@ impl World {
                 violations.add("app_task_limit", "quota exceeded");
             }
         }
-        violations.refuse()
+        violations.texts()
     }
 
     /// Whether the quotas leave that much memory for staging. As with all that
@@ -387,13 +387,16 @@ impl Violations {
         self.0.insert(at, (field, text.into()));
     }
 
+    fn texts(self) -> Vec<String> {
+        let texts = self.0.iter().map(|(field, text)| format!("{field} {text}"));
+        texts.collect()
+    }
+
     fn refuse(self) -> Result<(), CcError> {
         if self.0.is_empty() {
             return Ok(());
         }
-        let texts = self.0.iter().map(|(field, text)| format!("{field} {text}"));
-        let texts: Vec<String> = texts.collect();
-        Err(CcError::unprocessable(texts.join(", ")))
+        Err(CcError::unprocessable(self.texts().join(", ")))
     }
 }
 

@@ -238,7 +238,7 @@ async fn invalid_bodies_are_explained() {
             Method::POST,
             "/v3/apps",
             app_with("environment_variables", json!({"PORT": "1"})),
-            "environment_variables cannot set PORT",
+            "environment_variables {:message=>\"cannot set PORT\"}",
         ),
         (
             Method::POST,
@@ -253,7 +253,7 @@ async fn invalid_bodies_are_explained() {
                 "lifecycle",
                 json!({"type": "buildpack", "data": {"buildpacks": ["x"]}}),
             ),
-            "Buildpack \"x\" must be an existing admin buildpack or a valid git URI",
+            "Buildpack \"x\" for stack \"cflinuxfs4\" must be an existing admin buildpack or a valid git URI",
         ),
         (
             Method::POST,

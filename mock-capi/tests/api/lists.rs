@@ -314,3 +314,24 @@ async fn some_parameters_are_for_some_lists_only() {
         assert_eq!(answer.error(), (10005, detail), "{path}");
     }
 }
+
+#[tokio::test]
+async fn names_are_ordered_without_regard_to_case() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    for name in ["b", "A", "c"] {
+        cf.create_app(&space, name).await;
+    }
+    assert_eq!(cf.names("/v3/apps?order_by=name").await, ["A", "b", "c"]);
+    assert_eq!(cf.names("/v3/apps?order_by=-name").await, ["c", "b", "A"]);
+    // Of a parameter that is there twice, the last value counts.
+    let twice = cf.get("/v3/apps?names=A&names=b").await.json();
+    assert_eq!(crate::common::names(&twice), ["b"]);
+    let first = twice["pagination"]["first"]["href"].as_str().unwrap();
+    assert!(
+        first.ends_with("/v3/apps?names=b&page=1&per_page=50"),
+        "{first}"
+    );
+    // Blanks before a name are part of it.
+    assert!(cf.names("/v3/apps?names=%20A").await.is_empty());
+}

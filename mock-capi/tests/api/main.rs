@@ -49,3 +49,4 @@ mod uploads;
 mod v2_apps;
 mod v2_services;
 mod v2_today;
+mod validation;

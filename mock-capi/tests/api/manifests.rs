@@ -30,8 +30,8 @@ async fn a_manifest_makes_an_app_of_every_property() {
 applications:
 - name: proxy
   buildpacks: [go_buildpack]
-  stack: cflinuxfs3
-  env: {TEXT: a, NUMBER: 7, YES: true, NOTHING: null}
+  stack: cflinuxfs4
+  env: {TEXT: a, NUMBER: 7, FLAG: true, NOTHING: null}
   features: {ssh: false}
   metadata: {labels: {a: b}, annotations: {c: d}}
   memory: 64M
@@ -83,12 +83,12 @@ applications:
   env:
     TEXT: a
     NUMBER: \"7\"
-    YES: \"true\"
+    FLAG: \"true\"
     NOTHING: \"\"
   lifecycle: buildpack
   buildpacks:
   - go_buildpack
-  stack: cflinuxfs3
+  stack: cflinuxfs4
   features:
     ssh: false
     revisions: true
@@ -477,6 +477,7 @@ async fn odd_yaml_is_read_as_the_cloud_controller_reads_it() {
 #[tokio::test]
 async fn a_manifest_fits_the_kind_of_its_app() {
     let cf = Session::v3().await;
+    cf.allow_docker().await;
     let (_, space) = cf.space().await;
     let image = json!({"applications": [{"name": "image", "docker": {"image": "an/image"}}]});
     assert_eq!(cf.applied(&space, &image).await["state"], "COMPLETE");
@@ -533,7 +534,7 @@ async fn sidecars_live_and_die_with_their_app() {
             "Sidecar with name 'helper' already exists for given app",
         ),
         (
-            json!({"name": "s", "command": "c", "process_types": ["web", null]}),
+            json!({"name": "s", "command": "c", "process_types": ["web", ""]}),
             "type presence",
         ),
         (
@@ -668,5 +669,79 @@ async fn a_diff_tells_what_applying_would_change() {
             {"op": "add", "path": "/applications/1/name", "value": "new"},
             {"op": "add", "path": "/applications/1/random-route", "value": true},
         ])
+    );
+}
+
+#[tokio::test]
+async fn yaml_is_read_as_psych_reads_it() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let manifest = "
+applications:
+- name: app
+  env:
+    PIN: 007
+    POST_CODE: 08
+    TIME: 12:30:45
+    SIZE: 1_000
+    EXPONENT: 1e3
+    FLAG: yes
+    Y: y
+    JSON: {level: {name: low}, on: true}
+    LIST: [1, a, ~]
+---
+applications: [{name: other}]
+";
+    assert_eq!(cf.applied(&space, manifest).await["state"], "COMPLETE");
+    let app = cf.find_app("app").await;
+    let env = cf
+        .get(&format!("/v3/apps/{app}/environment_variables"))
+        .await;
+    assert_eq!(
+        env.json()["var"],
+        json!({
+            "PIN": "7",
+            "POST_CODE": "08",
+            "TIME": "45045",
+            "SIZE": "1000",
+            "EXPONENT": "1e3",
+            "FLAG": "true",
+            "Y": "y",
+            "JSON": "{:level=>{:name=>\"low\"}, true=>true}",
+            "LIST": "[1, \"a\", nil]",
+        })
+    );
+    assert_eq!(cf.names("/v3/apps").await, ["app"]);
+    let number = cf
+        .apply(&space, "applications: [{name: app, env: {1: b}}]")
+        .await;
+    assert_eq!(
+        number.error().1,
+        "For application 'app': Env key must be a string"
+    );
+}
+
+#[tokio::test]
+async fn a_diff_removes_the_last_first_and_moves_what_stays() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let manifest = "applications: [{name: app, routes: [{route: a.apps.mock.test}, {route: b.apps.mock.test}, {route: c.apps.mock.test}]}]";
+    assert_eq!(cf.applied(&space, manifest).await["state"], "COMPLETE");
+    let diff = async |manifest: &str| {
+        let path = format!("/v3/spaces/{space}/manifest_diff");
+        cf.post_yaml(&path, manifest).await.json()["diff"].clone()
+    };
+    let route = |host: &str| json!({"route": format!("{host}.apps.mock.test"), "protocol": "http1", "options": {}});
+    // The entry after one that is dropped is not looked at.
+    assert_eq!(
+        diff("applications: [{name: app, routes: [{route: d.apps.mock.test}]}]").await,
+        json!([
+            {"op": "remove", "path": "/applications/0/routes/0", "was": route("b")},
+            {"op": "add", "path": "/applications/0/routes/0", "value": {"route": "d.apps.mock.test"}},
+        ])
+    );
+    assert_eq!(
+        diff("applications: [{name: app, routes: [{route: b.apps.mock.test}, {route: a.apps.mock.test}, {route: c.apps.mock.test}]}]").await,
+        json!([{"op": "move", "from": "/0", "path": "/applications/0/routes/1"}])
     );
 }

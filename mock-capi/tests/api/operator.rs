@@ -180,6 +180,7 @@ async fn usage_is_summed_up_and_unmapped_routes_go_at_once() {
 #[tokio::test]
 async fn docker_can_be_switched_off_for_everyone() {
     let cf = Session::v3().await;
+    cf.allow_docker().await;
     let (_, space) = cf.space().await;
     let mut new = new_app(&space, "app");
     new["lifecycle"] = json!({"type": "docker", "data": {}});

@@ -189,7 +189,7 @@ async fn buildpacks_are_uploaded_and_ordered() {
         ),
         (
             json!({}),
-            "Name must be a string, Name can't be blank, Name is invalid",
+            "Name must be a string, Name can't be blank, Name is too long (maximum is 250 characters), Name is invalid",
         ),
         (
             json!({"name": "a b", "position": 0}),

@@ -1,7 +1,11 @@
 //! Organization quotas.
 
-use crate::common::{Session, new_route};
+use std::time::Duration;
+
+use mock_capi::MockCapi;
 use serde_json::{Value, json};
+
+use crate::common::{Session, new_route};
 
 /// A space in an org with a quota.
 async fn limited(quota: Value) -> (Session, String, String, String) {
@@ -171,4 +175,107 @@ async fn quotas_in_use_cannot_be_deleted() {
         "organization_quota.delete"
     );
     assert_eq!(cf.get(&path).await.status, 404);
+}
+
+#[tokio::test]
+async fn staging_gets_a_minimum_and_what_the_quota_leaves() {
+    let (cf, _, space, _) = limited(json!({"apps": {"total_memory_in_mb": 2000}})).await;
+    let app = cf.create_app(&space, "app").await;
+    let package = cf.package(&app, b"bits").await;
+    let small =
+        json!({"package": {"guid": package}, "staging_memory_in_mb": 1, "staging_disk_in_mb": 1});
+    let build = cf.post("/v3/builds", small).await.json();
+    assert_eq!(
+        (&build["staging_memory_in_mb"], &build["staging_disk_in_mb"]),
+        (&json!(1024), &json!(4096))
+    );
+    let large = json!({"package": {"guid": package}, "staging_memory_in_mb": 2001});
+    assert_eq!(
+        cf.post("/v3/builds", large).await.error(),
+        (
+            10008,
+            "organization's memory limit exceeded: staging requires 2001M memory".into()
+        )
+    );
+}
+
+#[tokio::test]
+async fn tasks_count_in_the_quotas_of_their_space() {
+    let slow = Duration::from_secs(60);
+    let cf = Session::start(MockCapi::builder().task_time(slow)).await;
+    let (org, space) = cf.space().await;
+    let app = cf.staged_app(&space, "app").await;
+    let quota = json!({
+        "name": "small",
+        "apps": {"total_memory_in_mb": 100, "log_rate_limit_in_bytes_per_second": 100},
+        "relationships": {"organization": {"data": {"guid": org}}},
+    });
+    // Apps that are of unlimited log rate cannot be limited.
+    let quota = cf.post("/v3/space_quotas", quota).await.guid();
+    let path = format!("/v3/space_quotas/{quota}/relationships/spaces");
+    let applied = json!({"data": [{"guid": space}]});
+    assert_eq!(
+        cf.post(&path, applied.clone()).await.error().1,
+        "Current usage exceeds new quota values. The space(s) being assigned this quota contain apps running with an unlimited log rate limit."
+    );
+    cf.scale(&app, json!({"log_rate_limit_in_bytes_per_second": 10}))
+        .await;
+    assert_eq!(cf.post(&path, applied).await.status, 200);
+    let tasks = format!("/v3/apps/{app}/tasks");
+    let task = |memory: u32, log_rate: i64| {
+        let body = json!({
+            "command": "x",
+            "memory_in_mb": memory,
+            "log_rate_limit_in_bytes_per_second": log_rate,
+        });
+        cf.post(&tasks, body)
+    };
+    assert_eq!(task(60, 60).await.status, 202);
+    assert_eq!(
+        task(60, -1).await.error().1,
+        "memory_in_mb exceeds space memory quota, log_rate_limit cannot be unlimited in space 'space'."
+    );
+    let disk = json!({"command": "x", "disk_in_mb": 2049});
+    assert_eq!(
+        cf.post(&tasks, disk).await.error().1,
+        "Cannot request disk_in_mb greater than 2048"
+    );
+    let user = json!({"command": "x", "memory_in_mb": 1, "log_rate_limit_in_bytes_per_second": 1, "user": "root"});
+    assert_eq!(
+        cf.post(&tasks, user).await.error().1,
+        "user invalid (requested user 'root' not allowed, permitted users are: 'vcap', 'ContainerUser')"
+    );
+}
+
+#[tokio::test]
+async fn a_log_rate_is_limited_only_where_every_app_has_one() {
+    let (cf, _, space, quota) = limited(json!({})).await;
+    cf.create_app(&space, "app").await;
+    let path = format!("/v3/organization_quotas/{quota}");
+    let limit = json!({"apps": {"log_rate_limit_in_bytes_per_second": 1}});
+    assert_eq!(
+        cf.patch(&path, limit).await.error(),
+        (
+            10008,
+            "Current usage exceeds new quota values. This quota is applied to org 'org' which contains apps running with an unlimited log rate limit.".into()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_restart_needs_what_it_needs_from_nothing() {
+    let (cf, _, space, quota) = limited(json!({})).await;
+    let app = cf.staged_app(&space, "app").await;
+    assert_eq!(cf.act(&app, "start").await.status, 200);
+    let path = format!("/v3/organization_quotas/{quota}");
+    let lowered = json!({"apps": {"total_memory_in_mb": 10}});
+    assert_eq!(cf.patch(&path, lowered).await.status, 200);
+    assert_eq!(
+        cf.act(&app, "restart").await.error(),
+        (10008, "memory quota_exceeded".into())
+    );
+    assert_eq!(
+        cf.scale(&app, json!({"disk_in_mb": 2049})).await.error().1,
+        "disk_quota too much disk requested (requested 2049 MB - must be less than 2048 MB)"
+    );
 }

@@ -192,7 +192,7 @@ async fn apps_change() {
         cf.patch(&path, json!({"name": "taken"})).await.error().0,
         10016
     );
-    let lifecycle = json!({"type": "buildpack", "data": {"buildpacks": ["go_buildpack"], "stack": "cflinuxfs3"}});
+    let lifecycle = json!({"type": "buildpack", "data": {"buildpacks": ["go_buildpack"], "stack": "cflinuxfs4"}});
     let changed = cf
         .patch(&path, json!({"name": "new", "lifecycle": lifecycle}))
         .await
@@ -330,6 +330,7 @@ async fn processes_change() {
 #[tokio::test]
 async fn docker_apps_have_images() {
     let cf = Session::v3().await;
+    cf.allow_docker().await;
     let (_, space) = cf.space().await;
     let mut body = new_app(&space, "app");
     body["lifecycle"] = json!({"type": "docker", "data": {}});
@@ -342,7 +343,7 @@ async fn docker_apps_have_images() {
     body["type"] = json!("docker");
     assert_eq!(
         cf.post("/v3/packages", body.clone()).await.error().1,
-        "Data Image required"
+        "Data Image must be a string, Data Image required"
     );
     body["data"] = json!({"image": "example/app"});
     let package = cf.post("/v3/packages", body).await;

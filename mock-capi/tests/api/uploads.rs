@@ -257,6 +257,7 @@ async fn packages_are_copied_to_other_apps() {
 #[tokio::test]
 async fn a_docker_image_becomes_a_droplet() {
     let cf = Session::v3().await;
+    cf.allow_docker().await;
     let (_, space) = cf.space().await;
     let mut app = crate::common::new_app(&space, "app");
     app["lifecycle"] = json!({"type": "docker", "data": {}});

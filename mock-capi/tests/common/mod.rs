@@ -115,6 +115,13 @@ impl Session {
         send(self.request(Method::GET, path)).await
     }
 
+    /// Docker images are not allowed unless an operator allows them.
+    pub(crate) async fn allow_docker(&self) {
+        let on = json!({"enabled": true});
+        let answer = self.patch("/v3/feature_flags/diego_docker", on).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         send(self.request(Method::POST, path).json(&body)).await
     }

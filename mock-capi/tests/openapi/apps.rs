@@ -33,6 +33,8 @@ fn new(space: &str, name: &str) -> Value {
 async fn lifecycle(tour: &Tour, space: &str) -> String {
     let app = guid(&tour.post("/v3/apps", new(space, "app")).await);
     let path = format!("/v3/apps/{app}");
+    let on = json!({"enabled": true});
+    tour.patch("/v3/feature_flags/diego_docker", on).await;
     let mut docker = new(space, "docker");
     docker["lifecycle"] = json!({"type": "docker", "data": {}});
     tour.post("/v3/apps", docker).await;

@@ -147,7 +147,7 @@ impl<'b> AppRequest<'b> {
             return Err(invalid("Invalid app state provided"));
         }
         let mut buildpacks = self.buildpacks.iter().flatten();
-        if let Some(name) = buildpacks.find(|name| !lifecycle::is_buildpack(world, name)) {
+        if let Some(name) = buildpacks.find(|name| !lifecycle::is_buildpack(world, name, None)) {
             let reason = format!("Specified unknown buildpack name: \"{name}\"");
             return Err(invalid(&reason));
         }

@@ -80,7 +80,7 @@ fn present_instance(instance: &ServiceInstance, _view: &View<'_>) -> Value {
     let path = format!("/v2/user_provided_service_instances/{}", instance.base.guid);
     let entity = json!({
         "name": instance.name,
-        "credentials": instance.credentials,
+        "credentials": instance.credentials.clone().unwrap_or_default(),
         "space_guid": instance.space,
         "type": "user_provided_service_instance",
         "syslog_drain_url": instance.syslog_drain_url.as_deref().unwrap_or_default(),
@@ -99,7 +99,7 @@ fn present_binding(binding: &ServiceBinding, view: &View<'_>) -> Value {
     let entity = json!({
         "app_guid": binding.app,
         "service_instance_guid": binding.instance,
-        "credentials": instance.map(|instance| &instance.credentials),
+        "credentials": instance.map(|it| it.credentials.clone().unwrap_or_default()),
         "binding_options": {},
         "gateway_data": null,
         "gateway_name": "",
@@ -252,7 +252,7 @@ fn create_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError
         name: asked.name.unwrap_or_default(),
         space,
         tags: asked.tags.unwrap_or_default(),
-        credentials: asked.credentials.unwrap_or_default(),
+        credentials: Some(asked.credentials.unwrap_or_default()),
         syslog_drain_url: asked.syslog_drain_url,
         route_service_url: asked.route_service_url,
         changed: None,
@@ -283,7 +283,7 @@ fn update_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError
             instance.name = name;
         }
         if let Some(credentials) = asked.credentials {
-            instance.credentials = credentials;
+            instance.credentials = Some(credentials);
         }
         if let Some(tags) = asked.tags {
             instance.tags = tags;

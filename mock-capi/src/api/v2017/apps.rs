@@ -10,6 +10,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{Message, check_environment};
 use crate::api::router::Route;
+use crate::api::v3::lifecycle::Purpose;
 use crate::api::v3::{apps as v3_apps, environment, lifecycle};
 use crate::world::{App, Field, Guid, Kind, Row};
 
@@ -114,8 +115,9 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         lifecycle: current,
         ..
     } = context.row(guid)?;
-    let lifecycle = lifecycle::read(&mut message, current, context.world);
+    let asked = lifecycle::read(&mut message, current, context.world, Purpose::App);
     message.finish()?;
+    asked.check()?;
     v3_apps::validate(&name.map(v3_apps::name_errors).unwrap_or_default())?;
     let holder = name
         .and_then(|name| context.world.find_app(*space, name))
@@ -125,7 +127,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }
     context.world.touch(guid, |app: &mut App| {
         app.name = name.map_or_else(|| std::mem::take(&mut app.name), str::to_owned);
-        app.lifecycle = lifecycle;
+        app.lifecycle = asked.lifecycle;
     });
     context.ok(guid, present_shown)
 }

@@ -9,6 +9,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{MAX_INT, Message};
 use crate::api::router::Route;
+use crate::api::v3::lifecycle::Purpose;
 use crate::api::v3::{apps, builds, droplets as v3_droplets, lifecycle, packages};
 use crate::world::{Droplet, Field, Guid, Kind, Lifecycle, NewDroplet, Row};
 
@@ -152,8 +153,10 @@ fn stage(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         .map(|package| package.app);
     let app = app.and_then(|app| context.world.apps.get(app));
     let app = app.ok_or_else(|| CcError::not_found("App"))?;
-    let lifecycle = lifecycle::read(&mut message, &app.lifecycle, context.world);
+    let asked = lifecycle::read(&mut message, &app.lifecycle, context.world, Purpose::Build);
     message.finish()?;
+    asked.check()?;
+    let lifecycle = asked.lifecycle;
     let app = app.base.guid;
     if builds::is_staging(context.world, app) {
         return Err(builds::staging_in_progress());

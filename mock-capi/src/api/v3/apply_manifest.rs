@@ -65,7 +65,7 @@ fn find_or_create(
         let buildpacks = wanted.buildpacks.clone().unwrap_or_default();
         if let Some(name) = buildpacks
             .iter()
-            .find(|name| !lifecycle::is_buildpack(context.world, name))
+            .find(|name| !lifecycle::is_buildpack(context.world, name, None))
         {
             let detail = format!("Specified unknown buildpack name: \"{name}\"");
             return Err(CcError::unprocessable(detail));
@@ -208,12 +208,10 @@ fn set_lifecycle(
     let Lifecycle::Buildpack { buildpacks, stack } = &context.row::<App>(app)?.lifecycle else {
         return Ok(());
     };
-    let mut errors = Vec::new();
-    let named = wanted.buildpacks.iter().flatten();
-    errors.extend(named.filter_map(|name| lifecycle::buildpack_error(context.world, name)));
-    let stack_error = wanted.stack.as_deref();
-    let stack_error = stack_error.and_then(|stack| lifecycle::stack_error(context.world, stack));
-    errors.extend(stack_error.map(str::to_owned));
+    let named = wanted.buildpacks.as_deref().unwrap_or_default();
+    let asked = wanted.stack.as_deref();
+    let asked = asked.unwrap_or(context.world.default_stack);
+    let errors = lifecycle::problems(context.world, named, asked);
     let stack = wanted.stack.unwrap_or_else(|| stack.clone());
     super::apps::validate(&errors)?;
     let buildpacks = wanted.buildpacks.unwrap_or_else(|| buildpacks.clone());
@@ -333,7 +331,8 @@ fn find_or_create_route(
             ));
         }
         let guid = route.guid();
-        routes::set_options(context.world, guid, &wanted.options);
+        routes::set_options(context.world, guid, &wanted.options)
+            .map_err(|error| error.prefixed(&format!("For route '{}': ", wanted.text)))?;
         return Ok(guid);
     }
     context.require_flag_of_all("route_creation")?;

@@ -11,15 +11,16 @@ use crate::api::context::{RequestContext, View, to_one};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
-use crate::api::message::{Message, check_environment};
+use crate::api::message::{Message, UNNAMED, environment_errors};
 use crate::api::router::Route;
 use crate::world::clock::Timestamp;
 use crate::world::metadata::Metadata;
 use crate::world::{
     App, Droplet, Field, Guid, Kind, Lifecycle, MANAGE_APPS, READ_SECRETS, Row, Selection, Space,
-    Stack, WRITE_SPACE, World,
+    Stack, WRITE_SPACE, World, ruby,
 };
 
+use super::lifecycle::Purpose;
 use super::{builds, droplets, lifecycle, organizations, packages, routes, spaces, stacks};
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -323,13 +324,8 @@ pub(crate) fn read_new(
     let body = context.request.object()?;
     let mut message = Message::new(&body, fields);
     let space = message.relationships(&["space"], |inner| inner.related("space"));
-    if message.get("name").is_none() {
-        message.error("Name must be a string");
-    }
-    let name = message
-        .optional_text("name", 0..=MAX_NAME)
-        .unwrap_or_default()
-        .trim();
+    let name = message.check("name").string().length(0..=MAX_NAME);
+    let name = name.text().unwrap_or_default().trim();
     let environment = message
         .object("environment_variables")
         .cloned()
@@ -338,20 +334,25 @@ pub(crate) fn read_new(
         buildpacks: Vec::new(),
         stack: context.world.default_stack.into(),
     };
-    let lifecycle = lifecycle::read(&mut message, &default, context.world);
+    let asked = lifecycle::read(&mut message, &default, context.world, Purpose::NewApp);
     let metadata = message.metadata();
     message.finish()?;
     let space: &Space = context.related(space.flatten(), no_space)?;
     let space = space.base.guid;
-    check_flag(context, &lifecycle)?;
+    check_flag(context, &asked.lifecycle)?;
     lifecycle::refuse_cnb(&body)?;
+    asked.check()?;
     let mut errors = name_errors(name);
-    errors.extend(check_environment("environment_variables", &environment));
+    for (_, reason) in environment_errors(&environment) {
+        // The model takes the validator's arguments for the text.
+        let reason = ruby::inspect_string(reason);
+        errors.push(format!("environment_variables {{:message=>{reason}}}"));
+    }
     validate(&errors)?;
     Ok(NewApp {
         space,
         name: name.into(),
-        lifecycle,
+        lifecycle: asked.lifecycle,
         environment,
         metadata,
     })
@@ -401,15 +402,15 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         lifecycle: current,
         ..
     } = context.row(guid)?;
-    let lifecycle = lifecycle::read(&mut message, current, context.world);
-    let patch = message.metadata();
+    let asked = lifecycle::read(&mut message, current, context.world, Purpose::App);
+    let patch = message.metadata_beside(&context.row::<App>(guid)?.base.metadata);
     message.finish()?;
     lifecycle::refuse_cnb(&body)?;
     if unnamed {
-        return Err(CcError::unprocessable("name presence, name format"));
+        return Err(CcError::unprocessable(UNNAMED));
     }
-    if lifecycle.kind() != current.kind() {
-        let (from, to) = (current.kind(), lifecycle.kind());
+    if asked.lifecycle.kind() != current.kind() {
+        let (from, to) = (current.kind(), asked.lifecycle.kind());
         let detail = format!("Lifecycle type cannot be changed from {from} to {to}");
         return Err(CcError::unprocessable(detail));
     }
@@ -421,18 +422,19 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             return Err(CcError::not_unique(taken));
         }
     }
+    asked.check()?;
     let asks_for_stack = body
         .get("lifecycle")
         .and_then(|lifecycle| lifecycle.get("data"))
         .is_some_and(|data| data.get("stack").is_some());
     let checked = match asks_for_stack {
-        true => stacks::check_app(context.world, context.row(guid)?, &lifecycle),
+        true => stacks::check_app(context.world, context.row(guid)?, &asked.lifecycle),
         false => Ok(None),
     };
     let warning = checked.map_err(CcError::unprocessable)?;
     context.world.touch(guid, |app: &mut App| {
         app.name = name.map_or_else(|| std::mem::take(&mut app.name), str::to_owned);
-        app.lifecycle = lifecycle;
+        app.lifecycle = asked.lifecycle;
         app.base.metadata.apply(patch);
     });
     log_update(context.world, guid, body);
@@ -443,7 +445,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 /// Tells the log and the events of an app what a request changes of it.
 pub(crate) fn log_update(world: &mut World, guid: Guid, request: Map<String, Value>) {
     let request = audited(request);
-    let change = inspect(&request);
+    let change = ruby::inspect_with_string_keys(&request);
     world.log_api(guid, format!("Updated app with guid {guid} ({change})"));
     world.record(guid, "audit.app.update", json!({"request": request}));
 }
@@ -456,25 +458,6 @@ pub(crate) fn audited(mut request: Map<String, Value>) -> Value {
         }
     }
     Value::Object(request)
-}
-
-/// A value as Ruby writes it, which is how the Cloud Controller logs it.
-fn inspect(value: &Value) -> String {
-    match value {
-        Value::Null => "nil".into(),
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(inspect).collect();
-            format!("[{}]", items.join(", "))
-        }
-        Value::Object(fields) => {
-            let field = |(key, value): (&String, &Value)| {
-                format!("{}=>{}", Value::from(key.as_str()), inspect(value))
-            };
-            let fields: Vec<String> = fields.iter().map(field).collect();
-            format!("{{{}}}", fields.join(", "))
-        }
-        scalar => scalar.to_string(),
-    }
 }
 
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

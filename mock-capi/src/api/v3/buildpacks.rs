@@ -23,12 +23,19 @@ pub(crate) const ROUTES: &[Route] = &[
 
 const LIST: ListSpec = ListSpec {
     order_by: &["position", "lifecycle"],
-    ..ListSpec::of(&["stacks", "names", "lifecycle", "label_selector"])
+    ..ListSpec::of(&[
+        "stacks",
+        "names",
+        "lifecycle",
+        "page",
+        "per_page",
+        "label_selector",
+    ])
 };
 
 /// The kinds of buildpacks, the usual one first.
 const LIFECYCLES: [&str; 2] = ["buildpack", "cnb"];
-const NO_LIFECYCLE: &str = "Lifecycle must be either \"buildpack\" or \"cnb\"";
+const NO_LIFECYCLE: &str = "must be either \"buildpack\" or \"cnb\"";
 const MAX_NAME: usize = 250;
 
 pub(crate) fn present(buildpack: &Buildpack, view: &View<'_>) -> Value {
@@ -57,7 +64,7 @@ pub(crate) fn present(buildpack: &Buildpack, view: &View<'_>) -> Value {
 fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let query = ListQuery::read(context, &LIST)?;
     if !LIFECYCLES.contains(&query.value("lifecycle").unwrap_or(LIFECYCLES[0])) {
-        return Err(CcError::bad_query(NO_LIFECYCLE));
+        return Err(CcError::bad_query(format!("Lifecycle {NO_LIFECYCLE}")));
     }
     let query = query.or_ordered_by("lifecycle", false);
     let selection = query.by_texts(query.selection(), "names", Field::Name);
@@ -93,17 +100,13 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         "metadata",
     ];
     let mut message = Message::new(&body, &allowed);
-    if message.get("name").is_none() {
-        message.error("Name must be a string");
-        message.error("Name can't be blank");
-        message.error("Name is invalid");
-    }
-    let asked = read(&mut message);
-    let lifecycle = message.optional_text("lifecycle", 0..=usize::MAX);
-    let lifecycle = lifecycle.unwrap_or(LIFECYCLES[0]);
-    if !LIFECYCLES.contains(&lifecycle) {
-        message.error(NO_LIFECYCLE);
-    }
+    let name = message.check("name").string().present();
+    let name = name.length_or(1..=MAX_NAME, "is too long (maximum is 250 characters)");
+    let name = name.matches(is_name, "is invalid").text();
+    let asked = read(&mut message, name);
+    let lifecycle = message.check("lifecycle").allow_null().string();
+    let lifecycle = lifecycle.one_of(&LIFECYCLES, NO_LIFECYCLE);
+    let lifecycle = lifecycle.text().unwrap_or(LIFECYCLES[0]);
     let patch = message.metadata();
     message.finish()?;
     let base = context.world.base_with(patch);
@@ -130,7 +133,10 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let allowed = ["name", "stack", "position", "enabled", "locked", "metadata"];
     let mut message = Message::new(&body, &allowed);
-    let asked = read(&mut message);
+    let name = message.check("name").allow_null().string();
+    let name = name.length(0..=MAX_NAME).matches(is_name, "is invalid");
+    let name = name.text();
+    let asked = read(&mut message, name);
     for flag in ["enabled", "locked"] {
         if body.get(flag).is_some_and(Value::is_null) {
             let label = if flag == "enabled" {
@@ -169,12 +175,12 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.ok(guid, present)
 }
 
-fn read<'b>(message: &mut Message<'b>) -> BuildpackRequest<'b> {
-    let name = message.optional_text("name", 0..=MAX_NAME);
+fn is_name(text: &str) -> bool {
     let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if name.is_some_and(|name| name.is_empty() || !name.chars().all(in_name)) {
-        message.error("Name is invalid");
-    }
+    !text.is_empty() && text.chars().all(in_name)
+}
+
+fn read<'b>(message: &mut Message<'b>, name: Option<&'b str>) -> BuildpackRequest<'b> {
     BuildpackRequest {
         name,
         stack: message.optional_text("stack", 0..=MAX_NAME),

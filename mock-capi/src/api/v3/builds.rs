@@ -11,9 +11,10 @@ use crate::api::router::Route;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
     App, Build, Buildpack, Droplet, Field, Guid, Lifecycle, MAX_APP_DISK_MB, NewDroplet, Package,
-    Selection, WRITE_SPACE, World,
+    Selection, WRITE_SPACE, World, ruby,
 };
 
+use super::lifecycle::Purpose;
 use super::{apps, lifecycle, stacks};
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -174,7 +175,7 @@ pub(crate) struct NewBuild {
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let body = context.request.object()?;
+    let body = context.request.untouched_object()?;
     let new = read_new(context, &body)?;
     let app: &App = context.row(new.app)?;
     let warning = stacks::check_app(context.world, app, &new.lifecycle);
@@ -298,19 +299,22 @@ fn read_new(context: &RequestContext<'_>, body: &Map<String, Value>) -> Result<N
     let log_rate = message.integer("staging_log_rate_limit_bytes_per_second", -1..=i64::MAX);
     let guid = message
         .get("package")
-        .and_then(|package| package.get("guid"));
-    if guid.is_none() {
+        .and_then(|package| package.get("guid"))
+        .unwrap_or(&Value::Null);
+    if ruby::is_blank(guid) {
         message.error("Package guid can't be blank");
     }
-    let guid = guid.and_then(Value::as_str);
-    if guid.is_none_or(str::is_empty) {
+    if !guid.is_string() {
         message.error("Package guid must be a string");
+    }
+    let guid = guid.as_str();
+    if !guid.is_some_and(|guid| (1..=200).contains(&guid.chars().count())) {
         message.error("Package guid must be between 1 and 200 characters");
     }
     let package = guid.and_then(|guid| context.world.look_up::<Package>(guid));
     let app = package.and_then(|package| context.world.apps.get(package.app));
     let default = app.map_or(Lifecycle::Docker, |app| app.lifecycle.clone());
-    let lifecycle = lifecycle::read(&mut message, &default, context.world);
+    let asked = lifecycle::read(&mut message, &default, context.world, Purpose::Build);
     let metadata = message.metadata();
     message.finish()?;
     lifecycle::refuse_cnb(body)?;
@@ -318,6 +322,15 @@ fn read_new(context: &RequestContext<'_>, body: &Map<String, Value>) -> Result<N
         guid,
         "Unable to use package. Ensure that the package exists and you have access to it.",
     )?;
+    asked.check()?;
+    let lifecycle = match (asked.lifecycle, app.map(|app| &app.lifecycle)) {
+        // Nothing is kept of what a build of bits does not use.
+        (Lifecycle::Docker, Some(Lifecycle::Buildpack { .. })) => Lifecycle::Buildpack {
+            buildpacks: Vec::new(),
+            stack: String::new(),
+        },
+        (lifecycle, _) => lifecycle,
+    };
     let web = context
         .world
         .process(package.app, "web")

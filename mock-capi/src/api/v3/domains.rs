@@ -31,7 +31,7 @@ pub(crate) const ROUTES: &[Route] = &[
     .by_anyone(),
 ];
 
-const LIST: ListSpec = ListSpec::of(&["names", "organization_guids", "label_selector"]);
+const LIST: ListSpec = ListSpec::of(&["names", "guids", "organization_guids", "label_selector"]);
 
 const MIN_NAME: usize = 3;
 const MAX_NAME: usize = 253;
@@ -199,40 +199,21 @@ fn read_orgs<'b>(message: &mut Message<'b>) -> Option<(&'b str, Vec<&'b str>)> {
 }
 
 fn read_name<'b>(message: &mut Message<'b>) -> &'b str {
-    let given = message.get("name");
-    let name = given.and_then(Value::as_str);
-    let text = name.unwrap_or_default();
-    if given.is_none() || name.is_some_and(|name| name.trim().is_empty()) {
-        message.error("Name can't be blank");
-    }
-    if name.is_none() {
-        message.error("Name must be a string");
-    }
-    let length = text.chars().count();
+    let name = message.check("name").present().string();
+    let name = name.length(MIN_NAME..=MAX_NAME);
+    let name = name.matches(is_domain_name, "does not comply with RFC 1035 standards");
+    let name = name.matches(|text| text.contains('.'), "must contain at least one \".\"");
+    let is_short = |label: &str| label.chars().count() <= MAX_LABEL;
+    let name = name.matches(
+        |text| text.split('.').all(is_short),
+        "subdomains must each be at most 63 characters",
+    );
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
-    for (wrong, reason) in [
-        (length < MIN_NAME, "is too short (minimum is 3 characters)"),
-        (length > MAX_NAME, "is too long (maximum is 253 characters)"),
-        (
-            !is_domain_name(text),
-            "does not comply with RFC 1035 standards",
-        ),
-        (!text.contains('.'), "must contain at least one \".\""),
-        (
-            text.split('.')
-                .any(|label| label.chars().count() > MAX_LABEL),
-            "subdomains must each be at most 63 characters",
-        ),
-        (
-            !text.chars().all(allowed),
-            "must consist of alphanumeric characters and hyphens",
-        ),
-    ] {
-        if wrong {
-            message.error(format!("Name {reason}"));
-        }
-    }
-    text
+    let name = name.matches(
+        |text| text.chars().all(allowed),
+        "must consist of alphanumeric characters and hyphens",
+    );
+    name.text().unwrap_or_default()
 }
 
 /// Labels of letters, digits and hyphens, as RFC 1035 has them.

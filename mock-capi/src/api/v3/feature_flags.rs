@@ -18,6 +18,7 @@ pub(crate) const ROUTES: &[Route] = &[
 
 const LIST: ListSpec = ListSpec {
     order_by: &["name"],
+    refuses_created_ats: true,
     ..ListSpec::of(&[])
 };
 
@@ -43,11 +44,6 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         return Err(CcError::bad_query("Order by can only be: 'name'"));
     }
     let query = ListQuery::read(context, &LIST)?;
-    if query.has("created_ats") {
-        return Err(CcError::bad_query(
-            "Filtering by 'created_ats' is not allowed on this resource.",
-        ));
-    }
     // A flag that nobody changed was never updated. None has a GUID to show.
     let keep = |flag: &FeatureFlag| flag.changed || !query.has("updated_ats");
     query.respond(context, &query.labelled(), keep, present)

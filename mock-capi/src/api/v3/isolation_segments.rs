@@ -1,17 +1,17 @@
 //! `/v3/isolation_segments`: which cells apps run on. Organizations are entitled
 //! to them; spaces, or organizations for all of theirs, choose one.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::api::context::{RequestContext, View, to_many, to_one};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
-use crate::api::message::{Message, to_many_body};
+use crate::api::message::Message;
 use crate::api::router::Route;
 use crate::world::{
     Field, Guid, IsolationSegment, Key, MANAGE_ORG, Org, Row, SHARED_SEGMENT, Selection, Space,
-    World,
+    World, ruby,
 };
 
 use super::{organizations, spaces};
@@ -92,9 +92,9 @@ fn index_of_orgs(context: &mut RequestContext<'_>) -> Result<Response, CcError> 
 
 /// The name that a request has for a segment.
 fn read_name<'b>(message: &mut Message<'b>, required: bool) -> Option<&'b str> {
-    let name = message.optional_text("name", 0..=usize::MAX);
-    if required && (message.get("name").is_none() || name.is_some_and(|n| n.trim().is_empty())) {
-        message.error("Name can't be blank");
+    let name = message.check("name").allow_null().string().text();
+    if required {
+        message.check("name").present();
     }
     name
 }
@@ -204,10 +204,31 @@ fn show_spaces(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&relationship))
 }
 
+/// The organizations of a request; its errors are not those of other
+/// relationships.
+fn read_orgs(body: &Map<String, Value>) -> Result<Vec<&str>, CcError> {
+    let mut message = Message::new(body, &["data"]);
+    let data = message.get("data").and_then(Value::as_array);
+    message.check("data").present();
+    if data.is_none() {
+        message.error("Data must be an array");
+    }
+    let mut guids = Vec::new();
+    for item in data.into_iter().flatten() {
+        let guid = item.get("guid").unwrap_or(&Value::Null);
+        match guid.as_str() {
+            Some(guid) => guids.push(guid),
+            None => message.error(format!("Data {} not a string", ruby::text(guid))),
+        }
+    }
+    message.finish()?;
+    Ok(guids)
+}
+
 fn entitle(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = find(context)?;
     let body = context.request.object()?;
-    let texts = to_many_body(&body)?;
+    let texts = read_orgs(&body)?;
     let orgs = context.world.look_up_all(&texts, |_: &Org| true);
     let orgs = orgs.map_err(|unknown| {
         let unknown: Vec<String> = unknown.iter().map(|text| format!("'{text}'")).collect();

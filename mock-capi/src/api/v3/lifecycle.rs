@@ -4,10 +4,14 @@ use serde_json::{Map, Value, json};
 
 use crate::api::error::CcError;
 use crate::api::message::Message;
-use crate::world::{Buildpack, Lifecycle, Stack, World};
+use crate::world::{Buildpack, Lifecycle, Stack, World, ruby};
 
+const BUILDPACK: &str = "buildpack";
 /// Cloud native buildpacks, which there are none of.
 const CNB: &str = "cnb";
+const KINDS: [&str; 3] = [BUILDPACK, "docker", CNB];
+const MAX_TEXT: usize = 4096;
+const BOUNDS: &str = "must be between 1 and 4096 characters";
 
 /// Refuses what would be built by cloud native buildpacks.
 pub(crate) fn refuse_cnb(body: &Map<String, Value>) -> Result<(), CcError> {
@@ -23,6 +27,7 @@ pub(crate) fn present(lifecycle: &Lifecycle) -> Value {
     let data = match lifecycle {
         Lifecycle::Buildpack { buildpacks, stack } => {
             let buildpacks: Vec<String> = buildpacks.iter().map(|it| shown(it)).collect();
+            let stack = Some(stack).filter(|stack| !stack.is_empty());
             json!({"buildpacks": buildpacks, "stack": stack})
         }
         Lifecycle::Docker => json!({}),
@@ -44,132 +49,222 @@ pub(crate) fn shown(buildpack: &str) -> String {
     }
 }
 
+/// What a lifecycle is read for: the Cloud Controller looks at it differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    NewApp,
+    App,
+    Build,
+}
+
+/// The lifecycle that a request asks for.
+#[derive(Debug)]
+pub(crate) struct LifecycleRequest {
+    pub(crate) lifecycle: Lifecycle,
+    /// What is wrong with its buildpacks and its stack, which is found once the
+    /// rest of the request is valid.
+    problems: Vec<String>,
+}
+
+impl LifecycleRequest {
+    pub(crate) fn check(&self) -> Result<(), CcError> {
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        Err(CcError::unprocessable(self.problems.join(", ")))
+    }
+}
+
 /// Reads a request's `lifecycle`; what it does not say is as in `current`.
-pub(crate) fn read(message: &mut Message<'_>, current: &Lifecycle, world: &World) -> Lifecycle {
-    if !message.has("lifecycle") {
-        return current.clone();
-    }
-    let Some(lifecycle) = message.get("lifecycle").and_then(Value::as_object) else {
-        message.error("Lifecycle data must be an object");
-        return current.clone();
-    };
-    let kind = match lifecycle.get("type") {
-        None | Some(Value::Null) => current.kind(),
-        Some(Value::String(kind)) => kind,
-        Some(_) => {
-            message.error("Lifecycle type must be a string");
-            return current.clone();
-        }
-    };
-    let Some(data) = lifecycle.get("data").and_then(Value::as_object) else {
-        message.error("Lifecycle data must be an object");
-        return current.clone();
-    };
-    match kind {
-        "docker" => read_docker(message, data),
-        "buildpack" => read_buildpack(message, data, current, world),
-        CNB => current.clone(),
-        _ => {
-            message.error("Lifecycle type is not included in the list: buildpack, docker, cnb");
-            current.clone()
-        }
-    }
-}
-
-fn read_docker(message: &mut Message<'_>, data: &Map<String, Value>) -> Lifecycle {
-    if !data.is_empty() {
-        let keys: Vec<&str> = data.keys().map(String::as_str).collect();
-        message.error(format!(
-            "Lifecycle Unknown field(s): '{}'",
-            keys.join("', '")
-        ));
-    }
-    Lifecycle::Docker
-}
-
-fn read_buildpack(
+pub(crate) fn read(
     message: &mut Message<'_>,
+    current: &Lifecycle,
+    world: &World,
+    purpose: Purpose,
+) -> LifecycleRequest {
+    if !message.has("lifecycle") {
+        // A build is held to its app's buildpacks, too.
+        let problems = match (purpose, current) {
+            (Purpose::Build, Lifecycle::Buildpack { buildpacks, stack }) => {
+                problems(world, buildpacks, stack)
+            }
+            _ => Vec::new(),
+        };
+        return LifecycleRequest {
+            lifecycle: current.clone(),
+            problems,
+        };
+    }
+    let given = message.get("lifecycle").and_then(Value::as_object);
+    let part = |name: &str| given?.get(name).filter(|value| !value.is_null());
+    let (kind, data) = (part("type"), part("data").and_then(Value::as_object));
+    let is_present = kind.is_some_and(|kind| !ruby::is_blank(kind));
+    if is_present || purpose != Purpose::NewApp {
+        check_data(message, kind, data);
+    }
+    let is_text = kind.is_some_and(Value::is_string);
+    if !is_text && (is_present || purpose == Purpose::Build) {
+        message.error("Lifecycle type must be a string");
+    }
+    let Some(data) = data else {
+        message.error("Lifecycle data must be an object");
+        return LifecycleRequest {
+            lifecycle: current.clone(),
+            problems: Vec::new(),
+        };
+    };
+    let kind = kind.and_then(Value::as_str).filter(|_| is_present);
+    let kind = kind.unwrap_or(match purpose {
+        Purpose::NewApp => BUILDPACK,
+        Purpose::App | Purpose::Build => current.kind(),
+    });
+    if kind != BUILDPACK {
+        let lifecycle = match kind {
+            "docker" => Lifecycle::Docker,
+            _ => current.clone(),
+        };
+        return LifecycleRequest {
+            lifecycle,
+            problems: Vec::new(),
+        };
+    }
+    requested(data, current, world, purpose)
+}
+
+fn requested(
     data: &Map<String, Value>,
     current: &Lifecycle,
     world: &World,
-) -> Lifecycle {
-    let (current_buildpacks, current_stack) = match current {
+    purpose: Purpose,
+) -> LifecycleRequest {
+    let (own_buildpacks, own_stack) = match current {
         Lifecycle::Buildpack { buildpacks, stack } => (buildpacks.clone(), stack.clone()),
-        Lifecycle::Docker => (Vec::new(), String::new()),
+        Lifecycle::Docker => (Vec::new(), world.default_stack.to_owned()),
+    };
+    let given = |name: &str| data.get(name).filter(|value| !value.is_null());
+    let texts = |value: &Value| -> Vec<String> {
+        let items = value.as_array().into_iter().flatten();
+        items
+            .filter_map(|it| it.as_str().map(str::to_owned))
+            .collect()
     };
     // `buildpack` is how 2017 named the only one.
-    let known = ["buildpacks", "buildpack", "stack", "credentials"];
-    let unknown: Vec<&str> = data
-        .keys()
-        .map(String::as_str)
-        .filter(|key| !known.contains(key))
-        .collect();
-    if !unknown.is_empty() {
+    let only = given("buildpack").and_then(Value::as_str);
+    let asked = given("buildpacks")
+        .map(texts)
+        .or_else(|| only.map(|name| vec![name.to_owned()]));
+    let stack = given("stack").and_then(Value::as_str).map(str::to_owned);
+    let default = || world.default_stack.to_owned();
+    let keeps = purpose == Purpose::Build || !data.contains_key("buildpacks");
+    let buildpacks = match asked.clone() {
+        Some(asked) => asked,
+        None if keeps => own_buildpacks,
+        None => Vec::new(),
+    };
+    let problems = match purpose {
+        // Apps are held to the default stack where they ask for none.
+        Purpose::NewApp | Purpose::App => problems(
+            world,
+            &asked.unwrap_or_default(),
+            &stack.clone().unwrap_or_else(default),
+        ),
+        Purpose::Build => problems(world, &buildpacks, stack.as_ref().unwrap_or(&own_stack)),
+    };
+    LifecycleRequest {
+        lifecycle: Lifecycle::Buildpack {
+            buildpacks,
+            stack: stack.unwrap_or(own_stack),
+        },
+        problems,
+    }
+}
+
+/// Checks the type, and the data as that type has it.
+fn check_data(message: &mut Message<'_>, kind: Option<&Value>, data: Option<&Map<String, Value>>) {
+    let kind = kind.filter(|kind| **kind != Value::Bool(false));
+    let known = match kind {
+        None => Some(BUILDPACK),
+        Some(kind) => KINDS.into_iter().find(|known| kind == known),
+    };
+    let Some(kind) = known else {
+        let kinds = KINDS.join(", ");
         message.error(format!(
-            "Lifecycle Unknown field(s): '{}'",
-            unknown.join("', '")
+            "Lifecycle type is not included in the list: {kinds}"
         ));
-    }
-    let buildpacks = match data.get("buildpacks").or_else(|| data.get("buildpack")) {
-        None => current_buildpacks,
-        Some(Value::Null) => Vec::new(),
-        Some(Value::String(buildpack)) if !data.contains_key("buildpacks") => {
-            check_buildpacks(message, &[json!(buildpack)], world)
-        }
-        Some(Value::Array(buildpacks)) => check_buildpacks(message, buildpacks, world),
-        Some(_) => {
-            message.error("Lifecycle Buildpacks must be an array");
-            Vec::new()
-        }
+        return;
     };
-    let stack = match data.get("stack") {
-        None | Some(Value::Null) => current_stack,
-        Some(Value::String(stack)) => {
-            if let Some(error) = stack_error(world, stack) {
-                message.error(error);
-            }
-            stack.clone()
-        }
-        Some(_) => {
-            message.error("Lifecycle Stack must be a string");
-            current_stack
-        }
+    let Some(data) = data else {
+        return;
     };
-    Lifecycle::Buildpack { buildpacks, stack }
-}
-
-fn check_buildpacks(message: &mut Message<'_>, buildpacks: &[Value], world: &World) -> Vec<String> {
-    let mut names = Vec::new();
-    for buildpack in buildpacks {
-        match buildpack.as_str() {
-            None => message.error("Lifecycle Buildpacks can only contain strings"),
-            Some(name) => {
-                if let Some(error) = buildpack_error(world, name) {
-                    message.error(error);
-                }
-                names.push(name.to_owned());
-            }
-        }
+    let allowed: &[&str] = match kind {
+        "docker" => &[],
+        _ => &["buildpacks", "buildpack", "stack", "credentials"],
+    };
+    let mut inner = Message::new(data, allowed);
+    if kind != "docker" {
+        let stack = inner.check("stack").allow_null().string();
+        stack.length_or(1..=MAX_TEXT, BOUNDS);
+        check_buildpacks(&mut inner);
+        inner.object("credentials");
+        check_credentials(&mut inner);
     }
-    names
+    message.absorb_as("Lifecycle", inner);
 }
 
-/// What is wrong with the name of a stack.
-pub(crate) fn stack_error(world: &World, stack: &str) -> Option<&'static str> {
-    let is_there = world.named::<Stack>(stack).is_some();
-    (!is_there).then_some("Stack must be an existing stack")
+fn check_buildpacks(message: &mut Message<'_>) {
+    let Some(buildpacks) = message.get("buildpacks") else {
+        return;
+    };
+    let Some(buildpacks) = buildpacks.as_array() else {
+        message.error("Buildpacks must be an array");
+        return;
+    };
+    if !buildpacks.iter().all(Value::is_string) {
+        message.error("Buildpacks can only contain strings");
+    }
+    let is_sound = |name: &str| !name.trim().is_empty() && name.chars().count() <= MAX_TEXT;
+    let mut names = buildpacks.iter().filter_map(Value::as_str);
+    if !names.all(is_sound) {
+        message.error(format!("Buildpacks entries {BOUNDS}"));
+    }
 }
 
-/// What is wrong with the name or address of a buildpack.
-pub(crate) fn buildpack_error(world: &World, name: &str) -> Option<String> {
-    let error =
-        || format!("Buildpack \"{name}\" must be an existing admin buildpack or a valid git URI");
-    (!is_buildpack(world, name)).then(error)
+fn check_credentials(message: &mut Message<'_>) {
+    let credentials = message.get("credentials").and_then(Value::as_object);
+    if credentials.is_some_and(|all| !all.values().all(Value::is_object)) {
+        message.error("Credentials credentials value must be a hash");
+    }
 }
 
-/// Whether a text names a buildpack or is the address of one.
-pub(crate) fn is_buildpack(world: &World, name: &str) -> bool {
-    world.named::<Buildpack>(name).is_some() || name.contains("://") || is_ssh(name)
+/// What is wrong with buildpacks for a stack, and with the stack.
+pub(crate) fn problems(world: &World, buildpacks: &[String], stack: &str) -> Vec<String> {
+    let known = world.named::<Stack>(stack);
+    let mut problems: Vec<String> = buildpacks
+        .iter()
+        .filter(|name| !is_buildpack(world, name, Some(stack)))
+        .map(|name| {
+            let place = known.map(|_| format!(" for stack \"{stack}\""));
+            format!(
+                "Buildpack \"{name}\"{} must be an existing admin buildpack or a valid git URI",
+                place.unwrap_or_default()
+            )
+        })
+        .collect();
+    if known.is_none() {
+        problems.push("Stack must be an existing stack".into());
+    }
+    problems
+}
+
+/// Whether a text names a buildpack that is for that stack, if one is given, or
+/// is the address of one.
+pub(crate) fn is_buildpack(world: &World, name: &str, stack: Option<&str>) -> bool {
+    let fits = |buildpack: &Buildpack| {
+        let own = buildpack.stack.as_deref();
+        let of_stack = own.is_none() || stack.is_none() || own == stack;
+        of_stack && buildpack.name == name && buildpack.lifecycle == BUILDPACK
+    };
+    name.contains("://") || is_ssh(name) || world.buildpacks.iter().any(fits)
 }
 
 /// `git@host:path.git`

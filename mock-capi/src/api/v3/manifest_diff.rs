@@ -221,42 +221,175 @@ fn diff_objects(
     }
 }
 
-/// Entries with the same identity are compared with each other; the others go
-/// or come.
+/// Entries are paired by how much they have in common, as the Cloud Controller's
+/// library does; what is left goes or comes.
 fn diff_arrays(path: &str, was: &[Value], wanted: &[Value], changes: &mut Vec<Value>) {
-    let identity = |entry: &Value| {
-        let mut fields = IDENTIFIERS.iter();
-        let id = fields.find_map(|(_, id)| entry.get(id).cloned());
-        id.unwrap_or_else(|| entry.clone())
-    };
-    let find = |entries: &[Value], entry: &Value| {
-        let own = identity(entry);
-        entries.iter().position(|other| identity(other) == own)
-    };
-    let mut lost = Vec::new();
-    for (index, before) in was.iter().enumerate() {
-        match find(wanted, before) {
-            Some(counterpart) => {
-                diff_value(
-                    &format!("{path}/{index}"),
-                    before,
-                    &wanted[counterpart],
-                    changes,
-                );
+    if wanted.is_empty() {
+        // Each removal moves what comes after it to the start.
+        let removed = was.iter();
+        let removed =
+            removed.map(|it| json!({"op": "remove", "path": format!("{path}/0"), "was": it}));
+        changes.extend(removed);
+        return;
+    }
+    let mut pairing = Pairing::of(was, wanted);
+    for &(before, after) in &pairing.pairs {
+        let path = format!("{path}/{before}");
+        diff_value(&path, &was[before], &wanted[after], changes);
+    }
+    pairing.removed.sort_unstable_by(|a, b| b.cmp(a));
+    pairing.added.sort_unstable();
+    for &index in &pairing.removed {
+        let path = format!("{path}/{index}");
+        changes.push(json!({"op": "remove", "path": path, "was": was[index]}));
+    }
+    for (from, to) in pairing.moves() {
+        // Unlike the path, the origin is not told from where it starts.
+        let (from, path) = (format!("/{from}"), format!("{path}/{to}"));
+        changes.push(json!({"op": "move", "from": from, "path": path}));
+    }
+    for &index in &pairing.added {
+        let path = format!("{path}/{index}");
+        changes.push(json!({"op": "add", "path": path, "value": wanted[index]}));
+    }
+}
+
+/// Which entries of a list become which of another; the rest goes or comes.
+#[derive(Debug)]
+struct Pairing {
+    pairs: Vec<(usize, usize)>,
+    removed: Vec<usize>,
+    added: Vec<usize>,
+}
+
+impl Pairing {
+    /// Pairs the most similar entries first.
+    fn of(was: &[Value], wanted: &[Value]) -> Self {
+        let alike = |before: usize, after: usize| similarity(&was[before], &wanted[after]);
+        let candidates = |before: usize| {
+            let mut candidates: Vec<usize> = (0..wanted.len()).collect();
+            candidates.sort_by(|&a, &b| alike(before, b).total_cmp(&alike(before, a)));
+            candidates
+        };
+        let mut rows: Vec<(usize, Vec<usize>)> = (0..was.len())
+            .map(|before| (before, candidates(before)))
+            .collect();
+        let best = |(before, candidates): &(usize, Vec<usize>)| {
+            candidates
+                .first()
+                .map_or(0.0, |&after| alike(*before, after))
+        };
+        rows.sort_by(|a, b| best(b).total_cmp(&best(a)));
+        let mut taken = vec![false; wanted.len()];
+        let mut pairing = Self {
+            pairs: Vec::new(),
+            removed: Vec::new(),
+            added: Vec::new(),
+        };
+        for (before, candidates) in rows {
+            match candidates.into_iter().find(|&after| !taken[after]) {
+                None => pairing.removed.push(before),
+                Some(after) => {
+                    taken[after] = true;
+                    // Those that have little in common are others.
+                    if alike(before, after) >= 0.5 {
+                        pairing.pairs.push((before, after));
+                    } else {
+                        pairing.removed.push(before);
+                        pairing.added.push(after);
+                    }
+                }
             }
-            None => lost.push((index, before)),
         }
+        let free = taken.iter().enumerate().filter(|(_, taken)| !**taken);
+        pairing.added.extend(free.map(|(after, _)| after));
+        pairing
     }
-    // Each removal moves what comes after it.
-    for (gone, (index, before)) in lost.into_iter().enumerate() {
-        let path = format!("{path}/{}", index - gone);
-        changes.push(json!({"op": "remove", "path": path, "was": before}));
-    }
-    for (index, value) in wanted.iter().enumerate() {
-        if find(was, value).is_none() {
-            let path = format!("{path}/{index}");
-            changes.push(json!({"op": "add", "path": path, "value": value}));
+
+    /// The moves, one after the other, between the removals and the additions.
+    fn moves(&self) -> Vec<(usize, usize)> {
+        let without = |index: usize, gone: &[usize]| {
+            gone.iter().fold(index, |index, &gone| {
+                index.saturating_sub(usize::from(index >= gone))
+            })
+        };
+        let mut targets: Vec<(usize, usize)> = self
+            .pairs
+            .iter()
+            .map(|&(before, after)| (without(before, &self.removed), without(after, &self.added)))
+            .collect();
+        let mut moves = Vec::new();
+        while !targets.is_empty() {
+            let mut ring = ring(&mut targets);
+            let length = ring.len();
+            let mut shifts: Vec<(usize, usize)> = Vec::new();
+            for at in 0..length {
+                let next = (at + 1) % length;
+                if ring[at] != ring[next] {
+                    moves.push((ring[at], ring[next]));
+                }
+                shifts.push((ring[at], ring[next]));
+                for later in ring.iter_mut().skip(at + 1) {
+                    *later = shifts.iter().fold(*later, |index, &(from, to)| {
+                        let index = index.saturating_sub(usize::from(index >= from));
+                        index + usize::from(index >= to)
+                    });
+                }
+            }
         }
+        moves
+    }
+}
+
+/// Takes places out of `targets` of which each goes to the next, and the last to
+/// the first.
+fn ring(targets: &mut Vec<(usize, usize)>) -> Vec<usize> {
+    let (first, mut target) = targets.remove(0);
+    let mut ring = vec![first];
+    while target != first {
+        let Some(at) = targets.iter().position(|(origin, _)| *origin == target) else {
+            break;
+        };
+        ring.push(target);
+        target = targets.remove(at).1;
+    }
+    ring
+}
+
+/// How much two entries have in common, from 0 to 1: of those with a type or a
+/// name, all or nothing.
+fn similarity(was: &Value, wanted: &Value) -> f64 {
+    match (was, wanted) {
+        (Value::Object(was), Value::Object(wanted)) => {
+            for id in ["type", "name"] {
+                if let (Some(own), Some(other)) = (was.get(id), wanted.get(id)) {
+                    return f64::from(u8::from(own == other));
+                }
+            }
+            if was.is_empty() {
+                return f64::from(u8::from(wanted.is_empty()));
+            }
+            let of_value = |(key, value): (&String, &Value)| {
+                similarity(value, wanted.get(key).unwrap_or(&Value::Null))
+            };
+            let of_values: f64 = was.iter().map(of_value).sum();
+            let same_keys =
+                was.len() == wanted.len() && was.keys().all(|key| wanted.contains_key(key));
+            let count = u32::try_from(was.len()).unwrap_or(u32::MAX);
+            (of_values + f64::from(u8::from(same_keys))) / (f64::from(count) + 1.0)
+        }
+        (Value::Array(was), Value::Array(wanted)) => {
+            if was.is_empty() {
+                return 1.0;
+            }
+            let best = |value: &Value| {
+                let others = wanted.iter().map(|other| similarity(value, other));
+                others.fold(0.0, f64::max)
+            };
+            let count = u32::try_from(was.len()).unwrap_or(u32::MAX);
+            was.iter().map(best).sum::<f64>() / f64::from(count)
+        }
+        _ => f64::from(u8::from(was == wanted)),
     }
 }
 

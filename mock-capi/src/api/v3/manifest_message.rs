@@ -5,13 +5,15 @@
 
 use serde_json::{Map, Value};
 
-use crate::api::message::check_environment;
+use crate::api::message::environment_error;
+use crate::api::yaml::Yaml;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{CheckPatch, Feature, NewSidecar, ProcessPatch};
 
 use super::byte_sizes::{self, SizeError};
 use super::manifest_routes::{self, WantedRoutes};
 use super::processes::{CHECK_KINDS, MAX_COMMAND, MAX_USER, check_kind, is_uri_path};
+use super::routes::OptionRules;
 use super::sidecars;
 
 /// What a manifest wants of an app.
@@ -188,12 +190,14 @@ impl AppManifest {
     /// `no_docker` is what those are told that are of a Docker image.
     pub(crate) fn read(
         index: usize,
-        application: &Value,
+        application: &Yaml,
         no_docker: Option<&str>,
+        options: &OptionRules,
     ) -> Result<Self, Vec<String>> {
         let nothing = Map::new();
-        let mut fields = Fields::new(application.as_object().unwrap_or(&nothing));
-        let manifest = read_fields(&mut fields, no_docker);
+        let plain = application.to_json();
+        let mut fields = Fields::new(plain.as_object().unwrap_or(&nothing));
+        let manifest = read_fields(&mut fields, application, no_docker, options);
         if fields.errors.is_empty() {
             return Ok(manifest);
         }
@@ -208,7 +212,12 @@ impl AppManifest {
     }
 }
 
-fn read_fields(fields: &mut Fields<'_>, no_docker: Option<&str>) -> AppManifest {
+fn read_fields(
+    fields: &mut Fields<'_>,
+    application: &Yaml,
+    no_docker: Option<&str>,
+    options: &OptionRules,
+) -> AppManifest {
     let name = read_name(fields);
     check_sizes(fields, "web");
     let processes = read_process_list(fields);
@@ -217,9 +226,9 @@ fn read_fields(fields: &mut Fields<'_>, no_docker: Option<&str>) -> AppManifest 
     let updates = read_updates(fields, &processes);
     let (lifecycle, metadata) = read_app(fields, no_docker);
     let services = read_services(fields);
-    let environment = read_environment(fields);
+    let environment = read_environment(fields, application.get("env"));
     check_buildpack(fields);
-    let routes = manifest_routes::read(fields);
+    let routes = manifest_routes::read(fields, options);
     let features = read_features(fields);
     AppManifest {
         name,
@@ -704,17 +713,22 @@ fn read_service(service: &Value) -> Option<WantedService> {
 }
 
 /// Variables are texts, whatever the manifest has.
-fn read_environment(fields: &mut Fields<'_>) -> Map<String, Value> {
-    match fields.value("env") {
+fn read_environment(fields: &mut Fields<'_>, given: Option<&Yaml>) -> Map<String, Value> {
+    match given {
         None => Map::new(),
-        Some(Value::Object(variables)) => {
-            for error in check_environment("Env", variables) {
-                fields.error(error);
+        Some(Yaml::Map(variables)) => {
+            let mut environment = Map::new();
+            for (key, value) in variables {
+                let Yaml::Text(name) = key else {
+                    fields.error("Env key must be a string");
+                    continue;
+                };
+                if let Some(reason) = environment_error(name) {
+                    fields.error(format!("Env {reason}"));
+                }
+                environment.insert(name.clone(), value.to_text().into());
             }
-            let variables = variables.iter();
-            variables
-                .map(|(key, value)| (key.clone(), text_of(value).into()))
-                .collect()
+            environment
         }
         Some(_) => {
             fields.error("Env must be an object of keys and values");

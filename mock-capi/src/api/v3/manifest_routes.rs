@@ -3,7 +3,11 @@
 
 use serde_json::{Map, Value};
 
+use crate::api::message::Message;
+use crate::world::ruby;
+
 use super::manifest_message::{Fields, is_present};
+use super::routes::{self, OptionRules};
 
 /// What a manifest wants of an app's routes.
 #[derive(Clone, Debug, Default)]
@@ -79,17 +83,14 @@ impl Address {
 }
 
 const PROTOCOLS: [&str; 3] = ["http1", "http2", "tcp"];
-/// The options that routes have.
-pub(crate) const OPTIONS: [&str; 1] = ["loadbalancing"];
-pub(crate) const ALGORITHMS: &[&str] = &["round-robin", "least-connection"];
 
 /// Reads what an application says of routes.
-pub(crate) fn read(fields: &mut Fields<'_>) -> WantedRoutes {
+pub(crate) fn read(fields: &mut Fields<'_>, rules: &OptionRules) -> WantedRoutes {
     let named = fields.value("routes").map(|routes| {
         let read = read_routes(routes);
         match &read {
             Ok(routes) => {
-                for error in errors_of(routes) {
+                for error in errors_of(routes, rules) {
                     fields.error(error);
                 }
             }
@@ -128,7 +129,7 @@ fn read_entry(route: &Value) -> Option<Entry<'_>> {
     (!text.trim().is_empty()).then_some((text, fields))
 }
 
-fn errors_of(routes: &[Entry<'_>]) -> Vec<String> {
+fn errors_of(routes: &[Entry<'_>], rules: &OptionRules) -> Vec<String> {
     let mut errors = Vec::new();
     for (text, _) in routes {
         if Address::parse(text).is_none() {
@@ -141,19 +142,26 @@ fn errors_of(routes: &[Entry<'_>]) -> Vec<String> {
             errors.push("Route protocol must be 'http1', 'http2' or 'tcp'.".into());
         }
     }
-    errors.extend(routes.iter().flat_map(option_errors));
-    errors.extend(routes.iter().filter_map(algorithm_error));
+    errors.extend(routes.iter().flat_map(|route| option_errors(route, rules)));
+    errors.extend(
+        routes
+            .iter()
+            .filter_map(|route| algorithm_error(route, rules)),
+    );
+    if rules.hashes {
+        errors.extend(routes.iter().flat_map(hash_errors));
+    }
     errors
 }
 
-fn option_errors((text, fields): &Entry<'_>) -> Vec<String> {
+fn option_errors((text, fields): &Entry<'_>, rules: &OptionRules) -> Vec<String> {
     match fields.get("options") {
         None => Vec::new(),
         Some(Value::Object(options)) => {
             let unknown = options
                 .keys()
-                .filter(|key| !OPTIONS.contains(&key.as_str()));
-            let valid = OPTIONS.join(", ");
+                .filter(|key| !rules.names.contains(&key.as_str()));
+            let valid = rules.names.join(", ");
             unknown
                 .map(|key| {
                     format!(
@@ -166,11 +174,30 @@ fn option_errors((text, fields): &Entry<'_>) -> Vec<String> {
     }
 }
 
-fn algorithm_error((text, fields): &Entry<'_>) -> Option<String> {
+/// What is wrong with the options for hashing.
+fn hash_errors((text, fields): &Entry<'_>) -> Vec<String> {
+    let Some(options) = fields.get("options").and_then(Value::as_object) else {
+        return Vec::new();
+    };
+    let mut message = Message::of_any(options);
+    let given = |name: &str| options.get(name).filter(|value| !ruby::is_blank(value));
+    routes::check_hash_options(
+        &mut message,
+        given("loadbalancing"),
+        given("hash_header"),
+        given("hash_balance"),
+    );
+    let errors = message.into_errors().into_iter();
+    errors
+        .map(|error| format!("Route '{text}': {error}"))
+        .collect()
+}
+
+fn algorithm_error((text, fields): &Entry<'_>, rules: &OptionRules) -> Option<String> {
     let algorithm = fields.get("options")?.as_object()?.get("loadbalancing")?;
-    let valid = ALGORITHMS.join(", ");
+    let valid = rules.algorithms.join(", ");
     match algorithm.as_str() {
-        Some(name) if ALGORITHMS.contains(&name) => None,
+        Some(name) if rules.algorithms.contains(&name) => None,
         Some(name) => Some(format!(
             "Cannot use loadbalancing value '{name}' for Route '{text}'; Valid values are: '{valid}'"
         )),

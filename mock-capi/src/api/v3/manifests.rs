@@ -7,12 +7,13 @@ use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
+use crate::api::yaml::{self, Yaml};
 use crate::world::{
     App, Field, HealthCheck, Lifecycle, PackageKind, Process, READ_SECRETS, Selection, WRITE_SPACE,
 };
 
 use super::manifest_message::AppManifest;
-use super::{app_features, apps, byte_sizes, manifest_diff, sidecars, spaces};
+use super::{app_features, apps, byte_sizes, manifest_diff, routes, sidecars, spaces};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps/:guid/manifest", show).by(READ_SECRETS),
@@ -110,9 +111,7 @@ fn present_routes(app: &App, view: &View<'_>) -> Vec<Value> {
         let mapped = route.destinations.iter().filter(|d| d.app == app.base.guid);
         for destination in mapped {
             let mut entry = json!({"route": url, "protocol": destination.protocol});
-            if !route.options.is_empty() {
-                entry["options"] = json!(route.options);
-            }
+            entry["options"] = json!(route.options);
             presented.push((url.to_lowercase(), entry));
         }
     }
@@ -199,7 +198,11 @@ pub(crate) struct ManifestBody {
 pub(crate) fn read(context: &RequestContext<'_>) -> Result<ManifestBody, CcError> {
     let content_type = context.request.header("content-type").unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !["application/x-yaml", "text/yaml", "application/yaml"].contains(&media_type) {
+    if !["application/x-yaml", "text/yaml"].contains(&media_type) {
+        // Whoever says that it is JSON has it read as that first.
+        if media_type == "application/json" {
+            context.request.object()?;
+        }
         return Err(CcError::bad_request("Content-Type must be yaml"));
     }
     if context.request.body.len() > MAX_MANIFEST_BYTES {
@@ -208,17 +211,18 @@ pub(crate) fn read(context: &RequestContext<'_>) -> Result<ManifestBody, CcError
         ));
     }
     let text = std::str::from_utf8(context.request.body).map_err(|_| CcError::unparsable())?;
-    let manifest: Value = parse(text)?;
-    let manifest = manifest.as_object().ok_or_else(CcError::unparsable)?;
-    if manifest
-        .get("version")
-        .is_some_and(|version| *version != 1 && !version.is_null())
-    {
+    let manifest = yaml::parse(text)?;
+    if !matches!(manifest, Yaml::Map(_)) {
+        return Err(CcError::unparsable());
+    }
+    let version = manifest.get("version");
+    let is_falsy = |value: &Yaml| matches!(value, Yaml::Null | Yaml::Bool(false));
+    if version.is_some_and(|version| !is_falsy(version) && version.to_json() != 1) {
         return Err(CcError::unprocessable(
             "Unsupported manifest schema version. Currently supported versions: [1].",
         ));
     }
-    let applications = manifest.get("applications").and_then(Value::as_array);
+    let applications = manifest.get("applications").and_then(Yaml::list);
     let applications = applications
         .filter(|list| !list.is_empty())
         .ok_or_else(|| {
@@ -228,8 +232,9 @@ pub(crate) fn read(context: &RequestContext<'_>) -> Result<ManifestBody, CcError
     let no_docker = no_docker.map(|refusal| refusal.details());
     let mut manifests = Vec::new();
     let mut errors = Vec::new();
+    let options = routes::option_rules(context.world);
     for (index, application) in applications.iter().enumerate() {
-        match AppManifest::read(index, application, no_docker.as_deref()) {
+        match AppManifest::read(index, application, no_docker.as_deref(), &options) {
             Ok(manifest) => manifests.push(manifest),
             Err(wrong) => errors.extend(wrong),
         }
@@ -237,31 +242,13 @@ pub(crate) fn read(context: &RequestContext<'_>) -> Result<ManifestBody, CcError
     if !errors.is_empty() {
         return Err(CcError::all_unprocessable(errors));
     }
-    let applications = applications.iter().filter_map(Value::as_object).cloned();
+    let applications = applications.iter().map(Yaml::to_json);
+    let applications = applications.filter_map(|application| match application {
+        Value::Object(application) => Some(application),
+        _ => None,
+    });
     Ok(ManifestBody {
         applications: applications.collect(),
         manifests,
-    })
-}
-
-fn parse(text: &str) -> Result<Value, CcError> {
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_aliases: 0 },
-        // As the Cloud Controller's reader, Psych, has it.
-        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
-        legacy_octal_numbers: true,
-    };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        if matches!(
-            error.without_snippet(),
-            serde_saphyr::Error::Budget {
-                breach: serde_saphyr::budget::BudgetBreach::Aliases { .. },
-                ..
-            }
-        ) {
-            CcError::bad_request("Manifest does not support Anchors and Aliases")
-        } else {
-            CcError::unparsable()
-        }
     })
 }

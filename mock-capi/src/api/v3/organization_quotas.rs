@@ -84,16 +84,13 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let fields: Vec<&str> = FIELDS.iter().copied().chain(["relationships"]).collect();
     let mut message = Message::new(&body, &fields);
-    let name = message
-        .text("name", quota_limits::MAX_NAME)
-        .unwrap_or_default();
+    let name = quota_limits::read_name(&mut message).unwrap_or_default();
     let limits = quota_limits::read(&mut message, Limits::of_new_quota());
     let orgs = match message.has("relationships") {
-        true => message.relationships(&["organizations"], |inner| {
-            inner.related_many("organizations")
-        }),
+        true => message.relationships_of_any(|inner| inner.related_many("organizations")),
         false => None,
     };
+    message.check("name").present();
     let orgs = orgs.unwrap_or_default();
     message.finish()?;
     check_ports(&limits)?;

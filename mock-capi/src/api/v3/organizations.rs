@@ -6,7 +6,7 @@ use crate::api::context::{RequestContext, View, to_one};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
-use crate::api::message::Message;
+use crate::api::message::{Message, UNNAMED};
 use crate::api::router::Route;
 use crate::world::{
     FeatureFlag, Field, Guid, IsolationSegment, Kind, MANAGE_ORG, Org, RoleType, Selection,
@@ -127,11 +127,15 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let mut message = Message::new(&body, &["name", "suspended", "metadata"]);
     let name = message.printable_name(1..=MAX_NAME);
+    let unnamed = message.has("name") && name.is_none_or(str::is_empty);
     let suspended = message.boolean("suspended");
     let patch = message.metadata();
     message.finish()?;
     if suspended == Some(true) {
         context.require_admin()?;
+    }
+    if unnamed {
+        return Err(CcError::unprocessable(UNNAMED));
     }
     if let Some(name) = name.filter(|name| context.world.name_taken::<Org>(name, Some(guid))) {
         let taken = format!("Organization name '{name}' is already taken.");

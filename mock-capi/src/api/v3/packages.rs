@@ -187,12 +187,16 @@ fn read_new(body: &Map<String, Value>) -> Result<NewPackage, CcError> {
             PackageKind::Bits
         }
         Some("docker") => read_docker(&mut message),
-        _ => {
-            message.error("Type must be one of 'bits, docker'");
-            PackageKind::Bits
-        }
+        _ => PackageKind::Docker {
+            image: String::new(),
+            username: None,
+        },
     };
     let app = message.relationships(&["app"], |inner| inner.related("app"));
+    let kinds = ["bits", "docker"];
+    message
+        .check("type")
+        .one_of(&kinds, "must be one of 'bits, docker'");
     let metadata = message.metadata();
     message.finish()?;
     Ok(NewPackage {
@@ -206,18 +210,13 @@ fn read_docker(message: &mut Message<'_>) -> PackageKind {
     let mut image = String::new();
     let mut username = None;
     let data = message.nested("data", &["image", "username", "password"], |inner| {
-        match inner
-            .optional_text("image", 0..=usize::MAX)
-            .filter(|image| !image.is_empty())
-        {
-            Some(text) => image = text.into(),
-            None => inner.error("Image required"),
-        }
-        username = inner
-            .optional_text("username", 0..=usize::MAX)
-            .map(str::to_owned);
+        let given = inner.check("image").string();
+        let given = given.present_or("required");
+        image = given.text().unwrap_or_default().into();
+        username = inner.column("username").unwrap_or_default();
     });
     if data.is_none() && message.get("data").is_none() {
+        message.error("Data Image must be a string");
         message.error("Data Image required");
     }
     PackageKind::Docker { image, username }

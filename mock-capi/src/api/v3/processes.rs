@@ -10,7 +10,7 @@ use crate::api::message::{MAX_INT, Message};
 use crate::api::router::Route;
 use crate::world::{
     CheckPatch, Field, Guid, HealthCheck, InstanceState, MANAGE_APPS, Process, ProcessPatch, Row,
-    Scale, instance_guid,
+    Scale, instance_guid, ruby,
 };
 
 use super::apps;
@@ -53,6 +53,7 @@ const HEALTH_CHECKS: [&str; 3] = ["port", "process", "http"];
 pub(crate) const CHECK_KINDS: &str = "must be \"port\", \"process\", or \"http\"";
 pub(crate) const MAX_COMMAND: usize = 4096;
 pub(crate) const MAX_USER: usize = 255;
+const MAX_ENDPOINT: usize = 255;
 
 pub(crate) fn present(process: &Process, view: &View<'_>) -> Value {
     let path = format!("/v3/processes/{}", process.base.guid);
@@ -86,12 +87,16 @@ pub(crate) fn present(process: &Process, view: &View<'_>) -> Value {
     })
 }
 
-/// The user's command, else the one that staging detected.
-pub(crate) fn command(process: &Process, view: &View<'_>) -> Option<String> {
-    process.command.clone().or_else(|| {
-        let droplet = view.world.apps.get(process.app)?.droplet?;
-        let detected = &view.world.droplets.get(droplet)?.process_types;
-        detected.get(&process.kind)?.as_str().map(str::to_owned)
+/// The user's command, else the one that staging detected; empty if there is
+/// none.
+pub(crate) fn command(process: &Process, view: &View<'_>) -> String {
+    let own = process.command.as_ref();
+    let own = own.filter(|command| !command.trim().is_empty());
+    own.cloned().unwrap_or_else(|| {
+        let droplet = view.world.apps.get(process.app).and_then(|app| app.droplet);
+        let droplet = droplet.and_then(|droplet| view.world.droplets.get(droplet));
+        let detected = droplet.and_then(|droplet| droplet.process_types.get(&process.kind));
+        detected.and_then(Value::as_str).unwrap_or_default().into()
     })
 }
 
@@ -283,11 +288,9 @@ fn read_patch(body: &Map<String, Value>) -> Result<ProcessPatch, CcError> {
 
 /// A text whose length has bounds; null unsets it.
 fn read_limited(message: &mut Message<'_>, key: &str, max: usize) -> Option<Option<String>> {
-    let text = message.optional_text(key, 0..=usize::MAX);
-    if text.is_some_and(|text| !(1..=max).contains(&text.chars().count())) {
-        let label = if key == "command" { "Command" } else { "User" };
-        message.error(format!("{label} must be between 1 and {max} characters"));
-    }
+    let bounds = format!("must be between 1 and {max} characters");
+    let text = message.check(key).allow_null().string();
+    let text = text.length_or(1..=max, &bounds).text();
     message.has(key).then(|| text.map(str::to_owned))
 }
 
@@ -296,10 +299,10 @@ fn read_check(message: &mut Message<'_>, key: &str) -> CheckPatch {
     let Some(check) = message.object(key) else {
         return patch;
     };
-    let label = if key == "health_check" {
-        "Health check"
-    } else {
-        "Readiness health check"
+    let is_readiness = key != "health_check";
+    let label = match is_readiness {
+        false => "Health check",
+        true => "Readiness health check",
     };
     if let Some(kind) = check.get("type") {
         patch.kind = check_kind(kind);
@@ -310,26 +313,31 @@ fn read_check(message: &mut Message<'_>, key: &str) -> CheckPatch {
     let data = check.get("data").and_then(Value::as_object);
     let mut seconds = |name: &str, words: &str| {
         let value = data.and_then(|data| data.get(name))?;
-        let number = value
-            .as_u64()
-            .filter(|number| (1..=MAX_INT.unsigned_abs()).contains(number));
-        if number.is_none() && !value.is_null() {
-            message.error(format!(
-                "{label} {words} must be greater than or equal to 1"
-            ));
+        if value.is_null() {
+            return Some(None);
         }
-        Some(number.and_then(|number| u32::try_from(number).ok()))
+        let label = format!("{label} {words}");
+        let seconds = message.integer_of(&label, value, 1..=MAX_INT);
+        Some(seconds.and_then(|seconds| u32::try_from(seconds).ok()))
     };
-    patch.timeout = seconds("timeout", "timeout");
+    // Readiness has no such timeout: it is not looked at.
+    if !is_readiness {
+        patch.timeout = seconds("timeout", "timeout");
+    }
     patch.invocation_timeout = seconds("invocation_timeout", "invocation timeout");
     patch.interval = seconds("interval", "interval");
-    match data.and_then(|data| data.get("endpoint")) {
-        Some(Value::String(endpoint)) if is_uri_path(endpoint) => {
-            patch.endpoint = Some(Some(endpoint.clone()));
-        }
-        Some(Value::Null) => patch.endpoint = Some(None),
-        None => {}
-        Some(_) => message.error(format!("{label} endpoint must be a valid URI path")),
+    let endpoint = data.and_then(|data| data.get("endpoint"));
+    patch.endpoint = endpoint.map(|endpoint| endpoint.as_str().map(str::to_owned));
+    let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.is_null()) else {
+        return patch;
+    };
+    if ruby::length(endpoint) > MAX_ENDPOINT {
+        message.error(format!(
+            "{label} endpoint is too long (maximum is {MAX_ENDPOINT} characters)"
+        ));
+    }
+    if !endpoint.as_str().is_some_and(is_uri_path) {
+        message.error(format!("{label} endpoint must be a valid URI path"));
     }
     patch
 }

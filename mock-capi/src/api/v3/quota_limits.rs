@@ -66,13 +66,13 @@ pub(crate) fn read(message: &mut Message<'_>, mut limits: Limits) -> Limits {
     limits
 }
 
-/// The new name of a quota; one that is null is refused.
+/// The name of a quota, if a request has one; null is refused.
 pub(crate) fn read_name<'b>(message: &mut Message<'b>) -> Option<&'b str> {
-    if message.has("name") && message.get("name").is_none() {
-        message.error("Name must be a string");
-        message.error("Name is too short (minimum is 1 character)");
+    if !message.has("name") {
+        return None;
     }
-    message.optional_text("name", 1..=MAX_NAME)
+    let name = message.check("name").string();
+    name.length(1..=MAX_NAME).text()
 }
 
 /// Whether a request sets a log rate limit.

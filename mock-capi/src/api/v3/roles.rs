@@ -162,7 +162,7 @@ fn read_related<'b>(message: &mut Message<'b>, kind: &str) -> Option<(Owner<'b>,
 }
 
 fn check_user(message: &mut Message<'_>, data: Option<&Value>) -> bool {
-    if message.get("user").is_none() {
+    if message.is_blank("user") {
         message.error("User can't be blank");
     }
     let has = |key| data.is_some_and(|data| data.get(key).is_some());
@@ -230,7 +230,7 @@ fn read_owner<'b>(message: &mut Message<'b>, data: &'b Value) -> Option<Owner<'b
     if origin.is_some_and(|origin| !origin.is_string()) {
         message.error("User origin must be a string");
     }
-    let origin = origin.and_then(Value::as_str);
+    let origin = origin.and_then(Value::as_str).filter(|it| !it.is_empty());
     name.map(|name| Owner::Name(name, origin))
 }
 

@@ -10,11 +10,11 @@ use crate::api::message::Message;
 use crate::api::router;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    Domain, Field, Guid, Home, Key, Kind, MANAGE_APPS, NewRoute, Route, RouteRefusal, Selection,
-    World, is_in_host,
+    Domain, FeatureFlag, Field, Guid, Home, Key, Kind, MANAGE_APPS, NewRoute, Route, RouteRefusal,
+    Selection, World, is_in_host, ruby,
 };
 
-use super::{apps, destinations, domains, manifest_routes};
+use super::{apps, destinations, domains};
 
 pub(crate) const ROUTES: &[router::Route] = &[
     router::Route::get("/v3/routes", index),
@@ -28,7 +28,8 @@ pub(crate) const ROUTES: &[router::Route] = &[
 ];
 
 const LIST: ListSpec = ListSpec {
-    include: &["domain", "space", "space.organization"],
+    include: &["domain", "space", "space.organization", "route_policies"],
+    checks_labels: false,
     ..ListSpec::of(&[
         "hosts",
         "space_guids",
@@ -85,7 +86,7 @@ pub(crate) fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response,
 }
 
 fn list(context: &RequestContext<'_>, app: Option<Guid>) -> Result<Response, CcError> {
-    let query = ListQuery::read(context, &LIST)?;
+    let mut query = ListQuery::read(context, &LIST)?;
     let mut selection = query.by_texts(query.selection(), "hosts", Field::Host);
     selection = query.by_guids(selection, "domain_guids", Field::Domain);
     selection = query.by_guids(selection, "app_guids", Field::App);
@@ -100,6 +101,7 @@ fn list(context: &RequestContext<'_>, app: Option<Guid>) -> Result<Response, CcE
     }
     if let Some(app) = app {
         selection = selection.any_guid(Field::App, [app]);
+        query = query.with_implied("app_guids", app.to_string());
     }
     let paths = query.values("paths");
     let is_at_path = |route: &Route| {
@@ -153,7 +155,7 @@ fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, routes: &[&Ro
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
-    let new = read_new(&body)?;
+    let new = read_new(&body, context.world)?;
     if context.world.spaces.get(new.space).is_some() {
         context.authorize(Home::Space(new.space))?;
     }
@@ -185,7 +187,7 @@ fn guid_or_none(text: Option<&str>, missing: &str) -> Result<Guid, CcError> {
 const NO_SPACE: &str = "Invalid space. Ensure that the space exists and you have access to it.";
 const NO_DOMAIN: &str = "Invalid domain. Ensure that the domain exists and you have access to it.";
 
-fn read_new(body: &Map<String, Value>) -> Result<NewRoute, CcError> {
+fn read_new(body: &Map<String, Value>, world: &World) -> Result<NewRoute, CcError> {
     let allowed = [
         "host",
         "path",
@@ -194,52 +196,78 @@ fn read_new(body: &Map<String, Value>) -> Result<NewRoute, CcError> {
         "options",
         "metadata",
     ];
-    let mut message = Message::new(body, &allowed);
-    let host = message.optional_text("host", 0..=63).unwrap_or_default();
-    if host != "*" && !host.chars().all(is_in_host) {
-        message.error(
-            "Host must be either \"*\" or contain only alphanumeric characters, \"_\", or \"-\"",
-        );
-    }
-    let path = message.optional_text("path", 0..=128).unwrap_or_default();
-    for (wrong, reason) in [
-        (
-            !path.is_empty() && !path.starts_with('/'),
-            "must begin with /",
-        ),
-        (path.contains('?'), "cannot contain ?"),
-        (path == "/", "cannot be exactly /"),
-    ] {
-        if wrong {
-            message.error(format!("Path {reason}"));
-        }
-    }
+    let mut message = Message::of_any(body);
+    let metadata = message.metadata();
+    let host = message.check("host").allow_null().string().length(0..=63);
+    let host = host.matches(
+        |text| text == "*" || text.chars().all(is_in_host),
+        "must be either \"*\" or contain only alphanumeric characters, \"_\", or \"-\"",
+    );
+    let host = host.text().unwrap_or_default();
+    let path = message.check("path").allow_null().string().length(0..=128);
+    let begins = |text: &str| text.is_empty() || text.starts_with('/');
+    let path = path.matches(begins, "must begin with /");
+    let path = path.matches(|text| !text.contains('?'), "cannot contain ?");
+    let path = path.matches(|text| text != "/", "cannot be exactly /");
+    let path = path.text().unwrap_or_default();
     let port = message.integer("port", 0..=65_535);
-    let related = message.get("relationships").and_then(Value::as_object);
-    if related.is_none_or(Map::is_empty) {
-        message.error("Relationships can't be blank");
-    }
+    message.check("relationships").present();
+    message.refuse_unknown(&allowed);
     let related = message.relationships(&["space", "domain"], |inner| {
         (inner.related("space"), inner.related("domain"))
     });
-    let mut options = read_options(&mut message).cloned().unwrap_or_default();
-    options.retain(|_, value| !value.is_null());
-    let metadata = message.metadata();
+    let asked = read_options(&mut message, world);
     message.finish()?;
+    let mut options = Map::new();
+    merge_options(&mut options, asked.into_iter().flatten());
+    check_options(&options)?;
     let (space, domain) = related.unwrap_or_default();
     Ok(NewRoute {
         space: guid_or_none(space, NO_SPACE)?,
         domain: guid_or_none(domain, NO_DOMAIN)?,
         host: host.into(),
         path: path.into(),
-        port: port.and_then(|port| u16::try_from(port).ok()),
+        // 0 is none.
+        port: port
+            .and_then(|port| u16::try_from(port).ok())
+            .filter(|port| *port > 0),
         options,
         metadata,
     })
 }
 
+/// What a route's options may say, unless it is empty.
+pub(crate) struct OptionRules {
+    pub(crate) names: &'static [&'static str],
+    pub(crate) algorithms: &'static [&'static str],
+    pub(crate) hashes: bool,
+}
+
+/// Options for hash-based routing are behind a feature flag.
+pub(crate) fn option_rules(world: &World) -> OptionRules {
+    let flag = world.named::<FeatureFlag>("hash_based_routing");
+    match flag.is_some_and(|flag| flag.enabled) {
+        false => OptionRules {
+            names: &OPTIONS[..1],
+            algorithms: &ALGORITHMS[..2],
+            hashes: false,
+        },
+        true => OptionRules {
+            names: &OPTIONS,
+            algorithms: &ALGORITHMS,
+            hashes: true,
+        },
+    }
+}
+
+const OPTIONS: [&str; 3] = ["loadbalancing", "hash_header", "hash_balance"];
+const ALGORITHMS: [&str; 3] = ["round-robin", "least-connection", "hash"];
+const MAX_OPTIONS: usize = 1024;
+const MAX_HASH_HEADER: usize = 128;
+const MAX_HASH_BALANCE: usize = 16;
+
 /// How requests are balanced among the instances that a route leads to.
-fn read_options<'b>(message: &mut Message<'b>) -> Option<&'b Map<String, Value>> {
+fn read_options<'b>(message: &mut Message<'b>, world: &World) -> Option<&'b Map<String, Value>> {
     if !message.has("options") {
         return None;
     }
@@ -247,17 +275,118 @@ fn read_options<'b>(message: &mut Message<'b>) -> Option<&'b Map<String, Value>>
         message.error("Options 'options' is not a valid object");
         return None;
     };
-    message.nested("options", &manifest_routes::OPTIONS, |inner| {
-        let given = inner.get("loadbalancing").filter(|value| *value != "");
-        let known = |value: &Value| manifest_routes::ALGORITHMS.iter().any(|one| value == one);
-        if given.is_some_and(|value| !known(value)) {
-            let algorithms = manifest_routes::ALGORITHMS.join(", ");
-            inner.error(format!(
-                "Loadbalancing must be one of '{algorithms}' if present"
+    let size = json!(options).to_string().len();
+    if size > MAX_OPTIONS {
+        message.error(format!(
+            "Options must be smaller than {MAX_OPTIONS} bytes (actual size is {size} bytes)"
+        ));
+    }
+    let rules = option_rules(world);
+    let mut inner = Message::new(options, &OPTIONS);
+    let given = |name: &str| options.get(name).filter(|value| !ruby::is_blank(value));
+    let algorithm = given("loadbalancing");
+    if algorithm.is_some() {
+        let known = rules.algorithms.join(", ");
+        let text = format!("must be one of '{known}' if present");
+        inner
+            .check("loadbalancing")
+            .one_of_texts(rules.algorithms, &text);
+    }
+    let unknown = OPTIONS.into_iter();
+    let unknown = unknown.filter(|name| given(name).is_some() && !rules.names.contains(name));
+    let unknown: Vec<&str> = unknown.collect();
+    if !unknown.is_empty() {
+        inner.error(format!("Unknown field(s): '{}'", unknown.join("', '")));
+    }
+    if rules.hashes {
+        check_hash_options(
+            &mut inner,
+            algorithm,
+            given("hash_header"),
+            given("hash_balance"),
+        );
+    }
+    message.absorb_as("Options", inner);
+    Some(options)
+}
+
+pub(crate) fn check_hash_options(
+    message: &mut Message<'_>,
+    algorithm: Option<&Value>,
+    header: Option<&Value>,
+    balance: Option<&Value>,
+) {
+    if header.is_some_and(|header| ruby::text(header).chars().count() > MAX_HASH_HEADER) {
+        message.error(format!(
+            "Hash header must be at most {MAX_HASH_HEADER} characters"
+        ));
+    }
+    if let Some(balance) = balance.map(ruby::text) {
+        if let Some(reason) = hash_balance_error(&balance) {
+            message.error(format!("Hash balance {reason}"));
+        }
+    }
+    let is_other = algorithm.is_some_and(|algorithm| algorithm != "hash");
+    for (is_given, what) in [(header.is_some(), "header"), (balance.is_some(), "balance")] {
+        if is_given && is_other {
+            message.error(format!(
+                "Hash {what} can only be set when loadbalancing is hash"
             ));
         }
-    });
-    Some(options)
+    }
+}
+
+/// What is wrong with the share of the load that an instance may have.
+fn hash_balance_error(text: &str) -> Option<&'static str> {
+    if text.chars().count() > MAX_HASH_BALANCE {
+        return Some("must be at most 16 characters");
+    }
+    match text.trim().parse::<f64>() {
+        Ok(balance) if balance == 0.0 || (1.1..=10.0).contains(&balance) => None,
+        Ok(_) => Some("must be either 0 or between 1.1 and 10.0"),
+        Err(_) => Some("must be a numeric value"),
+    }
+}
+
+/// Sets options as the model keeps them: null removes one, those for hashing go
+/// with another algorithm, and a balance is a text with one decimal.
+fn merge_options<'o>(
+    options: &mut Map<String, Value>,
+    changes: impl IntoIterator<Item = (&'o String, &'o Value)>,
+) {
+    for (name, value) in changes {
+        if value.is_null() {
+            options.shift_remove(name);
+        } else {
+            options.insert(name.clone(), value.clone());
+        }
+    }
+    if options.get("loadbalancing").is_none_or(|it| it != "hash") {
+        options.shift_remove("hash_header");
+        options.shift_remove("hash_balance");
+    }
+    if let Some(balance) = options.get_mut("hash_balance") {
+        let number = ruby::text(balance).trim().parse::<f64>();
+        if let Ok(number) = number {
+            *balance = json!(ruby::float_text((number * 10.0).round() / 10.0));
+        }
+    }
+}
+
+/// What the model says of options.
+fn check_options(options: &Map<String, Value>) -> Result<(), CcError> {
+    let hashes = options.get("loadbalancing").is_some_and(|it| it == "hash");
+    if hashes && options.get("hash_header").is_none_or(ruby::is_blank) {
+        return Err(CcError::unprocessable(
+            "Hash header must be present when loadbalancing is set to hash.",
+        ));
+    }
+    if json!(options).to_string().len() > MAX_OPTIONS {
+        return Err(CcError::unprocessable(format!(
+            "Route options size exceeded: options must be smaller than {MAX_OPTIONS} bytes."
+        )));
+    }
+    Ok(())
 }
 
 fn refusal_text(
@@ -338,11 +467,12 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = find(context)?;
     let body = context.request.object()?;
     let mut message = Message::new(&body, &["options", "metadata"]);
-    let options = read_options(&mut message);
-    let patch: MetadataPatch = message.metadata();
+    let options = read_options(&mut message, context.world);
+    let current = &context.row::<Route>(guid)?.base.metadata;
+    let patch: MetadataPatch = message.metadata_beside(current);
     message.finish()?;
     if let Some(options) = options {
-        set_options(context.world, guid, options);
+        set_options(context.world, guid, options)?;
     }
     context.world.touch(guid, |route: &mut Route| {
         route.base.metadata.apply(patch);
@@ -351,19 +481,19 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 /// Sets options; null removes one.
-pub(crate) fn set_options(world: &mut World, guid: Guid, options: &Map<String, Value>) {
-    if options.is_empty() {
-        return;
-    }
-    world.touch(guid, |route: &mut Route| {
-        for (key, value) in options {
-            if value.is_null() {
-                route.options.remove(key);
-            } else {
-                route.options.insert(key.clone(), value.clone());
-            }
-        }
-    });
+pub(crate) fn set_options(
+    world: &mut World,
+    guid: Guid,
+    changes: &Map<String, Value>,
+) -> Result<(), CcError> {
+    let Some(route) = world.routes.get(guid).filter(|_| !changes.is_empty()) else {
+        return Ok(());
+    };
+    let mut options = route.options.clone();
+    merge_options(&mut options, changes);
+    check_options(&options)?;
+    world.touch(guid, |route: &mut Route| route.options = options);
+    Ok(())
 }
 
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

@@ -174,13 +174,14 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let mut message = Message::new(&body, &allowed);
     let (mut running, mut staging) = (Vec::new(), Vec::new());
     if message.has("relationships") {
-        message.relationships(&["running_spaces", "staging_spaces"], |inner| {
+        message.relationships_of_any(|inner| {
             running = inner.related_many("running_spaces");
             staging = inner.related_many("staging_spaces");
         });
     }
     let rules = read_rules(&mut message).unwrap_or_default();
-    let name = message.text("name", MAX_NAME).unwrap_or_default();
+    let name = message.check("name").present().string();
+    let name = name.length(0..=MAX_NAME).text().unwrap_or_default();
     let enabled = read_globally_enabled(&mut message);
     message.finish()?;
     check_name(context, name, None)?;
@@ -209,7 +210,11 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let mut message = Message::new(&body, &["name", "globally_enabled", "rules"]);
     let rules = read_rules(&mut message);
     let enabled = read_globally_enabled(&mut message);
-    let name = message.optional_text("name", 1..=MAX_NAME);
+    let name = message.has("name").then(|| {
+        let name = message.check("name").string();
+        name.length(1..=MAX_NAME).text()
+    });
+    let name = name.flatten();
     message.finish()?;
     if let Some(name) = name {
         check_name(context, name, Some(guid))?;

@@ -1,6 +1,6 @@
 //! `/v3/service_credential_bindings`: apps bound to service instances
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::api::context::{RequestContext, View, to_one};
 use crate::api::error::CcError;
@@ -10,6 +10,7 @@ use crate::api::message::Message;
 use crate::api::router::Route;
 use crate::world::{
     App, Field, Guid, MANAGE_APPS, READ_SECRETS, Row, ServiceBinding, ServiceInstance, WRITE_SPACE,
+    ruby,
 };
 
 use super::{apps, service_instances};
@@ -164,7 +165,10 @@ fn show_details(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         return Err(CcError::not_found(ServiceBinding::KIND));
     }
     let instance: &ServiceInstance = context.row(binding.instance)?;
-    let mut details = json!({"credentials": instance.credentials, "volume_mounts": []});
+    let mut details = json!({});
+    if let Some(credentials) = &instance.credentials {
+        details["credentials"] = json!(credentials);
+    }
     if let Some(url) = &instance.syslog_drain_url {
         details["syslog_drain_url"] = json!(url);
     }
@@ -182,31 +186,32 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         "metadata",
     ];
     let mut message = Message::new(&body, &allowed);
-    let is_key = body.get("type").is_some_and(|kind| kind == "key");
-    let related: &[&str] = match is_key {
-        true => &["service_instance"],
-        false => &["service_instance", "app"],
-    };
-    let related = message.relationships(related, |inner| {
-        let instance = inner.related("service_instance");
-        (instance, (!is_key).then(|| inner.related("app")).flatten())
-    });
-    message.object("parameters");
-    match message.get("type").and_then(Value::as_str) {
-        Some("app" | "key") => {}
-        _ => message.error("Type must be 'app' or 'key'"),
-    }
-    match message.get("strategy").map(Value::as_str) {
-        None | Some(Some("single" | "multiple")) => {}
-        Some(_) => message.error("Strategy must be 'single' or 'multiple'"),
-    }
-    let name = match is_key {
-        true => message.text("name", usize::MAX),
-        false => message.optional_text("name", 0..=usize::MAX),
-    };
     let metadata = message.metadata();
+    let instance = message.relationships_of_any(|inner| inner.related("service_instance"));
+    message.object("parameters");
+    let kinds = ["app", "key"];
+    message
+        .check("type")
+        .one_of(&kinds, "must be 'app' or 'key'");
     message.finish()?;
-    let (instance, app) = related.unwrap_or_default();
+    let is_key = body.get("type").is_some_and(|kind| kind == "key");
+    let mut message = Message::of_any(&body);
+    let app = match is_key {
+        true => {
+            message.relationships(&["service_instance"], |_| {});
+            message.check("name").string().present();
+            None
+        }
+        false => {
+            let related = ["service_instance", "app"];
+            let app = message.relationships(&related, |inner| inner.related("app"));
+            let strategy = message.check("strategy").allow_null();
+            strategy.one_of(&["single", "multiple"], "must be 'single' or 'multiple'");
+            app.flatten()
+        }
+    };
+    message.finish()?;
+    let instance = instance.flatten();
     let instance = known::<ServiceInstance>(context, "service instance", instance)?;
     if body.contains_key("parameters") {
         return Err(CcError::unprocessable(
@@ -220,15 +225,32 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }
     let app = known::<App>(context, "app", app)?;
     context.authorize(context.world.home_of_app(app))?;
-    if name.is_some_and(|name| name.chars().count() > 255) {
-        return Err(CcError::unprocessable(
-            "The binding name is invalid. App binding names must be less than 256 characters.",
-        ));
-    }
-    let bound = context
-        .world
-        .bind(app, instance, name.map(str::to_owned), metadata);
+    let name = binding_name(&body)?;
+    let bound = context.world.bind(app, instance, name, metadata);
     context.created(bound.map_err(CcError::unprocessable)?, present)
+}
+
+/// The name of a new binding, which only the model looks at.
+fn binding_name(body: &Map<String, Value>) -> Result<Option<String>, CcError> {
+    const MAX: usize = 255;
+    let name = body.get("name").unwrap_or(&Value::Null);
+    let text = ruby::text(name);
+    let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let mut problems = Vec::new();
+    if ruby::length(name) > MAX {
+        problems.push(
+            "The binding name is invalid. App binding names must be less than 256 characters.",
+        );
+    }
+    if !ruby::is_blank(name) && !text.chars().all(in_name) {
+        problems.push(
+            "The binding name is invalid. Valid characters are alphanumeric, underscore, and dash.",
+        );
+    }
+    if !problems.is_empty() {
+        return Err(CcError::unprocessable(problems.join(", ")));
+    }
+    ruby::column(name).map_err(|()| CcError::unknown())
 }
 
 /// The GUID of a row that a request names.

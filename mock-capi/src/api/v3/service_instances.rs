@@ -11,7 +11,8 @@ use crate::api::message::Message;
 use crate::api::router::Route;
 use crate::world::clock::Timestamp;
 use crate::world::{
-    Base, Field, Guid, Kind, Org, READ_SECRETS, Row, Selection, ServiceInstance, Space, WRITE_SPACE,
+    Base, Field, Guid, Kind, Org, READ_SECRETS, Row, Selection, ServiceInstance, Space,
+    WRITE_SPACE, ruby,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -201,62 +202,55 @@ fn pick(fields: &[String], mut resource: Value) -> Value {
 
 fn show_credentials(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let instance: &ServiceInstance = context.named("guid")?;
-    Ok(Response::ok(&json!(instance.credentials)))
+    let credentials = instance.credentials.clone().unwrap_or_default();
+    Ok(Response::ok(&Value::Object(credentials)))
 }
 
 /// What a request says of an instance; `None` is left alone.
+#[derive(Default)]
 struct ServiceInstanceRequest {
     tags: Option<Vec<String>>,
-    credentials: Option<Map<String, Value>>,
+    credentials: Option<Option<Map<String, Value>>>,
     syslog_drain_url: Option<Option<String>>,
     route_service_url: Option<Option<String>>,
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
-    let managed = body.get("type").is_some_and(|kind| kind == "managed");
-    let own: &[&str] = if managed {
-        &["name", "tags", "metadata", "parameters", "maintenance_info"]
-    } else {
-        &FIELDS
-    };
-    let fields: Vec<&str> = own
-        .iter()
-        .copied()
-        .chain(["type", "relationships"])
-        .collect();
-    let mut message = Message::new(&body, &fields);
-    let related: &[&str] = if managed {
-        &["space", "service_plan"]
-    } else {
-        &["space"]
-    };
-    let space = message.relationships(related, |inner| {
-        if managed {
-            inner.related("service_plan");
-        }
-        inner.related("space")
-    });
-    if !managed && message.get("type").is_none_or(|kind| kind != PROVIDED) {
-        message.error("Type must be one of 'managed', 'user-provided'");
-    }
-    let name = read_name(&mut message);
-    let asked = read(&mut message);
+    let mut message = Message::of_any(&body);
     let metadata = message.metadata();
+    let space = message.relationships_of_any(|inner| inner.related("space"));
+    let kinds = ["managed", PROVIDED];
+    message
+        .check("type")
+        .one_of(&kinds, "must be one of 'managed', 'user-provided'");
+    let name = message.check("name").string().present().text();
+    let name = name.unwrap_or_default().to_owned();
+    read_tags(&mut message);
     message.finish()?;
+    let managed = body.get("type").is_some_and(|kind| kind == "managed");
+    let asked = match managed {
+        true => read_managed(&body)?,
+        false => read_provided(&body)?,
+    };
     let space: &Space = context.related(space.flatten(), NO_SPACE)?;
     let space = space.base.guid;
     if managed {
         return Err(CcError::unprocessable(NO_PLAN));
     }
     check_name(context, space, &name, None)?;
+    model_problems(
+        body.get("name"),
+        asked.tags.as_deref(),
+        asked.syslog_drain_url.as_ref().and_then(Option::as_deref),
+    )?;
     let base = context.world.base_with(metadata);
     let guid = context.world.add(ServiceInstance {
         base,
         name,
         space,
         tags: asked.tags.unwrap_or_default(),
-        credentials: asked.credentials.unwrap_or_default(),
+        credentials: asked.credentials.flatten(),
         syslog_drain_url: asked.syslog_drain_url.flatten(),
         route_service_url: asked.route_service_url.flatten(),
         changed: None,
@@ -264,63 +258,128 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.created(guid, present)
 }
 
-fn read_name(message: &mut Message<'_>) -> String {
-    let name = message.get("name");
-    if name.is_none_or(|name| !name.is_string()) {
-        message.error("Name must be a string");
-    }
-    let text = name.and_then(Value::as_str).unwrap_or_default();
-    if name.is_none_or(Value::is_string) && text.trim().is_empty() {
-        message.error("Name can't be blank");
-    }
-    text.to_owned()
+fn read_managed(body: &Map<String, Value>) -> Result<ServiceInstanceRequest, CcError> {
+    let mut message = Message::of_any(body);
+    message.relationships(&["space", "service_plan"], |inner| {
+        inner.related("space");
+        inner.related("service_plan");
+    });
+    message.refuse_unknown(&[
+        "name",
+        "tags",
+        "metadata",
+        "parameters",
+        "type",
+        "relationships",
+    ]);
+    message.object("parameters");
+    message.finish()?;
+    Ok(ServiceInstanceRequest::default())
 }
 
-fn read(message: &mut Message<'_>) -> ServiceInstanceRequest {
-    ServiceInstanceRequest {
-        tags: read_tags(message),
-        credentials: message.has("credentials").then(|| {
-            let credentials = message.object("credentials");
-            credentials.cloned().unwrap_or_default()
-        }),
-        syslog_drain_url: read_url(message, "syslog_drain_url", "Syslog drain url"),
-        route_service_url: read_url(message, "route_service_url", "Route service url"),
-    }
+fn read_provided(body: &Map<String, Value>) -> Result<ServiceInstanceRequest, CcError> {
+    let mut message = Message::of_any(body);
+    // The message and the one that it is derived from both check these.
+    let space = |message: &mut Message<'_>| {
+        message.relationships(&["space"], |inner| {
+            inner.related("space");
+        });
+    };
+    space(&mut message);
+    let fields = FIELDS.iter().copied().chain(["type", "relationships"]);
+    message.refuse_unknown(&fields.collect::<Vec<_>>());
+    space(&mut message);
+    let asked = read(&mut message);
+    message.finish()?;
+    asked
 }
 
-fn read_tags(message: &mut Message<'_>) -> Option<Vec<String>> {
-    match message.get("tags") {
-        None => message.has("tags").then(Vec::new),
-        Some(Value::Array(tags)) => {
-            let texts: Option<Vec<String>> = tags
-                .iter()
-                .map(|tag| tag.as_str().map(str::to_owned))
-                .collect();
-            if texts.is_none() {
-                message.error("Tags must be a list of strings");
-            }
-            texts
-        }
-        Some(_) => {
-            message.error("Tags must be an array");
+/// Reads all but the name of a user-provided service.
+fn read(message: &mut Message<'_>) -> Result<ServiceInstanceRequest, CcError> {
+    let credentials = message.get("credentials").filter(|it| !ruby::is_blank(it));
+    let credentials = match credentials.map(Value::as_object) {
+        Some(None) => {
+            message.error("Credentials must be an object");
             None
         }
+        credentials => credentials.flatten(),
+    };
+    let credentials = credentials.cloned();
+    check_url(message, "syslog_drain_url", "Syslog drain url");
+    check_url(message, "route_service_url", "Route service url");
+    let route_service_url = message.get("route_service_url").and_then(Value::as_str);
+    let route_service_url = route_service_url.filter(|url| !url.trim().is_empty());
+    if route_service_url.is_some_and(|url| !url.starts_with("https:")) {
+        message.error("Route service url must be https");
+    }
+    let syslog_drain_url = message.column("syslog_drain_url");
+    Ok(ServiceInstanceRequest {
+        tags: read_tags(message),
+        credentials: message.has("credentials").then_some(credentials),
+        syslog_drain_url: message
+            .has("syslog_drain_url")
+            .then_some(syslog_drain_url)
+            .transpose()?,
+        route_service_url: message
+            .has("route_service_url")
+            .then(|| route_service_url.map(str::to_owned)),
+    })
+}
+
+/// Null takes the tags away.
+fn read_tags(message: &mut Message<'_>) -> Option<Vec<String>> {
+    let given = message.get("tags").filter(|tags| !ruby::is_blank(tags));
+    let tags = given.and_then(Value::as_array);
+    if given.is_some() && tags.is_none() {
+        message.error("Tags must be an array");
+    }
+    if tags.is_some_and(|tags| !tags.iter().all(Value::is_string)) {
+        message.error("Tags must be a list of strings");
+    }
+    let texts = tags.into_iter().flatten().filter_map(Value::as_str);
+    message
+        .has("tags")
+        .then(|| texts.map(str::to_owned).collect())
+}
+
+fn check_url(message: &mut Message<'_>, key: &str, label: &str) {
+    let value = message.get(key).filter(|value| !ruby::is_blank(value));
+    let is_url = |value: &Value| value.as_str().is_some_and(|it| url::Url::parse(it).is_ok());
+    if !value.is_none_or(is_url) {
+        message.error(format!("{label} must be a valid URI"));
     }
 }
 
-fn read_url(message: &mut Message<'_>, key: &str, label: &str) -> Option<Option<String>> {
-    let value = message.get(key);
-    let text = value
-        .and_then(Value::as_str)
-        .filter(|text| !text.is_empty());
-    let blank = value.is_none_or(|value| value == "");
-    if !blank && text.is_none_or(|text| url::Url::parse(text).is_err()) {
-        message.error(format!("{label} must be a valid URI"));
+/// What the model says of a service.
+fn model_problems(
+    name: Option<&Value>,
+    tags: Option<&[String]>,
+    syslog_drain_url: Option<&str>,
+) -> Result<(), CcError> {
+    const MAX_NAME: usize = 255;
+    const MAX_TAGS: usize = 2048;
+    const MAX_DRAIN: usize = 10_000;
+    let mut problems = Vec::new();
+    if name.is_some_and(ruby::is_blank) {
+        problems.push("name presence");
     }
-    if key == "route_service_url" && text.is_some_and(|text| !text.starts_with("https:")) {
-        message.error(format!("{label} must be https"));
+    if name.is_some_and(Value::is_null) {
+        problems.push("name is not present");
     }
-    message.has(key).then(|| text.map(str::to_owned))
+    if name.is_some_and(|name| ruby::length(name) > MAX_NAME) {
+        problems.push("name max_length");
+    }
+    if syslog_drain_url.is_some_and(|url| url.chars().count() > MAX_DRAIN) {
+        problems.push("syslog_drain_url max_length");
+    }
+    let length = |tags: &[String]| tags.iter().map(|tag| tag.chars().count()).sum::<usize>();
+    if tags.is_some_and(|tags| length(tags) > MAX_TAGS) {
+        problems.push("tags too_long");
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(CcError::unprocessable(problems.join(", ")))
 }
 
 fn check_name(
@@ -348,11 +407,20 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     };
     let body = context.request.object()?;
     let mut message = Message::new(&body, &FIELDS);
-    let name = message.optional_text("name", 0..=255);
+    if !message.is_blank("name") {
+        message.check("name").string();
+    }
+    let name = message.get("name").and_then(Value::as_str);
     let asked = read(&mut message);
-    let metadata = message.metadata();
+    let current = &context.row::<ServiceInstance>(guid)?.base.metadata;
+    let metadata = message.metadata_beside(current);
     message.finish()?;
-    let name = name.filter(|name| !name.is_empty());
+    let asked = asked?;
+    model_problems(
+        body.get("name"),
+        asked.tags.as_deref(),
+        asked.syslog_drain_url.as_ref().and_then(Option::as_deref),
+    )?;
     if let Some(name) = name {
         check_name(context, space, name, Some(guid))?;
     }

@@ -8,7 +8,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
-use crate::world::{Field, Guid, NewSidecar, Process, Sidecar, WRITE_SPACE};
+use crate::world::{Field, Guid, NewSidecar, Process, Sidecar, WRITE_SPACE, ruby};
 
 use super::manifest_message::{check_number, sidecar_memory};
 use super::{apps, processes};
@@ -142,7 +142,7 @@ fn read_fields(
         if !wanted(key) {
             return None;
         }
-        if value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty()) {
+        if ruby::is_blank(value) {
             errors.push(format!("{label} can't be blank"));
         }
         if !value.is_string() {
@@ -154,12 +154,13 @@ fn read_fields(
     let command = text("command", "Command");
     let mut process_types = None;
     if wanted("process_types") {
-        let types = fields.get("process_types").and_then(Value::as_array);
+        let given = fields.get("process_types").unwrap_or(&Value::Null);
+        let types = given.as_array();
         if types.is_none() {
             errors.push("Process types must be an array".into());
         }
         let types = types.map_or(&[][..], Vec::as_slice);
-        if types.is_empty() {
+        if ruby::length(given) == 0 {
             errors.push("Process types must have at least 1 process_type".into());
         }
         let names = types.iter().map(|kind| kind.as_str().unwrap_or_default());
@@ -172,6 +173,8 @@ fn read_fields(
                 "Process type is too long (maximum is {MAX_TYPE} characters)"
             ));
         }
+        let mut names = names;
+        names.sort();
         process_types = Some(names);
     }
     let memory_mb = match memory {

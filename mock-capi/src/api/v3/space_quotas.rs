@@ -79,13 +79,17 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let allowed = ["name", "apps", "services", "routes", "relationships"];
     let mut message = Message::new(&body, &allowed);
-    let related = message.relationships(&["organization", "spaces"], |inner| {
-        (inner.related("organization"), inner.related_many("spaces"))
+    let name = message.has("name").then(|| {
+        let name = message.check("name").string().present();
+        name.length(1..=quota_limits::MAX_NAME).text()
     });
-    let name = message
-        .text("name", quota_limits::MAX_NAME)
-        .unwrap_or_default();
+    let name = name.flatten().unwrap_or_default();
     let limits = quota_limits::read(&mut message, Limits::of_new_quota());
+    let related = message.relationships_of_any(|inner| {
+        let org = inner.related_or_missing("organization");
+        (org, inner.related_many("spaces"))
+    });
+    message.check("name").present();
     message.finish()?;
     let (org, spaces) = related.unwrap_or_default();
     let text = org.unwrap_or_default();

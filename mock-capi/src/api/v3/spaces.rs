@@ -6,7 +6,7 @@ use crate::api::context::{RequestContext, View, to_one};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
-use crate::api::message::Message;
+use crate::api::message::{Message, UNNAMED};
 use crate::api::router::Route;
 use crate::world::{
     Field, Guid, Home, Kind, MANAGE_APPS, MANAGE_ORG, Org, Row, Space, UPDATE_SPACE, World,
@@ -132,12 +132,16 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let mut message = Message::new(&body, &["name", "suspended", "metadata"]);
     let name = message.printable_name(1..=MAX_NAME);
+    let unnamed = message.has("name") && name.is_none_or(str::is_empty);
     let message_suspends = message.has("suspended");
     let suspended = message.boolean("suspended");
     let patch = message.metadata();
     message.finish()?;
     if message_suspends {
         context.require(MANAGE_ORG, Home::Space(guid))?;
+    }
+    if unnamed {
+        return Err(CcError::unprocessable(UNNAMED));
     }
     let org = context.world.org_of(guid);
     if let (Some(org), Some(name)) = (org, name)

@@ -67,12 +67,21 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     // Here alone, what is unknown is not refused.
     body.retain(|key, _| FIELDS.contains(&key.as_str()));
     let mut message = Message::new(&body, &FIELDS);
-    let name = message.text("name", MAX_NAME).unwrap_or_default().trim();
-    let description = message.optional_text("description", 0..=MAX_NAME);
+    message.check("name").present().length(0..=MAX_NAME);
+    message.check("description").length(0..=MAX_NAME);
     let state = read_state(&mut message).unwrap_or(StackState::Active);
-    let reason = message.optional_text("state_reason", 0..=MAX_REASON);
+    message
+        .check("state_reason")
+        .allow_null()
+        .length(0..=MAX_REASON);
     let patch = message.metadata();
+    let name = message.column("name");
+    let description = message.column("description");
+    let reason = message.column("state_reason");
     message.finish()?;
+    let name = name?.unwrap_or_default();
+    let name = name.trim();
+    let (description, state_reason) = (description?, reason?);
     if context.world.name_taken::<Stack>(name, None) {
         return Err(CcError::unprocessable("Name must be unique"));
     }
@@ -80,9 +89,9 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = context.world.add(Stack {
         base,
         name: name.into(),
-        description: description.map(str::to_owned),
+        description,
         state,
-        state_reason: reason.map(str::to_owned),
+        state_reason,
     });
     context.created(guid, present)
 }
@@ -93,14 +102,19 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let mut message = Message::new(&body, &["state", "state_reason", "metadata"]);
     let state = read_state(&mut message);
-    let reason = message.optional_text("state_reason", 0..=MAX_REASON);
+    message
+        .check("state_reason")
+        .allow_null()
+        .length(0..=MAX_REASON);
+    let reason = message.column("state_reason");
     let reason = message.has("state_reason").then_some(reason);
-    let patch = message.metadata();
+    let patch = message.metadata_beside(&stack.base.metadata);
     message.finish()?;
+    let reason = reason.transpose()?;
     context.world.touch(guid, |stack: &mut Stack| {
         stack.state = state.unwrap_or(stack.state);
         if let Some(reason) = reason {
-            stack.state_reason = reason.map(str::to_owned);
+            stack.state_reason = reason;
         }
         stack.base.metadata.apply(patch);
     });
@@ -132,6 +146,11 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 fn read_state(message: &mut Message<'_>) -> Option<StackState> {
     if !message.has("state") {
+        return None;
+    }
+    if message.get("state") == Some(&json!([])) {
+        // An empty list is in every list; the model refuses it.
+        message.error("state includes");
         return None;
     }
     let name = message.get("state").and_then(Value::as_str);

@@ -9,7 +9,8 @@ use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{MAX_INT, Message};
 use crate::api::router::Route;
 use crate::world::{
-    App, Droplet, Field, Guid, MANAGE_APPS, NewTask, Process, Row, Task, WRITE_SPACE,
+    App, Droplet, Field, Guid, MANAGE_APPS, MAX_APP_DISK_MB, NewTask, Process, Row, Task,
+    WRITE_SPACE, ruby,
 };
 
 use super::{apps, processes};
@@ -35,6 +36,7 @@ const LIST: ListSpec = ListSpec::of(&[
     "app_guids",
     "organization_guids",
     "space_guids",
+    "app_guid",
     "sequence_ids",
     "label_selector",
 ]);
@@ -135,8 +137,10 @@ fn accepted(context: &RequestContext<'_>, guid: Guid) -> Result<Response, CcErro
 
 /// A task that a request asks for.
 struct TaskRequest<'b> {
-    name: Option<&'b str>,
-    command: Option<&'b str>,
+    name: Option<String>,
+    name_problems: Vec<&'static str>,
+    /// `Some(None)` asks for no command at all.
+    command: Option<Option<String>>,
     user: Option<&'b str>,
     droplet: Option<&'b str>,
     template: Option<&'b str>,
@@ -165,21 +169,28 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             )
         })?,
     };
+    if asked.disk_mb.is_some_and(|disk| disk > MAX_APP_DISK_MB) {
+        return Err(CcError::unprocessable(format!(
+            "Cannot request disk_in_mb greater than {MAX_APP_DISK_MB}"
+        )));
+    }
     let template = asked.template.map(|guid| find_template(context, guid));
     let template = template.transpose()?;
     let scale = template.map(|process| process.scale);
-    let command = asked.command.map(str::to_owned);
-    let command = command.or_else(|| processes::command(template?, &context.view()));
-    let command = command.filter(|command| !command.is_empty());
-    let command = command.ok_or_else(|| CcError::unprocessable("command presence"))?;
+    let detected = || template.map(|process| processes::command(process, &context.view()));
+    let command = asked.command.clone().unwrap_or_else(detected);
+    let user = asked.user.map(str::to_owned);
+    let user = user.or_else(|| template.and_then(|process| process.user.clone()));
+    let mut problems = asked.name_problems;
+    problems.extend(command_problems(command.as_deref()));
     let failure = context.fail_task(guid);
-    let task = context.world.run_task(NewTask {
+    let new = NewTask {
         app: guid,
         space,
         droplet,
-        name: asked.name.map(str::to_owned),
-        command,
-        user: asked.user.map(str::to_owned),
+        name: asked.name,
+        command: command.unwrap_or_default(),
+        user,
         memory_mb: asked
             .memory_mb
             .or(scale.map(|scale| scale.memory_mb))
@@ -194,9 +205,33 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             .unwrap_or(-1),
         failure,
         metadata: asked.metadata,
-    })?;
+    };
+    let task = context.world.run_task(new, &problems)?;
     record(context, task, "audit.app.task.create")?;
     accepted(context, task)
+}
+
+/// What the model says of a name, whatever it is.
+fn name_problems(name: &Value) -> Vec<&'static str> {
+    let text = ruby::text(name);
+    let mut problems = Vec::new();
+    if text.is_empty() || text.contains(char::is_control) {
+        problems.push("name format");
+    }
+    if ruby::is_blank(name) {
+        problems.push("name presence");
+    }
+    problems
+}
+
+fn command_problems(command: Option<&str>) -> Vec<&'static str> {
+    const TOO_LONG: &str = "command must be shorter than 4097 characters";
+    match command {
+        None => vec!["command presence", "command is not present"],
+        Some(command) if command.trim().is_empty() => vec!["command presence"],
+        Some(command) if command.chars().count() > processes::MAX_COMMAND => vec![TOO_LONG],
+        Some(_) => Vec::new(),
+    }
 }
 
 fn record(
@@ -227,7 +262,6 @@ fn find_template<'c>(context: &'c RequestContext<'_>, guid: &str) -> Result<&'c 
 }
 
 fn read_new(body: &Map<String, Value>) -> Result<TaskRequest<'_>, CcError> {
-    const MAX_COMMAND: usize = 4096;
     let allowed = [
         "name",
         "command",
@@ -246,38 +280,33 @@ fn read_new(body: &Map<String, Value>) -> Result<TaskRequest<'_>, CcError> {
     };
     let (disk_mb, memory_mb) = (size("disk_in_mb"), size("memory_in_mb"));
     let log_rate = message.integer("log_rate_limit_in_bytes_per_second", -1..=i64::MAX);
-    let droplet = message.optional_text("droplet_guid", 1..=200);
-    let template = message.get("template");
-    let process = template.and_then(|template| template.get("process")?.get("guid")?.as_str());
-    if message.has("template") && process.is_none() {
-        message.error("Template process guid must be a string");
+    let droplet = message.check("droplet_guid").allow_null().guid().text();
+    let process = message.get("template").and_then(|it| it.get("process"));
+    let process = process.and_then(|process| process.get("guid"));
+    if message.has("template") {
+        message.check_value("template_process_guid", process).guid();
     }
-    let command = message.optional_text("command", 0..=usize::MAX);
-    if message.get("command").is_none() && template.is_none() {
+    // Ruby takes false for nothing.
+    let is_there = |value: Option<&Value>| value.is_some_and(|value| *value != json!(false));
+    if !is_there(message.get("command")) && !is_there(message.get("template")) {
         message.error("Command No command or template provided");
     }
-    let user = message.optional_text("user", 0..=usize::MAX);
-    if user.is_some_and(|user| !(1..=255).contains(&user.chars().count())) {
-        message.error("User must be between 1 and 255 characters");
-    }
-    let name = message.optional_text("name", 0..=usize::MAX);
+    let user = message.check("user").allow_null().string();
+    let user = user.length_or(1..=255, "must be between 1 and 255 characters");
+    let user = user.text();
     let metadata = message.metadata();
+    let (name, command) = (message.column("name"), message.column("command"));
+    let given = message.has("name").then(|| message.get("name"));
+    let name_problems = given.map(|name| name_problems(name.unwrap_or(&Value::Null)));
+    let has_command = message.has("command");
     message.finish()?;
-    if command.is_some_and(|command| command.chars().count() > MAX_COMMAND) {
-        return Err(CcError::unprocessable(format!(
-            "command must be shorter than {} characters",
-            MAX_COMMAND + 1
-        )));
-    }
-    if name.is_some_and(str::is_empty) {
-        return Err(CcError::unprocessable("name format, name presence"));
-    }
     Ok(TaskRequest {
-        name,
-        command,
+        name: name?,
+        name_problems: name_problems.unwrap_or_default(),
+        command: has_command.then_some(command?),
         user,
         droplet,
-        template: process,
+        template: process.and_then(Value::as_str),
         memory_mb,
         disk_mb,
         log_rate,

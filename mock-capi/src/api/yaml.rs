@@ -1,0 +1,485 @@
+//! YAML as the Cloud Controller's reader has it: Psych, which keeps to YAML 1.1
+//! in its own way, with `strict_integer` and without classes, symbols or aliases.
+
+use std::sync::LazyLock;
+
+use granit_parser::{Event, Options, Parser, ScalarStyle, Tag};
+use regex::Regex;
+use serde_json::{Map, Number, Value};
+
+use crate::api::error::CcError;
+use crate::world::ruby;
+
+/// Documents nested deeper are refused.
+const MAX_DEPTH: usize = 100;
+
+/// A value of a document, as Ruby has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Yaml {
+    Null,
+    Bool(bool),
+    /// In decimal, however many digits.
+    Int(String),
+    Float(f64),
+    Text(String),
+    List(Vec<Yaml>),
+    /// In the order of the keys; of a key that is there twice, the last value.
+    Map(Vec<(Yaml, Yaml)>),
+}
+
+impl Yaml {
+    pub(crate) fn get(&self, key: &str) -> Option<&Yaml> {
+        let Self::Map(entries) = self else {
+            return None;
+        };
+        let found = entries.iter().find(|(own, _)| own.is_text(key));
+        found.map(|(_, value)| value)
+    }
+
+    fn is_text(&self, text: &str) -> bool {
+        matches!(self, Self::Text(own) if own == text)
+    }
+
+    pub(crate) fn list(&self) -> Option<&[Yaml]> {
+        match self {
+            Self::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// As JSON has it; keys become texts.
+    pub(crate) fn to_json(&self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(boolean) => Value::Bool(*boolean),
+            Self::Int(digits) => integer(digits),
+            Self::Float(float) => Number::from_f64(*float).map_or(Value::Null, Value::Number),
+            Self::Text(text) => Value::String(text.clone()),
+            Self::List(items) => items.iter().map(Self::to_json).collect(),
+            Self::Map(entries) => {
+                let entries = entries.iter();
+                let object: Map<String, Value> = entries
+                    .map(|(key, value)| (key.to_text(), value.to_json()))
+                    .collect();
+                Value::Object(object)
+            }
+        }
+    }
+
+    /// `Object#to_s`, once the texts among the keys are symbols.
+    pub(crate) fn to_text(&self) -> String {
+        match self {
+            Self::Null => String::new(),
+            Self::Text(text) => text.clone(),
+            other => other.inspect(),
+        }
+    }
+
+    /// `Object#inspect`
+    fn inspect(&self) -> String {
+        match self {
+            Self::Null => "nil".into(),
+            Self::Bool(boolean) => boolean.to_string(),
+            Self::Int(digits) => digits.clone(),
+            Self::Float(float) => ruby::float_text(*float),
+            Self::Text(text) => ruby::inspect_string(text),
+            Self::List(items) => {
+                let items: Vec<String> = items.iter().map(Self::inspect).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Self::Map(entries) => {
+                let entry = |(key, value): &(Self, Self)| {
+                    let key = match key {
+                        Self::Text(name) => ruby::inspect_symbol(name),
+                        other => other.inspect(),
+                    };
+                    format!("{key}=>{}", value.inspect())
+                };
+                let entries: Vec<String> = entries.iter().map(entry).collect();
+                format!("{{{}}}", entries.join(", "))
+            }
+        }
+    }
+}
+
+/// What no `i64` or `u64` holds is a number with a fraction in JSON.
+fn integer(digits: &str) -> Value {
+    let signed = digits.parse::<i64>().map(Value::from);
+    let unsigned = || digits.parse::<u64>().map(Value::from);
+    let float = || digits.parse::<f64>().ok().and_then(Number::from_f64);
+    signed
+        .or_else(|_| unsigned())
+        .unwrap_or_else(|_| float().map_or(Value::Null, Value::Number))
+}
+
+/// Reads the first document of a text; the others do not count.
+pub(crate) fn parse(text: &str) -> Result<Yaml, CcError> {
+    let options = granit_parser::options! {
+        emit_comments: false,
+        emit_unresolved_aliases: true,
+    };
+    let options: Options = options;
+    let mut reader = Reader::default();
+    for event in Parser::new_from_str_with_options(text, options) {
+        let (event, _) = event.map_err(|_| CcError::unparsable())?;
+        if let Some(document) = reader.take(event)? {
+            return Ok(document);
+        }
+    }
+    Ok(Yaml::Null)
+}
+
+/// What is being read: lists and maps that are not closed yet.
+#[derive(Default)]
+struct Reader {
+    open: Vec<Open>,
+}
+
+enum Open {
+    List(Vec<Yaml>),
+    /// With the key that waits for its value.
+    Map(Vec<(Yaml, Yaml)>, Option<Key>),
+}
+
+struct Key {
+    value: Yaml,
+    /// Whether it is `<<`, which takes over another map's entries.
+    merges: bool,
+}
+
+impl Reader {
+    /// Takes the next event; the document, once it is complete.
+    fn take(&mut self, event: Event<'_>) -> Result<Option<Yaml>, CcError> {
+        match event {
+            Event::Scalar(text, style, _, tag) => {
+                let merges = text == "<<" && style == ScalarStyle::Plain && tag.is_none();
+                let value = scalar(&text, style, tag.as_deref())?;
+                return Ok(self.add(value, merges));
+            }
+            Event::SequenceStart(_, _, tag) => {
+                check_tag(tag.as_deref())?;
+                self.open(Open::List(Vec::new()))?;
+            }
+            Event::MappingStart(_, _, tag) => {
+                check_tag(tag.as_deref())?;
+                self.open(Open::Map(Vec::new(), None))?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let closed = match self.open.pop() {
+                    Some(Open::List(items)) => Yaml::List(items),
+                    Some(Open::Map(entries, _)) => Yaml::Map(entries),
+                    None => return Err(CcError::unparsable()),
+                };
+                return Ok(self.add(closed, false));
+            }
+            Event::Alias(_) | Event::UnresolvedAlias(_) => {
+                return Err(CcError::bad_request(
+                    "Manifest does not support Anchors and Aliases",
+                ));
+            }
+            Event::DocumentEnd => return Ok(Some(Yaml::Null)),
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn open(&mut self, open: Open) -> Result<(), CcError> {
+        if self.open.len() >= MAX_DEPTH {
+            return Err(CcError::unparsable());
+        }
+        self.open.push(open);
+        Ok(())
+    }
+
+    /// Puts a value where it belongs; at the top, it is the document.
+    fn add(&mut self, value: Yaml, merges: bool) -> Option<Yaml> {
+        match self.open.last_mut() {
+            None => return Some(value),
+            Some(Open::List(items)) => items.push(value),
+            Some(Open::Map(entries, key)) => match key.take() {
+                None => *key = Some(Key { value, merges }),
+                Some(key) if key.merges => merge(entries, key.value, value),
+                Some(key) => set(entries, key.value, value),
+            },
+        }
+        None
+    }
+}
+
+fn set(entries: &mut Vec<(Yaml, Yaml)>, key: Yaml, value: Yaml) {
+    match entries.iter_mut().find(|(own, _)| *own == key) {
+        Some((_, own)) => *own = value,
+        None => entries.push((key, value)),
+    }
+}
+
+/// `<<: {...}` and `<<: [{...}, {...}]`, of which the first counts.
+fn merge(entries: &mut Vec<(Yaml, Yaml)>, key: Yaml, value: Yaml) {
+    let is_map = |value: &Yaml| matches!(value, Yaml::Map(_));
+    let maps = match value {
+        Yaml::Map(map) => vec![Yaml::Map(map)],
+        Yaml::List(maps) if maps.iter().all(is_map) => maps,
+        other => return set(entries, key, other),
+    };
+    for map in maps.into_iter().rev() {
+        if let Yaml::Map(map) = map {
+            for (key, value) in map {
+                set(entries, key, value);
+            }
+        }
+    }
+}
+
+/// No classes but the plain ones: the Cloud Controller fails on others.
+fn check_tag(tag: Option<&Tag>) -> Result<(), CcError> {
+    match tag.map(full_name) {
+        Some(tag) if tag.starts_with("!ruby/") => Err(CcError::unknown()),
+        _ => Ok(()),
+    }
+}
+
+fn full_name(tag: &Tag) -> String {
+    format!("{}{}", tag.handle(), tag.suffix())
+}
+
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Yaml, CcError> {
+    check_tag(tag)?;
+    let tag = tag.map(full_name);
+    match tag.as_deref() {
+        None | Some("!") if style != ScalarStyle::Plain => Ok(Yaml::Text(text.into())),
+        Some("!" | "!str" | "tag:yaml.org,2002:str" | "!binary" | "tag:yaml.org,2002:binary") => {
+            Ok(Yaml::Text(text.into()))
+        }
+        Some("!float" | "tag:yaml.org,2002:float") => match plain(text)? {
+            Yaml::Int(digits) => digits
+                .parse()
+                .map(Yaml::Float)
+                .map_err(|_| CcError::unknown()),
+            Yaml::Float(float) => Ok(Yaml::Float(float)),
+            _ => Err(CcError::unknown()),
+        },
+        _ => plain(text),
+    }
+}
+
+/// A regular expression that is known to be one.
+macro_rules! pattern {
+    ($name:ident, $pattern:expr) => {
+        static $name: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new($pattern).ok());
+    };
+}
+
+pattern!(
+    WORD,
+    r"^[^\d.:\-]?[\p{Alphabetic}_\s!@#$%^&*(){}<>|/\\~;=]+"
+);
+pattern!(
+    TIME,
+    r"^-?\d{4}-\d{1,2}-\d{1,2}(?:[Tt]|\s+)\d{1,2}:\d\d:\d\d(?:\.\d*)?(?:\s*(?:Z|[-+]\d{1,2}:?(?:\d\d)?))?$"
+);
+pattern!(DATE, r"^\d{4}-(?:1[012]|0\d|\d)-(?:[12]\d|3[01]|0\d|\d)$");
+pattern!(BASE_60, r"^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9]){1,2}$");
+pattern!(
+    BASE_60_FLOAT,
+    r"^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9]){1,2}\.[0-9_]*$"
+);
+pattern!(
+    FLOAT,
+    r"^[-+]?(?:[0-9][0-9_,]*)?\.[0-9]*(?:[eE][-+][0-9]+)?$"
+);
+pattern!(
+    INTEGER,
+    r"^(?:[-+]?0b_*[01][01_]*|[-+]?0_*[0-7][0-7_]*|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x_*[0-9a-fA-F][0-9a-fA-F_]*)$"
+);
+
+fn is(pattern: &LazyLock<Option<Regex>>, text: &str) -> bool {
+    pattern.as_ref().is_some_and(|regex| regex.is_match(text))
+}
+
+/// What a text without quotes is.
+fn plain(text: &str) -> Result<Yaml, CcError> {
+    if text.is_empty() {
+        return Ok(Yaml::Null);
+    }
+    if is(&WORD, text) || text.contains('\n') {
+        return Ok(word(text));
+    }
+    let lower = text.to_ascii_lowercase();
+    // Times, dates and symbols are of classes that nobody permitted.
+    let is_symbol = text.starts_with(':') && text.len() > 1;
+    if is(&TIME, text) || is(&DATE, text) || is_symbol {
+        return Err(CcError::unknown());
+    }
+    Ok(match lower.as_str() {
+        ".inf" | "+.inf" => Yaml::Float(f64::INFINITY),
+        "-.inf" => Yaml::Float(f64::NEG_INFINITY),
+        ".nan" => Yaml::Float(f64::NAN),
+        _ if is(&BASE_60, text) => base_60(text),
+        _ if is(&BASE_60_FLOAT, text) => Yaml::Float(base_60_float(text)),
+        _ if is(&FLOAT, text) && text.trim_start_matches(['+', '-']) != "." => float(text),
+        _ if is(&INTEGER, text) => parse_integer(text),
+        _ => Yaml::Text(text.into()),
+    })
+}
+
+fn word(text: &str) -> Yaml {
+    const LONGEST: usize = 5;
+    if text.chars().count() <= LONGEST {
+        match text.to_ascii_lowercase().as_str() {
+            "~" | "null" => return Yaml::Null,
+            "yes" | "true" | "on" => return Yaml::Bool(true),
+            "no" | "false" | "off" => return Yaml::Bool(false),
+            _ => {}
+        }
+    }
+    Yaml::Text(text.into())
+}
+
+/// `1:30` counts hours, of which there are 60 in what comes first.
+fn base_60(text: &str) -> Yaml {
+    let parts = text.split(':').map(|part| part.replace('_', ""));
+    let parts = parts.map(|part| part.parse::<i128>().unwrap_or_default());
+    let sum: i128 = parts.zip([3600, 60, 1]).fold(0, |sum, (part, unit)| {
+        sum.saturating_add(part.saturating_mul(unit))
+    });
+    Yaml::Int(sum.to_string())
+}
+
+fn base_60_float(text: &str) -> f64 {
+    let parts = text.split(':').map(|part| part.replace('_', ""));
+    let parts = parts.map(|part| {
+        part.trim_end_matches('.')
+            .parse::<f64>()
+            .unwrap_or_default()
+    });
+    parts
+        .zip([3600.0, 60.0, 1.0])
+        .map(|(part, unit)| part * unit)
+        .sum()
+}
+
+fn float(text: &str) -> Yaml {
+    let digits: String = text.chars().filter(|c| !matches!(c, ',' | '_')).collect();
+    digits
+        .parse()
+        .map_or_else(|_| Yaml::Text(text.into()), Yaml::Float)
+}
+
+/// An integer in base 2, 8, 10 or 16.
+fn parse_integer(text: &str) -> Yaml {
+    let digits = text.replace('_', "");
+    let (sign, digits) = match digits.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", digits.trim_start_matches('+')),
+    };
+    let (base, digits) = match digits.as_bytes() {
+        [b'0', b'b', ..] => (2, &digits[2..]),
+        [b'0', b'x', ..] => (16, &digits[2..]),
+        [b'0', _, ..] => (8, &digits[1..]),
+        _ => return Yaml::Int(decimal(sign, digits)),
+    };
+    match u128::from_str_radix(digits, base) {
+        Ok(number) => Yaml::Int(decimal(sign, &number.to_string())),
+        Err(_) => Yaml::Text(text.into()),
+    }
+}
+
+fn decimal(sign: &str, digits: &str) -> String {
+    match digits {
+        "0" => digits.into(),
+        _ => format!("{sign}{digits}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_of(plain: &str) -> String {
+        let document = parse(&format!("k: {plain}\n")).unwrap();
+        document.get("k").unwrap().to_text()
+    }
+
+    #[test]
+    fn plain_scalars_are_what_psych_makes_of_them() {
+        for (plain, expected) in [
+            ("007", "7"),
+            ("08", "08"),
+            ("0888", "0888"),
+            ("00", "0"),
+            ("0o17", "0o17"),
+            ("0_7", "7"),
+            ("0x1F", "31"),
+            ("-0b11", "-3"),
+            ("1_000", "1000"),
+            ("1,000", "1,000"),
+            ("12:30:45", "45045"),
+            ("1:30", "5400"),
+            ("-1:30", "-1800"),
+            ("12:30:45.5", "45045.5"),
+            ("1.50", "1.5"),
+            ("1e3", "1e3"),
+            ("1.0e+20", "1.0e+20"),
+            (".5", "0.5"),
+            ("1.", "1.0"),
+            (".", "."),
+            (".inf", "Infinity"),
+            (".NaN", "NaN"),
+            ("y", "y"),
+            ("n", "n"),
+            ("Yes", "true"),
+            ("off", "false"),
+            ("Null", ""),
+            ("~", ""),
+            (
+                "123456789012345678901234567890",
+                "123456789012345678901234567890",
+            ),
+            ("'007'", "007"),
+            ("!!str 007", "007"),
+            ("!!int '5'", "5"),
+            ("3.x", "3.x"),
+            ("v1", "v1"),
+        ] {
+            assert_eq!(text_of(plain), expected, "{plain}");
+        }
+    }
+
+    #[test]
+    fn maps_and_lists_are_printed_as_ruby_prints_them() {
+        let level = r#"{ level: { name: "low" }, on: true }"#;
+        assert_eq!(text_of(level), r#"{:level=>{:name=>"low"}, true=>true}"#);
+        assert_eq!(text_of("[1, a, ~]"), r#"[1, "a", nil]"#);
+        assert_eq!(text_of(r#"{"a b": x, 1: 2}"#), r#"{:"a b"=>"x", 1=>2}"#);
+    }
+
+    #[test]
+    fn of_a_key_that_is_there_twice_the_last_value_counts() {
+        let document = parse("a: 1\nb: 2\na: 3\n<<: {b: 4, c: 5}\n").unwrap();
+        assert_eq!(
+            document.to_json(),
+            serde_json::json!({"a": 3, "b": 4, "c": 5})
+        );
+    }
+
+    #[test]
+    fn only_the_first_document_counts() {
+        let document = parse("--- {a: 1}\n--- {a: 2}\n").unwrap();
+        assert_eq!(document.to_json(), serde_json::json!({"a": 1}));
+        assert_eq!(parse("# nothing\n").unwrap(), Yaml::Null);
+    }
+
+    #[test]
+    fn aliases_and_classes_are_refused() {
+        let refused = |text: &str| parse(text).unwrap_err().status;
+        assert_eq!(refused("a: &x 1\nb: *x\n"), 400);
+        for text in [
+            "a: 2020-01-01",
+            "a: 2020-01-01T00:00:00Z",
+            "a: :sym",
+            "a: !ruby/object:Object {}",
+        ] {
+            assert_eq!(refused(text), 500, "{text}");
+        }
+    }
+}
