@@ -18,7 +18,7 @@ use std::future::ready;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use mock_capi::{Fault, MockCapi};
+use mock_capi::{CloudController, Fault};
 use rstest::rstest;
 use support::world::{Census, World};
 use support::{SMALL, Way};
@@ -101,7 +101,7 @@ async fn befall_each(way: Way, fault: &Fault, first: usize, step: usize) -> usiz
 /// Whether there is an nth thing that the fault can befall.
 async fn befall(world: &World, fault: &Fault, nth: usize, expected: &Census) -> bool {
     let nth_fault = fault.clone().nth(u64::try_from(nth).unwrap());
-    let builder = world.foundation().record_requests();
+    let builder = world.foundation().front().record_requests();
     let mock = builder.faults(vec![nth_fault]).start().await.unwrap();
     let first = world.run(&mock).await;
     if !has_struck(world, &mock).await {
@@ -123,7 +123,7 @@ async fn befall(world: &World, fault: &Fault, nth: usize, expected: &Census) -> 
     true
 }
 
-async fn has_struck(world: &World, mock: &MockCapi) -> bool {
+async fn has_struck(world: &World, mock: &CloudController) -> bool {
     let faults = world.get(mock, "/_mock/faults").await;
     faults[0]["struck"] == 1
 }

@@ -12,7 +12,7 @@ mod support;
 
 use std::time::Duration;
 
-use mock_capi::{Fault, MockCapi};
+use mock_capi::{CloudController, Fault};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 use serde_json::json;
@@ -138,7 +138,7 @@ fn any_wish_comes_true_in_any_weather() {
 }
 
 async fn come_true(way: Way, wishes: &[(Wish, Vec<Fault>)]) -> Result<(), TestCaseError> {
-    let mock = way.foundation().start().await.unwrap();
+    let mock = way.foundation().front().start().await.unwrap();
     let other_bits = apps_dir();
     for kind in ["registry", "tick", "proxy"] {
         std::fs::write(other_bits.path().join(kind).join("more.go"), "package main").unwrap();
@@ -162,7 +162,7 @@ async fn come_true(way: Way, wishes: &[(Wish, Vec<Fault>)]) -> Result<(), TestCa
 /// Each fault strikes once, so at the latest the run after the last is well.
 async fn run_until_fulfilled(
     world: &World,
-    mock: &MockCapi,
+    mock: &CloudController,
     faults: usize,
 ) -> Result<(), TestCaseError> {
     let mut outcomes = Vec::new();

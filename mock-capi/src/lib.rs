@@ -44,9 +44,16 @@ mod serve;
 mod world;
 
 pub use api::operations::Operation;
+pub use serve::adapter::Adapter;
 pub use serve::builder::MockCapiBuilder;
-pub use serve::faults::{Fault, InvalidFaults};
-pub use serve::server::{MockCapi, RecordedRequest, StartError, Stats};
+pub use serve::controller::{CloudController, UnknownUser};
+pub use serve::core::{RecordedRequest, Stats};
+pub use serve::faults::{Fault, FaultCount, InvalidFaults};
+pub use serve::front::Front;
+pub use serve::mock_capi::{MockCapi, StartError};
+pub use serve::on_wiremock::{Scope, Wiremock};
+pub use serve::seeds::{AppSeed, AppState, OrgSeed, RouteError, SpaceSeed};
 pub use serve::state::StateError;
+pub use wiremock;
 pub use world::PackageFile;
 pub use world::settings::{Dialect, UnknownDialect};

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use mock_capi::{Dialect, Fault, MockCapi};
+use mock_capi::{Dialect, Fault, Front, MockCapi};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Hundreds of thousands of small things come and go.
@@ -143,6 +143,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         builder = builder.state_file(file);
     }
     let mock = builder
+        .front()
         .listen(arguments.listen)
         .dialect(arguments.dialect)
         .user(&arguments.user, &arguments.password)
@@ -180,7 +181,7 @@ fn parse_user(text: &str) -> Result<(String, String), &'static str> {
     Ok((name.into(), password.into()))
 }
 
-fn announce(mock: &MockCapi) -> io::Result<()> {
+fn announce(mock: &MockCapi<Front>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "mock-capi listening on {}", mock.uri())?;
     out.flush()

@@ -22,7 +22,7 @@ pub(super) struct Connected {
     pub(super) began: std::time::Instant,
     /// The fake Cloud Controller that is worked on, while it is.
     #[cfg(feature = "mock")]
-    _mock: Option<mock_capi::MockCapi>,
+    _mock: Option<mock_capi::MockCapi<mock_capi::Front>>,
 }
 
 /// All that a command about a configuration works with.
@@ -154,7 +154,9 @@ fn init_logging(verbose: u8) {
 }
 
 #[cfg(feature = "mock")]
-async fn start_mock(foundation: &Foundation) -> Result<Option<mock_capi::MockCapi>, CommandError> {
+async fn start_mock(
+    foundation: &Foundation,
+) -> Result<Option<mock_capi::MockCapi<mock_capi::Front>>, CommandError> {
     use super::DialectChoice;
     if !foundation.is_mock() {
         return Ok(None);
@@ -163,14 +165,14 @@ async fn start_mock(foundation: &Foundation) -> Result<Option<mock_capi::MockCap
         DialectChoice::Documented2017 => mock_capi::Dialect::Documented2017,
         DialectChoice::Auto | DialectChoice::V3 => mock_capi::Dialect::V3,
     };
-    let mock = mock_capi::MockCapi::builder().dialect(dialect);
+    let mock = mock_capi::MockCapi::builder().front().dialect(dialect);
     let mock = mock.start().await;
     mock.map(Some)
         .map_err(|error| CommandError::Usage(format!("cannot start the fake API: {error}")))
 }
 
 #[cfg(feature = "mock")]
-fn mock_target(mock: &mock_capi::MockCapi) -> ConnectOptions {
+fn mock_target(mock: &mock_capi::CloudController) -> ConnectOptions {
     ConnectOptions::new(
         mock.uri(),
         Credentials::Password {

@@ -5,7 +5,7 @@ use std::process;
 use std::time::Duration;
 
 use assert_cmd::Command;
-use mock_capi::MockCapi;
+use mock_capi::CloudController;
 
 /// The command with nothing of the caller's environment that it would read.
 pub(crate) fn cf_pusher(home: &Path) -> Command {
@@ -54,14 +54,14 @@ impl Place {
     }
 
     /// Runs on a foundation, as its admin.
-    pub(crate) fn on(&self, mock: &MockCapi, config: &str, args: &[&str]) -> Said {
+    pub(crate) fn on(&self, mock: &CloudController, config: &str, args: &[&str]) -> Said {
         self.said(timed(self.process_on(mock, config, args)), mock)
     }
 
     /// What [`Place::on`] runs.
     pub(crate) fn process_on(
         &self,
-        mock: &MockCapi,
+        mock: &CloudController,
         config: &str,
         args: &[&str],
     ) -> process::Command {
@@ -77,7 +77,7 @@ impl Place {
         command
     }
 
-    pub(crate) fn said(&self, mut command: Command, mock: &MockCapi) -> Said {
+    pub(crate) fn said(&self, mut command: Command, mock: &CloudController) -> Said {
         let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap();

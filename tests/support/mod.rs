@@ -13,7 +13,7 @@ use cf_pusher::{
     Client, Config, ConnectOptions, Converger, Counts, Credentials, Drift, EventSink, Events,
     Outcome, Plan, Sources,
 };
-use mock_capi::{Dialect, MockCapi, MockCapiBuilder, RecordedRequest};
+use mock_capi::{CloudController, Dialect, MockCapi, MockCapiBuilder, RecordedRequest};
 use serde_json::Value;
 
 /// What `fixtures/configs/scale-test.json` asks for.
@@ -140,7 +140,7 @@ impl Rig {
 }
 
 /// Sends a request as the admin, which is to succeed.
-pub(crate) async fn curl(mock: &MockCapi, method: &str, path: &str, body: Value) -> Value {
+pub(crate) async fn curl(mock: &CloudController, method: &str, path: &str, body: Value) -> Value {
     let token = login(mock).await["access_token"].clone();
     let url = format!("{}{path}", mock.uri());
     let request = reqwest::Client::new().request(method.parse().unwrap(), url);
@@ -155,7 +155,7 @@ pub(crate) async fn curl(mock: &MockCapi, method: &str, path: &str, body: Value)
 }
 
 /// What the UAA answers to the admin's login.
-pub(crate) async fn login(mock: &MockCapi) -> Value {
+pub(crate) async fn login(mock: &CloudController) -> Value {
     let form = [
         ("grant_type", "password"),
         ("username", "admin"),
@@ -182,7 +182,7 @@ pub(crate) fn admin(password: &str) -> Credentials {
     }
 }
 
-pub(crate) fn target(mock: &MockCapi) -> ConnectOptions {
+pub(crate) fn target(mock: &CloudController) -> ConnectOptions {
     ConnectOptions {
         concurrency: 20,
         timeout: Duration::from_secs(20),
@@ -191,7 +191,7 @@ pub(crate) fn target(mock: &MockCapi) -> ConnectOptions {
 }
 
 pub(crate) async fn connect(
-    mock: &MockCapi,
+    mock: &CloudController,
     sinks: impl IntoIterator<Item = Arc<dyn EventSink>>,
 ) -> Client {
     let events = Events::new(sinks);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use cf_pusher::{Client, Config, ConnectOptions, Converger, Error, Events, Sources};
-use mock_capi::{MockCapi, MockCapiBuilder};
+use mock_capi::{CloudController, MockCapiBuilder};
 use serde_json::Value;
 
 use super::{Way, read, target};
@@ -53,7 +53,7 @@ impl World {
     }
 
     /// Runs once, from the login on; says why all is not as desired then.
-    pub(crate) async fn run(&self, mock: &MockCapi) -> Result<(), String> {
+    pub(crate) async fn run(&self, mock: &CloudController) -> Result<(), String> {
         let client = self.connect(mock).await;
         let client = client.map_err(|error| error.to_string())?;
         match self.converger(&client).converge().await {
@@ -68,13 +68,13 @@ impl World {
     }
 
     /// All that is not as desired.
-    pub(crate) async fn verify(&self, mock: &MockCapi) -> Vec<String> {
+    pub(crate) async fn verify(&self, mock: &CloudController) -> Vec<String> {
         let client = self.connect(mock).await.unwrap();
         let mismatches = self.converger(&client).verify().await.unwrap();
         mismatches.iter().map(ToString::to_string).collect()
     }
 
-    async fn connect(&self, mock: &MockCapi) -> Result<Client, Error> {
+    async fn connect(&self, mock: &CloudController) -> Result<Client, Error> {
         let target = ConnectOptions {
             timeout: self.timeout,
             ..target(mock)
@@ -87,7 +87,7 @@ impl World {
     }
 
     /// What the mock says of itself.
-    pub(crate) async fn get(&self, mock: &MockCapi, path: &str) -> Value {
+    pub(crate) async fn get(&self, mock: &CloudController, path: &str) -> Value {
         let request = self.http.get(format!("{}{path}", mock.uri()));
         request.send().await.unwrap().json().await.unwrap()
     }
@@ -98,7 +98,7 @@ impl World {
 pub(crate) struct Census(pub(crate) BTreeMap<String, usize>);
 
 impl Census {
-    pub(crate) fn of(mock: &MockCapi) -> Self {
+    pub(crate) fn of(mock: &CloudController) -> Self {
         const KINDS: [&str; 9] = [
             "organizations",
             "organization_quotas",

@@ -28,18 +28,30 @@ pub(crate) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn new(parts: &'a Parts, body: &'a [u8], client: Option<SocketAddr>) -> Self {
-        let raw_query = parts.uri.query();
+    pub(crate) fn new(
+        method: &'a str,
+        path: &'a str,
+        raw_query: Option<&'a str>,
+        headers: &'a HeaderMap,
+        body: &'a [u8],
+    ) -> Self {
         let query = form_urlencoded::parse(raw_query.unwrap_or_default().as_bytes());
         Self {
-            method: parts.method.as_str(),
-            path: parts.uri.path(),
+            method,
+            path,
             raw_query,
             query: query.into_owned().collect(),
-            headers: &parts.headers,
+            headers,
             body,
-            client: client.map(|address| address.ip()),
+            client: None,
         }
+    }
+
+    pub(crate) fn of_parts(parts: &'a Parts, body: &'a [u8], client: Option<SocketAddr>) -> Self {
+        let (method, path) = (parts.method.as_str(), parts.uri.path());
+        let mut request = Self::new(method, path, parts.uri.query(), &parts.headers, body);
+        request.client = client.map(|address| address.ip());
+        request
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&'a str> {

@@ -240,6 +240,23 @@ impl Router {
         routes.any(|route| route.implemented && route.is_same(operation))
     }
 
+    /// Whether an operation has that method, or any for `*`, and a path that a
+    /// pattern admits; `:` stands for any one segment, a last `*` for whatever
+    /// follows.
+    pub(crate) fn knows(&self, method: &str, pattern: &str) -> bool {
+        let method = if method.eq_ignore_ascii_case("HEAD") {
+            "GET"
+        } else {
+            method
+        };
+        let mut routes = self.by_shape.values().flatten();
+        pattern == "*"
+            || routes.any(|route| {
+                (method == "*" || route.method.eq_ignore_ascii_case(method))
+                    && overlaps(pattern, route.pattern)
+            })
+    }
+
     pub(crate) fn find(&self, method: &str, path: &str) -> Option<Found> {
         let method = if method == "HEAD" { "GET" } else { method };
         let segments: Vec<&str> = split(path).collect();
@@ -255,6 +272,23 @@ impl Router {
 fn refuse_unimplemented(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let Request { method, path, .. } = context.request;
     Err(CcError::unimplemented(method, path))
+}
+
+/// Whether there is a path that both patterns admit.
+fn overlaps(pattern: &str, operation: &str) -> bool {
+    let (mut wanted, mut there) = (pattern.split('/'), operation.split('/'));
+    loop {
+        match (wanted.next(), there.next()) {
+            (None, None) | (Some("*"), Some(_)) => return true,
+            (Some(wanted), Some(there)) => {
+                let is_any = |segment: &str| segment.starts_with(':');
+                if !is_any(wanted) && !is_any(there) && wanted != there {
+                    return false;
+                }
+            }
+            _ => return false,
+        }
+    }
 }
 
 fn capture(route: &'static Route, segments: &[&str]) -> Option<Vec<(&'static str, String)>> {

@@ -1,23 +1,35 @@
 //! Starting a mock.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::api::uaa::token::Tokens;
+use crate::serve::adapter::Adapter;
+use crate::serve::controller::CloudController;
+use crate::serve::core::{Core, Wire};
 use crate::serve::faults::Fault;
+use crate::serve::front::Front;
+use crate::serve::mock_capi::{MockCapi, StartError};
+use crate::serve::on_wiremock::Wiremock;
 use crate::serve::rate_limit::RateLimit;
-use crate::serve::server::{Core, MockCapi, StartError};
 use crate::serve::state::{self, LoadedState};
 use crate::world::clock::Clock;
 use crate::world::random::Random;
-use crate::world::settings::{Account, Client, Dialect, Settings, Timings};
+use crate::world::settings::{Account, Client, Dialect, Settings, Timings, check_jitter};
 use crate::world::{GuidSource, World};
 
-/// What a [`MockCapi`] can be told before it starts; from
+/// The settings of a [`MockCapi`] that is yet to start; from
 /// [`MockCapi::builder`].
+pub struct MockCapiBuilder<A = Wiremock> {
+    options: Options,
+    adapter: PhantomData<fn() -> A>,
+}
+
 #[derive(Clone, Debug)]
-pub struct MockCapiBuilder {
+struct Options {
     dialect: Dialect,
     listen: SocketAddr,
     user: (String, String),
@@ -34,9 +46,22 @@ pub struct MockCapiBuilder {
     state_file: Option<PathBuf>,
 }
 
+impl<A> Clone for MockCapiBuilder<A> {
+    fn clone(&self) -> Self {
+        Self::with(self.options.clone())
+    }
+}
+
+impl<A> fmt::Debug for MockCapiBuilder<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let builder = &mut f.debug_tuple("MockCapiBuilder");
+        builder.field(&self.options).finish()
+    }
+}
+
 impl MockCapiBuilder {
     pub(crate) fn new() -> Self {
-        Self {
+        Self::with(Options {
             dialect: Dialect::default(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             user: ("admin".into(), "admin".into()),
@@ -51,27 +76,47 @@ impl MockCapiBuilder {
             faults: Vec::new(),
             seed: None,
             state_file: None,
-        }
+        })
     }
 
+    /// Serves the fake by a server of mock-capi's own instead of wiremock: it
+    /// can break off answers and reads large uploads, but takes no mounted
+    /// mocks.
+    #[must_use]
+    pub fn front(self) -> MockCapiBuilder<Front> {
+        MockCapiBuilder::with(self.options)
+    }
+
+    /// The fake alone, to be [mounted](CloudController::mount) on a wiremock
+    /// server that the test has already.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`MockCapiBuilder::start`] but [`StartError::Listen`].
+    pub fn cloud_controller(self) -> Result<CloudController, StartError> {
+        self.build(Wire::Wiremock)
+    }
+}
+
+impl<A: Adapter> MockCapiBuilder<A> {
     /// The API to speak; without it, [`Dialect::V3`].
     #[must_use]
     pub fn dialect(mut self, dialect: Dialect) -> Self {
-        self.dialect = dialect;
+        self.options.dialect = dialect;
         self
     }
 
     /// The address to listen on; without it, a free port of 127.0.0.1.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
-        self.listen = address;
+        self.options.listen = address;
         self
     }
 
     /// The administrator; without it, `admin` with the password `admin`.
     #[must_use]
     pub fn user(mut self, name: &str, password: &str) -> Self {
-        self.user = (name.into(), password.into());
+        self.options.user = (name.into(), password.into());
         self
     }
 
@@ -79,7 +124,9 @@ impl MockCapiBuilder {
     /// roles in organizations and spaces allow.
     #[must_use]
     pub fn add_user(mut self, name: &str, password: &str) -> Self {
-        self.further_users.push((name.into(), password.into()));
+        self.options
+            .further_users
+            .push((name.into(), password.into()));
         self
     }
 
@@ -87,64 +134,64 @@ impl MockCapiBuilder {
     /// without it, there is none.
     #[must_use]
     pub fn client(mut self, id: &str, secret: &str) -> Self {
-        self.client = Some((id.into(), secret.into()));
+        self.options.client = Some((id.into(), secret.into()));
         self
     }
 
     /// The name of the shared domain; without it, `apps.mock.test`.
     #[must_use]
     pub fn apps_domain(mut self, name: &str) -> Self {
-        self.apps_domain = name.into();
+        self.options.apps_domain = name.into();
         self
     }
 
     /// How long each answer is held back.
     #[must_use]
     pub fn latency(mut self, latency: Duration) -> Self {
-        self.timings.latency = latency;
+        self.options.timings.latency = latency;
         self
     }
 
     /// How long a build is `STAGING`.
     #[must_use]
     pub fn staging_time(mut self, time: Duration) -> Self {
-        self.timings.staging = time;
+        self.options.timings.staging = time;
         self
     }
 
     /// How long a copied droplet is `COPYING`.
     #[must_use]
     pub fn copy_time(mut self, time: Duration) -> Self {
-        self.timings.copy = time;
+        self.options.timings.copy = time;
         self
     }
 
     /// How long an instance is `STARTING`.
     #[must_use]
     pub fn start_time(mut self, time: Duration) -> Self {
-        self.timings.start = time;
+        self.options.timings.start = time;
         self
     }
 
     /// How long a job is `PROCESSING`, and a package `PROCESSING_UPLOAD`.
     #[must_use]
     pub fn job_time(mut self, time: Duration) -> Self {
-        self.timings.job = time;
+        self.options.timings.job = time;
         self
     }
 
     /// How long a task runs.
     #[must_use]
     pub fn task_time(mut self, time: Duration) -> Self {
-        self.timings.task = time;
+        self.options.timings.task = time;
         self
     }
 
     /// Makes each of these times, and the latency, longer or shorter by up to
-    /// this share of it, from 0 to 1; more than 1 counts as 1.
+    /// this share of it, from 0 to 1.
     #[must_use]
     pub fn jitter(mut self, share: f64) -> Self {
-        self.timings.jitter = share.clamp(0.0, 1.0);
+        self.options.timings.jitter = share;
         self
     }
 
@@ -152,7 +199,7 @@ impl MockCapiBuilder {
     /// same in each run; without it, they differ.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
+        self.options.seed = Some(seed);
         self
     }
 
@@ -160,7 +207,7 @@ impl MockCapiBuilder {
     /// the `cf` client.
     #[must_use]
     pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
-        self.token_lifetime = lifetime;
+        self.options.token_lifetime = lifetime;
         self
     }
 
@@ -168,7 +215,7 @@ impl MockCapiBuilder {
     /// [`MockCapi::requests`].
     #[must_use]
     pub fn record_requests(mut self) -> Self {
-        self.record_requests = true;
+        self.options.record_requests = true;
         self
     }
 
@@ -176,7 +223,7 @@ impl MockCapiBuilder {
     /// start.
     #[must_use]
     pub fn disable_deployments(mut self) -> Self {
-        self.deployments_disabled = true;
+        self.options.deployments_disabled = true;
         self
     }
 
@@ -185,14 +232,14 @@ impl MockCapiBuilder {
     /// no limit.
     #[must_use]
     pub fn rate_limit(mut self, requests: u64, window: Duration) -> Self {
-        self.rate_limit = Some(RateLimit { requests, window });
+        self.options.rate_limit = Some(RateLimit { requests, window });
         self
     }
 
     /// What shall go wrong from the start, see [`Fault`].
     #[must_use]
     pub fn faults(mut self, faults: Vec<Fault>) -> Self {
-        self.faults = faults;
+        self.options.faults = faults;
         self
     }
 
@@ -200,7 +247,7 @@ impl MockCapiBuilder {
     /// is no such file, from the beginning.
     #[must_use]
     pub fn state_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.state_file = Some(path.into());
+        self.options.state_file = Some(path.into());
         self
     }
 
@@ -209,9 +256,34 @@ impl MockCapiBuilder {
     /// # Errors
     ///
     /// [`StartError::Listen`] if the address cannot be listened on;
-    /// [`StartError::State`] if there is a state file that cannot be loaded.
-    pub async fn start(self) -> Result<MockCapi, StartError> {
-        Fault::check_all(&self.faults)?;
+    /// [`StartError::State`] if there is a state file that cannot be loaded;
+    /// [`StartError::Faults`] if a fault could never strike, or the adapter
+    /// cannot do it; [`StartError::Times`] if the jitter is not from 0 to 1.
+    pub async fn start(self) -> Result<MockCapi<A>, StartError> {
+        let (address, keeps_requests) = (self.options.listen, self.options.record_requests);
+        let controller = self.build(A::WIRE.0)?;
+        let adapter = A::start(address, controller.clone(), keeps_requests).await;
+        let adapter = adapter.map_err(|source| StartError::Listen { address, source })?;
+        Ok(MockCapi::new(adapter, controller))
+    }
+}
+
+impl<A> MockCapiBuilder<A> {
+    fn with(options: Options) -> Self {
+        Self {
+            options,
+            adapter: PhantomData,
+        }
+    }
+
+    fn build(self, wire: Wire) -> Result<CloudController, StartError> {
+        self.options.build(wire)
+    }
+}
+
+impl Options {
+    fn build(self, wire: Wire) -> Result<CloudController, StartError> {
+        check_jitter(self.timings.jitter).map_err(StartError::Times)?;
         let mut random = Random::from_seed(self.seed.unwrap_or_else(Random::any_seed));
         let mut guids = GuidSource::new(random.split());
         let administrator = [(self.user, true)];
@@ -254,7 +326,7 @@ impl MockCapiBuilder {
                 (world, Tokens::default())
             }
         };
-        let core = Core::new(settings, clock, world, tokens, self.faults, random);
-        MockCapi::start(self.listen, core)
+        let core = Core::new(settings, clock, world, tokens, self.faults, random, wire)?;
+        Ok(CloudController::new(core))
     }
 }

@@ -11,10 +11,10 @@ use crate::api::error::CcError;
 use crate::api::http::{Request, Response, read_object};
 use crate::api::networking;
 use crate::api::v3;
+use crate::serve::core::Core;
 use crate::serve::faults::Fault;
 use crate::serve::overview;
 use crate::serve::page;
-use crate::serve::server::Core;
 use crate::world::durations;
 use crate::world::settings::{Dialect, Timings, TimingsPatch};
 use crate::world::{Access, Row, Table, World};
@@ -46,7 +46,7 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
             Response::empty(204)
         }
         ("GET", "faults") => Response::ok(&core.faults()),
-        ("PUT", "faults") => change(read_faults(request), |faults| core.set_faults(faults)),
+        ("PUT", "faults") => change(set_faults(core, request), |()| {}),
         ("GET", "times") => Response::ok(&core.timings().present()),
         ("PUT", "times") => change(read_timings(core, request), |times| core.set_timings(times)),
         ("POST", "advance") => change(read_advance(request), |by| core.advance(by)),
@@ -92,9 +92,10 @@ fn change<T>(read: Result<T, String>, make: impl FnOnce(T)) -> Response {
     }
 }
 
-fn read_faults(request: &Request<'_>) -> Result<Vec<Fault>, String> {
+fn set_faults(core: &Core, request: &Request<'_>) -> Result<(), String> {
     let text = str::from_utf8(request.body).map_err(|error| format!("faults: {error}"))?;
-    Fault::list_from_json(text).map_err(|error| format!("faults: {error}"))
+    let set = Fault::list_from_json(text).and_then(|faults| core.set_faults(faults));
+    set.map_err(|error| format!("faults: {error}"))
 }
 
 /// The times as they shall be: those that there are, with the given changes.

@@ -11,6 +11,8 @@ use serde_json::value::RawValue;
 
 use crate::api::error::CcError;
 use crate::api::http::{Response, read_object};
+use crate::api::router::Router;
+use crate::serve::core::Wire;
 use crate::world::clock::Timestamp;
 use crate::world::durations;
 use crate::world::random::Random;
@@ -78,6 +80,9 @@ pub struct Fault {
     retry_after: Option<Duration>,
     #[serde(default, with = "durations", skip_serializing_if = "Option::is_none")]
     delay: Option<Duration>,
+    /// How often it is to strike.
+    #[serde(skip)]
+    expected: Option<u64>,
 }
 
 /// What `method` takes, in any case.
@@ -343,18 +348,45 @@ impl Fault {
                 .map_err(|error| InvalidFaults(format!("fault {index}: {error}")))
         });
         let faults = faults.collect::<Result<Vec<Self>, _>>()?;
-        Self::check_all(&faults)?;
+        refuse_first(&faults, |fault| fault.complaint().map(str::to_owned))?;
         Ok(faults)
     }
 
-    /// Refuses faults that could never strike, or not as they say.
-    pub(crate) fn check_all(faults: &[Self]) -> Result<(), InvalidFaults> {
-        for (index, fault) in faults.iter().enumerate() {
-            if let Some(complaint) = fault.complaint() {
-                return Err(InvalidFaults(format!("fault {index}: {complaint}")));
-            }
+    /// Refuses faults that could never strike, or not as they say: on this API
+    /// and by this adapter.
+    pub(crate) fn check_all(
+        faults: &[Self],
+        router: &Router,
+        wire: Wire,
+    ) -> Result<(), InvalidFaults> {
+        refuse_first(faults, |fault| {
+            let complaint = fault.complaint().map(str::to_owned);
+            complaint.or_else(|| fault.complaint_here(router, wire))
+        })
+    }
+
+    /// What the API that is spoken, or what serves it, has against a fault.
+    fn complaint_here(&self, router: &Router, wire: Wire) -> Option<String> {
+        if self.fault == Effect::Truncate && wire == Wire::Wiremock {
+            return Some(
+                "wiremock cannot break off an answer: start the mock with \
+                 MockCapi::builder().front()"
+                    .into(),
+            );
         }
-        Ok(())
+        let path = self.path.as_deref()?;
+        let method = self.method.as_deref().unwrap_or("*");
+        (!router.knows(method, path))
+            .then(|| format!("no operation of the API has the path '{path}' for {method}"))
+    }
+
+    /// Promises that the fault strikes exactly that often: a
+    /// [`MockCapi`](crate::MockCapi) panics when it is dropped if it did not, as
+    /// mounted mocks do.
+    #[must_use]
+    pub fn expect(mut self, count: u64) -> Self {
+        self.expected = Some(count);
+        self
     }
 
     fn of_request(effect: Effect, method: &str, path: &str) -> Self {
@@ -380,6 +412,7 @@ impl Fault {
             detail: None,
             retry_after: None,
             delay: None,
+            expected: None,
         }
     }
 
@@ -518,15 +551,42 @@ impl Fault {
 #[error("{0}")]
 pub struct InvalidFaults(String);
 
-/// A fault in force.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Rule {
+fn refuse_first(
+    faults: &[Fault],
+    complain: impl Fn(&Fault) -> Option<String>,
+) -> Result<(), InvalidFaults> {
+    let complaints = faults.iter().enumerate();
+    let mut complaints = complaints.filter_map(|(index, fault)| Some((index, complain(fault)?)));
+    match complaints.next() {
+        Some((index, complaint)) => Err(InvalidFaults(format!("fault {index}: {complaint}"))),
+        None => Ok(()),
+    }
+}
+
+/// A fault in force, and how often it was met.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct FaultCount {
+    /// The fault.
     #[serde(flatten)]
-    fault: Fault,
-    /// How often it met what it waits for.
-    met: u64,
-    /// How often it spoiled that.
-    struck: u64,
+    pub fault: Fault,
+    /// How often something happened that the fault waits for.
+    pub met: u64,
+    /// How often the fault spoiled that.
+    pub struck: u64,
+}
+
+impl FaultCount {
+    /// What the fault was expected to do, if it did not.
+    fn unmet(&self) -> Option<String> {
+        let Self { fault, met, struck } = self;
+        let expected = fault.expected.filter(|expected| expected != struck)?;
+        let name = serde_json::to_string(fault).unwrap_or_default();
+        Some(format!(
+            "{name} was expected to strike {expected} times, and struck {struck} times \
+             (met {met} times)"
+        ))
+    }
 }
 
 /// What befalls a request.
@@ -541,7 +601,9 @@ pub(crate) struct Strike {
 /// The faults in force, how often each was met, and the request at hand.
 #[derive(Debug)]
 pub(crate) struct FaultPlan {
-    rules: Vec<Rule>,
+    rules: Vec<FaultCount>,
+    /// What earlier faults were expected to do and did not.
+    unmet: Vec<String>,
     since: Timestamp,
     random: Random,
     now: Timestamp,
@@ -553,6 +615,7 @@ impl FaultPlan {
     pub(crate) fn new(faults: Vec<Fault>, random: Random, now: Timestamp) -> Self {
         let mut plan = Self {
             rules: Vec::new(),
+            unmet: Vec::new(),
             since: now,
             random,
             now,
@@ -565,16 +628,23 @@ impl FaultPlan {
 
     /// Puts faults in the place of all earlier ones.
     pub(crate) fn set(&mut self, faults: Vec<Fault>, now: Timestamp) {
-        let rule = |fault| Rule {
+        let rule = |fault| FaultCount {
             fault,
             met: 0,
             struck: 0,
         };
+        self.unmet = self.unmet();
         self.rules = faults.into_iter().map(rule).collect();
         self.since = now;
     }
 
-    pub(crate) fn rules(&self) -> &[Rule] {
+    /// What faults were expected to do and did not, in words.
+    pub(crate) fn unmet(&self) -> Vec<String> {
+        let current = self.rules.iter().filter_map(FaultCount::unmet);
+        self.unmet.iter().cloned().chain(current).collect()
+    }
+
+    pub(crate) fn rules(&self) -> &[FaultCount] {
         &self.rules
     }
 
@@ -639,7 +709,7 @@ impl FaultPlan {
     fn strike(&mut self, meets: impl Fn(&Fault) -> bool) -> Option<Fault> {
         let passed = self.now.since(self.since);
         let mut due: Option<Fault> = None;
-        for Rule { fault, met, struck } in &mut self.rules {
+        for FaultCount { fault, met, struck } in &mut self.rules {
             let meets = meets(fault)
                 && fault.admits_request(&self.method, &self.path)
                 && fault.is_in_window(passed);

@@ -2,13 +2,18 @@
 //! logs requests, and answers `/_mock/`. What the APIs say is in
 //! [`crate::api`].
 
+pub(crate) mod adapter;
 pub(crate) mod builder;
 mod control;
+pub(crate) mod controller;
+pub(crate) mod core;
 pub(crate) mod faults;
-mod listener;
+pub(crate) mod front;
+pub(crate) mod mock_capi;
+pub(crate) mod on_wiremock;
 mod overview;
 mod page;
 pub(crate) mod rate_limit;
 mod request_log;
-pub(crate) mod server;
+pub(crate) mod seeds;
 pub(crate) mod state;

@@ -16,6 +16,10 @@ impl Timestamp {
         Self(self.0.saturating_add(millis(duration)))
     }
 
+    pub(crate) fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(duration)))
+    }
+
     /// The last moment at which something that is due now was still pending.
     /// Answers to a creating request are presented at it, so that they show
     /// `STAGING`, `COPYING` or `PROCESSING_UPLOAD` even if that takes no time.

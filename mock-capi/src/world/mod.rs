@@ -30,6 +30,7 @@ mod roles;
 mod routes;
 mod rows;
 pub(crate) mod ruby;
+mod seed;
 mod services;
 pub(crate) mod settings;
 mod sidecars;

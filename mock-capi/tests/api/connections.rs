@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::common::{Session, new_app, send};
-use mock_capi::{Fault, MockCapi};
+use mock_capi::{Adapter, Fault, MockCapi};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ async fn broken(request: reqwest::RequestBuilder) -> reqwest::Error {
     }
 }
 
-fn create(cf: &Session, name: &str) -> reqwest::RequestBuilder {
+fn create<A: Adapter>(cf: &Session<A>, name: &str) -> reqwest::RequestBuilder {
     let body = json!({"name": name});
     cf.request(Method::POST, "/v3/organizations").json(&body)
 }
@@ -45,7 +45,7 @@ async fn a_connection_breaks_before_or_after_a_request_is_processed() {
 
 #[tokio::test]
 async fn a_truncated_answer_has_headers_and_half_a_body() {
-    let cf = Session::v3().await;
+    let cf = Session::start(MockCapi::builder().front()).await;
     cf.mock
         .set_faults(vec![Fault::truncate("*", "/v3/organizations").nth(1)])
         .unwrap();

@@ -242,7 +242,7 @@ async fn reset_goes_back_to_the_start() {
             MockCapi::builder()
                 .dialect(dialect)
                 .job_time(Duration::from_secs(1))
-                .faults(vec![Fault::answer("GET", "/v3/stacks", 503)])
+                .faults(vec![Fault::answer("GET", "/v3/apps", 503)])
                 .apps_domain("example.com"),
         )
         .await;
@@ -273,7 +273,7 @@ async fn reset_goes_back_to_the_start() {
         assert_eq!(send(cf.http.get(&times)).await.json(), before);
         let faults = format!("{}/_mock/faults", cf.mock.uri());
         let faults = send(cf.http.get(faults)).await.json();
-        assert_eq!(faults[0]["path"], "/v3/stacks");
+        assert_eq!(faults[0]["path"], "/v3/apps");
         // The token is still good.
         assert_eq!(cf.get(path).await.status, 200);
     }

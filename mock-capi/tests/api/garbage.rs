@@ -251,7 +251,7 @@ async fn broken_uploads_are_explained() {
 /// Requests that are no proper HTTP are told so, and others go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_requests_are_refused() {
-    let mock = MockCapi::builder().start().await.unwrap();
+    let mock = MockCapi::builder().front().start().await.unwrap();
     for request in [
         "POST /v3/apps HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         "nonsense\r\n\r\n",
@@ -287,7 +287,12 @@ fn raw(address: SocketAddr, request: &[u8]) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_path_and_header_is_answered() {
     for dialect in [Dialect::V3, Dialect::Documented2017] {
-        let mock = MockCapi::builder().dialect(dialect).start().await.unwrap();
+        let mock = MockCapi::builder()
+            .dialect(dialect)
+            .front()
+            .start()
+            .await
+            .unwrap();
         for (line, status) in [
             ("GET / HTTP/1.1", "200"),
             ("HEAD / HTTP/1.1", "200"),

@@ -11,6 +11,7 @@ mod browser;
 #[path = "../common/mod.rs"]
 mod common;
 
+mod adapters;
 mod binary;
 mod connections;
 mod deployments;

@@ -3,13 +3,13 @@
 // Each test file uses its own part of this; helpers fail as tests do.
 #![allow(dead_code, clippy::panic, clippy::unwrap_used)]
 
-use mock_capi::{MockCapi, MockCapiBuilder};
+use mock_capi::{Adapter, MockCapi, MockCapiBuilder, Wiremock};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 /// A mock and someone logged in to it.
-pub(crate) struct Session {
-    pub(crate) mock: MockCapi,
+pub(crate) struct Session<A: Adapter = Wiremock> {
+    pub(crate) mock: MockCapi<A>,
     pub(crate) http: reqwest::Client,
     pub(crate) token: String,
 }
@@ -61,7 +61,17 @@ impl Answer {
 }
 
 impl Session {
-    pub(crate) async fn start(builder: MockCapiBuilder) -> Self {
+    pub(crate) async fn v3() -> Self {
+        Self::start(MockCapi::builder()).await
+    }
+
+    pub(crate) async fn of_2017() -> Self {
+        Self::start(MockCapi::builder().dialect(mock_capi::Dialect::Documented2017)).await
+    }
+}
+
+impl<A: Adapter> Session<A> {
+    pub(crate) async fn start(builder: MockCapiBuilder<A>) -> Self {
         let mock = builder.start().await.unwrap();
         let http = reqwest::Client::new();
         let mut session = Self {
@@ -71,14 +81,6 @@ impl Session {
         };
         session.log_in_as("admin", "admin").await;
         session
-    }
-
-    pub(crate) async fn v3() -> Self {
-        Self::start(MockCapi::builder()).await
-    }
-
-    pub(crate) async fn of_2017() -> Self {
-        Self::start(MockCapi::builder().dialect(mock_capi::Dialect::Documented2017)).await
     }
 
     pub(crate) async fn log_in(&self, user: &str, password: &str) -> Answer {

@@ -23,7 +23,7 @@ pub(crate) const ROUTES: &[&[Route]] = &[LOGIN, users::ROUTES];
 
 const LOGIN: &[Route] = &[
     Route::post("/oauth/token", issue_token).open(),
-    Route::post("/uaa/oauth/token", issue_token).open(),
+    Route::post(TOKEN_PATH, issue_token).open(),
     Route::get("/login", info).open(),
     Route::get("/uaa/login", info).open(),
     Route::get("/info", info).open(),
@@ -32,8 +32,11 @@ const LOGIN: &[Route] = &[
     Route::get("/uaa/oauth/clients/:client", show_client).open(),
 ];
 
+/// Where tokens are issued.
+pub(crate) const TOKEN_PATH: &str = "/uaa/oauth/token";
+
 /// The client that needs no secret.
-const PUBLIC_CLIENT: &str = "cf";
+pub(crate) const PUBLIC_CLIENT: &str = "cf";
 
 /// Where UAA is, below the mock's own address.
 pub(crate) const PATH: &str = "/uaa";
@@ -176,7 +179,7 @@ fn refreshed<'w>(context: &'w RequestContext<'_>, token: &str) -> Option<&'w Acc
 }
 
 fn tokens(context: &RequestContext<'_>, holder: Holder<'_>) -> Value {
-    let issuer = context.url("/uaa/oauth/token");
+    let issuer = context.url(TOKEN_PATH);
     let issue = |kind| {
         let now = context.world.now();
         context

@@ -1,11 +1,11 @@
-//! HTTP over TCP: a thread of its own that accepts connections, hands their
-//! requests to the [`Core`], and hangs up where a fault wants it.
+//! The adapter that the binary uses, and tests that need the wire itself: a
+//! thread of its own accepts connections, hands their requests to the
+//! [`CloudController`], and hangs up where a fault wants it.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -21,51 +21,40 @@ use tokio::sync::oneshot;
 
 use crate::api::error::CcError;
 use crate::api::http::{Request, Response};
-use crate::serve::server::Core;
+use crate::serve::adapter::Adapter;
+use crate::serve::adapter::sealed::{Serve, WireKind};
+use crate::serve::controller::CloudController;
+use crate::serve::core::{Answer, Ending, Wire};
 
 /// The largest body that is read: more than an app's bits may have.
 const MAX_BODY: usize = 2 * 1024 * 1024 * 1024;
 
-/// What a request gets.
+/// Serves the fake on a server of mock-capi's own, which can break off answers
+/// and read large uploads; from
+/// [`MockCapiBuilder::front`](crate::MockCapiBuilder::front).
+///
+/// Dropping it closes the socket and all its connections.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) response: Response,
-    /// How long it is held back.
-    pub(crate) delay: Duration,
-    pub(crate) ending: Ending,
-}
-
-/// How much of an answer arrives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Whole,
-    /// The connection breaks in the middle of the body.
-    Truncated,
-    /// The connection breaks before the first byte.
-    Dropped,
-}
-
-impl From<Response> for Answer {
-    fn from(response: Response) -> Self {
-        Self {
-            response,
-            delay: Duration::ZERO,
-            ending: Ending::Whole,
-        }
-    }
-}
-
-/// A socket being listened on; dropping it closes it and all its connections.
-#[derive(Debug)]
-pub(crate) struct Listener {
+pub struct Front {
     address: SocketAddr,
     stop: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Listener {
-    /// Listens, and answers from then on.
-    pub(crate) fn start(address: SocketAddr, core: Arc<Core>) -> io::Result<Self> {
+impl Adapter for Front {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Serve for Front {
+    const WIRE: WireKind = WireKind(Wire::Front);
+
+    async fn start(
+        address: SocketAddr,
+        controller: CloudController,
+        _keeps_requests: bool,
+    ) -> io::Result<Self> {
         let socket = TcpListener::bind(address)?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
@@ -76,11 +65,12 @@ impl Listener {
             let _reactor = runtime.enter();
             tokio::net::TcpListener::from_std(socket)?
         };
+        controller.core().serve_at(format!("http://{address}"));
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             runtime.block_on(async {
                 tokio::select! {
-                    never = accept(socket, address, core) => match never {},
+                    never = accept(socket, controller) => match never {},
                     _ = stopped => {}
                 }
             });
@@ -92,13 +82,9 @@ impl Listener {
             thread: Some(thread.spawn(serve)?),
         })
     }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
 }
 
-impl Drop for Listener {
+impl Drop for Front {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -108,17 +94,13 @@ impl Drop for Listener {
     }
 }
 
-async fn accept(
-    socket: tokio::net::TcpListener,
-    address: SocketAddr,
-    core: Arc<Core>,
-) -> Infallible {
+async fn accept(socket: tokio::net::TcpListener, controller: CloudController) -> Infallible {
     /// Until when others may have closed theirs, if there are too many.
     const PAUSE: Duration = Duration::from_millis(20);
     loop {
         match socket.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(serve(stream, address, Arc::clone(&core)));
+                tokio::spawn(serve(stream, controller.clone()));
             }
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
@@ -126,18 +108,18 @@ async fn accept(
 }
 
 /// Answers the requests of a connection, one after the other.
-async fn serve(stream: TcpStream, address: SocketAddr, core: Arc<Core>) {
+async fn serve(stream: TcpStream, controller: CloudController) {
     // Without it, small answers wait for each other.
     let _ = stream.set_nodelay(true);
     let client = stream.peer_addr().ok();
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let core = Arc::clone(&core);
+        let controller = controller.clone();
         async move {
             let (parts, body) = request.into_parts();
             let answer = match Limited::new(body, MAX_BODY).collect().await {
                 Ok(body) => {
                     let body = body.to_bytes();
-                    core.answer(&Request::new(&parts, &body, client), address)
+                    controller.answer(&Request::of_parts(&parts, &body, client))
                 }
                 Err(_) => unreadable().into(),
             };

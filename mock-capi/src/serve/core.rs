@@ -1,10 +1,9 @@
-//! The running mock, and how it answers a request: faults, routing, tokens.
+//! What stands behind both adapters: one request in, one answer out, with the
+//! faults, the rate limit and the token check around the API.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -14,45 +13,52 @@ use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::{Request, Response};
 use crate::api::router::{Found, Router};
-use crate::api::uaa::token::{self, Caller, TokenKind, Tokens, bearer};
-use crate::serve::builder::MockCapiBuilder;
+use crate::api::uaa;
+use crate::api::uaa::token::{self, Caller, Holder, TokenKind, Tokens, bearer};
 use crate::serve::control;
-use crate::serve::faults::{Effect, Fault, FaultPlan, InvalidFaults, Strike};
-use crate::serve::listener::{Answer, Ending, Listener};
+use crate::serve::faults::{Effect, Fault, FaultCount, FaultPlan, InvalidFaults, Strike};
 use crate::serve::rate_limit::{self, Allowance, Counted, RateLimiter};
 use crate::serve::request_log::{Outcome, RequestLog};
 use crate::serve::state::{self, StateError};
 use crate::world::clock::{Clock, Timestamp};
 use crate::world::random::Random;
-use crate::world::settings::{Settings, Timings};
-use crate::world::{Access, Guid, Package, PackageFile, World};
+use crate::world::settings::{Dialect, Settings, Timings};
+use crate::world::{Access, Guid, UAA_ORIGIN, World};
 
-/// A running fake Cloud Controller. It stops when it is dropped.
-///
-/// Every instance has its own world and its own port, so tests can run in
-/// parallel.
-pub struct MockCapi {
-    listener: Listener,
-    core: Arc<Core>,
+/// What a request gets.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) response: Response,
+    /// How long it is held back.
+    pub(crate) delay: Duration,
+    pub(crate) ending: Ending,
 }
 
-/// Why a mock could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The address is in use, or not this machine's.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address that was asked for.
-        address: SocketAddr,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// The state file cannot be loaded.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// A fault could never strike.
-    #[error("faults: {0}")]
-    Faults(#[from] InvalidFaults),
+/// How much of an answer arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Whole,
+    /// The connection breaks in the middle of the body.
+    Truncated,
+    /// The connection breaks before the first byte.
+    Dropped,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self {
+            response,
+            delay: Duration::ZERO,
+            ending: Ending::Whole,
+        }
+    }
+}
+
+/// Which adapter carries the answers, and so which faults are possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Wiremock,
+    Front,
 }
 
 /// A request that the mock received, see [`MockCapiBuilder::record_requests`].
@@ -87,112 +93,7 @@ pub struct Stats {
     pub not_implemented: BTreeMap<String, u64>,
 }
 
-impl MockCapi {
-    /// What a mock can be told before it starts.
-    pub fn builder() -> MockCapiBuilder {
-        MockCapiBuilder::new()
-    }
-
-    /// Listens, and answers from then on.
-    pub(crate) fn start(address: SocketAddr, core: Core) -> Result<Self, StartError> {
-        let core = Arc::new(core);
-        let listener = Listener::start(address, Arc::clone(&core))
-            .map_err(|source| StartError::Listen { address, source })?;
-        Ok(Self { listener, core })
-    }
-
-    /// Where the mock is: `http://127.0.0.1:PORT`, without a slash at the end.
-    pub fn uri(&self) -> String {
-        format!("http://{}", self.address())
-    }
-
-    /// The address that the mock listens on.
-    pub fn address(&self) -> SocketAddr {
-        self.listener.address()
-    }
-
-    /// The requests since the start or since [`forget_requests`], in order of
-    /// arrival; none unless [`record_requests`] was called.
-    ///
-    /// [`forget_requests`]: MockCapi::forget_requests
-    /// [`record_requests`]: MockCapiBuilder::record_requests
-    pub fn requests(&self) -> Vec<RecordedRequest> {
-        self.core.lock().recorded.clone()
-    }
-
-    /// Drops the recorded requests and sets [`MockCapi::stats`] to zero.
-    pub fn forget_requests(&self) {
-        let mut state = self.core.lock();
-        state.recorded.clear();
-        state.stats = Stats::default();
-    }
-
-    /// How many requests were answered, by route.
-    pub fn stats(&self) -> Stats {
-        self.core.lock().stats.clone()
-    }
-
-    /// The whole world: for each kind of resource (`organizations`, `apps`,
-    /// `processes`, ...) the list of what today's v3 API would show.
-    pub fn state(&self) -> Value {
-        self.core.state(&self.uri())
-    }
-
-    /// The files that a package has, by their paths: those of the archive that
-    /// was uploaded, and those that were only named. `None` if there is no such
-    /// package, or nothing was uploaded.
-    pub fn package_files(&self, guid: &str) -> Option<Vec<PackageFile>> {
-        let state = self.core.lock();
-        let package: &Package = state.world.look_up(guid)?;
-        let upload = package.upload.as_ref()?;
-        Some(upload.files.to_vec())
-    }
-
-    /// Goes back to the initial world, with the user, a shared domain and the
-    /// default quota, and to the times and faults that the mock was started
-    /// with. Recorded requests and statistics go too; tokens stay good.
-    pub fn reset(&self) {
-        self.core.reset();
-    }
-
-    /// Puts these faults in the place of all earlier ones.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidFaults`] if one of them could never strike, such as one for a
-    /// path without its `/`; the earlier ones then stay.
-    pub fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidFaults> {
-        Fault::check_all(&faults)?;
-        self.core.set_faults(faults);
-        Ok(())
-    }
-
-    /// Makes all access tokens that were given out expired; refresh tokens stay
-    /// good.
-    pub fn expire_tokens(&self) {
-        self.core.expire_tokens();
-    }
-
-    /// Saves the world, its users and their logins to a file, all of it or
-    /// nothing; [`MockCapiBuilder::state_file`] goes on from there. Only its
-    /// owner can read the file, since it has the users' passwords.
-    ///
-    /// # Errors
-    ///
-    /// [`StateError::Write`] if the file cannot be written; what was there
-    /// before is there still.
-    pub fn save_state(&self, path: impl AsRef<Path>) -> Result<(), StateError> {
-        self.core.save(path.as_ref())
-    }
-
-    /// Moves the mock's clock forward, as if that time had passed: jobs get
-    /// done, staging ends, instances start, tokens expire.
-    pub fn advance(&self, by: Duration) {
-        self.core.advance(by);
-    }
-}
-
-/// Everything behind the server.
+/// The fake and what surrounds it.
 #[derive(Debug)]
 pub(crate) struct Core {
     settings: Settings,
@@ -201,17 +102,20 @@ pub(crate) struct Core {
     faults: Vec<Fault>,
     router: Router,
     clock: Clock,
+    wire: Wire,
+    /// Where it is served.
+    base: OnceLock<String>,
     state: Mutex<State>,
 }
 
 /// What requests change.
 #[derive(Debug)]
-struct State {
-    world: World,
-    faults: FaultPlan,
-    tokens: Tokens,
-    stats: Stats,
-    recorded: Vec<RecordedRequest>,
+pub(crate) struct State {
+    pub(crate) world: World,
+    pub(crate) faults: FaultPlan,
+    pub(crate) tokens: Tokens,
+    pub(crate) stats: Stats,
+    pub(crate) recorded: Vec<RecordedRequest>,
     log: RequestLog,
     rate_limiter: RateLimiter,
     /// What the jitter of latencies comes from.
@@ -226,7 +130,10 @@ impl Core {
         tokens: Tokens,
         faults: Vec<Fault>,
         mut random: Random,
-    ) -> Self {
+        wire: Wire,
+    ) -> Result<Self, InvalidFaults> {
+        let router = Router::new(settings.dialect);
+        Fault::check_all(&faults, &router, wire)?;
         let timings = world.timings;
         let state = State {
             world,
@@ -238,14 +145,26 @@ impl Core {
             rate_limiter: RateLimiter::default(),
             random,
         };
-        Self {
-            router: Router::new(settings.dialect),
+        Ok(Self {
+            router,
             settings,
             timings,
             faults,
             clock,
+            wire,
+            base: OnceLock::new(),
             state: Mutex::new(state),
-        }
+        })
+    }
+
+    /// Where the fake is served.
+    pub(crate) fn base(&self) -> &str {
+        self.base.get().map_or("http://localhost", String::as_str)
+    }
+
+    /// Says where the fake is served; the first to say so is right.
+    pub(crate) fn serve_at(&self, base: String) {
+        let _ = self.base.set(base);
     }
 
     pub(crate) fn save(&self, path: &Path) -> Result<(), StateError> {
@@ -259,8 +178,14 @@ impl Core {
         state::save(path, dialect, signing_key, &state.tokens, &state.world)
     }
 
-    pub(crate) fn set_faults(&self, faults: Vec<Fault>) {
+    pub(crate) fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidFaults> {
+        Fault::check_all(&faults, &self.router, self.wire)?;
         self.lock().faults.set(faults, self.clock.now());
+        Ok(())
+    }
+
+    pub(crate) fn fault_counts(&self) -> Vec<FaultCount> {
+        self.lock().faults.rules().to_vec()
     }
 
     /// The faults in force with their counts, as JSON.
@@ -279,6 +204,30 @@ impl Core {
     /// The logged requests after the one of that number, as JSON.
     pub(crate) fn logged_after(&self, number: u64) -> Value {
         serde_json::json!(self.lock().log.after(number))
+    }
+
+    /// An access token of UAA's user of that name.
+    pub(crate) fn token_of(&self, user: &str) -> Option<String> {
+        let state = self.lock();
+        let origins = [UAA_ORIGIN.to_owned()];
+        let accounts = state.world.accounts_named(user, Some(&origins));
+        let holder = Holder {
+            client: uaa::PUBLIC_CLIENT,
+            user: Some(*accounts.first()?),
+        };
+        let issuer = format!("{}{}", self.base(), uaa::TOKEN_PATH);
+        let (kind, now) = (TokenKind::Access, self.clock.now());
+        let tokens = &state.tokens;
+        Some(tokens.issue(&self.settings, holder, kind, now, &issuer))
+    }
+
+    /// An access token of the first administrator.
+    #[cfg(feature = "client")]
+    pub(crate) fn administrator_token(&self) -> String {
+        let administrator = self.settings.users.iter().find(|user| user.admin);
+        let name = administrator.map(|user| user.name.as_str());
+        name.and_then(|name| self.token_of(name))
+            .unwrap_or_default()
     }
 
     pub(crate) fn expire_tokens(&self) {
@@ -304,6 +253,17 @@ impl Core {
         see(&state.world)
     }
 
+    /// Changes the world as it is now, as no request does.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+        let mut state = self.lock();
+        state.world.settle(self.clock.now());
+        change(&mut state.world)
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.settings.dialect
+    }
+
     pub(crate) fn reset(&self) {
         let mut state = self.lock();
         state.world.settle(self.clock.now());
@@ -318,13 +278,13 @@ impl Core {
 
     /// A panic of another request leaves a state that is no worse than that of
     /// a request that failed half-way.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a request that came in at `address`.
-    pub(crate) fn answer(&self, request: &Request<'_>, address: SocketAddr) -> Answer {
-        let base = base_url(request).unwrap_or_else(|| format!("http://{address}"));
+    /// Answers a request.
+    pub(crate) fn answer(&self, request: &Request<'_>) -> Answer {
+        let base = base_url(request).unwrap_or_else(|| self.base().to_owned());
         match control::answer(self, request, &base) {
             Some(response) => response.into(),
             None => self.answer_api(request, base),

@@ -1,0 +1,176 @@
+//! The fake itself, as tests control it. It speaks no socket.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::api::http::Request;
+use crate::serve::core::{Answer, Core, RecordedRequest, Stats};
+use crate::serve::faults::{Fault, FaultCount, InvalidFaults};
+use crate::serve::state::StateError;
+use crate::world::{Package, PackageFile};
+
+/// A fake Cloud Controller: its world, its clock and its faults. A clone is the
+/// same one.
+///
+/// [`MockCapi`](crate::MockCapi) serves it;
+/// [`mount`](CloudController::mount) adds it to a `wiremock` server that a test
+/// has already.
+#[derive(Clone)]
+pub struct CloudController {
+    core: Arc<Core>,
+}
+
+/// A token was asked for of a user whom the fake does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("mock-capi has no user '{0}': MockCapiBuilder::add_user adds one")]
+pub struct UnknownUser(String);
+
+impl CloudController {
+    pub(crate) fn new(core: Core) -> Self {
+        let core = Arc::new(core);
+        Self { core }
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// Answers a request, with links to where the client sent it.
+    pub(crate) fn answer(&self, request: &Request<'_>) -> Answer {
+        self.core.answer(request)
+    }
+
+    /// Where the fake is served, without a slash at the end, such as
+    /// `http://127.0.0.1:43210`. Until it is mounted, `http://localhost`.
+    pub fn uri(&self) -> String {
+        self.core.base().to_owned()
+    }
+
+    /// An access token of a user, as UAA gives it to the cf CLI.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownUser`] if there is no user of that name.
+    pub fn token(&self, user: &str) -> Result<String, UnknownUser> {
+        let token = self.core.token_of(user);
+        token.ok_or_else(|| UnknownUser(user.to_owned()))
+    }
+
+    /// An HTTP client that is logged in as the administrator.
+    ///
+    /// # Errors
+    ///
+    /// Whatever reqwest has against this system's TLS set-up.
+    #[cfg(feature = "client")]
+    pub fn client(&self) -> reqwest::Result<reqwest::Client> {
+        use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+        let token = self.core.administrator_token();
+        // A token has no character that a header may not have.
+        let token = HeaderValue::try_from(format!("bearer {token}")).ok();
+        let headers = token.map(|token| (AUTHORIZATION, token)).into_iter();
+        let headers: HeaderMap = headers.collect();
+        reqwest::Client::builder().default_headers(headers).build()
+    }
+
+    /// The requests since the start or since [`forget_requests`], in order of
+    /// arrival; none unless [`record_requests`] was called.
+    ///
+    /// [`forget_requests`]: MockCapi::forget_requests
+    /// [`record_requests`]: MockCapiBuilder::record_requests
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.core.lock().recorded.clone()
+    }
+
+    /// Drops the recorded requests and sets [`MockCapi::stats`] to zero.
+    pub fn forget_requests(&self) {
+        let mut state = self.core.lock();
+        state.recorded.clear();
+        state.stats = Stats::default();
+    }
+
+    /// How many requests were answered, by route.
+    pub fn stats(&self) -> Stats {
+        self.core.lock().stats.clone()
+    }
+
+    /// The whole world: for each kind of resource (`organizations`, `apps`,
+    /// `processes`, ...) the list of what today's v3 API would show.
+    pub fn state(&self) -> Value {
+        self.core.state(self.core.base())
+    }
+
+    /// The files that a package has, by their paths: those of the archive that
+    /// was uploaded, and those that were only named. `None` if there is no such
+    /// package, or nothing was uploaded.
+    pub fn package_files(&self, guid: &str) -> Option<Vec<PackageFile>> {
+        let state = self.core.lock();
+        let package: &Package = state.world.look_up(guid)?;
+        let upload = package.upload.as_ref()?;
+        Some(upload.files.to_vec())
+    }
+
+    /// Goes back to the initial world, with the user, a shared domain and the
+    /// default quota, and to the times and faults that the mock was started
+    /// with. Recorded requests and statistics go too; tokens stay good.
+    pub fn reset(&self) {
+        self.core.reset();
+    }
+
+    /// Puts these faults in the place of all earlier ones.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidFaults`] if one of them could never strike, such as one for a
+    /// path that no operation of the API has, or if the adapter cannot do it;
+    /// the earlier ones then stay.
+    pub fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidFaults> {
+        self.core.set_faults(faults)
+    }
+
+    /// The faults in force, each with how often it was met and how often it
+    /// struck.
+    pub fn faults(&self) -> Vec<FaultCount> {
+        self.core.fault_counts()
+    }
+
+    /// What [`Fault::expect`] promised and did not happen so far, in words.
+    pub(crate) fn unmet_expectations(&self) -> Vec<String> {
+        self.core.lock().faults.unmet()
+    }
+
+    /// Makes all access tokens that were given out expired; refresh tokens stay
+    /// good.
+    pub fn expire_tokens(&self) {
+        self.core.expire_tokens();
+    }
+
+    /// Saves the world, its users and their logins to a file, all of it or
+    /// nothing; [`MockCapiBuilder::state_file`] goes on from there. Only its
+    /// owner can read the file, since it has the users' passwords.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Write`] if the file cannot be written; what was there
+    /// before is there still.
+    pub fn save_state(&self, path: impl AsRef<Path>) -> Result<(), StateError> {
+        self.core.save(path.as_ref())
+    }
+
+    /// Moves the mock's clock forward, as if that time had passed: jobs get
+    /// done, staging ends, instances start, tokens expire.
+    pub fn advance(&self, by: Duration) {
+        self.core.advance(by);
+    }
+}
+
+impl fmt::Debug for CloudController {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloudController")
+            .field("uri", &self.uri())
+            .finish_non_exhaustive()
+    }
+}

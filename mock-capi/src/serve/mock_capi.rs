@@ -1,0 +1,113 @@
+//! A running mock: the fake and the adapter that serves it.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::thread;
+
+use crate::serve::adapter::Adapter;
+use crate::serve::builder::MockCapiBuilder;
+use crate::serve::controller::CloudController;
+use crate::serve::faults::InvalidFaults;
+use crate::serve::on_wiremock::Wiremock;
+use crate::serve::state::StateError;
+
+/// A running fake Cloud Controller. It stops when it is dropped.
+///
+/// It is served by wiremock, so that a test can mount mocks of its own in front
+/// of the fake, see [`MockCapi::server`]; or, as `MockCapi<Front>`, by a server
+/// that can do more on the wire, see [`MockCapiBuilder::front`]. Everything that
+/// does not depend on that is in [`CloudController`], to which it derefs.
+///
+/// Every instance has its own world and its own port, so tests can run in
+/// parallel.
+///
+/// # Panics
+///
+/// When it is dropped, if a [`Fault::expect`](crate::Fault::expect) or an
+/// expectation of a mounted mock was not met.
+pub struct MockCapi<A: Adapter = Wiremock> {
+    pub(crate) adapter: A,
+    controller: CloudController,
+}
+
+/// Why a mock could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address is in use, or not this machine's.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The state file cannot be loaded.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A fault could never strike.
+    #[error("faults: {0}")]
+    Faults(#[from] InvalidFaults),
+    /// A time or the jitter has a value that it cannot have.
+    #[error("times: {0}")]
+    Times(String),
+}
+
+impl MockCapi {
+    /// Starts a mock with the user `admin`, whose password is `admin`, and a
+    /// shared domain, on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Listen`] if the system has no port left.
+    pub async fn start() -> Result<Self, StartError> {
+        Self::builder().start().await
+    }
+
+    /// The settings of a mock that is yet to start.
+    pub fn builder() -> MockCapiBuilder {
+        MockCapiBuilder::new()
+    }
+}
+
+impl<A: Adapter> MockCapi<A> {
+    pub(crate) fn new(adapter: A, controller: CloudController) -> Self {
+        Self {
+            adapter,
+            controller,
+        }
+    }
+
+    /// The address that the mock listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.adapter.address()
+    }
+}
+
+impl<A: Adapter> Deref for MockCapi<A> {
+    type Target = CloudController;
+
+    fn deref(&self) -> &CloudController {
+        &self.controller
+    }
+}
+
+impl<A: Adapter> fmt::Debug for MockCapi<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MockCapi")
+            .field("uri", &self.uri())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: Adapter> Drop for MockCapi<A> {
+    #[expect(clippy::panic, reason = "a test fails whose expectations are not met")]
+    fn drop(&mut self) {
+        let unmet = self.unmet_expectations();
+        if !unmet.is_empty() && !thread::panicking() {
+            panic!("faults of mock-capi: {}", unmet.join("; "));
+        }
+    }
+}

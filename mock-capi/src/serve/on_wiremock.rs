@@ -1,0 +1,415 @@
+//! The adapter for Rust tests: a `wiremock` server whose last mock is the fake,
+//! so that a test mounts mocks of its own in front.
+//!
+//! What wiremock does, and how it is handled here:
+//! - A mock either answers or breaks the connection. So there are two of ours:
+//!   the first lets the fake answer, and matches only if the connection is to
+//!   break; the second hands out what the fake answered. Both run under the
+//!   server's lock, one right after the other.
+//! - It keeps every request that a mock matched, until all mocks are removed. So
+//!   they are, again and again, as long as the test cannot have mounted any of
+//!   its own; see [`Renewal`].
+//! - Bodies are read whole, so there is a limit for them.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::thread::{self, JoinHandle};
+
+use tokio::runtime;
+use wiremock::matchers::any;
+use wiremock::{Match, Mock, MockServer, Respond, ResponseTemplate};
+
+use crate::MockCapi;
+use crate::api::error::CcError;
+use crate::api::http::{Request, Response};
+use crate::serve::adapter::Adapter;
+use crate::serve::adapter::sealed::{Serve, WireKind};
+use crate::serve::controller::CloudController;
+use crate::serve::core::{Answer, Ending, Wire};
+
+/// The largest body that the fake takes from wiremock, which keeps it in memory
+/// more than once.
+const MAX_BODY: usize = 64 * 1024 * 1024;
+
+/// wiremock's lowest.
+const LOWEST_PRIORITY: u8 = u8::MAX;
+
+/// How many requests wiremock keeps before they are removed.
+const RENEW_AFTER_REQUESTS: u64 = 4096;
+
+/// How many bytes of bodies it keeps.
+const RENEW_AFTER_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Serves the fake on a `wiremock` server; the usual adapter.
+pub struct Wiremock {
+    // Dropped first, since it has a share in the server.
+    renewal: Option<Renewal>,
+    relay: Relay,
+    server: Arc<MockServer>,
+}
+
+impl Adapter for Wiremock {
+    fn address(&self) -> SocketAddr {
+        *self.server.address()
+    }
+}
+
+impl Serve for Wiremock {
+    const WIRE: WireKind = WireKind(Wire::Wiremock);
+
+    async fn start(
+        address: SocketAddr,
+        controller: CloudController,
+        keeps_requests: bool,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        let mut builder = MockServer::builder().listener(listener);
+        if !keeps_requests {
+            builder = builder.disable_request_recording();
+        }
+        let server = Arc::new(builder.start().await);
+        controller.core().serve_at(server.uri());
+        let (relay, renewal) = if keeps_requests {
+            (Relay::new(controller, None), None)
+        } else {
+            let (ask, asked) = mpsc::channel();
+            let relay = Relay::new(controller, Some(ask));
+            let renewal = Renewal::start(Arc::clone(&server), relay.clone(), asked)?;
+            (relay, Some(renewal))
+        };
+        relay.mount(&server).await;
+        Ok(Self {
+            renewal,
+            relay,
+            server,
+        })
+    }
+}
+
+impl MockCapi {
+    /// The wiremock server that the fake is mounted on, for mocks in front of it.
+    ///
+    /// For a mock that is to go before the test ends, use a [`Scope`]: what
+    /// wiremock 0.6.5 mounts *as scoped* on a server that has mocks of a lower
+    /// priority, as the fake is, it cannot unmount, and unmounts the fake instead.
+    ///
+    /// From the first call on, wiremock keeps every request, as it does of any
+    /// mock: about 1 KiB each, and its body.
+    ///
+    /// ```
+    /// use mock_capi::MockCapi;
+    /// use mock_capi::wiremock::matchers::{method, path};
+    /// use mock_capi::wiremock::{Mock, ResponseTemplate};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mock = MockCapi::start().await?;
+    /// // One operation is stubbed; the fake answers the others.
+    /// Mock::given(method("GET"))
+    ///     .and(path("/v3/service_brokers"))
+    ///     .respond_with(ResponseTemplate::new(200).set_body_string("{\"resources\": []}"))
+    ///     .expect(1)
+    ///     .mount(mock.server())
+    ///     .await;
+    ///
+    /// let http = reqwest::Client::new();
+    /// for path in ["/v3/service_brokers", "/v3/apps"] {
+    ///     let url = format!("{}{path}", mock.uri());
+    ///     let answer = http.get(url).bearer_auth(mock.token("admin")?).send().await?;
+    ///     assert_eq!(answer.status(), 200);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn server(&self) -> &MockServer {
+        self.adapter.relay.keep_all();
+        &self.adapter.server
+    }
+
+    /// Mounts the fake again after [`MockServer::reset`] removed it.
+    pub async fn remount(&self) {
+        self.adapter.relay.mount(&self.adapter.server).await;
+    }
+}
+
+impl CloudController {
+    /// Mounts the fake on a server, behind all mocks that are or will be there.
+    ///
+    /// wiremock keeps every request that the fake answers, about 1 KiB each, and
+    /// its body, until the server is reset.
+    ///
+    /// ```
+    /// use mock_capi::MockCapi;
+    /// use mock_capi::wiremock::MockServer;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = MockServer::start().await;
+    /// let foundation = MockCapi::builder().cloud_controller()?;
+    /// foundation.mount(&server).await;
+    ///
+    /// let root = reqwest::get(server.uri()).await?;
+    /// assert_eq!(root.status(), 200);
+    /// assert_eq!(foundation.stats().total, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn mount(&self, server: &MockServer) {
+        self.core().serve_at(server.uri());
+        Relay::new(self.clone(), None).mount(server).await;
+    }
+}
+
+/// Answers requests as the only mock of a server does. Connections cannot be
+/// dropped this way; [`CloudController::mount`] can.
+impl Respond for CloudController {
+    fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
+        let answer = answer(self, request);
+        if answer.ending == Ending::Whole {
+            return template(answer);
+        }
+        let detail = "mock-capi: a mock that answers cannot drop the connection: \
+                      use CloudController::mount";
+        template(Response::json(500, &CcError::bad_request(detail).body()).into())
+    }
+}
+
+/// How long a mounted mock is there: until this is dropped.
+///
+/// ```
+/// use mock_capi::wiremock::matchers::path;
+/// use mock_capi::wiremock::{Mock, ResponseTemplate};
+/// use mock_capi::{MockCapi, Scope};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mock = MockCapi::start().await?;
+/// let outage = Scope::new();
+/// Mock::given(outage.matcher())
+///     .and(path("/"))
+///     .respond_with(ResponseTemplate::new(502))
+///     .mount(mock.server())
+///     .await;
+/// assert_eq!(reqwest::get(mock.uri()).await?.status(), 502);
+/// drop(outage);
+/// assert_eq!(reqwest::get(mock.uri()).await?.status(), 200);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Scope(Arc<AtomicBool>);
+
+impl Scope {
+    /// A scope that is open.
+    #[expect(clippy::new_without_default, reason = "a scope is opened, on purpose")]
+    pub fn new() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
+    /// Matches every request while the scope is open.
+    pub fn matcher(&self) -> impl Match + 'static {
+        let open = Arc::clone(&self.0);
+        move |_: &wiremock::Request| open.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+fn answer(controller: &CloudController, request: &wiremock::Request) -> Answer {
+    if request.body.len() > MAX_BODY {
+        let detail = "mock-capi takes bodies of at most 64 MiB from wiremock: start the mock \
+                      with MockCapi::builder().front()";
+        let error = CcError::new(413, 10001, "MockCapi-BodyTooLarge", detail);
+        return Response::error(request.url.path(), &error).into();
+    }
+    controller.answer(&Request::new(
+        request.method.as_str(),
+        request.url.path(),
+        request.url.query(),
+        &request.headers,
+        &request.body,
+    ))
+}
+
+fn template(answer: Answer) -> ResponseTemplate {
+    let Answer {
+        response, delay, ..
+    } = answer;
+    let mut template = ResponseTemplate::new(response.status).set_delay(delay);
+    if !response.body.is_empty() {
+        template = template.set_body_raw(response.body, response.content_type);
+    }
+    for (name, value) in response.headers {
+        template = template.append_header(name, value);
+    }
+    template
+}
+
+/// The two mocks that the fake is. A clone is the same.
+#[derive(Clone)]
+struct Relay(Arc<RelayState>);
+
+struct RelayState {
+    controller: CloudController,
+    /// What the first mock got from the fake for the second to hand out.
+    pending: Mutex<Option<Answer>>,
+    kept_requests: AtomicU64,
+    kept_bytes: AtomicU64,
+    /// Where to ask for a renewal; none if wiremock is to keep its requests.
+    renewal: Mutex<Option<Sender<Sender<()>>>>,
+}
+
+impl Relay {
+    fn new(controller: CloudController, renewal: Option<Sender<Sender<()>>>) -> Self {
+        Self(Arc::new(RelayState {
+            controller,
+            pending: Mutex::new(None),
+            kept_requests: AtomicU64::new(0),
+            kept_bytes: AtomicU64::new(0),
+            renewal: Mutex::new(renewal),
+        }))
+    }
+
+    fn mocks(&self) -> [Mock; 2] {
+        let dropped = |_: &wiremock::Request| Dropped;
+        [
+            Mock::given(self.clone())
+                .respond_with_err(dropped)
+                .with_priority(LOWEST_PRIORITY),
+            Mock::given(any())
+                .respond_with(self.clone())
+                .with_priority(LOWEST_PRIORITY),
+        ]
+    }
+
+    async fn mount(&self, server: &MockServer) {
+        let [drops, answers] = self.mocks();
+        tokio::join!(server.register(drops), server.register(answers));
+    }
+
+    /// Lets wiremock keep its requests, and its mocks, from now on.
+    fn keep_all(&self) {
+        *lock(&self.0.renewal) = None;
+    }
+
+    /// Asks for a renewal if wiremock keeps too much. This runs under its lock;
+    /// it waits until the renewal is next in line for that.
+    fn renew_if_due(&self, request: &wiremock::Request) {
+        let body = u64::try_from(request.body.len()).unwrap_or(u64::MAX);
+        let requests = self.0.kept_requests.fetch_add(1, Ordering::Relaxed);
+        let bytes = self.0.kept_bytes.fetch_add(body, Ordering::Relaxed);
+        if requests < RENEW_AFTER_REQUESTS && bytes < RENEW_AFTER_BYTES {
+            return;
+        }
+        // Held until the renewal is in line, so that no mock is mounted before it
+        // by a test that has just got the server.
+        let renewal = lock(&self.0.renewal);
+        if let Some(renewal) = renewal.as_ref() {
+            let (in_line, is_in_line) = mpsc::channel();
+            if renewal.send(in_line).is_ok() {
+                // An error is the end of the renewals.
+                let _ = is_in_line.recv();
+            }
+            self.0.kept_requests.store(0, Ordering::Relaxed);
+            self.0.kept_bytes.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Lets the fake answer; matches if the connection is to be dropped.
+impl Match for Relay {
+    fn matches(&self, request: &wiremock::Request) -> bool {
+        let answer = answer(&self.0.controller, request);
+        let is_dropped = answer.ending == Ending::Dropped;
+        *lock(&self.0.pending) = (!is_dropped).then_some(answer);
+        self.renew_if_due(request);
+        is_dropped
+    }
+}
+
+/// Hands out what the fake answered.
+impl Respond for Relay {
+    fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
+        let pending = lock(&self.0.pending).take();
+        template(pending.unwrap_or_else(|| answer(&self.0.controller, request)))
+    }
+}
+
+/// A connection that is closed without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is dropped on purpose")]
+struct Dropped;
+
+/// Removes all mocks with the requests that wiremock keeps of them, and mounts
+/// the fake again.
+///
+/// The server's lock is fair, so nothing comes between: while a request holds
+/// it, the removal and then the mounting are put in line for it.
+struct Renewal(Option<JoinHandle<()>>);
+
+impl Renewal {
+    fn start(
+        server: Arc<MockServer>,
+        relay: Relay,
+        asked: Receiver<Sender<()>>,
+    ) -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().build()?;
+        let renew = move || {
+            for in_line in asked {
+                runtime.block_on(renew(&server, &relay, in_line));
+            }
+        };
+        let thread = thread::Builder::new().name("mock-capi".into());
+        Ok(Self(Some(thread.spawn(renew)?)))
+    }
+}
+
+async fn renew(server: &MockServer, relay: &Relay, in_line: Sender<()>) {
+    let [drops, answers] = relay.mocks();
+    let all = async {
+        tokio::join!(
+            server.reset(),
+            server.register(drops),
+            server.register(answers)
+        )
+    };
+    let mut all = pin!(all);
+    let is_done =
+        std::future::poll_fn(|context| Poll::Ready(all.as_mut().poll(context).is_ready())).await;
+    // The request that asked goes on, which it must for this to go on.
+    drop(in_line);
+    if !is_done {
+        all.await;
+    }
+}
+
+impl Drop for Wiremock {
+    fn drop(&mut self) {
+        // Ends the renewals, which have a share in the server: its expectations
+        // are verified where the mock is dropped.
+        self.relay.keep_all();
+        drop(self.renewal.take());
+    }
+}
+
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            // It ends without a result, even if it panicked.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,222 @@
+//! What a test puts into the world before it runs, and what it reads of it
+//! afterwards, in types of its own.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::serve::controller::CloudController;
+use crate::world::{App, Field, Guid, RouteRefusal, Row, Selection, Space, World};
+
+/// Making things without requests.
+impl CloudController {
+    /// The organization of a name, made if there is none yet.
+    ///
+    /// ```
+    /// use mock_capi::MockCapi;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mock = MockCapi::start().await?;
+    /// mock.org("o").space("s").app("a").instances(2).route("a")?.started();
+    ///
+    /// let app = mock.app("a").ok_or("no app")?;
+    /// assert_eq!((app.instances, app.running), (2, 2));
+    /// assert_eq!(app.routes, ["a.apps.mock.test"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn org(&self, name: &str) -> OrgSeed<'_> {
+        let guid = self.change(|world| world.seed_org(name));
+        OrgSeed { fake: self, guid }
+    }
+
+    /// The oldest app of a name, whatever its space; `None` if there is none.
+    pub fn app(&self, name: &str) -> Option<AppState> {
+        self.apps().into_iter().find(|app| app.name == name)
+    }
+
+    /// All apps, the oldest first.
+    pub fn apps(&self) -> Vec<AppState> {
+        self.core().look(|world| {
+            let apps = world.apps.iter();
+            apps.map(|app| AppState::of(world, app)).collect()
+        })
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+        self.core().change(change)
+    }
+}
+
+/// An organization that is there; from [`CloudController::org`].
+#[derive(Clone, Copy, Debug)]
+pub struct OrgSeed<'m> {
+    fake: &'m CloudController,
+    guid: Guid,
+}
+
+impl<'m> OrgSeed<'m> {
+    /// The organization's GUID.
+    pub fn guid(&self) -> String {
+        self.guid.to_string()
+    }
+
+    /// The space of a name, made if there is none yet.
+    pub fn space(&self, name: &str) -> SpaceSeed<'m> {
+        let guid = self.fake.change(|world| world.seed_space(self.guid, name));
+        SpaceSeed {
+            fake: self.fake,
+            guid,
+        }
+    }
+}
+
+/// A space that is there; from [`OrgSeed::space`].
+#[derive(Clone, Copy, Debug)]
+pub struct SpaceSeed<'m> {
+    fake: &'m CloudController,
+    guid: Guid,
+}
+
+impl<'m> SpaceSeed<'m> {
+    /// The space's GUID.
+    pub fn guid(&self) -> String {
+        self.guid.to_string()
+    }
+
+    /// The app of a name, made if there is none yet: with a package and a staged
+    /// droplet, one instance, stopped.
+    pub fn app(&self, name: &str) -> AppSeed<'m> {
+        let dialect = self.fake.core().dialect();
+        let seed = |world: &mut World| world.seed_app(self.guid, name, dialect);
+        let guid = self.fake.change(seed);
+        AppSeed {
+            fake: self.fake,
+            guid,
+        }
+    }
+}
+
+/// An app that is there; from [`SpaceSeed::app`].
+#[derive(Clone, Copy, Debug)]
+pub struct AppSeed<'m> {
+    fake: &'m CloudController,
+    guid: Guid,
+}
+
+/// Why an app cannot have a route.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the app cannot have a route with the host '{host}': {reason}")]
+pub struct RouteError {
+    host: String,
+    reason: String,
+}
+
+impl AppSeed<'_> {
+    /// The app's GUID.
+    pub fn guid(&self) -> String {
+        self.guid.to_string()
+    }
+
+    /// Gives the web process so many instances.
+    #[must_use = "a seeded app is stopped until `started` is called"]
+    pub fn instances(self, instances: u32) -> Self {
+        let guid = self.guid;
+        self.fake
+            .change(|world| world.seed_instances(guid, instances));
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use = "a seeded app is stopped until `started` is called"]
+    pub fn env(self, name: &str, value: &str) -> Self {
+        self.fake.change(|world| {
+            world.touch(self.guid, |app: &mut App| {
+                app.environment.insert(name.into(), value.into());
+            });
+        });
+        self
+    }
+
+    /// Lets a route with that host on the default domain lead to the app.
+    ///
+    /// # Errors
+    ///
+    /// [`RouteError`] if the host is not valid, or is another space's.
+    pub fn route(self, host: &str) -> Result<Self, RouteError> {
+        let mapped = self.fake.change(|world| {
+            let space = world.get(self.guid).map(|app: &App| app.space);
+            let org = space.and_then(|space| Some(world.spaces.get(space)?.org));
+            let domain = org.and_then(|org| world.default_domain(org));
+            let domain = domain.ok_or(RouteRefusal::NoDomain)?.base.guid;
+            world.seed_route(self.guid, domain, host, "")
+        });
+        mapped.map(|_| self).map_err(|refusal| RouteError {
+            host: host.into(),
+            reason: format!("{refusal:?}"),
+        })
+    }
+
+    /// Starts the app, all of whose instances then run.
+    pub fn started(self) -> Self {
+        self.fake.change(|world| world.seed_started(self.guid));
+        self
+    }
+}
+
+/// An app as it is.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct AppState {
+    /// The app's GUID.
+    pub guid: String,
+    /// The app's name.
+    pub name: String,
+    /// The name of its space.
+    pub space: String,
+    /// The name of its organization.
+    pub org: String,
+    /// Whether the app is to run.
+    pub started: bool,
+    /// How many instances its web process is to have.
+    pub instances: u32,
+    /// How many of these are `RUNNING`.
+    pub running: u32,
+    /// The memory of each of them, in MiB.
+    pub memory_mb: u32,
+    /// The GUID of its current droplet, if there is one.
+    pub droplet: Option<String>,
+    /// The environment variables that were set.
+    pub environment: BTreeMap<String, Value>,
+    /// Where its routes are, such as `a.apps.mock.test/path`, ordered.
+    pub routes: Vec<String>,
+}
+
+impl AppState {
+    fn of(world: &World, app: &App) -> Self {
+        let guid = app.guid();
+        let space: Option<&Space> = world.get(app.space);
+        let org = space.and_then(|space| world.orgs.get(space.org));
+        let web = world.process(guid, "web");
+        let instances = web.map(|web| world.instances(web)).unwrap_or_default();
+        let running = instances.iter().filter(|it| it.name == "RUNNING").count();
+        let routes = world.routes.select(&Selection::by(Field::App, guid));
+        let mut routes: Vec<String> = routes.iter().map(|it| world.route_url(it)).collect();
+        routes.sort();
+        let environment = app.environment.iter();
+        Self {
+            guid: guid.to_string(),
+            name: app.name.clone(),
+            space: space.map(|space| space.name.clone()).unwrap_or_default(),
+            org: org.map(|org| org.name.clone()).unwrap_or_default(),
+            started: app.started,
+            instances: web.map_or(0, |web| web.scale.instances),
+            running: u32::try_from(running).unwrap_or(u32::MAX),
+            memory_mb: web.map_or(0, |web| web.scale.memory_mb),
+            droplet: app.droplet.map(|droplet| droplet.to_string()),
+            environment: environment.map(|(k, v)| (k.clone(), v.clone())).collect(),
+            routes,
+        }
+    }
+}
