@@ -1,5 +1,5 @@
-//! Where requests queue for one of the slots that a [`Limiter`] gives: first
-//! come, first served, but for those whose endpoint has its share.
+//! The queue of requests that wait for one of the [`Limiter`]'s slots. The order is
+//! first come, first served, except that an endpoint cannot hold more than its share.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -25,14 +25,14 @@ struct Waiter {
     go: oneshot::Sender<Slot>,
 }
 
-/// The right to have one request in flight, until it is dropped.
+/// The right to send one request. Dropping it frees the slot.
 pub(crate) struct Slot {
     gate: Arc<Gate>,
     ticket: Option<Ticket>,
 }
 
 impl Gate {
-    /// Never lets more than `ceiling` through at a time.
+    /// A gate with at most `ceiling` slots.
     pub(crate) fn new(ceiling: usize, events: Events) -> Arc<Self> {
         let limiter = Limiter::new(ceiling);
         let limit = limiter.limit();
@@ -53,22 +53,23 @@ impl Gate {
             let endpoint = state.limiter.endpoint(endpoint);
             state.queue.push_back(Waiter { endpoint, go });
         });
-        self.let_go();
-        // The queue keeps a waiter until its turn, so this is one in every case.
+        self.admit();
+        // The queue keeps every waiter until its turn, so the channel never closes
+        // before; if it did, the request would go on without a slot.
         turn.await.unwrap_or_else(|_| Slot {
             gate: Arc::clone(self),
             ticket: None,
         })
     }
 
-    /// Lets all go for whom there are slots.
-    fn let_go(self: &Arc<Self>) {
+    /// Admits waiting requests until no slot is free.
+    fn admit(self: &Arc<Self>) {
         while let Some((waiter, ticket)) = self.with(State::next) {
             let slot = Slot {
                 gate: Arc::clone(self),
                 ticket: Some(ticket),
             };
-            // Who has just left the queue gives the slot back by that.
+            // If the waiter has just given up, dropping the slot frees it.
             let _ = waiter.go.send(slot);
         }
     }
@@ -83,17 +84,17 @@ impl Gate {
             }
             let limit = limiter.limit();
             if limit != before {
-                // Under the lock, so that changes are told in their order.
+                // Emitted under the lock, so that changes arrive in order.
                 self.events.emit(Event::Concurrency { limit });
             }
         });
-        self.let_go();
+        self.admit();
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = match self.state.lock() {
             Ok(state) => state,
-            // Nothing that is done under the lock leaves it half done.
+            // No code under the lock leaves the state half changed.
             Err(poisoned) => poisoned.into_inner(),
         };
         act(&mut state)
@@ -101,7 +102,7 @@ impl Gate {
 }
 
 impl State {
-    /// The first of the queue that may go now.
+    /// The first waiter that may be admitted now.
     fn next(&mut self) -> Option<(Waiter, Ticket)> {
         if self.limiter.is_full() {
             return None;
@@ -111,13 +112,13 @@ impl State {
         let limiter = &mut self.limiter;
         let mut waiters = self.queue.iter().enumerate();
         let (at, ticket) =
-            waiters.find_map(|(at, waiter)| Some((at, limiter.go(waiter.endpoint, now)?)))?;
+            waiters.find_map(|(at, waiter)| Some((at, limiter.admit(waiter.endpoint, now)?)))?;
         Some((self.queue.remove(at)?, ticket))
     }
 }
 
 impl Slot {
-    /// Gives the slot back, with what the answer tells.
+    /// Frees the slot and passes the answer on to the limiter.
     pub(crate) fn answered(mut self, answer: Answer) {
         if let Some(ticket) = self.ticket.take() {
             self.gate.leave(&ticket, Some(answer));
@@ -145,20 +146,20 @@ mod tests {
         Gate::new(ceiling, Events::default())
     }
 
-    /// A slot of an endpoint that has answered before.
+    /// A slot, if one is free.
     fn slot(gate: &Arc<Gate>, endpoint: &str) -> Option<Slot> {
         gate.enter(endpoint).now_or_never()
     }
 
     #[test]
-    fn those_who_wait_go_in_the_order_in_which_they_came() {
+    fn requests_are_admitted_in_the_order_in_which_they_queue() {
         let gate = gate(1);
         let held = slot(&gate, "a").unwrap();
         let mut first = Box::pin(gate.enter("a"));
         let mut second = Box::pin(gate.enter("b"));
         assert!(
             (&mut second).now_or_never().is_none(),
-            "in the queue from here"
+            "polled first, so queued first"
         );
         assert!((&mut first).now_or_never().is_none());
         drop(held);
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gives_up_waiting_holds_nothing() {
+    fn a_waiter_that_gives_up_holds_no_slot() {
         let gate = gate(1);
         let held = slot(&gate, "a").unwrap();
         let mut left = Box::pin(gate.enter("a"));
@@ -178,13 +179,13 @@ mod tests {
         let mut granted = Box::pin(gate.enter("a"));
         assert!((&mut granted).now_or_never().is_none());
         drop(held);
-        // Its slot is there, but it never comes for it.
+        // A slot was granted, but the waiter never took it.
         drop(granted);
         assert!(slot(&gate, "a").is_some());
     }
 
     #[test]
-    fn an_endpoint_that_does_not_answer_keeps_nobody_else_waiting() {
+    fn an_endpoint_that_hangs_does_not_block_other_endpoints() {
         let gate = gate(4);
         let hanging: Vec<Slot> = (0..2).filter_map(|_| slot(&gate, "hangs")).collect();
         assert_eq!(hanging.len(), 2);

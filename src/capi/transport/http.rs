@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use url::Url;
+use url::{Host, Url};
 
 use super::gate::Gate;
 use super::limiter::Answer;
@@ -193,9 +193,49 @@ pub(crate) enum Authorization<'a> {
     Basic(&'a str, &'a SecretString),
 }
 
+/// Connections that use the proxy that the environment names, and such that do not.
+struct HttpClients {
+    proxied: reqwest::Client,
+    direct: reqwest::Client,
+}
+
+impl HttpClients {
+    fn new(skip_ssl_validation: bool) -> reqwest::Result<Self> {
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("cf-pusher/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .redirect(redirect::Policy::none())
+                .tls_danger_accept_invalid_certs(skip_ssl_validation)
+        };
+        Ok(Self {
+            proxied: builder().build()?,
+            direct: builder().no_proxy().build()?,
+        })
+    }
+
+    /// The client for a URL. As in Go's HTTP client, and so in the `cf` CLI, requests
+    /// to loopback addresses never use a proxy.
+    fn of(&self, url: &Url) -> &reqwest::Client {
+        match is_loopback(url) {
+            true => &self.direct,
+            false => &self.proxied,
+        }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 /// Sends requests: so many at a time, each with a deadline.
 pub(crate) struct Transport {
-    http: reqwest::Client,
+    http: HttpClients,
     concurrency: usize,
     gate: Arc<Gate>,
     pacer: Pacer,
@@ -217,16 +257,10 @@ impl Transport {
         interrupt: CancellationToken,
         events: Events,
     ) -> Result<Self, Error> {
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("cf-pusher/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(redirect::Policy::none())
-            .tls_danger_accept_invalid_certs(skip_ssl_validation)
-            .build()
-            .map_err(|error| Error::Local {
-                what: "preparing the HTTP client".to_owned(),
-                reason: reason_of(error),
-            })?;
+        let http = HttpClients::new(skip_ssl_validation).map_err(|error| Error::Local {
+            what: "preparing the HTTP client".to_owned(),
+            reason: reason_of(error),
+        })?;
         let concurrency = concurrency.max(1);
         Ok(Self {
             http,
@@ -342,7 +376,7 @@ impl Transport {
             Authorization::Bearer(token) => Some(token),
             Authorization::Nobody | Authorization::Basic(..) => None,
         };
-        let builder = self.http.request(request.method.clone(), url);
+        let builder = self.http.of(&url).request(request.method.clone(), url);
         let builder = match authorization {
             Authorization::Nobody => builder,
             Authorization::Bearer(token) => builder.bearer_auth(token.expose_secret()),
@@ -486,10 +520,10 @@ fn told(request: &Request, received: &Result<Received, Error>, took: Duration) -
     ];
     match received {
         Ok(answer) if OVERLOADED.contains(&answer.status) => Answer::Overloaded,
-        Ok(_) if matches!(request.body, Body::Upload(_)) => Answer::Untold,
+        Ok(_) if matches!(request.body, Body::Upload(_)) => Answer::Unmeasured,
         Ok(answer) if answer.status.is_success() => Answer::Good(took),
         Err(Error::NoAnswer { .. }) => Answer::Overloaded,
-        Ok(_) | Err(_) => Answer::Untold,
+        Ok(_) | Err(_) => Answer::Unmeasured,
     }
 }
 
@@ -577,6 +611,16 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[rstest]
+    #[case("http://localhost:8181", true)]
+    #[case("http://127.1.2.3", true)]
+    #[case("https://[::1]/v3/apps", true)]
+    #[case("https://localhost.example.com", false)]
+    #[case("https://10.0.0.1", false)]
+    fn requests_to_loopback_addresses_use_no_proxy(#[case] url: &str, #[case] expected: bool) {
+        assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected);
+    }
 
     #[rstest]
     #[case("/v3/apps?names=a", "GET /v3/apps")]

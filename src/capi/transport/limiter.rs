@@ -1,51 +1,51 @@
-//! How many requests may be in flight, by how the answers come: as TCP finds
-//! out how much a network bears.
+//! Adapts the number of concurrent requests to how fast the foundation answers, as
+//! TCP congestion control adapts to a network.
 //!
-//! It begins low. Each answer that comes as fast as its endpoint answers allows
-//! one more, which doubles the limit in a round trip; once the limit had to be
-//! halved, one more in a round trip. Answers that come late allow nothing. One
-//! that says that the foundation is overloaded halves the limit, and the others
-//! of its burst, which were in flight then, do not halve it once more.
+//! The limit starts low. Each answer that is as fast as usual for its endpoint raises
+//! it by one, so it doubles in a round trip. After the first overload, it grows by one
+//! per round trip instead. Late answers leave it unchanged. An answer that reports
+//! overload halves it; other answers of the same burst do not halve it again.
 //!
-//! An endpoint is compared with itself alone: lists and manifests are slow by
-//! nature. While it answers late, or has not answered yet, it may hold half of
-//! the slots, so that others are not kept waiting for it.
+//! An endpoint is compared only with itself, because lists and manifests are slow by
+//! nature. While an endpoint answers late, or has not answered yet, it may use at most
+//! half of the slots, so that it does not block other endpoints.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-/// How many may be in flight at first.
+/// The limit at the start of a run.
 const FIRST: usize = 4;
 
-/// What an answer may take longer than twice the least: no sign of load.
+/// An answer is late when it takes longer than twice the endpoint's shortest time plus
+/// this much.
 const SLACK: Duration = Duration::from_millis(20);
 
-/// The least is forgotten, by this part of the difference with each answer: what
-/// an endpoint does may become slower for good.
+/// With each answer, the shortest time moves towards it by this fraction of the
+/// difference, because an endpoint can become slower for good.
 const FORGOTTEN: u32 = 1000;
 
-/// What an answer tells of the foundation.
+/// What an answer says about the load of the foundation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// It did the work, and took so long.
+    /// The request was processed in this time.
     Good(Duration),
-    /// It did or refused the work, and how long that took tells nothing.
-    Untold,
-    /// It has too much to do, or did not answer.
+    /// The request was processed or refused, but its time says nothing about load.
+    Unmeasured,
+    /// The foundation reported overload, or did not answer.
     Overloaded,
 }
 
-/// A request that was let go.
+/// A request that was admitted.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     number: u64,
     endpoint: EndpointId,
-    /// How many were in flight with it when it was let go, and the limit then.
+    /// The number of requests in flight, and the limit, when it was admitted.
     in_flight: usize,
     limit: usize,
 }
 
-/// One of the endpoints that were asked for.
+/// Identifies an endpoint within a limiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EndpointId(usize);
 
@@ -53,13 +53,13 @@ pub(crate) struct EndpointId(usize);
 pub(crate) struct Limiter {
     ceiling: usize,
     limit: usize,
-    /// Up to here the limit doubles in a round trip.
+    /// Below this limit, growth is exponential.
     threshold: usize,
     /// Good answers since the limit was last raised, above the threshold.
     credit: usize,
     /// The number of the next request.
     next: u64,
-    /// The first request that was let go after the limit was halved.
+    /// The first request that was admitted after the limit was halved.
     halved: u64,
     in_flight: usize,
     ids: HashMap<String, EndpointId>,
@@ -68,15 +68,15 @@ pub(crate) struct Limiter {
 
 #[derive(Debug, Default)]
 struct Endpoint {
-    /// When each request was let go, by its number.
+    /// When each request was admitted, by its number.
     in_flight: BTreeMap<u64, Instant>,
     lowest: Option<Duration>,
-    /// Whether the last answer was in time.
+    /// Whether the last answer was on time.
     steady: bool,
 }
 
 impl Endpoint {
-    /// Notes what an answer took; whether that is as usual.
+    /// Records the time of an answer. Returns whether it was on time.
     fn measure(&mut self, took: Duration) -> bool {
         let lowest = match self.lowest {
             Some(lowest) if lowest < took => lowest + (took - lowest) / FORGOTTEN,
@@ -86,7 +86,7 @@ impl Endpoint {
         took <= usual(lowest)
     }
 
-    /// Whether it answers as usual, and nothing in flight is late.
+    /// Whether the last answer was on time and no request in flight is late.
     fn is_steady(&self, now: Instant) -> bool {
         let oldest = self.in_flight.first_key_value().map(|(_, began)| *began);
         let late = match (oldest, self.lowest) {
@@ -97,7 +97,7 @@ impl Endpoint {
     }
 }
 
-/// The longest that an answer takes where nothing is in its way.
+/// The longest time of an answer that is not late.
 fn usual(lowest: Duration) -> Duration {
     (lowest * 2).saturating_add(SLACK)
 }
@@ -136,8 +136,8 @@ impl Limiter {
         id
     }
 
-    /// Lets a request go, if there is a slot that its endpoint may have.
-    pub(crate) fn go(&mut self, id: EndpointId, now: Instant) -> Option<Ticket> {
+    /// Admits a request, if a slot is free and its endpoint may use it.
+    pub(crate) fn admit(&mut self, id: EndpointId, now: Instant) -> Option<Ticket> {
         let (full, limit) = (self.is_full(), self.limit);
         let endpoint = self.endpoints.get_mut(id.0)?;
         let share = match endpoint.is_steady(now) {
@@ -159,9 +159,9 @@ impl Limiter {
         })
     }
 
-    /// Takes an answer into account. Its slot is free then.
+    /// Frees the slot of a request and adapts the limit to its answer.
     pub(crate) fn on_answer(&mut self, ticket: &Ticket, answer: Answer) {
-        // A limit that is not made use of says nothing about more.
+        // A limit that is not used up must not grow.
         let in_use = self.in_flight.max(ticket.in_flight) * 2 > ticket.limit;
         self.on_gone(ticket);
         let Some(endpoint) = self.endpoints.get_mut(ticket.endpoint.0) else {
@@ -169,7 +169,7 @@ impl Limiter {
         };
         let in_time = match answer {
             Answer::Good(took) => endpoint.measure(took),
-            Answer::Untold => true,
+            Answer::Unmeasured => true,
             Answer::Overloaded => false,
         };
         endpoint.steady = in_time;
@@ -180,7 +180,7 @@ impl Limiter {
         }
     }
 
-    /// Frees the slot of a request that nobody waits for any more.
+    /// Frees the slot of a request that was cancelled.
     pub(crate) fn on_gone(&mut self, ticket: &Ticket) {
         let endpoint = self.endpoints.get_mut(ticket.endpoint.0);
         let there = endpoint.and_then(|it| it.in_flight.remove(&ticket.number));
@@ -211,13 +211,13 @@ mod tests {
 
     const RTT: Duration = Duration::from_millis(20);
 
-    /// A limiter, and a clock.
-    struct Rig {
+    /// A limiter and a clock.
+    struct Fixture {
         limiter: Limiter,
         now: Instant,
     }
 
-    impl Rig {
+    impl Fixture {
         fn new(ceiling: usize) -> Self {
             Self {
                 limiter: Limiter::new(ceiling),
@@ -227,10 +227,10 @@ mod tests {
 
         fn go(&mut self, endpoint: &str) -> Option<Ticket> {
             let id = self.limiter.endpoint(endpoint);
-            self.limiter.go(id, self.now)
+            self.limiter.admit(id, self.now)
         }
 
-        /// As many as may go.
+        /// Admits requests until no slot is free.
         fn all(&mut self, endpoint: &str) -> Vec<Ticket> {
             std::iter::from_fn(|| self.go(endpoint)).collect()
         }
@@ -241,7 +241,7 @@ mod tests {
             }
         }
 
-        /// As many requests as may go, each answered in this time.
+        /// Admits requests until no slot is free, and answers each after this time.
         fn round_trip(&mut self, took: Duration) -> usize {
             let tickets = self.all("GET /v3/apps");
             let count = tickets.len();
@@ -250,186 +250,190 @@ mod tests {
             count
         }
 
-        /// All may be in flight, and the endpoint is known.
+        /// A fixture whose limit has grown to the ceiling.
         fn at_ceiling(ceiling: usize) -> Self {
-            let mut rig = Self::new(ceiling);
-            while rig.limiter.limit() < ceiling {
-                rig.round_trip(RTT);
+            let mut fixture = Self::new(ceiling);
+            while fixture.limiter.limit() < ceiling {
+                fixture.round_trip(RTT);
             }
-            rig
+            fixture
         }
     }
 
     #[test]
     fn the_limit_doubles_in_a_round_trip_up_to_the_ceiling() {
-        let mut rig = Rig::new(20);
-        let first = rig.go("GET /v3/apps").unwrap();
-        rig.answer(vec![first], Answer::Good(RTT));
-        let counts: Vec<usize> = (0..5).map(|_| rig.round_trip(RTT)).collect();
+        let mut fixture = Fixture::new(20);
+        let first = fixture.go("GET /v3/apps").unwrap();
+        fixture.answer(vec![first], Answer::Good(RTT));
+        let counts: Vec<usize> = (0..5).map(|_| fixture.round_trip(RTT)).collect();
         assert_eq!(counts, [4, 8, 16, 20, 20]);
     }
 
     #[test]
-    fn a_low_ceiling_holds_from_the_beginning() {
-        let mut rig = Rig::new(2);
-        assert_eq!(rig.limiter.limit(), 2);
-        rig.round_trip(RTT);
-        rig.round_trip(RTT);
-        assert_eq!(rig.limiter.limit(), 2);
+    fn the_limit_never_starts_above_the_ceiling() {
+        let mut fixture = Fixture::new(2);
+        assert_eq!(fixture.limiter.limit(), 2);
+        fixture.round_trip(RTT);
+        fixture.round_trip(RTT);
+        assert_eq!(fixture.limiter.limit(), 2);
     }
 
     #[test]
-    fn a_burst_of_failures_halves_once_and_growth_is_slow_then() {
-        let mut rig = Rig::at_ceiling(20);
-        let burst = rig.all("GET /v3/apps");
+    fn a_burst_of_failures_halves_the_limit_once_and_slows_growth() {
+        let mut fixture = Fixture::at_ceiling(20);
+        let burst = fixture.all("GET /v3/apps");
         assert_eq!(burst.len(), 20);
-        rig.answer(burst, Answer::Overloaded);
-        assert_eq!(rig.limiter.limit(), 10);
-        rig.round_trip(RTT);
+        fixture.answer(burst, Answer::Overloaded);
+        assert_eq!(fixture.limiter.limit(), 10);
+        fixture.round_trip(RTT);
         let limits: Vec<usize> = (0..3)
             .map(|_| {
-                rig.round_trip(RTT);
-                rig.limiter.limit()
+                fixture.round_trip(RTT);
+                fixture.limiter.limit()
             })
             .collect();
         assert_eq!(limits, [11, 12, 13]);
-        let again = rig.all("GET /v3/apps");
-        rig.answer(again, Answer::Overloaded);
-        assert_eq!(rig.limiter.limit(), 6, "a burst of later requests does");
+        let again = fixture.all("GET /v3/apps");
+        fixture.answer(again, Answer::Overloaded);
+        assert_eq!(fixture.limiter.limit(), 6, "a later burst halves it again");
     }
 
     #[test]
-    fn answers_that_come_late_allow_no_more() {
-        let mut rig = Rig::new(100);
-        rig.round_trip(RTT);
-        rig.round_trip(RTT);
-        let limit = rig.limiter.limit();
+    fn late_answers_do_not_raise_the_limit() {
+        let mut fixture = Fixture::new(100);
+        fixture.round_trip(RTT);
+        fixture.round_trip(RTT);
+        let limit = fixture.limiter.limit();
         assert!(limit < 100);
         for _ in 0..10 {
-            rig.round_trip(RTT * 5);
+            fixture.round_trip(RTT * 5);
         }
-        assert_eq!(rig.limiter.limit(), limit);
+        assert_eq!(fixture.limiter.limit(), limit);
         for _ in 0..10 {
-            rig.round_trip(RTT);
+            fixture.round_trip(RTT);
         }
-        assert_eq!(rig.limiter.limit(), 100, "once it is fast again, they do");
+        assert_eq!(fixture.limiter.limit(), 100, "fast answers raise it again");
     }
 
     #[test]
-    fn what_is_slow_by_nature_is_compared_with_itself() {
-        let mut rig = Rig::new(20);
-        rig.round_trip(RTT);
-        rig.round_trip(Duration::from_secs(60));
+    fn a_slow_endpoint_is_compared_only_with_itself() {
+        let mut fixture = Fixture::new(20);
+        fixture.round_trip(RTT);
+        fixture.round_trip(Duration::from_secs(60));
         let manifests = "POST /v3/spaces/:guid/actions/apply_manifest";
-        let before = rig.limiter.limit();
+        let before = fixture.limiter.limit();
         for _ in 0..10 {
-            let tickets = rig.all(manifests);
-            rig.answer(tickets, Answer::Good(Duration::from_secs(5)));
+            let tickets = fixture.all(manifests);
+            fixture.answer(tickets, Answer::Good(Duration::from_secs(5)));
         }
-        assert!(rig.limiter.limit() > before);
+        assert!(fixture.limiter.limit() > before);
     }
 
     #[test]
-    fn what_is_slower_for_good_is_usual_in_time() {
-        let mut rig = Rig::new(50);
-        rig.round_trip(RTT);
+    fn an_endpoint_that_became_slower_is_on_time_again_after_a_while() {
+        let mut fixture = Fixture::new(50);
+        fixture.round_trip(RTT);
         for _ in 0..500 {
-            rig.round_trip(RTT * 5);
+            fixture.round_trip(RTT * 5);
         }
-        assert_eq!(rig.limiter.limit(), 50);
+        assert_eq!(fixture.limiter.limit(), 50);
     }
 
     #[test]
-    fn a_limit_that_is_not_made_use_of_does_not_grow() {
-        let mut rig = Rig::new(20);
+    fn a_limit_that_is_not_used_up_does_not_grow() {
+        let mut fixture = Fixture::new(20);
         for _ in 0..100 {
-            let one = rig.go("GET /v3/jobs/:guid").unwrap();
-            rig.answer(vec![one], Answer::Good(RTT));
+            let one = fixture.go("GET /v3/jobs/:guid").unwrap();
+            fixture.answer(vec![one], Answer::Good(RTT));
         }
-        assert_eq!(rig.limiter.limit(), 4);
+        assert_eq!(fixture.limiter.limit(), 4);
     }
 
     #[test]
-    fn a_new_endpoint_leaves_half_to_others() {
-        let mut rig = Rig::at_ceiling(20);
-        assert_eq!(rig.all("POST /v3/packages/:guid/upload").len(), 10);
-        assert_eq!(rig.all("GET /v3/apps").len(), 10);
+    fn a_new_endpoint_may_use_half_of_the_slots() {
+        let mut fixture = Fixture::at_ceiling(20);
+        assert_eq!(fixture.all("POST /v3/packages/:guid/upload").len(), 10);
+        assert_eq!(fixture.all("GET /v3/apps").len(), 10);
     }
 
     #[test]
-    fn an_endpoint_that_fails_or_is_late_leaves_half_to_others() {
-        let mut rig = Rig::at_ceiling(20);
-        let failed = vec![rig.go("GET /v3/apps").unwrap()];
-        rig.answer(failed, Answer::Overloaded);
-        assert_eq!(rig.limiter.limit(), 10);
-        assert_eq!(rig.all("GET /v3/apps").len(), 5);
+    fn an_endpoint_that_fails_or_is_late_may_use_half_of_the_slots() {
+        let mut fixture = Fixture::at_ceiling(20);
+        let failed = vec![fixture.go("GET /v3/apps").unwrap()];
+        fixture.answer(failed, Answer::Overloaded);
+        assert_eq!(fixture.limiter.limit(), 10);
+        assert_eq!(fixture.all("GET /v3/apps").len(), 5);
 
-        let mut rig = Rig::at_ceiling(20);
-        let hangs = rig.go("GET /v3/apps").unwrap();
-        rig.now += RTT * 10;
-        assert_eq!(rig.all("GET /v3/apps").len(), 9);
-        rig.answer(vec![hangs], Answer::Good(RTT));
-        assert_eq!(rig.all("GET /v3/apps").len(), 11, "and all once it answers");
+        let mut fixture = Fixture::at_ceiling(20);
+        let hangs = fixture.go("GET /v3/apps").unwrap();
+        fixture.now += RTT * 10;
+        assert_eq!(fixture.all("GET /v3/apps").len(), 9);
+        fixture.answer(vec![hangs], Answer::Good(RTT));
+        assert_eq!(
+            fixture.all("GET /v3/apps").len(),
+            11,
+            "and all of them once it answers"
+        );
     }
 
-    /// What may happen to a limiter.
+    /// An action on a limiter.
     #[derive(Debug, Clone)]
-    enum Happens {
-        Go(u8),
+    enum Action {
+        Admit(u8),
         Answer(prop::sample::Index, Answer),
         Gone(prop::sample::Index),
-        Passes(u16),
+        Wait(u16),
     }
 
-    fn happens() -> impl Strategy<Value = Happens> {
+    fn action() -> impl Strategy<Value = Action> {
         let index = any::<prop::sample::Index>;
         let answer = prop_oneof![
             4 => (1..500u64).prop_map(|ms| Answer::Good(Duration::from_millis(ms))),
-            1 => Just(Answer::Untold),
+            1 => Just(Answer::Unmeasured),
             1 => Just(Answer::Overloaded),
         ];
         prop_oneof![
-            6 => (0..4u8).prop_map(Happens::Go),
-            4 => (index(), answer).prop_map(|(at, answer)| Happens::Answer(at, answer)),
-            1 => index().prop_map(Happens::Gone),
-            1 => (0..1000u16).prop_map(Happens::Passes),
+            6 => (0..4u8).prop_map(Action::Admit),
+            4 => (index(), answer).prop_map(|(at, answer)| Action::Answer(at, answer)),
+            1 => index().prop_map(Action::Gone),
+            1 => (0..1000u16).prop_map(Action::Wait),
         ]
     }
 
     proptest! {
         #[test]
-        fn the_limit_keeps_its_bounds_and_its_word(
+        fn the_limit_stays_within_its_bounds(
             ceiling in 1..40usize,
-            all in prop::collection::vec(happens(), 0..400),
+            actions in prop::collection::vec(action(), 0..400),
         ) {
-            let mut rig = Rig::new(ceiling);
-            let mut flying: Vec<Ticket> = Vec::new();
-            for one in all {
-                let before = rig.limiter.limit();
-                match one {
-                    Happens::Go(endpoint) => {
-                        let gone = rig.go(&endpoint.to_string());
-                        prop_assert!(gone.is_none() || flying.len() < before);
-                        prop_assert!(gone.is_some() || !flying.is_empty(), "nobody waits for nobody");
-                        flying.extend(gone);
+            let mut fixture = Fixture::new(ceiling);
+            let mut in_flight: Vec<Ticket> = Vec::new();
+            for action in actions {
+                let before = fixture.limiter.limit();
+                match action {
+                    Action::Admit(endpoint) => {
+                        let ticket = fixture.go(&endpoint.to_string());
+                        prop_assert!(ticket.is_none() || in_flight.len() < before);
+                        prop_assert!(ticket.is_some() || !in_flight.is_empty(), "a request waits only while others are in flight");
+                        in_flight.extend(ticket);
                     }
-                    Happens::Answer(at, answer) if !flying.is_empty() => {
-                        let ticket = flying.remove(at.index(flying.len()));
-                        rig.limiter.on_answer(&ticket, answer);
-                        let after = rig.limiter.limit();
+                    Action::Answer(at, answer) if !in_flight.is_empty() => {
+                        let ticket = in_flight.remove(at.index(in_flight.len()));
+                        fixture.limiter.on_answer(&ticket, answer);
+                        let after = fixture.limiter.limit();
                         prop_assert!(after <= before + 1 && after >= before / 2);
                         prop_assert!(after >= before || answer == Answer::Overloaded);
                     }
-                    Happens::Gone(at) if !flying.is_empty() => {
-                        let ticket = flying.remove(at.index(flying.len()));
-                        rig.limiter.on_gone(&ticket);
-                        prop_assert_eq!(rig.limiter.limit(), before);
+                    Action::Gone(at) if !in_flight.is_empty() => {
+                        let ticket = in_flight.remove(at.index(in_flight.len()));
+                        fixture.limiter.on_gone(&ticket);
+                        prop_assert_eq!(fixture.limiter.limit(), before);
                     }
-                    Happens::Passes(ms) => rig.now += Duration::from_millis(ms.into()),
-                    Happens::Answer(..) | Happens::Gone(_) => {}
+                    Action::Wait(ms) => fixture.now += Duration::from_millis(ms.into()),
+                    Action::Answer(..) | Action::Gone(_) => {}
                 }
-                prop_assert_eq!(rig.limiter.in_flight, flying.len());
-                prop_assert!((1..=ceiling).contains(&rig.limiter.limit()));
+                prop_assert_eq!(fixture.limiter.in_flight, in_flight.len());
+                prop_assert!((1..=ceiling).contains(&fixture.limiter.limit()));
             }
         }
     }

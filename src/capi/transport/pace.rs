@@ -1,10 +1,10 @@
-//! A rate limit, spread over its window rather than run into.
+//! Spreads a rate limit over its window, so that requests are not refused.
 //!
-//! Cloud Controller tells with each answer how many requests a user may send in
-//! a window of time, about how many are left, and when the next window begins.
-//! While plenty are left, nothing is held back. The last fifth is spent evenly
-//! until then, so that a run that needs more goes on slowly, is not refused, and
-//! leaves something to others who are the same user.
+//! With each answer, the Cloud Controller sends how many requests the user may send in
+//! a window of time, about how many remain, and when the next window starts. Requests
+//! are delayed only when less than a fifth remains: that fifth is spread evenly over the
+//! rest of the window. So a run that needs more continues slowly, is not refused, and
+//! leaves some requests to other clients of the same user.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,17 +15,17 @@ use tokio::sync::{Mutex as Turn, Notify};
 use super::retry;
 use crate::events::{Event, Events};
 
-/// Times are told in whole seconds: theirs may be this much later than it seems.
+/// Times in headers are whole seconds, so the real time may be this much later.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What an answer tells of the rate limit.
+/// The rate limit according to one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Allowance {
     limit: u64,
     remaining: u64,
-    /// When the next window begins, in seconds since 1970 by their clock.
+    /// The start of the next window, a UNIX time in seconds by the server's clock.
     reset: u64,
-    /// How long until then.
+    /// The time until then.
     left: Duration,
 }
 
@@ -48,8 +48,8 @@ impl Allowance {
         })
     }
 
-    /// Cloud Controller rounds down to tenths of the limit: so many may remain
-    /// when it has just begun to say so.
+    /// The most requests that may remain: the Cloud Controller rounds down to tenths of
+    /// the limit.
     fn most(&self) -> u64 {
         let tenth = self.limit / 10;
         match tenth > 0 && self.remaining.is_multiple_of(tenth) {
@@ -59,67 +59,68 @@ impl Allowance {
     }
 }
 
-/// A window of time with a limit, as far as it is known.
+/// What is known of the current window.
 #[derive(Debug)]
 struct Window {
     limit: u64,
-    /// The least that was told to remain.
-    told: u64,
+    /// The lowest number of remaining requests in any answer.
+    lowest_remaining: u64,
     reset: u64,
-    /// Certainly over then.
+    /// The time at which the window has certainly ended.
     ends: Instant,
-    /// How many may be sent still, by what was told and what was sent since.
+    /// An estimate of the remaining requests, from answers and requests sent since.
     budget: u64,
-    /// Whether the user knows that few are left.
+    /// Whether the user was warned that requests are delayed.
     noticed: bool,
 }
 
 impl Window {
-    // The reset is told from the time and a time to live: it may be off by one.
+    // The server computes the reset from its clock, so it may differ by one second.
 
-    fn is_after(&self, told: &Allowance) -> bool {
-        told.reset + 1 < self.reset
+    fn is_after(&self, allowance: &Allowance) -> bool {
+        allowance.reset + 1 < self.reset
     }
 
-    fn is_before(&self, told: &Allowance) -> bool {
-        told.reset > self.reset + 1 || (told.reset > self.reset && told.remaining > self.told)
+    fn is_before(&self, allowance: &Allowance) -> bool {
+        allowance.reset > self.reset + 1
+            || (allowance.reset > self.reset && allowance.remaining > self.lowest_remaining)
     }
 }
 
-/// When requests may be sent.
+/// Decides when the next request may be sent.
 #[derive(Debug, Default)]
 struct Pace {
     window: Option<Window>,
     in_flight: u64,
     last: Option<Instant>,
-    /// Nothing is sent before this moment, which a refusal asked for.
+    /// The time before which nothing is sent, as a 429 asked.
     not_before: Option<Instant>,
 }
 
 impl Pace {
-    /// What the answer to a request that is still counted as in flight tells.
-    fn on_answer(&mut self, told: &Allowance, now: Instant) {
+    /// Records an answer. Its request still counts as in flight.
+    fn on_answer(&mut self, allowance: &Allowance, now: Instant) {
         let others = self.in_flight.saturating_sub(1);
-        let Some(ends) = now.checked_add(told.left.saturating_add(SECOND)) else {
+        let Some(ends) = now.checked_add(allowance.left.saturating_add(SECOND)) else {
             return;
         };
-        let least = told.remaining.saturating_sub(others);
+        let least = allowance.remaining.saturating_sub(others);
         match &mut self.window {
-            Some(window) if window.is_after(told) => {}
-            Some(window) if window.ends > now && !window.is_before(told) => {
+            Some(window) if window.is_after(allowance) => {}
+            Some(window) if window.ends > now && !window.is_before(allowance) => {
                 window.ends = window.ends.min(ends);
-                if told.remaining < window.told {
-                    window.told = told.remaining;
-                    window.budget = told.most().saturating_sub(others);
-                } else if told.remaining == window.told {
+                if allowance.remaining < window.lowest_remaining {
+                    window.lowest_remaining = allowance.remaining;
+                    window.budget = allowance.most().saturating_sub(others);
+                } else if allowance.remaining == window.lowest_remaining {
                     window.budget = window.budget.max(least);
                 }
             }
             window => {
                 *window = Some(Window {
-                    limit: told.limit,
-                    told: told.remaining,
-                    reset: told.reset,
+                    limit: allowance.limit,
+                    lowest_remaining: allowance.remaining,
+                    reset: allowance.reset,
                     ends,
                     budget: least,
                     noticed: false,
@@ -128,7 +129,7 @@ impl Pace {
         }
     }
 
-    /// Notes that a request is sent.
+    /// Records that a request is sent.
     fn on_sent(&mut self, now: Instant) {
         self.in_flight += 1;
         self.last = Some(now);
@@ -137,13 +138,13 @@ impl Pace {
         }
     }
 
-    /// The moment until which the next request has to wait, if it has to.
+    /// The time until which the next request must wait; `None` if it may be sent now.
     fn wait(&self, now: Instant) -> Option<Instant> {
         let refused = self.not_before.filter(|moment| *moment > now);
         refused.max(self.turn(now).filter(|moment| *moment > now))
     }
 
-    /// When the next request's turn is, where few are left.
+    /// The time of the next request while few requests remain.
     fn turn(&self, now: Instant) -> Option<Instant> {
         let window = self.window.as_ref().filter(|window| window.ends > now)?;
         if window.budget > window.limit / 5 {
@@ -158,29 +159,29 @@ impl Pace {
         last.checked_add(step)
     }
 
-    /// What to tell the user, once for each window in which they have to wait.
+    /// A warning for the user, once for each window in which requests are delayed.
     fn notice(&mut self, now: Instant) -> Option<String> {
         self.turn(now).filter(|moment| *moment > now)?;
         let window = self.window.as_mut().filter(|window| !window.noticed)?;
         window.noticed = true;
         let left = window.ends.saturating_duration_since(now).as_secs();
         Some(format!(
-            "the rate limit of {} requests is nearly used up: what is left is spread over the next {left} s",
+            "the rate limit of {} requests is almost used up: the remaining requests are spread over the next {left} s",
             window.limit
         ))
     }
 }
 
-/// Makes requests wait for their turn, in the order in which they come.
+/// Delays requests so that they stay within the rate limit, in order.
 pub(crate) struct Pacer {
     pace: Mutex<Pace>,
-    /// Held by the request that is the next.
+    /// Held by the request that is sent next.
     next: Turn<()>,
     news: Notify,
     events: Events,
 }
 
-/// A request that is in flight, and counts.
+/// A request in flight that counts towards the rate limit.
 pub(crate) struct Sent<'a>(&'a Pacer);
 
 impl Drop for Sent<'_> {
@@ -199,9 +200,9 @@ impl Pacer {
         }
     }
 
-    /// Waits until a request may be sent, but no longer than `longest`: then
-    /// Cloud Controller may say itself what there is to say. Those that it does
-    /// not count wait as well, as they are made for others.
+    /// Waits until a request may be sent, for at most `longest`: after that, the request
+    /// is sent anyway and the Cloud Controller decides. Requests that the rate limit does
+    /// not count wait too, because counted requests depend on them.
     pub(crate) async fn turn(&self, counted: bool, longest: Duration) -> Option<Sent<'_>> {
         let turn = async {
             let _next = self.next.lock().await;
@@ -229,15 +230,15 @@ impl Pacer {
         }
     }
 
-    /// Reads what an answer tells of the limit.
+    /// Reads the rate limit from an answer's headers.
     pub(crate) fn on_answer(&self, headers: &HeaderMap) {
-        if let Some(told) = Allowance::of(headers) {
-            self.with(|pace| pace.on_answer(&told, Instant::now()));
+        if let Some(allowance) = Allowance::of(headers) {
+            self.with(|pace| pace.on_answer(&allowance, Instant::now()));
             self.news.notify_one();
         }
     }
 
-    /// Holds back all requests for so long.
+    /// Delays all requests by this time.
     pub(crate) fn hold_back(&self, pause: Duration) {
         let moment = Instant::now().checked_add(pause);
         self.with(|pace| pace.not_before = pace.not_before.max(moment));
@@ -247,7 +248,7 @@ impl Pacer {
     fn with<T>(&self, act: impl FnOnce(&mut Pace) -> T) -> T {
         let mut pace = match self.pace.lock() {
             Ok(pace) => pace,
-            // Nothing that is done under the lock leaves it half done.
+            // No code under the lock leaves the state half changed.
             Err(poisoned) => poisoned.into_inner(),
         };
         act(&mut pace)
@@ -262,10 +263,10 @@ mod tests {
 
     use super::*;
 
-    /// Seconds since 1970, by their clock.
+    /// A UNIX time in seconds, by the server's clock.
     const RESET: u64 = 1_000_000_060;
 
-    fn told(limit: u64, remaining: u64, left: u64) -> Allowance {
+    fn allowance(limit: u64, remaining: u64, left: u64) -> Allowance {
         Allowance {
             limit,
             remaining,
@@ -274,8 +275,8 @@ mod tests {
         }
     }
 
-    /// A pace that was told this, and when.
-    fn told_at_first(allowance: &Allowance) -> (Pace, Instant) {
+    /// A pace after one answer, and the time of that answer.
+    fn after_answer(allowance: &Allowance) -> (Pace, Instant) {
         let (mut pace, now) = (Pace::default(), Instant::now());
         pace.on_sent(now);
         pace.on_answer(allowance, now);
@@ -284,53 +285,53 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_held_back_while_plenty_is_left() {
+    fn requests_are_not_delayed_while_many_remain() {
         assert_eq!(Pace::default().wait(Instant::now()), None);
-        let (pace, now) = told_at_first(&told(2000, 1000, 3000));
+        let (pace, now) = after_answer(&allowance(2000, 1000, 3000));
         assert_eq!(pace.wait(now), None);
     }
 
     #[test]
-    fn the_last_are_spread_until_the_next_window() {
-        let (mut pace, now) = told_at_first(&told(100, 9, 29));
+    fn the_last_fifth_is_spread_until_the_next_window() {
+        let (mut pace, now) = after_answer(&allowance(100, 9, 29));
         let step = Duration::from_secs(3);
         assert_eq!(pace.wait(now), Some(now + step));
-        assert_eq!(pace.wait(now + step), None, "who is slower does not wait");
+        assert_eq!(pace.wait(now + step), None, "a slower client does not wait");
         pace.on_sent(now + step);
         assert_eq!(pace.wait(now + step), Some(now + 2 * step));
         assert_eq!(pace.wait(now + Duration::from_secs(30)), None);
     }
 
     #[test]
-    fn who_has_none_left_waits_for_the_next_window() {
-        let (mut pace, now) = told_at_first(&told(100, 0, 29));
+    fn a_client_without_remaining_requests_waits_for_the_next_window() {
+        let (mut pace, now) = after_answer(&allowance(100, 0, 29));
         assert_eq!(pace.wait(now), Some(now + Duration::from_secs(30)));
         assert!(pace.notice(now).is_some());
-        assert_eq!(pace.notice(now), None, "once is enough");
+        assert_eq!(pace.notice(now), None, "one warning per window");
         let next = Allowance {
             reset: RESET + 60,
-            ..told(100, 90, 60)
+            ..allowance(100, 90, 60)
         };
         pace.on_answer(&next, now);
         assert_eq!(pace.wait(now), None);
-        pace.on_answer(&told(100, 0, 29), now);
+        pace.on_answer(&allowance(100, 0, 29), now);
         assert_eq!(
             pace.wait(now),
             None,
-            "an answer of the last window came late"
+            "a late answer of the previous window is ignored"
         );
     }
 
     #[test]
-    fn a_refusal_holds_back_all() {
-        let (mut pace, now) = told_at_first(&told(100, 90, 29));
+    fn a_429_delays_all_requests() {
+        let (mut pace, now) = after_answer(&allowance(100, 90, 29));
         pace.not_before = Some(now + SECOND);
         assert_eq!(pace.wait(now), Some(now + SECOND));
         assert_eq!(pace.wait(now + SECOND), None);
     }
 
     #[test]
-    fn their_clock_tells_how_long_it_is() {
+    fn the_time_left_is_measured_by_the_servers_clock() {
         let mut headers = HeaderMap::new();
         assert_eq!(Allowance::of(&headers), None);
         for (name, value) in [
@@ -341,16 +342,16 @@ mod tests {
         ] {
             headers.insert(name, value.parse().unwrap());
         }
-        assert_eq!(Allowance::of(&headers), Some(told(2000, 1800, 60)));
+        assert_eq!(Allowance::of(&headers), Some(allowance(2000, 1800, 60)));
         let huge = u64::MAX.to_string().parse().unwrap();
         headers.insert("x-ratelimit-reset", huge);
         assert_eq!(Allowance::of(&headers), None);
     }
 
     proptest! {
-        /// A Cloud Controller that counts, and a run that sends as much as it may.
+        /// A run that sends as many requests as it may, to a server that counts them.
         #[test]
-        fn a_limit_is_made_use_of_and_not_run_into(
+        fn a_limit_is_used_up_and_never_exceeded(
             concurrency in 1..20usize,
             more in 0..200u64,
             used in 0..50u64,
@@ -369,14 +370,14 @@ mod tests {
                     prop_assert!(used <= limit, "refused at {:?}", now - began);
                     let remaining = (limit - used) * 10 / limit * limit / 10;
                     let at = now + Duration::from_millis(latency);
-                    answers.push_back((at, told(limit, remaining, (end - at).as_secs())));
+                    answers.push_back((at, allowance(limit, remaining, (end - at).as_secs())));
                     continue;
                 }
                 let answer = answers.front().map(|(at, _)| *at);
                 let next = [answer, wait].into_iter().flatten().min();
                 now = next.unwrap_or(end);
-                if answer == Some(now) && let Some((_, told)) = answers.pop_front() {
-                    pace.on_answer(&told, now);
+                if answer == Some(now) && let Some((_, allowance)) = answers.pop_front() {
+                    pace.on_answer(&allowance, now);
                     pace.in_flight -= 1;
                 }
             }

@@ -1,9 +1,9 @@
-//! Exchanges as they may be kept: without secrets, and cut where they are long.
+//! Makes exchanges that can be stored: without secrets, and with long bodies cut.
 //!
-//! Removed are the values of tokens, passwords, credentials, cookies and
-//! environment variables, what is exchanged with the UAA, and lines of logs.
-//! What is no JSON and no YAML cannot be searched for them and is not kept,
-//! but for text of gateways. Our own URLs never hold a secret.
+//! The values of tokens, passwords, credentials, cookies and environment variables are
+//! removed, and so are requests to the UAA and log lines. A body that is neither JSON
+//! nor YAML cannot be searched for secrets, so it is removed too, except for the text
+//! of error pages. URLs that cf-pusher sends contain no secrets.
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use secrecy::{ExposeSecret, SecretString};
@@ -13,13 +13,13 @@ use super::http::{Body, Received, Request};
 use super::upload::Upload;
 use crate::events::{Answer, Content, Exchange};
 
-/// What stands where something was removed.
+/// Replaces a removed value.
 const REMOVED: &str = "[removed]";
 
-/// How much of a body is kept, in bytes.
+/// The longest body that is not cut, in bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// Keys with this in their name hold secrets.
+/// A key whose name contains one of these has a secret value.
 const SECRET_PARTS: [&str; 7] = [
     "authorization",
     "cookie",
@@ -30,8 +30,8 @@ const SECRET_PARTS: [&str; 7] = [
     "token",
 ];
 
-/// So do these, or what may hold any: environments, parameters of services,
-/// lines of logs.
+/// Keys whose values are secret or may contain secrets: environments, parameters of
+/// services, log lines.
 const SECRET_KEYS: [&str; 12] = [
     "application_env_json",
     "env",
@@ -47,8 +47,8 @@ const SECRET_KEYS: [&str; 12] = [
     "var",
 ];
 
-/// What was sent, and what came back if anything did. The `token` it was sent
-/// with is removed wherever an answer repeats it.
+/// A request and its response, if there was one. Where the response repeats the
+/// request's `token`, the token is removed.
 pub(super) fn exchange(
     url: String,
     request: &Request,
@@ -84,7 +84,7 @@ fn sent(body: &Body) -> Option<Content> {
     Some(content(mime.to_owned(), None, text))
 }
 
-/// The parts of a form, but for the file itself.
+/// The parts of a form, without the file's content.
 fn form(upload: &Upload) -> String {
     let resources = upload.resources.as_deref().unwrap_or("none");
     let bits = upload.bits.as_ref().map_or("none", |_| "a file");
@@ -133,7 +133,7 @@ fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// As JSON, which is YAML too.
+/// A YAML text without secrets, as JSON.
 fn yaml(text: &str) -> String {
     serde_saphyr::from_str(text).map_or_else(|_| REMOVED.to_owned(), without_secrets)
 }
@@ -146,7 +146,7 @@ fn without_secrets(mut value: Value) -> String {
 fn remove_secrets(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            // A difference of manifests names in `path` what its values are of.
+            // In a manifest diff, `path` names the property of `value` and `was`.
             let path = fields.get("path").and_then(Value::as_str);
             let of_secret = path.is_some_and(|path| path.split('/').any(is_secret));
             for (key, value) in fields {
@@ -162,7 +162,7 @@ fn remove_secrets(value: &mut Value) {
     }
 }
 
-/// Removes all values; which there were stays to be seen.
+/// Removes all values and keeps their keys.
 fn remove(value: &mut Value) {
     match value {
         Value::Null => {}
@@ -205,14 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_keeps_all_but_the_environment() {
+    fn a_manifest_loses_only_its_secrets() {
         let manifest = "applications:\n- name: one\n  env: {KEY: s3cret}\n  memory: 1G\n  docker: {image: i, username: s3cret}\n";
         insta::assert_snapshot!(yaml(manifest), @r#"{"applications":[{"name":"one","env":{"KEY":"[removed]"},"memory":"1G","docker":{"image":"i","username":"[removed]"}}]}"#);
         assert_eq!(yaml("applications: [s3cret"), REMOVED);
     }
 
     #[test]
-    fn headers_of_logins_and_sessions_are_removed() {
+    fn headers_with_tokens_and_cookies_are_removed() {
         let given = [
             ("authorization", "bearer s3cret"),
             ("set-cookie", "s3cret"),

@@ -1,9 +1,10 @@
-//! The one place that decides whether a request is sent again.
+//! Decides whether a failed request is sent again. No other code does.
 //!
-//! Reads and idempotent writes are, after anything that may pass. Other writes
-//! are only where they certainly were not processed: no connection was made,
-//! or Cloud Controller refused to take them (429, 503 with `Retry-After`).
-//! Whatever is left is settled by observing the foundation again.
+//! Reads and idempotent writes are sent again after every failure that may be
+//! temporary. Other writes are sent again only if they were certainly not processed:
+//! no connection was made, or the Cloud Controller refused to process them (429, or 503
+//! with `Retry-After`). After any other failure, the next observation of the foundation
+//! shows whether the write took effect.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,25 +14,29 @@ use reqwest::header::{DATE, HeaderMap};
 
 use crate::capi::error::Error;
 
-/// How often a request is sent again after failures; rate limits do not count.
+/// A larger `Retry-After` is a UNIX time (September 2001), a smaller one a number of
+/// seconds.
+const FIRST_UNIX_TIME: u64 = 1_000_000_000;
+
+/// How often a request is sent again after failures other than rate limits.
 const TRIES: usize = 5;
 
 /// Whether a request may be sent twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replay {
-    /// It leads to the same state however often it is processed.
+    /// Processing it several times has the same effect as processing it once.
     Safe,
-    /// Processed twice, it would do its work twice.
+    /// Processing it twice would have two effects.
     Unsafe,
 }
 
-/// What follows from a failure.
+/// What to do after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     GiveUp,
-    /// After the next pause of the backoff.
+    /// Send it again after the next pause of the backoff.
     Retry,
-    /// After as long as the answer asks for.
+    /// Send it again after the time that the answer asks for.
     RetryAfter(Duration),
 }
 
@@ -65,7 +70,7 @@ fn verdict_on_status(replay: Replay, status: StatusCode, retry_after: Option<Dur
     }
 }
 
-/// The pauses between tries: growing, jittered, and so many.
+/// The pauses between attempts: exponential, with jitter, and limited in number.
 pub(crate) fn backoff() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
@@ -75,20 +80,25 @@ pub(crate) fn backoff() -> ExponentialBackoff {
         .build()
 }
 
-/// A pause that was asked for, and up to a tenth more: who is held back together
-/// does not come back together, and nobody too early.
+/// The given pause and up to a tenth more, so that requests that were held back
+/// together are not sent again together, and none too early.
 pub(crate) fn spread(pause: Duration) -> Duration {
     const MOST: Duration = Duration::from_secs(10);
     pause.saturating_add((pause / 10).min(MOST).mul_f64(fastrand::f64()))
 }
 
-/// How long the answer asks to wait: `Retry-After` in seconds or as a date,
-/// else `X-RateLimit-Reset`, a UNIX time in seconds, where nothing remains.
+/// The time that an answer asks to wait.
+///
+/// `Retry-After` is a number of seconds or a date. From 2016 to 2021, the Cloud
+/// Controller's rate limiter put the UNIX time of the reset there instead, so a number
+/// that large is a point in time. A 429 without `Retry-After` waits until
+/// `X-RateLimit-Reset`, a UNIX time in seconds.
 pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let time_until = |time: SystemTime| time.duration_since(now(headers)).unwrap_or_default();
     if let Some(value) = text("retry-after") {
         return match value.trim().parse() {
+            Ok(seconds @ FIRST_UNIX_TIME..) => unix_time(seconds).map(time_until),
             Ok(seconds) => Some(Duration::from_secs(seconds)),
             Err(_) => httpdate::parse_http_date(value).ok().map(time_until),
         };
@@ -97,11 +107,14 @@ pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Dur
         return None;
     }
     let seconds: u64 = text("x-ratelimit-reset")?.trim().parse().ok()?;
-    let reset = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
-    Some(time_until(reset))
+    unix_time(seconds).map(time_until)
 }
 
-/// What the clock that made the answer says; ours may differ from it.
+fn unix_time(seconds: u64) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// The time of an answer by the server's clock, which may differ from ours.
 pub(crate) fn now(headers: &HeaderMap) -> SystemTime {
     let date = headers.get(DATE).and_then(|value| value.to_str().ok());
     let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
@@ -161,7 +174,7 @@ mod tests {
     )]
     #[case(refused(422, None), Verdict::GiveUp, Verdict::GiveUp)]
     #[case(refused(404, None), Verdict::GiveUp, Verdict::GiveUp)]
-    fn only_what_was_not_processed_is_repeated(
+    fn an_unsafe_request_is_repeated_only_if_it_was_not_processed(
         #[case] error: Error,
         #[case] safe: Verdict,
         #[case] unsafe_: Verdict,
@@ -171,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_as_long_as_asked() {
+    fn the_wait_is_as_long_as_the_answer_asks() {
         let headers = |name: &'static str, value: String| {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
@@ -187,6 +200,9 @@ mod tests {
         let wait = retry_after(limited, &headers("retry-after", date)).unwrap();
         assert!(wait > Duration::from_secs(50) && wait <= Duration::from_secs(60));
         let epoch = soon.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let point_in_time = headers("retry-after", epoch.to_string());
+        let wait = retry_after(limited, &point_in_time).unwrap();
+        assert!(wait > Duration::from_secs(50) && wait <= Duration::from_secs(60));
         let reset = headers("x-ratelimit-reset", epoch.to_string());
         assert!(retry_after(limited, &reset).unwrap() > Duration::from_secs(50));
         assert_eq!(retry_after(StatusCode::BAD_GATEWAY, &reset), None);
@@ -195,7 +211,7 @@ mod tests {
         assert_eq!(
             retry_after(limited, &fast),
             Some(Duration::from_secs(60)),
-            "by the clock of who says it"
+            "by the clock of the server"
         );
         let huge = headers("x-ratelimit-reset", u64::MAX.to_string());
         assert_eq!(retry_after(limited, &huge), None);
