@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
@@ -14,10 +15,10 @@ use url::Url;
 
 use super::dialect::Dialect;
 use super::error::Error;
-use super::transport::{Auth, Credentials};
-use super::transport::{Authorization, Request, Response, Transport};
-use super::wait::{self, Progress};
-use crate::events::{Event, Events};
+use super::poll::{self, Progress};
+use super::transport::{Auth, Authorization, Credentials, Request, Response, Transport};
+use super::{v3, v2017};
+use crate::events::Events;
 
 /// Where a foundation is and how to work with it.
 #[derive(Debug, Clone)]
@@ -72,6 +73,9 @@ struct Connection {
     log_cache: Option<Url>,
     auth: Auth,
     dialect: Dialect,
+    /// Foundations that are too old to embed the instances of processes in lists
+    /// refuse the parameter; then it is not sent again.
+    embeds_instances: AtomicBool,
 }
 
 #[derive(Deserialize)]
@@ -162,6 +166,7 @@ impl Client {
                 log_cache: log_cache.and_then(|link| Url::parse(&link.href).ok()),
                 auth,
                 dialect,
+                embeds_instances: AtomicBool::new(true),
             }),
         })
     }
@@ -183,6 +188,17 @@ impl Client {
     /// How many requests may be in flight.
     pub(crate) fn concurrency(&self) -> usize {
         self.connection.transport.concurrency()
+    }
+
+    /// Whether lists of processes may embed the instances, as far as is known.
+    pub(super) fn embeds_instances(&self) -> bool {
+        self.connection.embeds_instances.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn do_not_embed_instances(&self) {
+        self.connection
+            .embeds_instances
+            .store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn events(&self) -> &Events {
@@ -295,7 +311,7 @@ impl Client {
         let Some(job) = self.job_of(&response) else {
             return Ok(());
         };
-        self.until(what, || self.look_at_job(what, &job)).await
+        self.until(what, || self.poll_job(what, &job)).await
     }
 
     /// Looks until it is done, a look fails, or the deadline passes.
@@ -305,7 +321,7 @@ impl Client {
         Fut: Future<Output = Result<Progress<T>, Error>>,
     {
         let pause = |pause| self.pause(pause);
-        wait::until(what, self.timeout(), pause, look).await
+        poll::until(what, self.timeout(), pause, look).await
     }
 
     /// Waits for something that sends nothing, but for an interrupt.
@@ -340,36 +356,11 @@ impl Client {
         url.contains("/jobs/").then(|| url.to_owned())
     }
 
-    async fn look_at_job(&self, what: &str, path: &str) -> Result<Progress<()>, Error> {
-        let job: Value = match self.get(path).await {
-            // v2 forgets a job once it is done.
-            Err(error) if error.is_not_found() && path.starts_with("/v2/") => {
-                return Ok(Progress::Done(()));
-            }
-            outcome => outcome?,
-        };
-        let state = job.get("state").or_else(|| job.pointer("/entity/status"));
-        let state = state.and_then(Value::as_str).unwrap_or("unknown");
-        match state {
-            "COMPLETE" | "finished" => {
-                self.warn_of_job(what, &job);
-                Ok(Progress::Done(()))
-            }
-            "FAILED" | "failed" => Err(Error::Failed {
-                what: what.to_owned(),
-                reason: reason_of_job(&job),
-            }),
-            other => Ok(Progress::Pending(format!("job {other}"))),
-        }
-    }
-
-    fn warn_of_job(&self, what: &str, job: &Value) {
-        let warnings = job.get("warnings").and_then(Value::as_array);
-        for warning in warnings.into_iter().flatten() {
-            if let Some(detail) = warning.get("detail").and_then(Value::as_str) {
-                self.events()
-                    .emit(Event::Warning(format!("{what}: {detail}")));
-            }
+    async fn poll_job(&self, what: &str, path: &str) -> Result<Progress<()>, Error> {
+        if path.starts_with("/v2/") {
+            v2017::jobs::poll(self, what, path).await
+        } else {
+            v3::jobs::poll(self, what, path).await
         }
     }
 
@@ -444,26 +435,9 @@ pub(crate) fn guid_of(resource: &Value) -> Option<String> {
     guid.as_str().map(str::to_owned)
 }
 
-fn reason_of_job(job: &Value) -> String {
-    let details: Vec<&str> = job
-        .get("errors")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|error| error.get("detail")?.as_str())
-        .collect();
-    if !details.is_empty() {
-        return details.join("; ");
-    }
-    let detail = job.pointer("/entity/error_details/description");
-    let detail = detail.and_then(Value::as_str);
-    detail.unwrap_or("the job gives no reason").to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
-    use serde_json::json;
 
     use super::*;
 
@@ -486,14 +460,5 @@ mod tests {
         let error = api_url(api).unwrap_err();
         assert!(error.is_connection());
         assert!(!error.to_string().contains("hunter2"), "{error}");
-    }
-
-    #[test]
-    fn a_failed_job_says_why() {
-        let v3 = json!({"errors": [{"detail": "one"}, {"detail": "two"}]});
-        assert_eq!(reason_of_job(&v3), "one; two");
-        let v2 = json!({"entity": {"error_details": {"description": "three"}}});
-        assert_eq!(reason_of_job(&v2), "three");
-        assert_eq!(reason_of_job(&json!({})), "the job gives no reason");
     }
 }

@@ -4,19 +4,27 @@ use std::fmt;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
-use serde::Deserialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+
+/// An operator may switch deployments off.
+#[allow(dead_code, reason = "its users come with the next change")]
+const DEPLOYMENTS_DISABLED: i64 = 390_014;
 
 /// Cloud Controller stages one build of an app at a time.
 pub(crate) const STAGING_IN_PROGRESS: i64 = 170_017;
 
 /// One error in Cloud Controller's own words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CcError {
     /// Its number, such as 10008.
+    #[serde(default)]
     pub code: i64,
     /// Its name, such as `CF-UnprocessableEntity`.
+    #[serde(default, alias = "error_code")]
     pub title: String,
     /// What Cloud Controller says about it.
+    #[serde(default, alias = "description")]
     pub detail: String,
 }
 
@@ -113,6 +121,20 @@ pub enum Error {
         /// What Cloud Controller said about it.
         reason: String,
     },
+    /// A job that the Cloud Controller ran in the background failed.
+    #[error("{what} failed: {}", describe(errors))]
+    JobFailed {
+        /// The work, such as `deleting the org scale-org`.
+        what: String,
+        /// Every error of the job.
+        errors: Vec<CcError>,
+    },
+    /// The foundation's API has no such operation.
+    #[error("{operation} failed: the API of this foundation has no such operation")]
+    NotInDialect {
+        /// The operation, such as `applying a manifest`.
+        operation: &'static str,
+    },
     /// What was made is not there any more.
     #[error("{what}: it is gone; was it deleted meanwhile? run again")]
     Gone {
@@ -160,7 +182,7 @@ impl Error {
     }
 
     /// Whether observing again and applying the difference may mend it.
-    pub(crate) fn may_settle(&self) -> bool {
+    pub(crate) fn is_worth_replanning(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::NoAnswer { .. } => true,
             Self::NotUnderstood { .. } => true,
@@ -173,6 +195,10 @@ impl Error {
             }
             _ => false,
         }
+    }
+
+    pub(crate) fn may_settle(&self) -> bool {
+        self.is_worth_replanning()
     }
 
     /// Whether it is otherwise than we saw it: there is already what was to be
@@ -194,6 +220,7 @@ impl Error {
             Self::Refused { errors, .. } => {
                 self.is_not_found() || errors.iter().any(|it| says_so(&it.detail))
             }
+            Self::JobFailed { errors, .. } => errors.iter().any(|it| says_so(&it.detail)),
             Self::Failed { reason, .. } => says_so(reason),
             Self::Gone { .. } => true,
             _ => false,
@@ -202,7 +229,7 @@ impl Error {
 
     /// Whether a quota does not allow it.
     pub(crate) fn is_of_a_quota(&self) -> bool {
-        matches!(self, Self::Refused { errors, .. } if errors.iter().any(CcError::is_of_a_quota))
+        self.cc_errors().iter().any(CcError::is_of_a_quota)
     }
 
     /// What the user may do about it, where the message does not say.
@@ -235,7 +262,83 @@ impl Error {
 
     /// Whether Cloud Controller gave this number among its errors.
     pub(crate) fn has_code(&self, code: i64) -> bool {
-        matches!(self, Self::Refused { errors, .. } if errors.iter().any(|it| it.code == code))
+        self.cc_errors().iter().any(|it| it.code == code)
+    }
+
+    /// The name of the kind of error, for programs.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::Unsupported { .. } => "unsupported",
+            Self::NoAnswer { .. } => "no_response",
+            Self::Refused { .. } => "refused",
+            Self::NotUnderstood { .. } => "unexpected_response",
+            Self::Login { .. } => "login",
+            Self::Failed { .. } | Self::JobFailed { .. } => "failed",
+            Self::NotInDialect { .. } => "not_in_dialect",
+            Self::Gone { .. } => "gone",
+            Self::Deadline { .. } => "deadline",
+            Self::Interrupted => "interrupted",
+            Self::Local { .. } => "local",
+        }
+    }
+
+    /// The `X-Vcap-Request-Id` of the refused request.
+    fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::Refused { request_id, .. } => request_id.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The Cloud Controller's own errors.
+    pub fn cc_errors(&self) -> &[CcError] {
+        match self {
+            Self::Refused { errors, .. } | Self::JobFailed { errors, .. } => errors,
+            _ => &[],
+        }
+    }
+
+    /// Whether work that the Cloud Controller did in the background failed.
+    #[allow(dead_code, reason = "its users come with the next change")]
+    pub(crate) fn is_failed_work(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::JobFailed { .. })
+    }
+
+    pub(crate) fn is_bad_request(&self) -> bool {
+        self.status() == Some(StatusCode::BAD_REQUEST)
+    }
+
+    #[allow(dead_code, reason = "its users come with the next change")]
+    pub(crate) fn is_unprocessable(&self) -> bool {
+        self.status() == Some(StatusCode::UNPROCESSABLE_ENTITY)
+    }
+
+    /// Whether a request for many items may have failed because of one of them.
+    #[allow(dead_code, reason = "its users come with the next change")]
+    pub(crate) fn may_be_of_one(&self) -> bool {
+        const OF_CONTENT: [StatusCode; 3] = [
+            StatusCode::BAD_REQUEST,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ];
+        let is_of_content = |status| OF_CONTENT.contains(&status);
+        self.is_failed_work() || self.status().is_some_and(is_of_content)
+    }
+
+    /// Whether the foundation takes no deployments at all: they are switched off, or
+    /// it is too old for them.
+    #[allow(dead_code, reason = "its users come with the next change")]
+    pub(crate) fn is_deployments_disabled(&self) -> bool {
+        self.has_code(DEPLOYMENTS_DISABLED) || self.is_not_found()
+    }
+
+    /// Whether the Cloud Controller is too old for an operation, or fails at it.
+    #[allow(dead_code, reason = "its users come with the next change")]
+    pub(crate) fn is_missing_operation(&self) -> bool {
+        const UNKNOWN: [StatusCode; 2] = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
+        let is_unknown = |status: StatusCode| UNKNOWN.contains(&status) || status.is_server_error();
+        self.status().is_some_and(is_unknown)
     }
 
     pub(crate) fn status(&self) -> Option<StatusCode> {
@@ -247,6 +350,25 @@ impl Error {
 
     pub(crate) fn is_not_found(&self) -> bool {
         self.status() == Some(StatusCode::NOT_FOUND)
+    }
+}
+
+/// Kind, message, status, the Cloud Controller's errors and the request's id.
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_map(None)?;
+        fields.serialize_entry("kind", self.kind())?;
+        fields.serialize_entry("message", &self.to_string())?;
+        if let Some(status) = self.status() {
+            fields.serialize_entry("status", &status.as_u16())?;
+        }
+        if !self.cc_errors().is_empty() {
+            fields.serialize_entry("cc_errors", self.cc_errors())?;
+        }
+        if let Some(request_id) = self.request_id() {
+            fields.serialize_entry("request_id", request_id)?;
+        }
+        fields.end()
     }
 }
 
@@ -273,7 +395,7 @@ pub(crate) fn parse_errors(body: &[u8]) -> Vec<CcError> {
     #[serde(untagged)]
     enum Body {
         V3 {
-            errors: Vec<V3>,
+            errors: Vec<CcError>,
         },
         V2 {
             description: String,
@@ -288,30 +410,8 @@ pub(crate) fn parse_errors(body: &[u8]) -> Vec<CcError> {
             error_description: String,
         },
     }
-    #[derive(Deserialize)]
-    struct V3 {
-        #[serde(default)]
-        code: i64,
-        #[serde(default)]
-        title: String,
-        #[serde(default)]
-        detail: String,
-    }
     match serde_json::from_slice(body) {
-        Ok(Body::V3 { errors }) => errors
-            .into_iter()
-            .map(
-                |V3 {
-                     code,
-                     title,
-                     detail,
-                 }| CcError {
-                    code,
-                    title,
-                    detail,
-                },
-            )
-            .collect(),
+        Ok(Body::V3 { errors }) => errors,
         Ok(Body::V2 {
             description,
             error_code,

@@ -4,6 +4,9 @@ use std::vec;
 
 use futures::stream::{self, Buffered, StreamExt, TryCollect, TryStreamExt};
 
+/// How many requests of one kind, for one app each, run at a time.
+pub(crate) const PER_APP: usize = 64;
+
 /// Results in the order of their futures, or the first error.
 type Results<F, T> = TryCollect<Buffered<stream::Iter<vec::IntoIter<F>>>, Vec<T>>;
 

@@ -222,7 +222,7 @@ impl<W: Watch> Waits<W> {
             match sight {
                 Ok(Progress::Done(done)) => any |= self.end(&guid, |_| Ok(done)),
                 Ok(Progress::Pending(state)) => self.see(&guid, &state),
-                Err(reason) => any |= self.fail(&guid, &reason),
+                Ok(Progress::Failed(reason)) | Err(reason) => any |= self.fail(&guid, &reason),
             }
         }
         any

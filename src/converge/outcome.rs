@@ -10,7 +10,7 @@ use serde::ser::{SerializeStruct, Serializer};
 use super::plan::{Action, Plan};
 use super::target::Target;
 use super::verify::Drift;
-use crate::capi::error::{CcError, Error};
+use crate::capi::error::Error;
 use crate::events::StepContext;
 
 /// How a convergence ended.
@@ -150,67 +150,8 @@ impl Serialize for Failure {
         let mut fields = serializer.serialize_struct("Failure", 3)?;
         fields.serialize_field("target", &self.target)?;
         fields.serialize_field("step", &self.step)?;
-        fields.serialize_field("error", &ErrorRecord::of(&self.error))?;
+        fields.serialize_field("error", &self.error)?;
         fields.end()
-    }
-}
-
-/// An error as it is serialized.
-#[derive(Serialize)]
-struct ErrorRecord<'a> {
-    kind: &'static str,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    cc_errors: Vec<CcErrorRecord<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct CcErrorRecord<'a> {
-    code: i64,
-    title: &'a str,
-    detail: &'a str,
-}
-
-impl<'a> ErrorRecord<'a> {
-    fn of(error: &'a Error) -> Self {
-        let (errors, request_id): (&[CcError], _) = match error {
-            Error::Refused {
-                errors, request_id, ..
-            } => (errors, request_id.as_deref()),
-            _ => (&[], None),
-        };
-        let record = |error: &'a CcError| CcErrorRecord {
-            code: error.code,
-            title: &error.title,
-            detail: &error.detail,
-        };
-        Self {
-            kind: kind(error),
-            message: error.to_string(),
-            status: error.status().map(|status| status.as_u16()),
-            cc_errors: errors.iter().map(record).collect(),
-            request_id,
-        }
-    }
-}
-
-fn kind(error: &Error) -> &'static str {
-    match error {
-        Error::Unreachable { .. } => "unreachable",
-        Error::Unsupported { .. } => "unsupported",
-        Error::NoAnswer { .. } => "no_response",
-        Error::Refused { .. } => "refused",
-        Error::NotUnderstood { .. } => "unexpected_response",
-        Error::Login { .. } => "login",
-        Error::Failed { .. } => "failed",
-        Error::Gone { .. } => "gone",
-        Error::Deadline { .. } => "deadline",
-        Error::Interrupted => "interrupted",
-        Error::Local { .. } => "local",
     }
 }
 
@@ -301,6 +242,7 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capi::error::CcError;
 
     fn app(name: &str) -> Target {
         Target::App {

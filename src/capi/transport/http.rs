@@ -100,6 +100,11 @@ impl Request {
         self
     }
 
+    pub(crate) fn replay(mut self, replay: Replay) -> Self {
+        self.replay = replay;
+        self
+    }
+
     /// Whether Cloud Controller's rate limit counts it.
     fn is_counted(&self) -> bool {
         ["/v2/", "/v3/"].iter().any(|it| self.path.starts_with(it))

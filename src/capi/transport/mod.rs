@@ -13,5 +13,5 @@ mod upload;
 pub(crate) use auth::Auth;
 pub use auth::Credentials;
 pub(crate) use http::{Authorization, Body, Request, Response, Transport};
-pub(crate) use retry::spread;
+pub(crate) use retry::{Replay, spread};
 pub(crate) use upload::Upload;

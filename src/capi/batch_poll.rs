@@ -1,0 +1,326 @@
+//! Waiting for many things together: each waiter registers a GUID, and one list
+//! request at a time polls all of them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::convert::Infallible;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::client::Client;
+use super::error::Error;
+use super::model::{Build, Droplet, Package, Process};
+use super::poll::{self, Progress};
+
+/// How many GUIDs one poll has: they must fit into a URL.
+const GUIDS_PER_POLL: usize = 100;
+
+/// A resource that so many polls in a row did not show is gone.
+const MISSES_UNTIL_GONE: usize = 3;
+
+/// A kind of resource that can be polled by GUIDs.
+pub(crate) trait PolledResource {
+    /// What a wait ends with.
+    type Output;
+
+    /// The pause before the second poll.
+    fn first_pause(&self) -> Duration;
+
+    /// How far each of some resources is; those that do not exist are left out.
+    async fn poll(&self, client: &Client, guids: &[String]) -> Result<Polled<Self::Output>, Error>;
+}
+
+/// What one poll shows, by GUID.
+pub(crate) type Polled<T> = Vec<(String, Progress<T>)>;
+
+/// Packages, until they can be staged.
+#[derive(Debug)]
+pub(crate) struct Packages;
+
+impl PolledResource for Packages {
+    type Output = Package;
+
+    fn first_pause(&self) -> Duration {
+        poll::QUICK
+    }
+
+    async fn poll(&self, client: &Client, guids: &[String]) -> Result<Polled<Package>, Error> {
+        let packages = client.packages(guids).await?.into_iter();
+        Ok(packages
+            .map(|it| (it.guid.clone(), it.progress()))
+            .collect())
+    }
+}
+
+/// Builds, until they are staged.
+#[derive(Debug)]
+pub(crate) struct Builds;
+
+impl PolledResource for Builds {
+    type Output = Build;
+
+    fn first_pause(&self) -> Duration {
+        poll::SLOW
+    }
+
+    async fn poll(&self, client: &Client, guids: &[String]) -> Result<Polled<Build>, Error> {
+        let builds = client.builds(guids).await?.into_iter();
+        Ok(builds.map(|it| (it.guid.clone(), it.progress())).collect())
+    }
+}
+
+/// Droplets, until an app can run with them.
+#[derive(Debug)]
+pub(crate) struct Droplets;
+
+impl PolledResource for Droplets {
+    type Output = Droplet;
+
+    fn first_pause(&self) -> Duration {
+        poll::QUICK
+    }
+
+    async fn poll(&self, client: &Client, guids: &[String]) -> Result<Polled<Droplet>, Error> {
+        let droplets = client.droplets(guids).await?.into_iter();
+        Ok(droplets
+            .map(|it| (it.guid.clone(), it.progress()))
+            .collect())
+    }
+}
+
+/// Apps, until an instance of each process runs.
+#[derive(Debug)]
+pub(crate) struct RunningApps {
+    /// Whether only the web process matters.
+    pub(crate) web_only: bool,
+}
+
+impl PolledResource for RunningApps {
+    type Output = Vec<Process>;
+
+    fn first_pause(&self) -> Duration {
+        poll::SLOW
+    }
+
+    async fn poll(&self, client: &Client, apps: &[String]) -> Result<Polled<Vec<Process>>, Error> {
+        let mut by_app: BTreeMap<String, Vec<Process>> = BTreeMap::new();
+        for process in client.processes_of_apps(apps).await? {
+            by_app.entry(process.app.clone()).or_default().push(process);
+        }
+        let by_app = by_app.into_iter();
+        Ok(by_app.map(|(app, all)| (app, self.progress(all))).collect())
+    }
+}
+
+impl RunningApps {
+    fn progress(&self, processes: Vec<Process>) -> Progress<Vec<Process>> {
+        let is_awaited =
+            |process: &&Process| process.instances > 0 && (!self.web_only || process.kind == "web");
+        for process in processes.iter().filter(is_awaited) {
+            if process.running() > 0 {
+                continue;
+            }
+            if process.has_only_crashed() {
+                return Progress::Failed(crash(process));
+            }
+            let (kind, count) = (&process.kind, process.instances);
+            return Progress::Pending(format!("none of {count} instances of {kind} running"));
+        }
+        Progress::Done(processes)
+    }
+}
+
+fn crash(process: &Process) -> String {
+    let details = process.actual.iter().find_map(|it| it.details.as_deref());
+    let details = details.map(|details| format!(": {details}"));
+    format!(
+        "all instances of the process {} crashed{}",
+        process.kind,
+        details.unwrap_or_default()
+    )
+}
+
+/// The resources of one kind that somebody waits for.
+pub(crate) struct BatchPoll<R: PolledResource> {
+    resource: R,
+    waiters: Mutex<HashMap<String, Waiter<R::Output>>>,
+    arrival: tokio::sync::Notify,
+}
+
+struct Waiter<T> {
+    what: String,
+    since: Instant,
+    last: String,
+    /// How many polls in a row did not show the resource.
+    missed: usize,
+    result: oneshot::Sender<Result<T, Error>>,
+}
+
+impl<R: PolledResource> BatchPoll<R> {
+    pub(crate) fn new(resource: R) -> Self {
+        Self {
+            resource,
+            waiters: Mutex::default(),
+            arrival: tokio::sync::Notify::new(),
+        }
+    }
+
+    /// Waits for the resource with this GUID; `what` is what errors are about.
+    /// [`BatchPoll::run`] must be polled at the same time.
+    pub(crate) async fn wait_for(&self, guid: &str, what: String) -> Result<R::Output, Error> {
+        let (result, outcome) = oneshot::channel();
+        let waiter = Waiter {
+            what: what.clone(),
+            since: Instant::now(),
+            last: "not seen yet".to_owned(),
+            missed: 0,
+            result,
+        };
+        self.with(|all| all.insert(guid.to_owned(), waiter));
+        self.arrival.notify_one();
+        outcome.await.unwrap_or_else(|_| {
+            Err(Error::Local {
+                what,
+                reason: "the wait was given up".to_owned(),
+            })
+        })
+    }
+
+    /// Polls all that somebody waits for, for as long as it is polled itself.
+    pub(crate) async fn run(&self, client: &Client) -> Infallible {
+        let fresh = || poll::pauses_from(self.resource.first_pause());
+        let mut pauses = fresh();
+        loop {
+            let guids: Vec<String> = self.with(|all| all.keys().cloned().collect());
+            if guids.is_empty() {
+                self.arrival.notified().await;
+                pauses = fresh();
+                if self.is_slow() {
+                    // Nothing can be done yet, and more waiters may come meanwhile.
+                    let pause = pauses.next().unwrap_or(poll::SLOW);
+                    let _ = client.pause(pause).await;
+                }
+                continue;
+            }
+            let mut has_progress = false;
+            for some in guids.chunks(GUIDS_PER_POLL) {
+                has_progress |= self.poll(client, some).await;
+            }
+            self.end_late_waits(client.timeout());
+            if has_progress && !self.is_slow() {
+                // Where some are done, others may be too.
+                pauses = fresh();
+            } else {
+                let pause = pauses.next().unwrap_or(Duration::from_secs(1));
+                // An interrupt ends all waits with the next poll.
+                let _ = client.pause(pause).await;
+            }
+        }
+    }
+
+    fn is_slow(&self) -> bool {
+        self.resource.first_pause() >= poll::SLOW
+    }
+
+    /// Polls some of them; returns whether any wait ended.
+    async fn poll(&self, client: &Client, guids: &[String]) -> bool {
+        let polled = match self.resource.poll(client, guids).await {
+            Ok(polled) => polled,
+            // The next poll may succeed, and each wait has its deadline. A lost
+            // connection was retried already.
+            Err(error) if error.is_worth_replanning() && !error.is_connection() => {
+                let reason = error.to_string();
+                for guid in guids {
+                    self.set_last(guid, &reason);
+                }
+                return false;
+            }
+            Err(error) => {
+                for guid in guids {
+                    self.end(guid, |_| Err(error.clone()));
+                }
+                return true;
+            }
+        };
+        let shown: HashSet<&str> = polled.iter().map(|(guid, _)| guid.as_str()).collect();
+        let mut has_progress = false;
+        for guid in guids.iter().filter(|guid| !shown.contains(guid.as_str())) {
+            has_progress |= self.miss(guid);
+        }
+        for (guid, progress) in polled {
+            has_progress |= self.update(&guid, progress);
+        }
+        has_progress
+    }
+
+    /// Applies what a poll showed; returns whether that ended the wait.
+    fn update(&self, guid: &str, progress: Progress<R::Output>) -> bool {
+        match progress {
+            Progress::Done(output) => self.end(guid, |_| Ok(output)),
+            Progress::Pending(state) => {
+                self.set_last(guid, &state);
+                false
+            }
+            Progress::Failed(reason) => self.end(guid, |what| Err(Error::Failed { what, reason })),
+        }
+    }
+
+    /// Counts that a poll did not show a resource; returns whether it is taken to
+    /// be gone, which ends the wait.
+    fn miss(&self, guid: &str) -> bool {
+        let missed = self.with(|all| {
+            all.get_mut(guid).map_or(0, |waiter| {
+                waiter.missed += 1;
+                waiter.missed
+            })
+        });
+        missed >= MISSES_UNTIL_GONE && self.end(guid, |what| Err(Error::Gone { what }))
+    }
+
+    fn set_last(&self, guid: &str, state: &str) {
+        self.with(|all| {
+            if let Some(waiter) = all.get_mut(guid) {
+                waiter.missed = 0;
+                state.clone_into(&mut waiter.last);
+            }
+        });
+    }
+
+    /// Ends a wait; `outcome` is given what was waited for.
+    fn end(&self, guid: &str, outcome: impl FnOnce(String) -> Result<R::Output, Error>) -> bool {
+        let Some(waiter) = self.with(|all| all.remove(guid)) else {
+            return false;
+        };
+        // The waiter may have been dropped; then nobody needs the outcome.
+        let _ = waiter.result.send(outcome(waiter.what));
+        true
+    }
+
+    fn end_late_waits(&self, timeout: Duration) {
+        let late: Vec<(String, String)> = self.with(|all| {
+            let late = all.iter();
+            let late = late.filter(|(_, waiter)| waiter.since.elapsed() > timeout);
+            late.map(|(guid, waiter)| (guid.clone(), waiter.last.clone()))
+                .collect()
+        });
+        for (guid, last) in late {
+            self.end(&guid, |what| {
+                Err(Error::Deadline {
+                    what,
+                    waited: timeout,
+                    last,
+                })
+            });
+        }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<String, Waiter<R::Output>>) -> T) -> T {
+        let mut waiters = match self.waiters.lock() {
+            Ok(waiters) => waiters,
+            // Nothing that is done under the lock leaves the map inconsistent.
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        act(&mut waiters)
+    }
+}

@@ -1,0 +1,102 @@
+//! Replacing the instances of an app by a deployment, and waiting for it.
+
+use super::client::Client;
+use super::error::Error;
+use super::model::{Deployment, DeploymentOptions, InstanceState, NewDeployment};
+use super::poll::Progress;
+
+/// How far a deployment is when the wait for it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deployed {
+    /// It is done, or its first instance runs.
+    Done,
+    /// A canary runs and waits to be continued.
+    Paused,
+}
+
+impl Client {
+    /// Sets the droplet of a stopped app and starts it, in one request. Nothing but
+    /// its instances is left to be waited for.
+    pub(crate) async fn deploy_stopped(&self, app: &str, droplet: &str) -> Result<(), Error> {
+        let deployment = NewDeployment {
+            app,
+            droplet,
+            options: DeploymentOptions::default(),
+        };
+        self.create_deployment(&deployment).await?;
+        Ok(())
+    }
+
+    /// Begins a deployment and waits until it is done or a canary is paused; with
+    /// `first_only`, until one new instance runs. At the deadline it is cancelled.
+    pub(crate) async fn deploy(
+        &self,
+        name: &str,
+        deployment: &NewDeployment<'_>,
+        first_only: bool,
+    ) -> Result<Deployed, Error> {
+        let guid = self.create_deployment(deployment).await?;
+        let what = format!("the deployment of {name}");
+        let outcome = self
+            .until(&what, || async {
+                let deployment = self.deployment(&guid).await?;
+                match progress(&deployment) {
+                    Progress::Pending(_) if first_only && self.new_runs(&deployment).await? => {
+                        Ok(Progress::Done(Deployed::Done))
+                    }
+                    progress => Ok(progress),
+                }
+            })
+            .await;
+        if let Err(Error::Deadline { .. }) = &outcome
+            && let Err(error) = self.cancel_deployment(&guid).await
+        {
+            tracing::debug!(%error, "the deployment was not cancelled");
+        }
+        outcome
+    }
+
+    /// Whether an instance of the new process runs.
+    async fn new_runs(&self, deployment: &Deployment) -> Result<bool, Error> {
+        let Some(process) = &deployment.new_process else {
+            return Ok(false);
+        };
+        let instances = self.instances(process).await?;
+        let mut states = instances.iter().map(|instance| &instance.state);
+        Ok(states.any(|state| *state == InstanceState::Running))
+    }
+}
+
+fn progress(deployment: &Deployment) -> Progress<Deployed> {
+    match (deployment.status.as_str(), deployment.reason.as_str()) {
+        ("FINALIZED", "DEPLOYED") => Progress::Done(Deployed::Done),
+        ("ACTIVE", "PAUSED") => Progress::Done(Deployed::Paused),
+        ("FINALIZED", reason) => Progress::Failed(format!("it ended as {reason}")),
+        (status, reason) => Progress::Pending(format!("{status} {reason}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("FINALIZED", "DEPLOYED", Progress::Done(Deployed::Done))]
+    #[case("ACTIVE", "PAUSED", Progress::Done(Deployed::Paused))]
+    #[case("ACTIVE", "DEPLOYING", Progress::Pending("ACTIVE DEPLOYING".to_owned()))]
+    #[case("FINALIZED", "CANCELED", Progress::Failed("it ended as CANCELED".to_owned()))]
+    fn the_status_of_a_deployment_decides_whether_the_wait_is_over(
+        #[case] status: &str,
+        #[case] reason: &str,
+        #[case] expected: Progress<Deployed>,
+    ) {
+        let deployment = Deployment {
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            new_process: None,
+        };
+        assert_eq!(progress(&deployment), expected);
+    }
+}

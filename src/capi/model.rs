@@ -1,0 +1,533 @@
+//! The Cloud Controller's resources: one type each, the same for both dialects.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::poll::Progress;
+
+/// The label that marks orgs, spaces and apps as ours.
+pub(crate) const MANAGED_BY_LABEL: &str = "managed-by";
+/// The value of that label, and of [`MANAGED_BY_VARIABLE`].
+pub(crate) const MANAGED_BY_VALUE: &str = "cf-pusher";
+/// The annotation with the prefix that something was created for.
+pub(crate) const PREFIX_ANNOTATION: &str = "cf-pusher-prefix";
+/// The annotation of a package, and of the droplet that was staged from it: the
+/// SHA-256 of its bits. A droplet that has it accounts for all packages of its app.
+pub(crate) const BITS_ANNOTATION: &str = "cf-pusher-bits-sha256";
+/// In 2017, the environment variable that does the label's work.
+pub(crate) const MANAGED_BY_VARIABLE: &str = "CF_PUSHER_MANAGED_BY";
+/// In 2017, the environment variable that does the bits annotation's work.
+pub(crate) const BITS_VARIABLE: &str = "CF_PUSHER_BITS_SHA256";
+
+/// The environment variables of an app.
+pub(crate) type Env = BTreeMap<String, String>;
+
+/// Labels or annotations. In a request, one without a value is removed.
+pub(crate) type Labels = BTreeMap<String, Option<String>>;
+
+/// Labels and annotations.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Metadata {
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) labels: Labels,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) annotations: Labels,
+}
+
+/// Whether a resource has our label, and for whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Ownership {
+    pub(crate) managed: bool,
+    /// Who is responsible for it, where an annotation says so.
+    pub(crate) owner: Option<String>,
+}
+
+impl Metadata {
+    /// The label that marks something as ours, and the prefix that it is created for.
+    pub(crate) fn managed(prefix: &str) -> Self {
+        let one = |key: &str, value: &str| Labels::from([(key.to_owned(), Some(value.to_owned()))]);
+        Self {
+            labels: one(MANAGED_BY_LABEL, MANAGED_BY_VALUE),
+            annotations: one(PREFIX_ANNOTATION, prefix),
+        }
+    }
+
+    /// Whether it has our label.
+    pub(crate) fn is_managed(&self) -> bool {
+        let label = self.labels.get(MANAGED_BY_LABEL);
+        label.and_then(Option::as_deref) == Some(MANAGED_BY_VALUE)
+    }
+
+    pub(crate) fn ownership(&self) -> Ownership {
+        Ownership {
+            managed: self.is_managed(),
+            owner: self.annotations.get(PREFIX_ANNOTATION).cloned().flatten(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.annotations.is_empty()
+    }
+}
+
+/// An organization.
+#[derive(Debug, Clone)]
+pub(crate) struct Org {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    /// Empty in 2017.
+    pub(crate) metadata: Metadata,
+    /// The GUID of its quota.
+    pub(crate) quota: Option<String>,
+}
+
+/// A quota of orgs.
+#[derive(Debug, Clone)]
+pub(crate) struct OrgQuota {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    /// The GUIDs of the orgs that have it; none in 2017.
+    pub(crate) orgs: Vec<String>,
+}
+
+/// A space of an org.
+#[derive(Debug, Clone)]
+pub(crate) struct Space {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    /// The GUID of its org.
+    pub(crate) org: String,
+    /// Empty in 2017.
+    pub(crate) metadata: Metadata,
+}
+
+/// A security group: rules for the traffic of apps.
+#[derive(Debug, Clone)]
+pub(crate) struct SecurityGroup {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    pub(crate) rules: Vec<Rule>,
+    /// The GUIDs of the spaces whose running apps it applies to.
+    pub(crate) running_spaces: Vec<String>,
+}
+
+/// One rule of a security group: what traffic it allows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Rule {
+    pub(crate) protocol: String,
+    pub(crate) destination: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ports: Option<String>,
+}
+
+/// A domain that routes can be in.
+#[derive(Debug, Clone)]
+pub(crate) struct Domain {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    /// Whether HTTP routes can be in it that are reached from outside.
+    pub(crate) is_for_apps: bool,
+    /// The GUID of the org that owns it; `None` for one that all orgs share.
+    pub(crate) owner: Option<String>,
+}
+
+/// An app, as lists of apps show it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct App {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    /// The GUID of its space.
+    pub(crate) space: String,
+    /// Whether its desired state is STARTED.
+    pub(crate) is_started: bool,
+    /// Not known in 2017, where a variable of the app does the label's work.
+    pub(crate) ownership: Ownership,
+    /// The buildpacks that it is staged with; none where they are detected.
+    pub(crate) buildpacks: Vec<String>,
+    /// The GUID of the droplet that it runs with. `None` where there is none, or
+    /// where the foundation's lists of apps do not show it.
+    pub(crate) current_droplet: Option<String>,
+    /// When it was created, as the Cloud Controller writes it: such times compare as texts.
+    pub(crate) created_at: String,
+}
+
+/// The apps of an org, and the orgs and spaces that the same list shows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OrgApps {
+    pub(crate) apps: Vec<App>,
+    /// None in 2017.
+    pub(crate) orgs: Vec<Org>,
+    /// Those with apps; none in 2017.
+    pub(crate) spaces: Vec<Space>,
+}
+
+/// What an app is created with.
+#[derive(Debug, Clone)]
+pub(crate) struct NewApp<'a> {
+    pub(crate) name: &'a str,
+    /// The GUID of its space.
+    pub(crate) space: &'a str,
+    pub(crate) env: &'a Env,
+    /// The buildpacks to stage with; none where a droplet is copied, or to have
+    /// them detected.
+    pub(crate) buildpacks: &'a [String],
+    pub(crate) metadata: &'a Metadata,
+}
+
+/// What a process is scaled to; `None` leaves it as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Scale {
+    pub(crate) instances: Option<u32>,
+    pub(crate) memory_mb: Option<u64>,
+    pub(crate) disk_mb: Option<u64>,
+}
+
+/// A process of an app.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Process {
+    pub(crate) guid: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// How many instances there are to be.
+    #[serde(rename = "desired_instances")]
+    pub(crate) instances: u32,
+    #[serde(rename = "memory_in_mb")]
+    pub(crate) memory_mb: u64,
+    #[serde(rename = "disk_in_mb")]
+    pub(crate) disk_mb: u64,
+    /// The instances that there are.
+    #[serde(rename = "instances")]
+    pub(crate) actual: Vec<Instance>,
+    /// The GUID of its app.
+    #[serde(skip)]
+    pub(crate) app: String,
+}
+
+/// What the summary of a space shows of one of its apps, in 2017.
+#[derive(Debug, Clone)]
+pub(crate) struct Summary {
+    pub(crate) env: Env,
+    /// The command of the web process, if it is its own.
+    pub(crate) command: Option<String>,
+    /// Such as `port` or `http`.
+    pub(crate) health_check_type: Option<String>,
+    pub(crate) health_check_http_endpoint: Option<String>,
+    /// The GUIDs of its routes.
+    pub(crate) routes: Vec<String>,
+    pub(crate) web: Process,
+}
+
+/// An instance of a process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Instance {
+    pub(crate) index: u64,
+    pub(crate) state: InstanceState,
+    /// Why it is in that state, where the Cloud Controller says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) details: Option<String>,
+}
+
+/// The state of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum InstanceState {
+    Running,
+    Starting,
+    Down,
+    Crashed,
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl fmt::Display for InstanceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "RUNNING",
+            Self::Starting => "STARTING",
+            Self::Down => "DOWN",
+            Self::Crashed => "CRASHED",
+            Self::Other(state) => state,
+        })
+    }
+}
+
+impl Process {
+    /// How many instances are in this state.
+    pub(crate) fn count(&self, state: &InstanceState) -> usize {
+        let actual = self.actual.iter();
+        actual.filter(|instance| instance.state == *state).count()
+    }
+
+    /// How many instances run.
+    pub(crate) fn running(&self) -> usize {
+        self.count(&InstanceState::Running)
+    }
+
+    /// Whether there are instances, and all of them crashed.
+    pub(crate) fn has_only_crashed(&self) -> bool {
+        !self.actual.is_empty() && self.count(&InstanceState::Crashed) == self.actual.len()
+    }
+}
+
+/// The state of a package, a build or a droplet.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum ResourceState {
+    /// A package can be staged.
+    Ready,
+    /// A build is done; an app can run with a droplet.
+    Staged,
+    /// It is being staged; of builds, and in 2017 of droplets.
+    #[serde(alias = "PENDING")]
+    Staging,
+    Failed,
+    Expired,
+    /// It is being uploaded or copied.
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl fmt::Display for ResourceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ready => "READY",
+            Self::Staged => "STAGED",
+            Self::Staging => "STAGING",
+            Self::Failed => "FAILED",
+            Self::Expired => "EXPIRED",
+            Self::Other(state) => state,
+        })
+    }
+}
+
+impl ResourceState {
+    /// How far a resource is that is wanted in the state `done`.
+    fn progress<T>(self, done: &Self, error: Option<String>, resource: T) -> Progress<T> {
+        match self {
+            state if state == *done => Progress::Done(resource),
+            state @ (Self::Failed | Self::Expired) => {
+                Progress::Failed(error.unwrap_or_else(|| state.to_string()))
+            }
+            state => Progress::Pending(state.to_string()),
+        }
+    }
+}
+
+/// A package: the bits or image that an app is staged from.
+#[derive(Debug, Clone)]
+pub(crate) struct Package {
+    pub(crate) guid: String,
+    /// The GUID of its app.
+    pub(crate) app: String,
+    pub(crate) state: ResourceState,
+    /// The SHA-256 of its bits, where we annotated it.
+    pub(crate) bits: Option<String>,
+    /// Why it failed.
+    pub(crate) error: Option<String>,
+}
+
+impl Package {
+    /// How far it is on its way to be staged.
+    pub(crate) fn progress(self) -> Progress<Self> {
+        let (state, error) = (self.state.clone(), self.error.clone());
+        state.progress(&ResourceState::Ready, error, self)
+    }
+}
+
+/// A Docker image, with the login of its registry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DockerImage<'a> {
+    pub(crate) image: &'a str,
+    /// User and password.
+    pub(crate) login: Option<(&'a str, &'a str)>,
+}
+
+/// The staging of a package into a droplet.
+#[derive(Debug, Clone)]
+pub(crate) struct Build {
+    pub(crate) guid: String,
+    pub(crate) state: ResourceState,
+    /// The GUID of the droplet that it made; in 2017 its own, from the beginning.
+    pub(crate) droplet: Option<String>,
+    /// When it began, in nanoseconds since 1970 by the foundation's clock.
+    pub(crate) created_at: Option<i64>,
+    /// Why it failed.
+    pub(crate) error: Option<String>,
+}
+
+impl Build {
+    /// How far the staging is.
+    pub(crate) fn progress(self) -> Progress<Self> {
+        let (state, error) = (self.state.clone(), self.error.clone());
+        state.progress(&ResourceState::Staged, error, self)
+    }
+}
+
+/// A droplet: what an app runs with.
+#[derive(Debug, Clone)]
+pub(crate) struct Droplet {
+    pub(crate) guid: String,
+    /// The GUID of its app.
+    pub(crate) app: String,
+    pub(crate) state: ResourceState,
+    /// The same for a droplet and its copies.
+    pub(crate) checksum: Option<String>,
+    /// The SHA-256 of the bits that it was staged from, where we annotated it.
+    pub(crate) bits: Option<String>,
+    /// The GUID of the package that it was staged from; none for a copy.
+    pub(crate) package: Option<String>,
+    /// Why it failed.
+    pub(crate) error: Option<String>,
+}
+
+impl Droplet {
+    /// How far it is until an app can run with it.
+    pub(crate) fn progress(self) -> Progress<Self> {
+        let (state, error) = (self.state.clone(), self.error.clone());
+        state.progress(&ResourceState::Staged, error, self)
+    }
+}
+
+/// A route.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    pub(crate) guid: String,
+    /// Empty for a route of a whole domain.
+    pub(crate) host: String,
+    /// The GUID of its domain.
+    pub(crate) domain: String,
+    /// Empty for most routes.
+    pub(crate) path: String,
+    /// The port of a TCP route.
+    pub(crate) port: Option<u32>,
+    /// Empty in 2017.
+    pub(crate) url: String,
+    /// Empty in 2017.
+    pub(crate) options: BTreeMap<String, String>,
+    pub(crate) destinations: Vec<Destination>,
+    /// When it was created, as the Cloud Controller writes it; empty in 2017.
+    pub(crate) created_at: String,
+}
+
+/// A route that is to be created.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewRoute<'a> {
+    /// Empty for a route of a whole domain.
+    pub(crate) host: &'a str,
+    /// The GUID of its domain.
+    pub(crate) domain: &'a str,
+    /// The GUID of its space.
+    pub(crate) space: &'a str,
+    /// Beginning with `/`.
+    pub(crate) path: Option<&'a str>,
+}
+
+/// Where a route leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Destination {
+    /// None in 2017.
+    pub(crate) guid: Option<String>,
+    /// The GUID of the app.
+    pub(crate) app: String,
+    /// The type of the app's process, as a rule `web`.
+    pub(crate) process_type: String,
+    /// `None` for the app's default port.
+    pub(crate) port: Option<u32>,
+    /// `http1`, `http2` or `tcp`; `None` in 2017 and for apps that never ran.
+    pub(crate) protocol: Option<String>,
+}
+
+/// How the health of a process is checked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct HealthCheck<'a> {
+    /// `port`, `process` or `http`; `None` leaves it as it is.
+    pub(crate) kind: Option<&'a str>,
+    /// The path that is requested, of `http`.
+    pub(crate) endpoint: Option<&'a str>,
+    /// How many seconds one check may take.
+    pub(crate) invocation_timeout: Option<u64>,
+}
+
+/// A deployment that is to begin.
+#[derive(Debug, Clone)]
+pub(crate) struct NewDeployment<'a> {
+    /// The GUID of the app.
+    pub(crate) app: &'a str,
+    /// The GUID of the droplet.
+    pub(crate) droplet: &'a str,
+    pub(crate) options: DeploymentOptions<'a>,
+}
+
+/// How instances are replaced; what is not given is left to the foundation.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DeploymentOptions<'a> {
+    /// `rolling` or `canary`.
+    pub(crate) strategy: Option<&'static str>,
+    pub(crate) max_in_flight: Option<i64>,
+    /// Percentages.
+    pub(crate) canary_steps: &'a [i64],
+    pub(crate) web_instances: Option<i64>,
+    pub(crate) memory_mb: Option<u64>,
+    pub(crate) disk_mb: Option<u64>,
+    /// Bytes a second; -1 for no limit.
+    pub(crate) log_rate_limit: Option<i64>,
+}
+
+/// A deployment: the instances of an app are replaced.
+#[derive(Debug, Clone)]
+pub(crate) struct Deployment {
+    /// `ACTIVE` or `FINALIZED`.
+    pub(crate) status: String,
+    /// Why it has that status, such as `DEPLOYING`, `PAUSED` or `DEPLOYED`.
+    pub(crate) reason: String,
+    /// The GUID of the process that replaces the other.
+    pub(crate) new_process: Option<String>,
+}
+
+/// A file that the Cloud Controller may have already.
+#[derive(Debug, Clone)]
+pub(crate) struct Resource<'a> {
+    pub(crate) path: &'a str,
+    /// Unix permissions.
+    pub(crate) mode: u32,
+    /// The SHA-1 of its content, in hexadecimal.
+    pub(crate) sha1: String,
+    /// Bytes.
+    pub(crate) size: u64,
+}
+
+/// One difference between a manifest and its apps, by the Cloud Controller.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DiffEntry {
+    pub(crate) op: DiffOp,
+    /// Keys and positions from the manifest's root, such as `applications`, `0`, `env`, `A`.
+    pub(crate) path: Vec<String>,
+    /// What the app has.
+    pub(crate) was: ManifestValue,
+    /// What the manifest has.
+    pub(crate) value: ManifestValue,
+}
+
+/// What applying the manifest does to a property.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DiffOp {
+    Add,
+    Replace,
+    Remove,
+}
+
+/// A value of a manifest, as the Cloud Controller shows it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) enum ManifestValue {
+    #[default]
+    Null,
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Text(String),
+    List(Vec<Self>),
+    /// In the order in which the Cloud Controller shows them.
+    Map(Vec<(String, Self)>),
+}

@@ -1,0 +1,270 @@
+//! Every operation in both dialects, side by side.
+
+use std::fmt::Write;
+
+use wiremock::matchers::{any, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::*;
+use crate::capi::client::ConnectOptions;
+use crate::capi::model::DeploymentOptions;
+use crate::capi::transport::Credentials;
+use crate::events::Events;
+
+/// Refuses every request once a client is logged in: so of each operation it sees
+/// the first request.
+async fn refusing_foundation(dialect: Dialect) -> (MockServer, Client) {
+    let server = MockServer::start().await;
+    let uri = server.uri();
+    let root = serde_json::json!({"links": {"uaa": {"href": uri}}});
+    let token = serde_json::json!({"access_token": "token", "expires_in": 600});
+    let respond = |body| ResponseTemplate::new(200).set_body_json(body);
+    let mocks = [
+        Mock::given(method("GET"))
+            .and(path("/"))
+            .respond_with(respond(root)),
+        Mock::given(path("/oauth/token")).respond_with(respond(token)),
+        Mock::given(any())
+            .respond_with(ResponseTemplate::new(422))
+            .with_priority(9),
+    ];
+    for mock in mocks {
+        mock.mount(&server).await;
+    }
+    let credentials = Credentials::Client {
+        id: "client".to_owned(),
+        secret: "secret".into(),
+    };
+    let options = ConnectOptions {
+        dialect: Some(dialect),
+        ..ConnectOptions::new(uri, credentials)
+    };
+    let client = Client::connect(&options, Events::default()).await.unwrap();
+    (server, client)
+}
+
+/// Collects the first request of each operation.
+struct Recorder {
+    server: MockServer,
+    seen: usize,
+    shown: Vec<(&'static str, String)>,
+}
+
+impl Recorder {
+    async fn record<T>(&mut self, operation: &'static str, result: Result<T, Error>) {
+        let requests = self.server.received_requests().await.unwrap();
+        let new: Vec<String> = requests.iter().skip(self.seen).map(line).collect();
+        self.seen = requests.len();
+        let shown = match (new.as_slice(), result) {
+            ([], Err(error)) => error.to_string(),
+            ([], Ok(_)) => "nothing is sent".to_owned(),
+            (lines, _) => lines.join("; "),
+        };
+        self.shown.push((operation, shown));
+    }
+}
+
+fn line(request: &wiremock::Request) -> String {
+    let query = request.url.query().map(|query| format!("?{query}"));
+    let body = String::from_utf8_lossy(&request.body);
+    let is_form = body.contains("form-data");
+    let body = match body.trim() {
+        "" => String::new(),
+        _ if is_form => " a form".to_owned(),
+        body => format!(" {}", body.replace('\n', "\\n")),
+    };
+    let query = query.unwrap_or_default();
+    format!("{} {}{query}{body}", request.method, request.url.path())
+}
+
+/// Calls every operation.
+async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
+    let (server, client) = refusing_foundation(dialect).await;
+    let seen = server.received_requests().await.unwrap().len();
+    let mut recorder = Recorder {
+        server,
+        seen,
+        shown: Vec::new(),
+    };
+    macro_rules! record {
+        ($($operation:ident ( $($argument:expr),* ) ;)*) => {
+            $(
+                let call = stringify!($operation);
+                let result = client.$operation($($argument),*).await;
+                recorder.record(call, result).await;
+            )*
+        };
+    }
+    let metadata = Metadata::managed("scale-");
+    let rules = [Rule {
+        protocol: "tcp".to_owned(),
+        destination: "169.254.0.1".to_owned(),
+        ports: Some("1".to_owned()),
+    }];
+    let env = Env::from([("GOPACKAGENAME".to_owned(), "example-apps/proxy".to_owned())]);
+    let changes = BTreeMap::from([
+        ("A".to_owned(), Some("1".to_owned())),
+        ("B".to_owned(), None),
+    ]);
+    let buildpacks = ["go_buildpack".to_owned()];
+    let app = NewApp {
+        name: "synthetic-proxy",
+        space: "SPACE",
+        env: &env,
+        buildpacks: &buildpacks,
+        metadata: &metadata,
+    };
+    let scale = Scale {
+        instances: Some(3),
+        memory_mb: Some(64),
+        disk_mb: None,
+    };
+    let upload = || Upload {
+        name: "dora".to_owned(),
+        resources: Some("[]".to_owned()),
+        bits: None,
+    };
+    let image = DockerImage {
+        image: "cloudfoundry/diego-docker-app",
+        login: Some(("user", "password")),
+    };
+    let resource = Resource {
+        path: "main.go",
+        mode: 0o644,
+        sha1: "da39a3ee5e6b4b0d3255bfef95601890afd80709".to_owned(),
+        size: 70_000,
+    };
+    let deployment = NewDeployment {
+        app: "APP",
+        droplet: "DROPLET",
+        options: DeploymentOptions {
+            strategy: Some("canary"),
+            max_in_flight: Some(2),
+            canary_steps: &[20, 40],
+            web_instances: Some(3),
+            memory_mb: Some(64),
+            disk_mb: Some(512),
+            log_rate_limit: Some(-1),
+        },
+    };
+    let destination = Destination {
+        guid: None,
+        app: "APP".to_owned(),
+        process_type: "worker".to_owned(),
+        port: Some(9000),
+        protocol: Some("http2".to_owned()),
+    };
+    let guids = ["A".to_owned(), "B".to_owned()];
+    let route = NewRoute {
+        host: "synthetic-proxy",
+        domain: "DOMAIN",
+        space: "SPACE",
+        path: Some("/v1"),
+    };
+    let check = HealthCheck {
+        kind: Some("http"),
+        endpoint: Some("/health"),
+        invocation_timeout: Some(2),
+    };
+    let mut removed = Metadata::default();
+    removed.labels.insert("team".to_owned(), None);
+    let replay = Replay::Unsafe;
+    record! {
+        orgs_named(&["a,b", "c%"]);
+        create_org("o", &metadata);
+        set_org_metadata("ORG", &removed);
+        delete_org("", "ORG");
+        quotas_named(&["q"]);
+        create_quota("q");
+        assign_quota("QUOTA", "ORG");
+        delete_quota("", "QUOTA");
+        spaces_named(&["ORG"], &["s"]);
+        spaces_of_orgs(&["ORG"]);
+        set_space_metadata("SPACE", &removed);
+        space_of_org_named("o", "s");
+        create_space("s", "ORG", &metadata);
+        security_groups_named(&["g"]);
+        create_security_group("g", &rules, &[]);
+        create_security_group("g", &rules, &["SPACE"]);
+        update_security_group("GROUP", &rules);
+        bind_security_group("GROUP", "SPACE");
+        delete_security_group("", "GROUP");
+        domains();
+        apps_of_orgs(&["ORG", "OTHER"]);
+        apps_named("SPACE", &["a", "b"]);
+        app("APP");
+        create_app(&app);
+        set_app_metadata("APP", &metadata);
+        set_app_metadata("APP", &removed);
+        set_buildpacks("APP", &buildpacks);
+        env("APP");
+        set_env("APP", &changes);
+        current_droplet("APP");
+        set_current_droplet("APP", "DROPLET");
+        annotate_bits("APP", "DROPLET", Some("sha"));
+        annotate_bits("APP", "DROPLET", None);
+        start_app("APP");
+        stop_app("APP");
+        restart_app("APP");
+        delete_app("", "APP");
+        apply_manifest("", "SPACE", "applications: []", replay);
+        manifest_diff("SPACE", "applications: []", replay);
+        manifest_diffs("SPACE", &["- {name: a}\n".to_owned()]);
+        app_manifest("APP");
+        web_processes_of_orgs(&["ORG"]);
+        web_processes_of_spaces(&["SPACE"]);
+        processes_of_apps(&guids);
+        summaries("SPACE");
+        instances("PROCESS");
+        web_command("APP");
+        set_command("APP", Some("./proxy"));
+        set_command("APP", None);
+        set_health_check("APP", &check);
+        scale("APP", scale);
+        create_deployment(&deployment);
+        deploy_stopped("APP", "DROPLET");
+        deployment("DEPLOYMENT");
+        cancel_deployment("DEPLOYMENT");
+        packages_of_spaces(&["SPACE"]);
+        packages_of_app("APP");
+        ready_packages(&["A", "B"]);
+        packages(&guids);
+        package("PACKAGE");
+        create_package("APP", "sha");
+        create_docker_package("APP", &image);
+        upload_package("", "PACKAGE", upload());
+        delete_package("", "PACKAGE");
+        known_resources(&[resource]);
+        builds(&guids);
+        build("BUILD");
+        staging_builds("APP");
+        create_build("PACKAGE", None);
+        create_build("PACKAGE", Some(&buildpacks));
+        droplets_of_orgs(&["ORG"]);
+        droplets_of_spaces(&["SPACE"]);
+        droplets(&guids);
+        create_droplet("APP");
+        copy_droplet("DROPLET", "APP");
+        upload_droplet("", "DROPLET", upload());
+        delete_droplet("", "DROPLET");
+        routes_of_spaces(&["SPACE"]);
+        routes_of_app("APP");
+        routes_of_apps(&["A", "B"]);
+        create_route(&route);
+        unbind_services("", "APP", &["db"]);
+        map_route("ROUTE", "APP");
+        set_destinations("ROUTE", &[destination]);
+        delete_route("", "ROUTE");
+    }
+    recorder.shown
+}
+
+#[tokio::test]
+async fn each_operation_sends_its_request_in_both_dialects() {
+    let (v3, documented) = tokio::join!(requests(Dialect::V3), requests(Dialect::Documented2017),);
+    let mut shown = String::new();
+    for ((operation, v3), (_, documented)) in v3.iter().zip(&documented) {
+        writeln!(shown, "{operation}\n  v3:   {v3}\n  2017: {documented}").unwrap();
+    }
+    insta::assert_snapshot!(shown);
+}

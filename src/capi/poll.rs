@@ -1,0 +1,113 @@
+//! Waiting for one thing that the Cloud Controller does in its own time: always
+//! with a deadline, and with the last state in the error.
+//!
+//! Many things are polled together in [`super::batch_poll`].
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::error::Error;
+
+/// The first pause between polls of something that may be quick.
+pub(crate) const QUICK: Duration = Duration::from_millis(50);
+/// The first pause between polls of something that takes seconds, as staging
+/// and starting do.
+pub(crate) const SLOW: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+/// What a poll shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Progress<T> {
+    /// The wait is over.
+    Done(T),
+    /// Not yet. The state is part of the error if the deadline passes.
+    Pending(String),
+    /// It will never be done, for this reason.
+    Failed(String),
+}
+
+/// The pauses between polls: short at first, then longer.
+pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
+    pauses_from(QUICK)
+}
+
+/// The pauses between polls, beginning with `first`.
+pub(crate) fn pauses_from(first: Duration) -> impl Iterator<Item = Duration> {
+    std::iter::successors(Some(first), |pause| {
+        Some((*pause * 3 / 2).min(LONGEST_PAUSE))
+    })
+}
+
+/// Polls until it is done or has failed, a poll or a pause fails, or the
+/// deadline passes. `what` is what the errors are about.
+pub(crate) async fn until<T, F, Fut, P, Paused>(
+    what: &str,
+    timeout: Duration,
+    pause_for: P,
+    poll: F,
+) -> Result<T, Error>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<Progress<T>, Error>>,
+    P: Fn(Duration) -> Paused,
+    Paused: Future<Output = Result<(), Error>>,
+{
+    let began = Instant::now();
+    let mut pauses = pauses();
+    loop {
+        let last = match poll().await? {
+            Progress::Done(value) => return Ok(value),
+            Progress::Pending(state) => state,
+            Progress::Failed(reason) => {
+                return Err(Error::Failed {
+                    what: what.to_owned(),
+                    reason,
+                });
+            }
+        };
+        let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+        if began.elapsed().saturating_add(pause) > timeout {
+            return Err(Error::Deadline {
+                what: what.to_owned(),
+                waited: timeout,
+                last,
+            });
+        }
+        pause_for(pause).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn wait_for(progress: Progress<()>) -> Result<(), Error> {
+        let pause = |pause| async move {
+            tokio::time::sleep(pause).await;
+            Ok(())
+        };
+        let poll = || async { Ok(progress.clone()) };
+        until("staging of a", Duration::from_secs(90), pause, poll).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_at_the_deadline_has_the_last_state() {
+        let error = wait_for(Progress::Pending("STAGING".to_owned())).await;
+        insta::assert_snapshot!(error.unwrap_err(), @"staging of a did not end within 1m 30s: last seen STAGING; run again, or give it longer with --timeout");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_ends_the_wait_at_once() {
+        let error = wait_for(Progress::Failed("no buildpack".to_owned())).await;
+        insta::assert_snapshot!(error.unwrap_err(), @"staging of a failed: no buildpack");
+    }
+
+    #[test]
+    fn pauses_grow_to_a_limit() {
+        let first: Vec<u128> = pauses().take(3).map(|pause| pause.as_millis()).collect();
+        assert_eq!(first, [50, 75, 112]);
+        assert_eq!(pauses().nth(50), Some(LONGEST_PAUSE));
+    }
+}

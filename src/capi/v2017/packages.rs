@@ -1,0 +1,116 @@
+//! `/v3/packages`, as v3 began
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Links;
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::capi::model::{DockerImage, Package, ResourceState};
+use crate::capi::transport::{Request, Upload};
+use crate::capi::v3;
+
+#[derive(Deserialize)]
+struct WirePackage {
+    guid: String,
+    state: ResourceState,
+    links: Links,
+    data: Option<Data>,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    error: Option<String>,
+}
+
+impl From<WirePackage> for Package {
+    fn from(package: WirePackage) -> Self {
+        Self {
+            app: package.links.guid("app").unwrap_or_default(),
+            guid: package.guid,
+            state: package.state,
+            bits: None,
+            error: package.data.and_then(|data| data.error),
+        }
+    }
+}
+
+async fn list(
+    client: &Client,
+    filter: &str,
+    guids: &[impl AsRef<str>],
+    rest: &str,
+) -> Result<Vec<Package>, Error> {
+    let packages = v3::list_by::<WirePackage>(client, "/v3/packages", filter, guids, rest).await?;
+    Ok(v3::into_all(packages))
+}
+
+pub(in crate::capi) async fn of_spaces(
+    client: &Client,
+    spaces: &[&str],
+) -> Result<Vec<Package>, Error> {
+    list(client, "space_guids", spaces, "").await
+}
+
+pub(in crate::capi) async fn of_app(client: &Client, app: &str) -> Result<Vec<Package>, Error> {
+    list(client, "app_guids", &[app], "").await
+}
+
+/// The bits of some apps that can be staged, the newest of an app first.
+pub(in crate::capi) async fn ready_of_apps(
+    client: &Client,
+    apps: &[&str],
+) -> Result<Vec<Package>, Error> {
+    let ready = "&states=READY&types=bits&order_by=-created_at";
+    list(client, "app_guids", apps, ready).await
+}
+
+pub(in crate::capi) async fn by_guids(
+    client: &Client,
+    guids: &[String],
+) -> Result<Vec<Package>, Error> {
+    list(client, "guids", guids, "").await
+}
+
+pub(in crate::capi) async fn get(client: &Client, package: &str) -> Result<Package, Error> {
+    let package: WirePackage = client.get(&format!("/v3/packages/{package}")).await?;
+    Ok(package.into())
+}
+
+/// A package that bits can be uploaded to. It cannot say which they are.
+pub(in crate::capi) async fn create(
+    client: &Client,
+    app: &str,
+    _bits: &str,
+) -> Result<String, Error> {
+    let request = Request::post("/v3/packages").json(json!({
+        "type": "bits",
+        "relationships": {"app": {"data": {"guid": app}}},
+    }));
+    client.create(&request).await
+}
+
+pub(in crate::capi) async fn create_docker(
+    client: &Client,
+    app: &str,
+    image: &DockerImage<'_>,
+) -> Result<String, Error> {
+    v3::packages::create_docker(client, app, image).await
+}
+
+pub(in crate::capi) async fn upload(
+    client: &Client,
+    what: &str,
+    package: &str,
+    upload: Upload,
+) -> Result<(), Error> {
+    v3::packages::upload(client, what, package, upload).await
+}
+
+pub(in crate::capi) async fn delete(
+    client: &Client,
+    what: &str,
+    package: &str,
+) -> Result<(), Error> {
+    v3::packages::delete(client, what, package).await
+}

@@ -1,0 +1,109 @@
+//! `/v2/routes` and `/v3/route_mappings`
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{LARGEST_PAGE, V2, missing};
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::capi::model::{Destination, NewRoute, Route};
+use crate::capi::transport::Request;
+
+#[derive(Deserialize)]
+struct WireRoute {
+    host: String,
+    #[serde(default)]
+    path: String,
+    port: Option<u32>,
+    domain_guid: String,
+}
+
+impl From<V2<WireRoute>> for Route {
+    fn from(route: V2<WireRoute>) -> Self {
+        Self {
+            guid: route.metadata.guid,
+            host: route.entity.host,
+            domain: route.entity.domain_guid,
+            path: route.entity.path,
+            port: route.entity.port,
+            url: String::new(),
+            options: BTreeMap::new(),
+            destinations: Vec::new(),
+            created_at: String::new(),
+        }
+    }
+}
+
+async fn list(client: &Client, path: &str) -> Result<Vec<Route>, Error> {
+    let routes: Vec<V2<WireRoute>> = client.list(path).await?;
+    Ok(routes.into_iter().map(Route::from).collect())
+}
+
+/// The routes of some spaces without their destinations, which the summaries of the
+/// spaces show.
+pub(in crate::capi) async fn of_spaces(
+    client: &Client,
+    spaces: &[&str],
+) -> Result<Vec<Route>, Error> {
+    let mut routes = Vec::new();
+    for space in spaces {
+        let path = format!("/v2/spaces/{space}/routes?{LARGEST_PAGE}");
+        routes.extend(list(client, &path).await?);
+    }
+    Ok(routes)
+}
+
+/// The routes of an app, without their destinations.
+pub(in crate::capi) async fn of_app(client: &Client, app: &str) -> Result<Vec<Route>, Error> {
+    list(client, &format!("/v2/apps/{app}/routes?{LARGEST_PAGE}")).await
+}
+
+/// The routes of some apps, without their destinations.
+pub(in crate::capi) async fn of_apps(client: &Client, apps: &[&str]) -> Result<Vec<Route>, Error> {
+    let mut routes = Vec::new();
+    for app in apps {
+        routes.extend(of_app(client, app).await?);
+    }
+    Ok(routes)
+}
+
+pub(in crate::capi) async fn create(
+    client: &Client,
+    route: &NewRoute<'_>,
+) -> Result<String, Error> {
+    let mut body = json!({
+        "domain_guid": route.domain,
+        "space_guid": route.space,
+        "host": route.host,
+    });
+    if let Some(path) = route.path {
+        body["path"] = json!(path);
+    }
+    client.create(&Request::post("/v2/routes").json(body)).await
+}
+
+/// Adds a destination: the web process of an app, on its default port.
+pub(in crate::capi) async fn map(client: &Client, route: &str, app: &str) -> Result<(), Error> {
+    let request = Request::post("/v3/route_mappings").json(json!({
+        "relationships": {"app": {"guid": app}, "route": {"guid": route}},
+    }));
+    client.send(&request).await?;
+    Ok(())
+}
+
+/// Mappings were created and deleted one by one.
+pub(in crate::capi) async fn set_destinations(
+    _client: &Client,
+    _route: &str,
+    _destinations: &[Destination],
+) -> Result<(), Error> {
+    Err(missing("replacing the destinations of a route"))
+}
+
+pub(in crate::capi) async fn delete(client: &Client, what: &str, route: &str) -> Result<(), Error> {
+    client
+        .delete(what, &Request::delete(format!("/v2/routes/{route}")))
+        .await
+}

@@ -1,0 +1,78 @@
+//! `/v2/security_groups`
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::json;
+
+use super::{LARGEST_PAGE, V2};
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::capi::model::{Rule, SecurityGroup};
+use crate::capi::parallel;
+use crate::capi::transport::Request;
+
+#[derive(Deserialize)]
+struct WireGroup {
+    rules: Vec<Rule>,
+}
+
+pub(in crate::capi) async fn named(
+    client: &Client,
+    names: &[&str],
+) -> Result<Vec<SecurityGroup>, Error> {
+    let groups = super::named::<WireGroup>(client, "/v2/security_groups?", names).await?;
+    let groups = groups.into_iter().map(|(name, group)| async move {
+        let guid = group.metadata.guid;
+        let running_spaces = spaces(client, &guid).await?;
+        Ok::<_, Error>(SecurityGroup {
+            guid,
+            name,
+            rules: group.entity.rules,
+            running_spaces,
+        })
+    });
+    parallel::run(parallel::PER_APP, groups).await
+}
+
+async fn spaces(client: &Client, group: &str) -> Result<Vec<String>, Error> {
+    let path = format!("/v2/security_groups/{group}/spaces?{LARGEST_PAGE}");
+    let spaces: Vec<V2<IgnoredAny>> = client.list(&path).await?;
+    let spaces = spaces.into_iter();
+    Ok(spaces.map(|space| space.metadata.guid).collect())
+}
+
+pub(in crate::capi) async fn create(
+    client: &Client,
+    name: &str,
+    rules: &[Rule],
+    running_spaces: &[&str],
+) -> Result<String, Error> {
+    let mut body = json!({"name": name, "rules": rules});
+    if !running_spaces.is_empty() {
+        body["space_guids"] = json!(running_spaces);
+    }
+    let request = Request::post("/v2/security_groups").json(body);
+    client.create(&request).await
+}
+
+pub(in crate::capi) async fn update(
+    client: &Client,
+    group: &str,
+    rules: &[Rule],
+) -> Result<(), Error> {
+    let path = format!("/v2/security_groups/{group}");
+    let request = Request::put(path).json(json!({"rules": rules}));
+    client.send(&request).await?;
+    Ok(())
+}
+
+pub(in crate::capi) async fn bind(client: &Client, group: &str, space: &str) -> Result<(), Error> {
+    let request = Request::put(format!("/v2/security_groups/{group}/spaces/{space}"));
+    client.send(&request).await?;
+    Ok(())
+}
+
+pub(in crate::capi) async fn delete(client: &Client, what: &str, group: &str) -> Result<(), Error> {
+    let request = Request::delete(format!("/v2/security_groups/{group}"));
+    client.delete(what, &request).await
+}

@@ -1,0 +1,14 @@
+//! Bindings to services are not managed in 2017.
+
+use super::missing;
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+
+pub(in crate::capi) async fn unbind(
+    _client: &Client,
+    _what: &str,
+    _app: &str,
+    _services: &[&str],
+) -> Result<(), Error> {
+    Err(missing("unbinding a service"))
+}

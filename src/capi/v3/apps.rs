@@ -1,0 +1,223 @@
+//! `/v3/apps`
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::organizations::WireOrg;
+use super::spaces::WireSpace;
+use super::{
+    LARGEST_PAGE, Lifecycle, OurMetadata, ToOne, into_all, lifecycle, list_by, list_items, to_one,
+};
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::capi::model::{App, Env, Metadata, NewApp, Org, OrgApps, Space};
+use crate::capi::transport::Request;
+use crate::capi::{chunks, parallel, text};
+
+#[derive(Deserialize)]
+struct WireApp {
+    guid: String,
+    name: String,
+    state: String,
+    #[serde(default)]
+    created_at: String,
+    lifecycle: Lifecycle,
+    #[serde(default)]
+    metadata: OurMetadata,
+    relationships: Relationships,
+}
+
+#[derive(Deserialize)]
+struct Relationships {
+    space: ToOne,
+    /// Older foundations show it only app by app.
+    current_droplet: Option<ToOne>,
+}
+
+/// What a page of apps includes.
+#[derive(Deserialize)]
+struct Included {
+    #[serde(default)]
+    spaces: Vec<WireSpace>,
+    #[serde(default)]
+    organizations: Vec<WireOrg>,
+}
+
+impl From<WireApp> for App {
+    fn from(app: WireApp) -> Self {
+        let Relationships {
+            space,
+            current_droplet,
+        } = app.relationships;
+        Self {
+            guid: app.guid,
+            name: app.name,
+            space: space.guid().unwrap_or_default(),
+            is_started: app.state == "STARTED",
+            ownership: app.metadata.ownership(),
+            buildpacks: app.lifecycle.buildpacks(),
+            current_droplet: current_droplet.and_then(ToOne::guid),
+            created_at: app.created_at,
+        }
+    }
+}
+
+/// The apps of some orgs, each with its droplet.
+pub(in crate::capi) async fn of_orgs(client: &Client, orgs: &[&str]) -> Result<OrgApps, Error> {
+    let (mut apps, mut included) = (Vec::new(), Vec::new());
+    for orgs in chunks::for_urls(orgs) {
+        let path =
+            format!("/v3/apps?organization_guids={orgs}&include=space.organization&{LARGEST_PAGE}");
+        let (some, pages) = client.list_including::<WireApp, Included>(&path).await?;
+        apps.extend(some);
+        included.extend(pages);
+    }
+    let apps = apps.into_iter().map(|app| async move {
+        let is_shown = app.relationships.current_droplet.is_some();
+        let mut app = App::from(app);
+        if !is_shown {
+            app.current_droplet = current_droplet(client, &app.guid).await?;
+        }
+        Ok::<_, Error>(app)
+    });
+    let apps = parallel::run(parallel::PER_APP, apps).await?;
+    let (mut orgs, mut spaces) = (Vec::new(), Vec::new());
+    for page in included {
+        orgs.extend(page.organizations.into_iter().map(Org::from));
+        spaces.extend(page.spaces.into_iter().map(Space::from));
+    }
+    Ok(OrgApps { apps, orgs, spaces })
+}
+
+/// The apps of a space that have one of these names.
+pub(in crate::capi) async fn named(
+    client: &Client,
+    space: &str,
+    names: &[&str],
+) -> Result<Vec<App>, Error> {
+    let of_space = format!("&space_guids={space}");
+    let names = list_items(names);
+    let apps = list_by::<WireApp>(client, "/v3/apps", "names", &names, &of_space).await?;
+    Ok(into_all(apps))
+}
+
+pub(in crate::capi) async fn get(client: &Client, app: &str) -> Result<App, Error> {
+    let app: WireApp = client.get(&format!("/v3/apps/{app}")).await?;
+    Ok(app.into())
+}
+
+pub(in crate::capi) async fn create(client: &Client, app: &NewApp<'_>) -> Result<String, Error> {
+    let mut body = json!({
+        "name": app.name,
+        "relationships": {"space": to_one(app.space)},
+        "environment_variables": app.env,
+        "metadata": app.metadata,
+    });
+    if !app.buildpacks.is_empty() {
+        body["lifecycle"] = lifecycle(app.buildpacks);
+    }
+    client.create(&Request::post("/v3/apps").json(body)).await
+}
+
+pub(in crate::capi) async fn set_metadata(
+    client: &Client,
+    app: &str,
+    metadata: &Metadata,
+) -> Result<(), Error> {
+    update(client, app, json!({"metadata": metadata})).await
+}
+
+pub(in crate::capi) async fn set_buildpacks(
+    client: &Client,
+    app: &str,
+    buildpacks: &[String],
+) -> Result<(), Error> {
+    update(client, app, json!({"lifecycle": lifecycle(buildpacks)})).await
+}
+
+async fn update(client: &Client, app: &str, body: serde_json::Value) -> Result<(), Error> {
+    let request = Request::patch(format!("/v3/apps/{app}")).json(body);
+    client.send(&request).await?;
+    Ok(())
+}
+
+pub(in crate::capi) async fn env(client: &Client, app: &str) -> Result<Env, Error> {
+    #[derive(Deserialize)]
+    struct Variables {
+        var: BTreeMap<String, serde_json::Value>,
+    }
+    let path = format!("/v3/apps/{app}/environment_variables");
+    let variables: Variables = client.get(&path).await?;
+    let variables = variables.var.into_iter();
+    Ok(variables.map(|(name, value)| (name, text(value))).collect())
+}
+
+pub(in crate::capi) async fn set_env(
+    client: &Client,
+    app: &str,
+    changes: &BTreeMap<String, Option<String>>,
+) -> Result<(), Error> {
+    let path = format!("/v3/apps/{app}/environment_variables");
+    let request = Request::patch(path).json(json!({"var": changes}));
+    client.send(&request).await?;
+    Ok(())
+}
+
+/// The droplet that an app runs with, if it has one.
+pub(in crate::capi) async fn current_droplet(
+    client: &Client,
+    app: &str,
+) -> Result<Option<String>, Error> {
+    let path = format!("/v3/apps/{app}/relationships/current_droplet");
+    match client.get::<ToOne>(&path).await {
+        Ok(relationship) => Ok(relationship.guid()),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+pub(in crate::capi) async fn set_current_droplet(
+    client: &Client,
+    app: &str,
+    droplet: &str,
+) -> Result<(), Error> {
+    let path = format!("/v3/apps/{app}/relationships/current_droplet");
+    let request = Request::patch(path).json(to_one(droplet));
+    client.send(&request).await?;
+    Ok(())
+}
+
+/// Notes on the droplet which bits it was staged from, or removes the note.
+pub(in crate::capi) async fn annotate_bits(
+    client: &Client,
+    _app: &str,
+    droplet: &str,
+    bits: Option<&str>,
+) -> Result<(), Error> {
+    super::droplets::annotate_bits(client, droplet, bits).await
+}
+
+pub(in crate::capi) async fn start(client: &Client, app: &str) -> Result<(), Error> {
+    let request = Request::post(format!("/v3/apps/{app}/actions/start")).repeatable();
+    client.send(&request).await?;
+    Ok(())
+}
+
+pub(in crate::capi) async fn stop(client: &Client, app: &str) -> Result<(), Error> {
+    let request = Request::post(format!("/v3/apps/{app}/actions/stop")).repeatable();
+    client.send(&request).await?;
+    Ok(())
+}
+
+pub(in crate::capi) async fn restart(client: &Client, app: &str) -> Result<(), Error> {
+    let request = Request::post(format!("/v3/apps/{app}/actions/restart"));
+    client.send(&request).await?;
+    Ok(())
+}
+
+pub(in crate::capi) async fn delete(client: &Client, what: &str, app: &str) -> Result<(), Error> {
+    let request = Request::delete(format!("/v3/apps/{app}"));
+    client.delete(what, &request).await
+}

@@ -1,0 +1,127 @@
+//! `/v3/droplets`
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Link, OfApp, OurMetadata, into_all, list_by, to_one};
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::capi::model::{BITS_ANNOTATION, Droplet, ResourceState};
+use crate::capi::transport::{Body, Request, Upload};
+
+#[derive(Deserialize)]
+struct WireDroplet {
+    guid: String,
+    state: ResourceState,
+    error: Option<String>,
+    checksum: Option<Checksum>,
+    #[serde(default)]
+    metadata: OurMetadata,
+    relationships: OfApp,
+    links: Links,
+}
+
+#[derive(Deserialize)]
+struct Checksum {
+    value: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Links {
+    package: Option<Link>,
+}
+
+impl From<WireDroplet> for Droplet {
+    fn from(droplet: WireDroplet) -> Self {
+        Self {
+            guid: droplet.guid,
+            app: droplet.relationships.guid(),
+            state: droplet.state,
+            checksum: droplet.checksum.and_then(|checksum| checksum.value),
+            bits: droplet.metadata.annotations.bits,
+            package: droplet.links.package.and_then(|link| link.guid()),
+            error: droplet.error,
+        }
+    }
+}
+
+async fn list(
+    client: &Client,
+    filter: &str,
+    guids: &[impl AsRef<str>],
+) -> Result<Vec<Droplet>, Error> {
+    let droplets = list_by::<WireDroplet>(client, "/v3/droplets", filter, guids, "").await?;
+    Ok(into_all(droplets))
+}
+
+pub(in crate::capi) async fn of_orgs(
+    client: &Client,
+    orgs: &[&str],
+) -> Result<Vec<Droplet>, Error> {
+    list(client, "organization_guids", orgs).await
+}
+
+pub(in crate::capi) async fn of_spaces(
+    client: &Client,
+    spaces: &[&str],
+) -> Result<Vec<Droplet>, Error> {
+    list(client, "space_guids", spaces).await
+}
+
+pub(in crate::capi) async fn by_guids(
+    client: &Client,
+    guids: &[String],
+) -> Result<Vec<Droplet>, Error> {
+    list(client, "guids", guids).await
+}
+
+/// A droplet that a file can be uploaded to.
+pub(in crate::capi) async fn create(client: &Client, app: &str) -> Result<String, Error> {
+    let body = json!({"relationships": {"app": to_one(app)}});
+    client
+        .create(&Request::post("/v3/droplets").json(body))
+        .await
+}
+
+/// A copy of a droplet for an app, which must be waited for.
+pub(in crate::capi) async fn copy(
+    client: &Client,
+    droplet: &str,
+    app: &str,
+) -> Result<String, Error> {
+    let path = format!("/v3/droplets?source_guid={droplet}");
+    let request = Request::post(path).json(json!({"relationships": {"app": to_one(app)}}));
+    client.create(&request).await
+}
+
+pub(super) async fn annotate_bits(
+    client: &Client,
+    droplet: &str,
+    bits: Option<&str>,
+) -> Result<(), Error> {
+    let metadata = json!({"annotations": {(BITS_ANNOTATION): bits}});
+    let path = format!("/v3/droplets/{droplet}");
+    let request = Request::patch(path).json(json!({"metadata": metadata}));
+    client.send(&request).await?;
+    Ok(())
+}
+
+pub(in crate::capi) async fn upload(
+    client: &Client,
+    what: &str,
+    droplet: &str,
+    upload: Upload,
+) -> Result<(), Error> {
+    let path = format!("/v3/droplets/{droplet}/upload");
+    let request = Request::post(path).body(Body::Upload(upload));
+    client.finish(what, &request).await
+}
+
+pub(in crate::capi) async fn delete(
+    client: &Client,
+    what: &str,
+    droplet: &str,
+) -> Result<(), Error> {
+    let request = Request::delete(format!("/v3/droplets/{droplet}"));
+    client.delete(what, &request).await
+}

@@ -1,0 +1,199 @@
+//! The API v3 of today: how each operation is asked for and its answer read.
+
+pub(super) mod apps;
+pub(super) mod builds;
+pub(super) mod deployments;
+pub(super) mod domains;
+pub(super) mod droplets;
+pub(super) mod jobs;
+pub(super) mod manifests;
+pub(super) mod organizations;
+pub(super) mod packages;
+pub(super) mod processes;
+pub(super) mod quotas;
+pub(super) mod resource_matches;
+pub(super) mod routes;
+pub(super) mod security_groups;
+pub(super) mod service_bindings;
+pub(super) mod spaces;
+
+use std::time::UNIX_EPOCH;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::chunks;
+use super::client::Client;
+use super::error::Error;
+use super::model::{MANAGED_BY_VALUE, Ownership};
+
+/// The largest page of a list.
+const LARGEST_PAGE: &str = "per_page=5000";
+
+/// Every resource of a list that is filtered by any number of values, in as few
+/// requests as URLs allow. The values must be encoded; `rest` is the rest of the
+/// query, beginning with `&`.
+pub(super) async fn list_by<T: DeserializeOwned>(
+    client: &Client,
+    list: &str,
+    filter: &str,
+    values: &[impl AsRef<str>],
+    rest: &str,
+) -> Result<Vec<T>, Error> {
+    let mut resources = Vec::new();
+    for values in chunks::for_urls(values) {
+        let path = format!("{list}?{filter}={values}{rest}&{LARGEST_PAGE}");
+        resources.extend(client.list::<T>(&path).await?);
+    }
+    Ok(resources)
+}
+
+/// Names as [`list_by`] takes them.
+fn list_items(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| list_item(name)).collect()
+}
+
+/// Wire resources as those of the model.
+pub(super) fn into_all<W, R: From<W>>(resources: Vec<W>) -> Vec<R> {
+    resources.into_iter().map(R::from).collect()
+}
+
+#[derive(Deserialize)]
+pub(super) struct Guid {
+    pub(super) guid: Option<String>,
+}
+
+/// A relationship to one other resource, or none.
+#[derive(Deserialize, Default)]
+pub(super) struct ToOne {
+    data: Option<Guid>,
+}
+
+impl ToOne {
+    pub(super) fn guid(self) -> Option<String> {
+        self.data?.guid
+    }
+}
+
+/// A relationship to any number of other resources.
+#[derive(Deserialize, Default)]
+pub(super) struct ToMany {
+    data: Vec<Guid>,
+}
+
+impl ToMany {
+    pub(super) fn guids(self) -> Vec<String> {
+        self.data.into_iter().filter_map(|it| it.guid).collect()
+    }
+}
+
+/// The relationship of packages, droplets and processes.
+#[derive(Deserialize)]
+pub(super) struct OfApp {
+    app: ToOne,
+}
+
+impl OfApp {
+    pub(super) fn guid(self) -> String {
+        self.app.guid().unwrap_or_default()
+    }
+}
+
+/// How an app is staged.
+#[derive(Deserialize)]
+pub(super) struct Lifecycle {
+    data: LifecycleData,
+}
+
+#[derive(Deserialize)]
+struct LifecycleData {
+    #[serde(default)]
+    buildpacks: Vec<String>,
+}
+
+impl Lifecycle {
+    /// The buildpacks; none where they are detected.
+    pub(super) fn buildpacks(self) -> Vec<String> {
+        self.data.buildpacks
+    }
+}
+
+/// What matters of the metadata of apps, packages and droplets. There may be many
+/// of them, and the rest would take much memory.
+#[derive(Deserialize, Default)]
+struct OurMetadata {
+    #[serde(default)]
+    labels: OurLabels,
+    #[serde(default)]
+    annotations: OurAnnotations,
+}
+
+#[derive(Deserialize, Default)]
+struct OurLabels {
+    #[serde(rename = "managed-by")]
+    managed_by: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct OurAnnotations {
+    #[serde(rename = "cf-pusher-bits-sha256")]
+    bits: Option<String>,
+    #[serde(rename = "cf-pusher-prefix")]
+    prefix: Option<String>,
+}
+
+impl OurMetadata {
+    fn ownership(self) -> Ownership {
+        Ownership {
+            managed: self.labels.managed_by.as_deref() == Some(MANAGED_BY_VALUE),
+            owner: self.annotations.prefix,
+        }
+    }
+}
+
+/// A link to another resource.
+#[derive(Deserialize)]
+pub(super) struct Link {
+    href: String,
+}
+
+impl Link {
+    /// The GUID that it ends in.
+    pub(super) fn guid(&self) -> Option<String> {
+        let (_, last) = self.href.rsplit_once('/')?;
+        Some(last.to_owned())
+    }
+}
+
+/// A value in a list of values in a query: the Cloud Controller splits the list at
+/// its commas and decodes each value once more.
+fn list_item(value: &str) -> String {
+    encoded(&value.replace('%', "%25").replace(',', "%2C"))
+}
+
+/// A value as a query carries it.
+pub(super) fn encoded(value: &str) -> String {
+    url::form_urlencoded::byte_serialize(value.as_bytes()).collect()
+}
+
+/// A relationship to one resource, as a body.
+fn to_one(guid: &str) -> Value {
+    json!({"data": {"guid": guid}})
+}
+
+/// A relationship to resources, as a body.
+fn to_many(guids: &[&str]) -> Value {
+    let data: Vec<Value> = guids.iter().map(|guid| json!({"guid": guid})).collect();
+    json!({ "data": data })
+}
+
+pub(super) fn lifecycle(buildpacks: &[String]) -> Value {
+    json!({"type": "buildpack", "data": {"buildpacks": buildpacks}})
+}
+
+/// A time in nanoseconds since 1970.
+pub(super) fn nanoseconds(time: &str) -> Option<i64> {
+    let time = humantime::parse_rfc3339(time).ok()?;
+    i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok()
+}

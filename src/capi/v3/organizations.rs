@@ -1,0 +1,71 @@
+//! `/v3/organizations`
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{ToOne, into_all, list_by, list_items};
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::capi::model::{Metadata, Org};
+use crate::capi::transport::Request;
+
+#[derive(Deserialize)]
+pub(super) struct WireOrg {
+    guid: String,
+    name: String,
+    #[serde(default)]
+    metadata: Metadata,
+    relationships: Option<OfQuota>,
+}
+
+#[derive(Deserialize)]
+struct OfQuota {
+    quota: Option<ToOne>,
+}
+
+impl From<WireOrg> for Org {
+    fn from(org: WireOrg) -> Self {
+        let quota = org.relationships.and_then(|related| related.quota);
+        Self {
+            guid: org.guid,
+            name: org.name,
+            metadata: org.metadata,
+            quota: quota.and_then(ToOne::guid),
+        }
+    }
+}
+
+pub(in crate::capi) async fn named(client: &Client, names: &[&str]) -> Result<Vec<Org>, Error> {
+    let names = list_items(names);
+    let orgs = list_by::<WireOrg>(client, "/v3/organizations", "names", &names, "").await?;
+    Ok(into_all(orgs))
+}
+
+pub(in crate::capi) async fn create(
+    client: &Client,
+    name: &str,
+    metadata: &Metadata,
+) -> Result<String, Error> {
+    let mut body = json!({"name": name});
+    if !metadata.is_empty() {
+        body["metadata"] = json!(metadata);
+    }
+    let request = Request::post("/v3/organizations").json(body);
+    client.create(&request).await
+}
+
+pub(in crate::capi) async fn set_metadata(
+    client: &Client,
+    org: &str,
+    metadata: &Metadata,
+) -> Result<(), Error> {
+    let path = format!("/v3/organizations/{org}");
+    let request = Request::patch(path).json(json!({"metadata": metadata}));
+    client.send(&request).await?;
+    Ok(())
+}
+
+pub(in crate::capi) async fn delete(client: &Client, what: &str, org: &str) -> Result<(), Error> {
+    let request = Request::delete(format!("/v3/organizations/{org}"));
+    client.delete(what, &request).await
+}

@@ -1,0 +1,189 @@
+//! `/v3/processes`
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{OfApp, into_all, list_by};
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::capi::model::{HealthCheck, Instance, Process, Scale, Summary};
+use crate::capi::parallel;
+use crate::capi::transport::Request;
+
+#[derive(Deserialize)]
+struct WireProcess {
+    guid: String,
+    #[serde(rename = "type")]
+    kind: String,
+    instances: u32,
+    memory_in_mb: u64,
+    disk_in_mb: u64,
+    process_instances: Option<Vec<Instance>>,
+    relationships: OfApp,
+}
+
+impl From<WireProcess> for Process {
+    fn from(process: WireProcess) -> Self {
+        Self {
+            guid: process.guid,
+            kind: process.kind,
+            instances: process.instances,
+            memory_mb: process.memory_in_mb,
+            disk_mb: process.disk_in_mb,
+            actual: process.process_instances.unwrap_or_default(),
+            app: process.relationships.guid(),
+        }
+    }
+}
+
+/// Processes with their instances. Foundations that are too old to embed the
+/// instances refuse the parameter; then each process has a request of its own.
+async fn list(
+    client: &Client,
+    filter: &str,
+    guids: &[impl AsRef<str>],
+    rest: &str,
+) -> Result<Vec<Process>, Error> {
+    let path = "/v3/processes";
+    if client.embeds_instances() {
+        let rest = format!("{rest}&embed=process_instances");
+        match list_by::<WireProcess>(client, path, filter, guids, &rest).await {
+            Err(error) if error.is_bad_request() => client.do_not_embed_instances(),
+            outcome => return Ok(into_all(outcome?)),
+        }
+    }
+    let processes = list_by::<WireProcess>(client, path, filter, guids, rest).await?;
+    let processes = processes.into_iter();
+    let processes = processes.map(|process| with_instances(client, process.into()));
+    parallel::run(client.concurrency(), processes).await
+}
+
+async fn with_instances(client: &Client, mut process: Process) -> Result<Process, Error> {
+    if process.instances > 0 {
+        process.actual = instances(client, &process.guid).await?;
+    }
+    Ok(process)
+}
+
+pub(in crate::capi) async fn web_of_orgs(
+    client: &Client,
+    orgs: &[&str],
+) -> Result<Vec<Process>, Error> {
+    list(client, "organization_guids", orgs, "&types=web").await
+}
+
+pub(in crate::capi) async fn web_of_spaces(
+    client: &Client,
+    spaces: &[&str],
+) -> Result<Vec<Process>, Error> {
+    list(client, "space_guids", spaces, "&types=web").await
+}
+
+/// All processes of some apps.
+pub(in crate::capi) async fn of_apps(
+    client: &Client,
+    apps: &[String],
+) -> Result<Vec<Process>, Error> {
+    list(client, "app_guids", apps, "").await
+}
+
+/// Spaces have no summary any more.
+pub(in crate::capi) async fn summaries(
+    _client: &Client,
+    _space: &str,
+) -> Result<Vec<Summary>, Error> {
+    Err(Error::NotInDialect {
+        operation: "reading the summary of a space",
+    })
+}
+
+/// The instances of one process; none of one that is gone.
+pub(in crate::capi) async fn instances(
+    client: &Client,
+    process: &str,
+) -> Result<Vec<Instance>, Error> {
+    #[derive(Deserialize)]
+    struct Stats {
+        resources: Vec<Instance>,
+    }
+    let path = format!("/v3/processes/{process}/stats");
+    match client.get::<Stats>(&path).await {
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        outcome => Ok(outcome?.resources),
+    }
+}
+
+/// The command of an app's web process: its own, or else its droplet's.
+pub(in crate::capi) async fn web_command(
+    client: &Client,
+    app: &str,
+) -> Result<Option<String>, Error> {
+    #[derive(Deserialize)]
+    struct Web {
+        command: Option<String>,
+    }
+    let web: Web = client.get(&format!("/v3/apps/{app}/processes/web")).await?;
+    Ok(web.command)
+}
+
+/// Sets the command of the web process; `None` leaves it to the droplet.
+pub(in crate::capi) async fn set_command(
+    client: &Client,
+    app: &str,
+    command: Option<&str>,
+) -> Result<(), Error> {
+    let path = format!("/v3/apps/{app}/processes/web");
+    let request = Request::patch(path).json(json!({"command": command}));
+    client.send(&request).await?;
+    Ok(())
+}
+
+/// Sets how the web process is checked; what is not given stays as it is.
+pub(in crate::capi) async fn set_health_check(
+    client: &Client,
+    app: &str,
+    check: &HealthCheck<'_>,
+) -> Result<(), Error> {
+    let path = format!("/v3/apps/{app}/processes/web");
+    let request = Request::patch(path).json(health_check_body(check));
+    client.send(&request).await?;
+    Ok(())
+}
+
+pub(in crate::capi) fn health_check_body(check: &HealthCheck<'_>) -> Value {
+    let mut data = Map::new();
+    if let Some(endpoint) = check.endpoint {
+        data.insert("endpoint".to_owned(), json!(endpoint));
+    }
+    if let Some(timeout) = check.invocation_timeout {
+        data.insert("invocation_timeout".to_owned(), json!(timeout));
+    }
+    let mut body = json!({"data": data});
+    if let Some(kind) = check.kind {
+        body["type"] = json!(kind);
+    }
+    json!({"health_check": body})
+}
+
+/// Scales the web process.
+pub(in crate::capi) async fn scale(client: &Client, app: &str, scale: Scale) -> Result<(), Error> {
+    let path = format!("/v3/apps/{app}/processes/web/actions/scale");
+    let request = Request::post(path).json(json!(scale_body(scale)));
+    client.send(&request.repeatable()).await?;
+    Ok(())
+}
+
+/// Only what is to change.
+pub(in crate::capi) fn scale_body(scale: Scale) -> BTreeMap<&'static str, u64> {
+    let fields = [
+        ("instances", scale.instances.map(u64::from)),
+        ("memory_in_mb", scale.memory_mb),
+        ("disk_in_mb", scale.disk_mb),
+    ];
+    let fields = fields.into_iter();
+    fields
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+}

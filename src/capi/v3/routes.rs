@@ -1,0 +1,163 @@
+//! `/v3/routes`
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{LARGEST_PAGE, ToOne, into_all, list_by, to_one};
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::capi::model::{Destination, NewRoute, Route};
+use crate::capi::text;
+use crate::capi::transport::Request;
+
+#[derive(Deserialize)]
+struct WireRoute {
+    guid: String,
+    host: Option<String>,
+    path: Option<String>,
+    port: Option<u32>,
+    #[serde(default)]
+    url: String,
+    #[serde(default)]
+    created_at: String,
+    #[serde(default)]
+    options: Option<BTreeMap<String, Value>>,
+    #[serde(default)]
+    destinations: Vec<WireDestination>,
+    relationships: OfDomain,
+}
+
+#[derive(Deserialize)]
+struct OfDomain {
+    domain: ToOne,
+}
+
+#[derive(Deserialize)]
+struct WireDestination {
+    guid: Option<String>,
+    app: DestinationApp,
+    port: Option<u32>,
+    protocol: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct DestinationApp {
+    guid: Option<String>,
+    process: Option<DestinationProcess>,
+}
+
+#[derive(Deserialize)]
+struct DestinationProcess {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+impl WireDestination {
+    /// A destination without an app leads nowhere.
+    fn destination(self) -> Option<Destination> {
+        let process = self.app.process;
+        Some(Destination {
+            guid: self.guid,
+            app: self.app.guid?,
+            process_type: process.map_or_else(|| "web".to_owned(), |process| process.kind),
+            port: self.port,
+            protocol: self.protocol,
+        })
+    }
+}
+
+impl From<WireRoute> for Route {
+    fn from(route: WireRoute) -> Self {
+        let options = route.options.unwrap_or_default().into_iter();
+        let destinations = route.destinations.into_iter();
+        Self {
+            guid: route.guid,
+            host: route.host.unwrap_or_default(),
+            domain: route.relationships.domain.guid().unwrap_or_default(),
+            path: route.path.unwrap_or_default(),
+            port: route.port,
+            url: route.url,
+            options: options.map(|(key, value)| (key, text(value))).collect(),
+            destinations: destinations
+                .filter_map(WireDestination::destination)
+                .collect(),
+            created_at: route.created_at,
+        }
+    }
+}
+
+pub(in crate::capi) async fn of_spaces(
+    client: &Client,
+    spaces: &[&str],
+) -> Result<Vec<Route>, Error> {
+    let routes = list_by::<WireRoute>(client, "/v3/routes", "space_guids", spaces, "").await?;
+    Ok(into_all(routes))
+}
+
+pub(in crate::capi) async fn of_app(client: &Client, app: &str) -> Result<Vec<Route>, Error> {
+    let path = format!("/v3/apps/{app}/routes?{LARGEST_PAGE}");
+    Ok(into_all(client.list::<WireRoute>(&path).await?))
+}
+
+/// A route that leads to several of the apps may be there more than once.
+pub(in crate::capi) async fn of_apps(client: &Client, apps: &[&str]) -> Result<Vec<Route>, Error> {
+    let routes = list_by::<WireRoute>(client, "/v3/routes", "app_guids", apps, "").await?;
+    Ok(into_all(routes))
+}
+
+pub(in crate::capi) async fn create(
+    client: &Client,
+    route: &NewRoute<'_>,
+) -> Result<String, Error> {
+    let mut body = json!({
+        "host": route.host,
+        "relationships": {"domain": to_one(route.domain), "space": to_one(route.space)},
+    });
+    if let Some(path) = route.path {
+        body["path"] = json!(path);
+    }
+    client.create(&Request::post("/v3/routes").json(body)).await
+}
+
+/// Adds a destination: the web process of an app, on its default port.
+pub(in crate::capi) async fn map(client: &Client, route: &str, app: &str) -> Result<(), Error> {
+    let request = Request::post(format!("/v3/routes/{route}/destinations"))
+        .json(json!({"destinations": [{"app": {"guid": app}}]}))
+        .repeatable();
+    client.send(&request).await?;
+    Ok(())
+}
+
+/// Makes these the only destinations of a route.
+pub(in crate::capi) async fn set_destinations(
+    client: &Client,
+    route: &str,
+    destinations: &[Destination],
+) -> Result<(), Error> {
+    let destinations: Vec<Value> = destinations.iter().map(body_of).collect();
+    let request = Request::patch(format!("/v3/routes/{route}/destinations"))
+        .json(json!({ "destinations": destinations }));
+    client.send(&request).await?;
+    Ok(())
+}
+
+fn body_of(destination: &Destination) -> Value {
+    let mut body = json!({"app": {"guid": destination.app}});
+    if destination.process_type != "web" {
+        body["app"]["process"] = json!({"type": destination.process_type});
+    }
+    if let Some(port) = destination.port {
+        body["port"] = json!(port);
+    }
+    if let Some(protocol) = &destination.protocol {
+        body["protocol"] = json!(protocol);
+    }
+    body
+}
+
+pub(in crate::capi) async fn delete(client: &Client, what: &str, route: &str) -> Result<(), Error> {
+    let request = Request::delete(format!("/v3/routes/{route}"));
+    client.delete(what, &request).await
+}

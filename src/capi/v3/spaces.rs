@@ -1,0 +1,112 @@
+//! `/v3/spaces`
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::organizations::WireOrg;
+use super::{LARGEST_PAGE, ToOne, into_all, list_by, list_item, list_items, to_one};
+use crate::capi::chunks;
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::capi::model::{Metadata, Org, Space};
+use crate::capi::transport::Request;
+
+#[derive(Deserialize)]
+pub(super) struct WireSpace {
+    guid: String,
+    name: String,
+    #[serde(default)]
+    metadata: Metadata,
+    relationships: Option<OfOrg>,
+}
+
+#[derive(Deserialize)]
+struct OfOrg {
+    organization: Option<ToOne>,
+}
+
+/// What a list of spaces includes.
+#[derive(Deserialize)]
+struct Included {
+    #[serde(default)]
+    organizations: Vec<WireOrg>,
+}
+
+impl From<WireSpace> for Space {
+    fn from(space: WireSpace) -> Self {
+        let org = space.relationships.and_then(|related| related.organization);
+        Self {
+            guid: space.guid,
+            name: space.name,
+            org: org.and_then(ToOne::guid).unwrap_or_default(),
+            metadata: space.metadata,
+        }
+    }
+}
+
+/// The spaces of some orgs that have one of these names.
+pub(in crate::capi) async fn named(
+    client: &Client,
+    orgs: &[&str],
+    names: &[&str],
+) -> Result<Vec<Space>, Error> {
+    let names = list_items(names);
+    let mut spaces = Vec::new();
+    for orgs in chunks::for_urls(orgs) {
+        let of_orgs = format!("&organization_guids={orgs}");
+        let some = list_by::<WireSpace>(client, "/v3/spaces", "names", &names, &of_orgs);
+        spaces.extend(some.await?.into_iter().map(Space::from));
+    }
+    Ok(spaces)
+}
+
+/// All spaces of some orgs.
+pub(in crate::capi) async fn of_orgs(client: &Client, orgs: &[&str]) -> Result<Vec<Space>, Error> {
+    let (list, filter) = ("/v3/spaces", "organization_guids");
+    let spaces = list_by::<WireSpace>(client, list, filter, orgs, "").await?;
+    Ok(into_all(spaces))
+}
+
+/// One request finds the spaces of that name in all orgs, and their orgs.
+pub(in crate::capi) async fn of_org_named(
+    client: &Client,
+    org: &str,
+    name: &str,
+) -> Result<Option<Space>, Error> {
+    let name = list_item(name);
+    let path = format!("/v3/spaces?names={name}&include=organization&{LARGEST_PAGE}");
+    let (spaces, included) = client.list_including::<WireSpace, Included>(&path).await?;
+    let orgs = included.into_iter().flat_map(|page| page.organizations);
+    let org = orgs.map(Org::from).find(|it| it.name == org);
+    let Some(org) = org else {
+        return Ok(None);
+    };
+    let mut spaces = spaces.into_iter().map(Space::from);
+    Ok(spaces.find(|space| space.org == org.guid))
+}
+
+pub(in crate::capi) async fn create(
+    client: &Client,
+    name: &str,
+    org: &str,
+    metadata: &Metadata,
+) -> Result<String, Error> {
+    let mut body = json!({
+        "name": name,
+        "relationships": {"organization": to_one(org)},
+    });
+    if !metadata.is_empty() {
+        body["metadata"] = json!(metadata);
+    }
+    client.create(&Request::post("/v3/spaces").json(body)).await
+}
+
+pub(in crate::capi) async fn set_metadata(
+    client: &Client,
+    space: &str,
+    metadata: &Metadata,
+) -> Result<(), Error> {
+    let request = Request::patch(format!("/v3/spaces/{space}")).json(json!({"metadata": metadata}));
+    client.send(&request).await?;
+    Ok(())
+}
