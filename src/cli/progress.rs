@@ -1,4 +1,4 @@
-//! Shows a run while it goes on, on standard error: a bar for each phase on a
+//! Shows the progress of a run on standard error: a bar for each phase on a
 //! terminal, plain lines elsewhere.
 
 use std::collections::{HashMap, HashSet};
@@ -7,65 +7,65 @@ use std::sync::Mutex;
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::events::{Event, EventSink, Phase, PushStep};
+use cf_pusher::events::{Event, EventSink, Phase, PushStep};
 
 const BAR: &str = "{prefix:>11} {bar:30} {pos}/{len} {elapsed}";
 
-/// The bar of an upload, which is gone when all is sent.
+/// The bar of an upload, which disappears when the upload is done.
 const BYTES: &str = "{prefix:>11} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}";
 
 /// A sink that shows progress and warnings.
 #[derive(Debug)]
-pub struct Progress {
+pub(super) struct Progress {
     bars: Option<MultiProgress>,
     phases: Mutex<HashMap<Phase, Shown>>,
-    /// The bars of what is being uploaded.
+    /// The bars of running uploads.
     uploads: Mutex<HashMap<String, ProgressBar>>,
-    /// The warnings that were said.
-    said: Mutex<HashSet<String>>,
+    /// The warnings that were shown.
+    warned: Mutex<HashSet<String>>,
 }
 
 #[derive(Debug)]
 struct Shown {
     total: usize,
-    /// The last tenth that was said, where there is no bar.
+    /// The last tenth that was printed, without a bar.
     tenth: usize,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// With bars if standard error is a terminal, else with lines.
-    pub fn new() -> Self {
+    /// Shows bars if standard error is a terminal, else lines.
+    pub(super) fn new() -> Self {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
         Self {
             bars,
             phases: Mutex::default(),
             uploads: Mutex::default(),
-            said: Mutex::default(),
+            warned: Mutex::default(),
         }
     }
 
-    /// A line that no bar overwrites.
-    fn say(&self, line: &str) {
-        // Where nobody listens any more, the run goes on all the same.
-        let say = || writeln!(std::io::stderr().lock(), "{line}");
+    /// Prints a line above the bars.
+    fn print(&self, line: &str) {
+        // A closed pipe does not stop the run.
+        let print = || writeln!(std::io::stderr().lock(), "{line}");
         let _ = match &self.bars {
-            Some(bars) => bars.suspend(say),
-            None => say(),
+            Some(bars) => bars.suspend(print),
+            None => print(),
         };
     }
 
-    /// A warning, the first time that it comes.
+    /// Prints a warning, once.
     fn warn(&self, text: &str) {
-        let Ok(mut said) = self.said.lock() else {
+        let Ok(mut warned) = self.warned.lock() else {
             return;
         };
-        if said.insert(text.to_owned()) {
-            self.say(&format!("warning: {text}"));
+        if warned.insert(text.to_owned()) {
+            self.print(&format!("warning: {text}"));
         }
     }
 
-    /// How much of an upload is sent, where there are bars.
+    /// Updates the bar of an upload.
     fn upload(&self, name: &str, sent: u64, total: u64) {
         let (Some(bars), Ok(mut uploads)) = (&self.bars, self.uploads.lock()) else {
             return;
@@ -84,7 +84,7 @@ impl Progress {
         let bar = self.bars.as_ref();
         let bar = bar.map(|bars| add_bar(bars, BAR, phase.name(), count(total)));
         if bar.is_none() {
-            self.say(&format!("{}: {total} to do", phase.name()));
+            self.print(&format!("{}: {total} to do", phase.name()));
         }
         if let Ok(mut phases) = self.phases.lock() {
             let shown = Shown {
@@ -107,11 +107,11 @@ impl Progress {
             bar.set_position(count(done));
             return;
         }
-        // Ten lines a phase say enough.
+        // Ten lines per phase are enough.
         let tenth = done * 10 / shown.total.max(1);
         if tenth > shown.tenth && done < shown.total {
             shown.tenth = tenth;
-            self.say(&format!("{}: {done} of {}", phase.name(), shown.total));
+            self.print(&format!("{}: {done} of {}", phase.name(), shown.total));
         }
     }
 
@@ -121,14 +121,8 @@ impl Progress {
         };
         match shown.bar {
             Some(bar) => bar.abandon(),
-            None => self.say(&format!("{}: done", phase.name())),
+            None => self.print(&format!("{}: done", phase.name())),
         }
-    }
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -138,8 +132,8 @@ impl EventSink for Progress {
             Event::PhaseStarted { phase, total } => self.start(*phase, *total),
             Event::PhaseProgress { phase, done } => self.advance(*phase, *done),
             Event::PhaseEnded { phase } => self.end(*phase),
-            Event::Push { app, step } => self.say(&format!("{app}: {}", begun(*step))),
-            Event::StagingLog { app, line, .. } => self.say(&format!("{app} | {line}")),
+            Event::Push { app, step } => self.print(&format!("{app}: {}", describe(*step))),
+            Event::StagingLog { app, line, .. } => self.print(&format!("{app} | {line}")),
             Event::UploadProgress { name, sent, total } => self.upload(name, *sent, *total),
             Event::Warning(text) => self.warn(text),
             Event::Retry {
@@ -147,7 +141,7 @@ impl EventSink for Progress {
                 rate_limited: true,
                 after,
                 ..
-            } if after.as_secs() > 0 => self.say(&format!(
+            } if after.as_secs() > 0 => self.print(&format!(
                 "{endpoint}: rate limited, waiting {} s",
                 after.as_secs()
             )),
@@ -156,19 +150,20 @@ impl EventSink for Progress {
     }
 }
 
-/// What begins, as a user reads it.
-fn begun(step: PushStep) -> String {
+/// A line about a step that starts.
+fn describe(step: PushStep) -> String {
     match step {
         PushStep::Upload { bytes: None } => {
-            "all files are there already, nothing to upload".to_owned()
+            "nothing to upload: the Cloud Controller has all files".to_owned()
         }
         PushStep::Upload { bytes: Some(bytes) } => format!("uploading {}", HumanBytes(bytes)),
-        PushStep::ReusePackage => "its bits are there already, unchanged".to_owned(),
-        PushStep::UploadDroplet => "uploading its droplet".to_owned(),
+        PushStep::ReusePackage => "bits are unchanged, using the existing package".to_owned(),
+        PushStep::UploadDroplet => "uploading the droplet".to_owned(),
         PushStep::Stage => "staging".to_owned(),
         PushStep::Stop => "stopping".to_owned(),
         PushStep::Start => "starting".to_owned(),
         PushStep::Deploy => "deploying".to_owned(),
+        _ => "continuing".to_owned(),
     }
 }
 
