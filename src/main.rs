@@ -1,11 +1,7 @@
-//! The `cf-pusher` command, built on the public API of the library.
-
-#![forbid(unsafe_code)]
-
-mod cli;
+//! The `cf-pusher` command.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main()
+    cf_pusher::cli::main()
 }

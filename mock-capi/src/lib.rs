@@ -35,7 +35,7 @@
 //! ```
 //!
 //! Nothing happens in the background: staging, copying, starting and jobs take
-//! the times that [`MockCapiBuilder`] was told, and [`MockCapi::advance`] lets
+//! the times that [`MockCapiBuilder`] was told, and [`CloudController::advance`] lets
 //! time pass without waiting. [`Fault`]s let things go wrong. [`Dialect`]
 //! chooses between today's API and that of April 2017.
 
@@ -47,7 +47,7 @@ pub use api::operations::Operation;
 pub use serve::adapter::Adapter;
 pub use serve::builder::MockCapiBuilder;
 pub use serve::controller::{CloudController, UnknownUser};
-pub use serve::core::{RecordedRequest, Stats};
+pub use serve::core::{AnsweredRequest, RecordedRequest, Stats};
 pub use serve::faults::{Fault, FaultCount, InvalidFaults};
 pub use serve::front::Front;
 pub use serve::mock_capi::{MockCapi, StartError};

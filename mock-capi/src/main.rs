@@ -3,13 +3,14 @@
 use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use mock_capi::{Dialect, Fault, Front, MockCapi};
+use mock_capi::{AnsweredRequest, Dialect, Fault, Front, MockCapi};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Hundreds of thousands of small things come and go.
@@ -31,6 +32,8 @@ const EXAMPLES: &str = r#"Examples:
         -d '[{"fault": "drop_after", "path": "/v3/*", "probability": 0.2}]'
   Keep what is created, and logins, from one run to the next:
     mock-capi --state world.json
+  Start from a world that is written by hand:
+    mock-capi --listen localhost:8181 --seed-file seed.yml
   See what was asked and what there is, and start over:
     curl http://127.0.0.1:8181/_mock/stats
     curl http://127.0.0.1:8181/_mock/state
@@ -40,60 +43,129 @@ const EXAMPLES: &str = r#"Examples:
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Arguments {
-    /// Address to listen on; port 0 is any free port
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8181")]
+    /// Address to listen on, such as localhost:8181; port 0 is any free port
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8181", value_parser = resolve, env = "MOCK_CAPI_LISTEN")]
     listen: SocketAddr,
     /// API to speak: v3 (today's) or 2017 (v2, and the v3 of that time)
-    #[arg(long, default_value = "v3")]
+    #[arg(long, default_value = "v3", env = "MOCK_CAPI_DIALECT")]
     dialect: Dialect,
     /// Name of the administrator
-    #[arg(long, default_value = "admin")]
+    #[arg(long, default_value = "admin", env = "MOCK_CAPI_USER")]
     user: String,
     /// Password of the administrator
-    #[arg(long, default_value = "admin")]
+    #[arg(
+        long,
+        default_value = "admin",
+        env = "MOCK_CAPI_PASSWORD",
+        hide_env_values = true
+    )]
     password: String,
     /// A further user, who is no administrator; may be given more than once
-    #[arg(long, value_name = "NAME:PASSWORD", value_parser = parse_user)]
+    #[arg(long, value_name = "NAME:PASSWORD", value_parser = parse_user, env = "MOCK_CAPI_ADD_USER", hide_env_values = true, value_delimiter = ',')]
     add_user: Vec<(String, String)>,
+    /// A client that logs in with its own credentials, as an administrator
+    #[arg(long, value_name = "ID:SECRET", value_parser = parse_user, env = "MOCK_CAPI_CLIENT", hide_env_values = true)]
+    client: Option<(String, String)>,
     /// Name of the shared domain in a new world
-    #[arg(long, value_name = "NAME", default_value = "apps.mock.test")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "apps.mock.test",
+        env = "MOCK_CAPI_APPS_DOMAIN"
+    )]
     apps_domain: String,
     /// How long each answer is held back
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_LATENCY")]
     latency: Duration,
     /// How long a build takes
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_STAGING_TIME")]
     staging_time: Duration,
     /// How long the copying of a droplet takes
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_COPY_TIME")]
     copy_time: Duration,
     /// How long an instance takes to start
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_START_TIME")]
     start_time: Duration,
     /// How long a job takes
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_JOB_TIME")]
     job_time: Duration,
     /// How long a task runs
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_TASK_TIME")]
     task_time: Duration,
     /// By how much, from 0 to 1, each of these times may be longer or shorter
-    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = read_share)]
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = read_share, env = "MOCK_CAPI_JITTER")]
     jitter: f64,
     /// How long an access token is good
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration, env = "MOCK_CAPI_TOKEN_LIFETIME")]
     token_lifetime: Duration,
     /// Repeat a run: GUIDs, jitter, random routes and faults come from this number
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", env = "MOCK_CAPI_SEED")]
     seed: Option<u64>,
     /// How many requests a user may make in a window of time, such as 2000/1h
-    #[arg(long, value_name = "REQUESTS/TIME", value_parser = read_rate_limit)]
+    #[arg(long, value_name = "REQUESTS/TIME", value_parser = read_rate_limit, env = "MOCK_CAPI_RATE_LIMIT")]
     rate_limit: Option<(u64, Duration)>,
     /// Go on with the world in this file, and save it there on shutdown
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "MOCK_CAPI_STATE")]
     state: Option<PathBuf>,
+    /// Orgs, spaces, apps, users, quotas and security groups to start with, in YAML
+    #[arg(long, value_name = "FILE", env = "MOCK_CAPI_SEED_FILE")]
+    seed_file: Option<PathBuf>,
+    /// Switch the v2 API off, as foundations have it today
+    #[arg(long, env = "MOCK_CAPI_NO_V2")]
+    no_v2: bool,
+    /// A further host name that may be asked for /_mock; may be given more than once
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "MOCK_CAPI_ALLOW_HOST",
+        value_delimiter = ','
+    )]
+    allow_host: Vec<String>,
+    /// Ports for the worlds that POST /_mock/worlds starts; without it, any free ones
+    #[arg(long, value_name = "FIRST-LAST", value_parser = read_ports, env = "MOCK_CAPI_WORLD_PORTS")]
+    world_ports: Option<RangeInclusive<u16>>,
+    /// Log a line per request to standard error; without it, only those that are not implemented
+    #[arg(short, long, env = "MOCK_CAPI_VERBOSE")]
+    verbose: bool,
     /// What goes wrong: a JSON file as PUT /_mock/faults takes it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "MOCK_CAPI_FAULTS")]
     faults: Option<PathBuf>,
+}
+
+/// The first address that a host name has, of IPv4 if it has one.
+fn resolve(text: &str) -> Result<SocketAddr, String> {
+    let addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
+    let addresses: Vec<SocketAddr> = addresses.collect();
+    let preferred = addresses.iter().find(|address| address.is_ipv4());
+    let address = preferred.or_else(|| addresses.first()).copied();
+    address.ok_or_else(|| format!("{text} has no address"))
+}
+
+fn read_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let ports = text.split_once('-').and_then(|(first, last)| {
+        let (first, last) = (first.parse::<u16>().ok()?, last.parse::<u16>().ok()?);
+        (first > 0 && first <= last).then_some(first..=last)
+    });
+    ports.ok_or_else(|| "a range of ports is its first and its last, such as 8200-8299".into())
+}
+
+/// A line per request if that is wanted, and in any case one for what is not
+/// implemented: the client will not work.
+fn log(request: AnsweredRequest<'_>, verbose: bool) {
+    if !verbose && request.status != Some(501) {
+        return;
+    }
+    let AnsweredRequest {
+        method,
+        target,
+        status,
+        took,
+        ..
+    } = request;
+    let status = status.map_or_else(|| "dropped".into(), |status| status.to_string());
+    let millis = took.as_secs_f64() * 1000.0;
+    // Who reads the log may be gone; the mock goes on.
+    let _ = writeln!(io::stderr(), "{method} {target} {status} {millis:.1} ms");
 }
 
 fn read_rate_limit(text: &str) -> Result<(u64, Duration), String> {
@@ -142,8 +214,23 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     if let Some(file) = &arguments.state {
         builder = builder.state_file(file);
     }
+    if let Some(file) = &arguments.seed_file {
+        builder = builder.seed_file(file);
+    }
+    if let Some((id, secret)) = &arguments.client {
+        builder = builder.client(id, secret);
+    }
+    if arguments.no_v2 {
+        builder = builder.disable_v2();
+    }
+    for name in &arguments.allow_host {
+        builder = builder.allow_host(name);
+    }
+    let verbose = arguments.verbose;
     let mock = builder
+        .on_request(move |request| log(request, verbose))
         .front()
+        .worlds(arguments.world_ports)
         .listen(arguments.listen)
         .dialect(arguments.dialect)
         .user(&arguments.user, &arguments.password)

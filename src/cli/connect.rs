@@ -1,48 +1,49 @@
-//! Connects to the foundation that flags, environment, configuration or the cf CLI
-//! select.
+//! From flags, environment and configuration to a connected [`Client`].
 
 use std::sync::Arc;
 
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use cf_pusher::{
-    Client, Config, ConnectOptions, Connection, Counts, Credentials, Event, EventSink, Events,
-    Sources,
-};
+use super::cf_home;
+use super::{CommandError, Common, Format, Foundation};
+use crate::capi::client::{Client, ConnectOptions};
+use crate::capi::transport::Credentials;
+use crate::config::{Config, Connection};
+use crate::events::{Event, EventSink, Events};
+use crate::push::source::Sources;
+use crate::report::{Counts, Progress};
 
-use super::progress::Progress;
-use super::{CommandError, Common, Format, Foundation, cf_home};
-
-/// A connection to a foundation, and what the command needs beside it.
+/// A foundation that is worked on.
 pub(super) struct Connected {
     pub(super) client: Client,
     pub(super) counts: Arc<Counts>,
     pub(super) format: Format,
     pub(super) began: std::time::Instant,
-    /// The fake Cloud Controller, which stops when it is dropped.
+    /// The fake Cloud Controller that is worked on, while it is.
     #[cfg(feature = "mock")]
     _mock: Option<mock_capi::MockCapi<mock_capi::Front>>,
 }
 
-/// A configuration, its bits and a connection.
+/// All that a command about a configuration works with.
 pub(super) struct Session {
     pub(super) config: Config,
     pub(super) sources: Sources,
     pub(super) connected: Connected,
 }
 
-/// Whether a command needs the apps' bits.
+/// Whether a command works with the apps' bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Apps {
     Needed,
-    /// A missing folder of apps is ignored.
+    /// Then a folder of apps that is gone does not matter.
     NotNeeded,
 }
 
 impl Connected {
-    /// Connects to the selected foundation. Emits `warnings` first; events go to
-    /// the progress output and to `recordings`.
+    /// Connects to the foundation that flags, environment, configuration or the
+    /// cf CLI's login name; `warnings` are said first, and what happens goes to
+    /// `recordings` too.
     pub(super) async fn open(
         foundation: &Foundation,
         configured: &Connection,
@@ -88,14 +89,14 @@ impl Connected {
         })
     }
 
-    /// The time since the command started, in milliseconds.
+    /// Since the command began, in milliseconds.
     pub(super) fn duration_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
 impl Session {
-    /// Reads configuration and bits, then connects.
+    /// Reads all that is given, then connects.
     pub(super) async fn open(
         common: &Common,
         apps: Apps,
@@ -104,7 +105,7 @@ impl Session {
         Self::recorded(common, apps, interrupt, Vec::new()).await
     }
 
-    /// The same, with additional sinks for events.
+    /// The same, with sinks for what happens.
     pub(super) async fn recorded(
         common: &Common,
         apps: Apps,
@@ -136,7 +137,7 @@ impl Session {
     }
 }
 
-/// Shows the library's log on standard error, filtered by `-v` or `RUST_LOG`.
+/// `-v` shows our own log on standard error; `RUST_LOG` chooses more finely.
 fn init_logging(verbose: u8) {
     use tracing_subscriber::EnvFilter;
     let level = match verbose {
@@ -145,7 +146,7 @@ fn init_logging(verbose: u8) {
         _ => "cf_pusher=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    // Fails only if a logger is already set, which then stays.
+    // A second initialisation, as in tests, keeps the first.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -166,11 +167,8 @@ async fn start_mock(
     };
     let mock = mock_capi::MockCapi::builder().front().dialect(dialect);
     let mock = mock.start().await;
-    mock.map(Some).map_err(|error| {
-        CommandError::usage(format!(
-            "starting the fake Cloud Controller failed: {error}"
-        ))
-    })
+    mock.map(Some)
+        .map_err(|error| CommandError::Usage(format!("cannot start the fake API: {error}")))
 }
 
 #[cfg(feature = "mock")]
@@ -184,8 +182,8 @@ fn mock_target(mock: &mock_capi::CloudController) -> ConnectOptions {
     )
 }
 
-/// The API and the credentials: flags and environment take precedence over the
-/// configuration, and the configuration over the login of the cf CLI.
+/// Where to and as whom: flags and environment before the configuration,
+/// before the login of the cf CLI.
 fn target(
     foundation: &Foundation,
     connection: &Connection,
@@ -203,21 +201,18 @@ fn target(
             ..ConnectOptions::new(api, credentials.clone())
         });
     }
-    let login = cf_home::read()?;
+    let login = cf_home::read().map_err(CommandError::Usage)?;
     let Some(login) = login else {
-        return Err(missing(api.is_some()));
+        return Err(CommandError::Usage(missing(api.is_some()).to_owned()));
     };
-    // The cf CLI's tokens are sent to its own target only.
+    // Its tokens are for its own target; no other host gets them.
     if let Some(api) = &api
         && !same_api(api, &login.api)
         && credentials.is_none()
     {
-        let message = format!(
-            "no credentials for {api}: the cf CLI is logged in to {}",
+        return Err(CommandError::Usage(format!(
+            "no credentials for {api}, and the cf CLI is logged in to {}; set CF_USERNAME and CF_PASSWORD, or log in with `cf login -a {api}`",
             login.api
-        );
-        return Err(CommandError::usage(message).help(format!(
-            "set CF_USERNAME and CF_PASSWORD, or log in with `cf login -a {api}`"
         )));
     }
     Ok(ConnectOptions {
@@ -237,19 +232,15 @@ pub(super) fn same_api(one: &str, other: &str) -> bool {
     bare(one) == bare(other)
 }
 
-fn missing(has_api: bool) -> CommandError {
+fn missing(has_api: bool) -> &'static str {
     if has_api {
-        CommandError::usage("no credentials").help(
-            "set CF_USERNAME and CF_PASSWORD (or CF_CLIENT_ID and CF_CLIENT_SECRET), or admin_user and admin_password in the configuration, or log in with `cf login`",
-        )
+        "no credentials; set CF_USERNAME and CF_PASSWORD (or CF_CLIENT_ID and CF_CLIENT_SECRET), or admin_user and admin_password in the configuration, or log in with `cf login`"
     } else {
-        CommandError::usage("no foundation selected").help(
-            "use --api (CF_API), or api in the configuration, or log in with `cf login`, or try --mock",
-        )
+        "no foundation given; use --api (CF_API), or api in the configuration, or log in with `cf login`, or try --mock"
     }
 }
 
-/// The value of an environment variable, unless it is empty.
+/// An environment variable that is set to something.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -278,7 +269,7 @@ fn configured_credentials(connection: &Connection) -> Result<Option<Credentials>
     Ok(given.map(|(username, password)| Credentials::Password { username, password }))
 }
 
-/// Two values of which both or neither must be set.
+/// Two things that are of use only together.
 fn both(
     (name, one): (&str, Option<String>),
     (other_name, other): (&str, Option<SecretString>),
@@ -292,7 +283,9 @@ fn both(
 }
 
 fn half(given: &str, missing: &str) -> CommandError {
-    CommandError::usage(format!("{given} is set without {missing}")).help("set both, or neither")
+    CommandError::Usage(format!(
+        "{given} is given without {missing}; give both, or neither"
+    ))
 }
 
 #[cfg(test)]
@@ -300,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn https_is_the_default_scheme() {
+    fn a_target_is_the_same_with_and_without_scheme() {
         assert!(same_api("api.example.com", "https://api.example.com/"));
         assert!(!same_api("api.example.com", "http://api.example.com"));
         assert!(!same_api("api.example.com", "https://api.example.org"));

@@ -1,16 +1,18 @@
-//! `cf-pusher destroy`: deletes what `converge` created.
+//! `cf-pusher destroy`: remove all that `converge` made.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use cf_pusher::{Converger, Destroyed, Error, Names};
 use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Apps, Session};
 use super::{CommandError, Common, Format, INTERRUPTED, output};
+use crate::capi::error::Error;
+use crate::converge::{Converger, Destroyed};
+use crate::desired::Names;
 
-/// Delete the org, quota and security group of the configuration
+/// Delete the org, quota and security group of the configuration's prefix
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,11 +22,11 @@ pub(super) struct DestroyArgs {
     #[command(flatten)]
     common: Common,
 
-    /// Delete without confirmation
+    /// Do not ask
     #[arg(short, long)]
     yes: bool,
 
-    /// Delete the org even if cf-pusher did not create it
+    /// Delete the org even if it does not carry our label
     #[arg(long)]
     force: bool,
 }
@@ -42,36 +44,27 @@ pub(super) async fn run(
         names.security_group,
         session.connected.client.api()
     );
-    if !args.yes {
-        let confirmed = tokio::select! {
-            confirmed = confirm(question) => confirmed?,
-            () = interrupt.cancelled() => return Err(Error::Interrupted.into()),
-        };
-        if !confirmed {
-            output::print("nothing deleted")?;
-            return Ok(1);
-        }
+    let client = &session.connected.client;
+    if !args.yes && !client.unless_interrupted(confirmed(question)).await?? {
+        output::print("nothing deleted")?;
+        return Ok(1);
     }
     let converger = Converger::new(&session.connected.client, &session.config, &session.sources);
     let destroyed = converger.destroy(args.force).await?;
     if destroyed.interrupted {
-        output::eprintln_error(&CommandError::from(Error::Interrupted));
+        output::complain(&format!("error: {}", Error::Interrupted));
     }
     match session.connected.format {
         Format::Json => {
-            let Destroyed {
-                names, interrupted, ..
-            } = &destroyed;
-            let extra = json!({"destroyed": names, "interrupted": interrupted});
-            output::print_json(&session, extra)?;
+            let Destroyed { names, interrupted } = &destroyed;
+            let told = json!({"destroyed": names, "interrupted": interrupted});
+            output::print_json(&session, told)?;
         }
         Format::Text if !destroyed.names.is_empty() => {
             output::print(&format!("deleted {}", destroyed.names.join(", ")))?;
         }
-        Format::Text if destroyed.interrupted => {
-            output::print("nothing deleted, or not confirmed by the Cloud Controller")?
-        }
-        Format::Text => output::print("nothing to delete")?,
+        Format::Text if destroyed.interrupted => output::print("nothing deleted for certain")?,
+        Format::Text => output::print("there was nothing to delete")?,
     }
     Ok(match destroyed.interrupted {
         true => INTERRUPTED,
@@ -79,13 +72,13 @@ pub(super) async fn run(
     })
 }
 
-/// Asks for confirmation on the terminal.
-async fn confirm(question: String) -> Result<bool, CommandError> {
+/// Asks on the terminal; where there is none, nobody can answer.
+async fn confirmed(question: String) -> Result<bool, CommandError> {
     if !io::stdin().is_terminal() {
-        return Err(
-            CommandError::usage("deleting needs a confirmation, and there is no terminal")
-                .help("confirm with --yes"),
-        );
+        return Err(CommandError::Usage(
+            "destroy asks before it deletes, and there is no terminal to ask on; add --yes"
+                .to_owned(),
+        ));
     }
     let answer = tokio::task::spawn_blocking(move || {
         let mut terminal = io::stderr().lock();

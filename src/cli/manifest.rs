@@ -1,13 +1,14 @@
-//! `cf-pusher manifest`: prints the manifest that `push` applies.
+//! `cf-pusher manifest`: what `push` would apply.
 
 use clap::Args;
 
-use super::app_flags::AppFlags;
+use super::push::AppFlags;
 use super::{CommandError, output};
+use crate::manifest;
 
-/// Print the manifest that `push` would apply, with all flags applied to it
+/// Print the manifest that `push` would apply, with all flags in it
 ///
-/// Works offline: no foundation is contacted.
+/// Works offline: no API is contacted.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -19,8 +20,7 @@ pub(super) struct ManifestArgs {
 }
 
 pub(super) fn run(args: ManifestArgs) -> Result<u8, CommandError> {
-    let overrides = args.flags.overrides()?;
-    let manifest = args.flags.manifest()?.transform(&overrides)?;
-    output::print(manifest.render().trim_end())?;
+    let prepared = manifest::prepare(args.flags.overrides()?)?;
+    output::print(prepared.manifest.render().trim_end())?;
     Ok(0)
 }

@@ -1,4 +1,4 @@
-//! The files that record a run.
+//! The files that a run is recorded in.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,44 +6,44 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use cf_pusher::EventSink;
-use cf_pusher::report::{HtmlReport, HttpArchive, Recording, Trace};
-
 use super::{CommandError, output};
+use crate::events::EventSink;
+use crate::report::{Har, Page, Recording, Trace};
 
-/// Recordings of a run.
+/// What to write of a run besides its summary.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Recordings")]
+#[command(next_help_heading = "Recordings of the run")]
 pub(super) struct RecordArgs {
-    /// Write a trace of steps and requests for ui.perfetto.dev
+    /// Write a trace of steps and requests, which ui.perfetto.dev opens
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     trace: Option<PathBuf>,
 
-    /// Write an HTML report: apps and latencies over time, failures
+    /// Write a page that sums the run up: apps and latencies over time, failures
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     report: Option<PathBuf>,
 
-    /// Write all requests and responses as an HTTP Archive, without secrets and
-    /// with the first 16 KiB of each body
+    /// Write every request and answer as HTTP Archive, without secrets and with
+    /// the first 16 KiB of each body
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     har: Option<PathBuf>,
 }
 
-/// Creates the file of a recording.
+/// How a recording begins.
 type Create = fn(&Path) -> io::Result<Arc<dyn Recording>>;
 
 impl RecordArgs {
-    /// Creates the files, before anything else is done.
+    /// Creates the files, so that one that cannot be written is told before
+    /// anything is done.
     pub(super) fn open(&self) -> Result<Recordings, CommandError> {
         let asked: [(&'static str, &Option<PathBuf>, Create); 3] = [
             ("trace", &self.trace, |path| {
                 Ok(Arc::new(Trace::create(path)?))
             }),
             ("report", &self.report, |path| {
-                Ok(Arc::new(HtmlReport::create(path)?))
+                Ok(Arc::new(Page::create(path)?))
             }),
             ("HTTP archive", &self.har, |path| {
-                Ok(Arc::new(HttpArchive::create(path)?))
+                Ok(Arc::new(Har::create(path)?))
             }),
         ];
         let mut opened: Vec<Opened> = Vec::new();
@@ -51,13 +51,15 @@ impl RecordArgs {
             let Some(path) = path else { continue };
             if let Some(other) = opened.iter().find(|it| it.path == *path) {
                 let (other, path) = (other.what, path.display());
-                return Err(CommandError::usage(format!(
-                    "the {other} and the {what} cannot be written to the same file {path}"
+                return Err(CommandError::Usage(format!(
+                    "{other} and {what} cannot both be written to {path}"
                 )));
             }
             let recording = create(path).map_err(|error| {
-                let path = path.display();
-                CommandError::usage(format!("writing the {what} {path} failed: {error}"))
+                CommandError::Usage(format!(
+                    "cannot write the {what} {}: {error}",
+                    path.display()
+                ))
             })?;
             let path = path.clone();
             opened.push(Opened {
@@ -76,7 +78,8 @@ struct Opened {
     recording: Arc<dyn Recording>,
 }
 
-/// The recordings of a run. They are completed on drop, so however the run ends.
+/// The recordings of a run, completed when this is dropped: so they are
+/// complete however the run ends.
 pub(super) struct Recordings(Vec<Opened>);
 
 impl Recordings {
@@ -98,9 +101,7 @@ impl Drop for Recordings {
         {
             if let Err(error) = recording.finish() {
                 let path = path.display();
-                output::eprintln_line(&format!(
-                    "warning: writing the {what} {path} failed: {error}"
-                ));
+                output::complain(&format!("warning: cannot write the {what} {path}: {error}"));
             }
         }
     }

@@ -1,19 +1,20 @@
-//! The difference between the current state of apps and a manifest, and its
-//! presentation: the whole manifest, with `+` and `-` in front of changed lines.
+//! The difference between an app as it is and as a manifest wants it, and how
+//! it is shown: the whole manifest, with a gutter for what is added and removed.
 //!
-//! The Cloud Controller computes the difference. For foundations that cannot,
-//! [`ManifestDiff::between`] compares the apps' current manifests.
+//! Cloud Controller tells the difference (`POST /v3/spaces/:guid/manifest_diff`);
+//! where it cannot, its manifests of the apps (`GET /v3/apps/:guid/manifest`)
+//! are compared.
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::size;
 use super::yaml::{Map, Value};
-use super::{Manifest, size};
 
 const REDACTED: &str = "<redacted>";
 
-/// A place in a manifest: keys and positions, such as `applications`, `0`, `memory`.
+/// Where in a manifest: keys and positions, such as `applications`, `0`, `memory`.
 type Path = Vec<String>;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -23,21 +24,11 @@ enum Change {
     Remove { was: Value },
 }
 
-/// The changes that applying a manifest makes to the properties of apps.
-#[derive(Clone, Default, PartialEq)]
-pub struct ManifestDiff(Vec<(Path, Change)>);
+/// What applying a manifest changes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Diff(Vec<(Path, Change)>);
 
-impl fmt::Debug for ManifestDiff {
-    /// Shows the changed places: values may be secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let places = self.0.iter().map(|(path, _)| path.join("/"));
-        f.debug_tuple("ManifestDiff")
-            .field(&places.collect::<Vec<_>>())
-            .finish()
-    }
-}
-
-/// The Cloud Controller's response.
+/// Cloud Controller's answer.
 #[derive(Debug, Deserialize)]
 pub(crate) struct DiffAnswer {
     diff: Vec<DiffEntry>,
@@ -53,40 +44,32 @@ struct DiffEntry {
     was: serde_json::Value,
 }
 
-/// A line of a presented [`ManifestDiff`]. Displays as `+ memory: 1G`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct DiffLine {
-    /// Whether the line is added, removed or unchanged.
-    pub mark: DiffMark,
-    /// The line, in YAML, without mark and line break.
-    pub text: String,
+/// A line of a shown difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) mark: Mark,
+    pub(crate) text: String,
 }
 
-/// What happens to a line of a presented [`ManifestDiff`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DiffMark {
-    /// The line is unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
     Same,
-    /// The line is added.
     Added,
-    /// The line is removed.
     Removed,
 }
 
-impl fmt::Display for DiffLine {
+impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let gutter = match self.mark {
-            DiffMark::Same => ' ',
-            DiffMark::Added => '+',
-            DiffMark::Removed => '-',
+            Mark::Same => ' ',
+            Mark::Added => '+',
+            Mark::Removed => '-',
         };
         write!(f, "{gutter} {}", self.text)
     }
 }
 
-impl From<DiffAnswer> for ManifestDiff {
+impl From<DiffAnswer> for Diff {
     fn from(answer: DiffAnswer) -> Self {
         let change = |entry: DiffEntry| {
             let (value, was) = (Value::from(&entry.value), Value::from(&entry.was));
@@ -109,9 +92,9 @@ fn path_of(pointer: &str) -> Path {
         .collect()
 }
 
-impl ManifestDiff {
-    /// Compares each app of a manifest with the Cloud Controller's manifest of that
-    /// app, which is `None` for an app that does not exist.
+impl Diff {
+    /// Compares each app of a manifest with Cloud Controller's manifest of it;
+    /// none where the app is not there.
     pub(crate) fn between(desired: &Value, current: &[Option<Value>]) -> Self {
         let mut diff = Self::default();
         let apps = desired.as_map().and_then(|root| root.get("applications"));
@@ -126,12 +109,11 @@ impl ManifestDiff {
         diff
     }
 
-    /// Whether there are no changes.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The positions in the manifest of the apps that do not exist yet.
+    /// The positions of the apps that are not there yet.
     pub(crate) fn new_apps(&self) -> Vec<usize> {
         let added = self.0.iter().filter_map(|(path, change)| {
             let parts: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -148,7 +130,7 @@ impl ManifestDiff {
     fn compare(&mut self, desired: &Value, current: &Value, path: &Path) {
         match (desired, current) {
             (Value::Map(desired), Value::Map(current)) => {
-                for (key, value) in desired.iter().filter(|(key, _)| is_compared(key)) {
+                for (key, value) in desired.iter().filter(|(key, _)| is_told(key)) {
                     let key = key.scalar_text().unwrap_or_default();
                     let here = below(path, &key);
                     match current_of(current, &key) {
@@ -184,8 +166,8 @@ fn below(path: &Path, part: &str) -> Path {
     path.iter().cloned().chain([part.to_owned()]).collect()
 }
 
-/// The first app of the Cloud Controller's manifest, with the properties of its
-/// web process as its own, since manifests can have them there.
+/// The first app of Cloud Controller's manifest, with its web process's
+/// properties as its own: a manifest may have them there.
 fn flattened(current: &Value) -> Value {
     let apps = current.as_map().and_then(|root| root.get("applications"));
     let app = apps.and_then(Value::as_list).and_then(<[Value]>::first);
@@ -203,10 +185,10 @@ fn flattened(current: &Value) -> Value {
     Value::Map(app)
 }
 
-/// Whether a property describes the app, and not what to do with it.
-fn is_compared(key: &Value) -> bool {
-    const INSTRUCTIONS: [&str; 4] = ["path", "default-route", "random-route", "no-route"];
-    !key.as_text().is_some_and(|key| INSTRUCTIONS.contains(&key))
+/// Properties that tell what to do, not how the app is.
+fn is_told(key: &Value) -> bool {
+    const DEEDS: [&str; 4] = ["path", "default-route", "random-route", "no-route"];
+    !key.as_text().is_some_and(|key| DEEDS.contains(&key))
 }
 
 fn current_of<'a>(current: &'a Map, key: &str) -> Option<&'a Value> {
@@ -217,7 +199,7 @@ fn current_of<'a>(current: &'a Map, key: &str) -> Option<&'a Value> {
     })
 }
 
-/// What identifies an item in a list.
+/// What tells an item of a list from the others.
 fn name_of(item: &Value) -> Option<&Value> {
     match item {
         Value::Map(map) => ["type", "route", "name"]
@@ -238,16 +220,9 @@ fn mean_the_same(desired: &Value, current: &Value) -> bool {
         || (size(desired).is_some() && size(desired) == size(current))
 }
 
-impl ManifestDiff {
-    /// The whole manifest with the changes in it, line by line. Passwords and
-    /// credentials are replaced by `<redacted>`, and with `redact_env` also the
-    /// values of environment variables.
-    pub fn lines(&self, manifest: &Manifest, redact_env: bool) -> Vec<DiffLine> {
-        lines(&manifest.to_value(), self, redact_env)
-    }
-}
-
-fn lines(manifest: &Value, diff: &ManifestDiff, redact_env: bool) -> Vec<DiffLine> {
+/// The manifest with what changes in it. Secrets are hidden, and with
+/// `redact_env` the values of environment variables too.
+pub(crate) fn lines(manifest: &Value, diff: &Diff, redact_env: bool) -> Vec<Line> {
     let hidden = |path: &Path, change: &Change| {
         let hide = |value: &Value| hide(value, path, redact_env);
         let change = match change {
@@ -261,20 +236,20 @@ fn lines(manifest: &Value, diff: &ManifestDiff, redact_env: bool) -> Vec<DiffLin
         (path.clone(), change)
     };
     let changes = diff.0.iter().map(|(path, change)| hidden(path, change));
-    let diff = ManifestDiff(changes.collect());
+    let diff = Diff(changes.collect());
     let mut shown = Shown {
         diff: &diff,
         lines: Vec::new(),
     };
-    shown.push(DiffMark::Same, "---", "", "");
+    shown.push(Mark::Same, "---", "", "");
     let manifest = hide(manifest, &Vec::new(), redact_env);
     shown.value(None, &manifest, &Vec::new(), "", "");
     shown.lines
 }
 
-/// Redacts the secrets in a value, depending on its place.
+/// A value without the secrets that it holds, by where it stands.
 fn hide(value: &Value, path: &Path, redact_env: bool) -> Value {
-    // At any depth, since anchors can be anywhere.
+    // At any depth: anchors may stand anywhere.
     let within = |key: &str| path.iter().position(|part| part == key);
     let is_below = |key: &str| within(key).is_some_and(|at| path.len() > at + 1);
     let is_password = path.ends_with(&["docker".to_owned(), "password".to_owned()]);
@@ -299,25 +274,25 @@ fn hide(value: &Value, path: &Path, redact_env: bool) -> Value {
 }
 
 struct Shown<'a> {
-    diff: &'a ManifestDiff,
-    lines: Vec<DiffLine>,
+    diff: &'a Diff,
+    lines: Vec<Line>,
 }
 
 impl Shown<'_> {
-    /// Adds a value with its key, or as an item of a list. `first` precedes the first
-    /// line, `rest` the others.
+    /// A value below its key, or as an item of a list. The first line begins
+    /// with `first`, the others with `rest`.
     fn value(&mut self, key: Option<&Value>, value: &Value, path: &Path, first: &str, rest: &str) {
         match self.diff.at(path).cloned() {
-            Some(Change::Add(value)) => self.entry(DiffMark::Added, key, value, first, rest),
+            Some(Change::Add(value)) => self.entry(Mark::Added, key, value, first, rest),
             Some(Change::Replace { was, now }) => {
-                self.entry(DiffMark::Removed, key, was, first, rest);
-                self.entry(DiffMark::Added, key, now, first, rest);
+                self.entry(Mark::Removed, key, was, first, rest);
+                self.entry(Mark::Added, key, now, first, rest);
             }
-            Some(Change::Remove { was }) => self.entry(DiffMark::Removed, key, was, first, rest),
+            Some(Change::Remove { was }) => self.entry(Mark::Removed, key, was, first, rest),
             None => match value {
                 Value::Map(map) if !map.is_empty() => self.map(key, map, path, first, rest),
                 Value::List(list) if !list.is_empty() => self.list(key, list, path, first, rest),
-                _ => self.entry(DiffMark::Same, key, value.clone(), first, rest),
+                _ => self.entry(Mark::Same, key, value.clone(), first, rest),
             },
         }
     }
@@ -353,11 +328,11 @@ impl Shown<'_> {
 
     fn header(&mut self, key: Option<&Value>, first: &str, rest: &str) {
         if let Some(key) = key {
-            self.push(DiffMark::Same, &format!("{key}:"), first, rest);
+            self.push(Mark::Same, &format!("{key}:"), first, rest);
         }
     }
 
-    /// Adds removed values below `path` that are not in the manifest.
+    /// What is removed below `path`, and stands nowhere in the manifest.
     fn removed(&mut self, path: &Path, indent: &str, is_there: impl Fn(&str) -> bool) {
         let diff = self.diff;
         for (at, change) in &diff.0 {
@@ -374,22 +349,15 @@ impl Shown<'_> {
             });
             if first.parse::<usize>().is_ok() {
                 let (item, inner) = (format!("{indent}- "), format!("{indent}  "));
-                self.entry(DiffMark::Removed, None, was, &item, &inner);
+                self.entry(Mark::Removed, None, was, &item, &inner);
             } else {
                 let key = Value::from(first.as_str());
-                self.entry(DiffMark::Removed, Some(&key), was, indent, indent);
+                self.entry(Mark::Removed, Some(&key), was, indent, indent);
             }
         }
     }
 
-    fn entry(
-        &mut self,
-        mark: DiffMark,
-        key: Option<&Value>,
-        value: Value,
-        first: &str,
-        rest: &str,
-    ) {
+    fn entry(&mut self, mark: Mark, key: Option<&Value>, value: Value, first: &str, rest: &str) {
         let value = match key {
             Some(key) => Value::Map(Map::from_iter([(key.clone(), value)])),
             None => value,
@@ -397,10 +365,10 @@ impl Shown<'_> {
         self.push(mark, value.render().trim_end(), first, rest);
     }
 
-    fn push(&mut self, mark: DiffMark, text: &str, first: &str, rest: &str) {
+    fn push(&mut self, mark: Mark, text: &str, first: &str, rest: &str) {
         for (at, line) in text.lines().enumerate() {
             let indent = if at == 0 { first } else { rest };
-            self.lines.push(DiffLine {
+            self.lines.push(Line {
                 mark,
                 text: format!("{indent}{line}"),
             });
@@ -416,18 +384,18 @@ mod tests {
 
     const MANIFEST: &str = "applications:\n- name: dora\n  instances: 3\n  memory: 64M\n  env:\n    A: new\n    SAME: x\n  routes:\n  - route: dora.example.com\n  - route: other.example.com\n  processes:\n  - type: worker\n    memory: 1G\n- name: fresh\n  env: {B: c}\n";
 
-    fn shown(diff: &ManifestDiff, redact_env: bool) -> String {
+    fn shown(diff: &Diff, redact_env: bool) -> String {
         let manifest = Value::parse(MANIFEST).unwrap();
         let lines = lines(&manifest, diff, redact_env);
         lines.iter().map(|line| format!("{line}\n")).collect()
     }
 
-    fn of_server(entries: serde_json::Value) -> ManifestDiff {
+    fn of_server(entries: serde_json::Value) -> Diff {
         let answer: DiffAnswer = serde_json::from_value(json!({"diff": entries})).unwrap();
         answer.into()
     }
 
-    fn differences() -> ManifestDiff {
+    fn differences() -> Diff {
         of_server(json!([
             {"op": "replace", "path": "/applications/0/instances", "was": 2, "value": 3},
             {"op": "add", "path": "/applications/0/env/A", "value": "new"},
@@ -441,25 +409,25 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_shown_in_the_whole_manifest() {
+    fn a_difference_is_shown_in_the_whole_manifest() {
         insta::assert_snapshot!(shown(&differences(), false));
     }
 
     #[test]
-    fn new_apps_are_found() {
+    fn apps_that_are_not_there_are_known() {
         assert_eq!(differences().new_apps(), [1]);
         let by_name = json!([{"op": "add", "path": "/applications/0/name", "value": "dora"}]);
         assert_eq!(of_server(by_name).new_apps(), [0]);
     }
 
     #[test]
-    fn environment_values_can_be_redacted() {
+    fn values_of_the_environment_can_be_hidden() {
         insta::assert_snapshot!(shown(&differences(), true));
     }
 
     #[test]
-    fn without_changes_the_manifest_is_shown() {
-        let shown = shown(&ManifestDiff::default(), false);
+    fn without_a_difference_the_manifest_is_shown() {
+        let shown = shown(&Diff::default(), false);
         assert!(shown.lines().all(|line| line.starts_with("  ")), "{shown}");
         let plain: String = shown
             .lines()
@@ -469,24 +437,20 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_always_redacted() {
+    fn secrets_are_hidden_always() {
         let manifest = "applications: [{docker: {image: i, password: hunter2}, cnb-credentials: {r: hunter2}}]\nanchors: {env: {A: hunter2}}";
-        let lines = lines(
-            &Value::parse(manifest).unwrap(),
-            &ManifestDiff::default(),
-            true,
-        );
+        let lines = lines(&Value::parse(manifest).unwrap(), &Diff::default(), true);
         assert!(lines.iter().all(|line| !line.text.contains("hunter2")));
     }
 
     #[test]
-    fn apps_are_compared_without_the_cloud_controller() {
+    fn apps_can_be_compared_here() {
         let current = Value::parse(
             "applications: [{name: dora, env: {SAME: x, MORE: y}, routes: [{route: dora.example.com, protocol: http1}], processes: [{type: web, instances: 2, memory: 64M}, {type: worker, memory: 1024M}]}]",
         )
         .unwrap();
         let desired = Value::parse(MANIFEST).unwrap();
-        let diff = ManifestDiff::between(&desired, &[Some(current), None]);
+        let diff = Diff::between(&desired, &[Some(current), None]);
         assert_eq!(
             diff,
             of_server(json!([

@@ -1,10 +1,10 @@
-//! Reads and writes YAML as the `cf` CLI does, keeping the order of keys.
+//! YAML as the `cf` CLI reads it: its values in order, and back to text.
 //!
-//! Scalars are resolved by the rules of YAML 1.1, as in the CLI's parser:
+//! Scalars are resolved by the rules of YAML 1.1 that the CLI's reader has:
 //! `yes`, `on` and `y` are booleans, `0123` is octal, `1_000` is a number, and
 //! `12:30:45` stays text. Anchors and merge keys are resolved, a later duplicate
-//! key wins, and only the first document counts. The output has the same meaning in
-//! YAML 1.1 and 1.2.
+//! key wins, and only the first document counts. What is written back reads the
+//! same by the rules of YAML 1.1 and 1.2.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,10 +14,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-/// The maximum depth of nested lists and maps.
+/// How deep lists and maps may be in each other.
 const DEEPEST: usize = 128;
 
-/// The maximum number of values in a document, after resolving aliases.
+/// How many values a document may hold once its aliases are resolved.
 const MOST_VALUES: usize = 1_000_000;
 
 const CORE_TAGS: &str = "tag:yaml.org,2002:";
@@ -29,32 +29,33 @@ pub(crate) enum Value {
     Null,
     Bool(bool),
     Int(i128),
-    /// Never a whole number.
+    /// Never one that an integer can tell.
     Float(f64),
     Text(String),
     List(Vec<Value>),
     Map(Map),
 }
 
-/// A map with unique keys, in order.
+/// The pairs of a map, in order, each key once.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Map(Vec<(Value, Value)>);
 
-/// A text that is not YAML, with the line of the error.
+/// Why a text cannot be read as YAML.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}")]
-pub struct YamlError {
+pub(crate) struct YamlError {
     line: usize,
     reason: String,
 }
 
 impl Value {
-    /// Parses the first document of a text. An empty text is null.
+    /// Reads the first document of a text; nothing is null.
     pub(crate) fn parse(text: &str) -> Result<Self, YamlError> {
         Loader::default().load(text)
     }
 
-    /// The same, but the keys of the outermost map are strings: `y` is not a boolean.
+    /// As [`Value::parse`], but the keys of the document's own map are the texts
+    /// that are written there: `y` is no boolean.
     pub(crate) fn parse_with_text_keys(text: &str) -> Result<Self, YamlError> {
         let loader = Loader {
             text_keys: true,
@@ -95,24 +96,24 @@ impl Value {
         }
     }
 
-    /// The type of a value, for messages that must not show the value.
+    /// What a value is, where it may hold a secret.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "empty",
-            Self::Bool(_) => "a boolean",
+            Self::Bool(_) => "true or false",
             Self::Int(_) | Self::Float(_) => "a number",
-            Self::Text(_) => "a string",
+            Self::Text(_) => "a text",
             Self::List(_) => "a list",
             Self::Map(_) => "a map",
         }
     }
 
-    /// Whether depth and size are within the limits of [`Value::parse`].
+    /// Whether it is no deeper and no larger than what [`Value::parse`] reads.
     pub(crate) fn is_within_bounds(&self) -> bool {
         height_of(self) <= DEEPEST && size_of(self) <= MOST_VALUES
     }
 
-    /// The text of a scalar; `None` for lists, maps and null.
+    /// A scalar as it is written; a list or a map has none, nor has null.
     pub(crate) fn scalar_text(&self) -> Option<String> {
         match self {
             Self::Bool(truth) => Some(truth.to_string()),
@@ -123,10 +124,10 @@ impl Value {
         }
     }
 
-    /// The value as YAML, which parses to the same value.
+    /// As text that reads as the same value.
     pub(crate) fn render(&self) -> String {
         let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-        // Writing to a string cannot fail.
+        // Writing to a string fails for no value that there can be.
         serde_saphyr::to_string_with_options(self, options).unwrap_or_default()
     }
 }
@@ -172,7 +173,7 @@ impl Map {
         self.get(key).is_some()
     }
 
-    /// Sets a value: in place if the key exists, else at the end.
+    /// Sets a key's value: in its place if it is there, else at the end.
     pub(crate) fn set(&mut self, key: impl Into<Value>, value: Value) {
         let key = key.into();
         match self.0.iter_mut().find(|(it, _)| *it == key) {
@@ -189,7 +190,7 @@ impl Map {
         Some(self.0.remove(at).1)
     }
 
-    /// Renames a key in place.
+    /// Gives a key another name, in its place.
     pub(crate) fn rename(&mut self, from: &str, to: &str) {
         self.remove(to);
         let found = self.0.iter_mut().find(|(it, _)| it.as_text() == Some(from));
@@ -233,7 +234,7 @@ impl Serialize for Value {
             Self::Bool(truth) => to.serialize_bool(*truth),
             Self::Int(number) => to.serialize_i128(*number),
             Self::Float(number) => to.serialize_f64(*number),
-            // Ruby's parser reads `0:30` and `1,000` as numbers.
+            // Ruby's reader takes `0:30` and `1,000` for numbers.
             Self::Text(text) if looks_like_a_number(text) => {
                 serde_saphyr::DoubleQuoted(text.as_str()).serialize(to)
             }
@@ -256,7 +257,7 @@ impl Serialize for Value {
     }
 }
 
-/// Whether a text consists of digits and their separators.
+/// Whether a text is made of digits, and of what stands between digits.
 fn looks_like_a_number(text: &str) -> bool {
     let digit = |byte: &u8| byte.is_ascii_digit();
     text.bytes().any(|byte| digit(&byte))
@@ -265,10 +266,10 @@ fn looks_like_a_number(text: &str) -> bool {
             .all(|byte| digit(&byte) || b"+-.,:_".contains(&byte))
 }
 
-/// A list or map that is not complete yet.
+/// A list or map whose end has not come yet.
 struct Open {
     anchor: usize,
-    /// The depth of the values in it.
+    /// The deepest that its values reach below it.
     height: usize,
     node: OpenNode,
 }
@@ -283,7 +284,7 @@ enum Key {
     Merge,
 }
 
-/// A value, its depth, and the number of values in it.
+/// A value, how deep it is, and of how many values it is made.
 #[derive(Clone)]
 struct Loaded {
     value: Value,
@@ -303,7 +304,7 @@ struct Loader {
 impl Loader {
     fn load(mut self, text: &str) -> Result<Value, YamlError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        // The same as in libyaml.
+        // As libyaml reads it.
         let options = granit_parser::options! {
             block_scalar_eof_without_line_feed: true,
             bom_inside_document_as_content: true,
@@ -353,7 +354,7 @@ impl Loader {
         }
     }
 
-    /// Whether the next value is a key of the outermost map.
+    /// Whether what comes is a key of the document's own map.
     fn is_at_key(&self) -> bool {
         match self.open.as_slice() {
             [open] => matches!(open.node, OpenNode::Map { key: None, .. }),
@@ -361,7 +362,7 @@ impl Loader {
         }
     }
 
-    /// Whether `<<` is at the position of a key.
+    /// Whether `<<` stands where a key does.
     fn take_merge_key(&mut self) -> bool {
         match self.open.last_mut().map(|open| &mut open.node) {
             Some(OpenNode::Map { key, .. }) if key.is_none() => {
@@ -399,7 +400,7 @@ impl Loader {
         self.put(value, open.height + 1, size, open.anchor)
     }
 
-    /// Adds a complete value to its parent. The values of an alias count again.
+    /// Puts a complete value where it belongs. What an alias repeats counts again.
     fn put(
         &mut self,
         value: Value,
@@ -443,8 +444,8 @@ impl Loader {
     }
 }
 
-/// Merges as the CLI's parser does: merged keys replace earlier ones, and later ones
-/// replace them; in a list, the first map wins.
+/// As the CLI's reader does: what a merge brings replaces what stands before
+/// it, and is replaced by what comes after; of a list, the first map wins.
 fn merge(map: &mut Map, value: Value) -> Result<(), String> {
     let maps = match value {
         Value::List(list) => list,
@@ -530,7 +531,7 @@ fn binary(text: &str) -> Result<Value, String> {
         .map_err(|_| "a !!binary value is not UTF-8, and a manifest holds texts".to_owned())
 }
 
-/// The value of a plain scalar.
+/// What a plain scalar is.
 fn resolve(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
@@ -561,7 +562,7 @@ fn number(text: &str) -> Option<Value> {
     }
 }
 
-/// A number with the prefix `0x`, `0o`, `0` (octal) or `0b`, or without prefix.
+/// A number with the prefix `0x`, `0o` or `0` (octal) or `0b`, or none.
 fn integer(plain: &str) -> Option<Value> {
     let (negative, digits) = match plain.strip_prefix(['+', '-']) {
         Some(digits) => (plain.starts_with('-'), digits),
@@ -605,14 +606,14 @@ fn decimal(plain: &str) -> Option<Value> {
     number.is_finite().then(|| float(number))
 }
 
-/// A float, or the integer with the same value: `1e3` is 1000, as for the CLI, which
-/// parses a manifest twice.
+/// A float, or the integer that it tells: `1e3` is 1000, as it is to the CLI,
+/// which reads a manifest twice.
 fn float(number: f64) -> Value {
     integer(&float_text(number)).unwrap_or(Value::Float(number))
 }
 
-/// A number as the CLI writes it: as short as possible, with an exponent if that is
-/// below -4 or above 5.
+/// A number as the CLI writes it: the shortest text that tells it, with an
+/// exponent where that is below -4 or above 5.
 fn float_text(number: f64) -> String {
     if number.is_nan() {
         return ".nan".to_owned();

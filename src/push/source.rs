@@ -36,7 +36,9 @@ pub(crate) struct Source {
 #[non_exhaustive]
 pub enum SourceError {
     /// The folder of the apps, or of one of its groups, is missing.
-    #[error("the apps folder {dir} has no folder `{group}`")]
+    #[error(
+        "the apps folder {dir} has no folder `{group}`; check --apps-dir (APPS_DIR): it must hold one folder for each group"
+    )]
     Missing {
         /// The folder of the apps.
         dir: PathBuf,
@@ -44,7 +46,7 @@ pub enum SourceError {
         group: &'static str,
     },
     /// The folder of the apps is missing.
-    #[error("the apps folder {dir} does not exist")]
+    #[error("there is no apps folder {dir}; check --apps-dir (APPS_DIR)")]
     NoFolder {
         /// The folder of the apps.
         dir: PathBuf,
@@ -56,7 +58,7 @@ pub enum SourceError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The bundled apps cannot be written to a temporary folder.
-    #[error("unpacking the bundled apps failed: {0}")]
+    #[error("cannot unpack the bundled apps: {0}; check TMPDIR")]
     Unpack(#[from] std::io::Error),
 }
 

@@ -1,4 +1,4 @@
-//! Counts the requests of a run and their latencies.
+//! Counts requests, for the summary of a run.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,18 +8,7 @@ use serde::Serialize;
 use super::latency::{Latencies, Percentiles};
 use crate::events::{Event, EventSink};
 
-/// A sink that counts requests, retries and latencies.
-///
-/// ```
-/// use std::sync::Arc;
-///
-/// use cf_pusher::{Counts, EventSink, Events};
-///
-/// let counts = Arc::new(Counts::default());
-/// let events = Events::new([Arc::clone(&counts) as Arc<dyn EventSink>]);
-/// // ... connect a client with these events, and converge ...
-/// assert_eq!(counts.get().requests, 0);
-/// ```
+/// A sink that counts. Share it with an `Arc`.
 #[derive(Debug, Default)]
 pub struct Counts {
     counted: Mutex<Counted>,
@@ -33,28 +22,28 @@ struct Counted {
     peak_concurrency: usize,
 }
 
-/// The counts of the requests of a run.
+/// The requests of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunCounts {
-    /// The number of requests, to the Cloud Controller and to the UAA.
+    /// All that were sent, to the API and to the UAA.
     pub requests: u64,
-    /// The number of requests by endpoint, such as `GET /v3/apps/:guid`.
+    /// The same by endpoint, such as `GET /v3/apps/:guid`.
     pub requests_by_endpoint: BTreeMap<String, u64>,
-    /// The number of retries.
+    /// How often a request was sent again.
     pub retries: u64,
-    /// The number of retries because of a rate limit (429).
+    /// How often that was because of a rate limit (429).
     pub rate_limited: u64,
-    /// The maximum number of concurrent requests.
+    /// The most requests that were under way at once.
     pub peak_concurrency: usize,
-    /// The latencies of all requests.
+    /// How long requests took.
     pub latency_ms: Percentiles,
-    /// The latencies by endpoint.
+    /// The same by endpoint.
     pub latency_ms_by_endpoint: BTreeMap<String, Percentiles>,
 }
 
 impl Counts {
-    /// The counts so far.
+    /// What has been counted so far.
     pub fn get(&self) -> RunCounts {
         let counted = match self.counted.lock() {
             Ok(counted) => counted.clone(),

@@ -1,5 +1,5 @@
-//! Writes all requests and responses of a run as an HTTP Archive 1.2, which the
-//! developer tools of browsers open. Events contain no secrets and no long bodies.
+//! Writes every request and answer of a run as HTTP Archive 1.2, which browsers'
+//! developer tools open. Secrets were removed before, and long bodies cut.
 
 use std::io;
 use std::path::Path;
@@ -12,20 +12,16 @@ use url::Url;
 use super::recording::{self, Entries, Output, Recording};
 use crate::events::{Answer, Content, Event, EventSink};
 
-/// A sink that writes all requests and responses as an HTTP Archive (HAR).
-pub struct HttpArchive {
-    /// The same point in time on both clocks.
+/// A sink that writes an HTTP Archive.
+pub(crate) struct Har {
+    /// The same moment by both clocks.
     origin: (Instant, SystemTime),
-    /// `None` after [`Recording::finish`].
+    /// None once it is finished.
     entries: Mutex<Option<Entries>>,
 }
 
-impl HttpArchive {
-    /// Creates the file, or truncates an existing one.
-    ///
-    /// # Errors
-    /// If the file cannot be created.
-    pub fn create(path: &Path) -> io::Result<Self> {
+impl Har {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let origin = (Instant::now(), SystemTime::now());
         Ok(Self::to(recording::create(path)?, origin))
     }
@@ -40,7 +36,7 @@ impl HttpArchive {
         }
     }
 
-    /// The date and time when a request was sent.
+    /// When a request was sent, as calendars have it.
     fn date(&self, began: Instant) -> String {
         let (instant, date) = self.origin;
         let date = date + began.saturating_duration_since(instant);
@@ -48,7 +44,7 @@ impl HttpArchive {
     }
 }
 
-impl EventSink for HttpArchive {
+impl EventSink for Har {
     fn handle(&self, event: &Event) {
         let Event::Request {
             began,
@@ -91,7 +87,7 @@ impl EventSink for HttpArchive {
     }
 }
 
-impl Recording for HttpArchive {
+impl Recording for Har {
     fn finish(&self) -> io::Result<()> {
         let entries = self.entries.lock().ok().and_then(|mut it| it.take());
         entries.map_or(Ok(()), |entries| entries.end("]}}\n"))
@@ -169,13 +165,13 @@ mod tests {
 
     use super::*;
     use crate::events::{Exchange, StepContext};
-    use crate::report::recording::testing::Buffer;
+    use crate::report::recording::testing::Paper;
 
     #[test]
     fn an_exchange_becomes_an_entry() {
-        let paper = Buffer::default();
+        let paper = Paper::default();
         let origin = Instant::now();
-        let har = HttpArchive::to(paper.output(), (origin, SystemTime::UNIX_EPOCH));
+        let har = Har::to(paper.output(), (origin, SystemTime::UNIX_EPOCH));
         let content = |text: &str, is_cut| Content {
             mime: "application/json".to_owned(),
             size: Some(100),

@@ -1,32 +1,32 @@
-//! Histograms of request latencies, with fixed precision and little memory.
+//! How long requests took: histograms of a fixed precision, in little memory.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Significant digits of each latency: two, so 1 %.
+/// Digits that hold of each time: two, so 1 %.
 const DIGITS: u8 = 2;
 
-/// The latencies of many requests.
+/// The times of many requests.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Latencies(Option<Histogram<u32>>);
 
-/// Percentiles of request latencies in milliseconds, precise to 1 %.
+/// How long requests took, in milliseconds, to 1 %.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Percentiles {
-    /// The number of requests.
+    /// Of how many requests.
     pub count: u64,
-    /// The median.
+    /// Half of them took at most this.
     pub p50: f64,
-    /// The 90th percentile.
+    /// 90 of 100 took at most this.
     pub p90: f64,
-    /// The 95th percentile.
+    /// 95 of 100 took at most this.
     pub p95: f64,
-    /// The 99th percentile.
+    /// 99 of 100 took at most this.
     pub p99: f64,
-    /// The maximum.
+    /// The one that took longest.
     pub max: f64,
 }
 
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_cover_all_merged_latencies() {
+    fn percentiles_are_those_of_all_that_was_added() {
         let (mut slow, mut fast) = (Latencies::default(), Latencies::default());
         (1..=50).for_each(|ms| fast.add(Duration::from_millis(ms)));
         (51..=100).for_each(|ms| slow.add(Duration::from_millis(ms)));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn without_requests_all_percentiles_are_zero() {
+    fn of_nothing_there_are_no_times() {
         assert_eq!(Latencies::default().percentiles(), Percentiles::default());
     }
 }

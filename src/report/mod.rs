@@ -1,16 +1,17 @@
-//! Sinks for the [`events`](crate::events) of a run: counts, trace, HTML report and
-//! HTTP Archive.
+//! Sinks: what becomes of the [`events`](crate::events) of a run.
 
 mod counts;
 mod har;
 mod latency;
 mod page;
+mod progress;
 mod recording;
 mod trace;
 
 pub use counts::{Counts, RunCounts};
-pub use har::HttpArchive;
+pub(crate) use har::Har;
 pub use latency::Percentiles;
-pub use page::HtmlReport;
-pub use recording::Recording;
-pub use trace::Trace;
+pub(crate) use page::Page;
+pub use progress::Progress;
+pub(crate) use recording::Recording;
+pub(crate) use trace::Trace;

@@ -1,6 +1,6 @@
-//! Writes a report of a run as one self-contained HTML page. The numbers of bins,
-//! lines and rows are bounded, whatever the length of the run and the number of
-//! apps.
+//! Sums a run up as a page: one file that needs nothing else. Whatever the
+//! length of the run and the number of apps, it has a bounded number of bins,
+//! lines and rows.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -17,27 +17,23 @@ use crate::events::{AppMilestone, Event, EventSink};
 
 const PAGE: &str = include_str!("page.html");
 
-/// The initial width of a bin; it doubles when there would be too many bins.
+/// The width of a bin at first; it doubles whenever there would be too many.
 const FIRST_WIDTH: Duration = Duration::from_millis(10);
 const MOST_BINS: usize = 120;
-/// The maximum number of lines for the apps' times.
+/// How many lines the apps' times have at most.
 const MOST_LINES: usize = 100;
-/// The maximum number of slowest apps, and of failures, that are listed.
+/// How many of the slowest apps, and of the failures, are named.
 const MOST_NAMED: usize = 20;
 
-/// A sink that writes an HTML report: apps and latencies over time, failures.
-pub struct HtmlReport {
-    /// `None` after [`Recording::finish`].
+/// A sink that writes a page.
+pub(crate) struct Page {
+    /// None once it is finished.
     seen: Mutex<Option<(Output, Seen)>>,
     counts: Counts,
 }
 
-impl HtmlReport {
-    /// Creates the file, or truncates an existing one.
-    ///
-    /// # Errors
-    /// If the file cannot be created.
-    pub fn create(path: &Path) -> io::Result<Self> {
+impl Page {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
         Ok(Self::to(recording::create(path)?))
     }
 
@@ -49,7 +45,7 @@ impl HtmlReport {
     }
 }
 
-impl EventSink for HtmlReport {
+impl EventSink for Page {
     fn handle(&self, event: &Event) {
         self.counts.handle(event);
         if let Ok(mut seen) = self.seen.lock()
@@ -60,7 +56,7 @@ impl EventSink for HtmlReport {
     }
 }
 
-impl Recording for HtmlReport {
+impl Recording for Page {
     fn finish(&self) -> io::Result<()> {
         let seen = self.seen.lock().ok().and_then(|mut it| it.take());
         let Some((mut out, seen)) = seen else {

@@ -1,8 +1,8 @@
-//! Writes a run as a trace for [Perfetto](https://ui.perfetto.dev): a track for
-//! each phase and each app, with steps as slices and requests inside them.
+//! Writes a run as a trace that [Perfetto](https://ui.perfetto.dev) opens: a
+//! track for each phase and each app, steps as slices, requests within them.
 //!
-//! The file is a JSON array in the trace event format. Slices of a track must
-//! nest, so overlapping requests that serve several apps get tracks of their own.
+//! The format is the JSON array of the trace event format. Slices of a track
+//! nest, so what many wait for together, which overlaps, has tracks of its own.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -15,27 +15,23 @@ use serde_json::{Value, json};
 use super::recording::{self, Entries, Output, Recording};
 use crate::events::{AppMilestone, Event, EventSink, Phase, StepContext};
 
-/// The process of the phases and of the counts of apps per milestone.
+/// The process of the phases, and of how many apps are how far.
 const RUN: u64 = 1;
-/// The process of requests that serve several apps.
+/// The process of the requests that are sent for nothing in particular.
 const SHARED: u64 = 2;
-/// The first process of apps.
+/// The first of those of the apps.
 const APPS: u64 = 3;
-/// The number of tracks per process of apps. Perfetto shows processes collapsed.
+/// How many tracks one of those has: Perfetto shows each folded up at first.
 const TRACKS: u64 = 100;
 
-/// A sink that writes a trace of steps and requests for Perfetto.
-pub struct Trace {
-    /// `None` after [`Recording::finish`].
+/// A sink that writes a trace.
+pub(crate) struct Trace {
+    /// None once it is finished.
     writing: Mutex<Option<Writing>>,
 }
 
 impl Trace {
-    /// Creates the file, or truncates an existing one.
-    ///
-    /// # Errors
-    /// If the file cannot be created.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
         Ok(Self::to(recording::create(path)?))
     }
 
@@ -337,10 +333,10 @@ fn milliseconds(time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::recording::testing::Buffer;
+    use crate::report::recording::testing::Paper;
 
     /// A run of which a step, a phase and nothing else are unfinished.
-    fn told(paper: &Buffer) {
+    fn told(paper: &Paper) {
         let origin = Instant::now();
         let at = |ms| origin + Duration::from_millis(ms);
         let create = StepContext::new("app one", "creating the app");
@@ -396,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_run_becomes_tracks_of_slices() {
-        let paper = Buffer::default();
+        let paper = Paper::default();
         told(&paper);
         insta::assert_snapshot!(paper.text());
         let entries: Vec<Value> = serde_json::from_str(&paper.text()).unwrap();
@@ -405,8 +401,8 @@ mod tests {
     }
 
     #[test]
-    fn events_after_the_end_are_ignored() {
-        let paper = Buffer::default();
+    fn what_happens_after_the_end_is_not_written() {
+        let paper = Paper::default();
         let trace = Trace::to(paper.output());
         trace.finish().unwrap();
         let text = paper.text();

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use crate::api::error::CcError;
+use crate::world::CowStr;
 use crate::world::ruby;
 
 /// An HTTP request, path and query decoded.
@@ -131,9 +132,9 @@ pub(crate) fn read_object<'de, T: Deserialize<'de>>(
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
-    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) headers: Vec<(CowStr, String)>,
     pub(crate) body: Vec<u8>,
-    pub(crate) content_type: &'static str,
+    pub(crate) content_type: CowStr,
 }
 
 impl Response {
@@ -149,7 +150,7 @@ impl Response {
             status,
             headers: Vec::new(),
             body,
-            content_type: Self::JSON,
+            content_type: Self::JSON.into(),
         }
     }
 
@@ -166,7 +167,7 @@ impl Response {
             status,
             headers: Vec::new(),
             body: Vec::new(),
-            content_type: Self::JSON,
+            content_type: Self::JSON.into(),
         }
     }
 
@@ -185,7 +186,7 @@ impl Response {
             status: 200,
             headers: Vec::new(),
             body: body.into_bytes(),
-            content_type,
+            content_type: content_type.into(),
         }
     }
 
@@ -194,7 +195,7 @@ impl Response {
             status: 200,
             headers: Vec::new(),
             body: bits,
-            content_type: "application/octet-stream",
+            content_type: "application/octet-stream".into(),
         }
     }
 
@@ -217,8 +218,8 @@ impl Response {
         self.with_header("Retry-After", seconds.to_string())
     }
 
-    pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+    pub(crate) fn with_header(mut self, name: impl Into<CowStr>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
         self
     }
 }
@@ -241,7 +242,7 @@ mod tests {
     fn retry_after_is_never_too_early() {
         for (millis, seconds) in [(0, "0"), (1, "1"), (500, "1"), (1000, "1"), (1001, "2")] {
             let told = Response::empty(429).with_retry_after(Duration::from_millis(millis));
-            assert_eq!(told.headers, [("Retry-After", seconds.to_owned())]);
+            assert_eq!(told.headers, [("Retry-After".into(), seconds.to_owned())]);
         }
     }
 }

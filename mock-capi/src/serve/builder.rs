@@ -3,19 +3,23 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::uaa::token::Tokens;
 use crate::serve::adapter::Adapter;
 use crate::serve::controller::CloudController;
-use crate::serve::core::{Core, Wire};
+use crate::serve::core::{AnsweredRequest, Core, Observer, Wire};
 use crate::serve::faults::Fault;
 use crate::serve::front::Front;
 use crate::serve::mock_capi::{MockCapi, StartError};
 use crate::serve::on_wiremock::Wiremock;
 use crate::serve::rate_limit::RateLimit;
+use crate::serve::seed_file::SeedFile;
 use crate::serve::state::{self, LoadedState};
+use crate::serve::worlds::Worlds;
 use crate::world::clock::Clock;
 use crate::world::random::Random;
 use crate::world::settings::{Account, Client, Dialect, Settings, Timings, check_jitter};
@@ -44,6 +48,11 @@ struct Options {
     faults: Vec<Fault>,
     seed: Option<u64>,
     state_file: Option<PathBuf>,
+    seed_file: Option<PathBuf>,
+    v2_disabled: bool,
+    allowed_hosts: Vec<String>,
+    world_ports: Option<RangeInclusive<u16>>,
+    observer: Option<Observer>,
 }
 
 impl<A> Clone for MockCapiBuilder<A> {
@@ -76,6 +85,11 @@ impl MockCapiBuilder {
             faults: Vec::new(),
             seed: None,
             state_file: None,
+            seed_file: None,
+            v2_disabled: false,
+            allowed_hosts: Vec::new(),
+            world_ports: None,
+            observer: None,
         })
     }
 
@@ -212,7 +226,7 @@ impl<A: Adapter> MockCapiBuilder<A> {
     }
 
     /// Keeps all requests with their bodies in memory, see
-    /// [`MockCapi::requests`].
+    /// [`CloudController::requests`].
     #[must_use]
     pub fn record_requests(mut self) -> Self {
         self.options.record_requests = true;
@@ -243,11 +257,47 @@ impl<A: Adapter> MockCapiBuilder<A> {
         self
     }
 
-    /// Goes on with the state in a file, see [`MockCapi::save_state`]; if there
+    /// Goes on with the state in a file, see [`CloudController::save_state`]; if there
     /// is no such file, from the beginning.
     #[must_use]
     pub fn state_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.state_file = Some(path.into());
+        self
+    }
+
+    /// Starts with the orgs, spaces, apps, users, quotas and security groups of a
+    /// YAML file, to which [`CloudController::reset`] goes back; a state file
+    /// that is there goes before it.
+    #[must_use]
+    pub fn seed_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.options.seed_file = Some(path.into());
+        self
+    }
+
+    /// Switches the v2 API off, as foundations have it today: the root has no
+    /// link to it, and only `/v2/info` answers.
+    #[must_use]
+    pub fn disable_v2(mut self) -> Self {
+        self.options.v2_disabled = true;
+        self
+    }
+
+    /// Answers `/_mock/` also to requests for a host of that name. IP addresses
+    /// and `localhost` always may ask.
+    #[must_use]
+    pub fn allow_host(mut self, name: &str) -> Self {
+        self.options.allowed_hosts.push(name.into());
+        self
+    }
+
+    /// Calls a function after each request, with the fake's lock held: it must
+    /// not call the fake.
+    #[must_use]
+    pub fn on_request(
+        mut self,
+        observer: impl Fn(AnsweredRequest<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.options.observer = Some(Observer(Arc::new(observer)));
         self
     }
 
@@ -257,14 +307,26 @@ impl<A: Adapter> MockCapiBuilder<A> {
     ///
     /// [`StartError::Listen`] if the address cannot be listened on;
     /// [`StartError::State`] if there is a state file that cannot be loaded;
-    /// [`StartError::Faults`] if a fault could never strike, or the adapter
-    /// cannot do it; [`StartError::Times`] if the jitter is not from 0 to 1.
+    /// [`StartError::SeedFile`] if there is a seed file that cannot be read or
+    /// asks for what cannot be; [`StartError::Faults`] if a fault could never
+    /// strike, or the adapter cannot do it; [`StartError::Times`] if the jitter is not from 0 to 1.
     pub async fn start(self) -> Result<MockCapi<A>, StartError> {
         let (address, keeps_requests) = (self.options.listen, self.options.record_requests);
         let controller = self.build(A::WIRE.0)?;
         let adapter = A::start(address, controller.clone(), keeps_requests).await;
         let adapter = adapter.map_err(|source| StartError::Listen { address, source })?;
         Ok(MockCapi::new(adapter, controller))
+    }
+}
+
+impl MockCapiBuilder<Front> {
+    /// Allows further worlds, each on a port of its own: of this range, or
+    /// without one on any free port. `POST /_mock/worlds` starts one, with all
+    /// that this one was started with but its state file.
+    #[must_use]
+    pub fn worlds(mut self, ports: Option<RangeInclusive<u16>>) -> Self {
+        self.options.world_ports = Some(ports.unwrap_or(0..=0));
+        self
     }
 }
 
@@ -277,13 +339,38 @@ impl<A> MockCapiBuilder<A> {
     }
 
     fn build(self, wire: Wire) -> Result<CloudController, StartError> {
-        self.options.build(wire)
+        let worlds = self.options.worlds();
+        let controller = self.options.build(wire)?;
+        if let Some(worlds) = worlds {
+            controller.core().allow_worlds(worlds);
+        }
+        Ok(controller)
     }
 }
 
 impl Options {
+    /// Further worlds as these options ask for them.
+    fn worlds(&self) -> Option<Worlds> {
+        let ports = self.world_ports.clone()?;
+        let ports = (ports != (0..=0)).then_some(ports);
+        let options = Self {
+            state_file: None,
+            world_ports: None,
+            ..self.clone()
+        };
+        let make = move || {
+            let made = options.clone().build(Wire::Front);
+            made.map_err(|error| error.to_string())
+        };
+        Some(Worlds::new(Box::new(make), self.listen.ip(), ports))
+    }
+
     fn build(self, wire: Wire) -> Result<CloudController, StartError> {
         check_jitter(self.timings.jitter).map_err(StartError::Times)?;
+        let seed = match &self.seed_file {
+            Some(path) => Some(SeedFile::read(path)?),
+            None => None,
+        };
         let mut random = Random::from_seed(self.seed.unwrap_or_else(Random::any_seed));
         let mut guids = GuidSource::new(random.split());
         let administrator = [(self.user, true)];
@@ -309,6 +396,8 @@ impl Options {
             record_requests: self.record_requests,
             deployments_disabled: self.deployments_disabled,
             rate_limit: self.rate_limit,
+            v2: !self.v2_disabled,
+            allowed_hosts: self.allowed_hosts,
             signing_key: signing_key.unwrap_or_else(|| guids.next()),
         };
         let clock = Clock::new();
@@ -322,11 +411,25 @@ impl Options {
                 (world, tokens)
             }
             None => {
-                let world = World::new(guids, clock.now(), self.timings, &settings);
+                let mut world = World::new(guids, clock.now(), self.timings, &settings);
+                if let (Some(seed), Some(path)) = (&seed, self.seed_file) {
+                    let applied = seed.apply(&mut world, self.dialect);
+                    applied.map_err(|reason| StartError::SeedFile { path, reason })?;
+                }
                 (world, Tokens::default())
             }
         };
-        let core = Core::new(settings, clock, world, tokens, self.faults, random, wire)?;
+        let core = Core::new(
+            settings,
+            clock,
+            world,
+            tokens,
+            self.faults,
+            random,
+            wire,
+            seed,
+            self.observer,
+        )?;
         Ok(CloudController::new(core))
     }
 }

@@ -1,10 +1,12 @@
 //! The mock's own endpoints below `/_mock/`: they need no token and are not
 //! counted. Pages of other origins cannot change anything through them.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::api::context::View;
 use crate::api::error::CcError;
@@ -15,6 +17,10 @@ use crate::serve::core::Core;
 use crate::serve::faults::Fault;
 use crate::serve::overview;
 use crate::serve::page;
+use crate::serve::request_log::RequestFilter;
+use crate::serve::stubs::Stub;
+use crate::serve::worlds::Worlds;
+use crate::world::clock::Timestamp;
 use crate::world::durations;
 use crate::world::settings::{Dialect, Timings, TimingsPatch};
 use crate::world::{Access, Row, Table, World};
@@ -25,6 +31,11 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
         return Some(Response::empty(308).with_header("Location", "/_mock/"));
     }
     let endpoint = request.path.strip_prefix("/_mock/")?;
+    if !is_own_host(core, request) {
+        let host = request.header("host").unwrap_or_default();
+        let detail = format!("{host} is not a name of this mock: --allow-host adds one");
+        return Some(Response::json(403, &CcError::bad_request(&detail).body()));
+    }
     if !request.is_read()
         && let Some(origin) = foreign_origin(request)
     {
@@ -37,7 +48,11 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
     };
     Some(match (method, endpoint) {
         ("GET", "") => page::answer(),
-        ("GET", "stats") => Response::ok(&json!(core.stats())),
+        ("GET", "stats") => {
+            let mut stats = json!(core.stats());
+            stats["forgotten_requests"] = json!(core.forgotten_requests());
+            Response::ok(&stats)
+        }
         ("GET", "state") => Response::ok(&core.state(base)),
         ("GET", "overview") => seen(core.look(|world| overview::of_world(world, request))),
         ("GET", "overview/apps") => seen(core.look(|world| overview::of_space(world, request))),
@@ -54,13 +69,147 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
             core.expire_tokens();
             Response::empty(204)
         }
-        ("GET", "requests") => seen(
-            request
-                .number("after")
-                .map(|after| core.logged_after(after.unwrap_or(0))),
-        ),
+        ("GET", "health") => Response::ok(&json!({"status": "ok", "uri": base})),
+        ("GET", "requests") => seen(read_log(core, request)),
+        ("DELETE", "requests") => {
+            core.forget_log();
+            Response::empty(204)
+        }
+        ("POST", "verify") => verify(core, request),
+        ("GET", "stubs") => Response::ok(&core.stubs()),
+        ("PUT", "stubs") => {
+            let stubs = Stub::list_from_json(request.body);
+            change(stubs.map_err(|error| format!("stubs: {error}")), |stubs| {
+                core.set_stubs(stubs);
+            })
+        }
+        ("GET", "snapshot") => match core.snapshot() {
+            Ok(snapshot) => Response::json_text(200, snapshot),
+            Err(error) => refuse(&format!("snapshot: {error}")),
+        },
+        ("PUT", "snapshot") => {
+            let restored = core.restore(request.body);
+            change(
+                restored.map_err(|error| format!("snapshot: {error}")),
+                |()| {},
+            )
+        }
+        ("GET", "clock") => Response::ok(&present_clock(core)),
+        ("PUT", "clock") => change(set_clock(core, request), |()| {}),
+        ("POST", "worlds") => add_world(core, base),
+        ("DELETE", "worlds") => {
+            // Those that end need the lock no more.
+            let ended = core.worlds().as_mut().map(Worlds::take_all);
+            drop(ended);
+            Response::empty(204)
+        }
         _ => Response::json(404, &CcError::unknown_request().body()),
     })
+}
+
+/// Whether a request names this mock as its host: a page elsewhere can give its
+/// own name this machine's address, and then read what is answered.
+fn is_own_host(core: &Core, request: &Request<'_>) -> bool {
+    let Some(host) = request.headers.get("host") else {
+        return true;
+    };
+    let Ok(host) = host.to_str() else {
+        return false;
+    };
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.split(']').next());
+    let name = bracketed.unwrap_or_else(|| host.split(':').next().unwrap_or_default());
+    let allowed = &core.settings().allowed_hosts;
+    name.parse::<IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || allowed
+            .iter()
+            .any(|allowed| allowed.eq_ignore_ascii_case(name))
+}
+
+fn refuse(complaint: &str) -> Response {
+    Response::json(400, &CcError::bad_request(complaint).body())
+}
+
+/// The logged requests: with `?after=`, those after that number, or all if there
+/// was none of that number; `method`, `path`, `user` and `status` choose among
+/// them, and `?short=true` leaves out headers and bodies.
+fn read_log(core: &Core, request: &Request<'_>) -> Result<Value, CcError> {
+    let text = |name: &str| request.query(name).map(str::to_owned);
+    let filter = RequestFilter {
+        method: text("method"),
+        path: text("path"),
+        user: text("user"),
+        status: request.number("status")?,
+        body: None,
+    };
+    let in_short = request.query("short") == Some("true");
+    let after = request.number("after")?.unwrap_or(0);
+    Ok(core.logged(after, &filter, in_short))
+}
+
+/// 200 if requests were sent as expected, else 409; either says what was found.
+fn verify(core: &Core, request: &Request<'_>) -> Response {
+    match read_object(request.body) {
+        Ok(verification) => {
+            let verified = core.verify(&verification);
+            let status = if verified.met { 200 } else { 409 };
+            Response::json(status, &json!(verified))
+        }
+        Err(error) => refuse(&format!("verify: {error}")),
+    }
+}
+
+fn present_clock(core: &Core) -> Value {
+    json!({"now": core.clock().now(), "frozen": core.clock().is_frozen()})
+}
+
+/// `{"at": "2030-01-01T00:00:00Z", "frozen": true}`, or one of the two.
+fn set_clock(core: &Core, request: &Request<'_>) -> Result<(), String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Setting {
+        at: Option<Timestamp>,
+        frozen: Option<bool>,
+    }
+    let setting: Setting = read_object(request.body).map_err(|error| format!("clock: {error}"))?;
+    let clock = core.clock();
+    if let Some(at) = setting.at {
+        let now = clock.now();
+        if at < now {
+            return Err(format!("clock: time does not go back, and it is {now}"));
+        }
+        clock.advance(at.since(now));
+    }
+    match setting.frozen {
+        Some(true) => clock.freeze(),
+        Some(false) => clock.thaw(),
+        None => {}
+    }
+    Ok(())
+}
+
+/// Starts a world of its own, which is found by the name that this one was.
+fn add_world(core: &Core, base: &str) -> Response {
+    let mut worlds = core.worlds();
+    let Some(worlds) = worlds.as_mut() else {
+        return refuse("worlds: only the command has further worlds, and they have none");
+    };
+    match worlds.add() {
+        Ok(address) => {
+            let port = address.port();
+            let host = Url::parse(base)
+                .ok()
+                .and_then(|url| Some(url.host_str()?.to_owned()));
+            let host = host.unwrap_or_else(|| address.ip().to_string());
+            Response::created(&json!({"api": format!("http://{host}:{port}")}))
+        }
+        Err(error) => Response::json(
+            409,
+            &CcError::bad_request(&format!("worlds: {error}")).body(),
+        ),
+    }
 }
 
 /// The origin of the page that a browser sends a request for, if it is not one
@@ -88,7 +237,7 @@ fn change<T>(read: Result<T, String>, make: impl FnOnce(T)) -> Response {
             make(value);
             Response::empty(204)
         }
-        Err(complaint) => Response::json(400, &CcError::bad_request(&complaint).body()),
+        Err(complaint) => refuse(&complaint),
     }
 }
 

@@ -80,12 +80,12 @@ impl CloudController {
     /// arrival; none unless [`record_requests`] was called.
     ///
     /// [`forget_requests`]: MockCapi::forget_requests
-    /// [`record_requests`]: MockCapiBuilder::record_requests
+    /// [`record_requests`]: crate::MockCapiBuilder::record_requests
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.core.lock().recorded.clone()
     }
 
-    /// Drops the recorded requests and sets [`MockCapi::stats`] to zero.
+    /// Drops the recorded requests and sets [`CloudController::stats`] to zero.
     pub fn forget_requests(&self) {
         let mut state = self.core.lock();
         state.recorded.clear();
@@ -149,7 +149,7 @@ impl CloudController {
     }
 
     /// Saves the world, its users and their logins to a file, all of it or
-    /// nothing; [`MockCapiBuilder::state_file`] goes on from there. Only its
+    /// nothing; [`MockCapiBuilder::state_file`](crate::MockCapiBuilder::state_file) goes on from there. Only its
     /// owner can read the file, since it has the users' passwords.
     ///
     /// # Errors

@@ -2,8 +2,9 @@
 //! faults, the rate limit and the token check around the API.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -18,8 +19,11 @@ use crate::api::uaa::token::{self, Caller, Holder, TokenKind, Tokens, bearer};
 use crate::serve::control;
 use crate::serve::faults::{Effect, Fault, FaultCount, FaultPlan, InvalidFaults, Strike};
 use crate::serve::rate_limit::{self, Allowance, Counted, RateLimiter};
-use crate::serve::request_log::{Outcome, RequestLog};
+use crate::serve::request_log::{Outcome, RequestFilter, RequestLog, Verification, Verified};
+use crate::serve::seed_file::SeedFile;
 use crate::serve::state::{self, StateError};
+use crate::serve::stubs::{Stub, Stubs};
+use crate::serve::worlds::Worlds;
 use crate::world::clock::{Clock, Timestamp};
 use crate::world::random::Random;
 use crate::world::settings::{Dialect, Settings, Timings};
@@ -61,7 +65,8 @@ pub(crate) enum Wire {
     Front,
 }
 
-/// A request that the mock received, see [`MockCapiBuilder::record_requests`].
+/// A request that the mock received, see
+/// [`MockCapiBuilder::record_requests`](crate::MockCapiBuilder::record_requests).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedRequest {
     /// `GET`, `POST`, ...
@@ -93,6 +98,31 @@ pub struct Stats {
     pub not_implemented: BTreeMap<String, u64>,
 }
 
+/// A request that was answered; see
+/// [`MockCapiBuilder::on_request`](crate::MockCapiBuilder::on_request).
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct AnsweredRequest<'a> {
+    /// `GET`, `POST`, ...
+    pub method: &'a str,
+    /// The path with its query, as it was sent.
+    pub target: &'a str,
+    /// `None` if a fault dropped the connection.
+    pub status: Option<u16>,
+    /// How long the fake worked on it.
+    pub took: Duration,
+}
+
+/// Who hears of each request that was answered.
+#[derive(Clone)]
+pub(crate) struct Observer(pub(crate) Arc<dyn Fn(AnsweredRequest<'_>) + Send + Sync>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
 /// The fake and what surrounds it.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -100,12 +130,16 @@ pub(crate) struct Core {
     /// What it was started with.
     timings: Timings,
     faults: Vec<Fault>,
+    seed: Option<SeedFile>,
+    observer: Option<Observer>,
     router: Router,
     clock: Clock,
     wire: Wire,
     /// Where it is served.
     base: OnceLock<String>,
     state: Mutex<State>,
+    /// Further worlds of this process, where there may be some.
+    worlds: Mutex<Option<Worlds>>,
 }
 
 /// What requests change.
@@ -117,6 +151,9 @@ pub(crate) struct State {
     pub(crate) stats: Stats,
     pub(crate) recorded: Vec<RecordedRequest>,
     log: RequestLog,
+    stubs: Stubs,
+    /// Whose request it is that is being answered.
+    user: Option<String>,
     rate_limiter: RateLimiter,
     /// What the jitter of latencies comes from.
     random: Random,
@@ -131,6 +168,8 @@ impl Core {
         faults: Vec<Fault>,
         mut random: Random,
         wire: Wire,
+        seed: Option<SeedFile>,
+        observer: Option<Observer>,
     ) -> Result<Self, InvalidFaults> {
         let router = Router::new(settings.dialect);
         Fault::check_all(&faults, &router, wire)?;
@@ -142,6 +181,8 @@ impl Core {
             stats: Stats::default(),
             recorded: Vec::new(),
             log: RequestLog::default(),
+            stubs: Stubs::default(),
+            user: None,
             rate_limiter: RateLimiter::default(),
             random,
         };
@@ -150,10 +191,13 @@ impl Core {
             settings,
             timings,
             faults,
+            seed,
+            observer,
             clock,
             wire,
             base: OnceLock::new(),
             state: Mutex::new(state),
+            worlds: Mutex::new(None),
         })
     }
 
@@ -201,9 +245,82 @@ impl Core {
         self.lock().world.timings = timings;
     }
 
-    /// The logged requests after the one of that number, as JSON.
-    pub(crate) fn logged_after(&self, number: u64) -> Value {
-        serde_json::json!(self.lock().log.after(number))
+    /// The logged requests after the one of that number that are meant, as JSON.
+    pub(crate) fn logged(&self, number: u64, filter: &RequestFilter, in_short: bool) -> Value {
+        let state = self.lock();
+        let later = state.log.after(number).into_iter();
+        let found = later.filter(|request| filter.admits(request));
+        if in_short {
+            let found: Vec<_> = found.map(|request| request.in_short()).collect();
+            serde_json::json!(found)
+        } else {
+            serde_json::json!(found.collect::<Vec<_>>())
+        }
+    }
+
+    /// How many logged requests are no longer kept.
+    pub(crate) fn forgotten_requests(&self) -> u64 {
+        self.lock().log.forgotten()
+    }
+
+    pub(crate) fn forget_log(&self) {
+        let mut state = self.lock();
+        state.log.clear();
+        state.recorded.clear();
+    }
+
+    pub(crate) fn verify(&self, verification: &Verification) -> Verified {
+        verification.check(&self.lock().log)
+    }
+
+    pub(crate) fn stubs(&self) -> Value {
+        serde_json::json!(self.lock().stubs.list())
+    }
+
+    pub(crate) fn set_stubs(&self, stubs: Vec<Stub>) {
+        self.lock().stubs.set(stubs);
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The world, its users and their logins, as JSON.
+    pub(crate) fn snapshot(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut state = self.lock();
+        state.world.settle(self.clock.now());
+        let Settings {
+            dialect,
+            signing_key,
+            ..
+        } = self.settings;
+        state::snapshot(dialect, signing_key, &state.tokens, &state.world)
+    }
+
+    /// Goes back to a snapshot. The clock does not go back.
+    pub(crate) fn restore(&self, json: &[u8]) -> Result<(), String> {
+        let loaded = state::from_snapshot(json, self.settings.dialect)?;
+        let mut state = self.lock();
+        self.clock
+            .advance(loaded.world.now().since(self.clock.now()));
+        let timings = state.world.timings;
+        state.world = loaded.world;
+        state.world.resume(timings, &self.settings);
+        state.tokens = loaded.tokens;
+        Ok(())
+    }
+
+    /// Allows further worlds.
+    pub(crate) fn allow_worlds(&self, worlds: Worlds) {
+        *self.worlds() = Some(worlds);
+    }
+
+    pub(crate) fn worlds(&self) -> MutexGuard<'_, Option<Worlds>> {
+        self.worlds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An access token of UAA's user of that name.
@@ -269,6 +386,11 @@ impl Core {
         state.world.settle(self.clock.now());
         state.world.timings = self.timings;
         state.world.reset(&self.settings);
+        if let Some(seed) = &self.seed {
+            // It was good at the start, and nothing else is there now.
+            let _ = seed.apply(&mut state.world, self.settings.dialect);
+        }
+        state.stubs.set(Vec::new());
         state.faults.set(self.faults.clone(), self.clock.now());
         state.stats = Stats::default();
         state.recorded.clear();
@@ -300,6 +422,8 @@ impl Core {
         if self.settings.record_requests {
             state.recorded.push(record(request));
         }
+        state.user = None;
+        let stubbed = state.stubs.answer(request.method, request.path);
         state.stats.count(found.as_ref());
         state.world.settle(now);
         let request_id = state.world.next_guid();
@@ -316,7 +440,11 @@ impl Core {
         let response = match strike.and_then(|strike| strike.answer) {
             Some(response) => response,
             None if effect == Some(Effect::DropBefore) => Response::empty(503),
-            None => self.process(found, request, state, base),
+            None => match stubbed {
+                Some(stubbed) => stubbed,
+                None if self.is_switched_off(request.path) => v2_disabled(),
+                None => self.process(found, request, state, base),
+            },
         };
         let ending = match effect {
             Some(Effect::DropBefore | Effect::DropAfter) => Ending::Dropped,
@@ -328,14 +456,29 @@ impl Core {
             status: (ending != Ending::Dropped).then_some(response.status),
             took: began.elapsed(),
             fault: effect,
+            user: state.user.take(),
         };
-        state.log.add(request.method, request.target(), outcome);
+        if let Some(Observer(hear)) = &self.observer {
+            hear(AnsweredRequest {
+                method: request.method,
+                target: &request.target(),
+                status: outcome.status,
+                took: outcome.took,
+            });
+        }
+        state.log.add(request, outcome);
         let request_id = request_id_header(request, request_id);
         Answer {
             response: response.with_header("X-Vcap-Request-Id", request_id),
             delay,
             ending,
         }
+    }
+
+    /// Whether a path is of the v2 API, and that is switched off.
+    fn is_switched_off(&self, path: &str) -> bool {
+        let is_v2 = path == "/v2" || path.starts_with("/v2/");
+        !self.settings.v2 && is_v2 && path != "/v2/info"
     }
 
     /// Processes a request, if its caller's rate limit allows it.
@@ -391,6 +534,7 @@ impl Core {
         };
         let access = match &caller {
             Some(caller) => {
+                state.user = Some(caller.name.clone().unwrap_or_else(|| caller.id.clone()));
                 state.world.act_as(&caller.id, caller.name.as_deref());
                 let user = state.world.know_user(&caller.id);
                 match caller.admin {
@@ -448,6 +592,13 @@ impl Stats {
     }
 }
 
+/// What the proxy in front of a Cloud Controller says whose v2 API is off.
+fn v2_disabled() -> Response {
+    let mut response = Response::text("text/plain", "V2 endpoints disabled".into());
+    response.status = 404;
+    response
+}
+
 fn record(request: &Request<'_>) -> RecordedRequest {
     RecordedRequest {
         method: request.method.into(),
@@ -468,7 +619,15 @@ fn request_id_header(request: &Request<'_>, own: Guid) -> String {
 /// The mock's address as the client wrote it, so that links lead back the way
 /// that the client came.
 fn base_url(request: &Request<'_>) -> Option<String> {
-    let host = request.header("host")?;
+    let forwarded = |name: &str| {
+        let value = request.header(name)?.split(',').next()?.trim();
+        (!value.is_empty()).then_some(value)
+    };
+    let host = forwarded("x-forwarded-host").or_else(|| request.header("host"))?;
+    let scheme = match forwarded("x-forwarded-proto") {
+        Some("https") => "https",
+        _ => "http",
+    };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
-    (!host.is_empty() && host.bytes().all(plain)).then(|| format!("http://{host}"))
+    (!host.is_empty() && host.bytes().all(plain)).then(|| format!("{scheme}://{host}"))
 }

@@ -223,7 +223,7 @@ impl Fault {
     }
 
     /// Lets all access tokens expire just before requests are processed, see
-    /// [`MockCapi::expire_tokens`](crate::MockCapi::expire_tokens).
+    /// [`CloudController::expire_tokens`](crate::CloudController::expire_tokens).
     pub fn expired_token(method: &str, path: &str) -> Self {
         Self::of_request(Effect::ExpiredToken, method, path)
     }
@@ -738,7 +738,7 @@ fn is_star_amiss(pattern: &str) -> bool {
     pattern != "*" && before.contains('*')
 }
 
-fn matches_path(pattern: &str, path: &str) -> bool {
+pub(crate) fn matches_path(pattern: &str, path: &str) -> bool {
     let mut segments = path.split('/');
     for expected in pattern.split('/') {
         if expected == "*" {

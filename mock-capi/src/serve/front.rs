@@ -55,6 +55,13 @@ impl Serve for Front {
         controller: CloudController,
         _keeps_requests: bool,
     ) -> io::Result<Self> {
+        Self::listen(address, controller)
+    }
+}
+
+impl Front {
+    /// Listens, and serves the fake from then on.
+    pub(crate) fn listen(address: SocketAddr, controller: CloudController) -> io::Result<Self> {
         let socket = TcpListener::bind(address)?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
@@ -158,10 +165,10 @@ fn write(answer: Answer) -> Result<hyper::Response<Content>, Dropped> {
     } = answer.response;
     let mut builder = hyper::Response::builder().status(status);
     if !body.is_empty() {
-        builder = builder.header(hyper::header::CONTENT_TYPE, content_type);
+        builder = builder.header(hyper::header::CONTENT_TYPE, content_type.as_ref());
     }
     for (name, value) in headers {
-        builder = builder.header(name, value);
+        builder = builder.header(name.as_ref(), value);
     }
     let content = Content::new(body.into(), answer.ending);
     // A fault may ask for a status that is none.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::thread;
 
 use crate::serve::adapter::Adapter;
@@ -50,6 +51,14 @@ pub enum StartError {
     /// A fault could never strike.
     #[error("faults: {0}")]
     Faults(#[from] InvalidFaults),
+    /// The seed file cannot be read, or asks for what cannot be.
+    #[error("cannot seed the world from {}: {reason}", path.display())]
+    SeedFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        reason: String,
+    },
     /// A time or the jitter has a value that it cannot have.
     #[error("times: {0}")]
     Times(String),

@@ -15,5 +15,8 @@ mod overview;
 mod page;
 pub(crate) mod rate_limit;
 mod request_log;
+mod seed_file;
 pub(crate) mod seeds;
 pub(crate) mod state;
+mod stubs;
+mod worlds;

@@ -246,10 +246,10 @@ fn template(answer: Answer) -> ResponseTemplate {
     } = answer;
     let mut template = ResponseTemplate::new(response.status).set_delay(delay);
     if !response.body.is_empty() {
-        template = template.set_body_raw(response.body, response.content_type);
+        template = template.set_body_raw(response.body, &response.content_type);
     }
     for (name, value) in response.headers {
-        template = template.append_header(name, value);
+        template = template.append_header(name.as_ref(), value);
     }
     template
 }

@@ -88,7 +88,7 @@ impl Allowance {
         let wait = self.window.ends.since(self.now);
         let mut response = Response::error(path, &error).with_retry_after(wait);
         // As the Cloud Controller sends it.
-        response.content_type = "text/plain; charset=utf-8";
+        response.content_type = "text/plain; charset=utf-8".into();
         Some(response)
     }
 

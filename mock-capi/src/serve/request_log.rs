@@ -1,12 +1,23 @@
-//! The latest requests, for whoever watches the mock.
+//! The latest requests, for whoever watches the mock and for tests that verify
+//! what was sent.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use serde::Serialize;
+use http::HeaderMap;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
-use crate::serve::faults::Effect;
+use crate::api::http::Request;
+use crate::serve::faults::{Effect, matches_path};
 use crate::world::clock::Timestamp;
+
+/// How many requests are kept.
+const KEPT: usize = 1000;
+
+/// How much of a body is kept.
+const KEPT_BODY: usize = 64 * 1024;
 
 /// A request that was answered, or dropped.
 #[derive(Clone, Debug, Serialize)]
@@ -17,12 +28,42 @@ pub(crate) struct LoggedRequest {
     method: String,
     /// With the query.
     path: String,
+    /// Whose token it had.
+    user: Option<String>,
     /// `None` if the connection was dropped.
     status: Option<u16>,
     /// How long the mock worked on it, without what it was held back.
     micros: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<Effect>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    content: Option<Content>,
+}
+
+/// What a request had besides its first line.
+#[derive(Clone, Debug, Serialize)]
+struct Content {
+    #[serde(serialize_with = "as_object")]
+    headers: HeaderMap,
+    #[serde(serialize_with = "as_text")]
+    body: Vec<u8>,
+    /// In bytes; more than `body` has if that was cut.
+    body_size: usize,
+}
+
+/// Header names with their values, joined where there are several.
+fn as_object<S: Serializer>(headers: &HeaderMap, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut object = serializer.serialize_map(Some(headers.keys_len()))?;
+    for name in headers.keys() {
+        let values = headers.get_all(name).iter();
+        let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        object.serialize_entry(name.as_str(), &values.collect::<Vec<_>>().join(", "))?;
+    }
+    object.end()
+}
+
+fn as_text<S: Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&String::from_utf8_lossy(body))
 }
 
 /// What is known of a request once it is answered.
@@ -32,6 +73,7 @@ pub(crate) struct Outcome {
     pub(crate) status: Option<u16>,
     pub(crate) took: Duration,
     pub(crate) fault: Option<Effect>,
+    pub(crate) user: Option<String>,
 }
 
 /// The latest requests, oldest first.
@@ -39,25 +81,32 @@ pub(crate) struct Outcome {
 pub(crate) struct RequestLog {
     requests: VecDeque<LoggedRequest>,
     count: u64,
+    /// How many are no longer kept because others came after.
+    forgotten: u64,
 }
 
 impl RequestLog {
-    /// How many are kept.
-    const KEPT: usize = 1000;
-
-    pub(crate) fn add(&mut self, method: &str, path: String, outcome: Outcome) {
-        if self.requests.len() == Self::KEPT {
+    pub(crate) fn add(&mut self, request: &Request<'_>, outcome: Outcome) {
+        if self.requests.len() == KEPT {
             self.requests.pop_front();
+            self.forgotten += 1;
         }
         self.count += 1;
+        let body = &request.body[..request.body.len().min(KEPT_BODY)];
         self.requests.push_back(LoggedRequest {
             number: self.count,
             at: outcome.at,
-            method: method.into(),
-            path,
+            method: request.method.into(),
+            path: request.target(),
+            user: outcome.user,
             status: outcome.status,
             micros: u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX),
             fault: outcome.fault,
+            content: Some(Content {
+                headers: request.headers.clone(),
+                body: body.to_vec(),
+                body_size: request.body.len(),
+            }),
         });
     }
 
@@ -71,8 +120,135 @@ impl RequestLog {
         later
     }
 
+    /// How many requests are no longer kept.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
     pub(crate) fn clear(&mut self) {
         self.requests.clear();
+        self.forgotten = 0;
+    }
+}
+
+impl LoggedRequest {
+    /// The same without headers and body.
+    pub(crate) fn in_short(&self) -> Self {
+        Self {
+            content: None,
+            ..self.clone()
+        }
+    }
+}
+
+/// Which requests are meant: those that have all of what is given.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RequestFilter {
+    pub(crate) method: Option<String>,
+    /// As faults have it: `/v3/apps/:guid`, `/v3/*`.
+    pub(crate) path: Option<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) status: Option<u16>,
+    /// What the JSON of the body has; it may have more.
+    pub(crate) body: Option<Value>,
+}
+
+impl RequestFilter {
+    pub(crate) fn admits(&self, request: &LoggedRequest) -> bool {
+        self.misses(request) == 0
+    }
+
+    /// How much of what is given a request does not have.
+    pub(crate) fn misses(&self, request: &LoggedRequest) -> usize {
+        let path = request.path.split('?').next().unwrap_or_default();
+        let body = || {
+            let content = request.content.as_ref()?;
+            serde_json::from_slice::<Value>(&content.body).ok()
+        };
+        let has = [
+            self.method
+                .as_ref()
+                .is_none_or(|method| method.eq_ignore_ascii_case(&request.method)),
+            self.path
+                .as_ref()
+                .is_none_or(|pattern| matches_path(pattern, path)),
+            self.user.is_none() || self.user == request.user,
+            self.status.is_none() || self.status == request.status,
+            self.body
+                .as_ref()
+                .is_none_or(|wanted| body().is_some_and(|body| contains(&body, wanted))),
+        ];
+        has.into_iter().filter(|has| !has).count()
+    }
+
+    /// How much is given.
+    fn criteria(&self) -> usize {
+        usize::from(self.method.is_some())
+            + usize::from(self.path.is_some())
+            + usize::from(self.user.is_some())
+            + usize::from(self.status.is_some())
+            + usize::from(self.body.is_some())
+    }
+}
+
+/// Whether a value has all that another has.
+fn contains(value: &Value, wanted: &Value) -> bool {
+    match (value, wanted) {
+        (Value::Object(value), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| {
+            let value = value.get(key);
+            value.is_some_and(|value| contains(value, wanted))
+        }),
+        (value, wanted) => value == wanted,
+    }
+}
+
+/// How often requests are expected: `POST /_mock/verify`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Verification {
+    request: RequestFilter,
+    #[serde(default)]
+    count: Option<usize>,
+    #[serde(default)]
+    at_least: Option<usize>,
+    #[serde(default)]
+    at_most: Option<usize>,
+}
+
+/// What became of a verification.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verified {
+    pub(crate) met: bool,
+    count: usize,
+    /// Those that are no longer kept, which may have been meant too.
+    forgotten: u64,
+    /// Requests that have all that is asked for but one thing; only where the
+    /// expectation is not met.
+    near_misses: Vec<LoggedRequest>,
+}
+
+impl Verification {
+    /// Without a count, at least one request is expected.
+    pub(crate) fn check(&self, log: &RequestLog) -> Verified {
+        /// How many near misses are of use.
+        const SHOWN: usize = 10;
+        let filter = &self.request;
+        let count = log.requests.iter().filter(|it| filter.admits(it)).count();
+        let unbounded = self.count.is_none() && self.at_most.is_none();
+        let at_least = self.at_least.or(unbounded.then_some(1));
+        let met = self.count.is_none_or(|exactly| count == exactly)
+            && at_least.is_none_or(|least| count >= least)
+            && self.at_most.is_none_or(|most| count <= most);
+        let is_near = |it: &&LoggedRequest| filter.criteria() > 1 && filter.misses(it) == 1;
+        let near = log.requests.iter().rev().filter(is_near);
+        let near = near.take(if met { 0 } else { SHOWN });
+        Verified {
+            met,
+            count,
+            forgotten: log.forgotten,
+            near_misses: near.cloned().collect(),
+        }
     }
 }
 
@@ -81,19 +257,27 @@ mod tests {
     use super::*;
     use crate::world::clock::Clock;
 
-    #[test]
-    fn the_latest_are_kept_and_read_on_from_a_number() {
+    fn log_of(paths: impl Iterator<Item = String>) -> RequestLog {
         let mut log = RequestLog::default();
+        let headers = HeaderMap::new();
         let at = Clock::new().now();
-        for number in 0..1100 {
+        for path in paths {
             let outcome = Outcome {
                 at,
                 status: Some(200),
                 took: Duration::from_micros(5),
                 fault: None,
+                user: None,
             };
-            log.add("GET", format!("/{number}"), outcome);
+            let body = br#"{"name": "a", "more": 1}"#;
+            log.add(&Request::new("POST", &path, None, &headers, body), outcome);
         }
+        log
+    }
+
+    #[test]
+    fn the_latest_are_kept_and_read_on_from_a_number() {
+        let log = log_of((0..1100).map(|number| format!("/{number}")));
         let numbers = |after| {
             let entries = log.after(after).into_iter();
             entries.map(|entry| entry.number).collect::<Vec<_>>()
@@ -102,5 +286,55 @@ mod tests {
         assert_eq!(numbers(0), (101..=1100).collect::<Vec<_>>());
         assert!(numbers(1100).is_empty());
         assert_eq!(numbers(1101), numbers(0));
+        assert_eq!(log.forgotten(), 100);
+    }
+
+    #[test]
+    fn requests_are_verified_by_what_they_have() {
+        let log = log_of(
+            ["/v3/apps", "/v3/apps?x=1", "/v3/spaces"]
+                .map(str::to_owned)
+                .into_iter(),
+        );
+        for (verification, met, count, near) in [
+            (r#"{"request": {"path": "/v3/apps"}}"#, true, 2, 0),
+            (
+                r#"{"request": {"path": "/v3/apps"}, "count": 1}"#,
+                false,
+                2,
+                0,
+            ),
+            (
+                r#"{"request": {"path": "/v3/*"}, "at_most": 3}"#,
+                true,
+                3,
+                0,
+            ),
+            (r#"{"request": {"path": "/v2/*"}}"#, false, 0, 0),
+            (r#"{"request": {"path": "/v2/*"}, "count": 0}"#, true, 0, 0),
+            (
+                r#"{"request": {"path": "/v3/apps", "method": "get"}}"#,
+                false,
+                0,
+                2,
+            ),
+            (
+                r#"{"request": {"path": "/v3/apps", "body": {"name": "a"}}}"#,
+                true,
+                2,
+                0,
+            ),
+            (
+                r#"{"request": {"path": "/v3/apps", "body": {"name": "b"}}}"#,
+                false,
+                0,
+                2,
+            ),
+        ] {
+            let read: Verification = serde_json::from_str(verification).unwrap();
+            let verified = read.check(&log);
+            let seen = (verified.met, verified.count, verified.near_misses.len());
+            assert_eq!(seen, (met, count, near), "{verification}");
+        }
     }
 }

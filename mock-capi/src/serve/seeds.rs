@@ -124,7 +124,7 @@ impl AppSeed<'_> {
     pub fn instances(self, instances: u32) -> Self {
         let guid = self.guid;
         self.fake
-            .change(|world| world.seed_instances(guid, instances));
+            .change(|world| world.seed_sizes(guid, Some(instances), None, None));
         self
     }
 

@@ -109,6 +109,35 @@ pub(crate) fn load(path: &Path, dialect: Dialect) -> Result<Option<LoadedState>,
     Ok(Some(state))
 }
 
+/// A state as JSON, as [`save`] writes it.
+pub(crate) fn snapshot(
+    dialect: Dialect,
+    signing_key: Guid,
+    tokens: &Tokens,
+    world: &World,
+) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(&SavedState {
+        mock_capi_state: FORMAT,
+        dialect: dialect.to_string(),
+        signing_key,
+        tokens,
+        world,
+    })
+}
+
+/// Reads what [`snapshot`] made.
+pub(crate) fn from_snapshot(json: &[u8], dialect: Dialect) -> Result<LoadedState, String> {
+    let state: LoadedState = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    if state.mock_capi_state != FORMAT {
+        let found = state.mock_capi_state;
+        return Err(format!("it has the format {found}, not {FORMAT}"));
+    }
+    if state.dialect != dialect.to_string() {
+        return Err(format!("it is of the dialect {}", state.dialect));
+    }
+    Ok(state)
+}
+
 /// Writes a state in the place of the file, all of it or nothing. Only its
 /// owner can read it: it has passwords.
 pub(crate) fn save(

@@ -2,7 +2,7 @@
 //! derived from it when it is read.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -91,15 +91,27 @@ pub(crate) mod exact {
     }
 }
 
-/// A clock that never goes backwards and can be moved forward.
+/// A clock that never goes backwards, can be moved forward, and stopped.
 #[derive(Debug)]
 pub(crate) struct Clock {
     epoch_millis: u64,
     started: Instant,
-    advanced_millis: AtomicU64,
+    hands: Mutex<Hands>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Hands {
+    advanced_millis: u64,
+    /// How long the clock stood still.
+    lost_millis: u64,
+    /// Where it stands still now.
+    frozen: Option<Timestamp>,
 }
 
 impl Clock {
+    /// The year 2500, where logs' nanoseconds are about to end.
+    const LAST: Timestamp = Timestamp(16_725_225_600_000);
+
     pub(crate) fn new() -> Self {
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -107,26 +119,50 @@ impl Clock {
         Self {
             epoch_millis: millis(since_epoch),
             started: Instant::now(),
-            advanced_millis: AtomicU64::new(0),
+            hands: Mutex::new(Hands::default()),
         }
     }
 
-    /// Stands still in the year 2500, where logs' nanoseconds are about to end.
     pub(crate) fn now(&self) -> Timestamp {
-        const LAST: Timestamp = Timestamp(16_725_225_600_000);
-        let advanced = self.advanced_millis.load(Ordering::Relaxed);
-        Timestamp(self.epoch_millis)
-            .plus(self.started.elapsed())
-            .plus(Duration::from_millis(advanced))
-            .min(LAST)
+        let hands = *self.hands();
+        hands.frozen.unwrap_or_else(|| self.running(hands))
     }
 
     pub(crate) fn advance(&self, by: Duration) {
-        let further = |advanced: u64| Some(advanced.saturating_add(millis(by)));
-        // The closure always has a value to set.
-        let _ = self
-            .advanced_millis
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, further);
+        let mut hands = self.hands();
+        hands.advanced_millis = hands.advanced_millis.saturating_add(millis(by));
+        hands.frozen = hands.frozen.map(|at| at.plus(by).min(Self::LAST));
+    }
+
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.hands().frozen.is_some()
+    }
+
+    /// Stops the clock, until it is thawed; it can be moved all the same.
+    pub(crate) fn freeze(&self) {
+        let mut hands = self.hands();
+        let now = self.running(*hands);
+        hands.frozen.get_or_insert(now);
+    }
+
+    /// Lets the clock go on from where it stands.
+    pub(crate) fn thaw(&self) {
+        let mut hands = self.hands();
+        if let Some(frozen) = hands.frozen.take() {
+            let lost = self.running(*hands).since(frozen);
+            hands.lost_millis = hands.lost_millis.saturating_add(millis(lost));
+        }
+    }
+
+    fn running(&self, hands: Hands) -> Timestamp {
+        let running = Timestamp(self.epoch_millis)
+            .plus(self.started.elapsed())
+            .plus(Duration::from_millis(hands.advanced_millis));
+        Timestamp(running.0.saturating_sub(hands.lost_millis)).min(Self::LAST)
+    }
+
+    fn hands(&self) -> MutexGuard<'_, Hands> {
+        self.hands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -151,5 +187,23 @@ mod tests {
         let before = clock.now();
         clock.advance(Duration::from_secs(60));
         assert!(clock.now().seconds_since(before) >= 60);
+    }
+
+    #[test]
+    fn a_frozen_clock_stands_still_and_goes_on_from_there() {
+        let clock = Clock::new();
+        clock.freeze();
+        let frozen = clock.now();
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(clock.now(), frozen);
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(clock.now(), frozen.plus(Duration::from_secs(60)));
+        let before = Instant::now();
+        clock.thaw();
+        let since = clock.now().since(frozen.plus(Duration::from_secs(60)));
+        assert!(
+            since <= before.elapsed() + Duration::from_millis(2),
+            "{since:?}"
+        );
     }
 }

@@ -536,7 +536,7 @@ impl World {
 
 impl Limits {
     /// The default quota of a usual deployment.
-    fn of_default_quota() -> Self {
+    pub(crate) fn of_default_quota() -> Self {
         Self {
             total_memory: Some(102_400),
             process_memory: None,

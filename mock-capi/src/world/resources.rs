@@ -27,7 +27,7 @@ const MIN_MODE: u32 = 0o600;
 pub(super) type Checksum = [u8; 20];
 
 /// A file of a package, see
-/// [`MockCapi::package_files`](crate::MockCapi::package_files).
+/// [`CloudController::package_files`](crate::CloudController::package_files).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageFile {
     /// Where it is in the package, such as `src/main.go`.

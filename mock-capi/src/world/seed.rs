@@ -1,11 +1,12 @@
 //! Putting things into the world that no client has created: what tests and seed
 //! files start from. Limits of quotas do not count for it.
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::{
-    App, CowStr, Destination, Domain, Guid, Lifecycle, NewDroplet, NewRoute, Org, Package,
-    PackageKind, Process, Route, RouteRefusal, Row, Space, Upload, World, sha256,
+    Account, App, CowStr, Destination, Domain, Droplet, Guid, Lifecycle, Limits, NewAccount,
+    NewDroplet, NewRoute, Org, Package, PackageKind, Process, Quota, RoleType, Route, RouteRefusal,
+    Row, SecurityGroup, Space, UAA_ORIGIN, Upload, World, sha256,
 };
 use crate::world::metadata::MetadataPatch;
 use crate::world::settings::{Dialect, Settings};
@@ -70,7 +71,7 @@ impl World {
         };
         if let Some(droplet) = self.stage(package, new) {
             let now = self.now();
-            self.touch(droplet, |droplet: &mut super::Droplet| {
+            self.touch(droplet, |droplet: &mut Droplet| {
                 droplet.ready_at = now;
             });
             self.assign_droplet(app, droplet);
@@ -94,15 +95,6 @@ impl World {
                 ready_at: now,
             }),
         })
-    }
-
-    /// Gives an app's web process so many instances.
-    pub(crate) fn seed_instances(&mut self, app: Guid, instances: u32) {
-        let web = self.process(app, "web").map(|web| (web.guid(), web.scale));
-        if let Some((web, mut scale)) = web {
-            scale.instances = instances;
-            self.resize(web, scale);
-        }
     }
 
     /// Starts an app, all of whose instances then run already.
@@ -162,5 +154,139 @@ impl World {
             }
         });
         Ok(route)
+    }
+}
+
+/// What a seed file has besides orgs, spaces and apps.
+impl World {
+    /// Gives an app's web process these sizes.
+    pub(crate) fn seed_sizes(
+        &mut self,
+        app: Guid,
+        instances: Option<u32>,
+        memory: Option<u32>,
+        disk: Option<u32>,
+    ) {
+        let web = self.process(app, "web").map(|web| (web.guid(), web.scale));
+        if let Some((web, mut scale)) = web {
+            scale.instances = instances.unwrap_or(scale.instances);
+            scale.memory_mb = memory.unwrap_or(scale.memory_mb);
+            scale.disk_mb = disk.unwrap_or(scale.disk_mb);
+            self.resize(web, scale);
+        }
+    }
+
+    /// A quota with these limits.
+    pub(crate) fn seed_quota(&mut self, name: &str, limits: Limits) {
+        match self.named::<Quota>(name).map(Row::guid) {
+            Some(guid) => self.touch(guid, |quota: &mut Quota| quota.limits = limits),
+            None => {
+                let base = self.base();
+                let name = name.into();
+                self.add(Quota { base, name, limits });
+            }
+        }
+    }
+
+    /// Gives an organization the quota of a name; `None` if there is none.
+    pub(crate) fn seed_org_quota(&mut self, org: Guid, name: &str) -> Option<()> {
+        let quota = self.named::<Quota>(name)?.guid();
+        self.touch(org, |org: &mut Org| org.quota = quota);
+        Some(())
+    }
+
+    /// A security group with these rules.
+    pub(crate) fn seed_security_group(
+        &mut self,
+        name: &str,
+        rules: Vec<Value>,
+        running_default: bool,
+        staging_default: bool,
+    ) {
+        let known = self.named::<SecurityGroup>(name).map(Row::guid);
+        let guid = known.unwrap_or_else(|| {
+            let base = self.base();
+            self.add(SecurityGroup {
+                base,
+                name: name.into(),
+                rules: Vec::new(),
+                running_default,
+                staging_default,
+                running_spaces: Vec::new(),
+                staging_spaces: Vec::new(),
+            })
+        });
+        self.touch(guid, |group: &mut SecurityGroup| {
+            group.rules = rules;
+            group.running_default = running_default;
+            group.staging_default = staging_default;
+        });
+    }
+
+    /// Binds a space to the security group of a name; `None` if there is none.
+    pub(crate) fn seed_running_group(&mut self, space: Guid, name: &str) -> Option<()> {
+        let group = self.named::<SecurityGroup>(name)?.guid();
+        self.touch(group, |group: &mut SecurityGroup| {
+            if !group.running_spaces.contains(&space) {
+                group.running_spaces.push(space);
+            }
+        });
+        Some(())
+    }
+
+    /// The host and the domain that a route's name is made of: of the domains
+    /// that it ends with, the longest.
+    pub(crate) fn seed_domain_of(&self, name: &str) -> Option<(String, Guid)> {
+        let domains = self.domains.iter().filter_map(|domain| {
+            let host = name.strip_suffix(domain.name.as_str())?;
+            let host = match host.strip_suffix('.') {
+                Some(host) => host,
+                None if host.is_empty() => host,
+                None => return None,
+            };
+            Some((host, domain))
+        });
+        let (host, domain) = domains.max_by_key(|(_, domain)| domain.name.len())?;
+        Some((host.to_owned(), domain.base.guid))
+    }
+
+    /// A user who can log in, if there is a password.
+    pub(crate) fn seed_account(&mut self, name: &str, password: Option<&str>, admin: bool) -> Guid {
+        let registered = self.register(NewAccount {
+            name: name.into(),
+            password: None,
+            origin: UAA_ORIGIN.into(),
+        });
+        let guid = registered.unwrap_or_else(|known| known);
+        self.touch(guid, |account: &mut Account| {
+            account.admin = admin;
+            if let Some(password) = password {
+                account.password = Some(password.to_owned());
+            }
+        });
+        guid
+    }
+
+    /// Gives a user a role in an organization, or in a space of it; `None` if
+    /// there is no such place.
+    pub(crate) fn seed_role(
+        &mut self,
+        account: Guid,
+        kind: RoleType,
+        org: &str,
+        space: Option<&str>,
+    ) -> Option<()> {
+        let org = self.named::<Org>(org)?.guid();
+        let space = match space {
+            Some(name) => Some(self.find_space(org, name)?.guid()),
+            None => None,
+        };
+        let user = self.know_user(&account.to_string());
+        if space.is_some() {
+            // Nobody is in a space without being in its organization.
+            self.assign(RoleType::OrgUser, user, org, None);
+        }
+        self.assign(kind, user, org, space);
+        Some(())
     }
 }

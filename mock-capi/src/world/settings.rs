@@ -158,6 +158,10 @@ pub(crate) struct Settings {
     pub(crate) record_requests: bool,
     pub(crate) deployments_disabled: bool,
     pub(crate) rate_limit: Option<RateLimit>,
+    /// Whether the v2 API is there at all.
+    pub(crate) v2: bool,
+    /// Names besides its own by which `/_mock/` may be asked.
+    pub(crate) allowed_hosts: Vec<String>,
     /// What access tokens are signed with.
     pub(crate) signing_key: Guid,
 }

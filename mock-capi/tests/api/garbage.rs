@@ -310,7 +310,7 @@ async fn any_path_and_header_is_answered() {
             ("GET /_mock/ HTTP/1.1", "200"),
             ("GET /_mock/nothing HTTP/1.1", "404"),
         ] {
-            let request = format!("{line}\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+            let request = format!("{line}\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
             let answer = raw(mock.address(), request.as_bytes());
             assert!(
                 answer.starts_with(&format!("HTTP/1.1 {status}")),

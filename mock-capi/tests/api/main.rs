@@ -17,6 +17,7 @@ mod connections;
 mod deployments;
 mod documented;
 mod domains;
+mod doors;
 mod downloads;
 mod errors;
 mod events;

@@ -1,4 +1,4 @@
-//! Reads the files of bits on several threads.
+//! Reading the files of bits, on several threads at once.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,10 +11,10 @@ use super::archive::{self, Archive};
 use super::error::Reason;
 use super::{Entry, Source};
 
-/// The size of a read, in bytes.
+/// How much is read at once.
 const PIECE: usize = 64 * 1024;
 
-/// The maximum number of threads: more would wait for the disk and use memory.
+/// More threads than this would wait for the disk, and each takes memory.
 const MOST_THREADS: usize = 4;
 
 /// Reads files, one after the other.
@@ -40,7 +40,7 @@ impl Contents {
         })
     }
 
-    /// Reads a file in pieces.
+    /// Passes on what is in a file, piece by piece.
     pub(super) fn read(
         &mut self,
         entry: &Entry,
@@ -79,9 +79,9 @@ fn copy(
     }
 }
 
-/// Runs `work` on each entry, on one thread per processor, and delivers the results
-/// in order. The entries are dealt to the threads in turn, and each thread is at most
-/// `ahead` results ahead, which limits the use of memory.
+/// Does `work` on each entry, on a thread for each processor, and passes what it
+/// makes on in the entries' order. Each thread has every so-manieth entry, and
+/// is at most `ahead` results ahead, so that few are in memory at a time.
 pub(super) fn in_order<T: Send>(
     source: &Source,
     entries: &[&Entry],
@@ -110,7 +110,7 @@ pub(super) fn in_order<T: Send>(
     })
 }
 
-/// Stops at the first failure, or when the receiver is gone.
+/// Ends with the first failure, or when nobody wants the results any more.
 fn work_through<'e, T>(
     source: &Source,
     entries: impl Iterator<Item = &'e &'e Entry>,

@@ -1,32 +1,30 @@
-//! Errors about bits, with the name of the file.
+//! Why bits cannot be read or zipped, naming the file that is to blame.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use zip::result::ZipError;
 
-/// Why the bits in a folder or an archive cannot be read. The message names the
-/// file.
+/// Why the bits of a folder or an archive cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("reading the bits in {path} failed: {reason}")]
-pub struct BitsError {
+#[error("cannot read the bits in {path}: {reason}")]
+pub(crate) struct BitsError {
     path: PathBuf,
-    #[source]
     reason: Reason,
 }
 
-/// The cause of a [`BitsError`].
+/// What is wrong with them.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Reason {
-    #[error("no such file or folder")]
+    #[error("there is no such file or folder")]
     Missing,
     #[error("{0}")]
     Unreadable(io::Error),
-    #[error("not a folder or file")]
+    #[error("it is neither a folder nor a file")]
     Neither,
-    #[error("no files to push")]
+    #[error("it holds no files to push")]
     Empty,
-    #[error("not a folder, zip, jar or war file: {0}")]
+    #[error("it is neither a folder nor a zip file: {0}; give a folder, or a zip, jar or war file")]
     NoArchive(ZipError),
     #[error("{name}: {error}")]
     Io { name: String, error: io::Error },
@@ -40,15 +38,15 @@ pub(super) enum Reason {
     Special { name: String, kind: &'static str },
     #[error(".cfignore has too many patterns; make it shorter")]
     TooManyPatterns,
-    #[error("the path {0} leads out of the archive")]
+    #[error("{0} is in it, and leads out of it; make it again without such paths")]
     LeadsOut(String),
-    #[error("the archive has {0} twice")]
+    #[error("{0} is in it twice; make it again with each file once")]
     Twice(String),
-    #[error("{0} changed while it was read")]
+    #[error("{0} changed while it was being read; push again when nothing writes to it")]
     Changed(String),
-    #[error("writing the zip file failed: {0}")]
+    #[error("cannot write the zip file: {0}; check TMPDIR")]
     Zip(ZipError),
-    #[error("a reading thread ended early")]
+    #[error("a thread that read it ended early")]
     Thread,
 }
 
@@ -66,7 +64,7 @@ impl Reason {
     }
 }
 
-/// An error of writing the zip file.
+/// Writing fails with one or the other; reading has reasons of its own.
 pub(super) fn unwritten(error: impl Into<ZipError>) -> Reason {
     Reason::Zip(error.into())
 }

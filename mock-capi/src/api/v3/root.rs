@@ -61,7 +61,7 @@ fn root(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&json!({
         "links": {
             "self": link(""),
-            "cloud_controller_v2": v2::info::link(context),
+            "cloud_controller_v2": context.settings.v2.then(|| v2::info::link(context)),
             "cloud_controller_v3": {
                 "href": context.url("/v3"),
                 "meta": {"version": API_VERSION},
@@ -71,11 +71,12 @@ fn root(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "login": uaa,
             "uaa": uaa,
             "credhub": null,
-            "routing": link("/routing"),
-            "logging": null,
+            // There is no routing API.
+            "routing": null,
+            "logging": {"href": context.url("").replacen("http", "ws", 1)},
             // Clients put their own path in the place of this link's.
             "log_cache": link(""),
-            "log_stream": null,
+            "log_stream": link("/log-stream"),
             "app_ssh": {
                 "href": "ssh.mock.test:2222",
                 "meta": {

@@ -256,7 +256,7 @@ let paused = false;
 async function readRequests() {
   if (paused) return;
   const last = requests[0]?.number ?? 0;
-  const later = await ask("GET", `requests?after=${last}`);
+  const later = await ask("GET", `requests?short=true&after=${last}`);
   // Numbers begin anew with a mock that was restarted.
   if (later.length > 0 && later[0].number <= last) requests = [];
   requests = later.reverse().concat(requests).slice(0, KEPT_REQUESTS);

@@ -1,11 +1,9 @@
-//! Variables in a manifest: `((name))`.
+//! Variables in a manifest: `((name))`, given by files and on the command line.
 //!
-//! A variable that is a whole value keeps its type; inside a string it must be a
-//! string or an integer. `((map.key))` selects from maps and lists. Keys can have
-//! variables too.
+//! A variable that is alone keeps its type; inside a text it must be a text or
+//! an integer. `((map.key))` looks into maps and lists. Keys take variables too.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -19,98 +17,68 @@ const VARIABLE: &str = r"\(\((!?[-/._0-9A-Za-z\p{L}]+)\)\)";
 static PATTERN: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(VARIABLE).expect("the pattern of variables is a regex"));
 
-/// The longest string after interpolation, in bytes.
+/// How long a text may become, in bytes: longer than any manifest may be.
 const LONGEST: usize = 4 * 1024 * 1024;
 
-/// Values for the variables of a manifest.
-///
-/// ```
-/// use cf_pusher::manifest::{Manifest, Variables};
-///
-/// let mut variables = Variables::default();
-/// variables.add_yaml("host: dora\ninstances: 2")?;
-/// variables.set("instances", "3")?;
-///
-/// let text = "applications: [{name: ((host)), instances: ((instances))}]";
-/// let manifest = Manifest::parse_with(text, "inline", &variables)?;
-/// assert_eq!(manifest.applications()[0].name(), "dora");
-/// assert!(manifest.render().contains("instances: 3"));
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Default)]
-pub struct Variables(Map);
+/// The variables that are known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Variables(Map);
 
-impl fmt::Debug for Variables {
-    /// Shows how many there are: values may be secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Variables({})", self.0.iter().count())
-    }
-}
-
-/// Why variables cannot be read or interpolated.
+/// Why variables cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum VariablesError {
-    /// The manifest uses variables without a value.
-    #[error("no value for the variables {}", .0.join(", "))]
+pub(crate) enum InterpolateError {
+    #[error("no value is given for the variables {}; give them with --var or --vars-file", .0.join(", "))]
     Missing(Vec<String>),
-    /// A variable inside a string is neither a string nor an integer.
-    #[error("the variable {name} is {kind}, must be a string or an integer inside a string")]
-    NotInText {
-        /// The variable's name.
-        name: String,
-        /// The type of its value, such as `a map`.
-        kind: &'static str,
-    },
-    /// A file of variables is not a map.
-    #[error("variables are {0}, must be a map")]
+    #[error(
+        "the variable {name} is {kind}, and inside a text it must be a text or an integer: leave `(({name}))` alone"
+    )]
+    NotInText { name: String, kind: &'static str },
+    #[error("it is not a map of variables but {0}")]
     NotAMap(&'static str),
-    /// A text is not YAML.
-    #[error("invalid YAML: {0}")]
+    #[error("it is not YAML: {0}")]
     NotYaml(#[from] YamlError),
-    /// The manifest exceeds 1,000,000 values or a string exceeds 4 MiB.
-    #[error("the manifest is too large after interpolation")]
+    #[error("it must be of the form NAME=VALUE, with both")]
+    NotAPair,
+    #[error("with the variables in place it is too large")]
     TooLarge,
-    /// A key of a map becomes a list or a map.
-    #[error("a key is {0} after interpolation, must be a scalar")]
+    #[error("a key becomes {0}, must be a scalar")]
     Key(&'static str),
 }
 
 impl Variables {
-    /// Adds the variables of a YAML map. Existing values are replaced.
-    ///
-    /// # Errors
-    /// [`VariablesError::NotYaml`] and [`VariablesError::NotAMap`].
-    pub fn add_yaml(&mut self, text: &str) -> Result<(), VariablesError> {
+    /// Takes the variables of a file's text; those that were there are replaced.
+    pub(crate) fn add_file(&mut self, text: &str) -> Result<(), InterpolateError> {
         match Value::parse_with_text_keys(text)? {
             Value::Null => Ok(()),
             Value::Map(map) => {
                 for (name, value) in map {
-                    self.insert(name.as_text().unwrap_or_default(), value);
+                    self.add(name.as_text().unwrap_or_default(), value);
                 }
                 Ok(())
             }
-            other => Err(VariablesError::NotAMap(other.kind())),
+            other => Err(InterpolateError::NotAMap(other.kind())),
         }
     }
 
-    /// Sets a variable to a value in YAML. A name with dots, such as `db.user`,
-    /// sets a key in a map.
-    ///
-    /// # Errors
-    /// [`VariablesError::NotYaml`].
-    pub fn set(&mut self, name: &str, yaml: &str) -> Result<(), VariablesError> {
-        self.insert(name, Value::parse(yaml)?);
-        Ok(())
+    /// Takes `NAME=VALUE`, where the value is YAML.
+    pub(crate) fn add_pair(&mut self, pair: &str) -> Result<(), InterpolateError> {
+        match pair.split_once('=') {
+            Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+                self.add(name, Value::parse(value)?);
+                Ok(())
+            }
+            _ => Err(InterpolateError::NotAPair),
+        }
     }
 
-    fn insert(&mut self, name: &str, value: Value) {
+    /// A name with dots is a place in a map of variables.
+    fn add(&mut self, name: &str, value: Value) {
         let parts: Vec<&str> = name.split('.').collect();
         set_at(&mut self.0, &parts, value);
     }
 
-    /// Replaces each `((name))` by its value.
-    pub(crate) fn interpolate(&self, value: Value) -> Result<Value, VariablesError> {
+    /// Puts the variables' values where their names are.
+    pub(crate) fn interpolate(&self, value: Value) -> Result<Value, InterpolateError> {
         let mut interpolation = Interpolation {
             variables: self,
             missing: BTreeSet::new(),
@@ -118,8 +86,8 @@ impl Variables {
         let value = interpolation.value(value)?;
         match interpolation.missing.is_empty() {
             true if value.is_within_bounds() => Ok(value),
-            true => Err(VariablesError::TooLarge),
-            false => Err(VariablesError::Missing(
+            true => Err(InterpolateError::TooLarge),
+            false => Err(InterpolateError::Missing(
                 interpolation.missing.into_iter().collect(),
             )),
         }
@@ -158,7 +126,7 @@ struct Interpolation<'a> {
 }
 
 impl Interpolation<'_> {
-    fn value(&mut self, value: Value) -> Result<Value, VariablesError> {
+    fn value(&mut self, value: Value) -> Result<Value, InterpolateError> {
         match value {
             Value::Text(text) => self.text(text),
             Value::List(list) => {
@@ -173,15 +141,15 @@ impl Interpolation<'_> {
         }
     }
 
-    fn pair(&mut self, (key, value): (Value, Value)) -> Result<(Value, Value), VariablesError> {
+    fn pair(&mut self, (key, value): (Value, Value)) -> Result<(Value, Value), InterpolateError> {
         let key = self.value(key)?;
         match key {
-            Value::List(_) | Value::Map(_) => Err(VariablesError::Key(key.kind())),
+            Value::List(_) | Value::Map(_) => Err(InterpolateError::Key(key.kind())),
             key => Ok((key, self.value(value)?)),
         }
     }
 
-    fn text(&mut self, mut text: String) -> Result<Value, VariablesError> {
+    fn text(&mut self, mut text: String) -> Result<Value, InterpolateError> {
         let names: Vec<String> = PATTERN
             .captures_iter(&text)
             .filter_map(|found| found.get(1))
@@ -205,12 +173,12 @@ impl Interpolation<'_> {
                 Value::Int(number) => number.to_string(),
                 other => {
                     let kind = other.kind();
-                    return Err(VariablesError::NotInText { name, kind });
+                    return Err(InterpolateError::NotInText { name, kind });
                 }
             };
             text = text.replace(&plain, &inside).replace(&marked, &inside);
             if text.len() > LONGEST {
-                return Err(VariablesError::TooLarge);
+                return Err(InterpolateError::TooLarge);
             }
         }
         Ok(Value::Text(text))
@@ -227,7 +195,7 @@ mod tests {
         let mut variables = Variables::default();
         let file = "y: yes\nhost: dora\nport: 8080\nset: true\nratio: 1.5\nnone: ~\nlist: [a, b]\n\
                     db: {user: admin, hosts: [one, two]}\ncascade: ((host))\nünï: u\na/b-c_1: odd";
-        variables.add_yaml(file).unwrap();
+        variables.add_file(file).unwrap();
         variables
     }
 
@@ -250,38 +218,35 @@ mod tests {
     #[case("a: ((cascade))", "a: ((host))")]
     #[case("a: (( host )) ((ho st)) (())", "a: (( host )) ((ho st)) (())")]
     #[case("a: 1", "a: 1")]
-    fn variables_are_replaced_by_their_values(#[case] text: &str, #[case] expected: &str) {
+    fn variables_are_put_in_place(#[case] text: &str, #[case] expected: &str) {
         let value = variables().interpolate(Value::parse(text).unwrap());
         let expected = expected.replace("a: ((host))", "a: '((host))'");
         assert_eq!(value, Ok(Value::parse(&expected).unwrap()));
     }
 
     #[test]
-    fn missing_variables_are_listed() {
+    fn what_is_missing_is_listed() {
         let text = "a: ((z)) ((host)) ((a))\n((m)): [((z)), ((db.none))]";
         let error = variables().interpolate(Value::parse(text).unwrap());
-        insta::assert_snapshot!(error.unwrap_err(), @"no value for the variables a, db.none, m, z");
+        insta::assert_snapshot!(error.unwrap_err(), @"no value is given for the variables a, db.none, m, z; give them with --var or --vars-file");
     }
 
     #[rstest]
-    #[case(
-        "a: x((set))",
-        "the variable set is a boolean, must be a string or an integer"
-    )]
+    #[case("a: x((set))", "the variable set is true or false, and inside a text")]
     #[case("a: x((ratio))", "the variable ratio is a number")]
     #[case("a: x((db))", "the variable db is a map")]
-    #[case("((list)): 1", "a key is a list")]
-    fn values_of_the_wrong_type_are_refused(#[case] text: &str, #[case] expected: &str) {
+    #[case("((list)): 1", "a key becomes a list")]
+    fn what_does_not_fit_is_refused(#[case] text: &str, #[case] expected: &str) {
         let error = variables().interpolate(Value::parse(text).unwrap());
         let error = error.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
 
     #[test]
-    fn interpolation_is_limited_in_size() {
+    fn what_grows_without_end_is_refused() {
         let interpolate = |file: &str, text: &str| {
             let mut variables = Variables::default();
-            variables.add_yaml(file).unwrap();
+            variables.add_file(file).unwrap();
             variables.interpolate(Value::parse(text).unwrap())
         };
         let names: Vec<String> = (0..40).map(|i| format!("v{i}")).collect();
@@ -292,17 +257,17 @@ mod tests {
         let all: String = names.iter().map(|name| format!("(({name}))")).collect();
         assert_eq!(
             interpolate(&chain, &format!("a: '{all}'")),
-            Err(VariablesError::TooLarge)
+            Err(InterpolateError::TooLarge)
         );
         let deep = |core: &str| format!("{}{core}{}", "[".repeat(100), "]".repeat(100));
         let outcome = interpolate(&format!("x: {}", deep("1")), &deep("((x))"));
-        assert_eq!(outcome, Err(VariablesError::TooLarge));
+        assert_eq!(outcome, Err(InterpolateError::TooLarge));
         let outcome = interpolate("x: '((x))((x))'", &format!("a: '{}'", "((x))".repeat(30)));
         assert!(outcome.is_ok());
     }
 
     #[test]
-    fn a_value_that_is_set_later_wins() {
+    fn pairs_are_yaml_and_win_over_files() {
         let mut variables = variables();
         for pair in [
             "port=1",
@@ -312,21 +277,22 @@ mod tests {
             "db.user=me",
             "a.b.c=1",
         ] {
-            let (name, value) = pair.split_once('=').unwrap();
-            variables.set(name, value).unwrap();
+            variables.add_pair(pair).unwrap();
         }
         let text = "[((port)), ((set)), ((host)), ((equal)), ((db)), ((a.b))]";
         let value = variables.interpolate(Value::parse(text).unwrap()).unwrap();
         let expected = Value::parse("[1, false, '5', a=b, {user: me, hosts: [one, two]}, {c: 1}]");
         assert_eq!(value, expected.unwrap());
-        assert!(variables.set("x", "[").is_err());
+        for pair in ["", "x", "=x", "x=", "x=["] {
+            assert!(variables.add_pair(pair).is_err(), "{pair}");
+        }
     }
 
     #[test]
-    fn variables_must_be_a_map() {
+    fn a_file_of_no_variables_is_refused() {
         let mut variables = Variables::default();
-        assert!(variables.add_yaml("").is_ok());
-        assert!(variables.add_yaml("- a").is_err());
-        assert!(variables.add_yaml("a: [").is_err());
+        assert!(variables.add_file("").is_ok());
+        assert!(variables.add_file("- a").is_err());
+        assert!(variables.add_file("a: [").is_err());
     }
 }

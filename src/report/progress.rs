@@ -1,4 +1,4 @@
-//! Shows the progress of a run on standard error: a bar for each phase on a
+//! Shows a run while it goes on, on standard error: a bar for each phase on a
 //! terminal, plain lines elsewhere.
 
 use std::collections::{HashMap, HashSet};
@@ -7,65 +7,65 @@ use std::sync::Mutex;
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
-use cf_pusher::events::{Event, EventSink, Phase, PushStep};
+use crate::events::{Event, EventSink, Phase, PushStep};
 
 const BAR: &str = "{prefix:>11} {bar:30} {pos}/{len} {elapsed}";
 
-/// The bar of an upload, which disappears when the upload is done.
+/// The bar of an upload, which is gone when all is sent.
 const BYTES: &str = "{prefix:>11} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}";
 
 /// A sink that shows progress and warnings.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub struct Progress {
     bars: Option<MultiProgress>,
     phases: Mutex<HashMap<Phase, Shown>>,
-    /// The bars of running uploads.
+    /// The bars of what is being uploaded.
     uploads: Mutex<HashMap<String, ProgressBar>>,
-    /// The warnings that were shown.
-    warned: Mutex<HashSet<String>>,
+    /// The warnings that were said.
+    said: Mutex<HashSet<String>>,
 }
 
 #[derive(Debug)]
 struct Shown {
     total: usize,
-    /// The last tenth that was printed, without a bar.
+    /// The last tenth that was said, where there is no bar.
     tenth: usize,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// Shows bars if standard error is a terminal, else lines.
-    pub(super) fn new() -> Self {
+    /// With bars if standard error is a terminal, else with lines.
+    pub fn new() -> Self {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
         Self {
             bars,
             phases: Mutex::default(),
             uploads: Mutex::default(),
-            warned: Mutex::default(),
+            said: Mutex::default(),
         }
     }
 
-    /// Prints a line above the bars.
-    fn print(&self, line: &str) {
-        // A closed pipe does not stop the run.
-        let print = || writeln!(std::io::stderr().lock(), "{line}");
+    /// A line that no bar overwrites.
+    fn say(&self, line: &str) {
+        // Where nobody listens any more, the run goes on all the same.
+        let say = || writeln!(std::io::stderr().lock(), "{line}");
         let _ = match &self.bars {
-            Some(bars) => bars.suspend(print),
-            None => print(),
+            Some(bars) => bars.suspend(say),
+            None => say(),
         };
     }
 
-    /// Prints a warning, once.
+    /// A warning, the first time that it comes.
     fn warn(&self, text: &str) {
-        let Ok(mut warned) = self.warned.lock() else {
+        let Ok(mut said) = self.said.lock() else {
             return;
         };
-        if warned.insert(text.to_owned()) {
-            self.print(&format!("warning: {text}"));
+        if said.insert(text.to_owned()) {
+            self.say(&format!("warning: {text}"));
         }
     }
 
-    /// Updates the bar of an upload.
+    /// How much of an upload is sent, where there are bars.
     fn upload(&self, name: &str, sent: u64, total: u64) {
         let (Some(bars), Ok(mut uploads)) = (&self.bars, self.uploads.lock()) else {
             return;
@@ -84,7 +84,7 @@ impl Progress {
         let bar = self.bars.as_ref();
         let bar = bar.map(|bars| add_bar(bars, BAR, phase.name(), count(total)));
         if bar.is_none() {
-            self.print(&format!("{}: {total} to do", phase.name()));
+            self.say(&format!("{}: {total} to do", phase.name()));
         }
         if let Ok(mut phases) = self.phases.lock() {
             let shown = Shown {
@@ -107,11 +107,11 @@ impl Progress {
             bar.set_position(count(done));
             return;
         }
-        // Ten lines per phase are enough.
+        // Ten lines a phase say enough.
         let tenth = done * 10 / shown.total.max(1);
         if tenth > shown.tenth && done < shown.total {
             shown.tenth = tenth;
-            self.print(&format!("{}: {done} of {}", phase.name(), shown.total));
+            self.say(&format!("{}: {done} of {}", phase.name(), shown.total));
         }
     }
 
@@ -121,8 +121,14 @@ impl Progress {
         };
         match shown.bar {
             Some(bar) => bar.abandon(),
-            None => self.print(&format!("{}: done", phase.name())),
+            None => self.say(&format!("{}: done", phase.name())),
         }
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -132,8 +138,8 @@ impl EventSink for Progress {
             Event::PhaseStarted { phase, total } => self.start(*phase, *total),
             Event::PhaseProgress { phase, done } => self.advance(*phase, *done),
             Event::PhaseEnded { phase } => self.end(*phase),
-            Event::Push { app, step } => self.print(&format!("{app}: {}", describe(*step))),
-            Event::StagingLog { app, line, .. } => self.print(&format!("{app} | {line}")),
+            Event::Push { app, step } => self.say(&format!("{app}: {}", begun(*step))),
+            Event::StagingLog { app, line, .. } => self.say(&format!("{app} | {line}")),
             Event::UploadProgress { name, sent, total } => self.upload(name, *sent, *total),
             Event::Warning(text) => self.warn(text),
             Event::Retry {
@@ -141,7 +147,7 @@ impl EventSink for Progress {
                 rate_limited: true,
                 after,
                 ..
-            } if after.as_secs() > 0 => self.print(&format!(
+            } if after.as_secs() > 0 => self.say(&format!(
                 "{endpoint}: rate limited, waiting {} s",
                 after.as_secs()
             )),
@@ -150,20 +156,19 @@ impl EventSink for Progress {
     }
 }
 
-/// A line about a step that starts.
-fn describe(step: PushStep) -> String {
+/// What begins, as a user reads it.
+fn begun(step: PushStep) -> String {
     match step {
         PushStep::Upload { bytes: None } => {
-            "nothing to upload: the Cloud Controller has all files".to_owned()
+            "all files are there already, nothing to upload".to_owned()
         }
         PushStep::Upload { bytes: Some(bytes) } => format!("uploading {}", HumanBytes(bytes)),
-        PushStep::ReusePackage => "bits are unchanged, using the existing package".to_owned(),
-        PushStep::UploadDroplet => "uploading the droplet".to_owned(),
+        PushStep::ReusePackage => "its bits are there already, unchanged".to_owned(),
+        PushStep::UploadDroplet => "uploading its droplet".to_owned(),
         PushStep::Stage => "staging".to_owned(),
         PushStep::Stop => "stopping".to_owned(),
         PushStep::Start => "starting".to_owned(),
         PushStep::Deploy => "deploying".to_owned(),
-        _ => "continuing".to_owned(),
     }
 }
 

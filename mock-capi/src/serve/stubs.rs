@@ -1,0 +1,119 @@
+//! Answers that a test gives itself, in the place of the fake's: for operations
+//! that the fake does not implement, or to see what a client makes of them.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::api::http::Response;
+use crate::serve::faults::matches_path;
+
+/// An answer to certain requests.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stub {
+    /// Any, if it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    /// As faults have it: `/v3/service_brokers/:guid`, `/v3/*`.
+    path: String,
+    #[serde(default = "ok")]
+    status: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// A string is sent as it is, anything else as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<Value>,
+    /// How often it answers; without it, until it is removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    times: Option<u64>,
+    /// How often it has answered.
+    #[serde(default, skip_deserializing)]
+    answered: u64,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+/// The stubs in force; the first that matches answers.
+#[derive(Debug, Default)]
+pub(crate) struct Stubs(Vec<Stub>);
+
+impl Stubs {
+    pub(crate) fn set(&mut self, stubs: Vec<Stub>) {
+        self.0 = stubs;
+    }
+
+    pub(crate) fn list(&self) -> &[Stub] {
+        &self.0
+    }
+
+    /// The answer to a request, if there is a stub for it.
+    pub(crate) fn answer(&mut self, method: &str, path: &str) -> Option<Response> {
+        let stub = self.0.iter_mut().find(|stub| stub.admits(method, path))?;
+        stub.answered += 1;
+        Some(stub.response())
+    }
+}
+
+impl Stub {
+    /// Reads a JSON list of stubs.
+    pub(crate) fn list_from_json(json: &[u8]) -> Result<Vec<Self>, String> {
+        let stubs: Vec<Self> = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        for (index, stub) in stubs.iter().enumerate() {
+            if let Some(complaint) = stub.complaint() {
+                return Err(format!("stub {index}: {complaint}"));
+            }
+        }
+        Ok(stubs)
+    }
+
+    fn complaint(&self) -> Option<String> {
+        if !self.path.starts_with('/') || self.path.contains('?') {
+            return Some("'path' must start with a '/' and has no query".into());
+        }
+        if !(200..=599).contains(&self.status) {
+            return Some("'status' must be from 200 to 599".into());
+        }
+        if self.times == Some(0) {
+            return Some("'times' must be 1 or more".into());
+        }
+        let invalid = self.headers.iter().find(|(name, value)| {
+            HeaderName::try_from(name.as_str()).is_err()
+                || HeaderValue::try_from(value.as_str()).is_err()
+        });
+        invalid.map(|(name, _)| format!("'{name}' is not a valid header, or its value is not"))
+    }
+
+    fn admits(&self, method: &str, path: &str) -> bool {
+        self.times.is_none_or(|times| self.answered < times)
+            && self
+                .method
+                .as_ref()
+                .is_none_or(|only| only.eq_ignore_ascii_case(method))
+            && matches_path(&self.path, path)
+    }
+
+    fn response(&self) -> Response {
+        let mut response = match &self.body {
+            None => Response::empty(self.status),
+            Some(Value::String(text)) => {
+                let mut response = Response::text("text/plain; charset=utf-8", text.clone());
+                response.status = self.status;
+                response
+            }
+            Some(json) => Response::json(self.status, json),
+        };
+        for (name, value) in &self.headers {
+            if name.eq_ignore_ascii_case("content-type") {
+                response.content_type = value.clone().into();
+            } else {
+                response = response.with_header(name.clone(), value);
+            }
+        }
+        response
+    }
+}

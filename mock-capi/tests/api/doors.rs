@@ -1,0 +1,404 @@
+//! What tests in any language use of `/_mock/`, and what the builder has for
+//! those in Rust.
+
+use mock_capi::{Dialect, MockCapi, StartError};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::common::{Answer, Session, send};
+
+async fn own(cf: &Session, method: Method, endpoint: &str, body: Value) -> Answer {
+    let url = format!("{}/_mock/{endpoint}", cf.mock.uri());
+    let request = cf.http.request(method, url);
+    let request = if body.is_null() {
+        request
+    } else {
+        request.json(&body)
+    };
+    send(request).await
+}
+
+#[tokio::test]
+async fn health_says_that_the_mock_answers() {
+    let cf = Session::v3().await;
+    let health = own(&cf, Method::GET, "health", Value::Null).await;
+    assert_eq!(health.status, 200);
+    assert_eq!(health.json(), json!({"status": "ok", "uri": cf.mock.uri()}));
+}
+
+#[tokio::test]
+async fn requests_are_found_with_headers_and_bodies() {
+    let mut cf = Session::start(MockCapi::builder().add_user("dev", "secret")).await;
+    let (_, space) = cf.space().await;
+    cf.create_app(&space, "a").await;
+    cf.log_in_as("dev", "secret").await;
+    cf.get("/v3/apps?names=a").await;
+    let find = async |query: &str| {
+        let found = own(&cf, Method::GET, &format!("requests?{query}"), Value::Null).await;
+        found.json().as_array().unwrap().clone()
+    };
+    let created = find("method=POST&path=/v3/apps&user=admin&status=201").await;
+    assert_eq!(created.len(), 1);
+    let body: Value = serde_json::from_str(created[0]["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body["name"], "a");
+    assert_eq!(created[0]["headers"]["content-type"], "application/json");
+    let read = find("user=dev").await;
+    assert_eq!(read[0]["path"], "/v3/apps?names=a");
+    let short = find("path=/v3/apps&short=true").await;
+    assert_eq!((short.len(), short[0].get("body")), (2, None));
+    // A number that no request has is an earlier mock's.
+    assert_eq!(
+        find("after=100000").await.len(),
+        find("after=0").await.len()
+    );
+    assert_eq!(
+        own(&cf, Method::DELETE, "requests", Value::Null)
+            .await
+            .status,
+        204
+    );
+    assert!(find("").await.is_empty());
+}
+
+#[tokio::test]
+async fn requests_are_verified_and_near_misses_shown() {
+    let cf = Session::v3().await;
+    cf.create_org("a").await;
+    let verify = async |verification: Value| {
+        let answer = own(&cf, Method::POST, "verify", verification).await;
+        (answer.status.as_u16(), answer.json())
+    };
+    let created = json!({"method": "POST", "path": "/v3/organizations", "body": {"name": "a"}});
+    let (status, verified) = verify(json!({"request": created, "count": 1})).await;
+    assert_eq!((status, &verified["count"]), (200, &json!(1)));
+    let (status, verified) = verify(json!({
+        "request": {"method": "POST", "path": "/v3/organizations", "body": {"name": "b"}},
+    }))
+    .await;
+    assert_eq!((status, &verified["met"]), (409, &json!(false)));
+    assert_eq!(verified["near_misses"][0]["path"], "/v3/organizations");
+    let (status, _) = verify(json!({"request": {"verb": "POST"}})).await;
+    assert_eq!(status, 400);
+}
+
+#[tokio::test]
+async fn a_stub_answers_before_the_fake_until_it_is_spent_or_reset() {
+    let cf = Session::v3().await;
+    let stubs = json!([
+        {"method": "GET", "path": "/v3/service_usage_events", "body": {"resources": []}},
+        {"path": "/v3/apps", "status": 502, "headers": {"Content-Type": "text/html", "X-By": "proxy"},
+         "body": "<h1>Bad Gateway</h1>", "times": 1},
+    ]);
+    assert_eq!(own(&cf, Method::PUT, "stubs", stubs).await.status, 204);
+    assert_eq!(
+        cf.get("/v3/service_usage_events").await.json(),
+        json!({"resources": []})
+    );
+    let spoiled = cf.get("/v3/apps").await;
+    assert_eq!(
+        (spoiled.status.as_u16(), spoiled.text.as_str()),
+        (502, "<h1>Bad Gateway</h1>")
+    );
+    assert_eq!(
+        (spoiled.header("content-type"), spoiled.header("x-by")),
+        ("text/html", "proxy")
+    );
+    assert_eq!(cf.get("/v3/apps").await.status, 200);
+    let list = own(&cf, Method::GET, "stubs", Value::Null).await.json();
+    assert_eq!(
+        [&list[0]["answered"], &list[1]["answered"]],
+        [&json!(1), &json!(1)]
+    );
+    cf.mock.reset();
+    assert_eq!(cf.get("/v3/service_usage_events").await.status, 501);
+    for wrong in [
+        json!([{"path": "v3"}]),
+        json!([{"path": "/", "status": 99}]),
+        json!([{"path": "/", "headers": {"a b": "c"}}]),
+        json!([{"url": "/"}]),
+    ] {
+        let refused = own(&cf, Method::PUT, "stubs", wrong.clone()).await;
+        assert_eq!(refused.status, 400, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_is_gone_back_to() {
+    let cf = Session::v3().await;
+    cf.create_org("kept").await;
+    let snapshot = own(&cf, Method::GET, "snapshot", Value::Null).await.json();
+    cf.create_org("lost").await;
+    assert_eq!(
+        own(&cf, Method::PUT, "snapshot", snapshot.clone())
+            .await
+            .status,
+        204
+    );
+    assert_eq!(cf.names("/v3/organizations").await, ["kept"]);
+    let other = Session::start(MockCapi::builder().dialect(Dialect::Documented2017)).await;
+    let refused = own(&other, Method::PUT, "snapshot", snapshot).await;
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused.error().1.contains("it is of the dialect v3"),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_clock_is_stopped_set_and_started_again() {
+    let cf = Session::v3().await;
+    let set = async |setting: Value| own(&cf, Method::PUT, "clock", setting).await.status;
+    let read = async || own(&cf, Method::GET, "clock", Value::Null).await.json();
+    assert_eq!(
+        set(json!({"at": "2030-01-01T00:00:00Z", "frozen": true})).await,
+        204
+    );
+    let frozen = json!({"now": "2030-01-01T00:00:00Z", "frozen": true});
+    assert_eq!(read().await, frozen);
+    cf.mock.advance(std::time::Duration::from_secs(60));
+    assert_eq!(read().await["now"], "2030-01-01T00:01:00Z");
+    assert_eq!(set(json!({"at": "2029-01-01T00:00:00Z"})).await, 400);
+    assert_eq!(set(json!({"frozen": false})).await, 204);
+    assert_eq!(read().await["frozen"], false);
+}
+
+#[tokio::test]
+async fn only_its_own_hosts_may_ask_for_the_mocks_endpoints() {
+    let cf = Session::start(MockCapi::builder().allow_host("capi.test")).await;
+    let ask = async |host: &str, path: &str| {
+        let request = cf.http.get(format!("{}{path}", cf.mock.uri()));
+        send(request.header("host", host)).await.status.as_u16()
+    };
+    for own in [
+        "127.0.0.1:1",
+        "localhost",
+        "LOCALHOST:8181",
+        "[::1]:80",
+        "10.0.0.7",
+        "capi.test:8",
+    ] {
+        assert_eq!(ask(own, "/_mock/state").await, 200, "{own}");
+    }
+    for foreign in [
+        "evil.test",
+        "localhost.evil.test:8181",
+        "127.0.0.1.evil.test",
+    ] {
+        assert_eq!(ask(foreign, "/_mock/state").await, 403, "{foreign}");
+        assert_eq!(ask(foreign, "/").await, 200, "{foreign}");
+    }
+}
+
+#[tokio::test]
+async fn links_lead_back_through_a_proxy() {
+    let cf = Session::v3().await;
+    let request = cf.http.get(cf.mock.uri());
+    let request = request.header("x-forwarded-proto", "https");
+    let root = send(request.header("x-forwarded-host", "api.cf.test"))
+        .await
+        .json();
+    let links = &root["links"];
+    assert_eq!(
+        links["cloud_controller_v3"]["href"],
+        "https://api.cf.test/v3"
+    );
+    assert_eq!(links["logging"]["href"], "wss://api.cf.test");
+    assert_eq!(links["routing"], Value::Null);
+}
+
+#[tokio::test]
+async fn the_v2_api_is_switched_off_but_for_its_info() {
+    let cf = Session::start(MockCapi::builder().disable_v2()).await;
+    let root = send(cf.http.get(cf.mock.uri())).await.json();
+    assert_eq!(root["links"]["cloud_controller_v2"], Value::Null);
+    for path in ["/v2", "/v2/apps", "/v2/nothing"] {
+        let gone = cf.get(path).await;
+        assert_eq!(
+            (gone.status.as_u16(), gone.text.as_str()),
+            (404, "V2 endpoints disabled")
+        );
+        assert_eq!(gone.header("content-type"), "text/plain");
+    }
+    assert_eq!(cf.get("/v2/info").await.status, 200);
+}
+
+#[tokio::test]
+async fn worlds_of_one_process_are_apart() {
+    let builder = MockCapi::builder()
+        .add_user("dev", "secret")
+        .front()
+        .worlds(None);
+    let cf = Session::start(builder).await;
+    let url = format!("{}/_mock/worlds", cf.mock.uri());
+    let mut apis = Vec::new();
+    for _ in 0..3 {
+        let made = send(cf.http.post(&url)).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        apis.push(made.json()["api"].as_str().unwrap().to_owned());
+    }
+    cf.create_org("of-the-first").await;
+    for api in &apis {
+        let form = [
+            ("grant_type", "password"),
+            ("username", "dev"),
+            ("password", "secret"),
+        ];
+        let login = cf.http.post(format!("{api}/uaa/oauth/token"));
+        assert_eq!(
+            send(login.basic_auth("cf", Some("")).form(&form))
+                .await
+                .status,
+            200
+        );
+        let state = send(cf.http.get(format!("{api}/_mock/state"))).await.json();
+        assert_eq!(state["organizations"], json!([]));
+        let nested = send(cf.http.post(format!("{api}/_mock/worlds"))).await;
+        assert_eq!(nested.status, 400);
+    }
+    assert_eq!(send(cf.http.delete(&url)).await.status, 204);
+    assert!(cf.http.get(&apis[0]).send().await.is_err());
+    // Elsewhere there are none.
+    let plain = Session::v3().await;
+    assert_eq!(
+        own(&plain, Method::POST, "worlds", Value::Null)
+            .await
+            .status,
+        400
+    );
+}
+
+const SEED: &str = "
+quotas:
+- name: small
+  apps: {total_memory_in_mb: 4096}
+security_groups:
+- name: dns
+  rules: [{protocol: udp, destination: 0.0.0.0/0, ports: '53'}]
+  globally_enabled: {running: true}
+- name: db
+orgs:
+- name: o
+  quota: small
+  spaces:
+  - name: s
+    running_security_groups: [db]
+    apps:
+    - name: a
+      instances: 2
+      memory: 64M
+      env: {KEY: value}
+      routes:
+      - route: a.apps.mock.test/path
+    - name: idle
+      state: STOPPED
+users:
+- name: dev
+  password: secret
+  roles:
+  - {type: space_developer, org: o, space: s}
+";
+
+#[tokio::test]
+async fn a_world_starts_from_a_seed_file_and_goes_back_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("seed.yml");
+    std::fs::write(&file, SEED).unwrap();
+    for dialect in [Dialect::V3, Dialect::Documented2017] {
+        let builder = MockCapi::builder().dialect(dialect).seed_file(&file);
+        let cf = Session::start(builder).await;
+        for _ in 0..2 {
+            let app = cf.mock.app("a").unwrap();
+            assert_eq!((app.org.as_str(), app.space.as_str()), ("o", "s"));
+            assert_eq!((app.instances, app.running, app.memory_mb), (2, 2, 64));
+            assert_eq!(app.routes, ["a.apps.mock.test/path"]);
+            assert_eq!(app.environment["KEY"], "value");
+            assert!(!cf.mock.app("idle").unwrap().started);
+            cf.mock.org("o").space("s").app("more");
+            cf.mock.reset();
+            assert_eq!(cf.mock.apps().len(), 2);
+        }
+    }
+    let mut cf = Session::start(MockCapi::builder().seed_file(&file)).await;
+    let groups = cf.get("/v3/security_groups").await.json();
+    assert_eq!(groups["resources"][0]["globally_enabled"]["running"], true);
+    let quotas = cf.names("/v3/organization_quotas").await;
+    assert_eq!(quotas, ["default", "small"]);
+    cf.log_in_as("dev", "secret").await;
+    assert_eq!(cf.names("/v3/apps").await, ["a", "idle"]);
+}
+
+#[tokio::test]
+async fn a_seed_file_that_asks_for_what_cannot_be_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("seed.yml");
+    for (seed, reason) in [
+        ("orgs:\n- nam: o\n", "line 2"),
+        (
+            "orgs: [{name: o, quota: big}]",
+            "org 'o': there is no quota 'big'",
+        ),
+        (
+            "users: [{name: u, roles: [{type: king, org: o}]}]",
+            "user 'u': there is no role 'king'",
+        ),
+        (
+            "orgs: [{name: o, spaces: [{name: s, apps: [{name: a, memory: lots}]}]}]",
+            "app 'a': is not a number",
+        ),
+        (
+            "orgs: [{name: o, spaces: [{name: s, apps: [{name: a, routes: [{route: a.b}]}]}]}]",
+            "app 'a': no domain fits the route 'a.b'",
+        ),
+        (
+            "quotas: [{name: q, apps: {total_memory_in_mb: many}}]",
+            "quota 'q': ",
+        ),
+    ] {
+        std::fs::write(&file, seed).unwrap();
+        let refused = MockCapi::builder()
+            .seed_file(&file)
+            .start()
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(refused, StartError::SeedFile { .. }),
+            "{refused:?}"
+        );
+        assert!(refused.to_string().contains(reason), "{seed}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_seeded_app_is_as_one_that_was_pushed() {
+    let cf = Session::v3().await;
+    let seeded = cf.mock.org("o").space("s").app("a");
+    seeded
+        .instances(2)
+        .env("A", "b")
+        .route("host")
+        .unwrap()
+        .started();
+    let guid = seeded.guid();
+    assert_eq!(cf.instance_states(&guid).await, ["RUNNING", "RUNNING"]);
+    let droplet = cf.get(&format!("/v3/apps/{guid}/droplets/current")).await;
+    assert_eq!(droplet.json()["state"], "STAGED");
+    assert_eq!(cf.act(&guid, "restart").await.status, 200);
+    let app = cf.mock.app("a").unwrap();
+    assert_eq!(
+        (app.guid, app.routes),
+        (guid, vec!["host.apps.mock.test".to_owned()])
+    );
+    // What is there is found, not made again.
+    assert_eq!(cf.mock.org("o").space("s").app("a").guid(), seeded.guid());
+    assert!(cf.mock.app("nothing").is_none());
+    assert!(seeded.route("no host!").is_err());
+}
+
+#[cfg(feature = "client")]
+#[tokio::test]
+async fn a_client_is_had_that_is_logged_in() {
+    let cf = Session::v3().await;
+    let http = cf.mock.client().unwrap();
+    let list = send(http.get(format!("{}/v3/apps", cf.mock.uri()))).await;
+    assert_eq!(list.status, 200);
+}
