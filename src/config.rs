@@ -98,7 +98,7 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
-    #[error("cannot read the configuration {path}: {source}; check the path given to --config")]
+    #[error("reading the configuration {path} failed: {source}")]
     Read {
         /// The file.
         path: PathBuf,
@@ -332,7 +332,7 @@ impl Kind {
                 *field(config) = number;
             }
             Self::Text(set) => {
-                let allowed = || "a text that is not empty".to_owned();
+                let allowed = || "a non-empty string".to_owned();
                 let text: String = serde_json::from_str(raw).map_err(|_| allowed())?;
                 if text.trim().is_empty() {
                     return Err(allowed());
@@ -354,7 +354,7 @@ fn parse_prefix(raw: &str) -> Result<String, String> {
     let longest = LONGEST_HOST - LONGEST_NAME.len();
     let allowed = || {
         format!(
-            "a text of at most {longest} letters, digits, `-` and `_` that begins with a letter or digit"
+            "a string of at most {longest} letters, digits, `-` and `_` that begins with a letter or digit"
         )
     };
     let prefix: String = serde_json::from_str(raw).map_err(|_| allowed())?;
@@ -443,10 +443,10 @@ mod tests {
         insta::assert_snapshot!(parse(text).unwrap_err(), @r#"
         test.json line 2: `test_applications` is "ten", must be a whole number from 0 to 100000
         test.json line 3: `concurrency` is 0, must be a whole number from 1 to 1000
-        test.json line 4: `prefix` is "-a b", must be a text of at most 52 letters, digits, `-` and `_` that begins with a letter or digit
+        test.json line 4: `prefix` is "-a b", must be a string of at most 52 letters, digits, `-` and `_` that begins with a letter or digit
         test.json line 5: `sample_percent` is 20.5, must be a whole number from 0 to 100
         test.json line 6: `skip_ssl_validation` is 1, must be true or false
-        test.json line 7: `api` is "", must be a text that is not empty
+        test.json line 7: `api` is "", must be a non-empty string
         "#);
     }
 

@@ -6,6 +6,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 /// A phase of a convergence, in the order of execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -36,7 +38,8 @@ impl Phase {
 }
 
 /// A step that `push` starts for an app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PushStep {
     /// The app's bits are zipped and uploaded.
@@ -313,7 +316,8 @@ impl Events {
         self.sinks.iter().any(|sink| sink.wants_exchanges())
     }
 
-    pub(crate) fn emit(&self, event: Event) {
+    /// Sends an event to all sinks.
+    pub fn emit(&self, event: Event) {
         for sink in self.sinks.iter() {
             sink.handle(&event);
         }

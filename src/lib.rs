@@ -14,14 +14,14 @@
 //! use cf_pusher::{Client, Config, ConnectOptions, Converger, Credentials, Events, Sources};
 //!
 //! let mock = mock_capi::MockCapi::builder().start().await?;
-//! let target = ConnectOptions::new(
+//! let options = ConnectOptions::new(
 //!     mock.uri(),
 //!     Credentials::Password {
 //!         username: "admin".to_owned(),
 //!         password: "admin".into(),
 //!     },
 //! );
-//! let client = Client::connect(&target, Events::default()).await?;
+//! let client = Client::connect(&options, Events::default()).await?;
 //!
 //! let (config, _) = Config::parse(r#"{"test_applications": 3, "test_app_instances": 2}"#, "inline")?;
 //! let sources = Sources::read(&config, None)?;
@@ -42,15 +42,13 @@
 #![forbid(unsafe_code)]
 
 mod capi;
-#[doc(hidden)]
-pub mod cli;
 mod config;
 mod converge;
 mod desired;
-mod events;
-mod manifest;
-mod push;
-mod report;
+pub mod events;
+pub mod manifest;
+pub mod push;
+pub mod report;
 
 pub use capi::client::{Client, ConnectOptions};
 pub use capi::dialect::Dialect;
@@ -63,18 +61,15 @@ pub use converge::target::Target;
 pub use converge::verify::{Difference, Drift};
 pub use converge::{ConvergeError, Converger, Destroyed};
 pub use desired::Names;
-pub use events::{
-    Answer, AppMilestone, Content, Event, EventSink, Events, Exchange, Phase, PushStep, StepContext,
-};
-pub use manifest::ManifestError;
+pub use events::{Event, EventSink, Events};
 pub use push::source::{SourceError, Sources};
-pub use report::{Counts, Percentiles, Progress, RunCounts};
+pub use report::{Counts, RunCounts};
 pub use tokio_util::sync::CancellationToken;
 
-/// Whether what must hold of every manifest holds of one, for the fuzz target.
+/// Checks the invariants of manifests for one input, for the fuzz target.
 ///
 /// # Errors
-/// What does not hold.
+/// The invariant that does not hold.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub fn fuzz_manifest(input: &str) -> Result<(), String> {

@@ -1,7 +1,11 @@
-//! The `cf-pusher` command.
+//! The `cf-pusher` command, built on the public API of the library.
+
+#![forbid(unsafe_code)]
+
+mod cli;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cf_pusher::cli::main()
+    cli::main()
 }

@@ -84,7 +84,7 @@ async fn a_life_of_an_org() {
     let verify = place.on(&mock, SMALL, &["verify"]);
     assert_eq!(
         (verify.code, verify.out.as_str()),
-        (0, "scale-org is as desired\n")
+        (0, "scale-org is up to date\n")
     );
     let plan = place.on(&mock, SMALL, &["plan", "--detailed-exitcode"]);
     assert_eq!(plan.code, 0);
@@ -96,17 +96,17 @@ async fn a_life_of_an_org() {
 
     let unasked = place.on(&mock, SMALL, &["destroy"]);
     assert_eq!(unasked.code, 2);
-    insta::assert_snapshot!(unasked.err, @"error: destroy asks before it deletes, and there is no terminal to ask on; add --yes");
+    insta::assert_snapshot!(unasked.err, @r"
+    error: deleting needs a confirmation, and there is no terminal
+    help: confirm with --yes
+    ");
     let destroy = place.on(&mock, SMALL, &["destroy", "--yes"]);
     assert_eq!(
         (destroy.code, destroy.out.as_str()),
         (0, "deleted scale-org, scale-quota, scale-asg\n")
     );
     let again = place.on(&mock, SMALL, &["destroy", "--yes"]);
-    assert_eq!(
-        (again.code, again.out.as_str()),
-        (0, "there was nothing to delete\n")
-    );
+    assert_eq!((again.code, again.out.as_str()), (0, "nothing to delete\n"));
 }
 
 #[rstest]
@@ -254,7 +254,7 @@ async fn an_unreachable_api_and_a_wrong_password_exit_with_3() {
         "{}",
         unreachable.err
     );
-    assert!(unreachable.err.contains("check the API's URL"));
+    assert!(unreachable.err.contains("\nhelp: check the API's URL"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -285,7 +285,10 @@ async fn the_login_of_the_cf_cli_is_used() {
     ]);
     let elsewhere = place.said(command, &rig.mock);
     assert_eq!(elsewhere.code, 2, "its tokens are for its own target");
-    insta::assert_snapshot!(elsewhere.err, @"error: no credentials for http://127.0.0.1:9, and the cf CLI is logged in to http://api; set CF_USERNAME and CF_PASSWORD, or log in with `cf login -a http://127.0.0.1:9`");
+    insta::assert_snapshot!(elsewhere.err, @r"
+    error: no credentials for http://127.0.0.1:9: the cf CLI is logged in to http://api
+    help: set CF_USERNAME and CF_PASSWORD, or log in with `cf login -a http://127.0.0.1:9`
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -331,10 +334,9 @@ async fn an_exceeded_quota_is_explained() {
         said.err
     );
     assert!((1..=3).contains(&errors.len()), "{}", said.err);
-    assert!(said.err.contains("more like it)"), "{}", said.err);
+    assert!(said.err.contains("more like this)"), "{}", said.err);
     assert!(
-        said.err
-            .contains("advice: a quota does not allow what is asked for"),
+        said.err.contains("help: raise the limits of the quota"),
         "{}",
         said.err
     );
@@ -444,7 +446,10 @@ async fn half_a_login_is_told() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let err = String::from_utf8(output.stderr).unwrap();
-    insta::assert_snapshot!(err, @"error: CF_USERNAME is given without CF_PASSWORD; give both, or neither");
+    insta::assert_snapshot!(err, @r"
+    error: CF_USERNAME is set without CF_PASSWORD
+    help: set both, or neither
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]

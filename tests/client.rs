@@ -294,9 +294,9 @@ async fn every_wait_ends_with_the_last_state() {
         .unwrap();
     let failures: Vec<String> = outcome.failures.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(failures.join("\n"), @r"
-    app scale-registry: staging: staging of scale-registry did not end within 200ms: last seen STAGING; run again, or give it longer with --timeout
-    app scale-tick-0: staging: staging of scale-tick-0 did not end within 200ms: last seen STAGING; run again, or give it longer with --timeout
-    app scale-proxy-0: staging: staging of scale-proxy-0 did not end within 200ms: last seen STAGING; run again, or give it longer with --timeout
+    app scale-registry: staging failed: staging of scale-registry timed out after 200ms: last state: STAGING
+    app scale-tick-0: staging failed: staging of scale-tick-0 timed out after 200ms: last state: STAGING
+    app scale-proxy-0: staging failed: staging of scale-proxy-0 timed out after 200ms: last state: STAGING
     ");
 }
 
@@ -579,7 +579,7 @@ async fn a_list_without_an_end_is_left_at_the_deadline() {
         .unwrap_err();
     let message = error.to_string();
     assert!(
-        message.starts_with("reading a list page by page did not end within 300ms"),
+        message.starts_with("reading a list page by page timed out after 300ms"),
         "{message}"
     );
 }

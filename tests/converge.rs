@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cf_pusher::{Action, Converger, Event, EventSink, StepContext};
+use cf_pusher::events::StepContext;
+use cf_pusher::{Action, Converger, Event, EventSink};
 use futures::{StreamExt, stream};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;

@@ -118,8 +118,9 @@ async fn an_interrupted_run_ends_with_its_answers_and_is_finished_by_the_next(
         .collect();
     insta::allow_duplicates! {
         insta::assert_snapshot!(told.join("\n"), @"
-        interrupted: what is in flight is finished; once more leaves at once
-        error: interrupted; run the same command again to finish
+        interrupted: finishing running requests (press Ctrl-C again to quit now)
+        error: interrupted
+        help: run the same command again to finish
         ");
     }
     let run = &serde_json::from_str::<Value>(&out).unwrap()["run"];
@@ -155,7 +156,7 @@ async fn who_interrupts_twice_waits_for_nothing() {
         out, "",
         "no answer was waited for, so there is nothing to sum up"
     );
-    assert!(err.ends_with("error: interrupted; run the same command again to finish\n"));
+    assert!(err.ends_with("error: interrupted\nhelp: run the same command again to finish\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +202,7 @@ async fn an_interrupted_push_is_finished_by_the_next() {
         "{out}"
     );
     assert!(
-        err.ends_with("error: interrupted; run the same command again to finish\n"),
+        err.ends_with("error: interrupted\nhelp: run the same command again to finish\n"),
         "{err}"
     );
 

@@ -196,7 +196,7 @@ async fn unchanged_bits_cost_few_requests(#[case] apps: usize) {
     push.requests();
     let said = push.push_well(&[]);
     assert!(
-        said.err.contains("app-0: its bits are there already"),
+        said.err.contains("app-0: bits are unchanged"),
         "{}",
         said.err
     );
@@ -293,7 +293,7 @@ async fn a_failed_staging_tells_why_and_the_others_go_on() {
         .skip_while(|line| !line.starts_with("error: "));
     let error: Vec<&str> = error.collect();
     assert!(
-        error[0].starts_with("error: bad: staging: staging of bad failed: "),
+        error[0].starts_with("error: staging bad failed: "),
         "{error:#?}"
     );
     assert!(
@@ -310,7 +310,7 @@ async fn logs_that_cannot_be_read_stop_nothing() {
     let push = Push::with(MockCapi::builder().faults(vec![refusal])).await;
     push.manifest("applications:\n- {name: a, path: bits}\n- {name: b, path: bits}\n");
     let said = push.push_well(&[]);
-    let warning = "warning: the staging logs cannot be read: log-cache answered 404 Not Found";
+    let warning = "warning: reading the staging log failed: log-cache responded with 404 Not Found";
     assert_eq!(said.err.matches(warning).count(), 1, "{}", said.err);
 }
 
@@ -374,7 +374,8 @@ async fn instances_that_crash_fail_the_push() {
     let said = push.push(&[]);
     assert_eq!(said.code, 1);
     assert!(
-        said.err.contains("error: dora: starting: the start of dora failed: all instances of the process web crashed"),
+        said.err
+            .contains("error: starting dora failed: all instances of the process web crashed"),
         "{}",
         said.err
     );
@@ -432,7 +433,7 @@ async fn a_name_that_comes_twice_is_refused() {
     assert_eq!(said.code, 2);
     assert_eq!(
         said.err,
-        "error: the manifest has the app a twice; keep one of them\n"
+        "error: the manifest has two apps named a\nhelp: rename or remove one of them\n"
     );
     assert!(push.requests().is_empty());
 }
@@ -502,7 +503,7 @@ async fn a_canary_waits_to_be_told_to_go_on() {
     assert_eq!(deployment["status"]["reason"], "PAUSED");
     assert!(
         said.out
-            .contains("paused; go on with `cf continue-deployment dora`"),
+            .contains("paused; continue with `cf continue-deployment dora`"),
         "{}",
         said.out
     );
@@ -632,22 +633,22 @@ async fn nowhere_to_push_to_is_told() {
         .env("CF_PASSWORD", "admin");
     let said = push.place.said(command, &push.mock);
     assert_eq!(said.code, 1);
-    insta::assert_snapshot!(stable(&said.err), @"error: finding the space none of the org o: there is none, or the login does not see it");
+    insta::assert_snapshot!(stable(&said.err), @"error: space none in org o: not found, or not visible to the user");
     assert_eq!(push.list("/v3/apps").await, [] as [Value; 0]);
 }
 
 /// What `push` refuses, `manifest` refuses, in one line and without a foundation.
 #[rstest]
-#[case::no_name("applications: [{memory: 1G}]", &[], "no app is named: give APP, or a manifest with a `name`")]
-#[case::two_apps("applications: [{name: a}, {name: b}]", &["-i", "2"], "--instances, -i is for one app, and the manifest has 2: pick one with APP")]
-#[case::missing_variables("applications: [{name: ((b)), memory: ((a))}]", &[], "the manifest DIR/manifest.yml cannot be used: no value is given for the variables a, b; give them with --var or --vars-file")]
-#[case::both_disks("applications: [{name: a, disk_quota: 1G, disk-quota: 1G}]", &[], "the manifest DIR/manifest.yml cannot be used: app a: it has both `disk_quota` and `disk-quota`, and needs one of them")]
-#[case::no_apps("applications: []", &[], "the manifest DIR/manifest.yml cannot be used: it must have at least one application")]
-#[case::not_yaml("applications: [", &[], "the manifest DIR/manifest.yml cannot be used: it is not YAML: line 1: unclosed bracket '['")]
-#[case::mismatch("applications: [{name: a, buildpacks: [b]}]", &["-o", "i"], "--docker-image, -o cannot be used with `buildpacks` in the manifest")]
+#[case::no_name("applications: [{memory: 1G}]", &[], "the app has no name\nhelp: add an APP argument, or a `name` in the manifest")]
+#[case::two_apps("applications: [{name: a}, {name: b}]", &["-i", "2"], "-i needs an APP argument: the manifest has 2 apps")]
+#[case::missing_variables("applications: [{name: ((b)), memory: ((a))}]", &[], "invalid manifest DIR/manifest.yml: no value for the variables a, b\nhelp: set them with --var or --vars-file")]
+#[case::both_disks("applications: [{name: a, disk_quota: 1G, disk-quota: 1G}]", &[], "invalid manifest DIR/manifest.yml: app a: `disk_quota` and `disk-quota` cannot both be set")]
+#[case::no_apps("applications: []", &[], "invalid manifest DIR/manifest.yml: `applications` must have at least one application")]
+#[case::not_yaml("applications: [", &[], "invalid manifest DIR/manifest.yml: invalid YAML: line 1: unclosed bracket '['")]
+#[case::mismatch("applications: [{name: a, buildpacks: [b]}]", &["-o", "i"], "--docker-image cannot be used with `buildpacks` in the manifest")]
 #[case::conflict("applications: [{name: a}]", &["--no-route", "--random-route"], "--no-route and --random-route cannot be used together")]
-#[case::no_path("applications: [{name: a, path: none}]", &[], "app a: `path` is DIR/none, and there is no such file or folder")]
-#[case::secret("applications: [{name: a, memory: [hunter2]}]", &[], "the manifest DIR/manifest.yml cannot be used: app a: `memory` is a list, must be a text")]
+#[case::no_path("applications: [{name: a, path: none}]", &[], "app a: cannot read `path` DIR/none: No such file or directory (os error 2)")]
+#[case::secret("applications: [{name: a, memory: [hunter2]}]", &[], "invalid manifest DIR/manifest.yml: app a: `memory` is a list, must be a string")]
 fn what_push_would_refuse_is_refused_offline(
     #[case] manifest: &str,
     #[case] flags: &[&str],

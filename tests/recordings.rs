@@ -135,7 +135,7 @@ async fn a_file_that_cannot_be_written_is_told_before_anything_is_done() {
     let path = path.to_str().unwrap();
     let said = place.on(&mock, SMALL, &["converge", "--trace", path]);
     assert_eq!(said.code, 2);
-    insta::assert_snapshot!(said.err, @"error: cannot write the trace DIR/nowhere/file: No such file or directory (os error 2)");
+    insta::assert_snapshot!(said.err, @"error: writing the trace DIR/nowhere/file failed: No such file or directory (os error 2)");
     assert_eq!(mock.stats().total, 0);
 }
 

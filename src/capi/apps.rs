@@ -58,8 +58,8 @@ pub(crate) async fn space(client: &Client, org: &str, space: &str) -> Result<Str
     let space_guid = org_guid.and_then(|_| found.resources.iter().find(of_org)?.get("guid"));
     let guid = space_guid.and_then(Value::as_str).map(str::to_owned);
     guid.ok_or_else(|| Error::Local {
-        what: format!("finding the space {space} of the org {org}"),
-        reason: "there is none, or the login does not see it".to_owned(),
+        what: format!("space {space} in org {org}"),
+        reason: "not found, or not visible to the user".to_owned(),
     })
 }
 

@@ -19,10 +19,10 @@ pub(crate) struct Deployment<'a> {
     pub(crate) droplet: &'a str,
     /// `rolling` or `canary`.
     pub(crate) strategy: &'static str,
-    pub(crate) max_in_flight: Option<i64>,
+    pub(crate) max_in_flight: Option<u32>,
     /// Percentages.
-    pub(crate) canary_steps: &'a [i64],
-    pub(crate) web_instances: Option<i64>,
+    pub(crate) canary_steps: &'a [u32],
+    pub(crate) web_instances: Option<u32>,
     pub(crate) memory_mb: Option<u64>,
     pub(crate) disk_mb: Option<u64>,
     /// Bytes a second.

@@ -31,7 +31,7 @@ pub struct CcError {
 impl CcError {
     /// Cloud Controller says of quotas `memory quota_exceeded`,
     /// `organization's memory limit exceeded`, `... for space 'x' ... quota`.
-    fn is_of_a_quota(&self) -> bool {
+    fn is_quota_exceeded(&self) -> bool {
         let detail = self.detail.to_lowercase();
         detail.contains("quota")
             || detail.contains("limit exceeded")
@@ -50,7 +50,7 @@ impl fmt::Display for CcError {
 #[non_exhaustive]
 pub enum Error {
     /// No connection could be made.
-    #[error("cannot reach {url}: {reason}; check the API's URL, the network and TLS")]
+    #[error("cannot reach {url}: {reason}")]
     Unreachable {
         /// Where to.
         url: String,
@@ -59,7 +59,7 @@ pub enum Error {
     },
     /// The Cloud Controller is neither as today's nor as that of 2017.
     #[error(
-        "the API v3 at {url} is of version {version}, and cf-pusher speaks that of 3.84 and later, and that of 2017; choose one all the same with --dialect"
+        "unsupported version {version} of the v3 API at {url}, must be 3.84 or later, or the API of 2017"
     )]
     Unsupported {
         /// Where it is.
@@ -68,7 +68,7 @@ pub enum Error {
         version: String,
     },
     /// The request may have been sent, but no whole answer came back.
-    #[error("{method} {path} had no answer: {reason}; run again to settle what became of it")]
+    #[error("no response from {method} {path}: {reason}; it may have taken effect")]
     NoAnswer {
         /// The request's method.
         method: Method,
@@ -78,7 +78,7 @@ pub enum Error {
         reason: String,
     },
     /// Cloud Controller answered with an error.
-    #[error("{method} {path} was answered {status}: {}{}", describe(errors), aside(*retry_after, request_id.as_deref()))]
+    #[error("{method} {path} failed with {status}: {}{}", describe(errors), aside(*retry_after, request_id.as_deref()))]
     Refused {
         /// The request's method.
         method: Method,
@@ -94,7 +94,7 @@ pub enum Error {
         retry_after: Option<Duration>,
     },
     /// The answer was not what the API promises.
-    #[error("{method} {path} was answered with what is not understood: {reason}")]
+    #[error("unexpected response from {method} {path}: {reason}")]
     NotUnderstood {
         /// The request's method.
         method: Method,
@@ -104,14 +104,12 @@ pub enum Error {
         reason: String,
     },
     /// Logging in failed.
-    #[error("cannot log in at {uaa}: {reason}; {advice}")]
+    #[error("cannot log in at {uaa}: {reason}")]
     Login {
         /// The UAA's URL.
         uaa: String,
         /// What it said.
         reason: String,
-        /// What to do.
-        advice: &'static str,
     },
     /// Work that Cloud Controller does in the background failed.
     #[error("{what} failed: {reason}")]
@@ -136,14 +134,14 @@ pub enum Error {
         operation: &'static str,
     },
     /// What was made is not there any more.
-    #[error("{what}: it is gone; was it deleted meanwhile? run again")]
+    #[error("{what} failed: it was deleted meanwhile")]
     Gone {
         /// What was being done.
         what: String,
     },
     /// A wait ended at its deadline.
     #[error(
-        "{what} did not end within {}: last seen {last}; run again, or give it longer with --timeout",
+        "{what} timed out after {}: last state: {last}",
         humantime::format_duration(*waited)
     )]
     Deadline {
@@ -155,7 +153,7 @@ pub enum Error {
         last: String,
     },
     /// It was asked to end, and sends nothing more.
-    #[error("interrupted; run the same command again to finish")]
+    #[error("interrupted")]
     Interrupted,
     /// Something on this side, such as the file to be uploaded.
     #[error("{what}: {reason}")]
@@ -227,25 +225,24 @@ impl Error {
         }
     }
 
-    /// Whether a quota does not allow it.
-    pub(crate) fn is_of_a_quota(&self) -> bool {
-        self.cc_errors().iter().any(CcError::is_of_a_quota)
+    /// Whether the Cloud Controller refused the request because of a quota.
+    pub fn is_quota_exceeded(&self) -> bool {
+        self.cc_errors().iter().any(CcError::is_quota_exceeded)
     }
 
-    /// What the user may do about it, where the message does not say.
-    pub(crate) fn advice(&self) -> Option<&'static str> {
+    /// The message without the name of what failed, for messages that name it.
+    pub(crate) fn cause(&self) -> String {
         match self {
-            Self::Refused { .. } if self.is_of_a_quota() => Some(
-                "a quota does not allow what is asked for: raise its limits, or ask for fewer apps, instances or memory",
-            ),
-            Self::Refused { status, .. } if *status == StatusCode::FORBIDDEN => {
-                Some("the user or client that is logged in may not do that: use an admin's login")
-            }
-            Self::Failed { what, .. } if what.starts_with("staging") => Some(
-                "see what the buildpack said (`cf logs APP --recent`), mend the bits, and run again",
-            ),
-            _ => None,
+            Self::Failed { reason, .. } => reason.clone(),
+            Self::JobFailed { errors, .. } => describe(errors),
+            Self::Gone { .. } => "it was deleted meanwhile".to_owned(),
+            other => other.to_string(),
         }
+    }
+
+    /// Whether the user or client is not allowed to do what was requested.
+    pub fn is_forbidden(&self) -> bool {
+        self.status() == Some(StatusCode::FORBIDDEN)
     }
 
     /// Whether both have the same cause: the same words of Cloud Controller's, or
@@ -375,14 +372,14 @@ impl Serialize for Error {
 /// What else an answer told: when to come back, and how to find it in the logs.
 fn aside(retry_after: Option<Duration>, request_id: Option<&str>) -> String {
     let wait =
-        retry_after.map(|after| format!("; it asks to wait {}", humantime::format_duration(after)));
+        retry_after.map(|after| format!("; retry after {}", humantime::format_duration(after)));
     let request = request_id.map(|id| format!(" [request {id}]"));
     wait.unwrap_or_default() + &request.unwrap_or_default()
 }
 
 fn describe(errors: &[CcError]) -> String {
     if errors.is_empty() {
-        return "no explanation".to_owned();
+        return "no error details".to_owned();
     }
     let texts: Vec<String> = errors.iter().map(CcError::to_string).collect();
     texts.join("; ")
@@ -443,7 +440,7 @@ fn beginning_of(body: &[u8]) -> Vec<CcError> {
     }
     vec![CcError {
         code: 0,
-        title: "not from Cloud Controller".to_owned(),
+        title: "not from the Cloud Controller".to_owned(),
         detail: text.chars().take(LONGEST).collect(),
     }]
 }
@@ -469,9 +466,9 @@ mod tests {
     )]
     #[case::gateway(
         "<html>\n 502 Bad Gateway</html>",
-        "<html> 502 Bad Gateway</html> (0 not from Cloud Controller)"
+        "<html> 502 Bad Gateway</html> (0 not from the Cloud Controller)"
     )]
-    #[case::nothing("", "no explanation")]
+    #[case::nothing("", "no error details")]
     fn errors_of_every_form_are_shown(#[case] body: &str, #[case] expected: &str) {
         assert_eq!(describe(&parse_errors(body.as_bytes())), expected);
     }

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use super::client::Client;
 use super::error::Error;
 use super::transport::{Body, Request};
-use crate::manifest::diff::{Diff, DiffAnswer};
+use crate::manifest::diff::{DiffAnswer, ManifestDiff};
 use crate::manifest::yaml::Value;
 
 /// Applies a manifest to a space, and waits until that is done.
@@ -33,7 +33,7 @@ pub(crate) async fn diff(
     client: &Client,
     space: &str,
     manifest: &str,
-) -> Result<Option<Diff>, Error> {
+) -> Result<Option<ManifestDiff>, Error> {
     let path = format!("/v3/spaces/{space}/manifest_diff");
     // Not sent again and again where it fails: it can be done without.
     let request = Request::post(path).body(Body::Yaml(manifest.to_owned()));

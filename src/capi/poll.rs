@@ -95,7 +95,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_error_at_the_deadline_has_the_last_state() {
         let error = wait_for(Progress::Pending("STAGING".to_owned())).await;
-        insta::assert_snapshot!(error.unwrap_err(), @"staging of a did not end within 1m 30s: last seen STAGING; run again, or give it longer with --timeout");
+        insta::assert_snapshot!(error.unwrap_err(), @"staging of a timed out after 1m 30s: last state: STAGING");
     }
 
     #[tokio::test(start_paused = true)]

@@ -144,7 +144,7 @@ fn crash(process: &Process) -> String {
         .find_map(|it| it.details.as_deref());
     let details = details.map(|details| format!(": {details}"));
     format!(
-        "all instances of the process {} crashed{}; `cf logs APP --recent` tells what they said",
+        "all instances of the process {} crashed{}",
         process.kind,
         details.unwrap_or_default()
     )

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::capi::transport::Credentials;
+use cf_pusher::Credentials;
 
-/// What the `cf` CLI is logged in to.
+use super::CommandError;
+
+/// The login of the `cf` CLI.
 #[derive(Debug)]
 pub(super) struct CfLogin {
     pub(super) api: String,
     pub(super) skip_ssl_validation: bool,
     pub(super) credentials: Credentials,
-    /// The org and space that it targets, if any.
+    /// The targeted org and space, if any.
     pub(super) org: Option<Targeted>,
     pub(super) space: Option<Targeted>,
 }
@@ -44,8 +46,8 @@ struct CfConfig {
     space_fields: Targeted,
 }
 
-/// The login in `$CF_HOME`, or else in the home folder, if there is one.
-pub(super) fn read() -> Result<Option<CfLogin>, String> {
+/// The login in `$CF_HOME`, or else in the home folder; `None` without a login.
+pub(super) fn read() -> Result<Option<CfLogin>, CommandError> {
     let home = std::env::var_os("CF_HOME")
         .filter(|home| !home.is_empty())
         .map(PathBuf::from)
@@ -56,23 +58,22 @@ pub(super) fn read() -> Result<Option<CfLogin>, String> {
     }
 }
 
-fn read_from(home: &Path) -> Result<Option<CfLogin>, String> {
+fn read_from(home: &Path) -> Result<Option<CfLogin>, CommandError> {
     let path = home.join(".cf").join("config.json");
     let text = match std::fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
-            return Err(format!(
-                "cannot read the cf CLI's login {}: {error}",
+            return Err(CommandError::usage(format!(
+                "reading the cf CLI's login {} failed: {error}",
                 path.display()
-            ));
+            )));
         }
     };
     let config: CfConfig = serde_json::from_slice(&text).map_err(|error| {
-        format!(
-            "the cf CLI's login {} is broken: {error}; log in again with `cf login`",
-            path.display()
-        )
+        let path = path.display();
+        CommandError::usage(format!("invalid login of the cf CLI {path}: {error}"))
+            .help("log in again with `cf login`")
     })?;
     if config.target.is_empty() || config.access_token.is_empty() {
         return Ok(None);
@@ -148,8 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_login_is_an_error() {
+    fn an_invalid_login_is_an_error() {
         let error = read_from(home("{").path()).unwrap_err();
-        assert!(error.contains("cf login"), "{error}");
+        assert_eq!(error.advice().unwrap(), "log in again with `cf login`");
     }
 }

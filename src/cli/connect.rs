@@ -1,49 +1,48 @@
-//! From flags, environment and configuration to a connected [`Client`].
+//! Connects to the foundation that flags, environment, configuration or the cf CLI
+//! select.
 
 use std::sync::Arc;
 
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use super::cf_home;
-use super::{CommandError, Common, Format, Foundation};
-use crate::capi::client::{Client, ConnectOptions};
-use crate::capi::transport::Credentials;
-use crate::config::{Config, Connection};
-use crate::events::{Event, EventSink, Events};
-use crate::push::source::Sources;
-use crate::report::{Counts, Progress};
+use cf_pusher::{
+    Client, Config, ConnectOptions, Connection, Counts, Credentials, Event, EventSink, Events,
+    Sources,
+};
 
-/// A foundation that is worked on.
+use super::progress::Progress;
+use super::{CommandError, Common, Format, Foundation, cf_home};
+
+/// A connection to a foundation, and what the command needs beside it.
 pub(super) struct Connected {
     pub(super) client: Client,
     pub(super) counts: Arc<Counts>,
     pub(super) format: Format,
     pub(super) began: std::time::Instant,
-    /// The fake Cloud Controller that is worked on, while it is.
+    /// The fake Cloud Controller, which stops when it is dropped.
     #[cfg(feature = "mock")]
     _mock: Option<mock_capi::MockCapi<mock_capi::Front>>,
 }
 
-/// All that a command about a configuration works with.
+/// A configuration, its bits and a connection.
 pub(super) struct Session {
     pub(super) config: Config,
     pub(super) sources: Sources,
     pub(super) connected: Connected,
 }
 
-/// Whether a command works with the apps' bits.
+/// Whether a command needs the apps' bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Apps {
     Needed,
-    /// Then a folder of apps that is gone does not matter.
+    /// A missing folder of apps is ignored.
     NotNeeded,
 }
 
 impl Connected {
-    /// Connects to the foundation that flags, environment, configuration or the
-    /// cf CLI's login name; `warnings` are said first, and what happens goes to
-    /// `recordings` too.
+    /// Connects to the selected foundation. Emits `warnings` first; events go to
+    /// the progress output and to `recordings`.
     pub(super) async fn open(
         foundation: &Foundation,
         configured: &Connection,
@@ -89,14 +88,14 @@ impl Connected {
         })
     }
 
-    /// Since the command began, in milliseconds.
+    /// The time since the command started, in milliseconds.
     pub(super) fn duration_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
 impl Session {
-    /// Reads all that is given, then connects.
+    /// Reads configuration and bits, then connects.
     pub(super) async fn open(
         common: &Common,
         apps: Apps,
@@ -105,7 +104,7 @@ impl Session {
         Self::recorded(common, apps, interrupt, Vec::new()).await
     }
 
-    /// The same, with sinks for what happens.
+    /// The same, with additional sinks for events.
     pub(super) async fn recorded(
         common: &Common,
         apps: Apps,
@@ -137,7 +136,7 @@ impl Session {
     }
 }
 
-/// `-v` shows our own log on standard error; `RUST_LOG` chooses more finely.
+/// Shows the library's log on standard error, filtered by `-v` or `RUST_LOG`.
 fn init_logging(verbose: u8) {
     use tracing_subscriber::EnvFilter;
     let level = match verbose {
@@ -146,7 +145,7 @@ fn init_logging(verbose: u8) {
         _ => "cf_pusher=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    // A second initialisation, as in tests, keeps the first.
+    // Fails only if a logger is already set, which then stays.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -167,8 +166,11 @@ async fn start_mock(
     };
     let mock = mock_capi::MockCapi::builder().front().dialect(dialect);
     let mock = mock.start().await;
-    mock.map(Some)
-        .map_err(|error| CommandError::Usage(format!("cannot start the fake API: {error}")))
+    mock.map(Some).map_err(|error| {
+        CommandError::usage(format!(
+            "starting the fake Cloud Controller failed: {error}"
+        ))
+    })
 }
 
 #[cfg(feature = "mock")]
@@ -182,8 +184,8 @@ fn mock_target(mock: &mock_capi::CloudController) -> ConnectOptions {
     )
 }
 
-/// Where to and as whom: flags and environment before the configuration,
-/// before the login of the cf CLI.
+/// The API and the credentials: flags and environment take precedence over the
+/// configuration, and the configuration over the login of the cf CLI.
 fn target(
     foundation: &Foundation,
     connection: &Connection,
@@ -201,18 +203,21 @@ fn target(
             ..ConnectOptions::new(api, credentials.clone())
         });
     }
-    let login = cf_home::read().map_err(CommandError::Usage)?;
+    let login = cf_home::read()?;
     let Some(login) = login else {
-        return Err(CommandError::Usage(missing(api.is_some()).to_owned()));
+        return Err(missing(api.is_some()));
     };
-    // Its tokens are for its own target; no other host gets them.
+    // The cf CLI's tokens are sent to its own target only.
     if let Some(api) = &api
         && !same_api(api, &login.api)
         && credentials.is_none()
     {
-        return Err(CommandError::Usage(format!(
-            "no credentials for {api}, and the cf CLI is logged in to {}; set CF_USERNAME and CF_PASSWORD, or log in with `cf login -a {api}`",
+        let message = format!(
+            "no credentials for {api}: the cf CLI is logged in to {}",
             login.api
+        );
+        return Err(CommandError::usage(message).help(format!(
+            "set CF_USERNAME and CF_PASSWORD, or log in with `cf login -a {api}`"
         )));
     }
     Ok(ConnectOptions {
@@ -232,15 +237,19 @@ pub(super) fn same_api(one: &str, other: &str) -> bool {
     bare(one) == bare(other)
 }
 
-fn missing(has_api: bool) -> &'static str {
+fn missing(has_api: bool) -> CommandError {
     if has_api {
-        "no credentials; set CF_USERNAME and CF_PASSWORD (or CF_CLIENT_ID and CF_CLIENT_SECRET), or admin_user and admin_password in the configuration, or log in with `cf login`"
+        CommandError::usage("no credentials").help(
+            "set CF_USERNAME and CF_PASSWORD (or CF_CLIENT_ID and CF_CLIENT_SECRET), or admin_user and admin_password in the configuration, or log in with `cf login`",
+        )
     } else {
-        "no foundation given; use --api (CF_API), or api in the configuration, or log in with `cf login`, or try --mock"
+        CommandError::usage("no foundation selected").help(
+            "use --api (CF_API), or api in the configuration, or log in with `cf login`, or try --mock",
+        )
     }
 }
 
-/// An environment variable that is set to something.
+/// The value of an environment variable, unless it is empty.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -269,7 +278,7 @@ fn configured_credentials(connection: &Connection) -> Result<Option<Credentials>
     Ok(given.map(|(username, password)| Credentials::Password { username, password }))
 }
 
-/// Two things that are of use only together.
+/// Two values of which both or neither must be set.
 fn both(
     (name, one): (&str, Option<String>),
     (other_name, other): (&str, Option<SecretString>),
@@ -283,9 +292,7 @@ fn both(
 }
 
 fn half(given: &str, missing: &str) -> CommandError {
-    CommandError::Usage(format!(
-        "{given} is given without {missing}; give both, or neither"
-    ))
+    CommandError::usage(format!("{given} is set without {missing}")).help("set both, or neither")
 }
 
 #[cfg(test)]
@@ -293,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_the_same_with_and_without_scheme() {
+    fn https_is_the_default_scheme() {
         assert!(same_api("api.example.com", "https://api.example.com/"));
         assert!(!same_api("api.example.com", "http://api.example.com"));
         assert!(!same_api("api.example.com", "https://api.example.org"));

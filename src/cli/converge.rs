@@ -1,22 +1,19 @@
-//! `cf-pusher converge`: make it so.
+//! `cf-pusher converge`: creates, changes and deletes what the configuration asks for.
 
 use std::collections::BTreeSet;
 
+use cf_pusher::{ConvergeError, Converger, Dialect, Error, Failure, Outcome};
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Apps, Session};
 use super::record::RecordArgs;
-use super::{CommandError, Common, Format, INTERRUPTED, output, plan};
-use crate::capi::dialect::Dialect;
-use crate::capi::error::Error;
-use crate::converge::outcome::{Failure, Outcome};
-use crate::converge::{ConvergeError, Converger, DEFAULT_BATCH};
+use super::{CommandError, Common, Format, INTERRUPTED, help, output, plan};
 
-/// Make the foundation as the configuration asks, and prove it
+/// Create, change and delete what the configuration asks for, and verify it
 ///
-/// Only the difference is applied: a second run changes nothing, and a run that
-/// was interrupted is finished by the next.
+/// Only differences are applied: a second run changes nothing, and the next run
+/// finishes an interrupted one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -29,22 +26,21 @@ pub(super) struct ConvergeArgs {
     #[command(flatten)]
     common: Common,
 
-    /// First delete the org with all that is in it
+    /// Delete the org with everything in it first
     #[arg(long)]
     recreate: bool,
 
-    /// Only show what would be done, as `plan` does
+    /// Show the changes without making them, as `plan` does
     #[arg(long, conflicts_with = "recreate")]
     dry_run: bool,
 
-    /// How apps are made; else as the dialect allows: by manifests in v3
+    /// How apps are created [default: manifest; per-app with --dialect 2017]
     #[arg(long, value_enum, conflicts_with = "dry_run")]
     workflow: Option<WorkflowChoice>,
 
-    /// How many apps one manifest has
-    #[arg(long, value_name = "APPS", default_value_t = DEFAULT_BATCH,
-        value_parser = batch, conflicts_with = "dry_run")]
-    batch: usize,
+    /// Number of apps per manifest, 1 to 1000 [default: 100]
+    #[arg(long, value_name = "APPS", value_parser = batch, conflicts_with = "dry_run")]
+    batch: Option<usize>,
 
     #[command(flatten)]
     record: RecordArgs,
@@ -52,10 +48,9 @@ pub(super) struct ConvergeArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum WorkflowChoice {
-    /// Many at once: created, scaled, routed and given their environment by a
-    /// manifest, then each started by one deployment
+    /// Apply manifests of many apps, then start each app with one deployment
     Manifest,
-    /// Each by the requests that the document of 2017 describes
+    /// Send separate requests for each app, as in the API of 2017
     PerApp,
 }
 
@@ -65,8 +60,6 @@ fn batch(text: &str) -> Result<usize, String> {
         _ => Err("must be a whole number from 1 to 1000".to_owned()),
     }
 }
-
-const NO_MANIFESTS: &str = "the API of 2017 applies no manifests to spaces; leave out --workflow, or give --workflow per-app";
 
 pub(super) async fn run(
     args: ConvergeArgs,
@@ -79,34 +72,42 @@ pub(super) async fn run(
     let session =
         Session::recorded(&args.common, Apps::Needed, interrupt, recordings.sinks()).await?;
     let client = &session.connected.client;
-    let converger = Converger::new(client, &session.config, &session.sources).batch(args.batch);
+    let converger = Converger::new(client, &session.config, &session.sources);
+    let converger = match args.batch {
+        Some(batch) => converger.batch(batch),
+        None => converger,
+    };
     let converger = match args.workflow {
         Some(WorkflowChoice::Manifest) if client.dialect() == Dialect::Documented2017 => {
-            return Err(CommandError::Usage(NO_MANIFESTS.to_owned()));
+            return Err(
+                CommandError::usage("the API of 2017 cannot apply manifests to spaces")
+                    .help("use --workflow per-app"),
+            );
         }
         Some(WorkflowChoice::PerApp) => converger.per_app(),
         Some(WorkflowChoice::Manifest) | None => converger,
     };
-    let outcome = match make_it_so(&converger, args.recreate).await {
-        Err(ConvergeError::Api(Error::Interrupted)) => Outcome {
-            interrupted: true,
-            ..Outcome::default()
-        },
+    let outcome = match converge(&converger, args.recreate).await {
+        Err(ConvergeError::Api(Error::Interrupted)) => {
+            let mut outcome = Outcome::default();
+            outcome.interrupted = true;
+            outcome
+        }
         outcome => outcome?,
     };
     report(&session, &outcome)?;
     Ok(exit_code(&outcome))
 }
 
-async fn make_it_so(converger: &Converger<'_>, recreate: bool) -> Result<Outcome, ConvergeError> {
+async fn converge(converger: &Converger<'_>, recreate: bool) -> Result<Outcome, ConvergeError> {
     if recreate {
         converger.delete_org(false).await?;
     }
     converger.converge().await
 }
 
-/// A connection that was lost on the way is none, too.
 fn exit_code(outcome: &Outcome) -> u8 {
+    // A connection that was lost during the run counts as no connection.
     let lost = outcome.failures.iter().any(|it| it.error.is_connection());
     match outcome.is_converged() {
         true => 0,
@@ -117,11 +118,11 @@ fn exit_code(outcome: &Outcome) -> u8 {
 }
 
 fn report(session: &Session, outcome: &Outcome) -> Result<(), CommandError> {
-    for line in complaints(outcome) {
-        output::complain(&line);
+    for line in problems(outcome) {
+        output::eprintln_line(&line);
     }
     if outcome.interrupted {
-        output::complain(&format!("error: {}", Error::Interrupted));
+        output::eprintln_error(&CommandError::from(Error::Interrupted));
     }
     match session.connected.format {
         Format::Json => output::print_json(session, output::run_json(session, outcome))?,
@@ -137,29 +138,31 @@ fn report(session: &Session, outcome: &Outcome) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// What went wrong, and what to do. Where something could not be done, that is
-/// all to say: what is missing for it follows from it.
-fn complaints(outcome: &Outcome) -> Vec<String> {
+/// The failures and what to do about them; without failures, the drift.
+fn problems(outcome: &Outcome) -> Vec<String> {
     const MOST: usize = 20;
     let failures = &outcome.failures;
     if failures.is_empty() {
-        let lines = outcome.drift.iter();
-        let lines = lines.map(|drift| format!("drift: {drift}"));
+        let drift = outcome.drift.iter();
+        let lines = drift.map(|drift| format!("drift: {drift}"));
         return at_most(MOST, lines.collect());
     }
     let mut lines = at_most(MOST, grouped(failures));
-    let advice: BTreeSet<&str> = failures.iter().filter_map(Failure::advice).collect();
-    lines.extend(advice.into_iter().map(|advice| format!("advice: {advice}")));
     if outcome.failed() > lines.len() && !outcome.interrupted {
         lines.push(format!(
-            "{} apps are not as desired because of that; `cf-pusher verify` lists them",
+            "{} apps did not converge; run `cf-pusher verify` to list them",
             outcome.failed()
         ));
     }
+    let help = failures.iter();
+    let help: BTreeSet<String> = help
+        .filter_map(|failure| help::for_step(&failure.step, &failure.error))
+        .collect();
+    lines.extend(help.into_iter().map(|help| format!("help: {help}")));
     lines
 }
 
-/// A line for each failure, but one for those that differ in the app alone.
+/// One line for each failure, or for several that differ only in the app.
 fn grouped(failures: &[Failure]) -> Vec<String> {
     let mut groups: Vec<(&Failure, usize)> = Vec::new();
     for failure in failures {
@@ -170,7 +173,7 @@ fn grouped(failures: &[Failure]) -> Vec<String> {
     }
     let line = |(failure, more): (&Failure, usize)| match more {
         0 => format!("error: {failure}"),
-        more => format!("error: {failure} (and {more} more like it)"),
+        more => format!("error: {failure} (and {more} more like this)"),
     };
     groups.into_iter().map(line).collect()
 }
@@ -179,7 +182,9 @@ fn at_most(most: usize, mut lines: Vec<String>) -> Vec<String> {
     let more = lines.len().saturating_sub(most);
     lines.truncate(most);
     if more > 0 {
-        lines.push(format!("and {more} more; `cf-pusher verify` lists them"));
+        lines.push(format!(
+            "and {more} more; run `cf-pusher verify` to list them"
+        ));
     }
     lines
 }

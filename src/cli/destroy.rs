@@ -1,18 +1,16 @@
-//! `cf-pusher destroy`: remove all that `converge` made.
+//! `cf-pusher destroy`: deletes what `converge` created.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use cf_pusher::{Converger, Destroyed, Error, Names};
 use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Apps, Session};
 use super::{CommandError, Common, Format, INTERRUPTED, output};
-use crate::capi::error::Error;
-use crate::converge::{Converger, Destroyed};
-use crate::desired::Names;
 
-/// Delete the org, quota and security group of the configuration's prefix
+/// Delete the org, quota and security group of the configuration
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -22,11 +20,11 @@ pub(super) struct DestroyArgs {
     #[command(flatten)]
     common: Common,
 
-    /// Do not ask
+    /// Delete without confirmation
     #[arg(short, long)]
     yes: bool,
 
-    /// Delete the org even if it does not carry our label
+    /// Delete the org even if cf-pusher did not create it
     #[arg(long)]
     force: bool,
 }
@@ -44,27 +42,36 @@ pub(super) async fn run(
         names.security_group,
         session.connected.client.api()
     );
-    let client = &session.connected.client;
-    if !args.yes && !client.unless_interrupted(confirmed(question)).await?? {
-        output::print("nothing deleted")?;
-        return Ok(1);
+    if !args.yes {
+        let confirmed = tokio::select! {
+            confirmed = confirm(question) => confirmed?,
+            () = interrupt.cancelled() => return Err(Error::Interrupted.into()),
+        };
+        if !confirmed {
+            output::print("nothing deleted")?;
+            return Ok(1);
+        }
     }
     let converger = Converger::new(&session.connected.client, &session.config, &session.sources);
     let destroyed = converger.destroy(args.force).await?;
     if destroyed.interrupted {
-        output::complain(&format!("error: {}", Error::Interrupted));
+        output::eprintln_error(&CommandError::from(Error::Interrupted));
     }
     match session.connected.format {
         Format::Json => {
-            let Destroyed { names, interrupted } = &destroyed;
-            let told = json!({"destroyed": names, "interrupted": interrupted});
-            output::print_json(&session, told)?;
+            let Destroyed {
+                names, interrupted, ..
+            } = &destroyed;
+            let extra = json!({"destroyed": names, "interrupted": interrupted});
+            output::print_json(&session, extra)?;
         }
         Format::Text if !destroyed.names.is_empty() => {
             output::print(&format!("deleted {}", destroyed.names.join(", ")))?;
         }
-        Format::Text if destroyed.interrupted => output::print("nothing deleted for certain")?,
-        Format::Text => output::print("there was nothing to delete")?,
+        Format::Text if destroyed.interrupted => {
+            output::print("nothing deleted, or not confirmed by the Cloud Controller")?
+        }
+        Format::Text => output::print("nothing to delete")?,
     }
     Ok(match destroyed.interrupted {
         true => INTERRUPTED,
@@ -72,13 +79,13 @@ pub(super) async fn run(
     })
 }
 
-/// Asks on the terminal; where there is none, nobody can answer.
-async fn confirmed(question: String) -> Result<bool, CommandError> {
+/// Asks for confirmation on the terminal.
+async fn confirm(question: String) -> Result<bool, CommandError> {
     if !io::stdin().is_terminal() {
-        return Err(CommandError::Usage(
-            "destroy asks before it deletes, and there is no terminal to ask on; add --yes"
-                .to_owned(),
-        ));
+        return Err(
+            CommandError::usage("deleting needs a confirmation, and there is no terminal")
+                .help("confirm with --yes"),
+        );
     }
     let answer = tokio::task::spawn_blocking(move || {
         let mut terminal = io::stderr().lock();

@@ -1,5 +1,5 @@
-//! Ctrl-C and SIGTERM: the first lets what is in flight end, the second ends the
-//! process.
+//! Ctrl-C and SIGTERM: after the first signal, running requests finish and no new
+//! ones start. The second signal ends the process.
 
 use std::future;
 
@@ -7,15 +7,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::output;
 
-/// Cancels `interrupt` with the first signal, and returns with the second.
-pub(super) async fn heard_twice(interrupt: &CancellationToken) {
+/// Cancels `interrupt` on the first signal, and returns on the second.
+pub(super) async fn wait_for_second_signal(interrupt: &CancellationToken) {
     let Ok(mut signals) = Signals::listen() else {
-        // Then a signal ends the process, as it does where nobody listens.
+        // Without a handler, a signal ends the process.
         return future::pending().await;
     };
     signals.next().await;
     interrupt.cancel();
-    output::complain("interrupted: what is in flight is finished; once more leaves at once");
+    output::eprintln_line(
+        "interrupted: finishing running requests (press Ctrl-C again to quit now)",
+    );
     signals.next().await;
 }
 

@@ -1,14 +1,13 @@
-//! `cf-pusher manifest`: what `push` would apply.
+//! `cf-pusher manifest`: prints the manifest that `push` applies.
 
 use clap::Args;
 
-use super::push::AppFlags;
+use super::app_flags::AppFlags;
 use super::{CommandError, output};
-use crate::manifest;
 
-/// Print the manifest that `push` would apply, with all flags in it
+/// Print the manifest that `push` would apply, with all flags applied to it
 ///
-/// Works offline: no API is contacted.
+/// Works offline: no foundation is contacted.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,7 +19,8 @@ pub(super) struct ManifestArgs {
 }
 
 pub(super) fn run(args: ManifestArgs) -> Result<u8, CommandError> {
-    let prepared = manifest::prepare(args.flags.overrides()?)?;
-    output::print(prepared.manifest.render().trim_end())?;
+    let overrides = args.flags.overrides()?;
+    let manifest = args.flags.manifest()?.transform(&overrides)?;
+    output::print(manifest.render().trim_end())?;
     Ok(0)
 }

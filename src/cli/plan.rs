@@ -1,23 +1,23 @@
-//! `cf-pusher plan`: what `converge` would do.
+//! `cf-pusher plan`: shows what `converge` would change.
 
+use cf_pusher::Converger;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Apps, Session};
 use super::{CommandError, Common, Format, output};
-use crate::converge::Converger;
 
-/// Show what converge would do, and change nothing
+/// Show the changes that `converge` would make
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cf-pusher plan --config scale-test.json
-  cf-pusher plan --config scale-test.json --detailed-exitcode || echo 'there is something to do'")]
+  cf-pusher plan --config scale-test.json --detailed-exitcode || echo 'there are changes'")]
 pub(super) struct PlanArgs {
     #[command(flatten)]
     common: Common,
 
-    /// Exit with 2 if there is something to do, with 0 if not
+    /// Exit with 2 if there are changes, 0 if there are none
     #[arg(long)]
     detailed_exitcode: bool,
 }

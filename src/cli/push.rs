@@ -1,35 +1,30 @@
-//! `cf-pusher push`: one app, or those of a manifest.
+//! `cf-pusher push`: pushes one app, or all apps of a manifest.
 
 mod summary;
-
-use std::collections::{HashMap, HashSet};
-use std::fmt;
 
 use clap::Args;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+use cf_pusher::manifest::Manifest;
+use cf_pusher::push::{Push, PushError, PushOutcome, PushPlan, PushSpace};
+use cf_pusher::{Connection, Error};
+
+use super::app_flags::AppFlags;
 use super::cf_home::{self, Targeted};
 use super::connect::{self, Connected};
-use super::{CommandError, Format, Foundation, INTERRUPTED, output};
-use crate::capi::apps;
-use crate::capi::dialect::Dialect;
-use crate::capi::error::Error;
-use crate::config;
-use crate::manifest::diff::Diff;
-use crate::manifest::overrides::Overrides;
-use crate::manifest::yaml::Value;
-use crate::manifest::{self, Prepared, diff};
-use crate::push::origin::{Origin, asks_password, origins};
-use crate::push::{Pushed, Pusher};
+use super::{CommandError, Format, Foundation, INTERRUPTED, help, output};
 
-/// How many requests are in flight where nobody says.
+/// The number of concurrent requests without --concurrency.
 const CONCURRENCY: u32 = 16;
 
-/// Push an app, or all apps of a manifest, beside each other
+/// The environment variable with the password for Docker images.
+const DOCKER_PASSWORD: &str = "CF_DOCKER_PASSWORD";
+
+/// Push one app, or all apps of a manifest in parallel
 ///
-/// The manifest is changed as the flags say before it is applied, in one
-/// request for all apps: what Cloud Controller refuses leaves nothing behind.
+/// Flags are applied to the manifest before it is sent, and one request applies it
+/// to all apps. If the Cloud Controller refuses it, nothing is left behind.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -40,7 +35,7 @@ pub(super) struct PushArgs {
     #[command(flatten)]
     flags: AppFlags,
 
-    /// Only show what would change
+    /// Show the changes without making them
     #[arg(long)]
     dry_run: bool,
 
@@ -51,74 +46,43 @@ pub(super) struct PushArgs {
     foundation: Foundation,
 }
 
-/// Where the apps go.
+/// The space to push to.
 #[derive(Debug, Args)]
 struct Place {
-    /// The org; else that which the cf CLI targets
+    /// Org [default: the target of the cf CLI]
     #[arg(long)]
     org: Option<String>,
 
-    /// The space; else that which the cf CLI targets
+    /// Space [default: the target of the cf CLI]
     #[arg(long)]
     space: Option<String>,
 }
 
-/// The flags about the apps.
-#[derive(Debug, Args)]
-pub(super) struct AppFlags {
-    #[command(flatten)]
-    overrides: Overrides,
-
-    /// Hide the values of environment variables in the difference that push shows
-    #[arg(long)]
-    pub(super) redact_env: bool,
-}
-
-impl AppFlags {
-    /// The flags, with what the environment adds.
-    pub(super) fn overrides(&self) -> Result<Overrides, CommandError> {
-        const CREDENTIALS: &str = "CF_CNB_REGISTRY_CREDS";
-        let mut flags = self.overrides.clone();
-        let given = std::env::var(CREDENTIALS).unwrap_or_default();
-        if !given.is_empty() && given != "null" {
-            let credentials: serde_json::Map<_, _> =
-                serde_json::from_str(&given).map_err(|error| {
-                    let at = (error.line(), error.column());
-                    CommandError::Usage(format!(
-                        "{CREDENTIALS} is no JSON object: line {}, column {}",
-                        at.0, at.1
-                    ))
-                })?;
-            flags.cnb_credentials = Some(Value::from(&serde_json::Value::Object(credentials)));
-        }
-        Ok(flags)
-    }
-}
-
 pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result<u8, CommandError> {
-    let prepared = manifest::prepare(args.flags.overrides()?)?;
-    check_names(&prepared)?;
-    let origins = match args.dry_run {
-        true => Vec::new(),
-        false => tokio::select! {
-            origins = read_origins(&prepared) => origins?,
-            () = interrupt.cancelled() => return Err(Error::Interrupted.into()),
-        },
-    };
+    let overrides = args.flags.overrides()?;
+    let manifest = args.flags.manifest()?;
+    // Before connecting, so that an invalid manifest is reported offline.
+    let transformed = manifest.clone().transform(&overrides)?;
     let foundation = &args.foundation;
     let concurrency = foundation.concurrency.unwrap_or(CONCURRENCY);
-    let nothing = config::Connection::default();
-    let connected =
-        Connected::open(foundation, &nothing, concurrency, interrupt, [], Vec::new()).await?;
-    if connected.client.dialect() == Dialect::Documented2017 {
-        return Err(CommandError::Usage(
-            "push applies manifests, and a Cloud Controller as of 2017 knows none".to_owned(),
-        ));
-    }
-    let target = args.place.find(&connected, foundation).await?;
-    announce(&connected, &prepared, &target);
-    let pusher = Pusher::new(&connected.client, &prepared, &origins, &target.guid);
-    let outcome = push(&pusher, &connected, &prepared, &args).await;
+    let connection = Connection::default();
+    let connected = Connected::open(
+        foundation,
+        &connection,
+        concurrency,
+        interrupt,
+        [],
+        Vec::new(),
+    );
+    let connected = connected.await?;
+    let (space, place) = args.place.find(&connected, foundation).await?;
+    let push = Push::new(connected.client.clone(), space, manifest).overrides(overrides);
+    let password = std::env::var(DOCKER_PASSWORD).ok();
+    let push = match password.filter(|password| !password.is_empty()) {
+        Some(password) => push.docker_password(SecretString::from(password)),
+        None => push,
+    };
+    let outcome = execute(&push, &connected, &transformed, &place, &args).await;
     if let (Err(error), Format::Json) = (&outcome, connected.format) {
         let json = summary::failed_json(&connected, &error.to_string());
         output::print(&format!("{json:#}"))?;
@@ -126,101 +90,47 @@ pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result
     outcome
 }
 
-async fn push(
-    pusher: &Pusher<'_>,
+async fn execute(
+    push: &Push,
     connected: &Connected,
-    prepared: &Prepared,
+    manifest: &Manifest,
+    place: &str,
     args: &PushArgs,
 ) -> Result<u8, CommandError> {
-    let difference = pusher.diff().await?;
-    show(connected, prepared, &difference, args)?;
+    let plan = push.plan().await?;
+    announce(connected, manifest, place);
+    show(connected, manifest, &plan, args)?;
     if args.dry_run {
         return Ok(0);
     }
-    pusher.apply(&difference).await?;
-    let pushed = pusher.push(&difference).await?;
-    // Who pushes again knows the routes, unless they are random.
-    let routes = match !difference.new_apps().is_empty() || prepared.flags.random_route {
-        true => match pusher.routes(&pushed).await {
-            Err(Error::Interrupted) => HashMap::new(),
-            routes => routes?,
-        },
-        false => HashMap::new(),
-    };
-    report(connected, &pushed, &routes)?;
-    Ok(exit_code(&pushed))
+    let outcome = plan.apply().await?;
+    report(connected, &outcome)?;
+    Ok(exit_code(&outcome))
 }
 
-/// Reads the bits beside what else goes on, so that an interrupt is heard.
-async fn read_origins(prepared: &Prepared) -> Result<Vec<Origin>, CommandError> {
-    let password = docker_password(prepared)?;
-    let prepared = prepared.clone();
-    let read = tokio::task::spawn_blocking(move || origins(&prepared, password.as_ref()));
-    let read = read.await.map_err(|error| error.to_string());
-    let read = read.and_then(|read| read.map_err(|error| error.to_string()));
-    read.map_err(CommandError::Usage)
-}
-
-/// Two apps of one name would be pushed over each other.
-fn check_names(prepared: &Prepared) -> Result<(), CommandError> {
-    let mut seen = HashSet::new();
-    let mut apps = prepared.manifest.applications().iter();
-    match apps.find(|app| !seen.insert(app.name())) {
-        None => Ok(()),
-        Some(app) => Err(CommandError::Usage(format!(
-            "the manifest has the app {} twice; keep one of them",
-            app.name()
-        ))),
-    }
-}
-
-fn announce(connected: &Connected, prepared: &Prepared, target: &Target) {
-    let apps = prepared.manifest.applications();
-    let what = match apps {
+fn announce(connected: &Connected, manifest: &Manifest, place: &str) {
+    let what = match manifest.applications() {
         [app] => app.name().to_owned(),
         apps => format!("{} apps", apps.len()),
     };
     let api = connected.client.api();
-    output::complain(&format!("pushing {what} to {target} at {api}"));
-}
-
-/// A password is asked for an image only where there is a user.
-fn docker_password(prepared: &Prepared) -> Result<Option<SecretString>, CommandError> {
-    const PASSWORD: &str = "CF_DOCKER_PASSWORD";
-    let password = std::env::var(PASSWORD).ok().filter(|it| !it.is_empty());
-    if asks_password(prepared) && password.is_none() {
-        return Err(CommandError::Usage(format!(
-            "the Docker image has a username and no password; set {PASSWORD}"
-        )));
-    }
-    Ok(password.map(SecretString::from))
-}
-
-/// A space that was found.
-struct Target {
-    guid: String,
-    org: String,
-    space: String,
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the space {} of the org {}", self.space, self.org)
-    }
+    output::eprintln_line(&format!("pushing {what} to {place} at {api}"));
 }
 
 impl Place {
+    /// The space to push to, and its description.
     async fn find(
         &self,
         connected: &Connected,
         foundation: &Foundation,
-    ) -> Result<Target, CommandError> {
+    ) -> Result<(PushSpace, String), CommandError> {
         let client = &connected.client;
+        let describe = |org: &str, space: &str| format!("space {space} in org {org}");
         if foundation.is_mock() {
-            let org = self.org.as_deref().unwrap_or("org").to_owned();
-            let space = self.space.as_deref().unwrap_or("space").to_owned();
-            let guid = apps::create_space(client, &org, &space).await?;
-            return Ok(Target { guid, org, space });
+            let org = self.org.as_deref().unwrap_or("org");
+            let space = self.space.as_deref().unwrap_or("space");
+            let guid = cf_pusher::push::create_space(client, org, space).await?;
+            return Ok((PushSpace::guid(guid), describe(org, space)));
         }
         let (org, space) = match (&self.org, &self.space) {
             (Some(org), Some(space)) => (org.clone(), space.clone()),
@@ -228,57 +138,53 @@ impl Place {
                 let (its_org, its_space) = targeted(client.api())?;
                 match (org, space, its_org, its_space) {
                     (None, None, Some(org), Some(space)) => {
-                        return Ok(Target {
-                            guid: space.guid,
-                            org: org.name,
-                            space: space.name,
-                        });
+                        let place = describe(&org.name, &space.name);
+                        return Ok((PushSpace::guid(space.guid), place));
                     }
                     (None, Some(space), Some(org), _) => (org.name, space.clone()),
-                    _ => return Err(CommandError::Usage(nowhere())),
+                    _ => return Err(no_space()),
                 }
             }
         };
-        let guid = apps::space(client, &org, &space).await?;
-        Ok(Target { guid, org, space })
+        let place = describe(&org, &space);
+        Ok((PushSpace::named(org, space), place))
     }
 }
 
 /// The org and space that the cf CLI targets on this foundation.
 fn targeted(api: &str) -> Result<(Option<Targeted>, Option<Targeted>), CommandError> {
-    let login = cf_home::read().map_err(CommandError::Usage)?;
+    let login = cf_home::read()?;
     let login = login.filter(|login| connect::same_api(api, &login.api));
     Ok(login.map_or((None, None), |login| (login.org, login.space)))
 }
 
-fn nowhere() -> String {
-    "no org and space given; use --org and --space, or target them with `cf target -o ORG -s SPACE`"
-        .to_owned()
+fn no_space() -> CommandError {
+    CommandError::usage("no org and space selected")
+        .help("use --org and --space, or target them with `cf target -o ORG -s SPACE`")
 }
 
-/// Shows what changes: on standard output, but for who wants JSON there.
+/// Shows the changes on standard output, unless JSON is expected there.
 fn show(
     connected: &Connected,
-    prepared: &Prepared,
-    difference: &Diff,
+    manifest: &Manifest,
+    plan: &PushPlan,
     args: &PushArgs,
 ) -> Result<(), CommandError> {
-    let manifest = prepared.scaled.to_value();
-    let lines = diff::lines(&manifest, difference, args.flags.redact_env);
+    let lines = plan.diff().lines(plan.manifest(), args.flags.redact_env);
     match connected.format {
         Format::Text => {
-            if let Some(path) = prepared.manifest.path() {
+            if let Some(path) = manifest.path() {
                 let path = path.display();
-                output::print(&format!("the manifest {path}, and what changes:"))?;
+                output::print(&format!("Applying manifest {path} with these changes:"))?;
             }
             output::print_diff(&lines)?;
-            if args.dry_run && difference.is_empty() {
-                output::print("nothing changes in the apps' properties")?;
+            if args.dry_run && plan.diff().is_empty() {
+                output::print("No changes to the apps' properties.")?;
             }
         }
         Format::Json if args.dry_run => {
             let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
-            let changes = !difference.is_empty();
+            let changes = !plan.diff().is_empty();
             let shown = serde_json::json!({"changes": changes, "diff": lines});
             output::print(&format!("{shown:#}"))?;
         }
@@ -287,42 +193,43 @@ fn show(
     Ok(())
 }
 
-fn report(
-    connected: &Connected,
-    pushed: &[Pushed],
-    routes: &HashMap<String, Vec<String>>,
-) -> Result<(), CommandError> {
-    let failures = pushed.iter().filter_map(|it| it.result.as_ref().err());
-    for failure in failures.filter(|it| !it.error.is_interrupted()) {
-        output::complain(&format!("error: {failure}"));
+fn report(connected: &Connected, outcome: &PushOutcome) -> Result<(), CommandError> {
+    for failure in &outcome.failures {
+        output::eprintln_line(&format!("error: {failure}"));
         for line in &failure.log {
-            output::complain(&format!("{} | {line}", failure.app));
+            output::eprintln_line(&format!("{} | {line}", failure.app));
         }
-        if let Some(advice) = failure.error.advice() {
-            output::complain(&format!("advice: {advice}"));
+        if let Some(help) = help::for_step(failure.step, &failure.error) {
+            output::eprintln_line(&format!("help: {help}"));
         }
     }
-    if pushed.iter().any(Pushed::is_interrupted) {
-        output::complain(&format!("error: {}", Error::Interrupted));
+    if outcome.is_interrupted() {
+        output::eprintln_error(&CommandError::from(Error::Interrupted));
     }
     match connected.format {
-        Format::Text => output::print(&summary::text(pushed, routes))?,
-        Format::Json => output::print(&format!("{:#}", summary::json(connected, pushed, routes)))?,
+        Format::Text => output::print(&summary::text(outcome))?,
+        Format::Json => output::print(&format!("{:#}", summary::json(connected, outcome)))?,
     }
     Ok(())
 }
 
-/// A connection that was lost on the way is none, too.
-fn exit_code(pushed: &[Pushed]) -> u8 {
-    let mut failures = pushed.iter().filter_map(|it| it.result.as_ref().err());
-    let failed = pushed.iter().any(|it| it.result.is_err());
-    let lost = failures.any(|failure| failure.error.is_connection());
-    if pushed.iter().any(Pushed::is_interrupted) {
-        return INTERRUPTED;
+fn exit_code(outcome: &PushOutcome) -> u8 {
+    // A connection that was lost during the push counts as no connection.
+    let lost = outcome.failures.iter().any(|it| it.error.is_connection());
+    match outcome.is_success() {
+        true => 0,
+        false if outcome.is_interrupted() => INTERRUPTED,
+        false if lost => 3,
+        false => 1,
     }
-    match (failed, lost) {
-        (false, _) => 0,
-        (true, false) => 1,
-        (true, true) => 3,
+}
+
+/// What to do about an error that keeps a push from starting.
+pub(super) fn help_for(error: &PushError) -> Option<String> {
+    match error {
+        PushError::MissingDockerPassword { .. } => Some(format!("set {DOCKER_PASSWORD}")),
+        PushError::Api(error) => help::for_error(error),
+        PushError::NeedsV3 => Some("use a foundation with the v3 API".to_owned()),
+        _ => None,
     }
 }

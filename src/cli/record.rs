@@ -1,4 +1,4 @@
-//! The files that a run is recorded in.
+//! The files that record a run.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,44 +6,44 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{CommandError, output};
-use crate::events::EventSink;
-use crate::report::{Har, Page, Recording, Trace};
+use cf_pusher::EventSink;
+use cf_pusher::report::{HtmlReport, HttpArchive, Recording, Trace};
 
-/// What to write of a run besides its summary.
+use super::{CommandError, output};
+
+/// Recordings of a run.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Recordings of the run")]
+#[command(next_help_heading = "Recordings")]
 pub(super) struct RecordArgs {
-    /// Write a trace of steps and requests, which ui.perfetto.dev opens
+    /// Write a trace of steps and requests for ui.perfetto.dev
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     trace: Option<PathBuf>,
 
-    /// Write a page that sums the run up: apps and latencies over time, failures
+    /// Write an HTML report: apps and latencies over time, failures
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     report: Option<PathBuf>,
 
-    /// Write every request and answer as HTTP Archive, without secrets and with
-    /// the first 16 KiB of each body
+    /// Write all requests and responses as an HTTP Archive, without secrets and
+    /// with the first 16 KiB of each body
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     har: Option<PathBuf>,
 }
 
-/// How a recording begins.
+/// Creates the file of a recording.
 type Create = fn(&Path) -> io::Result<Arc<dyn Recording>>;
 
 impl RecordArgs {
-    /// Creates the files, so that one that cannot be written is told before
-    /// anything is done.
+    /// Creates the files, before anything else is done.
     pub(super) fn open(&self) -> Result<Recordings, CommandError> {
         let asked: [(&'static str, &Option<PathBuf>, Create); 3] = [
             ("trace", &self.trace, |path| {
                 Ok(Arc::new(Trace::create(path)?))
             }),
             ("report", &self.report, |path| {
-                Ok(Arc::new(Page::create(path)?))
+                Ok(Arc::new(HtmlReport::create(path)?))
             }),
             ("HTTP archive", &self.har, |path| {
-                Ok(Arc::new(Har::create(path)?))
+                Ok(Arc::new(HttpArchive::create(path)?))
             }),
         ];
         let mut opened: Vec<Opened> = Vec::new();
@@ -51,15 +51,13 @@ impl RecordArgs {
             let Some(path) = path else { continue };
             if let Some(other) = opened.iter().find(|it| it.path == *path) {
                 let (other, path) = (other.what, path.display());
-                return Err(CommandError::Usage(format!(
-                    "{other} and {what} cannot both be written to {path}"
+                return Err(CommandError::usage(format!(
+                    "the {other} and the {what} cannot be written to the same file {path}"
                 )));
             }
             let recording = create(path).map_err(|error| {
-                CommandError::Usage(format!(
-                    "cannot write the {what} {}: {error}",
-                    path.display()
-                ))
+                let path = path.display();
+                CommandError::usage(format!("writing the {what} {path} failed: {error}"))
             })?;
             let path = path.clone();
             opened.push(Opened {
@@ -78,8 +76,7 @@ struct Opened {
     recording: Arc<dyn Recording>,
 }
 
-/// The recordings of a run, completed when this is dropped: so they are
-/// complete however the run ends.
+/// The recordings of a run. They are completed on drop, so however the run ends.
 pub(super) struct Recordings(Vec<Opened>);
 
 impl Recordings {
@@ -101,7 +98,9 @@ impl Drop for Recordings {
         {
             if let Err(error) = recording.finish() {
                 let path = path.display();
-                output::complain(&format!("warning: cannot write the {what} {path}: {error}"));
+                output::eprintln_line(&format!(
+                    "warning: writing the {what} {path} failed: {error}"
+                ));
             }
         }
     }

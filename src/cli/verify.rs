@@ -1,18 +1,17 @@
-//! `cf-pusher verify`: is the foundation as desired right now?
+//! `cf-pusher verify`: checks the foundation against the configuration.
 
+use cf_pusher::{Converger, Names};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Apps, Session};
 use super::{CommandError, Common, Format, output};
-use crate::converge::Converger;
-use crate::desired::Names;
 
-/// Check that the foundation is as the configuration asks, right now
+/// Check the foundation against the configuration
 ///
-/// Lists all that is not: apps missing or too many, not started, not scaled or
-/// not running as desired, routes not mapped, rules of the security group,
-/// environment, droplets. Exits with 0 if there is nothing, else with 1.
+/// Lists all drift: missing, unwanted, stopped or differently scaled apps, instances
+/// that do not run, missing routes, and differences in security group rules,
+/// environment and droplets. Exits with 0 if there is no drift, else with 1.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -37,9 +36,9 @@ pub(super) async fn run(
             }
             let org = Names::of(&session.config).org;
             output::print(&match drift.len() {
-                0 => format!("{org} is as desired"),
-                1 => format!("{org} is not as desired: 1 difference"),
-                count => format!("{org} is not as desired: {count} differences"),
+                0 => format!("{org} is up to date"),
+                1 => format!("{org} has drift: 1 difference"),
+                count => format!("{org} has drift: {count} differences"),
             })?;
         }
     }

@@ -48,7 +48,7 @@ pub enum ConvergeError {
     Api(#[from] Error),
     /// The org is not ours to delete.
     #[error(
-        "the org {org} was not made by cf-pusher (it has no label managed-by=cf-pusher) and is not deleted; if you are sure, run `cf-pusher destroy --force`"
+        "deleting the org {org} failed: it is unmanaged (it has no label managed-by=cf-pusher)"
     )]
     NotOurs {
         /// Its name.
@@ -398,7 +398,7 @@ impl<'a> Converger<'a> {
         {
             let name = Names::of(self.config).org;
             self.client.events().emit(Event::Warning(format!(
-                "the org {name} was not made by cf-pusher; it is used, but not deleted without --force"
+                "the org {name} is unmanaged: it is used, but never deleted unless that is forced"
             )));
         }
     }

@@ -120,11 +120,6 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What the user may do about it, where the error does not say.
-    pub fn advice(&self) -> Option<&'static str> {
-        self.error.advice()
-    }
-
     /// Whether another failed in the same step for the same reason.
     pub fn is_like(&self, other: &Self) -> bool {
         self.step == other.step && self.error.is_like(&other.error)
@@ -133,7 +128,8 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.target, self.step, self.error)
+        let cause = self.error.cause();
+        write!(f, "{}: {} failed: {cause}", self.target, self.step)
     }
 }
 

@@ -1,20 +1,19 @@
-//! The difference between an app as it is and as a manifest wants it, and how
-//! it is shown: the whole manifest, with a gutter for what is added and removed.
+//! The difference between the current state of apps and a manifest, and its
+//! presentation: the whole manifest, with `+` and `-` in front of changed lines.
 //!
-//! Cloud Controller tells the difference (`POST /v3/spaces/:guid/manifest_diff`);
-//! where it cannot, its manifests of the apps (`GET /v3/apps/:guid/manifest`)
-//! are compared.
+//! The Cloud Controller computes the difference. For foundations that cannot,
+//! [`ManifestDiff::between`] compares the apps' current manifests.
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::size;
 use super::yaml::{Map, Value};
+use super::{Manifest, size};
 
 const REDACTED: &str = "<redacted>";
 
-/// Where in a manifest: keys and positions, such as `applications`, `0`, `memory`.
+/// A place in a manifest: keys and positions, such as `applications`, `0`, `memory`.
 type Path = Vec<String>;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -24,11 +23,21 @@ enum Change {
     Remove { was: Value },
 }
 
-/// What applying a manifest changes.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Diff(Vec<(Path, Change)>);
+/// The changes that applying a manifest makes to the properties of apps.
+#[derive(Clone, Default, PartialEq)]
+pub struct ManifestDiff(Vec<(Path, Change)>);
 
-/// Cloud Controller's answer.
+impl fmt::Debug for ManifestDiff {
+    /// Shows the changed places: values may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places = self.0.iter().map(|(path, _)| path.join("/"));
+        f.debug_tuple("ManifestDiff")
+            .field(&places.collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// The Cloud Controller's response.
 #[derive(Debug, Deserialize)]
 pub(crate) struct DiffAnswer {
     diff: Vec<DiffEntry>,
@@ -44,32 +53,40 @@ struct DiffEntry {
     was: serde_json::Value,
 }
 
-/// A line of a shown difference.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) mark: Mark,
-    pub(crate) text: String,
+/// A line of a presented [`ManifestDiff`]. Displays as `+ memory: 1G`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct DiffLine {
+    /// Whether the line is added, removed or unchanged.
+    pub mark: DiffMark,
+    /// The line, in YAML, without mark and line break.
+    pub text: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mark {
+/// What happens to a line of a presented [`ManifestDiff`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiffMark {
+    /// The line is unchanged.
     Same,
+    /// The line is added.
     Added,
+    /// The line is removed.
     Removed,
 }
 
-impl fmt::Display for Line {
+impl fmt::Display for DiffLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let gutter = match self.mark {
-            Mark::Same => ' ',
-            Mark::Added => '+',
-            Mark::Removed => '-',
+            DiffMark::Same => ' ',
+            DiffMark::Added => '+',
+            DiffMark::Removed => '-',
         };
         write!(f, "{gutter} {}", self.text)
     }
 }
 
-impl From<DiffAnswer> for Diff {
+impl From<DiffAnswer> for ManifestDiff {
     fn from(answer: DiffAnswer) -> Self {
         let change = |entry: DiffEntry| {
             let (value, was) = (Value::from(&entry.value), Value::from(&entry.was));
@@ -92,9 +109,9 @@ fn path_of(pointer: &str) -> Path {
         .collect()
 }
 
-impl Diff {
-    /// Compares each app of a manifest with Cloud Controller's manifest of it;
-    /// none where the app is not there.
+impl ManifestDiff {
+    /// Compares each app of a manifest with the Cloud Controller's manifest of that
+    /// app, which is `None` for an app that does not exist.
     pub(crate) fn between(desired: &Value, current: &[Option<Value>]) -> Self {
         let mut diff = Self::default();
         let apps = desired.as_map().and_then(|root| root.get("applications"));
@@ -109,11 +126,12 @@ impl Diff {
         diff
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there are no changes.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The positions of the apps that are not there yet.
+    /// The positions in the manifest of the apps that do not exist yet.
     pub(crate) fn new_apps(&self) -> Vec<usize> {
         let added = self.0.iter().filter_map(|(path, change)| {
             let parts: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -130,7 +148,7 @@ impl Diff {
     fn compare(&mut self, desired: &Value, current: &Value, path: &Path) {
         match (desired, current) {
             (Value::Map(desired), Value::Map(current)) => {
-                for (key, value) in desired.iter().filter(|(key, _)| is_told(key)) {
+                for (key, value) in desired.iter().filter(|(key, _)| is_compared(key)) {
                     let key = key.scalar_text().unwrap_or_default();
                     let here = below(path, &key);
                     match current_of(current, &key) {
@@ -166,8 +184,8 @@ fn below(path: &Path, part: &str) -> Path {
     path.iter().cloned().chain([part.to_owned()]).collect()
 }
 
-/// The first app of Cloud Controller's manifest, with its web process's
-/// properties as its own: a manifest may have them there.
+/// The first app of the Cloud Controller's manifest, with the properties of its
+/// web process as its own, since manifests can have them there.
 fn flattened(current: &Value) -> Value {
     let apps = current.as_map().and_then(|root| root.get("applications"));
     let app = apps.and_then(Value::as_list).and_then(<[Value]>::first);
@@ -185,10 +203,10 @@ fn flattened(current: &Value) -> Value {
     Value::Map(app)
 }
 
-/// Properties that tell what to do, not how the app is.
-fn is_told(key: &Value) -> bool {
-    const DEEDS: [&str; 4] = ["path", "default-route", "random-route", "no-route"];
-    !key.as_text().is_some_and(|key| DEEDS.contains(&key))
+/// Whether a property describes the app, and not what to do with it.
+fn is_compared(key: &Value) -> bool {
+    const INSTRUCTIONS: [&str; 4] = ["path", "default-route", "random-route", "no-route"];
+    !key.as_text().is_some_and(|key| INSTRUCTIONS.contains(&key))
 }
 
 fn current_of<'a>(current: &'a Map, key: &str) -> Option<&'a Value> {
@@ -199,7 +217,7 @@ fn current_of<'a>(current: &'a Map, key: &str) -> Option<&'a Value> {
     })
 }
 
-/// What tells an item of a list from the others.
+/// What identifies an item in a list.
 fn name_of(item: &Value) -> Option<&Value> {
     match item {
         Value::Map(map) => ["type", "route", "name"]
@@ -220,9 +238,16 @@ fn mean_the_same(desired: &Value, current: &Value) -> bool {
         || (size(desired).is_some() && size(desired) == size(current))
 }
 
-/// The manifest with what changes in it. Secrets are hidden, and with
-/// `redact_env` the values of environment variables too.
-pub(crate) fn lines(manifest: &Value, diff: &Diff, redact_env: bool) -> Vec<Line> {
+impl ManifestDiff {
+    /// The whole manifest with the changes in it, line by line. Passwords and
+    /// credentials are replaced by `<redacted>`, and with `redact_env` also the
+    /// values of environment variables.
+    pub fn lines(&self, manifest: &Manifest, redact_env: bool) -> Vec<DiffLine> {
+        lines(&manifest.to_value(), self, redact_env)
+    }
+}
+
+fn lines(manifest: &Value, diff: &ManifestDiff, redact_env: bool) -> Vec<DiffLine> {
     let hidden = |path: &Path, change: &Change| {
         let hide = |value: &Value| hide(value, path, redact_env);
         let change = match change {
@@ -236,20 +261,20 @@ pub(crate) fn lines(manifest: &Value, diff: &Diff, redact_env: bool) -> Vec<Line
         (path.clone(), change)
     };
     let changes = diff.0.iter().map(|(path, change)| hidden(path, change));
-    let diff = Diff(changes.collect());
+    let diff = ManifestDiff(changes.collect());
     let mut shown = Shown {
         diff: &diff,
         lines: Vec::new(),
     };
-    shown.push(Mark::Same, "---", "", "");
+    shown.push(DiffMark::Same, "---", "", "");
     let manifest = hide(manifest, &Vec::new(), redact_env);
     shown.value(None, &manifest, &Vec::new(), "", "");
     shown.lines
 }
 
-/// A value without the secrets that it holds, by where it stands.
+/// Redacts the secrets in a value, depending on its place.
 fn hide(value: &Value, path: &Path, redact_env: bool) -> Value {
-    // At any depth: anchors may stand anywhere.
+    // At any depth, since anchors can be anywhere.
     let within = |key: &str| path.iter().position(|part| part == key);
     let is_below = |key: &str| within(key).is_some_and(|at| path.len() > at + 1);
     let is_password = path.ends_with(&["docker".to_owned(), "password".to_owned()]);
@@ -274,25 +299,25 @@ fn hide(value: &Value, path: &Path, redact_env: bool) -> Value {
 }
 
 struct Shown<'a> {
-    diff: &'a Diff,
-    lines: Vec<Line>,
+    diff: &'a ManifestDiff,
+    lines: Vec<DiffLine>,
 }
 
 impl Shown<'_> {
-    /// A value below its key, or as an item of a list. The first line begins
-    /// with `first`, the others with `rest`.
+    /// Adds a value with its key, or as an item of a list. `first` precedes the first
+    /// line, `rest` the others.
     fn value(&mut self, key: Option<&Value>, value: &Value, path: &Path, first: &str, rest: &str) {
         match self.diff.at(path).cloned() {
-            Some(Change::Add(value)) => self.entry(Mark::Added, key, value, first, rest),
+            Some(Change::Add(value)) => self.entry(DiffMark::Added, key, value, first, rest),
             Some(Change::Replace { was, now }) => {
-                self.entry(Mark::Removed, key, was, first, rest);
-                self.entry(Mark::Added, key, now, first, rest);
+                self.entry(DiffMark::Removed, key, was, first, rest);
+                self.entry(DiffMark::Added, key, now, first, rest);
             }
-            Some(Change::Remove { was }) => self.entry(Mark::Removed, key, was, first, rest),
+            Some(Change::Remove { was }) => self.entry(DiffMark::Removed, key, was, first, rest),
             None => match value {
                 Value::Map(map) if !map.is_empty() => self.map(key, map, path, first, rest),
                 Value::List(list) if !list.is_empty() => self.list(key, list, path, first, rest),
-                _ => self.entry(Mark::Same, key, value.clone(), first, rest),
+                _ => self.entry(DiffMark::Same, key, value.clone(), first, rest),
             },
         }
     }
@@ -328,11 +353,11 @@ impl Shown<'_> {
 
     fn header(&mut self, key: Option<&Value>, first: &str, rest: &str) {
         if let Some(key) = key {
-            self.push(Mark::Same, &format!("{key}:"), first, rest);
+            self.push(DiffMark::Same, &format!("{key}:"), first, rest);
         }
     }
 
-    /// What is removed below `path`, and stands nowhere in the manifest.
+    /// Adds removed values below `path` that are not in the manifest.
     fn removed(&mut self, path: &Path, indent: &str, is_there: impl Fn(&str) -> bool) {
         let diff = self.diff;
         for (at, change) in &diff.0 {
@@ -349,15 +374,22 @@ impl Shown<'_> {
             });
             if first.parse::<usize>().is_ok() {
                 let (item, inner) = (format!("{indent}- "), format!("{indent}  "));
-                self.entry(Mark::Removed, None, was, &item, &inner);
+                self.entry(DiffMark::Removed, None, was, &item, &inner);
             } else {
                 let key = Value::from(first.as_str());
-                self.entry(Mark::Removed, Some(&key), was, indent, indent);
+                self.entry(DiffMark::Removed, Some(&key), was, indent, indent);
             }
         }
     }
 
-    fn entry(&mut self, mark: Mark, key: Option<&Value>, value: Value, first: &str, rest: &str) {
+    fn entry(
+        &mut self,
+        mark: DiffMark,
+        key: Option<&Value>,
+        value: Value,
+        first: &str,
+        rest: &str,
+    ) {
         let value = match key {
             Some(key) => Value::Map(Map::from_iter([(key.clone(), value)])),
             None => value,
@@ -365,10 +397,10 @@ impl Shown<'_> {
         self.push(mark, value.render().trim_end(), first, rest);
     }
 
-    fn push(&mut self, mark: Mark, text: &str, first: &str, rest: &str) {
+    fn push(&mut self, mark: DiffMark, text: &str, first: &str, rest: &str) {
         for (at, line) in text.lines().enumerate() {
             let indent = if at == 0 { first } else { rest };
-            self.lines.push(Line {
+            self.lines.push(DiffLine {
                 mark,
                 text: format!("{indent}{line}"),
             });
@@ -384,18 +416,18 @@ mod tests {
 
     const MANIFEST: &str = "applications:\n- name: dora\n  instances: 3\n  memory: 64M\n  env:\n    A: new\n    SAME: x\n  routes:\n  - route: dora.example.com\n  - route: other.example.com\n  processes:\n  - type: worker\n    memory: 1G\n- name: fresh\n  env: {B: c}\n";
 
-    fn shown(diff: &Diff, redact_env: bool) -> String {
+    fn shown(diff: &ManifestDiff, redact_env: bool) -> String {
         let manifest = Value::parse(MANIFEST).unwrap();
         let lines = lines(&manifest, diff, redact_env);
         lines.iter().map(|line| format!("{line}\n")).collect()
     }
 
-    fn of_server(entries: serde_json::Value) -> Diff {
+    fn of_server(entries: serde_json::Value) -> ManifestDiff {
         let answer: DiffAnswer = serde_json::from_value(json!({"diff": entries})).unwrap();
         answer.into()
     }
 
-    fn differences() -> Diff {
+    fn differences() -> ManifestDiff {
         of_server(json!([
             {"op": "replace", "path": "/applications/0/instances", "was": 2, "value": 3},
             {"op": "add", "path": "/applications/0/env/A", "value": "new"},
@@ -409,25 +441,25 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_shown_in_the_whole_manifest() {
+    fn changes_are_shown_in_the_whole_manifest() {
         insta::assert_snapshot!(shown(&differences(), false));
     }
 
     #[test]
-    fn apps_that_are_not_there_are_known() {
+    fn new_apps_are_found() {
         assert_eq!(differences().new_apps(), [1]);
         let by_name = json!([{"op": "add", "path": "/applications/0/name", "value": "dora"}]);
         assert_eq!(of_server(by_name).new_apps(), [0]);
     }
 
     #[test]
-    fn values_of_the_environment_can_be_hidden() {
+    fn environment_values_can_be_redacted() {
         insta::assert_snapshot!(shown(&differences(), true));
     }
 
     #[test]
-    fn without_a_difference_the_manifest_is_shown() {
-        let shown = shown(&Diff::default(), false);
+    fn without_changes_the_manifest_is_shown() {
+        let shown = shown(&ManifestDiff::default(), false);
         assert!(shown.lines().all(|line| line.starts_with("  ")), "{shown}");
         let plain: String = shown
             .lines()
@@ -437,20 +469,24 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_hidden_always() {
+    fn secrets_are_always_redacted() {
         let manifest = "applications: [{docker: {image: i, password: hunter2}, cnb-credentials: {r: hunter2}}]\nanchors: {env: {A: hunter2}}";
-        let lines = lines(&Value::parse(manifest).unwrap(), &Diff::default(), true);
+        let lines = lines(
+            &Value::parse(manifest).unwrap(),
+            &ManifestDiff::default(),
+            true,
+        );
         assert!(lines.iter().all(|line| !line.text.contains("hunter2")));
     }
 
     #[test]
-    fn apps_can_be_compared_here() {
+    fn apps_are_compared_without_the_cloud_controller() {
         let current = Value::parse(
             "applications: [{name: dora, env: {SAME: x, MORE: y}, routes: [{route: dora.example.com, protocol: http1}], processes: [{type: web, instances: 2, memory: 64M}, {type: worker, memory: 1024M}]}]",
         )
         .unwrap();
         let desired = Value::parse(MANIFEST).unwrap();
-        let diff = Diff::between(&desired, &[Some(current), None]);
+        let diff = ManifestDiff::between(&desired, &[Some(current), None]);
         assert_eq!(
             diff,
             of_server(json!([

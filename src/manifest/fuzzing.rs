@@ -7,7 +7,7 @@
 use std::fmt::Debug;
 
 use super::Manifest;
-use super::interpolate::Variables;
+use super::Variables;
 use super::yaml::Value;
 
 /// The line between a manifest and its variables.
@@ -22,7 +22,7 @@ pub(crate) fn check(input: &str) -> Result<(), String> {
     let (text, file) = input.split_once(SEPARATOR).unwrap_or((input, ""));
     let mut variables = Variables::default();
     // A refusal is an answer, here and below. A manifest may do without variables.
-    variables.add_file(file).unwrap_or_default();
+    variables.add_yaml(file).unwrap_or_default();
     let value = Value::parse(text).map(|value| variables.interpolate(value));
     let Ok(Ok(value)) = value else {
         return Ok(());
@@ -31,13 +31,13 @@ pub(crate) fn check(input: &str) -> Result<(), String> {
     let written = value.render();
     same(&value, Value::parse(&written), &written)?;
 
-    let Ok(manifest) = Manifest::of_value(value) else {
+    let Ok(manifest) = Manifest::from_value(value) else {
         return Ok(());
     };
     // A variable's value may look like a variable, and is put in place only once.
     let written = manifest.render();
     let again = Value::parse(&written).map_err(|error| error.to_string());
-    same(&manifest, again.and_then(Manifest::of_value), &written)
+    same(&manifest, again.and_then(Manifest::from_value), &written)
 }
 
 fn same<T, E>(value: &T, again: Result<T, E>, written: &str) -> Result<(), String>
@@ -75,8 +75,8 @@ mod tests {
             // A seed that is refused early would lead nowhere.
             let (text, file) = input.split_once(SEPARATOR).unwrap_or((&input, ""));
             let mut variables = Variables::default();
-            variables.add_file(file).unwrap();
-            if let Err(error) = Manifest::parse(text, &variables) {
+            variables.add_yaml(file).unwrap();
+            if let Err(error) = Manifest::parse_with(text, "seed", &variables) {
                 panic!("{}: {error}", path.display());
             }
             manifests += 1;

@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::interpolate::Variables;
 use super::size;
 use super::yaml::Value;
-use super::{Application, Manifest, ManifestError, locate};
+use super::{Application, Manifest, ManifestError, Variables};
 
 /// What the group's parameters give, so the manifest need not; and what only
 /// names things.
@@ -37,16 +36,13 @@ pub(crate) struct GroupManifest {
 impl GroupManifest {
     /// Reads the manifest of a folder, if there is one.
     pub(crate) fn read(dir: &Path) -> Result<Self, ManifestError> {
-        let refused = |path: &Path, reason: String| ManifestError {
-            path: path.to_owned(),
-            reason,
-        };
-        let path = locate(dir).map_err(|error| refused(dir, error.to_string()))?;
+        let path = Manifest::locate(dir)?;
         let Some(path) = path else {
             return Ok(Self::default());
         };
         let manifest = Manifest::read(&path, &Variables::default())?;
-        let mut manifest = Self::of(&manifest).map_err(|reason| refused(&path, reason))?;
+        let mut manifest =
+            Self::of(&manifest).map_err(|reason| ManifestError::invalid(path.display(), reason))?;
         for warning in &mut manifest.warnings {
             *warning = format!("{}: {warning}", path.display());
         }
@@ -90,7 +86,7 @@ impl GroupManifest {
 fn text(key: &str, value: &Value) -> Result<String, String> {
     value
         .scalar_text()
-        .ok_or_else(|| format!("`{key}` is {}, must be a text", value.kind()))
+        .ok_or_else(|| format!("`{key}` is {}, must be a string", value.kind()))
 }
 
 fn texts(key: &str, value: &Value) -> Result<Vec<String>, String> {
@@ -147,7 +143,8 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<GroupManifest, String> {
-        GroupManifest::of(&Manifest::parse(text, &Variables::default())?)
+        let manifest = Manifest::parse(text, "test").map_err(|error| error.to_string())?;
+        GroupManifest::of(&manifest)
     }
 
     #[test]
@@ -173,12 +170,15 @@ mod tests {
     #[case("applications: 3", "`applications` is a number, must be a list")]
     #[case("applications: []", "it must have at least one application")]
     #[case("applications: [{}, {}]", "it must hold one application, and holds 2")]
-    #[case("applications: [x]", "an application is a text, must be a map")]
+    #[case("applications: [x]", "an application is a string, must be a map")]
     #[case(
         "applications: [{memory: 32}]",
-        "`memory`: 32 is no size: it must be a number with a unit, such as 512M or 2G"
+        "`memory`: invalid size \"32\", must be a number with a unit, such as 512M or 2G"
     )]
-    #[case("applications: [{memory: [1]}]", "`memory` is a list, must be a text")]
+    #[case(
+        "applications: [{memory: [1]}]",
+        "`memory` is a list, must be a string"
+    )]
     #[case(
         "applications: [{disk_quota: 1G, disk-quota: 1G}]",
         "it has both `disk_quota` and `disk-quota`, and needs one of them"

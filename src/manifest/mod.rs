@@ -1,27 +1,33 @@
-//! App manifests, with no I/O but reading files: parse, interpolate, transform
-//! with the flags of `push`, diff, render.
+//! App manifests: parse, interpolate variables, apply overrides, compare, render.
+//! Nothing here uses the network; only [`Manifest::read`], [`Manifest::locate`]
+//! and [`Manifest::transform`] read the file system.
 //!
 //! A manifest keeps every property, known or not, at every level and in order.
-//! What is known has the type that the `cf` CLI gives it, and where it is empty
-//! it is left out, so that what is applied means the same as what `cf push` applies.
+//! Known properties get the types that the `cf` CLI gives them, and known
+//! properties without a value are removed, so that the Cloud Controller applies
+//! the same as after `cf push`.
 
 pub(crate) mod diff;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 pub(crate) mod group;
-pub(crate) mod interpolate;
-pub(crate) mod overrides;
+mod overrides;
 mod properties;
 pub(crate) mod size;
-pub(crate) mod transform;
+mod transform;
+mod variables;
 pub(crate) mod yaml;
 
+use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use interpolate::{InterpolateError, Variables};
-use overrides::{FlagError, Overrides};
+pub use diff::{DiffLine, DiffMark, ManifestDiff};
+pub use overrides::{HealthCheckType, OverrideField, Overrides, Strategy};
 use properties::{Level, PropertyError};
-use transform::TransformError;
+pub use transform::TransformError;
+pub use variables::{Variables, VariablesError};
+pub use yaml::YamlError;
 use yaml::{Map, Value};
 
 /// The names that the `cf` CLI looks for, in its order.
@@ -29,124 +35,99 @@ const FILE_NAMES: [&str; 2] = ["manifest.yml", "manifest.yaml"];
 
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the manifest {path} cannot be used: {reason}")]
-pub struct ManifestError {
-    path: PathBuf,
-    reason: String,
+#[non_exhaustive]
+pub enum ManifestError {
+    /// The file cannot be read.
+    #[error("reading the manifest {} failed: {source}", .path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The text is not YAML.
+    #[error("invalid manifest {origin}: invalid YAML: {source}")]
+    Yaml {
+        /// The file, or the origin given to [`Manifest::parse`].
+        origin: String,
+        /// The cause.
+        source: YamlError,
+    },
+    /// The variables cannot be interpolated.
+    #[error("invalid manifest {origin}: {source}")]
+    Variables {
+        /// The file, or the origin given to [`Manifest::parse`].
+        origin: String,
+        /// The cause.
+        source: VariablesError,
+    },
+    /// A property is missing or has a wrong type.
+    #[error("invalid manifest {origin}: {reason}")]
+    Invalid {
+        /// The file, or the origin given to [`Manifest::parse`].
+        origin: String,
+        /// The property, and what is allowed. Never the value: it may be secret.
+        reason: String,
+    },
 }
 
-/// Why there is no manifest to apply.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PrepareError {
-    #[error(transparent)]
-    Flags(#[from] FlagError),
-    #[error("--var: {0}")]
-    Var(InterpolateError),
-    #[error("the variables {path} cannot be used: {reason}")]
-    VarsFile { path: PathBuf, reason: String },
-    #[error("{path} has no manifest.yml; give the manifest with --manifest, or --no-manifest")]
-    NoManifest { path: PathBuf },
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    #[error("{0}")]
-    Transform(#[from] TransformError),
-}
-
-/// What `push` works with.
-#[derive(Debug, Clone)]
-pub(crate) struct Prepared {
-    /// The manifest to apply.
-    pub(crate) manifest: Manifest,
-    /// The manifest with what a deployment scales: the same where there is none.
-    pub(crate) scaled: Manifest,
-    pub(crate) flags: Overrides,
-}
-
-/// Reads the manifest that the flags mean, or that of the working directory,
-/// and changes it as they say.
-///
-/// # Errors
-/// [`PrepareError`] where `push` is to refuse before it sends anything.
-pub(crate) fn prepare(flags: Overrides) -> Result<Prepared, PrepareError> {
-    let flags = flags.checked()?;
-    let variables = variables(&flags)?;
-    let manifest = transform::transform(base(&flags, &variables)?, &flags)?;
-    Ok(Prepared {
-        scaled: transform::scaled(manifest.clone(), &flags)?,
-        manifest,
-        flags,
-    })
-}
-
-fn base(flags: &Overrides, variables: &Variables) -> Result<Manifest, PrepareError> {
-    let none = Manifest::of_app(flags.app.as_deref());
-    if flags.no_manifest {
-        return Ok(none);
-    }
-    let given = flags.manifest.as_deref();
-    let here = std::env::current_dir().unwrap_or_default();
-    let path = given.unwrap_or(&here);
-    let refused = |error: std::io::Error| ManifestError {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    };
-    let mut located = locate(path).map_err(refused)?;
-    if let (Some(file), Some(_)) = (&located, given) {
-        // A link in a folder that was given is followed, as the CLI does.
-        located = Some(without_links(file).map_err(refused)?);
-    }
-    match (located, given) {
-        (Some(file), _) => Ok(Manifest::read(&file, variables)?),
-        (None, Some(given)) => Err(PrepareError::NoManifest {
-            path: given.to_owned(),
-        }),
-        (None, None) => Ok(none),
-    }
-}
-
-fn variables(flags: &Overrides) -> Result<Variables, PrepareError> {
-    let mut variables = Variables::default();
-    for path in &flags.vars_files {
-        let refused = |reason: String| PrepareError::VarsFile {
-            path: path.clone(),
+impl ManifestError {
+    pub(crate) fn invalid(origin: impl fmt::Display, reason: String) -> Self {
+        Self::Invalid {
+            origin: origin.to_string(),
             reason,
-        };
-        let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
-        let added = variables.add_file(&text);
-        added.map_err(|error| refused(error.to_string()))?;
+        }
     }
-    for pair in &flags.vars {
-        variables.add_pair(pair).map_err(PrepareError::Var)?;
+
+    fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        |source| Self::Read { path, source }
     }
-    Ok(variables)
 }
 
-/// Apps and their properties.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Manifest {
-    /// What stands beside `applications`, and where that stands.
+/// An app manifest: at least one application, and properties beside them.
+///
+/// ```
+/// use cf_pusher::manifest::Manifest;
+///
+/// let text = "applications: [{name: dora, memory: 64M}, {name: worker}]";
+/// let manifest = Manifest::parse(text, "inline")?;
+/// let names: Vec<&str> = manifest.applications().iter().map(|app| app.name()).collect();
+/// assert_eq!(names, ["dora", "worker"]);
+/// # Ok::<_, cf_pusher::manifest::ManifestError>(())
+/// ```
+#[derive(Clone, PartialEq)]
+pub struct Manifest {
+    /// The properties beside `applications`, and the position of `applications`.
     properties: Map,
     /// At least one.
     applications: Vec<Application>,
-    /// The file that it was read from.
+    /// The file that the manifest was read from.
     path: Option<PathBuf>,
 }
 
-/// One app's properties.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Application(Map);
-
-/// Where a directory has its manifest, or the file itself.
-pub(crate) fn locate(path: &Path) -> std::io::Result<Option<PathBuf>> {
-    let path = without_links(path)?;
-    if !path.is_dir() {
-        return Ok(Some(path));
+impl fmt::Debug for Manifest {
+    /// Shows the names of the apps: properties may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manifest")
+            .field("path", &self.path)
+            .field("applications", &self.applications)
+            .finish_non_exhaustive()
     }
-    let mut files = FILE_NAMES.iter().map(|name| path.join(name));
-    Ok(files.find(|file| file.exists()))
 }
 
-/// A path that is there, with its links resolved; what is relative stays so.
+/// One application of a [`Manifest`].
+#[derive(Clone, Default, PartialEq)]
+pub struct Application(Map);
+
+impl fmt::Debug for Application {
+    /// Shows the name: properties may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Application").field(&self.name()).finish()
+    }
+}
+
+/// Resolves the links of an existing path. A relative path stays relative.
 fn without_links(path: &Path) -> std::io::Result<PathBuf> {
     let resolved = path.canonicalize()?;
     if path.is_absolute() {
@@ -167,10 +148,11 @@ fn relative_to(from: &Path, to: &Path) -> PathBuf {
 }
 
 impl Manifest {
-    /// The manifest of an app that has none; its name may yet be missing.
-    pub(crate) fn of_app(name: Option<&str>) -> Self {
+    /// The manifest of an app without a manifest file. An empty name must be
+    /// replaced with [`Overrides::app`].
+    pub fn for_app(name: &str) -> Self {
         let mut app = Application::default();
-        if let Some(name) = name {
+        if !name.is_empty() {
             app.set("name", name.into());
         }
         Self {
@@ -180,50 +162,85 @@ impl Manifest {
         }
     }
 
-    /// Reads a file and puts variables in place.
+    /// The path of a manifest: `path` itself if it is a file, else `manifest.yml`
+    /// or `manifest.yaml` in the folder `path`; `None` if the folder has neither.
+    /// Links in `path` are resolved.
     ///
     /// # Errors
-    /// [`ManifestError`], which names the file.
-    pub(crate) fn read(path: &Path, variables: &Variables) -> Result<Self, ManifestError> {
-        let refused = |reason: String| ManifestError {
-            path: path.to_owned(),
-            reason,
-        };
-        let text = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
-        let text = String::from_utf8(text).map_err(|_| refused("it is not UTF-8".to_owned()))?;
-        let mut manifest = Self::parse(&text, variables).map_err(refused)?;
-        manifest.path = Some(path.to_owned());
+    /// [`ManifestError::Read`] if `path` does not exist.
+    pub fn locate(path: &Path) -> Result<Option<PathBuf>, ManifestError> {
+        let resolved = without_links(path).map_err(ManifestError::read(path))?;
+        if !resolved.is_dir() {
+            return Ok(Some(resolved));
+        }
+        let mut files = FILE_NAMES.iter().map(|name| resolved.join(name));
+        Ok(files.find(|file| file.exists()))
+    }
+
+    /// Reads a manifest from a file and interpolates variables. The `path` of an
+    /// app is relative to the file's folder.
+    ///
+    /// # Errors
+    /// [`ManifestError`], with the file's name.
+    pub fn read(file: &Path, variables: &Variables) -> Result<Self, ManifestError> {
+        let text = std::fs::read_to_string(file).map_err(ManifestError::read(file))?;
+        let mut manifest = Self::parse_with(&text, &file.display().to_string(), variables)?;
+        manifest.path = Some(file.to_owned());
         Ok(manifest)
     }
 
-    /// Reads a text and puts variables in place.
-    pub(crate) fn parse(text: &str, variables: &Variables) -> Result<Self, String> {
-        let value = Value::parse(text).map_err(|error| format!("it is not YAML: {error}"))?;
-        let value = variables.interpolate(value);
-        Self::of_value(value.map_err(|error| error.to_string())?)
+    /// Parses and validates a manifest. Errors name `origin`, such as a file name.
+    ///
+    /// # Errors
+    /// [`ManifestError`], for the first error in the text.
+    pub fn parse(text: &str, origin: &str) -> Result<Self, ManifestError> {
+        Self::parse_with(text, origin, &Variables::default())
     }
 
-    fn of_value(value: Value) -> Result<Self, String> {
+    /// Parses and validates a manifest after interpolating variables.
+    ///
+    /// # Errors
+    /// [`ManifestError`]; [`VariablesError::Missing`] names all variables without a
+    /// value.
+    pub fn parse_with(
+        text: &str,
+        origin: &str,
+        variables: &Variables,
+    ) -> Result<Self, ManifestError> {
+        let origin = || origin.to_owned();
+        let value = Value::parse(text).map_err(|source| ManifestError::Yaml {
+            origin: origin(),
+            source,
+        })?;
+        let value = variables.interpolate(value);
+        let value = value.map_err(|source| ManifestError::Variables {
+            origin: origin(),
+            source,
+        })?;
+        Self::from_value(value).map_err(|reason| ManifestError::invalid(origin(), reason))
+    }
+
+    fn from_value(value: Value) -> Result<Self, String> {
         let root = match value {
             Value::Map(root) => root,
             Value::Null => Map::default(),
             other => {
                 let kind = other.kind();
-                return Err(format!("it is {kind}, must be a map with `applications`"));
+                return Err(format!("the document is {kind}, must be a map"));
             }
         };
         let mut properties = properties::root(root).map_err(|error| error.to_string())?;
         let applications = match properties.get_mut("applications").map(std::mem::take) {
             Some(Value::List(list)) if !list.is_empty() => list,
             Some(Value::List(_) | Value::Null) | None => {
-                return Err("it must have at least one application".to_owned());
+                return Err("`applications` must have at least one application".to_owned());
             }
             Some(other) => {
                 let kind = other.kind();
                 return Err(format!("`applications` is {kind}, must be a list"));
             }
         };
-        let applications = applications.into_iter().map(Application::of_value);
+        let applications = applications.into_iter().map(Application::from_value);
         Ok(Self {
             properties,
             applications: applications.collect::<Result<_, _>>()?,
@@ -231,13 +248,41 @@ impl Manifest {
         })
     }
 
-    pub(crate) fn applications(&self) -> &[Application] {
+    /// The applications, in order.
+    pub fn applications(&self) -> &[Application] {
         &self.applications
     }
 
-    /// The file that it was read from, if there was one.
-    pub(crate) fn path(&self) -> Option<&Path> {
+    /// The file that the manifest was read from, if any.
+    pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// What has to change in `current` to get this manifest. Apps are matched by
+    /// name; properties that this manifest leaves out are not compared.
+    ///
+    /// ```
+    /// use cf_pusher::manifest::Manifest;
+    ///
+    /// let current = Manifest::parse("applications: [{name: dora, memory: 64M}]", "current")?;
+    /// let desired = Manifest::parse("applications: [{name: dora, memory: 1G}]", "desired")?;
+    /// assert!(desired.diff(&desired).is_empty());
+    ///
+    /// let lines = desired.diff(&current).lines(&desired, false);
+    /// let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    /// assert_eq!(lines[3..], ["-   memory: 64M", "+   memory: 1G"]);
+    /// # Ok::<_, cf_pusher::manifest::ManifestError>(())
+    /// ```
+    pub fn diff(&self, current: &Self) -> ManifestDiff {
+        let current = self.applications.iter().map(|app| {
+            let mut others = current.applications.iter();
+            let other = others.find(|other| other.name() == app.name())?;
+            let applications = Value::List(vec![Value::Map(other.0.clone())]);
+            let root = Map::from_iter([("applications".into(), applications)]);
+            Some(Value::Map(root))
+        });
+        let current: Vec<Option<Value>> = current.collect();
+        ManifestDiff::between(&self.to_value(), &current)
     }
 
     pub(crate) fn to_value(&self) -> Value {
@@ -248,14 +293,14 @@ impl Manifest {
         Value::Map(root)
     }
 
-    /// As YAML, to be applied.
-    pub(crate) fn render(&self) -> String {
+    /// The manifest as YAML.
+    pub fn render(&self) -> String {
         format!("---\n{}", self.to_value().render())
     }
 }
 
 impl Application {
-    fn of_value(value: Value) -> Result<Self, String> {
+    fn from_value(value: Value) -> Result<Self, String> {
         let map = match value {
             Value::Map(map) => map,
             Value::Null => Map::default(),
@@ -265,15 +310,15 @@ impl Application {
             }
         };
         let name = map.get("name").and_then(Value::scalar_text);
-        let told = |error: PropertyError| match &name {
+        let with_name = |error: PropertyError| match &name {
             Some(name) => format!("app {name}: {error}"),
             None => error.to_string(),
         };
-        properties::application(map).map(Self).map_err(told)
+        properties::application(map).map(Self).map_err(with_name)
     }
 
-    /// Its name; empty if it has none.
-    pub(crate) fn name(&self) -> &str {
+    /// The app's name; empty if the manifest has none.
+    pub fn name(&self) -> &str {
         self.text("name").unwrap_or_default()
     }
 
@@ -281,12 +326,12 @@ impl Application {
         self.0.get(property)
     }
 
-    /// A property that is a text.
+    /// The value of a property that is a string.
     pub(crate) fn text(&self, property: &str) -> Option<&str> {
         self.get(property)?.as_text()
     }
 
-    /// Whether a property is there and true.
+    /// Whether a property is `true`.
     pub(crate) fn is(&self, property: &str) -> bool {
         self.get(property) == Some(&Value::Bool(true))
     }
@@ -295,7 +340,7 @@ impl Application {
         self.0.contains(property)
     }
 
-    /// A property of its `docker`, such as `image`.
+    /// A property of `docker`, such as `image`.
     pub(crate) fn docker(&self, property: &str) -> Option<&str> {
         self.get("docker")?.as_map()?.get(property)?.as_text()
     }
@@ -308,8 +353,8 @@ impl Application {
         self.0.set(property, value);
     }
 
-    /// Changes the properties that flags for the web process are about: those of
-    /// the process where the manifest has one, else the app's own.
+    /// Changes the properties of the web process: those of the process if the
+    /// manifest has one, else the app's own.
     fn change_web(&mut self, change: impl FnOnce(&mut Map, Level)) {
         let is_web = |process: &&mut Map| process.get("type") == Some(&"web".into());
         if let Some(Value::List(processes)) = self.0.get_mut("processes")
@@ -331,11 +376,11 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Manifest {
-        Manifest::parse(text, &Variables::default()).unwrap()
+        Manifest::parse(text, "test").unwrap()
     }
 
     #[test]
-    fn a_path_stays_relative() {
+    fn relative_paths_stay_relative() {
         let relative = |from: &str, to: &str| relative_to(Path::new(from), Path::new(to));
         assert_eq!(relative("/a/b", "/a/b/c/d"), Path::new("c/d"));
         assert_eq!(relative("/a/b", "/a/c"), Path::new("../c"));
@@ -358,7 +403,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_rendered_means_the_same(
+        fn a_rendered_manifest_parses_to_the_same_manifest(
             name in "[a-z(yes)0-9:.]{1,8}",
             values in prop::collection::vec(("[a-z-]{1,9}", "[ -~]{0,12}", any::<i64>()), 0..6),
         ) {
@@ -369,8 +414,8 @@ mod tests {
             }
             let apps = Value::List(vec![Value::Map(app)]);
             let root = Map::from_iter([("applications".into(), apps)]);
-            let manifest = Manifest::of_value(Value::Map(root)).unwrap();
-            let again = Manifest::of_value(Value::parse(&manifest.render()).unwrap());
+            let manifest = Manifest::from_value(Value::Map(root)).unwrap();
+            let again = Manifest::from_value(Value::parse(&manifest.render()).unwrap());
             prop_assert_eq!(again, Ok(manifest));
         }
     }

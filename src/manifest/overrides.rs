@@ -1,149 +1,108 @@
-//! The flags of `push` that say something of the app, and which of them
-//! cannot stand together.
+//! What `push` changes in a manifest, as data, and which changes exclude each
+//! other.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use clap::{Args, ValueEnum};
 use regex::Regex;
+use serde_json::{Map, Value};
 
 use super::size;
-use super::yaml::Value;
+use super::transform::TransformError;
 
-/// What flags say of an app, over what its manifest says.
-#[derive(Debug, Clone, Default, Args)]
-#[command(args_override_self = true, next_help_heading = "The app")]
-pub(crate) struct Overrides {
-    /// The app: picks one of the manifest's, or names the only one
-    #[arg(value_name = "APP")]
-    pub(crate) app: Option<String>,
-
-    /// The manifest, or a folder that has a manifest.yml or manifest.yaml
-    #[arg(short = 'f', long, value_name = "PATH", value_parser = existing)]
-    pub(crate) manifest: Option<PathBuf>,
-
-    /// Ignore a manifest in the working directory
-    #[arg(long)]
-    pub(crate) no_manifest: bool,
-
-    /// A variable for the manifest's ((NAME)); the value is YAML
-    #[arg(long = "var", value_name = "NAME=VALUE")]
-    pub(crate) vars: Vec<String>,
-
-    /// A YAML file of variables; later ones win, and --var over all
-    #[arg(long = "vars-file", value_name = "FILE", value_parser = existing)]
-    pub(crate) vars_files: Vec<PathBuf>,
-
-    /// How many instances
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = count)]
-    pub(crate) instances: Option<i64>,
-
-    /// Memory of an instance, such as 256M or 1G
-    #[arg(short, long, value_name = "SIZE")]
-    pub(crate) memory: Option<String>,
-
-    /// Disk of an instance, such as 256M or 1G
-    #[arg(short = 'k', long, value_name = "SIZE")]
-    pub(crate) disk: Option<String>,
-
-    /// Log bytes a second, such as 16K; -1 is without limit
-    #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
-    pub(crate) log_rate_limit: Option<String>,
-
-    /// The start command; `null` or `default` resets it to the buildpack's
-    #[arg(short = 'c', long, value_name = "COMMAND", allow_hyphen_values = true)]
-    pub(crate) start_command: Option<String>,
-
-    /// A buildpack's name or URL, once for each; `null` or `default` for those that fit
-    #[arg(short, long = "buildpack", value_name = "BUILDPACK")]
-    pub(crate) buildpacks: Vec<String>,
-
-    /// The stack, such as cflinuxfs4
-    #[arg(short, long)]
-    pub(crate) stack: Option<String>,
-
-    /// How health is checked
-    #[arg(short = 'u', long, value_name = "TYPE", value_enum, ignore_case = true)]
-    pub(crate) health_check_type: Option<HealthCheckType>,
-
-    /// The path that an HTTP health check asks for
-    #[arg(long, value_name = "PATH")]
-    pub(crate) endpoint: Option<String>,
-
-    /// Seconds that an instance may take until it is healthy
-    #[arg(short = 't', long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
-    pub(crate) app_start_timeout: Option<i64>,
-
-    /// A Docker image instead of bits
-    #[arg(short = 'o', long, value_name = "IMAGE", value_parser = docker_image)]
-    pub(crate) docker_image: Option<String>,
-
-    /// The user of the image's registry; the password is in CF_DOCKER_PASSWORD
-    #[arg(long, value_name = "USER")]
-    pub(crate) docker_username: Option<String>,
-
-    /// A droplet, made by an earlier staging, instead of bits
-    #[arg(long, value_name = "FILE", value_parser = existing_absolute)]
-    pub(crate) droplet: Option<PathBuf>,
-
-    /// The app's folder, or a zip, jar or war of it
-    #[arg(short, long, value_name = "PATH", value_parser = existing_absolute)]
-    pub(crate) path: Option<PathBuf>,
-
-    /// Map no route, and unmap those that are
-    #[arg(long)]
-    pub(crate) no_route: bool,
-
-    /// Make a route with random words
-    #[arg(long)]
-    pub(crate) random_route: bool,
-
-    /// An app that only runs tasks: staged, not started, without a route
-    #[arg(long)]
-    pub(crate) task: bool,
-
-    /// Neither stage nor start
-    #[arg(long)]
-    pub(crate) no_start: bool,
-
-    /// Wait for the first instance of the web process only
-    #[arg(long)]
-    pub(crate) no_wait: bool,
-
-    /// Replace the instances bit by bit
-    #[arg(long, value_enum, ignore_case = true)]
-    pub(crate) strategy: Option<Strategy>,
-
-    /// How many instances may be replaced at a time; with --strategy
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub(crate) max_in_flight: Option<i64>,
-
-    /// Percentages of a canary's steps, such as 20,40,60; with --strategy canary
-    #[arg(long, value_name = "STEPS", value_delimiter = ',')]
-    pub(crate) instance_steps: Vec<i64>,
-
-    /// How the app is built: buildpack, docker or cnb
-    #[arg(long)]
-    pub(crate) lifecycle: Option<String>,
-
-    /// Credentials of registries of Cloud Native Buildpacks, from CF_CNB_REGISTRY_CREDS
-    #[arg(skip)]
-    pub(crate) cnb_credentials: Option<Value>,
+/// Changes to the apps of a manifest, and how `push` starts the apps.
+///
+/// Each field has the meaning of the option of `cf push` with the same name. A
+/// field that is `None`, empty or `false` changes nothing. All fields but
+/// [`app`](Self::app) apply to one app only, so a manifest with several apps
+/// needs `app` as well.
+///
+/// [`Manifest::transform`](super::Manifest::transform) validates the overrides.
+///
+/// ```
+/// use cf_pusher::manifest::{Manifest, Overrides};
+///
+/// let mut overrides = Overrides::default();
+/// overrides.instances = Some(4);
+/// overrides.memory = Some("64M".to_owned());
+///
+/// let manifest = Manifest::parse("applications: [{name: dora}]", "inline")?;
+/// let manifest = manifest.transform(&overrides)?;
+/// assert!(manifest.render().contains("instances: 4"));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
+#[non_exhaustive]
+pub struct Overrides {
+    /// The app's name: selects one app of several, or renames the only one.
+    pub app: Option<String>,
+    /// The number of instances.
+    pub instances: Option<u32>,
+    /// The memory of an instance, with a unit: `256M`, `1G`.
+    pub memory: Option<String>,
+    /// The disk space of an instance, with a unit: `256M`, `1G`.
+    pub disk: Option<String>,
+    /// The log rate limit in bytes per second, with a unit: `16K`. `-1` removes
+    /// the limit.
+    pub log_rate_limit: Option<String>,
+    /// The start command. `null` or `default` resets it to the buildpack's.
+    pub start_command: Option<String>,
+    /// Names or URLs of buildpacks. A single `null` or `default` restores
+    /// buildpack detection.
+    pub buildpacks: Vec<String>,
+    /// The stack, such as `cflinuxfs4`.
+    pub stack: Option<String>,
+    /// The type of the health check.
+    pub health_check_type: Option<HealthCheckType>,
+    /// The path of an HTTP health check.
+    pub endpoint: Option<String>,
+    /// How long an instance may take to become healthy. Seconds, at least 1.
+    pub app_start_timeout: Option<u32>,
+    /// A Docker image to run instead of bits: `[REGISTRY/]NAME[:TAG][@DIGEST]`.
+    pub docker_image: Option<String>,
+    /// The user for the image's registry.
+    pub docker_username: Option<String>,
+    /// A droplet file to run instead of staging bits.
+    pub droplet: Option<PathBuf>,
+    /// The app's bits: a folder, or a zip, jar or war file.
+    pub path: Option<PathBuf>,
+    /// Map no routes, and unmap the existing ones.
+    pub no_route: bool,
+    /// Create a route with random words.
+    pub random_route: bool,
+    /// Stage the app without starting it, and map no routes.
+    pub task: bool,
+    /// Neither stage nor start the app.
+    pub no_start: bool,
+    /// Wait for the first instance of the web process only.
+    pub no_wait: bool,
+    /// How a deployment replaces the running instances; without it, the app is
+    /// restarted.
+    pub strategy: Option<Strategy>,
+    /// How the app is built: `buildpack`, `docker` or `cnb`.
+    pub lifecycle: Option<String>,
+    /// Credentials for registries of Cloud Native Buildpacks.
+    pub cnb_credentials: Option<Map<String, Value>>,
 }
 
-/// How an instance shows that it is healthy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum HealthCheckType {
-    /// It answers HTTP
+/// How the Cloud Controller checks the health of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum HealthCheckType {
+    /// The instance answers an HTTP request with 200.
     Http,
-    /// It listens
+    /// The instance accepts TCP connections on its port.
     Port,
-    /// It runs
+    /// The process of the instance exists.
     Process,
 }
 
 impl HealthCheckType {
-    pub(crate) fn name(self) -> &'static str {
+    /// The type as manifests spell it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Port => "port",
@@ -152,83 +111,116 @@ impl HealthCheckType {
     }
 }
 
-/// How the instances of an app that runs are replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Strategy {
-    /// One after the other
-    Rolling,
-    /// One first, and the others when it is told to go on
-    Canary,
-    /// As if the flag was not given
-    #[value(name = "", hide = true)]
-    Unset,
+/// How a deployment replaces the running instances of an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Strategy {
+    /// Replaces all instances, a few at a time.
+    Rolling {
+        /// How many instances are replaced at a time, at least 1. The Cloud
+        /// Controller's default is 1.
+        max_in_flight: Option<u32>,
+    },
+    /// Replaces one instance, and pauses until the deployment is continued.
+    Canary {
+        /// How many instances are replaced at a time, at least 1. The Cloud
+        /// Controller's default is 1.
+        max_in_flight: Option<u32>,
+        /// The steps of the canary, in percent of the instances, such as
+        /// `[20, 40, 60]`.
+        instance_steps: Vec<u32>,
+    },
 }
 
 impl Strategy {
-    pub(crate) fn name(self) -> &'static str {
+    /// The strategy as the Cloud Controller spells it.
+    pub fn name(&self) -> &'static str {
         match self {
-            Self::Rolling => "rolling",
-            Self::Canary => "canary",
-            Self::Unset => "",
+            Self::Rolling { .. } => "rolling",
+            Self::Canary { .. } => "canary",
+        }
+    }
+
+    pub(crate) fn max_in_flight(&self) -> Option<u32> {
+        match self {
+            Self::Rolling { max_in_flight } | Self::Canary { max_in_flight, .. } => *max_in_flight,
+        }
+    }
+
+    pub(crate) fn instance_steps(&self) -> &[u32] {
+        match self {
+            Self::Rolling { .. } => &[],
+            Self::Canary { instance_steps, .. } => instance_steps,
         }
     }
 }
 
-/// Flags that cannot be used so.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FlagError {
-    #[error("{0} and {1} cannot be used together")]
-    Conflict(&'static str, &'static str),
-    #[error("{0} needs {1}")]
-    Requires(&'static str, &'static str),
-    #[error("{0}: {1}")]
-    Value(&'static str, String),
+/// A field of [`Overrides`] or of its [`Strategy`], and its value where only that
+/// value matters.
+///
+/// Displays as `docker_image` or `lifecycle: docker`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OverrideField {
+    /// The name of the field.
+    pub name: &'static str,
+    /// The value; `None` if any value matters.
+    pub value: Option<&'static str>,
 }
 
-const BUILDPACK: &str = "--buildpack, -b";
-const IMAGE: &str = "--docker-image, -o";
-const USERNAME: &str = "--docker-username";
-const STACK: &str = "--stack, -s";
-const DROPLET: &str = "--droplet";
-const PATH: &str = "--path, -p";
+impl OverrideField {
+    pub(super) const fn any(name: &'static str) -> Self {
+        Self { name, value: None }
+    }
+
+    const fn of(name: &'static str, value: &'static str) -> Self {
+        Self {
+            name,
+            value: Some(value),
+        }
+    }
+}
+
+impl fmt::Display for OverrideField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.value {
+            None => write!(f, "{}", self.name),
+            Some(value) => write!(f, "{}: {value}", self.name),
+        }
+    }
+}
 
 impl Overrides {
-    /// Flags whose value is empty are as if they were not given.
-    fn without_empty(mut self) -> Self {
-        for flag in [
-            &mut self.app,
-            &mut self.memory,
-            &mut self.disk,
-            &mut self.log_rate_limit,
-            &mut self.start_command,
-            &mut self.stack,
-            &mut self.endpoint,
-            &mut self.docker_username,
-            &mut self.lifecycle,
-        ] {
-            flag.take_if(|value| value.is_empty());
+    /// Checks that the overrides can be combined, and each value.
+    ///
+    /// # Errors
+    /// [`TransformError::Conflict`], [`TransformError::Requires`] or
+    /// [`TransformError::InvalidValue`], for the first field that is wrong.
+    pub fn validate(&self) -> Result<(), TransformError> {
+        let conflict = self.conflicts().into_iter().find(|(found, ..)| *found);
+        if let Some((_, field, other)) = conflict {
+            return Err(TransformError::Conflict { field, other });
         }
-        self.strategy
-            .take_if(|strategy| *strategy == Strategy::Unset);
-        self
+        let required = self.requirements().into_iter().find(|(found, ..)| *found);
+        if let Some((_, field, other)) = required {
+            return Err(TransformError::Requires { field, other });
+        }
+        self.validate_values()
     }
 
-    /// The flags, if they can stand together.
-    pub(crate) fn checked(self) -> Result<Self, FlagError> {
-        let flags = self.without_empty();
-        let conflict = flags.conflicts().into_iter().find(|(found, ..)| *found);
-        if let Some((_, one, other)) = conflict {
-            return Err(FlagError::Conflict(one, other));
-        }
-        let required = flags.requirements().into_iter().find(|(found, ..)| *found);
-        if let Some((_, flag, other)) = required {
-            return Err(FlagError::Requires(flag, other));
-        }
-        flags.check_values()?;
-        Ok(flags)
-    }
-
-    fn conflicts(&self) -> [(bool, &'static str, &'static str); 24] {
+    fn conflicts(&self) -> [(bool, OverrideField, OverrideField); 20] {
+        const IMAGE: OverrideField = OverrideField::any("docker_image");
+        const USERNAME: OverrideField = OverrideField::any("docker_username");
+        const BUILDPACKS: OverrideField = OverrideField::any("buildpacks");
+        const STACK: OverrideField = OverrideField::any("stack");
+        const DROPLET: OverrideField = OverrideField::any("droplet");
+        const PATH: OverrideField = OverrideField::any("path");
+        const NO_START: OverrideField = OverrideField::any("no_start");
+        const TASK: OverrideField = OverrideField::any("task");
+        const BUILDPACK_LIFECYCLE: OverrideField = OverrideField::of("lifecycle", "buildpack");
+        const DOCKER_LIFECYCLE: OverrideField = OverrideField::of("lifecycle", "docker");
+        const CNB_LIFECYCLE: OverrideField = OverrideField::of("lifecycle", "cnb");
         let lifecycle = |name: &str| self.lifecycle.as_deref() == Some(name);
         let (buildpack, docker, cnb) = (
             lifecycle("buildpack"),
@@ -241,109 +233,119 @@ impl Overrides {
         let stack = self.stack.is_some();
         let droplet = self.droplet.is_some();
         let path = self.path.is_some();
-        let no_manifest = self.no_manifest;
-        let rolling = self.strategy == Some(Strategy::Rolling);
-        let canary = self.strategy == Some(Strategy::Canary);
+        let strategy = self.strategy.as_ref().map(Strategy::name);
+        let deployed = strategy.is_some();
+        let strategy = match strategy {
+            Some(name) => OverrideField::of("strategy", name),
+            None => OverrideField::any("strategy"),
+        };
         [
-            (buildpack && image, "--lifecycle buildpack", IMAGE),
-            (buildpack && username, "--lifecycle buildpack", USERNAME),
-            (docker && buildpacks, "--lifecycle docker", BUILDPACK),
-            (docker && stack, "--lifecycle docker", STACK),
-            (docker && droplet, "--lifecycle docker", DROPLET),
-            (cnb && image, "--lifecycle cnb", IMAGE),
-            (cnb && username, "--lifecycle cnb", USERNAME),
-            (image && buildpacks, BUILDPACK, IMAGE),
+            (buildpack && image, BUILDPACK_LIFECYCLE, IMAGE),
+            (buildpack && username, BUILDPACK_LIFECYCLE, USERNAME),
+            (docker && buildpacks, DOCKER_LIFECYCLE, BUILDPACKS),
+            (docker && stack, DOCKER_LIFECYCLE, STACK),
+            (docker && droplet, DOCKER_LIFECYCLE, DROPLET),
+            (cnb && image, CNB_LIFECYCLE, IMAGE),
+            (cnb && username, CNB_LIFECYCLE, USERNAME),
+            (image && buildpacks, BUILDPACKS, IMAGE),
             (image && path, IMAGE, PATH),
             (image && stack, STACK, IMAGE),
-            (
-                no_manifest && self.manifest.is_some(),
-                "--no-manifest",
-                "--manifest, -f",
-            ),
-            (
-                no_manifest && !self.vars_files.is_empty(),
-                "--no-manifest",
-                "--vars-file",
-            ),
-            (
-                no_manifest && !self.vars.is_empty(),
-                "--no-manifest",
-                "--var",
-            ),
             (droplet && image, DROPLET, IMAGE),
             (droplet && username, DROPLET, USERNAME),
             (droplet && path, DROPLET, PATH),
-            (self.no_start && rolling, "--no-start", "--strategy rolling"),
-            (self.task && rolling, "--task", "--strategy rolling"),
-            (self.no_start && canary, "--no-start", "--strategy canary"),
-            (self.task && canary, "--task", "--strategy canary"),
-            (self.no_start && self.no_wait, "--no-start", "--no-wait"),
+            (self.no_start && deployed, NO_START, strategy),
+            (self.task && deployed, TASK, strategy),
+            (
+                self.no_start && self.no_wait,
+                NO_START,
+                OverrideField::any("no_wait"),
+            ),
             (
                 self.no_route && self.random_route,
-                "--no-route",
-                "--random-route",
+                OverrideField::any("no_route"),
+                OverrideField::any("random_route"),
             ),
             (
-                self.buildpacks.len() > 1 && self.resets_buildpacks(),
-                "--buildpack null or default",
-                "other buildpacks",
+                self.buildpacks.len() > 1 && self.resets("null"),
+                OverrideField::of("buildpacks", "null"),
+                BUILDPACKS,
             ),
             (
-                !self.instance_steps.is_empty() && rolling,
-                "--instance-steps",
-                "--strategy rolling",
+                self.buildpacks.len() > 1 && self.resets("default"),
+                OverrideField::of("buildpacks", "default"),
+                BUILDPACKS,
+            ),
+            (
+                self.endpoint.is_some()
+                    && self
+                        .health_check_type
+                        .is_some_and(|kind| kind != HealthCheckType::Http),
+                OverrideField::any("endpoint"),
+                match self.health_check_type {
+                    Some(kind) => OverrideField::of("health_check_type", kind.name()),
+                    None => OverrideField::any("health_check_type"),
+                },
             ),
         ]
     }
 
-    fn requirements(&self) -> [(bool, &'static str, &'static str); 4] {
+    fn requirements(&self) -> [(bool, OverrideField, OverrideField); 2] {
         let http = self.health_check_type == Some(HealthCheckType::Http);
-        let none = self.strategy.is_none();
         [
             (
                 self.docker_username.is_some() && self.docker_image.is_none(),
-                USERNAME,
-                IMAGE,
+                OverrideField::any("docker_username"),
+                OverrideField::any("docker_image"),
             ),
             (
                 http && self.endpoint.is_none(),
-                "--health-check-type http, -u http",
-                "--endpoint",
-            ),
-            (
-                none && self.max_in_flight.is_some(),
-                "--max-in-flight",
-                "--strategy",
-            ),
-            (
-                none && !self.instance_steps.is_empty(),
-                "--instance-steps",
-                "--strategy canary",
+                OverrideField::of("health_check_type", "http"),
+                OverrideField::any("endpoint"),
             ),
         ]
     }
 
-    fn check_values(&self) -> Result<(), FlagError> {
-        if self.max_in_flight.is_some_and(|most| most < 1) {
-            let reason = "must be 1 or more".to_owned();
-            return Err(FlagError::Value("--max-in-flight", reason));
+    fn validate_values(&self) -> Result<(), TransformError> {
+        let invalid = |name| {
+            move |reason: String| TransformError::InvalidValue {
+                field: OverrideField::any(name),
+                reason,
+            }
+        };
+        if self.app_start_timeout == Some(0) {
+            return Err(invalid("app_start_timeout")(
+                "must be at least 1".to_owned(),
+            ));
         }
-        if self.strategy.is_none() {
+        if let Some(image) = &self.docker_image
+            && !IMAGES.is_match(image)
+        {
+            return Err(invalid("docker_image")(format!(
+                "invalid Docker image \"{image}\", must be [REGISTRY/]NAME[:TAG][@DIGEST] with the name in lower case"
+            )));
+        }
+        let Some(strategy) = &self.strategy else {
             return Ok(());
+        };
+        if strategy.max_in_flight() == Some(0) {
+            return Err(invalid("max_in_flight")("must be at least 1".to_owned()));
         }
-        // A deployment takes them as numbers, so they must be understood here.
-        let told = |flag| move |error: size::SizeError| FlagError::Value(flag, error.to_string());
-        self.memory_mb().map_err(told("--memory, -m"))?;
-        self.disk_mb().map_err(told("--disk, -k"))?;
+        // A deployment takes sizes as numbers.
+        let size = |name| move |error: size::SizeError| invalid(name)(error.to_string());
+        self.memory_mb().map_err(size("memory"))?;
+        self.disk_mb().map_err(size("disk"))?;
         let log_rate_limit = self.log_rate_limit_bps();
-        log_rate_limit.map_err(told("--log-rate-limit, -l"))?;
+        log_rate_limit.map_err(size("log_rate_limit"))?;
         Ok(())
     }
 
-    /// Whether a buildpack resets the list to those that Cloud Controller finds fit.
-    pub(crate) fn resets_buildpacks(&self) -> bool {
-        let mut buildpacks = self.buildpacks.iter();
-        buildpacks.any(|buildpack| matches!(buildpack.as_str(), "null" | "default"))
+    fn resets(&self, word: &str) -> bool {
+        self.buildpacks.iter().any(|buildpack| buildpack == word)
+    }
+
+    /// Whether `buildpacks` restores buildpack detection.
+    pub(super) fn resets_buildpacks(&self) -> bool {
+        self.resets("null") || self.resets("default")
     }
 
     pub(crate) fn memory_mb(&self) -> Result<Option<u64>, size::SizeError> {
@@ -360,32 +362,6 @@ impl Overrides {
     }
 }
 
-fn count(text: &str) -> Result<i64, String> {
-    let number = text.parse().ok().filter(|number| *number >= 0);
-    number.ok_or_else(|| "must be a whole number, 0 or more".to_owned())
-}
-
-fn seconds(text: &str) -> Result<i64, String> {
-    let number = text.parse().ok().filter(|number| *number >= 1);
-    number.ok_or_else(|| "must be a whole number, 1 or more".to_owned())
-}
-
-/// A path to something that is there.
-fn existing(path: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(path);
-    match path.metadata() {
-        Ok(_) => Ok(path),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err("there is no such file or folder".to_owned())
-        }
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn existing_absolute(path: &str) -> Result<PathBuf, String> {
-    std::path::absolute(existing(path)?).map_err(|error| error.to_string())
-}
-
 /// `[REGISTRY/]NAME[:TAG][@DIGEST]`, as the distribution project defines it.
 const DOCKER_IMAGE: &str = r"(?x)\A
     (?:(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*
@@ -399,28 +375,12 @@ const DOCKER_IMAGE: &str = r"(?x)\A
 static IMAGES: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(DOCKER_IMAGE).expect("the pattern of images is a regex"));
 
-fn docker_image(image: &str) -> Result<String, String> {
-    if IMAGES.is_match(image) {
-        return Ok(image.to_owned());
-    }
-    Err(
-        "no Docker image is named so: [REGISTRY/]NAME[:TAG][@DIGEST], the name in lower case"
-            .to_owned(),
-    )
-}
-
-#[cfg(test)]
-use clap::FromArgMatches;
-
 #[cfg(test)]
 impl Overrides {
-    /// The flags of a command line.
-    pub(super) fn of(line: &str) -> Result<Self, String> {
-        let command = Self::augment_args(clap::Command::new("push").no_binary_name(true));
-        let parsed = command.try_get_matches_from(line.split_whitespace());
-        let parsed = parsed.and_then(|flags| Self::from_arg_matches(&flags));
-        let flags = parsed.map_err(|error| error.to_string())?;
-        flags.checked().map_err(|error| error.to_string())
+    /// Overrides from the inside of a YAML map, such as `instances: 4`.
+    pub(super) fn of(fields: &str) -> Self {
+        let value = super::yaml::Value::parse(&format!("{{{fields}}}")).unwrap();
+        serde_json::from_value(serde_json::to_value(value).unwrap()).unwrap()
     }
 }
 
@@ -432,134 +392,109 @@ mod tests {
 
     #[rstest]
     #[case(
-        "--lifecycle buildpack -o i",
-        "--lifecycle buildpack and --docker-image, -o cannot be used together"
+        "lifecycle: buildpack, docker_image: i",
+        "lifecycle: buildpack and docker_image cannot be combined"
     )]
     #[case(
-        "--lifecycle docker -b b",
-        "--lifecycle docker and --buildpack, -b cannot be used together"
+        "lifecycle: docker, buildpacks: [b]",
+        "lifecycle: docker and buildpacks cannot be combined"
     )]
     #[case(
-        "--lifecycle docker -s s",
-        "--lifecycle docker and --stack, -s cannot be used together"
+        "lifecycle: docker, stack: s",
+        "lifecycle: docker and stack cannot be combined"
     )]
     #[case(
-        "--lifecycle docker --droplet .",
-        "--lifecycle docker and --droplet cannot be used together"
+        "lifecycle: docker, droplet: d",
+        "lifecycle: docker and droplet cannot be combined"
     )]
     #[case(
-        "--lifecycle cnb -o i",
-        "--lifecycle cnb and --docker-image, -o cannot be used together"
+        "lifecycle: cnb, docker_image: i",
+        "lifecycle: cnb and docker_image cannot be combined"
     )]
     #[case(
-        "--lifecycle cnb --docker-username u",
-        "--lifecycle cnb and --docker-username cannot be used together"
+        "lifecycle: cnb, docker_username: u",
+        "lifecycle: cnb and docker_username cannot be combined"
     )]
-    #[case("--docker-username u", "--docker-username needs --docker-image, -o")]
+    #[case("docker_username: u", "docker_username requires docker_image")]
     #[case(
-        "-o i -b b",
-        "--buildpack, -b and --docker-image, -o cannot be used together"
+        "docker_image: i, buildpacks: [b]",
+        "buildpacks and docker_image cannot be combined"
     )]
+    #[case("docker_image: i, path: p", "docker_image and path cannot be combined")]
     #[case(
-        "-o i -p .",
-        "--docker-image, -o and --path, -p cannot be used together"
+        "docker_image: i, stack: s",
+        "stack and docker_image cannot be combined"
     )]
+    #[case("health_check_type: http", "health_check_type: http requires endpoint")]
     #[case(
-        "-o i -s s",
-        "--stack, -s and --docker-image, -o cannot be used together"
-    )]
-    #[case(
-        "--no-manifest -f .",
-        "--no-manifest and --manifest, -f cannot be used together"
+        "health_check_type: port, endpoint: /up",
+        "endpoint and health_check_type: port cannot be combined"
     )]
     #[case(
-        "--no-manifest --vars-file .",
-        "--no-manifest and --vars-file cannot be used together"
+        "droplet: d, docker_image: i",
+        "droplet and docker_image cannot be combined"
+    )]
+    #[case("droplet: d, path: p", "droplet and path cannot be combined")]
+    #[case(
+        "no_start: true, strategy: {rolling: {}}",
+        "no_start and strategy: rolling cannot be combined"
     )]
     #[case(
-        "--no-manifest --var a=b",
-        "--no-manifest and --var cannot be used together"
-    )]
-    #[case("-u http", "--health-check-type http, -u http needs --endpoint")]
-    #[case(
-        "--droplet . -o i",
-        "--droplet and --docker-image, -o cannot be used together"
-    )]
-    #[case("--droplet . -p .", "--droplet and --path, -p cannot be used together")]
-    #[case(
-        "--no-start --strategy rolling",
-        "--no-start and --strategy rolling cannot be used together"
+        "no_start: true, strategy: {canary: {instance_steps: []}}",
+        "no_start and strategy: canary cannot be combined"
     )]
     #[case(
-        "--no-start --strategy canary",
-        "--no-start and --strategy canary cannot be used together"
+        "task: true, strategy: {rolling: {}}",
+        "task and strategy: rolling cannot be combined"
     )]
     #[case(
-        "--task --strategy rolling",
-        "--task and --strategy rolling cannot be used together"
+        "no_start: true, no_wait: true",
+        "no_start and no_wait cannot be combined"
     )]
     #[case(
-        "--no-start --no-wait",
-        "--no-start and --no-wait cannot be used together"
+        "no_route: true, random_route: true",
+        "no_route and random_route cannot be combined"
     )]
     #[case(
-        "--no-route --random-route",
-        "--no-route and --random-route cannot be used together"
+        "buildpacks: ['null', x]",
+        "buildpacks: null and buildpacks cannot be combined"
     )]
     #[case(
-        "-b null -b x",
-        "--buildpack null or default and other buildpacks cannot be used together"
+        "strategy: {rolling: {max_in_flight: 0}}",
+        "max_in_flight: must be at least 1"
     )]
-    #[case("--max-in-flight 2", "--max-in-flight needs --strategy")]
+    #[case("app_start_timeout: 0", "app_start_timeout: must be at least 1")]
     #[case(
-        "--max-in-flight 0 --strategy rolling",
-        "--max-in-flight: must be 1 or more"
+        "strategy: {rolling: {}}, memory: 1x",
+        "memory: invalid size \"1x\", must be a number with a unit, such as 512M or 2G"
     )]
-    #[case("--instance-steps 1,2", "--instance-steps needs --strategy canary")]
-    #[case(
-        "--instance-steps 1,2 --strategy rolling",
-        "--instance-steps and --strategy rolling cannot be used together"
-    )]
-    #[case(
-        "--strategy rolling -m 1x",
-        "--memory, -m: 1x is no size: it must be a number with a unit, such as 512M or 2G"
-    )]
-    fn flags_that_do_not_fit_are_refused(#[case] flags: &str, #[case] expected: &str) {
-        assert_eq!(Overrides::of(flags).unwrap_err(), expected);
+    fn invalid_overrides_are_refused(#[case] fields: &str, #[case] expected: &str) {
+        let error = Overrides::of(fields).validate().unwrap_err();
+        assert_eq!(error.to_string(), expected);
     }
 
     #[rstest]
-    #[case("-i -1")]
-    #[case("-i x")]
-    #[case("-t 0")]
-    #[case("-u bogus")]
-    #[case("-o Upper")]
-    #[case("-o :tag")]
-    #[case("--strategy bogus")]
-    #[case("--instance-steps 1,x --strategy canary")]
-    #[case("-p /no/such/folder")]
-    #[case("one two")]
-    fn values_that_make_no_sense_are_refused(#[case] flags: &str) {
-        assert!(Overrides::of(flags).is_err());
+    #[case("Upper")]
+    #[case(":tag")]
+    #[case("a b")]
+    fn invalid_docker_images_are_refused(#[case] image: &str) {
+        let error = Overrides::of(&format!("docker_image: '{image}'")).validate();
+        let error = error.unwrap_err().to_string();
+        let expected = format!("invalid Docker image \"{image}\"");
+        assert!(error.contains(&expected), "{error}");
     }
 
     #[rstest]
     #[case(
-        "app -i 0 -m 1G -k 1G -l -1 -c null -b a -b b -s s -t 1 -u PORT -p . --strategy ROLLING"
+        "app: a, instances: 0, memory: 1G, disk: 1G, log_rate_limit: '-1', start_command: 'null', buildpacks: [a, b], stack: s, app_start_timeout: 1, health_check_type: port, path: p, strategy: {rolling: {}}"
     )]
-    #[case("-u http --endpoint /health")]
-    #[case("-o registry.example.com:5000/a/b_c:v1.2 --docker-username u")]
-    #[case("--strategy canary --instance-steps 20,40 --max-in-flight 3 -i 2 -m 64M -l 1K")]
-    #[case("-i 1 -i 2")]
-    #[case("-m 1x")]
-    fn other_flags_are_taken(#[case] flags: &str) {
-        Overrides::of(flags).unwrap();
-    }
-
-    #[test]
-    fn the_last_of_a_flag_counts_and_an_empty_one_does_not() {
-        assert_eq!(Overrides::of("-i 1 -i 2").unwrap().instances, Some(2));
-        assert_eq!(Overrides::of("--memory=").unwrap().memory, None);
-        assert_eq!(Overrides::of("--strategy=").unwrap().strategy, None);
+    #[case("health_check_type: http, endpoint: /health")]
+    #[case("docker_image: 'registry.example.com:5000/a/b_c:v1.2', docker_username: u")]
+    #[case(
+        "strategy: {canary: {instance_steps: [20, 40], max_in_flight: 3}}, instances: 2, memory: 64M, log_rate_limit: 1K"
+    )]
+    #[case("memory: 1x")]
+    fn valid_overrides_are_accepted(#[case] fields: &str) {
+        Overrides::of(fields).validate().unwrap();
     }
 }

@@ -1,28 +1,28 @@
-//! The properties of a manifest that we know, and their types: those that the
-//! `cf` CLI gives them (`util/manifestparser`).
+//! The known properties of a manifest, with the types that the `cf` CLI gives them
+//! (`util/manifestparser`).
 
 use std::fmt;
 
 use super::yaml::{Map, Value};
 
-/// What a known property holds.
+/// The type of a known property.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    /// A text; a number or a truth is its text. Left out where it is empty.
+    /// A string; numbers and booleans are converted. Removed if empty.
     Text,
     /// A whole number.
     Count,
-    /// A whole number, left out where it is zero.
+    /// A whole number. Removed if zero.
     Number,
-    /// Left out where it is false.
+    /// A boolean. Removed if false.
     Truth,
     /// A map of properties.
     Map(&'static [(&'static str, Kind)]),
-    /// A list of processes, left out where it is empty.
+    /// A list of processes. Removed if empty.
     Processes,
 }
 
-/// Where a property stands: its name may depend on it.
+/// The level of a property, on which its name may depend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
     App,
@@ -30,7 +30,7 @@ pub(super) enum Level {
 }
 
 impl Level {
-    /// The name of the disk quota. The other level's name is understood too.
+    /// The name of the disk quota. The other level's name is accepted too.
     pub(super) fn disk(self) -> &'static str {
         match self {
             Self::App => "disk-quota",
@@ -87,7 +87,7 @@ const PROCESS: [(&str, Kind); 8] = [
 
 const DOCKER: [(&str, Kind); 2] = [("image", Kind::Text), ("username", Kind::Text)];
 
-/// A property that is not what it must be. Its value may be secret, and is not told.
+/// A property of the wrong type. The message omits the value, which may be secret.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PropertyError {
     Kind {
@@ -106,20 +106,17 @@ impl fmt::Display for PropertyError {
                 is,
                 must_be,
             } => write!(f, "`{property}` is {is}, must be {must_be}"),
-            Self::BothDisks => write!(
-                f,
-                "it has both `disk_quota` and `disk-quota`, and needs one of them"
-            ),
+            Self::BothDisks => write!(f, "`disk_quota` and `disk-quota` cannot both be set"),
         }
     }
 }
 
-/// Gives the properties beside `applications` their types.
+/// Converts the properties beside `applications`.
 pub(super) fn root(map: Map) -> Result<Map, PropertyError> {
     typed(map, &ROOT)
 }
 
-/// Gives an app's properties their types.
+/// Converts the properties of an app.
 pub(super) fn application(map: Map) -> Result<Map, PropertyError> {
     with_one_disk(map, Level::App)
 }
@@ -135,7 +132,7 @@ fn with_one_disk(map: Map, level: Level) -> Result<Map, PropertyError> {
             return Ok(map);
         }
         Some(Value::Text(_)) => {}
-        Some(value) => return Err(mismatch(other, value, "a text such as 1G")),
+        Some(value) => return Err(mismatch(other, value, "a string such as 1G")),
     }
     map.rename(other, disk);
     Ok(map)
@@ -158,7 +155,7 @@ fn typed(map: Map, kinds: &[(&str, Kind)]) -> Result<Map, PropertyError> {
 }
 
 impl Kind {
-    /// The value as it is kept; none where it is as if it were not there.
+    /// The converted value; `None` if the property is removed.
     fn of(self, property: &str, value: Value) -> Result<Option<Value>, PropertyError> {
         if value == Value::Null {
             return Ok(None);
@@ -167,7 +164,7 @@ impl Kind {
         match (self, value) {
             (Self::Text, value) => match value.scalar_text() {
                 Some(text) => Ok(Some(Value::Text(text)).filter(|_| value != "".into())),
-                None => refused(&value, "a text"),
+                None => refused(&value, "a string"),
             },
             (Self::Truth, Value::Bool(truth)) => Ok(truth.then_some(Value::Bool(true))),
             (Self::Truth, value) => refused(&value, "true or false"),
@@ -187,7 +184,7 @@ impl Kind {
     }
 }
 
-/// A whole number of 64 bits; of another number, the whole part.
+/// A 64-bit integer; of other numbers, the integral part.
 fn whole(value: &Value) -> Option<i128> {
     let number = match value {
         Value::Int(number) => *number,
@@ -213,7 +210,7 @@ fn processes(list: Vec<Value>) -> Result<Option<Value>, PropertyError> {
         };
         let mut process = with_one_disk(map, Level::Process)?;
         if !process.contains("type") {
-            // For Cloud Controller to say that it is missing.
+            // The Cloud Controller reports that it is missing.
             process.set("type", "".into());
         }
         Ok(Value::Map(process))

@@ -2,9 +2,9 @@
 
 const MB: f64 = 1024.0 * 1024.0;
 
-/// Why a text is no size.
+/// A text that is not a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{given} is no size: it must be a number with a unit, such as 512M or 2G")]
+#[error("invalid size \"{given}\", must be a number with a unit, such as 512M or 2G")]
 pub(crate) struct SizeError {
     given: String,
 }

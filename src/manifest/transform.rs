@@ -1,59 +1,109 @@
-//! The manifest as the flags of `push` change it: one function a flag, each
-//! pure, in a sequence whose order carries its reasons.
+//! Applies overrides to a manifest: one pure function per override, in a fixed
+//! order. The comments in the sequence say why the order matters.
 //!
 //! The source is the ADR "V7 `cf push` transforms manifest before applying".
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::overrides::{HealthCheckType, Overrides};
+use super::overrides::{HealthCheckType, OverrideField, Overrides};
 use super::yaml::{Map, Value};
 use super::{Application, Manifest, without_links};
 
-/// Why flags cannot change a manifest so.
+/// Why [`Overrides`] cannot be applied to a manifest.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TransformError {
-    #[error("an application of the manifest has no `name`; give it one")]
-    Nameless,
-    #[error("no app is named: give APP, or a manifest with a `name`")]
+#[non_exhaustive]
+pub enum TransformError {
+    /// Two overrides exclude each other.
+    #[error("{field} and {other} cannot be combined")]
+    Conflict {
+        /// One of them.
+        field: OverrideField,
+        /// The other one.
+        other: OverrideField,
+    },
+    /// An override needs another one.
+    #[error("{field} requires {other}")]
+    Requires {
+        /// The override.
+        field: OverrideField,
+        /// The missing one.
+        other: OverrideField,
+    },
+    /// The value of an override cannot be used.
+    #[error("{field}: {reason}")]
+    InvalidValue {
+        /// The override.
+        field: OverrideField,
+        /// What is wrong with the value, and what is allowed.
+        reason: String,
+    },
+    /// One of several applications in the manifest has no `name`.
+    #[error("an application in the manifest has no `name`")]
+    UnnamedApp,
+    /// Neither the manifest nor the overrides name the app.
+    #[error("the app has no name")]
     NoName,
-    #[error("the manifest has no app named {name}; it has {}", .there.join(", "))]
-    NoSuchApp { name: String, there: Vec<String> },
-    #[error("{flag} is for one app, and the manifest has {apps}: pick one with APP")]
-    SeveralApps { flag: &'static str, apps: usize },
-    #[error("{flag} cannot be used with `{property}` in the manifest{}", describe(.value))]
-    Mismatch {
-        flag: &'static str,
+    /// The manifest has several apps, and none with the name in [`Overrides::app`].
+    #[error("the manifest has no app {name}, only {}", .existing.join(", "))]
+    NoSuchApp {
+        /// The name in the overrides.
+        name: String,
+        /// The names in the manifest.
+        existing: Vec<String>,
+    },
+    /// Two applications of the manifest have the same name.
+    #[error("the manifest has two apps named {name}")]
+    DuplicateApp {
+        /// The name.
+        name: String,
+    },
+    /// An override applies to one app, and the manifest has several.
+    #[error("{field} applies to one app, but the manifest has {apps} apps")]
+    SeveralApps {
+        /// The override.
+        field: OverrideField,
+        /// The number of apps in the manifest.
+        apps: usize,
+    },
+    /// An override contradicts a property in the manifest.
+    #[error("{field} cannot be combined with `{property}` in the manifest{}", describe(.value))]
+    ManifestConflict {
+        /// The override.
+        field: OverrideField,
+        /// The property in the manifest.
         property: &'static str,
+        /// The property's value; `None` if any value conflicts.
         value: Option<String>,
     },
-    #[error("app {app}: `path` is {path}, and there is no such file or folder")]
-    NoSuchPath { app: String, path: PathBuf },
-    #[error("app {app}: cannot read `path` {path}: {reason}")]
+    /// The `path` of an app does not exist or cannot be read.
+    #[error("app {app}: cannot read `path` {}: {source}", .path.display())]
     Path {
+        /// The app's name.
         app: String,
+        /// The path, relative to the manifest's folder.
         path: PathBuf,
-        reason: io::Error,
+        /// The cause.
+        source: io::Error,
     },
 }
 
 fn describe(value: &Option<String>) -> String {
     let value = value.as_ref();
-    value
-        .map(|it| format!(", which is {it}"))
-        .unwrap_or_default()
+    value.map(|it| format!(" ({it})")).unwrap_or_default()
 }
 
 type Transform = fn(Manifest, &Overrides) -> Result<Manifest, TransformError>;
 
 const SEQUENCE: [Transform; 22] = [
-    // First: it may leave one app of several, which the others ask for.
+    // First: it may select one app of several, and the others need exactly one.
     app_name,
     instances,
     start_command,
     cnb_credentials,
     lifecycle,
-    // Before the endpoint, which only fits the type `http`.
+    // Before the endpoint, which requires the type `http`.
     health_check_type,
     health_check_endpoint,
     health_check_timeout,
@@ -63,7 +113,7 @@ const SEQUENCE: [Transform; 22] = [
     no_route,
     random_route,
     task,
-    // After all that is about routes: it is for apps that have none of it.
+    // After the other route overrides: it applies to apps without any of them.
     default_route,
     docker_image,
     docker_username,
@@ -71,56 +121,80 @@ const SEQUENCE: [Transform; 22] = [
     buildpacks,
     strategy,
     path,
-    // Last: it asks whether any other flag has said where the app comes from.
+    // Last: it conflicts with every other source of the app.
     droplet,
 ];
 
-/// What a deployment takes instead of the manifest that is applied first.
+/// What a deployment sets instead of the manifest that is applied before it.
 const SCALE: [Transform; 4] = [instances, memory, disk, log_rate_limit];
 
-/// The manifest to apply.
-pub(crate) fn transform(manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    SEQUENCE
-        .iter()
-        .try_fold(manifest, |manifest, step| step(manifest, flags))
-}
-
-/// The manifest as it is once a deployment has scaled the app.
-pub(crate) fn scaled(manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    let flags = Overrides {
-        strategy: None,
-        ..flags.clone()
-    };
-    SCALE
-        .iter()
-        .try_fold(manifest, |manifest, step| step(manifest, &flags))
-}
-
 impl Manifest {
-    /// The app that a flag is about.
-    fn only_app(&mut self, flag: &'static str) -> Result<&mut Application, TransformError> {
+    /// Applies overrides, and makes the `path` of each app relative to the working
+    /// directory. The result is the manifest that `push` sends.
+    ///
+    /// With a [deployment strategy](Overrides::strategy), instances, memory, disk
+    /// and log rate limit are left to the deployment.
+    ///
+    /// # Errors
+    /// [`TransformError`] if the overrides are invalid, do not fit the manifest, or
+    /// if the `path` of an app cannot be read.
+    pub fn transform(self, overrides: &Overrides) -> Result<Self, TransformError> {
+        overrides.validate()?;
+        SEQUENCE
+            .iter()
+            .try_fold(self, |manifest, step| step(manifest, overrides))
+    }
+
+    /// The manifest after a deployment has scaled the app.
+    pub(crate) fn scaled(self, overrides: &Overrides) -> Result<Self, TransformError> {
+        let overrides = Overrides {
+            strategy: None,
+            ..overrides.clone()
+        };
+        SCALE
+            .iter()
+            .try_fold(self, |manifest, step| step(manifest, &overrides))
+    }
+
+    /// The one app that an override applies to.
+    fn only_app(&mut self, field: OverrideField) -> Result<&mut Application, TransformError> {
         match self.applications.as_mut_slice() {
             [app] => Ok(app),
             apps => Err(TransformError::SeveralApps {
-                flag,
+                field,
                 apps: apps.len(),
             }),
         }
     }
 }
 
-fn app_name(mut manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
+impl Manifest {
+    /// Apps with the same name would overwrite each other.
+    fn with_unique_names(self) -> Result<Self, TransformError> {
+        let mut names = HashSet::new();
+        let duplicate = self.applications.iter();
+        let duplicate = duplicate
+            .map(Application::name)
+            .find(|it| !names.insert(*it));
+        match duplicate.map(str::to_owned) {
+            Some(name) => Err(TransformError::DuplicateApp { name }),
+            None => Ok(self),
+        }
+    }
+}
+
+fn app_name(mut manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
     let nameless = manifest
         .applications
         .iter()
         .any(|app| app.name().is_empty());
     if nameless && manifest.applications.len() > 1 {
-        return Err(TransformError::Nameless);
+        return Err(TransformError::UnnamedApp);
     }
-    let Some(name) = &flags.app else {
+    let Some(name) = &overrides.app else {
         return match nameless {
             true => Err(TransformError::NoName),
-            false => Ok(manifest),
+            false => manifest.with_unique_names(),
         };
     };
     let found = manifest
@@ -133,88 +207,94 @@ fn app_name(mut manifest: Manifest, flags: &Overrides) -> Result<Manifest, Trans
         (None, apps) => {
             return Err(TransformError::NoSuchApp {
                 name: name.clone(),
-                there: apps.iter().map(|app| app.name().to_owned()).collect(),
+                existing: apps.iter().map(|app| app.name().to_owned()).collect(),
             });
         }
     }
     Ok(manifest)
 }
 
-/// Sets what a flag gives: in the web process where there is one, else in the app.
+/// Sets a property of the web process if the manifest has one, else of the app.
 fn set_web(
     mut manifest: Manifest,
-    flag: &'static str,
+    field: &'static str,
     property: &str,
     value: Option<Value>,
 ) -> Result<Manifest, TransformError> {
     if let Some(value) = value {
-        let app = manifest.only_app(flag)?;
+        let app = manifest.only_app(OverrideField::any(field))?;
         app.change_web(|web, _| web.set(property, value));
     }
     Ok(manifest)
 }
 
-/// Sets what a flag gives in the app.
+/// Sets a property of the app.
 fn set_app(
     mut manifest: Manifest,
-    flag: &'static str,
+    field: &'static str,
     property: &str,
     value: Option<Value>,
 ) -> Result<Manifest, TransformError> {
     if let Some(value) = value {
-        manifest.only_app(flag)?.set(property, value);
+        manifest
+            .only_app(OverrideField::any(field))?
+            .set(property, value);
     }
     Ok(manifest)
 }
 
-fn text(flag: &Option<String>) -> Option<Value> {
-    flag.as_deref().map(Value::from)
+fn text(field: &Option<String>) -> Option<Value> {
+    field.as_deref().map(Value::from)
 }
 
-fn number(flag: Option<i64>) -> Option<Value> {
-    flag.map(|number| Value::Int(number.into()))
+fn number(field: Option<u32>) -> Option<Value> {
+    field.map(|number| Value::Int(number.into()))
 }
 
-/// With a strategy, the deployment scales.
-fn unless_deployed(flags: &Overrides, value: Option<Value>) -> Option<Value> {
-    value.filter(|_| flags.strategy.is_none())
+/// With a strategy, the deployment scales the app.
+fn unless_deployed(overrides: &Overrides, value: Option<Value>) -> Option<Value> {
+    value.filter(|_| overrides.strategy.is_none())
 }
 
-fn instances(manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    let value = unless_deployed(flags, number(flags.instances));
-    set_web(manifest, "--instances, -i", "instances", value)
+fn instances(manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
+    let value = unless_deployed(overrides, number(overrides.instances));
+    set_web(manifest, "instances", "instances", value)
 }
 
-fn start_command(manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    let command = flags.start_command.as_deref().map(|command| match command {
-        "null" | "default" => Value::Null,
-        command => command.into(),
-    });
-    set_web(manifest, "--start-command, -c", "command", command)
+fn start_command(manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
+    let command = overrides
+        .start_command
+        .as_deref()
+        .map(|command| match command {
+            "null" | "default" => Value::Null,
+            command => command.into(),
+        });
+    set_web(manifest, "start_command", "command", command)
 }
 
-fn cnb_credentials(manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    let credentials = flags.cnb_credentials.clone();
+fn cnb_credentials(manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
+    let credentials = overrides.cnb_credentials.clone();
+    let credentials = credentials.map(|it| Value::from(&serde_json::Value::Object(it)));
+    set_app(manifest, "cnb_credentials", "cnb-credentials", credentials)
+}
+
+fn lifecycle(manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
     set_app(
         manifest,
-        "CF_CNB_REGISTRY_CREDS",
-        "cnb-credentials",
-        credentials,
+        "lifecycle",
+        "lifecycle",
+        text(&overrides.lifecycle),
     )
-}
-
-fn lifecycle(manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    set_app(manifest, "--lifecycle", "lifecycle", text(&flags.lifecycle))
 }
 
 const ENDPOINT: &str = "health-check-http-endpoint";
 
 fn health_check_type(
     mut manifest: Manifest,
-    flags: &Overrides,
+    overrides: &Overrides,
 ) -> Result<Manifest, TransformError> {
-    if let Some(kind) = flags.health_check_type {
-        let app = manifest.only_app("--health-check-type, -u")?;
+    if let Some(kind) = overrides.health_check_type {
+        let app = manifest.only_app(OverrideField::any("health_check_type"))?;
         app.change_web(|web, _| {
             web.set("health-check-type", kind.name().into());
             if kind != HealthCheckType::Http {
@@ -227,12 +307,12 @@ fn health_check_type(
 
 fn health_check_endpoint(
     mut manifest: Manifest,
-    flags: &Overrides,
+    overrides: &Overrides,
 ) -> Result<Manifest, TransformError> {
-    let Some(endpoint) = text(&flags.endpoint) else {
+    let Some(endpoint) = text(&overrides.endpoint) else {
         return Ok(manifest);
     };
-    let app = manifest.only_app("--endpoint")?;
+    let app = manifest.only_app(OverrideField::any("endpoint"))?;
     let mut kind = None;
     app.change_web(|web, _| {
         web.set(ENDPOINT, endpoint);
@@ -240,58 +320,61 @@ fn health_check_endpoint(
     });
     match kind.as_deref() {
         None | Some("http") => Ok(manifest),
-        Some(_) => Err(TransformError::Mismatch {
-            flag: "--endpoint",
+        Some(_) => Err(TransformError::ManifestConflict {
+            field: OverrideField::any("endpoint"),
             property: "health-check-type",
             value: kind,
         }),
     }
 }
 
-fn health_check_timeout(manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    let timeout = number(flags.app_start_timeout);
-    set_web(manifest, "--app-start-timeout, -t", "timeout", timeout)
+fn health_check_timeout(
+    manifest: Manifest,
+    overrides: &Overrides,
+) -> Result<Manifest, TransformError> {
+    let timeout = number(overrides.app_start_timeout);
+    set_web(manifest, "app_start_timeout", "timeout", timeout)
 }
 
-fn memory(manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    let value = unless_deployed(flags, text(&flags.memory));
-    set_web(manifest, "--memory, -m", "memory", value)
+fn memory(manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
+    let value = unless_deployed(overrides, text(&overrides.memory));
+    set_web(manifest, "memory", "memory", value)
 }
 
-fn disk(mut manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    if let Some(value) = unless_deployed(flags, text(&flags.disk)) {
-        let app = manifest.only_app("--disk, -k")?;
+fn disk(mut manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
+    if let Some(value) = unless_deployed(overrides, text(&overrides.disk)) {
+        let app = manifest.only_app(OverrideField::any("disk"))?;
         app.change_web(|web, level| web.set(level.disk(), value));
     }
     Ok(manifest)
 }
 
-fn log_rate_limit(manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    let value = unless_deployed(flags, text(&flags.log_rate_limit));
+fn log_rate_limit(manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
+    let value = unless_deployed(overrides, text(&overrides.log_rate_limit));
     set_web(
         manifest,
-        "--log-rate-limit, -l",
+        "log_rate_limit",
         "log-rate-limit-per-second",
         value,
     )
 }
 
-fn no_route(manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    let value = flags.no_route.then_some(Value::Bool(true));
-    set_app(manifest, "--no-route", "no-route", value)
+fn no_route(manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
+    let value = overrides.no_route.then_some(Value::Bool(true));
+    set_app(manifest, "no_route", "no-route", value)
 }
 
-fn random_route(manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    let value = flags.random_route.then_some(Value::Bool(true));
-    set_app(manifest, "--random-route", "random-route", value)
+fn random_route(manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
+    let value = overrides.random_route.then_some(Value::Bool(true));
+    set_app(manifest, "random_route", "random-route", value)
 }
 
-fn task(manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    let value = flags.task.then_some(Value::Bool(true));
-    set_app(manifest, "--task", "no-route", value)
+fn task(manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
+    let value = overrides.task.then_some(Value::Bool(true));
+    set_app(manifest, "task", "no-route", value)
 }
 
-/// Cloud Controller makes the default route of an app that has no other.
+/// The Cloud Controller creates the default route of an app without other routes.
 fn default_route(mut manifest: Manifest, _: &Overrides) -> Result<Manifest, TransformError> {
     for app in &mut manifest.applications {
         if !app.is("random-route") && !app.is("no-route") {
@@ -301,36 +384,39 @@ fn default_route(mut manifest: Manifest, _: &Overrides) -> Result<Manifest, Tran
     Ok(manifest)
 }
 
-/// Refuses a flag that says where an app comes from, where the manifest says otherwise.
+/// Refuses an override of the app's source if the manifest has another source.
 fn refuse(
     app: &Application,
-    flag: &'static str,
+    field: OverrideField,
     properties: &[&'static str],
 ) -> Result<(), TransformError> {
     match properties.iter().find(|property| app.has(property)) {
         None => Ok(()),
-        Some(property) => Err(TransformError::Mismatch {
-            flag,
+        Some(property) => Err(TransformError::ManifestConflict {
+            field,
             property,
             value: None,
         }),
     }
 }
 
-fn docker_image(mut manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    if let Some(image) = text(&flags.docker_image) {
-        let flag = "--docker-image, -o";
-        let app = manifest.only_app(flag)?;
-        refuse(app, flag, &["buildpacks", "path"])?;
+fn docker_image(mut manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
+    if let Some(image) = text(&overrides.docker_image) {
+        let field = OverrideField::any("docker_image");
+        let app = manifest.only_app(field)?;
+        refuse(app, field, &["buildpacks", "path"])?;
         set_docker(app, "image", image);
     }
     Ok(manifest)
 }
 
-fn docker_username(mut manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    if let Some(username) = text(&flags.docker_username) {
+fn docker_username(
+    mut manifest: Manifest,
+    overrides: &Overrides,
+) -> Result<Manifest, TransformError> {
+    if let Some(username) = text(&overrides.docker_username) {
         set_docker(
-            manifest.only_app("--docker-username")?,
+            manifest.only_app(OverrideField::any("docker_username"))?,
             "username",
             username,
         );
@@ -348,38 +434,38 @@ fn set_docker(app: &mut Application, property: &str, value: Value) {
     }
 }
 
-fn stack(manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    set_app(manifest, "--stack, -s", "stack", text(&flags.stack))
+fn stack(manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
+    set_app(manifest, "stack", "stack", text(&overrides.stack))
 }
 
-fn buildpacks(mut manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    if flags.buildpacks.is_empty() {
+fn buildpacks(mut manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
+    if overrides.buildpacks.is_empty() {
         return Ok(manifest);
     }
-    let flag = "--buildpack, -b";
-    let app = manifest.only_app(flag)?;
-    refuse(app, flag, &["docker"])?;
-    let buildpacks = match flags.resets_buildpacks() {
+    let field = OverrideField::any("buildpacks");
+    let app = manifest.only_app(field)?;
+    refuse(app, field, &["docker"])?;
+    let buildpacks = match overrides.resets_buildpacks() {
         true => Vec::new(),
-        false => flags.buildpacks.iter().map(Value::text).collect(),
+        false => overrides.buildpacks.iter().map(Value::text).collect(),
     };
     app.set("buildpacks", Value::List(buildpacks));
     Ok(manifest)
 }
 
-fn strategy(mut manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    if flags.strategy.is_some() {
-        manifest.only_app("--strategy")?;
+fn strategy(mut manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
+    if overrides.strategy.is_some() {
+        manifest.only_app(OverrideField::any("strategy"))?;
     }
     Ok(manifest)
 }
 
-/// A path in the manifest is relative to the manifest.
-fn path(mut manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    if let Some(path) = &flags.path {
-        let flag = "--path, -p";
-        let app = manifest.only_app(flag)?;
-        refuse(app, flag, &["docker"])?;
+/// A path in the manifest is relative to the manifest's folder.
+fn path(mut manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
+    if let Some(path) = &overrides.path {
+        let field = OverrideField::any("path");
+        let app = manifest.only_app(field)?;
+        refuse(app, field, &["docker"])?;
         app.set("path", Value::text(path.to_string_lossy()));
     }
     let dir = manifest.path.as_deref().and_then(Path::parent);
@@ -394,20 +480,18 @@ fn path(mut manifest: Manifest, flags: &Overrides) -> Result<Manifest, Transform
 }
 
 fn found(app: &str, path: PathBuf) -> Result<PathBuf, TransformError> {
-    without_links(&path).map_err(|reason| {
-        let app = app.to_owned();
-        match reason.kind() {
-            io::ErrorKind::NotFound => TransformError::NoSuchPath { app, path },
-            _ => TransformError::Path { app, path, reason },
-        }
+    without_links(&path).map_err(|source| TransformError::Path {
+        app: app.to_owned(),
+        path,
+        source,
     })
 }
 
-fn droplet(mut manifest: Manifest, flags: &Overrides) -> Result<Manifest, TransformError> {
-    if flags.droplet.is_some() {
-        let flag = "--droplet";
-        let app = manifest.only_app(flag)?;
-        refuse(app, flag, &["docker", "path", "buildpacks"])?;
+fn droplet(mut manifest: Manifest, overrides: &Overrides) -> Result<Manifest, TransformError> {
+    if overrides.droplet.is_some() {
+        let field = OverrideField::any("droplet");
+        let app = manifest.only_app(field)?;
+        refuse(app, field, &["docker", "path", "buildpacks"])?;
     }
     Ok(manifest)
 }
@@ -416,21 +500,21 @@ fn droplet(mut manifest: Manifest, flags: &Overrides) -> Result<Manifest, Transf
 mod tests {
     use rstest::rstest;
 
-    use super::super::interpolate::Variables;
     use super::*;
 
-    fn flags(line: &str) -> Overrides {
-        Overrides::of(line).unwrap()
+    fn overrides(fields: &str) -> Overrides {
+        Overrides::of(fields)
     }
 
     fn manifest(apps: &str) -> Manifest {
         let text = format!("applications: {apps}");
-        Manifest::parse(&text, &Variables::default()).unwrap()
+        Manifest::parse(&text, "test").unwrap()
     }
 
-    /// What one step makes of the apps.
+    /// The apps after one step.
     fn step(step: Transform, apps: &str, with: &str) -> Result<Value, String> {
-        let changed = step(manifest(apps), &flags(with)).map_err(|error| error.to_string())?;
+        let changed = step(manifest(apps), &overrides(with));
+        let changed = changed.map_err(|error| error.to_string())?;
         let root = changed.to_value();
         Ok(root.as_map().unwrap().get("applications").unwrap().clone())
     }
@@ -444,41 +528,58 @@ mod tests {
 
     #[rstest]
     #[case("[{name: a}]", "", "[{name: a}]")]
-    #[case("[{name: a}]", "b", "[{name: b}]")]
-    #[case("[{memory: 1G}]", "b", "[{memory: 1G, name: b}]")]
-    #[case("[{name: a}, {name: b, memory: 1G}]", "b", "[{name: b, memory: 1G}]")]
+    #[case("[{name: a}]", "app: b", "[{name: b}]")]
+    #[case("[{memory: 1G}]", "app: b", "[{memory: 1G, name: b}]")]
+    #[case(
+        "[{name: a}, {name: b, memory: 1G}]",
+        "app: b",
+        "[{name: b, memory: 1G}]"
+    )]
     #[case("[{name: a}, {name: b}]", "", "[{name: a}, {name: b}]")]
-    fn an_app_is_picked_or_named(#[case] apps: &str, #[case] with: &str, #[case] expected: &str) {
+    fn app_selects_or_renames(#[case] apps: &str, #[case] with: &str, #[case] expected: &str) {
         changes(app_name, apps, with, expected);
     }
 
     #[rstest]
-    #[case("[{memory: 1G}]", "", "no app is named")]
+    #[case("[{memory: 1G}]", "", "the app has no name")]
     #[case("[{name: a}, {}]", "", "has no `name`")]
-    #[case("[{name: a}, {}]", "a", "has no `name`")]
-    #[case("[{name: a}, {name: b}]", "c", "no app named c; it has a, b")]
-    fn an_app_must_be_known(#[case] apps: &str, #[case] with: &str, #[case] expected: &str) {
+    #[case("[{name: a}, {}]", "app: a", "has no `name`")]
+    #[case("[{name: a}, {name: b}]", "app: c", "has no app c, only a, b")]
+    #[case("[{name: a}, {name: b}, {name: a}]", "", "two apps named a")]
+    fn an_app_without_a_name_is_refused(
+        #[case] apps: &str,
+        #[case] with: &str,
+        #[case] expected: &str,
+    ) {
         let error = step(app_name, apps, with).unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
 
     #[rstest]
-    #[case(instances, "-i 4", "instances: 4")]
-    #[case(instances, "-i 0", "instances: 0")]
-    #[case(start_command, "-c run", "command: run")]
-    #[case(start_command, "-c null", "command: ~")]
-    #[case(start_command, "-c default", "command: ~")]
-    #[case(health_check_type, "-u PORT", "health-check-type: port")]
+    #[case(instances, "instances: 4", "instances: 4")]
+    #[case(instances, "instances: 0", "instances: 0")]
+    #[case(start_command, "start_command: run", "command: run")]
+    #[case(start_command, "start_command: 'null'", "command: ~")]
+    #[case(start_command, "start_command: default", "command: ~")]
+    #[case(
+        health_check_type,
+        "health_check_type: port",
+        "health-check-type: port"
+    )]
     #[case(
         health_check_endpoint,
-        "--endpoint /up",
+        "endpoint: /up",
         "health-check-http-endpoint: /up"
     )]
-    #[case(health_check_timeout, "-t 90", "timeout: 90")]
-    #[case(memory, "-m 64M", "memory: 64M")]
-    #[case(disk, "-k 64M", "DISK: 64M")]
-    #[case(log_rate_limit, "-l -1", "log-rate-limit-per-second: '-1'")]
-    fn the_web_process_is_changed_where_there_is_one(
+    #[case(health_check_timeout, "app_start_timeout: 90", "timeout: 90")]
+    #[case(memory, "memory: 64M", "memory: 64M")]
+    #[case(disk, "disk: 64M", "DISK: 64M")]
+    #[case(
+        log_rate_limit,
+        "log_rate_limit: '-1'",
+        "log-rate-limit-per-second: '-1'"
+    )]
+    fn the_web_process_is_changed_if_the_manifest_has_one(
         #[case] transform: Transform,
         #[case] with: &str,
         #[case] property: &str,
@@ -499,20 +600,20 @@ mod tests {
     }
 
     #[rstest]
-    #[case(lifecycle, "--lifecycle cnb", "lifecycle: cnb")]
-    #[case(no_route, "--no-route", "no-route: true")]
-    #[case(random_route, "--random-route", "random-route: true")]
-    #[case(task, "--task", "no-route: true")]
-    #[case(stack, "-s cflinuxfs4", "stack: cflinuxfs4")]
-    #[case(buildpacks, "-b one -b two", "buildpacks: [one, two]")]
-    #[case(buildpacks, "-b null", "buildpacks: []")]
-    #[case(docker_image, "-o img", "docker: {image: img}")]
+    #[case(lifecycle, "lifecycle: cnb", "lifecycle: cnb")]
+    #[case(no_route, "no_route: true", "no-route: true")]
+    #[case(random_route, "random_route: true", "random-route: true")]
+    #[case(task, "task: true", "no-route: true")]
+    #[case(stack, "stack: cflinuxfs4", "stack: cflinuxfs4")]
+    #[case(buildpacks, "buildpacks: [one, two]", "buildpacks: [one, two]")]
+    #[case(buildpacks, "buildpacks: ['null']", "buildpacks: []")]
+    #[case(docker_image, "docker_image: img", "docker: {image: img}")]
     #[case(
         docker_username,
-        "-o img --docker-username me",
+        "docker_image: img, docker_username: me",
         "docker: {username: me}"
     )]
-    fn other_flags_change_the_app(
+    fn other_overrides_change_the_app(
         #[case] transform: Transform,
         #[case] with: &str,
         #[case] property: &str,
@@ -524,47 +625,55 @@ mod tests {
     }
 
     #[rstest]
-    #[case(instances, "-i 4")]
-    #[case(start_command, "-c run")]
-    #[case(lifecycle, "--lifecycle cnb")]
-    #[case(health_check_type, "-u port")]
-    #[case(health_check_endpoint, "--endpoint /up")]
-    #[case(health_check_timeout, "-t 90")]
-    #[case(memory, "-m 64M")]
-    #[case(disk, "-k 64M")]
-    #[case(log_rate_limit, "-l 1K")]
-    #[case(no_route, "--no-route")]
-    #[case(random_route, "--random-route")]
-    #[case(task, "--task")]
-    #[case(docker_image, "-o img")]
-    #[case(docker_username, "-o img --docker-username me")]
-    #[case(stack, "-s cflinuxfs4")]
-    #[case(buildpacks, "-b one")]
-    #[case(strategy, "--strategy rolling")]
-    #[case(path, "-p .")]
-    #[case(droplet, "--droplet .")]
-    fn a_flag_for_one_app_is_not_for_several(#[case] transform: Transform, #[case] with: &str) {
+    #[case(instances, "instances: 4")]
+    #[case(start_command, "start_command: run")]
+    #[case(lifecycle, "lifecycle: cnb")]
+    #[case(health_check_type, "health_check_type: port")]
+    #[case(health_check_endpoint, "endpoint: /up")]
+    #[case(health_check_timeout, "app_start_timeout: 90")]
+    #[case(memory, "memory: 64M")]
+    #[case(disk, "disk: 64M")]
+    #[case(log_rate_limit, "log_rate_limit: 1K")]
+    #[case(no_route, "no_route: true")]
+    #[case(random_route, "random_route: true")]
+    #[case(task, "task: true")]
+    #[case(docker_image, "docker_image: img")]
+    #[case(docker_username, "docker_image: img, docker_username: me")]
+    #[case(stack, "stack: cflinuxfs4")]
+    #[case(buildpacks, "buildpacks: [one]")]
+    #[case(strategy, "strategy: {rolling: {}}")]
+    #[case(path, "path: .")]
+    #[case(droplet, "droplet: .")]
+    fn an_override_for_one_app_is_refused_for_several(
+        #[case] transform: Transform,
+        #[case] with: &str,
+    ) {
         let error = step(transform, "[{name: a}, {name: b}]", with).unwrap_err();
         assert!(
-            error.contains("is for one app, and the manifest has 2: pick one with APP"),
+            error.contains("applies to one app, but the manifest has 2 apps"),
             "{error}"
         );
     }
 
     #[test]
-    fn another_health_check_forgets_the_endpoint() {
+    fn another_health_check_type_removes_the_endpoint() {
         let apps = "[{name: a, health-check-type: http, health-check-http-endpoint: /up}]";
         changes(
             health_check_type,
             apps,
-            "-u process",
+            "health_check_type: process",
             "[{name: a, health-check-type: process}]",
         );
-        changes(health_check_type, apps, "-u http --endpoint /x", apps);
+        changes(
+            health_check_type,
+            apps,
+            "health_check_type: http, endpoint: /x",
+            apps,
+        );
     }
 
     #[test]
-    fn the_default_route_is_for_apps_without_a_say() {
+    fn apps_without_route_settings_get_the_default_route() {
         changes(
             default_route,
             "[{name: a}, {name: b, no-route: true}, {name: c, random-route: true}, {name: d, routes: [{route: r}]}]",
@@ -577,52 +686,52 @@ mod tests {
     #[case(
         health_check_endpoint,
         "health-check-type: port",
-        "--endpoint /x",
-        "--endpoint cannot be used with `health-check-type` in the manifest, which is port"
+        "endpoint: /x",
+        "endpoint cannot be combined with `health-check-type` in the manifest (port)"
     )]
     #[case(
         docker_image,
         "buildpacks: ~",
-        "-o img",
-        "--docker-image, -o cannot be used with `buildpacks` in the manifest"
+        "docker_image: img",
+        "docker_image cannot be combined with `buildpacks` in the manifest"
     )]
     #[case(
         docker_image,
         "path: .",
-        "-o img",
-        "--docker-image, -o cannot be used with `path` in the manifest"
+        "docker_image: img",
+        "docker_image cannot be combined with `path` in the manifest"
     )]
     #[case(
         buildpacks,
         "docker: {}",
-        "-b one",
-        "--buildpack, -b cannot be used with `docker` in the manifest"
+        "buildpacks: [one]",
+        "buildpacks cannot be combined with `docker` in the manifest"
     )]
     #[case(
         path,
         "docker: {image: i}",
-        "-p .",
-        "--path, -p cannot be used with `docker` in the manifest"
+        "path: .",
+        "path cannot be combined with `docker` in the manifest"
     )]
     #[case(
         droplet,
         "docker: {image: i}",
-        "--droplet .",
-        "--droplet cannot be used with `docker` in the manifest"
+        "droplet: .",
+        "droplet cannot be combined with `docker` in the manifest"
     )]
     #[case(
         droplet,
         "path: .",
-        "--droplet .",
-        "--droplet cannot be used with `path` in the manifest"
+        "droplet: .",
+        "droplet cannot be combined with `path` in the manifest"
     )]
     #[case(
         droplet,
         "buildpacks: [b]",
-        "--droplet .",
-        "--droplet cannot be used with `buildpacks` in the manifest"
+        "droplet: .",
+        "droplet cannot be combined with `buildpacks` in the manifest"
     )]
-    fn a_flag_and_a_property_may_not_fit(
+    fn an_override_that_contradicts_the_manifest_is_refused(
         #[case] transform: Transform,
         #[case] property: &str,
         #[case] with: &str,
@@ -639,25 +748,29 @@ mod tests {
         std::fs::create_dir(dir.join("bits")).unwrap();
         let mut relative = manifest("[{name: a, path: bits/../bits}, {name: b}]");
         relative.path = Some(dir.join("manifest.yml"));
-        let changed = path(relative, &flags("")).unwrap();
+        let changed = path(relative, &overrides("")).unwrap();
         let bits = dir.join("bits");
         assert_eq!(changed.applications()[0].text("path"), bits.to_str());
         assert_eq!(changed.applications()[1].text("path"), None);
         let mut missing = manifest("[{name: a, path: none}]");
         missing.path = Some(dir.join("manifest.yml"));
-        let error = path(missing, &flags("")).unwrap_err().to_string();
-        assert!(error.starts_with("app a: `path` is "), "{error}");
+        let error = path(missing, &overrides("")).unwrap_err().to_string();
+        assert!(error.starts_with("app a: cannot read `path` "), "{error}");
     }
 
     #[test]
-    fn a_deployment_scales_after_the_manifest_is_applied() {
-        let with = flags("--strategy rolling -i 4 -m 64M -k 1G -l 1K -c run");
-        let applied = transform(manifest("[{name: a, instances: 2}]"), &with).unwrap();
+    fn with_a_strategy_the_deployment_scales() {
+        let with = overrides(
+            "strategy: {rolling: {}}, instances: 4, memory: 64M, disk: 1G, log_rate_limit: 1K, start_command: run",
+        );
+        let applied = manifest("[{name: a, instances: 2}]")
+            .transform(&with)
+            .unwrap();
         let app = applied.applications()[0].clone();
         assert_eq!(app.get("instances"), Some(&Value::Int(2)));
         assert_eq!(app.text("command"), Some("run"));
         assert!(!app.has("memory"));
-        let scaled = scaled(applied, &with).unwrap();
+        let scaled = applied.scaled(&with).unwrap();
         let app = &scaled.applications()[0];
         assert_eq!(app.get("instances"), Some(&Value::Int(4)));
         let sizes = ["memory", "disk-quota", "log-rate-limit-per-second"];

@@ -1,10 +1,10 @@
-//! YAML as the `cf` CLI reads it: its values in order, and back to text.
+//! Reads and writes YAML as the `cf` CLI does, keeping the order of keys.
 //!
-//! Scalars are resolved by the rules of YAML 1.1 that the CLI's reader has:
+//! Scalars are resolved by the rules of YAML 1.1, as in the CLI's parser:
 //! `yes`, `on` and `y` are booleans, `0123` is octal, `1_000` is a number, and
 //! `12:30:45` stays text. Anchors and merge keys are resolved, a later duplicate
-//! key wins, and only the first document counts. What is written back reads the
-//! same by the rules of YAML 1.1 and 1.2.
+//! key wins, and only the first document counts. The output has the same meaning in
+//! YAML 1.1 and 1.2.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,10 +14,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-/// How deep lists and maps may be in each other.
+/// The maximum depth of nested lists and maps.
 const DEEPEST: usize = 128;
 
-/// How many values a document may hold once its aliases are resolved.
+/// The maximum number of values in a document, after resolving aliases.
 const MOST_VALUES: usize = 1_000_000;
 
 const CORE_TAGS: &str = "tag:yaml.org,2002:";
@@ -29,33 +29,32 @@ pub(crate) enum Value {
     Null,
     Bool(bool),
     Int(i128),
-    /// Never one that an integer can tell.
+    /// Never a whole number.
     Float(f64),
     Text(String),
     List(Vec<Value>),
     Map(Map),
 }
 
-/// The pairs of a map, in order, each key once.
+/// A map with unique keys, in order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Map(Vec<(Value, Value)>);
 
-/// Why a text cannot be read as YAML.
+/// A text that is not YAML, with the line of the error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}")]
-pub(crate) struct YamlError {
+pub struct YamlError {
     line: usize,
     reason: String,
 }
 
 impl Value {
-    /// Reads the first document of a text; nothing is null.
+    /// Parses the first document of a text. An empty text is null.
     pub(crate) fn parse(text: &str) -> Result<Self, YamlError> {
         Loader::default().load(text)
     }
 
-    /// As [`Value::parse`], but the keys of the document's own map are the texts
-    /// that are written there: `y` is no boolean.
+    /// The same, but the keys of the outermost map are strings: `y` is not a boolean.
     pub(crate) fn parse_with_text_keys(text: &str) -> Result<Self, YamlError> {
         let loader = Loader {
             text_keys: true,
@@ -96,24 +95,24 @@ impl Value {
         }
     }
 
-    /// What a value is, where it may hold a secret.
+    /// The type of a value, for messages that must not show the value.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "empty",
-            Self::Bool(_) => "true or false",
+            Self::Bool(_) => "a boolean",
             Self::Int(_) | Self::Float(_) => "a number",
-            Self::Text(_) => "a text",
+            Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Map(_) => "a map",
         }
     }
 
-    /// Whether it is no deeper and no larger than what [`Value::parse`] reads.
+    /// Whether depth and size are within the limits of [`Value::parse`].
     pub(crate) fn is_within_bounds(&self) -> bool {
         height_of(self) <= DEEPEST && size_of(self) <= MOST_VALUES
     }
 
-    /// A scalar as it is written; a list or a map has none, nor has null.
+    /// The text of a scalar; `None` for lists, maps and null.
     pub(crate) fn scalar_text(&self) -> Option<String> {
         match self {
             Self::Bool(truth) => Some(truth.to_string()),
@@ -124,10 +123,10 @@ impl Value {
         }
     }
 
-    /// As text that reads as the same value.
+    /// The value as YAML, which parses to the same value.
     pub(crate) fn render(&self) -> String {
         let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-        // Writing to a string fails for no value that there can be.
+        // Writing to a string cannot fail.
         serde_saphyr::to_string_with_options(self, options).unwrap_or_default()
     }
 }
@@ -173,7 +172,7 @@ impl Map {
         self.get(key).is_some()
     }
 
-    /// Sets a key's value: in its place if it is there, else at the end.
+    /// Sets a value: in place if the key exists, else at the end.
     pub(crate) fn set(&mut self, key: impl Into<Value>, value: Value) {
         let key = key.into();
         match self.0.iter_mut().find(|(it, _)| *it == key) {
@@ -190,7 +189,7 @@ impl Map {
         Some(self.0.remove(at).1)
     }
 
-    /// Gives a key another name, in its place.
+    /// Renames a key in place.
     pub(crate) fn rename(&mut self, from: &str, to: &str) {
         self.remove(to);
         let found = self.0.iter_mut().find(|(it, _)| it.as_text() == Some(from));
@@ -234,7 +233,7 @@ impl Serialize for Value {
             Self::Bool(truth) => to.serialize_bool(*truth),
             Self::Int(number) => to.serialize_i128(*number),
             Self::Float(number) => to.serialize_f64(*number),
-            // Ruby's reader takes `0:30` and `1,000` for numbers.
+            // Ruby's parser reads `0:30` and `1,000` as numbers.
             Self::Text(text) if looks_like_a_number(text) => {
                 serde_saphyr::DoubleQuoted(text.as_str()).serialize(to)
             }
@@ -257,7 +256,7 @@ impl Serialize for Value {
     }
 }
 
-/// Whether a text is made of digits, and of what stands between digits.
+/// Whether a text consists of digits and their separators.
 fn looks_like_a_number(text: &str) -> bool {
     let digit = |byte: &u8| byte.is_ascii_digit();
     text.bytes().any(|byte| digit(&byte))
@@ -266,10 +265,10 @@ fn looks_like_a_number(text: &str) -> bool {
             .all(|byte| digit(&byte) || b"+-.,:_".contains(&byte))
 }
 
-/// A list or map whose end has not come yet.
+/// A list or map that is not complete yet.
 struct Open {
     anchor: usize,
-    /// The deepest that its values reach below it.
+    /// The depth of the values in it.
     height: usize,
     node: OpenNode,
 }
@@ -284,7 +283,7 @@ enum Key {
     Merge,
 }
 
-/// A value, how deep it is, and of how many values it is made.
+/// A value, its depth, and the number of values in it.
 #[derive(Clone)]
 struct Loaded {
     value: Value,
@@ -304,7 +303,7 @@ struct Loader {
 impl Loader {
     fn load(mut self, text: &str) -> Result<Value, YamlError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        // As libyaml reads it.
+        // The same as in libyaml.
         let options = granit_parser::options! {
             block_scalar_eof_without_line_feed: true,
             bom_inside_document_as_content: true,
@@ -354,7 +353,7 @@ impl Loader {
         }
     }
 
-    /// Whether what comes is a key of the document's own map.
+    /// Whether the next value is a key of the outermost map.
     fn is_at_key(&self) -> bool {
         match self.open.as_slice() {
             [open] => matches!(open.node, OpenNode::Map { key: None, .. }),
@@ -362,7 +361,7 @@ impl Loader {
         }
     }
 
-    /// Whether `<<` stands where a key does.
+    /// Whether `<<` is at the position of a key.
     fn take_merge_key(&mut self) -> bool {
         match self.open.last_mut().map(|open| &mut open.node) {
             Some(OpenNode::Map { key, .. }) if key.is_none() => {
@@ -400,7 +399,7 @@ impl Loader {
         self.put(value, open.height + 1, size, open.anchor)
     }
 
-    /// Puts a complete value where it belongs. What an alias repeats counts again.
+    /// Adds a complete value to its parent. The values of an alias count again.
     fn put(
         &mut self,
         value: Value,
@@ -444,8 +443,8 @@ impl Loader {
     }
 }
 
-/// As the CLI's reader does: what a merge brings replaces what stands before
-/// it, and is replaced by what comes after; of a list, the first map wins.
+/// Merges as the CLI's parser does: merged keys replace earlier ones, and later ones
+/// replace them; in a list, the first map wins.
 fn merge(map: &mut Map, value: Value) -> Result<(), String> {
     let maps = match value {
         Value::List(list) => list,
@@ -531,7 +530,7 @@ fn binary(text: &str) -> Result<Value, String> {
         .map_err(|_| "a !!binary value is not UTF-8, and a manifest holds texts".to_owned())
 }
 
-/// What a plain scalar is.
+/// The value of a plain scalar.
 fn resolve(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
@@ -562,7 +561,7 @@ fn number(text: &str) -> Option<Value> {
     }
 }
 
-/// A number with the prefix `0x`, `0o` or `0` (octal) or `0b`, or none.
+/// A number with the prefix `0x`, `0o`, `0` (octal) or `0b`, or without prefix.
 fn integer(plain: &str) -> Option<Value> {
     let (negative, digits) = match plain.strip_prefix(['+', '-']) {
         Some(digits) => (plain.starts_with('-'), digits),
@@ -606,14 +605,14 @@ fn decimal(plain: &str) -> Option<Value> {
     number.is_finite().then(|| float(number))
 }
 
-/// A float, or the integer that it tells: `1e3` is 1000, as it is to the CLI,
-/// which reads a manifest twice.
+/// A float, or the integer with the same value: `1e3` is 1000, as for the CLI, which
+/// parses a manifest twice.
 fn float(number: f64) -> Value {
     integer(&float_text(number)).unwrap_or(Value::Float(number))
 }
 
-/// A number as the CLI writes it: the shortest text that tells it, with an
-/// exponent where that is below -4 or above 5.
+/// A number as the CLI writes it: as short as possible, with an exponent if that is
+/// below -4 or above 5.
 fn float_text(number: f64) -> String {
     if number.is_nan() {
         return ".nan".to_owned();

@@ -1,187 +1,209 @@
-//! One app of a push: from its package or droplet to running.
+//! One app of a push: from its source to running instances.
 
 use secrecy::ExposeSecret;
 
+use super::app_source::{AppSource, DockerImage, PackedBits};
 use super::logs::StagingLog;
-use super::origin::{DockerImage, Origin, Packed};
 use super::upload::{self, Known};
-use super::{Failure, Pusher, State, stage};
+use super::{AppState, PushFailure, Pusher, stage};
 use crate::capi::apps::{self, App};
 use crate::capi::deployments::{self, Deployed, Deployment};
 use crate::capi::error::{Error, STAGING_IN_PROGRESS};
 use crate::capi::processes::Process;
 use crate::events::PushStep;
-use crate::manifest::overrides::{Overrides, Strategy};
+use crate::manifest::{Overrides, Strategy};
 
-/// The step at which Cloud Controller looks at quotas.
+/// The step in which the Cloud Controller checks quotas.
 pub(super) const STARTING: &str = "starting";
+
+/// How an app runs after its push.
+pub(super) struct AppRun {
+    pub(super) state: AppState,
+    /// Whether its deployment is a canary that waits to be continued.
+    pub(super) is_paused: bool,
+    /// Empty unless the push waited for them.
+    pub(super) processes: Vec<Process>,
+}
+
+impl AppRun {
+    fn stopped() -> Self {
+        Self {
+            state: AppState::Stopped,
+            is_paused: false,
+            processes: Vec::new(),
+        }
+    }
+}
 
 impl Pusher<'_> {
     pub(super) async fn push_app(
         &self,
         app: &App,
-        origin: &Origin,
+        source: &AppSource,
         package: Option<&String>,
         known: &Known,
-    ) -> Result<State, Failure> {
-        let flags = &self.prepared.flags;
-        let source = self.source(app, origin, package, known);
-        let source = source.await.map_err(told(app, "sending its bits"))?;
-        let package = match &source {
-            Source::Package(package) => Some(package.clone()),
-            Source::Droplet(_) => None,
+    ) -> Result<AppRun, PushFailure> {
+        let uploaded = self.upload_source(app, source, package, known);
+        let uploaded = uploaded
+            .await
+            .map_err(with_context(app, "uploading the bits of"))?;
+        let package = match &uploaded {
+            Uploaded::Package(package) => Some(package.clone()),
+            Uploaded::Droplet(_) => None,
         };
-        let run = self.run_source(app, source).await;
-        let (is_paused, processes) = run.map_err(|failure| Failure { package, ..failure })?;
-        Ok(State {
-            guid: app.guid.clone(),
-            is_started: !flags.no_start && !flags.task,
-            is_paused,
-            processes,
-        })
+        let run = self.run_uploaded(app, uploaded).await;
+        run.map_err(|failure| PushFailure { package, ..failure })
     }
 
-    /// Returns whether its deployment waits to be told to go on, and its processes.
-    async fn run_source(&self, app: &App, source: Source) -> Result<(bool, Vec<Process>), Failure> {
-        let flags = &self.prepared.flags;
-        match source {
-            Source::Droplet(droplet) => self.run(app, &droplet).await,
-            Source::Package(_) if flags.no_start && !flags.task => {
+    async fn run_uploaded(&self, app: &App, uploaded: Uploaded) -> Result<AppRun, PushFailure> {
+        let overrides = self.overrides;
+        match uploaded {
+            Uploaded::Droplet(droplet) => self.run(app, &droplet).await,
+            Uploaded::Package(_) if overrides.no_start && !overrides.task => {
                 self.stop(app).await?;
-                Ok((false, Vec::new()))
+                Ok(AppRun::stopped())
             }
-            Source::Package(package) => {
+            Uploaded::Package(package) => {
                 let droplet = self.stage(app, &package).await?;
                 self.run(app, &droplet).await
             }
         }
     }
 
-    async fn source(
+    async fn upload_source(
         &self,
         app: &App,
-        origin: &Origin,
+        source: &AppSource,
         package: Option<&String>,
         known: &Known,
-    ) -> Result<Source, Error> {
-        match (origin, package) {
-            (Origin::Bits(_), Some(package)) => {
-                self.tell(app, PushStep::ReusePackage);
-                Ok(Source::Package(package.clone()))
+    ) -> Result<Uploaded, Error> {
+        match (source, package) {
+            (AppSource::Bits(_), Some(package)) => {
+                self.start_step(app, PushStep::ReusePackage);
+                Ok(Uploaded::Package(package.clone()))
             }
-            (Origin::Bits(packed), None) => {
+            (AppSource::Bits(packed), None) => {
                 let package = self.upload(app, packed, known).await?;
-                Ok(Source::Package(package))
+                Ok(Uploaded::Package(package))
             }
-            (Origin::Docker(image), _) => {
+            (AppSource::Docker(image), _) => {
                 let package = self.client.create(&docker_package(app, image)).await?;
-                Ok(Source::Package(package))
+                Ok(Uploaded::Package(package))
             }
-            (Origin::Droplet(file), _) => {
-                self.tell(app, PushStep::UploadDroplet);
+            (AppSource::Droplet(file), _) => {
+                self.start_step(app, PushStep::UploadDroplet);
                 let droplet = upload::upload_droplet(self.client, &app.name, &app.guid, file);
-                Ok(Source::Droplet(droplet.await?))
+                Ok(Uploaded::Droplet(droplet.await?))
             }
         }
     }
 
-    async fn upload(&self, app: &App, packed: &Packed, known: &Known) -> Result<String, Error> {
+    async fn upload(&self, app: &App, packed: &PackedBits, known: &Known) -> Result<String, Error> {
         let payload = {
-            // The semaphore is never closed, so it is our turn in every case.
-            let _turn = self.zipping.acquire().await.ok();
+            // The semaphore is never closed, so this always succeeds.
+            let _permit = self.zipping.acquire().await.ok();
             self.client
                 .unless_interrupted(packed.payload(known))
                 .await??
         };
         let bytes = payload.bytes();
-        self.tell(app, PushStep::Upload { bytes });
+        self.start_step(app, PushStep::Upload { bytes });
         let (client, name, guid) = (self.client, &app.name, &app.guid);
         let waits = Some(&self.packages);
         upload::ready_package(client, name, guid, &packed.bits, payload, waits).await
     }
 
-    /// Stages a package, and passes on what that writes; returns the droplet's GUID.
-    async fn stage(&self, app: &App, package: &str) -> Result<String, Failure> {
-        self.tell(app, PushStep::Stage);
+    /// Stages a package and forwards its log; returns the droplet's GUID.
+    async fn stage(&self, app: &App, package: &str) -> Result<String, PushFailure> {
+        self.start_step(app, PushStep::Stage);
         let (client, name, guid) = (self.client, &app.name, &app.guid);
         let begin = || stage::begin(client, name, guid, package, None);
         let build = match begin().await {
-            // What was being staged has been awaited.
+            // `begin` has waited for the other staging.
             Err(error) if error.has_code(STAGING_IN_PROGRESS) => begin().await,
             build => build,
         };
-        let build = build.map_err(told(app, "staging"))?;
+        let build = build.map_err(with_context(app, "staging"))?;
         let what = format!("staging of {name}");
         let mut log = StagingLog::new(client, name, guid, build.began);
         let staged = log
             .follow(self.builds.done(&build.guid, what.clone()))
             .await;
         let droplet = staged.and_then(|it| stage::droplet_of(client.dialect(), &what, &it));
-        droplet.map_err(|error| Failure {
+        droplet.map_err(|error| PushFailure {
             log: log.last(),
-            ..told(app, "staging")(error)
+            ..with_context(app, "staging")(error)
         })
     }
 
-    /// Has an app run with a droplet, as the flags ask; returns as
-    /// [`Pusher::run_source`] does.
-    async fn run(&self, app: &App, droplet: &str) -> Result<(bool, Vec<Process>), Failure> {
-        let flags = &self.prepared.flags;
-        if let Some(strategy) = flags.strategy {
-            self.tell(app, PushStep::Deploy);
-            let deployment = deployment(app, droplet, strategy, flags);
-            let deployed = deployments::deploy(self.client, &app.name, &deployment, flags.no_wait);
-            let state = deployed.await.map_err(told(app, STARTING))?;
-            return Ok((state == Deployed::Paused, self.running(app).await?));
+    /// Starts or stops an app with a droplet, as the overrides ask.
+    async fn run(&self, app: &App, droplet: &str) -> Result<AppRun, PushFailure> {
+        let overrides = self.overrides;
+        if let Some(strategy) = &overrides.strategy {
+            self.start_step(app, PushStep::Deploy);
+            let deployment = deployment(app, droplet, strategy, overrides);
+            let deployed =
+                deployments::deploy(self.client, &app.name, &deployment, overrides.no_wait);
+            let state = deployed.await.map_err(with_context(app, STARTING))?;
+            return self.started(app, state == Deployed::Paused).await;
         }
-        if flags.no_start || flags.task {
+        if overrides.no_start || overrides.task {
             self.stop(app).await?;
             self.set_droplet(app, droplet).await?;
-            return Ok((false, Vec::new()));
+            return Ok(AppRun::stopped());
         }
         self.set_droplet(app, droplet).await?;
-        self.tell(app, PushStep::Start);
+        self.start_step(app, PushStep::Start);
         let restart = apps::restart(&app.guid);
         let restarted = self.client.send(&restart).await;
-        restarted.map_err(told(app, STARTING))?;
-        Ok((false, self.running(app).await?))
+        restarted.map_err(with_context(app, STARTING))?;
+        self.started(app, false).await
     }
 
-    async fn set_droplet(&self, app: &App, droplet: &str) -> Result<(), Failure> {
+    /// Waits until the instances of a started app run.
+    async fn started(&self, app: &App, is_paused: bool) -> Result<AppRun, PushFailure> {
+        let what = format!("the start of {}", app.name);
+        let running = self.running.done(&app.guid, what).await;
+        Ok(AppRun {
+            state: AppState::Started,
+            is_paused,
+            processes: running.map_err(with_context(app, STARTING))?,
+        })
+    }
+
+    async fn set_droplet(&self, app: &App, droplet: &str) -> Result<(), PushFailure> {
         let request = self
             .client
             .dialect()
             .set_current_droplet(&app.guid, droplet);
         let set = self.client.send(&request).await;
-        set.map(|_| ()).map_err(told(app, "setting its droplet"))
+        set.map(|_| ())
+            .map_err(with_context(app, "setting the droplet of"))
     }
 
-    async fn stop(&self, app: &App) -> Result<(), Failure> {
+    async fn stop(&self, app: &App) -> Result<(), PushFailure> {
         if !app.is_started {
             return Ok(());
         }
-        self.tell(app, PushStep::Stop);
+        self.start_step(app, PushStep::Stop);
         let stop = self.client.dialect().stop(&app.guid);
         let stopped = self.client.send(&stop).await;
-        stopped.map(|_| ()).map_err(told(app, "stopping"))
-    }
-
-    async fn running(&self, app: &App) -> Result<Vec<Process>, Failure> {
-        let what = format!("the start of {}", app.name);
-        let running = self.running.done(&app.guid, what).await;
-        running.map_err(told(app, STARTING))
+        stopped.map(|_| ()).map_err(with_context(app, "stopping"))
     }
 }
 
-/// What an app is made of, on the Cloud Controller.
-enum Source {
+/// The source of an app after its upload to the Cloud Controller.
+enum Uploaded {
+    /// The GUID of a package.
     Package(String),
+    /// The GUID of a droplet.
     Droplet(String),
 }
 
-fn told(app: &App, step: &'static str) -> impl Fn(Error) -> Failure {
+/// Adds the app and the step to an error.
+fn with_context(app: &App, step: &'static str) -> impl Fn(Error) -> PushFailure {
     let app = app.name.clone();
-    move |error| Failure {
+    move |error| PushFailure {
         app: app.clone(),
         step,
         error,
@@ -198,19 +220,19 @@ fn docker_package(app: &App, image: &DockerImage) -> crate::capi::transport::Req
 fn deployment<'a>(
     app: &'a App,
     droplet: &'a str,
-    strategy: Strategy,
-    flags: &'a Overrides,
+    strategy: &'a Strategy,
+    overrides: &'a Overrides,
 ) -> Deployment<'a> {
     Deployment {
         app: &app.guid,
         droplet,
         strategy: strategy.name(),
-        max_in_flight: flags.max_in_flight,
-        canary_steps: &flags.instance_steps,
-        web_instances: flags.instances,
-        // The flags were checked: they are sizes.
-        memory_mb: flags.memory_mb().unwrap_or_default(),
-        disk_mb: flags.disk_mb().unwrap_or_default(),
-        log_rate_limit: flags.log_rate_limit_bps().unwrap_or_default(),
+        max_in_flight: strategy.max_in_flight(),
+        canary_steps: strategy.instance_steps(),
+        web_instances: overrides.instances,
+        // Validated before: they are sizes.
+        memory_mb: overrides.memory_mb().unwrap_or_default(),
+        disk_mb: overrides.disk_mb().unwrap_or_default(),
+        log_rate_limit: overrides.log_rate_limit_bps().unwrap_or_default(),
     }
 }

@@ -1,4 +1,4 @@
-//! The log of an app's staging, read from log-cache while it goes on.
+//! Follows the log of an app's staging in log-cache.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -8,41 +8,41 @@ use crate::capi::error::Error;
 use crate::capi::log_cache::{self, LogLine};
 use crate::events::Event;
 
-/// Between two looks, at first; where nothing is new the pause doubles.
+/// The first pause between two reads; it doubles while there are no new lines.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
-/// How long a look may take.
-const LONGEST_LOOK: Duration = Duration::from_secs(10);
+/// The timeout of a read.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many pages a look reads: an app that runs may write faster than that.
+/// The maximum number of pages per read: a running app may write faster than that.
 const PAGES: usize = 5;
 
-/// After so many looks in a row that failed, none is tried any more.
+/// After this many failed reads in a row, the log is not read any more.
 const MOST_FAILURES: usize = 3;
 
-/// Lines come to log-cache in no strict order, and up to so much late.
+/// Lines arrive in log-cache out of order, and late by up to this much.
 const LATE_NS: i64 = 2_000_000_000;
 
-/// How many lines are told again where staging fails.
+/// The number of lines that are reported with a failed staging.
 const LAST: usize = 20;
 
-/// A log that is followed.
+/// The log of a staging.
 pub(crate) struct StagingLog<'a> {
     client: &'a Client,
     name: &'a str,
     app: &'a str,
-    /// From where on to read, in nanoseconds since 1970.
+    /// The time from which to read, in nanoseconds since 1970.
     next: i64,
-    /// The lines from there on that were passed on.
+    /// The lines since then that were forwarded.
     seen: HashSet<(i64, String)>,
     last: VecDeque<String>,
-    /// How many looks in a row failed.
+    /// The number of failed reads in a row.
     failures: usize,
 }
 
 impl<'a> StagingLog<'a> {
-    /// Of the app, from a moment on by the foundation's clock.
+    /// The log of an app since a time by the foundation's clock.
     pub(crate) fn new(client: &'a Client, name: &'a str, app: &'a str, since: i64) -> Self {
         Self {
             client,
@@ -55,8 +55,8 @@ impl<'a> StagingLog<'a> {
         }
     }
 
-    /// Passes on what comes while `staging` goes on, and what is left at its
-    /// end; where it failed, also what comes late, as that may say why.
+    /// Forwards new lines until `staging` ends, and the remaining ones then. After a
+    /// failure it reads once more, since late lines may give the reason.
     pub(crate) async fn follow<T>(
         &mut self,
         staging: impl Future<Output = Result<T, Error>>,
@@ -82,32 +82,32 @@ impl<'a> StagingLog<'a> {
         outcome
     }
 
-    /// The last lines, for who asks why it failed.
+    /// The last lines, which may say why the staging failed.
     pub(crate) fn last(self) -> Vec<String> {
         self.last.into()
     }
 
-    /// Passes on what is new; returns how many lines. Logs are not worth a
-    /// failure, nor a long wait.
+    /// Forwards new lines and returns how many there were. Errors and slow responses
+    /// are warnings: a push does not fail because of its log.
     async fn read(&mut self) -> usize {
         if self.failures >= MOST_FAILURES {
             return 0;
         }
         let mut new = 0;
-        let outcome = tokio::time::timeout(LONGEST_LOOK, self.read_pages(&mut new)).await;
+        let outcome = tokio::time::timeout(READ_TIMEOUT, self.read_pages(&mut new)).await;
         let reason = match outcome {
             Ok(Ok(())) => {
                 self.failures = 0;
                 return new;
             }
             Ok(Err(error)) => match error.status() {
-                Some(status) => format!("log-cache answered {status}"),
+                Some(status) => format!("log-cache responded with {status}"),
                 None => error.to_string(),
             },
-            Err(_) => "log-cache did not answer in time".to_owned(),
+            Err(_) => "log-cache did not respond in time".to_owned(),
         };
         self.failures += 1;
-        let text = format!("the staging logs cannot be read: {reason}");
+        let text = format!("reading the staging log failed: {reason}");
         self.client.events().emit(Event::Warning(text));
         new
     }
@@ -117,8 +117,8 @@ impl<'a> StagingLog<'a> {
         for _ in 0..PAGES {
             let (lines, more) = log_cache::lines(self.client, self.app, from).await?;
             let newest = lines.last().map_or(from, |line| line.at);
-            *new += lines.into_iter().filter(|line| self.pass_on(line)).count();
-            // A page of one moment's lines would be read for ever.
+            *new += lines.into_iter().filter(|line| self.forward(line)).count();
+            // A page with lines of a single point in time would be read forever.
             if !more || newest <= from {
                 from = newest;
                 break;
@@ -130,8 +130,8 @@ impl<'a> StagingLog<'a> {
         Ok(())
     }
 
-    /// Whether it is a line of the staging that was not passed on before.
-    fn pass_on(&mut self, line: &LogLine) -> bool {
+    /// Forwards a line of the staging, unless that was done before.
+    fn forward(&mut self, line: &LogLine) -> bool {
         if line.source != "STG" || !self.seen.insert((line.at, line.text.clone())) {
             return false;
         }

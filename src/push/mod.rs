@@ -1,235 +1,426 @@
-//! `push`: the apps of a manifest, from source to running.
+//! `push`: takes the apps of a manifest from source to running instances.
 //!
-//! Parse, interpolate and transform are done before ([`crate::manifest`]); here
-//! come diff, apply, bits, stage, droplet, start. The apps' bits are read before
-//! anything is sent, one request applies the manifest to all of them, and then
-//! each goes its way beside the others. Convergence pushes its prototypes with
-//! the same [`bits`], [`upload`] and [`stage`].
+//! The order is: transform the manifest, ask the Cloud Controller for the
+//! difference, read all bits, apply the manifest to all apps with one request, and
+//! then upload, stage and start the apps in parallel. Convergence pushes its
+//! prototypes with the same [`bits`], [`upload`] and [`stage`].
 
 mod app;
+mod app_source;
 pub(crate) mod bits;
 mod logs;
-pub(crate) mod origin;
+mod outcome;
 pub(crate) mod source;
 pub(crate) mod stage;
 pub(crate) mod upload;
 
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Mutex;
 
 use futures::stream::{self, StreamExt};
+use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
 use crate::capi::apps::{self, App};
 use crate::capi::client::Client;
+use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
 use crate::capi::manifests;
-use crate::capi::processes::{Process, Running};
+use crate::capi::processes::Running;
 use crate::capi::waits::{Stateful, Waits};
 use crate::events::{Event, PushStep};
-use crate::manifest::Prepared;
-use crate::manifest::diff::Diff;
 use crate::manifest::yaml::Value;
-use origin::Origin;
+use crate::manifest::{Manifest, ManifestDiff, Overrides};
+use app_source::{AppSource, read_sources};
+pub use bits::BitsError;
+pub use outcome::{
+    AppState, InstanceStatus, ProcessStatus, PushError, PushFailure, PushOutcome, PushResult,
+    PushedApp,
+};
 use upload::Known;
 
-/// Pushes the apps of a manifest to a space.
-pub(crate) struct Pusher<'a> {
-    client: &'a Client,
-    prepared: &'a Prepared,
-    origins: &'a [Origin],
+/// A push of the apps of a manifest to a space.
+///
+/// ```
+/// # #[cfg(feature = "mock")]
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cf_pusher::manifest::{Manifest, Overrides};
+/// use cf_pusher::push::{Push, PushSpace};
+/// # let mock = mock_capi::MockCapi::builder().start().await?;
+/// # let options = cf_pusher::ConnectOptions::new(mock.uri(), cf_pusher::Credentials::Password {
+/// #     username: "admin".to_owned(),
+/// #     password: "admin".into(),
+/// # });
+/// # let client = cf_pusher::Client::connect(&options, cf_pusher::Events::default()).await?;
+/// # let (config, _) = cf_pusher::Config::parse("{}", "inline")?;
+/// # let sources = cf_pusher::Sources::read(&config, None)?;
+/// # cf_pusher::Converger::new(&client, &config, &sources).converge().await?;
+///
+/// let manifest = Manifest::parse("applications: [{name: dora, path: src}]", "inline")?;
+/// let mut overrides = Overrides::default();
+/// overrides.instances = Some(2);
+///
+/// let space = PushSpace::named("scale-org", "scale-space");
+/// let push = Push::new(client, space, manifest).overrides(overrides);
+/// let outcome = push.run().await?;
+/// assert!(outcome.is_success());
+/// assert_eq!(outcome.apps[0].processes[0].running(), 2);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "mock"))]
+/// # fn main() {}
+/// ```
+#[derive(Debug, Clone)]
+pub struct Push {
+    client: Client,
+    space: PushSpace,
+    manifest: Manifest,
+    overrides: Overrides,
+    docker_password: Option<SecretString>,
+}
+
+/// The space that apps are pushed to. It must exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PushSpace {
+    /// A space by its name and the name of its org.
+    Named {
+        /// The org's name.
+        org: String,
+        /// The space's name.
+        space: String,
+    },
+    /// A space by its GUID.
+    Guid(String),
+}
+
+impl PushSpace {
+    /// A space by the name of its org and its own name.
+    pub fn named(org: impl Into<String>, space: impl Into<String>) -> Self {
+        Self::Named {
+            org: org.into(),
+            space: space.into(),
+        }
+    }
+
+    /// A space by its GUID.
+    pub fn guid(guid: impl Into<String>) -> Self {
+        Self::Guid(guid.into())
+    }
+}
+
+impl Push {
+    /// Pushes all apps of a manifest.
+    pub fn new(client: Client, space: PushSpace, manifest: Manifest) -> Self {
+        Self {
+            client,
+            space,
+            manifest,
+            overrides: Overrides::default(),
+            docker_password: None,
+        }
+    }
+
+    /// Changes the manifest before it is applied, and how apps are started.
+    #[must_use]
+    pub fn overrides(self, overrides: Overrides) -> Self {
+        Self { overrides, ..self }
+    }
+
+    /// The password for Docker images whose manifest has a `username`.
+    #[must_use]
+    pub fn docker_password(self, password: SecretString) -> Self {
+        let docker_password = Some(password);
+        Self {
+            docker_password,
+            ..self
+        }
+    }
+
+    /// Computes what the push changes in the properties of the apps. Changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`PushError`] if the overrides do not fit the manifest, or if the Cloud
+    /// Controller refuses the manifest.
+    pub async fn plan(&self) -> Result<PushPlan, PushError> {
+        if self.client.dialect() == Dialect::Documented2017 {
+            return Err(PushError::NeedsV3);
+        }
+        let manifest = self.manifest.clone().transform(&self.overrides)?;
+        let scaled = manifest.clone().scaled(&self.overrides)?;
+        let space = match &self.space {
+            PushSpace::Guid(guid) => guid.clone(),
+            PushSpace::Named { org, space } => apps::space(&self.client, org, space).await?,
+        };
+        let diff = diff(&self.client, &space, &scaled).await?;
+        Ok(PushPlan {
+            client: self.client.clone(),
+            manifest,
+            scaled,
+            overrides: self.overrides.clone(),
+            docker_password: self.docker_password.clone(),
+            space,
+            diff,
+        })
+    }
+
+    /// Pushes the apps: [`Push::plan`], then [`PushPlan::apply`].
+    ///
+    /// # Errors
+    /// [`PushError`] if no app could be pushed. Errors of single apps are in the
+    /// [`PushOutcome`].
+    pub async fn run(&self) -> Result<PushOutcome, PushError> {
+        self.plan().await?.apply().await
+    }
+}
+
+/// A push and the changes that it makes, made by [`Push::plan`].
+#[derive(Clone)]
+pub struct PushPlan {
+    client: Client,
+    /// The manifest to apply.
+    manifest: Manifest,
+    /// The manifest after a deployment has scaled the app; the same without one.
+    scaled: Manifest,
+    overrides: Overrides,
+    docker_password: Option<SecretString>,
     /// The space's GUID.
-    space: &'a str,
+    space: String,
+    diff: ManifestDiff,
+}
+
+impl fmt::Debug for PushPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushPlan")
+            .field("client", &self.client)
+            .field("space", &self.space)
+            .field("manifest", &self.manifest)
+            .field("diff", &self.diff)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PushPlan {
+    /// The changes to the properties of the apps. Bits are not compared.
+    pub fn diff(&self) -> &ManifestDiff {
+        &self.diff
+    }
+
+    /// The manifest with all overrides, which [`PushPlan::diff`] refers to.
+    pub fn manifest(&self) -> &Manifest {
+        &self.scaled
+    }
+
+    /// Applies the manifest, and brings each app from its source to running
+    /// instances.
+    ///
+    /// New apps are deleted again if the Cloud Controller refuses the manifest, or
+    /// if a quota keeps them from starting.
+    ///
+    /// # Errors
+    /// [`PushError`] if no app could be pushed. Errors of single apps are in the
+    /// [`PushOutcome`].
+    pub async fn apply(&self) -> Result<PushOutcome, PushError> {
+        let sources = self.read_sources().await?;
+        let pusher = Pusher::new(self, &sources);
+        pusher.apply_manifest().await?;
+        let apps = pusher.push_apps().await?;
+        let mut urls = self.urls(&apps).await?;
+        let mut outcome = PushOutcome::default();
+        for mut app in apps {
+            let guid = app.outcome.guid.as_ref();
+            app.outcome.urls = guid.and_then(|it| urls.remove(it));
+            outcome.apps.push(app.outcome);
+            outcome.failures.extend(app.failure);
+        }
+        Ok(outcome)
+    }
+
+    /// The URLs of the pushed apps by GUID, if the user cannot know them.
+    async fn urls(&self, apps: &[PushedJob]) -> Result<HashMap<String, Vec<String>>, Error> {
+        if self.diff.new_apps().is_empty() && !self.overrides.random_route {
+            return Ok(HashMap::new());
+        }
+        let pushed = apps.iter().map(|app| &app.outcome);
+        let pushed = pushed.filter(|app| app.result == PushResult::Pushed);
+        let guids: Vec<&str> = pushed.filter_map(|app| app.guid.as_deref()).collect();
+        match apps::routes(&self.client, &guids).await {
+            Err(Error::Interrupted) => Ok(HashMap::new()),
+            urls => urls,
+        }
+    }
+
+    /// Reads the bits of all apps on a thread for blocking work.
+    async fn read_sources(&self) -> Result<Vec<AppSource>, PushError> {
+        let manifest = self.manifest.clone();
+        let droplet = self.overrides.droplet.clone();
+        let password = self.docker_password.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            read_sources(&manifest, droplet.as_deref(), password.as_ref())
+        });
+        let read = self.client.unless_interrupted(read).await?;
+        read.map_err(|error| Error::Local {
+            what: "reading the bits".to_owned(),
+            reason: error.to_string(),
+        })?
+    }
+
+    fn names(&self) -> Vec<String> {
+        names(&self.manifest)
+    }
+}
+
+/// Creates an org and a space in it, for the embedded fake of the command.
+///
+/// # Errors
+/// [`Error`] if the org exists.
+#[doc(hidden)]
+pub async fn create_space(client: &Client, org: &str, space: &str) -> Result<String, Error> {
+    apps::create_space(client, org, space).await
+}
+
+fn names(manifest: &Manifest) -> Vec<String> {
+    let apps = manifest.applications().iter();
+    apps.map(|app| app.name().to_owned()).collect()
+}
+
+async fn existing_apps(
+    client: &Client,
+    space: &str,
+    names: &[String],
+) -> Result<HashMap<String, App>, Error> {
+    let found = apps::named(client, space, names).await?;
+    let found = found.into_iter().map(|app| (app.name.clone(), app));
+    Ok(found.collect())
+}
+
+/// The changes to the properties of the apps, from the Cloud Controller or, if it
+/// cannot compute them, from the apps' current manifests.
+async fn diff(client: &Client, space: &str, manifest: &Manifest) -> Result<ManifestDiff, Error> {
+    if let Some(diff) = manifests::diff(client, space, &manifest.render()).await? {
+        return Ok(diff);
+    }
+    let names = names(manifest);
+    let existing = existing_apps(client, space, &names).await?;
+    let mut current: Vec<Option<Value>> = Vec::new();
+    for name in names {
+        current.push(match existing.get(&name) {
+            Some(app) => Some(manifests::of_app(client, &app.guid).await?),
+            None => None,
+        });
+    }
+    Ok(ManifestDiff::between(&manifest.to_value(), &current))
+}
+
+/// A push that is being applied.
+struct Pusher<'a> {
+    client: &'a Client,
+    plan: &'a PushPlan,
+    overrides: &'a Overrides,
+    sources: &'a [AppSource],
     packages: Waits<Stateful>,
     builds: Waits<Stateful>,
     running: Waits<Running>,
-    /// One zip is made at a time: each takes its memory.
+    /// Zips are written one at a time, to limit the use of memory.
     zipping: Semaphore,
+    /// The steps that were started, with the app's name.
+    steps: Mutex<Vec<(String, PushStep)>>,
 }
 
 /// An app that was pushed, or could not be.
-#[derive(Debug)]
-pub(crate) struct Pushed {
-    pub(crate) name: String,
-    pub(crate) result: Result<State, Failure>,
-}
-
-impl Pushed {
-    /// Whether it was not done because nothing more was to be sent.
-    pub(crate) fn is_interrupted(&self) -> bool {
-        matches!(&self.result, Err(failure) if failure.error.is_interrupted())
-    }
-}
-
-/// How an app is in the end.
-#[derive(Debug)]
-pub(crate) struct State {
-    pub(crate) guid: String,
-    pub(crate) is_started: bool,
-    /// Whether its deployment is a canary that waits to be told to go on.
-    pub(crate) is_paused: bool,
-    /// Its processes, where it was waited for them.
-    pub(crate) processes: Vec<Process>,
-}
-
-/// Why an app could not be pushed.
-#[derive(Debug, thiserror::Error)]
-#[error("{app}: {step}: {error}")]
-pub(crate) struct Failure {
-    pub(crate) app: String,
-    /// What was being done, such as `staging`.
-    pub(crate) step: &'static str,
-    #[source]
-    pub(crate) error: Error,
-    /// The last lines of the log, where staging failed.
-    pub(crate) log: Vec<String>,
-    /// The package that was made for it, where there is one.
-    package: Option<String>,
-}
-
-impl Failure {
-    /// Whether Cloud Controller does not let the app run, for want of quota.
-    fn is_want_of_quota(&self) -> bool {
-        self.step == app::STARTING && self.error.is_of_a_quota()
-    }
+struct PushedJob {
+    outcome: PushedApp,
+    failure: Option<PushFailure>,
 }
 
 impl<'a> Pusher<'a> {
-    pub(crate) fn new(
-        client: &'a Client,
-        prepared: &'a Prepared,
-        origins: &'a [Origin],
-        space: &'a str,
-    ) -> Self {
-        let web_only = prepared.flags.no_wait;
+    fn new(plan: &'a PushPlan, sources: &'a [AppSource]) -> Self {
+        let web_only = plan.overrides.no_wait;
         Self {
-            client,
-            prepared,
-            origins,
-            space,
+            client: &plan.client,
+            plan,
+            overrides: &plan.overrides,
+            sources,
             packages: Waits::new(Stateful::Packages),
             builds: Waits::new(Stateful::Builds),
             running: Waits::new(Running::new(web_only)),
             zipping: Semaphore::new(1),
+            steps: Mutex::default(),
         }
     }
 
-    /// What the push changes in the apps' properties.
-    ///
-    /// # Errors
-    /// [`Error`] where Cloud Controller refuses the manifest, too.
-    pub(crate) async fn diff(&self) -> Result<Diff, Error> {
-        let manifest = &self.prepared.scaled;
-        let diff = manifests::diff(self.client, self.space, &manifest.render()).await?;
-        match diff {
-            Some(diff) => Ok(diff),
-            None => self.compare(&manifest.to_value()).await,
-        }
-    }
-
-    /// What [`Pusher::diff`] says where Cloud Controller cannot.
-    async fn compare(&self, desired: &Value) -> Result<Diff, Error> {
-        let there = self.apps().await?;
-        let mut current = Vec::new();
-        for name in self.names() {
-            current.push(match there.get(&name) {
-                Some(app) => Some(manifests::of_app(self.client, &app.guid).await?),
-                None => None,
-            });
-        }
-        Ok(Diff::between(desired, &current))
-    }
-
-    /// Applies the manifest to all apps in one request. Where it is refused, the
-    /// apps that Cloud Controller has made for it by then do not stay.
-    ///
-    /// # Errors
-    /// [`Error`], with Cloud Controller's reason and the app's name.
-    pub(crate) async fn apply(&self, difference: &Diff) -> Result<(), Error> {
-        let manifest = self.prepared.manifest.render();
-        let outcome = manifests::apply(self.client, self.space, &manifest).await;
-        // After an answer that leaves open what was done, nothing is deleted.
+    /// Applies the manifest to all apps in one request. If the Cloud Controller
+    /// refuses it, the apps that it has created for it are deleted.
+    async fn apply_manifest(&self) -> Result<(), Error> {
+        let manifest = self.plan.manifest.render();
+        let outcome = manifests::apply(self.client, &self.plan.space, &manifest).await;
+        // Without a definite refusal, the manifest may have been applied.
         let refused = match &outcome {
             Err(Error::Failed { .. }) => true,
             Err(error) => error.status().is_some_and(|it| it.is_client_error()),
             Ok(()) => false,
         };
-        if refused && let Err(error) = self.delete_new(difference).await {
-            let text = format!("what the manifest made may be there still: {error}");
-            self.client.events().emit(Event::Warning(text));
+        if refused && let Err(error) = self.delete_new_apps().await {
+            self.warn(format!("new apps may be left over: {error}"));
         }
         outcome
     }
 
-    /// Deletes the apps that were not there before, and have no life of their own.
-    async fn delete_new(&self, difference: &Diff) -> Result<(), Error> {
-        let names = self.names();
-        let new = difference.new_apps().into_iter();
+    /// Deletes the apps that did not exist before this push, unless someone else
+    /// uses them.
+    async fn delete_new_apps(&self) -> Result<(), Error> {
+        let names = self.plan.names();
+        let new = self.plan.diff.new_apps().into_iter();
         let new: Vec<&String> = new.filter_map(|at| names.get(at)).collect();
         if new.is_empty() {
             return Ok(());
         }
-        let there = self.apps().await?;
-        for app in new.into_iter().filter_map(|name| there.get(name)) {
+        let existing = self.existing_apps().await?;
+        for app in new.into_iter().filter_map(|name| existing.get(name)) {
             self.discard(app, None).await;
         }
         Ok(())
     }
 
-    /// Deletes an app that this push has made, and says so. Where anybody has
-    /// begun to use it meanwhile, it stays.
+    /// Deletes an app that this push has created, unless someone else uses it.
     async fn discard(&self, app: &App, package: Option<&str>) {
         let routes = self.named_routes();
-        let text = match apps::delete_new(self.client, app, package, &routes).await {
-            Ok(true) => format!("{} was made by this push and is deleted again", app.name),
-            Ok(false) => format!("{} is in use meanwhile, and stays", app.name),
-            Err(error) => format!("{} was made by this push and stays: {error}", app.name),
-        };
+        let name = &app.name;
+        self.warn(
+            match apps::delete_new(self.client, app, package, &routes).await {
+                Ok(true) => format!("{name} was created by this push and was deleted again"),
+                Ok(false) => format!("{name} is in use now and was kept"),
+                Err(error) => {
+                    format!("{name} was created by this push and could not be deleted: {error}")
+                }
+            },
+        );
+    }
+
+    fn warn(&self, text: String) {
         self.client.events().emit(Event::Warning(text));
     }
 
-    /// The URLs of the apps' routes, by the app's GUID.
-    pub(crate) async fn routes(
-        &self,
-        pushed: &[Pushed],
-    ) -> Result<HashMap<String, Vec<String>>, Error> {
-        let states = pushed.iter().filter_map(|it| it.result.as_ref().ok());
-        let guids: Vec<&str> = states.map(|state| state.guid.as_str()).collect();
-        apps::routes(self.client, &guids).await
-    }
-
-    /// Brings each app from its source to running, beside each other. An app
-    /// that was not there before, by `difference`, and that a quota does not let
-    /// start does not stay.
-    ///
-    /// # Errors
-    /// [`Error`] where nothing could be begun; what becomes of an app is in its
-    /// own result.
-    pub(crate) async fn push(&self, difference: &Diff) -> Result<Vec<Pushed>, Error> {
-        let new = difference.new_apps();
-        let mut there = self.apps().await?;
-        let apps: Vec<Option<App>> = self.names().iter().map(|it| there.remove(it)).collect();
+    /// Takes each app from its source to running instances, in parallel. A new app
+    /// that cannot start because of a quota is deleted again.
+    async fn push_apps(&self) -> Result<Vec<PushedJob>, Error> {
+        let new = self.plan.diff.new_apps();
+        let mut existing = self.existing_apps().await?;
+        let names = self.plan.names();
+        let apps: Vec<Option<App>> = names.iter().map(|it| existing.remove(it)).collect();
         let packages = self.reusable(&apps).await?;
         let known = self.known(&apps, &packages).await?;
-        let jobs = self.names().into_iter().zip(self.origins).zip(apps);
-        let jobs = jobs.enumerate().map(|(at, ((name, origin), app))| {
+        let jobs = names.into_iter().zip(self.sources).zip(apps);
+        let jobs = jobs.enumerate().map(|(at, ((name, source), app))| {
             let is_new = new.contains(&at);
             let package = app.as_ref().and_then(|app| packages.get(&app.guid));
-            let known = &known;
-            async move {
-                let result = match &app {
-                    Some(app) => self.push_app(app, origin, package, known).await,
-                    None => Err(vanished(&name)),
-                };
-                if let (Some(app), Err(failure), true) = (&app, &result, is_new)
-                    && failure.is_want_of_quota()
-                {
-                    self.discard(app, failure.package.as_deref()).await;
-                }
-                Pushed { name, result }
-            }
+            self.push_one(name, app, is_new, source, package, &known)
         });
-        // Collected, so that the closure is not part of this future, which would not
-        // be provably `Send` then.
+        // Collected first: a stream of the iterator, with its closure over borrowed
+        // values, would not be `Send`.
         let jobs: Vec<_> = jobs.collect();
         let all = stream::iter(jobs).buffered(self.client.concurrency());
         tokio::select! {
@@ -240,9 +431,57 @@ impl<'a> Pusher<'a> {
         }
     }
 
-    /// The routes that the manifest names: they may have been there before.
+    async fn push_one(
+        &self,
+        name: String,
+        app: Option<App>,
+        is_new: bool,
+        source: &AppSource,
+        package: Option<&String>,
+        known: &Known,
+    ) -> PushedJob {
+        let mut outcome = PushedApp {
+            guid: app.as_ref().map(|app| app.guid.clone()),
+            result: PushResult::Pushed,
+            steps: Vec::new(),
+            state: None,
+            deployment_paused: false,
+            urls: None,
+            processes: Vec::new(),
+            name,
+        };
+        let result = match &app {
+            Some(app) => self.push_app(app, source, package, known).await,
+            None => Err(vanished(&outcome.name)),
+        };
+        outcome.steps = self.steps_of(&outcome.name);
+        let mut failure = None;
+        match result {
+            Ok(run) => {
+                outcome.state = Some(run.state);
+                outcome.deployment_paused = run.is_paused;
+                outcome.processes = run.processes.iter().map(ProcessStatus::of).collect();
+            }
+            Err(error) if error.error.is_interrupted() => {
+                outcome.result = PushResult::Interrupted;
+            }
+            Err(error) => {
+                if is_new
+                    && error.is_over_quota()
+                    && let Some(app) = &app
+                {
+                    self.discard(app, error.package.as_deref()).await;
+                }
+                outcome.result = PushResult::Failed;
+                failure = Some(error);
+            }
+        }
+        PushedJob { outcome, failure }
+    }
+
+    /// The routes in the manifest, which may have existed before this push.
     fn named_routes(&self) -> Vec<String> {
-        let apps = self.prepared.manifest.applications().iter();
+        let apps = self.plan.manifest.applications().iter();
         let routes = apps.filter_map(|app| app.get("routes")?.as_list());
         let routes = routes.flatten().filter_map(|route| {
             let route = route.as_map()?.get("route")?.as_text()?;
@@ -251,31 +490,21 @@ impl<'a> Pusher<'a> {
         routes.collect()
     }
 
-    fn names(&self) -> Vec<String> {
-        let apps = self.prepared.manifest.applications().iter();
-        apps.map(|app| app.name().to_owned()).collect()
+    async fn existing_apps(&self) -> Result<HashMap<String, App>, Error> {
+        existing_apps(self.client, &self.plan.space, &self.plan.names()).await
     }
 
-    async fn apps(&self) -> Result<HashMap<String, App>, Error> {
-        let found = apps::named(self.client, self.space, &self.names()).await?;
-        Ok(found
-            .into_iter()
-            .map(|app| (app.name.clone(), app))
-            .collect())
-    }
-
-    /// The packages that have the same bits already, by app. Only the newest of
-    /// an app counts, and only apps that were staged before can have one. Where
-    /// nothing is staged now, the next start must find a package to stage.
+    /// The packages with the same bits, by app. Only the newest package of an app
+    /// counts, and only if the app has a droplet. With `no_start` there are none:
+    /// the next start must find a package that is not staged yet.
     async fn reusable(&self, apps: &[Option<App>]) -> Result<HashMap<String, String>, Error> {
-        let flags = &self.prepared.flags;
-        if flags.no_start && !flags.task {
+        if self.overrides.no_start && !self.overrides.task {
             return Ok(HashMap::new());
         }
-        let staged = apps.iter().zip(self.origins);
+        let staged = apps.iter().zip(self.sources);
         let staged: HashMap<&str, &str> = staged
-            .filter_map(|(app, origin)| match (app, origin) {
-                (Some(app), Origin::Bits(packed)) if app.has_droplet => {
+            .filter_map(|(app, source)| match (app, source) {
+                (Some(app), AppSource::Bits(packed)) if app.has_droplet => {
                     Some((app.guid.as_str(), packed.bits.sha256()))
                 }
                 _ => None,
@@ -296,16 +525,16 @@ impl<'a> Pusher<'a> {
             .collect())
     }
 
-    /// The files that Cloud Controller has of those that would be sent.
+    /// The files to upload that the Cloud Controller already has.
     async fn known(
         &self,
         apps: &[Option<App>],
         packages: &HashMap<String, String>,
     ) -> Result<Known, Error> {
-        let sent = apps.iter().zip(self.origins).filter_map(|(app, origin)| {
+        let sent = apps.iter().zip(self.sources).filter_map(|(app, source)| {
             let app = app.as_ref()?;
-            match origin {
-                Origin::Bits(packed) if !packages.contains_key(&app.guid) => Some(&packed.bits),
+            match source {
+                AppSource::Bits(packed) if !packages.contains_key(&app.guid) => Some(&packed.bits),
                 _ => None,
             }
         });
@@ -313,21 +542,31 @@ impl<'a> Pusher<'a> {
         upload::match_resources(self.client, &sent).await
     }
 
-    fn tell(&self, app: &App, step: PushStep) {
+    fn start_step(&self, app: &App, step: PushStep) {
+        if let Ok(mut steps) = self.steps.lock() {
+            steps.push((app.name.clone(), step));
+        }
         self.client.events().emit(Event::Push {
             app: app.name.clone(),
             step,
         });
     }
+
+    fn steps_of(&self, name: &str) -> Vec<PushStep> {
+        let Ok(steps) = self.steps.lock() else {
+            return Vec::new();
+        };
+        let steps = steps.iter().filter(|(app, _)| app == name);
+        steps.map(|(_, step)| *step).collect()
+    }
 }
 
-fn vanished(name: &str) -> Failure {
-    Failure {
+fn vanished(name: &str) -> PushFailure {
+    PushFailure {
         app: name.to_owned(),
-        step: "finding it",
-        error: Error::Local {
-            what: "the manifest was applied".to_owned(),
-            reason: "and the app is not there: was it deleted meanwhile?".to_owned(),
+        step: "finding",
+        error: Error::Gone {
+            what: format!("finding the app {name}"),
         },
         log: Vec::new(),
         package: None,

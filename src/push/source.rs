@@ -36,9 +36,7 @@ pub(crate) struct Source {
 #[non_exhaustive]
 pub enum SourceError {
     /// The folder of the apps, or of one of its groups, is missing.
-    #[error(
-        "the apps folder {dir} has no folder `{group}`; check --apps-dir (APPS_DIR): it must hold one folder for each group"
-    )]
+    #[error("the apps folder {dir} has no folder `{group}`")]
     Missing {
         /// The folder of the apps.
         dir: PathBuf,
@@ -46,7 +44,7 @@ pub enum SourceError {
         group: &'static str,
     },
     /// The folder of the apps is missing.
-    #[error("there is no apps folder {dir}; check --apps-dir (APPS_DIR)")]
+    #[error("the apps folder {dir} does not exist")]
     NoFolder {
         /// The folder of the apps.
         dir: PathBuf,
@@ -58,7 +56,7 @@ pub enum SourceError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The bundled apps cannot be written to a temporary folder.
-    #[error("cannot unpack the bundled apps: {0}; check TMPDIR")]
+    #[error("unpacking the bundled apps failed: {0}")]
     Unpack(#[from] std::io::Error),
 }
 

@@ -1,4 +1,4 @@
-//! Counts requests, for the summary of a run.
+//! Counts the requests of a run and their latencies.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,7 +8,18 @@ use serde::Serialize;
 use super::latency::{Latencies, Percentiles};
 use crate::events::{Event, EventSink};
 
-/// A sink that counts. Share it with an `Arc`.
+/// A sink that counts requests, retries and latencies.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use cf_pusher::{Counts, EventSink, Events};
+///
+/// let counts = Arc::new(Counts::default());
+/// let events = Events::new([Arc::clone(&counts) as Arc<dyn EventSink>]);
+/// // ... connect a client with these events, and converge ...
+/// assert_eq!(counts.get().requests, 0);
+/// ```
 #[derive(Debug, Default)]
 pub struct Counts {
     counted: Mutex<Counted>,
@@ -22,28 +33,28 @@ struct Counted {
     peak_concurrency: usize,
 }
 
-/// The requests of a run.
+/// The counts of the requests of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunCounts {
-    /// All that were sent, to the API and to the UAA.
+    /// The number of requests, to the Cloud Controller and to the UAA.
     pub requests: u64,
-    /// The same by endpoint, such as `GET /v3/apps/:guid`.
+    /// The number of requests by endpoint, such as `GET /v3/apps/:guid`.
     pub requests_by_endpoint: BTreeMap<String, u64>,
-    /// How often a request was sent again.
+    /// The number of retries.
     pub retries: u64,
-    /// How often that was because of a rate limit (429).
+    /// The number of retries because of a rate limit (429).
     pub rate_limited: u64,
-    /// The most requests that were under way at once.
+    /// The maximum number of concurrent requests.
     pub peak_concurrency: usize,
-    /// How long requests took.
+    /// The latencies of all requests.
     pub latency_ms: Percentiles,
-    /// The same by endpoint.
+    /// The latencies by endpoint.
     pub latency_ms_by_endpoint: BTreeMap<String, Percentiles>,
 }
 
 impl Counts {
-    /// What has been counted so far.
+    /// The counts so far.
     pub fn get(&self) -> RunCounts {
         let counted = match self.counted.lock() {
             Ok(counted) => counted.clone(),

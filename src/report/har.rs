@@ -1,5 +1,5 @@
-//! Writes every request and answer of a run as HTTP Archive 1.2, which browsers'
-//! developer tools open. Secrets were removed before, and long bodies cut.
+//! Writes all requests and responses of a run as an HTTP Archive 1.2, which the
+//! developer tools of browsers open. Events contain no secrets and no long bodies.
 
 use std::io;
 use std::path::Path;
@@ -12,16 +12,20 @@ use url::Url;
 use super::recording::{self, Entries, Output, Recording};
 use crate::events::{Answer, Content, Event, EventSink};
 
-/// A sink that writes an HTTP Archive.
-pub(crate) struct Har {
-    /// The same moment by both clocks.
+/// A sink that writes all requests and responses as an HTTP Archive (HAR).
+pub struct HttpArchive {
+    /// The same point in time on both clocks.
     origin: (Instant, SystemTime),
-    /// None once it is finished.
+    /// `None` after [`Recording::finish`].
     entries: Mutex<Option<Entries>>,
 }
 
-impl Har {
-    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+impl HttpArchive {
+    /// Creates the file, or truncates an existing one.
+    ///
+    /// # Errors
+    /// If the file cannot be created.
+    pub fn create(path: &Path) -> io::Result<Self> {
         let origin = (Instant::now(), SystemTime::now());
         Ok(Self::to(recording::create(path)?, origin))
     }
@@ -36,7 +40,7 @@ impl Har {
         }
     }
 
-    /// When a request was sent, as calendars have it.
+    /// The date and time when a request was sent.
     fn date(&self, began: Instant) -> String {
         let (instant, date) = self.origin;
         let date = date + began.saturating_duration_since(instant);
@@ -44,7 +48,7 @@ impl Har {
     }
 }
 
-impl EventSink for Har {
+impl EventSink for HttpArchive {
     fn handle(&self, event: &Event) {
         let Event::Request {
             began,
@@ -87,7 +91,7 @@ impl EventSink for Har {
     }
 }
 
-impl Recording for Har {
+impl Recording for HttpArchive {
     fn finish(&self) -> io::Result<()> {
         let entries = self.entries.lock().ok().and_then(|mut it| it.take());
         entries.map_or(Ok(()), |entries| entries.end("]}}\n"))
@@ -165,13 +169,13 @@ mod tests {
 
     use super::*;
     use crate::events::{Exchange, StepContext};
-    use crate::report::recording::testing::Paper;
+    use crate::report::recording::testing::Buffer;
 
     #[test]
     fn an_exchange_becomes_an_entry() {
-        let paper = Paper::default();
+        let paper = Buffer::default();
         let origin = Instant::now();
-        let har = Har::to(paper.output(), (origin, SystemTime::UNIX_EPOCH));
+        let har = HttpArchive::to(paper.output(), (origin, SystemTime::UNIX_EPOCH));
         let content = |text: &str, is_cut| Content {
             mime: "application/json".to_owned(),
             size: Some(100),

@@ -1,32 +1,32 @@
-//! How long requests took: histograms of a fixed precision, in little memory.
+//! Histograms of request latencies, with fixed precision and little memory.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Digits that hold of each time: two, so 1 %.
+/// Significant digits of each latency: two, so 1 %.
 const DIGITS: u8 = 2;
 
-/// The times of many requests.
+/// The latencies of many requests.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Latencies(Option<Histogram<u32>>);
 
-/// How long requests took, in milliseconds, to 1 %.
+/// Percentiles of request latencies in milliseconds, precise to 1 %.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Percentiles {
-    /// Of how many requests.
+    /// The number of requests.
     pub count: u64,
-    /// Half of them took at most this.
+    /// The median.
     pub p50: f64,
-    /// 90 of 100 took at most this.
+    /// The 90th percentile.
     pub p90: f64,
-    /// 95 of 100 took at most this.
+    /// The 95th percentile.
     pub p95: f64,
-    /// 99 of 100 took at most this.
+    /// The 99th percentile.
     pub p99: f64,
-    /// The one that took longest.
+    /// The maximum.
     pub max: f64,
 }
 
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_those_of_all_that_was_added() {
+    fn percentiles_cover_all_merged_latencies() {
         let (mut slow, mut fast) = (Latencies::default(), Latencies::default());
         (1..=50).for_each(|ms| fast.add(Duration::from_millis(ms)));
         (51..=100).for_each(|ms| slow.add(Duration::from_millis(ms)));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn of_nothing_there_are_no_times() {
+    fn without_requests_all_percentiles_are_zero() {
         assert_eq!(Latencies::default().percentiles(), Percentiles::default());
     }
 }

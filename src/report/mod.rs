@@ -1,17 +1,16 @@
-//! Sinks: what becomes of the [`events`](crate::events) of a run.
+//! Sinks for the [`events`](crate::events) of a run: counts, trace, HTML report and
+//! HTTP Archive.
 
 mod counts;
 mod har;
 mod latency;
 mod page;
-mod progress;
 mod recording;
 mod trace;
 
 pub use counts::{Counts, RunCounts};
-pub(crate) use har::Har;
+pub use har::HttpArchive;
 pub use latency::Percentiles;
-pub(crate) use page::Page;
-pub use progress::Progress;
-pub(crate) use recording::Recording;
-pub(crate) use trace::Trace;
+pub use page::HtmlReport;
+pub use recording::Recording;
+pub use trace::Trace;

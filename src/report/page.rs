@@ -1,6 +1,6 @@
-//! Sums a run up as a page: one file that needs nothing else. Whatever the
-//! length of the run and the number of apps, it has a bounded number of bins,
-//! lines and rows.
+//! Writes a report of a run as one self-contained HTML page. The numbers of bins,
+//! lines and rows are bounded, whatever the length of the run and the number of
+//! apps.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -17,23 +17,27 @@ use crate::events::{AppMilestone, Event, EventSink};
 
 const PAGE: &str = include_str!("page.html");
 
-/// The width of a bin at first; it doubles whenever there would be too many.
+/// The initial width of a bin; it doubles when there would be too many bins.
 const FIRST_WIDTH: Duration = Duration::from_millis(10);
 const MOST_BINS: usize = 120;
-/// How many lines the apps' times have at most.
+/// The maximum number of lines for the apps' times.
 const MOST_LINES: usize = 100;
-/// How many of the slowest apps, and of the failures, are named.
+/// The maximum number of slowest apps, and of failures, that are listed.
 const MOST_NAMED: usize = 20;
 
-/// A sink that writes a page.
-pub(crate) struct Page {
-    /// None once it is finished.
+/// A sink that writes an HTML report: apps and latencies over time, failures.
+pub struct HtmlReport {
+    /// `None` after [`Recording::finish`].
     seen: Mutex<Option<(Output, Seen)>>,
     counts: Counts,
 }
 
-impl Page {
-    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+impl HtmlReport {
+    /// Creates the file, or truncates an existing one.
+    ///
+    /// # Errors
+    /// If the file cannot be created.
+    pub fn create(path: &Path) -> io::Result<Self> {
         Ok(Self::to(recording::create(path)?))
     }
 
@@ -45,7 +49,7 @@ impl Page {
     }
 }
 
-impl EventSink for Page {
+impl EventSink for HtmlReport {
     fn handle(&self, event: &Event) {
         self.counts.handle(event);
         if let Ok(mut seen) = self.seen.lock()
@@ -56,7 +60,7 @@ impl EventSink for Page {
     }
 }
 
-impl Recording for Page {
+impl Recording for HtmlReport {
     fn finish(&self) -> io::Result<()> {
         let seen = self.seen.lock().ok().and_then(|mut it| it.take());
         let Some((mut out, seen)) = seen else {

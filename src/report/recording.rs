@@ -1,5 +1,5 @@
-//! What a sink writes to a file: entry by entry while the run goes on, and
-//! closed whatever ends it.
+//! Sinks that write files: entry by entry during the run, and completed however it
+//! ends.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -10,24 +10,24 @@ use serde::Serialize;
 use crate::events::EventSink;
 
 /// A sink that writes a file.
-pub(crate) trait Recording: EventSink {
-    /// Completes the file; what happens later is not in it any more.
+pub trait Recording: EventSink {
+    /// Completes the file. Later events are ignored.
     ///
     /// # Errors
-    /// The first that writing it met.
+    /// The first error of all writes.
     fn finish(&self) -> io::Result<()>;
 }
 
-/// Where a recording goes.
+/// The destination of a recording.
 pub(crate) type Output = Box<dyn Write + Send>;
 
-/// An empty file, in the place of what may be there.
+/// Creates an empty file, or truncates an existing one.
 pub(crate) fn create(path: &Path) -> io::Result<Output> {
     Ok(Box::new(BufWriter::new(File::create(path)?)))
 }
 
-/// A list of JSON values, each written when it comes. After a failed write
-/// nothing more is written, and the end tells why.
+/// A list of JSON values, each written immediately. After a failed write nothing
+/// more is written, and [`Entries::end`] returns the error.
 pub(super) struct Entries {
     out: Output,
     outcome: io::Result<()>,
@@ -35,7 +35,7 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    /// Begins with `head`, which opens the list.
+    /// Writes `head`, which opens the list.
     pub(super) fn begin(mut out: Output, head: &str) -> Self {
         Self {
             outcome: out.write_all(head.as_bytes()),
@@ -57,7 +57,7 @@ impl Entries {
         serde_json::to_writer(&mut self.out, entry).map_err(io::Error::from)
     }
 
-    /// Ends with `tail`, which closes the list.
+    /// Writes `tail`, which closes the list.
     pub(super) fn end(mut self, tail: &str) -> io::Result<()> {
         self.outcome?;
         self.out.write_all(b"\n")?;
@@ -66,7 +66,7 @@ impl Entries {
     }
 }
 
-/// What a test has a sink write to.
+/// A destination for tests.
 #[cfg(test)]
 pub(super) mod testing {
     use std::io::{self, Write};
@@ -75,9 +75,9 @@ pub(super) mod testing {
     use super::Output;
 
     #[derive(Clone, Default)]
-    pub(in crate::report) struct Paper(Arc<Mutex<Vec<u8>>>);
+    pub(in crate::report) struct Buffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Paper {
+    impl Buffer {
         pub(in crate::report) fn output(&self) -> Output {
             Box::new(self.clone())
         }
@@ -87,7 +87,7 @@ pub(super) mod testing {
         }
     }
 
-    impl Write for Paper {
+    impl Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -102,7 +102,7 @@ pub(super) mod testing {
 mod tests {
     use super::*;
 
-    /// A disk that is full.
+    /// A full disk.
     struct Full;
 
     impl Write for Full {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_failed_is_told_at_the_end() {
+    fn a_failed_write_is_returned_at_the_end() {
         let mut entries = Entries::begin(Box::new(Full), "[");
         entries.push(&1);
         let error = entries.end("]").unwrap_err();

@@ -1,8 +1,8 @@
-//! Writes a run as a trace that [Perfetto](https://ui.perfetto.dev) opens: a
-//! track for each phase and each app, steps as slices, requests within them.
+//! Writes a run as a trace for [Perfetto](https://ui.perfetto.dev): a track for
+//! each phase and each app, with steps as slices and requests inside them.
 //!
-//! The format is the JSON array of the trace event format. Slices of a track
-//! nest, so what many wait for together, which overlaps, has tracks of its own.
+//! The file is a JSON array in the trace event format. Slices of a track must
+//! nest, so overlapping requests that serve several apps get tracks of their own.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -15,23 +15,27 @@ use serde_json::{Value, json};
 use super::recording::{self, Entries, Output, Recording};
 use crate::events::{AppMilestone, Event, EventSink, Phase, StepContext};
 
-/// The process of the phases, and of how many apps are how far.
+/// The process of the phases and of the counts of apps per milestone.
 const RUN: u64 = 1;
-/// The process of the requests that are sent for nothing in particular.
+/// The process of requests that serve several apps.
 const SHARED: u64 = 2;
-/// The first of those of the apps.
+/// The first process of apps.
 const APPS: u64 = 3;
-/// How many tracks one of those has: Perfetto shows each folded up at first.
+/// The number of tracks per process of apps. Perfetto shows processes collapsed.
 const TRACKS: u64 = 100;
 
-/// A sink that writes a trace.
-pub(crate) struct Trace {
-    /// None once it is finished.
+/// A sink that writes a trace of steps and requests for Perfetto.
+pub struct Trace {
+    /// `None` after [`Recording::finish`].
     writing: Mutex<Option<Writing>>,
 }
 
 impl Trace {
-    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+    /// Creates the file, or truncates an existing one.
+    ///
+    /// # Errors
+    /// If the file cannot be created.
+    pub fn create(path: &Path) -> io::Result<Self> {
         Ok(Self::to(recording::create(path)?))
     }
 
@@ -333,10 +337,10 @@ fn milliseconds(time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::recording::testing::Paper;
+    use crate::report::recording::testing::Buffer;
 
     /// A run of which a step, a phase and nothing else are unfinished.
-    fn told(paper: &Paper) {
+    fn told(paper: &Buffer) {
         let origin = Instant::now();
         let at = |ms| origin + Duration::from_millis(ms);
         let create = StepContext::new("app one", "creating the app");
@@ -392,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_run_becomes_tracks_of_slices() {
-        let paper = Paper::default();
+        let paper = Buffer::default();
         told(&paper);
         insta::assert_snapshot!(paper.text());
         let entries: Vec<Value> = serde_json::from_str(&paper.text()).unwrap();
@@ -401,8 +405,8 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_after_the_end_is_not_written() {
-        let paper = Paper::default();
+    fn events_after_the_end_are_ignored() {
+        let paper = Buffer::default();
         let trace = Trace::to(paper.output());
         trace.finish().unwrap();
         let text = paper.text();

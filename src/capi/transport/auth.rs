@@ -125,7 +125,7 @@ impl Auth {
         match self.token(None).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_connection() || error.is_interrupted() => Err(error),
-            Err(error) => Err(self.login_error(error.to_string(), "check the foundation's UAA")),
+            Err(error) => Err(self.login_error(error.to_string())),
         }
     }
 
@@ -176,35 +176,22 @@ impl Auth {
                 self.grant(id, secret, fields).await
             }
             Credentials::Tokens { .. } => {
-                return Err(self.login_error(
-                    "the cf CLI's login has expired".to_owned(),
-                    "log in again with `cf login`",
-                ));
+                return Err(self.login_error("the tokens have expired".to_owned()));
             }
         };
         granted.map_err(|error| match error {
             Error::Refused { errors, .. } if is_refusal(&error) => {
                 let said: Vec<String> = errors.into_iter().map(|error| error.detail).collect();
-                self.login_error(said.join("; "), self.advice())
+                self.login_error(said.join("; "))
             }
             other => other,
         })
     }
 
-    fn advice(&self) -> &'static str {
-        match self.credentials {
-            Credentials::Client { .. } => "check CF_CLIENT_ID and CF_CLIENT_SECRET",
-            _ => {
-                "check CF_USERNAME and CF_PASSWORD, or admin_user and admin_password of the configuration"
-            }
-        }
-    }
-
-    fn login_error(&self, reason: String, advice: &'static str) -> Error {
+    fn login_error(&self, reason: String) -> Error {
         Error::Login {
             uaa: self.uaa.to_string(),
             reason,
-            advice,
         }
     }
 

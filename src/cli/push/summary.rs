@@ -1,86 +1,79 @@
-//! What `push` says of the apps in the end.
-
-use std::collections::HashMap;
+//! The summary at the end of `push`.
 
 use serde_json::{Value, json};
 
-use super::super::connect::Connected;
-use crate::capi::processes::Process;
-use crate::push::{Pushed, State};
+use cf_pusher::push::{AppState, ProcessStatus, PushOutcome, PushResult, PushedApp};
 
-/// The apps that were pushed, with their processes and instances.
-pub(super) fn text(pushed: &[Pushed], routes: &HashMap<String, Vec<String>>) -> String {
-    let states = pushed.iter().filter_map(|app| {
-        let state = app.result.as_ref().ok()?;
-        Some(app_text(&app.name, state, routes.get(&state.guid)))
-    });
-    let undone = pushed.iter().filter(|app| app.is_interrupted()).count();
-    let failed = pushed.iter().filter(|app| app.result.is_err()).count() - undone;
+use super::super::connect::Connected;
+
+/// The apps with their processes and instances, and how many were pushed.
+pub(super) fn text(outcome: &PushOutcome) -> String {
+    let apps = outcome.apps.iter().filter_map(app_text);
+    let interrupted = outcome.count(PushResult::Interrupted);
     let mut count = format!(
-        "apps: {} pushed, {failed} failed",
-        pushed.len() - failed - undone
+        "apps: {} pushed, {} failed",
+        outcome.count(PushResult::Pushed),
+        outcome.count(PushResult::Failed)
     );
-    if undone > 0 {
-        count += &format!(", {undone} not done");
+    if interrupted > 0 {
+        count += &format!(", {interrupted} not done");
     }
-    states.chain([count]).collect::<Vec<_>>().join("\n\n")
+    apps.chain([count]).collect::<Vec<_>>().join("\n\n")
 }
 
-fn app_text(name: &str, state: &State, routes: Option<&Vec<String>>) -> String {
-    let requested = if state.is_started {
-        "started"
-    } else {
-        "stopped"
+fn app_text(app: &PushedApp) -> Option<String> {
+    let requested = match app.state? {
+        AppState::Started => "started",
+        _ => "stopped",
     };
+    let name = &app.name;
     let mut lines = vec![
         format!("name:             {name}"),
         format!("requested state:  {requested}"),
     ];
-    if let Some(routes) = routes {
-        lines.push(format!("routes:           {}", routes.join(", ")));
+    if let Some(urls) = &app.urls {
+        lines.push(format!("routes:           {}", urls.join(", ")));
     }
-    if state.is_paused {
+    if app.deployment_paused {
         lines.push(format!(
-            "deployment:       paused; go on with `cf continue-deployment {name}`, or back with `cf cancel-deployment {name}`"
+            "deployment:       paused; continue with `cf continue-deployment {name}` or cancel with `cf cancel-deployment {name}`"
         ));
     }
-    // A deployment may leave web processes without instances beside the others.
-    let is_shown = |process: &&Process| !state.is_paused || process.instances > 0;
-    for process in state.processes.iter().filter(is_shown) {
+    // A canary deployment leaves a web process without instances beside the new one.
+    let is_shown =
+        |process: &&ProcessStatus| !app.deployment_paused || process.desired_instances > 0;
+    for process in app.processes.iter().filter(is_shown) {
         lines.push(String::new());
         lines.extend(process_text(process));
     }
-    lines.join("\n")
+    Some(lines.join("\n"))
 }
 
-fn process_text(process: &Process) -> Vec<String> {
+fn process_text(process: &ProcessStatus) -> Vec<String> {
     let (memory, disk) = (size(process.memory_in_mb), size(process.disk_in_mb));
     let mut lines = vec![
-        format!("type:             {}", process.kind),
+        format!("type:             {}", process.process_type),
         format!(
             "instances:        {}/{}",
             process.running(),
-            process.instances
+            process.desired_instances
         ),
         format!("memory:           {memory}"),
         format!("disk:             {disk}"),
     ];
-    if !process.instances().is_empty() {
+    if !process.instances.is_empty() {
         lines.push("      state".to_owned());
     }
-    for instance in process.instances() {
+    for instance in &process.instances {
         let details = instance.details.as_deref().unwrap_or_default();
-        let line = format!(
-            "#{:<4} {:<10} {details}",
-            instance.index,
-            instance.state.to_lowercase()
-        );
+        let state = instance.state.to_lowercase();
+        let line = format!("#{:<4} {state:<10} {details}", instance.index);
         lines.push(line.trim_end().to_owned());
     }
     lines
 }
 
-/// A size as manifests have it.
+/// A size in the notation of manifests.
 fn size(megabytes: u64) -> String {
     match megabytes {
         gigabytes if gigabytes > 0 && gigabytes % 1024 == 0 => format!("{}G", gigabytes / 1024),
@@ -88,40 +81,14 @@ fn size(megabytes: u64) -> String {
     }
 }
 
-/// The same for programs, and what it took.
-pub(super) fn json(
-    connected: &Connected,
-    pushed: &[Pushed],
-    routes: &HashMap<String, Vec<String>>,
-) -> Value {
-    let apps = pushed.iter().filter_map(|app| {
-        let state = app.result.as_ref().ok()?;
-        Some(json!({
-            "name": app.name,
-            "guid": state.guid,
-            "state": if state.is_started { "STARTED" } else { "STOPPED" },
-            "deployment_paused": state.is_paused,
-            "routes": routes.get(&state.guid),
-            "processes": state.processes,
-        }))
-    });
-    let failures = pushed.iter().filter_map(|app| {
-        let failure = app.result.as_ref().err()?;
-        Some(json!({
-            "app": failure.app,
-            "step": failure.step,
-            "error": failure.error.to_string(),
-            "log": failure.log,
-        }))
-    });
-    json!({
-        "apps": apps.collect::<Vec<_>>(),
-        "failures": failures.collect::<Vec<_>>(),
-        "run": run_json(connected),
-    })
+/// The outcome with the counts of requests.
+pub(super) fn json(connected: &Connected, outcome: &PushOutcome) -> Value {
+    let mut object = json!(outcome);
+    object["run"] = run_json(connected);
+    object
 }
 
-/// What is told where it ended before there was an app to tell of.
+/// The object for a push that ended before any app was pushed.
 pub(super) fn failed_json(connected: &Connected, error: &str) -> Value {
     json!({
         "apps": [],

@@ -1,4 +1,4 @@
-//! Reading the files of bits, on several threads at once.
+//! Reads the files of bits on several threads.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,10 +11,10 @@ use super::archive::{self, Archive};
 use super::error::Reason;
 use super::{Entry, Source};
 
-/// How much is read at once.
+/// The size of a read, in bytes.
 const PIECE: usize = 64 * 1024;
 
-/// More threads than this would wait for the disk, and each takes memory.
+/// The maximum number of threads: more would wait for the disk and use memory.
 const MOST_THREADS: usize = 4;
 
 /// Reads files, one after the other.
@@ -40,7 +40,7 @@ impl Contents {
         })
     }
 
-    /// Passes on what is in a file, piece by piece.
+    /// Reads a file in pieces.
     pub(super) fn read(
         &mut self,
         entry: &Entry,
@@ -79,9 +79,9 @@ fn copy(
     }
 }
 
-/// Does `work` on each entry, on a thread for each processor, and passes what it
-/// makes on in the entries' order. Each thread has every so-manieth entry, and
-/// is at most `ahead` results ahead, so that few are in memory at a time.
+/// Runs `work` on each entry, on one thread per processor, and delivers the results
+/// in order. The entries are dealt to the threads in turn, and each thread is at most
+/// `ahead` results ahead, which limits the use of memory.
 pub(super) fn in_order<T: Send>(
     source: &Source,
     entries: &[&Entry],
@@ -110,7 +110,7 @@ pub(super) fn in_order<T: Send>(
     })
 }
 
-/// Ends with the first failure, or when nobody wants the results any more.
+/// Stops at the first failure, or when the receiver is gone.
 fn work_through<'e, T>(
     source: &Source,
     entries: impl Iterator<Item = &'e &'e Entry>,

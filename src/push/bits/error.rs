@@ -1,30 +1,32 @@
-//! Why bits cannot be read or zipped, naming the file that is to blame.
+//! Errors about bits, with the name of the file.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use zip::result::ZipError;
 
-/// Why the bits of a folder or an archive cannot be used.
+/// Why the bits in a folder or an archive cannot be read. The message names the
+/// file.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the bits in {path}: {reason}")]
-pub(crate) struct BitsError {
+#[error("reading the bits in {path} failed: {reason}")]
+pub struct BitsError {
     path: PathBuf,
+    #[source]
     reason: Reason,
 }
 
-/// What is wrong with them.
+/// The cause of a [`BitsError`].
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Reason {
-    #[error("there is no such file or folder")]
+    #[error("no such file or folder")]
     Missing,
     #[error("{0}")]
     Unreadable(io::Error),
-    #[error("it is neither a folder nor a file")]
+    #[error("not a folder or file")]
     Neither,
-    #[error("it holds no files to push")]
+    #[error("no files to push")]
     Empty,
-    #[error("it is neither a folder nor a zip file: {0}; give a folder, or a zip, jar or war file")]
+    #[error("not a folder, zip, jar or war file: {0}")]
     NoArchive(ZipError),
     #[error("{name}: {error}")]
     Io { name: String, error: io::Error },
@@ -38,15 +40,15 @@ pub(super) enum Reason {
     Special { name: String, kind: &'static str },
     #[error(".cfignore has too many patterns; make it shorter")]
     TooManyPatterns,
-    #[error("{0} is in it, and leads out of it; make it again without such paths")]
+    #[error("the path {0} leads out of the archive")]
     LeadsOut(String),
-    #[error("{0} is in it twice; make it again with each file once")]
+    #[error("the archive has {0} twice")]
     Twice(String),
-    #[error("{0} changed while it was being read; push again when nothing writes to it")]
+    #[error("{0} changed while it was read")]
     Changed(String),
-    #[error("cannot write the zip file: {0}; check TMPDIR")]
+    #[error("writing the zip file failed: {0}")]
     Zip(ZipError),
-    #[error("a thread that read it ended early")]
+    #[error("a reading thread ended early")]
     Thread,
 }
 
@@ -64,7 +66,7 @@ impl Reason {
     }
 }
 
-/// Writing fails with one or the other; reading has reasons of its own.
+/// An error of writing the zip file.
 pub(super) fn unwritten(error: impl Into<ZipError>) -> Reason {
     Reason::Zip(error.into())
 }

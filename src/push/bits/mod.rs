@@ -1,9 +1,9 @@
 //! The bits of an app: the files of a folder or an archive, hashed and zipped.
 //!
-//! Both depend on the files' paths, permissions and contents alone, so that
-//! the same bits are the same everywhere. Of the permissions, the hash knows
-//! only who may run a file: the rest is the checkout's umask. Files are read
-//! twice, for their hashes and for the zip, and never held as a whole.
+//! Hash and zip depend only on paths, permissions and contents of the files, so the
+//! same bits give the same result everywhere. Of the permissions, the hash covers
+//! only the executable bit: the rest depends on the umask of the checkout. Files are
+//! read twice, for the hash and for the zip, and are never in memory as a whole.
 
 mod archive;
 mod contents;
@@ -20,27 +20,26 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use contents::Contents;
-pub(crate) use error::BitsError;
+pub use error::BitsError;
 use error::Reason;
 
-/// What the `cf` CLI gives every folder.
+/// The mode that the `cf` CLI gives every folder.
 const FOLDER_MODE: u32 = 0o755;
 
-/// Links have no permissions of their own.
+/// The mode of links, which have no permissions of their own.
 const LINK_MODE: u32 = 0o777;
 
-/// Cloud Controller keeps no smaller files in its pool unless an operator sets
-/// `resource_pool.minimum_size` lower: 65536 is its release's default.
+/// The smallest file in the Cloud Controller's resource pool, in bytes: the default
+/// of `resource_pool.minimum_size`.
 const SMALLEST_POOLED: u64 = 65_536;
 
-/// Files of which neither reading nor writing is allowed to their owner are
-/// refused as resources.
+/// The Cloud Controller refuses resources whose owner may not read and write them.
 const LEAST_POOLED_MODE: u32 = 0o600;
 
-/// How many digests a thread may be ahead of the one that collects them.
+/// The maximum number of digests that a thread is ahead of the collecting one.
 const DIGESTS_AHEAD: usize = 256;
 
-/// The SHA-1 of a file, by which Cloud Controller knows it.
+/// The SHA-1 of a file, which identifies it in the Cloud Controller's pool.
 pub(crate) type FileId = [u8; 20];
 
 /// The files of an app's folder or archive.
@@ -64,7 +63,7 @@ struct Entry {
     name: String,
     mode: u32,
     kind: Kind,
-    /// Where it is in an archive.
+    /// The position in an archive.
     index: usize,
 }
 
@@ -76,7 +75,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// A file whose content is not known yet.
+    /// A file that was not read yet.
     fn unread() -> Self {
         Self::File {
             sha1: FileId::default(),
@@ -85,7 +84,7 @@ impl Kind {
     }
 }
 
-/// A file that Cloud Controller may have in its pool.
+/// A file that may be in the Cloud Controller's resource pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Resource<'b> {
     pub(crate) path: &'b str,
@@ -94,7 +93,7 @@ pub(crate) struct Resource<'b> {
     pub(crate) size: u64,
 }
 
-/// What one reading of a file tells.
+/// The digests of a file and its size in bytes.
 struct Digests {
     sha1: FileId,
     sha256: [u8; 32],
@@ -102,7 +101,7 @@ struct Digests {
 }
 
 impl Bits {
-    /// Lists and hashes what is in a folder or an archive, without what its
+    /// Lists and hashes the files in a folder or an archive, except those that
     /// `.cfignore` excludes.
     pub(crate) fn read(path: &Path) -> Result<Self, BitsError> {
         Self::try_read(path).map_err(|reason| reason.of(path))
@@ -126,18 +125,18 @@ impl Bits {
         })
     }
 
-    /// The SHA-256 of names, contents and what may run, in hex.
+    /// The SHA-256 of names, contents and executable bits, in hex.
     pub(crate) fn sha256(&self) -> &str {
         &self.sha256
     }
 
-    /// The files that Cloud Controller may have already: those that its pool takes.
+    /// The files that may be in the Cloud Controller's resource pool.
     pub(crate) fn resources(&self) -> impl Iterator<Item = Resource<'_>> {
         self.entries.iter().filter_map(Entry::resource)
     }
 
-    /// Zips all but the `known` files into a temporary file: the same bits, the
-    /// same bytes. There is none where nothing is left to be sent.
+    /// Zips all files except the `known` ones into a temporary file; `None` if
+    /// nothing is left. The same bits give the same bytes.
     pub(crate) fn zip(&self, known: &HashSet<FileId>) -> Result<Option<NamedTempFile>, BitsError> {
         let rest = self.rest(known);
         if rest.is_empty() {
@@ -148,8 +147,8 @@ impl Bits {
             .map_err(|reason| reason.of(self.source.path()))
     }
 
-    /// What must be sent. Folders only where something else is, or if they are
-    /// empty: the paths of the known files tell of the others.
+    /// The entries to upload. If only folders are left, they are uploaded only if
+    /// one is empty: the paths of the known files imply the others.
     fn rest(&self, known: &HashSet<FileId>) -> Vec<&Entry> {
         let is_known =
             |entry: &Entry| matches!(entry.resource(), Some(it) if known.contains(&it.sha1));
@@ -160,7 +159,7 @@ impl Bits {
         Vec::new()
     }
 
-    /// Whether it is a folder with something in it.
+    /// Whether an entry is a folder that is not empty.
     fn is_implied(&self, entry: &Entry) -> bool {
         let below = format!("{}/", entry.name);
         let at = self.entries.partition_point(|other| other.name < below);
@@ -206,7 +205,7 @@ impl Entry {
     }
 }
 
-/// Reads every file once: sets their SHA-1s and sizes, returns the SHA-256 of all.
+/// Reads every file once: sets its SHA-1 and size, and returns the SHA-256 of all.
 fn hash(source: &Source, entries: &mut [Entry]) -> Result<String, Reason> {
     let files: Vec<&Entry> = entries
         .iter()

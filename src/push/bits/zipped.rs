@@ -1,4 +1,4 @@
-//! The zip of bits: the same entries, the same bytes.
+//! Zips bits. The same entries give the same bytes.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -12,14 +12,14 @@ use super::contents::{self, Contents};
 use super::error::{Reason, unwritten};
 use super::{Entry, Kind, Source};
 
-/// Larger files are compressed right into the zip file; smaller ones in memory,
-/// by several threads.
+/// Smaller files are compressed in memory by several threads; larger ones directly
+/// into the zip file.
 const LARGE: u64 = 1024 * 1024;
 
-/// How many files a thread may compress ahead of the one that writes them.
+/// The maximum number of files that a thread is ahead of the writing one.
 const FILES_AHEAD: usize = 4;
 
-/// From here on, sizes need the longer fields of the format.
+/// The smallest size that needs the zip64 format.
 const ZIP64: u64 = u32::MAX as u64;
 
 type Zip = ZipWriter<BufWriter<File>>;
@@ -45,7 +45,7 @@ pub(super) fn write(source: &Source, entries: &[&Entry]) -> Result<NamedTempFile
     Ok(file)
 }
 
-/// Compresses a file, if it is one and not large.
+/// Compresses a small file in memory; `None` for other entries.
 fn prepare(contents: &mut Contents, entry: &Entry) -> Result<Option<PreparedZipFile>, Reason> {
     if !matches!(entry.kind, Kind::File { size, .. } if size <= LARGE) {
         return Ok(None);
@@ -67,14 +67,14 @@ fn add(zip: &mut Zip, contents: &mut Contents, entry: &Entry) -> Result<(), Reas
     }
 }
 
-/// What is written must be what was hashed.
+/// Checks that the written content is the hashed content.
 fn copy(contents: &mut Contents, entry: &Entry, to: &mut impl Write) -> Result<(), Reason> {
     let changed = || Reason::Changed(entry.name.clone());
     let (mut sha1, mut length) = (Sha1::new(), 0_u64);
     contents.read(entry, &mut |piece| {
         sha1.update(piece);
         length += piece.len() as u64;
-        // At once, as a file that grows may do so without an end.
+        // Checked while reading: a growing file may never end.
         if matches!(entry.kind, Kind::File { size, .. } if length > size) {
             return Err(changed());
         }

@@ -1,0 +1,37 @@
+//! What to do about an error: the `help:` line below it. The library's messages
+//! know no flags; these do.
+
+use cf_pusher::Error;
+
+/// What to do about an error of the foundation.
+pub(super) fn for_error(error: &Error) -> Option<String> {
+    let help = match error {
+        Error::Unreachable { .. } => "check the API's URL, the network and TLS",
+        Error::Unsupported { .. } => "select a dialect with --dialect v3 or --dialect 2017",
+        Error::Login { .. } => {
+            "check the user name and password: CF_USERNAME and CF_PASSWORD, CF_CLIENT_ID and CF_CLIENT_SECRET, admin_user and admin_password in the configuration, or log in with `cf login`"
+        }
+        Error::NoAnswer { .. } => "run again; what was done is not done twice",
+        Error::Deadline { .. } => "run again, or allow more time with --timeout",
+        Error::Gone { .. } => "run again",
+        Error::Interrupted => "run the same command again to finish",
+        _ if error.is_quota_exceeded() => {
+            "raise the limits of the quota, or ask for fewer apps, instances or memory"
+        }
+        _ if error.is_forbidden() => "log in as an admin",
+        _ => return None,
+    };
+    Some(help.to_owned())
+}
+
+/// What to do about an error in a step.
+pub(super) fn for_step(step: &str, error: &Error) -> Option<String> {
+    let help = match (error, step) {
+        (Error::Failed { .. } | Error::JobFailed { .. }, "staging") => {
+            "read the staging log (`cf logs APP --recent`), fix the bits, and run again"
+        }
+        (Error::Failed { .. }, "starting") => "read the app's log (`cf logs APP --recent`)",
+        _ => return for_error(error),
+    };
+    Some(help.to_owned())
+}

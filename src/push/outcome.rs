@@ -1,0 +1,208 @@
+//! The outcome of a push, as data.
+
+use serde::{Serialize, Serializer};
+
+use crate::capi::error::Error;
+use crate::capi::processes::Process;
+use crate::events::PushStep;
+use crate::manifest::{ManifestError, TransformError};
+
+use super::bits::BitsError;
+
+/// Why a push could not start, or had to stop before any app was pushed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PushError {
+    /// The foundation cannot be used, or refused the manifest.
+    #[error(transparent)]
+    Api(#[from] Error),
+    /// The manifest is invalid.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The overrides cannot be applied to the manifest.
+    #[error(transparent)]
+    Transform(#[from] TransformError),
+    /// The bits of an app cannot be read.
+    #[error(transparent)]
+    Bits(#[from] BitsError),
+    /// A Docker image has a username but no password was given.
+    #[error("app {app}: the Docker image has a username but no password")]
+    MissingDockerPassword {
+        /// The app's name.
+        app: String,
+    },
+    /// The Cloud Controller of 2017 cannot apply manifests.
+    #[error("pushing needs the v3 API: the API of 2017 cannot apply manifests")]
+    NeedsV3,
+}
+
+impl PushError {
+    /// Whether the push was interrupted.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Api(error) if error.is_interrupted())
+    }
+}
+
+/// What a push did to each app.
+#[derive(Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct PushOutcome {
+    /// All apps of the manifest, in its order.
+    pub apps: Vec<PushedApp>,
+    /// Why apps could not be pushed.
+    pub failures: Vec<PushFailure>,
+}
+
+impl PushOutcome {
+    /// Whether all apps were pushed.
+    pub fn is_success(&self) -> bool {
+        let mut apps = self.apps.iter();
+        apps.all(|app| app.result == PushResult::Pushed)
+    }
+
+    /// Whether the push was interrupted before all apps were pushed.
+    pub fn is_interrupted(&self) -> bool {
+        self.count(PushResult::Interrupted) > 0
+    }
+
+    /// The number of apps with a result.
+    pub fn count(&self, result: PushResult) -> usize {
+        let apps = self.apps.iter();
+        apps.filter(|app| app.result == result).count()
+    }
+}
+
+/// An app after a push.
+#[derive(Debug, Serialize)]
+#[non_exhaustive]
+pub struct PushedApp {
+    /// The app's name.
+    pub name: String,
+    /// The app's GUID; `None` if the app does not exist.
+    pub guid: Option<String>,
+    /// Whether the app was pushed.
+    pub result: PushResult,
+    /// The steps that were started, in order.
+    pub steps: Vec<PushStep>,
+    /// The app's requested state; `None` unless the app was pushed.
+    pub state: Option<AppState>,
+    /// Whether the deployment is a canary that waits to be continued.
+    pub deployment_paused: bool,
+    /// The URLs of the app's routes, without scheme. They are read for new apps and
+    /// random routes only: `None` for apps that existed before.
+    #[serde(rename = "routes")]
+    pub urls: Option<Vec<String>>,
+    /// The app's processes. Empty unless the push waited for them.
+    pub processes: Vec<ProcessStatus>,
+}
+
+/// Whether an app was pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum PushResult {
+    /// All steps succeeded.
+    Pushed,
+    /// A step failed; [`PushOutcome::failures`] says why.
+    Failed,
+    /// The push was interrupted before the app was done.
+    Interrupted,
+}
+
+/// The requested state of an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[non_exhaustive]
+pub enum AppState {
+    /// The app is to run.
+    Started,
+    /// The app is not to run.
+    Stopped,
+}
+
+/// A process of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ProcessStatus {
+    /// The process's GUID.
+    pub guid: String,
+    /// The type, such as `web`.
+    #[serde(rename = "type")]
+    pub process_type: String,
+    /// The number of instances that should run.
+    pub desired_instances: u32,
+    /// The memory of an instance in MB.
+    pub memory_in_mb: u64,
+    /// The disk space of an instance in MB.
+    pub disk_in_mb: u64,
+    /// The instances.
+    pub instances: Vec<InstanceStatus>,
+}
+
+impl ProcessStatus {
+    /// The number of instances that run.
+    pub fn running(&self) -> usize {
+        let instances = self.instances.iter();
+        instances.filter(|it| it.state == "RUNNING").count()
+    }
+
+    pub(super) fn of(process: &Process) -> Self {
+        let instances = process.instances().iter().map(|instance| InstanceStatus {
+            index: instance.index,
+            state: instance.state.clone(),
+            details: instance.details.clone(),
+        });
+        Self {
+            guid: process.guid.clone(),
+            process_type: process.kind.clone(),
+            desired_instances: process.instances,
+            memory_in_mb: process.memory_in_mb,
+            disk_in_mb: process.disk_in_mb,
+            instances: instances.collect(),
+        }
+    }
+}
+
+/// An instance of a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct InstanceStatus {
+    /// The index, from 0.
+    pub index: u64,
+    /// The Cloud Controller's state: `RUNNING`, `STARTING`, `DOWN`, `CRASHED`.
+    pub state: String,
+    /// The Cloud Controller's explanation of the state, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<String>,
+}
+
+/// Why an app could not be pushed. Displays as `staging dora failed: CAUSE`.
+#[derive(Debug, Serialize, thiserror::Error)]
+#[error("{step} {app} failed: {}", .error.cause())]
+#[non_exhaustive]
+pub struct PushFailure {
+    /// The app's name.
+    pub app: String,
+    /// What failed, such as `staging`.
+    pub step: &'static str,
+    /// The cause.
+    #[source]
+    #[serde(serialize_with = "message")]
+    pub error: Error,
+    /// The last lines of the staging log, if staging failed.
+    pub log: Vec<String>,
+    /// The GUID of the package that this push created, if any.
+    #[serde(skip)]
+    pub(super) package: Option<String>,
+}
+
+impl PushFailure {
+    /// Whether the Cloud Controller refused to start the app because of a quota.
+    pub(super) fn is_over_quota(&self) -> bool {
+        self.step == super::app::STARTING && self.error.is_quota_exceeded()
+    }
+}
+
+fn message<S: Serializer>(error: &Error, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(error)
+}

@@ -1,0 +1,70 @@
+//! The library as other crates use it: spawned on a runtime, moved and shared.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by that"
+)]
+
+use std::fmt::Debug;
+
+use cf_pusher::manifest::Manifest;
+use cf_pusher::push::{Push, PushPlan, PushSpace};
+use cf_pusher::{Client, ConnectOptions, Converger, Credentials, Events};
+use mock_capi::MockCapi;
+
+fn assert_owned<T: Send + Sync + Debug + 'static>() {}
+
+fn assert_send<T: Send>(future: T) -> T {
+    future
+}
+
+#[test]
+fn the_main_types_are_owned_and_shareable() {
+    assert_owned::<Client>();
+    assert_owned::<ConnectOptions>();
+    assert_owned::<Push>();
+    assert_owned::<PushPlan>();
+    assert_owned::<Manifest>();
+}
+
+/// Fails to compile if the future of a public async method is not `Send`.
+#[expect(dead_code, reason = "it is only compiled")]
+async fn all_futures_are_send(
+    options: ConnectOptions,
+    client: Client,
+    converger: Converger<'_>,
+    push: Push,
+    plan: PushPlan,
+) {
+    let _ = assert_send(Client::connect(&options, Events::default())).await;
+    let _ = assert_send(converger.plan()).await;
+    let _ = assert_send(converger.verify()).await;
+    let _ = assert_send(converger.converge()).await;
+    let _ = assert_send(converger.delete_org(false)).await;
+    let _ = assert_send(converger.destroy(false)).await;
+    let _ = assert_send(push.plan()).await;
+    let _ = assert_send(push.run()).await;
+    let _ = assert_send(plan.apply()).await;
+    drop(client);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_can_be_spawned() {
+    let mock = MockCapi::builder().start().await.unwrap();
+    let credentials = Credentials::Password {
+        username: "admin".to_owned(),
+        password: "admin".into(),
+    };
+    let options = ConnectOptions::new(mock.uri(), credentials);
+    let client = Client::connect(&options, Events::default()).await.unwrap();
+    let manifest = Manifest::parse("applications: [{name: dora}]", "test").unwrap();
+    let push = Push::new(client, PushSpace::named("none", "none"), manifest);
+    let error = tokio::spawn(async move { push.run().await });
+    let error = error.await.unwrap().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "space none in org none: not found, or not visible to the user"
+    );
+}
