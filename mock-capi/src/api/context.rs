@@ -9,9 +9,9 @@ use crate::api::http::{Request, Response};
 use crate::api::message::Message;
 use crate::api::router::Allowed;
 use crate::api::uaa::token::{Caller, Tokens};
-use crate::serve::faults::FaultPlan;
 use crate::world::clock::Timestamp;
 use crate::world::metadata::MetadataPatch;
+use crate::world::mishaps::Mishaps;
 use crate::world::settings::Settings;
 use crate::world::{
     ADMINS, Access, FeatureFlag, Guid, Home, Kind, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, Roles,
@@ -24,7 +24,7 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) request: &'a Request<'a>,
     pub(crate) settings: &'a Settings,
     pub(crate) world: &'a mut World,
-    pub(crate) faults: &'a mut FaultPlan,
+    pub(crate) faults: &'a mut dyn Mishaps,
     pub(crate) tokens: &'a Tokens,
     /// Who the token says the request is from; none without a good one.
     pub(crate) caller: Option<Caller>,
@@ -297,7 +297,7 @@ impl RequestContext<'_> {
         let failure = outcome.err();
         let job = self
             .world
-            .schedule(operation.into(), Some(of), None, failure);
+            .schedule(operation.into(), Some(of), None, failure.map(Into::into));
         self.in_job(job)
     }
 
@@ -309,7 +309,7 @@ impl RequestContext<'_> {
     /// Starts an app; a fault may crash its instances.
     pub(crate) fn start_app(&mut self, app: Guid) -> Result<(), CcError> {
         let crashing = self.crashes(app);
-        self.world.start_app(app, crashing)
+        Ok(self.world.start_app(app, crashing)?)
     }
 
     /// Whether a fault crashes what is about to be started of an app.

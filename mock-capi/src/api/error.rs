@@ -1,23 +1,44 @@
 //! The Cloud Controller's errors: codes, titles and texts as its own
 //! `errors/v2.yml` and `errors/v3.yml` have them.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// One error of an answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Cause {
-    pub(crate) code: u32,
-    pub(crate) title: String,
-    pub(crate) detail: String,
-}
+use crate::world::error::{Cause, Error, Failure};
 
 /// An answer that reports failure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{status}: {}", self.details())]
 pub(crate) struct CcError {
     pub(crate) status: u16,
     pub(crate) causes: Vec<Cause>,
+}
+
+/// What the world refuses, as the Cloud Controller reports it.
+impl From<Error> for CcError {
+    fn from(error: Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            Error::Unknown => Self::unknown(),
+            Error::TooManyLabels { .. } => Self::new(422, 390_020, "CF-LabelLimitExceeded", detail),
+            Error::TooManyAnnotations { .. } => {
+                Self::new(422, 390_023, "CF-AnnotationLimitExceeded", detail)
+            }
+            Error::Unprocessable(detail) => Self::unprocessable(detail),
+            Error::NotFound(kind) => Self::not_found(kind),
+        }
+    }
+}
+
+impl From<Failure> for CcError {
+    fn from(Failure { status, causes }: Failure) -> Self {
+        Self { status, causes }
+    }
+}
+
+impl From<CcError> for Failure {
+    fn from(CcError { status, causes }: CcError) -> Self {
+        Self { status, causes }
+    }
 }
 
 impl CcError {
@@ -67,18 +88,6 @@ impl CcError {
             status: 422,
             causes: causes.flat_map(|error| error.causes).collect(),
         }
-    }
-
-    pub(crate) fn too_many_labels(count: usize, max: usize) -> Self {
-        let detail =
-            format!("Failed to add {count} labels because it would exceed maximum of {max}");
-        Self::new(422, 390_020, "CF-LabelLimitExceeded", detail)
-    }
-
-    pub(crate) fn too_many_annotations(count: usize, max: usize) -> Self {
-        let detail =
-            format!("Failed to add {count} annotations because it would exceed maximum of {max}");
-        Self::new(422, 390_023, "CF-AnnotationLimitExceeded", detail)
     }
 
     pub(crate) fn not_unique(detail: impl Into<String>) -> Self {

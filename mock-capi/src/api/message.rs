@@ -183,14 +183,14 @@ impl<'b> Message<'b> {
             return MetadataPatch::default();
         };
         let patch = MetadataPatch::read(metadata, &mut self.errors);
-        self.metadata_fault = patch.check().err();
+        self.metadata_fault = patch.check().err().map(Into::into);
         patch
     }
 
     /// The same for a resource that has metadata already.
     pub(crate) fn metadata_beside(&mut self, current: &Metadata) -> MetadataPatch {
         let patch = self.metadata();
-        let exceeded = patch.check_beside(current).err();
+        let exceeded = patch.check_beside(current).err().map(Into::into);
         self.metadata_fault = self.metadata_fault.take().or(exceeded);
         patch
     }

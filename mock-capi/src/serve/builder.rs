@@ -16,13 +16,14 @@ use crate::serve::faults::Fault;
 use crate::serve::front::Front;
 use crate::serve::mock_capi::{MockCapi, StartError};
 use crate::serve::on_wiremock::Wiremock;
-use crate::serve::rate_limit::RateLimit;
 use crate::serve::seed_file::SeedFile;
 use crate::serve::state::{self, LoadedState};
 use crate::serve::worlds::Worlds;
 use crate::world::clock::Clock;
 use crate::world::random::Random;
-use crate::world::settings::{Account, Client, Dialect, Settings, Timings, check_jitter};
+use crate::world::settings::{
+    Account, Client, Dialect, RateLimit, Settings, Timings, check_jitter,
+};
 use crate::world::{GuidSource, World};
 
 /// The settings of a [`MockCapi`] that is yet to start; from

@@ -15,6 +15,8 @@ use crate::api::router::Router;
 use crate::serve::core::Wire;
 use crate::world::clock::Timestamp;
 use crate::world::durations;
+use crate::world::error::Failure;
+use crate::world::mishaps::Mishaps;
 use crate::world::random::Random;
 
 /// Something that goes wrong on purpose.
@@ -664,39 +666,6 @@ impl FaultPlan {
         })
     }
 
-    /// The error that staging the app's package ends with.
-    pub(crate) fn staging(&mut self, app: &str) -> Option<String> {
-        self.of_app(Effect::FailedStaging, app)?.staging_text()
-    }
-
-    /// The error that copying a droplet to the app ends with.
-    pub(crate) fn copy(&mut self, app: &str) -> Option<String> {
-        self.of_app(Effect::FailedCopy, app)?.staging_text()
-    }
-
-    /// Whether what is started of the app crashes.
-    pub(crate) fn crashes(&mut self, app: &str) -> bool {
-        self.of_app(Effect::CrashingInstances, app).is_some()
-    }
-
-    /// Why a task of the app fails.
-    pub(crate) fn task(&mut self, app: &str) -> Option<String> {
-        let error = self.of_app(Effect::FailedTask, app)?;
-        error.causes.first().map(|cause| cause.detail.clone())
-    }
-
-    /// The error that a job ends with.
-    pub(crate) fn job(&mut self, operation: &str) -> Option<CcError> {
-        let fault = self.strike(|fault| {
-            fault.fault == Effect::FailedJob
-                && fault
-                    .operation
-                    .as_ref()
-                    .is_none_or(|only| only == operation)
-        })?;
-        Some(fault.reported_error())
-    }
-
     fn of_app(&mut self, effect: Effect, app: &str) -> Option<CcError> {
         let fault = self.strike(|fault| {
             fault.fault == effect && fault.app.as_ref().is_none_or(|only| only == app)
@@ -729,6 +698,36 @@ impl FaultPlan {
             }
         }
         due
+    }
+}
+
+impl Mishaps for FaultPlan {
+    fn staging(&mut self, app: &str) -> Option<String> {
+        self.of_app(Effect::FailedStaging, app)?.staging_text()
+    }
+
+    fn copy(&mut self, app: &str) -> Option<String> {
+        self.of_app(Effect::FailedCopy, app)?.staging_text()
+    }
+
+    fn crashes(&mut self, app: &str) -> bool {
+        self.of_app(Effect::CrashingInstances, app).is_some()
+    }
+
+    fn task(&mut self, app: &str) -> Option<String> {
+        let error = self.of_app(Effect::FailedTask, app)?;
+        error.causes.first().map(|cause| cause.detail.clone())
+    }
+
+    fn job(&mut self, operation: &str) -> Option<Failure> {
+        let fault = self.strike(|fault| {
+            fault.fault == Effect::FailedJob
+                && fault
+                    .operation
+                    .as_ref()
+                    .is_none_or(|only| only == operation)
+        })?;
+        Some(fault.reported_error().into())
     }
 }
 

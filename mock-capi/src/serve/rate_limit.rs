@@ -2,18 +2,11 @@
 //! time, or of an address where nobody is logged in.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::world::clock::Timestamp;
-
-/// How many requests a user may make in a window of time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RateLimit {
-    pub(crate) requests: u64,
-    pub(crate) window: Duration,
-}
+use crate::world::settings::RateLimit;
 
 /// Who is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::{
     App, Features, Field, Guid, HealthCheck, Lifecycle, Process, Row, Scale, Selection, World,
 };
-use crate::api::error::CcError;
 use crate::world::clock::Timestamp;
+use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 use crate::world::random::Random;
 
@@ -109,7 +109,7 @@ impl World {
     }
 
     /// Starts what is not started; such instances crash if they are `crashing`.
-    pub(crate) fn start_app(&mut self, guid: Guid, crashing: bool) -> Result<(), CcError> {
+    pub(crate) fn start_app(&mut self, guid: Guid, crashing: bool) -> Result<(), Error> {
         self.await_start(guid)?;
         self.begin_all(guid, crashing);
         self.visit_deployment_of(guid);
@@ -118,7 +118,7 @@ impl World {
 
     /// Wants an app started, whose processes do not start before it is staged;
     /// what it will run, a revision remembers.
-    pub(crate) fn await_start(&mut self, guid: Guid) -> Result<(), CcError> {
+    pub(crate) fn await_start(&mut self, guid: Guid) -> Result<(), Error> {
         let started = self.apps.get(guid).is_some_and(|app| app.started);
         self.want_started(guid)?;
         if !started {
@@ -128,7 +128,7 @@ impl World {
     }
 
     /// The same of what a revision remembers already.
-    pub(super) fn want_started(&mut self, guid: Guid) -> Result<(), CcError> {
+    pub(super) fn want_started(&mut self, guid: Guid) -> Result<(), Error> {
         self.check_start(guid, |process| process.scale)?;
         self.set_started(guid, true);
         Ok(())
@@ -139,7 +139,7 @@ impl World {
         &self,
         guid: Guid,
         size: impl Fn(&Process) -> Scale,
-    ) -> Result<(), CcError> {
+    ) -> Result<(), Error> {
         let Some(app) = self.apps.get(guid) else {
             return Ok(());
         };
@@ -150,7 +150,7 @@ impl World {
     }
 
     /// Whether its quota allows an app to be stopped and started again.
-    pub(crate) fn check_restart(&self, guid: Guid) -> Result<(), CcError> {
+    pub(crate) fn check_restart(&self, guid: Guid) -> Result<(), Error> {
         let Some(app) = self.apps.get(guid) else {
             return Ok(());
         };
@@ -201,25 +201,25 @@ impl World {
     }
 
     /// Gives a process new sizes, if its quota allows them to run.
-    pub(crate) fn scale(&mut self, guid: Guid, scale: Scale) -> Result<(), CcError> {
+    pub(crate) fn scale(&mut self, guid: Guid, scale: Scale) -> Result<(), Error> {
         self.check_scale(guid, scale)?;
         self.resize(guid, scale);
         Ok(())
     }
 
-    pub(crate) fn check_scale(&self, guid: Guid, scale: Scale) -> Result<(), CcError> {
+    pub(crate) fn check_scale(&self, guid: Guid, scale: Scale) -> Result<(), Error> {
         let Some(process) = self.processes.get(guid) else {
             return Ok(());
         };
         if scale.memory_mb != process.scale.memory_mb
             && self.sidecar_memory(process.app, &process.kind, None) >= u64::from(scale.memory_mb)
         {
-            return Err(CcError::unprocessable(
+            return Err(Error::unprocessable(
                 "The requested memory allocation is not large enough to run all of your sidecar processes",
             ));
         }
         if scale.disk_mb > MAX_APP_DISK_MB {
-            return Err(CcError::unprocessable(format!(
+            return Err(Error::unprocessable(format!(
                 "disk_quota too much disk requested (requested {} MB - must be less than {MAX_APP_DISK_MB} MB)",
                 scale.disk_mb
             )));

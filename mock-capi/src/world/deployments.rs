@@ -9,7 +9,7 @@ use super::{
     App, Base, Deployment, DeploymentOptions, DeploymentState, Due, Field, Guid, HealthCheck,
     Process, Row, Scale, Selection, World,
 };
-use crate::api::error::CcError;
+use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 
 /// How often the updater tries again what a quota refuses.
@@ -124,11 +124,11 @@ impl World {
     }
 
     /// Starts a deployment; of a stopped app, it is done at once.
-    pub(crate) fn deploy(&mut self, new: NewDeployment) -> Result<Guid, CcError> {
+    pub(crate) fn deploy(&mut self, new: NewDeployment) -> Result<Guid, Error> {
         let app = self.apps.get(new.app);
         let (started, previous_droplet) = match app {
             Some(app) => (app.started, app.droplet),
-            None => return Err(CcError::not_found(App::KIND)),
+            None => return Err(Error::not_found(App::KIND)),
         };
         let rollback = new.rollback.and_then(|guid| self.revisions.get(guid));
         let rollback = rollback.map(|target| self.plan_rollback(target));
@@ -216,7 +216,7 @@ impl World {
         &self,
         app: Guid,
         options: &DeploymentOptions,
-    ) -> Result<(), CcError> {
+    ) -> Result<(), Error> {
         let started = self.apps.get(app).is_some_and(|app| app.started);
         let rescales = options.web_instances.is_some()
             || options.memory_mb.is_some()
@@ -235,10 +235,10 @@ impl World {
         &mut self,
         deployment: &Deployment,
         rollback: Option<&Rollback>,
-    ) -> Result<Process, CcError> {
+    ) -> Result<Process, Error> {
         let base = self.base();
         let web = self.process(deployment.app, "web");
-        let web = web.ok_or_else(|| CcError::not_found(Process::KIND))?;
+        let web = web.ok_or_else(|| Error::not_found(Process::KIND))?;
         let options = &deployment.options;
         let wanted = if options.canary {
             deployment.canary_step().canary
@@ -396,7 +396,7 @@ impl World {
                 .is_ok();
         let bigger = grown(if leaps { wanted } else { step });
         if let Err(error) = self.check_deployment_step(app, &shrunk, bigger) {
-            let text = error.causes.first().map(|cause| cause.detail.clone());
+            let text = Some(error.to_string());
             self.change_deployment(guid, |deployment| deployment.error = text);
             self.visit_in(UPDATE_FREQUENCY.max(stuck / 20), guid);
             return false;
@@ -427,7 +427,7 @@ impl World {
         app: Guid,
         shrunk: &[(Guid, u32)],
         bigger: Option<(Guid, Scale)>,
-    ) -> Result<(), CcError> {
+    ) -> Result<(), Error> {
         let shrunk = shrunk.iter().filter_map(|&(guid, instances)| {
             let process = self.processes.get(guid)?;
             let scale = Scale {

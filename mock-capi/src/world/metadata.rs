@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use crate::api::error::CcError;
+use crate::world::error::Error;
 use crate::world::{Field, Key, ruby};
 
 const MAX_NAME: usize = 63;
@@ -115,7 +115,7 @@ pub(crate) struct MetadataPatch {
     /// An annotation may be there without a value.
     annotations: Vec<(String, Option<Option<String>>)>,
     /// Why the database does not take it, although it is valid.
-    fault: Option<CcError>,
+    fault: Option<Error>,
 }
 
 impl MetadataPatch {
@@ -153,7 +153,7 @@ impl MetadataPatch {
             check_annotation(key, value, errors);
             match annotation(value) {
                 Ok(value) => patch.annotations.push((key.clone(), value)),
-                Err(()) => patch.fault = Some(CcError::unknown()),
+                Err(()) => patch.fault = Some(Error::Unknown),
             }
         }
         patch.fault = patch.fault.take().or_else(|| patch.limit_exceeded(None));
@@ -162,23 +162,28 @@ impl MetadataPatch {
 
     /// Why it cannot be applied: too many labels or annotations, beside those
     /// that there are.
-    fn limit_exceeded(&self, current: Option<&Maps>) -> Option<CcError> {
+    fn limit_exceeded(&self, current: Option<&Maps>) -> Option<Error> {
         let labels = adds(&self.labels, current.map(|maps| &maps.labels));
         if labels > MAX_LABELS {
-            return Some(CcError::too_many_labels(self.labels.len(), MAX_LABELS));
+            return Some(Error::TooManyLabels {
+                count: self.labels.len(),
+                max: MAX_LABELS,
+            });
         }
         let annotations = adds(&self.annotations, current.map(|maps| &maps.annotations));
-        (annotations > MAX_ANNOTATIONS)
-            .then(|| CcError::too_many_annotations(self.annotations.len(), MAX_ANNOTATIONS))
+        (annotations > MAX_ANNOTATIONS).then(|| Error::TooManyAnnotations {
+            count: self.annotations.len(),
+            max: MAX_ANNOTATIONS,
+        })
     }
 
     /// Refuses what the database does not take.
-    pub(crate) fn check(&self) -> Result<(), CcError> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         self.fault.clone().map_or(Ok(()), Err)
     }
 
     /// Refuses what would be too much beside the metadata that there is.
-    pub(crate) fn check_beside(&self, current: &Metadata) -> Result<(), CcError> {
+    pub(crate) fn check_beside(&self, current: &Metadata) -> Result<(), Error> {
         let exceeded = self.limit_exceeded(current.0.as_deref());
         exceeded.map_or(Ok(()), Err)
     }

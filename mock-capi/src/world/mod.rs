@@ -15,10 +15,12 @@ mod delete;
 mod deployments;
 mod droplets;
 pub(crate) mod durations;
+pub(crate) mod error;
 mod events;
 mod guid;
 mod logs;
 pub(crate) mod metadata;
+pub(crate) mod mishaps;
 mod model;
 mod network_policies;
 mod pairs;
@@ -77,8 +79,8 @@ pub(crate) use tasks::NewTask;
 use usage::Usage;
 pub(crate) use users::{NewAccount, UAA_ORIGIN};
 
-use crate::api::error::CcError;
 use crate::world::clock::{Timestamp, exact};
+use crate::world::error::Failure;
 use crate::world::metadata::{Metadata, MetadataPatch};
 use crate::world::random::Random;
 use crate::world::settings::{Settings, Timings};
@@ -462,7 +464,7 @@ impl World {
         operation: String,
         of: Option<Guid>,
         deletes: Option<Kind>,
-        failure: Option<CcError>,
+        failure: Option<Failure>,
     ) -> Guid {
         let ready_at = self.ready_after(|timings| timings.job);
         if let (Some(kind), Some(guid), None) = (deletes, of, &failure) {

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use super::guid::Guid;
 use super::resources::PackageFile;
 use super::table::Base;
-use crate::api::error::CcError;
 use crate::world::clock::Timestamp;
+use crate::world::error::Failure;
 
 /// Someone who UAA knows.
 #[derive(Debug, Serialize, Deserialize)]
@@ -731,7 +731,7 @@ pub(crate) struct Job {
     /// The resource.
     pub(crate) of: Option<Guid>,
     pub(crate) ready_at: Timestamp,
-    pub(crate) failure: Option<CcError>,
+    pub(crate) failure: Option<Failure>,
 }
 
 impl Job {

@@ -1,7 +1,7 @@
 //! Changes of a process other than its sizes.
 
 use super::{CowStr, Guid, HealthCheck, Process, World};
-use crate::api::error::CcError;
+use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 
 /// The users that processes may run as; the first is the default.
@@ -56,11 +56,7 @@ impl Process {
 
 impl World {
     /// Changes a process, if what it would be then is valid.
-    pub(crate) fn update_process(
-        &mut self,
-        guid: Guid,
-        patch: ProcessPatch,
-    ) -> Result<(), CcError> {
+    pub(crate) fn update_process(&mut self, guid: Guid, patch: ProcessPatch) -> Result<(), Error> {
         let Some(process) = self.processes.get(guid) else {
             return Ok(());
         };
@@ -71,7 +67,7 @@ impl World {
         errors.extend(check_errors("readiness ", &readiness_check));
         errors.extend(user.as_deref().and_then(user_error));
         if !errors.is_empty() {
-            return Err(CcError::unprocessable(errors.join(", ")));
+            return Err(Error::unprocessable(errors.join(", ")));
         }
         self.change_process(guid, |process| {
             if let Some(command) = patch.command {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{App, Base, Feature, Field, Guid, Row, Selection, Sidecar, World};
-use crate::api::error::CcError;
+use crate::world::error::Error;
 
 /// What a revision remembers of its app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,12 +117,12 @@ impl World {
     }
 
     /// How an app goes back to a revision; 422 if that changes nothing.
-    pub(super) fn plan_rollback(&self, target: &Revision) -> Result<Rollback, CcError> {
+    pub(super) fn plan_rollback(&self, target: &Revision) -> Result<Rollback, Error> {
         let latest = self.latest_revision(target.app);
         let changes = latest.map(|latest| latest.deployed.changes(&target.deployed));
         let mut changes = changes.unwrap_or_default();
         if changes.is_empty() {
-            return Err(CcError::unprocessable(
+            return Err(Error::unprocessable(
                 "Unable to rollback. The code and configuration you are rolling back to is the \
                  same as the deployed revision.",
             ));

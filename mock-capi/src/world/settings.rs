@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::serve::rate_limit::RateLimit;
 use crate::world::Guid;
 use crate::world::durations;
 
@@ -128,6 +127,13 @@ pub(crate) fn check_jitter(jitter: f64) -> Result<f64, String> {
     } else {
         Err(format!("jitter is from 0 to 1, not {jitter}"))
     }
+}
+
+/// How many requests a user may make in a window of time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RateLimit {
+    pub(crate) requests: u64,
+    pub(crate) window: Duration,
 }
 
 /// Someone who can log in from the start.

@@ -2,7 +2,7 @@
 
 use super::processes::user_error;
 use super::{Field, Guid, Selection, Task, World};
-use crate::api::error::CcError;
+use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 
 /// A task to be.
@@ -25,12 +25,12 @@ pub(crate) struct NewTask {
 impl World {
     /// Starts a task, if nothing is wrong with it: neither the `problems` that
     /// were found already, nor with its user and the quotas.
-    pub(crate) fn run_task(&mut self, new: NewTask, problems: &[&str]) -> Result<Guid, CcError> {
+    pub(crate) fn run_task(&mut self, new: NewTask, problems: &[&str]) -> Result<Guid, Error> {
         let mut problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         problems.extend(self.task_quota_problems(new.space, new.memory_mb, new.log_rate));
         problems.extend(new.user.as_deref().and_then(user_error));
         if !problems.is_empty() {
-            return Err(CcError::unprocessable(problems.join(", ")));
+            return Err(Error::unprocessable(problems.join(", ")));
         }
         let base = self.base_with(new.metadata);
         let tasks = self.tasks.select(&Selection::by(Field::App, new.app));

@@ -2,7 +2,7 @@
 //! Kept up to date with each change of a process, so that a check costs nothing.
 
 use super::{Field, Guid, Limits, Process, Row, Scale, Selection, World};
-use crate::api::error::CcError;
+use crate::world::error::Error;
 
 /// The log rate of what has no limit.
 const UNLIMITED: i64 = -1;
@@ -141,12 +141,12 @@ impl World {
 
     /// Whether the quotas leave that much memory for staging. As with all that
     /// the Cloud Controller stages, the organization's quota is looked at last.
-    pub(crate) fn check_staging_memory(&self, space: Guid, memory_mb: u32) -> Result<(), CcError> {
+    pub(crate) fn check_staging_memory(&self, space: Guid, memory_mb: u32) -> Result<(), Error> {
         let (own, of_org) = self.owners(space);
         for owner in own.iter().chain(&of_org) {
             let wanted = owner.used.memory_mb.saturating_add(i64::from(memory_mb));
             if exceeds(owner.limits.total_memory, wanted) {
-                return Err(CcError::unprocessable(format!(
+                return Err(Error::unprocessable(format!(
                     "{}'s memory limit exceeded: staging requires {memory_mb}M memory",
                     owner.kind
                 )));
@@ -156,12 +156,12 @@ impl World {
     }
 
     /// The same of the log rate.
-    pub(crate) fn check_staging_log_rate(&self, space: Guid, log_rate: i64) -> Result<(), CcError> {
+    pub(crate) fn check_staging_log_rate(&self, space: Guid, log_rate: i64) -> Result<(), Error> {
         let (own, of_org) = self.owners(space);
         for owner in own.iter().chain(&of_org) {
             let wanted = owner.used.log_rate.saturating_add(log_rate);
             if exceeds(owner.limits.log_rate, wanted) {
-                return Err(CcError::unprocessable(format!(
+                return Err(Error::unprocessable(format!(
                     "{}'s log rate limit exceeded: staging requires {log_rate} bytes per second",
                     owner.kind
                 )));
@@ -177,7 +177,7 @@ impl World {
         &self,
         space: Guid,
         changes: &[(&Process, Scale)],
-    ) -> Result<(), CcError> {
+    ) -> Result<(), Error> {
         let changes = changes.iter().map(|(process, scale)| SizeChange {
             before: Usage::of_process(process),
             was: process.started.then_some(process.scale),
@@ -191,7 +191,7 @@ impl World {
         &self,
         space: Guid,
         processes: &[&Process],
-    ) -> Result<(), CcError> {
+    ) -> Result<(), Error> {
         let changes = processes.iter().map(|process| SizeChange {
             before: Usage::of_process(process),
             was: None,
@@ -204,7 +204,7 @@ impl World {
         &self,
         space: Guid,
         changes: impl Iterator<Item = SizeChange>,
-    ) -> Result<(), CcError> {
+    ) -> Result<(), Error> {
         let (mut own, mut of_org) = self.owners(space);
         for change in changes {
             change.check(own.as_ref(), of_org.as_ref())?;
@@ -310,7 +310,7 @@ struct SizeChange {
 }
 
 impl SizeChange {
-    fn check(&self, own: Option<&Owner<'_>>, of_org: Option<&Owner<'_>>) -> Result<(), CcError> {
+    fn check(&self, own: Option<&Owner<'_>>, of_org: Option<&Owner<'_>>) -> Result<(), Error> {
         let mut violations = Violations::default();
         let after = Usage::of(self.scale);
         let memory = |owner: &Owner<'_>| {
@@ -392,11 +392,11 @@ impl Violations {
         texts.collect()
     }
 
-    fn refuse(self) -> Result<(), CcError> {
+    fn refuse(self) -> Result<(), Error> {
         if self.0.is_empty() {
             return Ok(());
         }
-        Err(CcError::unprocessable(self.texts().join(", ")))
+        Err(Error::unprocessable(self.texts().join(", ")))
     }
 }
 

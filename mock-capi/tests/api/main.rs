@@ -12,6 +12,7 @@ mod browser;
 mod common;
 
 mod adapters;
+mod architecture;
 mod binary;
 mod connections;
 mod deployments;

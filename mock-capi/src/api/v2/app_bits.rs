@@ -45,7 +45,9 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let Job {
         ready_at, failure, ..
     } = context.row(job)?;
-    let failure = failure.as_ref().and_then(CcError::staging_text);
+    let failure = failure
+        .clone()
+        .and_then(|failure| CcError::from(failure).staging_text());
     let outcome = (*ready_at, failure);
     packages::receive(context.world, package, bits, &resources, outcome);
     Ok(Response::created(&jobs::present_queued(context.world, job)))

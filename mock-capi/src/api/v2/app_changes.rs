@@ -13,6 +13,7 @@ use crate::api::message::check_environment;
 use crate::api::router::Route;
 use crate::api::v3::builds::{self, NewBuild};
 use crate::api::v3::{lifecycle, packages};
+use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
     App, Build, CheckPatch, Feature, Guid, Kind, Lifecycle, PackageKind, Process, ProcessPatch,
@@ -331,27 +332,24 @@ fn change(
         health_check: asked.check.clone(),
         ..ProcessPatch::default()
     };
-    let refused = |refusal: CcError| match refusal.causes.first() {
-        Some(cause) => invalid(&cause.detail),
-        None => refusal,
-    };
+    let refused = |refusal: Error| invalid(&refusal.to_string());
     let scale = asked.scale(current);
     let allowed = context.world.check_scale(process, scale);
-    allowed.map_err(quota_exceeded)?;
+    allowed.map_err(|error| quota_exceeded(error.into()))?;
     if starts && is_stopped {
         let size = |other: &Process| match other.base.guid == process {
             true => scale,
             false => other.scale,
         };
         let allowed = context.world.check_start(guid, size);
-        allowed.map_err(quota_exceeded)?;
+        allowed.map_err(|error| quota_exceeded(error.into()))?;
     }
     context
         .world
         .update_process(process, patch)
         .map_err(refused)?;
     let scaled = context.world.scale(process, scale);
-    scaled.map_err(quota_exceeded)?;
+    scaled.map_err(|error| quota_exceeded(error.into()))?;
     change_app(context, guid, &asked)?;
     match asked.state {
         Some("STARTED") => start(context, guid),
@@ -430,7 +428,8 @@ fn start(context: &mut RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
 
 /// Stages an app's newest package, and runs it then.
 fn stage(context: &mut RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
-    context.world.await_start(guid).map_err(quota_exceeded)?;
+    let started = context.world.await_start(guid);
+    started.map_err(|error| quota_exceeded(error.into()))?;
     context
         .world
         .touch(guid, |app: &mut App| app.droplet = None);

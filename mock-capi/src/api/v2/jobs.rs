@@ -24,7 +24,7 @@ fn present(job: &Job, at: Timestamp) -> Value {
     if let Some(failure) = job.failure.as_ref().filter(|_| at >= job.ready_at) {
         entity["error"] =
             json!("Use of entity>error is deprecated in favor of entity>error_details.");
-        entity["error_details"] = failure.v2_body();
+        entity["error_details"] = CcError::from(failure.clone()).v2_body();
     }
     json!({
         "metadata": {

@@ -39,7 +39,7 @@ fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }
     let failure = context.faults.job(OPERATION);
     let outcome = match failure {
-        Some(failure) => Err(failure),
+        Some(failure) => Err(failure.into()),
         None => apply_all(context, apps),
     };
     Ok(context.job_with(OPERATION, space, outcome))
@@ -197,7 +197,7 @@ fn scale(
         disk_mb: patch.disk_mb.unwrap_or(current.disk_mb),
         log_rate: patch.log_rate.unwrap_or(current.log_rate),
     };
-    context.world.scale(guid, scale)
+    Ok(context.world.scale(guid, scale)?)
 }
 
 fn set_lifecycle(

@@ -272,9 +272,9 @@ fn staging_disk(new: &NewBuild) -> Result<u32, CcError> {
 
 fn check_staging_log_rate(context: &RequestContext<'_>, new: &NewBuild) -> Result<(), CcError> {
     let app: &App = context.row(new.app)?;
-    context
+    Ok(context
         .world
-        .check_staging_log_rate(app.space, new.log_rate)
+        .check_staging_log_rate(app.space, new.log_rate)?)
 }
 
 /// The error that a fault wants the staging of an app's package to end with.

@@ -173,7 +173,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         ));
     }
     let checked = context.world.check_deployment_quota(guid, &asked.options);
-    checked.map_err(|error| blame_quota(context, guid, error))?;
+    checked.map_err(|error| blame_quota(context, guid, error.into()))?;
     let rollback = asked
         .revision
         .map(|revision| find_revision(context, revision));
@@ -189,7 +189,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         metadata: asked.metadata,
         crashing,
     });
-    let deployment = deployed.map_err(|error| blame_quota(context, guid, error))?;
+    let deployment = deployed.map_err(|error| blame_quota(context, guid, error.into()))?;
     context.world.log_api(
         guid,
         format!("Creating deployment for app with guid {guid}"),

@@ -242,7 +242,9 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         ready_at, failure, ..
     } = context.row(job)?;
     let ready_at = *ready_at;
-    let error = failure.as_ref().and_then(CcError::staging_text);
+    let error = failure
+        .clone()
+        .and_then(|failure| CcError::from(failure).staging_text());
     context.world.blobs.keep(&checksum, bits);
     context.world.touch(guid, |droplet: &mut Droplet| {
         droplet.origin = Origin::Uploading;

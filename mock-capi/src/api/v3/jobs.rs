@@ -13,7 +13,7 @@ pub(crate) const ROUTES: &[Route] = &[Route::get("/v3/jobs/:guid", show)];
 pub(crate) fn present(job: &Job, view: &View<'_>) -> Value {
     let state = job.state(view.at);
     let errors = match &job.failure {
-        Some(failure) if state == "FAILED" => failure.errors(),
+        Some(failure) if state == "FAILED" => CcError::from(failure.clone()).errors(),
         _ => json!([]),
     };
     let mut links = json!({"self": view.link(&format!("/v3/jobs/{}", job.base.guid))});

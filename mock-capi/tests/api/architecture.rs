@@ -1,0 +1,48 @@
+//! The rooms of the sources, and which of them may know which.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each room, and what nothing in it may use.
+const ROOMS: [(&str, &[&str]); 2] = [
+    (
+        "world",
+        &["crate::api", "crate::serve", "hyper::", "wiremock::"],
+    ),
+    ("api", &["crate::serve", "hyper::", "wiremock::"]),
+];
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let files = entries.flat_map(|path| match path.is_dir() {
+        true => sources(&path),
+        false => vec![path],
+    });
+    files
+        .filter(|path| path.extension().is_some_and(|it| it == "rs"))
+        .collect()
+}
+
+#[test]
+fn requests_pass_from_serve_to_api_to_world_and_never_back() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut broken = Vec::new();
+    for (room, forbidden) in ROOMS {
+        let files = sources(&root.join(room));
+        assert!(files.len() > 20, "{room}: {files:?}");
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            for line in text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+            {
+                if forbidden.iter().any(|word| line.contains(word)) {
+                    broken.push(format!("{}: {line}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
