@@ -319,7 +319,7 @@ async fn invalid_bodies_are_explained() {
             Method::POST,
             "/v3/packages",
             json!({"type": "x"}),
-            "Type must be one of 'bits, docker', Relationships 'relationships' is not an object",
+            "Relationships 'relationships' is not an object, Type must be one of 'bits, docker'",
         ),
         (
             Method::POST,

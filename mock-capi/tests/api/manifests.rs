@@ -144,7 +144,7 @@ applications:
     let web = cf.get(&format!("/v3/processes/{app}")).await.json();
     assert_eq!(
         (&web["instances"], &web["memory_in_mb"], &web["command"]),
-        (&json!(1), &json!(1024), &Value::Null)
+        (&json!(1), &json!(1024), &json!(""))
     );
     let env = cf
         .get(&format!("/v3/apps/{app}/environment_variables"))
