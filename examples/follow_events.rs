@@ -60,6 +60,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let requests = follower.requests.load(Ordering::Relaxed);
     println!("{requests} requests");
-    assert_eq!(follower.running.lock().map(|it| it.len()).ok(), Some(3));
+    // Three proxies and their registry.
+    assert_eq!(follower.running.lock().map(|it| it.len()).ok(), Some(4));
     Ok(())
 }

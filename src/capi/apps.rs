@@ -63,17 +63,6 @@ pub(crate) async fn space(client: &Client, org: &str, space: &str) -> Result<Str
     })
 }
 
-/// Makes an org and a space in it, on a foundation that has neither.
-pub(crate) async fn create_space(client: &Client, org: &str, space: &str) -> Result<String, Error> {
-    let request = Request::post("/v3/organizations").json(json!({"name": org}));
-    let org = client.create(&request).await?;
-    let request = Request::post("/v3/spaces").json(json!({
-        "name": space,
-        "relationships": {"organization": {"data": {"guid": org}}},
-    }));
-    client.create(&request).await
-}
-
 /// The apps of a space that have one of these names.
 pub(crate) async fn named(
     client: &Client,

@@ -297,7 +297,6 @@ impl Error {
     }
 
     /// Whether work that the Cloud Controller did in the background failed.
-    #[allow(dead_code, reason = "its users come with the next change")]
     pub(crate) fn is_failed_work(&self) -> bool {
         matches!(self, Self::Failed { .. } | Self::JobFailed { .. })
     }

@@ -22,7 +22,7 @@ pub(super) struct Connected {
     pub(super) began: std::time::Instant,
     /// The fake Cloud Controller, which stops when it is dropped.
     #[cfg(feature = "mock")]
-    _mock: Option<mock_capi::MockCapi<mock_capi::Front>>,
+    mock: Option<mock_capi::MockCapi<mock_capi::Front>>,
 }
 
 /// A configuration, its bits and a connection.
@@ -84,8 +84,20 @@ impl Connected {
             format: foundation.format,
             began,
             #[cfg(feature = "mock")]
-            _mock: mock,
+            mock,
         })
+    }
+
+    /// The GUID of a space of the embedded fake, which is created if needed; `None`
+    /// on a foundation.
+    pub(super) fn fake_space(&self, org: &str, space: &str) -> Option<String> {
+        #[cfg(feature = "mock")]
+        return Some(self.mock.as_ref()?.org(org).space(space).guid());
+        #[cfg(not(feature = "mock"))]
+        {
+            let (_, _) = (org, space);
+            None
+        }
     }
 
     /// The time since the command started, in milliseconds.

@@ -75,7 +75,7 @@ pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result
         Vec::new(),
     );
     let connected = connected.await?;
-    let (space, place) = args.place.find(&connected, foundation).await?;
+    let (space, place) = args.place.find(&connected)?;
     let push = Push::new(connected.client.clone(), space, manifest).overrides(overrides);
     let password = std::env::var(DOCKER_PASSWORD).ok();
     let push = match password.filter(|password| !password.is_empty()) {
@@ -119,18 +119,13 @@ fn announce(connected: &Connected, manifest: &Manifest, place: &str) {
 
 impl Place {
     /// The space to push to, and its description.
-    async fn find(
-        &self,
-        connected: &Connected,
-        foundation: &Foundation,
-    ) -> Result<(PushSpace, String), CommandError> {
+    fn find(&self, connected: &Connected) -> Result<(PushSpace, String), CommandError> {
         let client = &connected.client;
         let describe = |org: &str, space: &str| format!("space {space} in org {org}");
-        if foundation.is_mock() {
-            let org = self.org.as_deref().unwrap_or("org");
-            let space = self.space.as_deref().unwrap_or("space");
-            let guid = cf_pusher::push::create_space(client, org, space).await?;
-            return Ok((PushSpace::guid(guid), describe(org, space)));
+        let fake_org = self.org.as_deref().unwrap_or("org");
+        let fake_space = self.space.as_deref().unwrap_or("space");
+        if let Some(guid) = connected.fake_space(fake_org, fake_space) {
+            return Ok((PushSpace::guid(guid), describe(fake_org, fake_space)));
         }
         let (org, space) = match (&self.org, &self.space) {
             (Some(org), Some(space)) => (org.clone(), space.clone()),

@@ -273,15 +273,6 @@ impl PushPlan {
     }
 }
 
-/// Creates an org and a space in it, for the embedded fake of the command.
-///
-/// # Errors
-/// [`Error`] if the org exists.
-#[doc(hidden)]
-pub async fn create_space(client: &Client, org: &str, space: &str) -> Result<String, Error> {
-    apps::create_space(client, org, space).await
-}
-
 fn names(manifest: &Manifest) -> Vec<String> {
     let apps = manifest.applications().iter();
     apps.map(|app| app.name().to_owned()).collect()
@@ -359,7 +350,7 @@ impl<'a> Pusher<'a> {
         let outcome = manifests::apply(self.client, &self.plan.space, &manifest).await;
         // Without a definite refusal, the manifest may have been applied.
         let refused = match &outcome {
-            Err(Error::Failed { .. }) => true,
+            Err(error) if error.is_failed_work() => true,
             Err(error) => error.status().is_some_and(|it| it.is_client_error()),
             Ok(()) => false,
         };

@@ -184,7 +184,7 @@ pub(crate) async fn ready_package(
 ) -> Result<String, Error> {
     match package(client, name, app, payload, waits).await {
         // What was known may be gone from the pool by the time that it is used.
-        Err(Error::Failed { .. }) if payload.is_partial => {
+        Err(error) if error.is_failed_work() && payload.is_partial => {
             let all = Payload::of(bits, &Known::default()).await?;
             package(client, name, app, &all, waits).await
         }
@@ -206,7 +206,7 @@ async fn package(
         None => processed(client, &package, &what).await,
     };
     match ready {
-        Err(error @ Error::Failed { .. }) => {
+        Err(error) if error.is_failed_work() => {
             discard(client, &client.dialect().delete_package(&package)).await;
             Err(error)
         }

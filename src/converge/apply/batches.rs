@@ -180,8 +180,7 @@ fn blames_one(error: &Error) -> bool {
         StatusCode::UNPROCESSABLE_ENTITY,
     ];
     let refused = error.status();
-    matches!(error, Error::Failed { .. })
-        || refused.is_some_and(|status| OF_CONTENT.contains(&status))
+    error.is_failed_work() || refused.is_some_and(|status| OF_CONTENT.contains(&status))
 }
 
 #[cfg(test)]
