@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::api::uaa::token::Tokens;
 use crate::serve::adapter::Adapter;
 use crate::serve::controller::CloudController;
-use crate::serve::core::{AnsweredRequest, Core, Observer, Wire};
+use crate::serve::core::{AnsweredRequest, Core, Observer, Parts, Wire};
 use crate::serve::faults::Fault;
 use crate::serve::front::Front;
 use crate::serve::mock_capi::{MockCapi, StartError};
@@ -420,17 +420,17 @@ impl Options {
                 (world, Tokens::default())
             }
         };
-        let core = Core::new(
+        let core = Core::new(Parts {
             settings,
             clock,
             world,
             tokens,
-            self.faults,
+            faults: self.faults,
             random,
             wire,
             seed,
-            self.observer,
-        )?;
+            observer: self.observer,
+        })?;
         Ok(CloudController::new(core))
     }
 }

@@ -159,18 +159,33 @@ pub(crate) struct State {
     random: Random,
 }
 
+/// What a [`Core`] is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    pub(crate) world: World,
+    pub(crate) tokens: Tokens,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) random: Random,
+    pub(crate) wire: Wire,
+    pub(crate) seed: Option<SeedFile>,
+    pub(crate) observer: Option<Observer>,
+}
+
 impl Core {
-    pub(crate) fn new(
-        settings: Settings,
-        clock: Clock,
-        world: World,
-        tokens: Tokens,
-        faults: Vec<Fault>,
-        mut random: Random,
-        wire: Wire,
-        seed: Option<SeedFile>,
-        observer: Option<Observer>,
-    ) -> Result<Self, InvalidFaults> {
+    pub(crate) fn new(parts: Parts) -> Result<Self, InvalidFaults> {
+        let Parts {
+            settings,
+            clock,
+            world,
+            tokens,
+            faults,
+            mut random,
+            wire,
+            seed,
+            observer,
+        } = parts;
         let router = Router::new(settings.dialect);
         Fault::check_all(&faults, &router, wire)?;
         let timings = world.timings;

@@ -171,7 +171,7 @@ impl MetadataPatch {
             });
         }
         let annotations = adds(&self.annotations, current.map(|maps| &maps.annotations));
-        (annotations > MAX_ANNOTATIONS).then(|| Error::TooManyAnnotations {
+        (annotations > MAX_ANNOTATIONS).then_some(Error::TooManyAnnotations {
             count: self.annotations.len(),
             max: MAX_ANNOTATIONS,
         })

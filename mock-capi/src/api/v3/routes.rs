@@ -321,10 +321,10 @@ pub(crate) fn check_hash_options(
             "Hash header must be at most {MAX_HASH_HEADER} characters"
         ));
     }
-    if let Some(balance) = balance.map(ruby::text) {
-        if let Some(reason) = hash_balance_error(&balance) {
-            message.error(format!("Hash balance {reason}"));
-        }
+    if let Some(balance) = balance.map(ruby::text)
+        && let Some(reason) = hash_balance_error(&balance)
+    {
+        message.error(format!("Hash balance {reason}"));
     }
     let is_other = algorithm.is_some_and(|algorithm| algorithm != "hash");
     for (is_given, what) in [(header.is_some(), "header"), (balance.is_some(), "balance")] {
