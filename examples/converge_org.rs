@@ -5,7 +5,7 @@
 //! It uses the embedded fake Cloud Controller. For a foundation, change the URL and the
 //! credentials.
 
-use cf_pusher::{Client, Config, ConnectOptions, Converger, Credentials, Events, Sources};
+use cf_pusher::{Client, ConnectOptions, Converger, Credentials, Events, ScalingTest, Sources};
 
 #[tokio::main]
 pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,9 +18,9 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::connect(&options, Events::default()).await?;
 
     let text = r#"{"test_applications": 10, "test_app_instances": 2}"#;
-    let (config, _) = Config::parse(text, "inline")?;
-    let sources = Sources::read(&config, None)?;
-    let converger = Converger::new(&client, &config, &sources);
+    let (test, _) = ScalingTest::parse(text, "inline")?;
+    let sources = Sources::read(&test, None)?;
+    let converger = Converger::new(client, test.desired(&sources)?);
 
     print!("{}", converger.plan().await?);
     let outcome = converger.converge().await?;

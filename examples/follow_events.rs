@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use cf_pusher::events::AppMilestone;
 use cf_pusher::{
-    Client, Config, ConnectOptions, Converger, Credentials, Event, EventSink, Events, Sources,
+    Client, ConnectOptions, Converger, Credentials, Event, EventSink, Events, ScalingTest, Sources,
 };
 
 #[derive(Debug, Default)]
@@ -51,9 +51,9 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let events = Events::new([Arc::clone(&follower) as Arc<dyn EventSink>]);
     let client = Client::connect(&options, events).await?;
 
-    let (config, _) = Config::parse(r#"{"proxy_applications": 3}"#, "inline")?;
-    let sources = Sources::read(&config, None)?;
-    let outcome = Converger::new(&client, &config, &sources)
+    let (test, _) = ScalingTest::parse(r#"{"proxy_applications": 3}"#, "inline")?;
+    let sources = Sources::read(&test, None)?;
+    let outcome = Converger::new(client, test.desired(&sources)?)
         .converge()
         .await?;
     assert!(outcome.is_converged());

@@ -1,40 +1,49 @@
-//! Gates a CI job on drift: exits with 1 and a list if the foundation differs from the
-//! configuration.
+//! Gates a CI job on drift: lists all differences between the foundation and the
+//! configuration, and exits with 1 if there are any.
 //!
 //!     cargo run --example gate_on_drift
 //!
-//! It uses the embedded fake Cloud Controller, and causes the drift itself. For a
-//! foundation, change the URL and the credentials.
+//! It uses the embedded fake Cloud Controller, which it converges first, so there is no
+//! drift. For a foundation, change the URL and the credentials.
 
 use std::process::ExitCode;
 
-use cf_pusher::{Client, Config, ConnectOptions, Converger, Credentials, Events, Sources};
+use cf_pusher::{
+    Client, ConnectOptions, Converger, Credentials, Drift, Error, Events, ScalingTest, Sources,
+};
 
-#[tokio::main]
-pub(crate) async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
+const DEPLOYED: &str = r#"{"proxy_applications": 2}"#;
+
+/// Converges a fake foundation to [`DEPLOYED`], and compares it with a configuration.
+pub(crate) async fn drift(config: &str) -> Result<Vec<Drift>, Box<dyn std::error::Error>> {
     let mock = mock_capi::MockCapi::builder().start().await?;
+    let client = connect(&mock.uri()).await?;
+    let outcome = converger(&client, DEPLOYED)?.converge().await?;
+    assert!(outcome.is_converged());
+    Ok(converger(&client, config)?.verify().await?)
+}
+
+async fn connect(api: &str) -> Result<Client, Error> {
     let credentials = Credentials::Password {
         username: "admin".to_owned(),
         password: "admin".into(),
     };
-    let options = ConnectOptions::new(mock.uri(), credentials);
-    let client = Client::connect(&options, Events::default()).await?;
+    let options = ConnectOptions::new(api, credentials);
+    Client::connect(&options, Events::default()).await
+}
 
-    let (deployed, _) = Config::parse(r#"{"proxy_applications": 2}"#, "deployed")?;
-    let sources = Sources::read(&deployed, None)?;
-    let outcome = Converger::new(&client, &deployed, &sources)
-        .converge()
-        .await?;
-    assert!(outcome.is_converged());
+fn converger(client: &Client, config: &str) -> Result<Converger, Box<dyn std::error::Error>> {
+    let (test, _) = ScalingTest::parse(config, "config")?;
+    let sources = Sources::read(&test, None)?;
+    Ok(Converger::new(client.clone(), test.desired(&sources)?))
+}
 
-    // The job's configuration asks for one app more than is deployed.
-    let (config, _) = Config::parse(r#"{"proxy_applications": 3}"#, "config")?;
-    let sources = Sources::read(&config, None)?;
-    let drift = Converger::new(&client, &config, &sources).verify().await?;
+#[tokio::main]
+pub(crate) async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let drift = drift(DEPLOYED).await?;
     for difference in &drift {
         println!("drift: {difference}");
     }
-    assert!(!drift.is_empty());
     Ok(match drift.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

@@ -5,9 +5,10 @@
 //! It uses the embedded fake Cloud Controller. For a foundation, change the URL, the
 //! credentials and the space.
 
+use cf_pusher::desired::{Desired, Org, Space};
 use cf_pusher::manifest::{Manifest, Overrides, Variables};
 use cf_pusher::push::{Push, PushSpace};
-use cf_pusher::{Client, Config, ConnectOptions, Converger, Credentials, Events, Sources};
+use cf_pusher::{Client, ConnectOptions, Converger, Credentials, Events};
 
 const MANIFEST: &str = "
 applications:
@@ -26,12 +27,9 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = ConnectOptions::new(mock.uri(), credentials);
     let client = Client::connect(&options, Events::default()).await?;
 
-    // Without apps, this creates an org and a space.
-    let (config, _) = Config::parse(r#"{"prefix": "demo-"}"#, "inline")?;
-    let sources = Sources::read(&config, None)?;
-    let outcome = Converger::new(&client, &config, &sources)
-        .converge()
-        .await?;
+    let org = Org::new("demo-org").space(Space::new("demo-space"));
+    let desired = Desired::builder("demo").org(org).build()?;
+    let outcome = Converger::new(client.clone(), desired).converge().await?;
     assert!(outcome.is_converged());
 
     let mut variables = Variables::default();

@@ -11,7 +11,9 @@
 //! # #[cfg(feature = "mock")]
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use cf_pusher::{Client, Config, ConnectOptions, Converger, Credentials, Events, Sources};
+//! use cf_pusher::{
+//!     Client, ConnectOptions, Converger, Credentials, Events, ScalingTest, Sources,
+//! };
 //!
 //! let mock = mock_capi::MockCapi::builder().start().await?;
 //! let options = ConnectOptions::new(
@@ -23,9 +25,9 @@
 //! );
 //! let client = Client::connect(&options, Events::default()).await?;
 //!
-//! let (config, _) = Config::parse(r#"{"test_applications": 3, "test_app_instances": 2}"#, "inline")?;
-//! let sources = Sources::read(&config, None)?;
-//! let converger = Converger::new(&client, &config, &sources);
+//! let (test, _) = ScalingTest::parse(r#"{"test_applications": 3, "test_app_instances": 2}"#, "inline")?;
+//! let sources = Sources::read(&test, None)?;
+//! let converger = Converger::new(client, test.desired(&sources)?);
 //!
 //! let first = converger.converge().await?;
 //! assert_eq!(first.changed(), 4); // three ticks and their registry
@@ -42,28 +44,31 @@
 #![forbid(unsafe_code)]
 
 mod capi;
-mod config;
 mod converge;
-mod desired;
+pub mod desired;
 pub mod events;
 pub mod manifest;
 pub mod push;
 pub mod report;
+mod spec;
 
 pub use capi::client::{Client, ConnectOptions};
 pub use capi::dialect::Dialect;
 pub use capi::error::{CcError, Error};
 pub use capi::transport::Credentials;
-pub use config::{Config, ConfigError, Connection, Problem};
 pub use converge::outcome::{AppOutcome, AppResult, Failure, Outcome};
-pub use converge::plan::{Action, Change, Plan, ResourcePlan};
+pub use converge::plan::{
+    Action, Change, DropletRef, PackageRef, Plan, ResourcePlan, RouteRef, SourceDroplet, Step,
+};
 pub use converge::target::Target;
 pub use converge::verify::{Difference, Drift};
-pub use converge::{ConvergeError, Converger, Destroyed};
-pub use desired::Names;
+pub use converge::{ConvergeError, Converger, Destroyed, GroupBitsError};
+pub use desired::Desired;
 pub use events::{Event, EventSink, Events};
-pub use push::source::{SourceError, Sources};
+pub use manifest::entry::{EntryError, ManifestEntry};
 pub use report::{Counts, RunCounts};
+pub use spec::scaling::{ConfigError, Connection, Names, Problem, ScalingTest};
+pub use spec::sources::{SourceError, Sources};
 pub use tokio_util::sync::CancellationToken;
 
 /// Checks the invariants of manifests for one input, for the fuzz target.

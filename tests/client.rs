@@ -21,7 +21,7 @@ use cf_pusher::{
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::json;
-use support::{Rig, SMALL, Way, admin, connect, login, read, target};
+use support::{Rig, SMALL, Way, admin, connect, desired, login, read, target};
 use wiremock::matchers::{any, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -114,7 +114,7 @@ async fn a_token_is_renewed_before_it_expires() {
     let refusals = Arc::new(Refusals::default());
     let client = connect(&mock, [Arc::clone(&refusals) as Arc<dyn EventSink>]).await;
     let (config, sources) = read(SMALL, None);
-    let converger = Converger::new(&client, &config, &sources);
+    let converger = Converger::new(client.clone(), desired(&config, &sources));
     // A tenth of its life before its end, and after.
     for _ in 0..5 {
         assert!(!converger.verify().await.unwrap().is_empty());
@@ -181,7 +181,7 @@ async fn a_rate_limit_that_asks_for_nonsense_does_no_harm(#[case] asked: Duratio
         ..target(&rig.mock)
     };
     let client = Client::connect(&target, Events::default()).await.unwrap();
-    let converger = Converger::new(&client, &config, &sources);
+    let converger = Converger::new(client.clone(), desired(&config, &sources));
     let refused = converger.plan().await.unwrap_err().to_string();
     assert!(refused.contains("429"), "{refused}");
     assert!(rig.mock.stats().total < 30, "not again and again at once");
@@ -198,7 +198,7 @@ async fn a_uaa_that_fails_for_a_moment_ends_no_login() {
     };
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let (config, sources) = read(SMALL, None);
-    let converger = Converger::new(&client, &config, &sources);
+    let converger = Converger::new(client.clone(), desired(&config, &sources));
     rig.mock.expire_tokens();
     rig.mock
         .set_faults(vec![Fault::answer("POST", "/uaa/oauth/token", 503)])
@@ -288,7 +288,7 @@ async fn every_wait_ends_with_the_last_state() {
     };
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let (config, sources) = read(SMALL, None);
-    let outcome = Converger::new(&client, &config, &sources)
+    let outcome = Converger::new(client.clone(), desired(&config, &sources))
         .converge()
         .await
         .unwrap();
@@ -310,7 +310,7 @@ async fn instances_that_never_run_are_reported_at_the_deadline() {
     };
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let (config, sources) = read(r#"{"proxy_applications": 1}"#, None);
-    let outcome = Converger::new(&client, &config, &sources)
+    let outcome = Converger::new(client.clone(), desired(&config, &sources))
         .converge()
         .await
         .unwrap();
@@ -436,7 +436,7 @@ async fn no_token_goes_to_another_host() {
     let target = ConnectOptions::new(api.uri(), credentials);
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let (config, sources) = read(SMALL, None);
-    let refused = Converger::new(&client, &config, &sources)
+    let refused = Converger::new(client.clone(), desired(&config, &sources))
         .plan()
         .await
         .unwrap_err();
@@ -457,7 +457,7 @@ async fn concurrency_is_bounded() {
     let client = Client::connect(&target, events).await.unwrap();
     let (config, sources) = read(r#"{"proxy_applications": 2}"#, None);
     let began = Instant::now();
-    let outcome = Converger::new(&client, &config, &sources)
+    let outcome = Converger::new(client.clone(), desired(&config, &sources))
         .converge()
         .await
         .unwrap();
@@ -492,7 +492,7 @@ async fn concurrency_grows_while_answers_come_and_is_halved_by_one_that_says_too
     let limits = Arc::new(Limits::default());
     let client = connect(&mock, [Arc::clone(&limits) as Arc<dyn EventSink>]).await;
     let (config, sources) = read(r#"{"proxy_applications": 40}"#, None);
-    let converger = Converger::new(&client, &config, &sources);
+    let converger = Converger::new(client.clone(), desired(&config, &sources));
     assert!(converger.converge().await.unwrap().is_converged());
     let grown = limits.take();
     let most = *grown.last().unwrap();
@@ -528,7 +528,7 @@ async fn a_login_of_the_cf_cli_is_renewed_with_its_refresh_token() {
     let client = Client::connect(&target, Events::default()).await.unwrap();
     rig.mock.expire_tokens();
     let (config, sources) = read(SMALL, None);
-    let converger = Converger::new(&client, &config, &sources);
+    let converger = Converger::new(client.clone(), desired(&config, &sources));
     assert!(converger.converge().await.unwrap().is_converged());
 }
 
@@ -573,7 +573,7 @@ async fn a_list_without_an_end_is_left_at_the_deadline() {
     };
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let (config, sources) = read(SMALL, None);
-    let error = Converger::new(&client, &config, &sources)
+    let error = Converger::new(client.clone(), desired(&config, &sources))
         .plan()
         .await
         .unwrap_err();
@@ -630,12 +630,12 @@ async fn pages_are_followed() {
 fn clients_are_owned_and_futures_of_public_methods_are_send() {
     fn is_owned<T: Clone + std::fmt::Debug + Send + Sync + 'static>() {}
     fn is_send<T: Send>(_: T) {}
-    fn calls(options: &ConnectOptions, converger: &Converger<'_>) {
+    fn calls(options: &ConnectOptions, converger: &Converger) {
         is_send(Client::connect(options, Events::default()));
         is_send(converger.plan());
         is_send(converger.verify());
         is_send(converger.converge());
-        is_send(converger.delete_org(false));
+        is_send(converger.delete_orgs(false));
         is_send(converger.destroy(false));
     }
     is_owned::<Client>();

@@ -14,12 +14,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cf_pusher::events::StepContext;
-use cf_pusher::{Action, Converger, Event, EventSink};
+use cf_pusher::{Action, Converger, Destroyed, Event, EventSink, Target};
 use futures::{StreamExt, stream};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
-use support::{Rig, SCALE_TEST, SMALL, Way, apps_dir, connect, read};
+use support::{Rig, SCALE_TEST, SMALL, Way, apps_dir, connect, desired, read};
+
+/// The names of what was deleted.
+fn names(destroyed: &Destroyed) -> Vec<&str> {
+    destroyed.targets.iter().map(Target::name).collect()
+}
 
 #[rstest]
 #[case::manifest(Way::Manifest)]
@@ -341,9 +346,9 @@ async fn an_org_is_destroyed_with_all_that_was_made(#[case] way: Way) {
     let empty = rig.mock.state();
     rig.converge_well(SMALL).await;
     let (config, sources) = read(SMALL, None);
-    let converger = Converger::new(&rig.client, &config, &sources);
+    let converger = Converger::new(rig.client.clone(), desired(&config, &sources));
     let destroyed = converger.destroy(false).await.unwrap();
-    assert_eq!(destroyed.names, ["scale-org", "scale-quota", "scale-asg"]);
+    assert_eq!(names(&destroyed), ["scale-org", "scale-quota", "scale-asg"]);
     for kind in [
         "organizations",
         "spaces",
@@ -353,10 +358,7 @@ async fn an_org_is_destroyed_with_all_that_was_made(#[case] way: Way) {
     ] {
         assert_eq!(rig.mock.state()[kind], empty[kind], "{kind}");
     }
-    assert_eq!(
-        converger.destroy(false).await.unwrap().names,
-        Vec::<String>::new()
-    );
+    assert_eq!(converger.destroy(false).await.unwrap().targets, []);
 }
 
 #[tokio::test]
@@ -366,7 +368,7 @@ async fn in_2017_an_org_whose_run_was_killed_early_is_ours_by_its_quota() {
     rig.mock.set_faults(vec![none]).unwrap();
     assert!(!rig.converge(SMALL).await.is_converged());
     let (config, sources) = read(SMALL, None);
-    let converger = Converger::new(&rig.client, &config, &sources);
+    let converger = Converger::new(rig.client.clone(), desired(&config, &sources));
     assert!(converger.destroy(false).await.is_ok());
 }
 
@@ -376,11 +378,14 @@ async fn an_org_of_somebody_else_is_not_destroyed() {
     rig.curl("POST", "/v3/organizations", json!({"name": "scale-org"}))
         .await;
     let (config, sources) = read(SMALL, None);
-    let converger = Converger::new(&rig.client, &config, &sources);
+    let converger = Converger::new(rig.client.clone(), desired(&config, &sources));
     let refused = converger.destroy(false).await.unwrap_err();
-    insta::assert_snapshot!(refused, @"the org scale-org was not made by cf-pusher (it has no label managed-by=cf-pusher) and is not deleted; if you are sure, run `cf-pusher destroy --force`");
-    assert!(converger.delete_org(false).await.is_err());
-    assert_eq!(converger.destroy(true).await.unwrap().names, ["scale-org"]);
+    insta::assert_snapshot!(refused, @"deleting the org scale-org failed: it is unmanaged (it has no label managed-by=cf-pusher)");
+    assert!(converger.delete_orgs(false).await.is_err());
+    assert_eq!(
+        names(&converger.destroy(true).await.unwrap()),
+        ["scale-org"]
+    );
 }
 
 #[tokio::test]
@@ -390,7 +395,7 @@ async fn an_org_that_holds_something_else_is_used_and_left() {
         .await;
     assert_eq!(rig.converge_well(SMALL).await, 7);
     let (config, sources) = read(SMALL, None);
-    let converger = Converger::new(&rig.client, &config, &sources);
+    let converger = Converger::new(rig.client.clone(), desired(&config, &sources));
     assert!(
         converger.destroy(false).await.is_err(),
         "it is still not ours"
@@ -503,7 +508,7 @@ async fn without_deployments_droplets_are_set_and_apps_started() {
 async fn manifests_have_as_many_apps_as_asked_for() {
     let rig = Rig::new(Way::Manifest).await;
     let (config, sources) = read(SMALL, None);
-    let converger = Converger::new(&rig.client, &config, &sources).batch(3);
+    let converger = Converger::new(rig.client.clone(), desired(&config, &sources)).batch(3);
     assert!(converger.converge().await.unwrap().is_converged());
     let manifests = rig.writes();
     let manifests = manifests
@@ -556,7 +561,9 @@ async fn what_is_done_for_an_app_is_told_as_it_is_done() {
     });
     let client = connect(&mock, [Arc::clone(&life) as Arc<dyn EventSink>]).await;
     let (config, sources) = read(SMALL, None);
-    let outcome = Converger::new(&client, &config, &sources).converge().await;
+    let outcome = Converger::new(client.clone(), desired(&config, &sources))
+        .converge()
+        .await;
     assert!(outcome.unwrap().is_converged());
     let told = life.told.lock().unwrap().join("\n");
     insta::assert_snapshot!(told);

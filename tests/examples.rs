@@ -7,6 +7,8 @@
     reason = "a test fails by that"
 )]
 
+use std::process::ExitCode;
+
 #[path = "../examples/converge_org.rs"]
 mod converge_org;
 #[path = "../examples/follow_events.rs"]
@@ -15,6 +17,8 @@ mod follow_events;
 mod gate_on_drift;
 #[path = "../examples/push_manifest.rs"]
 mod push_manifest;
+#[path = "../examples/three_spaces.rs"]
+mod three_spaces;
 
 #[test]
 fn converge_org_runs() {
@@ -27,11 +31,23 @@ fn follow_events_runs() {
 }
 
 #[test]
-fn gate_on_drift_runs() {
-    gate_on_drift::main().unwrap();
+fn gate_on_drift_passes_without_drift() {
+    let code = gate_on_drift::main().unwrap();
+    assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
+}
+
+#[tokio::test]
+async fn gate_on_drift_finds_a_missing_app() {
+    let drift = gate_on_drift::drift(r#"{"proxy_applications": 3}"#);
+    assert!(!drift.await.unwrap().is_empty());
 }
 
 #[test]
 fn push_manifest_runs() {
     push_manifest::main().unwrap();
+}
+
+#[test]
+fn three_spaces_runs() {
+    three_spaces::main().unwrap();
 }

@@ -9,10 +9,12 @@
 
 use std::fmt::Debug;
 
+use cf_pusher::desired::{Desired, Org, Space};
 use cf_pusher::manifest::Manifest;
 use cf_pusher::push::{Push, PushPlan, PushSpace};
 use cf_pusher::{Client, ConnectOptions, Converger, Credentials, Events};
 use mock_capi::MockCapi;
+use tokio::task::JoinSet;
 
 fn assert_owned<T: Send + Sync + Debug + 'static>() {}
 
@@ -24,6 +26,8 @@ fn assert_send<T: Send>(future: T) -> T {
 fn the_main_types_are_owned_and_shareable() {
     assert_owned::<Client>();
     assert_owned::<ConnectOptions>();
+    assert_owned::<Converger>();
+    assert_owned::<Desired>();
     assert_owned::<Push>();
     assert_owned::<PushPlan>();
     assert_owned::<Manifest>();
@@ -34,7 +38,7 @@ fn the_main_types_are_owned_and_shareable() {
 async fn all_futures_are_send(
     options: ConnectOptions,
     client: Client,
-    converger: Converger<'_>,
+    converger: Converger,
     push: Push,
     plan: PushPlan,
 ) {
@@ -42,7 +46,7 @@ async fn all_futures_are_send(
     let _ = assert_send(converger.plan()).await;
     let _ = assert_send(converger.verify()).await;
     let _ = assert_send(converger.converge()).await;
-    let _ = assert_send(converger.delete_org(false)).await;
+    let _ = assert_send(converger.delete_orgs(false)).await;
     let _ = assert_send(converger.destroy(false)).await;
     let _ = assert_send(push.plan()).await;
     let _ = assert_send(push.run()).await;
@@ -50,15 +54,37 @@ async fn all_futures_are_send(
     drop(client);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_push_can_be_spawned() {
-    let mock = MockCapi::builder().start().await.unwrap();
+async fn connect(mock: &MockCapi) -> Client {
     let credentials = Credentials::Password {
         username: "admin".to_owned(),
         password: "admin".into(),
     };
     let options = ConnectOptions::new(mock.uri(), credentials);
-    let client = Client::connect(&options, Events::default()).await.unwrap();
+    Client::connect(&options, Events::default()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_convergences_run_on_a_join_set() {
+    let mock = MockCapi::builder().start().await.unwrap();
+    let client = connect(&mock).await;
+    let mut runs = JoinSet::new();
+    for org in ["one", "two"] {
+        let org = Org::new(org).space(Space::new("space"));
+        let desired = Desired::builder("join-set").org(org).build().unwrap();
+        let converger = Converger::new(client.clone(), desired);
+        runs.spawn(async move { converger.converge().await });
+    }
+    for outcome in runs.join_all().await {
+        assert!(outcome.unwrap().is_converged());
+    }
+    let state = mock.state();
+    assert_eq!(state["spaces"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_can_be_spawned() {
+    let mock = MockCapi::builder().start().await.unwrap();
+    let client = connect(&mock).await;
     let manifest = Manifest::parse("applications: [{name: dora}]", "test").unwrap();
     let push = Push::new(client, PushSpace::named("none", "none"), manifest);
     let error = tokio::spawn(async move { push.run().await });

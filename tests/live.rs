@@ -18,7 +18,9 @@
 use std::env;
 use std::time::Duration;
 
-use cf_pusher::{Client, Config, ConnectOptions, Converger, Credentials, Events, Outcome, Sources};
+use cf_pusher::{
+    Client, ConnectOptions, Converger, Credentials, Events, Outcome, ScalingTest, Sources,
+};
 
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
@@ -45,7 +47,7 @@ fn target() -> Option<ConnectOptions> {
     })
 }
 
-fn config(instances: u32, ticks: u32) -> Config {
+fn config(instances: u32, ticks: u32) -> ScalingTest {
     let text = format!(
         r#"{{
             "prefix": "cf-pusher-live-", "concurrency": 8, "asg_size": 3,
@@ -53,12 +55,16 @@ fn config(instances: u32, ticks: u32) -> Config {
             "test_applications": {ticks}, "test_app_instances": {instances}
         }}"#
     );
-    Config::parse(&text, "live").unwrap().0
+    ScalingTest::parse(&text, "live").unwrap().0
 }
 
-async fn converge(client: &Client, config: &Config) -> Outcome {
+fn converger(client: &Client, config: &ScalingTest) -> Converger {
     let sources = Sources::read(config, None).unwrap();
-    let converger = Converger::new(client, config, &sources);
+    Converger::new(client.clone(), config.desired(&sources).unwrap())
+}
+
+async fn converge(client: &Client, config: &ScalingTest) -> Outcome {
+    let converger = converger(client, config);
     let outcome = converger.converge().await.unwrap();
     assert!(outcome.is_converged(), "{outcome:#?}");
     assert_eq!(converger.verify().await.unwrap(), []);
@@ -73,8 +79,7 @@ async fn a_foundation_is_converged_scaled_and_left_as_it_was() {
     );
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let small = config(1, 2);
-    let sources = Sources::read(&small, None).unwrap();
-    let converger = Converger::new(&client, &small, &sources);
+    let converger = converger(&client, &small);
     // What an earlier run that was killed may have left.
     converger.destroy(true).await.unwrap();
 
@@ -94,6 +99,6 @@ async fn a_foundation_is_converged_scaled_and_left_as_it_was() {
     assert_eq!(converge(&client, &small).await.changed(), 0);
 
     let destroyed = converger.destroy(false).await.unwrap();
-    assert_eq!(destroyed.names.len(), 3);
+    assert_eq!(destroyed.targets.len(), 3);
     assert!(!converger.verify().await.unwrap().is_empty());
 }

@@ -26,6 +26,45 @@ pub(crate) struct App {
     created_at: String,
 }
 
+/// How long a list of names in a URL may be.
+const MOST_NAMES: usize = 6_000;
+
+/// The GUIDs of the apps of a space of these names, by name.
+pub(crate) async fn guids_of(
+    client: &Client,
+    space: &str,
+    names: &[&str],
+) -> Result<HashMap<String, String>, Error> {
+    #[derive(Deserialize)]
+    struct Found {
+        guid: String,
+        name: String,
+    }
+    let items: Vec<String> = names.iter().map(|name| list_item(name)).collect();
+    let mut guids = HashMap::new();
+    for names in joined(&items) {
+        let path = format!("/v3/apps?space_guids={space}&names={names}&per_page=5000");
+        let found: Vec<Found> = client.list(&path).await?;
+        guids.extend(found.into_iter().map(|app| (app.name, app.guid)));
+    }
+    Ok(guids)
+}
+
+/// The items as lists that are each short enough for a URL.
+fn joined(items: &[String]) -> Vec<String> {
+    let mut lists: Vec<String> = Vec::new();
+    for item in items {
+        match lists.last_mut() {
+            Some(list) if list.len() + item.len() < MOST_NAMES => {
+                list.push(',');
+                list.push_str(item);
+            }
+            _ => lists.push(item.clone()),
+        }
+    }
+    lists
+}
+
 /// A package of bits that is ready.
 #[derive(Debug, Clone)]
 pub(crate) struct Package {
@@ -216,6 +255,15 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[test]
+    fn names_are_listed_in_urls_of_a_bearable_length() {
+        let names: Vec<String> = (0..1000).map(|i| format!("scale-tick-{i}")).collect();
+        let lists = joined(&names);
+        assert!(lists.iter().all(|list| list.len() <= MOST_NAMES));
+        assert_eq!(lists.join(",").split(',').collect::<Vec<_>>(), names);
+        assert_eq!(lists.len(), 3);
+    }
 
     /// What goes with an app that a push has made: never what was there before.
     #[rstest]

@@ -305,13 +305,11 @@ impl Error {
         self.status() == Some(StatusCode::BAD_REQUEST)
     }
 
-    #[allow(dead_code, reason = "its users come with the next change")]
     pub(crate) fn is_unprocessable(&self) -> bool {
         self.status() == Some(StatusCode::UNPROCESSABLE_ENTITY)
     }
 
     /// Whether a request for many items may have failed because of one of them.
-    #[allow(dead_code, reason = "its users come with the next change")]
     pub(crate) fn may_be_of_one(&self) -> bool {
         const OF_CONTENT: [StatusCode; 3] = [
             StatusCode::BAD_REQUEST,
@@ -342,6 +340,18 @@ impl Error {
             Self::Refused { status, .. } => Some(*status),
             _ => None,
         }
+    }
+
+    /// Whether the Cloud Controller does not know the request.
+    pub(crate) fn is_unknown_request(&self) -> bool {
+        const UNKNOWN: [StatusCode; 2] = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
+        let status = self.status();
+        status.is_some_and(|status| UNKNOWN.contains(&status))
+    }
+
+    /// Whether the request was larger than the Cloud Controller takes.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.status() == Some(StatusCode::PAYLOAD_TOO_LARGE)
     }
 
     pub(crate) fn is_not_found(&self) -> bool {

@@ -1,64 +1,34 @@
-//! What is on the foundation, as both dialects tell it.
+//! What is on the foundation, as both dialects show it: one type a resource.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-/// The label that marks orgs, spaces and apps as ours.
+/// The label that marks orgs, spaces and apps as managed.
 pub(crate) const MANAGED_BY_LABEL: &str = "managed-by";
 /// The label's value, and the variable's.
 pub(crate) const MANAGED_BY_VALUE: &str = "cf-pusher";
-/// The annotation with the prefix that something was made for.
+/// The annotation that names the owner of a managed resource.
 pub(crate) const PREFIX_ANNOTATION: &str = "cf-pusher-prefix";
 /// The annotation of a package, and of the droplet that was staged from it: the
 /// SHA-256 of its bits. Where the droplet has it, all packages of its app are
 /// accounted for.
 pub(crate) const BITS_ANNOTATION: &str = "cf-pusher-bits-sha256";
-/// In 2017, the environment variable that does the label's work.
+/// In 2017, the environment variable that stands for the label.
 pub(crate) const MANAGED_BY_VARIABLE: &str = "CF_PUSHER_MANAGED_BY";
-/// In 2017, the environment variable that does the bits annotation's work.
+/// In 2017, the environment variable that stands for the annotation of the bits.
 pub(crate) const BITS_VARIABLE: &str = "CF_PUSHER_BITS_SHA256";
 
-/// The names that an inventory is made of.
-#[derive(Debug, Clone)]
-pub(crate) struct Scope {
-    pub(crate) org: String,
-    pub(crate) space: String,
-    pub(crate) quota: String,
-    pub(crate) security_group: String,
-    /// The domain of the apps; if not given, the foundation's default.
-    pub(crate) apps_domain: Option<String>,
-    /// The apps that matter; of others in the org, only that they are there.
-    pub(crate) apps: HashSet<String>,
-    /// Whether the routes themselves matter, or only whether each app has its own.
-    pub(crate) routes: bool,
-}
-
-/// All that exists of a [`Scope`].
-#[derive(Debug, Clone)]
-pub(crate) struct Inventory {
-    pub(crate) domain: Domain,
-    pub(crate) quota: Option<Quota>,
-    pub(crate) security_group: Option<SecurityGroup>,
-    pub(crate) org: Option<Org>,
-    pub(crate) space: Option<Space>,
-    /// The apps of the whole org; only those of the space in detail.
-    pub(crate) apps: Vec<App>,
-    /// The routes of the space; none where every app's [`App::routed`] is known
-    /// and nothing more needs them.
-    pub(crate) routes: Vec<Route>,
-}
-
+/// A domain, in the order of the foundation's list.
 #[derive(Debug, Clone)]
 pub(crate) struct Domain {
     pub(crate) guid: String,
     pub(crate) name: String,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Quota {
-    pub(crate) guid: String,
+    /// Whether routes of apps may be in it: it is neither internal nor for TCP.
+    pub(crate) is_for_apps: bool,
+    /// The org that owns it; none for one that is shared by all.
+    pub(crate) owner: Option<String>,
 }
 
 /// One rule of a security group: what traffic it allows.
@@ -74,50 +44,68 @@ pub(crate) struct Rule {
 pub(crate) struct SecurityGroup {
     pub(crate) guid: String,
     pub(crate) rules: Vec<Rule>,
-    /// The spaces whose running apps it applies to.
+    /// The GUIDs of the spaces whose running apps it applies to.
     pub(crate) spaces: Vec<String>,
+}
+
+/// Labels and annotations.
+pub(crate) type Metadata = BTreeMap<String, Option<String>>;
+
+/// Whether a resource carries our label, and for whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Ownership {
+    pub(crate) managed: bool,
+    /// Who is responsible for it; none where nothing says so.
+    pub(crate) owner: Option<String>,
+}
+
+impl Ownership {
+    /// Whether it is managed, and for nobody else.
+    pub(crate) fn is_of(&self, owner: &str) -> bool {
+        self.managed && self.owner.as_deref().is_none_or(|it| it == owner)
+    }
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Org {
     pub(crate) guid: String,
-    /// Whether it carries our label.
-    pub(crate) managed: bool,
+    pub(crate) name: String,
+    pub(crate) ownership: Ownership,
     pub(crate) quota: Option<String>,
+    pub(crate) labels: Metadata,
+    pub(crate) annotations: Metadata,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Space {
     pub(crate) guid: String,
-    /// Whether it carries our label.
-    pub(crate) managed: bool,
+    pub(crate) name: String,
+    /// The GUID of its org.
+    pub(crate) org: String,
+    pub(crate) ownership: Ownership,
+    pub(crate) labels: Metadata,
+    pub(crate) annotations: Metadata,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct App {
     pub(crate) guid: String,
     pub(crate) name: String,
+    /// The GUID of its space.
     pub(crate) space: String,
     /// Whether its desired state is STARTED.
     pub(crate) started: bool,
-    /// Whether it carries our label.
-    pub(crate) managed: bool,
-    pub(crate) env: Arc<BTreeMap<String, String>>,
+    pub(crate) ownership: Ownership,
     /// Those that it stages with; none where they are detected.
     pub(crate) buildpacks: Vec<String>,
-    /// The web process's start command, where it has one.
-    pub(crate) command: Option<String>,
-    /// Whether that is surely the process's own, and not its droplet's.
-    pub(crate) command_is_own: bool,
     pub(crate) current_droplet: Option<String>,
     /// All droplets of the app.
     pub(crate) droplets: Vec<Droplet>,
     /// All packages of the app; none where its droplet accounts for them.
     pub(crate) packages: Vec<Package>,
-    /// Whether it has the route of its own name in the apps domain, where the
-    /// Cloud Controller told without listing routes.
-    pub(crate) routed: Option<bool>,
     pub(crate) web: Option<Process>,
+    /// The app as a manifest has it, where it was read by itself.
+    pub(crate) manifest: Option<Map<String, Value>>,
 }
 
 #[derive(Debug, Clone)]
@@ -126,11 +114,11 @@ pub(crate) struct Droplet {
     pub(crate) state: DropletState,
     /// The same for a droplet and its copies.
     pub(crate) checksum: Option<String>,
-    /// The SHA-256 of the bits that it was staged from, where we noted it.
+    /// The SHA-256 of the bits that it was staged from, where an annotation has it.
     pub(crate) bits: Option<String>,
-    /// Whether that is noted on the droplet itself, or in 2017 on the app that
+    /// Whether the annotation is on the droplet itself, or in 2017 on the app that
     /// runs with it.
-    pub(crate) noted: bool,
+    pub(crate) annotated: bool,
     /// What it was staged from; none for a copy.
     pub(crate) package: Option<String>,
 }
@@ -165,12 +153,29 @@ pub(crate) struct Process {
 #[derive(Debug, Clone)]
 pub(crate) struct Route {
     pub(crate) guid: String,
-    pub(crate) host: String,
-    pub(crate) domain: String,
-    /// Whether it has a path or port, so is none of ours.
-    pub(crate) plain: bool,
-    /// The apps that it is mapped to.
-    pub(crate) apps: Vec<String>,
+    /// Host, domain and path or port.
+    pub(crate) url: String,
+    pub(crate) destinations: Vec<Destination>,
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Destination {
+    pub(crate) app: String,
+    /// The type of the app's process.
+    pub(crate) process: String,
+    /// None where nothing says so.
+    pub(crate) port: Option<u32>,
+}
+
+/// The port that apps listen on unless a destination says otherwise.
+pub(crate) const DEFAULT_PORT: u32 = 8080;
+
+impl Destination {
+    /// Whether it is where a manifest maps a route to.
+    pub(crate) fn is_default(&self) -> bool {
+        self.process == "web" && self.port.is_none_or(|port| port == DEFAULT_PORT)
+    }
 }
 
 impl App {
@@ -193,12 +198,12 @@ impl App {
     }
 
     /// Whether the droplet that it runs with accounts for all of its packages: it
-    /// is a copy or has a note, and no other was staged meanwhile.
+    /// is a copy or annotated, and no other was staged meanwhile.
     pub(crate) fn accounts_for_packages(&self) -> bool {
         let Some(current) = self.current() else {
             return false;
         };
         let mut others = self.droplets.iter().filter(|it| it.guid != current.guid);
-        (current.noted || current.package.is_none()) && others.all(|it| it.package.is_none())
+        (current.annotated || current.package.is_none()) && others.all(|it| it.package.is_none())
     }
 }

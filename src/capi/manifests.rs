@@ -2,6 +2,7 @@
 //! made of its apps.
 
 use reqwest::StatusCode;
+use serde::Deserialize;
 
 use super::client::Client;
 use super::error::Error;
@@ -26,6 +27,48 @@ pub(crate) async fn apply_again(client: &Client, space: &str, manifest: &str) ->
 fn application(space: &str, manifest: &str) -> Request {
     let path = format!("/v3/spaces/{space}/actions/apply_manifest");
     Request::post(path).body(Body::Yaml(manifest.to_owned()))
+}
+
+/// One difference between a manifest and what is, as the Cloud Controller tells it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Difference {
+    /// `add`, `remove`, `replace` or `move`.
+    pub(crate) op: String,
+    /// Where, as a JSON pointer into the manifest.
+    pub(crate) path: String,
+    /// What the manifest has.
+    #[serde(default)]
+    pub(crate) value: serde_json::Value,
+    /// What the app has.
+    #[serde(default)]
+    pub(crate) was: serde_json::Value,
+}
+
+/// How a manifest differs from what is, difference by difference; none where the
+/// Cloud Controller does not know the request. With `repeatable` it is sent again
+/// where it fails.
+pub(crate) async fn compare(
+    client: &Client,
+    space: &str,
+    manifest: &str,
+    repeatable: bool,
+) -> Result<Option<Vec<Difference>>, Error> {
+    #[derive(Deserialize)]
+    struct Answer {
+        diff: Vec<Difference>,
+    }
+    let path = format!("/v3/spaces/{space}/manifest_diff");
+    let request = Request::post(path).body(Body::Yaml(manifest.to_owned()));
+    let request = if repeatable {
+        request.repeatable()
+    } else {
+        request
+    };
+    match client.send(&request).await {
+        Ok(response) => Ok(Some(response.json::<Answer>()?.diff)),
+        Err(error) if error.is_unknown_request() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// What applying a manifest would change; none where Cloud Controller cannot tell.

@@ -28,6 +28,7 @@ mod operations;
 pub(crate) mod parallel;
 pub(crate) mod poll;
 pub(crate) mod processes;
+pub(crate) mod service_bindings;
 pub(crate) mod transport;
 #[allow(dead_code, reason = "its users come with the next change")]
 mod v2017;

@@ -7,8 +7,8 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use cf_pusher::{
-    Client, Config, ConnectOptions, Connection, Counts, Credentials, Event, EventSink, Events,
-    Sources,
+    Client, ConnectOptions, Connection, Converger, Counts, Credentials, Event, EventSink, Events,
+    ScalingTest, Sources,
 };
 
 use super::progress::Progress;
@@ -27,7 +27,7 @@ pub(super) struct Connected {
 
 /// A configuration, its bits and a connection.
 pub(super) struct Session {
-    pub(super) config: Config,
+    pub(super) config: ScalingTest,
     pub(super) sources: Sources,
     pub(super) connected: Connected,
 }
@@ -123,7 +123,7 @@ impl Session {
         interrupt: &CancellationToken,
         recordings: Vec<Arc<dyn EventSink>>,
     ) -> Result<Self, CommandError> {
-        let (mut config, warnings) = Config::read(&common.config)?;
+        let (mut config, warnings) = ScalingTest::read(&common.config)?;
         let apps_dir = common.apps_dir.as_deref();
         let sources = Sources::read(&config, apps_dir.filter(|_| apps == Apps::Needed))?;
         let foundation = &common.foundation;
@@ -149,6 +149,15 @@ impl Session {
 }
 
 /// Shows the library's log on standard error, filtered by `-v` or `RUST_LOG`.
+impl Session {
+    /// What the configuration asks for, on the foundation.
+    pub(super) fn converger(&self) -> Result<Converger, CommandError> {
+        let desired = self.config.desired(&self.sources);
+        let desired = desired.map_err(|error| CommandError::usage(error.to_string()))?;
+        Ok(Converger::new(self.connected.client.clone(), desired))
+    }
+}
+
 fn init_logging(verbose: u8) {
     use tracing_subscriber::EnvFilter;
     let level = match verbose {

@@ -72,7 +72,7 @@ pub(super) async fn run(
     let session =
         Session::recorded(&args.common, Apps::Needed, interrupt, recordings.sinks()).await?;
     let client = &session.connected.client;
-    let converger = Converger::new(client, &session.config, &session.sources);
+    let converger = session.converger()?;
     let converger = match args.batch {
         Some(batch) => converger.batch(batch),
         None => converger,
@@ -99,9 +99,9 @@ pub(super) async fn run(
     Ok(exit_code(&outcome))
 }
 
-async fn converge(converger: &Converger<'_>, recreate: bool) -> Result<Outcome, ConvergeError> {
+async fn converge(converger: &Converger, recreate: bool) -> Result<Outcome, ConvergeError> {
     if recreate {
-        converger.delete_org(false).await?;
+        converger.delete_orgs(false).await?;
     }
     converger.converge().await
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use cf_pusher::{Converger, Destroyed, Error, Names};
+use cf_pusher::{Destroyed, Error, Target};
 use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,7 @@ pub(super) async fn run(
     interrupt: &CancellationToken,
 ) -> Result<u8, CommandError> {
     let session = Session::open(&args.common, Apps::NotNeeded, interrupt).await?;
-    let names = Names::of(&session.config);
+    let names = session.config.names();
     let question = format!(
         "Delete the org {} with all its apps, the quota {} and the security group {} on {}? [y/N] ",
         names.org,
@@ -52,7 +52,7 @@ pub(super) async fn run(
             return Ok(1);
         }
     }
-    let converger = Converger::new(&session.connected.client, &session.config, &session.sources);
+    let converger = session.converger()?;
     let destroyed = converger.destroy(args.force).await?;
     if destroyed.interrupted {
         output::eprintln_error(&CommandError::from(Error::Interrupted));
@@ -60,13 +60,16 @@ pub(super) async fn run(
     match session.connected.format {
         Format::Json => {
             let Destroyed {
-                names, interrupted, ..
+                targets,
+                interrupted,
+                ..
             } = &destroyed;
-            let extra = json!({"destroyed": names, "interrupted": interrupted});
+            let extra = json!({"destroyed": targets, "interrupted": interrupted});
             output::print_json(&session, extra)?;
         }
-        Format::Text if !destroyed.names.is_empty() => {
-            output::print(&format!("deleted {}", destroyed.names.join(", ")))?;
+        Format::Text if !destroyed.targets.is_empty() => {
+            let names: Vec<&str> = destroyed.targets.iter().map(Target::name).collect();
+            output::print(&format!("deleted {}", names.join(", ")))?;
         }
         Format::Text if destroyed.interrupted => {
             output::print("nothing deleted, or not confirmed by the Cloud Controller")?

@@ -252,7 +252,6 @@ impl CommandError {
             Self::Source(SourceError::Missing { .. } | SourceError::NoFolder { .. }) => Some(
                 "--apps-dir (APPS_DIR) must be a folder with one folder for each group".to_owned(),
             ),
-            Self::Source(SourceError::Unpack(_)) => Some("check TMPDIR".to_owned()),
             _ => None,
         }
     }
@@ -265,6 +264,7 @@ impl CommandError {
             | Self::Transform(_)
             | Self::Push(_)
             | Self::Usage { .. } => 2,
+            Self::Converge(ConvergeError::Bits { .. } | ConvergeError::Property { .. }) => 2,
             Self::Converge(ConvergeError::Api(error)) if error.is_connection() => 3,
             Self::Converge(ConvergeError::Api(error)) if error.is_interrupted() => INTERRUPTED,
             Self::Converge(_) | Self::Output(_) => 1,

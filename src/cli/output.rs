@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use cf_pusher::manifest::{DiffLine, DiffMark};
-use cf_pusher::{Action, Config, Drift, Names, Outcome, Plan, RunCounts};
+use cf_pusher::{Action, Drift, Outcome, Plan, RunCounts, ScalingTest};
 
 use super::CommandError;
 use super::connect::Session;
@@ -35,8 +35,8 @@ struct Run<'a> {
     duration_ms: u64,
 }
 
-fn scale_group(config: &Config) -> ScaleGroup {
-    let names = Names::of(config);
+fn scale_group(config: &ScalingTest) -> ScaleGroup {
+    let names = config.names();
     ScaleGroup {
         org: names.org,
         space: names.space,
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn a_scale_test_finds_the_keys_of_the_go_cf_pusher() {
         let text = r#"{"test_applications": 2, "proxy_applications": 1, "proxy_instances": 3}"#;
-        let (config, _) = Config::parse(text, "test").unwrap();
+        let (config, _) = ScalingTest::parse(text, "test").unwrap();
         insta::assert_json_snapshot!(scale_group(&config), @r#"
         {
           "org": "scale-org",

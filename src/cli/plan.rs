@@ -1,6 +1,5 @@
 //! `cf-pusher plan`: shows what `converge` would change.
 
-use cf_pusher::Converger;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +31,7 @@ pub(super) async fn show(
     interrupt: &CancellationToken,
 ) -> Result<u8, CommandError> {
     let session = Session::open(common, Apps::Needed, interrupt).await?;
-    let converger = Converger::new(&session.connected.client, &session.config, &session.sources);
+    let converger = session.converger()?;
     let plan = converger.plan().await?;
     match session.connected.format {
         Format::Text => output::print(&plan.to_string())?,

@@ -1,6 +1,5 @@
 //! `cf-pusher verify`: checks the foundation against the configuration.
 
-use cf_pusher::{Converger, Names};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +25,7 @@ pub(super) async fn run(
     interrupt: &CancellationToken,
 ) -> Result<u8, CommandError> {
     let session = Session::open(&args.common, Apps::Needed, interrupt).await?;
-    let converger = Converger::new(&session.connected.client, &session.config, &session.sources);
+    let converger = session.converger()?;
     let drift = converger.verify().await?;
     match session.connected.format {
         Format::Json => output::print_json(&session, output::drift_json(&drift))?,
@@ -34,7 +33,7 @@ pub(super) async fn run(
             for difference in &drift {
                 output::print(&difference.to_string())?;
             }
-            let org = Names::of(&session.config).org;
+            let org = session.config.names().org;
             output::print(&match drift.len() {
                 0 => format!("{org} is up to date"),
                 1 => format!("{org} has drift: 1 difference"),

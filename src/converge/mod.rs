@@ -1,10 +1,13 @@
-//! The loop that makes it so: observe, plan, apply, and again until there is
-//! nothing to do and every instance runs.
+//! Makes a foundation what is desired: observe, plan, apply, and again until there
+//! is nothing to do and every instance runs.
 //!
 //! The foundation is the only state. Whatever a run leaves undone, the next
 //! one observes and finishes.
 
 mod apply;
+mod bits;
+mod compare;
+pub(crate) mod observe;
 pub(crate) mod outcome;
 pub(crate) mod plan;
 pub(crate) mod target;
@@ -13,27 +16,31 @@ mod tests;
 pub(crate) mod verify;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::OnceCell;
+
+pub use bits::GroupBitsError;
+use observe::Observed;
 use outcome::{AppOutcome, Failure, Outcome, Tally};
 use plan::{Plan, Workflow};
 use target::Target;
 use verify::Drift;
 
 use crate::capi::client::Client;
-use crate::capi::dialect::{self, Dialect};
+use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
-use crate::capi::inventory::{Inventory, Org};
 use crate::capi::{transport, wait};
-use crate::config::Config;
-use crate::desired::{Desired, Names, host};
+use crate::desired::{Desired, PlacedGroup};
 use crate::events::{AppMilestone, Event, Phase};
-use crate::push::source::Sources;
+use crate::manifest::entry::BY_REQUESTS;
+use crate::push::bits::Bits;
 
 /// How often what may have settled is observed and planned anew.
 const MAX_ROUNDS: usize = 4;
 
-/// How often the foundation is looked at while what is there changes.
+/// How often the foundation is observed while what is there changes.
 const MAX_OBSERVATIONS: usize = 3;
 
 /// How long nothing is to change until whoever else is at work seems to be done.
@@ -46,6 +53,24 @@ pub enum ConvergeError {
     /// The foundation could not be worked with.
     #[error(transparent)]
     Api(#[from] Error),
+    /// The bits of a group cannot be used.
+    #[error("the bits of the group {group} cannot be used: {source}")]
+    Bits {
+        /// The group's name.
+        group: String,
+        /// Why.
+        source: GroupBitsError,
+    },
+    /// The API of the foundation cannot give apps a property.
+    #[error(
+        "the group {group} cannot have `{property}`: the API of 2017 knows only memory, disk_quota, instances, env, command, buildpacks, health-check-* and routes"
+    )]
+    Property {
+        /// The group's name.
+        group: String,
+        /// The property.
+        property: String,
+    },
     /// The org is not ours to delete.
     #[error(
         "deleting the org {org} failed: it is unmanaged (it has no label managed-by=cf-pusher)"
@@ -57,12 +82,12 @@ pub enum ConvergeError {
 }
 
 /// What a deletion deleted.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Destroyed {
-    /// The names of what is gone now: org, quota, security group.
-    pub names: Vec<String>,
-    /// Whether it was asked to end before all was deleted.
+    /// What is gone now: orgs, quotas, security groups.
+    pub targets: Vec<Target>,
+    /// Whether it was interrupted before all was deleted.
     pub interrupted: bool,
 }
 
@@ -70,42 +95,44 @@ pub struct Destroyed {
 pub(crate) const DEFAULT_BATCH: usize = 100;
 
 /// A foundation, and what should be on it.
-pub struct Converger<'a> {
-    client: &'a Client,
-    config: &'a Config,
-    sources: &'a Sources,
+///
+/// It is cheap to clone, and can be moved to another task.
+#[derive(Debug, Clone)]
+pub struct Converger {
+    client: Client,
+    desired: Arc<Desired>,
+    /// Read when they are needed first.
+    bits: Arc<OnceCell<Vec<Bits>>>,
     workflow: Workflow,
     batch: usize,
 }
 
-/// What a look at the foundation showed, and what follows from it.
+/// What an observation showed, and what follows from it.
 struct Seen {
-    observed: Inventory,
-    desired: Desired,
+    observed: Observed,
     plan: Plan,
 }
 
 /// What the last round of a run left.
 struct Ended {
-    observed: Inventory,
-    desired: Desired,
+    observed: Observed,
     drift: Vec<Drift>,
 }
 
-impl<'a> Converger<'a> {
-    /// What `config` asks for, with the bits of `sources`, on the foundation of `client`.
+impl Converger {
+    /// What is desired, on the foundation of `client`.
     ///
-    /// Apps are made by manifests of 100 each; in the dialect of 2017, which knows
+    /// Apps are created by manifests of 100 each; in the dialect of 2017, which knows
     /// none, each by requests of its own.
-    pub fn new(client: &'a Client, config: &'a Config, sources: &'a Sources) -> Self {
+    pub fn new(client: Client, desired: Desired) -> Self {
         Self {
-            client,
-            config,
-            sources,
             workflow: match client.dialect() {
                 Dialect::V3 => Workflow::Manifest,
                 Dialect::Documented2017 => Workflow::PerApp,
             },
+            client,
+            desired: Arc::new(desired),
+            bits: Arc::default(),
             batch: DEFAULT_BATCH,
         }
     }
@@ -127,25 +154,27 @@ impl<'a> Converger<'a> {
     /// What [`Converger::converge`] would do. Changes nothing.
     ///
     /// # Errors
-    /// Where the foundation cannot be observed.
+    /// Where the foundation cannot be observed, bits cannot be read, or the API of
+    /// the foundation cannot give an app what is desired.
     pub async fn plan(&self) -> Result<Plan, ConvergeError> {
-        Ok(self.look(false).await?.plan)
+        let bits = self.prepare().await?;
+        Ok(self.look(bits, false).await?.plan)
     }
 
-    /// All that is not as desired right now. Changes nothing.
+    /// All that differs from the desired state right now. Changes nothing.
     ///
     /// # Errors
-    /// Where the foundation cannot be observed.
+    /// As [`Converger::plan`].
     pub async fn verify(&self) -> Result<Vec<Drift>, ConvergeError> {
-        let seen = self.look(false).await?;
-        Ok(verify::verify(&seen.desired, &seen.observed, &seen.plan))
+        let bits = self.prepare().await?;
+        let seen = self.look(bits, false).await?;
+        Ok(verify::verify(&self.desired, &seen.observed, &seen.plan))
     }
 
     /// Applies the desired state, and waits until all instances run.
     ///
     /// # Errors
-    /// Where the foundation cannot be observed. What fails for single apps is in
-    /// the [`Outcome`].
+    /// As [`Converger::plan`]. What fails for single apps is in the [`Outcome`].
     pub async fn converge(&self) -> Result<Outcome, ConvergeError> {
         let outcome = self.converge_all().await;
         let (counts, error) = match &outcome {
@@ -163,17 +192,13 @@ impl<'a> Converger<'a> {
     }
 
     async fn converge_all(&self) -> Result<Outcome, ConvergeError> {
+        let bits = self.prepare().await?;
         let mut tally = Tally::default();
         let mut failures = Vec::new();
-        match self.rounds(&mut tally, &mut failures).await {
-            Ok(ended) => {
-                let Ended {
-                    observed,
-                    desired,
-                    drift,
-                } = ended;
+        match self.rounds(bits, &mut tally, &mut failures).await {
+            Ok(Ended { observed, drift }) => {
                 let mut apps = tally.outcomes(&failures, &drift, "it did not converge");
-                locate(&mut apps, &desired, &observed);
+                locate(&mut apps, &self.desired, &observed);
                 Ok(Outcome {
                     apps,
                     failures,
@@ -193,8 +218,11 @@ impl<'a> Converger<'a> {
             }
             Err(error) if failures.is_empty() => Err(error.into()),
             Err(error) => {
+                let name = self.desired.orgs().first().map(|org| org.name.clone());
                 failures.push(Failure {
-                    target: self.org(),
+                    target: Target::Org {
+                        name: name.unwrap_or_default(),
+                    },
                     step: "observing the org again".to_owned(),
                     error,
                 });
@@ -207,30 +235,34 @@ impl<'a> Converger<'a> {
         }
     }
 
-    fn org(&self) -> Target {
-        Target::Org {
-            name: Names::of(self.config).org,
+    /// Reads the bits, once, and refuses what the API of the foundation cannot do.
+    async fn prepare(&self) -> Result<&[Bits], ConvergeError> {
+        if self.client.dialect() == Dialect::Documented2017 {
+            check_properties(&self.desired)?;
         }
+        let bits = self.bits.get_or_try_init(|| bits::read(&self.desired));
+        Ok(bits.await?)
     }
 
     /// Observes, plans and applies until there is nothing to do, or no use in
     /// trying again; returns what is left of both.
-    async fn rounds(&self, tally: &mut Tally, failures: &mut Vec<Failure>) -> Result<Ended, Error> {
+    async fn rounds(
+        &self,
+        bits: &[Bits],
+        tally: &mut Tally,
+        failures: &mut Vec<Failure>,
+    ) -> Result<Ended, Error> {
         let mut round = 1;
         loop {
             // What failed may have left packages that no droplet accounts for.
-            let mut seen = self.look(!failures.is_empty()).await?;
+            let mut seen = self.look(bits, !failures.is_empty()).await?;
             if failures.iter().any(|failure| failure.error.is_contested()) {
-                seen = self.wait_until_stable(seen).await?;
+                seen = self.wait_until_stable(bits, seen).await?;
             }
-            let Seen {
-                observed,
-                desired,
-                plan,
-            } = seen;
+            let Seen { observed, plan } = seen;
             tally.add(&plan);
             if round == 1 {
-                self.warn_of_strange_org(observed.org.as_ref());
+                self.warn_of_unmanaged_orgs(&observed);
             }
             let last = round > MAX_ROUNDS;
             let may_settle = failures.iter().any(|failure| failure.error.may_settle());
@@ -238,10 +270,10 @@ impl<'a> Converger<'a> {
             round += 1;
             if !plan.is_empty() && !hopeless && !last {
                 let applied = apply::apply(
-                    self.client,
-                    &desired,
+                    &self.client,
+                    &self.desired,
                     &observed,
-                    self.sources,
+                    bits,
                     &plan,
                     self.batch,
                 );
@@ -253,33 +285,30 @@ impl<'a> Converger<'a> {
             if plan.is_empty() {
                 failures.clear();
             }
-            let (observed, drift, waited) =
-                self.wait_for_instances(&desired, observed, &plan).await?;
-            // Meanwhile anything may have happened: as desired is what is so now.
+            let (observed, drift, waited) = self.wait_for_instances(observed, &plan).await?;
+            // Meanwhile anything may have happened: what counts is what is so now.
             let in_time = !drift.iter().any(|drift| drift.is_transient);
             if !(waited && in_time && plan.is_empty()) || last {
-                return Ok(Ended {
-                    observed,
-                    desired,
-                    drift,
-                });
+                return Ok(Ended { observed, drift });
             }
         }
     }
 
-    /// Steps back for somebody else who is at work: looks until nothing is left to
+    /// Waits for somebody else who is at work: observes until nothing is left to
     /// do, or nothing changes any more.
-    async fn wait_until_stable(&self, mut seen: Seen) -> Result<Seen, Error> {
+    async fn wait_until_stable(&self, bits: &[Bits], mut seen: Seen) -> Result<Seen, Error> {
         let began = Instant::now();
         if !seen.plan.is_empty() {
-            let name = Names::of(self.config).org;
+            let orgs = self.desired.orgs().iter().map(|org| org.name.as_str());
+            let orgs: Vec<&str> = orgs.collect();
             self.client.events().emit(Event::Warning(format!(
-                "org {name} is being changed by someone else; waiting until it is stable"
+                "org {} is being changed by someone else; waiting until it is stable",
+                orgs.join(", ")
             )));
         }
         while !seen.plan.is_empty() && began.elapsed() < self.client.timeout() {
             self.client.pause(transport::spread(STABLE_FOR)).await?;
-            let now = self.look(true).await?;
+            let now = self.look(bits, true).await?;
             if now.plan == seen.plan {
                 return Ok(now);
             }
@@ -288,19 +317,24 @@ impl<'a> Converger<'a> {
         Ok(seen)
     }
 
-    /// Deletes the org with all that is in it.
+    /// Deletes the orgs with all that is in them.
     ///
     /// # Errors
-    /// [`ConvergeError::NotOurs`] for an org without our label, unless `force`.
-    pub async fn delete_org(&self, force: bool) -> Result<Destroyed, ConvergeError> {
-        let observed = self.observe(None).await?;
-        self.delete_observed_org(&observed, force).await
+    /// [`ConvergeError::NotOurs`] for an org without our label, unless `force`; then
+    /// nothing is deleted.
+    pub async fn delete_orgs(&self, force: bool) -> Result<Destroyed, ConvergeError> {
+        let observed = self.observe(false).await?;
+        let mut destroyed = Destroyed::default();
+        self.delete_observed_orgs(&observed, force, &mut destroyed)
+            .await?;
+        Ok(destroyed)
     }
 
-    /// Deletes the org with all that is in it, its quota and its security group.
+    /// Deletes the orgs with all that is in them, their quotas and the security
+    /// groups.
     ///
     /// # Errors
-    /// As [`Converger::delete_org`].
+    /// As [`Converger::delete_orgs`].
     pub async fn destroy(&self, force: bool) -> Result<Destroyed, ConvergeError> {
         let mut destroyed = Destroyed::default();
         match self.destroy_all(force, &mut destroyed).await {
@@ -315,88 +349,99 @@ impl<'a> Converger<'a> {
         force: bool,
         destroyed: &mut Destroyed,
     ) -> Result<(), ConvergeError> {
-        let observed = self.observe(None).await?;
-        *destroyed = self.delete_observed_org(&observed, force).await?;
-        let names = Names::of(self.config);
+        let observed = self.observe(false).await?;
+        self.delete_observed_orgs(&observed, force, destroyed)
+            .await?;
         let dialect = self.client.dialect();
-        if let Some(quota) = &observed.quota {
-            let what = format!("deleting the quota {}", names.quota);
-            let request = dialect.delete_quota(&quota.guid);
-            self.client.delete(&what, &request).await?;
-            destroyed.names.push(names.quota);
+        for name in self.desired.quotas() {
+            if let Some(quota) = observed.quotas.get(name) {
+                let what = format!("deleting the quota {name}");
+                let request = dialect.delete_quota(quota);
+                self.client.delete(&what, &request).await?;
+                destroyed.targets.push(Target::Quota {
+                    name: name.to_owned(),
+                });
+            }
         }
-        if let Some(group) = &observed.security_group {
-            let what = format!("deleting the security group {}", names.security_group);
-            let request = dialect.delete_security_group(&group.guid);
-            self.client.delete(&what, &request).await?;
-            destroyed.names.push(names.security_group);
+        for group in self.desired.security_groups() {
+            if let Some(found) = observed.security_groups.get(&group.name) {
+                let what = format!("deleting the security group {}", group.name);
+                let request = dialect.delete_security_group(&found.guid);
+                self.client.delete(&what, &request).await?;
+                destroyed.targets.push(Target::SecurityGroup {
+                    name: group.name.clone(),
+                });
+            }
         }
         Ok(())
     }
 
-    async fn delete_observed_org(
+    async fn delete_observed_orgs(
         &self,
-        observed: &Inventory,
+        observed: &Observed,
         force: bool,
-    ) -> Result<Destroyed, ConvergeError> {
-        let name = Names::of(self.config).org;
-        let Some(org) = &observed.org else {
-            return Ok(Destroyed::default());
-        };
-        if !org.managed && !force {
-            return Err(ConvergeError::NotOurs { org: name });
+        destroyed: &mut Destroyed,
+    ) -> Result<(), ConvergeError> {
+        let orgs = observed.orgs.iter().filter_map(|org| org.org.as_ref());
+        let orgs: Vec<_> = orgs.collect();
+        let owner = self.desired.owner();
+        if let Some(org) = orgs
+            .iter()
+            .find(|org| !force && !org.ownership.is_of(owner))
+        {
+            return Err(ConvergeError::NotOurs {
+                org: org.name.clone(),
+            });
         }
-        let what = format!("deleting the org {name}");
-        let request = self.client.dialect().delete_org(&org.guid);
-        self.client.delete(&what, &request).await?;
-        Ok(Destroyed {
-            names: vec![name],
-            ..Destroyed::default()
-        })
+        for org in orgs {
+            let what = format!("deleting the org {}", org.name);
+            let request = self.client.dialect().delete_org(&org.guid);
+            self.client.delete(&what, &request).await?;
+            destroyed.targets.push(Target::Org {
+                name: org.name.clone(),
+            });
+        }
+        Ok(())
     }
 
-    /// Looks at what there is, and what is to be done about it; with `packages`,
-    /// or where that takes away what accounts for them, at all packages too.
-    async fn look(&self, packages: bool) -> Result<Seen, Error> {
-        let apps_domain = self.config.connection.apps_domain.as_deref();
-        let mut seen = self.seen(self.observe(apps_domain).await?);
-        if packages || seen.plan.removes_bits_hash() {
-            dialect::add_packages(self.client, &mut seen.observed).await?;
-            seen = self.seen(seen.observed);
+    /// Observes what exists, and plans what is to be done about it; with `packages`,
+    /// or where that takes away what accounts for them, with all packages.
+    async fn look(&self, bits: &[Bits], packages: bool) -> Result<Seen, Error> {
+        let observed = self.observe(packages).await?;
+        let plan = self.plan_of(bits, &observed);
+        if packages || !plan.removes_bits_hash() {
+            return Ok(Seen { observed, plan });
         }
-        Ok(seen)
+        let observed = self.observe(true).await?;
+        let plan = self.plan_of(bits, &observed);
+        Ok(Seen { observed, plan })
     }
 
-    fn seen(&self, observed: Inventory) -> Seen {
-        let desired = Desired::new(self.config, self.sources, &observed.domain.name);
-        let plan = plan::plan(&desired, &observed, self.workflow);
-        Seen {
-            observed,
-            desired,
-            plan,
-        }
+    fn plan_of(&self, bits: &[Bits], observed: &Observed) -> Plan {
+        let hashes: Vec<String> = bits.iter().map(|bits| bits.sha256().to_owned()).collect();
+        plan::plan(&self.desired, &hashes, observed, self.workflow)
     }
 
-    /// Observes with this apps domain, or the foundation's default.
-    async fn observe(&self, apps_domain: Option<&str>) -> Result<Inventory, Error> {
-        let routes = self.workflow == Workflow::PerApp;
-        let scope = Names::of(self.config).scope(apps_domain, routes);
-        let mut looks = 1;
+    async fn observe(&self, packages: bool) -> Result<Observed, Error> {
+        let mut observations = 1;
         loop {
-            match dialect::inventory(self.client, &scope).await {
+            match observe::observe(&self.client, &self.desired, packages).await {
                 // What was listed may be gone when more is asked of it.
-                Err(error) if error.is_contested() && looks < MAX_OBSERVATIONS => looks += 1,
+                Err(error) if error.is_contested() && observations < MAX_OBSERVATIONS => {
+                    observations += 1;
+                }
                 outcome => return outcome,
             }
         }
     }
 
-    fn warn_of_strange_org(&self, org: Option<&Org>) {
-        if self.client.dialect() == Dialect::V3
-            && let Some(org) = org
-            && !org.managed
-        {
-            let name = Names::of(self.config).org;
+    fn warn_of_unmanaged_orgs(&self, observed: &Observed) {
+        if self.client.dialect() != Dialect::V3 {
+            return;
+        }
+        let orgs = observed.orgs.iter().filter_map(|org| org.org.as_ref());
+        for org in orgs.filter(|org| !org.ownership.is_of(self.desired.owner())) {
+            let name = &org.name;
             self.client.events().emit(Event::Warning(format!(
                 "the org {name} is unmanaged: it is used, but never deleted unless that is forced"
             )));
@@ -407,39 +452,39 @@ impl<'a> Converger<'a> {
     /// the desired state then, and whether it waited.
     async fn wait_for_instances(
         &self,
-        desired: &Desired,
-        mut observed: Inventory,
+        mut observed: Observed,
         plan: &Plan,
-    ) -> Result<(Inventory, Vec<Drift>, bool), Error> {
+    ) -> Result<(Observed, Vec<Drift>, bool), Error> {
         let began = Instant::now();
         let timeout = self.client.timeout();
+        let total = self.desired.app_count();
         let mut waited = false;
-        let groups = desired.groups.iter();
-        let mut awaited: HashSet<&str> = groups
-            .flat_map(|group| group.apps.iter().map(String::as_str))
+        let mut awaited: HashSet<Target> = plan
+            .apps()
+            .filter(|app| app.role() != Some(plan::Role::Surplus))
+            .map(|app| app.target.clone())
             .collect();
         let mut pauses = wait::pauses();
         loop {
-            let drift = verify::verify(desired, &observed, plan);
+            let drift = verify::verify(&self.desired, &observed, plan);
             let waiting = drift.iter().filter(|it| it.is_transient).count();
-            self.show_waiting(&mut waited, desired.app_count(), waiting);
+            self.show_waiting(&mut waited, total, waiting);
             self.report_running(&mut awaited, &drift);
             let pause = pauses.next().unwrap_or(timeout);
             if waiting == 0 || began.elapsed().saturating_add(pause) > timeout {
                 return Ok((observed, drift, waited));
             }
             self.client.pause(pause).await?;
-            dialect::refresh_instances(self.client, &mut observed).await?;
+            observe::refresh_instances(&self.client, &mut observed).await?;
         }
     }
 
     /// Reports the apps that run by now, each once.
-    fn report_running(&self, awaited: &mut HashSet<&str>, drift: &[Drift]) {
-        let apps = drift.iter().filter(|drift| drift.target.is_app());
-        let differing: HashSet<&str> = apps.map(|drift| drift.target.name()).collect();
-        for name in awaited.extract_if(|name| !differing.contains(name)) {
+    fn report_running(&self, awaited: &mut HashSet<Target>, drift: &[Drift]) {
+        let differing: HashSet<&Target> = drift.iter().map(|drift| &drift.target).collect();
+        for app in awaited.extract_if(|app| !differing.contains(app)) {
             self.client.events().emit(Event::App {
-                name: name.to_owned(),
+                name: app.name().to_owned(),
                 milestone: AppMilestone::Running,
             });
         }
@@ -462,23 +507,60 @@ impl<'a> Converger<'a> {
     }
 }
 
-/// Adds GUIDs and URLs to the apps that exist.
-fn locate(apps: &mut [AppOutcome], desired: &Desired, observed: &Inventory) {
-    let space = observed.space.as_ref().map(|space| space.guid.as_str());
-    let guids: HashMap<&str, &str> = observed
-        .apps
-        .iter()
-        .filter(|app| Some(app.space.as_str()) == space)
-        .map(|app| (app.name.as_str(), app.guid.as_str()))
-        .collect();
-    let groups = desired.groups.iter();
-    let wanted: HashSet<&str> = groups
-        .flat_map(|group| group.apps.iter().map(String::as_str))
-        .collect();
-    for app in apps {
-        app.guid = guids.get(app.name.as_str()).map(|guid| (*guid).to_owned());
-        if wanted.contains(app.name.as_str()) {
-            app.urls = vec![format!("{}.{}", host(&app.name), observed.domain.name)];
+/// Refuses properties that the API of 2017 cannot give to apps.
+fn check_properties(desired: &Desired) -> Result<(), ConvergeError> {
+    for PlacedGroup { group, .. } in desired.groups() {
+        let is_known = |property: &&str| {
+            BY_REQUESTS.contains(property) || ["env", "routes"].contains(property)
+        };
+        let refused = |property: &str| ConvergeError::Property {
+            group: group.name.clone(),
+            property: property.to_owned(),
+        };
+        let mut properties = group.entry.properties();
+        if let Some(property) = properties.find(|property| !is_known(property)) {
+            return Err(refused(property));
         }
+        let has_more = group.entry.beyond_requests().is_some();
+        if has_more {
+            return Err(refused("routes with protocol or options"));
+        }
+    }
+    Ok(())
+}
+
+/// Adds GUIDs and URLs to the apps that exist.
+fn locate(apps: &mut [AppOutcome], desired: &Desired, observed: &Observed) {
+    let mut guids: HashMap<(&str, &str, &str), &str> = HashMap::new();
+    for (placed, space) in desired.spaces().zip(&observed.spaces) {
+        for app in &space.apps {
+            let key = (
+                placed.org.name.as_str(),
+                placed.space.name.as_str(),
+                app.name.as_str(),
+            );
+            guids.insert(key, &app.guid);
+        }
+    }
+    let mut urls: HashMap<(&str, &str, String), Vec<String>> = HashMap::new();
+    for placed in desired.groups() {
+        let domain = observed.apps_domain(&placed.space);
+        for (index, name) in (0..).zip(placed.group.app_names()) {
+            let entry = placed.group.entry.of_app(&name, index, domain);
+            let routes = entry
+                .routes()
+                .into_iter()
+                .flatten()
+                .map(str::to_owned)
+                .collect();
+            let space = placed.space;
+            urls.insert((&space.org.name, &space.space.name, name), routes);
+        }
+    }
+    for app in apps {
+        let guid = guids.get(&(app.org.as_str(), app.space.as_str(), app.name.as_str()));
+        app.guid = guid.map(|guid| (*guid).to_owned());
+        let key = (app.org.as_str(), app.space.as_str(), app.name.clone());
+        app.urls = urls.remove(&key).unwrap_or_default();
     }
 }

@@ -12,6 +12,8 @@ use super::*;
 use crate::capi::client::ConnectOptions;
 use crate::capi::transport::Credentials;
 use crate::events::Events;
+use crate::spec::scaling::ScalingTest;
+use crate::spec::sources::Sources;
 
 /// How many worlds there are at once.
 const WORLDS: usize = 8;
@@ -28,20 +30,21 @@ const OTHER: &str = r#"{
     "test_app_registry_ttl_seconds": 7
 }"#;
 
-struct Wish {
-    config: Config,
-    sources: Sources,
+struct Config {
+    desired: Desired,
 }
 
-impl Wish {
-    fn of(config: &str, apps_dir: Option<&std::path::Path>) -> Self {
-        let (config, _) = Config::parse(config, "test").unwrap();
-        let sources = Sources::read(&config, apps_dir).unwrap();
-        Self { config, sources }
+impl Config {
+    fn of(text: &str, apps_dir: Option<&std::path::Path>) -> Self {
+        let (test, _) = ScalingTest::parse(text, "test").unwrap();
+        let sources = Sources::read(&test, apps_dir).unwrap();
+        Self {
+            desired: test.desired(&sources).unwrap(),
+        }
     }
 
-    fn converger<'a>(&'a self, client: &'a Client, workflow: Workflow) -> Converger<'a> {
-        let converger = Converger::new(client, &self.config, &self.sources);
+    fn converger(&self, client: &Client, workflow: Workflow) -> Converger {
+        let converger = Converger::new(client.clone(), self.desired.clone());
         Converger {
             workflow,
             ..converger
@@ -88,14 +91,14 @@ async fn foundation(dialect: Dialect) -> (MockCapi, Client) {
 #[tokio::test]
 async fn no_step_of_a_plan_is_one_too_many(#[case] dialect: Dialect, #[case] workflow: Workflow) {
     let bits = other_bits();
-    let small = || Wish::of(SMALL, None);
-    let ways = [
+    let small = || Config::of(SMALL, None);
+    let changes = [
         (None, small()),
-        (Some(small()), Wish::of(OTHER, None)),
-        (Some(small()), Wish::of(SMALL, Some(bits.path()))),
+        (Some(small()), Config::of(OTHER, None)),
+        (Some(small()), Config::of(SMALL, Some(bits.path()))),
     ];
     let mut needless = Vec::new();
-    for (old, new) in &ways {
+    for (old, new) in &changes {
         let without = |index| without_step(dialect, workflow, old.as_ref(), new, index);
         let steps = stream::iter(0..).map(without).buffered(WORLDS);
         let steps: Vec<Left> = steps
@@ -104,7 +107,7 @@ async fn no_step_of_a_plan_is_one_too_many(#[case] dialect: Dialect, #[case] wor
             .collect()
             .await;
         assert!(steps.len() > 10, "{}", steps.len());
-        needless.extend(steps.into_iter().filter(|(_, mismatches)| *mismatches == 0));
+        needless.extend(steps.into_iter().filter(|(_, drift)| *drift == 0));
     }
     assert_eq!(needless, []);
 }
@@ -116,8 +119,8 @@ type Left = (String, usize);
 async fn without_step(
     dialect: Dialect,
     workflow: Workflow,
-    old: Option<&Wish>,
-    new: &Wish,
+    old: Option<&Config>,
+    new: &Config,
     index: usize,
 ) -> Option<Left> {
     let (mock, client) = foundation(dialect).await;
@@ -126,30 +129,16 @@ async fn without_step(
         assert!(outcome.is_converged(), "{outcome:?}");
     }
     let converger = new.converger(&client, workflow);
-    let mut seen = converger.look(false).await.unwrap();
+    let bits = converger.prepare().await.unwrap();
+    let mut seen = converger.look(bits, false).await.unwrap();
     let step = take_out(dialect, &mut seen.plan, index)?;
-    let Seen {
-        observed,
-        desired,
-        plan,
-    } = &seen;
-    apply::apply(
-        &client,
-        desired,
-        observed,
-        &new.sources,
-        plan,
-        DEFAULT_BATCH,
-    )
-    .await;
-    let seen = converger.look(true).await.unwrap();
-    let mismatches = verify::verify(&seen.desired, &seen.observed, &seen.plan);
+    let Seen { observed, plan } = &seen;
+    apply::apply(&client, &new.desired, observed, bits, plan, DEFAULT_BATCH).await;
+    let seen = converger.look(bits, true).await.unwrap();
+    let drift = verify::verify(&new.desired, &seen.observed, &seen.plan);
     // Of an app that is gone, nothing but its route shows.
     let routes = mock.state()["routes"].as_array().unwrap().len();
-    Some((
-        step,
-        mismatches.len() + routes.abs_diff(desired.app_count()),
-    ))
+    Some((step, drift.len() + routes.abs_diff(new.desired.app_count())))
 }
 
 /// Takes the step of that number out of a plan; says which that was.
@@ -179,7 +168,7 @@ fn shows(dialect: Dialect, step: &Step) -> bool {
     match step {
         Step::Stop | Step::AwaitDroplet | Step::RemoveBitsHash { .. } => false,
         Step::SetDroplet { .. } => dialect == Dialect::V3,
-        Step::Scale(scale) => scale.instances != Some(1),
+        Step::Scale { instances, .. } => *instances != Some(1),
         _ => true,
     }
 }

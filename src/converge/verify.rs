@@ -1,15 +1,16 @@
 //! Whether the foundation has the desired state. Pure: the plan is empty, all
 //! instances run, and the org has no other apps.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use serde::Serialize;
 
+use super::observe::Observed;
 use super::plan::{Action, Change, Plan};
 use super::target::Target;
-use crate::capi::inventory::{App, Inventory};
-use crate::desired::Desired;
+use crate::capi::inventory::App;
+use crate::desired::{Desired, Group};
 
 /// A resource that differs from the desired state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -102,9 +103,9 @@ impl fmt::Display for Difference {
 }
 
 /// All that differs from the desired state.
-pub(crate) fn verify(desired: &Desired, observed: &Inventory, plan: &Plan) -> Vec<Drift> {
+pub(crate) fn verify(desired: &Desired, observed: &Observed, plan: &Plan) -> Vec<Drift> {
     let mut drift: Vec<Drift> = Vec::new();
-    drift.extend(app_count(desired, observed));
+    drift.extend(app_counts(desired, observed));
     drift.extend(planned(plan));
     drift.extend(instances(desired, observed));
     drift
@@ -118,32 +119,37 @@ fn drift(target: Target, difference: Difference) -> Drift {
     }
 }
 
-fn app_count(desired: &Desired, observed: &Inventory) -> Option<Drift> {
-    let (actual, wanted) = (observed.apps.len(), desired.app_count());
-    let org = Target::Org {
-        name: desired.names.org.clone(),
-    };
-    let difference = Difference::AppCount {
-        actual,
-        desired: wanted,
-        unmanaged: unmanaged_apps(desired, observed),
-    };
-    (actual != wanted).then(|| drift(org, difference))
-}
-
-/// The apps of the org that are not desired, and not ours to delete.
-fn unmanaged_apps(desired: &Desired, observed: &Inventory) -> Vec<String> {
-    let space = observed.space.as_ref().map(|space| space.guid.as_str());
-    let wanted: HashSet<&str> = desired
-        .groups
-        .iter()
-        .flat_map(|group| group.apps.iter().map(String::as_str))
-        .collect();
-    let is_wanted = |app: &&App| {
-        Some(app.space.as_str()) == space && (app.managed || wanted.contains(app.name.as_str()))
-    };
-    let apps = observed.apps.iter().filter(|app| !is_wanted(app));
-    apps.map(|app| app.name.clone()).collect()
+/// The orgs that have more or fewer apps than desired.
+fn app_counts(desired: &Desired, observed: &Observed) -> Vec<Drift> {
+    let orgs = desired.orgs().iter().zip(&observed.orgs).enumerate();
+    let counts = orgs.filter_map(|(id, (org, found))| {
+        let mut actual = found.other_apps.len();
+        let mut wanted = 0;
+        let mut unmanaged = found.other_apps.clone();
+        let spaces = desired.spaces().zip(&observed.spaces);
+        for (placed, space) in spaces.filter(|(placed, _)| placed.org_id == id) {
+            let groups = &placed.space.groups;
+            wanted += groups.iter().map(Group::app_count).sum::<usize>();
+            actual += space.apps.len();
+            let named: HashSet<String> = groups.iter().flat_map(Group::app_names).collect();
+            let others = space
+                .apps
+                .iter()
+                .filter(|app| !app.ownership.is_of(desired.owner()) && !named.contains(&app.name));
+            unmanaged.extend(others.map(|app| app.name.clone()));
+        }
+        let difference = Difference::AppCount {
+            actual,
+            desired: wanted,
+            unmanaged,
+        };
+        let name = org.name.clone();
+        (found.org.is_some() || wanted > 0)
+            .then_some(())
+            .filter(|()| actual != wanted)
+            .map(|()| drift(Target::Org { name }, difference))
+    });
+    counts.collect()
 }
 
 fn planned(plan: &Plan) -> impl Iterator<Item = Drift> {
@@ -162,42 +168,47 @@ fn planned(plan: &Plan) -> impl Iterator<Item = Drift> {
 }
 
 /// Apps that are scaled and started as desired, and do not run so.
-fn instances(desired: &Desired, observed: &Inventory) -> Vec<Drift> {
-    let space = observed.space.as_ref().map(|space| space.guid.as_str());
-    let apps: BTreeMap<&str, &App> = observed
-        .apps
-        .iter()
-        .filter(|app| Some(app.space.as_str()) == space)
-        .map(|app| (app.name.as_str(), app))
-        .collect();
+fn instances(desired: &Desired, observed: &Observed) -> Vec<Drift> {
     let mut drifts = Vec::new();
-    for group in &desired.groups {
-        for name in &group.apps {
-            // Where it does not exist, started and scaled, the plan says so.
-            let Some(app) = apps.get(name.as_str()).filter(|app| app.started) else {
-                continue;
-            };
-            let Some(web) = &app.web else {
-                drifts.push(drift(desired.app(name), Difference::NoWebProcess));
-                continue;
-            };
-            if web.instances != group.instances {
-                continue;
-            }
-            let mut others: BTreeMap<String, u32> = BTreeMap::new();
-            for state in &web.states {
-                *others.entry(state.clone()).or_default() += 1;
-            }
-            let running = others.remove("RUNNING").unwrap_or_default();
-            if running != group.instances {
-                let difference = Difference::Instances {
-                    running,
-                    desired: group.instances,
-                    others,
+    for (placed, space) in desired.spaces().zip(&observed.spaces) {
+        let apps: HashMap<&str, &App> = space
+            .apps
+            .iter()
+            .map(|app| (app.name.as_str(), app))
+            .collect();
+        for group in &placed.space.groups {
+            for name in group.app_names() {
+                // Where it does not exist, started and scaled, the plan says so.
+                let Some(app) = apps.get(name.as_str()).filter(|app| app.started) else {
+                    continue;
                 };
-                drifts.push(drift(desired.app(name), difference));
+                if let Some(difference) = instances_of(app, group.entry.instances()) {
+                    let (org, space) = (placed.org.name.clone(), placed.space.name.clone());
+                    drifts.push(drift(Target::App { org, space, name }, difference));
+                }
             }
         }
     }
     drifts
+}
+
+/// How an app that is started does not run; `wanted` instances, or as many as it is
+/// scaled to.
+fn instances_of(app: &App, wanted: Option<u32>) -> Option<Difference> {
+    let Some(web) = &app.web else {
+        return Some(Difference::NoWebProcess);
+    };
+    if wanted.is_some_and(|wanted| wanted != web.instances) {
+        return None;
+    }
+    let mut others: BTreeMap<String, u32> = BTreeMap::new();
+    for state in &web.states {
+        *others.entry(state.clone()).or_default() += 1;
+    }
+    let running = others.remove("RUNNING").unwrap_or_default();
+    (running != web.instances).then_some(Difference::Instances {
+        running,
+        desired: web.instances,
+        others,
+    })
 }

@@ -8,9 +8,9 @@
 //! the same as after `cf push`.
 
 pub(crate) mod diff;
+pub(crate) mod entry;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-pub(crate) mod group;
 mod overrides;
 mod properties;
 pub(crate) mod size;

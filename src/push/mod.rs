@@ -10,7 +10,6 @@ mod app_source;
 pub(crate) mod bits;
 mod logs;
 mod outcome;
-pub(crate) mod source;
 pub(crate) mod stage;
 pub(crate) mod upload;
 
@@ -54,9 +53,10 @@ use upload::Known;
 /// #     password: "admin".into(),
 /// # });
 /// # let client = cf_pusher::Client::connect(&options, cf_pusher::Events::default()).await?;
-/// # let (config, _) = cf_pusher::Config::parse("{}", "inline")?;
+/// # let (config, _) = cf_pusher::ScalingTest::parse("{}", "inline")?;
 /// # let sources = cf_pusher::Sources::read(&config, None)?;
-/// # cf_pusher::Converger::new(&client, &config, &sources).converge().await?;
+/// # let desired = config.desired(&sources)?;
+/// # cf_pusher::Converger::new(client.clone(), desired).converge().await?;
 ///
 /// let manifest = Manifest::parse("applications: [{name: dora, path: src}]", "inline")?;
 /// let mut overrides = Overrides::default();

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cf_pusher::{
-    Client, Config, ConnectOptions, Converger, Counts, Credentials, Drift, EventSink, Events,
-    Outcome, Plan, Sources,
+    Client, ConnectOptions, Converger, Counts, Credentials, Desired, Drift, EventSink, Events,
+    Outcome, Plan, ScalingTest, Sources,
 };
 use mock_capi::{CloudController, Dialect, MockCapi, MockCapiBuilder, RecordedRequest};
 use serde_json::Value;
@@ -43,13 +43,13 @@ impl Way {
         })
     }
 
-    pub(crate) fn converger<'a>(
+    pub(crate) fn converger(
         self,
-        client: &'a Client,
-        config: &'a Config,
-        sources: &'a Sources,
-    ) -> Converger<'a> {
-        let converger = Converger::new(client, config, sources);
+        client: &Client,
+        config: &ScalingTest,
+        sources: &Sources,
+    ) -> Converger {
+        let converger = Converger::new(client.clone(), desired(config, sources));
         match self {
             Self::PerApp => converger.per_app(),
             Self::Manifest | Self::Documented2017 => converger,
@@ -168,10 +168,15 @@ pub(crate) async fn login(mock: &CloudController) -> Value {
     login.send().await.unwrap().json().await.unwrap()
 }
 
-pub(crate) fn read(config: &str, apps_dir: Option<&Path>) -> (Config, Sources) {
-    let (config, _) = Config::parse(config, "test").unwrap();
+pub(crate) fn read(config: &str, apps_dir: Option<&Path>) -> (ScalingTest, Sources) {
+    let (config, _) = ScalingTest::parse(config, "test").unwrap();
     let sources = Sources::read(&config, apps_dir).unwrap();
     (config, sources)
+}
+
+/// What a configuration asks for.
+pub(crate) fn desired(config: &ScalingTest, sources: &Sources) -> Desired {
+    config.desired(sources).unwrap()
 }
 
 /// The admin, with this password.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use cf_pusher::{Client, Config, ConnectOptions, Converger, Error, Events, Sources};
+use cf_pusher::{Client, ConnectOptions, Converger, Error, Events, ScalingTest, Sources};
 use mock_capi::{CloudController, MockCapiBuilder};
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use super::{Way, read, target};
 
 /// What is asked for, and how; of any number of foundations.
 pub(crate) struct World {
-    config: Config,
+    config: ScalingTest,
     sources: Sources,
     pub(crate) way: Way,
     http: reqwest::Client,
@@ -82,7 +82,7 @@ impl World {
         Client::connect(&target, Events::new([])).await
     }
 
-    fn converger<'a>(&'a self, client: &'a Client) -> Converger<'a> {
+    fn converger(&self, client: &Client) -> Converger {
         self.way.converger(client, &self.config, &self.sources)
     }
 

@@ -1,21 +1,21 @@
-//! The inventory as the foundations of the 2017 document tell it: v2 for orgs,
-//! spaces, routes and running instances, v3 for apps and droplets. Where today
-//! has labels and annotations, environment variables of the apps do their work.
+//! The lists of the foundations of the 2017 document: v2 for orgs, spaces, routes
+//! and running instances, v3 for apps and droplets. Where today has labels and
+//! annotations, environment variables of the apps do their work.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use futures::try_join;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::Lifecycle;
 use crate::capi::client::Client;
 use crate::capi::encoded;
 use crate::capi::error::Error;
 use crate::capi::inventory::{
-    App, BITS_VARIABLE, Domain, Droplet, DropletState, Inventory, MANAGED_BY_VALUE,
-    MANAGED_BY_VARIABLE, Org, Package, Process, Quota, Route, Rule, Scope, SecurityGroup, Space,
+    App, BITS_VARIABLE, Destination, Domain, Droplet, DropletState, MANAGED_BY_VALUE,
+    MANAGED_BY_VARIABLE, Metadata, Org, Ownership, Package, Process, Route, Rule, SecurityGroup,
+    Space,
 };
 use crate::capi::parallel;
 
@@ -52,59 +52,69 @@ impl Links {
     }
 }
 
-/// Reads all that there is of a scope.
-pub(crate) async fn inventory(client: &Client, scope: &Scope) -> Result<Inventory, Error> {
-    let (domain, org, quota, security_group) = try_join!(
-        find_domain(client, scope),
-        find_org(client, &scope.org),
-        find_quota(client, &scope.quota),
-        find_security_group(client, &scope.security_group),
-    )?;
-    let mut inventory = Inventory {
-        domain,
-        quota,
-        security_group,
-        org: None,
-        space: None,
-        apps: Vec::new(),
-        routes: Vec::new(),
-    };
-    let Some(mut org) = org else {
-        return Ok(inventory);
-    };
-    let (space, apps) = try_join!(
-        find_space(client, &org.guid, &scope.space),
-        apps(client, &org.guid),
-    )?;
-    inventory.apps = apps;
-    if let Some(space) = &space {
-        inventory.routes = add_details(client, &space.guid, &mut inventory.apps).await?;
-    }
-    // An org has no label here: it is ours if it has our quota, and all that is
-    // in it is ours.
-    let quota = inventory.quota.as_ref().map(|quota| quota.guid.as_str());
-    let has_ours = quota.is_some() && org.quota.as_deref() == quota;
-    org.managed = has_ours && inventory.apps.iter().all(|app| app.managed);
-    inventory.org = Some(org);
-    inventory.space = space;
-    Ok(inventory)
-}
-
-async fn find_domain(client: &Client, scope: &Scope) -> Result<Domain, Error> {
+/// The domains that the foundation shares.
+pub(crate) async fn domains(client: &Client) -> Result<Vec<Domain>, Error> {
     #[derive(Deserialize)]
     struct Found {
         name: String,
     }
     let domains: Vec<V2<Found>> = client.list("/v2/shared_domains").await?;
-    let wanted = scope.apps_domain.as_deref();
-    let found = domains
-        .into_iter()
-        .find(|domain| wanted.is_none_or(|wanted| domain.entity.name == wanted));
-    let found = found.ok_or_else(|| super::no_domain(scope))?;
-    Ok(Domain {
+    let domain = |found: V2<Found>| Domain {
         guid: found.metadata.guid,
         name: found.entity.name,
-    })
+        is_for_apps: true,
+        owner: None,
+    };
+    Ok(domains.into_iter().map(domain).collect())
+}
+
+/// The orgs of these names.
+pub(crate) async fn orgs(client: &Client, names: &[&str]) -> Result<Vec<Org>, Error> {
+    let mut orgs = Vec::new();
+    for name in names {
+        orgs.extend(find_org(client, name).await?);
+    }
+    Ok(orgs)
+}
+
+/// The GUIDs of the quotas of these names, by name.
+pub(crate) async fn quotas(
+    client: &Client,
+    names: &[&str],
+) -> Result<HashMap<String, String>, Error> {
+    let mut quotas = HashMap::new();
+    for name in names {
+        let path = format!("/v2/quota_definitions?q=name:{}", encoded(name));
+        let found: Option<V2<Value>> = client.find(&path).await?;
+        quotas.extend(found.map(|quota| ((*name).to_owned(), quota.metadata.guid)));
+    }
+    Ok(quotas)
+}
+
+/// The security groups of these names, by name.
+pub(crate) async fn security_groups(
+    client: &Client,
+    names: &[&str],
+) -> Result<HashMap<String, SecurityGroup>, Error> {
+    let mut groups = HashMap::new();
+    for name in names {
+        let found = find_security_group(client, name).await?;
+        groups.extend(found.map(|group| ((*name).to_owned(), group)));
+    }
+    Ok(groups)
+}
+
+/// The spaces of an org of these names.
+pub(crate) async fn spaces(
+    client: &Client,
+    org: &str,
+    names: &[&str],
+) -> Result<Vec<Space>, Error> {
+    let mut spaces = Vec::new();
+    for name in names {
+        spaces.extend(find_space(client, org, name).await?);
+    }
+    Ok(spaces)
 }
 
 async fn find_org(client: &Client, name: &str) -> Result<Option<Org>, Error> {
@@ -116,16 +126,11 @@ async fn find_org(client: &Client, name: &str) -> Result<Option<Org>, Error> {
     let found: Option<V2<Found>> = client.find(&path).await?;
     Ok(found.map(|org| Org {
         guid: org.metadata.guid,
-        managed: false,
+        name: name.to_owned(),
+        ownership: Ownership::default(),
         quota: org.entity.quota_definition_guid,
-    }))
-}
-
-async fn find_quota(client: &Client, name: &str) -> Result<Option<Quota>, Error> {
-    let path = format!("/v2/quota_definitions?q=name:{}", encoded(name));
-    let found: Option<V2<Value>> = client.find(&path).await?;
-    Ok(found.map(|quota| Quota {
-        guid: quota.metadata.guid,
+        labels: Metadata::new(),
+        annotations: Metadata::new(),
     }))
 }
 
@@ -153,17 +158,21 @@ async fn find_security_group(client: &Client, name: &str) -> Result<Option<Secur
 }
 
 async fn find_space(client: &Client, org: &str, name: &str) -> Result<Option<Space>, Error> {
-    let name = encoded(name);
-    let path = format!("/v2/spaces?q=organization_guid:{org}&q=name:{name}");
+    let encoded = encoded(name);
+    let path = format!("/v2/spaces?q=organization_guid:{org}&q=name:{encoded}");
     let found: Option<V2<Value>> = client.find(&path).await?;
     Ok(found.map(|space| Space {
         guid: space.metadata.guid,
-        managed: false,
+        name: name.to_owned(),
+        org: org.to_owned(),
+        ownership: Ownership::default(),
+        labels: Metadata::new(),
+        annotations: Metadata::new(),
     }))
 }
 
 /// The apps of an org, without what [`add_details`] adds.
-async fn apps(client: &Client, org: &str) -> Result<Vec<App>, Error> {
+pub(crate) async fn apps(client: &Client, org: &str) -> Result<Vec<App>, Error> {
     #[derive(Deserialize)]
     struct Found {
         guid: String,
@@ -200,6 +209,8 @@ struct SummaryApp {
     memory: u64,
     disk_quota: u64,
     command: Option<String>,
+    health_check_type: Option<String>,
+    health_check_http_endpoint: Option<String>,
     environment_json: Option<BTreeMap<String, Value>>,
     #[serde(default)]
     routes: Vec<SummaryRoute>,
@@ -239,12 +250,17 @@ pub(crate) async fn processes(
 
 /// Adds processes, droplets and environments to the apps of a space; returns
 /// its routes.
-async fn add_details(client: &Client, space: &str, apps: &mut [App]) -> Result<Vec<Route>, Error> {
-    let mut apps: Vec<&mut App> = apps.iter_mut().filter(|app| app.space == space).collect();
+pub(crate) async fn add_details(
+    client: &Client,
+    space: &str,
+    domains: &[Domain],
+    apps: &mut [App],
+) -> Result<Vec<Route>, Error> {
+    let mut apps: Vec<&mut App> = apps.iter_mut().collect();
     let (summary, mut droplets, mut routes) = try_join!(
         summary(client, space),
         droplets(client, space),
-        routes(client, space),
+        routes(client, space, domains),
     )?;
     let mut summaries: HashMap<String, SummaryApp> = summary
         .apps
@@ -258,6 +274,19 @@ async fn add_details(client: &Client, space: &str, apps: &mut [App]) -> Result<V
         add_app_details(client, app, summary, droplets)
     });
     parallel::run(super::PER_APP, details).await?;
+    let mut urls: HashMap<&str, Vec<Value>> = HashMap::new();
+    for route in &routes {
+        for destination in &route.destinations {
+            let url = json!({"route": route.url});
+            urls.entry(&destination.app).or_default().push(url);
+        }
+    }
+    for app in &mut apps {
+        let urls = urls.remove(app.guid.as_str()).unwrap_or_default();
+        if let Some(manifest) = &mut app.manifest {
+            manifest.insert("routes".to_owned(), Value::Array(urls));
+        }
+    }
     if !apps.iter().all(|app| app.accounts_for_packages()) {
         let mut packages = packages(client, space).await?;
         for app in &mut apps {
@@ -268,14 +297,18 @@ async fn add_details(client: &Client, space: &str, apps: &mut [App]) -> Result<V
 }
 
 fn map_routes(routes: &mut [Route], summaries: &HashMap<String, SummaryApp>) {
-    let mut apps: HashMap<&str, Vec<String>> = HashMap::new();
+    let mut apps: HashMap<&str, Vec<Destination>> = HashMap::new();
     for app in summaries.values() {
         for route in &app.routes {
-            apps.entry(&route.guid).or_default().push(app.guid.clone());
+            apps.entry(&route.guid).or_default().push(Destination {
+                app: app.guid.clone(),
+                process: "web".to_owned(),
+                port: None,
+            });
         }
     }
     for route in routes {
-        route.apps = apps.remove(route.guid.as_str()).unwrap_or_default();
+        route.destinations = apps.remove(route.guid.as_str()).unwrap_or_default();
     }
 }
 
@@ -294,28 +327,38 @@ async fn add_app_details(
         (Some(_), _) => super::current_droplet(client, &app.guid).await?,
     };
     app.droplets = droplets;
+    let mut manifest = Map::new();
     let mut env = match summary {
         None => environment(client, &app.guid).await?,
         Some(summary) => {
             app.web = Some(summary.process());
-            app.command = summary.command;
+            let texts = [
+                ("command", summary.command),
+                ("health-check-type", summary.health_check_type),
+                (
+                    "health-check-http-endpoint",
+                    summary.health_check_http_endpoint,
+                ),
+            ];
+            for (key, text) in texts {
+                manifest.insert(key.to_owned(), json!(text));
+            }
             summary.environment_json.unwrap_or_default()
         }
     };
     let mark = env.remove(MANAGED_BY_VARIABLE);
-    app.managed = mark.as_ref().and_then(Value::as_str) == Some(MANAGED_BY_VALUE);
+    app.ownership.managed = mark.as_ref().and_then(Value::as_str) == Some(MANAGED_BY_VALUE);
     let bits = env.remove(BITS_VARIABLE);
     let bits = bits.as_ref().and_then(Value::as_str).map(str::to_owned);
     let current = app.current_droplet.as_deref();
     for droplet in &mut app.droplets {
         if Some(droplet.guid.as_str()) == current {
-            droplet.noted = bits.is_some();
+            droplet.annotated = bits.is_some();
             droplet.bits.clone_from(&bits);
         }
     }
-    let env = env.into_iter();
-    let env = env.map(|(name, value)| (name, super::env_text(&value)));
-    app.env = Arc::new(env.collect());
+    manifest.insert("env".to_owned(), json!(env));
+    app.manifest = Some(manifest);
     Ok(())
 }
 
@@ -359,7 +402,7 @@ async fn droplets(client: &Client, space: &str) -> Result<HashMap<String, Vec<Dr
                 "PENDING" | "STAGING" => DropletState::Staging,
                 _ => DropletState::Other,
             },
-            noted: false,
+            annotated: false,
             package: droplet.links.guid("package"),
             checksum: checksum.and_then(|checksum| checksum.value),
             bits: None,
@@ -394,7 +437,7 @@ pub(crate) async fn packages(
 }
 
 /// The routes of a space, not mapped yet.
-async fn routes(client: &Client, space: &str) -> Result<Vec<Route>, Error> {
+async fn routes(client: &Client, space: &str, domains: &[Domain]) -> Result<Vec<Route>, Error> {
     #[derive(Deserialize)]
     struct Found {
         host: String,
@@ -405,12 +448,21 @@ async fn routes(client: &Client, space: &str) -> Result<Vec<Route>, Error> {
     }
     let path = format!("/v2/spaces/{space}/routes?{V2_PAGE}");
     let found: Vec<V2<Found>> = client.list(&path).await?;
-    let routes = found.into_iter().map(|route| Route {
-        guid: route.metadata.guid,
-        host: route.entity.host,
-        domain: route.entity.domain_guid,
-        plain: route.entity.port.is_none() && route.entity.path.is_empty(),
-        apps: Vec::new(),
+    let routes = found.into_iter().map(|found| {
+        let route = found.entity;
+        let mut domains = domains.iter();
+        let domain = domains.find(|it| it.guid == route.domain_guid);
+        let domain = domain.map(|it| it.name.as_str()).unwrap_or_default();
+        let host = match route.host.as_str() {
+            "" => domain.to_owned(),
+            host => format!("{host}.{domain}"),
+        };
+        let port = route.port.map(|port| format!(":{port}"));
+        Route {
+            guid: found.metadata.guid,
+            url: format!("{host}{}{}", port.unwrap_or_default(), route.path),
+            destinations: Vec::new(),
+        }
     });
     Ok(routes.collect())
 }

@@ -3,12 +3,10 @@
 //! dialect is read is in [`v3`] and [`documented_2017`].
 
 pub(crate) mod documented_2017;
-mod environments;
 mod uploads;
 pub(crate) mod v3;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -16,8 +14,8 @@ use serde_json::{Map, Value, json};
 use super::client::Client;
 use super::error::Error;
 use super::inventory::{
-    BITS_ANNOTATION, BITS_VARIABLE, Inventory, MANAGED_BY_LABEL, MANAGED_BY_VALUE,
-    MANAGED_BY_VARIABLE, PREFIX_ANNOTATION, Rule, Scope,
+    BITS_ANNOTATION, BITS_VARIABLE, MANAGED_BY_LABEL, MANAGED_BY_VALUE, MANAGED_BY_VARIABLE,
+    PREFIX_ANNOTATION, Rule,
 };
 use super::transport::Request;
 pub(crate) use uploads::MOST_RESOURCES;
@@ -63,55 +61,15 @@ pub(crate) struct Scale {
     pub(crate) disk_mb: Option<u64>,
 }
 
-/// What a manifest says of one app; what it leaves out stays as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Claims {
-    /// That it is ours.
-    pub(crate) label: bool,
-    /// Variables beside those that it has.
-    pub(crate) env: Arc<BTreeMap<String, String>>,
-    pub(crate) command: Option<String>,
-    /// None to leave them.
-    pub(crate) buildpacks: Vec<String>,
-    /// That it has the route of its name.
-    pub(crate) route: bool,
-    pub(crate) scale: Scale,
-}
-
-impl Claims {
-    /// As an entry of a manifest's `applications`.
-    pub(crate) fn entry(&self, name: &str, route: &str, prefix: &str) -> Value {
-        let mut entry = json!({"name": name});
-        let Scale {
-            instances,
-            memory_mb,
-            disk_mb,
-        } = self.scale;
-        let megabytes = |size: Option<u64>| size.map(|size| json!(format!("{size}M")));
-        let given = |is: bool, value: Value| is.then_some(value);
-        let fields = [
-            ("metadata", given(self.label, managed_by_us(prefix))),
-            ("env", given(!self.env.is_empty(), json!(self.env))),
-            (
-                "command",
-                self.command.as_ref().map(|command| json!(command)),
-            ),
-            (
-                "buildpacks",
-                given(!self.buildpacks.is_empty(), json!(self.buildpacks)),
-            ),
-            ("routes", given(self.route, json!([{"route": route}]))),
-            ("instances", instances.map(|instances| json!(instances))),
-            ("memory", megabytes(memory_mb)),
-            ("disk_quota", megabytes(disk_mb)),
-        ];
-        for (key, value) in fields {
-            if let Some(value) = value {
-                entry[key] = value;
-            }
-        }
-        entry
-    }
+/// How the web process is checked; what is none stays as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct HealthCheck<'a> {
+    /// `port`, `process` or `http`.
+    pub(crate) check: Option<&'a str>,
+    /// The path that is asked for an `http` check.
+    pub(crate) endpoint: Option<&'a str>,
+    /// In seconds.
+    pub(crate) invocation_timeout: Option<u64>,
 }
 
 impl Dialect {
@@ -280,12 +238,7 @@ impl Dialect {
 
     /// Sets the start command of the web process; `None` leaves it to the droplet.
     pub(crate) fn set_command(self, app: &str, command: Option<&str>) -> Request {
-        Request::patch(match self {
-            Self::V3 => format!("/v3/apps/{app}/processes/web"),
-            // In 2017 the web process had the app's GUID.
-            Self::Documented2017 => format!("/v3/processes/{app}"),
-        })
-        .json(json!({"command": command}))
+        Request::patch(self.web_process(app)).json(json!({"command": command}))
     }
 
     pub(crate) fn create_package(self, app: &str, bits: &str) -> Request {
@@ -417,20 +370,109 @@ impl Dialect {
         .json(Value::Object(body))
     }
 
-    pub(crate) fn create_route(self, host: &str, domain: &str, space: &str) -> Request {
+    pub(crate) fn create_route(
+        self,
+        host: &str,
+        domain: &str,
+        space: &str,
+        path: Option<&str>,
+    ) -> Request {
+        let (url, mut body) = match self {
+            Self::V3 => (
+                "/v3/routes",
+                json!({
+                    "host": host,
+                    "relationships": {
+                        "domain": {"data": {"guid": domain}},
+                        "space": {"data": {"guid": space}},
+                    },
+                }),
+            ),
+            Self::Documented2017 => (
+                "/v2/routes",
+                json!({
+                    "domain_guid": domain,
+                    "space_guid": space,
+                    "host": host,
+                }),
+            ),
+        };
+        if let Some(path) = path {
+            body["path"] = json!(path);
+        }
+        Request::post(url).json(body)
+    }
+
+    /// Makes a route lead to the web processes of some apps, and nowhere else.
+    pub(crate) fn set_destinations(
+        self,
+        route: &str,
+        apps: &[String],
+        protocol: Option<&str>,
+    ) -> Request {
+        let destination = |app: &String| {
+            let mut destination = json!({"app": {"guid": app}});
+            if let Some(protocol) = protocol {
+                destination["protocol"] = json!(protocol);
+            }
+            destination
+        };
+        let destinations: Vec<Value> = apps.iter().map(destination).collect();
+        Request::patch(format!("/v3/routes/{route}/destinations"))
+            .json(json!({"destinations": destinations}))
+    }
+
+    /// Sets labels and annotations of an org or a space; in 2017 there were none.
+    pub(crate) fn set_metadata(
+        self,
+        is_org: bool,
+        guid: &str,
+        labels: &BTreeMap<String, String>,
+        annotations: &BTreeMap<String, String>,
+    ) -> Option<Request> {
+        let kind = if is_org { "organizations" } else { "spaces" };
+        let metadata = json!({"labels": labels, "annotations": annotations});
+        (self == Self::V3).then(|| {
+            Request::patch(format!("/v3/{kind}/{guid}")).json(json!({"metadata": metadata}))
+        })
+    }
+
+    /// Removes labels and annotations of an app.
+    pub(crate) fn remove_metadata(
+        self,
+        app: &str,
+        labels: &[String],
+        annotations: &[String],
+    ) -> Request {
+        let gone = |keys: &[String]| -> Map<String, Value> {
+            let keys = keys.iter();
+            keys.map(|key| (key.clone(), Value::Null)).collect()
+        };
+        let metadata = json!({"labels": gone(labels), "annotations": gone(annotations)});
+        Request::patch(format!("/v3/apps/{app}")).json(json!({"metadata": metadata}))
+    }
+
+    /// Sets how the web process is checked.
+    pub(crate) fn set_health_check(self, app: &str, check: HealthCheck<'_>) -> Request {
+        let mut data = Map::new();
+        if let Some(endpoint) = check.endpoint {
+            data.insert("endpoint".to_owned(), json!(endpoint));
+        }
+        if let Some(timeout) = check.invocation_timeout {
+            data.insert("invocation_timeout".to_owned(), json!(timeout));
+        }
+        let mut body = json!({"data": data});
+        if let Some(check) = check.check {
+            body["type"] = json!(check);
+        }
+        Request::patch(self.web_process(app)).json(json!({"health_check": body}))
+    }
+
+    fn web_process(self, app: &str) -> String {
         match self {
-            Self::V3 => Request::post("/v3/routes").json(json!({
-                "host": host,
-                "relationships": {
-                    "domain": {"data": {"guid": domain}},
-                    "space": {"data": {"guid": space}},
-                },
-            })),
-            Self::Documented2017 => Request::post("/v2/routes").json(json!({
-                "domain_guid": domain,
-                "space_guid": space,
-                "host": host,
-            })),
+            Self::V3 => format!("/v3/apps/{app}/processes/web"),
+            // In 2017 the web process had the app's GUID.
+            Self::Documented2017 => format!("/v3/processes/{app}"),
         }
     }
 
@@ -465,49 +507,6 @@ struct LifecycleData {
     buildpacks: Vec<String>,
 }
 
-/// Reads all that there is of a scope.
-pub(crate) async fn inventory(client: &Client, scope: &Scope) -> Result<Inventory, Error> {
-    match client.dialect() {
-        Dialect::V3 => v3::inventory(client, scope).await,
-        Dialect::Documented2017 => documented_2017::inventory(client, scope).await,
-    }
-}
-
-/// Looks again at the instances of the apps of an inventory.
-pub(crate) async fn refresh_instances(
-    client: &Client,
-    inventory: &mut Inventory,
-) -> Result<(), Error> {
-    let Some(space) = &inventory.space else {
-        return Ok(());
-    };
-    let mut processes = match client.dialect() {
-        Dialect::V3 => v3::processes_of_space(client, &space.guid).await?,
-        Dialect::Documented2017 => documented_2017::processes(client, &space.guid).await?,
-    };
-    let apps = inventory.apps.iter_mut();
-    for app in apps.filter(|app| app.space == space.guid) {
-        app.web = processes.remove(&app.guid);
-    }
-    Ok(())
-}
-
-/// Adds the packages of all apps of an inventory's space, also of those whose
-/// droplets account for them.
-pub(crate) async fn add_packages(client: &Client, inventory: &mut Inventory) -> Result<(), Error> {
-    let Some(space) = &inventory.space else {
-        return Ok(());
-    };
-    let mut packages = match client.dialect() {
-        Dialect::V3 => v3::packages(client, &space.guid).await?,
-        Dialect::Documented2017 => documented_2017::packages(client, &space.guid).await?,
-    };
-    for app in &mut inventory.apps {
-        app.take_packages(&mut packages);
-    }
-    Ok(())
-}
-
 /// The droplet that an app runs with, if it has one.
 async fn current_droplet(client: &Client, app: &str) -> Result<Option<String>, Error> {
     let path = format!("/v3/apps/{app}/relationships/current_droplet");
@@ -527,18 +526,11 @@ fn last_segment(href: &str) -> Option<String> {
     Some(last.to_owned())
 }
 
-/// A variable's value as the app sees it.
-fn env_text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn no_domain(scope: &Scope) -> Error {
+/// Why the apps have no domain.
+pub(crate) fn no_domain(wanted: Option<&str>) -> Error {
     Error::Local {
         what: "finding the domain of the apps' routes".to_owned(),
-        reason: match &scope.apps_domain {
+        reason: match wanted {
             Some(name) => format!("the foundation has no domain {name}; check apps_domain"),
             None => "the foundation shares no domain; set apps_domain".to_owned(),
         },
@@ -594,7 +586,11 @@ mod tests {
             env: &env,
             buildpacks: &[],
         };
-        let rules = crate::desired::rules(1);
+        let rules = [Rule {
+            protocol: "tcp".to_owned(),
+            destination: "169.254.0.1".to_owned(),
+            ports: Some("1".to_owned()),
+        }];
         let all = Scale {
             instances: Some(3),
             memory_mb: Some(64),
@@ -621,7 +617,7 @@ mod tests {
             dialect.forget_bits("APP", "DROPLET"),
             dialect.copy_droplet("DROPLET", "APP"),
             dialect.set_current_droplet("APP", "DROPLET"),
-            dialect.create_route("synthetic-proxy", "DOMAIN", "SPACE"),
+            dialect.create_route("synthetic-proxy", "DOMAIN", "SPACE", None),
             dialect.map_route("ROUTE", "APP"),
             dialect.scale("APP", instances),
             dialect.scale("APP", all),
@@ -630,6 +626,14 @@ mod tests {
             dialect.set_command("APP", Some("./proxy")),
             dialect.set_command("APP", None),
             dialect.set_buildpacks("APP", &["go_buildpack".to_owned()]),
+            dialect.set_health_check(
+                "APP",
+                HealthCheck {
+                    check: Some("http"),
+                    endpoint: Some("/up"),
+                    invocation_timeout: Some(2),
+                },
+            ),
             dialect.delete_route("ROUTE"),
             dialect.delete_app("APP"),
             dialect.delete_org("ORG"),

@@ -1,25 +1,24 @@
-//! The inventory as today's v3 tells it: lists of 5,000, filtered by org, so
-//! that its cost follows the pages and not the apps. What no list tells, a
-//! manifest diff does: see [`super::environments`].
+//! The lists of today's v3: pages of 5,000, filtered by names or by the GUIDs of
+//! orgs and spaces, so that their cost follows the pages and not the apps.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
-use futures::{join, try_join};
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::Lifecycle;
-use super::environments::{Environments, environments};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::inventory::{
-    App, Domain, Droplet, DropletState, Inventory, MANAGED_BY_VALUE, Org, Package, Process, Quota,
-    Route, Rule, Scope, SecurityGroup, Space,
+    App, Destination, Domain, Droplet, DropletState, MANAGED_BY_LABEL, MANAGED_BY_VALUE, Metadata,
+    Org, Ownership, PREFIX_ANNOTATION, Package, Process, Route, Rule, SecurityGroup, Space,
 };
-use crate::capi::list_item;
-use crate::capi::parallel;
-use crate::capi::processes;
+use crate::capi::{list_item, manifests, processes};
+
+/// How many GUIDs or names one request asks for: they must fit into a URL.
+const PER_REQUEST: usize = 50;
 
 #[derive(Deserialize)]
 struct Guid {
@@ -36,245 +35,140 @@ struct ToMany {
     data: Vec<Guid>,
 }
 
-/// What matters of metadata; of many apps, the rest would take much memory.
-#[derive(Deserialize, Default)]
-struct Metadata {
-    #[serde(default)]
-    labels: Labels,
-    #[serde(default)]
-    annotations: Annotations,
-}
-
-#[derive(Deserialize, Default)]
-struct Labels {
-    #[serde(rename = "managed-by")]
-    managed_by: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-struct Annotations {
-    #[serde(rename = "cf-pusher-bits-sha256")]
-    bits: Option<String>,
-}
-
-impl Metadata {
-    fn is_managed(&self) -> bool {
-        self.labels.managed_by.as_deref() == Some(MANAGED_BY_VALUE)
-    }
-}
-
 impl ToOne {
     fn guid(&self) -> Option<String> {
         self.data.as_ref()?.guid.clone()
     }
 }
 
-/// Reads all that there is of a scope.
-///
-/// The quota names the org that it is for, and the apps there name their space
-/// and org: so neither is asked for where there are apps.
-pub(crate) async fn inventory(client: &Client, scope: &Scope) -> Result<Inventory, Error> {
-    let (quota, security_group) = try_join!(
-        find_quota(client, &scope.quota),
-        find_security_group(client, &scope.security_group),
-    )?;
-    let (quota, its_org) = quota.unzip();
-    let mut contents = match its_org.flatten() {
-        Some(org) => Contents::read_if_there(client, scope, org).await?,
-        None => None,
-    };
-    let org = match contents.as_ref().and_then(|it| it.org_named(&scope.org)) {
-        Some(org) => org,
-        None => {
-            // There is no org yet, as a rule: so what it needs is asked for too.
-            let (org, domain) = join!(
-                find_org(client, &scope.org),
-                find_domain(client, scope, None)
-            );
-            match org? {
-                Some(org) => org,
-                None => {
-                    return Ok(Inventory {
-                        domain: domain?,
-                        quota,
-                        security_group,
-                        org: None,
-                        space: None,
-                        apps: Vec::new(),
-                        routes: Vec::new(),
-                    });
-                }
-            }
-        }
-    };
-    let contents = match contents.take_if(|it| it.org == org.guid) {
-        Some(contents) => contents,
-        None => Contents::read(client, scope, org.guid.clone()).await?,
-    };
-    let space = match contents.space_named(&scope.space) {
-        Some(space) => Some(space),
-        None => find_space(client, &org.guid, &scope.space).await?,
-    };
-    let Contents {
-        domain, mut apps, ..
-    } = contents;
-    let routes = match &space {
-        Some(space) => add_details(client, scope, &space.guid, &domain, &mut apps).await?,
-        None => Vec::new(),
-    };
-    Ok(Inventory {
-        domain,
-        quota,
-        security_group,
-        org: Some(org),
-        space,
-        apps,
-        routes,
-    })
+impl ToMany {
+    fn guids(self) -> Vec<String> {
+        let guids = self.data.into_iter();
+        guids.filter_map(|it| it.guid).collect()
+    }
 }
 
-/// What lists tell of an org.
-struct Contents {
-    org: String,
-    domain: Domain,
-    apps: Vec<App>,
-    /// The orgs and spaces that the apps are in.
-    included: Vec<Included>,
-}
-
-#[derive(Deserialize)]
-struct Included {
+/// What matters of the metadata of many resources: the rest would take much memory.
+#[derive(Deserialize, Default)]
+struct OwnMetadata {
     #[serde(default)]
-    spaces: Vec<FoundSpace>,
+    labels: OwnLabels,
     #[serde(default)]
-    organizations: Vec<FoundOrg>,
+    annotations: OwnAnnotations,
 }
 
-impl Contents {
-    async fn read(client: &Client, scope: &Scope, org: String) -> Result<Self, Error> {
-        let filter = format!("organization_guids={org}");
-        let (domain, (mut apps, included), mut processes, mut droplets) = try_join!(
-            find_domain(client, scope, Some(&org)),
-            apps(client, &filter),
-            processes(client, &filter),
-            droplets(client, &filter),
-        )?;
-        for app in &mut apps {
-            app.web = processes.remove(&app.guid);
-            app.droplets = droplets.remove(&app.guid).unwrap_or_default();
+#[derive(Deserialize, Default)]
+struct OwnLabels {
+    #[serde(rename = "managed-by")]
+    managed_by: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct OwnAnnotations {
+    #[serde(rename = "cf-pusher-bits-sha256")]
+    bits: Option<String>,
+    #[serde(rename = "cf-pusher-prefix")]
+    owner: Option<String>,
+}
+
+impl OwnMetadata {
+    fn ownership(self) -> Ownership {
+        Ownership {
+            managed: self.labels.managed_by.as_deref() == Some(MANAGED_BY_VALUE),
+            owner: self.annotations.owner,
         }
-        Ok(Self {
-            org,
-            domain,
-            apps,
-            included,
-        })
-    }
-
-    /// The org may be gone since the quota named it.
-    async fn read_if_there(
-        client: &Client,
-        scope: &Scope,
-        org: String,
-    ) -> Result<Option<Self>, Error> {
-        match Self::read(client, scope, org).await {
-            Err(error) if error.is_not_found() => Ok(None),
-            outcome => outcome.map(Some),
-        }
-    }
-
-    fn org_named(&self, name: &str) -> Option<Org> {
-        let mut orgs = self.included.iter().flat_map(|it| &it.organizations);
-        orgs.find(|org| org.name == name).map(FoundOrg::org)
-    }
-
-    fn space_named(&self, name: &str) -> Option<Space> {
-        let mut spaces = self.included.iter().flat_map(|it| &it.spaces);
-        spaces
-            .find(|space| space.name == name)
-            .map(FoundSpace::space)
     }
 }
 
-#[derive(Deserialize)]
-struct FoundOrg {
-    guid: String,
-    name: String,
+#[derive(Deserialize, Default)]
+struct AllMetadata {
     #[serde(default)]
-    metadata: Metadata,
-    relationships: Option<OfQuota>,
-}
-
-#[derive(Deserialize)]
-struct OfQuota {
-    quota: Option<ToOne>,
-}
-
-impl FoundOrg {
-    fn org(&self) -> Org {
-        let quota = self.relationships.as_ref();
-        let quota = quota.and_then(|related| related.quota.as_ref()?.guid());
-        Org {
-            guid: self.guid.clone(),
-            managed: self.metadata.is_managed(),
-            quota,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct FoundSpace {
-    guid: String,
-    name: String,
+    labels: Metadata,
     #[serde(default)]
-    metadata: Metadata,
+    annotations: Metadata,
 }
 
-impl FoundSpace {
-    fn space(&self) -> Space {
-        Space {
-            guid: self.guid.clone(),
-            managed: self.metadata.is_managed(),
+impl AllMetadata {
+    fn ownership(&self) -> Ownership {
+        let text = |values: &Metadata, key| values.get(key).cloned().flatten();
+        let label = text(&self.labels, MANAGED_BY_LABEL);
+        Ownership {
+            managed: label.as_deref() == Some(MANAGED_BY_VALUE),
+            owner: text(&self.annotations, PREFIX_ANNOTATION),
         }
     }
 }
 
-async fn find_org(client: &Client, name: &str) -> Result<Option<Org>, Error> {
-    let path = format!("/v3/organizations?names={}", list_item(name));
-    let found: Option<FoundOrg> = client.find(&path).await?;
-    Ok(found.as_ref().map(FoundOrg::org))
+/// The resources of a list that is filtered by names or GUIDs; none of none.
+async fn listed<T: DeserializeOwned>(
+    client: &Client,
+    items: &[&str],
+    path: impl Fn(&str) -> String,
+) -> Result<Vec<T>, Error> {
+    let mut found = Vec::new();
+    for some in items.chunks(PER_REQUEST) {
+        let some: Vec<String> = some.iter().map(|item| list_item(item)).collect();
+        found.extend(client.list(&path(&some.join(","))).await?);
+    }
+    Ok(found)
 }
 
-/// The quota, and the one org that it is for, if it is one.
-async fn find_quota(client: &Client, name: &str) -> Result<Option<(Quota, Option<String>)>, Error> {
+/// The orgs of these names.
+pub(crate) async fn orgs(client: &Client, names: &[&str]) -> Result<Vec<Org>, Error> {
     #[derive(Deserialize)]
     struct Found {
         guid: String,
-        relationships: Option<Relationships>,
-    }
-    #[derive(Deserialize)]
-    struct Relationships {
+        name: String,
         #[serde(default)]
-        organizations: ToMany,
+        metadata: AllMetadata,
+        relationships: Option<OfQuota>,
     }
-    let path = format!("/v3/organization_quotas?names={}", list_item(name));
-    let found: Option<Found> = client.find(&path).await?;
-    Ok(found.map(|found| {
-        let orgs = found
+    #[derive(Deserialize)]
+    struct OfQuota {
+        quota: Option<ToOne>,
+    }
+    let path = |names: &str| format!("/v3/organizations?names={names}&per_page=5000");
+    let found: Vec<Found> = listed(client, names, path).await?;
+    let org = |found: Found| {
+        let quota = found
             .relationships
-            .map(|related| related.organizations.data);
-        let only = match orgs.as_deref() {
-            Some([org]) => org.guid.clone(),
-            _ => None,
-        };
-        (Quota { guid: found.guid }, only)
-    }))
+            .and_then(|related| related.quota?.guid());
+        Org {
+            guid: found.guid,
+            name: found.name,
+            ownership: found.metadata.ownership(),
+            quota,
+            labels: found.metadata.labels,
+            annotations: found.metadata.annotations,
+        }
+    };
+    Ok(found.into_iter().map(org).collect())
 }
 
-async fn find_security_group(client: &Client, name: &str) -> Result<Option<SecurityGroup>, Error> {
+/// The GUIDs of the quotas of these names, by name.
+pub(crate) async fn quotas(
+    client: &Client,
+    names: &[&str],
+) -> Result<HashMap<String, String>, Error> {
     #[derive(Deserialize)]
     struct Found {
         guid: String,
+        name: String,
+    }
+    let path = |names: &str| format!("/v3/organization_quotas?names={names}&per_page=5000");
+    let found: Vec<Found> = listed(client, names, path).await?;
+    Ok(found.into_iter().map(|it| (it.name, it.guid)).collect())
+}
+
+/// The security groups of these names, by name.
+pub(crate) async fn security_groups(
+    client: &Client,
+    names: &[&str],
+) -> Result<HashMap<String, SecurityGroup>, Error> {
+    #[derive(Deserialize)]
+    struct Found {
+        guid: String,
+        name: String,
         rules: Vec<Rule>,
         relationships: Option<Relationships>,
     }
@@ -283,36 +177,22 @@ async fn find_security_group(client: &Client, name: &str) -> Result<Option<Secur
         #[serde(default)]
         running_spaces: ToMany,
     }
-    let path = format!("/v3/security_groups?names={}", list_item(name));
-    let found: Option<Found> = client.find(&path).await?;
-    Ok(found.map(|group| {
-        let spaces = group
-            .relationships
-            .map(|related| related.running_spaces.data);
-        SecurityGroup {
-            guid: group.guid,
-            rules: group.rules,
-            spaces: spaces
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|space| space.guid)
-                .collect(),
-        }
-    }))
+    let path = |names: &str| format!("/v3/security_groups?names={names}&per_page=5000");
+    let found: Vec<Found> = listed(client, names, path).await?;
+    let group = |found: Found| {
+        let spaces = found.relationships.map(|related| related.running_spaces);
+        let group = SecurityGroup {
+            guid: found.guid,
+            rules: found.rules,
+            spaces: spaces.unwrap_or_default().guids(),
+        };
+        (found.name, group)
+    };
+    Ok(found.into_iter().map(group).collect())
 }
 
-async fn find_space(client: &Client, org: &str, name: &str) -> Result<Option<Space>, Error> {
-    let path = format!(
-        "/v3/spaces?names={}&organization_guids={org}",
-        list_item(name)
-    );
-    let found: Option<FoundSpace> = client.find(&path).await?;
-    Ok(found.as_ref().map(FoundSpace::space))
-}
-
-/// The named domain, or else the org's default; before there is an org, the
-/// first that the foundation shares for apps.
-async fn find_domain(client: &Client, scope: &Scope, org: Option<&str>) -> Result<Domain, Error> {
+/// All domains that the login sees.
+pub(crate) async fn domains(client: &Client) -> Result<Vec<Domain>, Error> {
     #[derive(Deserialize)]
     struct Found {
         guid: String,
@@ -326,40 +206,56 @@ async fn find_domain(client: &Client, scope: &Scope, org: Option<&str>) -> Resul
     struct Relationships {
         organization: Option<ToOne>,
     }
-    impl Found {
-        fn is_shared(&self) -> bool {
-            let owner = self.relationships.as_ref();
-            let owner = owner.and_then(|related| related.organization.as_ref());
-            owner.is_none_or(|owner| owner.data.is_none())
-        }
-    }
-    let found: Option<Found> = match (&scope.apps_domain, org) {
-        (Some(name), _) => {
-            client
-                .find(&format!("/v3/domains?names={}", list_item(name)))
-                .await?
-        }
-        (None, Some(org)) => {
-            let path = format!("/v3/organizations/{org}/domains/default");
-            Some(client.get(&path).await?)
-        }
-        (None, None) => {
-            let domains: Vec<Found> = client.list("/v3/domains?per_page=5000").await?;
-            domains.into_iter().find(|domain| {
-                !domain.internal && domain.router_group.is_none() && domain.is_shared()
-            })
+    let found: Vec<Found> = client.list("/v3/domains?per_page=5000").await?;
+    let domain = |found: Found| {
+        let related = found.relationships;
+        Domain {
+            guid: found.guid,
+            name: found.name,
+            is_for_apps: !found.internal && found.router_group.is_none(),
+            owner: related.and_then(|related| related.organization?.guid()),
         }
     };
-    let found = found.ok_or_else(|| super::no_domain(scope))?;
-    Ok(Domain {
-        guid: found.guid,
-        name: found.name,
-    })
+    Ok(found.into_iter().map(domain).collect())
 }
 
-/// The apps that a filter names, without what other lists tell of them; and
-/// the spaces and orgs that they are in.
-async fn apps(client: &Client, filter: &str) -> Result<(Vec<App>, Vec<Included>), Error> {
+#[derive(Deserialize)]
+struct FoundSpace {
+    guid: String,
+    name: String,
+    #[serde(default)]
+    metadata: AllMetadata,
+    relationships: OfOrg,
+}
+
+#[derive(Deserialize)]
+struct OfOrg {
+    organization: ToOne,
+}
+
+impl FoundSpace {
+    fn space(self) -> Space {
+        Space {
+            guid: self.guid,
+            name: self.name,
+            org: self.relationships.organization.guid().unwrap_or_default(),
+            ownership: self.metadata.ownership(),
+            labels: self.metadata.labels,
+            annotations: self.metadata.annotations,
+        }
+    }
+}
+
+/// The spaces of some orgs.
+pub(crate) async fn spaces(client: &Client, orgs: &[&str]) -> Result<Vec<Space>, Error> {
+    let path = |orgs: &str| format!("/v3/spaces?organization_guids={orgs}&per_page=5000");
+    let found: Vec<FoundSpace> = listed(client, orgs, path).await?;
+    Ok(found.into_iter().map(FoundSpace::space).collect())
+}
+
+/// The apps of some orgs, without what other lists show of them; and the spaces
+/// that they are in.
+pub(crate) async fn apps(client: &Client, orgs: &[&str]) -> Result<(Vec<App>, Vec<Space>), Error> {
     #[derive(Deserialize)]
     struct Found {
         guid: String,
@@ -367,7 +263,7 @@ async fn apps(client: &Client, filter: &str) -> Result<(Vec<App>, Vec<Included>)
         state: String,
         lifecycle: Lifecycle,
         #[serde(default)]
-        metadata: Metadata,
+        metadata: OwnMetadata,
         relationships: Relationships,
     }
     #[derive(Deserialize)]
@@ -375,66 +271,37 @@ async fn apps(client: &Client, filter: &str) -> Result<(Vec<App>, Vec<Included>)
         space: ToOne,
         current_droplet: Option<ToOne>,
     }
-    let path = format!("/v3/apps?{filter}&include=space.organization&per_page=5000");
-    let (found, included) = client.list_including::<Found, _>(&path).await?;
-    let apps = found.into_iter().map(|app| async move {
-        let current_droplet = match app.relationships.current_droplet {
-            Some(droplet) => droplet.guid(),
-            // Older foundations tell it only app by app.
-            None => super::current_droplet(client, &app.guid).await?,
-        };
-        Ok::<_, Error>(App {
-            guid: app.guid,
-            name: app.name,
-            started: app.state == "STARTED",
-            buildpacks: app.lifecycle.data.buildpacks,
-            managed: app.metadata.is_managed(),
-            space: app.relationships.space.guid().unwrap_or_default(),
-            current_droplet,
-            ..App::default()
-        })
-    });
-    let apps = parallel::run(super::PER_APP, apps).await?;
-    Ok((apps, included))
-}
-
-/// Adds packages, environments and whether there are routes to those apps of a
-/// space that matter; returns the space's routes, where they matter.
-async fn add_details(
-    client: &Client,
-    scope: &Scope,
-    space: &str,
-    domain: &Domain,
-    apps: &mut [App],
-) -> Result<Vec<Route>, Error> {
-    let (mut apps, surplus): (Vec<&mut App>, Vec<&mut App>) = apps
-        .iter_mut()
-        .filter(|app| app.space == space)
-        .partition(|app| scope.apps.contains(&app.name));
-    let names: Vec<&str> = apps.iter().map(|app| app.name.as_str()).collect();
-    let (told, mut packages) = try_join!(
-        environments(client, space, &domain.name, &names),
-        packages_unless_noted(client, space, &apps),
-    )?;
-    for app in &mut apps {
-        app.take_packages(&mut packages);
+    #[derive(Deserialize)]
+    struct Included {
+        #[serde(default)]
+        spaces: Vec<FoundSpace>,
     }
-    let told = match told {
-        Environments::Told(told) => told,
-        Environments::Unknown => super::environments::one_by_one(client, &apps).await?,
-    };
-    let mut all_routed = true;
-    for (app, environment) in apps.iter_mut().zip(told) {
-        app.env = environment.env;
-        app.command = environment.command;
-        app.command_is_own = environment.command_is_own;
-        app.routed = environment.routed;
-        all_routed &= app.routed.is_some();
+    let (mut apps, mut spaces) = (Vec::new(), Vec::new());
+    for some in orgs.chunks(PER_REQUEST) {
+        let orgs = some.join(",");
+        let path = format!("/v3/apps?organization_guids={orgs}&include=space&per_page=5000");
+        let (found, included) = client.list_including::<Found, Included>(&path).await?;
+        let included = included.into_iter().flat_map(|it| it.spaces);
+        spaces.extend(included.map(FoundSpace::space));
+        for app in found {
+            let current_droplet = match app.relationships.current_droplet {
+                Some(droplet) => droplet.guid(),
+                // Older foundations show it only app by app.
+                None => super::current_droplet(client, &app.guid).await?,
+            };
+            apps.push(App {
+                guid: app.guid,
+                name: app.name,
+                started: app.state == "STARTED",
+                buildpacks: app.lifecycle.data.buildpacks,
+                ownership: app.metadata.ownership(),
+                space: app.relationships.space.guid().unwrap_or_default(),
+                current_droplet,
+                ..App::default()
+            });
+        }
     }
-    if all_routed && surplus.is_empty() && !scope.routes {
-        return Ok(Vec::new());
-    }
-    routes(client, space).await
+    Ok((apps, spaces))
 }
 
 #[derive(Deserialize)]
@@ -442,40 +309,44 @@ struct OfApp {
     app: ToOne,
 }
 
-/// The web processes of a space, by app.
-pub(crate) async fn processes_of_space(
+/// The web processes of the apps of some orgs or spaces, by app; `filter` is
+/// `organization_guids` or `space_guids`.
+pub(crate) async fn processes(
     client: &Client,
-    space: &str,
+    filter: &str,
+    guids: &[&str],
 ) -> Result<HashMap<String, Process>, Error> {
-    processes(client, &format!("space_guids={space}")).await
+    let embeds = AtomicBool::new(true);
+    let mut all = HashMap::new();
+    for some in guids.chunks(PER_REQUEST) {
+        let filter = format!("{filter}={}&types=web", some.join(","));
+        let found = processes::list(client, &filter, &embeds).await?;
+        all.extend(found.into_iter().map(|found| {
+            let states = found.instances().iter().map(|it| it.state.clone());
+            let process = Process {
+                instances: found.instances,
+                memory_mb: found.memory_in_mb,
+                disk_mb: found.disk_in_mb,
+                states: states.collect(),
+            };
+            (found.app().to_owned(), process)
+        }));
+    }
+    Ok(all)
 }
 
-/// The web processes that a filter names, by app.
-async fn processes(client: &Client, filter: &str) -> Result<HashMap<String, Process>, Error> {
-    let filter = format!("{filter}&types=web");
-    let found = processes::list(client, &filter, &AtomicBool::new(true)).await?;
-    let process = |found: processes::Process| {
-        let states = found.instances().iter().map(|it| it.state.clone());
-        let process = Process {
-            instances: found.instances,
-            memory_mb: found.memory_in_mb,
-            disk_mb: found.disk_in_mb,
-            states: states.collect(),
-        };
-        (found.app().to_owned(), process)
-    };
-    Ok(found.into_iter().map(process).collect())
-}
-
-/// The droplets that a filter names, by app.
-async fn droplets(client: &Client, filter: &str) -> Result<HashMap<String, Vec<Droplet>>, Error> {
+/// The droplets of the apps of some orgs, by app.
+pub(crate) async fn droplets(
+    client: &Client,
+    orgs: &[&str],
+) -> Result<HashMap<String, Vec<Droplet>>, Error> {
     #[derive(Deserialize)]
     struct Found {
         guid: String,
         state: String,
         checksum: Option<Checksum>,
         #[serde(default)]
-        metadata: Metadata,
+        metadata: OwnMetadata,
         relationships: OfApp,
         links: Links,
     }
@@ -491,8 +362,8 @@ async fn droplets(client: &Client, filter: &str) -> Result<HashMap<String, Vec<D
     struct Href {
         href: String,
     }
-    let path = format!("/v3/droplets?{filter}&per_page=5000");
-    let found: Vec<Found> = client.list(&path).await?;
+    let path = |orgs: &str| format!("/v3/droplets?organization_guids={orgs}&per_page=5000");
+    let found: Vec<Found> = listed(client, orgs, path).await?;
     let mut by_app: HashMap<String, Vec<Droplet>> = HashMap::new();
     for droplet in found {
         let bits = droplet.metadata.annotations.bits;
@@ -506,7 +377,7 @@ async fn droplets(client: &Client, filter: &str) -> Result<HashMap<String, Vec<D
                 _ => DropletState::Other,
             },
             checksum: droplet.checksum.and_then(|checksum| checksum.value),
-            noted: bits.is_some(),
+            annotated: bits.is_some(),
             bits,
             package: package.and_then(|link| super::last_segment(&link.href)),
         });
@@ -514,34 +385,21 @@ async fn droplets(client: &Client, filter: &str) -> Result<HashMap<String, Vec<D
     Ok(by_app)
 }
 
-/// The packages of a space, by app; none where the apps' droplets account for
-/// all of them: each app runs with one that is a copy or has a note.
-async fn packages_unless_noted(
-    client: &Client,
-    space: &str,
-    apps: &[&mut App],
-) -> Result<HashMap<String, Vec<Package>>, Error> {
-    if apps.iter().all(|app| app.accounts_for_packages()) {
-        return Ok(HashMap::new());
-    }
-    packages(client, space).await
-}
-
-/// The packages of a space, by app.
+/// The packages of the apps of some spaces, by app.
 pub(crate) async fn packages(
     client: &Client,
-    space: &str,
+    spaces: &[&str],
 ) -> Result<HashMap<String, Vec<Package>>, Error> {
     #[derive(Deserialize)]
     struct Found {
         guid: String,
         state: String,
         #[serde(default)]
-        metadata: Metadata,
+        metadata: OwnMetadata,
         relationships: OfApp,
     }
-    let path = format!("/v3/packages?space_guids={space}&per_page=5000");
-    let found: Vec<Found> = client.list(&path).await?;
+    let path = |spaces: &str| format!("/v3/packages?space_guids={spaces}&per_page=5000");
+    let found: Vec<Found> = listed(client, spaces, path).await?;
     let mut by_app: HashMap<String, Vec<_>> = HashMap::new();
     for package in found {
         let app = package.relationships.app.guid().unwrap_or_default();
@@ -554,39 +412,73 @@ pub(crate) async fn packages(
     Ok(by_app)
 }
 
-async fn routes(client: &Client, space: &str) -> Result<Vec<Route>, Error> {
+/// The routes of some spaces, by space.
+pub(crate) async fn routes(
+    client: &Client,
+    spaces: &[&str],
+) -> Result<HashMap<String, Vec<Route>>, Error> {
     #[derive(Deserialize)]
     struct Found {
         guid: String,
-        host: Option<String>,
-        path: Option<String>,
-        port: Option<u32>,
+        url: String,
         #[serde(default)]
-        destinations: Vec<Destination>,
-        relationships: OfDomain,
+        destinations: Vec<FoundDestination>,
+        relationships: OfSpace,
     }
     #[derive(Deserialize)]
-    struct Destination {
-        app: Guid,
+    struct FoundDestination {
+        app: FoundApp,
+        port: Option<u32>,
     }
     #[derive(Deserialize)]
-    struct OfDomain {
-        domain: ToOne,
+    struct FoundApp {
+        guid: Option<String>,
+        process: Option<FoundProcess>,
     }
-    let path = format!("/v3/routes?space_guids={space}&per_page=5000");
-    let found: Vec<Found> = client.list(&path).await?;
-    Ok(found
-        .into_iter()
-        .map(|route| Route {
-            guid: route.guid,
-            host: route.host.unwrap_or_default(),
-            domain: route.relationships.domain.guid().unwrap_or_default(),
-            plain: route.port.is_none() && route.path.unwrap_or_default().is_empty(),
-            apps: route
-                .destinations
-                .into_iter()
-                .filter_map(|destination| destination.app.guid)
-                .collect(),
+    #[derive(Deserialize)]
+    struct FoundProcess {
+        r#type: String,
+    }
+    #[derive(Deserialize)]
+    struct OfSpace {
+        space: ToOne,
+    }
+    let path = |spaces: &str| format!("/v3/routes?space_guids={spaces}&per_page=5000");
+    let found: Vec<Found> = listed(client, spaces, path).await?;
+    let destination = |found: FoundDestination| {
+        let process = found.app.process.map(|process| process.r#type);
+        Some(Destination {
+            app: found.app.guid?,
+            process: process.unwrap_or_else(|| "web".to_owned()),
+            port: found.port,
         })
-        .collect())
+    };
+    let mut by_space: HashMap<String, Vec<Route>> = HashMap::new();
+    for route in found {
+        let space = route.relationships.space.guid().unwrap_or_default();
+        let destinations = route.destinations.into_iter();
+        by_space.entry(space).or_default().push(Route {
+            guid: route.guid,
+            url: route.url,
+            destinations: destinations.filter_map(destination).collect(),
+        });
+    }
+    Ok(by_space)
+}
+
+/// An app as its own manifest has it, with its web process's properties as its own.
+pub(crate) async fn manifest(client: &Client, app: &str) -> Result<Map<String, Value>, Error> {
+    let manifest = manifests::of_app(client, app).await?;
+    let manifest = serde_json::to_value(&manifest).unwrap_or_default();
+    let application = manifest
+        .pointer("/applications/0")
+        .and_then(Value::as_object);
+    let mut application = application.cloned().unwrap_or_default();
+    let processes = application.get("processes").and_then(Value::as_array);
+    let mut processes = processes.into_iter().flatten();
+    let web = processes.find(|process| process["type"] == "web");
+    if let Some(Value::Object(web)) = web.cloned() {
+        application.extend(web);
+    }
+    Ok(application)
 }

@@ -1,67 +1,67 @@
-//! Manifests of many apps: what they share of their way.
+//! Manifests of many apps.
 //!
 //! A manifest is refused as a whole, and a job ends at the first app that
 //! fails. So one that fails is applied again in halves: in the end only the app
-//! that is to blame fails, with Cloud Controller's own words.
+//! that is to blame fails, with the Cloud Controller's own words.
 
 use std::collections::HashMap;
 
 use futures::future::join_all;
-use reqwest::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::steps::Found;
-use super::{Apply, Begun, Failure, subject};
-use crate::capi::dialect::Claims;
+use super::steps::AppProgress;
+use super::{Apply, Begun, Failure, context};
 use crate::capi::error::Error;
-use crate::capi::{list_item, manifests};
-use crate::converge::plan::{ResourcePlan, Step};
-use crate::desired::host;
+use crate::capi::{apps, manifests};
+use crate::converge::plan::{Action, ResourcePlan, Step};
 use crate::events::{AppMilestone, Event, StepContext};
-
-/// How long a list of names in a URL may be.
-const MOST_NAMES: usize = 6_000;
+use crate::manifest::entry::{ManifestEntry, Purpose};
 
 /// An app at its beginning: what a batch makes of it.
 pub(super) type Beginning<'p> = (&'p ResourcePlan, Result<Begun<'p>, Box<Failure>>);
 
+/// An app of a manifest.
+type Entry<'p> = (&'p ResourcePlan, &'p ManifestEntry);
+
 impl Apply<'_> {
-    /// Takes the steps of some apps up to their manifests, and applies those
-    /// together. Of apps without, no step is taken.
+    /// Takes the steps of some apps of a space up to their manifests, and applies
+    /// those together. Of apps without, no step is taken.
     pub(super) async fn begin<'p>(&self, plans: &[&'p ResourcePlan]) -> Vec<Beginning<'p>> {
-        let mut begun: Vec<Beginning<'p>> = join_all(
-            plans
-                .iter()
-                .map(|plan| async { (*plan, self.prepare(plan).await) }),
-        )
-        .await;
-        let claims: Vec<(&ResourcePlan, &Claims)> = begun
+        let prepared: Vec<_> = plans.iter().map(|plan| self.prepared(plan)).collect();
+        let mut begun: Vec<Beginning<'p>> = join_all(prepared).await;
+        let entries: Vec<Entry<'p>> = begun
             .iter()
             .filter_map(|(plan, begun)| match begun.as_ref().ok()?.left.first()? {
-                Step::ApplyManifest(claims) => Some((*plan, claims.as_ref())),
+                Step::ApplyManifest { entry } => Some((*plan, entry.as_ref())),
                 _ => None,
             })
             .collect();
-        let mut refused = self.apply_manifests(&claims).await;
-        let fresh: Vec<&ResourcePlan> = claims
+        let mut refused = self.apply_manifests(&entries).await;
+        let fresh: Vec<&str> = begun
             .iter()
-            .map(|(plan, _)| *plan)
-            .filter(|plan| plan.guid().is_none() && !refused.contains_key(plan.name()))
+            .filter(|(plan, begun)| {
+                let applies = entries.iter().any(|(of, _)| of.target == plan.target);
+                let is_known = begun
+                    .as_ref()
+                    .is_ok_and(|begun| begun.progress.app.is_some());
+                applies && !is_known && !refused.contains_key(plan.name())
+            })
+            .map(|(plan, _)| plan.name())
             .collect();
-        let guids = self.guids(&fresh).await;
+        let guids = self.guids(plans, &fresh).await;
         for (plan, outcome) in &mut begun {
             let Ok(app) = outcome else { continue };
-            let Some((step @ Step::ApplyManifest(_), left)) = app.left.split_first() else {
+            let Some((step @ Step::ApplyManifest { .. }, left)) = app.left.split_first() else {
                 continue;
             };
             app.left = left;
+            let is_fresh = app.progress.app.is_none();
             let applied = match (refused.remove(plan.name()), &guids) {
                 (Some(error), _) => Err(error),
-                (None, _) if app.found.app.is_some() => Ok(()),
+                (None, _) if !is_fresh => Ok(()),
                 (None, Ok(guids)) => {
-                    app.found.app = guids.get(plan.name()).cloned();
-                    let found = app.found.app.as_ref();
+                    app.progress.app = guids.get(plan.name()).cloned();
+                    let found = app.progress.app.as_ref();
                     found.map(|_| ()).ok_or_else(|| Error::Gone {
                         what: "finding the app".to_owned(),
                     })
@@ -69,130 +69,101 @@ impl Apply<'_> {
                 (None, Err(error)) => Err(error.clone()),
             };
             match applied {
-                Ok(()) if plan.guid().is_none() => self.client.events().emit(Event::App {
+                Ok(()) if is_fresh => self.client.events().emit(Event::App {
                     name: plan.name().to_owned(),
                     milestone: AppMilestone::Created,
                 }),
                 Ok(()) => {}
                 Err(error) => {
-                    *outcome = Err(Box::new(Failure::new(
-                        &plan.target,
-                        &subject(plan, step),
-                        error,
-                    )));
+                    let failure = Failure::new(&plan.target, &context(plan, step), error);
+                    *outcome = Err(Box::new(failure));
                 }
             }
         }
         begun
     }
 
+    async fn prepared<'p>(&self, plan: &'p ResourcePlan) -> Beginning<'p> {
+        (plan, self.prepare(plan).await)
+    }
+
     /// Takes the steps before the manifest, if there is one.
     async fn prepare<'p>(&self, plan: &'p ResourcePlan) -> Result<Begun<'p>, Box<Failure>> {
-        let is_manifest = |step: &Step| matches!(step, Step::ApplyManifest(_));
+        let is_manifest = |step: &Step| matches!(step, Step::ApplyManifest { .. });
         let before = plan.steps.iter().position(is_manifest).unwrap_or(0);
         let (before, left) = plan.steps.split_at(before);
-        let mut found = Found::of(plan);
+        let mut progress = AppProgress::of(plan);
         for step in before {
-            self.take(plan, step, &mut found).await?;
+            self.take(plan, step, &mut progress).await?;
         }
-        Ok(Begun { plan, left, found })
+        Ok(Begun {
+            plan,
+            left,
+            progress,
+        })
     }
 
     /// Applies manifests together; returns why those failed that failed, by name.
-    async fn apply_manifests<'p>(
-        &self,
-        apps: &[(&'p ResourcePlan, &Claims)],
-    ) -> HashMap<&'p str, Error> {
-        if apps.is_empty() {
+    async fn apply_manifests<'p>(&self, apps: &[Entry<'p>]) -> HashMap<&'p str, Error> {
+        let Some((first, _)) = apps.first() else {
             return HashMap::new();
-        }
-        let entries = apps.iter().map(|(plan, claims)| {
-            let route = format!("{}.{}", host(plan.name()), self.observed.domain.name);
-            claims.entry(plan.name(), &route, &self.desired.prefix)
-        });
-        let manifest = json!({"applications": entries.collect::<Value>()}).to_string();
-        let applied = manifests::apply_again(self.client, &self.space, &manifest);
+        };
+        let space = match self.space(first) {
+            Ok(space) => space,
+            Err(error) => return failed(apps, &error),
+        };
+        let applications: Vec<Value> = apps.iter().map(application).collect();
+        let manifest = json!({"applications": applications}).to_string();
+        let applied = manifests::apply_again(self.client, space, &manifest);
         let of_all = StepContext::new(together(apps), "applying the manifest");
         match self.client.events().step(of_all, applied).await {
             Ok(()) => HashMap::new(),
-            Err(error) if apps.len() > 1 && blames_one(&error) => {
+            Err(error) if apps.len() > 1 && error.may_be_of_one() => {
                 let (one, other) = apps.split_at(apps.len() / 2);
                 let mut refused = Box::pin(self.apply_manifests(one)).await;
                 refused.extend(Box::pin(self.apply_manifests(other)).await);
                 refused
             }
-            Err(error) => {
-                let names = apps.iter().map(|(plan, _)| plan.name());
-                names.map(|name| (name, error.clone())).collect()
-            }
+            Err(error) => failed(apps, &error),
         }
     }
 
     /// The GUIDs of apps that a manifest has created, by name.
-    async fn guids(&self, plans: &[&ResourcePlan]) -> Result<HashMap<String, String>, Error> {
-        #[derive(Deserialize)]
-        struct Found {
-            guid: String,
-            name: String,
+    async fn guids(
+        &self,
+        plans: &[&ResourcePlan],
+        names: &[&str],
+    ) -> Result<HashMap<String, String>, Error> {
+        match plans.first() {
+            Some(plan) if !names.is_empty() => {
+                apps::guids_of(self.client, self.space(plan)?, names).await
+            }
+            _ => Ok(HashMap::new()),
         }
-        let items: Vec<String> = plans.iter().map(|plan| list_item(plan.name())).collect();
-        let mut guids = HashMap::new();
-        for names in joined(&items) {
-            let space = &self.space;
-            let path = format!("/v3/apps?space_guids={space}&names={names}&per_page=5000");
-            let found: Vec<Found> = self.client.list(&path).await?;
-            guids.extend(found.into_iter().map(|app| (app.name, app.guid)));
-        }
-        Ok(guids)
     }
 }
 
+/// The entry of an app in a manifest.
+fn application((plan, entry): &Entry<'_>) -> Value {
+    let purpose = match plan.action {
+        Action::Create => Purpose::Create,
+        _ => Purpose::Change,
+    };
+    let mut application = Map::from_iter([("name".to_owned(), json!(plan.name()))]);
+    application.extend(entry.application(purpose));
+    Value::Object(application)
+}
+
+fn failed<'p>(apps: &[Entry<'p>], error: &Error) -> HashMap<&'p str, Error> {
+    let names = apps.iter().map(|(plan, _)| plan.name());
+    names.map(|name| (name, error.clone())).collect()
+}
+
 /// What some apps are called together.
-fn together(apps: &[(&ResourcePlan, &Claims)]) -> String {
+fn together(apps: &[Entry<'_>]) -> String {
     match apps {
         [(plan, _)] => format!("app {}", plan.name()),
         [(first, _), .., (last, _)] => format!("apps {} to {}", first.name(), last.name()),
         [] => String::new(),
-    }
-}
-
-/// The items as lists that are each short enough for a URL.
-fn joined(items: &[String]) -> Vec<String> {
-    let mut lists: Vec<String> = Vec::new();
-    for item in items {
-        match lists.last_mut() {
-            Some(list) if list.len() + item.len() < MOST_NAMES => {
-                list.push(',');
-                list.push_str(item);
-            }
-            _ => lists.push(item.clone()),
-        }
-    }
-    lists
-}
-
-/// Whether a manifest may have failed because of some of its apps: Cloud
-/// Controller did not want it, or not all at once, or its job failed.
-fn blames_one(error: &Error) -> bool {
-    const OF_CONTENT: [StatusCode; 3] = [
-        StatusCode::BAD_REQUEST,
-        StatusCode::PAYLOAD_TOO_LARGE,
-        StatusCode::UNPROCESSABLE_ENTITY,
-    ];
-    let refused = error.status();
-    error.is_failed_work() || refused.is_some_and(|status| OF_CONTENT.contains(&status))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_listed_in_urls_of_a_bearable_length() {
-        let names: Vec<String> = (0..1000).map(|i| format!("scale-tick-{i}")).collect();
-        let lists = joined(&names);
-        assert!(lists.iter().all(|list| list.len() <= MOST_NAMES));
-        assert_eq!(lists.join(",").split(',').collect::<Vec<_>>(), names);
-        assert_eq!(lists.len(), 3);
     }
 }

@@ -1,137 +1,276 @@
-//! Carries out the part of a plan that all apps need: org, quota, space and
-//! security group, as much at once as there is no need to wait for.
+//! Carries out the part of a plan that apps need: orgs, quotas, spaces and security
+//! groups, as much at once as there is no need to wait for.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
 
 use super::progress::Progress;
-use super::{Failure, unknown};
+use super::unknown;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::inventory::Inventory;
+use crate::capi::inventory::Rule;
+use crate::converge::observe::Observed;
+use crate::converge::outcome::Failure;
 use crate::converge::plan::{Plan, ResourcePlan, Step};
 use crate::converge::target::Target;
 use crate::desired::Desired;
 use crate::events::{Phase, StepContext};
 
-/// Makes the org and what it needs, wave after wave; returns the space's GUID.
-pub(super) async fn apply_foundation(
-    client: &Client,
-    desired: &Desired,
-    observed: &Inventory,
-    plan: &Plan,
-) -> Result<String, Vec<Failure>> {
-    let mut foundation = Foundation {
-        client,
-        desired,
-        quota: observed.quota.as_ref().map(|it| it.guid.clone()),
-        org: observed.org.as_ref().map(|it| it.guid.clone()),
-        space: observed.space.as_ref().map(|it| it.guid.clone()),
-        group: observed.security_group.as_ref().map(|it| it.guid.clone()),
-    };
-    let parts = plan.resources.iter().filter(|part| !part.target.is_app());
-    let steps: Vec<(&ResourcePlan, &Step)> = parts
-        .flat_map(|part| part.steps.iter().map(move |step| (part, step)))
-        .collect();
-    let progress = Progress::start(client, Phase::Foundation, steps.len());
-    for wave in Step::WAVES {
-        let of_wave = steps.iter().filter(|(_, step)| wave.contains(step));
-        let taken = join_all(of_wave.map(|(part, step)| {
-            let (foundation, progress) = (&foundation, &progress);
-            async move {
-                let subject = StepContext::new(part.target.to_string(), step.to_string());
-                let taken = foundation.take(step);
-                let outcome = client.events().step(Arc::clone(&subject), taken).await;
-                let outcome = outcome.map_err(|error| Failure::new(&part.target, &subject, error));
-                progress.advance();
-                (*step, outcome)
-            }
-        }));
-        let mut failures = Vec::new();
-        for (step, outcome) in taken.await {
-            match outcome {
-                Ok(guid) => foundation.note(step, guid),
-                Err(failure) => failures.push(failure),
-            }
-        }
-        if !failures.is_empty() {
-            return Err(failures);
-        }
-    }
-    progress.end();
-    foundation.space.ok_or_else(|| {
-        vec![Failure {
-            target: Target::Space {
-                org: desired.names.org.clone(),
-                name: desired.names.space.clone(),
-            },
-            step: "finding the space".to_owned(),
-            error: unknown("space"),
-        }]
-    })
-}
-
-struct Foundation<'a> {
+/// The GUIDs of what exists, and of what is created.
+pub(super) struct Foundation<'a> {
     client: &'a Client,
     desired: &'a Desired,
-    quota: Option<String>,
-    org: Option<String>,
-    space: Option<String>,
-    group: Option<String>,
+    guids: HashMap<Target, String>,
+    pub(super) failures: Vec<Failure>,
 }
 
-impl Foundation<'_> {
-    /// Takes a step; returns the GUID of what it made.
-    async fn take(&self, step: &Step) -> Result<Option<String>, Error> {
-        let dialect = self.client.dialect();
-        let names = &self.desired.names;
-        let prefix = &self.desired.prefix;
-        let rules = &self.desired.rules;
-        let known = |guid: &Option<String>, what| guid.clone().ok_or_else(|| unknown(what));
-        let made = match step {
-            Step::CreateQuota => dialect.create_quota(&names.quota),
-            Step::CreateOrg => dialect.create_org(&names.org, prefix),
-            Step::CreateSecurityGroup => {
-                dialect.create_security_group(&names.security_group, rules)
-            }
-            Step::CreateSpace => {
-                let org = known(&self.org, "org")?;
-                dialect.create_space(&names.space, &org, prefix)
-            }
-            Step::AssignQuota => {
-                let (quota, org) = (known(&self.quota, "quota")?, known(&self.org, "org")?);
-                self.client
-                    .send(&dialect.assign_quota(&quota, &org))
-                    .await?;
-                return Ok(None);
-            }
-            Step::UpdateSecurityGroup => {
-                let group = known(&self.group, "security group")?;
-                let request = dialect.update_security_group(&group, rules);
-                self.client.send(&request).await?;
-                return Ok(None);
-            }
-            Step::BindSecurityGroup => {
-                let group = known(&self.group, "security group")?;
-                let space = known(&self.space, "space")?;
-                let request = dialect.bind_security_group(&group, &space);
-                self.client.send(&request).await?;
-                return Ok(None);
-            }
-            _ => return Ok(None),
-        };
-        self.client.create(&made).await.map(Some)
-    }
+/// A step, and what it is for.
+type PlannedStep<'p> = (&'p ResourcePlan, &'p Step);
 
-    /// Keeps what a step made for those that follow.
-    fn note(&mut self, step: &Step, guid: Option<String>) {
-        match step {
-            Step::CreateQuota => self.quota = guid,
-            Step::CreateOrg => self.org = guid,
-            Step::CreateSpace => self.space = guid,
-            Step::CreateSecurityGroup => self.group = guid,
-            _ => {}
+/// When a step is taken: what others need comes first.
+fn wave(step: &Step) -> usize {
+    match step {
+        Step::CreateQuota
+        | Step::CreateOrg
+        | Step::CreateSecurityGroup
+        | Step::UpdateSecurityGroup => 0,
+        Step::BindSecurityGroup { .. } => 2,
+        _ => 1,
+    }
+}
+
+impl<'a> Foundation<'a> {
+    pub(super) fn new(client: &'a Client, desired: &'a Desired, observed: &Observed) -> Self {
+        let mut guids = HashMap::new();
+        for (name, guid) in &observed.quotas {
+            let name = name.clone();
+            guids.insert(Target::Quota { name }, guid.clone());
+        }
+        for (name, group) in &observed.security_groups {
+            let name = name.clone();
+            guids.insert(Target::SecurityGroup { name }, group.guid.clone());
+        }
+        for (wanted, found) in desired.orgs().iter().zip(&observed.orgs) {
+            let name = wanted.name.clone();
+            let guid = found.org.as_ref().map(|org| org.guid.clone());
+            guids.extend(guid.map(|guid| (Target::Org { name }, guid)));
+        }
+        for (placed, found) in desired.spaces().zip(&observed.spaces) {
+            let guid = found.space.as_ref().map(|space| space.guid.clone());
+            guids.extend(guid.map(|guid| (placed.target(), guid)));
+        }
+        Self {
+            client,
+            desired,
+            guids,
+            failures: Vec::new(),
         }
     }
+
+    /// Creates and changes all but the bindings of security groups, wave after wave.
+    pub(super) async fn prepare(&mut self, plan: &Plan) {
+        let steps = steps(plan, |wave| wave < 2);
+        let progress = Progress::start(self.client, Phase::Foundation, steps.len());
+        for number in 0..2 {
+            let of_wave = steps.iter().filter(|(_, step)| wave(step) == number);
+            let of_wave: Vec<PlannedStep<'_>> = of_wave.copied().collect();
+            for (target, outcome) in self.take_all(&of_wave, &progress).await {
+                match outcome {
+                    Ok(guid) => self.guids.extend(guid.map(|guid| (target, guid))),
+                    Err(failure) => self.failures.push(failure),
+                }
+            }
+        }
+        progress.end();
+    }
+
+    /// Binds security groups to spaces.
+    pub(super) async fn bind(&self, plan: &Plan) -> Vec<Failure> {
+        let steps = steps(plan, |wave| wave == 2);
+        let progress = Progress::start(self.client, Phase::Foundation, 0);
+        let outcomes = self.take_all(&steps, &progress).await.into_iter();
+        outcomes.filter_map(|(_, outcome)| outcome.err()).collect()
+    }
+
+    /// The GUIDs of the spaces by their places among all, but of those whose org or
+    /// security group is not as it should be.
+    pub(super) fn spaces(&self) -> HashMap<usize, String> {
+        let failed: HashSet<&Target> = self.failures.iter().map(|it| &it.target).collect();
+        let mut spaces = HashMap::new();
+        for placed in self.desired.spaces() {
+            let name = |name: &String| name.clone();
+            let org = Target::Org {
+                name: placed.org.name.clone(),
+            };
+            let quota = placed.org.quota.as_ref().map(name);
+            let quota = quota.map(|name| Target::Quota { name });
+            let groups = placed.space.security_groups.iter().map(name);
+            let groups = groups.map(|name| Target::SecurityGroup { name });
+            let mut needed = [org, placed.target()]
+                .into_iter()
+                .chain(quota)
+                .chain(groups);
+            if needed.any(|target| failed.contains(&target)) {
+                continue;
+            }
+            let guid = self.guids.get(&placed.target());
+            spaces.extend(guid.map(|guid| (placed.id, guid.clone())));
+        }
+        spaces
+    }
+
+    async fn take_all(
+        &self,
+        steps: &[PlannedStep<'_>],
+        progress: &Progress<'_>,
+    ) -> Vec<(Target, Result<Option<String>, Failure>)> {
+        let taken: Vec<_> = steps
+            .iter()
+            .filter(|(resource, step)| self.is_possible(resource, step))
+            .map(|(resource, step)| self.take_one(resource, step, progress))
+            .collect();
+        join_all(taken).await
+    }
+
+    /// Whether what a step needs is there; where it is not, that has failed.
+    fn is_possible(&self, resource: &ResourcePlan, step: &Step) -> bool {
+        let known = |target: &Target| self.guids.contains_key(target);
+        let quota = |name: &String| Target::Quota { name: name.clone() };
+        match (step, &resource.target) {
+            (Step::AssignQuota { quota: name }, org) => known(&quota(name)) && known(org),
+            (Step::CreateSpace, Target::Space { org, .. }) => {
+                known(&Target::Org { name: org.clone() })
+            }
+            // The space may be created in the same wave, and is labelled with it.
+            (Step::SetMetadata { .. }, target) => {
+                known(target) || resource.steps.contains(&Step::CreateSpace)
+            }
+            (Step::BindSecurityGroup { space }, group) => known(space) && known(group),
+            _ => true,
+        }
+    }
+
+    async fn take_one(
+        &self,
+        resource: &ResourcePlan,
+        step: &Step,
+        progress: &Progress<'_>,
+    ) -> (Target, Result<Option<String>, Failure>) {
+        let target = &resource.target;
+        let context = StepContext::new(target.to_string(), step.to_string());
+        let taken = self.take(resource, step);
+        let events = self.client.events();
+        let outcome = events.step(Arc::clone(&context), taken).await;
+        progress.advance();
+        let outcome = outcome.map_err(|error| Failure::new(target, &context, error));
+        (target.clone(), outcome)
+    }
+
+    fn guid(&self, target: &Target) -> Result<&str, Error> {
+        let guid = self.guids.get(target).map(String::as_str);
+        guid.ok_or_else(|| unknown(target.kind()))
+    }
+
+    /// Takes a step; returns the GUID of what it made.
+    async fn take(&self, resource: &ResourcePlan, step: &Step) -> Result<Option<String>, Error> {
+        let (client, dialect) = (self.client, self.client.dialect());
+        let owner = self.desired.owner();
+        let target = &resource.target;
+        let name = target.name();
+        let request = match step {
+            Step::CreateQuota => return client.create(&dialect.create_quota(name)).await.map(Some),
+            Step::CreateOrg => {
+                return client
+                    .create(&dialect.create_org(name, owner))
+                    .await
+                    .map(Some);
+            }
+            Step::CreateSecurityGroup => {
+                let request = dialect.create_security_group(name, &self.rules(name));
+                return client.create(&request).await.map(Some);
+            }
+            Step::CreateSpace => {
+                let Target::Space { org, .. } = target else {
+                    return Err(unknown("org"));
+                };
+                let org = self.guid(&Target::Org { name: org.clone() })?;
+                let guid = client
+                    .create(&dialect.create_space(name, org, owner))
+                    .await?;
+                if let Some(Step::SetMetadata {
+                    labels,
+                    annotations,
+                }) = resource.steps.get(1)
+                {
+                    self.set_metadata(target, &guid, labels, annotations)
+                        .await?;
+                }
+                return Ok(Some(guid));
+            }
+            // That is done with the creation of a space.
+            Step::SetMetadata { .. } if !self.guids.contains_key(target) => return Ok(None),
+            Step::SetMetadata {
+                labels,
+                annotations,
+            } => {
+                let guid = self.guid(target)?;
+                self.set_metadata(target, guid, labels, annotations).await?;
+                return Ok(None);
+            }
+            Step::AssignQuota { quota } => {
+                let quota = Target::Quota {
+                    name: quota.clone(),
+                };
+                dialect.assign_quota(self.guid(&quota)?, self.guid(target)?)
+            }
+            Step::UpdateSecurityGroup => {
+                dialect.update_security_group(self.guid(target)?, &self.rules(name))
+            }
+            Step::BindSecurityGroup { space } => {
+                dialect.bind_security_group(self.guid(target)?, self.guid(space)?)
+            }
+            // The others are steps of apps.
+            _ => return Ok(None),
+        };
+        client.send(&request).await?;
+        Ok(None)
+    }
+
+    async fn set_metadata(
+        &self,
+        target: &Target,
+        guid: &str,
+        labels: &BTreeMap<String, String>,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<(), Error> {
+        let is_org = matches!(target, Target::Org { .. });
+        let dialect = self.client.dialect();
+        match dialect.set_metadata(is_org, guid, labels, annotations) {
+            Some(request) => self.client.send(&request).await.map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    fn rules(&self, group: &str) -> Vec<Rule> {
+        let mut groups = self.desired.security_groups().iter();
+        let group = groups.find(|it| it.name == group);
+        let rules = group
+            .map(|group| group.rules.as_slice())
+            .unwrap_or_default();
+        let rule = |rule: &crate::desired::Rule| Rule {
+            protocol: rule.protocol.clone(),
+            destination: rule.destination.clone(),
+            ports: rule.ports.clone(),
+        };
+        rules.iter().map(rule).collect()
+    }
+}
+
+/// The steps of the resources that are no apps, by their waves.
+fn steps(plan: &Plan, is_wanted: impl Fn(usize) -> bool) -> Vec<PlannedStep<'_>> {
+    let resources = plan.resources.iter().filter(|it| !it.target.is_app());
+    let steps = resources.flat_map(|it| it.steps.iter().map(move |step| (it, step)));
+    steps.filter(|(_, step)| is_wanted(wave(step))).collect()
 }

@@ -1,34 +1,34 @@
 //! Carries out a plan: each step is one request, or one and the wait for what
-//! it starts. A failure ends the app that it befalls; the others go on.
+//! it starts. A failure ends the app that it is about; the others go on.
 
 mod batches;
 mod foundation;
 mod progress;
 mod steps;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use batches::Beginning;
-use foundation::apply_foundation;
+use foundation::Foundation;
 use futures::channel::mpsc::{self, UnboundedReceiver};
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, join, stream};
 use progress::Progress;
-use steps::Found;
+use steps::AppProgress;
 use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
 
+use super::observe::Observed;
 use super::outcome::Failure;
 use super::plan::{Plan, ResourcePlan, Role, Step};
 use super::target::Target;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::inventory::Inventory;
 use crate::capi::waits::{Stateful, Waits};
-use crate::desired::{Desired, GroupKind};
+use crate::desired::Desired;
 use crate::events::{AppMilestone, Event, Phase, StepContext};
-use crate::push::source::Sources;
+use crate::push::bits::Bits;
 
 /// How many manifests are applied at once: each is a job that goes through many
 /// apps.
@@ -53,71 +53,83 @@ impl Applied {
     }
 }
 
-/// Carries out a plan made of `desired` and `observed`; `batch` is how many apps
-/// a manifest has.
+/// Carries out a plan made of `desired` and `observed`; `bits` are those of the
+/// groups, in their order, and `batch` is how many apps a manifest has.
 pub(crate) async fn apply(
     client: &Client,
     desired: &Desired,
-    observed: &Inventory,
-    sources: &Sources,
+    observed: &Observed,
+    bits: &[Bits],
     plan: &Plan,
     batch: usize,
 ) -> Applied {
-    let space = match apply_foundation(client, desired, observed, plan).await {
-        Ok(space) => space,
-        Err(failures) => {
-            return Applied {
-                failures,
-                ..Applied::default()
-            };
-        }
-    };
-    let groups = desired.groups.iter().map(|group| group.kind);
+    let mut foundation = Foundation::new(client, desired, observed);
+    foundation.prepare(plan).await;
     let apply = Apply {
         client,
-        desired,
+        owner: desired.owner(),
         observed,
-        space,
-        sources,
+        spaces: foundation.spaces(),
+        bits,
         batch,
         waits: Waits::new(Stateful::Droplets),
-        turns: Semaphore::new(client.concurrency()),
-        lanes: Semaphore::new(CLONES_AT_ONCE),
-        staged: groups.map(|group| (group, Source::new())).collect(),
+        app_permits: Semaphore::new(client.concurrency()),
+        copy_permits: Semaphore::new(CLONES_AT_ONCE),
+        staged: desired.groups().map(|_| Staged::new()).collect(),
+        bound: SetOnce::new(),
         deploys: AtomicBool::new(true),
     };
-    tokio::select! {
-        applied = apply.apps(plan) => applied,
+    let bind = async {
+        let failures = foundation.bind(plan).await;
+        // Only this sets it.
+        let _ = apply.bound.set(failures.is_empty());
+        failures
+    };
+    let work = async { join!(bind, apply.apps(plan)) };
+    let (bindings, mut applied) = tokio::select! {
+        worked = work => worked,
         never = apply.waits.serve(client) => match never {},
-    }
+    };
+    applied.failures.extend(bindings);
+    applied
+        .failures
+        .extend(std::mem::take(&mut foundation.failures));
+    applied
 }
 
 /// A GUID that an earlier step should have found.
 fn unknown(what: &str) -> Error {
     Error::Local {
         what: "carrying out the plan".to_owned(),
-        reason: format!("the {what} is not known"),
+        reason: format!("the plan has no step that gives the {what}"),
     }
 }
 
 struct Apply<'a> {
     client: &'a Client,
-    desired: &'a Desired,
-    observed: &'a Inventory,
-    space: String,
-    sources: &'a Sources,
+    owner: &'a str,
+    observed: &'a Observed,
+    /// The GUIDs of the spaces whose apps are worked on, by their places.
+    spaces: HashMap<usize, String>,
+    bits: &'a [Bits],
     batch: usize,
     waits: Waits<Stateful>,
-    turns: Semaphore,
-    lanes: Semaphore,
-    staged: HashMap<GroupKind, Source>,
+    /// Each clone has one while it takes a step.
+    app_permits: Semaphore,
+    /// Each clone has one from the copy of its droplet on.
+    copy_permits: Semaphore,
+    /// What the prototype of each group gets.
+    staged: Vec<Staged>,
+    /// Whether all security groups are bound, once that is known. No app starts
+    /// before.
+    bound: SetOnce<bool>,
     /// Whether the foundation takes deployments, as far as is known.
     deploys: AtomicBool,
 }
 
 /// The droplet that a group's prototype gets in this run: none yet, then one,
 /// or the certainty that there will be none.
-type Source = SetOnce<Option<String>>;
+type Staged = SetOnce<Option<String>>;
 
 /// How an app's plan ended: whether all steps were taken. Without its prototype's
 /// droplet, which has a failure of its own, an app cannot go on.
@@ -128,7 +140,7 @@ type Outcome = Result<bool, Box<Failure>>;
 struct Begun<'p> {
     plan: &'p ResourcePlan,
     left: &'p [Step],
-    found: Found,
+    progress: AppProgress,
 }
 
 impl Apply<'_> {
@@ -137,9 +149,9 @@ impl Apply<'_> {
     /// their droplets.
     async fn apps(&self, plan: &Plan) -> Applied {
         let to_do = |role: Role| -> Vec<&ResourcePlan> {
-            plan.apps()
-                .filter(|app| app.role() == Some(role) && !app.steps.is_empty())
-                .collect()
+            let apps = plan.apps().filter(|app| app.role() == Some(role));
+            let apps = apps.filter(|app| !app.steps.is_empty());
+            apps.filter(|app| self.space(app).is_ok()).collect()
         };
         let surplus = to_do(Role::Surplus);
         let deleting = Progress::start(self.client, Phase::Deletions, surplus.len());
@@ -165,13 +177,22 @@ impl Apply<'_> {
     /// Carries out the plans of some apps: batch by batch up to the manifests
     /// that they share, then each app on its own.
     async fn carry_out(&self, plans: Vec<&ResourcePlan>, progress: &Progress<'_>) -> Applied {
+        let mut by_space: BTreeMap<usize, Vec<&ResourcePlan>> = BTreeMap::new();
+        for plan in &plans {
+            let space = plan.app.as_ref().map(|app| app.space);
+            by_space
+                .entry(space.unwrap_or_default())
+                .or_default()
+                .push(plan);
+        }
         let (begun, under_way) = mpsc::unbounded();
         let begin = async {
             // Moved in, so that it is dropped, and the apps come to an end.
             let begun = begun;
             // Collected: a stream over the closure would not be provably `Send`.
-            let batches: Vec<_> = plans
-                .chunks(self.batch)
+            let batches: Vec<_> = by_space
+                .values()
+                .flat_map(|plans| plans.chunks(self.batch))
                 .map(|batch| self.begin(batch))
                 .collect();
             let mut batches = stream::iter(batches).buffer_unordered(MANIFESTS_AT_ONCE);
@@ -233,25 +254,27 @@ impl Apply<'_> {
 
     /// Where a prototype got no droplet by its end, its clones get none.
     fn end_of(&self, plan: &ResourcePlan) {
-        if plan.role() == Some(Role::Prototype)
-            && let Some(source) = plan.group().and_then(|group| self.staged.get(&group))
-        {
-            let _ = source.set(None);
+        if plan.role() == Some(Role::Prototype) {
+            // It may have one.
+            let _ = self.staged(plan).set(None);
         }
     }
 
     /// Takes the steps that are left of an app.
     async fn finish(&self, mut begun: Begun<'_>) -> Outcome {
         let plan = begun.plan;
-        let mut _lane = None;
+        let mut _permit = None;
         for step in begun.left {
-            if step.awaits_prototype() && self.source(plan).wait().await.is_none() {
+            if step.awaits_prototype() && self.staged(plan).wait().await.is_none() {
+                return Ok(false);
+            }
+            if step.starts() && !*self.bound.wait().await {
                 return Ok(false);
             }
             if matches!(step, Step::CopyDroplet { .. }) {
-                _lane = self.lanes.acquire().await.ok();
+                _permit = self.copy_permits.acquire().await.ok();
             }
-            self.take(plan, step, &mut begun.found).await?;
+            self.take(plan, step, &mut begun.progress).await?;
         }
         Ok(true)
     }
@@ -262,14 +285,14 @@ impl Apply<'_> {
         &self,
         plan: &ResourcePlan,
         step: &Step,
-        found: &mut Found,
+        progress: &mut AppProgress,
     ) -> Result<(), Box<Failure>> {
-        let _turn = self.turn(plan, step).await;
-        let subject = subject(plan, step);
+        let _permit = self.permit(plan, step).await;
+        let context = context(plan, step);
         let events = self.client.events();
-        let taken = Box::pin(self.step(plan, step, found));
-        let taken = events.step(Arc::clone(&subject), taken).await;
-        taken.map_err(|error| Box::new(Failure::new(&plan.target, &subject, error)))?;
+        let taken = Box::pin(self.step(plan, step, progress));
+        let taken = events.step(Arc::clone(&context), taken).await;
+        taken.map_err(|error| Box::new(Failure::new(&plan.target, &context, error)))?;
         if let Some(milestone) = milestone_after(step) {
             let name = plan.name().to_owned();
             events.emit(Event::App { name, milestone });
@@ -277,32 +300,43 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Clones take turns, as many as there may be requests: so the requests that
-    /// they wait for, the prototypes' and those for copies, are never behind a
+    /// There are as many permits for clones as there may be requests: so the requests
+    /// that they wait for, the prototypes' and those for copies, are never behind a
     /// queue of theirs.
-    async fn turn(&self, plan: &ResourcePlan, step: &Step) -> Option<SemaphorePermit<'_>> {
+    async fn permit(&self, plan: &ResourcePlan, step: &Step) -> Option<SemaphorePermit<'_>> {
         if plan.role() != Some(Role::Clone) || *step == Step::AwaitDroplet {
             return None;
         }
-        self.turns.acquire().await.ok()
+        self.app_permits.acquire().await.ok()
     }
 
     /// What the prototype of an app's group gets.
-    fn source(&self, plan: &ResourcePlan) -> &Source {
-        static NONE: Source = SetOnce::const_new_with(None);
-        let source = plan.group().and_then(|group| self.staged.get(&group));
-        source.unwrap_or(&NONE)
+    fn staged(&self, plan: &ResourcePlan) -> &Staged {
+        static NONE: Staged = SetOnce::const_new_with(None);
+        let group = plan.app.as_ref().and_then(|app| app.group);
+        group
+            .and_then(|group| self.staged.get(group))
+            .unwrap_or(&NONE)
+    }
+
+    /// The GUID of the app's space.
+    fn space(&self, plan: &ResourcePlan) -> Result<&str, Error> {
+        let space = plan
+            .app
+            .as_ref()
+            .and_then(|app| self.spaces.get(&app.space));
+        space.map(String::as_str).ok_or_else(|| unknown("space"))
     }
 }
 
-fn subject(plan: &ResourcePlan, step: &Step) -> Arc<StepContext> {
+fn context(plan: &ResourcePlan, step: &Step) -> Arc<StepContext> {
     StepContext::new(plan.target.to_string(), step.to_string())
 }
 
 /// How far an app is after a step.
 fn milestone_after(step: &Step) -> Option<AppMilestone> {
     match step {
-        Step::CreateApp => Some(AppMilestone::Created),
+        Step::CreateApp { .. } => Some(AppMilestone::Created),
         Step::Stage { .. } | Step::AwaitDroplet => Some(AppMilestone::DropletReady),
         Step::Start | Step::Deploy { .. } => Some(AppMilestone::Started),
         _ => None,

@@ -2,30 +2,36 @@
 
 use std::sync::atomic::Ordering;
 
-use reqwest::StatusCode;
-
 use super::{Apply, unknown};
-use crate::capi::deployments;
-use crate::capi::dialect::NewApp;
+use crate::capi::dialect::{HealthCheck, NewApp, Scale};
 use crate::capi::error::Error;
-use crate::converge::plan::{ResourcePlan, Role, Step};
-use crate::desired::{Group, host};
+use crate::capi::{deployments, service_bindings};
+use crate::converge::plan::{
+    DropletRef, PackageRef, ResourcePlan, Role, RouteRef, SourceDroplet, Step,
+};
 use crate::push::{stage, upload};
 
 /// What the steps of one app find out for those that follow.
-#[derive(Default)]
-pub(super) struct Found {
+#[derive(Debug, Default)]
+pub(super) struct AppProgress {
     pub(super) app: Option<String>,
     package: Option<String>,
     droplet: Option<String>,
     route: Option<String>,
 }
 
-impl Found {
+impl AppProgress {
     pub(super) fn of(plan: &ResourcePlan) -> Self {
         Self {
             app: plan.guid().map(str::to_owned),
             ..Self::default()
+        }
+    }
+
+    fn droplet(&self, droplet: &DropletRef) -> Result<String, Error> {
+        match droplet {
+            DropletRef::Existing(guid) => Ok(guid.clone()),
+            DropletRef::New => self.droplet.clone().ok_or_else(|| unknown("droplet")),
         }
     }
 }
@@ -35,106 +41,146 @@ impl Apply<'_> {
         &self,
         plan: &ResourcePlan,
         step: &Step,
-        found: &mut Found,
+        progress: &mut AppProgress,
     ) -> Result<(), Error> {
         let (client, dialect) = (self.client, self.client.dialect());
-        if *step == Step::CreateApp {
-            found.app = Some(self.create_app(plan).await?);
+        let name = plan.name();
+        if let Step::CreateApp { env, buildpacks } = step {
+            let app = NewApp {
+                name,
+                space: self.space(plan)?,
+                env,
+                buildpacks,
+            };
+            let request = dialect.create_app(&app, self.owner);
+            progress.app = Some(client.create(&request).await?);
             return Ok(());
         }
-        let app = found.app.clone().ok_or_else(|| unknown("app"))?;
+        let app = progress.app.clone().ok_or_else(|| unknown("app"))?;
         match step {
-            // The one is done above, the other for many apps at once.
-            Step::CreateApp | Step::ApplyManifest(_) => {}
-            // These are no steps of an app.
-            Step::CreateQuota
-            | Step::CreateOrg
-            | Step::AssignQuota
-            | Step::CreateSpace
-            | Step::CreateSecurityGroup
-            | Step::UpdateSecurityGroup
-            | Step::BindSecurityGroup => {}
             Step::RemoveBitsHash { droplet } => {
                 client.send(&dialect.forget_bits(&app, droplet)).await?;
             }
             Step::DeletePackage { package } => {
-                let what = format!("deleting a package of {}", plan.name());
-                client
-                    .delete(&what, &dialect.delete_package(package))
-                    .await?;
+                let what = format!("deleting a package of {name}");
+                let request = dialect.delete_package(package);
+                client.delete(&what, &request).await?;
             }
             Step::PushBits => {
-                let group = self.group(plan)?;
-                let bits = self.sources.get(group.kind).map(|source| &source.bits);
-                let bits = bits.ok_or_else(|| unknown("source"))?;
-                found.package = Some(upload::upload_bits(client, plan.name(), &app, bits).await?);
+                let group = plan.app.as_ref().and_then(|app| app.group);
+                let bits = group.and_then(|group| self.bits.get(group));
+                let bits = bits.ok_or_else(|| unknown("bits"))?;
+                progress.package = Some(upload::upload_bits(client, name, &app, bits).await?);
             }
-            Step::Stage { package } => {
-                let package = package.as_ref().or(found.package.as_ref());
+            Step::Stage {
+                package,
+                buildpacks,
+            } => {
+                let package = match package {
+                    PackageRef::Existing(package) => Some(package),
+                    PackageRef::Pushed => progress.package.as_ref(),
+                };
                 let package = package.ok_or_else(|| unknown("package"))?;
-                // Those that the app is going to have; it has them already else.
-                let changes = plan.steps.contains(&Step::SetBuildpacks);
-                let buildpacks = self.group(plan)?.buildpacks.as_slice();
-                let buildpacks = changes.then_some(buildpacks);
-                let droplet = stage::stage(client, plan.name(), &app, package, buildpacks).await?;
-                found.droplet = Some(droplet.clone());
-                // Only prototypes are staged, each once in a run.
-                let _ = self.source(plan).set(Some(droplet));
+                let buildpacks = buildpacks.as_deref();
+                let droplet = stage::stage(client, name, &app, package, buildpacks).await?;
+                progress.droplet = Some(droplet.clone());
+                if plan.role() == Some(Role::Prototype) {
+                    // Only prototypes are staged, each once in a run.
+                    let _ = self.staged(plan).set(Some(droplet));
+                }
             }
             Step::CopyDroplet { from } => {
-                let staged = self.source(plan).get().and_then(Option::as_ref);
-                let source = from.as_ref().or(staged);
-                let source = source.ok_or_else(|| unknown("prototype's droplet"))?;
+                let source = match from {
+                    SourceDroplet::Existing(droplet) => Some(droplet),
+                    SourceDroplet::Staged => self.staged(plan).get().and_then(Option::as_ref),
+                };
+                let source = source.ok_or_else(|| unknown("droplet of the prototype"))?;
                 let request = dialect.copy_droplet(source, &app);
-                found.droplet = Some(client.create(&request).await?);
+                progress.droplet = Some(client.create(&request).await?);
             }
             Step::AwaitDroplet => {
-                let copy = found.droplet.as_ref().ok_or_else(|| unknown("droplet"))?;
+                let copy = progress.droplet(&DropletRef::New)?;
                 let what = format!("copying to droplet {copy}");
-                self.waits.done(copy, what).await?;
+                self.waits.done(&copy, what).await?;
             }
             Step::SetDroplet { droplet } => {
-                let droplet = found.droplet(droplet.as_ref())?;
-                self.set_droplet(&app, &droplet).await?;
-                found.droplet = Some(droplet);
+                self.set_droplet(&app, &progress.droplet(droplet)?).await?;
             }
             Step::Deploy { droplet } => {
-                let droplet = found.droplet(droplet.as_ref())?;
-                self.deploy(&app, &droplet).await?;
-                found.droplet = Some(droplet);
+                self.deploy(&app, &progress.droplet(droplet)?).await?;
             }
-            Step::AnnotateBitsHash { droplet } => {
-                let droplet = found.droplet(droplet.as_ref())?;
-                let request = dialect.note_bits(&app, &droplet, &self.group(plan)?.bits);
+            Step::AnnotateBitsHash { droplet, hash } => {
+                let droplet = progress.droplet(droplet)?;
+                let request = dialect.note_bits(&app, &droplet, hash);
                 client.send(&request).await?;
             }
-            Step::SetBuildpacks => {
-                let request = dialect.set_buildpacks(&app, &self.group(plan)?.buildpacks);
+            Step::SetBuildpacks { buildpacks } => {
+                let request = dialect.set_buildpacks(&app, buildpacks);
                 client.send(&request).await?;
             }
-            Step::SetCommand(command) => {
+            Step::SetCommand { command } => {
                 let request = dialect.set_command(&app, command.as_deref());
                 client.send(&request).await?;
             }
-            Step::SetEnv(changes) => {
-                client.send(&dialect.set_env(&app, changes)).await?;
+            Step::SetHealthCheck {
+                check,
+                endpoint,
+                invocation_timeout,
+            } => {
+                let check = HealthCheck {
+                    check: check.as_deref(),
+                    endpoint: endpoint.as_deref(),
+                    invocation_timeout: *invocation_timeout,
+                };
+                client.send(&dialect.set_health_check(&app, check)).await?;
             }
-            Step::LabelAsManaged => {
-                let request = dialect.adopt_app(&app, &self.desired.prefix);
+            Step::SetEnv { variables } => {
+                client.send(&dialect.set_env(&app, variables)).await?;
+            }
+            Step::RemoveMetadata {
+                labels,
+                annotations,
+            } => {
+                let request = dialect.remove_metadata(&app, labels, annotations);
                 client.send(&request).await?;
             }
-            Step::CreateRoute => {
-                let domain = &self.observed.domain.guid;
-                let request = dialect.create_route(&host(plan.name()), domain, &self.space);
-                found.route = Some(client.create(&request).await?);
+            Step::UnbindServices { services } => {
+                service_bindings::unbind(client, &app, services).await?;
+            }
+            Step::LabelAsManaged => {
+                let request = dialect.adopt_app(&app, self.owner);
+                client.send(&request).await?;
+            }
+            Step::CreateRoute { route } => {
+                progress.route = Some(self.create_route(plan, route).await?);
             }
             Step::MapRoute { route } => {
-                let route = route.as_ref().or(found.route.as_ref());
+                let route = match route {
+                    RouteRef::Existing(route) => Some(route),
+                    RouteRef::Created => progress.route.as_ref(),
+                };
                 let route = route.ok_or_else(|| unknown("route"))?;
                 client.send(&dialect.map_route(route, &app)).await?;
             }
-            Step::Scale(scale) => {
-                client.send(&dialect.scale(&app, *scale)).await?;
+            Step::SetDestinations {
+                route,
+                apps,
+                protocol,
+            } => {
+                let request = dialect.set_destinations(route, apps, protocol.as_deref());
+                client.send(&request).await?;
+            }
+            Step::Scale {
+                instances,
+                memory_mb,
+                disk_mb,
+            } => {
+                let scale = Scale {
+                    instances: *instances,
+                    memory_mb: *memory_mb,
+                    disk_mb: *disk_mb,
+                };
+                client.send(&dialect.scale(&app, scale)).await?;
             }
             Step::Stop => {
                 client.send(&dialect.stop(&app)).await?;
@@ -143,38 +189,60 @@ impl Apply<'_> {
                 client.send(&dialect.start(&app)).await?;
             }
             Step::DeleteDroplet { droplet } => {
-                let what = format!("deleting a droplet of {}", plan.name());
-                client
-                    .delete(&what, &dialect.delete_droplet(droplet))
-                    .await?;
+                let what = format!("deleting a droplet of {name}");
+                let request = dialect.delete_droplet(droplet);
+                client.delete(&what, &request).await?;
             }
             Step::DeleteRoute { route } => {
-                let what = format!("deleting the route of {}", plan.name());
+                let what = format!("deleting a route of {name}");
                 client.delete(&what, &dialect.delete_route(route)).await?;
             }
             Step::DeleteApp => {
-                let what = format!("deleting {}", plan.name());
+                let what = format!("deleting {name}");
                 client.delete(&what, &dialect.delete_app(&app)).await?;
             }
+            // A manifest is applied for many apps at once, an app is created above,
+            // and the others are no steps of apps.
+            Step::ApplyManifest { .. }
+            | Step::CreateApp { .. }
+            | Step::CreateQuota
+            | Step::CreateOrg
+            | Step::AssignQuota { .. }
+            | Step::CreateSpace
+            | Step::SetMetadata { .. }
+            | Step::CreateSecurityGroup
+            | Step::UpdateSecurityGroup
+            | Step::BindSecurityGroup { .. } => {}
         }
         Ok(())
     }
 
-    async fn create_app(&self, plan: &ResourcePlan) -> Result<String, Error> {
-        let group = self.group(plan)?;
-        let stages = plan.role() == Some(Role::Prototype);
-        let app = NewApp {
-            name: plan.name(),
-            space: &self.space,
-            env: &group.env,
-            buildpacks: if stages { &group.buildpacks } else { &[] },
+    /// Creates a route in the domain that it names.
+    async fn create_route(&self, plan: &ResourcePlan, route: &str) -> Result<String, Error> {
+        let (host, path) = match route.split_once('/') {
+            Some((host, path)) => (host, Some(format!("/{path}"))),
+            None => (route, None),
         };
-        let request = self.client.dialect().create_app(&app, &self.desired.prefix);
+        let named = |name: &str| self.observed.domains.iter().find(|it| it.name == name);
+        let whole = named(host).map(|domain| ("", domain));
+        let found = whole.or_else(|| {
+            let (host, domain) = host.split_once('.')?;
+            Some((host, named(domain)?))
+        });
+        let Some((host, domain)) = found else {
+            return Err(Error::Local {
+                what: format!("creating the route {route}"),
+                reason: "the foundation has no such domain".to_owned(),
+            });
+        };
+        let space = self.space(plan)?;
+        let dialect = self.client.dialect();
+        let request = dialect.create_route(host, &domain.guid, space, path.as_deref());
         self.client.create(&request).await
     }
 
     /// Sets the droplet and starts the app in one request; in two where the
-    /// foundation refuses that.
+    /// foundation refuses that, which it shows only then.
     async fn deploy(&self, app: &str, droplet: &str) -> Result<(), Error> {
         if self.deploys.load(Ordering::Relaxed) {
             let deployment = deployments::of_stopped(app, droplet);
@@ -183,7 +251,7 @@ impl Apply<'_> {
                 Err(error) if deployments::are_disabled(&error) => {
                     self.deploys.store(false, Ordering::Relaxed);
                 }
-                Err(error) if error.status() == Some(StatusCode::UNPROCESSABLE_ENTITY) => {}
+                Err(error) if error.is_unprocessable() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -196,20 +264,5 @@ impl Apply<'_> {
         let request = self.client.dialect().set_current_droplet(app, droplet);
         self.client.send(&request).await?;
         Ok(())
-    }
-
-    pub(super) fn group(&self, plan: &ResourcePlan) -> Result<&Group, Error> {
-        let mut groups = self.desired.groups.iter();
-        groups
-            .find(|group| Some(group.kind) == plan.group())
-            .ok_or_else(|| unknown("group"))
-    }
-}
-
-impl Found {
-    /// The droplet that the plan names, or else the one found.
-    fn droplet(&self, planned: Option<&String>) -> Result<String, Error> {
-        let droplet = planned.or(self.droplet.as_ref());
-        droplet.cloned().ok_or_else(|| unknown("droplet"))
     }
 }

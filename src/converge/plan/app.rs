@@ -2,11 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Action, Change, PlannedApp, ResourcePlan, Role, Step};
-use crate::capi::dialect::Scale;
-use crate::capi::inventory::{App, Droplet, DropletState, Process, Route};
-use crate::converge::target::Target;
-use crate::desired::{Group, host};
+use serde_json::{Value, json};
+
+use super::drift::EntryDrift;
+use super::step::{DropletRef, PackageRef, RouteRef, SourceDroplet};
+use super::{Action, Change, PlannedApp, ResourcePlan, Role, Space, Step, Workflow};
+use crate::capi::inventory::{
+    App, Droplet, DropletState, MANAGED_BY_LABEL, MANAGED_BY_VALUE, PREFIX_ANNOTATION, Process,
+};
+use crate::desired::{Group, PlacedGroup};
+use crate::manifest::entry::{BY_REQUESTS, EntryRoute, ManifestEntry};
 
 /// What it takes for an app to run with the right droplet.
 #[derive(Debug, Clone, Copy)]
@@ -22,12 +27,23 @@ pub(super) enum Need<'a> {
     Copy(Option<&'a str>),
 }
 
-pub(super) fn prototype_need<'a>(group: &Group, apps: &HashMap<&str, &'a App>) -> Need<'a> {
-    let app = group.apps.first().and_then(|name| apps.get(name.as_str()));
+pub(super) fn prototype_need<'a>(
+    group: &Group,
+    bits: &str,
+    app: Option<&'a App>,
+    space: &Space<'_>,
+) -> Need<'a> {
     let Some(app) = app else {
         return Need::Push;
     };
-    let bits = Some(group.bits.as_str());
+    let differences = space.observed.differences.get(&app.name);
+    let mut differences = differences.into_iter().flatten();
+    // The manifest sets another stack before anything is staged: so a run that is
+    // killed in between must leave no droplet that looks right.
+    if differences.any(|it| it.path.first().is_some_and(|key| key == "stack")) {
+        return Need::Push;
+    }
+    let bits = Some(bits);
     let right = |droplet: &&Droplet| is_staged(droplet) && droplet.bits.as_deref() == bits;
     if !buildpacks_differ(group, app) {
         if let Some(droplet) = app.current().filter(right) {
@@ -65,7 +81,7 @@ fn buildpacks_differ(group: &Group, app: &App) -> bool {
         let buildpacks = buildpacks.iter();
         buildpacks.map(|it| without_credentials(it)).collect()
     };
-    shown(&group.buildpacks) != shown(&app.buildpacks)
+    shown(&group.entry.buildpacks()) != shown(&app.buildpacks)
 }
 
 fn without_credentials(buildpack: &str) -> String {
@@ -76,11 +92,13 @@ fn without_credentials(buildpack: &str) -> String {
 }
 
 /// The memory and disk, in MB, that most apps of a group have: what holds
-/// where its manifest gives none.
+/// where its entry gives none.
 pub(super) fn usual_sizes(group: &Group, apps: &HashMap<&str, &App>) -> Sizes {
+    if group.entry.memory_mb().is_some() && group.entry.disk_mb().is_some() {
+        return Sizes::default();
+    }
     let processes: Vec<&Process> = group
-        .apps
-        .iter()
+        .app_names()
         .filter_map(|name| apps.get(name.as_str())?.web.as_ref())
         .collect();
     Sizes {
@@ -100,99 +118,181 @@ fn usual(mut values: impl Iterator<Item = u64> + Clone) -> Option<u64> {
 }
 
 /// Memory and disk of a group's processes, where they are known.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sizes {
     memory_mb: Option<u64>,
     disk_mb: Option<u64>,
 }
 
+/// What a process is scaled to; `None` leaves as is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Scale {
+    instances: Option<u32>,
+    memory_mb: Option<u64>,
+    disk_mb: Option<u64>,
+}
+
+impl Scale {
+    fn step(self) -> Step {
+        let Self {
+            instances,
+            memory_mb,
+            disk_mb,
+        } = self;
+        Step::Scale {
+            instances,
+            memory_mb,
+            disk_mb,
+        }
+    }
+}
+
 /// All that the plan of one app depends on.
 pub(super) struct AppContext<'a> {
-    pub(super) group: &'a Group,
+    pub(super) space: &'a Space<'a>,
+    pub(super) group: PlacedGroup<'a>,
+    /// The hash of the group's bits.
+    pub(super) bits: &'a str,
+    /// The entry of this app.
+    pub(super) entry: ManifestEntry,
     pub(super) usual: &'a Sizes,
     pub(super) app: Option<&'a App>,
-    pub(super) route: Option<&'a Route>,
-    pub(super) domain: &'a str,
-    pub(super) target: Target,
+    pub(super) role: Role,
+    pub(super) workflow: Workflow,
 }
 
 impl AppContext<'_> {
-    pub(super) fn plan(&self, role: Role, need: Need<'_>) -> ResourcePlan {
+    pub(super) fn plan(&self, name: &str, need: Need<'_>) -> ResourcePlan {
         let mut plan = ResourcePlan {
-            target: self.target.clone(),
+            target: self.space.target(name),
             action: Action::Create,
             changes: Vec::new(),
             steps: Vec::new(),
             app: Some(PlannedApp {
-                group: Some(self.group.kind),
-                role,
+                space: self.group.space.id,
+                group: Some(self.group.id),
+                role: self.role,
                 guid: self.app.map(|app| app.guid.clone()),
             }),
         };
         match self.app {
-            None => self.create(&mut plan, need),
-            Some(app) => self.change(&mut plan, role, need, app),
+            None if self.workflow == Workflow::Manifest => {
+                let entry = Box::new(self.managed(self.entry.clone()));
+                plan.steps.push(Step::ApplyManifest { entry });
+                plan.steps.extend(droplet_steps(need, None));
+                plan.steps.extend(self.set_steps(need, true));
+            }
+            None => self.create_by_requests(&mut plan.steps, need),
+            Some(app) => self.change(&mut plan, need, app),
         }
         plan
     }
 
-    fn create(&self, plan: &mut ResourcePlan, need: Need<'_>) {
-        plan.steps.push(Step::CreateApp);
-        plan.steps.extend(droplet_steps(need));
-        plan.steps.extend(set_steps(need));
-        if self.group.command.is_some() {
-            plan.steps
-                .push(Step::SetCommand(self.group.command.clone()));
+    /// An entry with our label.
+    fn managed(&self, entry: ManifestEntry) -> ManifestEntry {
+        entry.with_metadata(
+            &[(MANAGED_BY_LABEL, MANAGED_BY_VALUE)],
+            &[(PREFIX_ANNOTATION, self.space.owner)],
+        )
+    }
+
+    fn create_by_requests(&self, steps: &mut Vec<Step>, need: Need<'_>) {
+        let entry = &self.entry;
+        let stages = self.role == Role::Prototype;
+        steps.push(Step::CreateApp {
+            env: entry.shared_env().clone(),
+            buildpacks: if stages {
+                entry.buildpacks()
+            } else {
+                Vec::new()
+            },
+        });
+        let rest = entry.beyond_requests().map(Box::new);
+        steps.extend(rest.map(|entry| Step::ApplyManifest { entry }));
+        steps.extend(droplet_steps(need, None));
+        steps.extend(self.set_steps(need, false));
+        if let Some(command) = entry.command() {
+            steps.push(Step::SetCommand {
+                command: Some(command.to_owned()),
+            });
         }
-        plan.steps.extend(self.route_steps());
-        plan.steps.push(Step::Scale(self.whole_scale()));
-        plan.steps.push(Step::Start);
+        steps.extend(self.health_check());
+        for route in entry.entry_routes() {
+            steps.extend(self.route_steps(route));
+        }
+        steps.push(self.whole_scale().step());
+        steps.push(Step::Start);
     }
 
     /// Whatever takes effect with a restart is done to a stopped app: a run that
-    /// is killed then leaves it stopped, which the next one sees and mends.
+    /// is killed then leaves it stopped, which the next one sees and repairs.
     /// Only what takes long, staging and copying, goes on while it runs.
-    fn change(&self, plan: &mut ResourcePlan, role: Role, need: Need<'_>, app: &App) {
+    fn change(&self, plan: &mut ResourcePlan, need: Need<'_>, app: &App) {
         let changes = &mut plan.changes;
-        let droplet_differs = droplet_difference(need, app, changes);
-        let packages = packages_left_over(need, app);
-        let droplets = droplets_left_over(need, app);
-        note_left_over(changes, need, packages.len(), droplets.len());
-        let note = unnoted(need, role);
-        if note.is_some() {
-            changes.push(Change::new("bits", "not noted", "noted"));
+        let droplet_differs = droplet_change(need, app, changes);
+        let packages = unused_packages(need, app);
+        let droplets = unused_droplets(need, app);
+        count_unused(changes, need, packages.len(), droplets.len());
+        let annotate = self.unannotated(need);
+        if annotate.is_some() {
+            changes.push(Change::new("hash of the bits", "missing", "annotated"));
         }
-        let environment = self.change_environment(changes, app);
-        let command = self.change_command(changes, app);
-        let route = self.change_route(changes, app);
-        if !app.managed {
-            changes.push(Change::new("label", "missing", "ours"));
+        let differences = self.space.observed.differences.get(&app.name);
+        let differences = differences.map(Vec::as_slice).unwrap_or_default();
+        let drift = EntryDrift::of(self.group.group, &self.entry, differences);
+        changes.extend(drift.changes.iter().cloned());
+        let buildpacks = self.clone_buildpacks(changes, app);
+        let destinations = self.destinations(changes, app);
+        let is_ours = app.ownership.is_of(self.space.owner);
+        if !is_ours {
+            let old = app
+                .ownership
+                .owner
+                .as_deref()
+                .filter(|_| app.ownership.managed);
+            changes.push(Change::new("label", old.unwrap_or("missing"), "managed"));
         }
-        let (scale, size_differs) = self.scale(changes, app.web.as_ref());
+        let scale = self.scale(changes, app.web.as_ref());
+        let size_differs = scale.is_some_and(|it| it.memory_mb.is_some() || it.disk_mb.is_some());
+        let size_differs = size_differs && app.web.is_some();
         if !app.started {
             changes.push(Change::new("state", "STOPPED", "STARTED"));
         }
 
-        let stop_first = app.started && environment.is_some();
-        let restarts = droplet_differs || command.is_some() || size_differs;
+        let restage = matches!(need, Need::Push | Need::Stage(_));
+        let staged_with =
+            (restage && buildpacks_differ(self.group.group, app)).then(|| self.entry.buildpacks());
+        let is_manifest = self.workflow == Workflow::Manifest;
+        let by_request = |key: &String| BY_REQUESTS.contains(&key.as_str()) || key == "routes";
+        let late = drift.properties.iter().all(by_request) && drift.unbind.is_empty();
+        let stop_first = app.started
+            && match is_manifest {
+                true => drift.needs_restart() || size_differs,
+                false => drift.needs_restart() && !(late && drift.env.is_empty()),
+            };
+        let restarts = droplet_differs || size_differs || drift.needs_restart();
         let stop_then = app.started && !stop_first && restarts;
+        let starts = !app.started || stop_first || stop_then;
+
         let steps = &mut plan.steps;
         steps.extend(packages);
-        steps.extend(note);
+        steps.extend(annotate);
         steps.extend(stop_first.then_some(Step::Stop));
-        steps.extend(environment);
-        steps.extend(droplet_steps(need));
+        steps.extend(self.env_step(&drift));
+        steps.extend(removals(&drift));
+        steps.extend(self.manifest_step(&drift, buildpacks, scale, is_ours));
+        steps.extend(droplet_steps(need, staged_with.clone()));
         steps.extend(stop_then.then_some(Step::Stop));
-        steps.extend(set_steps(need));
-        if matches!(need, Need::Push | Need::Stage(_)) && buildpacks_differ(self.group, app) {
-            steps.push(Step::SetBuildpacks);
+        let set = self.set_steps(need, is_manifest && starts);
+        let deploys = set.iter().any(Step::starts);
+        steps.extend(set);
+        steps.extend(staged_with.map(|buildpacks| Step::SetBuildpacks { buildpacks }));
+        if !is_manifest {
+            // In 2017 it is the droplet that makes the process, with its command.
+            self.change_by_requests(steps, &drift, is_ours, scale);
         }
-        // In 2017 it is the droplet that makes the process, with its command.
-        steps.extend(command);
-        steps.extend(route);
-        steps.extend((!app.managed).then_some(Step::LabelAsManaged));
-        steps.extend(scale.map(Step::Scale));
-        steps.extend((!app.started || stop_first || stop_then).then_some(Step::Start));
+        steps.extend(destinations);
+        steps.extend((starts && !deploys).then_some(Step::Start));
         steps.extend(droplets);
         plan.action = if plan.steps.is_empty() {
             Action::Unchanged
@@ -201,51 +301,208 @@ impl AppContext<'_> {
         };
     }
 
-    fn change_route(&self, changes: &mut Vec<Change>, app: &App) -> Vec<Step> {
-        let mapped = |route: &Route| route.apps.contains(&app.guid);
-        if app.routed.unwrap_or(self.route.is_some_and(mapped)) {
-            return Vec::new();
-        }
-        let old = self.route.map_or("missing", |_| "unmapped");
-        let new = format!("{}.{}", host(self.target.name()), self.domain);
-        changes.push(Change::new("route", old, new));
-        self.route_steps()
+    /// What a manifest takes away from no app, or all of it without manifests.
+    fn env_step(&self, drift: &EntryDrift) -> Option<Step> {
+        let by_manifest = self.workflow == Workflow::Manifest;
+        let variables: BTreeMap<String, Option<String>> = drift
+            .env
+            .iter()
+            .filter(|(_, value)| !by_manifest || value.is_none())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        (!variables.is_empty()).then_some(Step::SetEnv { variables })
     }
 
-    fn change_environment(&self, changes: &mut Vec<Change>, app: &App) -> Option<Step> {
-        let variables = env_changes(&app.env, &self.group.env);
-        for (name, new) in &variables {
-            let old = app.env.get(name).map(String::as_str);
-            changes.push(env_change(name, old, new.as_deref()));
+    fn manifest_step(
+        &self,
+        drift: &EntryDrift,
+        buildpacks: Option<Vec<String>>,
+        scale: Option<Scale>,
+        is_ours: bool,
+    ) -> Option<Step> {
+        if self.workflow == Workflow::PerApp {
+            let is_beyond = |key: &String| {
+                let by_requests = BY_REQUESTS.contains(&key.as_str()) || key == "routes";
+                !by_requests
+            };
+            let rest = self.entry.beyond_requests()?;
+            let routes = drift.properties.contains("routes") && !rest.entry_routes().is_empty();
+            let needed = routes || drift.properties.iter().any(is_beyond);
+            let entry = Box::new(rest);
+            return needed.then_some(Step::ApplyManifest { entry });
         }
-        (!variables.is_empty()).then_some(Step::SetEnv(variables))
-    }
-
-    fn change_command(&self, changes: &mut Vec<Change>, app: &App) -> Option<Step> {
-        let wanted = &self.group.command;
-        if *wanted == app.command || (wanted.is_none() && !app.command_is_own) {
+        let no_route = self.entry.has_no_route() && self.is_routed();
+        let needed = drift.is_for_manifest()
+            || buildpacks.is_some()
+            || scale.is_some()
+            || !is_ours
+            || no_route;
+        if !needed {
             return None;
         }
-        let shown = |command: &Option<String>| match command {
-            None => "the droplet's".to_owned(),
-            Some(command) => command.clone(),
-        };
-        let (old, new) = (shown(&app.command), shown(wanted));
-        changes.push(Change::new("command", old, new));
-        Some(Step::SetCommand(wanted.clone()))
+        let mut entry = self.managed(self.entry.clone()).without("buildpacks");
+        if let Some(buildpacks) = buildpacks {
+            entry = entry.with("buildpacks", json!(buildpacks));
+        }
+        if entry.command().is_none() {
+            entry = entry.with("command", Value::Null);
+        }
+        let scale = scale.unwrap_or_default();
+        for (key, size) in [("memory", scale.memory_mb), ("disk_quota", scale.disk_mb)] {
+            if let Some(size) = size {
+                entry = entry.with(key, json!(format!("{size}M")));
+            }
+        }
+        let entry = Box::new(entry);
+        Some(Step::ApplyManifest { entry })
     }
 
-    /// What to scale to, and whether that takes a restart.
-    fn scale(&self, changes: &mut Vec<Change>, web: Option<&Process>) -> (Option<Scale>, bool) {
-        let Some(web) = web else {
-            return (Some(self.whole_scale()), false);
+    /// What a manifest does for many apps, done by requests for one.
+    fn change_by_requests(
+        &self,
+        steps: &mut Vec<Step>,
+        drift: &EntryDrift,
+        is_ours: bool,
+        scale: Option<Scale>,
+    ) {
+        let differs = |key: &str| drift.properties.contains(key);
+        if differs("command") {
+            steps.push(Step::SetCommand {
+                command: self.entry.command().map(str::to_owned),
+            });
+        }
+        if drift
+            .properties
+            .iter()
+            .any(|key| key.starts_with("health-check-"))
+        {
+            steps.extend(self.health_check());
+        }
+        if differs("routes") {
+            for route in self.entry.entry_routes() {
+                if !self.has_route(route) {
+                    steps.extend(self.route_steps(route));
+                }
+            }
+        }
+        steps.extend((!is_ours).then_some(Step::LabelAsManaged));
+        steps.extend(scale.map(Scale::step));
+    }
+
+    fn health_check(&self) -> Option<Step> {
+        let text = |key: &str| self.entry.get(key)?.as_str().map(str::to_owned);
+        let invocation_timeout = self.entry.get("health-check-invocation-timeout");
+        let invocation_timeout = invocation_timeout.and_then(Value::as_u64);
+        let (check, endpoint) = (
+            text("health-check-type"),
+            text("health-check-http-endpoint"),
+        );
+        let is_asked = check.is_some() || endpoint.is_some() || invocation_timeout.is_some();
+        is_asked.then_some(Step::SetHealthCheck {
+            check,
+            endpoint,
+            invocation_timeout,
+        })
+    }
+
+    /// A clone has the buildpacks of its group, though it is not staged.
+    fn clone_buildpacks(&self, changes: &mut Vec<Change>, app: &App) -> Option<Vec<String>> {
+        let is_clone = self.role == Role::Clone && self.workflow == Workflow::Manifest;
+        if !is_clone || !buildpacks_differ(self.group.group, app) {
+            return None;
+        }
+        let shown = |buildpacks: &[String]| match buildpacks {
+            [] => "none".to_owned(),
+            all => all
+                .iter()
+                .map(|it| without_credentials(it))
+                .collect::<Vec<_>>()
+                .join(", "),
         };
-        let (group, usual) = (self.group, self.usual);
-        let instances = Some(group.instances);
-        let memory_mb = group.memory_mb.or(usual.memory_mb);
-        let disk_mb = group.disk_mb.or(usual.disk_mb);
+        let buildpacks = self.entry.buildpacks();
+        changes.push(Change::new(
+            "buildpacks",
+            shown(&app.buildpacks),
+            shown(&buildpacks),
+        ));
+        Some(buildpacks)
+    }
+
+    fn has_route(&self, route: &EntryRoute) -> bool {
+        let found = self.space.routes.get(route.route.as_str());
+        found.is_some_and(|found| {
+            let mut destinations = found.destinations.iter();
+            destinations.any(|it| self.app.is_some_and(|app| app.guid == it.app))
+        })
+    }
+
+    fn is_routed(&self) -> bool {
+        let mut routes = self.space.observed.routes.iter();
+        let app = self.app.map(|app| app.guid.as_str());
+        routes.any(|route| {
+            route
+                .destinations
+                .iter()
+                .any(|it| Some(it.app.as_str()) == app)
+        })
+    }
+
+    /// What makes the app's routes lead to the web processes of the apps that should
+    /// have them, and nowhere else.
+    fn destinations(&self, changes: &mut Vec<Change>, app: &App) -> Vec<Step> {
+        let mut steps = Vec::new();
+        if !self.space.knows_destinations {
+            return steps;
+        }
+        if self.entry.has_no_route() && self.is_routed() {
+            changes.push(Change::new("routes", "some", "none"));
+        }
+        for wanted in self.entry.entry_routes() {
+            let Some(route) = self.space.routes.get(wanted.route.as_str()) else {
+                continue;
+            };
+            let others = self.space.others_of(&wanted.route);
+            // Of several apps with one route, the first sees to it.
+            if others.first().is_some_and(|first| *first != app.guid) {
+                continue;
+            }
+            let is_wanted = |guid: &str| guid == app.guid || others.contains(&guid);
+            let mut destinations = route.destinations.iter();
+            let elsewhere = destinations.any(|it| !is_wanted(&it.app));
+            let mut destinations = route.destinations.iter();
+            let otherwise = destinations.any(|it| is_wanted(&it.app) && !it.is_default());
+            let old = match (elsewhere, otherwise) {
+                (false, false) => continue,
+                (true, _) => "another app too",
+                (false, true) => "another port or process",
+            };
+            let property = format!("destinations of route {}", wanted.route);
+            changes.push(Change::new(property, old, "the web process"));
+            let mut apps: Vec<String> = others.iter().map(|guid| (*guid).to_owned()).collect();
+            if apps.is_empty() {
+                apps.push(app.guid.clone());
+            }
+            steps.push(Step::SetDestinations {
+                route: route.guid.clone(),
+                apps,
+                protocol: wanted.protocol.clone(),
+            });
+        }
+        steps
+    }
+
+    /// What to scale to, if anything differs.
+    fn scale(&self, changes: &mut Vec<Change>, web: Option<&Process>) -> Option<Scale> {
+        let Some(web) = web else {
+            return Some(self.whole_scale());
+        };
+        let memory_mb = self.entry.memory_mb().or(self.usual.memory_mb);
+        let disk_mb = self.entry.disk_mb().or(self.usual.disk_mb);
         let scale = Scale {
-            instances: instances.filter(|wanted| *wanted != web.instances),
+            instances: self
+                .entry
+                .instances()
+                .filter(|wanted| *wanted != web.instances),
             memory_mb: memory_mb.filter(|wanted| *wanted != web.memory_mb),
             disk_mb: disk_mb.filter(|wanted| *wanted != web.disk_mb),
         };
@@ -256,44 +513,85 @@ impl AppContext<'_> {
             ("memory", web.memory_mb, scale.memory_mb),
             ("disk", web.disk_mb, scale.disk_mb),
         ];
-        for (what, old, new) in sizes {
+        for (property, old, new) in sizes {
             if let Some(new) = new {
                 let (old, new) = (format!("{old}M"), format!("{new}M"));
-                changes.push(Change::new(what, old, new));
+                changes.push(Change::new(property, old, new));
             }
         }
-        let restarts = scale.memory_mb.is_some() || scale.disk_mb.is_some();
-        (
-            Some(scale).filter(|scale| *scale != Scale::default()),
-            restarts,
-        )
+        Some(scale).filter(|scale| *scale != Scale::default())
     }
 
     fn whole_scale(&self) -> Scale {
         Scale {
-            instances: Some(self.group.instances),
-            memory_mb: self.group.memory_mb,
-            disk_mb: self.group.disk_mb,
+            instances: self.entry.instances(),
+            memory_mb: self.entry.memory_mb(),
+            disk_mb: self.entry.disk_mb(),
         }
     }
 
-    fn route_steps(&self) -> Vec<Step> {
-        match self.route {
-            None => vec![Step::CreateRoute, Step::MapRoute { route: None }],
+    fn route_steps(&self, route: &EntryRoute) -> Vec<Step> {
+        match self.space.routes.get(route.route.as_str()) {
+            None => vec![
+                Step::CreateRoute {
+                    route: route.route.clone(),
+                },
+                Step::MapRoute {
+                    route: RouteRef::Created,
+                },
+            ],
             Some(route) => vec![Step::MapRoute {
-                route: Some(route.guid.clone()),
+                route: RouteRef::Existing(route.guid.clone()),
             }],
+        }
+    }
+
+    /// What makes the droplet the current one; with `deploys`, the app starts with
+    /// it.
+    fn set_steps(&self, need: Need<'_>, deploys: bool) -> Vec<Step> {
+        let set = |droplet: DropletRef| match deploys {
+            true => Step::Deploy { droplet },
+            false => Step::SetDroplet { droplet },
+        };
+        match need {
+            Need::Nothing(_) => Vec::new(),
+            Need::Set(droplet) => vec![set(DropletRef::Existing(droplet.guid.clone()))],
+            Need::Copy(_) => vec![set(DropletRef::New)],
+            Need::Stage(_) | Need::Push => vec![
+                set(DropletRef::New),
+                Step::AnnotateBitsHash {
+                    droplet: DropletRef::New,
+                    hash: self.bits.to_owned(),
+                },
+            ],
+        }
+    }
+
+    /// Annotates a prototype's droplet where its package alone tells the bits.
+    fn unannotated(&self, need: Need<'_>) -> Option<Step> {
+        match need {
+            Need::Nothing(droplet) | Need::Set(droplet)
+                if self.role == Role::Prototype
+                    && droplet.package.is_some()
+                    && !droplet.annotated =>
+            {
+                Some(Step::AnnotateBitsHash {
+                    droplet: DropletRef::Existing(droplet.guid.clone()),
+                    hash: self.bits.to_owned(),
+                })
+            }
+            _ => None,
         }
     }
 }
 
-/// Notes whether the app needs another droplet.
-fn droplet_difference(need: Need<'_>, app: &App, changes: &mut Vec<Change>) -> bool {
+/// Reports whether the app needs another droplet.
+fn droplet_change(need: Need<'_>, app: &App, changes: &mut Vec<Change>) -> bool {
     let new = match need {
         Need::Nothing(_) => return false,
-        Need::Push => "of the bits pushed",
-        Need::Stage(_) => "of the bits staged",
-        Need::Copy(_) => "copy of the prototype's",
+        Need::Push => "of the pushed bits",
+        Need::Stage(_) => "of the staged bits",
+        Need::Copy(_) => "a copy of the prototype's",
         Need::Set(_) => "the one it has",
     };
     let old = app.current_droplet.as_ref().map_or("none", |_| "another");
@@ -302,48 +600,56 @@ fn droplet_difference(need: Need<'_>, app: &App, changes: &mut Vec<Change>) -> b
 }
 
 /// What gets an app its droplet.
-fn droplet_steps(need: Need<'_>) -> Vec<Step> {
+fn droplet_steps(need: Need<'_>, buildpacks: Option<Vec<String>>) -> Vec<Step> {
     match need {
         Need::Nothing(_) | Need::Set(_) => Vec::new(),
         Need::Stage(package) => vec![Step::Stage {
-            package: Some(package.to_owned()),
+            package: PackageRef::Existing(package.to_owned()),
+            buildpacks,
         }],
-        Need::Push => vec![Step::PushBits, Step::Stage { package: None }],
-        Need::Copy(from) => vec![
-            Step::CopyDroplet {
-                from: from.map(str::to_owned),
+        Need::Push => vec![
+            Step::PushBits,
+            Step::Stage {
+                package: PackageRef::Pushed,
+                buildpacks,
             },
-            Step::AwaitDroplet,
         ],
+        Need::Copy(from) => {
+            let from = from.map(str::to_owned);
+            let from = from.map_or(SourceDroplet::Staged, SourceDroplet::Existing);
+            vec![Step::CopyDroplet { from }, Step::AwaitDroplet]
+        }
     }
 }
 
-/// What makes the droplet the current one.
-fn set_steps(need: Need<'_>) -> Vec<Step> {
-    match need {
-        Need::Nothing(_) => Vec::new(),
-        Need::Set(droplet) => vec![Step::SetDroplet {
-            droplet: Some(droplet.guid.clone()),
-        }],
-        Need::Copy(_) => vec![Step::SetDroplet { droplet: None }],
-        Need::Stage(_) | Need::Push => vec![
-            Step::SetDroplet { droplet: None },
-            Step::AnnotateBitsHash { droplet: None },
-        ],
+/// What no manifest takes away.
+fn removals(drift: &EntryDrift) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if !drift.unbind.is_empty() {
+        steps.push(Step::UnbindServices {
+            services: drift.unbind.clone(),
+        });
     }
+    if !drift.labels.is_empty() || !drift.annotations.is_empty() {
+        steps.push(Step::RemoveMetadata {
+            labels: drift.labels.clone(),
+            annotations: drift.annotations.clone(),
+        });
+    }
+    steps
 }
 
 /// The app's packages that are not what its droplet is, or will be, staged from.
 /// While another is pushed or staged, none of its droplets accounts for packages.
-fn packages_left_over(need: Need<'_>, app: &App) -> Vec<Step> {
+fn unused_packages(need: Need<'_>, app: &App) -> Vec<Step> {
     let kept = match need {
         Need::Nothing(droplet) | Need::Set(droplet) => droplet.package.as_deref(),
         Need::Stage(package) => Some(package),
         Need::Push | Need::Copy(_) => None,
     };
     let pushes = matches!(need, Need::Push | Need::Stage(_));
-    let noted = app.droplets.iter().filter(|droplet| droplet.noted);
-    let forget = noted
+    let annotated = app.droplets.iter().filter(|droplet| droplet.annotated);
+    let remove = annotated
         .filter(|_| pushes)
         .map(|droplet| Step::RemoveBitsHash {
             droplet: droplet.guid.clone(),
@@ -353,12 +659,12 @@ fn packages_left_over(need: Need<'_>, app: &App) -> Vec<Step> {
     let delete = others.map(|package| Step::DeletePackage {
         package: package.guid.clone(),
     });
-    forget.chain(delete).collect()
+    remove.chain(delete).collect()
 }
 
 /// The app's droplets other than the one that it runs, or will run, with; but
 /// what is being staged may be just that one.
-fn droplets_left_over(need: Need<'_>, app: &App) -> Vec<Step> {
+fn unused_droplets(need: Need<'_>, app: &App) -> Vec<Step> {
     let (kept, stages) = match need {
         Need::Nothing(droplet) | Need::Set(droplet) => (Some(droplet.guid.as_str()), false),
         Need::Copy(_) => (None, false),
@@ -374,66 +680,19 @@ fn droplets_left_over(need: Need<'_>, app: &App) -> Vec<Step> {
         .collect()
 }
 
-/// Notes what is left over of an app that has its droplet; of one that gets
-/// another, that says it.
-fn note_left_over(changes: &mut Vec<Change>, need: Need<'_>, packages: usize, droplets: usize) {
+/// Reports what is unused of an app that has its droplet; of one that gets another,
+/// that says it.
+fn count_unused(changes: &mut Vec<Change>, need: Need<'_>, packages: usize, droplets: usize) {
     let Need::Nothing(_) = need else {
         return;
     };
-    for (what, count) in [("packages", packages), ("droplets", droplets)] {
+    for (property, count) in [("packages", packages), ("droplets", droplets)] {
         if count > 0 {
-            changes.push(Change::new(what, format!("{count} too many"), "one"));
+            changes.push(Change::new(
+                property,
+                format!("{count} unused"),
+                "none unused",
+            ));
         }
     }
-}
-
-/// Notes the bits of a prototype's droplet where its package alone tells them.
-fn unnoted(need: Need<'_>, role: Role) -> Option<Step> {
-    match need {
-        Need::Nothing(droplet) | Need::Set(droplet)
-            if role == Role::Prototype && droplet.package.is_some() && !droplet.noted =>
-        {
-            Some(Step::AnnotateBitsHash {
-                droplet: Some(droplet.guid.clone()),
-            })
-        }
-        _ => None,
-    }
-}
-
-/// What makes one environment the other: new values, and none for what goes.
-fn env_changes(
-    old: &BTreeMap<String, String>,
-    new: &BTreeMap<String, String>,
-) -> BTreeMap<String, Option<String>> {
-    let gone = old
-        .keys()
-        .filter(|name| !new.contains_key(*name))
-        .map(|name| (name.clone(), None));
-    let set = new
-        .iter()
-        .filter(|(name, value)| old.get(*name) != Some(value))
-        .map(|(name, value)| (name.clone(), Some(value.clone())));
-    gone.chain(set).collect()
-}
-
-/// Values that the parameters do not give may be secrets, and are not shown.
-fn env_change(name: &str, old: Option<&str>, new: Option<&str>) -> Change {
-    const SHOWN: [&str; 5] = [
-        "GOPACKAGENAME",
-        "LISTEN_PORTS",
-        "REGISTRY_BASE_URL",
-        "REGISTRY_TTL_SECONDS",
-        "START_PORT",
-    ];
-    let shown = |value: Option<&str>, hidden: &'static str| match value {
-        None => "none".to_owned(),
-        Some(value) if SHOWN.contains(&name) => value.to_owned(),
-        Some(_) => hidden.to_owned(),
-    };
-    Change::new(
-        format!("env {name}"),
-        shown(old, "a value"),
-        shown(new, "another value"),
-    )
 }

@@ -1,78 +1,149 @@
-//! What is to be done about the org, quota, space and security group.
+//! What is to be done about orgs, quotas, spaces and security groups.
+
+use std::collections::{BTreeMap, HashSet};
 
 use super::{Action, Change, ResourcePlan, Step};
-use crate::capi::inventory::{Inventory, Rule};
+use crate::capi::inventory::{Metadata as Found, Rule as FoundRule};
+use crate::converge::observe::Observed;
 use crate::converge::target::Target;
-use crate::desired::Desired;
+use crate::desired::{Desired, Metadata, Org, PlacedSpace, Rule, SecurityGroup};
 
-pub(super) fn foundation(desired: &Desired, observed: &Inventory) -> Vec<ResourcePlan> {
-    let quota_guid = observed.quota.as_ref().map(|quota| quota.guid.as_str());
-    let mut quota = ResourcePlan::new(
-        Target::Quota {
-            name: desired.names.quota.clone(),
-        },
-        quota_guid.is_some(),
-    );
-    // The limits of one that is there are somebody's wish, and stay.
-    if quota_guid.is_none() {
-        quota.steps.push(Step::CreateQuota);
-    }
-    let mut org = ResourcePlan::new(
-        Target::Org {
-            name: desired.names.org.clone(),
-        },
-        observed.org.is_some(),
-    );
-    match &observed.org {
-        None => org.steps.extend([Step::CreateOrg, Step::AssignQuota]),
-        Some(found) if quota_guid.is_none() || found.quota.as_deref() != quota_guid => {
-            let change = Change::new("quota", "another", &desired.names.quota);
-            org.change(change, Step::AssignQuota);
+pub(super) fn foundation(desired: &Desired, observed: &Observed) -> Vec<ResourcePlan> {
+    let mut plans = Vec::new();
+    let mut quotas = HashSet::new();
+    for (org_id, org) in desired.orgs().iter().enumerate() {
+        if let Some(quota) = org.quota.as_deref().filter(|name| quotas.insert(*name)) {
+            plans.push(plan_quota(quota, observed));
         }
-        Some(_) => {}
+        plans.push(plan_org(org_id, org, observed));
+        let spaces = desired.spaces().filter(|placed| placed.org_id == org_id);
+        plans.extend(spaces.map(|placed| plan_space(&placed, observed)));
     }
-    let mut space = ResourcePlan::new(
-        Target::Space {
-            org: desired.names.org.clone(),
-            name: desired.names.space.clone(),
-        },
-        observed.space.is_some(),
-    );
-    if observed.space.is_none() {
-        space.steps.push(Step::CreateSpace);
-    }
-    vec![quota, org, space, security_group(desired, observed)]
+    let groups = desired.security_groups().iter();
+    plans.extend(groups.map(|group| plan_security_group(desired, group, observed)));
+    plans
 }
 
-fn security_group(desired: &Desired, observed: &Inventory) -> ResourcePlan {
-    let found = observed.security_group.as_ref();
-    let name = desired.names.security_group.clone();
-    let mut plan = ResourcePlan::new(Target::SecurityGroup { name }, found.is_some());
-    let Some(found) = found else {
-        plan.steps
-            .extend([Step::CreateSecurityGroup, Step::BindSecurityGroup]);
-        return plan;
+/// The limits of a quota that exists are somebody's decision, and stay.
+fn plan_quota(name: &str, observed: &Observed) -> ResourcePlan {
+    let target = Target::Quota {
+        name: name.to_owned(),
     };
-    if sorted(&found.rules) != sorted(&desired.rules) {
-        let old = match found.rules.len() {
-            count if count == desired.rules.len() => "other rules".to_owned(),
-            count => count.to_string(),
-        };
-        let change = Change::new("rules", old, desired.rules.len());
-        plan.change(change, Step::UpdateSecurityGroup);
-    }
-    let space = observed.space.as_ref();
-    if !space.is_some_and(|space| found.spaces.contains(&space.guid)) {
-        let change = Change::new("binding", "none", &desired.names.space);
-        plan.change(change, Step::BindSecurityGroup);
+    let mut plan = ResourcePlan::new(target, observed.quotas.contains_key(name));
+    if plan.action == Action::Create {
+        plan.steps.push(Step::CreateQuota);
     }
     plan
 }
 
-fn sorted(rules: &[Rule]) -> Vec<&Rule> {
-    let mut rules: Vec<&Rule> = rules.iter().collect();
-    rules.sort();
-    rules
+fn plan_org(org_id: usize, org: &Org, observed: &Observed) -> ResourcePlan {
+    let found = observed.orgs.get(org_id).and_then(|it| it.org.as_ref());
+    let target = Target::Org {
+        name: org.name.clone(),
+    };
+    let mut plan = ResourcePlan::new(target, found.is_some());
+    let assign = |quota: &String| Step::AssignQuota {
+        quota: quota.clone(),
+    };
+    let Some(found) = found else {
+        plan.steps.push(Step::CreateOrg);
+        plan.steps.extend(org.quota.as_ref().map(assign));
+        plan.create_metadata(&org.metadata);
+        return plan;
+    };
+    if let Some(quota) = &org.quota {
+        let guid = observed.quotas.get(quota);
+        if guid.is_none() || found.quota.as_ref() != guid {
+            plan.change(Change::new("quota", "another", quota), assign(quota));
+        }
+    }
+    plan.change_metadata(&org.metadata, &found.labels, &found.annotations);
+    plan
+}
+
+fn plan_space(placed: &PlacedSpace<'_>, observed: &Observed) -> ResourcePlan {
+    let space = placed.space;
+    let found = observed
+        .spaces
+        .get(placed.id)
+        .and_then(|it| it.space.as_ref());
+    let mut plan = ResourcePlan::new(placed.target(), found.is_some());
+    match found {
+        None => {
+            plan.steps.push(Step::CreateSpace);
+            plan.create_metadata(&space.metadata);
+        }
+        Some(found) => plan.change_metadata(&space.metadata, &found.labels, &found.annotations),
+    }
+    plan
+}
+
+fn plan_security_group(
+    desired: &Desired,
+    group: &SecurityGroup,
+    observed: &Observed,
+) -> ResourcePlan {
+    let found = observed.security_groups.get(&group.name);
+    let target = Target::SecurityGroup {
+        name: group.name.clone(),
+    };
+    let mut plan = ResourcePlan::new(target, found.is_some());
+    match found {
+        None => plan.steps.push(Step::CreateSecurityGroup),
+        Some(found) if !are_equal(&found.rules, &group.rules) => {
+            let old = match found.rules.len() {
+                count if count == group.rules.len() => "other rules".to_owned(),
+                count => count.to_string(),
+            };
+            let change = Change::new("rules", old, group.rules.len());
+            plan.change(change, Step::UpdateSecurityGroup);
+        }
+        Some(_) => {}
+    }
+    let named = |placed: &PlacedSpace<'_>| placed.space.security_groups.contains(&group.name);
+    for placed in desired.spaces().filter(named) {
+        let space = observed
+            .spaces
+            .get(placed.id)
+            .and_then(|it| it.space.as_ref());
+        let is_bound = space
+            .is_some_and(|space| found.is_some_and(|found| found.spaces.contains(&space.guid)));
+        if is_bound {
+            continue;
+        }
+        let bind = Step::BindSecurityGroup {
+            space: placed.target(),
+        };
+        match found {
+            None => plan.steps.push(bind),
+            Some(_) => plan.change(Change::new("binding", "none", &placed.space.name), bind),
+        }
+    }
+    plan
+}
+
+fn are_equal(found: &[FoundRule], wanted: &[Rule]) -> bool {
+    let found = found.iter();
+    let mut found: Vec<_> = found
+        .map(|rule| (&rule.protocol, &rule.destination, &rule.ports))
+        .collect();
+    let wanted = wanted.iter();
+    let mut wanted: Vec<_> = wanted
+        .map(|rule| (&rule.protocol, &rule.destination, &rule.ports))
+        .collect();
+    found.sort();
+    wanted.sort();
+    found == wanted
+}
+
+impl PlacedSpace<'_> {
+    /// The space as a plan names it.
+    pub(crate) fn target(&self) -> Target {
+        Target::Space {
+            org: self.org.name.clone(),
+            name: self.space.name.clone(),
+        }
+    }
 }
 
 impl ResourcePlan {
@@ -94,5 +165,45 @@ impl ResourcePlan {
         self.action = Action::Change;
         self.changes.push(change);
         self.steps.push(step);
+    }
+
+    /// Sets what the resource is not created with.
+    fn create_metadata(&mut self, metadata: &Metadata) {
+        if *metadata != Metadata::default() {
+            self.steps.push(Step::SetMetadata {
+                labels: metadata.labels.clone(),
+                annotations: metadata.annotations.clone(),
+            });
+        }
+    }
+
+    /// Sets labels and annotations that differ; others are left alone.
+    fn change_metadata(&mut self, metadata: &Metadata, labels: &Found, annotations: &Found) {
+        let mut differing = |kind: &str, wanted: &BTreeMap<String, String>, found: &Found| {
+            let differs = |(key, value): &(&String, &String)| {
+                found.get(*key).and_then(Option::as_ref) != Some(*value)
+            };
+            let differing: BTreeMap<String, String> = wanted
+                .iter()
+                .filter(differs)
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
+            for (key, value) in &differing {
+                let old = found.get(key).cloned().flatten();
+                let old = old.unwrap_or_else(|| "none".to_owned());
+                self.changes
+                    .push(Change::new(format!("{kind} {key}"), old, value));
+            }
+            differing
+        };
+        let labels = differing("label", &metadata.labels, labels);
+        let annotations = differing("annotation", &metadata.annotations, annotations);
+        if !labels.is_empty() || !annotations.is_empty() {
+            self.action = Action::Change;
+            self.steps.push(Step::SetMetadata {
+                labels,
+                annotations,
+            });
+        }
     }
 }

@@ -1,22 +1,25 @@
-//! The difference between what should be and what is, as steps. Pure: no I/O,
-//! the same input gives the same plan, and the executor is left no choices.
+//! The difference between the desired state and what was observed, as steps. Pure:
+//! no I/O, and the same input gives the same plan.
 
 mod app;
+mod drift;
 mod foundation;
-mod manifest;
+mod step;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use app::AppContext;
 use serde::Serialize;
 
+use app::AppContext;
+pub use step::{DropletRef, PackageRef, RouteRef, SourceDroplet, Step};
+
+use super::observe::{Observed, ObservedSpace};
 use super::target::Target;
-use crate::capi::dialect::{Claims, Scale};
-use crate::capi::inventory::{App, Inventory, Route, Space};
-use crate::desired::{Desired, GroupKind, host};
+use crate::capi::inventory::{App, Route};
+use crate::desired::{Desired, PlacedSpace};
 
 /// What becomes of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -62,7 +65,7 @@ impl fmt::Display for Change {
 }
 
 /// What a convergence would do, resource by resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
     /// Every resource that the desired state is about, and every one to be
@@ -71,7 +74,7 @@ pub struct Plan {
 }
 
 /// What a convergence would do about one resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ResourcePlan {
     /// The resource.
@@ -80,8 +83,8 @@ pub struct ResourcePlan {
     pub action: Action,
     /// How it differs from what is desired; empty for one that does not exist.
     pub changes: Vec<Change>,
-    #[serde(skip)]
-    pub(crate) steps: Vec<Step>,
+    /// What is done, in this order.
+    pub steps: Vec<Step>,
     #[serde(skip)]
     pub(crate) app: Option<PlannedApp>,
 }
@@ -89,10 +92,12 @@ pub struct ResourcePlan {
 /// What the steps of an app depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PlannedApp {
-    /// None for one that is to be deleted.
-    pub(crate) group: Option<GroupKind>,
+    /// The place of its space among all spaces.
+    pub(crate) space: usize,
+    /// The place of its group among all groups; none for an app to be deleted.
+    pub(crate) group: Option<usize>,
     pub(crate) role: Role,
-    /// None for one that is not there yet.
+    /// None for one that does not exist.
     pub(crate) guid: Option<String>,
 }
 
@@ -101,123 +106,6 @@ pub(crate) enum Role {
     Prototype,
     Clone,
     Surplus,
-}
-
-/// One thing done to an app: a request or a wait, but what a prototype's bits
-/// take. Where a GUID is `None`, an earlier step finds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
-    CreateQuota,
-    CreateOrg,
-    AssignQuota,
-    CreateSpace,
-    CreateSecurityGroup,
-    UpdateSecurityGroup,
-    BindSecurityGroup,
-    CreateApp,
-    /// The app is created and made what it is to be, together with others.
-    ApplyManifest(Box<Claims>),
-    /// The droplet accounts for the app's packages no more.
-    RemoveBitsHash {
-        droplet: String,
-    },
-    DeletePackage {
-        package: String,
-    },
-    PushBits,
-    Stage {
-        package: Option<String>,
-    },
-    /// From the group's prototype; `None` is the one that it gets in this run.
-    CopyDroplet {
-        from: Option<String>,
-    },
-    AwaitDroplet,
-    Stop,
-    SetDroplet {
-        droplet: Option<String>,
-    },
-    /// The droplet is set and the app started.
-    Deploy {
-        droplet: Option<String>,
-    },
-    AnnotateBitsHash {
-        droplet: Option<String>,
-    },
-    SetBuildpacks,
-    /// `None` leaves it to the droplet.
-    SetCommand(Option<String>),
-    SetEnv(BTreeMap<String, Option<String>>),
-    LabelAsManaged,
-    CreateRoute,
-    MapRoute {
-        route: Option<String>,
-    },
-    Scale(Scale),
-    Start,
-    DeleteDroplet {
-        droplet: String,
-    },
-    DeleteRoute {
-        route: String,
-    },
-    DeleteApp,
-}
-
-impl Step {
-    /// What can be done together for the org, and what must be there before it.
-    pub(crate) const WAVES: [&'static [Self]; 3] = [
-        &[
-            Self::CreateQuota,
-            Self::CreateOrg,
-            Self::CreateSecurityGroup,
-            Self::UpdateSecurityGroup,
-        ],
-        &[Self::AssignQuota, Self::CreateSpace],
-        &[Self::BindSecurityGroup],
-    ];
-
-    /// Whether it takes the droplet that the prototype gets in this run.
-    pub(crate) fn awaits_prototype(&self) -> bool {
-        matches!(self, Self::CopyDroplet { from: None })
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CreateQuota => "creating the quota",
-            Self::CreateOrg => "creating the org",
-            Self::AssignQuota => "assigning the quota",
-            Self::CreateSpace => "creating the space",
-            Self::CreateSecurityGroup => "creating the security group",
-            Self::UpdateSecurityGroup => "updating the security group",
-            Self::BindSecurityGroup => "binding the security group",
-            Self::CreateApp => "creating the app",
-            Self::ApplyManifest(_) => "applying the manifest",
-            Self::RemoveBitsHash { .. } => "removing the hash of the bits",
-            Self::DeletePackage { .. } => "deleting an unused package",
-            Self::PushBits => "pushing the bits",
-            Self::Stage { .. } => "staging",
-            Self::CopyDroplet { .. } => "copying the droplet",
-            Self::AwaitDroplet => "waiting for the copy of the droplet",
-            Self::Stop => "stopping the app",
-            Self::SetDroplet { .. } => "setting the droplet",
-            Self::Deploy { .. } => "deploying the droplet",
-            Self::AnnotateBitsHash { .. } => "annotating the hash of the bits",
-            Self::SetBuildpacks => "setting the buildpacks",
-            Self::SetCommand(_) => "setting the command",
-            Self::SetEnv(_) => "setting the environment",
-            Self::LabelAsManaged => "labelling the app as managed",
-            Self::CreateRoute => "creating the route",
-            Self::MapRoute { .. } => "mapping the route",
-            Self::Scale(_) => "scaling",
-            Self::Start => "starting the app",
-            Self::DeleteDroplet { .. } => "deleting an unused droplet",
-            Self::DeleteRoute { .. } => "deleting the route",
-            Self::DeleteApp => "deleting the app",
-        })
-    }
 }
 
 /// How apps are created, scaled, routed, given their environment and started.
@@ -229,102 +117,198 @@ pub(crate) enum Workflow {
     PerApp,
 }
 
-/// The steps that lead from what is to what should be.
-pub(crate) fn plan(desired: &Desired, observed: &Inventory, workflow: Workflow) -> Plan {
-    let space = observed.space.as_ref().map(|space| space.guid.as_str());
-    let found: HashMap<&str, &App> = observed
-        .apps
-        .iter()
-        .filter(|app| Some(app.space.as_str()) == space)
-        .map(|app| (app.name.as_str(), app))
+/// The steps that lead from what is to what should be; `bits` are the hashes of the
+/// groups' bits, in the order of the groups.
+pub(crate) fn plan(
+    desired: &Desired,
+    bits: &[String],
+    observed: &Observed,
+    workflow: Workflow,
+) -> Plan {
+    let mut resources = foundation::foundation(desired, observed);
+    let spaces: Vec<Space<'_>> = desired
+        .spaces()
+        .zip(&observed.spaces)
+        .map(|(placed, observed_space)| Space::new(desired, observed, placed, observed_space))
         .collect();
-    let routes: HashMap<&str, &Route> = observed
-        .routes
-        .iter()
-        .filter(|route| route.plain && route.domain == observed.domain.guid)
-        .map(|route| (route.host.as_str(), route))
-        .collect();
-    let domain = &observed.domain.name;
-    let mut apps = surplus(desired, observed.space.as_ref(), &found, &routes);
-    for group in &desired.groups {
-        let need = app::prototype_need(group, &found);
-        let usual = app::usual_sizes(group, &found);
-        for (i, name) in group.apps.iter().enumerate() {
-            let context = AppContext {
-                group,
-                usual: &usual,
-                app: found.get(name.as_str()).copied(),
-                route: routes.get(host(name).as_str()).copied(),
-                domain,
-                target: desired.app(name),
-            };
-            let (role, need) = match i {
+    for space in &spaces {
+        resources.extend(space.surplus());
+    }
+    for placed in desired.groups() {
+        let Some(space) = spaces.get(placed.space.id) else {
+            continue;
+        };
+        let bits = bits.get(placed.id).map(String::as_str).unwrap_or_default();
+        let prototype = placed.group.app_names().next();
+        let prototype = prototype.and_then(|name| space.apps.get(name.as_str()).copied());
+        let need = app::prototype_need(placed.group, bits, prototype, space);
+        let usual = app::usual_sizes(placed.group, &space.apps);
+        let entry = placed.group.entry.with_apps_domain(space.domain);
+        for (index, name) in (0..).zip(placed.group.app_names()) {
+            let app = space.apps.get(name.as_str()).copied();
+            let (role, need) = match index {
                 0 => (Role::Prototype, need),
-                _ => (Role::Clone, app::clone_need(need, context.app)),
+                _ => (Role::Clone, app::clone_need(need, app)),
             };
-            let mut plan = context.plan(role, need);
-            if workflow == Workflow::Manifest {
-                plan.steps = manifest::combined(plan.steps, group, role);
-            }
-            apps.push(plan);
+            let context = AppContext {
+                space,
+                group: placed,
+                bits,
+                entry: entry.of_app(&name, index, space.domain),
+                usual: &usual,
+                app,
+                role,
+                workflow,
+            };
+            resources.push(context.plan(&name, need));
         }
     }
-    let mut resources = foundation::foundation(desired, observed);
-    resources.extend(apps);
     Plan { resources }
 }
 
-/// Our apps beyond the desired ones, deleted with their routes.
-fn surplus(
-    desired: &Desired,
-    space: Option<&Space>,
-    apps: &HashMap<&str, &App>,
-    routes: &HashMap<&str, &Route>,
-) -> Vec<ResourcePlan> {
-    let wanted: HashSet<&str> = desired
-        .groups
-        .iter()
-        .flat_map(|group| group.apps.iter().map(String::as_str))
-        .collect();
-    let mut surplus: Vec<&&App> = apps
-        .values()
-        .filter(|app| !wanted.contains(app.name.as_str()))
-        .filter(|app| app.managed || space.is_some_and(|space| is_begun(desired, space, app)))
-        .collect();
-    surplus.sort_by(|a, b| a.name.cmp(&b.name));
-    surplus
-        .into_iter()
-        .map(|app| {
-            // The route first: the app is what a later run would find it by.
-            let route = routes.get(host(&app.name).as_str());
-            let ours = route.filter(|route| route.apps.iter().all(|mapped| *mapped == app.guid));
-            let mut steps: Vec<Step> = ours
-                .map(|route| Step::DeleteRoute {
-                    route: route.guid.clone(),
-                })
-                .into_iter()
-                .collect();
-            steps.push(Step::DeleteApp);
-            ResourcePlan {
-                target: desired.app(&app.name),
-                action: Action::Delete,
-                changes: Vec::new(),
-                steps,
-                app: Some(PlannedApp {
-                    group: None,
-                    role: Role::Surplus,
-                    guid: Some(app.guid.clone()),
-                }),
-            }
-        })
-        .collect()
+/// A space as the plans of its apps see it.
+struct Space<'a> {
+    placed: PlacedSpace<'a>,
+    observed: &'a ObservedSpace,
+    owner: &'a str,
+    domain: &'a str,
+    apps: HashMap<&'a str, &'a App>,
+    /// The routes, by their URLs.
+    routes: HashMap<&'a str, &'a Route>,
+    /// The GUIDs of the desired apps that exist, by the routes that they should
+    /// have, where several should have one.
+    shared: HashMap<String, Vec<&'a str>>,
+    knows_destinations: bool,
 }
 
-/// Whether an app is one of ours that a run which was interrupted has only just
-/// begun: in our space, by a name of ours, without anything to run.
-fn is_begun(desired: &Desired, space: &Space, app: &App) -> bool {
-    let ours = space.managed && app.name.starts_with(&desired.prefix);
-    ours && !app.started && app.droplets.is_empty()
+impl<'a> Space<'a> {
+    fn new(
+        desired: &'a Desired,
+        observed: &'a Observed,
+        placed: PlacedSpace<'a>,
+        space: &'a ObservedSpace,
+    ) -> Self {
+        let domain = observed.orgs.get(placed.org_id);
+        let domain = domain
+            .map(|org| org.apps_domain.as_str())
+            .unwrap_or_default();
+        let apps: HashMap<&str, &App> = space
+            .apps
+            .iter()
+            .map(|app| (app.name.as_str(), app))
+            .collect();
+        let routes = space.routes.iter().map(|route| (route.url.as_str(), route));
+        Self {
+            placed,
+            observed: space,
+            owner: desired.owner(),
+            domain,
+            shared: shared_routes(placed, domain, &apps),
+            apps,
+            routes: routes.collect(),
+            knows_destinations: observed.knows_destinations,
+        }
+    }
+
+    fn target(&self, name: &str) -> Target {
+        Target::App {
+            org: self.placed.org.name.clone(),
+            space: self.placed.space.name.clone(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The apps that may have a route, beside one app.
+    fn others_of(&self, route: &str) -> &[&'a str] {
+        self.shared
+            .get(route)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
+    /// Our apps beyond the desired ones, deleted with their routes.
+    fn surplus(&self) -> Vec<ResourcePlan> {
+        let wanted: HashSet<String> = self
+            .placed
+            .space
+            .groups
+            .iter()
+            .flat_map(|group| group.app_names())
+            .collect();
+        let mut surplus: Vec<&App> = self
+            .observed
+            .apps
+            .iter()
+            .filter(|app| !wanted.contains(&app.name))
+            .filter(|app| app.ownership.is_of(self.owner) || self.is_begun(app))
+            .collect();
+        surplus.sort_by(|a, b| a.name.cmp(&b.name));
+        surplus.into_iter().map(|app| self.delete(app)).collect()
+    }
+
+    fn delete(&self, app: &App) -> ResourcePlan {
+        // Routes first: the app is what a later run would find them by.
+        let own = format!("{}.{}", app.name.to_lowercase(), self.domain);
+        let is_own = |route: &&Route| {
+            let mut destinations = route.destinations.iter();
+            destinations.all(|it| it.app == app.guid)
+                && (!route.destinations.is_empty() || route.url == own)
+        };
+        let routes = self.observed.routes.iter().filter(is_own);
+        let mut steps: Vec<Step> = routes
+            .map(|route| Step::DeleteRoute {
+                route: route.guid.clone(),
+            })
+            .collect();
+        steps.push(Step::DeleteApp);
+        ResourcePlan {
+            target: self.target(&app.name),
+            action: Action::Delete,
+            changes: Vec::new(),
+            steps,
+            app: Some(PlannedApp {
+                space: self.placed.id,
+                group: None,
+                role: Role::Surplus,
+                guid: Some(app.guid.clone()),
+            }),
+        }
+    }
+
+    /// Whether an app is one of ours that an interrupted run has only just begun: in
+    /// our space, by a name of ours, without anything to run.
+    fn is_begun(&self, app: &App) -> bool {
+        let space = self.observed.space.as_ref();
+        let in_ours = space.is_some_and(|space| space.ownership.is_of(self.owner));
+        let ours = in_ours && !self.owner.is_empty() && app.name.starts_with(self.owner);
+        ours && !app.ownership.managed && !app.started && app.droplets.is_empty()
+    }
+}
+
+/// The routes that several desired apps of a space should have, and the apps that
+/// exist of those.
+fn shared_routes<'a>(
+    placed: PlacedSpace<'a>,
+    domain: &str,
+    apps: &HashMap<&'a str, &'a App>,
+) -> HashMap<String, Vec<&'a str>> {
+    let mut owners: HashMap<String, (usize, Vec<&str>)> = HashMap::new();
+    for group in &placed.space.groups {
+        for (index, name) in (0..).zip(group.app_names()) {
+            let guid = apps.get(name.as_str()).map(|app| app.guid.as_str());
+            let entry = group.entry.of_app(&name, index, domain);
+            for route in entry.routes().into_iter().flatten() {
+                let (count, guids) = owners.entry(route.to_owned()).or_default();
+                *count += 1;
+                guids.extend(guid);
+            }
+        }
+    }
+    owners.retain(|_, (count, _)| *count > 1);
+    owners
+        .into_iter()
+        .map(|(route, (_, guids))| (route, guids))
+        .collect()
 }
 
 impl Plan {
@@ -356,10 +340,6 @@ impl ResourcePlan {
     /// The resource's name.
     pub(crate) fn name(&self) -> &str {
         self.target.name()
-    }
-
-    pub(crate) fn group(&self) -> Option<GroupKind> {
-        self.app.as_ref()?.group
     }
 
     pub(crate) fn role(&self) -> Option<Role> {

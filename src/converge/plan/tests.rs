@@ -2,96 +2,149 @@
 //! the plan that mends it.
 
 use rstest::rstest;
+use serde_json::{Value, json};
 
 use super::*;
-use std::sync::Arc;
-
 use crate::capi::inventory::{
-    Domain, Droplet, DropletState, Org, Package, Process, Quota, SecurityGroup, Space,
+    Destination, Domain, Droplet, DropletState, Metadata, Org, Ownership, Package, Process, Rule,
+    SecurityGroup, Space as FoundSpace,
 };
-use crate::config::Config;
+use crate::converge::compare::EntryDifference;
+use crate::converge::observe::ObservedOrg;
 use crate::converge::verify::verify;
-use crate::desired::{Group, kinds_of};
-use crate::push::source::Sources;
+use crate::desired::Group;
+use crate::spec::scaling::ScalingTest;
+use crate::spec::sources::Sources;
 
 const TEXT: &str = r#"{"test_applications": 3, "test_app_instances": 2, "asg_size": 2}"#;
 
+const DOMAIN: &str = "apps.example.com";
+
 fn desired() -> Desired {
-    let (config, _) = Config::parse(TEXT, "test").unwrap();
-    let sources = Sources::bundled(&kinds_of(&config)).unwrap();
-    Desired::new(&config, &sources, "apps.example.com")
+    let (test, _) = ScalingTest::parse(TEXT, "test").unwrap();
+    let sources = Sources::bundled(&test.kinds()).unwrap();
+    test.desired(&sources).unwrap()
 }
 
-fn nothing() -> Inventory {
-    Inventory {
-        domain: Domain {
+/// The same, with other groups.
+fn desired_with(change: impl FnOnce(&mut Vec<Group>)) -> Desired {
+    let desired = desired();
+    let mut org = desired.orgs()[0].clone();
+    change(&mut org.spaces[0].groups);
+    let group = desired.security_groups()[0].clone();
+    let builder = Desired::builder("scale-").security_group(group).org(org);
+    builder.build().unwrap()
+}
+
+fn with_entry(group: &mut Group, property: &str, value: Value) {
+    group.entry = group.entry.clone().with(property, value);
+}
+
+fn bits() -> Vec<String> {
+    vec!["bits of registry".to_owned(), "bits of tick".to_owned()]
+}
+
+fn nothing() -> Observed {
+    Observed {
+        domains: vec![Domain {
             guid: "domain".to_owned(),
-            name: "apps.example.com".to_owned(),
-        },
-        quota: None,
-        security_group: None,
-        org: None,
-        space: None,
-        apps: Vec::new(),
-        routes: Vec::new(),
+            name: DOMAIN.to_owned(),
+            is_for_apps: true,
+            owner: None,
+        }],
+        knows_destinations: true,
+        orgs: vec![ObservedOrg {
+            apps_domain: DOMAIN.to_owned(),
+            ..ObservedOrg::default()
+        }],
+        spaces: vec![ObservedSpace::default()],
+        ..Observed::default()
     }
 }
 
-fn as_desired(desired: &Desired) -> Inventory {
-    let mut inventory = Inventory {
-        quota: Some(Quota {
-            guid: "quota".to_owned(),
-        }),
-        security_group: Some(SecurityGroup {
-            guid: "group".to_owned(),
-            rules: desired.rules.clone(),
-            spaces: vec!["space".to_owned()],
-        }),
-        org: Some(Org {
-            guid: "org".to_owned(),
-            managed: true,
-            quota: Some("quota".to_owned()),
-        }),
-        space: Some(Space {
-            guid: "space".to_owned(),
-            managed: true,
-        }),
-        ..nothing()
+fn ours() -> Ownership {
+    Ownership {
+        managed: true,
+        owner: Some("scale-".to_owned()),
+    }
+}
+
+fn as_desired(desired: &Desired) -> Observed {
+    let mut observed = nothing();
+    observed
+        .quotas
+        .insert("scale-quota".to_owned(), "quota".to_owned());
+    let rules = desired.security_groups()[0].rules.iter();
+    let rules = rules.map(|rule| Rule {
+        protocol: rule.protocol.clone(),
+        destination: rule.destination.clone(),
+        ports: rule.ports.clone(),
+    });
+    let group = SecurityGroup {
+        guid: "group".to_owned(),
+        rules: rules.collect(),
+        spaces: vec!["space".to_owned()],
     };
-    for group in &desired.groups {
-        for (i, name) in group.apps.iter().enumerate() {
-            inventory.apps.push(app(group, name, i == 0));
-            inventory.routes.push(Route {
+    observed
+        .security_groups
+        .insert("scale-asg".to_owned(), group);
+    observed.orgs[0].org = Some(Org {
+        guid: "org".to_owned(),
+        name: "scale-org".to_owned(),
+        ownership: ours(),
+        quota: Some("quota".to_owned()),
+        labels: Metadata::new(),
+        annotations: Metadata::new(),
+    });
+    let space = &mut observed.spaces[0];
+    space.space = Some(FoundSpace {
+        guid: "space".to_owned(),
+        name: "scale-space".to_owned(),
+        org: "org".to_owned(),
+        ownership: ours(),
+        labels: Metadata::new(),
+        annotations: Metadata::new(),
+    });
+    for placed in desired.groups() {
+        for (i, name) in placed.group.app_names().enumerate() {
+            space
+                .apps
+                .push(app(placed.group, &bits()[placed.id], &name, i == 0));
+            space.routes.push(Route {
                 guid: format!("route of {name}"),
-                host: name.clone(),
-                domain: "domain".to_owned(),
-                plain: true,
-                apps: vec![format!("guid of {name}")],
+                url: format!("{name}.{DOMAIN}"),
+                destinations: vec![to(&format!("guid of {name}"))],
             });
         }
     }
-    inventory
+    observed
 }
 
-fn app(group: &Group, name: &str, is_prototype: bool) -> App {
-    let bits = is_prototype.then(|| group.bits.clone());
+fn to(app: &str) -> Destination {
+    Destination {
+        app: app.to_owned(),
+        process: "web".to_owned(),
+        port: Some(8080),
+    }
+}
+
+fn app(group: &Group, bits: &str, name: &str, is_prototype: bool) -> App {
+    let bits = is_prototype.then(|| bits.to_owned());
+    let instances = group.entry.instances().unwrap();
     App {
         guid: format!("guid of {name}"),
         name: name.to_owned(),
         space: "space".to_owned(),
         started: true,
-        managed: true,
-        env: group.env.clone(),
-        buildpacks: group.buildpacks.clone(),
-        command: None,
-        command_is_own: true,
+        ownership: ours(),
+        buildpacks: group.entry.buildpacks(),
         current_droplet: Some(format!("droplet of {name}")),
         droplets: vec![Droplet {
             guid: format!("droplet of {name}"),
-            checksum: Some(format!("checksum of {}", group.kind.name())),
+            checksum: Some(format!("checksum of {}", group.name)),
             bits: bits.clone(),
             state: DropletState::Staged,
-            noted: is_prototype,
+            annotated: is_prototype,
             package: is_prototype.then(|| format!("package of {name}")),
         }],
         packages: bits
@@ -103,40 +156,58 @@ fn app(group: &Group, name: &str, is_prototype: bool) -> App {
             .into_iter()
             .collect(),
         web: Some(Process {
-            instances: group.instances,
+            instances,
             memory_mb: 1024,
             disk_mb: 1024,
-            states: vec!["RUNNING".to_owned(); usize::try_from(group.instances).unwrap()],
+            states: vec!["RUNNING".to_owned(); usize::try_from(instances).unwrap()],
         }),
-        routed: None,
+        manifest: None,
     }
 }
 
 /// As each app's own requests do it.
-fn plan(desired: &Desired, observed: &Inventory) -> Plan {
-    super::plan(desired, observed, Workflow::PerApp)
+fn plan(desired: &Desired, observed: &Observed) -> Plan {
+    super::plan(desired, &bits(), observed, Workflow::PerApp)
 }
 
-fn find<'a>(inventory: &'a mut Inventory, name: &str) -> &'a mut App {
-    let mut apps = inventory.apps.iter_mut();
+/// As manifests do it for many apps.
+fn plan_manifests(desired: &Desired, observed: &Observed) -> Plan {
+    super::plan(desired, &bits(), observed, Workflow::Manifest)
+}
+
+/// What an app has in place of what is desired.
+fn differs(observed: &mut Observed, app: &str, path: &str, was: Value, value: Value) {
+    let difference = EntryDifference {
+        path: path.split('/').map(str::to_owned).collect(),
+        was,
+        value,
+    };
+    let all = &mut observed.spaces[0].differences;
+    all.entry(app.to_owned()).or_default().push(difference);
+}
+
+fn find<'a>(observed: &'a mut Observed, name: &str) -> &'a mut App {
+    let mut apps = observed.spaces[0].apps.iter_mut();
     apps.find(|app| app.name == name).unwrap()
 }
 
 /// One app more than desired, whose route is mapped to `apps`.
-fn add_seventh(inventory: &mut Inventory, apps: &[&str]) {
+fn add_seventh(observed: &mut Observed, apps: &[&str]) {
     let app = App {
         name: "scale-tick-7".to_owned(),
         guid: "seven".to_owned(),
-        ..find(inventory, "scale-tick-1").clone()
+        ..find(observed, "scale-tick-1").clone()
     };
-    inventory.apps.push(app);
-    inventory.routes.push(Route {
+    observed.spaces[0].apps.push(app);
+    observed.spaces[0].routes.push(Route {
         guid: "route of seven".to_owned(),
-        host: "scale-tick-7".to_owned(),
-        domain: "domain".to_owned(),
-        plain: true,
-        apps: apps.iter().map(|app| (*app).to_owned()).collect(),
+        url: format!("scale-tick-7.{DOMAIN}"),
+        destinations: apps.iter().map(|app| to(app)).collect(),
     });
+}
+
+fn web<'a>(observed: &'a mut Observed, name: &str) -> &'a mut Process {
+    find(observed, name).web.as_mut().unwrap()
 }
 
 fn steps(plan: &Plan) -> Vec<String> {
@@ -173,178 +244,188 @@ fn what_is_as_desired_needs_nothing() {
 /// Each drift, what the plan says of it, and what it does about it.
 #[rstest]
 #[case::instances(
-    |it: &mut Inventory| find(it, "scale-tick-1").web.as_mut().unwrap().instances = 5,
+    |it: &mut Observed| web(it, "scale-tick-1").instances = 5,
     "~ change app scale-tick-1 (instances: 5 -> 2)",
-    &["scale-tick-1: Scale(Scale { instances: Some(2), memory_mb: None, disk_mb: None })"],
+    &["scale-tick-1: Scale { instances: Some(2), memory_mb: None, disk_mb: None }"],
 )]
 #[case::stopped(
-    |it: &mut Inventory| find(it, "scale-tick-1").started = false,
+    |it: &mut Observed| find(it, "scale-tick-1").started = false,
     "~ change app scale-tick-1 (state: STOPPED -> STARTED)",
     &["scale-tick-1: Start"],
 )]
 #[case::variable_changed(
-    |it: &mut Inventory| { Arc::make_mut(&mut find(it, "scale-tick-1").env).insert("LISTEN_PORTS".to_owned(), "9".to_owned()); },
+    |it: &mut Observed| differs(it, "scale-tick-1", "env/LISTEN_PORTS", json!("9"), json!("0")),
     "~ change app scale-tick-1 (env LISTEN_PORTS: 9 -> 0)",
-    &["scale-tick-1: Stop", "scale-tick-1: SetEnv({\"LISTEN_PORTS\": Some(\"0\")})", "scale-tick-1: Start"],
+    &["scale-tick-1: Stop", "scale-tick-1: SetEnv { variables: {\"LISTEN_PORTS\": Some(\"0\")} }", "scale-tick-1: Start"],
 )]
 #[case::variable_added(
-    |it: &mut Inventory| { Arc::make_mut(&mut find(it, "scale-tick-1").env).insert("SECRET".to_owned(), "hunter2".to_owned()); },
+    |it: &mut Observed| differs(it, "scale-tick-1", "env/SECRET", json!("hunter2"), Value::Null),
     "~ change app scale-tick-1 (env SECRET: a value -> none)",
-    &["scale-tick-1: Stop", "scale-tick-1: SetEnv({\"SECRET\": None})", "scale-tick-1: Start"],
+    &["scale-tick-1: Stop", "scale-tick-1: SetEnv { variables: {\"SECRET\": None} }", "scale-tick-1: Start"],
 )]
 #[case::variable_removed_from_a_stopped_app(
-    |it: &mut Inventory| { let app = find(it, "scale-tick-1"); app.started = false; Arc::make_mut(&mut app.env).remove("START_PORT"); },
+    |it: &mut Observed| { find(it, "scale-tick-1").started = false; differs(it, "scale-tick-1", "env/START_PORT", Value::Null, json!("7000")); },
     "~ change app scale-tick-1 (env START_PORT: none -> 7000, state: STOPPED -> STARTED)",
-    &["scale-tick-1: SetEnv({\"START_PORT\": Some(\"7000\")})", "scale-tick-1: Start"],
+    &["scale-tick-1: SetEnv { variables: {\"START_PORT\": Some(\"7000\")} }", "scale-tick-1: Start"],
 )]
 #[case::route_unmapped(
-    |it: &mut Inventory| it.routes[2].apps.clear(),
-    "~ change app scale-tick-1 (route: unmapped -> scale-tick-1.apps.example.com)",
-    &["scale-tick-1: MapRoute { route: Some(\"route of scale-tick-1\") }"],
+    |it: &mut Observed| { it.spaces[0].routes[2].destinations.clear(); differs(it, "scale-tick-1", "routes/0", Value::Null, json!({"route": "scale-tick-1.apps.example.com"})); },
+    "~ change app scale-tick-1 (route: missing -> scale-tick-1.apps.example.com)",
+    &["scale-tick-1: MapRoute { route: Existing(\"route of scale-tick-1\") }"],
 )]
 #[case::route_missing(
-    |it: &mut Inventory| { it.routes.remove(2); },
+    |it: &mut Observed| { it.spaces[0].routes.remove(2); differs(it, "scale-tick-1", "routes/0", Value::Null, json!({"route": "scale-tick-1.apps.example.com"})); },
     "~ change app scale-tick-1 (route: missing -> scale-tick-1.apps.example.com)",
-    &["scale-tick-1: CreateRoute", "scale-tick-1: MapRoute { route: None }"],
+    &["scale-tick-1: CreateRoute { route: \"scale-tick-1.apps.example.com\" }", "scale-tick-1: MapRoute { route: Created }"],
+)]
+#[case::route_leads_elsewhere_too(
+    |it: &mut Observed| it.spaces[0].routes[2].destinations.push(to("other")),
+    "~ change app scale-tick-1 (destinations of route scale-tick-1.apps.example.com: another app too -> the web process)",
+    &["scale-tick-1: SetDestinations { route: \"route of scale-tick-1\", apps: [\"guid of scale-tick-1\"], protocol: None }"],
+)]
+#[case::route_leads_to_another_port(
+    |it: &mut Observed| it.spaces[0].routes[2].destinations[0].port = Some(9999),
+    "~ change app scale-tick-1 (destinations of route scale-tick-1.apps.example.com: another port or process -> the web process)",
+    &["scale-tick-1: SetDestinations { route: \"route of scale-tick-1\", apps: [\"guid of scale-tick-1\"], protocol: None }"],
 )]
 #[case::label_missing(
-    |it: &mut Inventory| find(it, "scale-tick-1").managed = false,
-    "~ change app scale-tick-1 (label: missing -> ours)",
+    |it: &mut Observed| find(it, "scale-tick-1").ownership = Ownership::default(),
+    "~ change app scale-tick-1 (label: missing -> managed)",
     &["scale-tick-1: LabelAsManaged"],
 )]
 #[case::clone_runs_another_droplet(
-    |it: &mut Inventory| find(it, "scale-tick-1").droplets[0].checksum = Some("another".to_owned()),
-    "~ change app scale-tick-1 (droplet: another -> copy of the prototype's)",
+    |it: &mut Observed| find(it, "scale-tick-1").droplets[0].checksum = Some("another".to_owned()),
+    "~ change app scale-tick-1 (droplet: another -> a copy of the prototype's)",
     &[
-        "scale-tick-1: CopyDroplet { from: Some(\"droplet of scale-tick-0\") }",
+        "scale-tick-1: CopyDroplet { from: Existing(\"droplet of scale-tick-0\") }",
         "scale-tick-1: AwaitDroplet",
         "scale-tick-1: Stop",
-        "scale-tick-1: SetDroplet { droplet: None }",
+        "scale-tick-1: SetDroplet { droplet: New }",
         "scale-tick-1: Start",
         "scale-tick-1: DeleteDroplet { droplet: \"droplet of scale-tick-1\" }",
     ],
 )]
 #[case::clone_holds_the_copy_unset(
-    |it: &mut Inventory| { let app = find(it, "scale-tick-1"); app.started = false; app.current_droplet = None; },
+    |it: &mut Observed| { let app = find(it, "scale-tick-1"); app.started = false; app.current_droplet = None; },
     "~ change app scale-tick-1 (droplet: none -> the one it has, state: STOPPED -> STARTED)",
-    &["scale-tick-1: SetDroplet { droplet: Some(\"droplet of scale-tick-1\") }", "scale-tick-1: Start"],
+    &["scale-tick-1: SetDroplet { droplet: Existing(\"droplet of scale-tick-1\") }", "scale-tick-1: Start"],
 )]
 #[case::prototype_staged_but_not_set(
-    |it: &mut Inventory| { let app = find(it, "scale-registry"); app.started = false; app.current_droplet = None; },
+    |it: &mut Observed| { let app = find(it, "scale-registry"); app.started = false; app.current_droplet = None; },
     "~ change app scale-registry (droplet: none -> the one it has, state: STOPPED -> STARTED)",
-    &["scale-registry: SetDroplet { droplet: Some(\"droplet of scale-registry\") }", "scale-registry: Start"],
+    &["scale-registry: SetDroplet { droplet: Existing(\"droplet of scale-registry\") }", "scale-registry: Start"],
 )]
 #[case::prototype_pushed_but_not_staged(
-    |it: &mut Inventory| { let app = find(it, "scale-registry"); app.started = false; app.current_droplet = None; app.droplets.clear(); },
-    "~ change app scale-registry (droplet: none -> of the bits staged, state: STOPPED -> STARTED)",
+    |it: &mut Observed| { let app = find(it, "scale-registry"); app.started = false; app.current_droplet = None; app.droplets.clear(); },
+    "~ change app scale-registry (droplet: none -> of the staged bits, state: STOPPED -> STARTED)",
     &[
-        "scale-registry: Stage { package: Some(\"package of scale-registry\") }",
-        "scale-registry: SetDroplet { droplet: None }",
-        "scale-registry: AnnotateBitsHash { droplet: None }",
+        "scale-registry: Stage { package: Existing(\"package of scale-registry\"), buildpacks: None }",
+        "scale-registry: SetDroplet { droplet: New }",
+        "scale-registry: AnnotateBitsHash { droplet: New, hash: \"bits of registry\" }",
         "scale-registry: Start",
     ],
 )]
 #[case::prototype_staged_with_other_buildpacks(
-    |it: &mut Inventory| find(it, "scale-registry").buildpacks.clear(),
-    "~ change app scale-registry (droplet: another -> of the bits staged)",
+    |it: &mut Observed| find(it, "scale-registry").buildpacks.clear(),
+    "~ change app scale-registry (droplet: another -> of the staged bits)",
     &[
         "scale-registry: RemoveBitsHash { droplet: \"droplet of scale-registry\" }",
-        "scale-registry: Stage { package: Some(\"package of scale-registry\") }",
+        "scale-registry: Stage { package: Existing(\"package of scale-registry\"), buildpacks: Some([\"go_buildpack\"]) }",
         "scale-registry: Stop",
-        "scale-registry: SetDroplet { droplet: None }",
-        "scale-registry: AnnotateBitsHash { droplet: None }",
-        "scale-registry: SetBuildpacks",
+        "scale-registry: SetDroplet { droplet: New }",
+        "scale-registry: AnnotateBitsHash { droplet: New, hash: \"bits of registry\" }",
+        "scale-registry: SetBuildpacks { buildpacks: [\"go_buildpack\"] }",
         "scale-registry: Start",
         "scale-registry: DeleteDroplet { droplet: \"droplet of scale-registry\" }",
     ],
 )]
 #[case::memory(
-    |it: &mut Inventory| find(it, "scale-tick-1").web.as_mut().unwrap().memory_mb = 64,
+    |it: &mut Observed| web(it, "scale-tick-1").memory_mb = 64,
     "~ change app scale-tick-1 (memory: 64M -> 1024M)",
     &[
         "scale-tick-1: Stop",
-        "scale-tick-1: Scale(Scale { instances: None, memory_mb: Some(1024), disk_mb: None })",
+        "scale-tick-1: Scale { instances: None, memory_mb: Some(1024), disk_mb: None }",
         "scale-tick-1: Start",
     ],
 )]
 #[case::disk_of_the_prototype(
-    |it: &mut Inventory| find(it, "scale-tick-0").web.as_mut().unwrap().disk_mb = 64,
+    |it: &mut Observed| web(it, "scale-tick-0").disk_mb = 64,
     "~ change app scale-tick-0 (disk: 64M -> 1024M)",
     &[
         "scale-tick-0: Stop",
-        "scale-tick-0: Scale(Scale { instances: None, memory_mb: None, disk_mb: Some(1024) })",
+        "scale-tick-0: Scale { instances: None, memory_mb: None, disk_mb: Some(1024) }",
         "scale-tick-0: Start",
     ],
 )]
 #[case::command(
-    |it: &mut Inventory| find(it, "scale-tick-1").command = Some("sleep 1".to_owned()),
+    |it: &mut Observed| differs(it, "scale-tick-1", "command", json!("sleep 1"), Value::Null),
     "~ change app scale-tick-1 (command: sleep 1 -> the droplet's)",
-    &["scale-tick-1: Stop", "scale-tick-1: SetCommand(None)", "scale-tick-1: Start"],
+    &["scale-tick-1: Stop", "scale-tick-1: SetCommand { command: None }", "scale-tick-1: Start"],
 )]
 #[case::droplet_left_over(
-    |it: &mut Inventory| { let app = find(it, "scale-tick-1"); let more = Droplet { guid: "more".to_owned(), ..app.droplets[0].clone() }; app.droplets.push(more); },
-    "~ change app scale-tick-1 (droplets: 1 too many -> one)",
+    |it: &mut Observed| { let app = find(it, "scale-tick-1"); let more = Droplet { guid: "more".to_owned(), ..app.droplets[0].clone() }; app.droplets.push(more); },
+    "~ change app scale-tick-1 (droplets: 1 unused -> none unused)",
     &["scale-tick-1: DeleteDroplet { droplet: \"more\" }"],
 )]
 #[case::package_left_over(
-    |it: &mut Inventory| { let app = find(it, "scale-tick-0"); let more = Package { guid: "more".to_owned(), ..app.packages[0].clone() }; app.packages.push(more); },
-    "~ change app scale-tick-0 (packages: 1 too many -> one)",
+    |it: &mut Observed| { let app = find(it, "scale-tick-0"); let more = Package { guid: "more".to_owned(), ..app.packages[0].clone() }; app.packages.push(more); },
+    "~ change app scale-tick-0 (packages: 1 unused -> none unused)",
     &["scale-tick-0: DeletePackage { package: \"more\" }"],
 )]
-#[case::bits_not_noted(
-    |it: &mut Inventory| find(it, "scale-tick-0").droplets[0].noted = false,
-    "~ change app scale-tick-0 (bits: not noted -> noted)",
-    &["scale-tick-0: AnnotateBitsHash { droplet: Some(\"droplet of scale-tick-0\") }"],
+#[case::bits_hash_missing(
+    |it: &mut Observed| find(it, "scale-tick-0").droplets[0].annotated = false,
+    "~ change app scale-tick-0 (hash of the bits: missing -> annotated)",
+    &["scale-tick-0: AnnotateBitsHash { droplet: Existing(\"droplet of scale-tick-0\"), hash: \"bits of tick\" }"],
 )]
 #[case::droplet_expired(
-    |it: &mut Inventory| find(it, "scale-tick-1").droplets[0].state = DropletState::Other,
-    "~ change app scale-tick-1 (droplet: another -> copy of the prototype's)",
+    |it: &mut Observed| find(it, "scale-tick-1").droplets[0].state = DropletState::Other,
+    "~ change app scale-tick-1 (droplet: another -> a copy of the prototype's)",
     &[
-        "scale-tick-1: CopyDroplet { from: Some(\"droplet of scale-tick-0\") }",
+        "scale-tick-1: CopyDroplet { from: Existing(\"droplet of scale-tick-0\") }",
         "scale-tick-1: AwaitDroplet",
         "scale-tick-1: Stop",
-        "scale-tick-1: SetDroplet { droplet: None }",
+        "scale-tick-1: SetDroplet { droplet: New }",
         "scale-tick-1: Start",
         "scale-tick-1: DeleteDroplet { droplet: \"droplet of scale-tick-1\" }",
     ],
 )]
 #[case::begun_and_not_desired_any_more(
-    |it: &mut Inventory| it.apps.push(App { name: "scale-tick-7".to_owned(), guid: "seven".to_owned(), space: "space".to_owned(), ..App::default() }),
+    |it: &mut Observed| it.spaces[0].apps.push(App { name: "scale-tick-7".to_owned(), guid: "seven".to_owned(), space: "space".to_owned(), ..App::default() }),
     "- delete app scale-tick-7",
     &["scale-tick-7: DeleteApp"],
 )]
 #[case::surplus(
-    |it: &mut Inventory| add_seventh(it, &["seven"]),
+    |it: &mut Observed| add_seventh(it, &["seven"]),
     "- delete app scale-tick-7",
     &["scale-tick-7: DeleteRoute { route: \"route of seven\" }", "scale-tick-7: DeleteApp"],
 )]
 #[case::surplus_whose_route_serves_another(
-    |it: &mut Inventory| add_seventh(it, &["seven", "other"]),
+    |it: &mut Observed| add_seventh(it, &["seven", "other"]),
     "- delete app scale-tick-7",
     &["scale-tick-7: DeleteApp"],
 )]
 #[case::rules(
-    |it: &mut Inventory| { it.security_group.as_mut().unwrap().rules.pop(); },
+    |it: &mut Observed| { it.security_groups.get_mut("scale-asg").unwrap().rules.pop(); },
     "~ change security group scale-asg (rules: 1 -> 2)",
     &["security group: UpdateSecurityGroup"],
 )]
 #[case::other_rules(
-    |it: &mut Inventory| it.security_group.as_mut().unwrap().rules[0].protocol = "udp".to_owned(),
+    |it: &mut Observed| it.security_groups.get_mut("scale-asg").unwrap().rules[0].protocol = "udp".to_owned(),
     "~ change security group scale-asg (rules: other rules -> 2)",
     &["security group: UpdateSecurityGroup"],
 )]
 #[case::unbound(
-    |it: &mut Inventory| it.security_group.as_mut().unwrap().spaces.clear(),
+    |it: &mut Observed| it.security_groups.get_mut("scale-asg").unwrap().spaces.clear(),
     "~ change security group scale-asg (binding: none -> scale-space)",
-    &["security group: BindSecurityGroup"],
+    &["security group: BindSecurityGroup { space: Space { org: \"scale-org\", name: \"scale-space\" } }"],
 )]
 #[case::another_quota(
-    |it: &mut Inventory| it.org.as_mut().unwrap().quota = Some("default".to_owned()),
+    |it: &mut Observed| it.orgs[0].org.as_mut().unwrap().quota = Some("default".to_owned()),
     "~ change org scale-org (quota: another -> scale-quota)",
-    &["org: AssignQuota"],
+    &["org: AssignQuota { quota: \"scale-quota\" }"],
 )]
-fn each_drift_is_mended(
-    #[case] drift: fn(&mut Inventory),
+fn each_drift_is_repaired(
+    #[case] drift: fn(&mut Observed),
     #[case] line: &str,
     #[case] expected: &[&str],
 ) {
@@ -365,77 +446,116 @@ fn each_drift_is_mended(
 
 #[test]
 fn changed_bits_go_to_every_app_of_the_group() {
-    let mut desired = desired();
-    desired.groups[1].bits = "changed".to_owned();
-    let plan = plan(&desired, &as_desired(&super::tests::desired()));
-    insta::assert_snapshot!(steps(&plan).join("\n"), @r#"
-    scale-tick-0: RemoveBitsHash { droplet: "droplet of scale-tick-0" }
-    scale-tick-0: DeletePackage { package: "package of scale-tick-0" }
-    scale-tick-0: PushBits
-    scale-tick-0: Stage { package: None }
-    scale-tick-0: Stop
-    scale-tick-0: SetDroplet { droplet: None }
-    scale-tick-0: AnnotateBitsHash { droplet: None }
-    scale-tick-0: Start
-    scale-tick-0: DeleteDroplet { droplet: "droplet of scale-tick-0" }
-    scale-tick-1: CopyDroplet { from: None }
-    scale-tick-1: AwaitDroplet
-    scale-tick-1: Stop
-    scale-tick-1: SetDroplet { droplet: None }
-    scale-tick-1: Start
-    scale-tick-1: DeleteDroplet { droplet: "droplet of scale-tick-1" }
-    scale-tick-2: CopyDroplet { from: None }
-    scale-tick-2: AwaitDroplet
-    scale-tick-2: Stop
-    scale-tick-2: SetDroplet { droplet: None }
-    scale-tick-2: Start
-    scale-tick-2: DeleteDroplet { droplet: "droplet of scale-tick-2" }
-    "#);
+    let desired = desired();
+    let changed = [bits()[0].clone(), "changed".to_owned()];
+    let plan = super::plan(&desired, &changed, &as_desired(&desired), Workflow::PerApp);
+    insta::assert_snapshot!(steps(&plan).join("\n"));
 }
 
-/// The same steps, as far as a manifest can say them said in one.
 #[test]
 fn manifests_say_what_they_can() {
-    let mut desired = desired();
-    let from_nothing = super::plan(&desired, &nothing(), Workflow::Manifest);
+    let desired = desired();
+    let from_nothing = plan_manifests(&desired, &nothing());
     insta::assert_snapshot!("manifests_from_nothing", steps(&from_nothing).join("\n"));
 
     let mut observed = as_desired(&desired);
-    assert!(super::plan(&desired, &observed, Workflow::Manifest).is_empty());
-    desired.groups[0].command = Some("./registry".to_owned());
-    desired.groups[1].bits = "changed".to_owned();
-    let changed = find(&mut observed, "scale-tick-1");
-    let env = Arc::make_mut(&mut changed.env);
-    env.insert("SECRET".to_owned(), "hunter2".to_owned());
-    env.remove("START_PORT");
-    changed.routed = Some(false);
-    find(&mut observed, "scale-tick-2").routed = Some(true);
-    observed.routes.clear();
-    let changes = super::plan(&desired, &observed, Workflow::Manifest);
+    assert!(plan_manifests(&desired, &observed).is_empty());
+    differs(
+        &mut observed,
+        "scale-registry",
+        "command",
+        json!("sleep 1"),
+        Value::Null,
+    );
+    differs(
+        &mut observed,
+        "scale-tick-1",
+        "env/SECRET",
+        json!("hunter2"),
+        Value::Null,
+    );
+    differs(
+        &mut observed,
+        "scale-tick-1",
+        "env/START_PORT",
+        Value::Null,
+        json!("7000"),
+    );
+    let route = json!({"route": "scale-tick-2.apps.example.com"});
+    differs(
+        &mut observed,
+        "scale-tick-2",
+        "routes/0",
+        Value::Null,
+        route,
+    );
+    find(&mut observed, "scale-tick-2").buildpacks.clear();
+    let changed = [bits()[0].clone(), "changed".to_owned()];
+    let changes = super::plan(&desired, &changed, &observed, Workflow::Manifest);
     insta::assert_snapshot!("manifests_of_changes", steps(&changes).join("\n"));
 }
 
 #[test]
 fn a_buildpack_with_credentials_is_the_one_that_is_shown_without() {
-    let mut desired = desired();
+    let buildpack = "https://me:secret@example.com/bp.git";
+    let desired =
+        desired_with(|groups| with_entry(&mut groups[0], "buildpacks", json!([buildpack])));
     let mut observed = as_desired(&desired);
-    desired.groups[0].buildpacks = vec!["https://me:secret@example.com/bp.git".to_owned()];
     find(&mut observed, "scale-registry").buildpacks =
         vec!["https://***:***@example.com/bp.git".to_owned()];
     assert!(plan(&desired, &observed).is_empty());
 }
 
 #[test]
+fn another_stack_is_pushed_anew() {
+    let desired = desired_with(|groups| with_entry(&mut groups[1], "stack", json!("new")));
+    let mut observed = as_desired(&desired);
+    for app in ["scale-tick-0", "scale-tick-1"] {
+        differs(&mut observed, app, "stack", json!("old"), json!("new"));
+    }
+    let plan = plan_manifests(&desired, &observed);
+    let steps = steps(&plan);
+    let of_prototype: Vec<&str> = steps
+        .iter()
+        .filter_map(|step| step.strip_prefix("scale-tick-0: "))
+        .map(|step| step.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(
+        of_prototype,
+        [
+            "RemoveBitsHash",
+            "DeletePackage",
+            "ApplyManifest",
+            "PushBits",
+            "Stage",
+            "Stop",
+            "Deploy",
+            "AnnotateBitsHash",
+            "DeleteDroplet"
+        ]
+    );
+}
+
+#[test]
 fn sizes_and_commands_of_the_manifest_are_kept() {
-    let mut desired = desired();
-    desired.groups[0].memory_mb = Some(64);
-    desired.groups[0].disk_mb = Some(128);
-    desired.groups[0].command = Some("./registry".to_owned());
-    let plan = plan(&desired, &as_desired(&super::tests::desired()));
+    let desired = desired_with(|groups| {
+        with_entry(&mut groups[0], "memory", json!("64M"));
+        with_entry(&mut groups[0], "disk_quota", json!("128M"));
+        with_entry(&mut groups[0], "command", json!("./registry"));
+    });
+    let mut observed = as_desired(&desired);
+    differs(
+        &mut observed,
+        "scale-registry",
+        "command",
+        Value::Null,
+        json!("./registry"),
+    );
+    let plan = plan(&desired, &observed);
     insta::assert_snapshot!(steps(&plan).join("\n"), @r#"
     scale-registry: Stop
-    scale-registry: SetCommand(Some("./registry"))
-    scale-registry: Scale(Scale { instances: None, memory_mb: Some(64), disk_mb: Some(128) })
+    scale-registry: SetCommand { command: Some("./registry") }
+    scale-registry: Scale { instances: None, memory_mb: Some(64), disk_mb: Some(128) }
     scale-registry: Start
     "#);
     let items: Vec<String> = plan.resources.iter().map(ToString::to_string).collect();
@@ -447,87 +567,155 @@ fn sizes_and_commands_of_the_manifest_are_kept() {
 
 #[test]
 fn a_command_is_set_once_the_droplet_has_made_the_process() {
-    let mut desired = desired();
-    desired.groups[1].command = Some("./tick".to_owned());
+    let desired = desired_with(|groups| with_entry(&mut groups[1], "command", json!("./tick")));
     let mut observed = as_desired(&desired);
-    for app in &mut observed.apps {
-        app.command = Some("./tick".to_owned()).filter(|_| app.name.contains("tick"));
-    }
     let app = find(&mut observed, "scale-tick-1");
-    (app.started, app.web, app.command) = (false, None, None);
+    (app.started, app.web) = (false, None);
     (app.current_droplet, app.droplets) = (None, Vec::new());
+    differs(
+        &mut observed,
+        "scale-tick-1",
+        "command",
+        Value::Null,
+        json!("./tick"),
+    );
     let plan = plan(&desired, &observed);
     insta::assert_snapshot!(steps(&plan).join("\n"), @r#"
-    scale-tick-1: CopyDroplet { from: Some("droplet of scale-tick-0") }
+    scale-tick-1: CopyDroplet { from: Existing("droplet of scale-tick-0") }
     scale-tick-1: AwaitDroplet
-    scale-tick-1: SetDroplet { droplet: None }
-    scale-tick-1: SetCommand(Some("./tick"))
-    scale-tick-1: Scale(Scale { instances: Some(2), memory_mb: None, disk_mb: None })
+    scale-tick-1: SetDroplet { droplet: New }
+    scale-tick-1: SetCommand { command: Some("./tick") }
+    scale-tick-1: Scale { instances: Some(2), memory_mb: None, disk_mb: None }
     scale-tick-1: Start
     "#);
 }
 
 #[test]
-fn strangers_are_left_alone_and_reported() {
+fn unmanaged_apps_are_left_alone_and_reported() {
     let desired = desired();
     let mut observed = as_desired(&desired);
-    let stranger = App {
+    let unmanaged = App {
         name: "somebody-elses".to_owned(),
-        guid: "stranger".to_owned(),
+        guid: "unmanaged".to_owned(),
         space: "space".to_owned(),
         ..App::default()
     };
-    let elsewhere = App {
-        name: "scale-tick-0".to_owned(),
-        space: "another space".to_owned(),
-        managed: true,
-        ..stranger.clone()
+    let of_another_owner = App {
+        name: "other-tick-0".to_owned(),
+        ownership: Ownership {
+            managed: true,
+            owner: Some("other-".to_owned()),
+        },
+        ..unmanaged.clone()
     };
-    observed.apps.extend([stranger, elsewhere]);
+    observed.spaces[0]
+        .apps
+        .extend([unmanaged, of_another_owner]);
+    observed.orgs[0].other_apps = vec!["scale-tick-0".to_owned()];
     let plan = plan(&desired, &observed);
     assert!(plan.is_empty());
-    let mismatches: Vec<String> = verify(&desired, &observed, &plan)
+    let drift: Vec<String> = verify(&desired, &observed, &plan)
         .iter()
         .map(ToString::to_string)
         .collect();
     assert_eq!(
-        mismatches,
-        ["org scale-org: 6 apps, desired 4; unmanaged: somebody-elses, scale-tick-0"]
+        drift,
+        ["org scale-org: 7 apps, desired 4; unmanaged: scale-tick-0, somebody-elses, other-tick-0"]
     );
 }
 
 #[test]
-fn verification_lists_every_mismatch() {
+fn verification_lists_all_drift() {
     let desired = desired();
     let mut observed = as_desired(&desired);
-    observed.apps.retain(|app| app.name != "scale-registry");
-    observed.routes.clear();
-    find(&mut observed, "scale-tick-0")
-        .web
-        .as_mut()
-        .unwrap()
-        .states = vec!["RUNNING".to_owned(), "CRASHED".to_owned()];
+    observed.spaces[0]
+        .apps
+        .retain(|app| app.name != "scale-registry");
+    observed.spaces[0].routes.clear();
+    for app in ["scale-tick-0", "scale-tick-1"] {
+        let route = json!({"route": format!("{app}.apps.example.com")});
+        differs(&mut observed, app, "routes/0", Value::Null, route);
+    }
+    web(&mut observed, "scale-tick-0").states = vec!["RUNNING".to_owned(), "CRASHED".to_owned()];
     find(&mut observed, "scale-tick-1").started = false;
-    find(&mut observed, "scale-tick-2")
-        .web
-        .as_mut()
+    web(&mut observed, "scale-tick-2").instances = 3;
+    observed
+        .security_groups
+        .get_mut("scale-asg")
         .unwrap()
-        .instances = 3;
-    observed.security_group.as_mut().unwrap().rules.clear();
+        .rules
+        .clear();
     let plan = plan(&desired, &observed);
-    let mismatches: Vec<String> = verify(&desired, &observed, &plan)
+    let drift: Vec<String> = verify(&desired, &observed, &plan)
         .iter()
         .map(ToString::to_string)
         .collect();
-    insta::assert_snapshot!(mismatches.join("\n"), @r"
+    insta::assert_snapshot!(drift.join("\n"), @r"
     org scale-org: 3 apps, desired 4
     security group scale-asg: rules is 0, desired 2
     app scale-registry: missing
     app scale-tick-0: route is missing, desired scale-tick-0.apps.example.com
     app scale-tick-1: route is missing, desired scale-tick-1.apps.example.com
     app scale-tick-1: state is STOPPED, desired STARTED
-    app scale-tick-2: route is missing, desired scale-tick-2.apps.example.com
     app scale-tick-2: instances is 3, desired 2
     app scale-tick-0: 1 of 2 instances running (1 CRASHED)
     ");
+}
+
+/// Several orgs and spaces, with a quota and a security group that they share.
+#[test]
+fn several_orgs_and_spaces_are_planned_together() {
+    use crate::desired::{Bits, Org, SecurityGroup, Space};
+    let group = |name: &str| {
+        let entry = crate::manifest::entry::ManifestEntry::parse("default-route: true").unwrap();
+        Group::new(name, entry, Bits::files([("a", "b")]))
+    };
+    let space = |name: &str| {
+        Space::new(name)
+            .security_group("sg")
+            .group(group("web-{i}").count(2))
+    };
+    let desired = Desired::builder("me")
+        .security_group(SecurityGroup::new("sg", Vec::new()))
+        .org(
+            Org::new("a")
+                .quota("q")
+                .space(space("one"))
+                .space(space("two")),
+        )
+        .org(Org::new("b").quota("q").space(space("one")))
+        .build()
+        .unwrap();
+    let observed = Observed {
+        orgs: vec![ObservedOrg::default(), ObservedOrg::default()],
+        spaces: vec![ObservedSpace::default(); 3],
+        ..Observed::default()
+    };
+    let plan = super::plan(
+        &desired,
+        &vec![String::new(); 3],
+        &observed,
+        Workflow::Manifest,
+    );
+    let lines: Vec<String> = plan
+        .resources
+        .iter()
+        .map(|it| format!("{:?}", it.target))
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    Quota { name: "q" }
+    Org { name: "a" }
+    Space { org: "a", name: "one" }
+    Space { org: "a", name: "two" }
+    Org { name: "b" }
+    Space { org: "b", name: "one" }
+    SecurityGroup { name: "sg" }
+    App { org: "a", space: "one", name: "web-0" }
+    App { org: "a", space: "one", name: "web-1" }
+    App { org: "a", space: "two", name: "web-0" }
+    App { org: "a", space: "two", name: "web-1" }
+    App { org: "b", space: "one", name: "web-0" }
+    App { org: "b", space: "one", name: "web-1" }
+    "#);
+    insta::assert_json_snapshot!("several_orgs_and_spaces_as_json", plan.resources[7]);
 }

@@ -14,10 +14,11 @@ mod zipped;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use contents::Contents;
 pub use error::BitsError;
@@ -49,6 +50,8 @@ pub(crate) struct Bits {
     /// Sorted by path.
     entries: Vec<Entry>,
     sha256: String,
+    /// Keeps a temporary folder for as long as its files are needed.
+    _folder: Option<Arc<TempDir>>,
 }
 
 #[derive(Debug, Clone)]
@@ -107,6 +110,15 @@ impl Bits {
         Self::try_read(path).map_err(|reason| reason.of(path))
     }
 
+    /// As [`Bits::read`], of a temporary folder, which is kept with the bits.
+    pub(crate) fn read_temporary(folder: Arc<TempDir>) -> Result<Self, BitsError> {
+        let bits = Self::read(folder.path())?;
+        Ok(Self {
+            _folder: Some(folder),
+            ..bits
+        })
+    }
+
     fn try_read(path: &Path) -> Result<Self, Reason> {
         let source = Source::at(path)?;
         let mut entries = match &source {
@@ -122,6 +134,7 @@ impl Bits {
             source,
             entries,
             sha256,
+            _folder: None,
         })
     }
 

@@ -28,6 +28,7 @@ impl Bits {
             source: Source::Folder(PathBuf::new()),
             entries: (0..count).map(entry).collect(),
             sha256: String::new(),
+            _folder: None,
         }
     }
 }

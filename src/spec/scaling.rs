@@ -4,7 +4,7 @@
 //! files work unchanged. Every problem of a file is reported at once, each
 //! with its key, value, what is allowed, and line.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,11 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::json;
 use serde_json::value::RawValue;
+
+use super::sources::{Source, Sources};
+use crate::desired::{Desired, DesiredError, Group, Org, Rule, SecurityGroup, Space};
 
 /// The longest name that a group gives its apps, for the check of host lengths.
 const LONGEST_NAME: &str = "proxy-99999";
@@ -24,7 +28,7 @@ const LONGEST_HOST: usize = 63;
 ///
 /// Every key may be left out; the default stands with the field.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct ScalingTest {
     /// `proxy_instances`: instances of each proxy app. 0 to 10,000; default 1.
     pub proxy_instances: u32,
     /// `proxy_applications`: how many proxy apps. 0 to 100,000; default 0.
@@ -59,7 +63,7 @@ pub struct Config {
     pub connection: Connection,
 }
 
-/// The keys of a [`Config`] that say where the foundation is, as the Go
+/// The keys of a [`ScalingTest`] that say where the foundation is, as the Go
 /// cf-pusher has them.
 #[derive(Debug, Clone, Default)]
 pub struct Connection {
@@ -75,7 +79,7 @@ pub struct Connection {
     pub skip_ssl_validation: bool,
 }
 
-impl Default for Config {
+impl Default for ScalingTest {
     fn default() -> Self {
         Self {
             proxy_instances: 1,
@@ -155,10 +159,10 @@ impl fmt::Display for Problem {
 
 /// What a key takes, and where its value goes.
 enum Kind {
-    Number(RangeInclusive<u32>, fn(&mut Config) -> &mut u32),
-    Text(fn(&mut Config, String)),
+    Number(RangeInclusive<u32>, fn(&mut ScalingTest) -> &mut u32),
+    Text(fn(&mut ScalingTest, String)),
     Prefix,
-    Flag(fn(&mut Config) -> &mut bool),
+    Flag(fn(&mut ScalingTest) -> &mut bool),
 }
 
 /// Every key that is read. The one list of them.
@@ -220,7 +224,7 @@ const KEYS: &[(&str, Kind)] = &[
     ),
 ];
 
-impl Config {
+impl ScalingTest {
     /// Reads a file. The second part of the result holds a warning for each
     /// key that is not read.
     ///
@@ -237,7 +241,7 @@ impl Config {
     /// Parses a file's text; `origin` names it in messages.
     ///
     /// ```
-    /// let (config, warnings) = cf_pusher::Config::parse(r#"{"proxy_applications": 3}"#, "inline")?;
+    /// let (config, warnings) = cf_pusher::ScalingTest::parse(r#"{"proxy_applications": 3}"#, "inline")?;
     /// assert_eq!(config.proxy_applications, 3);
     /// assert_eq!(config.prefix, "scale-");
     /// assert!(warnings.is_empty());
@@ -245,7 +249,7 @@ impl Config {
     /// ```
     ///
     /// # Errors
-    /// As [`Config::read`].
+    /// As [`ScalingTest::read`].
     pub fn parse(text: &str, origin: &str) -> Result<(Self, Vec<String>), ConfigError> {
         // Some editors begin a file with a byte order mark.
         let text = text.trim_start_matches('\u{feff}');
@@ -320,7 +324,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
 
 impl Kind {
     /// Stores a JSON value; the error says what would be allowed.
-    fn store(&self, config: &mut Config, raw: &str) -> Result<(), String> {
+    fn store(&self, config: &mut ScalingTest, raw: &str) -> Result<(), String> {
         match self {
             Self::Number(range, field) => {
                 let allowed =
@@ -360,7 +364,7 @@ fn parse_prefix(raw: &str) -> Result<String, String> {
     let prefix: String = serde_json::from_str(raw).map_err(|_| allowed())?;
     // As the Go cf-pusher has it: an empty prefix is the default one.
     if prefix.is_empty() {
-        return Ok(Config::default().prefix);
+        return Ok(ScalingTest::default().prefix);
     }
     let begins_well = prefix.starts_with(|c: char| c.is_ascii_alphanumeric());
     let holds_well = prefix
@@ -409,19 +413,178 @@ fn syntax_error(origin: &str, error: &serde_json::Error) -> ConfigError {
     }
 }
 
+/// The first of the tick apps' extra ports.
+const START_PORT: u32 = 7000;
+
+/// The variables that the parameters give: no secrets.
+const SHOWN_ENV: [&str; 5] = [
+    "GOPACKAGENAME",
+    "LISTEN_PORTS",
+    "REGISTRY_BASE_URL",
+    "REGISTRY_TTL_SECONDS",
+    "START_PORT",
+];
+
+/// A kind of app of a scaling test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum GroupKind {
+    /// Where the tick apps register themselves. One app.
+    Registry,
+    /// The apps that register themselves.
+    Tick,
+    /// The apps that call others.
+    Proxy,
+}
+
+impl GroupKind {
+    /// All of them, in the order in which they are needed.
+    const ALL: [Self; 3] = [Self::Registry, Self::Tick, Self::Proxy];
+
+    /// Its name: its folder's, and part of its apps'.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::Tick => "tick",
+            Self::Proxy => "proxy",
+        }
+    }
+}
+
+/// The names of all that one scaling test makes, as the Go cf-pusher gave them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Names {
+    /// `{prefix}org`
+    pub org: String,
+    /// `{prefix}space`
+    pub space: String,
+    /// `{prefix}quota`
+    pub quota: String,
+    /// `{prefix}asg`
+    pub security_group: String,
+    /// `{prefix}registry`
+    pub registry: String,
+    /// `{prefix}tick-0` and on
+    pub ticks: Vec<String>,
+    /// `{prefix}proxy-0` and on
+    pub proxies: Vec<String>,
+}
+
+impl ScalingTest {
+    /// The names of all that the scaling test makes.
+    pub fn names(&self) -> Names {
+        let prefix = &self.prefix;
+        let numbered = |kind: GroupKind, count: u32| {
+            (0..count)
+                .map(|i| format!("{prefix}{}-{i}", kind.name()))
+                .collect()
+        };
+        Names {
+            org: format!("{prefix}org"),
+            space: format!("{prefix}space"),
+            quota: format!("{prefix}quota"),
+            security_group: format!("{prefix}asg"),
+            registry: format!("{prefix}{}", GroupKind::Registry.name()),
+            ticks: numbered(GroupKind::Tick, self.test_applications),
+            proxies: numbered(GroupKind::Proxy, self.proxy_applications),
+        }
+    }
+
+    /// What should exist on the foundation, with the bits of `sources`.
+    ///
+    /// # Errors
+    /// [`DesiredError`] where a value is not as [`ScalingTest::parse`] allows it.
+    pub fn desired(&self, sources: &Sources) -> Result<Desired, DesiredError> {
+        let names = self.names();
+        let group = SecurityGroup::new(&names.security_group, rules(self.asg_size));
+        let mut space = Space::new(&names.space).security_group(&names.security_group);
+        for kind in self.kinds() {
+            if let Some(source) = sources.get(kind) {
+                space = space.group(self.group(kind, source, &names));
+            }
+        }
+        let org = Org::new(&names.org).quota(&names.quota).space(space);
+        let mut desired = Desired::builder(&self.prefix)
+            .security_group(group)
+            .org(org);
+        if let Some(domain) = &self.connection.apps_domain {
+            desired = desired.apps_domain(domain);
+        }
+        desired.build()
+    }
+
+    /// The kinds of which there is any app.
+    pub(crate) fn kinds(&self) -> Vec<GroupKind> {
+        let wanted = |kind: &GroupKind| match kind {
+            GroupKind::Registry => true,
+            GroupKind::Tick => self.test_applications > 0,
+            GroupKind::Proxy => self.proxy_applications > 0,
+        };
+        GroupKind::ALL.into_iter().filter(wanted).collect()
+    }
+
+    fn group(&self, kind: GroupKind, source: &Source, names: &Names) -> Group {
+        let (count, instances) = match kind {
+            GroupKind::Registry => (1, 1),
+            GroupKind::Tick => (self.test_applications, self.test_app_instances),
+            GroupKind::Proxy => (self.proxy_applications, self.proxy_instances),
+        };
+        let name = match kind {
+            GroupKind::Registry => names.registry.clone(),
+            _ => format!("{}{}-{{i}}", self.prefix, kind.name()),
+        };
+        let route = format!("{}.{{apps_domain}}", host(&name));
+        let entry = source.entry.clone().with_env(self.environment(kind, names));
+        let entry = entry
+            .with_routes(vec![route])
+            .with("instances", json!(instances));
+        let group = Group::new(name, entry, source.bits.clone());
+        group.count(count).shown_env(SHOWN_ENV)
+    }
+
+    fn environment(&self, kind: GroupKind, names: &Names) -> BTreeMap<String, String> {
+        let package = format!("example-apps/{}", kind.name());
+        let mut env = BTreeMap::from([("GOPACKAGENAME".to_owned(), package)]);
+        if kind == GroupKind::Tick {
+            let registry = format!("http://{}.{{apps_domain}}", host(&names.registry));
+            let numbers = [
+                ("REGISTRY_TTL_SECONDS", self.test_app_registry_ttl_seconds),
+                ("START_PORT", START_PORT),
+                ("LISTEN_PORTS", self.extra_listen_ports),
+            ];
+            env.insert("REGISTRY_BASE_URL".to_owned(), registry);
+            env.extend(numbers.map(|(name, number)| (name.to_owned(), number.to_string())));
+        }
+        env
+    }
+}
+
+/// The host of an app's route. Hosts know no case.
+fn host(app: &str) -> String {
+    app.to_lowercase()
+}
+
+/// The rules of the security group: rule i allows TCP to
+/// `169.254.{i/254}.{i%254}`, port i, with i from 1.
+fn rules(size: u32) -> Vec<Rule> {
+    (1..=size)
+        .map(|i| Rule::tcp(format!("169.254.{}.{}", i / 254, i % 254), i.to_string()))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
 
     use super::*;
 
-    fn parse(text: &str) -> Result<(Config, Vec<String>), ConfigError> {
-        Config::parse(text, "test.json")
+    fn parse(text: &str) -> Result<(ScalingTest, Vec<String>), ConfigError> {
+        ScalingTest::parse(text, "test.json")
     }
 
     #[test]
     fn the_documented_parameters_are_read() {
-        let text = include_str!("../fixtures/configs/scale-test.json");
+        let text = include_str!("../../fixtures/configs/scale-test.json");
         let (config, warnings) = parse(text).unwrap();
         assert_eq!(warnings, Vec::<String>::new());
         assert_eq!(config.proxy_applications, 100);
@@ -497,6 +660,81 @@ mod tests {
     fn nothing_at_all_is_legal() {
         let text = r#"{"proxy_applications": 0, "test_applications": 0, "test_app_instances": 0, "proxy_instances": 0, "asg_size": 0}"#;
         assert!(parse(text).is_ok());
+    }
+
+    #[test]
+    fn names_are_those_of_the_go_cf_pusher() {
+        let text = r#"{"prefix": "a-", "test_applications": 2, "proxy_applications": 1}"#;
+        let names = parse(text).unwrap().0.names();
+        assert_eq!(names.org, "a-org");
+        assert_eq!(names.space, "a-space");
+        assert_eq!(names.quota, "a-quota");
+        assert_eq!(names.security_group, "a-asg");
+        assert_eq!(names.registry, "a-registry");
+        assert_eq!(names.ticks, ["a-tick-0", "a-tick-1"]);
+        assert_eq!(names.proxies, ["a-proxy-0"]);
+    }
+
+    #[test]
+    fn parameters_size_the_groups() {
+        let text = r#"{"test_applications": 3, "test_app_instances": 2, "proxy_applications": 1,
+            "proxy_instances": 0, "test_app_registry_ttl_seconds": 42, "extra_listen_ports": 5}"#;
+        let test = parse(text).unwrap().0;
+        let desired = test
+            .desired(&Sources::bundled(&test.kinds()).unwrap())
+            .unwrap();
+        let groups = &desired.orgs()[0].spaces[0].groups;
+        let sizes: Vec<_> = groups
+            .iter()
+            .map(|group| (group.name.as_str(), group.count, group.entry.instances()))
+            .collect();
+        assert_eq!(
+            sizes,
+            [
+                ("scale-registry", 1, Some(1)),
+                ("scale-tick-{i}", 3, Some(2)),
+                ("scale-proxy-{i}", 1, Some(0))
+            ]
+        );
+        assert_eq!(desired.app_count(), 5);
+        let tick = groups[1]
+            .entry
+            .of_app("scale-tick-2", 2, "apps.example.com");
+        insta::assert_json_snapshot!(tick, @r#"
+        {
+          "env": {
+            "GOPACKAGENAME": "example-apps/tick",
+            "LISTEN_PORTS": "5",
+            "REGISTRY_BASE_URL": "http://scale-registry.apps.example.com",
+            "REGISTRY_TTL_SECONDS": "42",
+            "START_PORT": "7000"
+          },
+          "buildpacks": [
+            "go_buildpack"
+          ],
+          "instances": 2,
+          "routes": [
+            {
+              "route": "scale-tick-2.apps.example.com"
+            }
+          ]
+        }
+        "#);
+    }
+
+    #[test]
+    fn groups_without_apps_need_no_source() {
+        let text = r#"{"proxy_applications": 0, "test_applications": 0}"#;
+        assert_eq!(parse(text).unwrap().0.kinds(), [GroupKind::Registry]);
+    }
+
+    #[test]
+    fn rules_are_numbered() {
+        assert_eq!(rules(0), []);
+        let rules = rules(255);
+        assert_eq!(rules[0], Rule::tcp("169.254.0.1", "1"));
+        assert_eq!(rules[253], Rule::tcp("169.254.1.0", "254"));
+        assert_eq!(rules[254], Rule::tcp("169.254.1.1", "255"));
     }
 
     proptest::proptest! {

@@ -1,0 +1,280 @@
+//! How an app differs from its manifest entry: as the Cloud Controller's diff tells
+//! it, or compared here with the app's own manifest.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::capi::manifests::Difference;
+use crate::manifest::entry::{rate_text, scalar};
+use crate::manifest::size;
+
+/// A value of an app that is not the one of its entry.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct EntryDifference {
+    /// Where, such as `env`, `A`; it begins with a property of the entry.
+    pub(crate) path: Vec<String>,
+    /// What the app has; null for nothing.
+    pub(crate) was: Value,
+    /// What the entry has; null for nothing.
+    pub(crate) value: Value,
+}
+
+impl EntryDifference {
+    fn new(path: &[&str], was: Value, value: Value) -> Option<Self> {
+        let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+        (!mean_the_same(&path, &was, &value)).then_some(Self { path, was, value })
+    }
+
+    /// A difference as the Cloud Controller tells it, and the place of the app in
+    /// the manifest. None for one that makes no difference: the diff compares texts,
+    /// and the order of lists.
+    pub(crate) fn of(difference: Difference) -> Option<(usize, Self)> {
+        let mut path = difference.path.trim_start_matches('/').split('/');
+        if path.next() != Some("applications") {
+            return None;
+        }
+        let at = path.next()?.parse().ok()?;
+        let path = path.filter(|part| !part.is_empty());
+        let path: Vec<String> = path
+            .map(|part| part.replace("~1", "/").replace("~0", "~"))
+            .collect();
+        if path.is_empty() || difference.op == "move" {
+            return None;
+        }
+        let (was, value) = (difference.was, difference.value);
+        (!mean_the_same(&path, &was, &value)).then_some((at, Self { path, was, value }))
+    }
+}
+
+/// Whether two values are written differently and mean the same.
+fn mean_the_same(path: &[String], was: &Value, value: &Value) -> bool {
+    if was == value || (is_empty(was) && is_empty(value)) {
+        return true;
+    }
+    let (Some(was), Some(value)) = (scalar(was), scalar(value)) else {
+        return false;
+    };
+    let last = path.last().map(String::as_str);
+    let form = |text: &str| match last {
+        Some("memory" | "disk_quota") => size::megabytes(text).ok().map(|size| size.to_string()),
+        Some("log-rate-limit-per-second") => size::log_rate_limit(text).ok().map(rate_text),
+        _ => None,
+    };
+    was == value || (form(&was).is_some() && form(&was) == form(&value))
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
+/// Compares an entry with the manifest of an app, as the Cloud Controller does.
+pub(crate) fn compare(
+    entry: &Map<String, Value>,
+    current: &Map<String, Value>,
+) -> Vec<EntryDifference> {
+    let mut differences = Vec::new();
+    for (key, value) in entry {
+        let was = current.get(key).cloned().unwrap_or_default();
+        match key.as_str() {
+            "name" => {}
+            "env" | "features" => compare_maps(&[key], &was, value, key == "env", &mut differences),
+            "metadata" => {
+                for part in ["labels", "annotations"] {
+                    let was = was.get(part).cloned().unwrap_or_default();
+                    let value = value.get(part).cloned().unwrap_or_default();
+                    compare_maps(&[key, part], &was, &value, true, &mut differences);
+                }
+            }
+            "services" => compare_lists(&[key], &was, value, &mut differences),
+            "processes" => compare_named("processes", "type", &was, value, &mut differences),
+            "sidecars" => compare_named("sidecars", "name", &was, value, &mut differences),
+            "routes" => compare_named("routes", "route", &was, value, &mut differences),
+            _ => differences.extend(EntryDifference::new(&[key], was, value.clone())),
+        }
+    }
+    differences
+}
+
+/// Compares two maps; with `whole`, what only the app has differs too.
+fn compare_maps(
+    path: &[&str],
+    was: &Value,
+    value: &Value,
+    whole: bool,
+    differences: &mut Vec<EntryDifference>,
+) {
+    let none = Map::new();
+    let was = was.as_object().unwrap_or(&none);
+    let value = value.as_object().unwrap_or(&none);
+    let of = |map: &Map<String, Value>, key: &str| map.get(key).cloned().unwrap_or_default();
+    let gone = was.keys().filter(|key| whole && !value.contains_key(*key));
+    for key in gone.chain(value.keys()) {
+        let path: Vec<&str> = path.iter().copied().chain([key.as_str()]).collect();
+        let (was, value) = (of(was, key), of(value, key));
+        // An empty text is a value.
+        if was != value {
+            differences.extend(EntryDifference::new(&path, was, value));
+        }
+    }
+}
+
+/// Compares two lists of texts without regard to their order.
+fn compare_lists(
+    path: &[&str],
+    was: &Value,
+    value: &Value,
+    differences: &mut Vec<EntryDifference>,
+) {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let (was, value) = (list(was), list(value));
+    for (at, item) in was
+        .iter()
+        .enumerate()
+        .filter(|(_, item)| !value.contains(item))
+    {
+        let path: Vec<String> = path
+            .iter()
+            .map(|it| (*it).to_owned())
+            .chain([at.to_string()])
+            .collect();
+        differences.push(EntryDifference {
+            path,
+            was: item.clone(),
+            value: Value::Null,
+        });
+    }
+    for (at, item) in value
+        .iter()
+        .enumerate()
+        .filter(|(_, item)| !was.contains(item))
+    {
+        let path: Vec<String> = path
+            .iter()
+            .map(|it| (*it).to_owned())
+            .chain([at.to_string()])
+            .collect();
+        differences.push(EntryDifference {
+            path,
+            was: Value::Null,
+            value: item.clone(),
+        });
+    }
+}
+
+/// Compares what the entry says of each item of a list; the app may have more.
+fn compare_named(
+    key: &str,
+    id: &str,
+    was: &Value,
+    value: &Value,
+    differences: &mut Vec<EntryDifference>,
+) {
+    let none = Vec::new();
+    let was = was.as_array().unwrap_or(&none);
+    let same = |a: &Value, b: &Value| match (a.get(id).and_then(scalar), b.get(id).and_then(scalar))
+    {
+        (Some(a), Some(b)) => a == b || (id == "route" && a.eq_ignore_ascii_case(&b)),
+        _ => false,
+    };
+    for (at, wanted) in value.as_array().unwrap_or(&none).iter().enumerate() {
+        let at = at.to_string();
+        let Some(found) = was.iter().find(|item| same(item, wanted)) else {
+            differences.extend(EntryDifference::new(
+                &[key, &at],
+                Value::Null,
+                wanted.clone(),
+            ));
+            continue;
+        };
+        let fields = wanted.as_object().into_iter().flatten();
+        for (field, value) in fields.filter(|(field, value)| *field != id && !value.is_null()) {
+            let was = found.get(field).cloned().unwrap_or_default();
+            match (&was, value) {
+                (Value::Object(_) | Value::Null, Value::Object(_)) => {
+                    compare_maps(&[key, &at, field], &was, value, false, differences);
+                }
+                (Value::Array(_), Value::Array(_)) => {
+                    compare_lists(&[key, &at, field], &was, value, differences);
+                }
+                _ => {
+                    differences.extend(EntryDifference::new(&[key, &at, field], was, value.clone()))
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::manifest::entry::{ManifestEntry, Purpose};
+
+    fn told(difference: Value) -> Option<(usize, EntryDifference)> {
+        EntryDifference::of(serde_json::from_value(difference).unwrap())
+    }
+
+    #[test]
+    fn what_makes_no_difference_is_none() {
+        for difference in [
+            json!({"op": "replace", "path": "/applications/0/log-rate-limit-per-second", "was": -1, "value": "-1"}),
+            json!({"op": "add", "path": "/applications/0/env", "value": {}}),
+            json!({"op": "add", "path": "/applications/0/processes/0/command", "value": null}),
+            json!({"op": "replace", "path": "/applications/0/instances", "was": 1, "value": "1"}),
+            json!({"op": "replace", "path": "/applications/0/processes/0/memory", "was": "1024M", "value": "1G"}),
+            json!({"op": "move", "path": "/applications/0/routes/1", "from": "/routes/0"}),
+            json!({"op": "add", "path": "odd"}),
+        ] {
+            assert_eq!(told(difference.clone()), None, "{difference}");
+        }
+    }
+
+    #[test]
+    fn a_path_names_the_app_and_the_property() {
+        let told = told(json!({"op": "remove", "path": "/applications/7/env/B~1C~0D", "was": 2}));
+        let (at, difference) = told.unwrap();
+        assert_eq!((at, difference.path.join(" ")), (7, "env B/C~D".to_owned()));
+    }
+
+    #[test]
+    fn an_app_is_compared_with_its_entry() {
+        let entry = ManifestEntry::parse(
+            "{env: {A: new, SAME: x}, stack: s, services: [a, b], sidecars: [{name: s, command: c, process_types: [web], memory: 1G}], routes: [{route: a.test, protocol: http2}, {route: b.test}], features: {ssh: true}}",
+        )
+        .unwrap();
+        let current = json!({
+            "env": {"SAME": "x", "OLD": "y"},
+            "stack": "t",
+            "command": "run",
+            "services": ["b", "c"],
+            "sidecars": [{"name": "s", "command": "c", "process_types": ["web"], "memory": "1024M"}],
+            "routes": [{"route": "a.test", "protocol": "http1"}, {"route": "c.test"}],
+            "features": {"ssh": false, "other": true},
+        });
+        let differences = compare(
+            &entry.application(Purpose::Compare),
+            current.as_object().unwrap(),
+        );
+        let shown: Vec<String> = differences
+            .iter()
+            .map(|it| format!("{}: {} -> {}", it.path.join("/"), it.was, it.value))
+            .collect();
+        insta::assert_snapshot!(shown.join("\n"), @r#"
+        env/OLD: "y" -> null
+        env/A: null -> "new"
+        features/ssh: false -> true
+        services/1: "c" -> null
+        services/0: null -> "a"
+        stack: "t" -> "s"
+        command: "run" -> null
+        routes/0/protocol: "http1" -> "http2"
+        routes/1: null -> {"route":"b.test"}
+        "#);
+    }
+}

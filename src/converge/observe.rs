@@ -1,0 +1,646 @@
+//! What is on the foundation of a desired state: which lists are read, in which
+//! order, and what follows from them.
+//!
+//! Everything that a list shows is read from lists. The rest, such as the
+//! environment, the start command and health checks, the Cloud Controller compares
+//! itself: it is sent what is desired of every app, and answers what differs. One
+//! that cannot compare, or claims that nothing differs where something must, is
+//! asked for each app's manifest instead.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use futures::{StreamExt, TryStreamExt, stream, try_join};
+use serde_json::{Map, Value, json};
+
+use super::compare::{EntryDifference, compare};
+use crate::capi::client::Client;
+use crate::capi::dialect::{self, Dialect, documented_2017, v3};
+use crate::capi::error::Error;
+use crate::capi::inventory::{App, Domain, Org, Route, SecurityGroup, Space};
+use crate::capi::manifests;
+use crate::desired::{Desired, Group, PlacedSpace};
+use crate::manifest::entry::Purpose;
+
+/// The Cloud Controller reads no larger manifest.
+const MOST_BYTES: usize = 1024 * 1024;
+
+/// How many diffs are asked for at once: each is long work.
+const DIFFS_AT_ONCE: usize = 2;
+
+/// How many manifests of single apps are asked for at once.
+const MANIFESTS_AT_ONCE: usize = 64;
+
+/// No app has this name, so a diff must say that it would be created.
+const PROBE: &str = "cf-pusher-diff-probe";
+
+/// All that exists of a desired state.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Observed {
+    /// The GUIDs of the quotas, by name.
+    pub(crate) quotas: HashMap<String, String>,
+    /// The security groups, by name.
+    pub(crate) security_groups: HashMap<String, SecurityGroup>,
+    pub(crate) domains: Vec<Domain>,
+    /// Whether the destinations of routes are known with process and port.
+    pub(crate) knows_destinations: bool,
+    /// In the order of the desired orgs.
+    pub(crate) orgs: Vec<ObservedOrg>,
+    /// In the order of all desired spaces.
+    pub(crate) spaces: Vec<ObservedSpace>,
+}
+
+/// What exists of a desired org.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ObservedOrg {
+    pub(crate) org: Option<Org>,
+    /// The domain of its apps; empty where none is needed.
+    pub(crate) apps_domain: String,
+    /// The names of the apps in its other spaces.
+    pub(crate) other_apps: Vec<String>,
+}
+
+/// What exists of a desired space.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ObservedSpace {
+    pub(crate) space: Option<Space>,
+    pub(crate) apps: Vec<App>,
+    /// How each desired app differs from its entry, by the app's name; there is
+    /// nothing of apps that do not.
+    pub(crate) differences: HashMap<String, Vec<EntryDifference>>,
+    pub(crate) routes: Vec<Route>,
+}
+
+impl Observed {
+    /// The domain of the apps of a space's org.
+    pub(crate) fn apps_domain(&self, space: &PlacedSpace<'_>) -> &str {
+        let org = self.orgs.get(space.org_id);
+        org.map(|org| org.apps_domain.as_str()).unwrap_or_default()
+    }
+}
+
+/// Observes all that exists of a desired state; with `packages`, all packages too,
+/// also those that droplets account for.
+pub(crate) async fn observe(
+    client: &Client,
+    desired: &Desired,
+    packages: bool,
+) -> Result<Observed, Error> {
+    match client.dialect() {
+        Dialect::V3 => observe_v3(client, desired, packages).await,
+        Dialect::Documented2017 => observe_2017(client, desired, packages).await,
+    }
+}
+
+async fn observe_v3(client: &Client, desired: &Desired, packages: bool) -> Result<Observed, Error> {
+    let names = Names::of(desired);
+    let (orgs, quotas, security_groups, domains) = try_join!(
+        v3::orgs(client, &names.orgs),
+        v3::quotas(client, &names.quotas),
+        v3::security_groups(client, &names.security_groups),
+        v3::domains(client),
+    )?;
+    let guids: Vec<&str> = orgs.iter().map(|org| org.guid.as_str()).collect();
+    let ((mut apps, mut spaces), mut processes, mut droplets) = try_join!(
+        v3::apps(client, &guids),
+        v3::processes(client, "organization_guids", &guids),
+        v3::droplets(client, &guids),
+    )?;
+    for app in &mut apps {
+        app.web = processes.remove(&app.guid);
+        app.droplets = droplets.remove(&app.guid).unwrap_or_default();
+    }
+    if !has_all_spaces(desired, &orgs, &spaces) {
+        spaces = v3::spaces(client, &guids).await?;
+    }
+    let mut observed = Observed {
+        quotas,
+        security_groups,
+        domains,
+        knows_destinations: true,
+        ..Observed::default()
+    };
+    observed.arrange(desired, orgs, spaces, apps)?;
+    let there = observed.space_guids();
+    let there: Vec<&str> = there.iter().map(String::as_str).collect();
+    let accounted = observed.account_for_packages(desired);
+    let of_packages = if packages || !accounted {
+        &there[..]
+    } else {
+        &[]
+    };
+    let (mut routes, mut all_packages, differences) = try_join!(
+        v3::routes(client, &there),
+        v3::packages(client, of_packages),
+        differences(client, desired, &observed),
+    )?;
+    for (space, differences) in observed.spaces.iter_mut().zip(differences) {
+        space.differences = differences;
+        if let Some(found) = &space.space {
+            space.routes = routes.remove(&found.guid).unwrap_or_default();
+        }
+        for app in &mut space.apps {
+            app.take_packages(&mut all_packages);
+        }
+    }
+    Ok(observed)
+}
+
+async fn observe_2017(
+    client: &Client,
+    desired: &Desired,
+    packages: bool,
+) -> Result<Observed, Error> {
+    let names = Names::of(desired);
+    let (domains, orgs, quotas, security_groups) = try_join!(
+        documented_2017::domains(client),
+        documented_2017::orgs(client, &names.orgs),
+        documented_2017::quotas(client, &names.quotas),
+        documented_2017::security_groups(client, &names.security_groups),
+    )?;
+    let (mut spaces, mut apps) = (Vec::new(), Vec::new());
+    for org in &orgs {
+        let wanted = desired.orgs().iter().filter(|it| it.name == org.name);
+        let wanted = wanted.flat_map(|org| org.spaces.iter().map(|it| it.name.as_str()));
+        let wanted: Vec<&str> = wanted.collect();
+        let (found, all) = try_join!(
+            documented_2017::spaces(client, &org.guid, &wanted),
+            documented_2017::apps(client, &org.guid),
+        )?;
+        spaces.extend(found);
+        apps.extend(all);
+    }
+    let mut observed = Observed {
+        quotas,
+        security_groups,
+        domains,
+        ..Observed::default()
+    };
+    observed.arrange(desired, orgs, spaces, apps)?;
+    for (space, placed) in observed.spaces.iter_mut().zip(desired.spaces()) {
+        let Some(found) = &space.space else { continue };
+        let domains = &observed.domains;
+        space.routes =
+            documented_2017::add_details(client, &found.guid, domains, &mut space.apps).await?;
+        if packages {
+            let mut all = documented_2017::packages(client, &found.guid).await?;
+            for app in &mut space.apps {
+                app.take_packages(&mut all);
+            }
+        }
+        let domain = observed
+            .orgs
+            .get(placed.org_id)
+            .map(|org| org.apps_domain.as_str());
+        space.differences = compared_here(&placed, domain.unwrap_or_default(), &space.apps);
+    }
+    observed.infer_ownership(desired);
+    Ok(observed)
+}
+
+/// Reads the instances of all apps again.
+pub(crate) async fn refresh_instances(
+    client: &Client,
+    observed: &mut Observed,
+) -> Result<(), Error> {
+    let there = observed.space_guids();
+    let mut processes = match client.dialect() {
+        Dialect::V3 => {
+            let there: Vec<&str> = there.iter().map(String::as_str).collect();
+            v3::processes(client, "space_guids", &there).await?
+        }
+        Dialect::Documented2017 => {
+            let mut all = HashMap::new();
+            for space in &there {
+                all.extend(documented_2017::processes(client, space).await?);
+            }
+            all
+        }
+    };
+    for app in observed.spaces.iter_mut().flat_map(|space| &mut space.apps) {
+        app.web = processes.remove(&app.guid);
+    }
+    Ok(())
+}
+
+/// The names that are looked for.
+struct Names<'d> {
+    orgs: Vec<&'d str>,
+    quotas: Vec<&'d str>,
+    security_groups: Vec<&'d str>,
+}
+
+impl<'d> Names<'d> {
+    fn of(desired: &'d Desired) -> Self {
+        let groups = desired.security_groups().iter();
+        Self {
+            orgs: desired.orgs().iter().map(|org| org.name.as_str()).collect(),
+            quotas: desired.quotas(),
+            security_groups: groups.map(|group| group.name.as_str()).collect(),
+        }
+    }
+}
+
+/// Whether the list of apps has shown every space that is desired and may exist.
+fn has_all_spaces(desired: &Desired, orgs: &[Org], spaces: &[Space]) -> bool {
+    desired.spaces().all(|placed| {
+        let org = orgs.iter().find(|org| org.name == placed.org.name);
+        org.is_none_or(|org| {
+            let mut spaces = spaces.iter();
+            spaces.any(|space| space.org == org.guid && space.name == placed.space.name)
+        })
+    })
+}
+
+impl Observed {
+    /// The GUIDs of the desired spaces that exist.
+    fn space_guids(&self) -> Vec<String> {
+        let spaces = self.spaces.iter().filter_map(|space| space.space.as_ref());
+        spaces.map(|space| space.guid.clone()).collect()
+    }
+
+    /// Whether the droplets of all desired apps account for their packages.
+    fn account_for_packages(&self, desired: &Desired) -> bool {
+        let mut spaces = desired.spaces().zip(&self.spaces);
+        spaces.all(|(placed, space)| {
+            let names: HashSet<String> = names_in(&placed).collect();
+            let mut apps = space.apps.iter().filter(|app| names.contains(&app.name));
+            apps.all(App::accounts_for_packages)
+        })
+    }
+
+    /// Puts what was found where it is desired.
+    fn arrange(
+        &mut self,
+        desired: &Desired,
+        orgs: Vec<Org>,
+        spaces: Vec<Space>,
+        apps: Vec<App>,
+    ) -> Result<(), Error> {
+        for wanted in desired.orgs() {
+            let org = orgs.iter().find(|org| org.name == wanted.name).cloned();
+            let apps_domain = match desired.needs_apps_domain() || desired.apps_domain().is_some() {
+                true => self.domain_of(desired, org.as_ref())?,
+                false => String::new(),
+            };
+            self.orgs.push(ObservedOrg {
+                org,
+                apps_domain,
+                other_apps: Vec::new(),
+            });
+        }
+        let mut by_space: BTreeMap<String, Vec<App>> = BTreeMap::new();
+        for app in apps {
+            by_space.entry(app.space.clone()).or_default().push(app);
+        }
+        let org_of: HashMap<&str, &str> = spaces
+            .iter()
+            .map(|space| (space.guid.as_str(), space.org.as_str()))
+            .collect();
+        for placed in desired.spaces() {
+            let org = self
+                .orgs
+                .get(placed.org_id)
+                .and_then(|org| org.org.as_ref());
+            let space = org.and_then(|org| {
+                let mut spaces = spaces.iter();
+                spaces.find(|space| space.org == org.guid && space.name == placed.space.name)
+            });
+            let apps = space.and_then(|space| by_space.remove(&space.guid));
+            self.spaces.push(ObservedSpace {
+                space: space.cloned(),
+                apps: apps.unwrap_or_default(),
+                ..ObservedSpace::default()
+            });
+        }
+        for (space, apps) in by_space {
+            let org = org_of.get(space.as_str()).copied();
+            let only = self.orgs.len() == 1;
+            let mut orgs = self.orgs.iter_mut();
+            let org = orgs.find(|it| only || it.org.as_ref().map(|org| org.guid.as_str()) == org);
+            if let Some(org) = org {
+                org.other_apps.extend(apps.into_iter().map(|app| app.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// The domain of the apps of an org: the one that is asked for, or else the
+    /// first that all orgs share, or the org's own.
+    fn domain_of(&self, desired: &Desired, org: Option<&Org>) -> Result<String, Error> {
+        let org = org.map(|org| org.guid.as_str());
+        let mut domains = self.domains.iter();
+        let found = match desired.apps_domain() {
+            Some(name) => domains.find(|domain| domain.name == name),
+            None => {
+                let apps = self.domains.iter().filter(|domain| domain.is_for_apps);
+                let mut shared = apps.clone().filter(|domain| domain.owner.is_none());
+                let mut own = apps.filter(|domain| org.is_some() && domain.owner.as_deref() == org);
+                shared.next().or_else(|| own.next())
+            }
+        };
+        let found = found.ok_or_else(|| dialect::no_domain(desired.apps_domain()))?;
+        Ok(found.name.clone())
+    }
+
+    /// An org has no label in 2017: it is ours if it has our quota, and all that is
+    /// in it is ours.
+    fn infer_ownership(&mut self, desired: &Desired) {
+        for (id, wanted) in desired.orgs().iter().enumerate() {
+            let spaces = desired.spaces().zip(&self.spaces);
+            let mut apps = spaces
+                .filter(|(placed, _)| placed.org_id == id)
+                .flat_map(|(_, space)| &space.apps);
+            let are_ours = apps.all(|app| app.ownership.managed);
+            let quota = wanted.quota.as_ref().and_then(|name| self.quotas.get(name));
+            let Some(ObservedOrg {
+                org: Some(org),
+                other_apps,
+                ..
+            }) = self.orgs.get_mut(id)
+            else {
+                continue;
+            };
+            let has_ours = quota.is_some() && org.quota.as_ref() == quota;
+            org.ownership.managed = has_ours && are_ours && other_apps.is_empty();
+        }
+    }
+}
+
+/// A desired app that exists, with what is claimed of it.
+struct Claim {
+    name: String,
+    yaml: String,
+}
+
+/// How the desired apps differ from their entries, space by space.
+async fn differences(
+    client: &Client,
+    desired: &Desired,
+    observed: &Observed,
+) -> Result<Vec<HashMap<String, Vec<EntryDifference>>>, Error> {
+    let mut all = Vec::new();
+    for (placed, space) in desired.spaces().zip(&observed.spaces) {
+        all.push(differences_in(client, observed, &placed, space).await?);
+    }
+    Ok(all)
+}
+
+async fn differences_in(
+    client: &Client,
+    observed: &Observed,
+    placed: &PlacedSpace<'_>,
+    space: &ObservedSpace,
+) -> Result<HashMap<String, Vec<EntryDifference>>, Error> {
+    let Some(found) = &space.space else {
+        return Ok(HashMap::new());
+    };
+    let domain = observed.apps_domain(placed);
+    let claims = claims(placed, domain, &space.apps);
+    let batches = batches(&claims);
+    let asked: Vec<_> = batches
+        .into_iter()
+        .map(|batch| diff(client, &found.guid, batch))
+        .collect();
+    let told: Vec<Option<Vec<(usize, EntryDifference)>>> = stream::iter(asked)
+        .buffered(DIFFS_AT_ONCE)
+        .try_collect()
+        .await?;
+    let told: Option<Vec<_>> = told.into_iter().collect();
+    let Some(told) = told else {
+        return read_one_by_one(client, placed, domain, &space.apps).await;
+    };
+    let mut by_name: HashMap<String, Vec<EntryDifference>> = HashMap::new();
+    let mut begin = 0;
+    for (batch, size) in told.into_iter().zip(sizes(&claims)) {
+        for (at, difference) in batch {
+            if let Some(claim) = claims.get(begin + at) {
+                by_name
+                    .entry(claim.name.clone())
+                    .or_default()
+                    .push(difference);
+            }
+        }
+        begin += size;
+    }
+    Ok(by_name)
+}
+
+/// What is claimed of the desired apps that exist.
+fn claims(placed: &PlacedSpace<'_>, domain: &str, apps: &[App]) -> Vec<Claim> {
+    let there: HashMap<&str, &App> = apps.iter().map(|app| (app.name.as_str(), app)).collect();
+    let mut claims = Vec::with_capacity(there.len());
+    for group in &placed.space.groups {
+        let entry = group.entry.with_apps_domain(domain);
+        for (index, name) in (0..).zip(group.app_names()) {
+            if there.contains_key(name.as_str()) {
+                let mut claim = Map::from_iter([("name".to_owned(), json!(name))]);
+                claim.extend(
+                    entry
+                        .of_app(&name, index, domain)
+                        .application(Purpose::Compare),
+                );
+                claims.push(Claim {
+                    yaml: format!("- {}\n", Value::Object(claim)),
+                    name,
+                });
+            }
+        }
+    }
+    claims
+}
+
+/// The claims in parts that are small enough for a manifest each.
+fn batches(claims: &[Claim]) -> Vec<&[Claim]> {
+    let mut batches = Vec::new();
+    let mut rest = claims;
+    for size in sizes(claims) {
+        let (batch, others) = rest.split_at(size);
+        batches.push(batch);
+        rest = others;
+    }
+    batches
+}
+
+/// How many claims each part has.
+fn sizes(claims: &[Claim]) -> Vec<usize> {
+    let head = manifest(&[]).len();
+    let mut sizes = Vec::new();
+    let (mut bytes, mut count) = (head, 0);
+    for claim in claims {
+        if bytes + claim.yaml.len() > MOST_BYTES && count > 0 {
+            sizes.push(count);
+            (bytes, count) = (head, 0);
+        }
+        bytes += claim.yaml.len();
+        count += 1;
+    }
+    if count > 0 {
+        sizes.push(count);
+    }
+    sizes
+}
+
+/// The claims as a manifest, with one more of an app that does not exist.
+fn manifest(claims: &[Claim]) -> String {
+    let mut manifest = String::from("applications:\n");
+    manifest.extend(claims.iter().map(|claim| claim.yaml.as_str()));
+    manifest.push_str(&format!("- {{\"name\":\"{PROBE}\"}}\n"));
+    manifest
+}
+
+/// What differs from some claims, with each claim's place; asked for in halves where
+/// all at once is too much for the Cloud Controller. None where it cannot tell.
+async fn diff(
+    client: &Client,
+    space: &str,
+    claims: &[Claim],
+) -> Result<Option<Vec<(usize, EntryDifference)>>, Error> {
+    match manifests::compare(client, space, &manifest(claims), claims.len() == 1).await {
+        Ok(None) => Ok(None),
+        Ok(Some(answer)) => Ok(placed_differences(claims.len(), answer)),
+        Err(error) if claims.len() > 1 && (error.is_too_large() || error.may_settle()) => {
+            let (one, other) = claims.split_at(claims.len() / 2);
+            let first = Box::pin(diff(client, space, one)).await?;
+            let second = Box::pin(diff(client, space, other)).await?;
+            let moved = |(at, difference)| (at + one.len(), difference);
+            Ok(first.zip(second).map(|(mut first, second)| {
+                first.extend(second.into_iter().map(moved));
+                first
+            }))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The differences of an answer; none where it does not know that the probe would
+/// be created, and so knows nothing.
+fn placed_differences(
+    count: usize,
+    answer: Vec<manifests::Difference>,
+) -> Option<Vec<(usize, EntryDifference)>> {
+    let mut is_known = false;
+    let mut differences = Vec::new();
+    for difference in answer {
+        let Some((at, difference)) = EntryDifference::of(difference) else {
+            continue;
+        };
+        is_known |= at == count;
+        if at < count {
+            differences.push((at, difference));
+        }
+    }
+    is_known.then_some(differences)
+}
+
+/// The slower way: each app's own manifest is read, and compared here.
+async fn read_one_by_one(
+    client: &Client,
+    placed: &PlacedSpace<'_>,
+    domain: &str,
+    apps: &[App],
+) -> Result<HashMap<String, Vec<EntryDifference>>, Error> {
+    let wanted: HashSet<String> = names_in(placed).collect();
+    let wanted: Vec<_> = apps
+        .iter()
+        .filter(|app| wanted.contains(&app.name))
+        .map(|app| async move {
+            let manifest = Some(v3::manifest(client, &app.guid).await?);
+            let app = app.clone();
+            Ok::<_, Error>(App { manifest, ..app })
+        })
+        .collect();
+    let read: Vec<App> = stream::iter(wanted)
+        .buffered(MANIFESTS_AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(compared_here(placed, domain, &read))
+}
+
+/// The names of the desired apps of a space.
+fn names_in(placed: &PlacedSpace<'_>) -> impl Iterator<Item = String> {
+    placed.space.groups.iter().flat_map(Group::app_names)
+}
+
+/// How apps differ whose manifests were read.
+fn compared_here(
+    placed: &PlacedSpace<'_>,
+    domain: &str,
+    apps: &[App],
+) -> HashMap<String, Vec<EntryDifference>> {
+    let there: HashMap<&str, &App> = apps.iter().map(|app| (app.name.as_str(), app)).collect();
+    let mut all = HashMap::new();
+    for group in &placed.space.groups {
+        for (index, name) in (0..).zip(group.app_names()) {
+            let app = there.get(name.as_str());
+            let Some(manifest) = app.and_then(|app| app.manifest.as_ref()) else {
+                continue;
+            };
+            let entry = group.entry.of_app(&name, index, domain);
+            let differences = compare(&entry.application(Purpose::Compare), manifest);
+            if !differences.is_empty() {
+                all.insert(name, differences);
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::{Bits, Org, Space};
+    use crate::manifest::entry::ManifestEntry;
+
+    fn desired(count: u32) -> Desired {
+        let entry = ManifestEntry::parse(
+            "{instances: 2, env: {GOPACKAGENAME: example-apps/tick, LISTEN_PORTS: 0, REGISTRY_BASE_URL: 'http://scale-registry.{apps_domain}', REGISTRY_TTL_SECONDS: 180, START_PORT: 7000}, routes: [{route: 'scale-tick-{i}.{apps_domain}'}]}",
+        )
+        .unwrap();
+        let group = Group::new("scale-Tick-{i}", entry, Bits::files([("a", "b")])).count(count);
+        let org = Org::new("o").space(Space::new("s").group(group));
+        Desired::builder("scale-").org(org).build().unwrap()
+    }
+
+    fn app(name: String) -> App {
+        App {
+            name,
+            ..App::default()
+        }
+    }
+
+    #[test]
+    fn claims_are_yaml_and_fit_into_manifests() {
+        let desired = desired(10_000);
+        let placed = desired.spaces().next().unwrap();
+        let apps: Vec<App> = placed.space.groups[0].app_names().map(app).collect();
+        let claims = claims(&placed, "apps.example.com", &apps);
+        let batches = batches(&claims);
+        assert!(
+            batches.len() <= 4,
+            "{} requests for ten thousand apps",
+            batches.len()
+        );
+        assert!(
+            batches
+                .iter()
+                .all(|batch| manifest(batch).len() <= MOST_BYTES + 64)
+        );
+        insta::assert_snapshot!(manifest(&batches[0][..1]), @r#"
+        applications:
+        - {"name":"scale-Tick-0","env":{"GOPACKAGENAME":"example-apps/tick","LISTEN_PORTS":"0","REGISTRY_BASE_URL":"http://scale-registry.apps.example.com","REGISTRY_TTL_SECONDS":"180","START_PORT":"7000"},"command":null,"routes":[{"route":"scale-tick-0.apps.example.com"}]}
+        - {"name":"cf-pusher-diff-probe"}
+        "#);
+    }
+
+    #[test]
+    fn an_answer_without_the_probe_knows_nothing() {
+        let answer = |differences: Value| serde_json::from_value(differences).unwrap();
+        let probe = json!({"op": "add", "path": "/applications/1/name", "value": PROBE});
+        let env = json!({"op": "remove", "path": "/applications/0/env/A", "was": "1"});
+        assert!(placed_differences(1, answer(json!([]))).is_none());
+        assert!(placed_differences(1, answer(json!([env]))).is_none());
+        let known = placed_differences(1, answer(json!([env, probe]))).unwrap();
+        assert_eq!(known.len(), 1);
+        assert_eq!(known[0].0, 0);
+    }
+}

@@ -1,0 +1,301 @@
+//! The steps that a plan is made of.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::converge::target::Target;
+use crate::manifest::entry::{ManifestEntry, REDACTED};
+
+/// One thing that is done to a resource: a request, or a wait for what one started.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Step {
+    /// Creates the quota, without limits.
+    CreateQuota,
+    /// Creates the org.
+    CreateOrg,
+    /// Assigns the org its quota.
+    AssignQuota {
+        /// The quota's name.
+        quota: String,
+    },
+    /// Creates the space.
+    CreateSpace,
+    /// Sets labels and annotations of the org or space.
+    SetMetadata {
+        /// The labels.
+        labels: BTreeMap<String, String>,
+        /// The annotations.
+        annotations: BTreeMap<String, String>,
+    },
+    /// Creates the security group.
+    CreateSecurityGroup,
+    /// Sets the rules of the security group.
+    UpdateSecurityGroup,
+    /// Applies the security group to the running apps of a space.
+    BindSecurityGroup {
+        /// The space.
+        space: Target,
+    },
+    /// Creates the app with its environment.
+    CreateApp {
+        /// The environment variables.
+        #[serde(serialize_with = "redacted_env")]
+        env: Arc<BTreeMap<String, String>>,
+        /// The buildpacks; none has them detected.
+        buildpacks: Vec<String>,
+    },
+    /// Applies a manifest with this entry, together with those of other apps. It
+    /// creates an app that does not exist.
+    ApplyManifest {
+        /// The entry.
+        #[serde(serialize_with = "redacted_entry")]
+        entry: Box<ManifestEntry>,
+    },
+    /// Removes the annotation by which a droplet accounts for the app's packages.
+    RemoveBitsHash {
+        /// The droplet's GUID.
+        droplet: String,
+    },
+    /// Deletes an unused package.
+    DeletePackage {
+        /// The package's GUID.
+        package: String,
+    },
+    /// Uploads the bits of the group as a new package.
+    PushBits,
+    /// Stages a package.
+    Stage {
+        /// The package.
+        package: PackageRef,
+        /// The buildpacks to stage with, where they are not the app's yet.
+        buildpacks: Option<Vec<String>>,
+    },
+    /// Copies the droplet of the prototype.
+    CopyDroplet {
+        /// The droplet.
+        from: SourceDroplet,
+    },
+    /// Waits until the copy of the droplet is ready.
+    AwaitDroplet,
+    /// Stops the app.
+    Stop,
+    /// Sets the current droplet of the app.
+    SetDroplet {
+        /// The droplet.
+        droplet: DropletRef,
+    },
+    /// Sets the droplet and starts the app, by a deployment where the foundation
+    /// allows those.
+    Deploy {
+        /// The droplet.
+        droplet: DropletRef,
+    },
+    /// Annotates a droplet with the hash of its bits.
+    AnnotateBitsHash {
+        /// The droplet.
+        droplet: DropletRef,
+        /// The SHA-256 of the bits, in hex.
+        hash: String,
+    },
+    /// Sets the buildpacks of the app.
+    SetBuildpacks {
+        /// The buildpacks; none has them detected.
+        buildpacks: Vec<String>,
+    },
+    /// Sets the start command of the web process.
+    SetCommand {
+        /// The command; none leaves it to the droplet.
+        command: Option<String>,
+    },
+    /// Sets the health check of the web process.
+    SetHealthCheck {
+        /// `port`, `process` or `http`.
+        check: Option<String>,
+        /// The path that is asked for an `http` check.
+        endpoint: Option<String>,
+        /// How long one check may take, in seconds.
+        invocation_timeout: Option<u64>,
+    },
+    /// Sets environment variables, and removes those without a value.
+    SetEnv {
+        /// The variables.
+        #[serde(serialize_with = "redacted_variables")]
+        variables: BTreeMap<String, Option<String>>,
+    },
+    /// Removes labels and annotations of the app.
+    RemoveMetadata {
+        /// The keys of the labels.
+        labels: Vec<String>,
+        /// The keys of the annotations.
+        annotations: Vec<String>,
+    },
+    /// Removes the bindings of the app to services.
+    UnbindServices {
+        /// The names of the services.
+        services: Vec<String>,
+    },
+    /// Labels the app as managed by cf-pusher.
+    LabelAsManaged,
+    /// Creates a route.
+    CreateRoute {
+        /// Host, domain and path.
+        route: String,
+    },
+    /// Maps a route to the app.
+    MapRoute {
+        /// The route.
+        route: RouteRef,
+    },
+    /// Makes a route lead to some apps and nowhere else.
+    SetDestinations {
+        /// The route's GUID.
+        route: String,
+        /// The GUIDs of the apps.
+        apps: Vec<String>,
+        /// The protocol, where the entry names one.
+        protocol: Option<String>,
+    },
+    /// Scales the web process; what is none stays as it is.
+    Scale {
+        /// The number of instances.
+        instances: Option<u32>,
+        /// The memory of each instance, in MB.
+        memory_mb: Option<u64>,
+        /// The disk of each instance, in MB.
+        disk_mb: Option<u64>,
+    },
+    /// Starts the app.
+    Start,
+    /// Deletes an unused droplet.
+    DeleteDroplet {
+        /// The droplet's GUID.
+        droplet: String,
+    },
+    /// Deletes a route of the app.
+    DeleteRoute {
+        /// The route's GUID.
+        route: String,
+    },
+    /// Deletes the app.
+    DeleteApp,
+}
+
+/// A plan that is printed or stored shows no values of environment variables.
+fn redacted_env<S: Serializer>(
+    env: &Arc<BTreeMap<String, String>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(env.keys().map(|name| (name, REDACTED)))
+}
+
+fn redacted_entry<S: Serializer>(entry: &ManifestEntry, serializer: S) -> Result<S::Ok, S::Error> {
+    entry.redacted().serialize(serializer)
+}
+
+fn redacted_variables<S: Serializer>(
+    variables: &BTreeMap<String, Option<String>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let shown = variables.iter();
+    serializer.collect_map(shown.map(|(name, value)| (name, value.as_ref().map(|_| REDACTED))))
+}
+
+/// The package that a step is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PackageRef {
+    /// One that exists, by its GUID.
+    Existing(String),
+    /// The one that [`Step::PushBits`] of the same app creates.
+    Pushed,
+}
+
+/// The droplet that a step is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropletRef {
+    /// One that the app has, by its GUID.
+    Existing(String),
+    /// The one that [`Step::Stage`] or [`Step::CopyDroplet`] of the same app makes.
+    New,
+}
+
+/// The droplet that is copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceDroplet {
+    /// One that the prototype has, by its GUID.
+    Existing(String),
+    /// The one that [`Step::Stage`] of the group's prototype makes.
+    Staged,
+}
+
+/// The route that a step is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteRef {
+    /// One that exists, by its GUID.
+    Existing(String),
+    /// The one that the [`Step::CreateRoute`] before it creates.
+    Created,
+}
+
+impl Step {
+    /// Whether it needs the droplet that the prototype gets in this run.
+    pub(crate) fn awaits_prototype(&self) -> bool {
+        let from = SourceDroplet::Staged;
+        matches!(self, Self::CopyDroplet { from: it } if *it == from)
+    }
+
+    /// Whether an app runs afterwards.
+    pub(crate) fn starts(&self) -> bool {
+        matches!(self, Self::Start | Self::Deploy { .. })
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CreateQuota => "creating the quota",
+            Self::CreateOrg => "creating the org",
+            Self::AssignQuota { .. } => "assigning the quota",
+            Self::CreateSpace => "creating the space",
+            Self::SetMetadata { .. } => "setting labels and annotations",
+            Self::CreateSecurityGroup => "creating the security group",
+            Self::UpdateSecurityGroup => "updating the security group",
+            Self::BindSecurityGroup { .. } => "binding the security group",
+            Self::CreateApp { .. } => "creating the app",
+            Self::ApplyManifest { .. } => "applying the manifest",
+            Self::RemoveBitsHash { .. } => "removing the hash of the bits",
+            Self::DeletePackage { .. } => "deleting an unused package",
+            Self::PushBits => "pushing the bits",
+            Self::Stage { .. } => "staging",
+            Self::CopyDroplet { .. } => "copying the droplet",
+            Self::AwaitDroplet => "waiting for the copy of the droplet",
+            Self::Stop => "stopping the app",
+            Self::SetDroplet { .. } => "setting the droplet",
+            Self::Deploy { .. } => "deploying the droplet",
+            Self::AnnotateBitsHash { .. } => "annotating the hash of the bits",
+            Self::SetBuildpacks { .. } => "setting the buildpacks",
+            Self::SetCommand { .. } => "setting the command",
+            Self::SetHealthCheck { .. } => "setting the health check",
+            Self::SetEnv { .. } => "setting the environment",
+            Self::RemoveMetadata { .. } => "removing labels and annotations",
+            Self::UnbindServices { .. } => "unbinding services",
+            Self::LabelAsManaged => "labelling the app as managed",
+            Self::CreateRoute { .. } => "creating the route",
+            Self::MapRoute { .. } => "mapping the route",
+            Self::SetDestinations { .. } => "setting the destinations of the route",
+            Self::Scale { .. } => "scaling",
+            Self::Start => "starting the app",
+            Self::DeleteDroplet { .. } => "deleting an unused droplet",
+            Self::DeleteRoute { .. } => "deleting the route",
+            Self::DeleteApp => "deleting the app",
+        })
+    }
+}

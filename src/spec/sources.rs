@@ -1,0 +1,219 @@
+//! The bits and manifests of a scaling test's groups: a folder for each, of the user
+//! or bundled.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rust_embed::RustEmbed;
+
+use super::scaling::{GroupKind, ScalingTest};
+use crate::desired::Bits;
+use crate::manifest::entry::{EntryError, ManifestEntry};
+use crate::manifest::{Manifest, ManifestError, Variables};
+
+/// The apps that are used where the user gives none.
+#[derive(RustEmbed)]
+#[folder = "fixtures/apps"]
+struct BundledApps;
+
+/// What the parameters of a scaling test give, so a group's manifest need not.
+const GIVEN_ELSEWHERE: [&str; 7] = [
+    "instances",
+    "path",
+    "routes",
+    "no-route",
+    "random-route",
+    "default-route",
+    "host",
+];
+
+/// The bits and manifests of the groups of a scaling test.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    groups: BTreeMap<GroupKind, Source>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) bits: Bits,
+    pub(crate) entry: ManifestEntry,
+    /// What the manifest holds and no app is given.
+    warnings: Vec<String>,
+}
+
+/// Why the sources of a scaling test cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The folder of the apps has none for one of the groups.
+    #[error("the apps folder {dir} has no folder `{group}`")]
+    Missing {
+        /// The folder of the apps.
+        dir: PathBuf,
+        /// The group's name.
+        group: &'static str,
+    },
+    /// The folder of the apps is missing.
+    #[error("the apps folder {dir} does not exist")]
+    NoFolder {
+        /// The folder of the apps.
+        dir: PathBuf,
+    },
+    /// A group's `manifest.yml` cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+}
+
+impl Sources {
+    /// Reads the manifests that a scaling test needs: from `apps_dir`, or else those
+    /// of the bundled apps. The bits are read by the convergence.
+    ///
+    /// # Errors
+    /// [`SourceError`], which names the folder.
+    pub fn read(test: &ScalingTest, apps_dir: Option<&Path>) -> Result<Self, SourceError> {
+        match apps_dir {
+            None => Self::bundled(&test.kinds()),
+            Some(dir) if dir.is_dir() => Self::of_folder(dir, &test.kinds()),
+            Some(dir) => Err(SourceError::NoFolder {
+                dir: dir.to_owned(),
+            }),
+        }
+    }
+
+    pub(crate) fn bundled(kinds: &[GroupKind]) -> Result<Self, SourceError> {
+        let source = |kind: &GroupKind| {
+            let folder = format!("{}/", kind.name());
+            let names = BundledApps::iter().filter(|name| name.starts_with(&folder));
+            let files: BTreeMap<String, Vec<u8>> = names
+                .filter_map(|name| {
+                    let content = BundledApps::get(&name)?.data.into_owned();
+                    Some((name.strip_prefix(&folder)?.to_owned(), content))
+                })
+                .collect();
+            let path = Path::new(kind.name()).join("manifest.yml");
+            let text = files.get("manifest.yml");
+            let (entry, warnings) = match text.map(|text| String::from_utf8_lossy(text)) {
+                Some(text) => entry(&path, &Manifest::parse(&text, &path.display().to_string())?)?,
+                None => (ManifestEntry::default(), Vec::new()),
+            };
+            let source = Source {
+                bits: Bits::files(files),
+                entry,
+                warnings,
+            };
+            Ok((*kind, source))
+        };
+        let groups = kinds
+            .iter()
+            .map(source)
+            .collect::<Result<_, SourceError>>()?;
+        Ok(Self { groups })
+    }
+
+    fn of_folder(dir: &Path, kinds: &[GroupKind]) -> Result<Self, SourceError> {
+        let source = |kind: &GroupKind| {
+            let folder = dir.join(kind.name());
+            if !folder.is_dir() {
+                return Err(SourceError::Missing {
+                    dir: dir.to_owned(),
+                    group: kind.name(),
+                });
+            }
+            let found = Manifest::locate(&folder)?;
+            let (entry, warnings) = match found {
+                Some(path) => entry(&path, &Manifest::read(&path, &Variables::default())?)?,
+                None => (ManifestEntry::default(), Vec::new()),
+            };
+            let source = Source {
+                bits: Bits::folder(folder),
+                entry,
+                warnings,
+            };
+            Ok((*kind, source))
+        };
+        let groups = kinds
+            .iter()
+            .map(source)
+            .collect::<Result<_, SourceError>>()?;
+        Ok(Self { groups })
+    }
+
+    pub(crate) fn get(&self, kind: GroupKind) -> Option<&Source> {
+        self.groups.get(&kind)
+    }
+
+    /// What the manifests hold and no app is given.
+    pub fn warnings(&self) -> Vec<String> {
+        let sources = self.groups.values();
+        sources.flat_map(|source| source.warnings.clone()).collect()
+    }
+}
+
+fn refused(path: &Path, reason: String) -> ManifestError {
+    ManifestError::invalid(path.display(), reason)
+}
+
+/// What the one application of a manifest says of the group's apps.
+fn entry(path: &Path, manifest: &Manifest) -> Result<(ManifestEntry, Vec<String>), ManifestError> {
+    let [app] = manifest.applications() else {
+        let count = manifest.applications().len();
+        let reason = format!("it must hold one application, and holds {count}");
+        return Err(refused(path, reason));
+    };
+    let application =
+        serde_json::to_value(crate::manifest::yaml::Value::Map(app.properties().clone()));
+    let application = application.map_err(|error| refused(path, error.to_string()))?;
+    let mut warnings = Vec::new();
+    let mut properties = serde_json::Map::new();
+    for (key, value) in application.as_object().cloned().unwrap_or_default() {
+        if GIVEN_ELSEWHERE.contains(&key.as_str()) {
+            continue;
+        }
+        if ManifestEntry::is_known(&key) {
+            properties.insert(key, value);
+        } else {
+            warnings.push(format!(
+                "{}: `{key}` is not a property of an app",
+                path.display()
+            ));
+        }
+    }
+    let entry = ManifestEntry::from_value(serde_json::Value::Object(properties));
+    let entry = entry.map_err(|error: EntryError| refused(path, error.to_string()))?;
+    Ok((entry, warnings))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_says_what_a_group_has() {
+        let text = "---\napplications:\n- name: tick\n  memory: 32M\n  disk_quota: 1G\n  buildpacks: [go_buildpack]\n  command: ./tick\n  instances: 7\n  stack: cflinuxfs4\n  host: other\n  unheard-of: 1\n  env:\n    A: b\n    NUM: 180\n    T: true\n";
+        let manifest = Manifest::parse(text, "test").unwrap();
+        let (entry, warnings) = entry(Path::new("m.yml"), &manifest).unwrap();
+        assert_eq!(entry.memory_mb(), Some(32));
+        assert_eq!(entry.disk_mb(), Some(1024));
+        assert_eq!(entry.buildpacks(), ["go_buildpack"]);
+        assert_eq!(entry.command(), Some("./tick"));
+        assert_eq!(entry.env()["NUM"], "180");
+        assert_eq!(entry.get("stack").unwrap(), "cflinuxfs4");
+        assert_eq!(entry.instances(), None);
+        assert_eq!(
+            warnings,
+            ["m.yml: `unheard-of` is not a property of an app"]
+        );
+    }
+
+    #[test]
+    fn a_manifest_holds_one_application() {
+        let manifest = Manifest::parse("applications: [{}, {}]", "test").unwrap();
+        let error = entry(Path::new("m.yml"), &manifest)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("it must hold one application, and holds 2"),
+            "{error}"
+        );
+    }
+}
