@@ -9,7 +9,7 @@ use cf_pusher::{Client, ConnectOptions, Converger, Credentials, Events, ScalingT
 
 #[tokio::main]
 pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mock = mock_capi::MockCapi::builder().start().await?;
+    let mock = mock_capi::MockCapi::start().await?;
     let credentials = Credentials::Password {
         username: "admin".to_owned(),
         password: "admin".into(),

@@ -16,7 +16,7 @@ const DEPLOYED: &str = r#"{"proxy_applications": 2}"#;
 
 /// Converges a fake foundation to [`DEPLOYED`], and compares it with a configuration.
 pub(crate) async fn drift(config: &str) -> Result<Vec<Drift>, Box<dyn std::error::Error>> {
-    let mock = mock_capi::MockCapi::builder().start().await?;
+    let mock = mock_capi::MockCapi::start().await?;
     let client = connect(&mock.uri()).await?;
     let outcome = converger(&client, DEPLOYED)?.converge().await?;
     assert!(outcome.is_converged());

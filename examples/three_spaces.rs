@@ -20,7 +20,7 @@ fn space(name: &str) -> Result<Space, Box<dyn std::error::Error>> {
 
 #[tokio::main]
 pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mock = mock_capi::MockCapi::builder().start().await?;
+    let mock = mock_capi::MockCapi::start().await?;
     let credentials = Credentials::Password {
         username: "admin".to_owned(),
         password: "admin".into(),

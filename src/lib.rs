@@ -15,7 +15,7 @@
 //!     Client, ConnectOptions, Converger, Credentials, Events, ScalingTest, Sources,
 //! };
 //!
-//! let mock = mock_capi::MockCapi::builder().start().await?;
+//! let mock = mock_capi::MockCapi::start().await?;
 //! let options = ConnectOptions::new(
 //!     mock.uri(),
 //!     Credentials::Password {

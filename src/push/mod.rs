@@ -47,7 +47,7 @@ use upload::Known;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use cf_pusher::manifest::{Manifest, Overrides};
 /// use cf_pusher::push::{Push, PushSpace};
-/// # let mock = mock_capi::MockCapi::builder().start().await?;
+/// # let mock = mock_capi::MockCapi::start().await?;
 /// # let options = cf_pusher::ConnectOptions::new(mock.uri(), cf_pusher::Credentials::Password {
 /// #     username: "admin".to_owned(),
 /// #     password: "admin".into(),
