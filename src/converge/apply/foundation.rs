@@ -83,7 +83,9 @@ impl<'a> Foundation<'a> {
                 }
             }
         }
-        progress.end();
+        if self.failures.is_empty() {
+            progress.end();
+        }
     }
 
     /// Binds security groups to spaces.
