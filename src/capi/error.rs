@@ -301,6 +301,20 @@ impl Error {
         matches!(self, Self::Failed { .. } | Self::JobFailed { .. })
     }
 
+    /// The status of a refused request, such as `404 Not Found`.
+    pub(crate) fn status_text(&self) -> Option<String> {
+        self.status().map(|status| status.to_string())
+    }
+
+    /// Whether the Cloud Controller refused a request for what it asks.
+    pub(crate) fn is_client_error(&self) -> bool {
+        self.status().is_some_and(|it| it.is_client_error())
+    }
+
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        self.status() == Some(StatusCode::UNAUTHORIZED)
+    }
+
     pub(crate) fn is_bad_request(&self) -> bool {
         self.status() == Some(StatusCode::BAD_REQUEST)
     }

@@ -3,6 +3,7 @@
 //! [`client`] sends, [`dialect`] says what, [`inventory`] is what comes back.
 //! Nothing here knows of convergence.
 
+#[allow(dead_code, reason = "its last users go with the next change")]
 pub(crate) mod apps;
 #[allow(dead_code, reason = "its users come with the next change")]
 pub(crate) mod batch_poll;
@@ -11,7 +12,9 @@ mod chunks;
 pub(crate) mod client;
 #[allow(dead_code, reason = "its users come with the next change")]
 pub(crate) mod deploy;
+#[allow(dead_code, reason = "its last users go with the next change")]
 pub(crate) mod deployments;
+#[allow(dead_code, reason = "its last users go with the next change")]
 pub(crate) mod dialect;
 pub(crate) mod error;
 #[allow(dead_code, reason = "its users come with the next change")]
@@ -20,6 +23,7 @@ pub(crate) mod inventory;
 pub(crate) mod log_cache;
 #[allow(dead_code, reason = "its users come with the next change")]
 mod manifest_diffs;
+#[allow(dead_code, reason = "its last users go with the next change")]
 pub(crate) mod manifests;
 #[allow(dead_code, reason = "its users come with the next change")]
 pub(crate) mod model;
@@ -27,6 +31,7 @@ pub(crate) mod model;
 mod operations;
 pub(crate) mod parallel;
 pub(crate) mod poll;
+#[allow(dead_code, reason = "its last users go with the next change")]
 pub(crate) mod processes;
 pub(crate) mod service_bindings;
 pub(crate) mod transport;
@@ -34,6 +39,7 @@ pub(crate) mod transport;
 mod v2017;
 #[allow(dead_code, reason = "its users come with the next change")]
 mod v3;
+#[allow(dead_code, reason = "its last users go with the next change")]
 pub(crate) mod waits;
 
 pub(crate) use poll as wait;

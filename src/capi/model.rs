@@ -465,10 +465,10 @@ pub(crate) struct NewDeployment<'a> {
 pub(crate) struct DeploymentOptions<'a> {
     /// `rolling` or `canary`.
     pub(crate) strategy: Option<&'static str>,
-    pub(crate) max_in_flight: Option<i64>,
+    pub(crate) max_in_flight: Option<u32>,
     /// Percentages.
-    pub(crate) canary_steps: &'a [i64],
-    pub(crate) web_instances: Option<i64>,
+    pub(crate) canary_steps: &'a [u32],
+    pub(crate) web_instances: Option<u32>,
     pub(crate) memory_mb: Option<u64>,
     pub(crate) disk_mb: Option<u64>,
     /// Bytes a second; -1 for no limit.

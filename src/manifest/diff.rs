@@ -109,6 +109,21 @@ fn path_of(pointer: &str) -> Path {
         .collect()
 }
 
+/// Differences as the Cloud Controller reports them.
+impl ManifestDiff {
+    pub(crate) fn add(&mut self, path: Path, value: Value) {
+        self.0.push((path, Change::Add(value)));
+    }
+
+    pub(crate) fn replace(&mut self, path: Path, was: Value, now: Value) {
+        self.0.push((path, Change::Replace { was, now }));
+    }
+
+    pub(crate) fn remove(&mut self, path: Path, was: Value) {
+        self.0.push((path, Change::Remove { was }));
+    }
+}
+
 impl ManifestDiff {
     /// Compares each app of a manifest with the Cloud Controller's manifest of that
     /// app, which is `None` for an app that does not exist.

@@ -6,10 +6,9 @@ use super::app_source::{AppSource, DockerImage, PackedBits};
 use super::logs::StagingLog;
 use super::upload::{self, Known};
 use super::{AppState, PushFailure, Pusher, stage};
-use crate::capi::apps::{self, App};
-use crate::capi::deployments::{self, Deployed, Deployment};
+use crate::capi::deploy::Deployed;
 use crate::capi::error::{Error, STAGING_IN_PROGRESS};
-use crate::capi::processes::Process;
+use crate::capi::model::{self, App, DeploymentOptions, NewDeployment, Process};
 use crate::events::PushStep;
 use crate::manifest::{Overrides, Strategy};
 
@@ -87,7 +86,7 @@ impl Pusher<'_> {
                 Ok(Uploaded::Package(package))
             }
             (AppSource::Docker(image), _) => {
-                let package = self.client.create(&docker_package(app, image)).await?;
+                let package = self.docker_package(app, image).await?;
                 Ok(Uploaded::Package(package))
             }
             (AppSource::Droplet(file), _) => {
@@ -126,10 +125,9 @@ impl Pusher<'_> {
         let build = build.map_err(with_context(app, "staging"))?;
         let what = format!("staging of {name}");
         let mut log = StagingLog::new(client, name, guid, build.began);
-        let staged = log
-            .follow(self.builds.done(&build.guid, what.clone()))
-            .await;
-        let droplet = staged.and_then(|it| stage::droplet_of(client.dialect(), &what, &it));
+        let staged = self.builds.wait_for(&build.guid, what.clone());
+        let staged = log.follow(staged).await;
+        let droplet = staged.and_then(|build| stage::droplet_of(&what, build));
         droplet.map_err(|error| PushFailure {
             log: log.last(),
             ..with_context(app, "staging")(error)
@@ -142,8 +140,9 @@ impl Pusher<'_> {
         if let Some(strategy) = &overrides.strategy {
             self.start_step(app, PushStep::Deploy);
             let deployment = deployment(app, droplet, strategy, overrides);
-            let deployed =
-                deployments::deploy(self.client, &app.name, &deployment, overrides.no_wait);
+            let deployed = self
+                .client
+                .deploy(&app.name, &deployment, overrides.no_wait);
             let state = deployed.await.map_err(with_context(app, STARTING))?;
             return self.started(app, state == Deployed::Paused).await;
         }
@@ -154,8 +153,7 @@ impl Pusher<'_> {
         }
         self.set_droplet(app, droplet).await?;
         self.start_step(app, PushStep::Start);
-        let restart = apps::restart(&app.guid);
-        let restarted = self.client.send(&restart).await;
+        let restarted = self.client.restart_app(&app.guid).await;
         restarted.map_err(with_context(app, STARTING))?;
         self.started(app, false).await
     }
@@ -163,7 +161,7 @@ impl Pusher<'_> {
     /// Waits until the instances of a started app run.
     async fn started(&self, app: &App, is_paused: bool) -> Result<AppRun, PushFailure> {
         let what = format!("the start of {}", app.name);
-        let running = self.running.done(&app.guid, what).await;
+        let running = self.running.wait_for(&app.guid, what).await;
         Ok(AppRun {
             state: AppState::Started,
             is_paused,
@@ -172,13 +170,8 @@ impl Pusher<'_> {
     }
 
     async fn set_droplet(&self, app: &App, droplet: &str) -> Result<(), PushFailure> {
-        let request = self
-            .client
-            .dialect()
-            .set_current_droplet(&app.guid, droplet);
-        let set = self.client.send(&request).await;
-        set.map(|_| ())
-            .map_err(with_context(app, "setting the droplet of"))
+        let set = self.client.set_current_droplet(&app.guid, droplet).await;
+        set.map_err(with_context(app, "setting the droplet of"))
     }
 
     async fn stop(&self, app: &App) -> Result<(), PushFailure> {
@@ -186,9 +179,17 @@ impl Pusher<'_> {
             return Ok(());
         }
         self.start_step(app, PushStep::Stop);
-        let stop = self.client.dialect().stop(&app.guid);
-        let stopped = self.client.send(&stop).await;
-        stopped.map(|_| ()).map_err(with_context(app, "stopping"))
+        let stopped = self.client.stop_app(&app.guid).await;
+        stopped.map_err(with_context(app, "stopping"))
+    }
+
+    async fn docker_package(&self, app: &App, image: &DockerImage) -> Result<String, Error> {
+        let password = image.password.as_ref().map(ExposeSecret::expose_secret);
+        let package = model::DockerImage {
+            image: &image.image,
+            login: image.username.as_deref().zip(password),
+        };
+        self.client.create_docker_package(&app.guid, &package).await
     }
 }
 
@@ -212,27 +213,24 @@ fn with_context(app: &App, step: &'static str) -> impl Fn(Error) -> PushFailure 
     }
 }
 
-fn docker_package(app: &App, image: &DockerImage) -> crate::capi::transport::Request {
-    let password = image.password.as_ref().map(ExposeSecret::expose_secret);
-    apps::create_docker_package(&app.guid, &image.image, image.username.as_deref(), password)
-}
-
 fn deployment<'a>(
     app: &'a App,
     droplet: &'a str,
     strategy: &'a Strategy,
     overrides: &'a Overrides,
-) -> Deployment<'a> {
-    Deployment {
+) -> NewDeployment<'a> {
+    NewDeployment {
         app: &app.guid,
         droplet,
-        strategy: strategy.name(),
-        max_in_flight: strategy.max_in_flight(),
-        canary_steps: strategy.instance_steps(),
-        web_instances: overrides.instances,
-        // Validated before: they are sizes.
-        memory_mb: overrides.memory_mb().unwrap_or_default(),
-        disk_mb: overrides.disk_mb().unwrap_or_default(),
-        log_rate_limit: overrides.log_rate_limit_bps().unwrap_or_default(),
+        options: DeploymentOptions {
+            strategy: Some(strategy.name()),
+            max_in_flight: strategy.max_in_flight(),
+            canary_steps: strategy.instance_steps(),
+            web_instances: overrides.instances,
+            // Validated before: they are sizes.
+            memory_mb: overrides.memory_mb().unwrap_or_default(),
+            disk_mb: overrides.disk_mb().unwrap_or_default(),
+            log_rate_limit: overrides.log_rate_limit_bps().unwrap_or_default(),
+        },
     }
 }

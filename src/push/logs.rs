@@ -100,7 +100,7 @@ impl<'a> StagingLog<'a> {
                 self.failures = 0;
                 return new;
             }
-            Ok(Err(error)) => match error.status() {
+            Ok(Err(error)) => match error.status_text() {
                 Some(status) => format!("log-cache responded with {status}"),
                 None => error.to_string(),
             },

@@ -8,6 +8,7 @@
 mod app;
 mod app_source;
 pub(crate) mod bits;
+mod discard;
 mod logs;
 mod outcome;
 pub(crate) mod stage;
@@ -21,13 +22,12 @@ use futures::stream::{self, StreamExt};
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
-use crate::capi::apps::{self, App};
+use crate::capi::batch_poll::{BatchPoll, Builds, Packages, RunningApps};
 use crate::capi::client::Client;
 use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
-use crate::capi::manifests;
-use crate::capi::processes::Running;
-use crate::capi::waits::{Stateful, Waits};
+use crate::capi::model::{App, DiffEntry, DiffOp, ManifestValue, Package};
+use crate::capi::transport::Replay;
 use crate::events::{Event, PushStep};
 use crate::manifest::yaml::Value;
 use crate::manifest::{Manifest, ManifestDiff, Overrides};
@@ -153,7 +153,7 @@ impl Push {
         let scaled = manifest.clone().scaled(&self.overrides)?;
         let space = match &self.space {
             PushSpace::Guid(guid) => guid.clone(),
-            PushSpace::Named { org, space } => apps::space(&self.client, org, space).await?,
+            PushSpace::Named { org, space } => find_space(&self.client, org, space).await?,
         };
         let diff = diff(&self.client, &space, &scaled).await?;
         Ok(PushPlan {
@@ -247,7 +247,7 @@ impl PushPlan {
         let pushed = apps.iter().map(|app| &app.outcome);
         let pushed = pushed.filter(|app| app.result == PushResult::Pushed);
         let guids: Vec<&str> = pushed.filter_map(|app| app.guid.as_deref()).collect();
-        match apps::routes(&self.client, &guids).await {
+        match urls_of(&self.client, &guids).await {
             Err(Error::Interrupted) => Ok(HashMap::new()),
             urls => urls,
         }
@@ -273,6 +273,31 @@ impl PushPlan {
     }
 }
 
+/// The GUID of a space.
+async fn find_space(client: &Client, org: &str, space: &str) -> Result<String, Error> {
+    match client.space_of_org_named(org, space).await? {
+        Some(space) => Ok(space.guid),
+        None => Err(Error::Local {
+            what: format!("space {space} in org {org}"),
+            reason: "not found, or not visible to the user".to_owned(),
+        }),
+    }
+}
+
+/// The URLs of the routes of some apps, by the app's GUID.
+async fn urls_of(client: &Client, apps: &[&str]) -> Result<HashMap<String, Vec<String>>, Error> {
+    let mut urls: HashMap<String, Vec<String>> = HashMap::new();
+    for route in client.routes_of_apps(apps).await? {
+        for destination in &route.destinations {
+            let of_app = urls.entry(destination.app.clone()).or_default();
+            if !of_app.contains(&route.url) {
+                of_app.push(route.url.clone());
+            }
+        }
+    }
+    Ok(urls)
+}
+
 fn names(manifest: &Manifest) -> Vec<String> {
     let apps = manifest.applications().iter();
     apps.map(|app| app.name().to_owned()).collect()
@@ -283,7 +308,8 @@ async fn existing_apps(
     space: &str,
     names: &[String],
 ) -> Result<HashMap<String, App>, Error> {
-    let found = apps::named(client, space, names).await?;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let found = client.apps_named(space, &names).await?;
     let found = found.into_iter().map(|app| (app.name.clone(), app));
     Ok(found.collect())
 }
@@ -291,19 +317,64 @@ async fn existing_apps(
 /// The changes to the properties of the apps, from the Cloud Controller or, if it
 /// cannot compute them, from the apps' current manifests.
 async fn diff(client: &Client, space: &str, manifest: &Manifest) -> Result<ManifestDiff, Error> {
-    if let Some(diff) = manifests::diff(client, space, &manifest.render()).await? {
-        return Ok(diff);
+    // Not repeated where it fails: the manifests of the apps are as good.
+    let rendered = manifest.render();
+    match client.manifest_diff(space, &rendered, Replay::Unsafe).await {
+        Ok(entries) => return Ok(reported_diff(entries)),
+        Err(error) if error.is_missing_operation() => {}
+        Err(error) => return Err(error),
     }
     let names = names(manifest);
     let existing = existing_apps(client, space, &names).await?;
     let mut current: Vec<Option<Value>> = Vec::new();
     for name in names {
         current.push(match existing.get(&name) {
-            Some(app) => Some(manifests::of_app(client, &app.guid).await?),
+            Some(app) => Some(current_manifest(client, app).await?),
             None => None,
         });
     }
     Ok(ManifestDiff::between(&manifest.to_value(), &current))
+}
+
+fn reported_diff(entries: Vec<DiffEntry>) -> ManifestDiff {
+    let mut diff = ManifestDiff::default();
+    for entry in entries {
+        let (was, now) = (value_of(entry.was), value_of(entry.value));
+        match entry.op {
+            DiffOp::Add => diff.add(entry.path, now),
+            DiffOp::Replace => diff.replace(entry.path, was, now),
+            DiffOp::Remove => diff.remove(entry.path, was),
+        }
+    }
+    diff
+}
+
+fn value_of(value: ManifestValue) -> Value {
+    match value {
+        ManifestValue::Null => Value::Null,
+        ManifestValue::Bool(is) => Value::Bool(is),
+        ManifestValue::Int(number) => Value::Int(number),
+        ManifestValue::Float(number) => Value::Float(number),
+        ManifestValue::Text(text) => Value::Text(text),
+        ManifestValue::List(items) => Value::List(items.into_iter().map(value_of).collect()),
+        ManifestValue::Map(pairs) => {
+            let pairs = pairs.into_iter();
+            Value::Map(
+                pairs
+                    .map(|(key, value)| (key.as_str().into(), value_of(value)))
+                    .collect(),
+            )
+        }
+    }
+}
+
+/// The manifest of an app as it is.
+async fn current_manifest(client: &Client, app: &App) -> Result<Value, Error> {
+    let text = client.app_manifest(&app.guid).await?;
+    Value::parse(&text).map_err(|error| Error::Local {
+        what: format!("reading the current manifest of {}", app.name),
+        reason: error.to_string(),
+    })
 }
 
 /// A push that is being applied.
@@ -312,9 +383,9 @@ struct Pusher<'a> {
     plan: &'a PushPlan,
     overrides: &'a Overrides,
     sources: &'a [AppSource],
-    packages: Waits<Stateful>,
-    builds: Waits<Stateful>,
-    running: Waits<Running>,
+    packages: BatchPoll<Packages>,
+    builds: BatchPoll<Builds>,
+    running: BatchPoll<RunningApps>,
     /// Zips are written one at a time, to limit the use of memory.
     zipping: Semaphore,
     /// The steps that were started, with the app's name.
@@ -335,9 +406,9 @@ impl<'a> Pusher<'a> {
             plan,
             overrides: &plan.overrides,
             sources,
-            packages: Waits::new(Stateful::Packages),
-            builds: Waits::new(Stateful::Builds),
-            running: Waits::new(Running::new(web_only)),
+            packages: BatchPoll::new(Packages),
+            builds: BatchPoll::new(Builds),
+            running: BatchPoll::new(RunningApps { web_only }),
             zipping: Semaphore::new(1),
             steps: Mutex::default(),
         }
@@ -347,11 +418,15 @@ impl<'a> Pusher<'a> {
     /// refuses it, the apps that it has created for it are deleted.
     async fn apply_manifest(&self) -> Result<(), Error> {
         let manifest = self.plan.manifest.render();
-        let outcome = manifests::apply(self.client, &self.plan.space, &manifest).await;
+        let (what, space) = ("applying the manifest", &self.plan.space);
+        // Not repeated where it may have been accepted: two jobs would race.
+        let applied = self
+            .client
+            .apply_manifest(what, space, &manifest, Replay::Unsafe);
+        let outcome = applied.await;
         // Without a definite refusal, the manifest may have been applied.
         let refused = match &outcome {
-            Err(error) if error.is_failed_work() => true,
-            Err(error) => error.status().is_some_and(|it| it.is_client_error()),
+            Err(error) => error.is_failed_work() || error.is_client_error(),
             Ok(()) => false,
         };
         if refused && let Err(error) = self.delete_new_apps().await {
@@ -381,7 +456,7 @@ impl<'a> Pusher<'a> {
         let routes = self.named_routes();
         let name = &app.name;
         self.warn(
-            match apps::delete_new(self.client, app, package, &routes).await {
+            match discard::delete_new(self.client, app, package, &routes).await {
                 Ok(true) => format!("{name} was created by this push and was deleted again"),
                 Ok(false) => format!("{name} is in use now and was kept"),
                 Err(error) => {
@@ -416,9 +491,9 @@ impl<'a> Pusher<'a> {
         let all = stream::iter(jobs).buffered(self.client.concurrency());
         tokio::select! {
             pushed = all.collect() => Ok(pushed),
-            never = self.packages.serve(self.client) => match never {},
-            never = self.builds.serve(self.client) => match never {},
-            never = self.running.serve(self.client) => match never {},
+            never = self.packages.run(self.client) => match never {},
+            never = self.builds.run(self.client) => match never {},
+            never = self.running.run(self.client) => match never {},
         }
     }
 
@@ -495,7 +570,7 @@ impl<'a> Pusher<'a> {
         let staged = apps.iter().zip(self.sources);
         let staged: HashMap<&str, &str> = staged
             .filter_map(|(app, source)| match (app, source) {
-                (Some(app), AppSource::Bits(packed)) if app.has_droplet => {
+                (Some(app), AppSource::Bits(packed)) if app.current_droplet.is_some() => {
                     Some((app.guid.as_str(), packed.bits.sha256()))
                 }
                 _ => None,
@@ -503,11 +578,11 @@ impl<'a> Pusher<'a> {
             .collect();
         let mut guids: Vec<&str> = staged.keys().copied().collect();
         guids.sort_unstable();
-        let mut newest: HashMap<String, apps::Package> = HashMap::new();
-        for package in apps::ready_packages(self.client, &guids).await? {
+        let mut newest: HashMap<String, Package> = HashMap::new();
+        for package in self.client.ready_packages(&guids).await? {
             newest.entry(package.app.clone()).or_insert(package);
         }
-        let same = |package: &apps::Package| {
+        let same = |package: &Package| {
             package.bits.as_deref() == staged.get(package.app.as_str()).copied()
         };
         let reusable = newest.into_values().filter(same);

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::capi::error::Error;
-use crate::capi::processes::Process;
+use crate::capi::model::Process;
 use crate::events::PushStep;
 use crate::manifest::{ManifestError, TransformError};
 
@@ -147,17 +147,17 @@ impl ProcessStatus {
     }
 
     pub(super) fn of(process: &Process) -> Self {
-        let instances = process.instances().iter().map(|instance| InstanceStatus {
+        let instances = process.actual.iter().map(|instance| InstanceStatus {
             index: instance.index,
-            state: instance.state.clone(),
+            state: instance.state.to_string(),
             details: instance.details.clone(),
         });
         Self {
             guid: process.guid.clone(),
             process_type: process.kind.clone(),
             desired_instances: process.instances,
-            memory_in_mb: process.memory_in_mb,
-            disk_in_mb: process.disk_in_mb,
+            memory_in_mb: process.memory_mb,
+            disk_in_mb: process.disk_mb,
             instances: instances.collect(),
         }
     }

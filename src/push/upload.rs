@@ -9,19 +9,14 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
-use super::bits::{Bits, FileId, Resource, hex};
+use super::bits::{self, Bits, FileId, hex};
+use crate::capi::batch_poll::{BatchPoll, Packages};
 use crate::capi::client::Client;
-use crate::capi::dialect::MOST_RESOURCES;
 use crate::capi::error::Error;
-
-use crate::capi::transport::Upload;
-use crate::capi::transport::{self, Request};
-use crate::capi::waits::{self, Stateful, Waits};
+use crate::capi::model::Resource;
+use crate::capi::transport::{self, Upload};
 
 /// How often an upload that failed is begun again.
 const TRIES: usize = 3;
@@ -33,21 +28,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known(HashSet<FileId>);
 
-#[derive(Deserialize)]
-struct Matches {
-    resources: Vec<Match>,
-}
-
-#[derive(Deserialize)]
-struct Match {
-    checksum: Checksum,
-}
-
-#[derive(Deserialize)]
-struct Checksum {
-    value: String,
-}
-
 /// Asks which files of some bits need not be sent, each file once.
 ///
 /// Only what Cloud Controller's pool takes is asked for, and nothing where there
@@ -55,49 +35,39 @@ struct Checksum {
 /// not answer the question gets everything.
 pub(crate) async fn match_resources(client: &Client, all: &[&Bits]) -> Result<Known, Error> {
     let resources = all.iter().flat_map(|bits| bits.resources());
-    let asked: HashMap<FileId, Resource<'_>> = resources.map(|it| (it.sha1, it)).collect();
-    let mut bodies: Vec<(&str, Value)> = asked.values().map(|it| (it.path, present(it))).collect();
-    bodies.sort_by_key(|(path, _)| *path);
-    let bodies: Vec<Value> = bodies.into_iter().map(|(_, body)| body).collect();
-    let mut matched = HashSet::new();
-    for chunk in bodies.chunks(MOST_RESOURCES) {
-        let Some(request) = client.dialect().match_resources(chunk) else {
-            break;
-        };
-        match ask(client, &request).await {
-            Ok(found) => matched.extend(found),
-            Err(error) if is_no_answer(&error) => {
-                tracing::debug!(%error, "everything is uploaded");
-                return Ok(Known::default());
-            }
-            Err(error) => return Err(error),
-        }
+    let asked: HashMap<FileId, bits::Resource<'_>> = resources.map(|it| (it.sha1, it)).collect();
+    let mut resources: Vec<Resource<'_>> = asked.values().map(resource).collect();
+    if resources.is_empty() {
+        return Ok(Known::default());
     }
+    resources.sort_by_key(|resource| resource.path);
+    let matched: HashSet<String> = match client.known_resources(&resources).await {
+        Ok(matched) => matched.into_iter().collect(),
+        Err(error) if is_no_answer(&error) => {
+            tracing::debug!(%error, "everything is uploaded");
+            return Ok(Known::default());
+        }
+        Err(error) => return Err(error),
+    };
     // Nothing that was not asked for.
     let known = asked.into_keys().filter(|it| matched.contains(&hex(it)));
     Ok(Known(known.collect()))
 }
 
-async fn ask(client: &Client, request: &Request) -> Result<Vec<String>, Error> {
-    let matches: Matches = client.send(request).await?.json()?;
-    let resources = matches.resources.into_iter();
-    Ok(resources.map(|it| it.checksum.value).collect())
-}
-
-/// Whether it answered, but not the question: it may be too old, or its pool
-/// switched off. Who is not logged in is refused the upload too.
+/// Whether the Cloud Controller answered, but not the question: it may be too old,
+/// or its pool switched off. A login that has expired fails the upload too.
 fn is_no_answer(error: &Error) -> bool {
-    let unauthorized = error.status() == Some(StatusCode::UNAUTHORIZED);
-    matches!(error, Error::Refused { .. } | Error::NotUnderstood { .. }) && !unauthorized
+    let is_refused = matches!(error, Error::Refused { .. } | Error::NotUnderstood { .. });
+    is_refused && !error.is_unauthorized()
 }
 
-fn present(resource: &Resource<'_>) -> Value {
-    json!({
-        "path": resource.path,
-        "mode": format!("{:o}", resource.mode),
-        "checksum": {"value": hex(&resource.sha1)},
-        "size_in_bytes": resource.size,
-    })
+fn resource<'b>(resource: &bits::Resource<'b>) -> Resource<'b> {
+    Resource {
+        path: resource.path,
+        mode: resource.mode,
+        sha1: hex(&resource.sha1),
+        size: resource.size,
+    }
 }
 
 /// What is sent of bits: the zip of what is not known, and what else belongs to it.
@@ -114,12 +84,13 @@ impl Payload {
     /// Zips what is not known.
     pub(crate) async fn of(bits: &Bits, known: &Known) -> Result<Self, Error> {
         let matched = bits.resources().filter(|it| known.0.contains(&it.sha1));
-        let matched: Vec<Value> = matched.map(|it| present(&it)).collect();
+        let matched: Vec<Resource<'_>> = matched.map(|it| resource(&it)).collect();
         let failed = |reason: String| Error::Local {
             what: "zipping the bits".to_owned(),
             reason,
         };
         let is_partial = !matched.is_empty();
+        let resources = Resource::form_part(&matched);
         let sha256 = bits.sha256().to_owned();
         let (bits, known) = (bits.clone(), known.clone());
         let zip = tokio::task::spawn_blocking(move || bits.zip(&known.0))
@@ -128,7 +99,7 @@ impl Payload {
             .map_err(|error| failed(error.to_string()))?;
         Ok(Self {
             sha256,
-            resources: Value::from(matched).to_string(),
+            resources,
             zip,
             is_partial,
         })
@@ -142,17 +113,15 @@ impl Payload {
 
     /// Makes a package of it; returns its GUID. It is not awaited.
     async fn send(&self, client: &Client, name: &str, app: &str) -> Result<String, Error> {
-        let dialect = client.dialect();
-        let upload = Upload {
-            name: name.to_owned(),
-            resources: Some(self.resources.clone()),
-            bits: self.zip.as_ref().map(|zip| zip.path().to_owned()),
-        };
         Uploading {
             what: format!("uploading the bits of {name}"),
-            create: dialect.create_package(app, &self.sha256),
-            upload: &|package| dialect.upload_package(package, upload.clone()),
-            delete: &|package| dialect.delete_package(package),
+            app,
+            kind: Kind::Package { bits: &self.sha256 },
+            file: Upload {
+                name: name.to_owned(),
+                resources: Some(self.resources.clone()),
+                bits: self.zip.as_ref().map(|zip| zip.path().to_owned()),
+            },
         }
         .carry_out(client)
         .await
@@ -180,7 +149,7 @@ pub(crate) async fn ready_package(
     app: &str,
     bits: &Bits,
     payload: &Payload,
-    waits: Option<&Waits<Stateful>>,
+    waits: Option<&BatchPoll<Packages>>,
 ) -> Result<String, Error> {
     match package(client, name, app, payload, waits).await {
         // What was known may be gone from the pool by the time that it is used.
@@ -197,30 +166,21 @@ async fn package(
     name: &str,
     app: &str,
     payload: &Payload,
-    waits: Option<&Waits<Stateful>>,
+    waits: Option<&BatchPoll<Packages>>,
 ) -> Result<String, Error> {
     let package = payload.send(client, name, app).await?;
     let what = processing(name);
     let ready = match waits {
-        Some(waits) => waits.done(&package, what).await.map(|_| ()),
-        None => processed(client, &package, &what).await,
+        Some(waits) => waits.wait_for(&package, what).await.map(|_| ()),
+        None => client.wait_for_package(&what, &package).await.map(|_| ()),
     };
     match ready {
         Err(error) if error.is_failed_work() => {
-            discard(client, &client.dialect().delete_package(&package)).await;
+            discard(client, Kind::Package { bits: "" }, &package).await;
             Err(error)
         }
         outcome => outcome.map(|()| package),
     }
-}
-
-/// Waits until one package is ready.
-async fn processed(client: &Client, package: &str, what: &str) -> Result<(), Error> {
-    let path = format!("/v3/packages/{package}");
-    let ready = client.until(what, || async {
-        waits::progress(what, Stateful::Packages.sight(&client.get(&path).await?))
-    });
-    ready.await.map(|_| ())
 }
 
 /// What is awaited of an app's package, as an error says it.
@@ -235,59 +195,85 @@ pub(crate) async fn upload_droplet(
     app: &str,
     file: &Path,
 ) -> Result<String, Error> {
-    let dialect = client.dialect();
-    let upload = Upload {
-        name: name.to_owned(),
-        resources: None,
-        bits: Some(file.to_owned()),
-    };
     Uploading {
         what: format!("uploading the droplet of {name}"),
-        create: dialect.create_droplet(app),
-        upload: &|droplet| dialect.upload_droplet(droplet, upload.clone()),
-        delete: &|droplet| dialect.delete_droplet(droplet),
+        app,
+        kind: Kind::Droplet,
+        file: Upload {
+            name: name.to_owned(),
+            resources: None,
+            bits: Some(file.to_owned()),
+        },
     }
     .carry_out(client)
     .await
 }
 
-/// How something is made that a file is uploaded to.
+/// What a file is uploaded to.
+#[derive(Debug, Clone, Copy)]
+enum Kind<'a> {
+    /// A package; with the SHA-256 of its bits.
+    Package {
+        bits: &'a str,
+    },
+    Droplet,
+}
+
+/// An upload to a package or droplet that is created for it.
 struct Uploading<'a> {
     what: String,
-    create: Request,
-    upload: &'a (dyn Fn(&str) -> Request + Sync),
-    delete: &'a (dyn Fn(&str) -> Request + Sync),
+    /// The GUID of the app.
+    app: &'a str,
+    kind: Kind<'a>,
+    file: Upload,
 }
 
 impl Uploading<'_> {
-    /// It takes a file once, so each try has one of its own, and nothing is left
-    /// of those that failed.
+    /// A package takes a file once, so each try creates one of its own, and those
+    /// that failed are deleted.
     async fn carry_out(&self, client: &Client) -> Result<String, Error> {
         let mut tries = 1;
         loop {
-            let guid = client.create(&self.create).await?;
-            let Err(error) = client.finish(&self.what, &(self.upload)(&guid)).await else {
+            let guid = self.create(client).await?;
+            let Err(error) = self.upload(client, &guid).await else {
                 return Ok(guid);
             };
-            let discarded = discard(client, &(self.delete)(&guid)).await;
-            // What is left over is found by who looks at all again.
-            if !discarded || !error.may_settle() || tries == TRIES {
+            let is_discarded = discard(client, self.kind, &guid).await;
+            // What is left over is found by a later observation.
+            if !is_discarded || !error.is_worth_replanning() || tries == TRIES {
                 return Err(error);
             }
             tries += 1;
             client.pause(transport::spread(PAUSE)).await?;
         }
     }
+
+    async fn create(&self, client: &Client) -> Result<String, Error> {
+        match self.kind {
+            Kind::Package { bits } => client.create_package(self.app, bits).await,
+            Kind::Droplet => client.create_droplet(self.app).await,
+        }
+    }
+
+    async fn upload(&self, client: &Client, guid: &str) -> Result<(), Error> {
+        let (what, file) = (&self.what, self.file.clone());
+        match self.kind {
+            Kind::Package { .. } => client.upload_package(what, guid, file).await,
+            Kind::Droplet => client.upload_droplet(what, guid, file).await,
+        }
+    }
 }
 
-/// Deletes what a failed upload made; whether that is gone. It is not worth a
-/// failure of its own.
-async fn discard(client: &Client, delete: &Request) -> bool {
-    let deleted = client
-        .delete("deleting what a failed upload made", delete)
-        .await;
+/// Deletes what a failed upload created; returns whether that is gone. A failure to
+/// do so is not reported.
+async fn discard(client: &Client, kind: Kind<'_>, guid: &str) -> bool {
+    let what = "deleting what a failed upload created";
+    let deleted = match kind {
+        Kind::Package { .. } => client.delete_package(what, guid).await,
+        Kind::Droplet => client.delete_droplet(what, guid).await,
+    };
     if let Err(error) = &deleted {
-        tracing::debug!(%error, "what a failed upload made is left over");
+        tracing::debug!(%error, "what a failed upload created is left over");
     }
     deleted.is_ok()
 }

@@ -18,7 +18,6 @@ use super::inventory::{
     PREFIX_ANNOTATION, Rule,
 };
 use super::transport::Request;
-pub(crate) use uploads::MOST_RESOURCES;
 
 /// The first v3 version that is no longer as documented in 2017: its actions
 /// are at `/actions/...`.

@@ -44,8 +44,16 @@ pub(in crate::capi) async fn known(
     Ok(known)
 }
 
+impl Resource<'_> {
+    /// The part `resources` of the form of an upload.
+    pub(crate) fn form_part(resources: &[Self]) -> String {
+        let resources: Vec<Value> = resources.iter().map(body_of).collect();
+        Value::from(resources).to_string()
+    }
+}
+
 /// A file, as questions and uploads name it.
-pub(in crate::capi) fn body_of(resource: &Resource<'_>) -> Value {
+fn body_of(resource: &Resource<'_>) -> Value {
     json!({
         "path": resource.path,
         "mode": format!("{:o}", resource.mode),

@@ -3,14 +3,31 @@ use std::sync::{Arc, Mutex};
 
 use mock_capi::{Dialect, Fault, MockCapi, RecordedRequest};
 use rstest::rstest;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use wiremock::matchers::{method, path, path_regex};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 use crate::capi::client::ConnectOptions;
-use crate::capi::transport::Credentials;
+use crate::capi::transport::{Credentials, Request};
 use crate::events::{Event, EventSink, Events};
+
+/// A package as the Cloud Controller shows it, with some fields.
+fn package_json(fields: Value) -> Value {
+    let mut package = json!({
+        "guid": "PACKAGE",
+        "relationships": {"app": {"data": {"guid": APP}}},
+    });
+    let (Value::Object(package_fields), Value::Object(fields)) = (&mut package, fields) else {
+        panic!("a package is an object");
+    };
+    package_fields.extend(fields);
+    package
+}
+
+/// How many files one request asks about at the most.
+const MOST_RESOURCES: usize = 5000;
 
 const APP: &str = "d4cf0f68-d498-4f33-bc25-d6cd37d3cbe8";
 
@@ -67,7 +84,7 @@ impl Api {
         let uploaded = json!({"state": "PROCESSING_UPLOAD"});
         let upload = "/v3/packages/PACKAGE/upload";
         api.answers("POST", upload, 200, uploaded).await;
-        let ready = json!({"state": "READY"});
+        let ready = package_json(json!({"state": "READY"}));
         api.answers("GET", "/v3/packages/PACKAGE", 200, ready).await;
         let gone = json!({});
         api.answers("DELETE", "/v3/packages/PACKAGE", 202, gone)
@@ -315,7 +332,7 @@ async fn what_is_gone_from_the_pool_is_sent_after_all() {
             .up_to_n_times(1)
             .mount(&api.server)
             .await;
-        let seen = json!({"state": state, "data": {"error": "checksum mismatch"}});
+        let seen = package_json(json!({"state": state, "data": {"error": "checksum mismatch"}}));
         let package = format!("/v3/packages/{guid}");
         api.answers("POST", &format!("{package}/upload"), 200, json!({}))
             .await;
@@ -337,7 +354,8 @@ async fn a_package_that_fails_says_why_and_is_deleted() {
     api.answers("POST", "/v3/packages", 201, package).await;
     api.answers("POST", "/v3/packages/PACKAGE/upload", 200, json!({}))
         .await;
-    let failed = json!({"state": "FAILED", "data": {"error": "Invalid zip archive."}});
+    let failed =
+        package_json(json!({"state": "FAILED", "data": {"error": "Invalid zip archive."}}));
     api.answers("GET", "/v3/packages/PACKAGE", 200, failed)
         .await;
     api.answers("DELETE", "/v3/packages/PACKAGE", 202, json!({}))
