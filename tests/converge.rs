@@ -487,7 +487,7 @@ async fn one_app_that_is_refused_fails_alone_and_in_cloud_controllers_words() {
         "{outcome:#?}"
     );
     let failures: Vec<String> = outcome.failures.iter().map(ToString::to_string).collect();
-    insta::assert_snapshot!(failures.join("\n"), @"app scale-tick-1: applying the manifest: the manifest's job failed: For application 'scale-tick-1': Routes cannot be mapped to destinations in different spaces");
+    insta::assert_snapshot!(failures.join("\n"), @"app scale-tick-1: applying the manifest failed: For application 'scale-tick-1': Routes cannot be mapped to destinations in different spaces (10008 CF-UnprocessableEntity)");
 
     let route = format!("/v3/routes/{}", taken["guid"].as_str().unwrap());
     rig.curl("DELETE", &route, Value::Null).await;

@@ -8,7 +8,6 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
 /// An operator may switch deployments off.
-#[allow(dead_code, reason = "its users come with the next change")]
 const DEPLOYMENTS_DISABLED: i64 = 390_014;
 
 /// Cloud Controller stages one build of an app at a time.
@@ -184,7 +183,7 @@ impl Error {
         match self {
             Self::Unreachable { .. } | Self::NoAnswer { .. } => true,
             Self::NotUnderstood { .. } => true,
-            _ if self.is_contested() => true,
+            _ if self.is_conflict() => true,
             Self::Refused { status, .. } => {
                 self.has_code(STAGING_IN_PROGRESS)
                     || status.is_server_error()
@@ -195,13 +194,9 @@ impl Error {
         }
     }
 
-    pub(crate) fn may_settle(&self) -> bool {
-        self.is_worth_replanning()
-    }
-
     /// Whether it is otherwise than we saw it: there is already what was to be
     /// made, or not any more what was to be used. Then somebody else is at work.
-    pub(crate) fn is_contested(&self) -> bool {
+    pub(crate) fn is_conflict(&self) -> bool {
         const WORDS: [&str; 9] = [
             "already exists",
             "is taken",
@@ -336,13 +331,11 @@ impl Error {
 
     /// Whether the foundation takes no deployments at all: they are switched off, or
     /// it is too old for them.
-    #[allow(dead_code, reason = "its users come with the next change")]
     pub(crate) fn is_deployments_disabled(&self) -> bool {
         self.has_code(DEPLOYMENTS_DISABLED) || self.is_not_found()
     }
 
     /// Whether the Cloud Controller is too old for an operation, or fails at it.
-    #[allow(dead_code, reason = "its users come with the next change")]
     pub(crate) fn is_missing_operation(&self) -> bool {
         const UNKNOWN: [StatusCode; 2] = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
         let is_unknown = |status: StatusCode| UNKNOWN.contains(&status) || status.is_server_error();

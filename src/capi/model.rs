@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::poll::Progress;
 
@@ -44,6 +45,13 @@ pub(crate) struct Ownership {
     pub(crate) owner: Option<String>,
 }
 
+impl Ownership {
+    /// Whether it is managed, and for nobody else.
+    pub(crate) fn is_of(&self, owner: &str) -> bool {
+        self.managed && self.owner.as_deref().is_none_or(|it| it == owner)
+    }
+}
+
 impl Metadata {
     /// The label that marks something as ours, and the prefix that it is created for.
     pub(crate) fn managed(prefix: &str) -> Self {
@@ -77,10 +85,13 @@ impl Metadata {
 pub(crate) struct Org {
     pub(crate) guid: String,
     pub(crate) name: String,
-    /// Empty in 2017.
-    pub(crate) metadata: Metadata,
+    pub(crate) ownership: Ownership,
     /// The GUID of its quota.
     pub(crate) quota: Option<String>,
+    /// Empty in 2017.
+    pub(crate) labels: Labels,
+    /// Empty in 2017.
+    pub(crate) annotations: Labels,
 }
 
 /// A quota of orgs.
@@ -88,8 +99,6 @@ pub(crate) struct Org {
 pub(crate) struct OrgQuota {
     pub(crate) guid: String,
     pub(crate) name: String,
-    /// The GUIDs of the orgs that have it; none in 2017.
-    pub(crate) orgs: Vec<String>,
 }
 
 /// A space of an org.
@@ -99,8 +108,11 @@ pub(crate) struct Space {
     pub(crate) name: String,
     /// The GUID of its org.
     pub(crate) org: String,
+    pub(crate) ownership: Ownership,
     /// Empty in 2017.
-    pub(crate) metadata: Metadata,
+    pub(crate) labels: Labels,
+    /// Empty in 2017.
+    pub(crate) annotations: Labels,
 }
 
 /// A security group: rules for the traffic of apps.
@@ -153,12 +165,10 @@ pub(crate) struct App {
     pub(crate) created_at: String,
 }
 
-/// The apps of an org, and the orgs and spaces that the same list shows.
+/// The apps of orgs, and the spaces that the same list shows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OrgApps {
     pub(crate) apps: Vec<App>,
-    /// None in 2017.
-    pub(crate) orgs: Vec<Org>,
     /// Those with apps; none in 2017.
     pub(crate) spaces: Vec<Space>,
 }
@@ -185,24 +195,18 @@ pub(crate) struct Scale {
 }
 
 /// A process of an app.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Process {
     pub(crate) guid: String,
-    #[serde(rename = "type")]
     pub(crate) kind: String,
+    /// The GUID of its app.
+    pub(crate) app: String,
     /// How many instances there are to be.
-    #[serde(rename = "desired_instances")]
     pub(crate) instances: u32,
-    #[serde(rename = "memory_in_mb")]
     pub(crate) memory_mb: u64,
-    #[serde(rename = "disk_in_mb")]
     pub(crate) disk_mb: u64,
     /// The instances that there are.
-    #[serde(rename = "instances")]
     pub(crate) actual: Vec<Instance>,
-    /// The GUID of its app.
-    #[serde(skip)]
-    pub(crate) app: String,
 }
 
 /// What the summary of a space shows of one of its apps, in 2017.
@@ -220,17 +224,16 @@ pub(crate) struct Summary {
 }
 
 /// An instance of a process.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Instance {
     pub(crate) index: u64,
     pub(crate) state: InstanceState,
     /// Why it is in that state, where the Cloud Controller says so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) details: Option<String>,
 }
 
 /// The state of an instance.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum InstanceState {
     Running,
@@ -329,6 +332,11 @@ pub(crate) struct Package {
 }
 
 impl Package {
+    /// Whether it can be staged.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state == ResourceState::Ready
+    }
+
     /// How far it is on its way to be staged.
     pub(crate) fn progress(self) -> Progress<Self> {
         let (state, error) = (self.state.clone(), self.error.clone());
@@ -376,6 +384,9 @@ pub(crate) struct Droplet {
     pub(crate) checksum: Option<String>,
     /// The SHA-256 of the bits that it was staged from, where we annotated it.
     pub(crate) bits: Option<String>,
+    /// Whether that is annotated on the droplet itself, or in 2017 on the app that
+    /// runs with it.
+    pub(crate) annotated: bool,
     /// The GUID of the package that it was staged from; none for a copy.
     pub(crate) package: Option<String>,
     /// Why it failed.
@@ -391,9 +402,11 @@ impl Droplet {
 }
 
 /// A route.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Route {
     pub(crate) guid: String,
+    /// The GUID of its space.
+    pub(crate) space: String,
     /// Empty for a route of a whole domain.
     pub(crate) host: String,
     /// The GUID of its domain.
@@ -404,8 +417,6 @@ pub(crate) struct Route {
     pub(crate) port: Option<u32>,
     /// Empty in 2017.
     pub(crate) url: String,
-    /// Empty in 2017.
-    pub(crate) options: BTreeMap<String, String>,
     pub(crate) destinations: Vec<Destination>,
     /// When it was created, as the Cloud Controller writes it; empty in 2017.
     pub(crate) created_at: String,
@@ -424,11 +435,19 @@ pub(crate) struct NewRoute<'a> {
     pub(crate) path: Option<&'a str>,
 }
 
+/// The port that apps listen on unless a destination says otherwise.
+const DEFAULT_PORT: u32 = 8080;
+
+impl Destination {
+    /// Whether it is where a manifest maps a route to.
+    pub(crate) fn is_default(&self) -> bool {
+        self.process_type == "web" && self.port.is_none_or(|port| port == DEFAULT_PORT)
+    }
+}
+
 /// Where a route leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Destination {
-    /// None in 2017.
-    pub(crate) guid: Option<String>,
     /// The GUID of the app.
     pub(crate) app: String,
     /// The type of the app's process, as a rule `web`.
@@ -516,6 +535,8 @@ pub(crate) enum DiffOp {
     Add,
     Replace,
     Remove,
+    /// An item of a list has another position.
+    Move,
 }
 
 /// A value of a manifest, as the Cloud Controller shows it.
@@ -530,4 +551,24 @@ pub(crate) enum ManifestValue {
     List(Vec<Self>),
     /// In the order in which the Cloud Controller shows them.
     Map(Vec<(String, Self)>),
+}
+
+impl From<ManifestValue> for Value {
+    fn from(value: ManifestValue) -> Self {
+        match value {
+            ManifestValue::Null => Self::Null,
+            ManifestValue::Bool(is) => Self::Bool(is),
+            ManifestValue::Int(number) => match i64::try_from(number) {
+                Ok(number) => Self::from(number),
+                Err(_) => Self::String(number.to_string()),
+            },
+            ManifestValue::Float(number) => Self::from(number),
+            ManifestValue::Text(text) => Self::String(text),
+            ManifestValue::List(items) => items.into_iter().map(Self::from).collect(),
+            ManifestValue::Map(pairs) => {
+                let pairs = pairs.into_iter();
+                pairs.map(|(key, value)| (key, Self::from(value))).collect()
+            }
+        }
+    }
 }

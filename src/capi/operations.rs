@@ -308,11 +308,6 @@ impl Client {
         in_dialect!(self, processes::instances(process))
     }
 
-    /// The command of an app's web process: its own, or else its droplet's.
-    pub(crate) async fn web_command(&self, app: &str) -> Result<Option<String>, Error> {
-        in_dialect!(self, processes::web_command(app))
-    }
-
     /// Sets the command of an app's web process; `None` leaves it to the droplet.
     pub(crate) async fn set_command(&self, app: &str, command: Option<&str>) -> Result<(), Error> {
         in_dialect!(self, processes::set_command(app, command))

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::capi::manifests::Difference;
+use crate::capi::model::{DiffEntry, DiffOp};
 use crate::manifest::entry::{rate_text, scalar};
 use crate::manifest::size;
 
@@ -28,20 +28,20 @@ impl EntryDifference {
     /// A difference as the Cloud Controller tells it, and the place of the app in
     /// the manifest. None for one that makes no difference: the diff compares texts,
     /// and the order of lists.
-    pub(crate) fn of(difference: Difference) -> Option<(usize, Self)> {
-        let mut path = difference.path.trim_start_matches('/').split('/');
-        if path.next() != Some("applications") {
+    pub(crate) fn of(difference: DiffEntry) -> Option<(usize, Self)> {
+        if difference.op == DiffOp::Move {
+            return None;
+        }
+        let mut path = difference.path.into_iter();
+        if path.next()? != "applications" {
             return None;
         }
         let at = path.next()?.parse().ok()?;
-        let path = path.filter(|part| !part.is_empty());
-        let path: Vec<String> = path
-            .map(|part| part.replace("~1", "/").replace("~0", "~"))
-            .collect();
-        if path.is_empty() || difference.op == "move" {
+        let path: Vec<String> = path.filter(|part| !part.is_empty()).collect();
+        if path.is_empty() {
             return None;
         }
-        let (was, value) = (difference.was, difference.value);
+        let (was, value) = (difference.was.into(), difference.value.into());
         (!mean_the_same(&path, &was, &value)).then_some((at, Self { path, was, value }))
     }
 }
@@ -217,7 +217,22 @@ mod tests {
     use crate::manifest::entry::{ManifestEntry, Purpose};
 
     fn told(difference: Value) -> Option<(usize, EntryDifference)> {
-        EntryDifference::of(serde_json::from_value(difference).unwrap())
+        let path = difference["path"].as_str().unwrap();
+        let path = path.trim_start_matches('/').split('/');
+        EntryDifference::of(DiffEntry {
+            op: match difference["op"].as_str().unwrap() {
+                "add" => DiffOp::Add,
+                "remove" => DiffOp::Remove,
+                "replace" => DiffOp::Replace,
+                "move" => DiffOp::Move,
+                other => panic!("{other}"),
+            },
+            path: path
+                .map(|part| part.replace("~1", "/").replace("~0", "~"))
+                .collect(),
+            was: difference["was"].clone().into(),
+            value: difference["value"].clone().into(),
+        })
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod apply;
 mod bits;
 mod compare;
 pub(crate) mod observe;
+mod observe_2017;
+pub(crate) mod observed;
 pub(crate) mod outcome;
 pub(crate) mod plan;
 pub(crate) mod target;
@@ -31,7 +33,7 @@ use verify::Drift;
 use crate::capi::client::Client;
 use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
-use crate::capi::{transport, wait};
+use crate::capi::{poll, transport};
 use crate::desired::{Desired, PlacedGroup};
 use crate::events::{AppMilestone, Event, Phase};
 use crate::manifest::entry::BY_REQUESTS;
@@ -256,7 +258,7 @@ impl Converger {
         loop {
             // What failed may have left packages that no droplet accounts for.
             let mut seen = self.look(bits, !failures.is_empty()).await?;
-            if failures.iter().any(|failure| failure.error.is_contested()) {
+            if failures.iter().any(|failure| failure.error.is_conflict()) {
                 seen = self.wait_until_stable(bits, seen).await?;
             }
             let Seen { observed, plan } = seen;
@@ -265,7 +267,9 @@ impl Converger {
                 self.warn_of_unmanaged_orgs(&observed);
             }
             let last = round > MAX_ROUNDS;
-            let may_settle = failures.iter().any(|failure| failure.error.may_settle());
+            let may_settle = failures
+                .iter()
+                .any(|failure| failure.error.is_worth_replanning());
             let hopeless = !failures.is_empty() && !may_settle;
             round += 1;
             if !plan.is_empty() && !hopeless && !last {
@@ -352,12 +356,10 @@ impl Converger {
         let observed = self.observe(false).await?;
         self.delete_observed_orgs(&observed, force, destroyed)
             .await?;
-        let dialect = self.client.dialect();
         for name in self.desired.quotas() {
             if let Some(quota) = observed.quotas.get(name) {
                 let what = format!("deleting the quota {name}");
-                let request = dialect.delete_quota(quota);
-                self.client.delete(&what, &request).await?;
+                self.client.delete_quota(&what, quota).await?;
                 destroyed.targets.push(Target::Quota {
                     name: name.to_owned(),
                 });
@@ -366,8 +368,9 @@ impl Converger {
         for group in self.desired.security_groups() {
             if let Some(found) = observed.security_groups.get(&group.name) {
                 let what = format!("deleting the security group {}", group.name);
-                let request = dialect.delete_security_group(&found.guid);
-                self.client.delete(&what, &request).await?;
+                self.client
+                    .delete_security_group(&what, &found.guid)
+                    .await?;
                 destroyed.targets.push(Target::SecurityGroup {
                     name: group.name.clone(),
                 });
@@ -395,8 +398,7 @@ impl Converger {
         }
         for org in orgs {
             let what = format!("deleting the org {}", org.name);
-            let request = self.client.dialect().delete_org(&org.guid);
-            self.client.delete(&what, &request).await?;
+            self.client.delete_org(&what, &org.guid).await?;
             destroyed.targets.push(Target::Org {
                 name: org.name.clone(),
             });
@@ -427,7 +429,7 @@ impl Converger {
         loop {
             match observe::observe(&self.client, &self.desired, packages).await {
                 // What was listed may be gone when more is asked of it.
-                Err(error) if error.is_contested() && observations < MAX_OBSERVATIONS => {
+                Err(error) if error.is_conflict() && observations < MAX_OBSERVATIONS => {
                     observations += 1;
                 }
                 outcome => return outcome,
@@ -464,7 +466,7 @@ impl Converger {
             .filter(|app| app.role() != Some(plan::Role::Surplus))
             .map(|app| app.target.clone())
             .collect();
-        let mut pauses = wait::pauses();
+        let mut pauses = poll::pauses();
         loop {
             let drift = verify::verify(&self.desired, &observed, plan);
             let waiting = drift.iter().filter(|it| it.is_transient).count();

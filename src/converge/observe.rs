@@ -9,26 +9,27 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use futures::{StreamExt, TryStreamExt, stream, try_join};
+use futures::try_join;
 use serde_json::{Map, Value, json};
 
 use super::compare::{EntryDifference, compare};
+use super::observe_2017;
+use super::observed::{App, by_app, web_by_app};
 use crate::capi::client::Client;
-use crate::capi::dialect::{self, Dialect, documented_2017, v3};
+use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
-use crate::capi::inventory::{App, Domain, Org, Route, SecurityGroup, Space};
-use crate::capi::manifests;
+use crate::capi::model::{DiffEntry, Domain, Org, OrgQuota, Route, SecurityGroup, Space};
+use crate::capi::transport::Replay;
+use crate::capi::{halves, parallel};
 use crate::desired::{Desired, Group, PlacedSpace};
 use crate::manifest::entry::Purpose;
+use crate::manifest::yaml;
 
 /// The Cloud Controller reads no larger manifest.
 const MOST_BYTES: usize = 1024 * 1024;
 
 /// How many diffs are asked for at once: each is long work.
 const DIFFS_AT_ONCE: usize = 2;
-
-/// How many manifests of single apps are asked for at once.
-const MANIFESTS_AT_ONCE: usize = 64;
 
 /// No app has this name, so a diff must say that it would be created.
 const PROBE: &str = "cf-pusher-diff-probe";
@@ -94,27 +95,31 @@ pub(crate) async fn observe(
 async fn observe_v3(client: &Client, desired: &Desired, packages: bool) -> Result<Observed, Error> {
     let names = Names::of(desired);
     let (orgs, quotas, security_groups, domains) = try_join!(
-        v3::orgs(client, &names.orgs),
-        v3::quotas(client, &names.quotas),
-        v3::security_groups(client, &names.security_groups),
-        v3::domains(client),
+        client.orgs_named(&names.orgs),
+        client.quotas_named(&names.quotas),
+        client.security_groups_named(&names.security_groups),
+        client.domains(),
     )?;
     let guids: Vec<&str> = orgs.iter().map(|org| org.guid.as_str()).collect();
-    let ((mut apps, mut spaces), mut processes, mut droplets) = try_join!(
-        v3::apps(client, &guids),
-        v3::processes(client, "organization_guids", &guids),
-        v3::droplets(client, &guids),
+    let (found, processes, droplets) = try_join!(
+        client.apps_of_orgs(&guids),
+        client.web_processes_of_orgs(&guids),
+        client.droplets_of_orgs(&guids),
     )?;
+    let mut processes = web_by_app(processes);
+    let mut droplets = by_app(droplets, |droplet| &droplet.app);
+    let mut spaces = found.spaces;
+    let mut apps: Vec<App> = found.apps.into_iter().map(App::from).collect();
     for app in &mut apps {
         app.web = processes.remove(&app.guid);
         app.droplets = droplets.remove(&app.guid).unwrap_or_default();
     }
     if !has_all_spaces(desired, &orgs, &spaces) {
-        spaces = v3::spaces(client, &guids).await?;
+        spaces = client.spaces_of_orgs(&guids).await?;
     }
     let mut observed = Observed {
-        quotas,
-        security_groups,
+        quotas: quotas_by_name(quotas),
+        security_groups: groups_by_name(security_groups),
         domains,
         knows_destinations: true,
         ..Observed::default()
@@ -128,11 +133,13 @@ async fn observe_v3(client: &Client, desired: &Desired, packages: bool) -> Resul
     } else {
         &[]
     };
-    let (mut routes, mut all_packages, differences) = try_join!(
-        v3::routes(client, &there),
-        v3::packages(client, of_packages),
+    let (routes, packages, differences) = try_join!(
+        client.routes_of_spaces(&there),
+        client.packages_of_spaces(of_packages),
         differences(client, desired, &observed),
     )?;
+    let mut routes = routes_by_space(routes);
+    let mut all_packages = by_app(packages, |package| &package.app);
     for (space, differences) in observed.spaces.iter_mut().zip(differences) {
         space.differences = differences;
         if let Some(found) = &space.space {
@@ -152,26 +159,27 @@ async fn observe_2017(
 ) -> Result<Observed, Error> {
     let names = Names::of(desired);
     let (domains, orgs, quotas, security_groups) = try_join!(
-        documented_2017::domains(client),
-        documented_2017::orgs(client, &names.orgs),
-        documented_2017::quotas(client, &names.quotas),
-        documented_2017::security_groups(client, &names.security_groups),
+        client.domains(),
+        client.orgs_named(&names.orgs),
+        client.quotas_named(&names.quotas),
+        client.security_groups_named(&names.security_groups),
     )?;
     let (mut spaces, mut apps) = (Vec::new(), Vec::new());
     for org in &orgs {
         let wanted = desired.orgs().iter().filter(|it| it.name == org.name);
         let wanted = wanted.flat_map(|org| org.spaces.iter().map(|it| it.name.as_str()));
         let wanted: Vec<&str> = wanted.collect();
+        let guids = [org.guid.as_str()];
         let (found, all) = try_join!(
-            documented_2017::spaces(client, &org.guid, &wanted),
-            documented_2017::apps(client, &org.guid),
+            client.spaces_named(&guids, &wanted),
+            client.apps_of_orgs(&guids),
         )?;
         spaces.extend(found);
-        apps.extend(all);
+        apps.extend(all.apps.into_iter().map(App::from));
     }
     let mut observed = Observed {
-        quotas,
-        security_groups,
+        quotas: quotas_by_name(quotas),
+        security_groups: groups_by_name(security_groups),
         domains,
         ..Observed::default()
     };
@@ -180,9 +188,10 @@ async fn observe_2017(
         let Some(found) = &space.space else { continue };
         let domains = &observed.domains;
         space.routes =
-            documented_2017::add_details(client, &found.guid, domains, &mut space.apps).await?;
+            observe_2017::add_details(client, &found.guid, domains, &mut space.apps).await?;
         if packages {
-            let mut all = documented_2017::packages(client, &found.guid).await?;
+            let all = client.packages_of_spaces(&[&found.guid]).await?;
+            let mut all = by_app(all, |package| &package.app);
             for app in &mut space.apps {
                 app.take_packages(&mut all);
             }
@@ -203,19 +212,8 @@ pub(crate) async fn refresh_instances(
     observed: &mut Observed,
 ) -> Result<(), Error> {
     let there = observed.space_guids();
-    let mut processes = match client.dialect() {
-        Dialect::V3 => {
-            let there: Vec<&str> = there.iter().map(String::as_str).collect();
-            v3::processes(client, "space_guids", &there).await?
-        }
-        Dialect::Documented2017 => {
-            let mut all = HashMap::new();
-            for space in &there {
-                all.extend(documented_2017::processes(client, space).await?);
-            }
-            all
-        }
-    };
+    let there: Vec<&str> = there.iter().map(String::as_str).collect();
+    let mut processes = web_by_app(client.web_processes_of_spaces(&there).await?);
     for app in observed.spaces.iter_mut().flat_map(|space| &mut space.apps) {
         app.web = processes.remove(&app.guid);
     }
@@ -338,7 +336,7 @@ impl Observed {
                 shared.next().or_else(|| own.next())
             }
         };
-        let found = found.ok_or_else(|| dialect::no_domain(desired.apps_domain()))?;
+        let found = found.ok_or_else(|| no_domain(desired.apps_domain()))?;
         Ok(found.name.clone())
     }
 
@@ -364,6 +362,34 @@ impl Observed {
             org.ownership.managed = has_ours && are_ours && other_apps.is_empty();
         }
     }
+}
+
+fn no_domain(name: Option<&str>) -> Error {
+    Error::Local {
+        what: "finding the domain of the apps' routes".to_owned(),
+        reason: match name {
+            Some(name) => format!("the foundation has no domain {name}"),
+            None => "the foundation shares no domain".to_owned(),
+        },
+    }
+}
+
+fn quotas_by_name(quotas: Vec<OrgQuota>) -> HashMap<String, String> {
+    let quotas = quotas.into_iter();
+    quotas.map(|quota| (quota.name, quota.guid)).collect()
+}
+
+fn groups_by_name(groups: Vec<SecurityGroup>) -> HashMap<String, SecurityGroup> {
+    let groups = groups.into_iter();
+    groups.map(|group| (group.name.clone(), group)).collect()
+}
+
+fn routes_by_space(routes: Vec<Route>) -> HashMap<String, Vec<Route>> {
+    let mut by_space: HashMap<String, Vec<Route>> = HashMap::new();
+    for route in routes {
+        by_space.entry(route.space.clone()).or_default().push(route);
+    }
+    by_space
 }
 
 /// A desired app that exists, with what is claimed of it.
@@ -397,14 +423,10 @@ async fn differences_in(
     let domain = observed.apps_domain(placed);
     let claims = claims(placed, domain, &space.apps);
     let batches = batches(&claims);
-    let asked: Vec<_> = batches
-        .into_iter()
-        .map(|batch| diff(client, &found.guid, batch))
-        .collect();
-    let told: Vec<Option<Vec<(usize, EntryDifference)>>> = stream::iter(asked)
-        .buffered(DIFFS_AT_ONCE)
-        .try_collect()
-        .await?;
+    let batches = batches.into_iter();
+    let asked = batches.map(|batch| diff(client, &found.guid, batch));
+    let told: Vec<Option<Vec<(usize, EntryDifference)>>> =
+        parallel::run(DIFFS_AT_ONCE, asked).await?;
     let told: Option<Vec<_>> = told.into_iter().collect();
     let Some(told) = told else {
         return read_one_by_one(client, placed, domain, &space.apps).await;
@@ -488,35 +510,45 @@ fn manifest(claims: &[Claim]) -> String {
     manifest
 }
 
-/// What differs from some claims, with each claim's place; asked for in halves where
+/// What differs from some claims, with each claim's place; requested in halves where
 /// all at once is too much for the Cloud Controller. None where it cannot tell.
 async fn diff(
     client: &Client,
     space: &str,
     claims: &[Claim],
 ) -> Result<Option<Vec<(usize, EntryDifference)>>, Error> {
-    match manifests::compare(client, space, &manifest(claims), claims.len() == 1).await {
-        Ok(None) => Ok(None),
-        Ok(Some(answer)) => Ok(placed_differences(claims.len(), answer)),
-        Err(error) if claims.len() > 1 && (error.is_too_large() || error.may_settle()) => {
-            let (one, other) = claims.split_at(claims.len() / 2);
-            let first = Box::pin(diff(client, space, one)).await?;
-            let second = Box::pin(diff(client, space, other)).await?;
-            let moved = |(at, difference)| (at + one.len(), difference);
-            Ok(first.zip(second).map(|(mut first, second)| {
-                first.extend(second.into_iter().map(moved));
-                first
-            }))
-        }
-        Err(error) => Err(error),
+    let can_halve = |error: &Error| {
+        !error.is_unknown_request() && (error.is_too_large() || error.is_worth_replanning())
+    };
+    let parts = halves::run(claims.len(), can_halve, |part| async move {
+        let some = claims.get(part).unwrap_or_default();
+        // A request for many is not repeated, but halved.
+        let replay = match some {
+            [_] => Replay::Safe,
+            _ => Replay::Unsafe,
+        };
+        client.manifest_diff(space, &manifest(some), replay).await
+    });
+    let mut all = Vec::new();
+    for (part, diff) in parts.await {
+        let diff = match diff {
+            Err(error) if error.is_unknown_request() => return Ok(None),
+            diff => diff?,
+        };
+        let Some(differences) = placed_differences(part.len(), diff) else {
+            return Ok(None);
+        };
+        let placed = differences.into_iter();
+        all.extend(placed.map(|(at, difference)| (part.start + at, difference)));
     }
+    Ok(Some(all))
 }
 
 /// The differences of an answer; none where it does not know that the probe would
 /// be created, and so knows nothing.
 fn placed_differences(
     count: usize,
-    answer: Vec<manifests::Difference>,
+    answer: Vec<DiffEntry>,
 ) -> Option<Vec<(usize, EntryDifference)>> {
     let mut is_known = false;
     let mut differences = Vec::new();
@@ -540,20 +572,35 @@ async fn read_one_by_one(
     apps: &[App],
 ) -> Result<HashMap<String, Vec<EntryDifference>>, Error> {
     let wanted: HashSet<String> = names_in(placed).collect();
-    let wanted: Vec<_> = apps
-        .iter()
-        .filter(|app| wanted.contains(&app.name))
-        .map(|app| async move {
-            let manifest = Some(v3::manifest(client, &app.guid).await?);
-            let app = app.clone();
-            Ok::<_, Error>(App { manifest, ..app })
-        })
-        .collect();
-    let read: Vec<App> = stream::iter(wanted)
-        .buffered(MANIFESTS_AT_ONCE)
-        .try_collect()
-        .await?;
+    let wanted = apps.iter().filter(|app| wanted.contains(&app.name));
+    let wanted = wanted.map(|app| async move {
+        let manifest = Some(current_manifest(client, &app.guid).await?);
+        let app = app.clone();
+        Ok::<_, Error>(App { manifest, ..app })
+    });
+    let read: Vec<App> = parallel::run(parallel::PER_APP, wanted).await?;
     Ok(compared_here(placed, domain, &read))
+}
+
+/// An app as its own manifest has it, with its web process's properties as its own.
+async fn current_manifest(client: &Client, app: &str) -> Result<Map<String, Value>, Error> {
+    let text = client.app_manifest(app).await?;
+    let manifest = yaml::Value::parse(&text).map_err(|error| Error::Local {
+        what: format!("reading the current manifest of the app {app}"),
+        reason: error.to_string(),
+    })?;
+    let manifest = serde_json::to_value(&manifest).unwrap_or_default();
+    let application = manifest
+        .pointer("/applications/0")
+        .and_then(Value::as_object);
+    let mut application = application.cloned().unwrap_or_default();
+    let processes = application.get("processes").and_then(Value::as_array);
+    let mut processes = processes.into_iter().flatten();
+    let web = processes.find(|process| process["type"] == "web");
+    if let Some(Value::Object(web)) = web.cloned() {
+        application.extend(web);
+    }
+    Ok(application)
 }
 
 /// The names of the desired apps of a space.
@@ -588,6 +635,7 @@ fn compared_here(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capi::model::{DiffOp, ManifestValue};
     use crate::desired::{Bits, Org, Space};
     use crate::manifest::entry::ManifestEntry;
 
@@ -634,12 +682,24 @@ mod tests {
 
     #[test]
     fn an_answer_without_the_probe_knows_nothing() {
-        let answer = |differences: Value| serde_json::from_value(differences).unwrap();
-        let probe = json!({"op": "add", "path": "/applications/1/name", "value": PROBE});
-        let env = json!({"op": "remove", "path": "/applications/0/env/A", "was": "1"});
-        assert!(placed_differences(1, answer(json!([]))).is_none());
-        assert!(placed_differences(1, answer(json!([env]))).is_none());
-        let known = placed_differences(1, answer(json!([env, probe]))).unwrap();
+        let entry = |op, path: &str, was, value| DiffEntry {
+            op,
+            path: path.split('/').map(str::to_owned).collect(),
+            was,
+            value,
+        };
+        let text = |text: &str| ManifestValue::Text(text.to_owned());
+        let none = ManifestValue::Null;
+        let probe = entry(
+            DiffOp::Add,
+            "applications/1/name",
+            none.clone(),
+            text(PROBE),
+        );
+        let env = entry(DiffOp::Remove, "applications/0/env/A", text("1"), none);
+        assert!(placed_differences(1, Vec::new()).is_none());
+        assert!(placed_differences(1, vec![env.clone()]).is_none());
+        let known = placed_differences(1, vec![env, probe]).unwrap();
         assert_eq!(known.len(), 1);
         assert_eq!(known[0].0, 0);
     }

@@ -7,9 +7,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::observe::Observed;
+use super::observed::App;
 use super::plan::{Action, Change, Plan};
 use super::target::Target;
-use crate::capi::inventory::App;
 use crate::desired::{Desired, Group};
 
 /// A resource that differs from the desired state.
@@ -202,8 +202,8 @@ fn instances_of(app: &App, wanted: Option<u32>) -> Option<Difference> {
         return None;
     }
     let mut others: BTreeMap<String, u32> = BTreeMap::new();
-    for state in &web.states {
-        *others.entry(state.clone()).or_default() += 1;
+    for instance in &web.actual {
+        *others.entry(instance.state.to_string()).or_default() += 1;
     }
     let running = others.remove("RUNNING").unwrap_or_default();
     (running != web.instances).then_some(Difference::Instances {

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::yaml::{Map, Value};
 use super::{Manifest, size};
@@ -35,22 +35,6 @@ impl fmt::Debug for ManifestDiff {
             .field(&places.collect::<Vec<_>>())
             .finish()
     }
-}
-
-/// The Cloud Controller's response.
-#[derive(Debug, Deserialize)]
-pub(crate) struct DiffAnswer {
-    diff: Vec<DiffEntry>,
-}
-
-#[derive(Debug, Deserialize)]
-struct DiffEntry {
-    op: String,
-    path: String,
-    #[serde(default)]
-    value: serde_json::Value,
-    #[serde(default)]
-    was: serde_json::Value,
 }
 
 /// A line of a presented [`ManifestDiff`]. Displays as `+ memory: 1G`.
@@ -84,29 +68,6 @@ impl fmt::Display for DiffLine {
         };
         write!(f, "{gutter} {}", self.text)
     }
-}
-
-impl From<DiffAnswer> for ManifestDiff {
-    fn from(answer: DiffAnswer) -> Self {
-        let change = |entry: DiffEntry| {
-            let (value, was) = (Value::from(&entry.value), Value::from(&entry.was));
-            let change = match entry.op.as_str() {
-                "remove" => Change::Remove { was },
-                "replace" => Change::Replace { was, now: value },
-                _ => Change::Add(value),
-            };
-            (path_of(&entry.path), change)
-        };
-        Self(answer.diff.into_iter().map(change).collect())
-    }
-}
-
-/// The parts of a JSON pointer.
-fn path_of(pointer: &str) -> Path {
-    let parts = pointer.trim_start_matches('/').split('/');
-    parts
-        .map(|part| part.replace("~1", "/").replace("~0", "~"))
-        .collect()
 }
 
 /// Differences as the Cloud Controller reports them.
@@ -438,8 +399,20 @@ mod tests {
     }
 
     fn of_server(entries: serde_json::Value) -> ManifestDiff {
-        let answer: DiffAnswer = serde_json::from_value(json!({"diff": entries})).unwrap();
-        answer.into()
+        let mut diff = ManifestDiff::default();
+        for entry in entries.as_array().unwrap() {
+            let path = entry["path"].as_str().unwrap();
+            let path = path.trim_start_matches('/').split('/');
+            let path = path.map(|part| part.replace("~1", "/")).collect();
+            let (was, now) = (Value::from(&entry["was"]), Value::from(&entry["value"]));
+            match entry["op"].as_str().unwrap() {
+                "add" => diff.add(path, now),
+                "replace" => diff.replace(path, was, now),
+                "remove" => diff.remove(path, was),
+                other => panic!("{other}"),
+            }
+        }
+        diff
     }
 
     fn differences() -> ManifestDiff {

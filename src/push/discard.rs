@@ -43,8 +43,6 @@ fn is_of(route: &Route, app: &App, named_routes: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use rstest::rstest;
 
     use super::*;
@@ -69,22 +67,16 @@ mod tests {
             ..App::default()
         };
         let to = |app: &str| Destination {
-            guid: None,
             app: app.to_owned(),
             process_type: "web".to_owned(),
             port: None,
             protocol: None,
         };
         let route = Route {
-            guid: "route".to_owned(),
-            host: "r".to_owned(),
-            domain: "domain".to_owned(),
-            path: String::new(),
-            port: None,
             url: url.to_owned(),
-            options: BTreeMap::new(),
             destinations: vec![to("app"), to(destination)],
             created_at: created_at.to_owned(),
+            ..Route::default()
         };
         let named = ["named.example.com".to_owned()];
         assert_eq!(is_of(&route, &app, &named), expected);

@@ -341,7 +341,7 @@ fn reported_diff(entries: Vec<DiffEntry>) -> ManifestDiff {
     for entry in entries {
         let (was, now) = (value_of(entry.was), value_of(entry.value));
         match entry.op {
-            DiffOp::Add => diff.add(entry.path, now),
+            DiffOp::Add | DiffOp::Move => diff.add(entry.path, now),
             DiffOp::Replace => diff.replace(entry.path, was, now),
             DiffOp::Remove => diff.remove(entry.path, was),
         }

@@ -20,7 +20,7 @@ use super::record;
 use super::retry::{self, Replay, Verdict};
 use super::upload::Upload;
 use crate::capi::error::{CcError, Error, parse_errors};
-use crate::capi::wait;
+use crate::capi::poll;
 use crate::events::{Event, Events, StepContext};
 
 /// How long a connection may take to come about.
@@ -305,7 +305,7 @@ impl Transport {
         Fut: Future<Output = Result<Response, Error>>,
     {
         let mut pauses = retry::backoff();
-        let mut floors = wait::pauses();
+        let mut floors = poll::pauses();
         let began = Instant::now();
         loop {
             let error = match exchange().await {

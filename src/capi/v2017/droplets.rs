@@ -43,6 +43,7 @@ impl From<WireDroplet> for Droplet {
             state: droplet.state,
             checksum: checksum.and_then(|checksum| checksum.value),
             bits: None,
+            annotated: false,
             error: droplet.error,
         }
     }

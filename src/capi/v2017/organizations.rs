@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::{Metadata, Org};
+use crate::capi::model::{Labels, Metadata, Org, Ownership};
 use crate::capi::transport::Request;
 
 #[derive(Deserialize)]
@@ -18,8 +18,10 @@ pub(in crate::capi) async fn named(client: &Client, names: &[&str]) -> Result<Ve
     let orgs = orgs.into_iter().map(|(name, org)| Org {
         guid: org.metadata.guid,
         name,
-        metadata: Metadata::default(),
+        ownership: Ownership::default(),
         quota: org.entity.quota_definition_guid,
+        labels: Labels::new(),
+        annotations: Labels::new(),
     });
     Ok(orgs.collect())
 }

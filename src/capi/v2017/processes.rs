@@ -115,13 +115,6 @@ pub(in crate::capi) async fn instances(
     v3::processes::instances(client, process).await
 }
 
-pub(in crate::capi) async fn web_command(
-    client: &Client,
-    app: &str,
-) -> Result<Option<String>, Error> {
-    v3::processes::web_command(client, app).await
-}
-
 /// Sets the command of the web process; `None` leaves it to the droplet.
 pub(in crate::capi) async fn set_command(
     client: &Client,

@@ -19,7 +19,6 @@ pub(in crate::capi) async fn named(
     let quotas = quotas.into_iter().map(|(name, quota)| OrgQuota {
         guid: quota.metadata.guid,
         name,
-        orgs: Vec::new(),
     });
     Ok(quotas.collect())
 }

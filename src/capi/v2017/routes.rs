@@ -1,7 +1,5 @@
 //! `/v2/routes` and `/v3/route_mappings`
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde_json::json;
 
@@ -18,6 +16,8 @@ struct WireRoute {
     path: String,
     port: Option<u32>,
     domain_guid: String,
+    #[serde(default)]
+    space_guid: String,
 }
 
 impl From<V2<WireRoute>> for Route {
@@ -26,10 +26,10 @@ impl From<V2<WireRoute>> for Route {
             guid: route.metadata.guid,
             host: route.entity.host,
             domain: route.entity.domain_guid,
+            space: route.entity.space_guid,
             path: route.entity.path,
             port: route.entity.port,
             url: String::new(),
-            options: BTreeMap::new(),
             destinations: Vec::new(),
             created_at: String::new(),
         }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{LARGEST_PAGE, V2};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::{Metadata, Space};
+use crate::capi::model::{Labels, Metadata, Ownership, Space};
 use crate::capi::transport::Request;
 
 #[derive(Deserialize)]
@@ -29,7 +29,9 @@ pub(in crate::capi) async fn named(
             guid: space.metadata.guid,
             name,
             org: (*org).to_owned(),
-            metadata: Metadata::default(),
+            ownership: Ownership::default(),
+            labels: Labels::new(),
+            annotations: Labels::new(),
         }));
     }
     Ok(spaces)
@@ -74,7 +76,9 @@ pub(in crate::capi) async fn of_orgs(client: &Client, orgs: &[&str]) -> Result<V
             guid: space.metadata.guid,
             name: space.entity.name,
             org: (*org).to_owned(),
-            metadata: Metadata::default(),
+            ownership: Ownership::default(),
+            labels: Labels::new(),
+            annotations: Labels::new(),
         }));
     }
     Ok(spaces)

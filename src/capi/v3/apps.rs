@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::organizations::WireOrg;
 use super::spaces::WireSpace;
 use super::{
     LARGEST_PAGE, Lifecycle, OurMetadata, ToOne, into_all, lifecycle, list_by, list_items, to_one,
 };
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::{App, Env, Metadata, NewApp, Org, OrgApps, Space};
+use crate::capi::model::{App, Env, Metadata, NewApp, OrgApps, Space};
 use crate::capi::transport::Request;
 use crate::capi::{chunks, parallel, text};
 
@@ -41,8 +40,6 @@ struct Relationships {
 struct Included {
     #[serde(default)]
     spaces: Vec<WireSpace>,
-    #[serde(default)]
-    organizations: Vec<WireOrg>,
 }
 
 impl From<WireApp> for App {
@@ -68,8 +65,7 @@ impl From<WireApp> for App {
 pub(in crate::capi) async fn of_orgs(client: &Client, orgs: &[&str]) -> Result<OrgApps, Error> {
     let (mut apps, mut included) = (Vec::new(), Vec::new());
     for orgs in chunks::for_urls(orgs) {
-        let path =
-            format!("/v3/apps?organization_guids={orgs}&include=space.organization&{LARGEST_PAGE}");
+        let path = format!("/v3/apps?organization_guids={orgs}&include=space&{LARGEST_PAGE}");
         let (some, pages) = client.list_including::<WireApp, Included>(&path).await?;
         apps.extend(some);
         included.extend(pages);
@@ -83,12 +79,9 @@ pub(in crate::capi) async fn of_orgs(client: &Client, orgs: &[&str]) -> Result<O
         Ok::<_, Error>(app)
     });
     let apps = parallel::run(parallel::PER_APP, apps).await?;
-    let (mut orgs, mut spaces) = (Vec::new(), Vec::new());
-    for page in included {
-        orgs.extend(page.organizations.into_iter().map(Org::from));
-        spaces.extend(page.spaces.into_iter().map(Space::from));
-    }
-    Ok(OrgApps { apps, orgs, spaces })
+    let spaces = included.into_iter().flat_map(|page| page.spaces);
+    let spaces = spaces.map(Space::from).collect();
+    Ok(OrgApps { apps, spaces })
 }
 
 /// The apps of a space that have one of these names.

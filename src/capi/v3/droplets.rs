@@ -38,6 +38,7 @@ impl From<WireDroplet> for Droplet {
             app: droplet.relationships.guid(),
             state: droplet.state,
             checksum: droplet.checksum.and_then(|checksum| checksum.value),
+            annotated: droplet.metadata.annotations.bits.is_some(),
             bits: droplet.metadata.annotations.bits,
             package: droplet.links.package.and_then(|link| link.guid()),
             error: droplet.error,

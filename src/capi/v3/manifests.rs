@@ -62,6 +62,7 @@ impl From<WireEntry> for DiffEntry {
             op: match entry.op.as_str() {
                 "remove" => DiffOp::Remove,
                 "replace" => DiffOp::Replace,
+                "move" => DiffOp::Move,
                 _ => DiffOp::Add,
             },
             path: path_of(&entry.path),

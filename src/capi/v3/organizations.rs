@@ -29,8 +29,10 @@ impl From<WireOrg> for Org {
         Self {
             guid: org.guid,
             name: org.name,
-            metadata: org.metadata,
+            ownership: org.metadata.ownership(),
             quota: quota.and_then(ToOne::guid),
+            labels: org.metadata.labels,
+            annotations: org.metadata.annotations,
         }
     }
 }

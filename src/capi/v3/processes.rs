@@ -115,19 +115,6 @@ pub(in crate::capi) async fn instances(
     }
 }
 
-/// The command of an app's web process: its own, or else its droplet's.
-pub(in crate::capi) async fn web_command(
-    client: &Client,
-    app: &str,
-) -> Result<Option<String>, Error> {
-    #[derive(Deserialize)]
-    struct Web {
-        command: Option<String>,
-    }
-    let web: Web = client.get(&format!("/v3/apps/{app}/processes/web")).await?;
-    Ok(web.command)
-}
-
 /// Sets the command of the web process; `None` leaves it to the droplet.
 pub(in crate::capi) async fn set_command(
     client: &Client,

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{ToMany, into_all, list_by, list_items, to_many};
+use super::{into_all, list_by, list_items, to_many};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::OrgQuota;
@@ -13,13 +13,6 @@ use crate::capi::transport::Request;
 struct WireQuota {
     guid: String,
     name: String,
-    relationships: Option<OfOrgs>,
-}
-
-#[derive(Deserialize)]
-struct OfOrgs {
-    #[serde(default)]
-    organizations: ToMany,
 }
 
 impl From<WireQuota> for OrgQuota {
@@ -27,10 +20,6 @@ impl From<WireQuota> for OrgQuota {
         Self {
             guid: quota.guid,
             name: quota.name,
-            orgs: match quota.relationships {
-                Some(related) => related.organizations.guids(),
-                None => Vec::new(),
-            },
         }
     }
 }

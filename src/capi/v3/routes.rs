@@ -1,7 +1,5 @@
 //! `/v3/routes`
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -9,7 +7,6 @@ use super::{LARGEST_PAGE, ToOne, into_all, list_by, to_one};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{Destination, NewRoute, Route};
-use crate::capi::text;
 use crate::capi::transport::Request;
 
 #[derive(Deserialize)]
@@ -23,8 +20,6 @@ struct WireRoute {
     #[serde(default)]
     created_at: String,
     #[serde(default)]
-    options: Option<BTreeMap<String, Value>>,
-    #[serde(default)]
     destinations: Vec<WireDestination>,
     relationships: OfDomain,
 }
@@ -32,11 +27,12 @@ struct WireRoute {
 #[derive(Deserialize)]
 struct OfDomain {
     domain: ToOne,
+    #[serde(default)]
+    space: ToOne,
 }
 
 #[derive(Deserialize)]
 struct WireDestination {
-    guid: Option<String>,
     app: DestinationApp,
     port: Option<u32>,
     protocol: Option<String>,
@@ -59,7 +55,6 @@ impl WireDestination {
     fn destination(self) -> Option<Destination> {
         let process = self.app.process;
         Some(Destination {
-            guid: self.guid,
             app: self.app.guid?,
             process_type: process.map_or_else(|| "web".to_owned(), |process| process.kind),
             port: self.port,
@@ -70,16 +65,15 @@ impl WireDestination {
 
 impl From<WireRoute> for Route {
     fn from(route: WireRoute) -> Self {
-        let options = route.options.unwrap_or_default().into_iter();
         let destinations = route.destinations.into_iter();
         Self {
             guid: route.guid,
             host: route.host.unwrap_or_default(),
             domain: route.relationships.domain.guid().unwrap_or_default(),
+            space: route.relationships.space.guid().unwrap_or_default(),
             path: route.path.unwrap_or_default(),
             port: route.port,
             url: route.url,
-            options: options.map(|(key, value)| (key, text(value))).collect(),
             destinations: destinations
                 .filter_map(WireDestination::destination)
                 .collect(),

@@ -39,7 +39,9 @@ impl From<WireSpace> for Space {
             guid: space.guid,
             name: space.name,
             org: org.and_then(ToOne::guid).unwrap_or_default(),
-            metadata: space.metadata,
+            ownership: space.metadata.ownership(),
+            labels: space.metadata.labels,
+            annotations: space.metadata.annotations,
         }
     }
 }

@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 use super::steps::AppProgress;
 use super::{Apply, Begun, Failure, context};
 use crate::capi::error::Error;
-use crate::capi::{apps, manifests};
+use crate::capi::halves;
+use crate::capi::transport::Replay;
 use crate::converge::plan::{Action, ResourcePlan, Step};
 use crate::events::{AppMilestone, Event, StepContext};
 use crate::manifest::entry::{ManifestEntry, Purpose};
@@ -112,20 +113,25 @@ impl Apply<'_> {
             Ok(space) => space,
             Err(error) => return failed(apps, &error),
         };
-        let applications: Vec<Value> = apps.iter().map(application).collect();
-        let manifest = json!({"applications": applications}).to_string();
-        let applied = manifests::apply_again(self.client, space, &manifest);
-        let of_all = StepContext::new(together(apps), "applying the manifest");
-        match self.client.events().step(of_all, applied).await {
-            Ok(()) => HashMap::new(),
-            Err(error) if apps.len() > 1 && error.may_be_of_one() => {
-                let (one, other) = apps.split_at(apps.len() / 2);
-                let mut refused = Box::pin(self.apply_manifests(one)).await;
-                refused.extend(Box::pin(self.apply_manifests(other)).await);
-                refused
+        let parts = halves::run(apps.len(), Error::may_be_of_one, |part| async move {
+            let some = apps.get(part).unwrap_or_default();
+            let applications: Vec<Value> = some.iter().map(application).collect();
+            let manifest = json!({"applications": applications}).to_string();
+            let what = "the manifest's job";
+            // It says only what is to be, so it can be applied twice.
+            let applied = self
+                .client
+                .apply_manifest(what, space, &manifest, Replay::Safe);
+            let context = StepContext::new(together(some), "applying the manifest");
+            self.client.events().step(context, applied).await
+        });
+        let mut refused = HashMap::new();
+        for (part, result) in parts.await {
+            if let Err(error) = result {
+                refused.extend(failed(apps.get(part).unwrap_or_default(), &error));
             }
-            Err(error) => failed(apps, &error),
         }
+        refused
     }
 
     /// The GUIDs of apps that a manifest has created, by name.
@@ -136,7 +142,8 @@ impl Apply<'_> {
     ) -> Result<HashMap<String, String>, Error> {
         match plans.first() {
             Some(plan) if !names.is_empty() => {
-                apps::guids_of(self.client, self.space(plan)?, names).await
+                let apps = self.client.apps_named(self.space(plan)?, names).await?;
+                Ok(apps.into_iter().map(|app| (app.name, app.guid)).collect())
             }
             _ => Ok(HashMap::new()),
         }

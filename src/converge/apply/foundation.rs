@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::unknown;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::inventory::Rule;
+use crate::capi::model::{Metadata, Rule};
 use crate::converge::observe::Observed;
 use crate::converge::outcome::Failure;
 use crate::converge::plan::{Plan, ResourcePlan, Step};
@@ -177,30 +177,26 @@ impl<'a> Foundation<'a> {
 
     /// Takes a step; returns the GUID of what it made.
     async fn take(&self, resource: &ResourcePlan, step: &Step) -> Result<Option<String>, Error> {
-        let (client, dialect) = (self.client, self.client.dialect());
-        let owner = self.desired.owner();
+        let client = self.client;
+        let ours = Metadata::managed(self.desired.owner());
         let target = &resource.target;
         let name = target.name();
-        let request = match step {
-            Step::CreateQuota => return client.create(&dialect.create_quota(name)).await.map(Some),
+        match step {
+            Step::CreateQuota => return client.create_quota(name).await.map(Some),
             Step::CreateOrg => {
-                return client
-                    .create(&dialect.create_org(name, owner))
-                    .await
-                    .map(Some);
+                return client.create_org(name, &ours).await.map(Some);
             }
             Step::CreateSecurityGroup => {
-                let request = dialect.create_security_group(name, &self.rules(name));
-                return client.create(&request).await.map(Some);
+                let rules = self.rules(name);
+                let group = client.create_security_group(name, &rules, &[]);
+                return group.await.map(Some);
             }
             Step::CreateSpace => {
                 let Target::Space { org, .. } = target else {
                     return Err(unknown("org"));
                 };
                 let org = self.guid(&Target::Org { name: org.clone() })?;
-                let guid = client
-                    .create(&dialect.create_space(name, org, owner))
-                    .await?;
+                let guid = client.create_space(name, org, &ours).await?;
                 if let Some(Step::SetMetadata {
                     labels,
                     annotations,
@@ -225,18 +221,22 @@ impl<'a> Foundation<'a> {
                 let quota = Target::Quota {
                     name: quota.clone(),
                 };
-                dialect.assign_quota(self.guid(&quota)?, self.guid(target)?)
+                let (quota, org) = (self.guid(&quota)?, self.guid(target)?);
+                client.assign_quota(quota, org).await?;
             }
             Step::UpdateSecurityGroup => {
-                dialect.update_security_group(self.guid(target)?, &self.rules(name))
+                let group = self.guid(target)?;
+                client
+                    .update_security_group(group, &self.rules(name))
+                    .await?;
             }
             Step::BindSecurityGroup { space } => {
-                dialect.bind_security_group(self.guid(target)?, self.guid(space)?)
+                let (group, space) = (self.guid(target)?, self.guid(space)?);
+                client.bind_security_group(group, space).await?;
             }
             // The others are steps of apps.
-            _ => return Ok(None),
-        };
-        client.send(&request).await?;
+            _ => {}
+        }
         Ok(None)
     }
 
@@ -247,11 +247,19 @@ impl<'a> Foundation<'a> {
         labels: &BTreeMap<String, String>,
         annotations: &BTreeMap<String, String>,
     ) -> Result<(), Error> {
-        let is_org = matches!(target, Target::Org { .. });
-        let dialect = self.client.dialect();
-        match dialect.set_metadata(is_org, guid, labels, annotations) {
-            Some(request) => self.client.send(&request).await.map(|_| ()),
-            None => Ok(()),
+        let given = |values: &BTreeMap<String, String>| {
+            let values = values.iter();
+            values
+                .map(|(key, value)| (key.clone(), Some(value.clone())))
+                .collect()
+        };
+        let metadata = Metadata {
+            labels: given(labels),
+            annotations: given(annotations),
+        };
+        match target {
+            Target::Org { .. } => self.client.set_org_metadata(guid, &metadata).await,
+            _ => self.client.set_space_metadata(guid, &metadata).await,
         }
     }
 

@@ -23,9 +23,9 @@ use super::observe::Observed;
 use super::outcome::Failure;
 use super::plan::{Plan, ResourcePlan, Role, Step};
 use super::target::Target;
+use crate::capi::batch_poll::{BatchPoll, Droplets};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::waits::{Stateful, Waits};
 use crate::desired::Desired;
 use crate::events::{AppMilestone, Event, Phase, StepContext};
 use crate::push::bits::Bits;
@@ -72,7 +72,7 @@ pub(crate) async fn apply(
         spaces: foundation.spaces(),
         bits,
         batch,
-        waits: Waits::new(Stateful::Droplets),
+        copies: BatchPoll::new(Droplets),
         app_permits: Semaphore::new(client.concurrency()),
         copy_permits: Semaphore::new(CLONES_AT_ONCE),
         staged: desired.groups().map(|_| Staged::new()).collect(),
@@ -88,7 +88,7 @@ pub(crate) async fn apply(
     let work = async { join!(bind, apply.apps(plan)) };
     let (bindings, mut applied) = tokio::select! {
         worked = work => worked,
-        never = apply.waits.serve(client) => match never {},
+        never = apply.copies.run(client) => match never {},
     };
     applied.failures.extend(bindings);
     applied
@@ -113,7 +113,7 @@ struct Apply<'a> {
     spaces: HashMap<usize, String>,
     bits: &'a [Bits],
     batch: usize,
-    waits: Waits<Stateful>,
+    copies: BatchPoll<Droplets>,
     /// Each clone has one while it takes a step.
     app_permits: Semaphore,
     /// Each clone has one from the copy of its droplet on.

@@ -3,9 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use super::{Apply, unknown};
-use crate::capi::dialect::{HealthCheck, NewApp, Scale};
 use crate::capi::error::Error;
-use crate::capi::{deployments, service_bindings};
+use crate::capi::model::{Destination, HealthCheck, Metadata, NewApp, NewRoute, Scale};
 use crate::converge::plan::{
     DropletRef, PackageRef, ResourcePlan, Role, RouteRef, SourceDroplet, Step,
 };
@@ -43,7 +42,7 @@ impl Apply<'_> {
         step: &Step,
         progress: &mut AppProgress,
     ) -> Result<(), Error> {
-        let (client, dialect) = (self.client, self.client.dialect());
+        let client = self.client;
         let name = plan.name();
         if let Step::CreateApp { env, buildpacks } = step {
             let app = NewApp {
@@ -51,20 +50,19 @@ impl Apply<'_> {
                 space: self.space(plan)?,
                 env,
                 buildpacks,
+                metadata: &Metadata::managed(self.owner),
             };
-            let request = dialect.create_app(&app, self.owner);
-            progress.app = Some(client.create(&request).await?);
+            progress.app = Some(client.create_app(&app).await?);
             return Ok(());
         }
         let app = progress.app.clone().ok_or_else(|| unknown("app"))?;
         match step {
             Step::RemoveBitsHash { droplet } => {
-                client.send(&dialect.forget_bits(&app, droplet)).await?;
+                client.annotate_bits(&app, droplet, None).await?;
             }
             Step::DeletePackage { package } => {
                 let what = format!("deleting a package of {name}");
-                let request = dialect.delete_package(package);
-                client.delete(&what, &request).await?;
+                client.delete_package(&what, package).await?;
             }
             Step::PushBits => {
                 let group = plan.app.as_ref().and_then(|app| app.group);
@@ -95,13 +93,12 @@ impl Apply<'_> {
                     SourceDroplet::Staged => self.staged(plan).get().and_then(Option::as_ref),
                 };
                 let source = source.ok_or_else(|| unknown("droplet of the prototype"))?;
-                let request = dialect.copy_droplet(source, &app);
-                progress.droplet = Some(client.create(&request).await?);
+                progress.droplet = Some(client.copy_droplet(source, &app).await?);
             }
             Step::AwaitDroplet => {
                 let copy = progress.droplet(&DropletRef::New)?;
                 let what = format!("copying to droplet {copy}");
-                self.waits.done(&copy, what).await?;
+                self.copies.wait_for(&copy, what).await?;
             }
             Step::SetDroplet { droplet } => {
                 self.set_droplet(&app, &progress.droplet(droplet)?).await?;
@@ -111,16 +108,13 @@ impl Apply<'_> {
             }
             Step::AnnotateBitsHash { droplet, hash } => {
                 let droplet = progress.droplet(droplet)?;
-                let request = dialect.note_bits(&app, &droplet, hash);
-                client.send(&request).await?;
+                client.annotate_bits(&app, &droplet, Some(hash)).await?;
             }
             Step::SetBuildpacks { buildpacks } => {
-                let request = dialect.set_buildpacks(&app, buildpacks);
-                client.send(&request).await?;
+                client.set_buildpacks(&app, buildpacks).await?;
             }
             Step::SetCommand { command } => {
-                let request = dialect.set_command(&app, command.as_deref());
-                client.send(&request).await?;
+                client.set_command(&app, command.as_deref()).await?;
             }
             Step::SetHealthCheck {
                 check,
@@ -128,28 +122,34 @@ impl Apply<'_> {
                 invocation_timeout,
             } => {
                 let check = HealthCheck {
-                    check: check.as_deref(),
+                    kind: check.as_deref(),
                     endpoint: endpoint.as_deref(),
                     invocation_timeout: *invocation_timeout,
                 };
-                client.send(&dialect.set_health_check(&app, check)).await?;
+                client.set_health_check(&app, &check).await?;
             }
             Step::SetEnv { variables } => {
-                client.send(&dialect.set_env(&app, variables)).await?;
+                client.set_env(&app, variables).await?;
             }
             Step::RemoveMetadata {
                 labels,
                 annotations,
             } => {
-                let request = dialect.remove_metadata(&app, labels, annotations);
-                client.send(&request).await?;
+                let removed = |keys: &[String]| keys.iter().map(|it| (it.clone(), None)).collect();
+                let metadata = Metadata {
+                    labels: removed(labels),
+                    annotations: removed(annotations),
+                };
+                client.set_app_metadata(&app, &metadata).await?;
             }
             Step::UnbindServices { services } => {
-                service_bindings::unbind(client, &app, services).await?;
+                let what = format!("unbinding {}", services.join(", "));
+                let services: Vec<&str> = services.iter().map(String::as_str).collect();
+                client.unbind_services(&what, &app, &services).await?;
             }
             Step::LabelAsManaged => {
-                let request = dialect.adopt_app(&app, self.owner);
-                client.send(&request).await?;
+                let metadata = Metadata::managed(self.owner);
+                client.set_app_metadata(&app, &metadata).await?;
             }
             Step::CreateRoute { route } => {
                 progress.route = Some(self.create_route(plan, route).await?);
@@ -160,15 +160,21 @@ impl Apply<'_> {
                     RouteRef::Created => progress.route.as_ref(),
                 };
                 let route = route.ok_or_else(|| unknown("route"))?;
-                client.send(&dialect.map_route(route, &app)).await?;
+                client.map_route(route, &app).await?;
             }
             Step::SetDestinations {
                 route,
                 apps,
                 protocol,
             } => {
-                let request = dialect.set_destinations(route, apps, protocol.as_deref());
-                client.send(&request).await?;
+                let destinations = apps.iter().map(|app| Destination {
+                    app: app.clone(),
+                    process_type: "web".to_owned(),
+                    port: None,
+                    protocol: protocol.clone(),
+                });
+                let destinations: Vec<Destination> = destinations.collect();
+                client.set_destinations(route, &destinations).await?;
             }
             Step::Scale {
                 instances,
@@ -180,26 +186,25 @@ impl Apply<'_> {
                     memory_mb: *memory_mb,
                     disk_mb: *disk_mb,
                 };
-                client.send(&dialect.scale(&app, scale)).await?;
+                client.scale(&app, scale).await?;
             }
             Step::Stop => {
-                client.send(&dialect.stop(&app)).await?;
+                client.stop_app(&app).await?;
             }
             Step::Start => {
-                client.send(&dialect.start(&app)).await?;
+                client.start_app(&app).await?;
             }
             Step::DeleteDroplet { droplet } => {
                 let what = format!("deleting a droplet of {name}");
-                let request = dialect.delete_droplet(droplet);
-                client.delete(&what, &request).await?;
+                client.delete_droplet(&what, droplet).await?;
             }
             Step::DeleteRoute { route } => {
                 let what = format!("deleting a route of {name}");
-                client.delete(&what, &dialect.delete_route(route)).await?;
+                client.delete_route(&what, route).await?;
             }
             Step::DeleteApp => {
                 let what = format!("deleting {name}");
-                client.delete(&what, &dialect.delete_app(&app)).await?;
+                client.delete_app(&what, &app).await?;
             }
             // A manifest is applied for many apps at once, an app is created above,
             // and the others are no steps of apps.
@@ -236,19 +241,22 @@ impl Apply<'_> {
             });
         };
         let space = self.space(plan)?;
-        let dialect = self.client.dialect();
-        let request = dialect.create_route(host, &domain.guid, space, path.as_deref());
-        self.client.create(&request).await
+        let route = NewRoute {
+            host,
+            domain: &domain.guid,
+            space,
+            path: path.as_deref(),
+        };
+        self.client.create_route(&route).await
     }
 
     /// Sets the droplet and starts the app in one request; in two where the
     /// foundation refuses that, which it shows only then.
     async fn deploy(&self, app: &str, droplet: &str) -> Result<(), Error> {
         if self.deploys.load(Ordering::Relaxed) {
-            let deployment = deployments::of_stopped(app, droplet);
-            match self.client.send(&deployment).await {
+            match self.client.deploy_stopped(app, droplet).await {
                 Ok(_) => return Ok(()),
-                Err(error) if deployments::are_disabled(&error) => {
+                Err(error) if error.is_deployments_disabled() => {
                     self.deploys.store(false, Ordering::Relaxed);
                 }
                 Err(error) if error.is_unprocessable() => {}
@@ -256,13 +264,10 @@ impl Apply<'_> {
             }
         }
         self.set_droplet(app, droplet).await?;
-        self.client.send(&self.client.dialect().start(app)).await?;
-        Ok(())
+        self.client.start_app(app).await
     }
 
     async fn set_droplet(&self, app: &str, droplet: &str) -> Result<(), Error> {
-        let request = self.client.dialect().set_current_droplet(app, droplet);
-        self.client.send(&request).await?;
-        Ok(())
+        self.client.set_current_droplet(app, droplet).await
     }
 }

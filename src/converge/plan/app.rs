@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use super::drift::EntryDrift;
 use super::step::{DropletRef, PackageRef, RouteRef, SourceDroplet};
 use super::{Action, Change, PlannedApp, ResourcePlan, Role, Space, Step, Workflow};
-use crate::capi::inventory::{
-    App, Droplet, DropletState, MANAGED_BY_LABEL, MANAGED_BY_VALUE, PREFIX_ANNOTATION, Process,
+use crate::capi::model::{
+    Droplet, MANAGED_BY_LABEL, MANAGED_BY_VALUE, PREFIX_ANNOTATION, Process, ResourceState,
 };
+use crate::converge::observed::App;
 use crate::desired::{Group, PlacedGroup};
 use crate::manifest::entry::{BY_REQUESTS, EntryRoute, ManifestEntry};
 
@@ -54,7 +55,7 @@ pub(super) fn prototype_need<'a>(
         }
     }
     let mut packages = app.packages.iter();
-    let package = packages.find(|it| it.ready && it.bits.as_deref() == bits);
+    let package = packages.find(|it| it.is_ready() && it.bits.as_deref() == bits);
     package.map_or(Need::Push, |package| Need::Stage(&package.guid))
 }
 
@@ -72,7 +73,7 @@ pub(super) fn clone_need<'a>(prototype: Need<'a>, app: Option<&'a App>) -> Need<
 }
 
 fn is_staged(droplet: &Droplet) -> bool {
-    droplet.state == DropletState::Staged
+    droplet.state == ResourceState::Staged
 }
 
 /// Cloud Controller shows a buildpack's URL without its credentials.
@@ -673,7 +674,7 @@ fn unused_droplets(need: Need<'_>, app: &App) -> Vec<Step> {
     let droplets = app.droplets.iter();
     droplets
         .filter(|droplet| Some(droplet.guid.as_str()) != kept)
-        .filter(|droplet| !(stages && droplet.state == DropletState::Staging))
+        .filter(|droplet| !(stages && droplet.state == ResourceState::Staging))
         .map(|droplet| Step::DeleteDroplet {
             droplet: droplet.guid.clone(),
         })

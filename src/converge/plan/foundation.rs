@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{Action, Change, ResourcePlan, Step};
-use crate::capi::inventory::{Metadata as Found, Rule as FoundRule};
+use crate::capi::model::{Labels as Found, Rule as FoundRule};
 use crate::converge::observe::Observed;
 use crate::converge::target::Target;
 use crate::desired::{Desired, Metadata, Org, PlacedSpace, Rule, SecurityGroup};
@@ -106,8 +106,9 @@ fn plan_security_group(
             .spaces
             .get(placed.id)
             .and_then(|it| it.space.as_ref());
-        let is_bound = space
-            .is_some_and(|space| found.is_some_and(|found| found.spaces.contains(&space.guid)));
+        let is_bound = space.is_some_and(|space| {
+            found.is_some_and(|found| found.running_spaces.contains(&space.guid))
+        });
         if is_bound {
             continue;
         }

@@ -18,7 +18,8 @@ pub use step::{DropletRef, PackageRef, RouteRef, SourceDroplet, Step};
 
 use super::observe::{Observed, ObservedSpace};
 use super::target::Target;
-use crate::capi::inventory::{App, Route};
+use crate::capi::model::Route;
+use crate::converge::observed::App;
 use crate::desired::{Desired, PlacedSpace};
 
 /// What becomes of a resource.

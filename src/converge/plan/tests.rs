@@ -5,9 +5,9 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::capi::inventory::{
-    Destination, Domain, Droplet, DropletState, Metadata, Org, Ownership, Package, Process, Rule,
-    SecurityGroup, Space as FoundSpace,
+use crate::capi::model::{
+    Destination, Domain, Droplet, Instance, InstanceState, Labels, Org, Ownership, Package,
+    Process, ResourceState, Rule, SecurityGroup, Space as FoundSpace,
 };
 use crate::converge::compare::EntryDifference;
 use crate::converge::observe::ObservedOrg;
@@ -82,8 +82,9 @@ fn as_desired(desired: &Desired) -> Observed {
     });
     let group = SecurityGroup {
         guid: "group".to_owned(),
+        name: "scale-asg".to_owned(),
         rules: rules.collect(),
-        spaces: vec!["space".to_owned()],
+        running_spaces: vec!["space".to_owned()],
     };
     observed
         .security_groups
@@ -93,8 +94,8 @@ fn as_desired(desired: &Desired) -> Observed {
         name: "scale-org".to_owned(),
         ownership: ours(),
         quota: Some("quota".to_owned()),
-        labels: Metadata::new(),
-        annotations: Metadata::new(),
+        labels: Labels::new(),
+        annotations: Labels::new(),
     });
     let space = &mut observed.spaces[0];
     space.space = Some(FoundSpace {
@@ -102,8 +103,8 @@ fn as_desired(desired: &Desired) -> Observed {
         name: "scale-space".to_owned(),
         org: "org".to_owned(),
         ownership: ours(),
-        labels: Metadata::new(),
-        annotations: Metadata::new(),
+        labels: Labels::new(),
+        annotations: Labels::new(),
     });
     for placed in desired.groups() {
         for (i, name) in placed.group.app_names().enumerate() {
@@ -114,6 +115,7 @@ fn as_desired(desired: &Desired) -> Observed {
                 guid: format!("route of {name}"),
                 url: format!("{name}.{DOMAIN}"),
                 destinations: vec![to(&format!("guid of {name}"))],
+                ..Route::default()
             });
         }
     }
@@ -123,8 +125,9 @@ fn as_desired(desired: &Desired) -> Observed {
 fn to(app: &str) -> Destination {
     Destination {
         app: app.to_owned(),
-        process: "web".to_owned(),
+        process_type: "web".to_owned(),
         port: Some(8080),
+        protocol: None,
     }
 }
 
@@ -143,15 +146,19 @@ fn app(group: &Group, bits: &str, name: &str, is_prototype: bool) -> App {
             guid: format!("droplet of {name}"),
             checksum: Some(format!("checksum of {}", group.name)),
             bits: bits.clone(),
-            state: DropletState::Staged,
+            app: format!("guid of {name}"),
+            state: ResourceState::Staged,
+            error: None,
             annotated: is_prototype,
             package: is_prototype.then(|| format!("package of {name}")),
         }],
         packages: bits
             .map(|bits| Package {
                 guid: format!("package of {name}"),
+                app: format!("guid of {name}"),
                 bits: Some(bits),
-                ready: true,
+                state: ResourceState::Ready,
+                error: None,
             })
             .into_iter()
             .collect(),
@@ -159,9 +166,20 @@ fn app(group: &Group, bits: &str, name: &str, is_prototype: bool) -> App {
             instances,
             memory_mb: 1024,
             disk_mb: 1024,
-            states: vec!["RUNNING".to_owned(); usize::try_from(instances).unwrap()],
+            actual: (0..instances)
+                .map(|_| in_state(InstanceState::Running))
+                .collect(),
+            ..Process::default()
         }),
         manifest: None,
+    }
+}
+
+fn in_state(state: InstanceState) -> Instance {
+    Instance {
+        index: 0,
+        state,
+        details: None,
     }
 }
 
@@ -203,6 +221,7 @@ fn add_seventh(observed: &mut Observed, apps: &[&str]) {
         guid: "route of seven".to_owned(),
         url: format!("scale-tick-7.{DOMAIN}"),
         destinations: apps.iter().map(|app| to(app)).collect(),
+        ..Route::default()
     });
 }
 
@@ -378,7 +397,7 @@ fn what_is_as_desired_needs_nothing() {
     &["scale-tick-0: AnnotateBitsHash { droplet: Existing(\"droplet of scale-tick-0\"), hash: \"bits of tick\" }"],
 )]
 #[case::droplet_expired(
-    |it: &mut Observed| find(it, "scale-tick-1").droplets[0].state = DropletState::Other,
+    |it: &mut Observed| find(it, "scale-tick-1").droplets[0].state = ResourceState::Failed,
     "~ change app scale-tick-1 (droplet: another -> a copy of the prototype's)",
     &[
         "scale-tick-1: CopyDroplet { from: Existing(\"droplet of scale-tick-0\") }",
@@ -415,7 +434,7 @@ fn what_is_as_desired_needs_nothing() {
     &["security group: UpdateSecurityGroup"],
 )]
 #[case::unbound(
-    |it: &mut Observed| it.security_groups.get_mut("scale-asg").unwrap().spaces.clear(),
+    |it: &mut Observed| it.security_groups.get_mut("scale-asg").unwrap().running_spaces.clear(),
     "~ change security group scale-asg (binding: none -> scale-space)",
     &["security group: BindSecurityGroup { space: Space { org: \"scale-org\", name: \"scale-space\" } }"],
 )]
@@ -636,7 +655,10 @@ fn verification_lists_all_drift() {
         let route = json!({"route": format!("{app}.apps.example.com")});
         differs(&mut observed, app, "routes/0", Value::Null, route);
     }
-    web(&mut observed, "scale-tick-0").states = vec!["RUNNING".to_owned(), "CRASHED".to_owned()];
+    web(&mut observed, "scale-tick-0").actual = vec![
+        in_state(InstanceState::Running),
+        in_state(InstanceState::Crashed),
+    ];
     find(&mut observed, "scale-tick-1").started = false;
     web(&mut observed, "scale-tick-2").instances = 3;
     observed

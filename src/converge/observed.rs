@@ -1,0 +1,92 @@
+//! What is known of an app and all that belongs to it.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use crate::capi::model::{self, Droplet, Ownership, Package, Process};
+
+/// An app with its droplets, packages and web process.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct App {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    /// The GUID of its space.
+    pub(crate) space: String,
+    /// Whether its desired state is STARTED.
+    pub(crate) started: bool,
+    pub(crate) ownership: Ownership,
+    /// The buildpacks that it is staged with; none where they are detected.
+    pub(crate) buildpacks: Vec<String>,
+    pub(crate) current_droplet: Option<String>,
+    /// All droplets of the app.
+    pub(crate) droplets: Vec<Droplet>,
+    /// All packages of the app; none where its droplet accounts for them.
+    pub(crate) packages: Vec<Package>,
+    pub(crate) web: Option<Process>,
+    /// The app as a manifest has it, where it was read by itself.
+    pub(crate) manifest: Option<Map<String, Value>>,
+}
+
+impl From<model::App> for App {
+    fn from(app: model::App) -> Self {
+        Self {
+            guid: app.guid,
+            name: app.name,
+            space: app.space,
+            started: app.is_started,
+            ownership: app.ownership,
+            buildpacks: app.buildpacks,
+            current_droplet: app.current_droplet,
+            ..Self::default()
+        }
+    }
+}
+
+impl App {
+    /// The droplet that the app runs with.
+    pub(crate) fn current(&self) -> Option<&Droplet> {
+        let current = self.current_droplet.as_deref()?;
+        self.droplets.iter().find(|droplet| droplet.guid == current)
+    }
+
+    /// Takes its own of the packages of many apps, which show the bits of the
+    /// droplets that were staged from them.
+    pub(crate) fn take_packages(&mut self, by_app: &mut HashMap<String, Vec<Package>>) {
+        self.packages = by_app.remove(&self.guid).unwrap_or_default();
+        for droplet in self.droplets.iter_mut().filter(|it| it.bits.is_none()) {
+            let source = droplet.package.as_deref();
+            let mut packages = self.packages.iter();
+            let source = packages.find(|it| Some(it.guid.as_str()) == source);
+            droplet.bits = source.and_then(|package| package.bits.clone());
+        }
+    }
+
+    /// Whether the droplet that it runs with accounts for all of its packages: it
+    /// is a copy or annotated, and no other was staged meanwhile.
+    pub(crate) fn accounts_for_packages(&self) -> bool {
+        let Some(current) = self.current() else {
+            return false;
+        };
+        let mut others = self.droplets.iter().filter(|it| it.guid != current.guid);
+        (current.annotated || current.package.is_none()) && others.all(|it| it.package.is_none())
+    }
+}
+
+/// Resources by the GUID of their app.
+pub(super) fn by_app<T>(resources: Vec<T>, app_of: impl Fn(&T) -> &str) -> HashMap<String, Vec<T>> {
+    let mut by_app: HashMap<String, Vec<T>> = HashMap::new();
+    for resource in resources {
+        by_app
+            .entry(app_of(&resource).to_owned())
+            .or_default()
+            .push(resource);
+    }
+    by_app
+}
+
+/// Web processes by the GUID of their app.
+pub(super) fn web_by_app(processes: Vec<Process>) -> HashMap<String, Process> {
+    let processes = processes.into_iter();
+    processes.map(|web| (web.app.clone(), web)).collect()
+}
