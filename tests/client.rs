@@ -41,10 +41,6 @@ async fn a_wrong_password_is_told_apart() {
     assert!(error.is_connection());
     let message = error.to_string().replace(&mock.uri(), "API");
     assert!(message.contains("Bad credentials"), "{message}");
-    assert!(
-        message.contains("check CF_USERNAME and CF_PASSWORD"),
-        "{message}"
-    );
     assert!(!message.contains("wrong"), "{message}");
 }
 
@@ -58,11 +54,7 @@ async fn a_client_logs_in_with_its_secret() {
     };
     assert!(connect_as(&mock, credentials("s3cret")).await.is_ok());
     let error = connect_as(&mock, credentials("other")).await.unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("check CF_CLIENT_ID and CF_CLIENT_SECRET")
-    );
+    assert!(error.is_connection(), "{error}");
 }
 
 #[tokio::test]
@@ -355,7 +347,7 @@ async fn something_that_is_not_a_cloud_controller_is_told() {
     assert!(error.is_connection());
     let message = error.to_string();
     assert!(
-        message.contains("what answers is not a Cloud Controller; check the API's URL"),
+        message.contains("what answers is not a Cloud Controller"),
         "{message}"
     );
 }
@@ -374,7 +366,7 @@ async fn a_version_that_no_dialect_fits_is_told() {
         .await
         .unwrap_err();
     let message = error.to_string().replace(&server.uri(), "http://api");
-    insta::assert_snapshot!(message, @"the API v3 at http://api/ is of version 3.50.0, and cf-pusher speaks that of 3.84 and later, and that of 2017; choose one all the same with --dialect");
+    insta::assert_snapshot!(message, @"unsupported version 3.50.0 of the v3 API at http://api/, must be 3.84 or later, or the API of 2017");
 }
 
 #[tokio::test]
@@ -609,7 +601,7 @@ async fn what_an_older_foundation_has_no_list_of_is_read_app_by_app() {
         ["app scale-tick-1: env START_PORT is 1, desired 7000"]
     );
     let by_endpoint = rig.counts.get().requests_by_endpoint;
-    assert_eq!(by_endpoint["GET /v3/apps/:guid/environment_variables"], 7);
+    assert_eq!(by_endpoint["GET /v3/apps/:guid/manifest"], 7);
     assert_eq!(by_endpoint["GET /v3/processes/:guid/stats"], 7);
 }
 
