@@ -16,7 +16,7 @@ use crate::world::CowStr;
 use crate::world::ruby;
 
 /// An HTTP request, path and query decoded.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,

@@ -447,7 +447,8 @@ impl ListQuery {
             let direction = if order.descending { '-' } else { '+' };
             params.push(("order_by".into(), format!("{direction}{}", order.column)));
         }
-        params.sort();
+        // As the names of parameters, whose keys in brackets come after them.
+        params.sort_by_cached_key(|(key, value)| (key.replace(']', "\0"), value.clone()));
         let query = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(params)
             .finish();

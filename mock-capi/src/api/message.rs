@@ -461,6 +461,12 @@ impl<'b> FieldCheck<'_, 'b> {
             .require(is_sound, "must be between 1 and 200 characters")
     }
 
+    /// Null is too long, too: so it is where null is not allowed.
+    pub(crate) fn length_at_most(self, max: usize) -> Self {
+        let fits = self.value.is_some_and(|value| ruby::length(value) <= max);
+        self.require(fits, &format!("is too long (maximum is {max} characters)"))
+    }
+
     /// The same in other words; null is too short.
     pub(crate) fn length_or(self, range: RangeInclusive<usize>, text: &str) -> Self {
         let actual = self.value.map_or(0, ruby::length);

@@ -292,6 +292,8 @@ pattern!(
     r"^(?:[-+]?0b_*[01][01_]*|[-+]?0_*[0-7][0-7_]*|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x_*[0-9a-fA-F][0-9a-fA-F_]*)$"
 );
 
+pattern!(OCTAL_FLOAT, r"\A0[0-7]*\.[0-9]");
+
 fn is(pattern: &LazyLock<Option<Regex>>, text: &str) -> bool {
     pattern.as_ref().is_some_and(|regex| regex.is_match(text))
 }
@@ -391,6 +393,230 @@ fn decimal(sign: &str, digits: &str) -> String {
     }
 }
 
+/// Writes a value as Psych writes it, after the mark that starts a document.
+pub(crate) fn emit(value: &Value) -> String {
+    let mut text = String::from("---");
+    emit_value(&mut text, value, 0);
+    text
+}
+
+/// Columns after which a text is broken at a blank.
+const WIDTH: usize = 80;
+
+fn emit_value(text: &mut String, value: &Value, indent: usize) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            text.push('\n');
+            emit_fields(text, fields, indent);
+        }
+        Value::Array(items) if !items.is_empty() => {
+            text.push('\n');
+            for item in items {
+                text.push_str(&" ".repeat(indent));
+                text.push('-');
+                match item {
+                    // The first field stands beside the dash.
+                    Value::Object(fields) if !fields.is_empty() => {
+                        text.push(' ');
+                        let start = text.len();
+                        emit_fields(text, fields, indent + 2);
+                        text.replace_range(start..start + indent + 2, "");
+                    }
+                    other => emit_value(text, other, indent + 2),
+                }
+            }
+        }
+        Value::Object(_) => text.push_str(" {}\n"),
+        Value::Array(_) => text.push_str(" []\n"),
+        Value::Null => text.push('\n'),
+        Value::String(string) => {
+            text.push(' ');
+            emit_text(text, string, indent);
+            text.push('\n');
+        }
+        Value::Bool(_) | Value::Number(_) => {
+            text.push(' ');
+            text.push_str(&ruby::text(value));
+            text.push('\n');
+        }
+    }
+}
+
+fn emit_fields(text: &mut String, fields: &Map<String, Value>, indent: usize) {
+    for (key, value) in fields {
+        text.push_str(&" ".repeat(indent));
+        let key = match style_of(key) {
+            Style::Literal => double_quoted(key, None),
+            style => styled(key, style, None),
+        };
+        text.push_str(&key);
+        text.push(':');
+        match value {
+            // A list stands below the key that it belongs to.
+            Value::Array(_) => emit_value(text, value, indent),
+            other => emit_value(text, other, indent + 2),
+        }
+    }
+}
+
+fn emit_text(text: &mut String, string: &str, indent: usize) {
+    let line = text.rsplit('\n').next().unwrap_or_default();
+    let column = line.chars().count();
+    match style_of(string) {
+        Style::Literal => text.push_str(&literal(string, indent)),
+        style => text.push_str(&styled(string, style, Some((column, indent)))),
+    }
+}
+
+/// How a text is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    Plain,
+    Single,
+    Double,
+    Literal,
+}
+
+/// What Psych asks for, unless that cannot be written so.
+fn style_of(string: &str) -> Style {
+    let asked = if string.trim_end_matches('\n').contains('\n') || string.ends_with("\n\n") {
+        Style::Literal
+    } else if string == "<<" {
+        Style::Single
+    } else if ["y", "Y", "n", "N"].contains(&string) || begins_oddly(string) {
+        Style::Double
+    } else if !matches!(plain(string), Ok(Yaml::Text(_))) || is(&OCTAL_FLOAT, string) {
+        Style::Single
+    } else {
+        Style::Plain
+    };
+    let special = |c: char| c != '\n' && (c.is_control() || c == '\u{feff}');
+    let has_special = string.chars().any(special);
+    let breaks = string.contains('\n');
+    let space_break = string.contains(" \n");
+    let break_space = string.contains("\n ");
+    match asked {
+        Style::Literal if !has_special && !space_break && !string.ends_with(' ') => Style::Literal,
+        Style::Literal => Style::Double,
+        _ if has_special || space_break || break_space => Style::Double,
+        Style::Plain if breaks || !is_plain(string) => Style::Single,
+        other => other,
+    }
+}
+
+/// Whether a line of it begins with a sign, and has no quotes.
+fn begins_oddly(string: &str) -> bool {
+    string.lines().any(|line| {
+        let first = line.chars().next();
+        let is_word = |c: char| c == '_' || c.is_alphanumeric();
+        first.is_some_and(|c| !is_word(c)) && !line.chars().skip(1).any(|c| c == '"')
+    })
+}
+
+/// Whether a text needs no quotes where blocks are written.
+fn is_plain(string: &str) -> bool {
+    const INDICATORS: &str = "#,[]{}&*!|>'\"%@`";
+    let blank_at_the_edge = string.starts_with(' ') || string.ends_with(' ');
+    let first = string.chars().next();
+    let is_document = string.starts_with("---") || string.starts_with("...");
+    let sign = |sign: char| {
+        string
+            .strip_prefix(sign)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    };
+    let marks = string.contains(": ") || string.ends_with(':') || string.contains(" #");
+    !(string.is_empty()
+        || blank_at_the_edge
+        || is_document
+        || first.is_some_and(|c| INDICATORS.contains(c))
+        || ['-', '?', ':'].into_iter().any(sign)
+        || marks)
+}
+
+/// Writes a text on one line, or on several where it may be `broken`: from that
+/// column, at that indent.
+fn styled(string: &str, style: Style, broken: Option<(usize, usize)>) -> String {
+    match style {
+        Style::Plain => wrapped(string, broken),
+        Style::Single => {
+            let quoted = format!("'{}'", string.replace('\'', "''"));
+            wrapped(&quoted.replace('\n', "\n\n"), broken)
+        }
+        Style::Double | Style::Literal => double_quoted(string, broken),
+    }
+}
+
+/// Breaks lines at single blanks once they are too long.
+fn wrapped(string: &str, broken: Option<(usize, usize)>) -> String {
+    let Some((mut column, indent)) = broken else {
+        return string.to_owned();
+    };
+    let chars: Vec<char> = string.chars().collect();
+    let mut text = String::new();
+    for (index, &c) in chars.iter().enumerate() {
+        let blank = |at: Option<&char>| at == Some(&' ');
+        let alone = !blank(index.checked_sub(1).and_then(|at| chars.get(at)))
+            && !blank(chars.get(index + 1));
+        let inside = index > 0 && index + 1 < chars.len();
+        if c == ' ' && alone && inside && column > WIDTH {
+            text.push('\n');
+            text.push_str(&" ".repeat(indent));
+            column = indent;
+        } else {
+            text.push(c);
+            column += 1;
+        }
+    }
+    text
+}
+
+fn double_quoted(string: &str, broken: Option<(usize, usize)>) -> String {
+    let mut escaped = String::from('"');
+    for c in string.chars() {
+        match c {
+            '"' => escaped.push_str("\\\""),
+            '\\' => escaped.push_str("\\\\"),
+            '\n' => escaped.push_str("\\n"),
+            '\t' => escaped.push_str("\\t"),
+            '\r' => escaped.push_str("\\r"),
+            '\0' => escaped.push_str("\\0"),
+            '\u{1b}' => escaped.push_str("\\e"),
+            '\u{7}' => escaped.push_str("\\a"),
+            '\u{8}' => escaped.push_str("\\b"),
+            '\u{b}' => escaped.push_str("\\v"),
+            '\u{c}' => escaped.push_str("\\f"),
+            '\u{feff}' => escaped.push_str("\\uFEFF"),
+            c if c.is_control() => escaped.push_str(&format!("\\x{:02X}", u32::from(c))),
+            c => escaped.push(c),
+        }
+    }
+    escaped.push('"');
+    wrapped(&escaped, broken)
+}
+
+/// A block of lines, with what becomes of the line feeds at its end.
+fn literal(string: &str, indent: usize) -> String {
+    let hint = if string.starts_with([' ', '\n']) {
+        "2"
+    } else {
+        ""
+    };
+    let chomping = match string.strip_suffix('\n') {
+        None => "-",
+        Some(rest) if rest.is_empty() || rest.ends_with('\n') => "+",
+        Some(_) => "",
+    };
+    let mut text = format!("|{hint}{chomping}");
+    for line in string.strip_suffix('\n').unwrap_or(string).split('\n') {
+        text.push('\n');
+        if !line.is_empty() {
+            text.push_str(&" ".repeat(indent));
+            text.push_str(line);
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -467,6 +693,38 @@ mod tests {
         let document = parse("--- {a: 1}\n--- {a: 2}\n").unwrap();
         assert_eq!(document.to_json(), serde_json::json!({"a": 1}));
         assert_eq!(parse("# nothing\n").unwrap(), Yaml::Null);
+    }
+
+    #[test]
+    fn texts_are_quoted_as_psych_quotes_them() {
+        for (text, expected) in [
+            ("plain text", "plain text"),
+            ("1", "'1'"),
+            ("", "''"),
+            ("true", "'true'"),
+            ("~", "\"~\""),
+            ("n", "\"n\""),
+            ("./app", "\"./app\""),
+            ("a: b", "'a: b'"),
+            ("it's: so", "'it''s: so'"),
+            ("bell\u{7}", "\"bell\\a\""),
+            ("a\nb", "|-\n  a\n  b"),
+            ("2020-01-01", "'2020-01-01'"),
+            ("1:30", "'1:30'"),
+        ] {
+            let yaml = emit(&serde_json::json!({ "k": text }));
+            assert_eq!(yaml, format!("---\nk: {expected}\n"));
+            let read = parse(&yaml).unwrap();
+            assert_eq!(read.get("k").unwrap().to_text(), text, "{yaml}");
+        }
+        let nested = serde_json::json!({"a": [{"b": [1, "x"], "c": {}}], "d": null, "e": []});
+        assert_eq!(
+            emit(&nested),
+            "---\na:\n- b:\n  - 1\n  - x\n  c: {}\nd:\ne: []\n"
+        );
+        let long = "word ".repeat(20);
+        let yaml = emit(&serde_json::json!({ "k": long.trim() }));
+        assert_eq!(yaml.lines().count(), 3, "{yaml}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What stands behind both adapters: one request in, one answer out, with the
 //! faults, the rate limit and the token check around the API.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -429,6 +430,12 @@ impl Core {
     }
 
     fn answer_api(&self, request: &Request<'_>, base: String) -> Answer {
+        let path = canonical_path(request.path);
+        let rewritten = matches!(path, Cow::Owned(_)).then(|| Request {
+            path: &path,
+            ..request.clone()
+        });
+        let request = rewritten.as_ref().unwrap_or(request);
         let began = Instant::now();
         let found = self.router.find(request.method, request.path);
         let mut guard = self.lock();
@@ -645,4 +652,20 @@ fn base_url(request: &Request<'_>) -> Option<String> {
     };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
     (!host.is_empty() && host.bytes().all(plain)).then(|| format!("{scheme}://{host}"))
+}
+
+/// A path of v3 as Rails routes it: without repeated slashes, one at the end, or
+/// the suffix that asks for JSON.
+fn canonical_path(path: &str) -> Cow<'_, str> {
+    if !path.trim_start_matches('/').starts_with("v3/") {
+        return Cow::Borrowed(path);
+    }
+    let bare = path.strip_suffix(".json").unwrap_or(path);
+    let is_canonical = bare.len() == path.len() && !path.contains("//") && !path.ends_with('/');
+    if is_canonical {
+        return Cow::Borrowed(path);
+    }
+    let parts = bare.split('/').filter(|part| !part.is_empty());
+    let parts: Vec<&str> = parts.collect();
+    Cow::Owned(format!("/{}", parts.join("/")))
 }

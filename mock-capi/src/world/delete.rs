@@ -42,7 +42,10 @@ impl World {
             Kind::Droplet => drop(self.droplets.remove(guid)),
             Kind::Domain => self.delete_domain(guid),
             Kind::UnmappedRoutes => self.delete_unmapped_routes(guid),
-            Kind::Route => drop(self.routes.remove(guid)),
+            Kind::Route => {
+                remove_all(&mut self.route_policies, Field::Route, guid);
+                drop(self.routes.remove(guid));
+            }
         }
     }
 

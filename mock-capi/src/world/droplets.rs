@@ -5,10 +5,16 @@ use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Droplet, Guid, Lifecycle, Origin, Package, PackageKind, World};
+use crate::world::clock::Timestamp;
+
+use super::{
+    Droplet, Due, Field, Guid, Lifecycle, Origin, Package, PackageKind, Row, Selection, World,
+};
 
 /// The start command that staging detects.
 const DETECTED_COMMAND: &str = "./app";
+/// How many packages and droplets of an app do not expire, besides those in use.
+const KEPT: usize = 5;
 
 /// A droplet to be: where it comes from and whether that fails.
 #[derive(Debug)]
@@ -50,8 +56,47 @@ impl World {
             process_types: detected(),
             lifecycle: new.lifecycle,
             image: image_of(package),
+            expired: false,
         };
-        Some(self.add(droplet))
+        let app = droplet.app;
+        let droplet = self.add(droplet);
+        self.plan(ready_at, Due::ExpireDroplets(app));
+        Some(droplet)
+    }
+
+    /// Lets the droplets of an app expire of which it has enough newer ones; the
+    /// current one stays.
+    pub(super) fn expire_droplets(&mut self, app: Guid) {
+        let current = self.apps.get(app).and_then(|app| app.droplet);
+        let now = self.now;
+        let droplets = self.droplets.select(&Selection::by(Field::App, app));
+        let can_expire = |droplet: &&&Droplet| {
+            Some(droplet.guid()) != current && ["STAGED", "FAILED"].contains(&droplet.state(now))
+        };
+        let candidates = droplets.iter().filter(can_expire).rev().skip(KEPT);
+        for guid in candidates.map(|droplet| droplet.guid()).collect::<Vec<_>>() {
+            self.touch(guid, |droplet: &mut Droplet| droplet.expired = true);
+        }
+    }
+
+    /// The same of packages, of which that of the current droplet stays.
+    pub(super) fn expire_packages(&mut self, app: Guid) {
+        let current = self.apps.get(app).and_then(|app| app.droplet);
+        let current = current.and_then(|droplet| self.droplets.get(droplet)?.package);
+        let now = self.now;
+        let packages = self.packages.select(&Selection::by(Field::App, app));
+        let can_expire = |package: &&&Package| {
+            Some(package.guid()) != current && ["READY", "FAILED"].contains(&package.state(now))
+        };
+        let candidates = packages.iter().filter(can_expire).rev().skip(KEPT);
+        for guid in candidates.map(|package| package.guid()).collect::<Vec<_>>() {
+            self.touch(guid, |package: &mut Package| package.expired = true);
+        }
+    }
+
+    /// Looks what expires of an app once a package of it is ready.
+    pub(crate) fn expire_packages_at(&mut self, at: Timestamp, app: Guid) {
+        self.plan(at, Due::ExpirePackages(app));
     }
 
     /// Adds a copy of a droplet for another app; bits and checksum are the
@@ -77,6 +122,7 @@ impl World {
             process_types: source.process_types.clone(),
             lifecycle: source.lifecycle.clone(),
             image: source.image.clone(),
+            expired: false,
         };
         Some(self.add(copy))
     }
@@ -104,6 +150,7 @@ impl World {
                 stack: String::new(),
             },
             image: None,
+            expired: false,
         })
     }
 }

@@ -29,6 +29,7 @@ pub(crate) mod random;
 mod resources;
 mod revisions;
 mod roles;
+mod route_policies;
 mod routes;
 mod rows;
 pub(crate) mod ruby;
@@ -72,6 +73,7 @@ pub(crate) use processes::{CheckPatch, ProcessPatch};
 pub use resources::PackageFile;
 pub(crate) use resources::Resource;
 pub(crate) use revisions::Revision;
+pub(crate) use route_policies::{RoutePolicy, RoutePolicySource};
 pub(crate) use routes::{NewRoute, RouteRefusal, is_in_host};
 pub(crate) use sidecars::NewSidecar;
 pub(crate) use table::{Base, Field, Key, Row, Selection, Table};
@@ -130,6 +132,10 @@ enum Due {
     CleanNetworkPolicies,
     /// Run a droplet, whose instances may crash.
     Run(Guid, bool),
+    /// Let old droplets of an app expire.
+    ExpireDroplets(Guid),
+    /// The same of packages.
+    ExpirePackages(Guid),
 }
 
 /// Everything that the Cloud Controller knows, and the users that UAA does.
@@ -150,6 +156,8 @@ pub(crate) struct World {
     pub(crate) apps: Table<App>,
     pub(crate) processes: Table<Process>,
     pub(crate) sidecars: Table<Sidecar>,
+    #[serde(default)]
+    pub(crate) route_policies: Table<RoutePolicy>,
     pub(crate) service_instances: Table<ServiceInstance>,
     pub(crate) service_bindings: Table<ServiceBinding>,
     pub(crate) packages: Table<Package>,
@@ -215,6 +223,7 @@ impl World {
             apps: Table::default(),
             processes: Table::default(),
             sidecars: Table::default(),
+            route_policies: Table::default(),
             service_instances: Table::default(),
             service_bindings: Table::default(),
             packages: Table::default(),
@@ -267,6 +276,7 @@ impl World {
             name: settings.apps_domain.clone(),
             org: None,
             internal: false,
+            route_policies_scope: None,
             shared_with: Vec::new(),
         });
         for (name, enabled) in FeatureFlag::DEFAULTS {
@@ -355,6 +365,8 @@ impl World {
                 Due::Deploy(guid) => self.visit_deployment(guid),
                 Due::CleanNetworkPolicies => drop(self.clean_network_policies()),
                 Due::Run(droplet, crashing) => self.run_staged(droplet, crashing),
+                Due::ExpireDroplets(app) => self.expire_droplets(app),
+                Due::ExpirePackages(app) => self.expire_packages(app),
             }
         }
         self.now = now;

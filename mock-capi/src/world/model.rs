@@ -225,6 +225,9 @@ pub(crate) struct Domain {
     pub(crate) internal: bool,
     /// Other organizations that may have routes of it.
     pub(crate) shared_with: Vec<Guid>,
+    /// `any`, `org` or `space` where its routes have policies.
+    #[serde(default)]
+    pub(crate) route_policies_scope: Option<String>,
 }
 
 impl Domain {
@@ -444,6 +447,9 @@ pub(crate) struct Package {
     pub(crate) space: Guid,
     pub(crate) kind: PackageKind,
     pub(crate) upload: Option<Upload>,
+    /// Whether its bits are gone, because its app has newer ones.
+    #[serde(default)]
+    pub(crate) expired: bool,
 }
 
 impl Package {
@@ -455,6 +461,9 @@ impl Package {
     }
 
     pub(crate) fn state(&self, now: Timestamp) -> &'static str {
+        if self.expired {
+            return "EXPIRED";
+        }
         match (&self.kind, &self.upload) {
             (PackageKind::Docker { .. }, _) => "READY",
             (PackageKind::Bits, None) => "AWAITING_UPLOAD",
@@ -521,10 +530,16 @@ pub(crate) struct Droplet {
     pub(crate) process_types: Map<String, Value>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) image: Option<String>,
+    /// Whether its bits are gone, because its app has newer ones.
+    #[serde(default)]
+    pub(crate) expired: bool,
 }
 
 impl Droplet {
     pub(crate) fn state(&self, now: Timestamp) -> &'static str {
+        if self.expired {
+            return "EXPIRED";
+        }
         match (self.origin, &self.error) {
             (Origin::Staging, _) if now < self.ready_at => "STAGING",
             (Origin::Copying, _) if now < self.ready_at => "COPYING",
@@ -537,6 +552,11 @@ impl Droplet {
 
     pub(crate) fn is_staged(&self, now: Timestamp) -> bool {
         self.state(now) == "STAGED"
+    }
+
+    /// Whether clients are shown it, which they are not what is being staged.
+    pub(crate) fn is_shown(&self, now: Timestamp) -> bool {
+        self.origin != Origin::Staging || self.expired || self.is_staged(now)
     }
 }
 

@@ -37,6 +37,9 @@ pub(crate) enum RouteRefusal {
     HostTooLong,
     PathUnsupported,
     PathTooLong,
+    PathInvalid,
+    /// The quota of the organization reserves no more ports.
+    PortQuotaExceeded,
     PathSingleSlash,
     PortUnsupported,
     Taken,
@@ -70,6 +73,9 @@ impl World {
             return Err(RouteRefusal::DomainNotUsable);
         }
         self.check_route_quotas(space)?;
+        if new.port.is_some_and(|port| port > 0) && !self.reserves_ports(space) {
+            return Err(RouteRefusal::PortQuotaExceeded);
+        }
         let name = format!("{}.{}", new.host, domain.name);
         if !new.host.is_empty() && self.named::<Domain>(&name).is_some() {
             return Err(RouteRefusal::DomainExists);
@@ -88,6 +94,9 @@ impl World {
         }
         if domain.internal && !new.path.is_empty() {
             return Err(RouteRefusal::PathUnsupported);
+        }
+        if !new.path.chars().all(is_in_path) {
+            return Err(RouteRefusal::PathInvalid);
         }
         if new.path.len() > MAX_PATH {
             return Err(RouteRefusal::PathTooLong);
@@ -109,6 +118,16 @@ impl World {
             return Err(RouteRefusal::PortUnsupported);
         }
         Ok(())
+    }
+
+    /// Whether the quota of a space's organization reserves ports at all: only
+    /// HTTP domains exist here, so none is in use.
+    fn reserves_ports(&self, space: &Space) -> bool {
+        let quota = self
+            .orgs
+            .get(space.org)
+            .and_then(|org| self.quotas.get(org.quota));
+        quota.is_none_or(|quota| quota.limits.reserved_ports != Some(0))
     }
 
     pub(crate) fn find_route(&self, domain: &Domain, host: &str, path: &str) -> Option<&Route> {
@@ -158,4 +177,9 @@ impl World {
             format!("{}.{domain}{}", route.host, route.path)
         }
     }
+}
+
+/// Whether a path may have a character, as addresses have them.
+fn is_in_path(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.!~*'()%:@&=+$,;/?#".contains(c)
 }

@@ -10,6 +10,7 @@ use super::model::{
     ServiceBinding, ServiceInstance, Sidecar, Space, SpaceQuota, Stack, Task, User,
 };
 use super::revisions::Revision;
+use super::route_policies::RoutePolicy;
 use super::table::{Base, Field, Key, Row, Table};
 
 /// What all rows have in common: a kind, a base, and a table of the world.
@@ -285,6 +286,19 @@ impl Row for Sidecar {
 
     fn home(&self, world: &World) -> Home {
         world.home_of_app(self.app)
+    }
+}
+
+impl Row for RoutePolicy {
+    row!("Route policy", route_policies);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![Key::Guid(Field::Route, self.route)]
+    }
+
+    fn home(&self, world: &World) -> Home {
+        let route = world.routes.get(self.route);
+        route.map_or(Home::Nowhere, |route| Home::Space(route.space))
     }
 }
 

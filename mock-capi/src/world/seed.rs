@@ -94,6 +94,7 @@ impl World {
                 error: None,
                 ready_at: now,
             }),
+            expired: false,
         })
     }
 

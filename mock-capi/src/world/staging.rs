@@ -1,7 +1,7 @@
 //! Staging as v2 knows it: the state of an app's package, and apps that run
 //! once they are staged.
 
-use super::{App, Droplet, Due, Field, Guid, Origin, Package, Row, Selection, World};
+use super::{App, Droplet, Due, Field, Guid, Package, Row, Selection, World};
 
 impl World {
     /// The app's newest package.
@@ -13,8 +13,7 @@ impl World {
     /// The app's newest droplet; there is none before it is staged.
     pub(crate) fn latest_droplet(&self, app: Guid) -> Option<&Droplet> {
         let droplets = self.droplets.select(&Selection::by(Field::App, app));
-        let exists =
-            |droplet: &&Droplet| droplet.origin != Origin::Staging || droplet.is_staged(self.now);
+        let exists = |droplet: &&Droplet| droplet.is_shown(self.now);
         droplets.into_iter().rfind(exists)
     }
 

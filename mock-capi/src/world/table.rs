@@ -22,6 +22,7 @@ pub(crate) enum Field {
     App,
     Package,
     Domain,
+    Route,
     Quota,
     IsolationSegment,
     User,

@@ -335,3 +335,15 @@ async fn names_are_ordered_without_regard_to_case() {
     // Blanks before a name are part of it.
     assert!(cf.names("/v3/apps?names=%20A").await.is_empty());
 }
+
+#[tokio::test]
+async fn paths_are_read_as_rails_reads_them() {
+    let cf = Session::v3().await;
+    for path in ["/v3/apps/", "//v3/apps", "/v3/apps.json"] {
+        let list = cf.get(path).await;
+        assert_eq!(list.status, 200, "{path}");
+        let first = list.json()["pagination"]["first"]["href"].clone();
+        let first = first.as_str().unwrap().to_owned();
+        assert!(first.ends_with("/v3/apps?page=1&per_page=50"), "{first}");
+    }
+}

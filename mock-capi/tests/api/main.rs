@@ -42,6 +42,7 @@ mod rate_limits;
 mod resources;
 mod revisions;
 mod roles;
+mod route_policies;
 mod route_sharing;
 mod services;
 mod space_quotas;

@@ -1,6 +1,9 @@
 //! Applying manifests to a space.
 
 use crate::common::{Answer, Session, names, new_route};
+use std::time::Duration;
+
+use mock_capi::MockCapi;
 use serde_json::{Value, json};
 
 /// The details of an answer's errors.
@@ -315,7 +318,7 @@ async fn what_the_job_is_refused_fails_it() {
         ),
         (
             json!({"routes": [{"route": "a.apps.mock.test:1024"}]}),
-            "For route 'a.apps.mock.test:1024': Routes with protocol 'http' do not support ports.",
+            "For route 'a.apps.mock.test:1024': Reserved route ports quota exceeded for organization 'org'.",
         ),
         (
             json!({"health-check-type": "http"}),
@@ -743,5 +746,39 @@ async fn a_diff_removes_the_last_first_and_moves_what_stays() {
     assert_eq!(
         diff("applications: [{name: app, routes: [{route: b.apps.mock.test}, {route: a.apps.mock.test}, {route: c.apps.mock.test}]}]").await,
         json!([{"op": "move", "from": "/0", "path": "/applications/0/routes/1"}])
+    );
+}
+
+#[tokio::test]
+async fn no_manifest_scales_an_app_that_is_being_deployed() {
+    let slow = Duration::from_secs(3600);
+    let cf = Session::start(MockCapi::builder().start_time(slow)).await;
+    let (_, space) = cf.space().await;
+    let app = cf.staged_app(&space, "app").await;
+    assert_eq!(cf.act(&app, "start").await.status, 200);
+    let deployment = json!({"relationships": {"app": {"data": {"guid": app}}}});
+    assert_eq!(cf.post("/v3/deployments", deployment).await.status, 201);
+    for (change, verb) in [("instances: 7", "scale"), ("command: foo", "update")] {
+        let manifest = format!("applications: [{{name: app, {change}}}]");
+        let job = cf.applied(&space, manifest).await;
+        assert_eq!(job["state"], "FAILED", "{job}");
+        assert_eq!(
+            job["errors"][0]["detail"],
+            format!(
+                "For application 'app': Cannot {verb} this process while a deployment is in flight."
+            )
+        );
+    }
+    let job = cf
+        .applied(&space, "applications: [{name: app, env: {A: 1}}]")
+        .await;
+    assert_eq!(job["state"], "COMPLETE", "{job}");
+    // Each of them is recorded, without the variables.
+    let path = format!("/v3/audit_events?target_guids={app}&types=audit.app.apply_manifest");
+    let events = cf.get(&path).await.json();
+    assert_eq!(events["pagination"]["total_results"], 3);
+    assert_eq!(
+        events["resources"][2]["data"]["request"]["manifest"],
+        "---\napplications:\n- name: app\n  env: \"[PRIVATE DATA HIDDEN]\"\n"
     );
 }

@@ -283,3 +283,42 @@ async fn a_docker_image_becomes_a_droplet() {
     let listed = cf.get(&of_package).await.json();
     assert_eq!(listed["resources"][0]["guid"], droplet["guid"]);
 }
+
+#[tokio::test]
+async fn old_packages_and_droplets_of_an_app_expire() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = cf.staged_app(&space, "app").await;
+    for _ in 0..6 {
+        cf.stage(&app).await;
+    }
+    let states = async |kind: &str| {
+        let list = cf.get(&format!("/v3/{kind}?app_guids={app}")).await.json();
+        let resources = list["resources"].as_array().unwrap().clone();
+        let states = resources
+            .iter()
+            .map(|it| it["state"].as_str().unwrap().to_owned());
+        states.collect::<Vec<_>>()
+    };
+    // The current droplet and what it was staged from stay, and five others.
+    let expected = |ready: &str| {
+        let mut states = vec![ready.to_owned(), "EXPIRED".to_owned()];
+        states.extend(vec![ready.to_owned(); 5]);
+        states
+    };
+    assert_eq!(states("droplets").await, expected("STAGED"));
+    assert_eq!(states("packages").await, expected("READY"));
+    let expired = cf
+        .get(&format!("/v3/droplets?app_guids={app}&states=EXPIRED"))
+        .await;
+    let expired = expired.json()["resources"][0].clone();
+    assert_eq!(expired["checksum"], serde_json::Value::Null);
+    let path = format!(
+        "/v3/droplets/{}/download",
+        expired["guid"].as_str().unwrap()
+    );
+    assert_eq!(
+        cf.get(&path).await.error().1,
+        "Only staged droplets can be downloaded."
+    );
+}

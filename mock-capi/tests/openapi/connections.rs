@@ -79,6 +79,9 @@ async fn services(tour: &Tour, space: &str, app: &str) {
         .await;
     tour.get_all(&instance, &["", fields]).await;
     tour.get(&format!("{instance}/credentials")).await;
+    tour.get(&format!("{instance}/permissions")).await;
+    let shared = format!("{instance}/relationships/shared_spaces");
+    tour.get(&shared).await;
     tour.patch(&instance, json!({"tags": ["store"]})).await;
 
     let service = instance.rsplit('/').next().unwrap_or_default();

@@ -148,17 +148,22 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         }
         RouteRefusal::PathUnsupported => invalid("path path_not_supported_for_internal_domain"),
         RouteRefusal::HostInvalid => invalid("host format"),
-        RouteRefusal::PathTooLong | RouteRefusal::PathSingleSlash => CcError::new(
-            400,
-            130_004,
-            "CF-PathInvalid",
-            format!("The path is invalid: {path}"),
-        ),
+        RouteRefusal::PathTooLong | RouteRefusal::PathInvalid | RouteRefusal::PathSingleSlash => {
+            CcError::new(
+                400,
+                130_004,
+                "CF-PathInvalid",
+                format!("The path is invalid: {path}"),
+            )
+        }
         RouteRefusal::HostMissing => invalid("host is required for shared-domains"),
         RouteRefusal::HostTooLong => {
             invalid("host combined with domain name must be no more than 253 characters")
         }
         RouteRefusal::PortUnsupported => invalid("port port_unsupported"),
+        RouteRefusal::PortQuotaExceeded => {
+            invalid("organization total_reserved_route_ports_exceeded")
+        }
     })?;
     context.created(guid, present)
 }

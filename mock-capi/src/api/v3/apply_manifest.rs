@@ -5,12 +5,13 @@
 //! app by app. As in the Cloud Controller, what the job did before something
 //! was refused stays done.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
+use crate::api::yaml;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
     App, Domain, Field, Guid, Lifecycle, NewRoute, Row, Scale, Selection, WRITE_SPACE, is_in_host,
@@ -19,7 +20,8 @@ use crate::world::{
 use super::manifest_message::{AppManifest, ScalePatch, WantedLifecycle, WantedService};
 use super::manifest_routes::{WantedRoute, WantedRoutes};
 use super::{
-    app_features, destinations, environment, lifecycle, manifests, route_names, routes, spaces,
+    app_features, destinations, environment, lifecycle, manifests, processes, route_names, routes,
+    spaces,
 };
 
 pub(crate) const ROUTES: &[Route] =
@@ -28,13 +30,15 @@ pub(crate) const ROUTES: &[Route] =
 const OPERATION: &str = "space.apply_manifest";
 
 fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let manifests = manifests::read(context)?.manifests;
+    let body = manifests::read(context)?;
+    let (manifests, applications) = (body.manifests, body.applications);
     let space = spaces::find(context)?;
     let mut apps = Vec::new();
-    for manifest in manifests {
+    for (manifest, application) in manifests.into_iter().zip(applications) {
         let app = find_or_create(context, space, &manifest)
             .and_then(|app| check_kind(context, app, &manifest.lifecycle).map(|()| app))
             .map_err(|error| error.prefixed(&for_application(&manifest.name)))?;
+        record(context, app, application);
         apps.push((app, manifest));
     }
     let failure = context.faults.job(OPERATION);
@@ -43,6 +47,16 @@ fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         None => apply_all(context, apps),
     };
     Ok(context.job_with(OPERATION, space, outcome))
+}
+
+/// Records what is applied to an app; its variables are nobody's business.
+fn record(context: &mut RequestContext<'_>, app: Guid, mut application: Map<String, Value>) {
+    if let Some(environment) = application.get_mut("env") {
+        *environment = json!("[PRIVATE DATA HIDDEN]");
+    }
+    let manifest = yaml::emit(&json!({"applications": [application]}));
+    let data = json!({"request": {"manifest": manifest}});
+    context.world.record(app, "audit.app.apply_manifest", data);
 }
 
 fn for_application(name: &str) -> String {
@@ -124,6 +138,7 @@ fn apply_to(
     app_features::switch(context, app, &manifest.features)?;
     for (kind, patch) in manifest.updates {
         if let Some(process) = find_or_create_process(context, app, &kind) {
+            processes::check_not_deploying(context, process, "update")?;
             context.world.update_process(process, patch)?;
         }
     }
@@ -191,6 +206,7 @@ fn scale(
         return Ok(());
     };
     let (guid, current) = (process.guid(), process.scale);
+    processes::check_not_deploying(context, guid, "scale")?;
     let scale = Scale {
         instances: patch.instances.unwrap_or(current.instances),
         memory_mb: patch.memory_mb.unwrap_or(current.memory_mb),

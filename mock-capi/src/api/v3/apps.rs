@@ -610,12 +610,13 @@ pub(crate) fn read_assigned_droplet(
 ) -> Result<Guid, CcError> {
     let body = context.request.object()?;
     let guid = body.get("data").and_then(|data| data.get("guid"));
-    let guid = guid.and_then(Value::as_str);
+    let guid = guid.filter(|guid| !guid.is_null() && **guid != json!([]));
     if body.contains_key("data") && guid.is_none() {
         return Err(CcError::unprocessable(
             "Current droplet cannot be removed. Replace it with a preferred droplet.",
         ));
     }
+    let guid = guid.and_then(Value::as_str);
     let droplet = guid.and_then(|guid| context.world.look_up::<Droplet>(guid))
         .filter(|droplet| droplet.app == app)
         .ok_or_else(|| {

@@ -1,5 +1,7 @@
 //! `/v3/buildpacks`
 
+use std::io::{Cursor, Read};
+
 use serde_json::{Value, json};
 
 use crate::api::context::{RequestContext, View};
@@ -9,6 +11,7 @@ use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::multipart;
 use crate::api::router::Route;
+use crate::api::yaml::{self, Yaml};
 use crate::world::{Buildpack, Field, Job, Kind, Row, Stack, World};
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -101,7 +104,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     ];
     let mut message = Message::new(&body, &allowed);
     let name = message.check("name").string().present();
-    let name = name.length_or(1..=MAX_NAME, "is too long (maximum is 250 characters)");
+    let name = name.length_at_most(MAX_NAME);
     let name = name.matches(is_name, "is invalid").text();
     let asked = read(&mut message, name);
     let lifecycle = message.check("lifecycle").allow_null().string();
@@ -257,25 +260,71 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let buildpack: &Buildpack = context.named("guid")?;
     let guid = buildpack.guid();
-    let name = read_bits(context.request, &buildpack.lifecycle)?;
+    let (name, content) = read_bits(context.request, &buildpack.lifecycle)?;
     if buildpack.locked {
         return Err(CcError::unprocessable("Buildpack is locked"));
     }
-    let job = context.start_job("buildpack.upload", Some(guid), None);
-    let Job {
-        ready_at, failure, ..
-    } = context.row(job)?;
-    let file = failure.is_none().then_some((name, *ready_at));
-    context.world.touch(guid, |buildpack: &mut Buildpack| {
-        buildpack.file = file.or(buildpack.file.take());
-    });
-    let buildpack = context.present_pending(guid, present)?;
+    let stack = stack_of(content);
+    let refused = check_stack_of_bits(context.world, buildpack, stack.as_deref()).err();
+    let failure = context.faults.job(UPLOAD).or(refused);
+    let is_taken = failure.is_none();
+    let job = context
+        .world
+        .schedule(UPLOAD.into(), Some(guid), None, failure);
+    // What was uploaded before is there until the job is done.
+    let buildpack = context.present(guid, present)?;
+    let ready_at = context.row::<Job>(job)?.ready_at;
+    if is_taken {
+        context.world.touch(guid, |buildpack: &mut Buildpack| {
+            buildpack.file = Some((name, ready_at));
+            buildpack.stack = stack.or(buildpack.stack.take());
+        });
+    }
     let location = context.url(&format!("/v3/jobs/{job}"));
     Ok(Response::json(202, &buildpack).with_header("Location", location))
 }
 
-/// The name of the buildpack in a multipart body.
-fn read_bits(request: &Request<'_>, lifecycle: &str) -> Result<String, CcError> {
+const UPLOAD: &str = "buildpack.upload";
+
+/// The stack that the manifest in a zip file names.
+fn stack_of(content: &[u8]) -> Option<String> {
+    const LARGEST: u64 = 1024 * 1024;
+    let mut archive = zip::ZipArchive::new(Cursor::new(content)).ok()?;
+    let manifest = archive.by_name("manifest.yml").ok()?;
+    let mut text = String::new();
+    manifest.take(LARGEST).read_to_string(&mut text).ok()?;
+    let manifest = yaml::parse(&text).ok()?;
+    manifest.get("stack").map(Yaml::to_text)
+}
+
+/// Whether a buildpack can be for the stack that its bits name.
+fn check_stack_of_bits(
+    world: &World,
+    buildpack: &Buildpack,
+    stack: Option<&str>,
+) -> Result<(), CcError> {
+    let Some(stack) = stack else {
+        return Ok(());
+    };
+    match &buildpack.stack {
+        Some(own) if own != stack => Err(CcError::new(
+            422,
+            390_011,
+            "CF-BuildpackStacksDontMatch",
+            format!("Uploaded buildpack stack ({stack}) does not match {own}"),
+        )),
+        _ if world.named::<Stack>(stack).is_none() => Err(CcError::new(
+            422,
+            390_012,
+            "CF-BuildpackStackDoesNotExist",
+            format!("Uploaded buildpack stack ({stack}) does not exist"),
+        )),
+        _ => check_unique(world, buildpack, &buildpack.name, Some(stack)),
+    }
+}
+
+/// The buildpack in a multipart body, and its name.
+fn read_bits<'r>(request: &Request<'r>, lifecycle: &str) -> Result<(String, &'r [u8]), CcError> {
     const ZIP: &[u8] = b"PK\x03\x04";
     const GZIP: &[u8] = b"\x1F\x8B\x08";
     const TAR: &[u8] = b"ustar\x0000";
@@ -311,7 +360,7 @@ fn read_bits(request: &Request<'_>, lifecycle: &str) -> Result<String, CcError> 
         errors.push(format!("{name} cannot be empty"));
     }
     if errors.is_empty() {
-        Ok(name)
+        Ok((name, content))
     } else {
         Err(invalid(errors.join(", ")))
     }

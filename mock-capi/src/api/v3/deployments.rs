@@ -11,7 +11,7 @@ use crate::api::router::Route;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
     App, Deployment, DeploymentOptions, DeploymentState, Droplet, Field, Guid, MANAGE_APPS,
-    NewDeployment, Revision, Row, WRITE_SPACE,
+    NewDeployment, Revision, Row, WRITE_SPACE, ruby,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -299,7 +299,7 @@ fn read_new(body: &Map<String, Value>) -> Result<DeploymentRequest<'_>, CcError>
         None | Some((_, Some("rolling"))) => false,
         Some((_, Some("canary"))) => true,
         Some((other, text)) => {
-            let other = text.map_or_else(|| other.to_string(), str::to_owned);
+            let other = text.map_or_else(|| ruby::text(other), str::to_owned);
             message.error(format!(
                 "Strategy '{other}' is not a supported deployment strategy"
             ));

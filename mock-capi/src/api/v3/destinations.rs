@@ -483,7 +483,9 @@ fn read_process(process: Option<&Value>) -> Result<Option<String>, &'static str>
     match process {
         None | Some(Value::Null) => Ok(None),
         Some(process) => process
-            .get("type")
+            .as_object()
+            .filter(|process| process.len() == 1)
+            .and_then(|process| process.get("type"))
             .and_then(Value::as_str)
             .filter(|kind| !kind.is_empty())
             .map(|kind| Some(kind.to_owned()))

@@ -48,7 +48,7 @@ pub(crate) fn present(domain: &Domain, view: &View<'_>) -> Value {
         links["shared_organizations"] =
             view.link(&format!("{path}/relationships/shared_organizations"));
     }
-    json!({
+    let mut presented = json!({
         "guid": domain.base.guid,
         "created_at": domain.base.created,
         "updated_at": domain.base.updated,
@@ -62,7 +62,12 @@ pub(crate) fn present(domain: &Domain, view: &View<'_>) -> Value {
         },
         "metadata": domain.base.metadata.present(),
         "links": links,
-    })
+    });
+    if let Some(scope) = &domain.route_policies_scope {
+        presented["enforce_route_policies"] = json!(true);
+        presented["route_policies_scope"] = json!(scope);
+    }
+    presented
 }
 
 fn present_shared(domain: &Domain, view: &View<'_>) -> Value {
@@ -107,6 +112,7 @@ struct NewDomain<'b> {
     /// `None` asks for a shared domain.
     orgs: Option<(&'b str, Vec<&'b str>)>,
     in_router_group: bool,
+    route_policies_scope: Option<&'b str>,
     metadata: MetadataPatch,
 }
 
@@ -119,6 +125,8 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "internal",
             "relationships",
             "router_group",
+            "enforce_route_policies",
+            "route_policies_scope",
             "metadata",
         ],
     );
@@ -145,6 +153,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         org,
         internal: new.internal,
         shared_with,
+        route_policies_scope: new.route_policies_scope.map(str::to_owned),
     });
     context.created(guid, present)
 }
@@ -156,6 +165,7 @@ fn read_new<'b>(message: &mut Message<'b>) -> NewDomain<'b> {
     let name = read_name(message);
     let in_router_group = read_router_group(message);
     let internal = message.get("internal") == Some(&json!(true));
+    let enforces = message.get("enforce_route_policies") == Some(&json!(true));
     for (wrong, reason) in [
         (
             internal && private,
@@ -164,6 +174,14 @@ fn read_new<'b>(message: &mut Message<'b>) -> NewDomain<'b> {
         (
             internal && message.has("router_group"),
             "Internal domains cannot be associated to a router group.",
+        ),
+        (
+            internal && enforces,
+            "Internal domains cannot have route policy enforcement. Internal routes bypass GoRouter.",
+        ),
+        (
+            message.has("router_group") && enforces,
+            "Domains with a router group cannot have route policy enforcement. TCP routes do not support mTLS policy enforcement.",
         ),
         (
             private && message.has("router_group"),
@@ -175,11 +193,22 @@ fn read_new<'b>(message: &mut Message<'b>) -> NewDomain<'b> {
         }
     }
     message.boolean("internal");
+    message.boolean("enforce_route_policies");
+    let scope = message.check("route_policies_scope").allow_null();
+    let scope = scope.one_of_texts(
+        &["any", "org", "space"],
+        "must be one of 'any', 'org', 'space'",
+    );
+    let scope = scope.text();
+    if enforces && message.is_blank("route_policies_scope") {
+        message.error("Route policies scope is required when enforce_route_policies is true");
+    }
     NewDomain {
         name,
         internal,
         orgs,
         in_router_group,
+        route_policies_scope: scope.filter(|_| enforces),
         metadata,
     }
 }
@@ -187,7 +216,7 @@ fn read_new<'b>(message: &mut Message<'b>) -> NewDomain<'b> {
 fn read_orgs<'b>(message: &mut Message<'b>) -> Option<(&'b str, Vec<&'b str>)> {
     message.relationships(&["organization", "shared_organizations"], |inner| {
         let owner = match inner.get("organization") {
-            Some(_) => inner.related("organization"),
+            Some(_) => inner.related_or_missing("organization"),
             None => None,
         };
         let others = inner.related_many("shared_organizations");

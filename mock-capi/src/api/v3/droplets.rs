@@ -108,7 +108,7 @@ fn present_buildpacks(buildpacks: &[String]) -> Vec<Value> {
 /// Today's Cloud Controller adds the droplet of a build when the build is done,
 /// and none if it failed.
 pub(crate) fn is_visible(droplet: &Droplet, view: &View<'_>) -> bool {
-    droplet.origin != Origin::Staging || droplet.is_staged(view.at)
+    droplet.is_shown(view.at)
 }
 
 pub(crate) fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {

@@ -350,7 +350,8 @@ fn read_sidecars(fields: &mut Fields<'_>) -> Vec<NewSidecar> {
     for sidecar in list {
         let (new, errors) = sidecars::read_manifest(sidecar);
         for error in errors {
-            let error = match new.name.as_deref().filter(|name| !name.trim().is_empty()) {
+            let name = sidecar.get("name").map(text_of);
+            let error = match name.as_deref().filter(|name| !name.trim().is_empty()) {
                 Some(name) => format!("Sidecar \"{name}\": {error}"),
                 None => format!("Sidecar {}", error.to_lowercase()),
             };

@@ -167,8 +167,7 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         guid,
         |app, view| json!({"applications": [present(app, view)]}),
     )?;
-    let yaml = serde_saphyr::to_string(&manifest).map_err(|_| CcError::unparsable())?;
-    Ok(Response::text("application/x-yaml", format!("---\n{yaml}")))
+    Ok(Response::text("application/x-yaml", yaml::emit(&manifest)))
 }
 
 fn diff(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -190,7 +189,7 @@ fn diff(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 /// understood.
 #[derive(Debug)]
 pub(crate) struct ManifestBody {
-    applications: Vec<Map<String, Value>>,
+    pub(crate) applications: Vec<Map<String, Value>>,
     pub(crate) manifests: Vec<AppManifest>,
 }
 

@@ -22,7 +22,58 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/service_route_bindings", |context| {
         index(context, &ROUTE_BINDINGS, INCLUDED_IN_ROUTE_BINDINGS)
     }),
+    Route::get("/v3/service_brokers/:guid", |_| none("Service broker")).never_found(),
+    Route::patch("/v3/service_brokers/:guid", |_| none("Service broker")).never_found(),
+    Route::delete("/v3/service_brokers/:guid", |_| none("Service broker")).never_found(),
+    Route::get("/v3/service_offerings/:guid", |_| none("Service offering")).never_found(),
+    Route::patch("/v3/service_offerings/:guid", |_| none("Service offering")).never_found(),
+    Route::delete("/v3/service_offerings/:guid", |_| none("Service offering")).never_found(),
+    Route::get("/v3/service_plans/:guid", |_| none("Service plan")).never_found(),
+    Route::patch("/v3/service_plans/:guid", |_| none("Service plan")).never_found(),
+    Route::delete("/v3/service_plans/:guid", |_| none("Service plan")).never_found(),
+    Route::get("/v3/service_plans/:guid/visibility", |_| {
+        none("Service plan")
+    })
+    .never_found(),
+    Route::post("/v3/service_plans/:guid/visibility", |_| {
+        none("Service plan")
+    })
+    .never_found(),
+    Route::patch("/v3/service_plans/:guid/visibility", |_| {
+        none("Service plan")
+    })
+    .never_found(),
+    Route::get("/v3/service_route_bindings/:guid", |_| {
+        none("Service route binding")
+    })
+    .never_found(),
+    Route::patch("/v3/service_route_bindings/:guid", |_| {
+        none("Service route binding")
+    })
+    .never_found(),
+    Route::delete("/v3/service_route_bindings/:guid", |_| {
+        none("Service route binding")
+    })
+    .never_found(),
+    Route::get("/v3/service_route_bindings/:guid/parameters", |_| {
+        none("Service route binding")
+    })
+    .never_found(),
+    Route::get("/v3/service_usage_events/:guid", |_| {
+        none("Service usage event")
+    })
+    .never_found(),
+    Route::delete(
+        "/v3/service_plans/:guid/visibility/:organization_guid",
+        |_| none("Service plan"),
+    )
+    .never_found(),
 ];
+
+/// Of what nobody offers, there is none of that GUID.
+fn none(kind: &str) -> Result<Response, CcError> {
+    Err(CcError::not_found(kind))
+}
 
 const BROKERS: ListSpec = ListSpec {
     order_by: &["name"],

@@ -32,6 +32,7 @@ pub(crate) mod revisions;
 pub(crate) mod roles;
 mod root;
 mod route_names;
+pub(crate) mod route_policies;
 mod route_sharing;
 pub(crate) mod routes;
 pub(crate) mod security_groups;
@@ -86,6 +87,7 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     routes::ROUTES,
     destinations::ROUTES,
     route_sharing::ROUTES,
+    route_policies::ROUTES,
     jobs::ROUTES,
     manifests::ROUTES,
     apply_manifest::ROUTES,

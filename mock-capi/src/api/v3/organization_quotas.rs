@@ -67,17 +67,9 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     });
     let applies = |quota: &Quota| {
         let guid = quota.base.guid;
-        let asked = applied.as_ref().is_none_or(|quotas| quotas.contains(&guid));
-        asked && is_listed(context, guid)
+        applied.as_ref().is_none_or(|quotas| quotas.contains(&guid))
     };
     query.respond(context, &selection, applies, present)
-}
-
-/// Lists have the quotas of the organizations that the caller sees; each quota
-/// can be looked at by itself.
-fn is_listed(context: &RequestContext<'_>, quota: Guid) -> bool {
-    let orgs = || orgs_of(context.world, quota);
-    context.access.is_everything() || context.view().visible_orgs(orgs()).next().is_some()
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

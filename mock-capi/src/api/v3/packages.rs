@@ -69,7 +69,7 @@ pub(crate) fn present_data(package: &Package, view: &View<'_>) -> Value {
             let upload = package.upload.as_ref();
             let done = upload.filter(|upload| view.at >= upload.ready_at);
             let error = done.and_then(|upload| upload.error.as_ref());
-            let value = done.filter(|_| error.is_none());
+            let value = done.filter(|_| error.is_none() && !package.expired);
             let value = value.map(|upload| &upload.sha256);
             json!({"error": error, "checksum": {"type": "sha256", "value": value}})
         }
@@ -165,6 +165,7 @@ pub(crate) fn add(
         space,
         kind,
         upload: None,
+        expired: false,
     });
     world.log_api(app, format!("Adding app package for app with guid {app}"));
     guid
@@ -333,6 +334,9 @@ pub(crate) fn receive(
             ready_at,
         });
     });
+    if let Some(app) = world.packages.get(guid).map(|package| package.app) {
+        world.expire_packages_at(ready_at, app);
+    }
 }
 
 /// The bits in a multipart body, and the resources that it names.
@@ -401,7 +405,9 @@ fn copy(context: &mut RequestContext<'_>, source: &str) -> Result<Guid, CcError>
         space,
         kind,
         upload,
+        expired: false,
     });
+    context.world.expire_packages_at(ready_at, app);
     let text =
         format!("Adding app package for app with guid {app} copied from package with guid {from}");
     context.world.log_api(app, text);

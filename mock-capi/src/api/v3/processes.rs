@@ -19,18 +19,14 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/processes", index),
     Route::get("/v3/processes/:process", show),
     Route::patch("/v3/processes/:process", update).by(MANAGE_APPS),
-    Route::post("/v3/processes/:process/actions/scale", scale)
-        .by(MANAGE_APPS)
-        .flagged("app_scaling"),
+    Route::post("/v3/processes/:process/actions/scale", scale).by(MANAGE_APPS),
     Route::get("/v3/processes/:process/stats", stats),
     Route::get("/v3/processes/:process/process_instances", instances),
     Route::delete("/v3/processes/:process/instances/:index", terminate).by(MANAGE_APPS),
     Route::get("/v3/apps/:guid/processes", index_of_app),
     Route::get("/v3/apps/:guid/processes/:type", show),
     Route::patch("/v3/apps/:guid/processes/:type", update).by(MANAGE_APPS),
-    Route::post("/v3/apps/:guid/processes/:type/actions/scale", scale)
-        .by(MANAGE_APPS)
-        .flagged("app_scaling"),
+    Route::post("/v3/apps/:guid/processes/:type/actions/scale", scale).by(MANAGE_APPS),
     Route::get("/v3/apps/:guid/processes/:type/stats", stats),
     Route::delete("/v3/apps/:guid/processes/:type/instances/:index", terminate).by(MANAGE_APPS),
 ];
@@ -183,6 +179,7 @@ fn scale(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 pub(crate) fn scale_process(context: &mut RequestContext<'_>) -> Result<Guid, CcError> {
     let process = find(context)?;
     let (guid, current) = (process.base.guid, process.scale);
+    context.require_flag("app_scaling")?;
     let body = context.request.object()?;
     let scale = read_scale(&body, current)?;
     check_not_deploying(context, guid, "scale")?;
@@ -192,7 +189,7 @@ pub(crate) fn scale_process(context: &mut RequestContext<'_>) -> Result<Guid, Cc
 }
 
 /// The web processes of an app are its deployment's while there is one.
-fn check_not_deploying(
+pub(crate) fn check_not_deploying(
     context: &RequestContext<'_>,
     process: Guid,
     verb: &str,

@@ -416,6 +416,10 @@ fn refusal_text(
         }
         RouteRefusal::PathUnsupported => "Paths are not supported for internal domains.".into(),
         RouteRefusal::HostInvalid => "Host format is invalid.".into(),
+        RouteRefusal::PathInvalid => "Path is invalid.".into(),
+        RouteRefusal::PortQuotaExceeded => {
+            format!("Reserved route ports quota exceeded for organization '{org}'.")
+        }
         RouteRefusal::PathTooLong => "Path exceeds 128 characters.".into(),
         RouteRefusal::PathSingleSlash => "Path cannot be a single '/'.".into(),
         RouteRefusal::HostMissing => {

@@ -24,6 +24,11 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::patch("/v3/service_instances/:guid", update).by(WRITE_SPACE),
     Route::delete("/v3/service_instances/:guid", delete).by(WRITE_SPACE),
     Route::get("/v3/service_instances/:guid/credentials", show_credentials).by(READ_SECRETS),
+    Route::get("/v3/service_instances/:guid/permissions", permissions),
+    Route::get(
+        "/v3/service_instances/:guid/relationships/shared_spaces",
+        shared_spaces,
+    ),
 ];
 
 const LIST: ListSpec = ListSpec {
@@ -198,6 +203,26 @@ fn pick(fields: &[String], mut resource: Value) -> Value {
         resource.retain(|key, _| asked(key));
     }
     resource
+}
+
+/// What the caller may do with a service that exists, seen or not.
+fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = context.capture("guid");
+    let instance = context.world.look_up::<ServiceInstance>(guid);
+    let instance = instance.ok_or_else(|| CcError::not_found(ServiceInstance::KIND))?;
+    let home = instance.home(context.world);
+    Ok(Response::ok(&json!({
+        "manage": context.access.allows(context.world, home, WRITE_SPACE),
+        "read": instance.is_visible(context.world, &context.access),
+    })))
+}
+
+/// Services that users provide are not shared.
+fn shared_spaces(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = context.guid_of::<ServiceInstance>("guid")?;
+    let path = format!("/v3/service_instances/{guid}/relationships/shared_spaces");
+    let links = json!({"self": context.view().link(&path)});
+    Ok(Response::ok(&json!({"data": [], "links": links})))
 }
 
 fn show_credentials(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

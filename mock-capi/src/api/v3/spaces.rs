@@ -170,12 +170,10 @@ fn delete_unmapped_routes(context: &mut RequestContext<'_>) -> Result<Response, 
     let help = "Use 'unmapped=true' parameter to delete all unmapped routes.";
     let names = context.request.query.iter().map(|(name, _)| name.as_str());
     let unknown: Vec<&str> = names.filter(|name| *name != "unmapped").collect();
-    if !unknown.is_empty() {
-        let unknown = unknown.join("', '");
-        return Err(CcError::unprocessable(format!(
-            "Unknown field(s): '{unknown}'"
-        )));
-    }
+    let unknown = match unknown.as_slice() {
+        [] => None,
+        unknown => Some(format!("Unknown field(s): '{}'", unknown.join("', '"))),
+    };
     let refusal = match context.request.query("unmapped") {
         Some("true") => None,
         Some("false") => Some(format!(
@@ -187,8 +185,9 @@ fn delete_unmapped_routes(context: &mut RequestContext<'_>) -> Result<Response, 
             "Unmapped can't be blank, Mass delete not supported for routes. {help}, Unmapped must be a boolean"
         )),
     };
-    if let Some(refusal) = refusal {
-        return Err(CcError::unprocessable(refusal));
+    let wrong: Vec<String> = unknown.into_iter().chain(refusal).collect();
+    if !wrong.is_empty() {
+        return Err(CcError::unprocessable(wrong.join(", ")));
     }
     let guid = find(context)?;
     Ok(context.delete_in_job("space.delete_unmapped_routes", Kind::UnmappedRoutes, guid))

@@ -279,7 +279,10 @@ fn read_new(body: &Map<String, Value>) -> Result<TaskRequest<'_>, CcError> {
         size.and_then(|size| u32::try_from(size).ok())
     };
     let (disk_mb, memory_mb) = (size("disk_in_mb"), size("memory_in_mb"));
-    let log_rate = message.integer("log_rate_limit_in_bytes_per_second", -1..=i64::MAX);
+    let log_rate = message.integer("log_rate_limit_in_bytes_per_second", i64::MIN..=i64::MAX);
+    if log_rate.is_some_and(|rate| rate < -1) {
+        message.error("Log rate limit in bytes per second must be greater than -2");
+    }
     let droplet = message.check("droplet_guid").allow_null().guid().text();
     let process = message.get("template").and_then(|it| it.get("process"));
     let process = process.and_then(|process| process.get("guid"));
@@ -301,7 +304,11 @@ fn read_new(body: &Map<String, Value>) -> Result<TaskRequest<'_>, CcError> {
     let has_command = message.has("command");
     message.finish()?;
     Ok(TaskRequest {
-        name: name?,
+        name: match &name_problems {
+            // What the model refuses never comes to the database.
+            Some(problems) if !problems.is_empty() => None,
+            _ => name?,
+        },
         name_problems: name_problems.unwrap_or_default(),
         command: has_command.then_some(command?),
         user,

@@ -60,6 +60,8 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 /// `GET /v3/organizations/:guid/users`
 pub(crate) fn index_of_org(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    // The query is looked at before the organization.
+    ListQuery::read(context, &LIST)?;
     let org = organizations::find(context)?;
     let members = context.world.members(Field::Org, org);
     list(context, Some(members), CcError::bad_query)
@@ -67,6 +69,7 @@ pub(crate) fn index_of_org(context: &mut RequestContext<'_>) -> Result<Response,
 
 /// `GET /v3/spaces/:guid/users`
 pub(crate) fn index_of_space(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    ListQuery::read(context, &LIST)?;
     let space = spaces::find(context)?;
     let members = context.world.members(Field::Space, space);
     list(context, Some(members), CcError::bad_query)

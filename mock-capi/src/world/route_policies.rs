@@ -1,0 +1,60 @@
+//! Policies of routes: which apps, spaces and organizations may reach them.
+
+use std::fmt::{self, Display, Formatter};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Base, Guid};
+
+/// A source that may reach a route.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RoutePolicy {
+    pub(crate) base: Base,
+    pub(crate) route: Guid,
+    pub(crate) source: RoutePolicySource,
+}
+
+/// Whose requests a policy is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum RoutePolicySource {
+    Any,
+    App(Guid),
+    Space(Guid),
+    Org(Guid),
+}
+
+impl RoutePolicySource {
+    /// Reads `cf:any` or `cf:app:GUID`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let text = text.strip_prefix("cf:")?;
+        if text == "any" {
+            return Some(Self::Any);
+        }
+        let (kind, guid) = text.split_once(':')?;
+        let guid = Guid::parse(guid).filter(|parsed| parsed.to_string() == guid)?;
+        match kind {
+            "app" => Some(Self::App(guid)),
+            "space" => Some(Self::Space(guid)),
+            "org" => Some(Self::Org(guid)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn guid(self) -> Option<Guid> {
+        match self {
+            Self::Any => None,
+            Self::App(guid) | Self::Space(guid) | Self::Org(guid) => Some(guid),
+        }
+    }
+}
+
+impl Display for RoutePolicySource {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("cf:any"),
+            Self::App(guid) => write!(f, "cf:app:{guid}"),
+            Self::Space(guid) => write!(f, "cf:space:{guid}"),
+            Self::Org(guid) => write!(f, "cf:org:{guid}"),
+        }
+    }
+}
