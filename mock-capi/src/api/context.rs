@@ -12,7 +12,7 @@ use crate::api::uaa::token::{Caller, Tokens};
 use crate::world::clock::Timestamp;
 use crate::world::metadata::MetadataPatch;
 use crate::world::mishaps::Mishaps;
-use crate::world::settings::Settings;
+use crate::world::settings::{Dialect, Settings};
 use crate::world::{
     ADMINS, Access, FeatureFlag, Guid, Home, Kind, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, Roles,
     Row, World,
@@ -192,7 +192,10 @@ impl RequestContext<'_> {
 
     /// The world as it is now, for presenters.
     pub(crate) fn view(&self) -> View<'_> {
-        View::new(self.world, &self.base, &self.access)
+        View {
+            dialect: self.settings.dialect,
+            ..View::new(self.world, &self.base, &self.access)
+        }
     }
 
     /// The same for a row, whose secrets not everyone sees.
@@ -345,6 +348,8 @@ pub(crate) struct View<'w> {
     pub(crate) at: Timestamp,
     /// What the caller may see.
     pub(crate) access: &'w Access,
+    /// The APIs that the caller speaks.
+    pub(crate) dialect: Dialect,
     /// What is in the place of secrets.
     hidden: Option<&'static str>,
 }
@@ -359,6 +364,7 @@ impl<'w> View<'w> {
             base,
             at: world.now(),
             access,
+            dialect: Dialect::V3,
             hidden: None,
         }
     }

@@ -17,18 +17,11 @@ pub(crate) const CURRENT_DROPLET: Template = template!("current-droplet.response
 pub(crate) const APP: Template = template!("app.response.json");
 pub(crate) const CREATE_APP: Template = template!("create-app.response.json");
 pub(crate) const COPY_DROPLET: Template = template!("copy-droplet.response.json");
-pub(crate) const SHARED_DOMAINS: Template = template!("shared-domains.response.json");
-pub(crate) const CREATE_ROUTE: Template = template!("create-route.response.json");
 
 impl Template {
     /// The documented answer with these values in the place of its own.
     pub(crate) fn fill(self, values: Value) -> Value {
         overlay(self.example(), values)
-    }
-
-    /// The first of a documented list's `resources`, likewise.
-    pub(crate) fn fill_resource(self, values: Value) -> Value {
-        overlay(self.example()["resources"][0].take(), values)
     }
 
     fn example(self) -> Value {
@@ -58,14 +51,7 @@ mod tests {
 
     #[test]
     fn documents_are_json() {
-        let templates = [
-            CURRENT_DROPLET,
-            APP,
-            CREATE_APP,
-            COPY_DROPLET,
-            SHARED_DOMAINS,
-            CREATE_ROUTE,
-        ];
+        let templates = [CURRENT_DROPLET, APP, CREATE_APP, COPY_DROPLET];
         for template in templates {
             assert!(template.example().is_object(), "{template:?}");
         }

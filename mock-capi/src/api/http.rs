@@ -111,6 +111,11 @@ impl<'a> Request<'a> {
     }
 }
 
+/// Whether a path is of the v2 API.
+fn is_v2(path: &str) -> bool {
+    path == "/v2" || path.starts_with("/v2/")
+}
+
 /// The last value of a parameter.
 pub(crate) fn last_value<'p>(params: &'p [(String, String)], name: &str) -> Option<&'p str> {
     let found = params.iter().rev().find(|(key, _)| key == name);
@@ -173,12 +178,20 @@ impl Response {
 
     /// An error as the API that `path` is of words it.
     pub(crate) fn error(path: &str, error: &CcError) -> Self {
-        let body = if path.starts_with("/v2/") {
+        let body = if is_v2(path) {
             error.v2_body()
         } else {
             error.body()
         };
         Self::json(error.status, &body)
+    }
+
+    /// The same as the API that `path` is of names its content.
+    pub(crate) fn in_dialect_of(mut self, path: &str) -> Self {
+        if is_v2(path) && self.content_type == Self::JSON {
+            self.content_type = "application/json;charset=utf-8".into();
+        }
+        self
     }
 
     pub(crate) fn text(content_type: &'static str, body: String) -> Self {

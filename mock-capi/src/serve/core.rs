@@ -514,11 +514,12 @@ impl Core {
         let allowance = self.count(request, state);
         let refusal = allowance
             .as_ref()
-            .and_then(|allowance| allowance.refusal(request.path));
+            .and_then(|allowance| allowance.refusal(request.path, self.settings.dialect));
         let response = refusal.unwrap_or_else(|| {
             let answer = self.dispatch(found, request, state, base);
             answer.unwrap_or_else(|error| Response::error(request.path, &error))
         });
+        let response = response.in_dialect_of(request.path);
         match allowance {
             Some(allowance) => allowance.sign(response),
             None => response,
@@ -558,7 +559,7 @@ impl Core {
             Some(caller) => {
                 state.user = Some(caller.name.clone().unwrap_or_else(|| caller.id.clone()));
                 state.world.act_as(&caller.id, caller.name.as_deref());
-                let user = state.world.know_user(&caller.id);
+                let user = state.world.know_caller(&caller.id);
                 match caller.admin {
                     true => Access::Everything,
                     false => state.world.access_of(user),

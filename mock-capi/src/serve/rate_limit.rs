@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::world::clock::Timestamp;
-use crate::world::settings::RateLimit;
+use crate::world::settings::{Dialect, RateLimit};
 
 /// Who is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,7 +62,7 @@ impl RateLimiter {
 
 impl Allowance {
     /// The answer to a request that is one too many.
-    pub(crate) fn refusal(&self, path: &str) -> Option<Response> {
+    pub(crate) fn refusal(&self, path: &str, dialect: Dialect) -> Option<Response> {
         if self.window.count <= self.limit.requests {
             return None;
         }
@@ -78,8 +78,15 @@ impl Allowance {
                  have exceeded the limit. Please log in.",
             ),
         };
-        let wait = self.window.ends.since(self.now);
-        let mut response = Response::error(path, &error).with_retry_after(wait);
+        let refused = Response::error(path, &error);
+        let mut response = match dialect {
+            Dialect::V3 => refused.with_retry_after(self.window.ends.since(self.now)),
+            // Until 2021 it was the moment, in seconds, at which the window ends.
+            Dialect::Documented2017 => {
+                let ends = self.window.ends.unix_seconds();
+                refused.with_header("Retry-After", ends.to_string())
+            }
+        };
         // As the Cloud Controller sends it.
         response.content_type = "text/plain; charset=utf-8".into();
         Some(response)

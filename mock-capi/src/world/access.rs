@@ -44,6 +44,11 @@ pub(super) const READ_ROUTES: Roles = READ_SPACE.and(Roles::of(&[OrgAuditor]));
 /// Who sees what was done in a space, besides those who audit its organization.
 pub(super) const READ_EVENTS: Roles = Roles::of(&[SpaceAuditor, SpaceDeveloper, SpaceSupporter]);
 pub(super) const AUDIT_ORG: Roles = Roles::of(&[OrgAuditor]);
+/// Who sees what is in a space by v2, which knows no supporters.
+pub(crate) const READ_V2_SPACE: Roles =
+    Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, OrgManager]);
+/// Who sees events by v2: of a space, or of an organization.
+pub(crate) const READ_V2_EVENTS: Roles = Roles::of(&[SpaceAuditor, SpaceDeveloper, OrgAuditor]);
 /// Who sees the domains of an organization, besides the members of its spaces.
 const READ_DOMAINS: Roles = Roles::of(&[OrgManager, OrgAuditor]);
 pub(crate) const DOWNLOAD_DROPLETS: Roles =
@@ -115,6 +120,22 @@ impl Access {
     pub(crate) fn sees_domains_of(&self, world: &World, org: Guid) -> bool {
         self.allows(world, Home::Org(org), READ_DOMAINS)
             || world.allows_in_any_space(self, Field::Org, org, SPACE_MEMBERS)
+    }
+
+    /// Whether the caller sees by v2 the domains that an organization owns or
+    /// shares.
+    pub(crate) fn sees_v2_domains_of(&self, world: &World, org: Guid) -> bool {
+        const MEMBERS: Roles = Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor]);
+        self.allows(world, Home::Org(org), READ_DOMAINS)
+            || world.allows_in_any_space(self, Field::Org, org, MEMBERS)
+    }
+
+    /// Whether the caller is that user, or may do everything.
+    pub(crate) fn is_of(&self, user: Guid) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Held(held) => held.user == user,
+        }
     }
 
     /// Whether the caller is that user, or sees an organization that they are

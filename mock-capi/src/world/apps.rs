@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::{
-    App, Features, Field, Guid, HealthCheck, Lifecycle, Process, Row, Scale, Selection, World,
+    App, Features, Field, Guid, GuidSource, HealthCheck, Lifecycle, Process, Row, Scale, Selection,
+    V2Marks, World,
 };
 use crate::world::clock::Timestamp;
 use crate::world::error::Error;
@@ -78,6 +79,7 @@ impl World {
             revision: None,
             crashing: false,
             starts: Vec::new(),
+            v2: V2Marks::default(),
         });
         self.record_process(guid, "audit.app.process.create", &Value::Null);
         Some(guid)
@@ -155,6 +157,26 @@ impl World {
             return Ok(());
         };
         self.check_restart_quota(app.space, &self.processes_of(guid))
+    }
+
+    /// Moves an app to another space, with all that belongs to it.
+    pub(crate) fn move_app(&mut self, guid: Guid, space: Guid) {
+        let of_app = Selection::by(Field::App, guid);
+        for process in self.processes.guids_newest_first(&of_app) {
+            self.move_process(process, space);
+        }
+        for package in self.packages.guids_newest_first(&of_app) {
+            self.packages
+                .update(package, |package| package.space = space);
+        }
+        for droplet in self.droplets.guids_newest_first(&of_app) {
+            self.droplets
+                .update(droplet, |droplet| droplet.space = space);
+        }
+        for task in self.tasks.guids_newest_first(&of_app) {
+            self.tasks.update(task, |task| task.space = space);
+        }
+        self.touch(guid, |app: &mut App| app.space = space);
     }
 
     pub(crate) fn stop_app(&mut self, guid: Guid) {
@@ -291,6 +313,14 @@ impl World {
     pub(super) fn start_time(&self, process: &Process, index: u32) -> Duration {
         let mut random = Random::of(&(process.base.guid, index));
         random.around(self.timings.start, self.timings.jitter)
+    }
+
+    /// The version of a process: another one whenever it is started, or has
+    /// other memory.
+    pub(crate) fn version_of(&self, process: &Process) -> Guid {
+        let started = process.starts.first().map(|(_, at)| at.unix_nanos());
+        let version = (process.base.guid, process.scale.memory_mb, started);
+        GuidSource::new(Random::of(&version)).next()
     }
 
     /// How many instances of a process are starting or running.

@@ -102,6 +102,7 @@ impl World {
                 route.shared_with.retain(|&other| other != guid);
             });
         }
+        self.record_service_removals(guid);
         remove_all(&mut self.service_instances, Field::Space, guid);
         self.unbind(Field::RunningSpace, guid);
         self.unbind(Field::StagingSpace, guid);
@@ -131,6 +132,7 @@ impl World {
     }
 
     fn delete_service_instance(&mut self, guid: Guid) {
+        self.record_service_usage(guid, "DELETED");
         remove_all(&mut self.service_bindings, Field::ServiceInstance, guid);
         self.service_instances.remove(guid);
     }

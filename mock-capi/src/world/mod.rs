@@ -41,6 +41,7 @@ mod staging;
 mod table;
 mod tasks;
 mod usage;
+mod usage_events;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -49,8 +50,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use access::{
-    ADMINS, Access, DOWNLOAD_DROPLETS, Home, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, Roles,
-    UPDATE_SPACE, WRITE_SPACE,
+    ADMINS, Access, DOWNLOAD_DROPLETS, Home, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, READ_V2_EVENTS,
+    READ_V2_SPACE, Roles, UPDATE_SPACE, WRITE_SPACE,
 };
 pub(crate) use apps::{InstanceState, MAX_APP_DISK_MB};
 use blobs::Blobs;
@@ -66,7 +67,7 @@ pub(crate) use model::{
     Destination, Domain, Droplet, EnvironmentGroup, Feature, FeatureFlag, Features, HealthCheck,
     IsolationSegment, Job, Lifecycle, Limits, Org, Origin, Package, PackageKind, Process, Quota,
     Role, RoleType, Route, Scale, SecurityGroup, ServiceBinding, ServiceInstance, Sidecar, Space,
-    SpaceQuota, Stack, StackState, Task, Upload, User,
+    SpaceQuota, Stack, StackState, Task, Upload, User, V2Marks,
 };
 pub(crate) use network_policies::NetworkPolicy;
 pub(crate) use processes::{CheckPatch, ProcessPatch};
@@ -79,6 +80,7 @@ pub(crate) use sidecars::NewSidecar;
 pub(crate) use table::{Base, Field, Key, Row, Selection, Table};
 pub(crate) use tasks::NewTask;
 use usage::Usage;
+pub(crate) use usage_events::{AppUsageEvent, ServiceUsageEvent};
 pub(crate) use users::{NewAccount, UAA_ORIGIN};
 
 use crate::world::clock::{Timestamp, exact};
@@ -171,6 +173,10 @@ pub(crate) struct World {
     pub(crate) buildpacks: Table<Buildpack>,
     pub(crate) routes: Table<Route>,
     pub(crate) jobs: Table<Job>,
+    #[serde(default)]
+    pub(crate) app_usage_events: Table<AppUsageEvent>,
+    #[serde(default)]
+    pub(crate) service_usage_events: Table<ServiceUsageEvent>,
     pub(crate) network_policies: BTreeSet<NetworkPolicy>,
     #[serde(skip)]
     pub(crate) timings: Timings,
@@ -237,6 +243,8 @@ impl World {
             buildpacks: Table::default(),
             routes: Table::default(),
             jobs: Table::default(),
+            app_usage_events: Table::default(),
+            service_usage_events: Table::default(),
             network_policies: BTreeSet::new(),
             timings,
             default_stack: Settings::default_stack(settings.dialect),

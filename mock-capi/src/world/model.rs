@@ -30,6 +30,9 @@ pub(crate) struct User {
     pub(crate) base: Base,
     /// The GUID on the wire, which is any text: a client's is its name.
     pub(crate) id: String,
+    /// Whether they logged in before anyone else named them.
+    #[serde(default)]
+    pub(crate) active: bool,
 }
 
 /// What a user may be in an organization or a space.
@@ -146,6 +149,9 @@ pub(crate) struct Org {
     pub(crate) base: Base,
     pub(crate) name: String,
     pub(crate) suspended: bool,
+    /// A mark that only v2 knows.
+    #[serde(default)]
+    pub(crate) billing_enabled: bool,
     pub(crate) quota: Guid,
     /// The isolation segment of the spaces that have none of their own.
     pub(crate) default_segment: Option<Guid>,
@@ -384,6 +390,22 @@ pub(crate) struct Process {
     /// When instances were started: `(n, at)` for those below index `n` that
     /// no earlier entry covers.
     pub(crate) starts: Vec<(u32, Timestamp)>,
+    #[serde(default)]
+    pub(crate) v2: V2Marks,
+}
+
+/// What only v2 knows of a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct V2Marks {
+    pub(crate) production: bool,
+    pub(crate) console: bool,
+    pub(crate) debug: Option<String>,
+    /// Whether it is to run on what was there before Diego.
+    pub(crate) on_dea: bool,
+    /// The ports that it listens on, where they were chosen.
+    pub(crate) ports: Vec<u16>,
+    /// Whether v2 gave its app an environment, which may be empty.
+    pub(crate) environment: bool,
 }
 
 /// A command that runs beside the processes of some types.

@@ -20,10 +20,11 @@ pub(crate) struct CheckPatch {
 
 impl CheckPatch {
     fn applied_to(self, check: &HealthCheck) -> HealthCheck {
-        // Only HTTP checks have an endpoint.
-        let endpoint = match self.kind {
-            Some(kind) if kind != "http" => None,
-            _ => self.endpoint.unwrap_or_else(|| check.endpoint.clone()),
+        // Only HTTP checks have an endpoint, unless it is said.
+        let endpoint = match (self.endpoint, self.kind) {
+            (Some(endpoint), _) => endpoint,
+            (None, Some(kind)) if kind != "http" => None,
+            (None, _) => check.endpoint.clone(),
         };
         HealthCheck {
             kind: self

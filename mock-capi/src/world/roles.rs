@@ -29,6 +29,15 @@ impl World {
         }))
     }
 
+    /// Takes a role from a user who may have it.
+    pub(crate) fn unassign(&mut self, kind: RoleType, user: Guid, org: Guid, space: Option<Guid>) {
+        let roles = self.roles_of(user).into_iter();
+        let mut held = roles.filter(|role| (role.kind, role.org, role.space) == (kind, org, space));
+        if let Some(guid) = held.next().map(|role| role.base.guid) {
+            self.roles.remove(guid);
+        }
+    }
+
     pub(crate) fn has_role(
         &self,
         kind: RoleType,

@@ -12,6 +12,7 @@ use super::model::{
 use super::revisions::Revision;
 use super::route_policies::RoutePolicy;
 use super::table::{Base, Field, Key, Row, Table};
+use super::usage_events::{AppUsageEvent, ServiceUsageEvent};
 
 /// What all rows have in common: a kind, a base, and a table of the world.
 macro_rules! row {
@@ -520,5 +521,29 @@ impl Row for Job {
 
     fn keys(&self) -> Vec<Key> {
         Vec::new()
+    }
+}
+
+impl Row for AppUsageEvent {
+    row!("App usage event", app_usage_events);
+
+    fn keys(&self) -> Vec<Key> {
+        Vec::new()
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Nowhere
+    }
+}
+
+impl Row for ServiceUsageEvent {
+    row!("Service usage event", service_usage_events);
+
+    fn keys(&self) -> Vec<Key> {
+        Vec::new()
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Nowhere
     }
 }

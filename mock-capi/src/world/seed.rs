@@ -28,6 +28,7 @@ impl World {
             base,
             name: name.into(),
             suspended: false,
+            billing_enabled: false,
             quota,
             default_segment: None,
         })

@@ -29,7 +29,6 @@ pub(crate) enum Field {
     Origin,
     ServiceInstance,
     Host,
-    Path,
     Type,
     Destination,
     /// Organizations or spaces that what is another's is shared with.

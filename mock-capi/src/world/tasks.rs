@@ -38,7 +38,7 @@ impl World {
         let random = base.guid.to_string();
         let name = new.name.unwrap_or_else(|| random[..8].to_owned());
         let ready_at = self.ready_after(|timings| timings.task);
-        Ok(self.add(Task {
+        let task = Task {
             base,
             app: new.app,
             space: new.space,
@@ -53,7 +53,10 @@ impl World {
             ready_at,
             canceled: false,
             failure: new.failure,
-        }))
+        };
+        self.record_task(&task, self.now, "TASK_STARTED");
+        self.record_task(&task, ready_at, "TASK_STOPPED");
+        Ok(self.add(task))
     }
 
     /// Tells a task to stop, which takes as long as a job.
@@ -64,5 +67,6 @@ impl World {
             task.failure = Some("task was cancelled".into());
             task.ready_at = ready_at;
         });
+        self.record_task_end(guid, ready_at);
     }
 }

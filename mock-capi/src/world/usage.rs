@@ -1,6 +1,7 @@
 //! What started processes use of the quotas of their space and organization.
 //! Kept up to date with each change of a process, so that a check costs nothing.
 
+use super::usage_events::Used;
 use super::{Field, Guid, Limits, Process, Row, Scale, Selection, World};
 use crate::world::error::Error;
 
@@ -57,19 +58,34 @@ impl World {
     pub(super) fn change_process(&mut self, guid: Guid, change: impl FnOnce(&mut Process)) {
         let now = self.now;
         let changed = self.processes.update(guid, |process| {
-            let before = Usage::of_process(process);
+            let before = (Usage::of_process(process), Used::of(process));
             change(process);
             process.base.updated = now;
-            (process.space, before, Usage::of_process(process))
+            let after = (Usage::of_process(process), Used::of(process));
+            (process.space, before, after)
         });
-        if let Some((space, before, after)) = changed {
+        if let Some((space, (before, used), (after, uses))) = changed {
             self.account(space, before, after);
+            self.record_usage(guid, used, uses);
+        }
+    }
+
+    /// Moves a process to another space, and accounts for it there.
+    pub(super) fn move_process(&mut self, guid: Guid, space: Guid) {
+        let moved = self.processes.update(guid, |process| {
+            let from = std::mem::replace(&mut process.space, space);
+            (from, Usage::of_process(process))
+        });
+        if let Some((from, usage)) = moved {
+            self.account(from, usage, Usage::default());
+            self.account(space, Usage::default(), usage);
         }
     }
 
     pub(super) fn remove_process(&mut self, guid: Guid) {
         if let Some(process) = self.processes.remove(guid) {
             self.account(process.space, Usage::of_process(&process), Usage::default());
+            self.record_removal(&process);
         }
     }
 

@@ -110,9 +110,23 @@ impl World {
         }
     }
 
+    /// The same of someone who logged in.
+    pub(crate) fn know_caller(&mut self, id: &str) -> Guid {
+        if let Some(user) = self.find_user(id) {
+            return user.base.guid;
+        }
+        let guid = self.add_user(id, MetadataPatch::default());
+        self.users.update(guid, |user| user.active = true);
+        guid
+    }
+
     pub(crate) fn add_user(&mut self, id: &str, metadata: MetadataPatch) -> Guid {
         let base = self.base_with(metadata);
         let id = id.to_owned();
-        self.add(User { base, id })
+        self.add(User {
+            base,
+            id,
+            active: false,
+        })
     }
 }

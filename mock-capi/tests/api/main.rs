@@ -51,6 +51,7 @@ mod tasks;
 mod uaa;
 mod uploads;
 mod v2_apps;
+mod v2_collections;
 mod v2_services;
 mod v2_today;
 mod validation;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::common::{Session, send};
-use mock_capi::MockCapi;
+use mock_capi::{Dialect, MockCapi};
 use serde_json::json;
 
 async fn limited() -> Session {
@@ -37,6 +37,18 @@ async fn a_user_may_make_so_many_requests_in_a_window() {
     assert_eq!(refused.header("x-ratelimit-reset"), reset.to_string());
     cf.mock.advance(Duration::from_secs(60));
     assert_eq!(cf.get("/v3/apps").await.status, 200);
+}
+
+#[tokio::test]
+async fn in_2017_a_refused_request_is_told_the_moment_to_come_back() {
+    let builder = MockCapi::builder().dialect(Dialect::Documented2017);
+    let cf = Session::start(builder.rate_limit(1, Duration::from_secs(60))).await;
+    cf.get("/v2/apps").await;
+    let refused = cf.get("/v2/apps").await;
+    assert_eq!(refused.status, 429);
+    let reset = refused.header("x-ratelimit-reset");
+    assert!(!reset.is_empty(), "{refused:?}");
+    assert_eq!(refused.header("retry-after"), reset);
 }
 
 #[tokio::test]

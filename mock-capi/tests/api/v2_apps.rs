@@ -178,7 +178,7 @@ async fn what_cannot_be_is_refused() {
     assert_eq!(entity(&cf, &app).await["command"], json!(null));
 
     let moved = set(&cf, &app, json!({"space_guid": "other"})).await;
-    assert_eq!(moved.status, StatusCode::NOT_IMPLEMENTED);
+    assert_eq!(moved.status, StatusCode::NOT_FOUND);
     let here = set(&cf, &app, json!({"space_guid": space})).await;
     assert_eq!(here.status, StatusCode::CREATED);
     // Without its stack an app has the default one.
@@ -210,8 +210,7 @@ async fn what_has_no_name_is_refused() {
         );
         assert_eq!(
             refused(json!(null)).await,
-            "Request invalid due to parse error: Field: name, Error: Expected instance of \
-             String, given an instance of NilClass"
+            "Request invalid due to parse error: Field: name, Error: Missing field name"
         );
     }
     assert_eq!(entity(&cf, &app).await["name"], "app");

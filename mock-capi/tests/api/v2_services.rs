@@ -100,7 +100,7 @@ async fn what_is_no_instance_is_refused() {
         (
             with("space_guid", json!("x")),
             1002,
-            "Could not find VCAP::CloudController::Space with guid: x",
+            "Could not find Space with guid: x",
         ),
         (
             with("route_service_url", json!("http://plain.test")),

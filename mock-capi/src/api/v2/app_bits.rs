@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{apps, jobs};
+use super::apps::{APPS, writable};
+use super::{jobs, known, post, put};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
@@ -10,15 +11,19 @@ use crate::api::multipart;
 use crate::api::router::Route;
 use crate::api::v3::{packages, resources};
 use crate::world::metadata::MetadataPatch;
-use crate::world::{App, Job, Lifecycle, PackageKind};
+use crate::world::{App, Guid, Job, Lifecycle, Package, PackageKind, Upload};
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route::put("/v2/apps/:guid/bits", upload),
-    Route::put("/v2/resource_match", matches),
+    put("/v2/apps/:guid/bits", upload),
+    post("/v2/apps/:guid/copy_bits", copy),
+    Route::get("/v2/apps/:guid/download", download),
+    Route::get("/v2/apps/:guid/droplet/download", download_droplet),
+    put("/v2/resource_match", matches),
 ];
 
 fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = apps::find(context)?;
+    let guid = known(context, &APPS)?;
+    uploadable(context, guid)?;
     let app: &App = context.row(guid)?;
     if app.lifecycle == Lifecycle::Docker {
         return Err(CcError::unprocessable("cannot upload bits to a docker app"));
@@ -51,6 +56,69 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let outcome = (*ready_at, failure);
     packages::receive(context.world, package, bits, &resources, outcome);
     Ok(Response::created(&jobs::present_queued(context.world, job)))
+}
+
+/// Refuses whoever may not upload bits of an app.
+fn uploadable(context: &RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
+    context.require_flag("app_bits_upload")?;
+    writable(context, guid)
+}
+
+/// `POST /v2/apps/:guid/copy_bits`: the bits of another app become this one's.
+fn copy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let body = context.request.object()?;
+    let source = body.get("source_app_guid").and_then(Value::as_str);
+    let source = source.ok_or_else(|| {
+        let detail = "The app copy is invalid: missing source_app_guid";
+        CcError::new(400, 160_002, "CF-AppBitsCopyInvalid", detail)
+    })?;
+    let source = APPS.look_up(context.world, source)?;
+    uploadable(context, source)?;
+    let guid = known(context, &APPS)?;
+    uploadable(context, guid)?;
+    let original = context.world.latest_package(source);
+    let Some(original) = original.map(|package| (package.base.guid, package.kind.clone())) else {
+        return Err(CcError::unknown());
+    };
+    let space = context.row::<App>(guid)?.space;
+    let (original, kind) = original;
+    let metadata = MetadataPatch::default();
+    let package = packages::add(context.world, guid, space, kind, metadata);
+    let job = context.start_job("package.upload", Some(package), None);
+    let ready_at = context.row::<Job>(job)?.ready_at;
+    let upload = context.row::<Package>(original)?.upload.clone();
+    context.world.packages.update(package, |package| {
+        package.upload = upload.map(|upload| Upload {
+            copied: true,
+            ready_at,
+            ..upload
+        });
+    });
+    Ok(Response::created(&jobs::present_queued(context.world, job)))
+}
+
+/// `GET /v2/apps/:guid/download`: the bits of the newest package.
+fn download(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = APPS.readable(context)?;
+    let package = context.world.latest_package(guid);
+    let upload = package.and_then(|package| package.upload.as_ref());
+    let upload = upload.ok_or_else(|| {
+        let detail = format!("The app package could not be found: {guid}");
+        CcError::new(404, 150_002, "CF-AppPackageNotFound", detail)
+    })?;
+    context.bits(&upload.sha256)
+}
+
+/// `GET /v2/apps/:guid/droplet/download`: what the app runs.
+fn download_droplet(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = APPS.readable(context)?;
+    let app: &App = context.row(guid)?;
+    let droplet = app.droplet.and_then(|it| context.world.droplets.get(it));
+    let droplet = droplet.ok_or_else(|| {
+        let detail = format!("Droplet not found for app with guid {guid}");
+        CcError::new(404, 10010, "CF-ResourceNotFound", detail)
+    })?;
+    context.bits(&droplet.sha256)
 }
 
 fn invalid(reason: &str) -> CcError {

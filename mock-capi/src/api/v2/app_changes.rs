@@ -3,9 +3,10 @@
 
 use serde_json::{Map, Value};
 
-use super::apps::{self, ERRORS};
+use super::apps::{APPS, ATTRIBUTES, writable};
 use super::attributes::Attributes;
-use super::{check_name, quota_exceeded};
+use super::spaces::SPACES;
+use super::{authorize, known, name_error, post, put, quota_exceeded};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
@@ -16,15 +17,18 @@ use crate::api::v3::{lifecycle, packages};
 use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    App, Build, CheckPatch, Feature, Guid, Kind, Lifecycle, PackageKind, Process, ProcessPatch,
-    Row, Scale, Space, Stack, World,
+    App, Build, CheckPatch, Destination, Feature, Field, Guid, Home, Kind, Lifecycle, PackageKind,
+    Process, ProcessPatch, Row, Scale, Selection, Space, Stack, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route::post("/v2/apps", create),
-    Route::put("/v2/apps/:guid", update),
-    Route::post("/v2/apps/:guid/restage", restage),
+    post("/v2/apps", create),
+    put("/v2/apps/:guid", update),
+    post("/v2/apps/:guid/restage", restage),
 ];
+
+/// The disk that an instance may have at most.
+const MAX_DISK_MB: i64 = 2048;
 
 const HEALTH_CHECKS: [&str; 4] = ["http", "none", "port", "process"];
 
@@ -46,7 +50,7 @@ const OF_PROCESS: [&str; 11] = [
 /// What a request says of an app; `None` is left alone.
 struct AppRequest<'b> {
     name: Option<&'b str>,
-    environment: Option<Map<String, Value>>,
+    environment: Option<&'b Map<String, Value>>,
     enable_ssh: Option<bool>,
     buildpacks: Option<Vec<String>>,
     space: Option<&'b str>,
@@ -58,66 +62,75 @@ struct AppRequest<'b> {
     memory: Option<i64>,
     instances: Option<i64>,
     disk: Option<i64>,
-    log_rate: Option<i64>,
     state: Option<&'b str>,
+    v2: Marks,
     /// Whether it is about the process.
     of_process: bool,
     /// What is wrong with it, in the words of the model.
     errors: Vec<String>,
 }
 
+/// What a request says of the process that only v2 knows.
+struct Marks {
+    production: Option<bool>,
+    console: Option<bool>,
+    debug: Option<String>,
+    diego: Option<bool>,
+    ports: Option<Vec<u16>>,
+    environment: bool,
+}
+
 impl<'b> AppRequest<'b> {
-    fn read(attributes: &mut Attributes<'b>) -> Self {
+    fn read(attributes: &'b Attributes) -> Self {
         let mut errors = Vec::new();
-        let environment = attributes.optional_object("environment_json");
+        let environment = attributes.object("environment_json");
         if let Some(variables) = environment {
             errors.extend(check_environment("environment_variables", variables));
         }
-        let credentials = attributes.optional_object("docker_credentials");
+        let credentials = attributes.object("docker_credentials");
         let username = credentials.and_then(|credentials| credentials.get("username"));
-        let mut at_least = |name, min, error: &str| {
-            let size = attributes.optional_integer(name);
-            if size.is_some_and(|size| size < min) {
-                errors.push(error.to_owned());
-            }
-            size
-        };
-        let disk = at_least(
-            "disk_quota",
-            1,
-            "disk_quota too little disk requested (must be greater than zero)",
-        );
-        let log_rate = at_least(
-            "log_rate_limit",
-            -1,
-            "log_rate_limit log_rate_limit must be greater than or equal to -1 (where -1 is unlimited)",
-        );
+        let disk = attributes.integer("disk_quota");
+        if let Some(disk) = disk.filter(|disk| *disk > MAX_DISK_MB) {
+            errors.push(format!(
+                "disk_quota too much disk requested (requested {disk} MB - must be less than {MAX_DISK_MB} MB)"
+            ));
+        }
+        if disk.is_some_and(|disk| disk < 1) {
+            errors.push(
+                "disk_quota too little disk requested (must be greater than zero)".to_owned(),
+            );
+        }
         let check = read_check(attributes, &mut errors);
+        let ports = read_ports(attributes, &mut errors);
         // An empty text unsets what has a default.
-        let mut unset_or = |name| {
-            let text = attributes.optional_text(name);
-            let text = text.filter(|text| !text.is_empty()).map(str::to_owned);
-            attributes.has(name).then_some(text)
+        let unset_or = |name| {
+            let text = attributes.text(name)?;
+            Some((!text.is_empty()).then(|| text.to_owned()))
         };
         let (buildpack, command) = (unset_or("buildpack"), unset_or("command"));
         Self {
-            name: attributes.optional_text("name"),
-            environment: attributes
-                .has("environment_json")
-                .then(|| environment.cloned().unwrap_or_default()),
-            enable_ssh: attributes.optional_boolean("enable_ssh"),
+            name: attributes.text("name"),
+            environment,
+            enable_ssh: attributes.boolean("enable_ssh"),
             buildpacks: buildpack.map(|buildpack| buildpack.into_iter().collect()),
-            space: attributes.optional_text("space_guid"),
-            stack: attributes.optional_text("stack_guid"),
-            docker_image: attributes.optional_text("docker_image"),
+            space: attributes.text("space_guid"),
+            stack: attributes.text("stack_guid"),
+            docker_image: attributes.text("docker_image"),
             docker_username: username.and_then(Value::as_str),
             command,
             check,
-            memory: attributes.optional_integer("memory"),
-            instances: attributes.optional_integer("instances"),
+            memory: attributes.integer("memory"),
+            instances: attributes.integer("instances"),
             disk,
-            log_rate,
-            state: attributes.optional_text("state"),
+            state: attributes.text("state"),
+            v2: Marks {
+                production: attributes.boolean("production"),
+                console: attributes.boolean("console"),
+                debug: attributes.text("debug").map(str::to_owned),
+                diego: attributes.boolean("diego"),
+                ports,
+                environment: environment.is_some(),
+            },
             of_process: OF_PROCESS.iter().any(|name| attributes.has(name)),
             errors,
         }
@@ -169,33 +182,50 @@ impl<'b> AppRequest<'b> {
             instances: size(self.instances, current.instances),
             memory_mb: size(self.memory, current.memory_mb),
             disk_mb: size(self.disk, current.disk_mb),
-            log_rate: self.log_rate.unwrap_or(current.log_rate),
+            log_rate: current.log_rate,
         }
     }
 }
 
-fn read_check(attributes: &mut Attributes<'_>, errors: &mut Vec<String>) -> CheckPatch {
-    let kind = attributes.optional_text("health_check_type");
+fn read_check(attributes: &Attributes, errors: &mut Vec<String>) -> CheckPatch {
+    let kind = attributes.text("health_check_type");
     let known = kind.and_then(|kind| HEALTH_CHECKS.into_iter().find(|known| *known == kind));
     if kind.is_some() && known.is_none() {
         let kinds = HEALTH_CHECKS.join(", ");
         errors.push(format!("health_check_type must be one of {kinds}"));
     }
-    let timeout = attributes.optional_integer("health_check_timeout");
+    let timeout = attributes.integer("health_check_timeout");
     if timeout.is_some_and(|timeout| timeout < 1) {
         errors.push("health_check_timeout less_than_one".into());
     }
     // What is too large is refused with the process.
     let timeout = timeout.map(|timeout| u32::try_from(timeout).unwrap_or(u32::MAX));
-    let endpoint = attributes.optional_text("health_check_http_endpoint");
+    let endpoint = attributes.text("health_check_http_endpoint");
     CheckPatch {
         kind: known,
-        timeout: attributes.has("health_check_timeout").then_some(timeout),
-        endpoint: attributes
-            .has("health_check_http_endpoint")
-            .then(|| endpoint.map(str::to_owned)),
+        timeout: timeout.map(Some),
+        endpoint: endpoint.map(|endpoint| Some(endpoint.to_owned())),
         ..CheckPatch::default()
     }
+}
+
+/// The ports that an app shall listen on; none are as good as no word of them.
+fn read_ports(attributes: &Attributes, errors: &mut Vec<String>) -> Option<Vec<u16>> {
+    const MOST: usize = 10;
+    let ports = attributes.list("ports").filter(|ports| !ports.is_empty())?;
+    if ports.len() > MOST {
+        errors.push(format!("Process must have at most {MOST} exposed ports."));
+        return None;
+    }
+    let port = |port: &Value| {
+        let port = port.as_u64().and_then(|port| u16::try_from(port).ok());
+        port.filter(|port| *port > 1023)
+    };
+    let ports: Option<Vec<u16>> = ports.iter().map(port).collect();
+    if ports.is_none() {
+        errors.push("Ports must be in the 1024-65535 range.".into());
+    }
+    ports
 }
 
 fn invalid(reason: &str) -> CcError {
@@ -212,27 +242,62 @@ fn no_bits() -> CcError {
     package_invalid("bits have not been uploaded")
 }
 
+fn taken(name: &str) -> CcError {
+    let detail = format!("The app name is taken: {name}");
+    CcError::new(400, 100_002, "CF-AppNameTaken", detail)
+}
+
+/// What the model says of a name in a space.
+fn validate_name(
+    context: &RequestContext<'_>,
+    name: &str,
+    space: Guid,
+    own: Option<Guid>,
+) -> Result<(), CcError> {
+    if let Some(error) = name_error(name) {
+        return Err(invalid(&error));
+    }
+    let holder = context.world.find_app(space, name).map(Row::guid);
+    match holder {
+        Some(holder) if Some(holder) != own => Err(taken(name)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses SSH where the space has none, unless an administrator wants it.
+fn verify_ssh(
+    context: &RequestContext<'_>,
+    asked: &AppRequest<'_>,
+    space: Guid,
+) -> Result<(), CcError> {
+    let allowed = context.row::<Space>(space)?.allows_ssh || context.access.is_everything();
+    match asked.enable_ssh {
+        Some(true) if !allowed => Err(CcError::invalid_request()),
+        _ => Ok(()),
+    }
+}
+
+fn docker_image_missing() -> CcError {
+    let detail = "Docker credentials can only be supplied for apps with a 'docker_image'";
+    CcError::new(400, 150_008, "CF-DockerImageMissing", detail)
+}
+
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let body = context.request.object()?;
-    let mut attributes = Attributes::new(&body);
-    let name = attributes.text("name").unwrap_or_default();
-    let space_guid = attributes.text("space_guid").unwrap_or_default();
-    let asked = AppRequest::read(&mut attributes);
-    attributes.finish()?;
-    check_name(name, invalid)?;
-    asked.check(context.world)?;
-    let space = context.world.look_up::<Space>(space_guid).map(Row::guid);
-    let space = space.ok_or_else(|| super::spaces::ERRORS.not_found(space_guid))?;
-    if context.world.find_app(space, name).is_some() {
-        return Err(ERRORS.taken(name));
-    }
+    let attributes = Attributes::of_new(context, ATTRIBUTES)?;
+    let name = attributes.required("name");
+    let space = SPACES.look_up(context.world, attributes.required("space_guid"))?;
+    let mut asked = AppRequest::read(&attributes);
+    asked.v2.environment = true;
+    verify_ssh(context, &asked, space)?;
+    validate_name(context, name, space, None)?;
     if asked.docker_username.is_some() && asked.docker_image.is_none() {
-        let detail = "Docker credentials can only be supplied for apps with a 'docker_image'";
-        return Err(CcError::new(400, 150_008, "CF-DockerImageMissing", detail));
+        return Err(docker_image_missing());
     }
+    asked.check(context.world)?;
     if asked.state == Some("STARTED") && asked.docker_image.is_none() {
         return Err(no_bits());
     }
+    authorize(context, WRITE_SPACE, Home::Space(space))?;
     let lifecycle = match asked.docker_image {
         Some(_) => Lifecycle::Docker,
         None => Lifecycle::Buildpack {
@@ -250,41 +315,92 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         context.world.forget_events_of(guid);
         return Err(refusal);
     }
-    let location = format!("/v2/apps/{guid}");
-    Ok(Response::created(&apps::shown(context, guid)).with_header("Location", location))
+    APPS.created(context, guid)
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = apps::find(context)?;
-    let body = context.request.object()?;
-    let mut attributes = Attributes::new(&body);
-    let asked = AppRequest::read(&mut attributes);
-    attributes.finish()?;
+    let attributes = Attributes::of_change(context, ATTRIBUTES)?;
+    let guid = known(context, &APPS)?;
+    let asked = AppRequest::read(&attributes);
     let app: &App = context.row(guid)?;
     let (is_docker, space) = (app.lifecycle == Lifecycle::Docker, app.space);
-    if asked.space.is_some_and(|other| other != space.to_string()) {
-        return Err(CcError::unimplemented(
-            "PUT",
-            "/v2/apps/:guid with another space_guid",
-        ));
-    }
+    verify_ssh(context, &asked, space)?;
+    writable(context, guid)?;
+    require_scaling(context, guid, &asked)?;
     let of_buildpacks = asked.buildpacks.is_some() || asked.stack.is_some();
     if is_docker && of_buildpacks || !is_docker && asked.docker_image.is_some() {
         return Err(invalid("Lifecycle type cannot be changed"));
     }
-    asked.check(context.world)?;
-    if let Some(name) = asked.name {
-        check_name(name, invalid)?;
-        let holder = context.world.find_app(space, name);
-        if holder.is_some_and(|holder| holder.base.guid != guid) {
-            return Err(ERRORS.taken(name));
-        }
+    if attributes.has("docker_credentials") && !is_docker {
+        return Err(docker_image_missing());
     }
+    let to = match asked.space {
+        Some(other) => SPACES.look_up(context.world, other)?,
+        None => space,
+    };
+    let name = asked.name.unwrap_or(&app.name);
+    validate_name(context, name, to, Some(guid))?;
+    asked.check(context.world)?;
+    check_mapped_ports(context.world, guid, &asked)?;
     if asked.of_process && context.world.is_deploying(guid) {
         return Err(deploying(&asked));
     }
+    let warns = asked.v2.diego == Some(false)
+        && asked.v2.ports.is_none()
+        && context
+            .world
+            .process(guid, "web")
+            .is_some_and(|it| !it.v2.on_dea);
     change(context, guid, asked)?;
-    Ok(Response::created(&apps::shown(context, guid)))
+    if to != space {
+        context.world.move_app(guid, to);
+    }
+    let warning = warns.then(|| {
+        "App ports have changed but are unknown. The app should now listen on the port specified by environment variable PORT."
+            .to_owned()
+    });
+    Ok(APPS.changed(context, guid)?.with_warnings(warning))
+}
+
+/// Refuses to scale an app while nobody but administrators may.
+fn require_scaling(
+    context: &RequestContext<'_>,
+    guid: Guid,
+    asked: &AppRequest<'_>,
+) -> Result<(), CcError> {
+    let Some(process) = context.world.process(guid, "web") else {
+        return Ok(());
+    };
+    let changes = |asked: Option<i64>, now: u32| asked.is_some_and(|size| size != i64::from(now));
+    let scales = changes(asked.instances, process.scale.instances)
+        || changes(asked.memory, process.scale.memory_mb)
+        || changes(asked.disk, process.scale.disk_mb);
+    match scales {
+        true => context.require_flag("app_scaling"),
+        false => Ok(()),
+    }
+}
+
+/// Refuses to close ports that routes lead to.
+fn check_mapped_ports(world: &World, app: Guid, asked: &AppRequest<'_>) -> Result<(), CcError> {
+    const DEFAULT: u16 = 8080;
+    let Some(ports) = &asked.v2.ports else {
+        return Ok(());
+    };
+    let routes = world.routes.select(&Selection::by(Field::App, app));
+    let mut mapped = routes.iter().flat_map(|route| &route.destinations);
+    let is_lost = |destination: &Destination| {
+        let port = destination.port.unwrap_or(DEFAULT);
+        destination.app == app && destination.process == "web" && !ports.contains(&port)
+    };
+    match mapped.any(is_lost) {
+        true => Err(invalid(
+            "App ports may not be removed while routes are mapped to them. To change the app port \
+             a route is mapped to add the new ports to your app, change the app port the route is \
+             mapped to, then remove unused app ports.",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Why a process that a deployment replaces stays as it is.
@@ -319,7 +435,7 @@ fn change(
     asked: AppRequest<'_>,
 ) -> Result<(), CcError> {
     let process = context.world.process(guid, "web");
-    let process = process.ok_or_else(|| ERRORS.not_found(&guid.to_string()))?;
+    let process = process.ok_or_else(|| APPS.not_found(&guid.to_string()))?;
     let (process, current) = (process.base.guid, process.scale);
     let starts = asked.state == Some("STARTED");
     let app: &App = context.row(guid)?;
@@ -327,9 +443,16 @@ fn change(
     if starts && is_stopped && asked.docker_image.is_none() && !has_package(context, app) {
         return Err(no_bits());
     }
+    let mut check = asked.check.clone();
+    if check.kind.is_some() {
+        // Another type of check leaves the rest of it alone.
+        let current = context.row::<Process>(process)?.health_check.clone();
+        check.timeout = check.timeout.or(Some(current.timeout));
+        check.endpoint = check.endpoint.or(Some(current.endpoint));
+    }
     let patch = ProcessPatch {
         command: asked.command.clone(),
-        health_check: asked.check.clone(),
+        health_check: check,
         ..ProcessPatch::default()
     };
     let refused = |refusal: Error| invalid(&refusal.to_string());
@@ -350,6 +473,8 @@ fn change(
         .map_err(refused)?;
     let scaled = context.world.scale(process, scale);
     scaled.map_err(|error| quota_exceeded(error.into()))?;
+    let mut asked = asked;
+    mark(context.world, process, &mut asked.v2);
     change_app(context, guid, &asked)?;
     match asked.state {
         Some("STARTED") => start(context, guid),
@@ -359,6 +484,21 @@ fn change(
         }
         None => Ok(()),
     }
+}
+
+/// Notes of a process what only v2 knows.
+fn mark(world: &mut World, process: Guid, marks: &mut Marks) {
+    world.processes.update(process, |process| {
+        let v2 = &mut process.v2;
+        v2.production = marks.production.unwrap_or(v2.production);
+        v2.console = marks.console.unwrap_or(v2.console);
+        v2.on_dea = marks.diego.map_or(v2.on_dea, |diego| !diego);
+        v2.environment |= marks.environment;
+        v2.debug = marks.debug.take().or_else(|| v2.debug.take());
+        if let Some(ports) = marks.ports.take() {
+            v2.ports = ports;
+        }
+    });
 }
 
 /// Whether there is something to run or to stage.
@@ -384,7 +524,7 @@ fn change_app(
         if let Some(name) = asked.name {
             app.name = name.into();
         }
-        if let Some(environment) = &asked.environment {
+        if let Some(environment) = asked.environment {
             app.environment = environment.clone();
         }
         if let Some(enabled) = asked.enable_ssh {
@@ -443,7 +583,7 @@ fn stage(context: &mut RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
         ..
     } = process
         .map(|process: &Process| process.scale)
-        .ok_or_else(|| ERRORS.not_found(&guid.to_string()))?;
+        .ok_or_else(|| APPS.not_found(&guid.to_string()))?;
     let build = NewBuild {
         package,
         app: guid,
@@ -461,7 +601,8 @@ fn stage(context: &mut RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
 }
 
 fn restage(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = apps::find(context)?;
+    let guid = known(context, &APPS)?;
+    writable(context, guid)?;
     let process = context.world.process(guid, "web");
     if process.is_some_and(|process| process.scale.instances < 1) {
         let detail = "Staging error: App must have at least 1 instance to stage.";
@@ -476,6 +617,5 @@ fn restage(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }
     context.world.stop_app(guid);
     stage(context, guid)?;
-    let location = format!("/v2/apps/{guid}");
-    Ok(Response::created(&apps::shown(context, guid)).with_header("Location", location))
+    APPS.created(context, guid)
 }

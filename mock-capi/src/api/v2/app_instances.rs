@@ -2,17 +2,22 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{apps, not_staged};
+use super::apps::{APPS, writable};
+use super::{known, not_staged, remove};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::api::v3::environment;
-use crate::world::{App, Field, Guid, InstanceState, Process, Selection, instance_guid};
+use crate::world::{
+    App, Field, Guid, Home, InstanceState, Process, READ_SECRETS, Selection, instance_guid,
+};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/apps/:guid/instances", instances),
     Route::get("/v2/apps/:guid/stats", stats),
+    remove("/v2/apps/:guid/instances/:index", stop_instance),
+    Route::get("/v2/apps/:guid/crashes", crashes),
     Route::get("/v2/apps/:guid/env", show_env).flagged(environment::VISIBILITY),
 ];
 
@@ -22,7 +27,7 @@ fn find<'c>(
     guid: Guid,
 ) -> Result<(&'c App, &'c Process), CcError> {
     let process = context.world.process(guid, "web");
-    let process = process.ok_or_else(|| apps::ERRORS.not_found(context.capture("guid")))?;
+    let process = process.ok_or_else(|| APPS.not_found(context.capture("guid")))?;
     Ok((context.row(guid)?, process))
 }
 
@@ -38,7 +43,7 @@ fn by_index(
 }
 
 fn instances(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let (app, process) = find(context, apps::find(context)?)?;
+    let (app, process) = find(context, APPS.readable(context)?)?;
     match context.world.package_state(app) {
         "FAILED" => {
             let detail = "Staging error: cannot get instances since staging failed";
@@ -70,7 +75,7 @@ fn instances(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 fn stats(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     const MEGABYTE: u64 = 1024 * 1024;
-    let (app, process) = find(context, apps::find(context)?)?;
+    let (app, process) = find(context, APPS.readable(context)?)?;
     if !app.started {
         let detail = format!("Could not fetch stats for stopped app: {}", app.name);
         return Err(CcError::new(
@@ -116,10 +121,51 @@ fn stats(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }))
 }
 
+/// `DELETE /v2/apps/:guid/instances/:index`: another instance takes its place.
+fn stop_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = known(context, &APPS)?;
+    writable(context, guid)?;
+    let (_, process) = find(context, guid)?;
+    let process = process.base.guid;
+    // What is no number is the first instance.
+    let index = context.capture("index").parse().unwrap_or_default();
+    context.world.restart_instance(process, index);
+    Ok(Response::empty(204))
+}
+
+/// `GET /v2/apps/:guid/crashes`: the instances that crashed last.
+fn crashes(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let (_, process) = find(context, APPS.readable(context)?)?;
+    let now = context.world.now().unix_seconds();
+    let instances = context.world.instances(process).into_iter();
+    let crashed = instances.filter(|instance| instance.name == "CRASHED");
+    let crashed: Vec<Value> = crashed
+        .map(|instance| {
+            let since = now.saturating_sub(instance.uptime.unwrap_or_default());
+            json!({"instance": instance_guid(process, instance.index), "since": since})
+        })
+        .collect();
+    Ok(Response::ok(&json!(crashed)))
+}
+
 fn show_env(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = apps::find(context)?;
+    let guid = known(context, &APPS)?;
+    let space = context.row::<App>(guid)?.space;
+    let home = Home::Space(space);
+    if !context.access.allows(context.world, home, READ_SECRETS) {
+        return Err(CcError::not_authorized());
+    }
     context.require_flag(environment::VISIBILITY_TO_DEVELOPERS)?;
     let mut env = context.present(guid, environment::present_env)?;
+    let (_, process) = find(context, guid)?;
+    let version = context.world.version_of(process);
+    let of_app = &mut env["application_env_json"]["VCAP_APPLICATION"];
+    of_app["limits"]["mem"] = json!(process.scale.memory_mb);
+    of_app["limits"]["disk"] = json!(process.scale.disk_mb);
+    of_app["process_id"] = json!(process.base.guid);
+    of_app["process_type"] = json!(process.kind);
+    of_app["version"] = json!(version);
+    of_app["application_version"] = json!(version);
     if let Some(env) = env.as_object_mut()
         && let Some(variables) = env.remove("environment_variables")
     {

@@ -2,82 +2,220 @@
 
 use serde_json::{Value, json};
 
-use super::list::{Filters, Query};
-use super::{Errors, association_not_empty, is_recursive, resource, routes, services};
-use crate::api::context::RequestContext;
+use super::attributes::Attribute;
+use super::collection::{self, Collection, Relation, by_guid, rows_by};
+use super::domains;
+use super::entity::Entity;
+use super::events::{EVENTS, of_app};
+use super::list::Filter;
+use super::route_mappings::{ROUTE_MAPPINGS, mappings_of_app};
+use super::routes::{self, HTTP_ROUTES};
+use super::services::{self, SERVICE_BINDINGS};
+use super::spaces::SPACES;
+use super::stacks::STACKS;
+use super::{association_not_empty, authorize, is_recursive, remove};
+use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::api::v3::lifecycle;
 use crate::world::{
-    App, Domain, Feature, Field, Guid, Key, Kind, Lifecycle, PackageKind, Process, Row, Selection,
-    World,
+    App, Domain, Feature, Field, Guid, Home, Kind, Lifecycle, PackageKind, Process, READ_SECRETS,
+    READ_V2_SPACE, Row, Selection, ServiceBinding, Stack, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route::get("/v2/apps", index),
-    Route::get("/v2/apps/:guid", show),
-    Route::delete("/v2/apps/:guid", destroy),
+    Route::get("/v2/apps", collection::index),
+    Route::get("/v2/apps/:guid", collection::show),
+    remove("/v2/apps/:guid", destroy),
     Route::get("/v2/apps/:guid/summary", summary),
+    Route::get("/v2/apps/:guid/permissions", permissions),
+    Route::get("/v2/apps/:guid/routes", collection::related),
+    Route::get("/v2/apps/:guid/events", collection::related),
+    Route::get("/v2/apps/:guid/service_bindings", collection::related),
+    Route::get("/v2/apps/:guid/route_mappings", collection::related),
 ];
 
-const FILTERS: Filters = &[
-    ("name", Field::Name),
-    ("space_guid", Field::Space),
-    ("organization_guid", Field::Org),
-];
-
-pub(super) const ERRORS: Errors = Errors {
+pub(super) static APPS: Collection = Collection {
+    path: "/v2/apps",
+    select: |world, selection| {
+        let apps = world.apps.select(selection).into_iter();
+        apps.filter_map(|app| web_app(world, app)).collect()
+    },
+    get: |world, guid| web_app(world, world.apps.get(guid)?),
+    parse: by_guid,
+    relations: &[
+        Relation::one("space", &SPACES, |world, guid| {
+            let app = world.apps.get(guid)?;
+            world.spaces.get(app.space).map(Entity::from)
+        }),
+        Relation::one("stack", &STACKS, |world, guid| {
+            stack_of(world, world.apps.get(guid)?).map(Entity::from)
+        }),
+        Relation::many("routes", &HTTP_ROUTES, |world, guid| {
+            rows_by::<crate::world::Route>(world, Field::App, guid)
+        }),
+        Relation::link("events", &EVENTS, of_app),
+        Relation::many("service_bindings", &SERVICE_BINDINGS, |world, guid| {
+            rows_by::<ServiceBinding>(world, Field::App, guid)
+        }),
+        Relation::link("route_mappings", &ROUTE_MAPPINGS, mappings_of_app),
+    ],
+    filters: &[
+        Filter::NAME,
+        Filter::guid("space_guid", |_, app| match app {
+            Entity::App(app, _) => vec![app.space.to_string()],
+            _ => Vec::new(),
+        })
+        .indexed(Field::Space),
+        Filter::guid("organization_guid", |world, app| match app {
+            Entity::App(app, _) => {
+                let org = world.org_of(app.space);
+                org.map(|org| org.guid().to_string()).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }),
+        Filter::flag("diego", |_, app| match app {
+            Entity::App(_, process) => vec![(!process.v2.on_dea).to_string()],
+            _ => Vec::new(),
+        }),
+        Filter::guid("stack_guid", |world, app| match app {
+            Entity::App(app, _) => {
+                let stack = stack_of(world, app);
+                stack
+                    .map(|stack| stack.guid().to_string())
+                    .into_iter()
+                    .collect()
+            }
+            _ => Vec::new(),
+        }),
+    ],
+    order_by: &[],
     not_found: (100_004, "CF-AppNotFound", "The app could not be found"),
-    name_taken: (100_002, "CF-AppNameTaken", "The app name is taken"),
 };
 
-/// The attributes of an app.
-fn entity(world: &World, app: &App, process: &Process) -> Value {
-    let (buildpack, stack) = match &app.lifecycle {
-        Lifecycle::Buildpack { buildpacks, stack } => (
-            buildpacks.first().map(|it| lifecycle::shown(it)),
-            stack.as_str(),
-        ),
-        Lifecycle::Docker => (None, world.default_stack),
+/// What a request may say of an app.
+pub(super) const ATTRIBUTES: &[Attribute] = &[
+    Attribute::boolean("enable_ssh"),
+    Attribute::text("buildpack"),
+    Attribute::text("command"),
+    Attribute::boolean("console"),
+    Attribute::boolean("diego"),
+    Attribute::text("docker_image"),
+    Attribute::object("docker_credentials"),
+    Attribute::text("debug"),
+    Attribute::integer("disk_quota"),
+    Attribute::integer("log_rate_limit"),
+    Attribute::object("environment_json"),
+    Attribute::text("health_check_http_endpoint"),
+    Attribute::text("health_check_type"),
+    Attribute::integer("health_check_timeout"),
+    Attribute::integer("instances"),
+    Attribute::integer("memory"),
+    Attribute::text("name").required(),
+    Attribute::boolean("production"),
+    Attribute::text("state"),
+    Attribute::integers("ports"),
+    Attribute::text("space_guid").required(),
+    Attribute::text("stack_guid"),
+];
+
+/// An app with its web process, without which v2 does not know it.
+pub(super) fn web_app<'w>(world: &'w World, app: &'w App) -> Option<Entity<'w>> {
+    let process = world.process(app.guid(), "web")?;
+    Some(Entity::App(app, process))
+}
+
+/// The stack that an app runs on; an image has the default one.
+fn stack_of<'w>(world: &'w World, app: &App) -> Option<&'w Stack> {
+    let name = match &app.lifecycle {
+        Lifecycle::Buildpack { stack, .. } => stack.as_str(),
+        Lifecycle::Docker => world.default_stack,
     };
-    let named = Selection::all().any(vec![Key::text(Field::Name, stack)]);
-    let stack = world
-        .stacks
-        .select(&named)
-        .first()
-        .map(|stack| stack.guid());
+    world.named::<Stack>(name)
+}
+
+/// The ports that an app listens on, as far as anyone said so: those that were
+/// set, and those that routes lead to.
+fn ports(world: &World, app: &App, process: &Process) -> Vec<u16> {
+    const DEFAULT: u16 = 8080;
+    let mut ports = process.v2.ports.clone();
+    let routes = world.routes.select(&Selection::by(Field::App, app.guid()));
+    let destinations = routes.iter().flat_map(|route| &route.destinations);
+    let of_process = destinations.filter(|it| it.app == app.guid() && it.process == process.kind);
+    for destination in of_process {
+        let port = destination.port.unwrap_or(DEFAULT);
+        if !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    ports
+}
+
+pub(super) fn attributes(app: &App, process: &Process, view: &View<'_>) -> Value {
+    let mut attributes = basic_attributes(app, process, view);
+    let username = attributes["docker_username"].take();
+    if let Some(attributes) = attributes.as_object_mut() {
+        attributes.remove("docker_username");
+    }
+    attributes["docker_credentials"] = json!({
+        "password": username.is_string().then_some("***"),
+        "username": username,
+    });
+    if attributes["ports"].is_null() {
+        attributes["ports"] = json!([8080]);
+    }
+    attributes
+}
+
+/// The attributes of an app that summaries have too.
+fn basic_attributes(app: &App, process: &Process, view: &View<'_>) -> Value {
+    let world = view.world;
+    let buildpack = match &app.lifecycle {
+        Lifecycle::Buildpack { buildpacks, .. } => buildpacks.first(),
+        Lifecycle::Docker => None,
+    };
     let package = world.latest_package(app.guid());
     let (image, username) = match package.map(|package| &package.kind) {
         Some(PackageKind::Docker { image, username }) => (Some(image), username.as_ref()),
         _ => (None, None),
     };
     let droplet = app.droplet.and_then(|droplet| world.droplets.get(droplet));
-    let detected = droplet.and_then(|droplet| droplet.process_types.get(&process.kind));
+    let command = droplet.and_then(|droplet| droplet.process_types.get(&process.kind));
+    let of_buildpacks = droplet.filter(|droplet| droplet.lifecycle != Lifecycle::Docker);
     let builds = world.builds.select(&Selection::by(Field::App, app.guid()));
     let build = builds.last();
     let staging = build.map(|build| build.guid());
     let staging = staging.or_else(|| world.latest_droplet(app.guid()).map(Row::guid));
     let failure = build.filter(|build| build.state(world.now()) == "FAILED");
     let failure = failure.and_then(|build| build.error.as_deref()?.split_once(" - "));
+    let home = Home::Space(app.space);
+    let environment = match view.access.allows(world, home, READ_SECRETS) {
+        true if process.v2.environment || !app.environment.is_empty() => json!(app.environment),
+        // Nobody ever said anything of it.
+        true => Value::Null,
+        false => json!({"redacted_message": "[PRIVATE DATA HIDDEN]"}),
+    };
+    let ports = ports(world, app, process);
     json!({
         "name": app.name,
-        "production": false,
+        "production": process.v2.production,
         "space_guid": app.space,
-        "stack_guid": stack,
-        "buildpack": buildpack,
-        "detected_buildpack": null,
+        "stack_guid": stack_of(world, app).map(Row::guid),
+        "buildpack": buildpack.map(|name| lifecycle::shown(name)),
+        // Staging is simulated: no buildpack says what it found.
+        "detected_buildpack": of_buildpacks.map(|_| ""),
         "detected_buildpack_guid": null,
-        "environment_json": app.environment,
+        "environment_json": environment,
         "memory": process.scale.memory_mb,
         "instances": process.scale.instances,
         "disk_quota": process.scale.disk_mb,
         "log_rate_limit": process.scale.log_rate,
         "state": app.state(),
-        "version": process.base.guid,
+        "version": world.version_of(process),
         "command": process.command,
-        "console": false,
-        "debug": null,
+        "console": process.v2.console,
+        "debug": process.v2.debug,
         "staging_task_id": staging,
         "package_state": world.package_state(app),
         "health_check_type": process.health_check.kind,
@@ -85,90 +223,26 @@ fn entity(world: &World, app: &App, process: &Process) -> Value {
         "health_check_http_endpoint": process.health_check.endpoint,
         "staging_failed_reason": failure.map(|(reason, _)| reason),
         "staging_failed_description": failure.map(|(_, description)| description),
-        "diego": true,
+        "diego": !process.v2.on_dea,
         "docker_image": image,
-        "docker_credentials": {
-            "username": username,
-            "password": username.map(|_| "***"),
-        },
+        "docker_username": username,
         "package_updated_at": package.map(|package| package.base.created),
-        "detected_start_command": detected.unwrap_or(&json!("")),
+        "detected_start_command": command.unwrap_or(&json!("")),
         "enable_ssh": app.features.has(Feature::Ssh),
-        "ports": [8080],
+        "ports": if ports.is_empty() { Value::Null } else { json!(ports) },
     })
 }
 
-fn present(world: &World, app: &App, process: &Process) -> Value {
-    let path = format!("/v2/apps/{}", app.base.guid);
-    let mut entity = entity(world, app, process);
-    entity["stack_url"] = json!(format!(
-        "/v2/stacks/{}",
-        entity["stack_guid"].as_str().unwrap_or_default()
-    ));
-    entity["space_url"] = json!(format!("/v2/spaces/{}", app.space));
-    for relation in ["events", "service_bindings", "routes", "route_mappings"] {
-        entity[format!("{relation}_url")] = json!(format!("{path}/{relation}"));
-    }
-    resource(&app.base, "apps", entity)
-}
-
-pub(super) fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
-    let app = ERRORS.find::<App>(context)?;
-    let process = context.world.process(app, "web");
-    process
-        .map(|_| app)
-        .ok_or_else(|| ERRORS.not_found(context.capture("guid")))
-}
-
-fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    list(context, None)
-}
-
-/// Apps; of one space or route, if that is given.
-pub(super) fn list(
-    context: &RequestContext<'_>,
-    nested: Option<(Field, Vec<Guid>)>,
-) -> Result<Response, CcError> {
-    let query = Query::read(context, FILTERS)?;
-    let mut selection = query.selection();
-    if let Some((field, guids)) = nested {
-        selection = selection.any_guid(field, guids);
-    }
-    if let Some(orgs) = query.orgs() {
-        selection = selection.any_guid(Field::Space, context.world.spaces_of(orgs));
-    }
-    let world = &*context.world;
-    let web = |app: &App| world.process(app.base.guid, "web");
-    Ok(query.answer(
-        context,
-        &selection,
-        |app| web(app).is_some(),
-        |app, _| {
-            web(app)
-                .map(|process| present(world, app, process))
-                .unwrap_or_default()
-        },
-    ))
-}
-
-fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = find(context)?;
-    Ok(Response::ok(&shown(context, guid)))
-}
-
-/// An app as it is now.
-pub(super) fn shown(context: &RequestContext<'_>, guid: Guid) -> Value {
-    let world = &*context.world;
-    let (app, process) = (world.apps.get(guid), world.process(guid, "web"));
-    let shown = app
-        .zip(process)
-        .map(|(app, process)| present(world, app, process));
-    shown.unwrap_or_default()
+/// Refuses whoever may not change the app that the path names.
+pub(super) fn writable(context: &RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
+    let space = context.row::<App>(guid)?.space;
+    authorize(context, WRITE_SPACE, Home::Space(space))
 }
 
 /// `DELETE /v2/apps/:guid`
 fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = find(context)?;
+    let guid = super::known(context, &APPS)?;
+    writable(context, guid)?;
     if !context.world.bindings_of(guid).is_empty() && !is_recursive(context) {
         return Err(association_not_empty("service_bindings", "processes"));
     }
@@ -176,23 +250,59 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::empty(204))
 }
 
+/// `GET /v2/apps/:guid/permissions`: whether the caller sees secrets of an app.
+fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = super::known(context, &APPS)?;
+    let home = Home::Space(context.row::<App>(guid)?.space);
+    let allows = |roles| context.access.allows(context.world, home, roles);
+    if !allows(READ_V2_SPACE) {
+        return Err(CcError::not_authorized());
+    }
+    Ok(Response::ok(&json!({
+        "read_sensitive_data": allows(READ_SECRETS),
+        "read_basic_data": true,
+    })))
+}
+
+/// An app as its own summary and those of spaces have it.
+fn summarize(app: &App, process: &Process, view: &View<'_>) -> Value {
+    let world = view.world;
+    let mapped = world.routes.select(&Selection::by(Field::App, app.guid()));
+    let mapped = mapped.into_iter();
+    let routes: Vec<Value> = mapped
+        .map(|route| routes::summarize(world, route))
+        .collect();
+    let mut summary = basic_attributes(app, process, view);
+    if let Some(summary) = summary.as_object_mut() {
+        summary.remove("docker_username");
+    }
+    summary["guid"] = json!(app.base.guid);
+    summary["routes"] = json!(routes);
+    summary["running_instances"] = json!(world.live_instances(process));
+    summary
+}
+
 /// `GET /v2/apps/:guid/summary`
 fn summary(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = find(context)?;
-    let world = &*context.world;
+    let guid = APPS.readable(context)?;
+    let (world, view) = (&*context.world, context.view());
+    let app: &App = context.row(guid)?;
     let process = world.process(guid, "web");
-    let mut summary = process
-        .and_then(|process| summarize(world, process))
-        .unwrap_or_default();
-    let org = world.apps.get(guid).and_then(|app| world.org_of(app.space));
-    let usable = |domain: &&Domain| org.is_some_and(|org| domain.is_usable_by(org.guid()));
+    let process = process.ok_or_else(|| APPS.not_found(context.capture("guid")))?;
+    let mut summary = summarize(app, process, &view);
+    // Whoever reads the summary sees the environment.
+    summary["environment_json"] = json!(app.environment);
+    let org = world.org_of(app.space).map(Row::guid);
+    let usable = |domain: &&Domain| org.is_some_and(|org| domain.is_usable_by(org));
     let (private, shared): (Vec<&Domain>, Vec<&Domain>) = world
         .domains
         .iter()
         .filter(usable)
         .partition(|domain| domain.org.is_some());
-    let domains = private.into_iter().chain(shared);
-    summary["available_domains"] = domains.map(summarize_domain).collect();
+    let available = private.into_iter().chain(shared);
+    summary["available_domains"] = available
+        .map(|domain| domains::summarize(domain, &view))
+        .collect();
     let bindings = world.bindings_of(guid).into_iter();
     let bound = bindings.filter_map(|binding| world.service_instances.get(binding.instance));
     summary["services"] = bound
@@ -201,31 +311,14 @@ fn summary(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&summary))
 }
 
-fn summarize_domain(domain: &Domain) -> Value {
-    let mut summary = json!({"guid": domain.guid(), "name": domain.name});
-    match domain.org {
-        Some(owner) => summary["owning_organization_guid"] = json!(owner),
-        None => {
-            summary["router_group_guid"] = Value::Null;
-            summary["router_group_type"] = Value::Null;
-        }
-    }
-    summary
-}
-
-/// An app with its routes and running instances.
-pub(super) fn summarize(world: &World, process: &Process) -> Option<Value> {
+/// An app as the summary of its space has it.
+pub(super) fn summarize_in_space(process: &Process, view: &View<'_>) -> Option<Value> {
+    let world = view.world;
     let app = world.apps.get(process.app)?;
+    let mut summary = summarize(app, process, view);
     let mapped = world.routes.select(&Selection::by(Field::App, app.guid()));
     let urls: Vec<String> = mapped.iter().map(|route| world.route_url(route)).collect();
-    let routes: Vec<Value> = mapped
-        .iter()
-        .map(|route| routes::summarize(world, route))
-        .collect();
-    let mut summary = entity(world, app, process);
-    summary["guid"] = json!(app.base.guid);
     summary["urls"] = json!(urls);
-    summary["routes"] = json!(routes);
     let bindings = world.bindings_of(app.guid());
     let services: Vec<&str> = bindings
         .iter()
@@ -234,6 +327,5 @@ pub(super) fn summarize(world: &World, process: &Process) -> Option<Value> {
         .collect();
     summary["service_count"] = json!(services.len());
     summary["service_names"] = json!(services);
-    summary["running_instances"] = json!(world.live_instances(process));
     Some(summary)
 }

@@ -2,102 +2,114 @@
 
 use serde_json::{Map, Value};
 
+use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 
-/// The attributes of a request.
-pub(super) struct Attributes<'b> {
-    fields: &'b Map<String, Value>,
-    errors: Vec<String>,
+/// An attribute that requests may have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attribute {
+    name: &'static str,
+    kind: Kind,
+    /// Whether a request that creates something must have it.
+    required: bool,
 }
 
-impl<'b> Attributes<'b> {
-    pub(super) fn new(fields: &'b Map<String, Value>) -> Self {
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Text,
+    Integer,
+    Boolean,
+    Object,
+    Texts,
+    Integers,
+    Objects,
+}
+
+impl Attribute {
+    const fn optional(name: &'static str, kind: Kind) -> Self {
         Self {
-            fields,
-            errors: Vec::new(),
+            name,
+            kind,
+            required: false,
         }
     }
 
-    pub(super) fn finish(self) -> Result<(), CcError> {
-        if self.errors.is_empty() {
-            return Ok(());
+    pub(super) const fn text(name: &'static str) -> Self {
+        Self::optional(name, Kind::Text)
+    }
+
+    pub(super) const fn integer(name: &'static str) -> Self {
+        Self::optional(name, Kind::Integer)
+    }
+
+    pub(super) const fn boolean(name: &'static str) -> Self {
+        Self::optional(name, Kind::Boolean)
+    }
+
+    pub(super) const fn object(name: &'static str) -> Self {
+        Self::optional(name, Kind::Object)
+    }
+
+    pub(super) const fn texts(name: &'static str) -> Self {
+        Self::optional(name, Kind::Texts)
+    }
+
+    pub(super) const fn integers(name: &'static str) -> Self {
+        Self::optional(name, Kind::Integers)
+    }
+
+    pub(super) const fn objects(name: &'static str) -> Self {
+        Self::optional(name, Kind::Objects)
+    }
+
+    /// The same, which a request that creates something must have.
+    pub(super) const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    /// What is wrong with a value.
+    fn error(&self, value: &Value) -> Option<String> {
+        let misfit = |class: &str| {
+            let given = class_of(value);
+            format!("Expected instance of {class}, given an instance of {given}")
+        };
+        match self.kind {
+            Kind::Text if !value.is_string() => Some(misfit("String")),
+            Kind::Integer if !is_integer(value) => Some(misfit("Integer")),
+            Kind::Object if !value.is_object() => Some(misfit("Hash")),
+            Kind::Boolean if !value.is_boolean() => {
+                let given = inspect(value);
+                Some(format!("Expected instance of true or false, given {given}"))
+            }
+            Kind::Texts => items_error(value, "String", Value::is_string),
+            Kind::Integers => items_error(value, "Integer", is_integer),
+            Kind::Objects => items_error(value, "Hash", Value::is_object),
+            _ => None,
         }
-        let errors = self.errors.join(", ");
-        let detail = format!("Request invalid due to parse error: {errors}");
-        Err(CcError::new(400, 1001, "CF-MessageParseError", detail))
     }
+}
 
-    pub(super) fn text(&mut self, name: &str) -> Option<&'b str> {
-        match self.fields.get(name) {
-            None => self.missing(name),
-            Some(Value::Null) => self.misfit(name, "String", &Value::Null),
-            Some(_) => {}
-        }
-        self.optional_text(name)
-    }
-
-    pub(super) fn optional_text(&mut self, name: &str) -> Option<&'b str> {
-        self.read(name, "String", Value::as_str)
-    }
-
-    pub(super) fn optional_integer(&mut self, name: &str) -> Option<i64> {
-        self.read(name, "Integer", Value::as_i64)
-    }
-
-    pub(super) fn optional_boolean(&mut self, name: &str) -> Option<bool> {
-        self.read(name, "true | false", Value::as_bool)
-    }
-
-    pub(super) fn optional_list(&mut self, name: &str) -> Option<&'b Vec<Value>> {
-        self.read(name, "Array", Value::as_array)
-    }
-
-    /// A list of texts.
-    pub(super) fn optional_texts(&mut self, name: &str) -> Option<Vec<String>> {
-        let list = self.optional_list(name)?;
-        if let Some((index, other)) = list.iter().enumerate().find(|(_, item)| !item.is_string()) {
-            self.errors.push(format!(
-                "Field: {name}, Error: At index {index}: Expected instance of String, given an instance of {}",
-                class_of(other)
-            ));
-        }
-        let texts = list.iter().filter_map(Value::as_str);
-        Some(texts.map(str::to_owned).collect())
-    }
-
-    pub(super) fn optional_object(&mut self, name: &str) -> Option<&'b Map<String, Value>> {
-        self.read(name, "Hash", Value::as_object)
-    }
-
-    pub(super) fn missing(&mut self, name: &str) {
-        self.errors
-            .push(format!("Field: {name}, Error: Missing field {name}"));
-    }
-
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.fields.contains_key(name)
-    }
-
-    fn read<T>(
-        &mut self,
-        name: &str,
-        kind: &str,
-        read: impl FnOnce(&'b Value) -> Option<T>,
-    ) -> Option<T> {
-        let value = self.fields.get(name).filter(|value| !value.is_null())?;
-        let result = read(value);
-        if result.is_none() {
-            self.misfit(name, kind, value);
-        }
-        result
-    }
-
-    fn misfit(&mut self, name: &str, kind: &str, value: &Value) {
-        self.errors.push(format!(
-            "Field: {name}, Error: Expected instance of {kind}, given an instance of {}",
-            class_of(value)
+/// What is wrong with a list of values of a class.
+fn items_error(value: &Value, class: &str, is_right: impl Fn(&Value) -> bool) -> Option<String> {
+    let Value::Array(items) = value else {
+        let given = class_of(value);
+        return Some(format!(
+            "Expected instance of Array, given instance of {given}"
         ));
-    }
+    };
+    let wrong = items.iter().enumerate().filter(|(_, item)| !is_right(item));
+    let errors: Vec<String> = wrong
+        .map(|(index, item)| {
+            let given = class_of(item);
+            format!("At index {index}: Expected instance of {class}, given an instance of {given}")
+        })
+        .collect();
+    (!errors.is_empty()).then(|| errors.join(", "))
+}
+
+fn is_integer(value: &Value) -> bool {
+    value.is_i64() || value.is_u64()
 }
 
 /// What Ruby calls a value's class.
@@ -106,10 +118,109 @@ fn class_of(value: &Value) -> &'static str {
         Value::Null => "NilClass",
         Value::Bool(true) => "TrueClass",
         Value::Bool(false) => "FalseClass",
-        Value::Number(number) if number.is_f64() => "Float",
+        Value::Number(number) if number.is_f64() => "BigDecimal",
         Value::Number(_) => "Integer",
         Value::String(_) => "String",
         Value::Array(_) => "Array",
         Value::Object(_) => "Hash",
     }
+}
+
+/// A value as Ruby prints it into a text.
+fn inspect(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The attributes of a request: those of a schema that are not null.
+#[derive(Debug)]
+pub(super) struct Attributes {
+    fields: Map<String, Value>,
+}
+
+impl Attributes {
+    /// Reads a request that creates something.
+    pub(super) fn of_new(
+        context: &RequestContext<'_>,
+        schema: &[Attribute],
+    ) -> Result<Self, CcError> {
+        Self::read(context, schema, true)
+    }
+
+    /// Reads a request that changes something.
+    pub(super) fn of_change(
+        context: &RequestContext<'_>,
+        schema: &[Attribute],
+    ) -> Result<Self, CcError> {
+        Self::read(context, schema, false)
+    }
+
+    fn read(
+        context: &RequestContext<'_>,
+        schema: &[Attribute],
+        is_new: bool,
+    ) -> Result<Self, CcError> {
+        let mut fields = context.request.object()?;
+        fields.retain(|name, value| {
+            !value.is_null() && schema.iter().any(|attribute| attribute.name == name)
+        });
+        let errors: Vec<String> = schema
+            .iter()
+            .filter_map(|attribute| {
+                let name = attribute.name;
+                let error = match fields.get(name) {
+                    Some(value) => attribute.error(value),
+                    None if is_new && attribute.required => Some(format!("Missing field {name}")),
+                    None => None,
+                };
+                error.map(|error| format!("Field: {name}, Error: {error}"))
+            })
+            .collect();
+        if errors.is_empty() {
+            return Ok(Self { fields });
+        }
+        Err(parse_error(&errors.join(", ")))
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.fields.get(name)?.as_str()
+    }
+
+    /// The text of an attribute that is required.
+    pub(super) fn required(&self, name: &str) -> &str {
+        self.text(name).unwrap_or_default()
+    }
+
+    pub(super) fn integer(&self, name: &str) -> Option<i64> {
+        self.fields.get(name)?.as_i64()
+    }
+
+    pub(super) fn boolean(&self, name: &str) -> Option<bool> {
+        self.fields.get(name)?.as_bool()
+    }
+
+    pub(super) fn list(&self, name: &str) -> Option<&Vec<Value>> {
+        self.fields.get(name)?.as_array()
+    }
+
+    pub(super) fn texts(&self, name: &str) -> Option<Vec<&str>> {
+        let list = self.list(name)?;
+        Some(list.iter().filter_map(Value::as_str).collect())
+    }
+
+    pub(super) fn object(&self, name: &str) -> Option<&Map<String, Value>> {
+        self.fields.get(name)?.as_object()
+    }
+}
+
+/// What is wrong with the body of a request.
+pub(super) fn parse_error(error: &str) -> CcError {
+    let detail = format!("Request invalid due to parse error: {error}");
+    CcError::new(400, 1001, "CF-MessageParseError", detail)
 }

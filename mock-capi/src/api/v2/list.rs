@@ -1,147 +1,498 @@
-//! v2 lists: `q`, and pages.
+//! v2 lists: `q`, order, pages, and how deep relations are inlined.
+
+use std::cmp::Ordering;
 
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use crate::api::context::{RequestContext, View};
+use super::collection::{Collection, Presenter};
+use super::entity::Entity;
+use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
-use crate::world::{Field, Guid, Key, Row, Selection};
+use crate::world::{Field, Guid, Key, Selection, World};
 
-const MAX_PER_PAGE: u64 = 100;
-const DEFAULT_PER_PAGE: u64 = 50;
+const MAX_PER_PAGE: i64 = 100;
+const MAX_PER_LARGE_PAGE: i64 = 10_000;
+const DEFAULT_PER_PAGE: i64 = 50;
+const MAX_DEPTH: i64 = 2;
 
 /// What `q` can filter a list by.
-pub(super) type Filters = &'static [(&'static str, Field)];
+#[derive(Debug)]
+pub(super) struct Filter {
+    name: &'static str,
+    /// The index that finds the rows of a value at once.
+    index: Option<Field>,
+    /// The values of a resource.
+    values: for<'w> fn(&'w World, Entity<'w>) -> Vec<String>,
+    kind: Kind,
+}
+
+/// How a value is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    /// Names, which have no case.
+    Name,
+    /// GUIDs of something else, which are only ever equal.
+    Guid,
+    Flag,
+    Number,
+}
+
+impl Filter {
+    const fn of(
+        name: &'static str,
+        kind: Kind,
+        values: for<'w> fn(&'w World, Entity<'w>) -> Vec<String>,
+    ) -> Self {
+        Self {
+            name,
+            index: None,
+            values,
+            kind,
+        }
+    }
+
+    pub(super) const fn text(
+        name: &'static str,
+        values: for<'w> fn(&'w World, Entity<'w>) -> Vec<String>,
+    ) -> Self {
+        Self::of(name, Kind::Text, values)
+    }
+
+    pub(super) const fn guid(
+        name: &'static str,
+        values: for<'w> fn(&'w World, Entity<'w>) -> Vec<String>,
+    ) -> Self {
+        Self::of(name, Kind::Guid, values)
+    }
+
+    pub(super) const fn flag(
+        name: &'static str,
+        values: for<'w> fn(&'w World, Entity<'w>) -> Vec<String>,
+    ) -> Self {
+        Self::of(name, Kind::Flag, values)
+    }
+
+    pub(super) const fn number(
+        name: &'static str,
+        values: for<'w> fn(&'w World, Entity<'w>) -> Vec<String>,
+    ) -> Self {
+        Self::of(name, Kind::Number, values)
+    }
+
+    /// The name of the resource, which the rows are indexed by.
+    pub(super) const NAME: Self = Self {
+        index: Some(Field::Name),
+        ..Self::of("name", Kind::Name, |_, entity| vec![entity.name().into()])
+    };
+
+    /// The same where an index has the values.
+    pub(super) const fn indexed(mut self, field: Field) -> Self {
+        self.index = Some(field);
+        self
+    }
+
+    /// The same of a text that has no case.
+    pub(super) const fn without_case(mut self) -> Self {
+        self.kind = Kind::Name;
+        self
+    }
+}
+
+/// One condition of `q`.
+#[derive(Debug)]
+struct Condition {
+    filter: &'static Filter,
+    comparison: Comparison,
+    /// `None` is a value that was left out, which nothing has.
+    values: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Equal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// How deep an answer inlines relations, and which.
+#[derive(Debug, Default)]
+pub(super) struct Inline {
+    depth: usize,
+    only: Option<Vec<String>>,
+    except: Vec<String>,
+}
+
+impl Inline {
+    /// How many related resources are inlined at most.
+    pub(super) const MOST: usize = 50;
+
+    pub(super) fn read(context: &RequestContext<'_>) -> Result<Self, CcError> {
+        let depth = integer(context, "inline-relations-depth")?.unwrap_or_default();
+        if depth > MAX_DEPTH {
+            let detail = format!("inline_relations_depth must be <= {MAX_DEPTH}");
+            return Err(CcError::bad_query(detail));
+        }
+        let names = |name| {
+            let names = context.request.query(name)?;
+            Some(names.split(',').map(str::to_owned).collect())
+        };
+        Ok(Self {
+            depth: usize::try_from(depth).unwrap_or_default(),
+            only: names("include-relations"),
+            except: names("exclude-relations").unwrap_or_default(),
+        })
+    }
+
+    /// Whether a relation is inlined of a resource that is so deep in the
+    /// answer, counted from 1.
+    pub(super) fn has(&self, relation: &str, level: usize) -> bool {
+        let named = |names: &Vec<String>| names.iter().any(|name| name == relation);
+        level <= self.depth && self.only.as_ref().is_none_or(named) && !named(&self.except)
+    }
+}
+
+/// An integer of the query. The Cloud Controller does not expect anything else,
+/// and fails; here the client is told why.
+fn integer(context: &RequestContext<'_>, name: &str) -> Result<Option<i64>, CcError> {
+    let text = context.request.query(name);
+    let number = text.map(|text| text.trim().parse::<i64>());
+    number.transpose().map_err(|_| CcError::bad_query(name))
+}
 
 /// The validated query of a list.
+#[derive(Debug)]
 pub(super) struct Query {
-    conditions: Vec<(Field, Vec<String>)>,
-    page: u64,
-    per_page: u64,
+    conditions: Vec<Condition>,
+    page: i64,
+    per_page: i64,
+    by_name: bool,
+    descending: bool,
+    inline: Inline,
+    orphans: bool,
 }
 
 impl Query {
-    pub(super) fn read(context: &RequestContext<'_>, filters: Filters) -> Result<Self, CcError> {
-        let queries = context.request.query.iter().filter(|(key, _)| key == "q");
-        let conditions: Result<Vec<_>, CcError> = queries
-            .flat_map(|(_, text)| text.split(';'))
-            .map(|text| read_condition(text, filters))
-            .collect();
-        let number = |name| context.request.query(name).map(str::parse::<u64>);
-        let per_page = match number("results-per-page") {
-            None => DEFAULT_PER_PAGE,
-            Some(Ok(per_page)) if (1..=MAX_PER_PAGE).contains(&per_page) => per_page,
-            Some(Ok(_)) => {
-                let detail = format!("results_per_page must be <= {MAX_PER_PAGE}");
+    /// Reads the query of a list; one that a collection itself answers checks
+    /// what it can be ordered by.
+    pub(super) fn read(
+        context: &RequestContext<'_>,
+        collection: &'static Collection,
+        of_collection: bool,
+    ) -> Result<Self, CcError> {
+        let conditions = read_conditions(context, collection)?;
+        Self::read_with(context, collection, of_collection, conditions)
+    }
+
+    fn read_with(
+        context: &RequestContext<'_>,
+        collection: &'static Collection,
+        of_collection: bool,
+        conditions: Vec<Condition>,
+    ) -> Result<Self, CcError> {
+        Self::read_up_to(context, collection, of_collection, conditions, MAX_PER_PAGE)
+    }
+
+    fn read_up_to(
+        context: &RequestContext<'_>,
+        collection: &'static Collection,
+        of_collection: bool,
+        conditions: Vec<Condition>,
+        most: i64,
+    ) -> Result<Self, CcError> {
+        let page = integer(context, "page")?.unwrap_or(1);
+        let per_page = integer(context, "results-per-page")?.unwrap_or(DEFAULT_PER_PAGE);
+        let orphans = integer(context, "orphan-relations")? == Some(1);
+        let order_by = context.request.query("order-by");
+        if let Some(order_by) = order_by.filter(|order| !collection.order_by.contains(order)) {
+            return Err(match of_collection {
+                true => cannot_order_by(order_by),
+                false => CcError::bad_query("order-by"),
+            });
+        }
+        if per_page > most {
+            let detail = format!("results_per_page must be <= {most}");
+            return Err(CcError::bad_query(detail));
+        }
+        let inline = Inline::read(context)?;
+        let descending = match context.request.query("order-direction") {
+            None | Some("asc") => false,
+            Some("desc") => true,
+            Some(other) => {
+                let detail = format!("order_direction must be 'asc' or 'desc' but was '{other}'");
                 return Err(CcError::bad_query(detail));
             }
-            Some(Err(_)) => return Err(CcError::bad_query("results-per-page")),
         };
-        let page = match number("page") {
-            None => 1,
-            Some(Ok(page)) if page > 0 => page,
-            Some(_) => return Err(CcError::bad_query("page")),
-        };
+        // The Cloud Controller fails, as its database refuses such limits.
+        for (name, number) in [("page", page), ("results-per-page", per_page)] {
+            if number < 1 {
+                return Err(CcError::bad_query(name));
+            }
+        }
         Ok(Self {
-            conditions: conditions?,
+            conditions,
             page,
             per_page,
+            by_name: order_by == Some("name"),
+            descending,
+            inline,
+            orphans,
         })
     }
 
-    /// The filters that the rows have keys for: all but organizations and
-    /// paths.
+    /// The conditions that an index answers.
     pub(super) fn selection(&self) -> Selection {
-        let indexed = self
-            .conditions
-            .iter()
-            .filter(|(field, _)| ![Field::Org, Field::Path].contains(field));
-        indexed.fold(Selection::all(), |selection, (field, values)| {
-            selection.any(keys(*field, values))
+        let conditions = self.conditions.iter();
+        conditions.fold(Selection::all(), |selection, condition| {
+            match condition.keys() {
+                Some(keys) => selection.any(keys),
+                None => selection,
+            }
         })
     }
 
-    /// The organizations that are asked for.
-    pub(super) fn orgs(&self) -> Option<Vec<Guid>> {
-        let values = self.values(Field::Org)?.iter();
-        Some(values.filter_map(|value| Guid::parse(value)).collect())
+    /// The same of a list whose pages may be larger.
+    pub(super) fn read_large(
+        context: &RequestContext<'_>,
+        collection: &'static Collection,
+    ) -> Result<Self, CcError> {
+        let conditions = read_conditions(context, collection)?;
+        Self::read_up_to(context, collection, true, conditions, MAX_PER_LARGE_PAGE)
     }
 
-    /// What a field is filtered by.
-    pub(super) fn values(&self, field: Field) -> Option<&[String]> {
-        let mut conditions = self.conditions.iter();
-        let (_, values) = conditions.find(|(other, _)| *other == field)?;
-        Some(values)
+    /// The same without conditions, for a list that has its own.
+    pub(super) fn read_page(
+        context: &RequestContext<'_>,
+        collection: &'static Collection,
+    ) -> Result<Self, CcError> {
+        Self::read_with(context, collection, false, Vec::new())
     }
 
-    /// The answer of the rows that match and are kept.
-    pub(super) fn answer<R: Row>(
+    /// The answer of the resources that match, as far as the caller sees them.
+    pub(super) fn answer(
         &self,
         context: &RequestContext<'_>,
-        selection: &Selection,
-        keep: impl Fn(&R) -> bool,
-        present: impl Fn(&R, &View<'_>) -> Value,
+        collection: &'static Collection,
+        found: Vec<Entity<'_>>,
+        path: &str,
     ) -> Response {
+        Response::ok(&self.page(context, collection, found, path))
+    }
+
+    /// The same as JSON.
+    pub(super) fn page(
+        &self,
+        context: &RequestContext<'_>,
+        collection: &'static Collection,
+        mut found: Vec<Entity<'_>>,
+        path: &str,
+    ) -> Value {
         let view = context.view();
-        let mut rows = R::table(context.world).select(selection);
-        rows.retain(|row| keep(row) && row.is_visible(context.world, &context.access));
-        let total = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        found.retain(|entity| {
+            let mut conditions = self.conditions.iter();
+            conditions.all(|condition| condition.holds(context.world, *entity))
+                && entity.is_visible(&view)
+        });
+        if self.by_name {
+            found.sort_by_key(|entity| entity.name());
+        }
+        if self.descending {
+            found.reverse();
+        }
+        let total = i64::try_from(found.len()).unwrap_or(i64::MAX);
         let skip = (self.page - 1).saturating_mul(self.per_page);
-        let take = usize::try_from(self.per_page).unwrap_or(usize::MAX);
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let resources: Vec<Value> = rows
+        let take = usize::try_from(self.per_page).unwrap_or(usize::MAX);
+        let mut presenter = Presenter::new(&view, &self.inline);
+        presenter.orphans = self.orphans.then(serde_json::Map::new);
+        let resources: Vec<Value> = found
             .into_iter()
             .skip(skip)
             .take(take)
-            .map(|row| present(row, &view))
+            .map(|entity| presenter.present(collection, entity))
             .collect();
-        let total_pages = total.div_ceil(self.per_page).max(1);
-        let next = (self.page < total_pages).then(|| self.url(context, self.page + 1));
-        let previous = (self.page > 1).then(|| self.url(context, self.page - 1));
-        Response::ok(&json!({
+        let total_pages = total.div_euclid(self.per_page) + i64::from(total % self.per_page > 0);
+        let total_pages = total_pages.max(1);
+        let next = (self.page < total_pages).then(|| self.url(context, path, self.page + 1));
+        let previous = (self.page > 1).then(|| self.url(context, path, self.page - 1));
+        let mut answer = json!({
             "total_results": total,
             "total_pages": total_pages,
             "prev_url": previous,
             "next_url": next,
             "resources": resources,
-        }))
+        });
+        if let Some(orphans) = presenter.orphans {
+            answer["orphans"] = Value::Object(orphans);
+        }
+        answer
     }
 
-    fn url(&self, context: &RequestContext<'_>, page: u64) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("order-direction", "asc");
-        query.append_pair("page", &page.to_string());
-        for (key, value) in &context.request.query {
-            if key == "q" {
-                query.append_pair(key, value);
+    /// The address of another page: what the client asked for, by name.
+    fn url(&self, context: &RequestContext<'_>, path: &str, page: i64) -> String {
+        const KEPT: [&str; 8] = [
+            "after_guid",
+            "exclude-relations",
+            "include-relations",
+            "inline-relations-depth",
+            "order-by",
+            "orphan-relations",
+            "q",
+            "return_user_provided_service_instances",
+        ];
+        let direction = if self.descending { "desc" } else { "asc" };
+        let mut parameters = vec![
+            ("order-direction", direction.to_owned()),
+            ("page", page.to_string()),
+            ("results-per-page", self.per_page.to_string()),
+        ];
+        if path == "/v2/events" {
+            parameters.push(("order-by", "timestamp".into()));
+            parameters.push(("order-by", "id".into()));
+        }
+        let asked = context.request.query.iter();
+        for name in KEPT {
+            let values = asked.clone().filter(|(key, _)| key == name);
+            parameters.extend(values.map(|(_, value)| (name, value.clone())));
+        }
+        parameters.sort_by_key(|(name, _)| *name);
+        let parameters: Vec<String> = parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={}", escape(value)))
+            .collect();
+        format!("{path}?{}", parameters.join("&"))
+    }
+}
+
+fn cannot_order_by(order_by: &str) -> CcError {
+    let detail = format!("Cannot order by: {order_by}");
+    CcError::new(500, 10012, "CF-OrderByParameterInvalid", detail)
+}
+
+/// Escapes a value of a query, leaving what need not be escaped there.
+fn escape(value: &str) -> String {
+    let escaped = form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>();
+    let mut escaped = escaped.replace('+', "%20");
+    for plain in "!$'()*,=:@/?~".chars() {
+        escaped = escaped.replace(&format!("%{:02X}", u32::from(plain)), &plain.to_string());
+    }
+    escaped
+}
+
+/// The conditions of all `q`: several are separated by `;`, which is written
+/// twice where it is part of a value.
+fn read_conditions(
+    context: &RequestContext<'_>,
+    collection: &'static Collection,
+) -> Result<Vec<Condition>, CcError> {
+    const ESCAPED: &str = "\u{0}";
+    let queries = context.request.query.iter().filter(|(key, _)| key == "q");
+    let mut conditions = Vec::new();
+    for (_, text) in queries {
+        let text = text.replace(";;", ESCAPED);
+        for segment in text.trim_end_matches(';').split(';') {
+            if !text.is_empty() {
+                let segment = segment.replace(ESCAPED, ";");
+                conditions.push(read_condition(&segment, collection)?);
             }
         }
-        query.append_pair("results-per-page", &self.per_page.to_string());
-        format!("{}?{}", context.request.path, query.finish())
+    }
+    Ok(conditions)
+}
+
+/// `name:x`, `timestamp>=x`, or `organization_guid IN a,b`.
+fn read_condition(text: &str, collection: &'static Collection) -> Result<Condition, CcError> {
+    const COMPARISONS: [(&str, Comparison); 6] = [
+        (":", Comparison::Equal),
+        (">=", Comparison::GreaterOrEqual),
+        ("<=", Comparison::LessOrEqual),
+        ("<", Comparison::Less),
+        (">", Comparison::Greater),
+        (" IN ", Comparison::Equal),
+    ];
+    let found = COMPARISONS.iter().filter_map(|(mark, comparison)| {
+        let at = text.find(mark)?;
+        Some((at, *mark, *comparison))
+    });
+    // The first one counts, and of two at one place, the longer.
+    let first = found.min_by_key(|(at, mark, _)| (*at, std::cmp::Reverse(mark.len())));
+    let (key, comparison, values) = match first {
+        None => (text, Comparison::Equal, None),
+        Some((at, mark, comparison)) => {
+            let value = &text[at + mark.len()..];
+            let values = match mark {
+                " IN " => value.split(',').map(str::to_owned).collect(),
+                _ => vec![value.to_owned()],
+            };
+            (&text[..at], comparison, Some(values))
+        }
+    };
+    let mut filters = collection.filters.iter();
+    let filter = filters.find(|filter| filter.name == key);
+    let filter = filter.ok_or_else(|| CcError::bad_query(key))?;
+    Ok(Condition {
+        filter,
+        comparison,
+        values,
+    })
+}
+
+impl Condition {
+    /// The keys of the rows that meet the condition, if an index has them.
+    fn keys(&self) -> Option<Vec<Key>> {
+        let field = self.filter.index?;
+        let values = self.values.as_ref()?;
+        match self.filter.kind {
+            Kind::Guid => {
+                let guids = values.iter().filter_map(|value| Guid::parse(value));
+                Some(guids.map(|guid| Key::Guid(field, guid)).collect())
+            }
+            _ if self.comparison != Comparison::Equal => None,
+            _ => Some(values.iter().map(|value| Key::text(field, value)).collect()),
+        }
+    }
+
+    fn holds(&self, world: &World, entity: Entity<'_>) -> bool {
+        let Some(asked) = &self.values else {
+            return false;
+        };
+        let Filter { values, kind, .. } = self.filter;
+        let actual = values(world, entity);
+        actual
+            .iter()
+            .any(|actual| asked.iter().any(|asked| self.compare(*kind, actual, asked)))
+    }
+
+    fn compare(&self, kind: Kind, actual: &str, asked: &str) -> bool {
+        let number = |text: &str| text.trim().parse::<i64>().unwrap_or_default();
+        let order = match kind {
+            Kind::Text => actual.cmp(asked),
+            Kind::Guid => return actual == asked,
+            Kind::Name => actual.to_lowercase().cmp(&asked.to_lowercase()),
+            Kind::Flag => (actual == "true").cmp(&["t", "true"].contains(&asked)),
+            Kind::Number => number(actual).cmp(&number(asked)),
+        };
+        match self.comparison {
+            Comparison::Equal => order == Ordering::Equal,
+            Comparison::Less => order == Ordering::Less,
+            Comparison::LessOrEqual => order != Ordering::Greater,
+            Comparison::Greater => order == Ordering::Greater,
+            Comparison::GreaterOrEqual => order != Ordering::Less,
+        }
     }
 }
 
-/// `name:x`, or `organization_guid IN a,b`.
-fn read_condition(text: &str, filters: Filters) -> Result<(Field, Vec<String>), CcError> {
-    let (key, values) = match text.split_once(" IN ") {
-        Some((key, values)) => (key, values.split(',').map(str::to_owned).collect()),
-        None => match text.split_once(':') {
-            Some((key, value)) => (key, vec![value.to_owned()]),
-            None => return Err(CcError::bad_query(text)),
-        },
-    };
-    let known = filters.iter().find(|(name, _)| *name == key);
-    let (_, field) = known.ok_or_else(|| CcError::bad_query(key))?;
-    Ok((*field, values))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn keys(field: Field, values: &[String]) -> Vec<Key> {
-    match field {
-        Field::Name | Field::Host => values.iter().map(|value| Key::text(field, value)).collect(),
-        field => {
-            let guids = values.iter().filter_map(|value| Guid::parse(value));
-            guids.map(|guid| Key::Guid(field, guid)).collect()
-        }
+    #[test]
+    fn values_of_a_query_keep_what_need_not_be_escaped() {
+        assert_eq!(escape("name:a b;c&d"), "name:a%20b%3Bc%26d");
+        assert_eq!(escape("name IN a,b+c"), "name%20IN%20a,b%2Bc");
     }
 }

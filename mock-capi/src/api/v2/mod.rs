@@ -1,112 +1,223 @@
-//! The v2 API, one file a resource: that of April 2017, and as much of it as
-//! clients of today's v3 API still ask for.
+//! The v2 API, one file a resource: that of April 2017, and of today's Cloud
+//! Controller.
 
 mod app_bits;
 mod app_changes;
 mod app_instances;
-mod app_routes;
 mod apps;
 mod attributes;
+mod buildpacks;
+mod collection;
+mod config;
+mod domains;
+mod entity;
+mod events;
 pub(crate) mod info;
 mod jobs;
 mod list;
 mod organizations;
-mod private_domains;
 mod quota_definitions;
+mod roles;
+mod route_mappings;
 mod routes;
 mod security_groups;
 mod services;
-mod shared_domains;
+mod space_quota_definitions;
 mod spaces;
 mod stacks;
-
-use serde_json::{Value, json};
+mod usage_events;
+mod users;
 
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
-use crate::api::router::Route;
-use crate::api::v3::apps::name_errors;
-use crate::world::{Base, Guid, Kind, Row, World};
+use crate::api::router::{Handler, Route};
+use crate::world::{Guid, Home, Kind, RoleType, Roles, Row, World};
+use attributes::Attributes;
+use collection::Collection;
 
 /// All of its operations that the mock knows.
 pub(crate) const ROUTES: &[&[Route]] = &[
     info::ROUTES,
     organizations::ROUTES,
     spaces::ROUTES,
+    users::ROUTES,
+    roles::ROUTES,
+    roles::ROUTES_OF_USERS,
+    roles::LISTS,
     quota_definitions::ROUTES,
+    space_quota_definitions::ROUTES,
     security_groups::ROUTES,
-    shared_domains::ROUTES,
-    private_domains::ROUTES,
+    domains::ROUTES,
     stacks::ROUTES,
+    buildpacks::ROUTES,
     services::ROUTES,
     routes::ROUTES,
+    route_mappings::ROUTES,
     apps::ROUTES,
     app_changes::ROUTES,
     app_bits::ROUTES,
     app_instances::ROUTES,
-    app_routes::ROUTES,
+    events::ROUTES,
+    config::ROUTES,
+    usage_events::ROUTES,
     jobs::ROUTES,
+    UNIMPLEMENTED,
 ];
 
-/// The errors of a kind of resource: codes, titles and texts.
-struct Errors {
-    /// `(code, title, text)` where a GUID names nothing; the GUID follows.
-    not_found: (u32, &'static str, &'static str),
-    /// `(code, title, text)` where a name is taken; the name follows.
-    name_taken: (u32, &'static str, &'static str),
+/// Operations that the mock only knows by name.
+const UNIMPLEMENTED: &[Route] = &[
+    Route::unimplemented("DELETE", "/v2/blobstores/buildpack_cache"),
+    Route::unimplemented("PUT", "/v2/buildpacks/:guid/bits"),
+    Route::unimplemented("GET", "/v2/buildpacks/:guid/download"),
+    Route::unimplemented("PUT", "/v2/apps/:guid/droplet/upload"),
+    Route::unimplemented("POST", "/v2/service_brokers"),
+    Route::unimplemented("PUT", "/v2/service_brokers/:guid"),
+    Route::unimplemented("DELETE", "/v2/service_brokers/:guid"),
+    Route::unimplemented("POST", "/v2/service_instances"),
+    Route::unimplemented("PUT", "/v2/service_instances/:guid"),
+    Route::unimplemented("GET", "/v2/service_instances/:guid/parameters"),
+    Route::unimplemented("GET", "/v2/service_instances/:guid/shared_from"),
+    Route::unimplemented("GET", "/v2/service_instances/:guid/shared_to"),
+    Route::unimplemented("PUT", "/v2/service_instances/:guid/routes/:other"),
+    Route::unimplemented("DELETE", "/v2/service_instances/:guid/routes/:other"),
+    Route::unimplemented(
+        "GET",
+        "/v2/service_instances/:guid/routes/:other/parameters",
+    ),
+    Route::unimplemented(
+        "PUT",
+        "/v2/user_provided_service_instances/:guid/routes/:other",
+    ),
+    Route::unimplemented(
+        "DELETE",
+        "/v2/user_provided_service_instances/:guid/routes/:other",
+    ),
+    Route::unimplemented("GET", "/v2/service_bindings/:guid/parameters"),
+    Route::unimplemented("POST", "/v2/service_keys"),
+    Route::unimplemented("DELETE", "/v2/service_keys/:guid"),
+    Route::unimplemented("GET", "/v2/service_keys/:guid/parameters"),
+    Route::unimplemented("POST", "/v2/service_plans"),
+    Route::unimplemented("PUT", "/v2/service_plans/:guid"),
+    Route::unimplemented("DELETE", "/v2/service_plans/:guid"),
+    Route::unimplemented("DELETE", "/v2/services/:guid"),
+    Route::unimplemented("POST", "/v2/service_plan_visibilities"),
+    Route::unimplemented("PUT", "/v2/service_plan_visibilities/:guid"),
+    Route::unimplemented("DELETE", "/v2/service_plan_visibilities/:guid"),
+];
+
+/// The collections, by which paths are told apart.
+const COLLECTIONS: &[&Collection] = &[
+    &organizations::ORGANIZATIONS,
+    &spaces::SPACES,
+    &users::USERS,
+    &quota_definitions::QUOTA_DEFINITIONS,
+    &space_quota_definitions::SPACE_QUOTA_DEFINITIONS,
+    &security_groups::SECURITY_GROUPS,
+    &security_groups::RUNNING_SECURITY_GROUPS,
+    &security_groups::STAGING_SECURITY_GROUPS,
+    &domains::DOMAINS,
+    &domains::SHARED_DOMAINS,
+    &domains::PRIVATE_DOMAINS,
+    &stacks::STACKS,
+    &buildpacks::BUILDPACKS,
+    &services::SERVICE_INSTANCES,
+    &services::USER_PROVIDED,
+    &services::SERVICE_BINDINGS,
+    &services::SERVICES,
+    &services::SERVICE_PLANS,
+    &services::SERVICE_BROKERS,
+    &services::SERVICE_KEYS,
+    &services::SERVICE_PLAN_VISIBILITIES,
+    &routes::HTTP_ROUTES,
+    &route_mappings::ROUTE_MAPPINGS,
+    &apps::APPS,
+    &events::EVENTS,
+    &events::APP_EVENTS,
+    &usage_events::APP_USAGE_EVENTS,
+    &usage_events::SERVICE_USAGE_EVENTS,
+];
+
+/// An operation whose handler decides who may use it: v2 reads the body first.
+const fn post(pattern: &'static str, handler: Handler) -> Route {
+    Route::post(pattern, handler).by_anyone()
 }
 
-impl Errors {
-    fn taken(&self, name: &str) -> CcError {
-        let (code, title, text) = self.name_taken;
-        CcError::new(400, code, title, format!("{text}: {name}"))
-    }
-
-    fn not_found(&self, guid: &str) -> CcError {
-        let (code, title, text) = self.not_found;
-        CcError::new(404, code, title, format!("{text}: {guid}"))
-    }
-
-    /// The row that `:guid` of the path names.
-    fn find<R: Row>(&self, context: &RequestContext<'_>) -> Result<Guid, CcError> {
-        let found = context.guid_of::<R>("guid");
-        found.map_err(|_| self.not_found(context.capture("guid")))
-    }
+/// The same.
+const fn put(pattern: &'static str, handler: Handler) -> Route {
+    Route::put(pattern, handler).by_anyone()
 }
 
-/// A resource: its metadata, and its entity.
-fn resource(base: &Base, collection: &str, entity: Value) -> Value {
-    json!({
-        "metadata": {
-            "guid": base.guid,
-            "url": format!("/v2/{collection}/{}", base.guid),
-            "created_at": base.created,
-            "updated_at": base.updated,
-        },
-        "entity": entity,
-    })
+/// The same.
+const fn remove(pattern: &'static str, handler: Handler) -> Route {
+    Route::delete(pattern, handler).by_anyone()
 }
 
-/// A relation to something that is not there.
-fn invalid_relation(model: &str, guid: &str) -> CcError {
-    let detail = format!("Could not find VCAP::CloudController::{model} with guid: {guid}");
+/// Refuses whoever has none of the roles there, and changes of what is
+/// suspended, of which v2 has no word of its own.
+fn authorize(context: &RequestContext<'_>, roles: Roles, home: Home) -> Result<(), CcError> {
+    let allowed = context.require(roles, home);
+    allowed.map_err(|_| CcError::not_authorized())
+}
+
+/// The GUID of the resource that `:guid` of the path names, whoever asks.
+fn known(context: &RequestContext<'_>, collection: &Collection) -> Result<Guid, CcError> {
+    collection.look_up(context.world, context.capture("guid"))
+}
+
+fn invalid_relation(detail: impl Into<String>) -> CcError {
     CcError::new(400, 1002, "CF-InvalidRelation", detail)
-}
-
-/// Refuses a name that nothing may have, in the words of `invalid`.
-fn check_name(name: &str, invalid: impl FnOnce(&str) -> CcError) -> Result<(), CcError> {
-    match name_errors(name).as_slice() {
-        [] => Ok(()),
-        errors => Err(invalid(&errors.join(", "))),
-    }
 }
 
 /// The row that a text of the body is the GUID of; the code of the Cloud
 /// Controller calls what it is a `model`.
-fn related<'w, R: Row>(world: &'w World, model: &str, guid: &str) -> Result<&'w R, CcError> {
+fn related_row<'w, R: Row>(world: &'w World, model: &str, guid: &str) -> Result<&'w R, CcError> {
     let row = world.look_up(guid);
-    row.ok_or_else(|| invalid_relation(model, guid))
+    row.ok_or_else(|| invalid_relation(format!("Could not find {model} with guid: {guid}")))
+}
+
+/// The same of one of several, of which the Cloud Controller says more.
+fn found_by_guid<'w, R: Row>(world: &'w World, model: &str, guid: &str) -> Result<&'w R, CcError> {
+    let model = format!("VCAP::CloudController::{model}");
+    related_row(world, &model, guid)
+}
+
+/// What is wrong with a name that nothing may have.
+fn name_error(name: &str) -> Option<String> {
+    let errors = crate::api::v3::apps::name_errors(name);
+    (!errors.is_empty()).then(|| errors.join(", "))
+}
+
+/// Gives exactly the users that a request lists a role in an organization, or
+/// in a space of it.
+fn assign_all(
+    context: &mut RequestContext<'_>,
+    attributes: &Attributes,
+    roles: &[(&str, RoleType)],
+    (org, space): (Guid, Option<Guid>),
+) -> Result<(), CcError> {
+    for (name, kind) in roles {
+        let Some(ids) = attributes.texts(name) else {
+            continue;
+        };
+        let mut wanted = Vec::new();
+        for id in ids {
+            let user = context.world.find_user(id).map(Row::guid);
+            wanted.push(user.ok_or_else(|| {
+                let model = "VCAP::CloudController::User";
+                invalid_relation(format!("Could not find {model} with guid: {id}"))
+            })?);
+        }
+        let held = users::users_with(context.world, *kind, space.unwrap_or(org));
+        let held: Vec<Guid> = held.into_iter().map(entity::Entity::guid).collect();
+        for user in &wanted {
+            roles::assign(context.world, *kind, *user, org, space)?;
+        }
+        for user in held.into_iter().filter(|user| !wanted.contains(user)) {
+            context.world.unassign(*kind, user, org, space);
+        }
+    }
+    Ok(())
 }
 
 /// Deletes now, or with `async=true` in a job.

@@ -1,148 +1,100 @@
-//! `/v2/quota_definitions`
+//! `/v2/quota_definitions`, and the limits that quotas of spaces have too.
 
 use serde_json::{Value, json};
 
-use super::attributes::Attributes;
-use super::list::{Filters, Query};
-use super::{Errors, delete, resource};
-use crate::api::context::{RequestContext, View};
+use super::attributes::{Attribute, Attributes};
+use super::collection::{self, Collection, by_guid, row, rows};
+use super::list::Filter;
+use super::{association_not_empty, authorize, delete, known, post, put, remove};
+use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::world::{Field, Guid, Kind, Limits, Quota};
+use crate::world::{ADMINS, Field, Guid, Home, Key, Kind, Limits, Quota};
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route::get("/v2/quota_definitions", index),
-    Route::post("/v2/quota_definitions", create),
-    Route::get("/v2/quota_definitions/:guid", show),
-    Route::put("/v2/quota_definitions/:guid", update),
-    Route::delete("/v2/quota_definitions/:guid", destroy),
+    Route::get("/v2/quota_definitions", collection::index),
+    post("/v2/quota_definitions", create),
+    Route::get("/v2/quota_definitions/:guid", collection::show),
+    put("/v2/quota_definitions/:guid", update),
+    remove("/v2/quota_definitions/:guid", destroy),
 ];
 
-const FILTERS: Filters = &[("name", Field::Name)];
-
-const ERRORS: Errors = Errors {
+pub(super) static QUOTA_DEFINITIONS: Collection = Collection {
+    path: "/v2/quota_definitions",
+    select: rows::<Quota>,
+    get: row::<Quota>,
+    parse: by_guid,
+    relations: &[],
+    filters: &[Filter::NAME],
+    order_by: &[],
     not_found: (
         240_001,
         "CF-QuotaDefinitionNotFound",
         "Quota Definition could not be found",
     ),
-    name_taken: (
-        240_002,
-        "CF-QuotaDefinitionNameTaken",
-        "Quota Definition is taken",
-    ),
 };
 
-/// What a creating request must say.
-const REQUIRED: &[&str] = &[
-    "name",
-    "non_basic_services_allowed",
-    "total_services",
-    "total_routes",
-    "memory_limit",
+const ATTRIBUTES: &[Attribute] = &[
+    Attribute::text("name").required(),
+    Attribute::boolean("non_basic_services_allowed").required(),
+    Attribute::integer("total_services").required(),
+    Attribute::integer("total_service_keys"),
+    Attribute::integer("total_routes").required(),
+    Attribute::integer("total_private_domains"),
+    Attribute::integer("memory_limit").required(),
+    Attribute::integer("instance_memory_limit"),
+    Attribute::integer("app_instance_limit"),
+    Attribute::integer("app_task_limit"),
+    Attribute::integer("total_reserved_route_ports"),
 ];
 
-fn present(quota: &Quota, _view: &View<'_>) -> Value {
-    let limits = &quota.limits;
-    let limit = |limit: Option<u64>| limit.map_or_else(|| json!(-1), |limit| json!(limit));
-    let entity = json!({
-        "name": quota.name,
+/// A limit on the wire: -1 is none.
+fn limit(limit: Option<u64>) -> Value {
+    limit.map_or_else(|| json!(-1), |limit| json!(limit))
+}
+
+/// The limits that all quotas have.
+pub(super) fn limits(limits: &Limits) -> Value {
+    json!({
         "non_basic_services_allowed": limits.paid_services,
         "total_services": limit(limits.services),
         "total_routes": limit(limits.routes),
-        "total_private_domains": limit(limits.domains),
         "memory_limit": limit(limits.total_memory),
-        "trial_db_allowed": false,
         "instance_memory_limit": limit(limits.process_memory),
         "app_instance_limit": limit(limits.instances),
         "app_task_limit": limit(limits.tasks),
         "total_service_keys": limit(limits.service_keys),
         "total_reserved_route_ports": limit(limits.reserved_ports),
-    });
-    resource(&quota.base, "quota_definitions", entity)
+        "log_rate_limit": limit(limits.log_rate),
+    })
 }
 
-fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
-    ERRORS.find::<Quota>(context)
+pub(super) fn attributes(quota: &Quota) -> Value {
+    let mut attributes = limits(&quota.limits);
+    attributes["name"] = json!(quota.name);
+    attributes["total_private_domains"] = limit(quota.limits.domains);
+    attributes["trial_db_allowed"] = json!(false);
+    attributes
 }
 
-fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let query = Query::read(context, FILTERS)?;
-    Ok(query.answer(context, &query.selection(), |_| true, present))
-}
-
-fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let body = context.request.object()?;
-    let mut attributes = Attributes::new(&body);
-    for name in REQUIRED {
-        if !attributes.has(name) {
-            attributes.missing(name);
+/// A quota as the summaries of users have it.
+pub(super) fn summarize(quota: &Quota) -> Value {
+    let mut summary = attributes(quota);
+    if let Some(summary) = summary.as_object_mut() {
+        for newer in [
+            "total_service_keys",
+            "total_reserved_route_ports",
+            "log_rate_limit",
+        ] {
+            summary.remove(newer);
         }
     }
-    let name = attributes.optional_text("name").unwrap_or_default();
-    let limits = read_limits(&mut attributes, Limits::of_new_quota());
-    attributes.finish()?;
-    if context.world.name_taken::<Quota>(name, None) {
-        return Err(ERRORS.taken(name));
-    }
-    let base = context.world.base();
-    let guid = context.world.add(Quota {
-        base,
-        name: name.into(),
-        limits,
-    });
-    context.created(guid, present)
+    summary
 }
 
-fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    context.ok(find(context)?, present)
-}
-
-fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = find(context)?;
-    let body = context.request.object()?;
-    let mut attributes = Attributes::new(&body);
-    let name = attributes.optional_text("name");
-    let limits = context
-        .world
-        .quotas
-        .get(guid)
-        .map(|quota| quota.limits.clone());
-    let limits = limits.map(|limits| read_limits(&mut attributes, limits));
-    attributes.finish()?;
-    if let Some(name) = name.filter(|name| context.world.name_taken::<Quota>(name, Some(guid))) {
-        return Err(ERRORS.taken(name));
-    }
-    context.world.touch(guid, |quota: &mut Quota| {
-        quota.name = name.map_or_else(|| std::mem::take(&mut quota.name), str::to_owned);
-        if let Some(limits) = limits {
-            quota.limits = limits;
-        }
-    });
-    context.created(guid, present)
-}
-
-/// Deleting a quota left its organizations without one; the mock refuses that.
-fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = find(context)?;
-    let used = crate::world::Key::Guid(Field::Quota, guid);
-    if context.world.orgs.count(&used) > 0 {
-        return Err(super::association_not_empty(
-            "organizations",
-            "quota_definitions",
-        ));
-    }
-    Ok(delete(
-        context,
-        "quota_definition.delete",
-        Kind::Quota,
-        guid,
-    ))
-}
-
-/// Reads limits; -1 is unlimited, what is absent stays.
-fn read_limits(attributes: &mut Attributes<'_>, mut limits: Limits) -> Limits {
+/// Reads limits; -1 is none, what is absent stays.
+pub(super) fn read_limits(attributes: &Attributes, mut limits: Limits) -> Limits {
     let fields = [
         ("total_services", &mut limits.services),
         ("total_routes", &mut limits.routes),
@@ -155,11 +107,130 @@ fn read_limits(attributes: &mut Attributes<'_>, mut limits: Limits) -> Limits {
         ("total_reserved_route_ports", &mut limits.reserved_ports),
     ];
     for (name, limit) in fields {
-        if let Some(value) = attributes.optional_integer(name) {
+        if let Some(value) = attributes.integer(name) {
             *limit = u64::try_from(value).ok();
         }
     }
-    let paid = attributes.optional_boolean("non_basic_services_allowed");
+    let paid = attributes.boolean("non_basic_services_allowed");
     limits.paid_services = paid.unwrap_or(limits.paid_services);
     limits
+}
+
+/// What is wrong with the limits that a request asks for.
+pub(super) fn limit_errors(attributes: &Attributes, names: &[&str]) -> Vec<String> {
+    let below = |name: &&&str| attributes.integer(name).is_some_and(|limit| limit < -1);
+    let names = names.iter().filter(below);
+    names.map(|name| format!("{name} invalid_{name}")).collect()
+}
+
+fn taken(name: &str) -> CcError {
+    let detail = format!("Quota Definition is taken: {name}");
+    CcError::new(400, 240_002, "CF-QuotaDefinitionNameTaken", detail)
+}
+
+fn validate(
+    context: &RequestContext<'_>,
+    attributes: &Attributes,
+    limits: &Limits,
+    own: Option<Guid>,
+) -> Result<(), CcError> {
+    const CHECKED: [&str; 6] = [
+        "memory_limit",
+        "instance_memory_limit",
+        "total_private_domains",
+        "app_instance_limit",
+        "app_task_limit",
+        "total_service_keys",
+    ];
+    let mut errors = Vec::new();
+    if attributes
+        .text("name")
+        .is_some_and(|name| name.trim().is_empty())
+    {
+        errors.push("name presence".to_owned());
+    }
+    let too_many = limits
+        .reserved_ports
+        .zip(limits.routes)
+        .is_some_and(|(ports, routes)| ports > routes);
+    let ports = attributes.integer("total_reserved_route_ports");
+    if too_many || ports.is_some_and(|ports| ports < -1) {
+        errors.push(format!("total_reserved_route_ports {RESERVED_PORTS}"));
+    }
+    errors.extend(limit_errors(attributes, &CHECKED));
+    if attributes
+        .text("name")
+        .is_some_and(|name| context.world.name_taken::<Quota>(name, own))
+    {
+        return Err(taken(attributes.required("name")));
+    }
+    if errors.iter().any(|error| error.starts_with("memory_limit")) {
+        let detail = "Quota Definition memory limit cannot be less than -1";
+        let title = "CF-QuotaDefinitionMemoryLimitInvalid";
+        return Err(CcError::new(400, 240_004, title, detail));
+    }
+    match errors.as_slice() {
+        [] => Ok(()),
+        errors => {
+            let detail = format!("Quota Definition is invalid: {}", errors.join(", "));
+            Err(CcError::new(
+                400,
+                240_003,
+                "CF-QuotaDefinitionInvalid",
+                detail,
+            ))
+        }
+    }
+}
+
+const RESERVED_PORTS: &str = "Total reserved ports must be -1, 0, or a positive integer, and must be less than or equal to total routes.";
+
+fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let attributes = Attributes::of_new(context, ATTRIBUTES)?;
+    let new = Limits {
+        reserved_ports: Some(0),
+        ..Limits::of_new_quota()
+    };
+    let limits = read_limits(&attributes, new);
+    validate(context, &attributes, &limits, None)?;
+    authorize(context, ADMINS, Home::Nowhere)?;
+    let base = context.world.base();
+    let guid = context.world.add(Quota {
+        base,
+        name: attributes.required("name").into(),
+        limits,
+    });
+    QUOTA_DEFINITIONS.created(context, guid)
+}
+
+fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let attributes = Attributes::of_change(context, ATTRIBUTES)?;
+    let guid = known(context, &QUOTA_DEFINITIONS)?;
+    authorize(context, ADMINS, Home::Nowhere)?;
+    let limits = context.row::<Quota>(guid)?.limits.clone();
+    let limits = read_limits(&attributes, limits);
+    validate(context, &attributes, &limits, Some(guid))?;
+    context.world.touch(guid, |quota: &mut Quota| {
+        if let Some(name) = attributes.text("name") {
+            quota.name = name.into();
+        }
+        quota.limits = limits;
+    });
+    QUOTA_DEFINITIONS.changed(context, guid)
+}
+
+/// Deleting a quota left its organizations without one; the mock refuses that.
+fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = known(context, &QUOTA_DEFINITIONS)?;
+    authorize(context, ADMINS, Home::Nowhere)?;
+    let used = Key::Guid(Field::Quota, guid);
+    if context.world.orgs.count(&used) > 0 {
+        return Err(association_not_empty("organizations", "quota_definitions"));
+    }
+    Ok(delete(
+        context,
+        "quota_definition.delete",
+        Kind::Quota,
+        guid,
+    ))
 }

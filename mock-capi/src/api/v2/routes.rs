@@ -2,59 +2,115 @@
 
 use serde_json::{Map, Value, json};
 
-use super::attributes::Attributes;
-use super::list::{Filters, Query};
-use super::{Errors, delete, invalid_relation, related, resource};
-use crate::api::context::{RequestContext, View};
+use super::apps::{APPS, web_app};
+use super::attributes::{Attribute, Attributes};
+use super::collection::{self, Collection, Relation, by_guid, row, rows};
+use super::domains::DOMAINS;
+use super::entity::Entity;
+use super::list::Filter;
+use super::route_mappings::{ROUTE_MAPPINGS, mappings_of_route};
+use super::services::SERVICE_INSTANCES;
+use super::spaces::SPACES;
+use super::{authorize, delete, invalid_relation, known, post, put, related_row, remove};
+use crate::api::context::RequestContext;
 use crate::api::error::CcError;
-use crate::api::fixtures::CREATE_ROUTE;
 use crate::api::http::Response;
 use crate::api::router;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    Domain, Field, Guid, Kind, NewRoute, Route, RouteRefusal, Row, Space, World, is_in_host,
+    Domain, Field, Guid, Home, Kind, NewRoute, Route, RouteRefusal, Row, Space, WRITE_SPACE, World,
+    is_in_host,
 };
 
 pub(crate) const ROUTES: &[router::Route] = &[
-    router::Route::get("/v2/routes", index),
-    router::Route::post("/v2/routes", create),
-    router::Route::get("/v2/routes/:guid", show),
-    router::Route::delete("/v2/routes/:guid", destroy),
+    router::Route::get("/v2/routes", collection::index),
+    post("/v2/routes", create),
+    router::Route::get("/v2/routes/:guid", collection::show),
+    put("/v2/routes/:guid", update),
+    remove("/v2/routes/:guid", destroy),
+    router::Route::get("/v2/routes/:guid/apps", collection::related),
+    router::Route::get("/v2/routes/:guid/route_mappings", collection::related),
+    router::Route::get("/v2/routes/reserved/domain/:domain", is_reserved),
+    router::Route::get("/v2/routes/reserved/domain/:domain/host/:host", is_reserved),
 ];
 
-const FILTERS: Filters = &[
-    ("host", Field::Host),
-    ("domain_guid", Field::Domain),
-    ("space_guid", Field::Space),
-    ("organization_guid", Field::Org),
-    ("path", Field::Path),
-];
-
-pub(super) const ERRORS: Errors = Errors {
+pub(super) static HTTP_ROUTES: Collection = Collection {
+    path: "/v2/routes",
+    select: rows::<Route>,
+    get: row::<Route>,
+    parse: by_guid,
+    relations: &[
+        Relation::one("domain", &DOMAINS, |world, guid| {
+            let route = world.routes.get(guid)?;
+            world.domains.get(route.domain).map(Entity::from)
+        }),
+        Relation::one("space", &SPACES, |world, guid| {
+            let route = world.routes.get(guid)?;
+            world.spaces.get(route.space).map(Entity::from)
+        }),
+        // There are no route services yet.
+        Relation::one("service_instance", &SERVICE_INSTANCES, |_, _| None),
+        Relation::many("apps", &APPS, apps_of),
+        Relation::link("route_mappings", &ROUTE_MAPPINGS, mappings_of_route),
+    ],
+    filters: &[
+        Filter::text("host", |_, route| text(route, |route| route.host.clone()))
+            .without_case()
+            .indexed(Field::Host),
+        Filter::guid("domain_guid", |_, route| {
+            text(route, |route| route.domain.to_string())
+        })
+        .indexed(Field::Domain),
+        Filter::guid("organization_guid", |world, route| match route {
+            Entity::Route(route) => {
+                let org = world.org_of(route.space);
+                org.map(|org| org.guid().to_string()).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }),
+        Filter::text("path", |_, route| text(route, |route| route.path.clone())).without_case(),
+        Filter::number("port", |_, route| {
+            text(route, |route| route.port.unwrap_or_default().to_string())
+        }),
+    ],
+    order_by: &[],
     not_found: (210_002, "CF-RouteNotFound", "The route could not be found"),
-    name_taken: (210_003, "CF-RouteHostTaken", "The host is taken"),
 };
 
-pub(super) fn present(route: &Route, view: &View<'_>) -> Value {
-    let path = format!("/v2/routes/{}", route.base.guid);
-    let domain = view.world.domains.get(route.domain);
-    let domains = match domain.and_then(|domain| domain.org) {
-        Some(_) => "private_domains",
-        None => "shared_domains",
-    };
-    let entity = json!({
+const ATTRIBUTES: &[Attribute] = &[
+    Attribute::text("host"),
+    Attribute::text("path"),
+    Attribute::integer("port"),
+    Attribute::text("domain_guid").required(),
+    Attribute::text("space_guid").required(),
+];
+
+fn text(route: Entity<'_>, text: impl Fn(&Route) -> String) -> Vec<String> {
+    match route {
+        Entity::Route(route) => vec![text(route)],
+        _ => Vec::new(),
+    }
+}
+
+/// The apps that a route leads to.
+fn apps_of(world: &World, guid: Guid) -> Vec<Entity<'_>> {
+    let route = world.routes.get(guid);
+    let destinations = route.into_iter().flat_map(|route| &route.destinations);
+    let apps = destinations.map(|destination| destination.app);
+    let apps = crate::world::Selection::all().any_guid(Field::Guid, apps);
+    let apps = world.apps.select(&apps).into_iter();
+    apps.filter_map(|app| web_app(world, app)).collect()
+}
+
+pub(super) fn attributes(route: &Route) -> Value {
+    json!({
         "host": route.host,
         "path": route.path,
         "domain_guid": route.domain,
         "space_guid": route.space,
         "service_instance_guid": null,
         "port": route.port,
-        "domain_url": format!("/v2/{domains}/{}", route.domain),
-        "space_url": format!("/v2/spaces/{}", route.space),
-        "apps_url": format!("{path}/apps"),
-        "route_mappings_url": format!("{path}/route_mappings"),
-    });
-    CREATE_ROUTE.fill(resource(&route.base, "routes", entity))
+    })
 }
 
 /// A route as summaries have it.
@@ -72,42 +128,44 @@ pub(super) fn summarize(world: &World, route: &Route) -> Value {
     })
 }
 
-fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    list(context, None)
+fn taken(host: &str) -> CcError {
+    let detail = format!("The host is taken: {host}");
+    CcError::new(400, 210_003, "CF-RouteHostTaken", detail)
 }
 
-/// Routes; those of one app or space, if that is given.
-pub(super) fn list(
-    context: &RequestContext<'_>,
-    nested: Option<(Field, Guid)>,
-) -> Result<Response, CcError> {
-    let query = Query::read(context, FILTERS)?;
-    let mut selection = query.selection();
-    if let Some(orgs) = query.orgs() {
-        selection = selection.any_guid(Field::Space, context.world.spaces_of(orgs));
-    }
-    if let Some((field, guid)) = nested {
-        selection = selection.any_guid(field, [guid]);
-    }
-    let paths = query.values(Field::Path);
-    let keep = |route: &Route| paths.is_none_or(|paths| paths.contains(&route.path));
-    Ok(query.answer(context, &selection, keep, present))
+fn invalid(reason: &str) -> CcError {
+    let detail = format!("The route is invalid: {reason}");
+    CcError::new(400, 210_001, "CF-RouteInvalid", detail)
+}
+
+fn path_invalid(reason: &str) -> CcError {
+    let detail = format!("The path is invalid: {reason}");
+    CcError::new(400, 130_004, "CF-PathInvalid", detail)
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let body = context.request.object()?;
-    let mut attributes = Attributes::new(&body);
-    let domain_guid = attributes.text("domain_guid").unwrap_or_default();
-    let space_guid = attributes.text("space_guid").unwrap_or_default();
-    let host = attributes.optional_text("host").unwrap_or_default();
-    let path = attributes.optional_text("path").unwrap_or_default();
-    let port = attributes.optional_integer("port");
-    attributes.finish()?;
-    check_host_and_path(host, path)?;
-    let port = port.map(u16::try_from).transpose();
-    let port = port.map_err(|_| invalid("port port_unsupported"))?;
-    let domain = related::<Domain>(context.world, "Domain", domain_guid)?.guid();
-    let space = related::<Space>(context.world, "Space", space_guid)?.guid();
+    let attributes = Attributes::of_new(context, ATTRIBUTES)?;
+    match context.request.query("generate_port") {
+        None | Some("false") => {}
+        // No domain is of a router group.
+        Some("true") => {
+            let detail = "Routing API is disabled";
+            return Err(CcError::new(403, 370_003, "CF-RoutingApiDisabled", detail));
+        }
+        Some(_) => return Err(CcError::invalid_request()),
+    }
+    let domain = attributes.required("domain_guid");
+    let domain = related_row::<Domain>(context.world, "Domain", domain)?.guid();
+    let space = attributes.required("space_guid");
+    let space = related_row::<Space>(context.world, "Space", space)?;
+    refuse_foreign_domain(context.world, domain, space.org)?;
+    let space = space.guid();
+    let (host, path) = (
+        attributes.text("host").unwrap_or_default(),
+        attributes.text("path").unwrap_or_default(),
+    );
+    validate(context.world, domain, host, path)?;
+    let port = read_port(&attributes)?;
     let new = NewRoute {
         space,
         domain,
@@ -117,10 +175,131 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         options: Map::new(),
         metadata: MetadataPatch::default(),
     };
-    let route = context.world.create_route(new);
-    let guid = route.map_err(|refusal| match refusal {
-        RouteRefusal::NoDomain => invalid_relation("Domain", domain_guid),
-        RouteRefusal::NoSpace => invalid_relation("Space", space_guid),
+    let guid = context.world.create_route(new);
+    let guid = guid.map_err(|refusal| refused(refusal, host, path))?;
+    if let Err(refusal) = authorize_creation(context, space, domain, host) {
+        context.world.delete(Kind::Route, guid);
+        return Err(refusal);
+    }
+    HTTP_ROUTES.created(context, guid)
+}
+
+/// Refuses routes of domains that the organization of a space may not use.
+fn refuse_foreign_domain(world: &World, domain: Guid, org: Guid) -> Result<(), CcError> {
+    let domain = world.domains.get(domain);
+    match domain.filter(|domain| !domain.is_usable_by(org)) {
+        None => Ok(()),
+        Some(domain) => {
+            let detail = format!("Organization cannot use domain {}", domain.name);
+            Err(invalid_relation(detail))
+        }
+    }
+}
+
+/// Whoever may write to a space may create routes there, unless they catch
+/// all hosts of a shared domain.
+fn authorize_creation(
+    context: &RequestContext<'_>,
+    space: Guid,
+    domain: Guid,
+    host: &str,
+) -> Result<(), CcError> {
+    authorize_change(context, space, domain, host)?;
+    match context.access.is_everything() {
+        true => Ok(()),
+        false => context.require_flag("route_creation"),
+    }
+}
+
+fn authorize_change(
+    context: &RequestContext<'_>,
+    space: Guid,
+    domain: Guid,
+    host: &str,
+) -> Result<(), CcError> {
+    authorize(context, WRITE_SPACE, Home::Space(space))?;
+    let domain: &Domain = context.row(domain)?;
+    if host == "*" && domain.org.is_none() && !context.access.is_everything() {
+        return Err(CcError::not_authorized());
+    }
+    Ok(())
+}
+
+fn read_port(attributes: &Attributes) -> Result<Option<u16>, CcError> {
+    let port = attributes.integer("port").filter(|port| *port != 0);
+    let port = port.map(u16::try_from).transpose();
+    port.map_err(|_| {
+        invalid(
+            "The requested port is not available for reservation. \
+             Try a different port or request a random one be generated for you.",
+        )
+    })
+}
+
+/// What the model says of a host and a path of a domain.
+fn validate(world: &World, domain: Guid, host: &str, path: &str) -> Result<(), CcError> {
+    const MAX_HOST: usize = 63;
+    const MAX_NAME: usize = 253;
+    let domain = world.domains.get(domain);
+    let mut errors: Vec<String> = Vec::new();
+    if host != "*" && !host.chars().all(is_in_host) {
+        errors.push("host format".into());
+    }
+    if host.len() > MAX_HOST {
+        errors.push(format!("host must be no more than {MAX_HOST} characters"));
+    }
+    let name = domain.map_or(0, |domain| domain.name.len());
+    if !host.is_empty() && host.len() + 1 + name > MAX_NAME {
+        errors.push(format!(
+            "host combined with domain name must be no more than {MAX_NAME} characters"
+        ));
+    }
+    if domain.is_some_and(|domain| domain.org.is_none()) && host.is_empty() {
+        errors.push("host is required for shared-domains".into());
+    }
+    check_path(path)?;
+    if domain.is_some_and(|domain| domain.internal) {
+        if !path.is_empty() {
+            return Err(invalid("Path is not supported for internal domains."));
+        }
+        if host == "*" {
+            return Err(invalid(
+                "Wild card host names are not supported for internal domains.",
+            ));
+        }
+    }
+    match errors.as_slice() {
+        [] => Ok(()),
+        errors => Err(invalid(&errors.join(", "))),
+    }
+}
+
+fn check_path(path: &str) -> Result<(), CcError> {
+    const MAX_PATH: usize = 128;
+    if path.is_empty() {
+        return Ok(());
+    }
+    if path == "/" {
+        return Err(path_invalid("the path cannot be a single slash"));
+    }
+    if !path.starts_with('/') {
+        return Err(path_invalid("the path must start with a \"/\""));
+    }
+    if path.contains('?') {
+        return Err(path_invalid("illegal \"?\" character"));
+    }
+    if path.chars().count() > MAX_PATH {
+        return Err(path_invalid("the path exceeds 128 characters"));
+    }
+    if path.contains(char::is_whitespace) {
+        return Err(path_invalid(path));
+    }
+    Ok(())
+}
+
+/// Why the world refuses a route, in the words of v2.
+fn refused(refusal: RouteRefusal, host: &str, path: &str) -> CcError {
+    match refusal {
         RouteRefusal::SpaceQuotaExceeded => CcError::new(
             400,
             310_005,
@@ -133,70 +312,113 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "CF-OrgQuotaTotalRoutesExceeded",
             "You have exceeded the total routes for your organization's quota.",
         ),
-        RouteRefusal::TakenElsewhere => ERRORS.taken(host),
-        RouteRefusal::Taken if path.is_empty() => ERRORS.taken(host),
-        RouteRefusal::Taken => CcError::new(
-            400,
-            210_004,
-            "CF-RoutePathTaken",
-            format!("The path is taken: {path}"),
-        ),
-        RouteRefusal::DomainNotUsable => invalid("domain invalid_relation"),
+        RouteRefusal::TakenElsewhere => {
+            invalid("Routes for this host and domain have been reserved for another space.")
+        }
+        RouteRefusal::Taken if path.is_empty() => taken(host),
+        RouteRefusal::Taken => {
+            let detail = format!("The path is taken: {path}");
+            CcError::new(400, 210_004, "CF-RoutePathTaken", detail)
+        }
+        RouteRefusal::NoDomain | RouteRefusal::NoSpace | RouteRefusal::DomainNotUsable => {
+            invalid("domain invalid_relation")
+        }
         RouteRefusal::DomainExists => invalid("host domain_conflict"),
-        RouteRefusal::WildcardUnsupported => {
-            invalid("host wildcard_host_not_supported_for_internal_domain")
-        }
-        RouteRefusal::PathUnsupported => invalid("path path_not_supported_for_internal_domain"),
         RouteRefusal::HostInvalid => invalid("host format"),
-        RouteRefusal::PathTooLong | RouteRefusal::PathInvalid | RouteRefusal::PathSingleSlash => {
-            CcError::new(
-                400,
-                130_004,
-                "CF-PathInvalid",
-                format!("The path is invalid: {path}"),
-            )
-        }
         RouteRefusal::HostMissing => invalid("host is required for shared-domains"),
         RouteRefusal::HostTooLong => {
             invalid("host combined with domain name must be no more than 253 characters")
         }
-        RouteRefusal::PortUnsupported => invalid("port port_unsupported"),
+        RouteRefusal::PathInvalid => path_invalid(path),
+        RouteRefusal::PathTooLong => path_invalid("the path exceeds 128 characters"),
+        RouteRefusal::PathSingleSlash => path_invalid("the path cannot be a single slash"),
+        RouteRefusal::PathUnsupported => invalid("Path is not supported for internal domains."),
+        RouteRefusal::WildcardUnsupported => {
+            invalid("Wild card host names are not supported for internal domains.")
+        }
+        RouteRefusal::PortUnsupported => {
+            invalid("Port is supported for domains of TCP router groups only.")
+        }
         RouteRefusal::PortQuotaExceeded => {
             invalid("organization total_reserved_route_ports_exceeded")
         }
-    })?;
-    context.created(guid, present)
-}
-
-fn invalid(reason: &str) -> CcError {
-    let detail = format!("The route is invalid: {reason}");
-    CcError::new(400, 210_001, "CF-RouteInvalid", detail)
-}
-
-fn check_host_and_path(host: &str, path: &str) -> Result<(), CcError> {
-    if host != "*" && !host.chars().all(is_in_host) {
-        return Err(invalid("host format"));
     }
-    if host.len() > 63 {
-        return Err(invalid("host must be no more than 63 characters"));
-    }
-    let valid_path = path.is_empty() || path.starts_with('/') && path != "/" && !path.contains('?');
-    if !valid_path || path.len() > 128 {
-        let detail = format!("The path is invalid: {path}");
-        return Err(CcError::new(400, 130_004, "CF-PathInvalid", detail));
-    }
-    Ok(())
 }
 
-pub(super) fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
-    ERRORS.find::<Route>(context)
-}
-
-fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    context.ok(find(context)?, present)
+fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let attributes = Attributes::of_change(context, ATTRIBUTES)?;
+    let guid = known(context, &HTTP_ROUTES)?;
+    let route: &Route = context.row(guid)?;
+    let (space, domain) = (route.space, route.domain);
+    authorize_change(context, space, domain, &route.host)?;
+    if let Some(other) = attributes.text("domain_guid") {
+        let other = related_row::<Domain>(context.world, "Domain", other)?.guid();
+        if other != domain {
+            return Err(invalid("domain invalid_relation"));
+        }
+    }
+    let to = match attributes.text("space_guid") {
+        Some(other) => related_row::<Space>(context.world, "Space", other)?.guid(),
+        None => space,
+    };
+    let host = attributes.text("host").unwrap_or(&route.host).to_owned();
+    let path = attributes.text("path").unwrap_or(&route.path).to_owned();
+    let port = read_port(&attributes)?;
+    if port.is_some() {
+        return Err(refused(RouteRefusal::PortUnsupported, &host, &path));
+    }
+    if to != space {
+        if !route.destinations.is_empty() {
+            let detail = "The requested app relation is invalid: Route and apps not in same space";
+            return Err(CcError::new(400, 1002, "CF-InvalidRelation", detail));
+        }
+        let org = context.row::<Space>(to)?.org;
+        refuse_foreign_domain(context.world, domain, org)?;
+    }
+    validate(context.world, domain, &host, &path)?;
+    let others = context.world.domains.get(domain);
+    let others = others.map(|domain| {
+        let at_host = context.world.routes_at(domain, &host);
+        let others = at_host.into_iter().filter(|other| other.guid() != guid);
+        let others: Vec<&Route> = others.collect();
+        let same = others.iter().any(|it| it.path.eq_ignore_ascii_case(&path));
+        let elsewhere = domain.org.is_none() && others.iter().any(|other| other.space != to);
+        (same, elsewhere)
+    });
+    match others {
+        Some((true, _)) => return Err(refused(RouteRefusal::Taken, &host, &path)),
+        Some((_, true)) => return Err(refused(RouteRefusal::TakenElsewhere, &host, &path)),
+        _ => {}
+    }
+    authorize_change(context, to, domain, &host)?;
+    context.world.touch(guid, |route: &mut Route| {
+        route.space = to;
+        route.host = host;
+        route.path = path;
+    });
+    HTTP_ROUTES.changed(context, guid)
 }
 
 fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = find(context)?;
+    let guid = known(context, &HTTP_ROUTES)?;
+    let route: &Route = context.row(guid)?;
+    authorize_change(context, route.space, route.domain, &route.host)?;
     Ok(delete(context, "route.delete", Kind::Route, guid))
+}
+
+/// Whether there is a route of a host and a path, whoever may see it.
+fn is_reserved(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let world = &*context.world;
+    let domain = world.look_up::<Domain>(context.capture("domain"));
+    let host = match context.capture("host") {
+        "" => context.request.query("host").unwrap_or_default(),
+        host => host,
+    };
+    let path = context.request.query("path");
+    let routes = domain.map(|domain| world.routes_at(domain, host));
+    let mut routes = routes.into_iter().flatten();
+    match routes.any(|route| path.is_none_or(|path| route.path.eq_ignore_ascii_case(path))) {
+        true => Ok(Response::empty(204)),
+        false => Err(CcError::unknown_request()),
+    }
 }

@@ -1,195 +1,377 @@
-//! `/v2/security_groups`
+//! `/v2/security_groups`, and those that all apps run or are staged with.
 
 use serde_json::{Value, json};
 
-use super::attributes::Attributes;
-use super::list::{Filters, Query};
-use super::{Errors, delete, resource, spaces};
-use crate::api::context::{RequestContext, View};
+use super::attributes::{Attribute, Attributes};
+use super::collection::{self, Collection, Relation, by_guid, row, rows};
+use super::entity::Entity;
+use super::list::Filter;
+use super::spaces::{SPACES, set_bound};
+use super::{authorize, delete, found_by_guid, known, post, put, remove};
+use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::api::v3::security_groups::add_missing;
-use crate::api::v3::security_rules::rule_errors;
-use crate::world::{Field, Guid, Kind, Row, SecurityGroup, Space};
+use crate::api::v3::security_rules::{are_ports, is_destination};
+use crate::world::{ADMINS, Field, Guid, Home, Kind, Row, SecurityGroup, Selection, Space, World};
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route::get("/v2/security_groups", index),
-    Route::post("/v2/security_groups", create),
-    Route::get("/v2/security_groups/:guid", show),
-    Route::put("/v2/security_groups/:guid", update),
-    Route::delete("/v2/security_groups/:guid", destroy),
-    Route::get("/v2/security_groups/:guid/spaces", index_spaces),
-    Route::put("/v2/security_groups/:guid/spaces/:space", bind),
-    Route::delete("/v2/security_groups/:guid/spaces/:space", unbind),
+    Route::get("/v2/security_groups", collection::index),
+    post("/v2/security_groups", create),
+    Route::get("/v2/security_groups/:guid", collection::show),
+    put("/v2/security_groups/:guid", update),
+    remove("/v2/security_groups/:guid", destroy),
+    Route::get("/v2/security_groups/:guid/spaces", collection::related),
+    put("/v2/security_groups/:guid/spaces/:other", bind),
+    remove("/v2/security_groups/:guid/spaces/:other", unbind),
+    Route::get(
+        "/v2/security_groups/:guid/staging_spaces",
+        collection::related,
+    ),
+    put(
+        "/v2/security_groups/:guid/staging_spaces/:other",
+        bind_staging,
+    ),
+    remove(
+        "/v2/security_groups/:guid/staging_spaces/:other",
+        unbind_staging,
+    ),
+    Route::get("/v2/config/running_security_groups", collection::index),
+    put("/v2/config/running_security_groups/:guid", set_running),
+    remove("/v2/config/running_security_groups/:guid", unset_running),
+    Route::get("/v2/config/staging_security_groups", collection::index),
+    put("/v2/config/staging_security_groups/:guid", set_staging),
+    remove("/v2/config/staging_security_groups/:guid", unset_staging),
 ];
 
-const FILTERS: Filters = &[("name", Field::Name)];
+static RELATIONS: [Relation; 2] = [
+    Relation::many("spaces", &SPACES, |world, guid| {
+        let group = world.security_groups.get(guid);
+        spaces(world, group.map(|group| &group.running_spaces))
+    }),
+    Relation::many("staging_spaces", &SPACES, |world, guid| {
+        let group = world.security_groups.get(guid);
+        spaces(world, group.map(|group| &group.staging_spaces))
+    }),
+];
 
-const ERRORS: Errors = Errors {
+pub(super) static SECURITY_GROUPS: Collection = Collection {
+    path: "/v2/security_groups",
+    select: rows::<SecurityGroup>,
+    get: row::<SecurityGroup>,
+    parse: by_guid,
+    relations: &RELATIONS,
+    filters: &[Filter::NAME],
+    order_by: &[],
     not_found: (
         300_002,
         "CF-SecurityGroupNotFound",
         "The security group could not be found",
     ),
-    name_taken: (
-        300_005,
-        "CF-SecurityGroupNameTaken",
-        "The security group name is taken",
+};
+
+pub(super) static RUNNING_SECURITY_GROUPS: Collection = Collection {
+    path: "/v2/config/running_security_groups",
+    select: |world, selection| defaults(world, selection, |group| group.running_default),
+    get: row::<SecurityGroup>,
+    parse: by_guid,
+    relations: &[],
+    filters: &[],
+    order_by: &[],
+    not_found: (
+        300_004,
+        "CF-SecurityGroupRunningDefaultInvalid",
+        "The security group could not be found",
     ),
 };
 
-fn present(group: &SecurityGroup, _view: &View<'_>) -> Value {
-    let path = format!("/v2/security_groups/{}", group.base.guid);
-    let entity = json!({
+pub(super) static STAGING_SECURITY_GROUPS: Collection = Collection {
+    path: "/v2/config/staging_security_groups",
+    select: |world, selection| defaults(world, selection, |group| group.staging_default),
+    get: row::<SecurityGroup>,
+    parse: by_guid,
+    relations: &[],
+    filters: &[],
+    order_by: &[],
+    not_found: (
+        300_003,
+        "CF-SecurityGroupStagingDefaultInvalid",
+        "The security group could not be found",
+    ),
+};
+
+const ATTRIBUTES: &[Attribute] = &[
+    Attribute::text("name").required(),
+    Attribute::objects("rules"),
+    Attribute::texts("space_guids"),
+    Attribute::texts("staging_space_guids"),
+];
+
+fn spaces<'w>(world: &'w World, guids: Option<&Vec<Guid>>) -> Vec<Entity<'w>> {
+    let guids = guids.into_iter().flatten().copied();
+    rows::<Space>(world, &Selection::all().any_guid(Field::Guid, guids))
+}
+
+fn defaults<'w>(
+    world: &'w World,
+    selection: &Selection,
+    keep: impl Fn(&SecurityGroup) -> bool,
+) -> Vec<Entity<'w>> {
+    let groups = world.security_groups.select(selection).into_iter();
+    let kept = groups.filter(|group| keep(group));
+    kept.map(Entity::from).collect()
+}
+
+pub(super) fn attributes(group: &SecurityGroup) -> Value {
+    json!({
         "name": group.name,
         "rules": group.rules,
         "running_default": group.running_default,
         "staging_default": group.staging_default,
-        "spaces_url": format!("{path}/spaces"),
-        "staging_spaces_url": format!("{path}/staging_spaces"),
-    });
-    resource(&group.base, "security_groups", entity)
+    })
 }
 
-fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
-    ERRORS.find::<SecurityGroup>(context)
-}
-
-fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    list(context, None)
-}
-
-/// Security groups; those of one space, if that is given.
-pub(super) fn list(context: &RequestContext<'_>, space: Option<Guid>) -> Result<Response, CcError> {
-    let query = Query::read(context, FILTERS)?;
-    let mut selection = query.selection();
-    if let Some(space) = space {
-        selection = selection.any_guid(Field::RunningSpace, [space]);
-    }
-    Ok(query.answer(context, &selection, |_| true, present))
-}
-
-fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let body = context.request.object()?;
-    let mut attributes = Attributes::new(&body);
-    let name = attributes.text("name").unwrap_or_default();
-    let rules = read_rules(&mut attributes)?.unwrap_or_default();
-    let bound = attributes.optional_list("space_guids");
-    attributes.finish()?;
-    if context.world.name_taken::<SecurityGroup>(name, None) {
-        return Err(ERRORS.taken(name));
-    }
-    let running_spaces = match bound {
-        Some(guids) => known_spaces(context, guids)?,
-        None => Vec::new(),
+/// What is wrong with a rule, in the words of v2.
+fn rule_errors(rule: &Value) -> Vec<String> {
+    let given = |key: &str| rule.get(key);
+    let protocol = given("protocol").and_then(Value::as_str);
+    let more: &[&str] = match protocol {
+        Some("tcp" | "udp") => &["ports"],
+        Some("icmp" | "icmpv6") => &["code", "type"],
+        Some("all") => &[],
+        _ => return vec!["contains an unsupported protocol".into()],
     };
-    let base = context.world.base();
-    let guid = context.world.add(SecurityGroup {
-        base,
-        name: name.into(),
-        rules,
-        running_default: false,
-        staging_default: false,
-        running_spaces,
-        staging_spaces: Vec::new(),
-    });
-    context.created(guid, present)
-}
-
-fn known_spaces(context: &RequestContext<'_>, guids: &[Value]) -> Result<Vec<Guid>, CcError> {
-    let mut spaces = Vec::new();
-    for guid in guids {
-        let text = guid.as_str().unwrap_or_default();
-        let space: &Space = super::related(context.world, "Space", text)?;
-        add_missing(&mut spaces, &[space.guid()]);
+    let required: Vec<&str> = ["protocol", "destination"]
+        .into_iter()
+        .chain(more.iter().copied())
+        .collect();
+    let missing = required.iter().filter(|key| given(key).is_none());
+    let mut errors: Vec<String> = missing
+        .map(|key| format!("missing required field '{key}'"))
+        .collect();
+    let keys = rule.as_object().into_iter().flat_map(|rule| rule.keys());
+    let known = |key: &str| required.contains(&key) || ["log", "description"].contains(&key);
+    let invalid = keys.filter(|key| !known(key));
+    errors.extend(invalid.map(|key| format!("contains the invalid field '{key}'")));
+    if !errors.is_empty() {
+        return errors;
     }
-    Ok(spaces)
-}
-
-fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    context.ok(find(context)?, present)
-}
-
-fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = find(context)?;
-    let body = context.request.object()?;
-    let mut attributes = Attributes::new(&body);
-    let name = attributes.optional_text("name");
-    let rules = read_rules(&mut attributes)?;
-    attributes.finish()?;
-    if let Some(name) =
-        name.filter(|name| context.world.name_taken::<SecurityGroup>(name, Some(guid)))
-    {
-        return Err(ERRORS.taken(name));
-    }
-    context.world.touch(guid, |group: &mut SecurityGroup| {
-        group.name = name.map_or_else(|| std::mem::take(&mut group.name), str::to_owned);
-        group.rules = rules.unwrap_or_else(|| std::mem::take(&mut group.rules));
-    });
-    context.created(guid, present)
-}
-
-fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = find(context)?;
-    Ok(delete(
-        context,
-        "security_group.delete",
-        Kind::SecurityGroup,
-        guid,
-    ))
-}
-
-fn index_spaces(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = find(context)?;
-    let bound = context.world.security_groups.get(guid);
-    let bound = bound
-        .map(|group| group.running_spaces.clone())
-        .unwrap_or_default();
-    let query = Query::read(context, &[("name", Field::Name)])?;
-    let selection = query.selection().any_guid(Field::Guid, bound);
-    Ok(query.answer(context, &selection, |_| true, spaces::present))
-}
-
-fn find_space(context: &RequestContext<'_>) -> Result<Guid, CcError> {
-    let text = context.capture("space");
-    context
-        .world
-        .look_up::<Space>(text)
-        .map(Row::guid)
-        .ok_or_else(|| spaces::ERRORS.not_found(text))
-}
-
-fn bind(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let (guid, space) = (find(context)?, find_space(context)?);
-    context.world.touch(guid, |group: &mut SecurityGroup| {
-        add_missing(&mut group.running_spaces, &[space]);
-    });
-    context.created(guid, present)
-}
-
-fn unbind(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let (guid, space) = (find(context)?, find_space(context)?);
-    context.world.touch(guid, |group: &mut SecurityGroup| {
-        group.running_spaces.retain(|other| *other != space);
-    });
-    Ok(Response::empty(204))
-}
-
-fn read_rules(attributes: &mut Attributes<'_>) -> Result<Option<Vec<Value>>, CcError> {
-    let Some(rules) = attributes.optional_list("rules") else {
-        return Ok(None);
+    let destination = given("destination").and_then(Value::as_str);
+    let is_code = |key: &str| {
+        let code = given(key).and_then(Value::as_i64);
+        code.is_some_and(|code| (-1..256).contains(&code))
     };
-    for (index, rule) in rules.iter().enumerate() {
-        if let Some(error) = rule_errors(rule).first() {
-            let number = index + 1;
-            return Err(CcError::new(
+    let ports = given("ports").and_then(Value::as_str);
+    let checks = [
+        (
+            !destination.is_some_and(is_destination),
+            "contains invalid destination",
+        ),
+        (
+            given("log").is_some_and(|log| !log.is_boolean()),
+            "contains invalid log value",
+        ),
+        (
+            given("description").is_some_and(|text| !text.is_string()),
+            "contains invalid description",
+        ),
+    ];
+    let wrong = checks.iter().filter(|(wrong, _)| *wrong);
+    errors.extend(wrong.map(|(_, error)| (*error).to_owned()));
+    if !errors.is_empty() {
+        return errors;
+    }
+    for (key, right) in [
+        ("ports", ports.is_some_and(are_ports)),
+        ("type", is_code("type")),
+        ("code", is_code("code")),
+    ] {
+        if more.contains(&key) && !right {
+            errors.push(format!("contains invalid {key}"));
+        }
+    }
+    errors
+}
+
+/// What the model says of attributes.
+fn validate(
+    context: &RequestContext<'_>,
+    attributes: &Attributes,
+    own: Option<Guid>,
+) -> Result<(), CcError> {
+    let name = attributes.text("name");
+    let taken = name.filter(|name| context.world.name_taken::<SecurityGroup>(name, own));
+    if let Some(name) = taken {
+        let detail = format!("The security group name is taken: {name}");
+        return Err(CcError::new(
+            400,
+            300_005,
+            "CF-SecurityGroupNameTaken",
+            detail,
+        ));
+    }
+    let mut errors = Vec::new();
+    errors.extend(attributes.text("name").and_then(super::name_error));
+    let rules = attributes.list("rules").into_iter().flatten();
+    for (number, rule) in (1..).zip(rules) {
+        let wrong = rule_errors(rule).into_iter();
+        errors.extend(wrong.map(|error| format!("rules rule number {number} {error}")));
+    }
+    match errors.as_slice() {
+        [] => Ok(()),
+        errors => {
+            let detail = format!("The security group is invalid: {}", errors.join(", "));
+            Err(CcError::new(
                 400,
                 300_001,
                 "CF-SecurityGroupInvalid",
-                format!("The security group is invalid: rules rule number {number} {error}"),
-            ));
+                detail,
+            ))
         }
     }
-    Ok(Some(rules.clone()))
+}
+
+/// The spaces that a request names.
+fn read_spaces(
+    context: &RequestContext<'_>,
+    attributes: &Attributes,
+    name: &str,
+) -> Result<Option<Vec<Guid>>, CcError> {
+    let Some(texts) = attributes.texts(name) else {
+        return Ok(None);
+    };
+    let mut spaces = Vec::new();
+    for text in texts {
+        let space = found_by_guid::<Space>(context.world, "Space", text)?.guid();
+        if !spaces.contains(&space) {
+            spaces.push(space);
+        }
+    }
+    Ok(Some(spaces))
+}
+
+fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let attributes = Attributes::of_new(context, ATTRIBUTES)?;
+    let running = read_spaces(context, &attributes, "space_guids")?;
+    let staging = read_spaces(context, &attributes, "staging_space_guids")?;
+    validate(context, &attributes, None)?;
+    authorize(context, ADMINS, Home::Nowhere)?;
+    let base = context.world.base();
+    let guid = context.world.add(SecurityGroup {
+        base,
+        name: attributes.required("name").into(),
+        rules: attributes.list("rules").cloned().unwrap_or_default(),
+        running_default: false,
+        staging_default: false,
+        running_spaces: running.unwrap_or_default(),
+        staging_spaces: staging.unwrap_or_default(),
+    });
+    SECURITY_GROUPS.created(context, guid)
+}
+
+fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let attributes = Attributes::of_change(context, ATTRIBUTES)?;
+    let guid = known(context, &SECURITY_GROUPS)?;
+    authorize(context, ADMINS, Home::Nowhere)?;
+    let running = read_spaces(context, &attributes, "space_guids")?;
+    let staging = read_spaces(context, &attributes, "staging_space_guids")?;
+    validate(context, &attributes, Some(guid))?;
+    context.world.touch(guid, |group: &mut SecurityGroup| {
+        if let Some(name) = attributes.text("name") {
+            group.name = name.into();
+        }
+        if let Some(rules) = attributes.list("rules") {
+            group.rules.clone_from(rules);
+        }
+        if let Some(spaces) = running {
+            group.running_spaces = spaces;
+        }
+        if let Some(spaces) = staging {
+            group.staging_spaces = spaces;
+        }
+    });
+    SECURITY_GROUPS.changed(context, guid)
+}
+
+fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = known(context, &SECURITY_GROUPS)?;
+    authorize(context, ADMINS, Home::Nowhere)?;
+    let operation = "security_group.delete";
+    Ok(delete(context, operation, Kind::SecurityGroup, guid))
+}
+
+fn change(context: &mut RequestContext<'_>, running: bool, bound: bool) -> Result<Guid, CcError> {
+    let guid = known(context, &SECURITY_GROUPS)?;
+    authorize(context, ADMINS, Home::Nowhere)?;
+    let space = context.capture("other");
+    let space = found_by_guid::<Space>(context.world, "Space", space)?.guid();
+    set_bound(context.world, guid, space, running, bound);
+    Ok(guid)
+}
+
+fn bind(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = change(context, true, true)?;
+    SECURITY_GROUPS.changed(context, guid)
+}
+
+fn unbind(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    change(context, true, false)?;
+    Ok(Response::empty(204))
+}
+
+fn bind_staging(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = change(context, false, true)?;
+    SECURITY_GROUPS.changed(context, guid)
+}
+
+fn unbind_staging(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    change(context, false, false)?;
+    Ok(Response::empty(204))
+}
+
+/// Says whether all apps run, or are staged, with a security group.
+fn set_default(
+    context: &mut RequestContext<'_>,
+    collection: &'static Collection,
+    set: impl FnOnce(&mut SecurityGroup),
+) -> Result<Guid, CcError> {
+    let text = context.capture("guid");
+    let guid = context.world.look_up::<SecurityGroup>(text).map(Row::guid);
+    let (code, title, detail) = collection.not_found;
+    // It is the value of a setting, which is wrong and not missing.
+    let invalid = || CcError::new(400, code, title, format!("{detail}: {text}"));
+    let guid = guid.ok_or_else(invalid)?;
+    authorize(context, ADMINS, Home::Nowhere)?;
+    context.world.touch(guid, set);
+    Ok(guid)
+}
+
+fn set_running(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = set_default(context, &RUNNING_SECURITY_GROUPS, |group| {
+        group.running_default = true;
+    })?;
+    let presented = RUNNING_SECURITY_GROUPS.present(context, guid)?;
+    Ok(Response::ok(&presented))
+}
+
+fn unset_running(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    set_default(context, &RUNNING_SECURITY_GROUPS, |group| {
+        group.running_default = false;
+    })?;
+    Ok(Response::empty(204))
+}
+
+fn set_staging(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = set_default(context, &STAGING_SECURITY_GROUPS, |group| {
+        group.staging_default = true;
+    })?;
+    let presented = STAGING_SECURITY_GROUPS.present(context, guid)?;
+    Ok(Response::ok(&presented))
+}
+
+fn unset_staging(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    set_default(context, &STAGING_SECURITY_GROUPS, |group| {
+        group.staging_default = false;
+    })?;
+    Ok(Response::empty(204))
 }

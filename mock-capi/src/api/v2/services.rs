@@ -1,11 +1,17 @@
-//! Services that users provide, and apps bound to them.
+//! Services that users provide, and apps bound to them; brokers, of whom there
+//! are none, have lists that are empty.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::attributes::Attributes;
-use super::list::{Filters, Query};
+use super::apps::{APPS, web_app};
+use super::attributes::{Attribute, Attributes};
+use super::collection::{self, Collection, Relation, by_guid, row, rows, rows_by};
+use super::entity::Entity;
+use super::list::Filter;
+use super::routes::HTTP_ROUTES;
+use super::spaces::SPACES;
 use super::{
-    Errors, apps, association_not_empty, delete, invalid_relation, is_recursive, resource, spaces,
+    association_not_empty, authorize, delete, is_recursive, known, post, put, related_row, remove,
 };
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
@@ -13,93 +19,268 @@ use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    App, Field, Guid, Key, Kind, Row, Selection, ServiceBinding, ServiceInstance, Space, World,
+    App, Field, Guid, Home, Key, Kind, READ_SECRETS, Row, Selection, ServiceBinding,
+    ServiceInstance, Space, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v2/user_provided_service_instances", collection::index),
+    post("/v2/user_provided_service_instances", create_instance),
     Route::get(
-        "/v2/spaces/:guid/service_instances",
-        index_instances_of_space,
+        "/v2/user_provided_service_instances/:guid",
+        collection::show,
     ),
-    Route::get("/v2/services", index_offerings),
-    Route::get("/v2/user_provided_service_instances", index_instances),
-    Route::post("/v2/user_provided_service_instances", create_instance),
-    Route::get("/v2/user_provided_service_instances/:guid", show_instance),
-    Route::put("/v2/user_provided_service_instances/:guid", update_instance),
-    Route::delete("/v2/user_provided_service_instances/:guid", delete_instance),
-    Route::delete("/v2/service_instances/:guid", delete_instance),
+    put("/v2/user_provided_service_instances/:guid", update_instance),
+    remove("/v2/user_provided_service_instances/:guid", delete_instance),
     Route::get(
         "/v2/user_provided_service_instances/:guid/service_bindings",
-        index_bindings_of_instance,
+        collection::related,
     ),
-    Route::get("/v2/service_bindings", index_bindings),
-    Route::get("/v2/service_bindings/:guid", show_binding),
-    Route::get("/v2/apps/:guid/service_bindings", index_bindings_of_app),
-    Route::post("/v2/service_bindings", create_binding),
-    Route::delete("/v2/service_bindings/:guid", delete_binding),
+    Route::get(
+        "/v2/user_provided_service_instances/:guid/routes",
+        collection::related,
+    ),
+    Route::get("/v2/service_instances", index_managed),
+    Route::get("/v2/service_instances/:guid", collection::show),
+    remove("/v2/service_instances/:guid", delete_instance),
+    Route::get(
+        "/v2/service_instances/:guid/service_bindings",
+        collection::related,
+    ),
+    Route::get(
+        "/v2/service_instances/:guid/service_keys",
+        collection::related,
+    ),
+    Route::get("/v2/service_instances/:guid/routes", collection::related),
+    Route::get("/v2/service_instances/:guid/permissions", permissions),
+    Route::get("/v2/service_bindings", collection::index),
+    post("/v2/service_bindings", create_binding),
+    Route::get("/v2/service_bindings/:guid", collection::show),
+    remove("/v2/service_bindings/:guid", delete_binding),
+    remove(
+        "/v2/apps/:guid/service_bindings/:other",
+        delete_binding_of_app,
+    ),
+    Route::get("/v2/services", collection::index),
+    Route::get("/v2/services/:guid", collection::show),
+    Route::get("/v2/service_plans", collection::index),
+    Route::get("/v2/service_plans/:guid", collection::show),
+    Route::get("/v2/service_brokers", collection::index),
+    Route::get("/v2/service_brokers/:guid", collection::show),
+    Route::get("/v2/service_keys", collection::index),
+    Route::get("/v2/service_keys/:guid", collection::show),
+    Route::get("/v2/service_plan_visibilities", collection::index),
+    Route::get("/v2/service_plan_visibilities/:guid", collection::show),
+    Route::get("/v2/organizations/:guid/services", index_offerings_of_org),
+    Route::get("/v2/spaces/:guid/services", index_offerings_of_space),
 ];
 
-const INSTANCE_FILTERS: Filters = &[
-    ("name", Field::Name),
-    ("space_guid", Field::Space),
-    ("organization_guid", Field::Org),
-];
-const BINDING_FILTERS: Filters = &[
-    ("app_guid", Field::App),
-    ("service_instance_guid", Field::ServiceInstance),
-];
-const OFFERING_FILTERS: Filters = &[("label", Field::Name)];
+fn space_of(world: &World, guid: Guid) -> Option<Entity<'_>> {
+    let instance = world.service_instances.get(guid)?;
+    world.spaces.get(instance.space).map(Entity::from)
+}
 
-const BINDING_ERRORS: Errors = Errors {
+fn bindings_of(world: &World, guid: Guid) -> Vec<Entity<'_>> {
+    rows_by::<ServiceBinding>(world, Field::ServiceInstance, guid)
+}
+
+/// There are no route services yet.
+fn routes_of(_world: &World, _guid: Guid) -> Vec<Entity<'_>> {
+    Vec::new()
+}
+
+const SPACE_GUID: Filter = Filter::guid("space_guid", |_, instance| match instance {
+    Entity::Instance(instance) => vec![instance.space.to_string()],
+    _ => Vec::new(),
+})
+.indexed(Field::Space);
+const ORGANIZATION_GUID: Filter =
+    Filter::guid("organization_guid", |world, instance| match instance {
+        Entity::Instance(instance) => {
+            let org = world.org_of(instance.space);
+            org.map(|org| org.guid().to_string()).into_iter().collect()
+        }
+        _ => Vec::new(),
+    });
+
+const INSTANCE_NOT_FOUND: (u32, &str, &str) = (
+    60004,
+    "CF-ServiceInstanceNotFound",
+    "The service instance could not be found",
+);
+
+/// A collection of what only brokers have.
+macro_rules! of_brokers {
+    ($($name:ident: $path:literal, [$($filter:literal),*], $code:literal, $title:literal, $text:literal;)*) => {
+        $(pub(super) static $name: Collection = Collection {
+            path: $path,
+            select: |_, _: &Selection| Vec::new(),
+            get: |_, _| None,
+            parse: by_guid,
+            relations: &[],
+            filters: &[$(Filter::text($filter, |_, _| Vec::new())),*],
+            order_by: &[],
+            not_found: ($code, $title, $text),
+        };)*
+    };
+}
+
+of_brokers! {
+    SERVICES: "/v2/services",
+        ["active", "label", "provider", "service_broker_guid", "unique_id"],
+        120_003, "CF-ServiceNotFound", "The service could not be found";
+    SERVICE_PLANS: "/v2/service_plans",
+        ["active", "service_guid", "service_instance_guid", "service_broker_guid", "unique_id"],
+        110_003, "CF-ServicePlanNotFound", "The service plan could not be found";
+    SERVICE_BROKERS: "/v2/service_brokers",
+        ["name", "space_guid"],
+        270_004, "CF-ServiceBrokerNotFound", "The service broker was not found";
+    SERVICE_KEYS: "/v2/service_keys",
+        ["name", "service_instance_guid"],
+        360_003, "CF-ServiceKeyNotFound", "The service key could not be found";
+    SERVICE_PLAN_VISIBILITIES: "/v2/service_plan_visibilities",
+        ["organization_guid", "service_plan_guid"],
+        260_003, "CF-ServicePlanVisibilityNotFound", "The service plan visibility could not be found";
+}
+
+pub(super) static SERVICE_INSTANCES: Collection = Collection {
+    path: "/v2/service_instances",
+    select: rows::<ServiceInstance>,
+    get: row::<ServiceInstance>,
+    parse: by_guid,
+    relations: &[
+        Relation::one("space", &SPACES, space_of),
+        Relation::one("service_plan", &SERVICE_PLANS, |_, _| None),
+        Relation::many("service_bindings", &SERVICE_BINDINGS, bindings_of),
+        Relation::many("service_keys", &SERVICE_KEYS, |_, _| Vec::new()),
+        Relation::many("routes", &HTTP_ROUTES, routes_of),
+    ],
+    filters: &[
+        Filter::NAME,
+        SPACE_GUID,
+        Filter::guid("service_plan_guid", |_, _| Vec::new()),
+        Filter::guid("service_binding_guid", |world, instance| {
+            let bindings =
+                rows_by::<ServiceBinding>(world, Field::ServiceInstance, instance.guid());
+            bindings.into_iter().map(Entity::id).collect()
+        }),
+        Filter::text("gateway_name", |_, _| Vec::new()),
+        ORGANIZATION_GUID,
+        Filter::guid("service_key_guid", |_, _| Vec::new()),
+    ],
+    order_by: &[],
+    not_found: INSTANCE_NOT_FOUND,
+};
+
+pub(super) static USER_PROVIDED: Collection = Collection {
+    path: "/v2/user_provided_service_instances",
+    select: rows::<ServiceInstance>,
+    get: row::<ServiceInstance>,
+    parse: by_guid,
+    relations: &[
+        Relation::one("space", &SPACES, space_of),
+        Relation::many("service_bindings", &SERVICE_BINDINGS, bindings_of),
+        Relation::many("routes", &HTTP_ROUTES, routes_of),
+    ],
+    filters: &[Filter::NAME, SPACE_GUID, ORGANIZATION_GUID],
+    order_by: &[],
+    not_found: (
+        340_001,
+        "CF-UserProvidedServiceInstanceNotFound",
+        "The service instance could not be found",
+    ),
+};
+
+pub(super) static SERVICE_BINDINGS: Collection = Collection {
+    path: "/v2/service_bindings",
+    select: rows::<ServiceBinding>,
+    get: row::<ServiceBinding>,
+    parse: by_guid,
+    relations: &[
+        Relation::one("app", &APPS, |world, guid| {
+            let binding = world.service_bindings.get(guid)?;
+            web_app(world, world.apps.get(binding.app)?)
+        }),
+        Relation::one("service_instance", &SERVICE_INSTANCES, |world, guid| {
+            let binding = world.service_bindings.get(guid)?;
+            world
+                .service_instances
+                .get(binding.instance)
+                .map(Entity::from)
+        }),
+    ],
+    filters: &[
+        Filter::guid("app_guid", |_, binding| match binding {
+            Entity::Binding(binding) => vec![binding.app.to_string()],
+            _ => Vec::new(),
+        })
+        .indexed(Field::App),
+        Filter::NAME,
+        Filter::guid("service_instance_guid", |_, binding| match binding {
+            Entity::Binding(binding) => vec![binding.instance.to_string()],
+            _ => Vec::new(),
+        })
+        .indexed(Field::ServiceInstance),
+    ],
+    order_by: &[],
     not_found: (
         90004,
         "CF-ServiceBindingNotFound",
         "The service binding could not be found",
     ),
-    name_taken: (
-        90003,
-        "CF-ServiceBindingAppServiceTaken",
-        "The app space binding to service is taken",
-    ),
 };
 
-const INSTANCE_ERRORS: Errors = Errors {
-    not_found: (
-        60004,
-        "CF-ServiceInstanceNotFound",
-        "The service instance could not be found",
-    ),
-    name_taken: (
-        60002,
-        "CF-ServiceInstanceNameTaken",
-        "The service instance name is taken",
-    ),
-};
+const INSTANCE: &[Attribute] = &[
+    Attribute::text("name").required(),
+    Attribute::object("credentials"),
+    Attribute::text("syslog_drain_url"),
+    Attribute::text("route_service_url"),
+    Attribute::texts("tags"),
+    Attribute::text("space_guid").required(),
+    Attribute::texts("service_binding_guids"),
+    Attribute::texts("route_guids"),
+];
+const BINDING: &[Attribute] = &[
+    Attribute::object("parameters"),
+    Attribute::text("name"),
+    Attribute::text("app_guid").required(),
+    Attribute::text("service_instance_guid").required(),
+];
 
-fn present_instance(instance: &ServiceInstance, _view: &View<'_>) -> Value {
-    let path = format!("/v2/user_provided_service_instances/{}", instance.base.guid);
-    let entity = json!({
-        "name": instance.name,
-        "credentials": instance.credentials.clone().unwrap_or_default(),
-        "space_guid": instance.space,
-        "type": "user_provided_service_instance",
-        "syslog_drain_url": instance.syslog_drain_url.as_deref().unwrap_or_default(),
-        "route_service_url": instance.route_service_url.as_deref().unwrap_or_default(),
-        "tags": instance.tags,
-        "space_url": format!("/v2/spaces/{}", instance.space),
-        "service_bindings_url": format!("{path}/service_bindings"),
-        "routes_url": format!("{path}/routes"),
-    });
-    resource(&instance.base, "user_provided_service_instances", entity)
+/// Secrets, for those who may see them.
+fn secrets(value: Value, home: Home, view: &View<'_>) -> Value {
+    match view.access.allows(view.world, home, READ_SECRETS) {
+        true => value,
+        false => json!({"redacted_message": "[PRIVATE DATA HIDDEN]"}),
+    }
 }
 
-fn present_binding(binding: &ServiceBinding, view: &View<'_>) -> Value {
+fn credentials_of(instance: &ServiceInstance) -> Value {
+    json!(instance.credentials.clone().unwrap_or_default())
+}
+
+pub(super) fn instance_attributes(instance: &ServiceInstance, view: &View<'_>) -> Value {
+    let home = Home::Space(instance.space);
+    json!({
+        "name": instance.name,
+        "credentials": secrets(credentials_of(instance), home, view),
+        "space_guid": instance.space,
+        "type": "user_provided_service_instance",
+        "syslog_drain_url": instance.syslog_drain_url,
+        "route_service_url": instance.route_service_url,
+        "tags": instance.tags,
+    })
+}
+
+pub(super) fn binding_attributes(binding: &ServiceBinding, view: &View<'_>) -> Value {
     let instance = view.world.service_instances.get(binding.instance);
     let path = format!("/v2/service_bindings/{}", binding.base.guid);
-    let entity = json!({
+    let credentials = instance.map(credentials_of);
+    let home = view.world.home_of_app(binding.app);
+    json!({
         "app_guid": binding.app,
         "service_instance_guid": binding.instance,
-        "credentials": instance.map(|it| it.credentials.clone().unwrap_or_default()),
+        "credentials": secrets(credentials.unwrap_or_default(), home, view),
         "binding_options": {},
         "gateway_data": null,
         "gateway_name": "",
@@ -113,38 +294,8 @@ fn present_binding(binding: &ServiceBinding, view: &View<'_>) -> Value {
             "updated_at": binding.base.created,
             "created_at": binding.base.created,
         },
-        "app_url": format!("/v2/apps/{}", binding.app),
-        "service_instance_url":
-            format!("/v2/user_provided_service_instances/{}", binding.instance),
         "service_binding_parameters_url": format!("{path}/parameters"),
-    });
-    resource(&binding.base, "service_bindings", entity)
-}
-
-/// Only those of brokers, of which there are none, unless all are wanted.
-fn index_instances_of_space(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let space = spaces::find(context)?;
-    let query = Query::read(context, INSTANCE_FILTERS)?;
-    let mut selection = query.selection().any_guid(Field::Space, [space]);
-    if let Some(orgs) = query.orgs() {
-        selection = selection.any_guid(Field::Space, context.world.spaces_of(orgs));
-    }
-    let provided = context
-        .request
-        .query("return_user_provided_service_instances")
-        == Some("true");
-    let inline = context.request.query("inline-relations-depth") == Some("1");
-    let present = |instance: &ServiceInstance, view: &View<'_>| {
-        let mut resource = present_instance(instance, view);
-        if inline {
-            let bindings = Selection::by(Field::ServiceInstance, instance.base.guid);
-            let bindings = view.world.service_bindings.select(&bindings).into_iter();
-            let bindings = bindings.map(|binding| present_binding(binding, view));
-            resource["entity"]["service_bindings"] = bindings.collect();
-        }
-        resource
-    };
-    Ok(query.answer(context, &selection, |_| provided, present))
+    })
 }
 
 /// The instances of a space as its summary has them.
@@ -170,136 +321,193 @@ pub(super) fn summarize(world: &World, instance: &ServiceInstance) -> Value {
     })
 }
 
-/// What brokers offer, of whom there are none.
-fn index_offerings(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let query = Query::read(context, OFFERING_FILTERS)?;
-    let none = |_: &ServiceInstance| false;
-    Ok(query.answer(context, &query.selection(), none, present_instance))
+/// Instances of brokers; those that users provide have a list of their own.
+fn index_managed(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let query = super::list::Query::read(context, &SERVICE_INSTANCES, true)?;
+    let path = SERVICE_INSTANCES.path;
+    Ok(query.answer(context, &SERVICE_INSTANCES, Vec::new(), path))
 }
 
-fn index_instances(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let query = Query::read(context, INSTANCE_FILTERS)?;
-    let mut selection = query.selection();
-    if let Some(orgs) = query.orgs() {
-        selection = selection.any_guid(Field::Space, context.world.spaces_of(orgs));
-    }
-    Ok(query.answer(context, &selection, |_| true, present_instance))
+fn index_offerings(context: &RequestContext<'_>) -> Result<Response, CcError> {
+    let query = super::list::Query::read(context, &SERVICES, false)?;
+    let path = context.request.path.trim_end_matches('/');
+    Ok(query.answer(context, &SERVICES, Vec::new(), path))
 }
 
-/// What a request says of an instance; `None` is left alone.
-struct ServiceRequest {
-    name: Option<String>,
-    credentials: Option<Map<String, Value>>,
-    syslog_drain_url: Option<String>,
-    route_service_url: Option<String>,
-    tags: Option<Vec<String>>,
+fn index_offerings_of_org(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    super::organizations::ORGANIZATIONS.readable(context)?;
+    index_offerings(context)
 }
 
-impl ServiceRequest {
-    fn read(attributes: &mut Attributes<'_>) -> Self {
-        let mut text = |name| attributes.optional_text(name).map(str::to_owned);
-        Self {
-            name: text("name"),
-            syslog_drain_url: text("syslog_drain_url"),
-            route_service_url: text("route_service_url"),
-            credentials: attributes.optional_object("credentials").cloned(),
-            tags: attributes.optional_texts("tags"),
+fn index_offerings_of_space(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    SPACES.readable(context)?;
+    index_offerings(context)
+}
+
+/// What the caller may do with an instance.
+fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = known(context, &SERVICE_INSTANCES)?;
+    let home = Home::Space(context.row::<ServiceInstance>(guid)?.space);
+    let (access, world) = (&context.access, &*context.world);
+    Ok(Response::ok(&json!({
+        "manage": access.allows(world, home, WRITE_SPACE),
+        "read": access.sees(world, home),
+    })))
+}
+
+fn instance_invalid(reason: &str) -> CcError {
+    let detail = format!("The service instance is invalid: {reason}");
+    CcError::new(400, 60003, "CF-ServiceInstanceInvalid", detail)
+}
+
+/// What the model says of attributes, in the space where the instance is.
+fn validate(
+    context: &RequestContext<'_>,
+    attributes: &Attributes,
+    space: Guid,
+    own: Option<Guid>,
+) -> Result<(), CcError> {
+    const MAX_NAME: usize = 255;
+    const MAX_DRAIN: usize = 10_000;
+    const MAX_TAGS: usize = 2048;
+    let name = attributes.text("name");
+    if let Some(name) = name {
+        let holder = context.world.find_service_instance(space, name.trim());
+        if holder.is_some_and(|holder| Some(holder.guid()) != own) {
+            let detail = format!("The service instance name is taken: {name}");
+            return Err(CcError::new(
+                400,
+                60002,
+                "CF-ServiceInstanceNameTaken",
+                detail,
+            ));
         }
     }
-
-    /// What the model says of it, in the space where the instance is.
-    fn check(
-        &self,
-        context: &RequestContext<'_>,
-        space: Guid,
-        own: Option<Guid>,
-    ) -> Result<(), CcError> {
-        if let Some(name) = &self.name {
-            let holder = context
-                .world
-                .find_service_instance(space, name)
-                .map(Row::guid);
-            if holder.is_some() && holder != own {
-                return Err(INSTANCE_ERRORS.taken(name));
-            }
+    let url = attributes.text("route_service_url").unwrap_or_default();
+    let complaint = match url::Url::parse(url) {
+        _ if url.is_empty() => None,
+        Ok(url) if url.host_str().is_none_or(|host| host.starts_with('.')) => {
+            Some("route_service_url is invalid.")
         }
-        let url = self.route_service_url.as_deref().unwrap_or_default();
-        let complaint = match url::Url::parse(url) {
-            _ if url.is_empty() => return Ok(()),
-            Ok(url) if url.scheme() == "https" => return Ok(()),
-            Ok(_) => "Scheme for route_service_url must be https.",
-            Err(_) => "route_service_url is invalid.",
-        };
+        Ok(url) if url.scheme() == "https" => None,
+        Ok(_) => Some("Scheme for route_service_url must be https."),
+        Err(_) => Some("route_service_url is invalid."),
+    };
+    if let Some(complaint) = complaint {
         let detail = format!("The route service URL is invalid: {complaint}");
         let title = "CF-ServiceInstanceRouteServiceURLInvalid";
-        Err(CcError::new(400, 60019, title, detail))
+        return Err(CcError::new(400, 60019, title, detail));
+    }
+    let tags = attributes.texts("tags").unwrap_or_default();
+    let length: usize = tags.iter().map(|tag| tag.chars().count()).sum();
+    if length > MAX_TAGS {
+        let detail = format!(
+            "Combined length of tags for service {} must be {MAX_TAGS} characters or less.",
+            name.unwrap_or_default()
+        );
+        return Err(CcError::new(
+            400,
+            60015,
+            "CF-ServiceInstanceTagsTooLong",
+            detail,
+        ));
+    }
+    if name.is_some_and(|name| name.chars().count() > MAX_NAME) {
+        let detail = "You have requested an invalid service instance name. Names are limited to 255 characters.";
+        return Err(CcError::new(
+            400,
+            60009,
+            "CF-ServiceInstanceNameTooLong",
+            detail,
+        ));
+    }
+    let drain = attributes.text("syslog_drain_url").unwrap_or_default();
+    if drain.chars().count() > MAX_DRAIN {
+        return Err(instance_invalid("syslog_drain_url max_length"));
+    }
+    match name {
+        Some(name) if name.trim().is_empty() => Err(instance_invalid("name presence")),
+        _ => Ok(()),
     }
 }
 
 fn create_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let body = context.request.object()?;
-    let mut attributes = Attributes::new(&body);
-    attributes.text("name");
-    let space = attributes.text("space_guid").unwrap_or_default();
-    let asked = ServiceRequest::read(&mut attributes);
-    attributes.finish()?;
-    let found = context.row_of::<Space>(space).map(Row::guid);
-    let space = found.map_err(|_| invalid_relation("Space", space))?;
-    asked.check(context, space, None)?;
+    let attributes = Attributes::of_new(context, INSTANCE)?;
+    let space = attributes.required("space_guid");
+    let space = related_row::<Space>(context.world, "Space", space)?.guid();
+    validate(context, &attributes, space, None)?;
+    if !context.access.is_everything() {
+        context.require_flag("service_instance_creation")?;
+    }
+    authorize(context, WRITE_SPACE, Home::Space(space))?;
+    let url = |name: &str| attributes.text(name).unwrap_or_default().trim().to_owned();
+    let tags = attributes.texts("tags").unwrap_or_default();
     let base = context.world.base();
-    let guid = context.world.add(ServiceInstance {
+    let guid = context.world.add_service_instance(ServiceInstance {
         base,
-        name: asked.name.unwrap_or_default(),
+        name: attributes.required("name").trim().into(),
         space,
-        tags: asked.tags.unwrap_or_default(),
-        credentials: Some(asked.credentials.unwrap_or_default()),
-        syslog_drain_url: asked.syslog_drain_url,
-        route_service_url: asked.route_service_url,
+        tags: tags.into_iter().map(str::to_owned).collect(),
+        credentials: Some(
+            attributes
+                .object("credentials")
+                .cloned()
+                .unwrap_or_default(),
+        ),
+        syslog_drain_url: Some(url("syslog_drain_url")),
+        route_service_url: Some(url("route_service_url")),
         changed: None,
     });
-    let location = format!("/v2/user_provided_service_instances/{guid}");
-    let answer = context.created(guid, present_instance)?;
-    Ok(answer.with_header("Location", location))
+    USER_PROVIDED.created(context, guid)
 }
 
-fn find_instance(context: &RequestContext<'_>) -> Result<Guid, CcError> {
-    INSTANCE_ERRORS.find::<ServiceInstance>(context)
-}
-
-fn show_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    context.ok(find_instance(context)?, present_instance)
+/// The instance that the path names, for whoever may change it.
+fn writable_instance(context: &RequestContext<'_>) -> Result<Guid, CcError> {
+    let guid = known(context, &USER_PROVIDED)?;
+    let space = context.row::<ServiceInstance>(guid)?.space;
+    authorize(context, WRITE_SPACE, Home::Space(space))?;
+    Ok(guid)
 }
 
 fn update_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = find_instance(context)?;
-    let body = context.request.object()?;
-    let mut attributes = Attributes::new(&body);
-    let asked = ServiceRequest::read(&mut attributes);
-    attributes.finish()?;
-    let instance: &ServiceInstance = context.row(guid)?;
-    asked.check(context, instance.space, Some(guid))?;
+    let attributes = Attributes::of_change(context, INSTANCE)?;
+    let guid = writable_instance(context)?;
+    let space = context.row::<ServiceInstance>(guid)?.space;
+    let other = attributes.text("space_guid");
+    if other.is_some_and(|other| other != space.to_string()) {
+        return Err(instance_invalid("cannot change space for service instance"));
+    }
+    validate(context, &attributes, space, Some(guid))?;
+    let url = |name: &str| attributes.text(name).map(|url| url.trim().to_owned());
+    let name = &context.row::<ServiceInstance>(guid)?.name;
+    let renamed = attributes
+        .text("name")
+        .is_some_and(|other| other.trim() != name);
     context.world.touch(guid, |instance: &mut ServiceInstance| {
-        if let Some(name) = asked.name {
-            instance.name = name;
+        if let Some(name) = attributes.text("name") {
+            instance.name = name.trim().into();
         }
-        if let Some(credentials) = asked.credentials {
-            instance.credentials = Some(credentials);
+        if let Some(credentials) = attributes.object("credentials") {
+            instance.credentials = Some(credentials.clone());
         }
-        if let Some(tags) = asked.tags {
-            instance.tags = tags;
+        if let Some(tags) = attributes.texts("tags") {
+            instance.tags = tags.into_iter().map(str::to_owned).collect();
         }
-        if asked.syslog_drain_url.is_some() {
-            instance.syslog_drain_url = asked.syslog_drain_url;
+        if let Some(drain) = url("syslog_drain_url") {
+            instance.syslog_drain_url = Some(drain);
         }
-        if asked.route_service_url.is_some() {
-            instance.route_service_url = asked.route_service_url;
+        if let Some(service) = url("route_service_url") {
+            instance.route_service_url = Some(service);
         }
     });
-    context.created(guid, present_instance)
+    if renamed {
+        context.world.record_service_usage(guid, "UPDATED");
+    }
+    USER_PROVIDED.changed(context, guid)
 }
 
 fn delete_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = find_instance(context)?;
+    let guid = writable_instance(context)?;
     let bound = Key::Guid(Field::ServiceInstance, guid);
     if context.world.service_bindings.count(&bound) > 0 && !is_recursive(context) {
         return Err(association_not_empty(
@@ -311,64 +519,43 @@ fn delete_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError
     Ok(delete(context, operation, Kind::ServiceInstance, guid))
 }
 
-fn index_bindings(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let query = Query::read(context, BINDING_FILTERS)?;
-    Ok(query.answer(context, &query.selection(), |_| true, present_binding))
-}
-
-fn index_bindings_of_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let instance = find_instance(context)?;
-    let query = Query::read(context, BINDING_FILTERS)?;
-    let selection = query
-        .selection()
-        .any_guid(Field::ServiceInstance, [instance]);
-    Ok(query.answer(context, &selection, |_| true, present_binding))
-}
-
-fn show_binding(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    context.ok(
-        BINDING_ERRORS.find::<ServiceBinding>(context)?,
-        present_binding,
-    )
-}
-
-fn index_bindings_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let app = apps::find(context)?;
-    let query = Query::read(context, BINDING_FILTERS)?;
-    let selection = query.selection().any_guid(Field::App, [app]);
-    Ok(query.answer(context, &selection, |_| true, present_binding))
-}
-
 fn create_binding(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let body = context.request.object()?;
-    let mut attributes = Attributes::new(&body);
-    let app = attributes.text("app_guid").unwrap_or_default();
-    let instance = attributes.text("service_instance_guid").unwrap_or_default();
-    let name = attributes.optional_text("name").map(str::to_owned);
-    attributes.finish()?;
-    let app = known::<App>(context, app, &apps::ERRORS)?;
-    let instance = known::<ServiceInstance>(context, instance, &INSTANCE_ERRORS)?;
+    let attributes = Attributes::of_new(context, BINDING)?;
+    let app = APPS.look_up(context.world, attributes.required("app_guid"))?;
+    let instance = attributes.required("service_instance_guid");
+    let instance = SERVICE_INSTANCES.look_up(context.world, instance)?;
+    let space = context.row::<App>(app)?.space;
+    context.require(WRITE_SPACE, Home::Space(space))?;
+    let name = attributes.text("name").map(str::to_owned);
     let bound = context
         .world
         .bind(app, instance, name, MetadataPatch::default());
-    let (code, title, _) = BINDING_ERRORS.name_taken;
-    let guid = bound.map_err(|reason| CcError::new(400, code, title, reason))?;
-    let location = format!("/v2/service_bindings/{guid}");
-    let answer = context.created(guid, present_binding)?;
-    Ok(answer.with_header("Location", location))
-}
-
-fn known<R: Row>(
-    context: &RequestContext<'_>,
-    text: &str,
-    errors: &Errors,
-) -> Result<Guid, CcError> {
-    let found = context.row_of::<R>(text).map(R::guid);
-    found.map_err(|_| errors.not_found(text))
+    let title = "CF-ServiceBindingAppServiceTaken";
+    let guid = bound.map_err(|reason| CcError::new(400, 90003, title, reason))?;
+    let answer = SERVICE_BINDINGS.created(context, guid)?;
+    let parameters = attributes.object("parameters");
+    let warning = parameters
+        .filter(|parameters| !parameters.is_empty())
+        .map(|_| {
+            "Configuration parameters are ignored for bindings to user-provided service instances."
+                .to_owned()
+        });
+    Ok(answer.with_warnings(warning))
 }
 
 fn delete_binding(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = BINDING_ERRORS.find::<ServiceBinding>(context)?;
+    let guid = known(context, &SERVICE_BINDINGS)?;
+    let home = context.row::<ServiceBinding>(guid)?.home(context.world);
+    context.require(WRITE_SPACE, home)?;
     context.world.service_bindings.remove(guid);
     Ok(Response::empty(204))
+}
+
+fn delete_binding_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let app = known(context, &APPS)?;
+    super::apps::writable(context, app)?;
+    let other = context.capture("other");
+    let guid = SERVICE_BINDINGS.look_up(context.world, other)?;
+    context.world.service_bindings.remove(guid);
+    Ok(Response::empty(204).with_warnings(Some("Endpoint deprecated".into())))
 }

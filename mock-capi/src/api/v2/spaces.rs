@@ -2,140 +2,397 @@
 
 use serde_json::{Value, json};
 
-use super::attributes::Attributes;
-use super::list::{Filters, Query};
+use super::apps::{self, APPS, web_app};
+use super::attributes::{Attribute, Attributes};
+use super::collection::{self, Collection, Relation, by_guid, row, rows, rows_by};
+use super::domains::DOMAINS;
+use super::entity::Entity;
+use super::events::{APP_EVENTS, EVENTS};
+use super::list::{Filter, Query};
+use super::organizations::{ORGANIZATIONS, ids_of};
+use super::routes::HTTP_ROUTES;
+use super::security_groups::SECURITY_GROUPS;
+use super::services::{self, SERVICE_INSTANCES};
+use super::space_quota_definitions::SPACE_QUOTA_DEFINITIONS;
+use super::users::{USERS, users_with};
 use super::{
-    Errors, apps, association_not_empty, check_name, delete, is_recursive, related, resource,
-    routes, security_groups, services,
+    assign_all, authorize, delete, found_by_guid, is_recursive, known, name_error, post, put,
+    related_row, remove,
 };
-use crate::api::context::{RequestContext, View};
+use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::world::{Field, Guid, Key, Kind, Org, Row, Selection, Space};
+use crate::world::{
+    Event, Field, Guid, Home, IsolationSegment, Key, Kind, MANAGE_ORG, Org, RoleType, Row,
+    SecurityGroup, Selection, ServiceInstance, Space, SpaceQuota, UPDATE_SPACE, WRITE_SPACE, World,
+};
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route::get("/v2/spaces", index),
-    Route::post("/v2/spaces", create),
-    Route::get("/v2/spaces/:guid", show),
-    Route::delete("/v2/spaces/:guid", destroy),
+    Route::get("/v2/spaces", collection::index),
+    post("/v2/spaces", create),
+    Route::get("/v2/spaces/:guid", collection::show),
+    put("/v2/spaces/:guid", update),
+    remove("/v2/spaces/:guid", destroy),
     Route::get("/v2/spaces/:guid/summary", summary),
-    Route::get("/v2/spaces/:guid/apps", index_apps),
-    Route::get("/v2/spaces/:guid/routes", index_routes),
-    Route::get("/v2/spaces/:guid/security_groups", index_security_groups),
+    Route::get("/v2/spaces/:guid/developers", collection::related),
+    Route::get("/v2/spaces/:guid/managers", collection::related),
+    Route::get("/v2/spaces/:guid/auditors", collection::related),
+    Route::get("/v2/spaces/:guid/apps", collection::related),
+    Route::get("/v2/spaces/:guid/routes", collection::related),
+    Route::get("/v2/spaces/:guid/domains", domains),
+    Route::get("/v2/spaces/:guid/service_instances", index_instances),
+    Route::get("/v2/spaces/:guid/app_events", collection::related),
+    Route::get("/v2/spaces/:guid/events", collection::related),
+    Route::get("/v2/spaces/:guid/security_groups", collection::related),
+    put("/v2/spaces/:guid/security_groups/:other", bind_group),
+    remove("/v2/spaces/:guid/security_groups/:other", unbind_group),
+    Route::get(
+        "/v2/spaces/:guid/staging_security_groups",
+        collection::related,
+    ),
+    put(
+        "/v2/spaces/:guid/staging_security_groups/:other",
+        bind_staging_group,
+    ),
+    remove(
+        "/v2/spaces/:guid/staging_security_groups/:other",
+        unbind_staging_group,
+    ),
+    remove("/v2/spaces/:guid/unmapped_routes", delete_unmapped_routes),
+    remove("/v2/spaces/:guid/isolation_segment", unset_segment),
 ];
 
-const FILTERS: Filters = &[("name", Field::Name), ("organization_guid", Field::Org)];
-
-pub(super) const ERRORS: Errors = Errors {
+pub(super) static SPACES: Collection = Collection {
+    path: "/v2/spaces",
+    select: rows::<Space>,
+    get: row::<Space>,
+    parse: by_guid,
+    relations: &[
+        Relation::one("organization", &ORGANIZATIONS, |world, guid| {
+            world.org_of(guid).map(Entity::from)
+        }),
+        Relation::many("developers", &USERS, |world, guid| {
+            users_with(world, RoleType::SpaceDeveloper, guid)
+        }),
+        Relation::many("managers", &USERS, |world, guid| {
+            users_with(world, RoleType::SpaceManager, guid)
+        }),
+        Relation::many("auditors", &USERS, |world, guid| {
+            users_with(world, RoleType::SpaceAuditor, guid)
+        }),
+        Relation::many("apps", &APPS, |world, guid| {
+            let apps = world.apps.select(&Selection::by(Field::Space, guid));
+            apps.into_iter()
+                .filter_map(|app| web_app(world, app))
+                .collect()
+        }),
+        Relation::many("routes", &HTTP_ROUTES, |world, guid| {
+            rows_by::<crate::world::Route>(world, Field::Space, guid)
+        }),
+        Relation::many("domains", &DOMAINS, |world, guid| {
+            let org = world.org_of(guid).map(Row::guid);
+            let domains = world.domains.iter();
+            let usable = domains.filter(|domain| org.is_some_and(|org| domain.is_usable_by(org)));
+            usable.map(Entity::from).collect()
+        }),
+        Relation::many("service_instances", &SERVICE_INSTANCES, |world, guid| {
+            rows_by::<ServiceInstance>(world, Field::Space, guid)
+        }),
+        Relation::link("app_events", &APP_EVENTS, |_, _| Vec::new()),
+        Relation::link("events", &EVENTS, |world, guid| {
+            super::events::so_far(world, rows_by::<Event>(world, Field::Space, guid))
+        }),
+        Relation::many("security_groups", &SECURITY_GROUPS, |world, guid| {
+            groups(world, |group| {
+                group.running_default || group.running_spaces.contains(&guid)
+            })
+        }),
+        Relation::many(
+            "staging_security_groups",
+            &SECURITY_GROUPS,
+            |world, guid| {
+                groups(world, |group| {
+                    group.staging_default || group.staging_spaces.contains(&guid)
+                })
+            },
+        ),
+        Relation::one(
+            "space_quota_definition",
+            &SPACE_QUOTA_DEFINITIONS,
+            |world, guid| {
+                let quota = world.spaces.get(guid)?.quota?;
+                world.space_quotas.get(quota).map(Entity::from)
+            },
+        ),
+    ],
+    filters: &[
+        Filter::NAME,
+        Filter::guid("organization_guid", |_, space| match space {
+            Entity::Space(space) => vec![space.org.to_string()],
+            _ => Vec::new(),
+        })
+        .indexed(Field::Org),
+        Filter::guid("developer_guid", |world, space| {
+            ids_of(users_with(world, RoleType::SpaceDeveloper, space.guid()))
+        }),
+        Filter::guid("app_guid", |world, space| {
+            let apps = world
+                .apps
+                .select(&Selection::by(Field::Space, space.guid()));
+            apps.iter().map(|app| app.guid().to_string()).collect()
+        }),
+        Filter::text("isolation_segment_guid", |_, space| match space {
+            Entity::Space(space) => space.segment.iter().map(Guid::to_string).collect(),
+            _ => Vec::new(),
+        }),
+    ],
+    order_by: &["id", "name"],
     not_found: (
         40004,
         "CF-SpaceNotFound",
         "The app space could not be found",
     ),
-    name_taken: (40002, "CF-SpaceNameTaken", "The app space name is taken"),
 };
 
-pub(super) fn present(space: &Space, _view: &View<'_>) -> Value {
-    let path = format!("/v2/spaces/{}", space.base.guid);
-    let mut entity = json!({
+const ATTRIBUTES: &[Attribute] = &[
+    Attribute::text("name").required(),
+    Attribute::boolean("allow_ssh"),
+    Attribute::text("isolation_segment_guid"),
+    Attribute::text("organization_guid").required(),
+    Attribute::text("space_quota_definition_guid"),
+    Attribute::texts("developer_guids"),
+    Attribute::texts("manager_guids"),
+    Attribute::texts("auditor_guids"),
+    Attribute::texts("domain_guids"),
+    Attribute::texts("service_instance_guids"),
+    Attribute::texts("security_group_guids"),
+    Attribute::texts("staging_security_group_guids"),
+];
+
+/// The roles that lists of users in a request stand for.
+const ROLES: [(&str, RoleType); 3] = [
+    ("developer_guids", RoleType::SpaceDeveloper),
+    ("manager_guids", RoleType::SpaceManager),
+    ("auditor_guids", RoleType::SpaceAuditor),
+];
+
+fn groups<'w>(world: &'w World, keep: impl Fn(&SecurityGroup) -> bool) -> Vec<Entity<'w>> {
+    let groups = world.security_groups.iter().filter(|group| keep(group));
+    groups.map(Entity::from).collect()
+}
+
+pub(super) fn attributes(space: &Space) -> Value {
+    let mut attributes = json!({
         "name": space.name,
         "organization_guid": space.org,
         "space_quota_definition_guid": space.quota,
         "isolation_segment_guid": space.segment,
         "allow_ssh": space.allows_ssh,
-        "organization_url": format!("/v2/organizations/{}", space.org),
     });
-    for relation in [
-        "developers",
-        "managers",
-        "auditors",
-        "apps",
-        "routes",
-        "domains",
-        "service_instances",
-        "app_events",
-        "events",
-        "security_groups",
-        "staging_security_groups",
-    ] {
-        entity[format!("{relation}_url")] = json!(format!("{path}/{relation}"));
+    if let Some(segment) = space.segment {
+        attributes["isolation_segment_url"] = json!(format!("/v3/isolation_segments/{segment}"));
     }
-    resource(&space.base, "spaces", entity)
+    attributes
 }
 
-pub(super) fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
-    ERRORS.find::<Space>(context)
-}
-
-fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    list(context, None)
-}
-
-/// Spaces; of one organization, if that is given.
-pub(super) fn list(context: &RequestContext<'_>, org: Option<Guid>) -> Result<Response, CcError> {
-    let query = Query::read(context, FILTERS)?;
-    let mut selection = query.selection();
-    for orgs in [query.orgs(), org.map(|org| vec![org])]
-        .into_iter()
-        .flatten()
-    {
-        selection = selection.any_guid(Field::Org, orgs);
-    }
-    Ok(query.answer(context, &selection, |_| true, present))
+fn taken(name: &str) -> CcError {
+    let detail = format!("The app space name is taken: {name}");
+    CcError::new(400, 40002, "CF-SpaceNameTaken", detail)
 }
 
 fn invalid(reason: &str) -> CcError {
-    CcError::new(
-        400,
-        40001,
-        "CF-SpaceInvalid",
-        format!("The app space info is invalid: {reason}"),
-    )
+    let detail = format!("The app space info is invalid: {reason}");
+    CcError::new(400, 40001, "CF-SpaceInvalid", detail)
+}
+
+/// What the model says of a name in an organization.
+fn validate_name(
+    context: &RequestContext<'_>,
+    name: &str,
+    org: Guid,
+    own: Option<Guid>,
+) -> Result<(), CcError> {
+    if let Some(error) = name_error(name) {
+        return Err(invalid(&error));
+    }
+    let holder = context.world.find_space(org, name).map(Row::guid);
+    match holder {
+        Some(holder) if Some(holder) != own => Err(taken(name)),
+        _ => Ok(()),
+    }
+}
+
+/// The isolation segment that a request asks for, which the organization must be
+/// entitled to.
+fn read_segment(
+    context: &RequestContext<'_>,
+    attributes: &Attributes,
+    org: Guid,
+) -> Result<Option<Guid>, CcError> {
+    let Some(text) = attributes.text("isolation_segment_guid") else {
+        return Ok(None);
+    };
+    let found = context.world.look_up::<IsolationSegment>(text);
+    let segment = found.ok_or_else(|| {
+        let detail = "Isolation Segment not found";
+        CcError::new(404, 10010, "CF-ResourceNotFound", detail)
+    })?;
+    if !segment.orgs.contains(&org) {
+        let detail = "Adding the Isolation Segment to the Space could not be completed: \
+             Only Isolation Segments in the Organization's allowed list can be used.";
+        return Err(CcError::new(400, 10008, "CF-UnableToPerform", detail));
+    }
+    Ok(Some(segment.guid()))
+}
+
+/// The security groups that a request names.
+fn read_groups(
+    context: &RequestContext<'_>,
+    attributes: &Attributes,
+    name: &str,
+) -> Result<Option<Vec<Guid>>, CcError> {
+    let Some(texts) = attributes.texts(name) else {
+        return Ok(None);
+    };
+    let groups = texts.into_iter().map(|text| {
+        let group = found_by_guid::<SecurityGroup>(context.world, "SecurityGroup", text);
+        group.map(Row::guid)
+    });
+    groups.collect::<Result<_, _>>().map(Some)
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let body = context.request.object()?;
-    let mut attributes = Attributes::new(&body);
-    let name = attributes.text("name").unwrap_or_default();
-    let org_guid = attributes.text("organization_guid").unwrap_or_default();
-    attributes.finish()?;
-    check_name(name, invalid)?;
-    let org = related::<Org>(context.world, "Organization", org_guid)?.guid();
-    if context.world.find_space(org, name).is_some() {
-        return Err(ERRORS.taken(name));
+    let attributes = Attributes::of_new(context, ATTRIBUTES)?;
+    let name = attributes.required("name");
+    let org = attributes.required("organization_guid");
+    let org = related_row::<Org>(context.world, "Organization", org)?.guid();
+    let quota = attributes.text("space_quota_definition_guid");
+    let quota = quota
+        .map(|quota| related_row::<SpaceQuota>(context.world, "SpaceQuotaDefinition", quota))
+        .transpose()?;
+    if quota.is_some_and(|quota| quota.org != org) {
+        return Err(invalid("space_quota_definition invalid_organization"));
     }
+    let quota = quota.map(Row::guid);
+    let running = read_groups(context, &attributes, "security_group_guids")?;
+    let staging = read_groups(context, &attributes, "staging_security_group_guids")?;
+    validate_name(context, name, org, None)?;
+    let segment = read_segment(context, &attributes, org)?;
+    authorize(context, MANAGE_ORG, Home::Org(org))?;
     let base = context.world.base();
     let guid = context.world.add(Space {
         base,
-        name: name.into(),
+        name: name.trim().into(),
         org,
         suspended: false,
-        segment: None,
-        allows_ssh: true,
-        quota: None,
+        segment,
+        allows_ssh: attributes.boolean("allow_ssh").unwrap_or(true),
+        quota,
     });
-    context.created(guid, present)
+    bind_groups(context.world, guid, running, staging);
+    if let Err(refusal) = assign_all(context, &attributes, &ROLES, (org, Some(guid))) {
+        context.world.delete(Kind::Space, guid);
+        return Err(refusal);
+    }
+    SPACES.created(context, guid)
 }
 
-fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    context.ok(find(context)?, present)
+fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let attributes = Attributes::of_change(context, ATTRIBUTES)?;
+    let guid = known(context, &SPACES)?;
+    let org = context.row::<Space>(guid)?.org;
+    if attributes.has("isolation_segment_guid") {
+        authorize(context, MANAGE_ORG, Home::Org(org))?;
+    }
+    let segment = read_segment(context, &attributes, org)?;
+    authorize(context, UPDATE_SPACE, Home::Space(guid))?;
+    if let Some(other) = attributes.text("organization_guid") {
+        let other = related_row::<Org>(context.world, "Organization", other)?;
+        if other.guid() != org {
+            let detail = "Cannot change organization";
+            return Err(CcError::new(
+                400,
+                30007,
+                "CF-OrganizationAlreadySet",
+                detail,
+            ));
+        }
+    }
+    let running = read_groups(context, &attributes, "security_group_guids")?;
+    let staging = read_groups(context, &attributes, "staging_security_group_guids")?;
+    if let Some(name) = attributes.text("name") {
+        validate_name(context, name, org, Some(guid))?;
+    }
+    assign_all(context, &attributes, &ROLES, (org, Some(guid)))?;
+    context.world.touch(guid, |space: &mut Space| {
+        if let Some(name) = attributes.text("name") {
+            space.name = name.trim().into();
+        }
+        if let Some(allowed) = attributes.boolean("allow_ssh") {
+            space.allows_ssh = allowed;
+        }
+        space.segment = segment.or(space.segment);
+    });
+    bind_groups(context.world, guid, running, staging);
+    SPACES.changed(context, guid)
+}
+
+/// Binds exactly these security groups to a space; `None` leaves those that are
+/// bound.
+fn bind_groups(
+    world: &mut World,
+    space: Guid,
+    running: Option<Vec<Guid>>,
+    staging: Option<Vec<Guid>>,
+) {
+    let all: Vec<Guid> = world.security_groups.iter().map(Row::guid).collect();
+    for guid in all {
+        for (asked, of_running) in [(&running, true), (&staging, false)] {
+            if let Some(asked) = asked {
+                set_bound(world, guid, space, of_running, asked.contains(&guid));
+            }
+        }
+    }
+}
+
+/// Binds a security group to a space, or unbinds it.
+pub(super) fn set_bound(world: &mut World, group: Guid, space: Guid, running: bool, bound: bool) {
+    world.security_groups.update(group, |group| {
+        let spaces = match running {
+            true => &mut group.running_spaces,
+            false => &mut group.staging_spaces,
+        };
+        spaces.retain(|other| *other != space);
+        if bound {
+            spaces.push(space);
+        }
+    });
 }
 
 fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = find(context)?;
-    for (used, association) in [
-        (
-            context.world.apps.count(&Key::Guid(Field::Space, guid)),
-            "apps",
-        ),
-        (
-            context.world.routes.count(&Key::Guid(Field::Space, guid)),
-            "routes",
-        ),
-    ] {
-        if used > 0 && !is_recursive(context) {
-            return Err(association_not_empty(association, "spaces"));
+    let guid = known(context, &SPACES)?;
+    let space: &Space = context.row(guid)?;
+    authorize(context, MANAGE_ORG, Home::Org(space.org))?;
+    if !is_recursive(context) {
+        let of_space = Key::Guid(Field::Space, guid);
+        let world = &*context.world;
+        let apps = world.processes.count(&of_space) > 0;
+        let routes = world.routes.count(&of_space) > 0;
+        let kept: Vec<&str> = [(apps, "processes"), (routes, "routes")]
+            .into_iter()
+            .filter_map(|(kept, association)| kept.then_some(association))
+            .collect();
+        if !kept.is_empty() {
+            return Err(super::association_not_empty(&kept.join(", "), "spaces"));
+        }
+        if world.service_instances.count(&of_space) > 0 || world.apps.count(&of_space) > 0 {
+            let detail = format!(
+                "Resource inside space {} must first be deleted, or specify recursive delete.",
+                space.name
+            );
+            let title = "CF-NonrecursiveSpaceDeletionFailed";
+            return Err(CcError::new(400, 290_011, title, detail));
         }
     }
     Ok(delete(context, "space.delete", Kind::Space, guid))
@@ -143,14 +400,15 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 /// `GET /v2/spaces/:guid/summary`: all apps of a space with their instances.
 fn summary(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = find(context)?;
+    let guid = SPACES.readable(context)?;
+    let view = context.view();
     let world = &*context.world;
     let name = world.spaces.get(guid).map(|space| &space.name);
     let processes = world.processes.select(&Selection::by(Field::Space, guid));
     let apps: Vec<Value> = processes
         .into_iter()
         .filter(|process| process.kind == "web")
-        .filter_map(|process| apps::summarize(world, process))
+        .filter_map(|process| apps::summarize_in_space(process, &view))
         .collect();
     Ok(Response::ok(&json!({
         "guid": guid,
@@ -160,17 +418,75 @@ fn summary(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     })))
 }
 
-fn index_apps(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let space = find(context)?;
-    apps::list(context, Some((Field::Space, vec![space])))
+fn domains(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let answer = collection::related(context)?;
+    Ok(answer.with_warnings(Some("Endpoint deprecated".into())))
 }
 
-fn index_routes(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let space = find(context)?;
-    routes::list(context, Some((Field::Space, space)))
+/// Only services of brokers, unless all are wanted.
+fn index_instances(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    const ALL: &str = "return_user_provided_service_instances";
+    let guid = SPACES.readable(context)?;
+    let query = Query::read(context, &SERVICE_INSTANCES, false)?;
+    let provided = context.request.query(ALL) == Some("true");
+    let found = match provided {
+        true => rows_by::<ServiceInstance>(context.world, Field::Space, guid),
+        false => Vec::new(),
+    };
+    let path = format!("/v2/spaces/{guid}/service_instances");
+    Ok(query.answer(context, &SERVICE_INSTANCES, found, &path))
 }
 
-fn index_security_groups(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let space = find(context)?;
-    security_groups::list(context, Some(space))
+fn change_group(
+    context: &mut RequestContext<'_>,
+    running: bool,
+    bound: bool,
+) -> Result<Guid, CcError> {
+    let guid = known(context, &SPACES)?;
+    authorize(context, UPDATE_SPACE, Home::Space(guid))?;
+    let other = context.capture("other");
+    let group = found_by_guid::<SecurityGroup>(context.world, "SecurityGroup", other)?.guid();
+    set_bound(context.world, group, guid, running, bound);
+    Ok(guid)
+}
+
+fn bind_group(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = change_group(context, true, true)?;
+    SPACES.changed(context, guid)
+}
+
+fn unbind_group(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    change_group(context, true, false)?;
+    Ok(Response::empty(204))
+}
+
+fn bind_staging_group(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = change_group(context, false, true)?;
+    SPACES.changed(context, guid)
+}
+
+fn unbind_staging_group(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    change_group(context, false, false)?;
+    Ok(Response::empty(204))
+}
+
+fn delete_unmapped_routes(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = SPACES.readable(context)?;
+    let routes = Key::Guid(Field::Space, guid);
+    if context.world.routes.count(&routes) > 0 {
+        authorize(context, WRITE_SPACE, Home::Space(guid))?;
+    }
+    context.world.delete(Kind::UnmappedRoutes, guid);
+    Ok(Response::empty(204))
+}
+
+fn unset_segment(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = known(context, &SPACES)?;
+    let org = context.row::<Space>(guid)?.org;
+    authorize(context, MANAGE_ORG, Home::Org(org))?;
+    context
+        .world
+        .touch(guid, |space: &mut Space| space.segment = None);
+    let presented = SPACES.present(context, guid)?;
+    Ok(Response::ok(&presented))
 }

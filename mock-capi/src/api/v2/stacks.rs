@@ -2,37 +2,79 @@
 
 use serde_json::{Value, json};
 
-use super::list::{Filters, Query};
-use super::{Errors, resource};
-use crate::api::context::{RequestContext, View};
+use super::attributes::{Attribute, Attributes};
+use super::collection::{self, Collection, by_guid, row, rows};
+use super::list::Filter;
+use super::{association_not_empty, authorize, known, post, remove};
+use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::world::{Field, Stack};
+use crate::world::{ADMINS, Home, Stack, StackState};
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route::get("/v2/stacks", index),
-    Route::get("/v2/stacks/:guid", show),
+    Route::get("/v2/stacks", collection::index),
+    post("/v2/stacks", create),
+    Route::get("/v2/stacks/:guid", collection::show),
+    remove("/v2/stacks/:guid", destroy),
 ];
 
-const FILTERS: Filters = &[("name", Field::Name)];
-
-const ERRORS: Errors = Errors {
+pub(super) static STACKS: Collection = Collection {
+    path: "/v2/stacks",
+    select: rows::<Stack>,
+    get: row::<Stack>,
+    parse: by_guid,
+    relations: &[],
+    filters: &[Filter::NAME],
+    order_by: &[],
     not_found: (250_003, "CF-StackNotFound", "The stack could not be found"),
-    name_taken: (250_002, "CF-StackNameTaken", "The stack name is taken"),
 };
 
-fn present(stack: &Stack, _view: &View<'_>) -> Value {
-    let entity = json!({"name": stack.name, "description": stack.description});
-    resource(&stack.base, "stacks", entity)
+const ATTRIBUTES: &[Attribute] = &[
+    Attribute::text("name").required(),
+    Attribute::text("description"),
+];
+
+pub(super) fn attributes(stack: &Stack) -> Value {
+    json!({
+        "name": stack.name,
+        "description": stack.description,
+        "build_rootfs_image": stack.name,
+        "run_rootfs_image": stack.name,
+    })
 }
 
-fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let query = Query::read(context, FILTERS)?;
-    Ok(query.answer(context, &query.selection(), |_| true, present))
+fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let attributes = Attributes::of_new(context, ATTRIBUTES)?;
+    let name = attributes.required("name").trim();
+    if name.is_empty() {
+        let detail = "The stack is invalid: name presence";
+        return Err(CcError::new(400, 250_001, "CF-StackInvalid", detail));
+    }
+    if context.world.name_taken::<Stack>(name, None) {
+        let detail = format!("The stack name is taken: {name}");
+        return Err(CcError::new(400, 250_002, "CF-StackNameTaken", detail));
+    }
+    authorize(context, ADMINS, Home::Nowhere)?;
+    let base = context.world.base();
+    let guid = context.world.add(Stack {
+        base,
+        name: name.into(),
+        description: attributes.text("description").map(str::to_owned),
+        state: StackState::Active,
+        state_reason: None,
+    });
+    STACKS.created(context, guid)
 }
 
-fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = ERRORS.find::<Stack>(context)?;
-    context.ok(guid, present)
+fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = known(context, &STACKS)?;
+    authorize(context, ADMINS, Home::Nowhere)?;
+    let name = &context.row::<Stack>(guid)?.name;
+    let mut apps = context.world.apps.iter();
+    if apps.any(|app| app.lifecycle.stack() == name) {
+        return Err(association_not_empty("app", "stack"));
+    }
+    context.world.stacks.remove(guid);
+    Ok(Response::empty(204))
 }

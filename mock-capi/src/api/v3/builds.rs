@@ -233,7 +233,7 @@ pub(crate) fn stage(context: &mut RequestContext<'_>, new: NewBuild) -> Result<G
     context.world.record_at(app, ready_at, event, data);
     let caller = context.caller()?;
     let created_by = (caller.id.clone(), caller.name.clone());
-    Ok(context.world.add(Build {
+    let build = Build {
         base,
         app: new.app,
         package: new.package,
@@ -245,7 +245,9 @@ pub(crate) fn stage(context: &mut RequestContext<'_>, new: NewBuild) -> Result<G
         disk_mb,
         log_rate: new.log_rate,
         created_by,
-    }))
+    };
+    context.world.record_staging(&build);
+    Ok(context.world.add(build))
 }
 
 /// The memory that staging gets: what is asked for if the quotas leave that, at

@@ -45,6 +45,7 @@ pub(crate) mod space_quotas;
 pub(crate) mod spaces;
 pub(crate) mod stacks;
 pub(crate) mod tasks;
+mod usage_events;
 mod usage_summaries;
 pub(crate) mod users;
 
@@ -58,6 +59,7 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     feature_flags::ROUTES,
     environment_variable_groups::ROUTES,
     space_features::ROUTES,
+    usage_events::ROUTES,
     usage_summaries::ROUTES,
     isolation_segments::ROUTES,
     organizations::ROUTES,

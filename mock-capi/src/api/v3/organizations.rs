@@ -106,6 +106,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         base,
         name: name.into(),
         suspended,
+        billing_enabled: false,
         quota,
         default_segment: None,
     });

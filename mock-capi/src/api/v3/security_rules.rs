@@ -103,7 +103,8 @@ fn protocol_errors(protocol: &str, rule: &Map<String, Value>) -> Vec<&'static st
     errors
 }
 
-fn are_ports(ports: &str) -> bool {
+/// Whether a text is a port, a list of ports, or a range of them.
+pub(crate) fn are_ports(ports: &str) -> bool {
     let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
     if let Some((first, last)) = ports.split_once('-') {
         return matches!((port(first), port(last)), (Some(first), Some(last)) if first < last);
@@ -116,6 +117,11 @@ fn are_ports(ports: &str) -> bool {
 fn split(text: &str, separator: char) -> Vec<&str> {
     let parts = text.trim_end_matches(separator).split(separator);
     parts.filter(|_| !text.is_empty()).collect()
+}
+
+/// Whether a text is an address, a range of them, or a network.
+pub(crate) fn is_destination(text: &str) -> bool {
+    destination_errors(Some(&Value::from(text))).is_empty()
 }
 
 /// There is no IPv6, which operators have to allow.

@@ -270,7 +270,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         asked.syslog_drain_url.as_ref().and_then(Option::as_deref),
     )?;
     let base = context.world.base_with(metadata);
-    let guid = context.world.add(ServiceInstance {
+    let guid = context.world.add_service_instance(ServiceInstance {
         base,
         name,
         space,

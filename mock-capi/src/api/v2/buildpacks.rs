@@ -1,0 +1,186 @@
+//! `/v2/buildpacks`
+
+use serde_json::{Value, json};
+
+use super::attributes::{Attribute, Attributes};
+use super::collection::{self, Collection, by_guid, row, rows};
+use super::entity::Entity;
+use super::list::Filter;
+use super::{authorize, delete, known, post, put, remove};
+use crate::api::context::{RequestContext, View};
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::api::router::Route;
+use crate::world::{ADMINS, Buildpack, Guid, Home, Kind, Row, Stack};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v2/buildpacks", collection::index),
+    post("/v2/buildpacks", create),
+    Route::get("/v2/buildpacks/:guid", collection::show),
+    put("/v2/buildpacks/:guid", update),
+    remove("/v2/buildpacks/:guid", destroy),
+];
+
+pub(super) static BUILDPACKS: Collection = Collection {
+    path: "/v2/buildpacks",
+    select: rows::<Buildpack>,
+    get: row::<Buildpack>,
+    parse: by_guid,
+    relations: &[],
+    filters: &[
+        Filter::NAME,
+        Filter::text("stack", |_, buildpack| match buildpack {
+            Entity::Buildpack(buildpack) => buildpack.stack.iter().cloned().collect(),
+            _ => Vec::new(),
+        }),
+        Filter::text("lifecycle", |_, buildpack| match buildpack {
+            Entity::Buildpack(buildpack) => vec![buildpack.lifecycle.to_string()],
+            _ => Vec::new(),
+        }),
+    ],
+    order_by: &[],
+    not_found: (10000, "CF-NotFound", "Unknown request"),
+};
+
+const NEW: &[Attribute] = &[
+    Attribute::text("name").required(),
+    Attribute::text("stack"),
+    Attribute::text("lifecycle"),
+    Attribute::integer("position"),
+    Attribute::boolean("enabled"),
+    Attribute::boolean("locked"),
+];
+const CHANGE: &[Attribute] = &[
+    Attribute::text("name"),
+    Attribute::text("stack"),
+    Attribute::integer("position"),
+    Attribute::boolean("enabled"),
+    Attribute::boolean("locked"),
+];
+
+pub(super) fn attributes(buildpack: &Buildpack, view: &View<'_>) -> Value {
+    json!({
+        "name": buildpack.name,
+        "stack": buildpack.stack,
+        "position": buildpack.position,
+        "enabled": buildpack.enabled,
+        "locked": buildpack.locked,
+        "filename": buildpack.file_name(view.world.now()),
+        "lifecycle": buildpack.lifecycle,
+    })
+}
+
+fn invalid(errors: &[String]) -> CcError {
+    let detail = format!("Buildpack is invalid: {}", errors.join(", "));
+    CcError::new(400, 290_003, "CF-BuildpackInvalid", detail)
+}
+
+/// What the model says of a buildpack of a name, a stack and a lifecycle.
+fn validate(
+    context: &RequestContext<'_>,
+    name: &str,
+    stack: Option<&str>,
+    lifecycle: &str,
+    own: Option<Guid>,
+) -> Result<(), CcError> {
+    let mut errors = Vec::new();
+    let allowed = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || !name.chars().all(allowed) {
+        errors.push("name can only contain alphanumeric characters".to_owned());
+    }
+    if stack.is_some_and(|stack| context.world.named::<Stack>(stack).is_none()) {
+        errors.push("stack buildpack_stack_does_not_exist".to_owned());
+    }
+    let mut others = context.world.buildpacks.iter();
+    let taken = others.any(|other| {
+        Some(other.guid()) != own
+            && (
+                other.name == name,
+                other.stack.as_deref(),
+                &*other.lifecycle,
+            ) == (true, stack, lifecycle)
+    });
+    if taken && stack.is_none() {
+        errors.push("stack unique".to_owned());
+    }
+    if !errors.is_empty() {
+        return Err(invalid(&errors));
+    }
+    if taken {
+        let stack = stack.unwrap_or_default();
+        let detail = format!(
+            "The buildpack name {name} is already in use for the stack {stack} and the lifecycle {lifecycle}"
+        );
+        let title = "CF-BuildpackNameStackLifecycleTaken";
+        return Err(CcError::new(422, 290_000, title, detail));
+    }
+    Ok(())
+}
+
+fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let attributes = Attributes::of_new(context, NEW)?;
+    let name = attributes.required("name");
+    let stack = attributes.text("stack");
+    let lifecycle = match attributes.text("lifecycle") {
+        None | Some("buildpack") => "buildpack",
+        Some("cnb") => "cnb",
+        Some(_) => return Err(invalid(&["lifecycle inclusion".to_owned()])),
+    };
+    validate(context, name, stack, lifecycle, None)?;
+    authorize(context, ADMINS, Home::Nowhere)?;
+    let base = context.world.base();
+    let guid = context.world.add(Buildpack {
+        base,
+        name: name.into(),
+        stack: stack.map(str::to_owned),
+        lifecycle: lifecycle.into(),
+        position: 0,
+        enabled: attributes.boolean("enabled").unwrap_or(true),
+        locked: attributes.boolean("locked").unwrap_or_default(),
+        file: None,
+    });
+    let position = attributes.integer("position").unwrap_or_default();
+    move_to(context, guid, position);
+    BUILDPACKS.created(context, guid)
+}
+
+/// Puts a buildpack at a position, counted from 1.
+fn move_to(context: &mut RequestContext<'_>, guid: Guid, position: i64) {
+    let position = u32::try_from(position.max(1)).unwrap_or(u32::MAX);
+    context.world.move_buildpack(guid, position);
+}
+
+fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let attributes = Attributes::of_change(context, CHANGE)?;
+    let guid = find(context)?;
+    authorize(context, ADMINS, Home::Nowhere)?;
+    let buildpack: &Buildpack = context.row(guid)?;
+    let name = attributes.text("name").unwrap_or(&buildpack.name);
+    let stack = attributes.text("stack").or(buildpack.stack.as_deref());
+    if buildpack.stack.is_some() && buildpack.stack.as_deref() != stack {
+        return Err(invalid(&["stack buildpack_cant_change_stacks".to_owned()]));
+    }
+    validate(context, name, stack, &buildpack.lifecycle, Some(guid))?;
+    let (name, stack) = (name.to_owned(), stack.map(str::to_owned));
+    context.world.touch(guid, |buildpack: &mut Buildpack| {
+        buildpack.name = name;
+        buildpack.stack = stack;
+        buildpack.enabled = attributes.boolean("enabled").unwrap_or(buildpack.enabled);
+        buildpack.locked = attributes.boolean("locked").unwrap_or(buildpack.locked);
+    });
+    if let Some(position) = attributes.integer("position") {
+        move_to(context, guid, position);
+    }
+    BUILDPACKS.changed(context, guid)
+}
+
+/// The buildpack that the path names. There is no word of which one is missing.
+fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
+    known(context, &BUILDPACKS).map_err(|_| CcError::unknown_request())
+}
+
+fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = find(context)?;
+    authorize(context, ADMINS, Home::Nowhere)?;
+    Ok(delete(context, "buildpack.delete", Kind::Buildpack, guid))
+}

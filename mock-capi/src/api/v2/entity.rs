@@ -1,0 +1,253 @@
+//! The resources of v2: one type for what lists and relations mix.
+
+use serde_json::{Value, json};
+
+use super::{
+    apps, buildpacks, domains, events, organizations, quota_definitions, route_mappings, routes,
+    security_groups, services, space_quota_definitions, spaces, stacks, usage_events, users,
+};
+use crate::api::context::View;
+use crate::world::clock::Timestamp;
+use crate::world::{
+    App, AppUsageEvent, Buildpack, Destination, Domain, Event, Guid, Home, Org, Process, Quota,
+    READ_V2_EVENTS, READ_V2_SPACE, Route, Row, SecurityGroup, ServiceBinding, ServiceInstance,
+    ServiceUsageEvent, Space, SpaceQuota, Stack, User,
+};
+
+/// A resource that v2 presents.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Entity<'w> {
+    /// An app is what v3 has as an app and its web process.
+    App(&'w App, &'w Process),
+    AppUsage(&'w AppUsageEvent),
+    Binding(&'w ServiceBinding),
+    Buildpack(&'w Buildpack),
+    Domain(&'w Domain),
+    Event(&'w Event),
+    Group(&'w SecurityGroup),
+    Instance(&'w ServiceInstance),
+    /// A route mapping is what v3 has as a destination of a route.
+    Mapping(&'w Route, &'w Destination),
+    Org(&'w Org),
+    Quota(&'w Quota),
+    Route(&'w Route),
+    ServiceUsage(&'w ServiceUsageEvent),
+    Space(&'w Space),
+    SpaceQuota(&'w SpaceQuota),
+    Stack(&'w Stack),
+    User(&'w User),
+}
+
+/// A row that v2 presents by itself.
+pub(super) trait Presented: Row + 'static {
+    fn entity(&self) -> Entity<'_>;
+}
+
+impl<'w, R: Presented> From<&'w R> for Entity<'w> {
+    fn from(row: &'w R) -> Self {
+        row.entity()
+    }
+}
+
+macro_rules! entity_of {
+    ($($row:ty => $variant:ident),* $(,)?) => {
+        $(impl Presented for $row {
+            fn entity(&self) -> Entity<'_> {
+                Entity::$variant(self)
+            }
+        })*
+    };
+}
+
+entity_of! {
+    AppUsageEvent => AppUsage,
+    Buildpack => Buildpack,
+    Domain => Domain,
+    Event => Event,
+    Org => Org,
+    Quota => Quota,
+    Route => Route,
+    SecurityGroup => Group,
+    ServiceBinding => Binding,
+    ServiceInstance => Instance,
+    ServiceUsageEvent => ServiceUsage,
+    Space => Space,
+    SpaceQuota => SpaceQuota,
+    Stack => Stack,
+    User => User,
+}
+
+impl<'w> Entity<'w> {
+    /// The GUID that the world knows the resource by.
+    pub(super) fn guid(self) -> Guid {
+        match self {
+            Self::App(app, _) => app.guid(),
+            Self::AppUsage(event) => event.guid(),
+            Self::ServiceUsage(event) => event.guid(),
+            Self::Binding(binding) => binding.guid(),
+            Self::Buildpack(buildpack) => buildpack.guid(),
+            Self::Domain(domain) => domain.guid(),
+            Self::Event(event) => event.guid(),
+            Self::Group(group) => group.guid(),
+            Self::Instance(instance) => instance.guid(),
+            Self::Mapping(_, destination) => destination.guid,
+            Self::Org(org) => org.guid(),
+            Self::Quota(quota) => quota.guid(),
+            Self::Route(route) => route.guid(),
+            Self::Space(space) => space.guid(),
+            Self::SpaceQuota(quota) => quota.guid(),
+            Self::Stack(stack) => stack.guid(),
+            Self::User(user) => user.guid(),
+        }
+    }
+
+    /// The GUID as clients know it: a user's is any text.
+    pub(super) fn id(self) -> String {
+        match self {
+            Self::User(user) => user.id.clone(),
+            other => other.guid().to_string(),
+        }
+    }
+
+    /// When the resource was created and updated.
+    fn times(self) -> (Timestamp, Timestamp) {
+        let base = match self {
+            Self::App(_, process) => process.base(),
+            Self::AppUsage(event) => event.base(),
+            Self::ServiceUsage(event) => event.base(),
+            Self::Binding(binding) => binding.base(),
+            Self::Buildpack(buildpack) => buildpack.base(),
+            Self::Domain(domain) => domain.base(),
+            Self::Event(event) => event.base(),
+            Self::Group(group) => group.base(),
+            Self::Instance(instance) => instance.base(),
+            Self::Mapping(_, destination) => return (destination.created, destination.updated),
+            Self::Org(org) => org.base(),
+            Self::Quota(quota) => quota.base(),
+            Self::Route(route) => route.base(),
+            Self::Space(space) => space.base(),
+            Self::SpaceQuota(quota) => quota.base(),
+            Self::Stack(stack) => stack.base(),
+            Self::User(user) => user.base(),
+        };
+        (base.created, base.updated)
+    }
+
+    /// The path of the resource, where `collection` is the path of the
+    /// collection that presents it.
+    pub(super) fn path(self, collection: &str) -> String {
+        match self {
+            Self::Instance(_) => {
+                format!("/v2/user_provided_service_instances/{}", self.id())
+            }
+            _ => format!("{collection}/{}", self.id()),
+        }
+    }
+
+    /// The same as `metadata` has it: of domains, by their kind.
+    pub(super) fn url(self, collection: &str) -> String {
+        match self {
+            Self::Domain(domain) => domains::url(domain),
+            _ => self.path(collection),
+        }
+    }
+
+    pub(super) fn metadata(self, collection: &str) -> Value {
+        let (created, updated) = self.times();
+        let mut metadata = json!({
+            "guid": self.id(),
+            "url": self.url(collection),
+            "created_at": created,
+        });
+        // What happened is never updated.
+        if !matches!(self, Self::AppUsage(_) | Self::ServiceUsage(_)) {
+            metadata["updated_at"] = json!(updated);
+        }
+        metadata
+    }
+
+    /// What the resource says of itself, its relations excepted.
+    pub(super) fn attributes(self, view: &View<'_>) -> Value {
+        match self {
+            Self::App(app, process) => apps::attributes(app, process, view),
+            Self::AppUsage(event) => usage_events::app_attributes(event),
+            Self::ServiceUsage(event) => usage_events::service_attributes(event),
+            Self::Binding(binding) => services::binding_attributes(binding, view),
+            Self::Buildpack(buildpack) => buildpacks::attributes(buildpack, view),
+            Self::Domain(domain) => domains::attributes(domain, view),
+            Self::Event(event) => events::attributes(event),
+            Self::Group(group) => security_groups::attributes(group),
+            Self::Instance(instance) => services::instance_attributes(instance, view),
+            Self::Mapping(route, destination) => {
+                route_mappings::attributes(route, destination, view)
+            }
+            Self::Org(org) => organizations::attributes(org, view),
+            Self::Quota(quota) => quota_definitions::attributes(quota),
+            Self::Route(route) => routes::attributes(route),
+            Self::Space(space) => spaces::attributes(space),
+            Self::SpaceQuota(quota) => space_quota_definitions::attributes(quota),
+            Self::Stack(stack) => stacks::attributes(stack),
+            Self::User(user) => users::attributes(user),
+        }
+    }
+
+    /// Whether lists and relations have the resource for the caller. Supporters
+    /// of spaces, whom v2 never knew, see less here than in v3.
+    pub(super) fn is_visible(self, view: &View<'w>) -> bool {
+        let View { world, access, .. } = *view;
+        let allows = |home, roles| access.allows(world, home, roles);
+        match self {
+            Self::App(app, _) => allows(Home::Space(app.space), READ_V2_SPACE),
+            Self::AppUsage(_) | Self::ServiceUsage(_) => access.is_everything(),
+            Self::Binding(binding) => binding.is_visible(world, access),
+            Self::Domain(domain) => {
+                let mut orgs = domain.org.iter().chain(&domain.shared_with);
+                domain.org.is_none() || orgs.any(|org| access.sees_v2_domains_of(world, *org))
+            }
+            Self::Event(event) => {
+                let org = event.org.map_or(Home::Nowhere, Home::Org);
+                allows(event.home(world), READ_V2_EVENTS) || allows(org, READ_V2_EVENTS)
+            }
+            Self::Group(group) => group.is_visible(world, access),
+            Self::Instance(instance) => allows(Home::Space(instance.space), READ_V2_SPACE),
+            Self::Mapping(route, _) => access.sees(world, Home::Space(route.space)),
+            Self::Org(org) => org.is_visible(world, access),
+            Self::Route(route) => route.is_visible(world, access),
+            Self::Space(space) => space.is_visible(world, access),
+            Self::SpaceQuota(quota) => quota.is_visible(world, access),
+            Self::Buildpack(_) | Self::Quota(_) | Self::Stack(_) | Self::User(_) => true,
+        }
+    }
+
+    /// Whether the caller may read the resource by its GUID.
+    pub(super) fn is_readable(self, view: &View<'w>) -> bool {
+        match self {
+            Self::User(user) => view.access.is_of(user.guid()),
+            other => other.is_visible(view),
+        }
+    }
+
+    /// What `order-by` compares: `name`, or nothing where GUIDs are in order
+    /// already.
+    pub(super) fn name(self) -> &'w str {
+        match self {
+            Self::App(app, _) => &app.name,
+            Self::Buildpack(buildpack) => &buildpack.name,
+            Self::Domain(domain) => &domain.name,
+            Self::Group(group) => &group.name,
+            Self::Instance(instance) => &instance.name,
+            Self::Org(org) => &org.name,
+            Self::Quota(quota) => &quota.name,
+            Self::Space(space) => &space.name,
+            Self::SpaceQuota(quota) => &quota.name,
+            Self::Stack(stack) => &stack.name,
+            Self::Binding(binding) => binding.name.as_deref().unwrap_or_default(),
+            Self::AppUsage(_)
+            | Self::Event(_)
+            | Self::Mapping(..)
+            | Self::Route(_)
+            | Self::ServiceUsage(_)
+            | Self::User(_) => "",
+        }
+    }
+}

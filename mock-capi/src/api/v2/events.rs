@@ -1,0 +1,110 @@
+//! `/v2/events`, and `/v2/app_events`, which nothing has added to for years.
+
+use serde_json::{Value, json};
+
+use super::collection::{self, Collection, by_guid, row, rows};
+use super::entity::Entity;
+use super::list::Filter;
+use crate::api::context::RequestContext;
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::api::router::Route;
+use crate::world::{Event, Field, Guid, Selection, World};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v2/events", collection::index),
+    Route::get("/v2/events/:guid", collection::show),
+    Route::get("/v2/app_events", index_app_events),
+];
+
+pub(super) static EVENTS: Collection = Collection {
+    path: "/v2/events",
+    select: |world, selection| so_far(world, rows::<Event>(world, selection)),
+    get: row::<Event>,
+    parse: by_guid,
+    relations: &[],
+    filters: &[
+        Filter::text("timestamp", |_, event| {
+            texts(event, |event| event.base.created.to_string())
+        }),
+        Filter::text("type", |_, event| {
+            texts(event, |event| event.kind.to_string())
+        }),
+        Filter::text("actee", |_, event| {
+            texts(event, |event| event.app.to_string())
+        }),
+        Filter::text("space_guid", |_, event| {
+            texts(event, |event| event.space.to_string())
+        }),
+        Filter::text("organization_guid", |_, event| match event {
+            Entity::Event(event) => event.org.iter().map(Guid::to_string).collect(),
+            _ => Vec::new(),
+        }),
+    ],
+    order_by: &["timestamp", "id"],
+    not_found: (230_002, "CF-EventNotFound", "Event could not be found"),
+};
+
+pub(super) static APP_EVENTS: Collection = Collection {
+    path: "/v2/app_events",
+    select: |_, _: &Selection| Vec::new(),
+    get: |_, _| None,
+    parse: by_guid,
+    relations: &[],
+    filters: &[
+        Filter::text("timestamp", |_, _| Vec::new()),
+        Filter::guid("app_guid", |_, _| Vec::new()),
+    ],
+    order_by: &[],
+    not_found: (
+        10000,
+        "CF-AppEventNotFound",
+        "The app event could not be found",
+    ),
+};
+
+fn texts(event: Entity<'_>, text: impl Fn(&Event) -> String) -> Vec<String> {
+    match event {
+        Entity::Event(event) => vec![text(event)],
+        _ => Vec::new(),
+    }
+}
+
+/// Events that have happened by now, the oldest first.
+pub(super) fn so_far<'w>(world: &'w World, mut events: Vec<Entity<'w>>) -> Vec<Entity<'w>> {
+    let time = |event: &Entity<'_>| match event {
+        Entity::Event(event) => Some(event.base.created),
+        _ => None,
+    };
+    events.retain(|event| time(event).is_some_and(|at| at <= world.now()));
+    events.sort_by_key(time);
+    events
+}
+
+/// The events of an app.
+pub(super) fn of_app(world: &World, app: Guid) -> Vec<Entity<'_>> {
+    let events = rows::<Event>(world, &Selection::by(Field::App, app));
+    so_far(world, events)
+}
+
+pub(super) fn attributes(event: &Event) -> Value {
+    json!({
+        "type": event.kind,
+        "actor": event.actor.id,
+        "actor_type": event.actor.kind,
+        "actor_name": event.actor.name,
+        "actor_username": event.actor.name,
+        "actee": event.app,
+        "actee_type": "app",
+        "actee_name": event.app_name,
+        "timestamp": event.base.created,
+        "metadata": event.data,
+        "space_guid": event.space,
+        "organization_guid": event.org,
+    })
+}
+
+fn index_app_events(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let answer = collection::index(context)?;
+    Ok(answer.with_warnings(Some("Endpoint deprecated".into())))
+}

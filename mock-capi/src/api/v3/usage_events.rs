@@ -1,0 +1,163 @@
+//! `/v3/app_usage_events` and `/v3/service_usage_events`: what a foundation
+//! bills by, for its operators.
+
+use serde_json::{Value, json};
+
+use crate::api::context::{RequestContext, View};
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::api::list::{ListQuery, ListSpec};
+use crate::api::router::Route;
+use crate::world::{AppUsageEvent, Guid, Row, ServiceUsageEvent};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::get("/v3/app_usage_events", index_of_apps),
+    Route::get("/v3/app_usage_events/:guid", show_of_app),
+    Route::post(
+        "/v3/app_usage_events/actions/destructively_purge_all_and_reseed",
+        reseed_apps,
+    ),
+    Route::get("/v3/service_usage_events", index_of_services),
+    Route::get("/v3/service_usage_events/:guid", show_of_service),
+    Route::post(
+        "/v3/service_usage_events/actions/destructively_purge_all_and_reseed",
+        reseed_services,
+    ),
+];
+
+const OF_APPS: ListSpec = ListSpec::of(&["after_guid"]);
+const OF_SERVICES: ListSpec = ListSpec::of(&[
+    "after_guid",
+    "service_instance_types",
+    "service_offering_guids",
+]);
+const USER_PROVIDED: &str = "user_provided_service_instance";
+
+fn present_of_app(event: &AppUsageEvent, view: &View<'_>) -> Value {
+    let AppUsageEvent { now, before, .. } = event;
+    let (process, task) = (event.process.as_ref(), event.task.as_ref());
+    let path = format!("/v3/app_usage_events/{}", event.base.guid);
+    json!({
+        "guid": event.base.guid,
+        "created_at": event.base.created,
+        "updated_at": event.base.created,
+        "state": {"current": now.state, "previous": before.state},
+        "app": {"guid": event.app, "name": event.app_name},
+        "process": {
+            "guid": process.map(|(guid, _)| guid),
+            "type": process.map(|(_, kind)| kind),
+        },
+        "space": {"guid": event.space, "name": event.space_name},
+        "organization": {"guid": event.org},
+        "buildpack": {"guid": null, "name": event.buildpack},
+        "task": {
+            "guid": task.map(|(guid, _)| guid),
+            "name": task.map(|(_, name)| name),
+        },
+        "memory_in_mb_per_instance": {
+            "current": now.memory_mb,
+            "previous": before.memory_mb,
+        },
+        "instance_count": {"current": now.instances, "previous": before.instances},
+        "links": {"self": view.link(&path)},
+    })
+}
+
+fn present_of_service(event: &ServiceUsageEvent, view: &View<'_>) -> Value {
+    let path = format!("/v3/service_usage_events/{}", event.base.guid);
+    json!({
+        "guid": event.base.guid,
+        "created_at": event.base.created,
+        "updated_at": event.base.created,
+        "state": event.state,
+        "space": {"guid": event.space, "name": event.space_name},
+        "organization": {"guid": event.org},
+        "service_instance": {
+            "guid": event.instance,
+            "name": event.instance_name,
+            "type": USER_PROVIDED,
+        },
+        "service_plan": {"guid": null, "name": null},
+        "service_offering": {"guid": null, "name": null},
+        "service_broker": {"guid": null, "name": null},
+        "links": {"self": view.link(&path)},
+    })
+}
+
+/// The place of the event after which a list begins, if it is given.
+fn after<R: Row>(
+    context: &RequestContext<'_>,
+    query: &ListQuery,
+) -> Result<Option<usize>, CcError> {
+    let Some(guids) = query.values("after_guid") else {
+        return Ok(None);
+    };
+    let [guid] = guids.as_slice() else {
+        return Err(CcError::unprocessable(
+            "After guid filter accepts only one guid",
+        ));
+    };
+    let guid = Guid::parse(guid);
+    let mut events = R::table(context.world).iter();
+    let known = events.position(|event| Some(event.guid()) == guid);
+    let missing = || CcError::unprocessable("After guid filter must be a valid guid.");
+    known.map(Some).ok_or_else(missing)
+}
+
+/// The events after a place, all if there is none.
+fn later<R: Row>(context: &RequestContext<'_>, place: Option<usize>) -> Vec<Guid> {
+    let first = place.map_or(0, |place| place + 1);
+    R::table(context.world)
+        .iter()
+        .skip(first)
+        .map(Row::guid)
+        .collect()
+}
+
+fn read(context: &RequestContext<'_>, spec: &ListSpec) -> Result<ListQuery, CcError> {
+    let query = ListQuery::read_or(context, spec, CcError::unprocessable)?;
+    query.refuse(&["updated_ats"])?;
+    Ok(query)
+}
+
+fn index_of_apps(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let query = read(context, &OF_APPS)?;
+    let place = after::<AppUsageEvent>(context, &query)?;
+    let later = later::<AppUsageEvent>(context, place);
+    let now = context.world.now();
+    let keep = |event: &AppUsageEvent| {
+        event.base.created <= now && (place.is_none() || later.contains(&event.base.guid))
+    };
+    query.respond(context, &query.selection(), keep, present_of_app)
+}
+
+fn index_of_services(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let query = read(context, &OF_SERVICES)?;
+    let place = after::<ServiceUsageEvent>(context, &query)?;
+    let later = later::<ServiceUsageEvent>(context, place);
+    let of_type = query.admits("service_instance_types", USER_PROVIDED);
+    // No offering has events: there are no brokers.
+    let of_offering = query.has("service_offering_guids");
+    let keep = |event: &ServiceUsageEvent| {
+        of_type && !of_offering && (place.is_none() || later.contains(&event.base.guid))
+    };
+    query.respond(context, &query.selection(), keep, present_of_service)
+}
+
+fn show_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    context.show("guid", present_of_app)
+}
+
+fn show_of_service(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    context.show("guid", present_of_service)
+}
+
+fn reseed_apps(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    context.world.reseed_app_usage();
+    Ok(Response::ok(&json!({})))
+}
+
+fn reseed_services(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    context.world.reseed_service_usage();
+    Ok(Response::ok(&json!({})))
+}

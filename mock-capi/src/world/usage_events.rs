@@ -1,0 +1,286 @@
+//! Usage events: what a foundation bills by. One for each change of what runs,
+//! of what is staged, and of the service instances that there are.
+
+use serde::{Deserialize, Serialize};
+
+use super::model::CowStr;
+use super::{
+    Base, Build, Field, Guid, Lifecycle, Process, Row, Scale, Selection, ServiceInstance, Task,
+    World,
+};
+use crate::world::clock::Timestamp;
+
+/// How many events are kept of each kind at least, of those that happened last.
+const MOST: usize = 20_000;
+
+/// What staging counts as, whatever it takes.
+const STAGING_MEMORY_MB: u32 = 1024;
+
+/// What an app uses from some moment on.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AppUsageEvent {
+    pub(crate) base: Base,
+    pub(crate) app: Guid,
+    pub(crate) app_name: String,
+    pub(crate) space: Guid,
+    pub(crate) space_name: String,
+    pub(crate) org: Option<Guid>,
+    /// GUID and type, if the event is of a process.
+    pub(crate) process: Option<(Guid, String)>,
+    /// GUID and name, if the event is of a task.
+    pub(crate) task: Option<(Guid, String)>,
+    /// The state, the instances and their memory in megabytes; and what they
+    /// were before.
+    pub(crate) now: Used,
+    pub(crate) before: Used,
+    /// The state of the package, and what it was before.
+    pub(crate) package: (CowStr, CowStr),
+    pub(crate) buildpack: Option<String>,
+}
+
+/// What is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Used {
+    pub(crate) state: CowStr,
+    pub(crate) instances: u32,
+    pub(crate) memory_mb: u32,
+}
+
+/// What became of a service instance.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ServiceUsageEvent {
+    pub(crate) base: Base,
+    pub(crate) state: CowStr,
+    pub(crate) instance: Guid,
+    pub(crate) instance_name: String,
+    pub(crate) space: Guid,
+    pub(crate) space_name: String,
+    pub(crate) org: Option<Guid>,
+}
+
+impl Used {
+    fn new(state: &'static str, instances: u32, memory_mb: u32) -> Self {
+        Self {
+            state: state.into(),
+            instances,
+            memory_mb,
+        }
+    }
+
+    /// What a process uses.
+    pub(super) fn of(process: &Process) -> Self {
+        let Scale {
+            instances,
+            memory_mb,
+            ..
+        } = process.scale;
+        let state = if process.started {
+            "STARTED"
+        } else {
+            "STOPPED"
+        };
+        Self::new(state, instances, memory_mb)
+    }
+}
+
+impl World {
+    /// Records a change of what a process uses, if it is one that is billed.
+    pub(super) fn record_usage(&mut self, process: Guid, before: Used, now: Used) {
+        let started = before.state == "STARTED" || now.state == "STARTED";
+        if before == now || !started {
+            return;
+        }
+        let Some(process) = self.processes.get(process) else {
+            return;
+        };
+        let (app, known) = (process.app, (process.guid(), process.kind.clone()));
+        self.add_app_usage(app, self.now, |event| {
+            event.process = Some(known);
+            (event.before, event.now) = (before, now);
+        });
+    }
+
+    /// Records that a process is gone, which may have run.
+    pub(super) fn record_removal(&mut self, process: &Process) {
+        if !process.started {
+            return;
+        }
+        let before = Used::of(process);
+        let known = (process.guid(), process.kind.clone());
+        self.add_app_usage(process.app, self.now, |event| {
+            event.process = Some(known);
+            event.now.state = "STOPPED".into();
+            (event.now.instances, event.now.memory_mb) = (before.instances, before.memory_mb);
+            event.before = before;
+        });
+    }
+
+    /// Records that staging begins, and when it will be over.
+    pub(crate) fn record_staging(&mut self, build: &Build) {
+        let buildpack = match &build.lifecycle {
+            Lifecycle::Buildpack { buildpacks, .. } => buildpacks.first().cloned(),
+            Lifecycle::Docker => None,
+        };
+        let mut states = vec![
+            (self.now, "STAGING_STARTED", "STAGING"),
+            (build.ready_at, "STAGING_STOPPED", "STAGING"),
+        ];
+        if build.error.is_none() {
+            states.push((build.ready_at, "BUILDPACK_SET", "STAGED"));
+        }
+        for (at, state, before) in states {
+            self.add_app_usage(build.app, at, |event| {
+                event.now = Used::new(state, 1, STAGING_MEMORY_MB);
+                event.before = Used::new(before, 1, STAGING_MEMORY_MB);
+                event.package = ("READY".into(), "READY".into());
+                event.buildpack.clone_from(&buildpack);
+            });
+        }
+    }
+
+    /// Records that a task begins, or is over at some moment.
+    pub(super) fn record_task(&mut self, task: &Task, at: Timestamp, state: &'static str) {
+        let known = (task.base.guid, task.name.clone());
+        self.record_task_of(task.app, known, task.memory_mb, at, state);
+    }
+
+    fn record_task_of(
+        &mut self,
+        app: Guid,
+        task: (Guid, String),
+        memory: u32,
+        at: Timestamp,
+        state: &'static str,
+    ) {
+        self.add_app_usage(app, at, |event| {
+            event.task = Some(task);
+            event.now = Used::new(state, 1, memory);
+            event.before = Used::new("RUNNING", 1, memory);
+            event.package = ("STAGED".into(), "STAGED".into());
+        });
+    }
+
+    /// Records that a task is over at another moment than it would have been.
+    pub(super) fn record_task_end(&mut self, task: Guid, at: Timestamp) {
+        self.forget_task_end(task);
+        let Some(task) = self.tasks.get(task) else {
+            return;
+        };
+        let (app, known, memory) = (
+            task.app,
+            (task.base.guid, task.name.clone()),
+            task.memory_mb,
+        );
+        self.record_task_of(app, known, memory, at, "TASK_STOPPED");
+    }
+
+    fn forget_task_end(&mut self, task: Guid) {
+        let now = self.now;
+        let events = self.app_usage_events.iter();
+        let pending = events.filter(|event| {
+            let of_task = event.task.as_ref().is_some_and(|(guid, _)| *guid == task);
+            of_task && event.base.created > now
+        });
+        for guid in pending.map(Row::guid).collect::<Vec<_>>() {
+            self.app_usage_events.remove(guid);
+        }
+    }
+
+    fn add_app_usage(&mut self, app: Guid, at: Timestamp, fill: impl FnOnce(&mut AppUsageEvent)) {
+        let base = self.base();
+        let Some(app) = self.apps.get(app) else {
+            return;
+        };
+        let space = self.spaces.get(app.space);
+        let mut event = AppUsageEvent {
+            base: Base {
+                created: at,
+                updated: at,
+                ..base
+            },
+            app: app.guid(),
+            app_name: app.name.clone(),
+            space: app.space,
+            space_name: space.map_or_else(String::new, |space| space.name.clone()),
+            org: space.map(|space| space.org),
+            process: None,
+            task: None,
+            now: Used::new("STOPPED", 0, 0),
+            before: Used::new("STOPPED", 0, 0),
+            package: (self.package_state(app).into(), "UNKNOWN".into()),
+            buildpack: None,
+        };
+        fill(&mut event);
+        self.add(event);
+        if self.app_usage_events.len() >= 2 * MOST {
+            self.app_usage_events.keep_newest(MOST);
+        }
+    }
+
+    /// Forgets all usage of apps, but for what runs now.
+    pub(crate) fn reseed_app_usage(&mut self) {
+        self.app_usage_events.keep_newest(0);
+        let started = self.processes.iter().filter(|process| process.started);
+        let started: Vec<(Guid, Used)> = started
+            .map(|process| (process.guid(), Used::of(process)))
+            .collect();
+        for (process, used) in started {
+            let Some(process) = self.processes.get(process) else {
+                continue;
+            };
+            let (app, known) = (process.app, (process.guid(), process.kind.clone()));
+            self.add_app_usage(app, self.now, |event| {
+                event.process = Some(known);
+                (event.before, event.now) = (used.clone(), used);
+            });
+        }
+    }
+
+    /// Records what becomes of a service instance.
+    pub(crate) fn record_service_usage(&mut self, instance: Guid, state: &'static str) {
+        let base = self.base();
+        let Some(instance) = self.service_instances.get(instance) else {
+            return;
+        };
+        let space = self.spaces.get(instance.space);
+        let event = ServiceUsageEvent {
+            base,
+            state: state.into(),
+            instance: instance.guid(),
+            instance_name: instance.name.clone(),
+            space: instance.space,
+            space_name: space.map_or_else(String::new, |space| space.name.clone()),
+            org: space.map(|space| space.org),
+        };
+        self.add(event);
+        if self.service_usage_events.len() >= 2 * MOST {
+            self.service_usage_events.keep_newest(MOST);
+        }
+    }
+
+    /// Adds a service instance, and accounts for it.
+    pub(crate) fn add_service_instance(&mut self, instance: ServiceInstance) -> Guid {
+        let guid = self.add(instance);
+        self.record_service_usage(guid, "CREATED");
+        guid
+    }
+
+    /// Forgets all usage of services, but for the instances that there are.
+    pub(crate) fn reseed_service_usage(&mut self) {
+        self.service_usage_events.keep_newest(0);
+        let instances: Vec<Guid> = self.service_instances.iter().map(Row::guid).collect();
+        for instance in instances {
+            self.record_service_usage(instance, "CREATED");
+        }
+    }
+
+    /// Accounts for the service instances of a space that are about to go.
+    pub(super) fn record_service_removals(&mut self, space: Guid) {
+        let of_space = Selection::by(Field::Space, space);
+        let mut gone = self.service_instances.guids_newest_first(&of_space);
+        gone.reverse();
+        for instance in gone {
+            self.record_service_usage(instance, "DELETED");
+        }
+    }
+}
