@@ -270,6 +270,7 @@ fn add(world: &mut World, name: &str, org: Option<Guid>, internal: Option<bool>)
         name: name.into(),
         org,
         internal: internal.unwrap_or_default(),
+        route_policies_scope: None,
         shared_with: Vec::new(),
     })
 }

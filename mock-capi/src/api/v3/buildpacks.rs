@@ -266,7 +266,7 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }
     let stack = stack_of(content);
     let refused = check_stack_of_bits(context.world, buildpack, stack.as_deref()).err();
-    let failure = context.faults.job(UPLOAD).or(refused);
+    let failure = context.faults.job(UPLOAD).or(refused.map(Into::into));
     let is_taken = failure.is_none();
     let job = context
         .world
