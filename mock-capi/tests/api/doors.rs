@@ -85,13 +85,13 @@ async fn requests_are_verified_and_near_misses_shown() {
 async fn a_stub_answers_before_the_fake_until_it_is_spent_or_reset() {
     let cf = Session::v3().await;
     let stubs = json!([
-        {"method": "GET", "path": "/v3/service_usage_events", "body": {"resources": []}},
+        {"method": "GET", "path": "/v3/experimental", "body": {"resources": []}},
         {"path": "/v3/apps", "status": 502, "headers": {"Content-Type": "text/html", "X-By": "proxy"},
          "body": "<h1>Bad Gateway</h1>", "times": 1},
     ]);
     assert_eq!(own(&cf, Method::PUT, "stubs", stubs).await.status, 204);
     assert_eq!(
-        cf.get("/v3/service_usage_events").await.json(),
+        cf.get("/v3/experimental").await.json(),
         json!({"resources": []})
     );
     let spoiled = cf.get("/v3/apps").await;
@@ -110,7 +110,7 @@ async fn a_stub_answers_before_the_fake_until_it_is_spent_or_reset() {
         [&json!(1), &json!(1)]
     );
     cf.mock.reset();
-    assert_eq!(cf.get("/v3/service_usage_events").await.status, 501);
+    assert_eq!(cf.get("/v3/experimental").await.status, 404);
     for wrong in [
         json!([{"path": "v3"}]),
         json!([{"path": "/", "status": 99}]),

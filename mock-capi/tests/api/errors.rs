@@ -361,7 +361,7 @@ async fn invalid_bodies_are_explained() {
             Method::POST,
             "/v3/routes",
             route("port", json!(1024)),
-            "Routes with protocol 'http' do not support ports.",
+            "Reserved route ports quota exceeded for organization 'org'.",
         ),
         (
             Method::POST,

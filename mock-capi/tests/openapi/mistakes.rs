@@ -10,6 +10,26 @@ type Mistake = (&'static str, &'static str, &'static str);
 const MISTAKES: &[Mistake] = &[
     (
         "",
+        "*/buildpack/guid: null is not",
+        "a usage event has every key, also those of another kind of event",
+    ),
+    (
+        "",
+        "*/process/guid: null is not",
+        "a usage event has every key, also those of another kind of event",
+    ),
+    (
+        "",
+        "*/process/type: null is not",
+        "a usage event has every key, also those of another kind of event",
+    ),
+    (
+        "",
+        "*/task/guid: null is not",
+        "a usage event has every key, also those of another kind of event",
+    ),
+    (
+        "",
         "*/relationships/quota/data: null is not",
         "a space without a quota has the relationship, with no data",
     ),
@@ -82,11 +102,6 @@ const MISTAKES: &[Mistake] = &[
         "DELETE /v3/droplets/:guid",
         "is ",
         "the answer has no body, as those of all jobs",
-    ),
-    (
-        "GET /",
-        "/links/log",
-        "links to what the foundation has not are null",
     ),
     (
         "GET /v3/apps/:guid/features",

@@ -13,6 +13,18 @@ pub(crate) async fn visit(tour: &Tour) {
     isolation_segments(tour, &org, &space).await;
     tour.delete(&format!("/v3/spaces/{space}/routes?unmapped=true"))
         .await;
+    usage_events(tour).await;
+}
+
+async fn usage_events(tour: &Tour) {
+    for kind in ["app", "service"] {
+        let list = format!("/v3/{kind}_usage_events");
+        let events = tour.get(&list).await;
+        let guid = events["resources"][0]["guid"].as_str().unwrap().to_owned();
+        tour.get(&format!("{list}/{guid}")).await;
+        let purge = format!("{list}/actions/destructively_purge_all_and_reseed");
+        tour.follow_action(&purge).await;
+    }
 }
 
 async fn flags_and_variables(tour: &Tour) {

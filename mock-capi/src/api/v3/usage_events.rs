@@ -154,10 +154,10 @@ fn show_of_service(context: &mut RequestContext<'_>) -> Result<Response, CcError
 
 fn reseed_apps(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.world.reseed_app_usage();
-    Ok(Response::ok(&json!({})))
+    Ok(Response::empty(200))
 }
 
 fn reseed_services(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.world.reseed_service_usage();
-    Ok(Response::ok(&json!({})))
+    Ok(Response::empty(200))
 }
