@@ -180,21 +180,27 @@ enum CommandError {
     #[error("{}", app_flags::explain(.0).0)]
     Transform(#[source] TransformError),
     #[error(transparent)]
-    Push(PushError),
+    Push(Box<PushError>),
     #[error("{message}")]
     Usage {
         message: String,
         help: Option<String>,
     },
     #[error(transparent)]
-    Converge(#[from] ConvergeError),
+    Converge(Box<ConvergeError>),
     #[error("writing to standard output failed: {0}")]
     Output(#[from] std::io::Error),
 }
 
 impl From<Error> for CommandError {
     fn from(error: Error) -> Self {
-        Self::Converge(error.into())
+        Self::Converge(Box::new(error.into()))
+    }
+}
+
+impl From<ConvergeError> for CommandError {
+    fn from(error: ConvergeError) -> Self {
+        Self::Converge(Box::new(error))
     }
 }
 
@@ -210,7 +216,7 @@ impl From<PushError> for CommandError {
             PushError::Api(error) => error.into(),
             PushError::Manifest(error) => error.into(),
             PushError::Transform(error) => error.into(),
-            other => Self::Push(other),
+            other => Self::Push(Box::new(other)),
         }
     }
 }
@@ -244,10 +250,13 @@ impl CommandError {
                 ..
             }) => Some("set them with --var or --vars-file".to_owned()),
             Self::Push(error) => push::help_for(error),
-            Self::Converge(ConvergeError::Api(error)) => help::for_error(error),
-            Self::Converge(ConvergeError::NotOurs { .. }) => {
-                Some("delete it with --force if you are sure".to_owned())
-            }
+            Self::Converge(error) => match error.as_ref() {
+                ConvergeError::Api(error) => help::for_error(error),
+                ConvergeError::NotOurs { .. } => {
+                    Some("delete it with --force if you are sure".to_owned())
+                }
+                _ => None,
+            },
             Self::Config(ConfigError::Read { .. }) => Some("check the path in --config".to_owned()),
             Self::Source(SourceError::Missing { .. } | SourceError::NoFolder { .. }) => Some(
                 "--apps-dir (APPS_DIR) must be a folder with one folder for each group".to_owned(),
@@ -264,10 +273,13 @@ impl CommandError {
             | Self::Transform(_)
             | Self::Push(_)
             | Self::Usage { .. } => 2,
-            Self::Converge(ConvergeError::Bits { .. } | ConvergeError::Property { .. }) => 2,
-            Self::Converge(ConvergeError::Api(error)) if error.is_connection() => 3,
-            Self::Converge(ConvergeError::Api(error)) if error.is_interrupted() => INTERRUPTED,
-            Self::Converge(_) | Self::Output(_) => 1,
+            Self::Converge(error) => match error.as_ref() {
+                ConvergeError::Bits { .. } | ConvergeError::Property { .. } => 2,
+                ConvergeError::Api(error) if error.is_connection() => 3,
+                ConvergeError::Api(error) if error.is_interrupted() => INTERRUPTED,
+                _ => 1,
+            },
+            Self::Output(_) => 1,
         }
     }
 }

@@ -210,6 +210,10 @@ impl PushPlan {
     }
 
     /// The manifest with all overrides, which [`PushPlan::diff`] refers to.
+    #[expect(
+        clippy::misnamed_getters,
+        reason = "what a deployment scales is part of the difference"
+    )]
     pub fn manifest(&self) -> &Manifest {
         &self.scaled
     }

@@ -70,7 +70,7 @@ impl Ignores {
 
     /// Whether a path relative to the root, with `/` between its parts, is ignored.
     pub(super) fn ignores(&self, path: &str) -> bool {
-        let last = self.patterns.matches(path).into_iter().last();
+        let last = self.patterns.matches(path).into_iter().next_back();
         last.is_some_and(|last| self.negated.get(last) == Some(&false))
     }
 }
