@@ -208,13 +208,13 @@ fn check(
             "A route policy with source '{source}' already exists for this route."
         ));
     }
-    let any = |policy: &&RoutePolicy| policy.source == RoutePolicySource::Any;
+    let is_any = |policy: &&RoutePolicy| policy.source == RoutePolicySource::Any;
     if source == RoutePolicySource::Any && !others.is_empty() {
         return refused(
             "source 'cf:any' cannot coexist with other route policies on the same route".into(),
         );
     }
-    if others.iter().any(|other| any(&other)) {
+    if others.iter().any(is_any) {
         return refused(
             "source cannot coexist with the existing 'cf:any' policy on this route".into(),
         );
