@@ -45,7 +45,7 @@ pub struct DesiredBuilder(Desired);
 pub struct Org {
     /// The org's name.
     pub name: String,
-    /// The name of its quota, which is created without limits where there is none.
+    /// The name of its quota. A missing quota is created, without limits.
     pub quota: Option<String>,
     /// Labels and annotations beside cf-pusher's own.
     pub metadata: Metadata,

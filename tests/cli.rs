@@ -308,7 +308,7 @@ async fn a_failed_staging_fails_its_group_with_one_error() {
     assert_eq!(
         place.on(&mock, SMALL, &["converge"]).code,
         0,
-        "the next run mends it"
+        "the next run repairs it"
     );
 }
 

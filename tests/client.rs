@@ -459,7 +459,7 @@ async fn concurrency_is_bounded() {
     assert!(began.elapsed() >= latency * (requests - 2));
 }
 
-/// Keeps what it is told of the limit of requests in flight.
+/// Records the limits of concurrent requests.
 #[derive(Default)]
 struct Limits(std::sync::Mutex<Vec<usize>>);
 

@@ -1,4 +1,4 @@
-//! From nothing to as desired, and from there to whatever is desired next.
+//! Convergence from nothing, and from there to the next desired state.
 
 #![allow(
     clippy::unwrap_used,
@@ -526,7 +526,7 @@ async fn manifests_have_as_many_apps_as_asked_for() {
 #[derive(Default)]
 struct LifeOf {
     app: &'static str,
-    told: Mutex<Vec<String>>,
+    lines: Mutex<Vec<String>>,
 }
 
 impl EventSink for LifeOf {
@@ -548,7 +548,7 @@ impl EventSink for LifeOf {
             Event::App { name, milestone } if name == self.app => format!("{milestone:?}"),
             _ => return,
         };
-        self.told.lock().unwrap().push(line);
+        self.lines.lock().unwrap().push(line);
     }
 }
 
@@ -557,7 +557,7 @@ async fn what_is_done_for_an_app_is_told_as_it_is_done() {
     let mock = MockCapi::builder().start().await.unwrap();
     let life = Arc::new(LifeOf {
         app: "scale-proxy-1",
-        told: Mutex::default(),
+        lines: Mutex::default(),
     });
     let client = connect(&mock, [Arc::clone(&life) as Arc<dyn EventSink>]).await;
     let (config, sources) = read(SMALL, None);
@@ -565,6 +565,6 @@ async fn what_is_done_for_an_app_is_told_as_it_is_done() {
         .converge()
         .await;
     assert!(outcome.unwrap().is_converged());
-    let told = life.told.lock().unwrap().join("\n");
-    insta::assert_snapshot!(told);
+    let lines = life.lines.lock().unwrap().join("\n");
+    insta::assert_snapshot!(lines);
 }

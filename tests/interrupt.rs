@@ -1,5 +1,5 @@
 //! What Ctrl-C and SIGTERM do: nothing more is sent, what is in flight is
-//! answered, the user is told, and the next run finishes the job.
+//! answered, the summary says so, and the next run finishes the job.
 
 #![cfg(unix)]
 #![allow(
@@ -112,12 +112,12 @@ async fn an_interrupted_run_ends_with_its_answers_and_is_finished_by_the_next(
     run.signal(signal);
     let (code, out, err) = run.ended();
     assert_eq!(code, 130, "{err}");
-    let told: Vec<&str> = err
+    let printed: Vec<&str> = err
         .lines()
         .filter(|line| line.contains("interrupt"))
         .collect();
     insta::allow_duplicates! {
-        insta::assert_snapshot!(told.join("\n"), @"
+        insta::assert_snapshot!(printed.join("\n"), @"
         interrupted: finishing running requests (press Ctrl-C again to quit now)
         error: interrupted
         help: run the same command again to finish
@@ -228,9 +228,9 @@ async fn an_interrupted_destroy_is_finished_by_the_next() {
     run.signal("INT");
     let (code, out, err) = run.ended();
     assert_eq!(code, 130, "{err}");
-    let told: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(told["interrupted"], true);
-    assert_eq!(told["destroyed"], serde_json::json!([]));
+    let printed: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(printed["interrupted"], true);
+    assert_eq!(printed["destroyed"], serde_json::json!([]));
 
     let said = place.on(&mock, SMALL, &["destroy", "--yes"]);
     assert_eq!(

@@ -334,7 +334,7 @@ async fn the_logs_of_a_slow_staging_are_read_on_the_way() {
         .collect();
     let mut once = lines.clone();
     once.dedup();
-    assert_eq!(lines, once, "no line is told twice");
+    assert_eq!(lines, once, "no line is printed twice");
     assert!(lines.len() > 5, "{lines:#?}");
 }
 

@@ -166,8 +166,8 @@ async fn a_disk_that_is_full_does_not_end_the_run(#[case] flag: &str) {
     assert_eq!(said.code, 0);
     assert!(said.out.starts_with("apps: 7 changed"), "{}", said.out);
     let err = stable(&said.err);
-    let told = err.lines().find(|line| line.starts_with("warning: "));
-    insta::assert_snapshot!(format!("full{flag}"), told.unwrap());
+    let printed = err.lines().find(|line| line.starts_with("warning: "));
+    insta::assert_snapshot!(format!("full{flag}"), printed.unwrap());
 }
 
 #[rstest]

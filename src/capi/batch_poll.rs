@@ -197,7 +197,7 @@ impl<R: PolledResource> BatchPoll<R> {
                 self.arrival.notified().await;
                 pauses = fresh();
                 if self.is_slow() {
-                    // Nothing can be done yet, and more waiters may come meanwhile.
+                    // Not ready yet. More waiters may join until the next poll.
                     let pause = pauses.next().unwrap_or(poll::SLOW);
                     let _ = client.pause(pause).await;
                 }

@@ -44,7 +44,7 @@ impl fmt::Display for CcError {
     }
 }
 
-/// Why something asked of the foundation did not come about.
+/// Why a call to the foundation failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -133,7 +133,7 @@ pub enum Error {
         operation: &'static str,
     },
     /// What was made is not there any more.
-    #[error("{what} failed: it was deleted meanwhile")]
+    #[error("{what} failed: it was deleted in the meantime")]
     Gone {
         /// What was being done.
         what: String,
@@ -178,7 +178,7 @@ impl Error {
         matches!(self, Self::Interrupted)
     }
 
-    /// Whether observing again and applying the difference may mend it.
+    /// Whether observing the foundation again and applying the difference may succeed.
     pub(crate) fn is_worth_replanning(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::NoAnswer { .. } => true,
@@ -230,7 +230,7 @@ impl Error {
         match self {
             Self::Failed { reason, .. } => reason.clone(),
             Self::JobFailed { errors, .. } => describe(errors),
-            Self::Gone { .. } => "it was deleted meanwhile".to_owned(),
+            Self::Gone { .. } => "it was deleted in the meantime".to_owned(),
             other => other.to_string(),
         }
     }
@@ -385,7 +385,7 @@ impl Serialize for Error {
     }
 }
 
-/// What else an answer told: when to come back, and how to find it in the logs.
+/// Details of a refusal: when to retry, and the ID to find it in the logs.
 fn aside(retry_after: Option<Duration>, request_id: Option<&str>) -> String {
     let wait =
         retry_after.map(|after| format!("; retry after {}", humantime::format_duration(after)));

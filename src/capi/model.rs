@@ -158,7 +158,7 @@ pub(crate) struct App {
     pub(crate) ownership: Ownership,
     /// The buildpacks that it is staged with; none where they are detected.
     pub(crate) buildpacks: Vec<String>,
-    /// The GUID of the droplet that it runs with. `None` where there is none, or
+    /// The GUID of the droplet that the app runs with. `None` if it has none, or
     /// where the foundation's lists of apps do not show it.
     pub(crate) current_droplet: Option<String>,
     /// When it was created, as the Cloud Controller writes it: such times compare as texts.

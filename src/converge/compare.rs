@@ -216,7 +216,7 @@ mod tests {
     use super::*;
     use crate::manifest::entry::{ManifestEntry, Purpose};
 
-    fn told(difference: Value) -> Option<(usize, EntryDifference)> {
+    fn read(difference: Value) -> Option<(usize, EntryDifference)> {
         let path = difference["path"].as_str().unwrap();
         let path = path.trim_start_matches('/').split('/');
         EntryDifference::of(DiffEntry {
@@ -246,14 +246,14 @@ mod tests {
             json!({"op": "move", "path": "/applications/0/routes/1", "from": "/routes/0"}),
             json!({"op": "add", "path": "odd"}),
         ] {
-            assert_eq!(told(difference.clone()), None, "{difference}");
+            assert_eq!(read(difference.clone()), None, "{difference}");
         }
     }
 
     #[test]
     fn a_path_names_the_app_and_the_property() {
-        let told = told(json!({"op": "remove", "path": "/applications/7/env/B~1C~0D", "was": 2}));
-        let (at, difference) = told.unwrap();
+        let read = read(json!({"op": "remove", "path": "/applications/7/env/B~1C~0D", "was": 2}));
+        let (at, difference) = read.unwrap();
         assert_eq!((at, difference.path.join(" ")), (7, "env B/C~D".to_owned()));
     }
 

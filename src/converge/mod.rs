@@ -290,7 +290,7 @@ impl Converger {
                 failures.clear();
             }
             let (observed, drift, waited) = self.wait_for_instances(observed, &plan).await?;
-            // Meanwhile anything may have happened: what counts is what is so now.
+            // The foundation may have changed while the run waited, so observe it again.
             let in_time = !drift.iter().any(|drift| drift.is_transient);
             if !(waited && in_time && plan.is_empty()) || last {
                 return Ok(Ended { observed, drift });

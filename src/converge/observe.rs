@@ -425,15 +425,15 @@ async fn differences_in(
     let batches = batches(&claims);
     let batches = batches.into_iter();
     let asked = batches.map(|batch| diff(client, &found.guid, batch));
-    let told: Vec<Option<Vec<(usize, EntryDifference)>>> =
+    let answers: Vec<Option<Vec<(usize, EntryDifference)>>> =
         parallel::run(DIFFS_AT_ONCE, asked).await?;
-    let told: Option<Vec<_>> = told.into_iter().collect();
-    let Some(told) = told else {
+    let answers: Option<Vec<_>> = answers.into_iter().collect();
+    let Some(answers) = answers else {
         return read_one_by_one(client, placed, domain, &space.apps).await;
     };
     let mut by_name: HashMap<String, Vec<EntryDifference>> = HashMap::new();
     let mut begin = 0;
-    for (batch, size) in told.into_iter().zip(sizes(&claims)) {
+    for (batch, size) in answers.into_iter().zip(sizes(&claims)) {
         for (at, difference) in batch {
             if let Some(claim) = claims.get(begin + at) {
                 by_name

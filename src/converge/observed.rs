@@ -63,7 +63,7 @@ impl App {
     }
 
     /// Whether the droplet that it runs with accounts for all of its packages: it
-    /// is a copy or annotated, and no other was staged meanwhile.
+    /// is a copy or annotated, and no other was staged since.
     pub(crate) fn accounts_for_packages(&self) -> bool {
         let Some(current) = self.current() else {
             return false;

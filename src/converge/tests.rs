@@ -112,7 +112,7 @@ async fn no_step_of_a_plan_is_one_too_many(#[case] dialect: Dialect, #[case] wor
     assert_eq!(needless, []);
 }
 
-/// A step, and how much is not as desired without it.
+/// A step, and the drift that remains without it.
 type Left = (String, usize);
 
 /// Leads from one wish to the other, but for one step.

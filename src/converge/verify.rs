@@ -167,7 +167,7 @@ fn planned(plan: &Plan) -> impl Iterator<Item = Drift> {
     })
 }
 
-/// Apps that are scaled and started as desired, and do not run so.
+/// Apps that are scaled and started, but whose instances do not all run.
 fn instances(desired: &Desired, observed: &Observed) -> Vec<Drift> {
     let mut drifts = Vec::new();
     for (placed, space) in desired.spaces().zip(&observed.spaces) {

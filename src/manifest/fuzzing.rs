@@ -27,7 +27,7 @@ pub(crate) fn check(input: &str) -> Result<(), String> {
     let Ok(Ok(value)) = value else {
         return Ok(());
     };
-    // What is no manifest is YAML all the same, and says as much about the writer.
+    // A text that is not a manifest is still YAML, and tests the writer as well.
     let written = value.render();
     same(&value, Value::parse(&written), &written)?;
 
@@ -48,12 +48,12 @@ where
     if again.as_ref().is_ok_and(|again| again == value) {
         return Ok(());
     }
-    // `.nan` is not equal to itself, but is told the same.
-    let (told, again) = (format!("Ok({value:?})"), format!("{again:?}"));
-    match told == again {
+    // `.nan` is not equal to itself, but is printed the same.
+    let (first, again) = (format!("Ok({value:?})"), format!("{again:?}"));
+    match first == again {
         true => Ok(()),
         false => Err(format!(
-            "read:  {told}\nagain: {again}\nwritten:\n{written}"
+            "read:  {first}\nagain: {again}\nwritten:\n{written}"
         )),
     }
 }

@@ -42,7 +42,7 @@ pub(crate) fn megabytes(given: &str) -> Result<u64, SizeError> {
     }
 }
 
-/// A log rate limit in bytes a second: a size, `0`, or `-1` where there is none.
+/// A log rate limit in bytes a second: a size, `0`, or `-1` for no limit.
 pub(crate) fn log_rate_limit(given: &str) -> Result<i64, SizeError> {
     match given.trim() {
         "-1" => Ok(-1),

@@ -6,7 +6,7 @@ use crate::capi::error::Error;
 use crate::capi::model::{App, Route};
 
 /// Deletes an app that a manifest has just created, with the routes that were
-/// created for it. An app that was started meanwhile, or has another package than
+/// created for it. An app that was started in the meantime, or has another package than
 /// `package`, is in use: then nothing is deleted, and the result is false.
 pub(super) async fn delete_new(
     client: &Client,

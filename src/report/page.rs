@@ -303,7 +303,7 @@ impl Seen {
     fn failure(&mut self, context: &str, step: &str, error: &str) {
         let key = (step.to_owned(), error.to_owned());
         let is_known = self.failures.contains_key(&key);
-        // What is too much is told as one.
+        // Failures beyond the limit are counted together.
         let key = match is_known || self.failures.len() < MOST_NAMED {
             true => key,
             false => ("others".to_owned(), "for other reasons".to_owned()),

@@ -340,7 +340,7 @@ mod tests {
     use crate::report::recording::testing::Buffer;
 
     /// A run of which a step, a phase and nothing else are unfinished.
-    fn told(paper: &Buffer) {
+    fn record(paper: &Buffer) {
         let origin = Instant::now();
         let at = |ms| origin + Duration::from_millis(ms);
         let create = StepContext::new("app one", "creating the app");
@@ -397,7 +397,7 @@ mod tests {
     #[test]
     fn a_run_becomes_tracks_of_slices() {
         let paper = Buffer::default();
-        told(&paper);
+        record(&paper);
         insta::assert_snapshot!(paper.text());
         let entries: Vec<Value> = serde_json::from_str(&paper.text()).unwrap();
         let of = |kind: &str| entries.iter().filter(|it| it["ph"] == kind).count();

@@ -95,7 +95,7 @@ impl Place {
 /// Without what differs from run to run: request GUIDs and times.
 pub(crate) fn stable(text: &str) -> String {
     let mut lines = Vec::new();
-    // How far a phase is, is said as it comes about.
+    // The progress of a phase depends on timing.
     for line in text.lines().filter(|line| !is_progress(line)) {
         let line: Vec<String> = line
             .split(' ')

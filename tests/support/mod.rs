@@ -93,7 +93,7 @@ impl Rig {
         converger.converge().await.unwrap()
     }
 
-    /// Converges and sees that all is as desired; returns the changed apps.
+    /// Converges, checks that nothing drifts, and returns the number of changed apps.
     pub(crate) async fn converge_well(&self, config: &str) -> usize {
         let outcome = self.converge(config).await;
         assert!(outcome.is_converged(), "{outcome:#?}");

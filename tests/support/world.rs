@@ -52,7 +52,7 @@ impl World {
         Census::of(&mock)
     }
 
-    /// Runs once, from the login on; says why all is not as desired then.
+    /// Runs once, including the login, and returns the remaining drift as text.
     pub(crate) async fn run(&self, mock: &CloudController) -> Result<(), String> {
         let client = self.connect(mock).await;
         let client = client.map_err(|error| error.to_string())?;
@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    /// All that is not as desired.
+    /// The drift of the foundation.
     pub(crate) async fn verify(&self, mock: &CloudController) -> Vec<String> {
         let client = self.connect(mock).await.unwrap();
         let mismatches = self.converger(&client).verify().await.unwrap();

@@ -23,7 +23,7 @@ use crate::capi::error::{CcError, Error, parse_errors};
 use crate::capi::poll;
 use crate::events::{Event, Events, StepContext};
 
-/// How long a connection may take to come about.
+/// The longest time to establish a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an answer may take; an upload's may take as long as any wait.
@@ -198,7 +198,7 @@ pub(crate) enum Authorization<'a> {
     Basic(&'a str, &'a SecretString),
 }
 
-/// Connections that use the proxy that the environment names, and such that do not.
+/// HTTP clients with and without the proxy that the environment names.
 struct HttpClients {
     proxied: reqwest::Client,
     direct: reqwest::Client,
@@ -418,7 +418,7 @@ impl Transport {
         });
         // Before the next takes its place.
         drop(under_way);
-        slot.answered(told(request, &received, took));
+        slot.answered(load_of(request, &received, took));
         let outcome = received.and_then(|answer| self.answer(request, answer));
         log(request, &outcome, took);
         outcome.map(|(_, response)| response)
@@ -515,9 +515,9 @@ impl Transport {
     }
 }
 
-/// What an outcome tells of the foundation. How long an upload takes depends on
+/// What an outcome says about the load of the foundation. How long an upload takes depends on
 /// its size, and a refusal may be quick.
-fn told(request: &Request, received: &Result<Received, Error>, took: Duration) -> Answer {
+fn load_of(request: &Request, received: &Result<Received, Error>, took: Duration) -> Answer {
     const OVERLOADED: [StatusCode; 3] = [
         StatusCode::TOO_MANY_REQUESTS,
         StatusCode::SERVICE_UNAVAILABLE,

@@ -1,5 +1,5 @@
-//! A form with a file: sent piece by piece, as it is read, with its length
-//! known and its progress told.
+//! A multipart form with a file, which is sent while it is read. The length is sent
+//! first, and the progress is reported.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use tokio::io::AsyncReadExt;
 use crate::capi::error::Error;
 use crate::events::{Event, Events};
 
-/// How much of a file is in memory at once.
+/// The bytes of a file that are in memory at once.
 const PIECE: usize = 64 * 1024;
 
-/// How often progress is told at most.
-const TELL_EVERY: Duration = Duration::from_millis(100);
+/// The shortest time between two progress events.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
 
-/// What an upload consists of.
+/// The parts of an upload.
 #[derive(Debug, Clone)]
 pub(crate) struct Upload {
-    /// Whose it is, such as an app's name, for its progress.
+    /// The app's name, for progress events.
     pub(crate) name: String,
     /// The JSON of the part `resources`.
     pub(crate) resources: Option<String>,
@@ -31,7 +31,7 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    /// Opens the file anew: each form can be sent once.
+    /// Makes the form, and opens the file again: a form can be sent only once.
     pub(super) async fn form(&self, events: &Events) -> Result<multipart::Form, Error> {
         let mut form = multipart::Form::new();
         if let Some(resources) = &self.resources {
@@ -51,7 +51,7 @@ impl Upload {
     async fn part(&self, path: &Path, events: &Events) -> io::Result<multipart::Part> {
         let file = File::open(path).await?;
         let total = file.metadata().await?.len();
-        let told = Told {
+        let progress = Progress {
             events: events.clone(),
             name: self.name.clone(),
             sent: 0,
@@ -59,25 +59,28 @@ impl Upload {
             last: None,
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        multipart::Part::stream_with_length(Body::wrap_stream(pieces(file, told)), total)
+        multipart::Part::stream_with_length(Body::wrap_stream(pieces(file, progress)), total)
             .file_name(name.into_owned())
             .mime_str("application/octet-stream")
             .map_err(io::Error::other)
     }
 }
 
-fn pieces(file: File, told: Told) -> impl TryStream<Ok = Vec<u8>, Error = io::Error> + Send {
-    stream::try_unfold((file, told), |(mut file, mut told)| async move {
-        told.tell();
+fn pieces(
+    file: File,
+    progress: Progress,
+) -> impl TryStream<Ok = Vec<u8>, Error = io::Error> + Send {
+    stream::try_unfold((file, progress), |(mut file, mut progress)| async move {
+        progress.report();
         let mut piece = Vec::with_capacity(PIECE);
         let read = file.read_buf(&mut piece).await?;
-        told.sent += read as u64;
-        Ok((read > 0).then_some((piece, (file, told))))
+        progress.sent += read as u64;
+        Ok((read > 0).then_some((piece, (file, progress))))
     })
 }
 
-/// How much of an upload is sent, and when that was told last.
-struct Told {
+/// The progress of an upload, and when it was last reported.
+struct Progress {
     events: Events,
     name: String,
     sent: u64,
@@ -85,10 +88,11 @@ struct Told {
     last: Option<Instant>,
 }
 
-impl Told {
-    /// Tells the beginning and the end, and what is between only now and then.
-    fn tell(&mut self) {
-        let recently = self.last.is_some_and(|last| last.elapsed() < TELL_EVERY);
+impl Progress {
+    /// Reports the start and the end of the upload, and its progress at most every
+    /// [`REPORT_EVERY`].
+    fn report(&mut self) {
+        let recently = self.last.is_some_and(|last| last.elapsed() < REPORT_EVERY);
         if recently && self.sent < self.total {
             return;
         }

@@ -1,5 +1,4 @@
-//! What follows from what: one change to a foundation that is as desired, and
-//! the plan that mends it.
+//! One change to a converged foundation, and the plan that repairs it.
 
 use rstest::rstest;
 use serde_json::{Value, json};

@@ -38,8 +38,8 @@ struct Sent(Mutex<Vec<(String, u64, u64)>>);
 impl EventSink for Sent {
     fn handle(&self, event: &Event) {
         if let Event::UploadProgress { name, sent, total } = event {
-            let mut told = self.0.lock().unwrap();
-            told.push((name.clone(), *sent, *total));
+            let mut events = self.0.lock().unwrap();
+            events.push((name.clone(), *sent, *total));
         }
     }
 }
@@ -315,10 +315,10 @@ async fn progress_is_told_from_nothing_to_all() {
     let bits = Bits::read(dir.path()).unwrap();
     upload_bits(&api.client, "app", APP, &bits).await.unwrap();
     let length = api.uploaded().await.bits.unwrap().len() as u64;
-    let told = api.sent.0.lock().unwrap();
-    assert_eq!(told.first().unwrap(), &("app".to_owned(), 0, length));
-    assert_eq!(told.last().unwrap(), &("app".to_owned(), length, length));
-    assert!(told.is_sorted_by_key(|(_, sent, _)| *sent));
+    let events = api.sent.0.lock().unwrap();
+    assert_eq!(events.first().unwrap(), &("app".to_owned(), 0, length));
+    assert_eq!(events.last().unwrap(), &("app".to_owned(), length, length));
+    assert!(events.is_sorted_by_key(|(_, sent, _)| *sent));
 }
 
 #[tokio::test]
