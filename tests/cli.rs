@@ -463,12 +463,22 @@ async fn destroy_needs_no_apps() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unknown_keys_warn_and_do_not_stop() {
+async fn an_unknown_key_stops_the_run_before_anything_is_sent() {
     let (mock, place) = (api().await, Place::new());
-    let config = r#"{"proxy_applications": 1, "proxy_aplications": 2}"#;
-    let said = place.on(&mock, config, &["plan"]);
-    assert_eq!(said.code, 0);
-    insta::assert_snapshot!(said.err, @"warning: DIR/config.json line 1: unknown key `proxy_aplications` is ignored");
+    let config = r#"{"proxy_applications": 1, "test_aplications": 2}"#;
+    let said = place.on(&mock, config, &["converge"]);
+    assert_eq!(said.code, 2);
+    insta::assert_snapshot!(said.err, @"error: DIR/config.json line 1: unknown key `test_aplications`, did you mean `test_applications`?");
+    assert_eq!(mock.stats().total, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_the_go_scaling_suite_are_listed_with_v_only() {
+    let (mock, place) = (api().await, Place::new());
+    let config = r#"{"use_http": true}"#;
+    let note = "`use_http` is used by the Go scaling suite only";
+    assert!(!place.on(&mock, config, &["plan"]).err.contains(note));
+    assert!(place.on(&mock, config, &["plan", "-v"]).err.contains(note));
 }
 
 /// The first line of a summary: the counts of apps.

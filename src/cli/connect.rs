@@ -123,14 +123,15 @@ impl Session {
         interrupt: &CancellationToken,
         recordings: Vec<Arc<dyn EventSink>>,
     ) -> Result<Self, CommandError> {
-        let (mut config, warnings) = ScalingTest::read(&common.config)?;
+        let (mut config, notes) = ScalingTest::read(&common.config)?;
         let apps_dir = common.apps_dir.as_deref();
         let sources = Sources::read(&config, apps_dir.filter(|_| apps == Apps::Needed))?;
         let foundation = &common.foundation;
         if let Some(concurrency) = foundation.concurrency {
             config.concurrency = concurrency;
         }
-        let warnings = warnings.into_iter().chain(sources.warnings());
+        let notes = notes.into_iter().filter(|_| foundation.verbose > 0);
+        let warnings = notes.chain(sources.warnings());
         let (connection, concurrency) = (&config.connection, config.concurrency);
         let connected = Connected::open(
             foundation,

@@ -123,7 +123,7 @@ pub enum ConfigError {
         /// Its column, from 1.
         column: usize,
     },
-    /// One or more keys have values that cannot be used.
+    /// One or more keys are unknown or have values that cannot be used.
     #[error("{}", problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
     Values {
         /// Each key that is wrong.
@@ -131,14 +131,20 @@ pub enum ConfigError {
     },
 }
 
-/// One key whose value cannot be used.
+/// One key that is unknown, or whose value cannot be used.
 #[derive(Debug)]
 pub struct Problem {
     origin: String,
     line: usize,
     key: String,
-    value: String,
-    allowed: String,
+    reason: Reason,
+}
+
+/// Why a key is a [`Problem`].
+#[derive(Debug)]
+enum Reason {
+    Unknown { nearest: Option<&'static str> },
+    Value { value: String, allowed: String },
 }
 
 impl fmt::Display for Problem {
@@ -147,15 +153,34 @@ impl fmt::Display for Problem {
             origin,
             line,
             key,
-            value,
-            allowed,
+            reason,
         } = self;
-        write!(
-            f,
-            "{origin} line {line}: `{key}` is {value}, must be {allowed}"
-        )
+        write!(f, "{origin} line {line}: ")?;
+        match reason {
+            Reason::Unknown { nearest: None } => write!(f, "unknown key `{key}`"),
+            Reason::Unknown {
+                nearest: Some(nearest),
+            } => write!(f, "unknown key `{key}`, did you mean `{nearest}`?"),
+            Reason::Value { value, allowed } => {
+                write!(f, "`{key}` is {value}, must be {allowed}")
+            }
+        }
     }
 }
+
+/// Keys of the Go scaling suite's configuration that cf-pusher does not need.
+const GO_SUITE_KEYS: &[&str] = &[
+    "admin_secret",
+    "default_security_groups",
+    "dynamic_asgs_enabled",
+    "internetless",
+    "run_custom_iptables_compatibility_test",
+    "run_experimental_outbound_conn_limit_test",
+    "skip_icmp_tests",
+    "skip_search_domain_tests",
+    "skip_space_developer_policy_test",
+    "use_http",
+];
 
 /// What a key takes, and where its value goes.
 enum Kind {
@@ -225,8 +250,8 @@ const KEYS: &[(&str, Kind)] = &[
 ];
 
 impl ScalingTest {
-    /// Reads a file. The second part of the result holds a warning for each
-    /// key that is not read.
+    /// Reads a file. The second part of the result has a note for each key that only
+    /// the Go scaling suite of cf-networking-release uses.
     ///
     /// # Errors
     /// [`ConfigError`], which names the file and every key that is wrong.
@@ -241,10 +266,10 @@ impl ScalingTest {
     /// Parses a file's text; `origin` names it in messages.
     ///
     /// ```
-    /// let (config, warnings) = cf_pusher::ScalingTest::parse(r#"{"proxy_applications": 3}"#, "inline")?;
+    /// let (config, notes) = cf_pusher::ScalingTest::parse(r#"{"proxy_applications": 3}"#, "inline")?;
     /// assert_eq!(config.proxy_applications, 3);
     /// assert_eq!(config.prefix, "scale-");
-    /// assert!(warnings.is_empty());
+    /// assert!(notes.is_empty());
     /// # Ok::<(), cf_pusher::ConfigError>(())
     /// ```
     ///
@@ -256,7 +281,7 @@ impl ScalingTest {
         let Entries(values) =
             serde_json::from_str(text).map_err(|error| syntax_error(origin, &error))?;
         let mut config = Self::default();
-        let mut warnings = Vec::new();
+        let mut notes = Vec::new();
         let mut problems = Vec::new();
         let mut given = HashSet::new();
         for (key, raw) in values {
@@ -265,36 +290,52 @@ impl ScalingTest {
                 problems.push(Problem {
                     origin: origin.to_owned(),
                     line,
-                    value: "given again".to_owned(),
                     key,
-                    allowed: "given once".to_owned(),
+                    reason: Reason::Value {
+                        value: "given again".to_owned(),
+                        allowed: "given once".to_owned(),
+                    },
                 });
                 continue;
             }
-            match KEYS.iter().find(|(known, _)| *known == key) {
-                None => warnings.push(format!(
-                    "{origin} line {line}: unknown key `{key}` is ignored"
-                )),
-                Some((_, kind)) => {
-                    if let Err(allowed) = kind.store(&mut config, raw.get()) {
-                        problems.push(Problem {
-                            origin: origin.to_owned(),
-                            line,
-                            value: shown(&key, raw.get()),
-                            key,
-                            allowed,
-                        });
-                    }
-                }
+            if GO_SUITE_KEYS.contains(&key.as_str()) {
+                notes.push(format!(
+                    "{origin} line {line}: `{key}` is used by the Go scaling suite only"
+                ));
+                continue;
             }
+            let reason = match KEYS.iter().find(|(known, _)| *known == key) {
+                None => Some(Reason::Unknown {
+                    nearest: nearest_key(&key),
+                }),
+                Some((_, kind)) => kind.store(&mut config, raw.get()).err().map(|allowed| {
+                    let value = shown(&key, raw.get());
+                    Reason::Value { value, allowed }
+                }),
+            };
+            problems.extend(reason.map(|reason| Problem {
+                origin: origin.to_owned(),
+                line,
+                key,
+                reason,
+            }));
         }
         if problems.is_empty() {
-            Ok((config, warnings))
+            Ok((config, notes))
         } else {
             problems.sort_by_key(|problem| problem.line);
             Err(ConfigError::Values { problems })
         }
     }
+}
+
+/// The known key that a misspelt key most likely stands for.
+fn nearest_key(key: &str) -> Option<&'static str> {
+    const LEAST_SIMILARITY: f64 = 0.8;
+    let similarity = |known: &str| strsim::jaro_winkler(known, key);
+    let known = KEYS.iter().map(|(known, _)| (similarity(known), *known));
+    let nearest = known.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    nearest.and_then(|(similarity, known)| (similarity >= LEAST_SIMILARITY).then_some(known))
 }
 
 /// The keys of a JSON object as they stand there, each with its value's text.
@@ -362,10 +403,6 @@ fn parse_prefix(raw: &str) -> Result<String, String> {
         )
     };
     let prefix: String = serde_json::from_str(raw).map_err(|_| allowed())?;
-    // As the Go cf-pusher has it: an empty prefix is the default one.
-    if prefix.is_empty() {
-        return Ok(ScalingTest::default().prefix);
-    }
     let begins_well = prefix.starts_with(|c: char| c.is_ascii_alphanumeric());
     let holds_well = prefix
         .chars()
@@ -585,8 +622,8 @@ mod tests {
     #[test]
     fn the_documented_parameters_are_read() {
         let text = include_str!("../../fixtures/configs/scale-test.json");
-        let (config, warnings) = parse(text).unwrap();
-        assert_eq!(warnings, Vec::<String>::new());
+        let (config, notes) = parse(text).unwrap();
+        assert_eq!(notes, Vec::<String>::new());
         assert_eq!(config.proxy_applications, 100);
         assert_eq!(config.proxy_instances, 2);
         assert_eq!(config.test_applications, 100);
@@ -625,9 +662,31 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_warn() {
-        let (_, warnings) = parse("{\n\n\"proxy_aplications\": 3}").unwrap();
-        insta::assert_snapshot!(warnings.join("\n"), @"test.json line 3: unknown key `proxy_aplications` is ignored");
+    fn unknown_keys_are_errors_that_suggest_the_nearest_key() {
+        let text = "{\n\"proxy_aplications\": 3,\n\"zebra\": 1,\n\"test_applicatons\": 100}";
+        insta::assert_snapshot!(parse(text).unwrap_err(), @r"
+        test.json line 2: unknown key `proxy_aplications`, did you mean `proxy_applications`?
+        test.json line 3: unknown key `zebra`
+        test.json line 4: unknown key `test_applicatons`, did you mean `test_applications`?
+        ");
+    }
+
+    #[test]
+    fn keys_of_the_go_scaling_suite_are_accepted_with_a_note() {
+        let (_, notes) = parse(r#"{"admin_secret": "s", "internetless": true}"#).unwrap();
+        insta::assert_snapshot!(notes.join("\n"), @r"
+        test.json line 1: `admin_secret` is used by the Go scaling suite only
+        test.json line 1: `internetless` is used by the Go scaling suite only
+        ");
+    }
+
+    #[test]
+    fn an_empty_prefix_is_refused() {
+        let error = parse(r#"{"prefix": ""}"#).unwrap_err().to_string();
+        assert!(
+            error.contains("`prefix` is \"\", must be a string"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -650,7 +709,6 @@ mod tests {
     }
 
     #[rstest]
-    #[case(r#"{"prefix": ""}"#, "scale-")]
     #[case(r#"{"prefix": "a_b-1"}"#, "a_b-1")]
     fn prefixes(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(parse(text).unwrap().0.prefix, expected);
