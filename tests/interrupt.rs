@@ -114,7 +114,7 @@ async fn an_interrupted_run_ends_with_its_answers_and_is_finished_by_the_next(
     assert_eq!(code, 130, "{err}");
     let printed: Vec<&str> = err
         .lines()
-        .filter(|line| line.contains("interrupt"))
+        .filter(|line| line.contains("interrupt") || line.starts_with("help: "))
         .collect();
     insta::allow_duplicates! {
         insta::assert_snapshot!(printed.join("\n"), @"
