@@ -3,7 +3,7 @@
 //! The order is: transform the manifest, ask the Cloud Controller for the
 //! difference, read all bits, apply the manifest to all apps with one request, and
 //! then upload, stage and start the apps in parallel. Convergence pushes its
-//! prototypes with the same [`bits`], [`upload`] and [`stage`].
+//! prototypes with the same `bits`, `upload` and `stage`.
 
 mod app;
 mod app_source;

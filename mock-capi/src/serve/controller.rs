@@ -79,7 +79,7 @@ impl CloudController {
     /// The requests since the start or since [`forget_requests`], in order of
     /// arrival; none unless [`record_requests`] was called.
     ///
-    /// [`forget_requests`]: MockCapi::forget_requests
+    /// [`forget_requests`]: Self::forget_requests
     /// [`record_requests`]: crate::MockCapiBuilder::record_requests
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.core.lock().recorded.clone()
