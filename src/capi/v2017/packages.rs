@@ -1,4 +1,4 @@
-//! `/v3/packages`, as v3 began
+//! `/v3/packages`, in the early v3 of 2017
 
 use serde::Deserialize;
 use serde_json::json;
@@ -6,9 +6,11 @@ use serde_json::json;
 use super::Links;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::{DockerImage, Package, ResourceState};
-use crate::capi::transport::{Request, Upload};
+use crate::capi::model::{Package, ResourceState};
+use crate::capi::transport::Request;
 use crate::capi::v3;
+// The same requests in both dialects.
+pub(in crate::capi) use crate::capi::v3::packages::{create_docker, delete, upload};
 
 #[derive(Deserialize)]
 struct WirePackage {
@@ -88,29 +90,4 @@ pub(in crate::capi) async fn create(
         "relationships": {"app": {"data": {"guid": app}}},
     }));
     client.create(&request).await
-}
-
-pub(in crate::capi) async fn create_docker(
-    client: &Client,
-    app: &str,
-    image: &DockerImage<'_>,
-) -> Result<String, Error> {
-    v3::packages::create_docker(client, app, image).await
-}
-
-pub(in crate::capi) async fn upload(
-    client: &Client,
-    what: &str,
-    package: &str,
-    upload: Upload,
-) -> Result<(), Error> {
-    v3::packages::upload(client, what, package, upload).await
-}
-
-pub(in crate::capi) async fn delete(
-    client: &Client,
-    what: &str,
-    package: &str,
-) -> Result<(), Error> {
-    v3::packages::delete(client, what, package).await
 }
