@@ -15,6 +15,10 @@ use crate::capi::model::{
 use crate::capi::text;
 use crate::capi::transport::Request;
 use crate::capi::v3::{self, Lifecycle};
+// The same requests in both dialects.
+pub(in crate::capi) use crate::capi::v3::apps::{
+    current_droplet, delete, set_buildpacks, set_current_droplet,
+};
 
 #[derive(Deserialize)]
 struct WireApp {
@@ -99,14 +103,6 @@ pub(in crate::capi) async fn set_metadata(
     set_env(client, app, &changes).await
 }
 
-pub(in crate::capi) async fn set_buildpacks(
-    client: &Client,
-    app: &str,
-    buildpacks: &[String],
-) -> Result<(), Error> {
-    v3::apps::set_buildpacks(client, app, buildpacks).await
-}
-
 pub(in crate::capi) async fn env(client: &Client, app: &str) -> Result<Env, Error> {
     let path = format!("/v3/apps/{app}/environment_variables");
     let mut env: BTreeMap<String, Value> = client.get(&path).await?;
@@ -124,21 +120,6 @@ pub(in crate::capi) async fn set_env(
     let request = Request::patch(path).json(json!(changes));
     client.send(&request).await?;
     Ok(())
-}
-
-pub(in crate::capi) async fn current_droplet(
-    client: &Client,
-    app: &str,
-) -> Result<Option<String>, Error> {
-    v3::apps::current_droplet(client, app).await
-}
-
-pub(in crate::capi) async fn set_current_droplet(
-    client: &Client,
-    app: &str,
-    droplet: &str,
-) -> Result<(), Error> {
-    v3::apps::set_current_droplet(client, app, droplet).await
 }
 
 /// Notes in a variable of the app which bits its droplet was staged from, or
@@ -171,8 +152,4 @@ pub(in crate::capi) async fn stop(client: &Client, app: &str) -> Result<(), Erro
 pub(in crate::capi) async fn restart(client: &Client, app: &str) -> Result<(), Error> {
     stop(client, app).await?;
     start(client, app).await
-}
-
-pub(in crate::capi) async fn delete(client: &Client, what: &str, app: &str) -> Result<(), Error> {
-    v3::apps::delete(client, what, app).await
 }

@@ -9,6 +9,8 @@ use crate::capi::error::Error;
 use crate::capi::model::{Build, Droplet, ResourceState};
 use crate::capi::transport::{Request, Upload};
 use crate::capi::v3::{self, nanoseconds};
+// The same requests in both dialects.
+pub(in crate::capi) use crate::capi::v3::droplets::delete;
 
 #[derive(Deserialize)]
 pub(super) struct WireDroplet {
@@ -116,12 +118,4 @@ pub(in crate::capi) async fn upload(
     _upload: Upload,
 ) -> Result<(), Error> {
     Err(missing("uploading a droplet"))
-}
-
-pub(in crate::capi) async fn delete(
-    client: &Client,
-    what: &str,
-    droplet: &str,
-) -> Result<(), Error> {
-    v3::droplets::delete(client, what, droplet).await
 }

@@ -13,6 +13,8 @@ use crate::capi::model::{HealthCheck, Instance, InstanceState, Process, Scale, S
 use crate::capi::text;
 use crate::capi::transport::Request;
 use crate::capi::v3;
+// The same requests in both dialects.
+pub(in crate::capi) use crate::capi::v3::processes::instances;
 
 #[derive(Deserialize)]
 struct WireSummary {
@@ -106,13 +108,6 @@ pub(in crate::capi) async fn of_apps(
     _apps: &[String],
 ) -> Result<Vec<Process>, Error> {
     Err(missing("listing the processes of apps"))
-}
-
-pub(in crate::capi) async fn instances(
-    client: &Client,
-    process: &str,
-) -> Result<Vec<Instance>, Error> {
-    v3::processes::instances(client, process).await
 }
 
 /// Sets the command of the web process; `None` leaves it to the droplet.
