@@ -1,21 +1,12 @@
 //! The command: what it prints, how it exits, and what it says of bad input.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by that"
-)]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::command::{Place, cf_pusher, stable};
+use crate::support::{Fixture, SMALL, Workflow, login};
 use mock_capi::{Dialect, Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
-use support::command::{Place, cf_pusher, stable};
-use support::{Rig, SMALL, Way, login};
 
 const SCALE_TEST: &str = "fixtures/configs/scale-test.json";
 
@@ -57,7 +48,7 @@ fn the_mock_needs_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_life_of_an_org() {
+async fn an_org_is_created_changed_and_destroyed() {
     let (mock, place) = (api().await, Place::new());
 
     let plan = place.on(&mock, SMALL, &["plan", "--detailed-exitcode"]);
@@ -259,12 +250,12 @@ async fn an_unreachable_api_and_a_wrong_password_exit_with_3() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_login_of_the_cf_cli_is_used() {
-    let rig = Rig::new(Way::Manifest).await;
+    let fixture = Fixture::new(Workflow::Manifest).await;
     let place = Place::new();
-    let login = login(&rig.mock).await;
+    let login = login(&fixture.mock).await;
     std::fs::create_dir(place.dir.path().join(".cf")).unwrap();
     let cf = json!({
-        "Target": rig.mock.uri(),
+        "Target": fixture.mock.uri(),
         "AccessToken": format!("bearer {}", login["access_token"].as_str().unwrap()),
         "RefreshToken": login["refresh_token"],
         "UAAOAuthClient": "cf",
@@ -273,7 +264,7 @@ async fn the_login_of_the_cf_cli_is_used() {
     let config = place.file("config.json", SMALL);
     let mut command = cf_pusher(place.dir.path());
     command.args(["converge", "--config", config.to_str().unwrap()]);
-    assert_eq!(place.said(command, &rig.mock).code, 0);
+    assert_eq!(place.said(command, &fixture.mock).code, 0);
 
     let mut command = cf_pusher(place.dir.path());
     command.args([
@@ -283,7 +274,7 @@ async fn the_login_of_the_cf_cli_is_used() {
         "--api",
         "http://127.0.0.1:9",
     ]);
-    let elsewhere = place.said(command, &rig.mock);
+    let elsewhere = place.said(command, &fixture.mock);
     assert_eq!(elsewhere.code, 2, "its tokens are for its own target");
     insta::assert_snapshot!(elsewhere.err, @r"
     error: no credentials for http://127.0.0.1:9: the cf CLI is logged in to http://api
@@ -314,12 +305,12 @@ async fn a_failed_staging_fails_its_group_with_one_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exceeded_quota_is_explained() {
-    let rig = Rig::new(Way::Manifest).await;
+    let fixture = Fixture::new(Workflow::Manifest).await;
     let quota = json!({"name": "scale-quota", "apps": {"total_memory_in_mb": 4096}});
-    rig.curl("POST", "/v3/organization_quotas", quota).await;
+    fixture.curl("POST", "/v3/organization_quotas", quota).await;
     let place = Place::new();
     let many = SMALL.replace("\"proxy_applications\": 3", "\"proxy_applications\": 40");
-    let said = place.on(&rig.mock, &many, &["converge"]);
+    let said = place.on(&fixture.mock, &many, &["converge"]);
     assert_eq!(said.code, 1);
     let errors: Vec<&str> = said
         .err
@@ -343,7 +334,7 @@ async fn an_exceeded_quota_is_explained() {
         said.err
     );
 
-    let quotas = rig
+    let quotas = fixture
         .curl(
             "GET",
             "/v3/organization_quotas?names=scale-quota",
@@ -354,14 +345,15 @@ async fn an_exceeded_quota_is_explained() {
         "/v3/organization_quotas/{}",
         quotas["resources"][0]["guid"].as_str().unwrap()
     );
-    rig.curl(
-        "PATCH",
-        &path,
-        json!({"apps": {"total_memory_in_mb": null}}),
-    )
-    .await;
-    assert_eq!(place.on(&rig.mock, SMALL, &["converge"]).code, 0);
-    assert_eq!(place.on(&rig.mock, SMALL, &["verify"]).code, 0);
+    fixture
+        .curl(
+            "PATCH",
+            &path,
+            json!({"apps": {"total_memory_in_mb": null}}),
+        )
+        .await;
+    assert_eq!(place.on(&fixture.mock, SMALL, &["converge"]).code, 0);
+    assert_eq!(place.on(&fixture.mock, SMALL, &["verify"]).code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -379,7 +371,7 @@ async fn the_foundation_that_refuses_is_quoted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_listens_no_more_stops_nothing() {
+async fn a_closed_pipe_does_not_stop_the_run() {
     let (mock, place) = (api().await, Place::new());
     let config = place.file("config.json", SMALL);
     let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cf-pusher"))
@@ -400,7 +392,7 @@ async fn who_listens_no_more_stops_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_foundation_that_is_gone_on_the_way_is_told_once() {
+async fn an_outage_during_a_run_is_reported_once() {
     let latency = Duration::from_millis(10);
     let mock = MockCapi::builder().latency(latency).start().await.unwrap();
     let place = Place::new();
@@ -433,7 +425,7 @@ async fn a_foundation_that_is_gone_on_the_way_is_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_a_login_is_told() {
+async fn a_username_without_a_password_is_an_error() {
     let place = Place::new();
     let config = place.file("config.json", SMALL);
     let mut command = cf_pusher(place.dir.path());

@@ -2,26 +2,17 @@
 //! honoured, what is not processed repeated and nothing else, no wait without
 //! an end, no token to another host.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by that"
-)]
-
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::{Fixture, SMALL, Workflow, admin, connect, desired, login, read, target};
 use cf_pusher::{
     Client, ConnectOptions, Converger, Counts, Credentials, Error, Event, EventSink, Events,
 };
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::json;
-use support::{Rig, SMALL, Way, admin, connect, desired, login, read, target};
 use wiremock::matchers::{any, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -34,7 +25,7 @@ async fn connect_as(mock: &MockCapi, credentials: Credentials) -> Result<Client,
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_apart() {
+async fn a_wrong_password_has_an_error_of_its_own() {
     let mock = MockCapi::builder().start().await.unwrap();
     let credentials = admin("wrong");
     let error = connect_as(&mock, credentials).await.unwrap_err();
@@ -59,9 +50,10 @@ async fn a_client_logs_in_with_its_secret() {
 
 #[tokio::test]
 async fn an_expired_token_is_renewed_once_for_all_tasks() {
-    let rig = Rig::new(Way::Manifest).await;
+    let fixture = Fixture::new(Workflow::Manifest).await;
     let logins = || {
-        rig.counts
+        fixture
+            .counts
             .get()
             .requests_by_endpoint
             .iter()
@@ -70,10 +62,10 @@ async fn an_expired_token_is_renewed_once_for_all_tasks() {
             .sum::<u64>()
     };
     assert_eq!(logins(), 1);
-    rig.converge_well(SMALL).await;
+    fixture.converge_well(SMALL).await;
     assert_eq!(logins(), 1, "one token serves a run");
-    rig.mock.expire_tokens();
-    assert_eq!(rig.verify(SMALL).await, []);
+    fixture.mock.expire_tokens();
+    assert_eq!(fixture.verify(SMALL).await, []);
     assert_eq!(
         logins(),
         2,
@@ -123,81 +115,88 @@ async fn a_token_is_renewed_before_it_expires() {
 
 #[tokio::test]
 async fn a_rate_limit_is_waited_out() {
-    let rig = Rig::new(Way::Manifest).await;
+    let fixture = Fixture::new(Workflow::Manifest).await;
     let limit = Fault::answer("*", "/v3/*", 429)
         .retry_after(Duration::from_secs(1))
         .skip(20)
         .times(3);
-    rig.mock.set_faults(vec![limit]).unwrap();
+    fixture.mock.set_faults(vec![limit]).unwrap();
     let began = Instant::now();
-    assert_eq!(rig.converge_well(SMALL).await, 7);
+    assert_eq!(fixture.converge_well(SMALL).await, 7);
     assert!(began.elapsed() >= Duration::from_secs(1));
-    let counts = rig.counts.get();
+    let counts = fixture.counts.get();
     assert_eq!((counts.rate_limited, counts.retries), (3, 3));
 }
 
 #[tokio::test]
-async fn a_rate_limit_is_spread_over_its_window_and_not_run_into() {
+async fn requests_are_spread_over_the_window_of_a_rate_limit() {
     let window = Duration::from_secs(3);
-    let way = Way::PerApp;
-    let rig = Rig::with(way, way.foundation().rate_limit(60, window)).await;
+    let workflow = Workflow::PerApp;
+    let fixture = Fixture::with(workflow, workflow.foundation().rate_limit(60, window)).await;
     let began = Instant::now();
-    assert_eq!(rig.converge_well(r#"{"proxy_applications": 9}"#).await, 10);
-    let counts = rig.counts.get();
+    assert_eq!(
+        fixture.converge_well(r#"{"proxy_applications": 9}"#).await,
+        10
+    );
+    let counts = fixture.counts.get();
     assert!(counts.requests > 60, "one window is not enough");
     assert!(began.elapsed() >= window);
     assert_eq!((counts.rate_limited, counts.retries), (0, 0));
 }
 
 #[tokio::test]
-async fn a_rate_limit_that_is_not_nearly_used_up_holds_back_nothing() {
+async fn a_rate_limit_with_plenty_left_delays_nothing() {
     let hour = Duration::from_secs(60 * 60);
-    let way = Way::PerApp;
-    let rig = Rig::with(way, way.foundation().rate_limit(1000, hour)).await;
+    let workflow = Workflow::PerApp;
+    let fixture = Fixture::with(workflow, workflow.foundation().rate_limit(1000, hour)).await;
     // An even rate would take an hour for these.
-    rig.converge_well(SMALL).await;
-    assert_eq!(rig.counts.get().rate_limited, 0);
+    fixture.converge_well(SMALL).await;
+    assert_eq!(fixture.counts.get().rate_limited, 0);
 }
 
 #[rstest]
 #[case::at_once(Duration::ZERO)]
 #[case::never(Duration::from_secs(u64::MAX))]
 #[tokio::test]
-async fn a_rate_limit_that_asks_for_nonsense_does_no_harm(#[case] asked: Duration) {
-    let rig = Rig::new(Way::Manifest).await;
+async fn a_nonsensical_rate_limit_does_no_harm(#[case] asked: Duration) {
+    let fixture = Fixture::new(Workflow::Manifest).await;
     let limit = Fault::answer("GET", "/v3/organizations", 429).retry_after(asked);
-    rig.mock.set_faults(vec![limit]).unwrap();
+    fixture.mock.set_faults(vec![limit]).unwrap();
     let (config, sources) = read(SMALL, None);
     let target = ConnectOptions {
         timeout: Duration::from_millis(700),
-        ..target(&rig.mock)
+        ..target(&fixture.mock)
     };
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let converger = Converger::new(client.clone(), desired(&config, &sources));
     let refused = converger.plan().await.unwrap_err().to_string();
     assert!(refused.contains("429"), "{refused}");
-    assert!(rig.mock.stats().total < 30, "not again and again at once");
+    assert!(
+        fixture.mock.stats().total < 30,
+        "not again and again at once"
+    );
 }
 
 #[tokio::test]
-async fn a_uaa_that_fails_for_a_moment_ends_no_login() {
-    let rig = Rig::new(Way::Manifest).await;
-    let credentials = tokens_of_the_cf_cli(&rig).await;
+async fn a_login_survives_a_short_failure_of_the_uaa() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    let credentials = tokens_of_the_cf_cli(&fixture).await;
     let target = ConnectOptions {
         credentials,
         timeout: Duration::from_millis(100),
-        ..target(&rig.mock)
+        ..target(&fixture.mock)
     };
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(client.clone(), desired(&config, &sources));
-    rig.mock.expire_tokens();
-    rig.mock
+    fixture.mock.expire_tokens();
+    fixture
+        .mock
         .set_faults(vec![Fault::answer("POST", "/uaa/oauth/token", 503)])
         .unwrap();
     let failed = converger.plan().await.unwrap_err().to_string();
     assert!(failed.contains("503"), "{failed}");
-    rig.mock.set_faults(Vec::new()).unwrap();
+    fixture.mock.set_faults(Vec::new()).unwrap();
     assert!(converger.plan().await.is_ok());
 }
 
@@ -206,36 +205,42 @@ async fn a_uaa_that_fails_for_a_moment_ends_no_login() {
 #[case::bad_gateway(502)]
 #[case::unavailable(503)]
 #[tokio::test]
-async fn a_read_that_fails_is_repeated(#[case] status: u16) {
-    let rig = Rig::new(Way::Manifest).await;
-    rig.mock
+async fn a_failed_read_is_retried(#[case] status: u16) {
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    fixture
+        .mock
         .set_faults(vec![
             Fault::answer("GET", "/v3/organizations", status).times(2),
         ])
         .unwrap();
-    assert_eq!(rig.converge_well(SMALL).await, 7);
-    assert_eq!(rig.counts.get().retries, 2);
+    assert_eq!(fixture.converge_well(SMALL).await, 7);
+    assert_eq!(fixture.counts.get().retries, 2);
 }
 
 #[tokio::test]
-async fn a_write_that_may_have_been_processed_is_settled_by_observing() {
-    let rig = Rig::new(Way::Manifest).await;
-    rig.mock
+async fn a_write_without_a_response_is_settled_by_observing() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    fixture
+        .mock
         .set_faults(vec![
             Fault::answer("POST", "/v3/apps", 502).skip(2).times(1),
         ])
         .unwrap();
-    assert_eq!(rig.converge_well(SMALL).await, 7);
-    assert_eq!(rig.counts.get().retries, 0, "it was not repeated blindly");
-    assert_eq!(rig.mock.state()["apps"].as_array().unwrap().len(), 7);
+    assert_eq!(fixture.converge_well(SMALL).await, 7);
+    assert_eq!(
+        fixture.counts.get().retries,
+        0,
+        "it was not repeated blindly"
+    );
+    assert_eq!(fixture.mock.state()["apps"].as_array().unwrap().len(), 7);
 }
 
 #[tokio::test]
-async fn a_failed_copy_fails_one_app_and_the_next_run_mends_it() {
+async fn a_failed_copy_fails_one_app_and_the_next_run_repairs_it() {
     let builder = MockCapi::builder().start_time(Duration::from_millis(100));
     let copy = Fault::failed_copy().of("scale-tick-2").times(1);
-    let rig = Rig::with(Way::Manifest, builder.faults(vec![copy])).await;
-    let outcome = rig.converge(SMALL).await;
+    let fixture = Fixture::with(Workflow::Manifest, builder.faults(vec![copy])).await;
+    let outcome = fixture.converge(SMALL).await;
     assert_eq!((outcome.changed(), outcome.failed()), (6, 1));
     let failures: Vec<String> = outcome
         .failures
@@ -247,20 +252,20 @@ async fn a_failed_copy_fails_one_app_and_the_next_run_mends_it() {
         outcome.failures[0].step,
         "waiting for the copy of the droplet"
     );
-    assert_eq!(rig.converge_well(SMALL).await, 1);
+    assert_eq!(fixture.converge_well(SMALL).await, 1);
 }
 
 #[tokio::test]
-async fn what_may_settle_is_tried_again_beside_what_may_not() {
-    let rig = Rig::with(
-        Way::Manifest,
+async fn temporary_failures_are_retried_beside_permanent_ones() {
+    let fixture = Fixture::with(
+        Workflow::Manifest,
         MockCapi::builder().faults(vec![
             Fault::failed_staging().of("scale-registry"),
             Fault::answer("POST", "/v3/routes", 502).skip(1).times(1),
         ]),
     )
     .await;
-    let outcome = rig.converge(SMALL).await;
+    let outcome = fixture.converge(SMALL).await;
     assert_eq!((outcome.changed(), outcome.failed()), (6, 1));
     let failures: Vec<String> = outcome
         .failures
@@ -271,7 +276,7 @@ async fn what_may_settle_is_tried_again_beside_what_may_not() {
 }
 
 #[tokio::test]
-async fn every_wait_ends_with_the_last_state() {
+async fn a_wait_that_times_out_reports_the_last_state() {
     let builder = MockCapi::builder().staging_time(Duration::from_secs(3600));
     let mock = builder.start().await.unwrap();
     let target = ConnectOptions {
@@ -315,7 +320,7 @@ async fn instances_that_never_run_are_reported_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn an_api_that_is_not_there_is_told_at_once() {
+async fn an_unreachable_api_is_reported_at_once() {
     let began = Instant::now();
     let credentials = admin("admin");
     let target = ConnectOptions::new("http://127.0.0.1:9", credentials);
@@ -333,7 +338,7 @@ async fn an_api_that_is_not_there_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn something_that_is_not_a_cloud_controller_is_told() {
+async fn a_server_that_is_no_cloud_controller_is_reported() {
     let server = MockServer::start().await;
     Mock::given(any())
         .respond_with(ResponseTemplate::new(200).set_body_string("<html>hello</html>"))
@@ -353,7 +358,7 @@ async fn something_that_is_not_a_cloud_controller_is_told() {
 }
 
 #[tokio::test]
-async fn a_version_that_no_dialect_fits_is_told() {
+async fn an_unsupported_api_version_is_reported() {
     let server = MockServer::start().await;
     Mock::given(any())
         .respond_with(ResponseTemplate::new(200).set_body_json(json!({
@@ -370,7 +375,7 @@ async fn a_version_that_no_dialect_fits_is_told() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_up_or_never_answers_is_told() {
+async fn a_server_that_hangs_up_or_never_answers_is_reported() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = format!("http://{}", listener.local_addr().unwrap());
     let credentials = admin("admin");
@@ -478,7 +483,7 @@ impl EventSink for Limits {
 }
 
 #[tokio::test]
-async fn concurrency_grows_while_answers_come_and_is_halved_by_one_that_says_too_much() {
+async fn concurrency_grows_with_answers_and_is_halved_by_an_overload() {
     let latency = Duration::from_millis(20);
     let mock = MockCapi::builder().latency(latency).start().await.unwrap();
     let limits = Arc::new(Limits::default());
@@ -499,8 +504,8 @@ async fn concurrency_grows_while_answers_come_and_is_halved_by_one_that_says_too
     assert!(after.iter().all(|limit| *limit >= most / 2), "{after:?}");
 }
 
-async fn tokens_of_the_cf_cli(rig: &Rig) -> Credentials {
-    let login = login(&rig.mock).await;
+async fn tokens_of_the_cf_cli(fixture: &Fixture) -> Credentials {
+    let login = login(&fixture.mock).await;
     let token = |name: &str| login[name].as_str().unwrap().to_owned().into();
     Credentials::Tokens {
         access: token("access_token"),
@@ -512,13 +517,13 @@ async fn tokens_of_the_cf_cli(rig: &Rig) -> Credentials {
 
 #[tokio::test]
 async fn a_login_of_the_cf_cli_is_renewed_with_its_refresh_token() {
-    let rig = Rig::new(Way::Manifest).await;
+    let fixture = Fixture::new(Workflow::Manifest).await;
     let target = ConnectOptions {
-        credentials: tokens_of_the_cf_cli(&rig).await,
-        ..target(&rig.mock)
+        credentials: tokens_of_the_cf_cli(&fixture).await,
+        ..target(&fixture.mock)
     };
     let client = Client::connect(&target, Events::default()).await.unwrap();
-    rig.mock.expire_tokens();
+    fixture.mock.expire_tokens();
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(client.clone(), desired(&config, &sources));
     assert!(converger.converge().await.unwrap().is_converged());
@@ -538,7 +543,7 @@ impl wiremock::Respond for EndlessPages {
 }
 
 #[tokio::test]
-async fn a_list_without_an_end_is_left_at_the_deadline() {
+async fn an_endless_list_is_abandoned_at_the_deadline() {
     let api = MockServer::start().await;
     Mock::given(path("/"))
         .respond_with(ResponseTemplate::new(200).set_body_json(json!({
@@ -577,20 +582,22 @@ async fn a_list_without_an_end_is_left_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn what_an_older_foundation_has_no_list_of_is_read_app_by_app() {
-    let rig = Rig::new(Way::Manifest).await;
-    rig.converge_well(SMALL).await;
-    let app = rig.app("scale-tick-1").await;
+async fn resources_without_a_list_are_read_app_by_app() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    fixture.converge_well(SMALL).await;
+    let app = fixture.app("scale-tick-1").await;
     let path = format!("/v3/apps/{app}/environment_variables");
-    rig.curl("PATCH", &path, json!({"var": {"START_PORT": "1"}}))
+    fixture
+        .curl("PATCH", &path, json!({"var": {"START_PORT": "1"}}))
         .await;
-    rig.mock
+    fixture
+        .mock
         .set_faults(vec![
             Fault::answer("POST", "/v3/spaces/:guid/manifest_diff", 404),
             Fault::answer("GET", "/v3/processes", 400).times(1),
         ])
         .unwrap();
-    let mismatches: Vec<String> = rig
+    let mismatches: Vec<String> = fixture
         .verify(SMALL)
         .await
         .iter()
@@ -600,7 +607,7 @@ async fn what_an_older_foundation_has_no_list_of_is_read_app_by_app() {
         mismatches,
         ["app scale-tick-1: env START_PORT is 1, desired 7000"]
     );
-    let by_endpoint = rig.counts.get().requests_by_endpoint;
+    let by_endpoint = fixture.counts.get().requests_by_endpoint;
     assert_eq!(by_endpoint["GET /v3/apps/:guid/manifest"], 7);
     assert_eq!(by_endpoint["GET /v3/processes/:guid/stats"], 7);
 }
@@ -608,13 +615,13 @@ async fn what_an_older_foundation_has_no_list_of_is_read_app_by_app() {
 #[tokio::test]
 async fn pages_are_followed() {
     // v2's pages hold 100 at most, and the space has 201 routes.
-    let rig = Rig::new(Way::Documented2017).await;
-    rig.converge_well(support::SCALE_TEST).await;
-    assert_eq!(rig.verify(support::SCALE_TEST).await, []);
-    let pages = rig.counts.get().requests_by_endpoint["GET /v2/spaces/:guid/routes"];
+    let fixture = Fixture::new(Workflow::Documented2017).await;
+    fixture.converge_well(crate::support::SCALE_TEST).await;
+    assert_eq!(fixture.verify(crate::support::SCALE_TEST).await, []);
+    let pages = fixture.counts.get().requests_by_endpoint["GET /v2/spaces/:guid/routes"];
     assert!(pages >= 6, "{pages}");
-    let client = connect(&rig.mock, []).await;
-    assert_eq!(client.api(), rig.mock.uri());
+    let client = connect(&fixture.mock, []).await;
+    assert_eq!(client.api(), fixture.mock.uri());
 }
 
 /// Compiles only if a client can be shared, and every call be spawned on a runtime.
@@ -635,7 +642,7 @@ fn clients_are_owned_and_futures_of_public_methods_are_send() {
 }
 
 #[tokio::test]
-async fn a_client_is_shown_without_its_secrets() {
+async fn debug_output_of_a_client_has_no_secrets() {
     let mock = MockCapi::builder().start().await.unwrap();
     let options = ConnectOptions::new(mock.uri(), admin("admin"));
     let client = Client::connect(&options, Events::default()).await.unwrap();

@@ -1,25 +1,16 @@
 //! Convergence from nothing, and from there to the next desired state.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by that"
-)]
-
-mod support;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::{Fixture, SCALE_TEST, SMALL, Workflow, apps_dir, connect, desired, read};
 use cf_pusher::events::StepContext;
 use cf_pusher::{Action, Converger, Destroyed, Event, EventSink, Target};
 use futures::{StreamExt, stream};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
-use support::{Rig, SCALE_TEST, SMALL, Way, apps_dir, connect, desired, read};
 
 /// The names of what was deleted.
 fn names(destroyed: &Destroyed) -> Vec<&str> {
@@ -27,44 +18,44 @@ fn names(destroyed: &Destroyed) -> Vec<&str> {
 }
 
 #[rstest]
-#[case::manifest(Way::Manifest)]
-#[case::per_app(Way::PerApp)]
-#[case::documented_2017(Way::Documented2017)]
+#[case::manifest(Workflow::Manifest)]
+#[case::per_app(Workflow::PerApp)]
+#[case::documented_2017(Workflow::Documented2017)]
 #[tokio::test]
-async fn the_scale_test_converges_and_a_second_run_changes_nothing(#[case] way: Way) {
-    let rig = Rig::new(way).await;
-    assert_eq!(rig.converge_well(SCALE_TEST).await, 201);
-    rig.writes();
+async fn the_scale_test_converges_and_a_second_run_changes_nothing(#[case] workflow: Workflow) {
+    let fixture = Fixture::new(workflow).await;
+    assert_eq!(fixture.converge_well(SCALE_TEST).await, 201);
+    fixture.writes();
 
-    let before = rig.counts.get().requests;
-    let outcome = rig.converge(SCALE_TEST).await;
+    let before = fixture.counts.get().requests;
+    let outcome = fixture.converge(SCALE_TEST).await;
     assert!(outcome.is_converged());
     assert_eq!((outcome.changed(), outcome.unchanged()), (0, 201));
-    assert_eq!(rig.writes().len(), 0);
-    if way != Way::Documented2017 {
+    assert_eq!(fixture.writes().len(), 0);
+    if workflow != Workflow::Documented2017 {
         // With discovery and login, which this client did before.
-        assert!(rig.counts.get().requests - before + 2 <= 15);
+        assert!(fixture.counts.get().requests - before + 2 <= 15);
     }
-    assert_eq!(rig.verify(SCALE_TEST).await, []);
+    assert_eq!(fixture.verify(SCALE_TEST).await, []);
 }
 
 #[rstest]
-#[case::manifest(Way::Manifest)]
-#[case::per_app(Way::PerApp)]
-#[case::documented_2017(Way::Documented2017)]
+#[case::manifest(Workflow::Manifest)]
+#[case::per_app(Workflow::PerApp)]
+#[case::documented_2017(Workflow::Documented2017)]
 #[tokio::test]
-async fn one_instance_more_is_scaled_and_nothing_else(#[case] way: Way) {
-    let rig = Rig::new(way).await;
-    rig.converge_well(SCALE_TEST).await;
-    rig.writes();
+async fn one_instance_more_is_scaled_and_nothing_else(#[case] workflow: Workflow) {
+    let fixture = Fixture::new(workflow).await;
+    fixture.converge_well(SCALE_TEST).await;
+    fixture.writes();
     let three = SCALE_TEST.replace("\"test_app_instances\": 2", "\"test_app_instances\": 3");
     assert_ne!(three, SCALE_TEST);
 
-    let outcome = rig.converge(&three).await;
+    let outcome = fixture.converge(&three).await;
     assert_eq!((outcome.changed(), outcome.unchanged()), (100, 101));
     assert!(outcome.is_converged());
-    let writes = rig.writes();
-    if way == Way::Manifest {
+    let writes = fixture.writes();
+    if workflow == Workflow::Manifest {
         // The prototype's, and one of its 99 clones.
         assert_eq!(writes.len(), 2);
         assert!(writes.iter().all(|it| it.path.ends_with("/apply_manifest")));
@@ -80,85 +71,93 @@ async fn one_instance_more_is_scaled_and_nothing_else(#[case] way: Way) {
 }
 
 #[rstest]
-#[case::manifest(Way::Manifest)]
-#[case::per_app(Way::PerApp)]
-#[case::documented_2017(Way::Documented2017)]
+#[case::manifest(Workflow::Manifest)]
+#[case::per_app(Workflow::PerApp)]
+#[case::documented_2017(Workflow::Documented2017)]
 #[tokio::test]
-async fn fewer_apps_are_deleted_with_their_routes(#[case] way: Way) {
-    let rig = Rig::new(way).await;
-    rig.converge_well(SCALE_TEST).await;
-    rig.writes();
+async fn fewer_apps_are_deleted_with_their_routes(#[case] workflow: Workflow) {
+    let fixture = Fixture::new(workflow).await;
+    fixture.converge_well(SCALE_TEST).await;
+    fixture.writes();
     let ninety = SCALE_TEST.replace("\"test_applications\": 100", "\"test_applications\": 90");
     assert_ne!(ninety, SCALE_TEST);
 
-    assert_eq!(rig.plan(&ninety).await.count(Action::Delete), 10);
-    let outcome = rig.converge(&ninety).await;
+    assert_eq!(fixture.plan(&ninety).await.count(Action::Delete), 10);
+    let outcome = fixture.converge(&ninety).await;
     assert_eq!((outcome.changed(), outcome.unchanged()), (10, 191));
-    let writes = rig.writes();
+    let writes = fixture.writes();
     let deleted = |kind: &str| writes.iter().filter(|it| it.path.contains(kind)).count();
     assert!(writes.iter().all(|it| it.method == "DELETE"));
     assert_eq!((deleted("/apps/"), deleted("/routes/")), (10, 10));
-    assert_eq!(rig.verify(&ninety).await, []);
+    assert_eq!(fixture.verify(&ninety).await, []);
 }
 
 #[rstest]
-#[case::manifest(Way::Manifest)]
-#[case::per_app(Way::PerApp)]
-#[case::documented_2017(Way::Documented2017)]
+#[case::manifest(Workflow::Manifest)]
+#[case::per_app(Workflow::PerApp)]
+#[case::documented_2017(Workflow::Documented2017)]
 #[tokio::test]
-async fn changed_bits_are_pushed_once_and_copied_to_every_app_of_the_group(#[case] way: Way) {
-    let rig = Rig::new(way).await;
+async fn changed_bits_are_pushed_once_and_copied_to_every_app_of_the_group(
+    #[case] workflow: Workflow,
+) {
+    let fixture = Fixture::new(workflow).await;
     let apps = apps_dir();
     assert_eq!(
-        rig.converge_apps(SMALL, Some(apps.path())).await.changed(),
+        fixture
+            .converge_apps(SMALL, Some(apps.path()))
+            .await
+            .changed(),
         7
     );
-    rig.writes();
+    fixture.writes();
     let main = apps.path().join("tick/main.go");
     let changed = std::fs::read_to_string(&main).unwrap() + "\n// changed\n";
     std::fs::write(&main, changed).unwrap();
 
-    let outcome = rig.converge_apps(SMALL, Some(apps.path())).await;
+    let outcome = fixture.converge_apps(SMALL, Some(apps.path())).await;
     assert!(outcome.is_converged(), "{outcome:#?}");
     assert_eq!((outcome.changed(), outcome.unchanged()), (3, 4));
-    let writes = rig.writes();
+    let writes = fixture.writes();
     let count = |end: &str| writes.iter().filter(|it| it.path.ends_with(end)).count();
     assert_eq!(count("/upload"), 1);
-    match way {
-        Way::Manifest => assert_eq!(count("/deployments"), 3),
-        Way::PerApp | Way::Documented2017 => assert_eq!(count("/current_droplet"), 3),
+    match workflow {
+        Workflow::Manifest => assert_eq!(count("/deployments"), 3),
+        Workflow::PerApp | Workflow::Documented2017 => assert_eq!(count("/current_droplet"), 3),
     }
-    let packages = &rig.mock.state()["packages"];
+    let packages = &fixture.mock.state()["packages"];
     assert_eq!(
         packages.as_array().unwrap().len(),
         3,
         "none of the old bits"
     );
-    let again = rig.converge_apps(SMALL, Some(apps.path())).await;
+    let again = fixture.converge_apps(SMALL, Some(apps.path())).await;
     assert_eq!(again.changed(), 0);
 }
 
 #[rstest]
-#[case::manifest(Way::Manifest)]
-#[case::per_app(Way::PerApp)]
-#[case::documented_2017(Way::Documented2017)]
+#[case::manifest(Workflow::Manifest)]
+#[case::per_app(Workflow::PerApp)]
+#[case::documented_2017(Workflow::Documented2017)]
 #[tokio::test]
-async fn a_manifest_sizes_its_group(#[case] way: Way) {
-    let rig = Rig::new(way).await;
+async fn a_manifest_sizes_its_group(#[case] workflow: Workflow) {
+    let fixture = Fixture::new(workflow).await;
     let apps = apps_dir();
     let manifest = "applications:\n- name: tick\n  memory: 64M\n  disk_quota: 256M\n  command: ./bin/tick -v\n  env: {EXTRA: 1}\n";
     std::fs::write(apps.path().join("tick/manifest.yml"), manifest).unwrap();
-    let outcome = rig.converge_apps(SMALL, Some(apps.path())).await;
+    let outcome = fixture.converge_apps(SMALL, Some(apps.path())).await;
     assert!(outcome.is_converged(), "{outcome:#?}");
-    let app = rig.app("scale-tick-2").await;
-    let web = rig
+    let app = fixture.app("scale-tick-2").await;
+    let web = fixture
         .curl("GET", &format!("/v3/apps/{app}/processes/web"), Value::Null)
         .await;
     assert_eq!(web["memory_in_mb"], 64);
     assert_eq!(web["disk_in_mb"], 256);
     assert_eq!(web["command"], "./bin/tick -v");
     assert_eq!(
-        rig.converge_apps(SMALL, Some(apps.path())).await.changed(),
+        fixture
+            .converge_apps(SMALL, Some(apps.path()))
+            .await
+            .changed(),
         0
     );
 }
@@ -176,74 +175,80 @@ async fn drift_of_one_app_is_repaired(
     #[case] what: &str,
     #[case] body: Value,
 ) {
-    let rig = Rig::new(Way::Manifest).await;
-    rig.converge_well(SMALL).await;
-    let app = rig.app("scale-tick-1").await;
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    fixture.converge_well(SMALL).await;
+    let app = fixture.app("scale-tick-1").await;
     let path = format!("/v3/apps/{app}/{what}");
-    rig.curl(method, path.trim_end_matches('/'), body).await;
-    assert!(!rig.verify(SMALL).await.is_empty());
-    assert_eq!(rig.converge_well(SMALL).await, 1);
-    assert_eq!(rig.verify(SMALL).await, []);
+    fixture.curl(method, path.trim_end_matches('/'), body).await;
+    assert!(!fixture.verify(SMALL).await.is_empty());
+    assert_eq!(fixture.converge_well(SMALL).await, 1);
+    assert_eq!(fixture.verify(SMALL).await, []);
 }
 
 #[tokio::test]
-async fn what_a_manifest_says_no_more_is_undone() {
-    let rig = Rig::new(Way::Manifest).await;
+async fn a_key_removed_from_a_manifest_is_removed_from_the_app() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
     let apps = apps_dir();
     let manifest = apps.path().join("tick/manifest.yml");
     let with = "applications:\n- name: tick\n  command: ./bin/tick -v\n  buildpacks: [go_buildpack]\n  env: {EXTRA: 1}\n";
     std::fs::write(&manifest, with).unwrap();
     assert_eq!(
-        rig.converge_apps(SMALL, Some(apps.path())).await.changed(),
+        fixture
+            .converge_apps(SMALL, Some(apps.path()))
+            .await
+            .changed(),
         7
     );
     std::fs::write(&manifest, "applications:\n- name: tick\n").unwrap();
-    let outcome = rig.converge_apps(SMALL, Some(apps.path())).await;
+    let outcome = fixture.converge_apps(SMALL, Some(apps.path())).await;
     assert!(outcome.is_converged(), "{outcome:#?}");
     assert_eq!(outcome.changed(), 3);
-    let app = rig.app("scale-tick-0").await;
+    let app = fixture.app("scale-tick-0").await;
     let path = format!("/v3/apps/{app}");
-    let shown = rig.curl("GET", &path, Value::Null).await;
+    let shown = fixture.curl("GET", &path, Value::Null).await;
     assert_eq!(shown["lifecycle"]["data"]["buildpacks"], json!([]));
     let path = format!("/v3/apps/{app}/environment_variables");
-    let shown = rig.curl("GET", &path, Value::Null).await;
+    let shown = fixture.curl("GET", &path, Value::Null).await;
     assert_eq!(shown["var"]["EXTRA"], Value::Null);
     assert_eq!(
-        rig.converge_apps(SMALL, Some(apps.path())).await.changed(),
+        fixture
+            .converge_apps(SMALL, Some(apps.path()))
+            .await
+            .changed(),
         0
     );
 }
 
 #[tokio::test]
-async fn an_app_that_is_deleted_while_its_instances_are_awaited_is_made_again() {
+async fn an_app_deleted_while_its_instances_start_is_created_again() {
     let builder = MockCapi::builder().start_time(Duration::from_secs(3));
-    let rig = Rig::with(Way::Manifest, builder).await;
+    let fixture = Fixture::with(Workflow::Manifest, builder).await;
     let deletion = async {
-        while rig.mock.state()["apps"].as_array().unwrap().len() < 7
-            || rig.mock.stats().by_route.get("POST /v3/deployments") != Some(&7)
+        while fixture.mock.state()["apps"].as_array().unwrap().len() < 7
+            || fixture.mock.stats().by_route.get("POST /v3/deployments") != Some(&7)
         {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let app = rig.app("scale-tick-1").await;
+        let app = fixture.app("scale-tick-1").await;
         let path = format!("/v3/apps/{app}");
-        rig.curl("DELETE", &path, Value::Null).await;
+        fixture.curl("DELETE", &path, Value::Null).await;
     };
-    let (outcome, ()) = tokio::join!(rig.converge(SMALL), deletion);
+    let (outcome, ()) = tokio::join!(fixture.converge(SMALL), deletion);
     assert!(outcome.is_converged(), "{outcome:#?}");
-    assert_eq!(rig.verify(SMALL).await, []);
+    assert_eq!(fixture.verify(SMALL).await, []);
 }
 
 #[tokio::test]
 async fn drift_of_a_droplet_is_repaired() {
-    let rig = Rig::new(Way::Manifest).await;
-    rig.converge_well(SMALL).await;
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    fixture.converge_well(SMALL).await;
     let (proxy, tick) = (
-        rig.app("scale-proxy-0").await,
-        rig.app("scale-tick-1").await,
+        fixture.app("scale-proxy-0").await,
+        fixture.app("scale-tick-1").await,
     );
     let current = format!("/v3/apps/{proxy}/relationships/current_droplet");
-    let source = rig.curl("GET", &current, Value::Null).await;
-    let copy = rig
+    let source = fixture.curl("GET", &current, Value::Null).await;
+    let copy = fixture
         .curl(
             "POST",
             &format!(
@@ -253,13 +258,14 @@ async fn drift_of_a_droplet_is_repaired() {
             json!({"relationships": {"app": {"data": {"guid": tick}}}}),
         )
         .await;
-    rig.curl(
-        "PATCH",
-        &format!("/v3/apps/{tick}/relationships/current_droplet"),
-        json!({"data": {"guid": copy["guid"]}}),
-    )
-    .await;
-    let mismatches: Vec<String> = rig
+    fixture
+        .curl(
+            "PATCH",
+            &format!("/v3/apps/{tick}/relationships/current_droplet"),
+            json!({"data": {"guid": copy["guid"]}}),
+        )
+        .await;
+    let mismatches: Vec<String> = fixture
         .verify(SMALL)
         .await
         .iter()
@@ -269,14 +275,14 @@ async fn drift_of_a_droplet_is_repaired() {
         mismatches,
         ["app scale-tick-1: droplet is another, desired the one it has"]
     );
-    assert_eq!(rig.converge_well(SMALL).await, 1);
+    assert_eq!(fixture.converge_well(SMALL).await, 1);
 }
 
 #[tokio::test]
 async fn drift_of_routes_and_rules_is_repaired() {
-    let rig = Rig::new(Way::Manifest).await;
-    rig.converge_well(SMALL).await;
-    let routes = rig
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    fixture.converge_well(SMALL).await;
+    let routes = fixture
         .curl(
             "GET",
             "/v3/routes?hosts=scale-proxy-0,scale-proxy-1",
@@ -284,69 +290,72 @@ async fn drift_of_routes_and_rules_is_repaired() {
         )
         .await;
     let gone = routes["resources"][0]["guid"].as_str().unwrap();
-    rig.curl("DELETE", &format!("/v3/routes/{gone}"), Value::Null)
+    fixture
+        .curl("DELETE", &format!("/v3/routes/{gone}"), Value::Null)
         .await;
     let unmapped = &routes["resources"][1];
-    rig.curl(
-        "PATCH",
-        &format!(
-            "/v3/routes/{}/destinations",
-            unmapped["guid"].as_str().unwrap()
-        ),
-        json!({"destinations": []}),
-    )
-    .await;
-    let groups = rig
+    fixture
+        .curl(
+            "PATCH",
+            &format!(
+                "/v3/routes/{}/destinations",
+                unmapped["guid"].as_str().unwrap()
+            ),
+            json!({"destinations": []}),
+        )
+        .await;
+    let groups = fixture
         .curl("GET", "/v3/security_groups?names=scale-asg", Value::Null)
         .await;
     let group = groups["resources"][0]["guid"].as_str().unwrap();
-    rig.curl(
-        "PATCH",
-        &format!("/v3/security_groups/{group}"),
-        json!({"rules": []}),
-    )
-    .await;
-    assert_eq!(rig.verify(SMALL).await.len(), 3);
-    assert_eq!(rig.converge_well(SMALL).await, 2);
+    fixture
+        .curl(
+            "PATCH",
+            &format!("/v3/security_groups/{group}"),
+            json!({"rules": []}),
+        )
+        .await;
+    assert_eq!(fixture.verify(SMALL).await.len(), 3);
+    assert_eq!(fixture.converge_well(SMALL).await, 2);
 }
 
 #[rstest]
-#[case::manifest(Way::Manifest)]
-#[case::per_app(Way::PerApp)]
-#[case::documented_2017(Way::Documented2017)]
+#[case::manifest(Workflow::Manifest)]
+#[case::per_app(Workflow::PerApp)]
+#[case::documented_2017(Workflow::Documented2017)]
 #[tokio::test]
-async fn nothing_is_a_legal_wish(#[case] way: Way) {
-    let rig = Rig::new(way).await;
+async fn a_config_without_apps_converges(#[case] workflow: Workflow) {
+    let fixture = Fixture::new(workflow).await;
     let none = r#"{"proxy_applications": 0, "test_applications": 2, "test_app_instances": 0}"#;
-    assert_eq!(rig.converge_well(none).await, 3);
-    assert_eq!(rig.converge_well(none).await, 0);
-    assert_eq!(rig.verify(none).await, []);
+    assert_eq!(fixture.converge_well(none).await, 3);
+    assert_eq!(fixture.converge_well(none).await, 0);
+    assert_eq!(fixture.verify(none).await, []);
 }
 
 #[rstest]
-#[case::manifest(Way::Manifest)]
-#[case::per_app(Way::PerApp)]
-#[case::documented_2017(Way::Documented2017)]
+#[case::manifest(Workflow::Manifest)]
+#[case::per_app(Workflow::PerApp)]
+#[case::documented_2017(Workflow::Documented2017)]
 #[tokio::test]
-async fn what_takes_time_is_awaited(#[case] way: Way) {
+async fn a_run_waits_for_slow_operations(#[case] workflow: Workflow) {
     let moment = Duration::from_millis(60);
-    let builder = way.foundation().staging_time(moment).copy_time(moment);
-    let rig = Rig::with(way, builder.start_time(moment).job_time(moment)).await;
-    assert_eq!(rig.converge_well(SMALL).await, 7);
-    assert_eq!(rig.verify(SMALL).await, []);
+    let builder = workflow.foundation().staging_time(moment).copy_time(moment);
+    let fixture = Fixture::with(workflow, builder.start_time(moment).job_time(moment)).await;
+    assert_eq!(fixture.converge_well(SMALL).await, 7);
+    assert_eq!(fixture.verify(SMALL).await, []);
 }
 
 #[rstest]
-#[case::manifest(Way::Manifest)]
-#[case::per_app(Way::PerApp)]
-#[case::documented_2017(Way::Documented2017)]
+#[case::manifest(Workflow::Manifest)]
+#[case::per_app(Workflow::PerApp)]
+#[case::documented_2017(Workflow::Documented2017)]
 #[tokio::test]
-async fn an_org_is_destroyed_with_all_that_was_made(#[case] way: Way) {
-    let rig = Rig::new(way).await;
-    let empty = rig.mock.state();
-    rig.converge_well(SMALL).await;
+async fn destroy_deletes_everything_a_run_created(#[case] workflow: Workflow) {
+    let fixture = Fixture::new(workflow).await;
+    let empty = fixture.mock.state();
+    fixture.converge_well(SMALL).await;
     let (config, sources) = read(SMALL, None);
-    let converger = Converger::new(rig.client.clone(), desired(&config, &sources));
+    let converger = Converger::new(fixture.client.clone(), desired(&config, &sources));
     let destroyed = converger.destroy(false).await.unwrap();
     assert_eq!(names(&destroyed), ["scale-org", "scale-quota", "scale-asg"]);
     for kind in [
@@ -356,29 +365,30 @@ async fn an_org_is_destroyed_with_all_that_was_made(#[case] way: Way) {
         "routes",
         "security_groups",
     ] {
-        assert_eq!(rig.mock.state()[kind], empty[kind], "{kind}");
+        assert_eq!(fixture.mock.state()[kind], empty[kind], "{kind}");
     }
     assert_eq!(converger.destroy(false).await.unwrap().targets, []);
 }
 
 #[tokio::test]
 async fn in_2017_an_org_whose_run_was_killed_early_is_ours_by_its_quota() {
-    let rig = Rig::new(Way::Documented2017).await;
+    let fixture = Fixture::new(Workflow::Documented2017).await;
     let none = Fault::answer("POST", "/v2/spaces", 500);
-    rig.mock.set_faults(vec![none]).unwrap();
-    assert!(!rig.converge(SMALL).await.is_converged());
+    fixture.mock.set_faults(vec![none]).unwrap();
+    assert!(!fixture.converge(SMALL).await.is_converged());
     let (config, sources) = read(SMALL, None);
-    let converger = Converger::new(rig.client.clone(), desired(&config, &sources));
+    let converger = Converger::new(fixture.client.clone(), desired(&config, &sources));
     assert!(converger.destroy(false).await.is_ok());
 }
 
 #[tokio::test]
-async fn an_org_of_somebody_else_is_not_destroyed() {
-    let rig = Rig::new(Way::Manifest).await;
-    rig.curl("POST", "/v3/organizations", json!({"name": "scale-org"}))
+async fn an_unmanaged_org_is_not_destroyed() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    fixture
+        .curl("POST", "/v3/organizations", json!({"name": "scale-org"}))
         .await;
     let (config, sources) = read(SMALL, None);
-    let converger = Converger::new(rig.client.clone(), desired(&config, &sources));
+    let converger = Converger::new(fixture.client.clone(), desired(&config, &sources));
     let refused = converger.destroy(false).await.unwrap_err();
     insta::assert_snapshot!(refused, @"deleting the org scale-org failed: it is unmanaged (it has no label managed-by=cf-pusher)");
     assert!(converger.delete_orgs(false).await.is_err());
@@ -389,13 +399,14 @@ async fn an_org_of_somebody_else_is_not_destroyed() {
 }
 
 #[tokio::test]
-async fn an_org_that_holds_something_else_is_used_and_left() {
-    let rig = Rig::new(Way::Manifest).await;
-    rig.curl("POST", "/v3/organizations", json!({"name": "scale-org"}))
+async fn an_org_with_unmanaged_apps_is_used_and_kept() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    fixture
+        .curl("POST", "/v3/organizations", json!({"name": "scale-org"}))
         .await;
-    assert_eq!(rig.converge_well(SMALL).await, 7);
+    assert_eq!(fixture.converge_well(SMALL).await, 7);
     let (config, sources) = read(SMALL, None);
-    let converger = Converger::new(rig.client.clone(), desired(&config, &sources));
+    let converger = Converger::new(fixture.client.clone(), desired(&config, &sources));
     assert!(
         converger.destroy(false).await.is_err(),
         "it is still not ours"
@@ -418,38 +429,38 @@ impl EventSink for After {
 }
 
 #[rstest]
-#[case::manifest(Way::Manifest)]
-#[case::per_app(Way::PerApp)]
-#[case::documented_2017(Way::Documented2017)]
+#[case::manifest(Workflow::Manifest)]
+#[case::per_app(Workflow::PerApp)]
+#[case::documented_2017(Workflow::Documented2017)]
 #[tokio::test]
-async fn a_run_that_is_killed_anywhere_is_finished_by_the_next(#[case] way: Way) {
+async fn a_killed_run_is_finished_by_the_next(#[case] workflow: Workflow) {
     stream::iter((3..100).step_by(3))
-        .for_each_concurrent(8, |requests| finish_killed(way, requests))
+        .for_each_concurrent(8, |requests| finish_killed(workflow, requests))
         .await;
 }
 
-async fn finish_killed(way: Way, requests: usize) {
+async fn finish_killed(workflow: Workflow, requests: usize) {
     let moment = Duration::from_millis(15);
-    let builder = way.foundation().staging_time(moment);
-    let rig = Rig::with(way, builder.copy_time(moment).job_time(moment)).await;
+    let builder = workflow.foundation().staging_time(moment);
+    let fixture = Fixture::with(workflow, builder.copy_time(moment).job_time(moment)).await;
     let after = Arc::new(After {
         left: AtomicUsize::new(requests),
         reached: tokio::sync::Notify::new(),
     });
     let (config, sources) = read(SMALL, None);
-    let client = connect(&rig.mock, [Arc::clone(&after) as Arc<dyn EventSink>]).await;
-    let converger = way.converger(&client, &config, &sources);
+    let client = connect(&fixture.mock, [Arc::clone(&after) as Arc<dyn EventSink>]).await;
+    let converger = workflow.converger(&client, &config, &sources);
     tokio::select! {
         _ = converger.converge() => {}
         () = after.reached.notified() => {}
     }
-    rig.converge_well(SMALL).await;
+    fixture.converge_well(SMALL).await;
     assert_eq!(
-        rig.verify(SMALL).await,
+        fixture.verify(SMALL).await,
         [],
         "killed after {requests} requests"
     );
-    let state = rig.mock.state();
+    let state = fixture.mock.state();
     for (kind, count) in [("apps", 7), ("routes", 7), ("spaces", 1)] {
         assert_eq!(
             state[kind].as_array().unwrap().len(),
@@ -460,17 +471,17 @@ async fn finish_killed(way: Way, requests: usize) {
 }
 
 #[tokio::test]
-async fn one_app_that_is_refused_fails_alone_and_in_cloud_controllers_words() {
-    let rig = Rig::new(Way::Manifest).await;
-    let org = rig
+async fn a_refused_app_fails_alone_with_the_cloud_controllers_message() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    let org = fixture
         .curl("POST", "/v3/organizations", json!({"name": "other"}))
         .await;
     let space = json!({
         "name": "other",
         "relationships": {"organization": {"data": {"guid": org["guid"]}}},
     });
-    let space = rig.curl("POST", "/v3/spaces", space).await;
-    let domain = rig.curl("GET", "/v3/domains", Value::Null).await;
+    let space = fixture.curl("POST", "/v3/spaces", space).await;
+    let domain = fixture.curl("GET", "/v3/domains", Value::Null).await;
     let route = json!({
         "host": "scale-tick-1",
         "relationships": {
@@ -478,9 +489,9 @@ async fn one_app_that_is_refused_fails_alone_and_in_cloud_controllers_words() {
             "domain": {"data": {"guid": domain["resources"][0]["guid"]}},
         },
     });
-    let taken = rig.curl("POST", "/v3/routes", route).await;
+    let taken = fixture.curl("POST", "/v3/routes", route).await;
 
-    let outcome = rig.converge(SMALL).await;
+    let outcome = fixture.converge(SMALL).await;
     assert_eq!(
         (outcome.changed(), outcome.failed()),
         (6, 1),
@@ -490,27 +501,27 @@ async fn one_app_that_is_refused_fails_alone_and_in_cloud_controllers_words() {
     insta::assert_snapshot!(failures.join("\n"), @"app scale-tick-1: applying the manifest failed: For application 'scale-tick-1': Routes cannot be mapped to destinations in different spaces (10008 CF-UnprocessableEntity)");
 
     let route = format!("/v3/routes/{}", taken["guid"].as_str().unwrap());
-    rig.curl("DELETE", &route, Value::Null).await;
-    assert_eq!(rig.converge_well(SMALL).await, 1);
+    fixture.curl("DELETE", &route, Value::Null).await;
+    assert_eq!(fixture.converge_well(SMALL).await, 1);
 }
 
 #[tokio::test]
 async fn without_deployments_droplets_are_set_and_apps_started() {
     let builder = MockCapi::builder().disable_deployments();
-    let rig = Rig::with(Way::Manifest, builder).await;
-    assert_eq!(rig.converge_well(SMALL).await, 7);
-    let routes = rig.mock.stats().by_route;
+    let fixture = Fixture::with(Workflow::Manifest, builder).await;
+    assert_eq!(fixture.converge_well(SMALL).await, 7);
+    let routes = fixture.mock.stats().by_route;
     assert_eq!(routes["POST /v3/apps/:guid/actions/start"], 7);
     assert!(routes["POST /v3/deployments"] < 7, "once refused is enough");
 }
 
 #[tokio::test]
-async fn manifests_have_as_many_apps_as_asked_for() {
-    let rig = Rig::new(Way::Manifest).await;
+async fn a_manifest_has_at_most_the_requested_number_of_apps() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
     let (config, sources) = read(SMALL, None);
-    let converger = Converger::new(rig.client.clone(), desired(&config, &sources)).batch(3);
+    let converger = Converger::new(fixture.client.clone(), desired(&config, &sources)).batch(3);
     assert!(converger.converge().await.unwrap().is_converged());
-    let manifests = rig.writes();
+    let manifests = fixture.writes();
     let manifests = manifests
         .iter()
         .filter(|it| it.path.ends_with("/apply_manifest"));
@@ -553,7 +564,7 @@ impl EventSink for LifeOf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_done_for_an_app_is_told_as_it_is_done() {
+async fn the_milestones_of_an_app_are_reported_in_order() {
     let mock = MockCapi::builder().start().await.unwrap();
     let life = Arc::new(LifeOf {
         app: "scale-proxy-1",

@@ -2,19 +2,10 @@
 //! documented bodies, in the documented order: proven from what the fake Cloud
 //! Controller recorded, and the document's examples in `fixtures/capi-2017/`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by that"
-)]
-
-mod support;
-
+use crate::support::{Fixture, Workflow};
 use cf_pusher::Dialect;
 use mock_capi::RecordedRequest;
 use serde_json::{Value, json};
-use support::{Rig, Way};
 
 const ONE_CLONE: &str = r#"{"proxy_applications": 2, "proxy_instances": 3}"#;
 
@@ -38,10 +29,10 @@ fn requests_of(clone: [&str; 3], requests: Vec<RecordedRequest>) -> Vec<Recorded
 
 #[tokio::test]
 async fn a_clone_costs_exactly_the_documented_requests() {
-    let rig = Rig::new(Way::Documented2017).await;
-    assert_eq!(rig.converge_well(ONE_CLONE).await, 3);
-    let requests = rig.writes();
-    let state = rig.mock.state();
+    let fixture = Fixture::new(Workflow::Documented2017).await;
+    assert_eq!(fixture.converge_well(ONE_CLONE).await, 3);
+    let requests = fixture.writes();
+    let state = fixture.mock.state();
     let guid = |kind: &str, field: &str, value: &str| {
         let all = state[kind].as_array().unwrap();
         let found = all.iter().find(|it| it[field] == value);
@@ -53,11 +44,11 @@ async fn a_clone_costs_exactly_the_documented_requests() {
     let route = guid("routes", "host", "scale-proxy-1");
     let current = |app: &str| {
         let path = format!("/v3/apps/{app}/relationships/current_droplet");
-        let rig = &rig;
-        async move { rig.curl("GET", &path, Value::Null).await["data"]["guid"].clone() }
+        let fixture = &fixture;
+        async move { fixture.curl("GET", &path, Value::Null).await["data"]["guid"].clone() }
     };
     let (droplet, source) = (current(&app).await, current(&prototype).await);
-    let domains = rig.curl("GET", "/v2/shared_domains", Value::Null).await;
+    let domains = fixture.curl("GET", "/v2/shared_domains", Value::Null).await;
 
     let mut create_app = documented("create-app");
     create_app["name"] = json!("scale-proxy-1");
@@ -111,11 +102,11 @@ async fn a_clone_costs_exactly_the_documented_requests() {
 
 #[tokio::test]
 async fn the_dialect_is_detected() {
-    for (way, dialect) in [
-        (Way::Manifest, Dialect::V3),
-        (Way::Documented2017, Dialect::Documented2017),
+    for (workflow, dialect) in [
+        (Workflow::Manifest, Dialect::V3),
+        (Workflow::Documented2017, Dialect::Documented2017),
     ] {
-        let rig = Rig::new(way).await;
-        assert_eq!(rig.client.dialect(), dialect);
+        let fixture = Fixture::new(workflow).await;
+        assert_eq!(fixture.client.dialect(), dialect);
     }
 }

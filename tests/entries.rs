@@ -1,21 +1,12 @@
 //! What is said with the keys of a manifest is applied once; whatever differs later
 //! is found and repaired.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by that"
-)]
-
-mod support;
-
+use crate::support::{Fixture, Workflow};
 use cf_pusher::desired::{Bits, Desired, Group, Metadata, Org, Rule, SecurityGroup, Space};
 use cf_pusher::{Converger, Drift, ManifestEntry, Outcome};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
-use support::{Rig, Way};
 
 /// Entries of all kinds, as people write them.
 const ENTRIES: [&str; 40] = [
@@ -77,30 +68,30 @@ fn desired(groups: Vec<Group>) -> Desired {
     Desired::builder("me").org(org).build().unwrap()
 }
 
-async fn converge(rig: &Rig, desired: &Desired) -> Outcome {
-    let converger = Converger::new(rig.client.clone(), desired.clone());
+async fn converge(fixture: &Fixture, desired: &Desired) -> Outcome {
+    let converger = Converger::new(fixture.client.clone(), desired.clone());
     converger.converge().await.unwrap()
 }
 
-async fn verify(rig: &Rig, desired: &Desired) -> Vec<Drift> {
-    let converger = Converger::new(rig.client.clone(), desired.clone());
+async fn verify(fixture: &Fixture, desired: &Desired) -> Vec<Drift> {
+    let converger = Converger::new(fixture.client.clone(), desired.clone());
     converger.verify().await.unwrap()
 }
 
 /// An org and a space with services, which an entry can name.
-async fn rig_with_services(rig: Rig) -> Rig {
-    let org = rig
+async fn rig_with_services(fixture: Fixture) -> Fixture {
+    let org = fixture
         .curl("POST", "/v3/organizations", json!({"name": "org"}))
         .await;
     let of_org = json!({"organization": {"data": {"guid": org["guid"]}}});
     let space = json!({"name": "space", "relationships": of_org});
-    let space = rig.curl("POST", "/v3/spaces", space).await;
+    let space = fixture.curl("POST", "/v3/spaces", space).await;
     for name in ["zdb", "adb"] {
         let of_space = json!({"space": {"data": {"guid": space["guid"]}}});
         let service = json!({"type": "user-provided", "name": name, "relationships": of_space});
-        rig.curl("POST", "/v3/service_instances", service).await;
+        fixture.curl("POST", "/v3/service_instances", service).await;
     }
-    rig
+    fixture
 }
 
 #[rstest]
@@ -108,10 +99,10 @@ async fn rig_with_services(rig: Rig) -> Rig {
 #[case::compared_app_by_app(MockCapi::builder().faults(vec![no_diff()]))]
 #[tokio::test]
 async fn forty_entries_are_up_to_date_after_one_run(#[case] builder: mock_capi::MockCapiBuilder) {
-    let rig = rig_with_services(Rig::with(Way::Manifest, builder).await).await;
+    let fixture = rig_with_services(Fixture::with(Workflow::Manifest, builder).await).await;
     let groups = ENTRIES.iter().enumerate().map(|(i, entry)| group(i, entry));
     let desired = desired(groups.collect());
-    let first = converge(&rig, &desired).await;
+    let first = converge(&fixture, &desired).await;
     assert!(
         first.is_converged(),
         "{:#?} {:#?}",
@@ -119,8 +110,8 @@ async fn forty_entries_are_up_to_date_after_one_run(#[case] builder: mock_capi::
         first.drift
     );
     assert_eq!(first.changed(), 40);
-    rig.writes();
-    let second = converge(&rig, &desired).await;
+    fixture.writes();
+    let second = converge(&fixture, &desired).await;
     assert!(second.is_converged(), "{:#?}", second.drift);
     assert_eq!(
         (second.changed(), second.unchanged()),
@@ -128,7 +119,7 @@ async fn forty_entries_are_up_to_date_after_one_run(#[case] builder: mock_capi::
         "{:#?}",
         changed(&second)
     );
-    assert_eq!(rig.writes().len(), 0);
+    assert_eq!(fixture.writes().len(), 0);
 }
 
 /// The request is not known.
@@ -170,27 +161,27 @@ const WATCHED: &str = "{instances: 2, memory: 64M, env: {A: x}, command: run, st
 #[case::route_to_another_process("PATCH", "/v3/routes/ROUTE/destinations", json!({"destinations": [{"app": {"guid": "APP", "process": {"type": "worker"}}}]}), "destinations of route watched")]
 #[case::route_to_another_app_too("POST", "/v3/routes/ROUTE/destinations", json!({"destinations": [{"app": {"guid": "OTHER"}}]}), "destinations of route watched")]
 #[tokio::test]
-async fn whatever_differs_is_found_and_repaired(
+async fn drift_of_every_property_is_found_and_repaired(
     #[case] method: &str,
     #[case] path: &str,
     #[case] body: Value,
     #[case] expected: &str,
 ) {
-    let rig = rig_with_services(Rig::new(Way::Manifest).await).await;
+    let fixture = rig_with_services(Fixture::new(Workflow::Manifest).await).await;
     let desired = desired(vec![group(0, WATCHED), group(1, "{}")]);
-    let outcome = converge(&rig, &desired).await;
+    let outcome = converge(&fixture, &desired).await;
     assert!(outcome.is_converged(), "{outcome:#?}");
     let first = async |path: &str| {
-        let list = rig.curl("GET", path, Value::Null).await;
+        let list = fixture.curl("GET", path, Value::Null).await;
         list["resources"][0]["guid"]
             .as_str()
             .unwrap_or_default()
             .to_owned()
     };
-    let app = rig.app("app-0-0").await;
+    let app = fixture.app("app-0-0").await;
     let guids = [
         ("APP", app.clone()),
-        ("OTHER", rig.app("app-1-0").await),
+        ("OTHER", fixture.app("app-1-0").await),
         ("ROUTE", first("/v3/routes?hosts=watched").await),
         ("SIDECAR", first(&format!("/v3/apps/{app}/sidecars")).await),
         ("BINDING", first("/v3/service_credential_bindings").await),
@@ -203,9 +194,9 @@ async fn whatever_differs_is_found_and_repaired(
         })
     };
     let body = serde_json::from_str(&filled(&body.to_string())).unwrap();
-    rig.curl(method, &filled(path), body).await;
+    fixture.curl(method, &filled(path), body).await;
 
-    let drift: Vec<String> = verify(&rig, &desired)
+    let drift: Vec<String> = verify(&fixture, &desired)
         .await
         .iter()
         .map(ToString::to_string)
@@ -216,7 +207,7 @@ async fn whatever_differs_is_found_and_repaired(
             .any(|line| line.starts_with("app app-0-0: ") && line.contains(expected)),
         "{drift:#?}"
     );
-    let repaired = converge(&rig, &desired).await;
+    let repaired = converge(&fixture, &desired).await;
     assert!(
         repaired.is_converged(),
         "{:#?} {:#?}",
@@ -224,7 +215,7 @@ async fn whatever_differs_is_found_and_repaired(
         repaired.drift
     );
     assert_eq!(repaired.changed(), 1);
-    assert_eq!(verify(&rig, &desired).await, []);
+    assert_eq!(verify(&fixture, &desired).await, []);
 }
 
 fn three_spaces(count: u32) -> Desired {
@@ -256,8 +247,8 @@ fn three_spaces(count: u32) -> Desired {
 
 #[tokio::test]
 async fn several_orgs_and_spaces_converge_in_one_run() {
-    let rig = Rig::new(Way::Manifest).await;
-    let first = converge(&rig, &three_spaces(3)).await;
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    let first = converge(&fixture, &three_spaces(3)).await;
     assert!(
         first.is_converged(),
         "{:#?} {:#?}",
@@ -271,31 +262,31 @@ async fn several_orgs_and_spaces_converge_in_one_run() {
         app.guid.is_some() && app.urls[0].starts_with("bd-2."),
         "{app:?}"
     );
-    rig.writes();
-    let before = rig.counts.get().requests;
-    assert_eq!(converge(&rig, &three_spaces(3)).await.unchanged(), 9);
-    assert_eq!(rig.writes().len(), 0);
-    let requests = rig.counts.get().requests - before;
+    fixture.writes();
+    let before = fixture.counts.get().requests;
+    assert_eq!(converge(&fixture, &three_spaces(3)).await.unchanged(), 9);
+    assert_eq!(fixture.writes().len(), 0);
+    let requests = fixture.counts.get().requests - before;
     assert!(requests <= 15, "{requests} requests");
-    let fewer = converge(&rig, &three_spaces(2)).await;
+    let fewer = converge(&fixture, &three_spaces(2)).await;
     assert!(fewer.is_converged(), "{fewer:#?}");
     assert_eq!((fewer.changed(), fewer.unchanged()), (3, 6));
-    let converger = Converger::new(rig.client.clone(), three_spaces(2));
+    let converger = Converger::new(fixture.client.clone(), three_spaces(2));
     let destroyed = converger.destroy(false).await.unwrap();
     assert_eq!(
         destroyed.targets.len(),
         4,
         "two orgs, a quota, a security group"
     );
-    assert_eq!(rig.mock.state()["apps"], json!([]));
+    assert_eq!(fixture.mock.state()["apps"], json!([]));
 }
 
 #[tokio::test]
 async fn one_org_that_fails_does_not_stop_the_other() {
     let builder =
         MockCapi::builder().faults(vec![Fault::answer("POST", "/v3/spaces", 403).times(1)]);
-    let rig = Rig::with(Way::Manifest, builder).await;
-    let outcome = converge(&rig, &three_spaces(1)).await;
+    let fixture = Fixture::with(Workflow::Manifest, builder).await;
+    let outcome = converge(&fixture, &three_spaces(1)).await;
     assert!(!outcome.is_converged());
     assert_eq!(
         (outcome.changed(), outcome.failed()),
@@ -306,7 +297,7 @@ async fn one_org_that_fails_does_not_stop_the_other() {
 
 #[tokio::test]
 async fn two_owners_share_a_space() {
-    let rig = Rig::new(Way::Manifest).await;
+    let fixture = Fixture::new(Workflow::Manifest).await;
     let of = |owner: &str| {
         let entry = ManifestEntry::parse("no-route: true").unwrap();
         let space = Space::new("space").group(Group::new(owner, entry, bits()));
@@ -315,14 +306,14 @@ async fn two_owners_share_a_space() {
             .build()
             .unwrap()
     };
-    converge(&rig, &of("one")).await;
-    let outcome = converge(&rig, &of("two")).await;
+    converge(&fixture, &of("one")).await;
+    let outcome = converge(&fixture, &of("two")).await;
     assert_eq!(
         (outcome.changed(), outcome.failed()),
         (1, 0),
         "{outcome:#?}"
     );
-    assert_eq!(rig.mock.state()["apps"].as_array().unwrap().len(), 2);
+    assert_eq!(fixture.mock.state()["apps"].as_array().unwrap().len(), 2);
 }
 
 #[rstest]
@@ -339,9 +330,9 @@ async fn in_2017_other_properties_are_refused_before_anything_is_sent(
     #[case] entry: &str,
     #[case] property: &str,
 ) {
-    let rig = Rig::new(Way::Documented2017).await;
-    let converger = Converger::new(rig.client.clone(), desired(vec![group(0, entry)]));
-    let before = rig.counts.get().requests;
+    let fixture = Fixture::new(Workflow::Documented2017).await;
+    let converger = Converger::new(fixture.client.clone(), desired(vec![group(0, entry)]));
+    let before = fixture.counts.get().requests;
     let error = converger.converge().await.unwrap_err().to_string();
     assert_eq!(
         error,
@@ -349,20 +340,20 @@ async fn in_2017_other_properties_are_refused_before_anything_is_sent(
             "the group app-0-{{i}} cannot have `{property}`: the API of 2017 knows only memory, disk_quota, instances, env, command, buildpacks, health-check-* and routes"
         )
     );
-    assert_eq!(rig.counts.get().requests, before);
+    assert_eq!(fixture.counts.get().requests, before);
 }
 
 #[tokio::test]
 async fn in_2017_the_properties_that_it_knows_converge() {
-    let rig = Rig::new(Way::Documented2017).await;
+    let fixture = Fixture::new(Workflow::Documented2017).await;
     let entry = "{memory: 64M, disk_quota: 128M, instances: 2, env: {A: x}, command: run, buildpacks: [go_buildpack], health-check-type: process, routes: [{route: 'a-{i}.{apps_domain}'}]}";
     let desired = desired(vec![group(0, entry).count(2)]);
-    let outcome = converge(&rig, &desired).await;
+    let outcome = converge(&fixture, &desired).await;
     assert!(
         outcome.is_converged(),
         "{:#?} {:#?}",
         outcome.failures,
         outcome.drift
     );
-    assert_eq!(converge(&rig, &desired).await.unchanged(), 2);
+    assert_eq!(converge(&fixture, &desired).await.unchanged(), 2);
 }

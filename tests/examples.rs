@@ -1,12 +1,5 @@
 //! Runs the programs in examples/, which assert their own results.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by that"
-)]
-
 use std::process::ExitCode;
 
 #[path = "../examples/converge_org.rs"]

@@ -5,23 +5,14 @@
 //! world of its own. The run that it befell, or the one after it, is to leave
 //! exactly what an undisturbed run does.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by that"
-)]
-
-mod support;
-
 use std::future::ready;
 use std::time::Duration;
 
+use crate::support::world::{Census, World};
+use crate::support::{SMALL, Workflow};
 use futures::{StreamExt, stream};
 use mock_capi::{CloudController, Fault};
 use rstest::rstest;
-use support::world::{Census, World};
-use support::{SMALL, Way};
 
 /// How many worlds there are at once.
 const WORLDS: usize = 8;
@@ -44,8 +35,8 @@ fn rate_limit() -> Fault {
 #[case::truncated(Fault::truncate("*", "*"))]
 #[case::expired_token(Fault::expired_token("*", "*"))]
 #[tokio::test]
-async fn any_request_of_a_run_by_manifests_may_fail(#[case] fault: Fault) {
-    let befallen = befall_each(Way::Manifest, &fault, 1, 1).await;
+async fn a_run_by_manifests_survives_a_failure_of_any_request(#[case] fault: Fault) {
+    let befallen = befall_each(Workflow::Manifest, &fault, 1, 1).await;
     assert!(befallen >= 45, "only {befallen} requests");
 }
 
@@ -58,37 +49,37 @@ async fn any_request_of_a_run_by_manifests_may_fail(#[case] fault: Fault) {
 #[case::truncated(Fault::truncate("*", "*"), 2)]
 #[case::expired_token(Fault::expired_token("*", "*"), 3)]
 #[tokio::test]
-async fn any_request_of_a_run_app_by_app_may_fail(
+async fn a_run_app_by_app_survives_a_failure_of_any_request(
     #[case] fault: Fault,
     #[case] first: usize,
-    #[values(Way::PerApp, Way::Documented2017)] way: Way,
+    #[values(Workflow::PerApp, Workflow::Documented2017)] workflow: Workflow,
 ) {
-    let befallen = befall_each(way, &fault, first, 3).await;
+    let befallen = befall_each(workflow, &fault, first, 3).await;
     assert!(befallen >= 20, "only {befallen} requests");
 }
 
 /// Only manifests are jobs here.
 #[rstest]
-#[case::job(Fault::failed_job(), Way::Manifest, 2)]
-#[case::copy(Fault::failed_copy(), Way::Manifest, 4)]
-#[case::copy_per_app(Fault::failed_copy(), Way::PerApp, 4)]
-#[case::copy_in_2017(Fault::failed_copy(), Way::Documented2017, 4)]
-#[case::staging(Fault::failed_staging(), Way::Manifest, 3)]
-#[case::staging_per_app(Fault::failed_staging(), Way::PerApp, 3)]
-#[case::staging_in_2017(Fault::failed_staging(), Way::Documented2017, 3)]
+#[case::job(Fault::failed_job(), Workflow::Manifest, 2)]
+#[case::copy(Fault::failed_copy(), Workflow::Manifest, 4)]
+#[case::copy_per_app(Fault::failed_copy(), Workflow::PerApp, 4)]
+#[case::copy_in_2017(Fault::failed_copy(), Workflow::Documented2017, 4)]
+#[case::staging(Fault::failed_staging(), Workflow::Manifest, 3)]
+#[case::staging_per_app(Fault::failed_staging(), Workflow::PerApp, 3)]
+#[case::staging_in_2017(Fault::failed_staging(), Workflow::Documented2017, 3)]
 #[tokio::test]
-async fn anything_that_takes_time_may_fail(
+async fn a_run_survives_failed_jobs_copies_and_stagings(
     #[case] fault: Fault,
-    #[case] way: Way,
+    #[case] workflow: Workflow,
     #[case] expected: usize,
 ) {
-    assert_eq!(befall_each(way, &fault, 1, 1).await, expected);
+    assert_eq!(befall_each(workflow, &fault, 1, 1).await, expected);
 }
 
 /// Aims a fault at each thing that it can befall, or at every so many from one
 /// on; returns how many that were.
-async fn befall_each(way: Way, fault: &Fault, first: usize, step: usize) -> usize {
-    let world = World::new(way, SMALL);
+async fn befall_each(workflow: Workflow, fault: &Fault, first: usize, step: usize) -> usize {
+    let world = World::new(workflow, SMALL);
     let expected = world.undisturbed().await;
     stream::iter((first..).step_by(step))
         .map(|nth| befall(&world, fault, nth, &expected))

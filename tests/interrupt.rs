@@ -2,24 +2,15 @@
 //! answered, the summary says so, and the next run finishes the job.
 
 #![cfg(unix)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by that"
-)]
-
-mod support;
-
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::support::SMALL;
+use crate::support::command::Place;
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::Value;
-use support::SMALL;
-use support::command::Place;
 
 const LONG: Duration = Duration::from_secs(60 * 60);
 
@@ -95,9 +86,7 @@ async fn until(mock: &MockCapi, method: &str, path: &str) {
 #[case::ctrl_c("INT")]
 #[case::terminate("TERM")]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_run_ends_with_its_answers_and_is_finished_by_the_next(
-    #[case] signal: &str,
-) {
+async fn an_interrupted_run_finishes_its_requests_and_the_next_run_the_rest(#[case] signal: &str) {
     const CONCURRENCY: u64 = 4;
     let latency = Duration::from_millis(100);
     let mock = MockCapi::builder().latency(latency).record_requests();
@@ -138,7 +127,7 @@ async fn an_interrupted_run_ends_with_its_answers_and_is_finished_by_the_next(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_interrupts_twice_waits_for_nothing() {
+async fn a_second_interrupt_quits_immediately() {
     let hangs = Fault::delay("POST", "/v3/packages", LONG);
     let mock = MockCapi::builder().faults(vec![hangs]).record_requests();
     let mock = mock.start().await.unwrap();
@@ -160,7 +149,7 @@ async fn who_interrupts_twice_waits_for_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn waits_end_with_an_interrupt() {
+async fn an_interrupt_ends_waits() {
     let mock = MockCapi::builder().start_time(LONG);
     let mock = mock.start().await.unwrap();
     let place = Place::new();
@@ -179,7 +168,7 @@ async fn an_interrupted_push_is_finished_by_the_next() {
     let mock = MockCapi::builder().staging_time(LONG).record_requests();
     let mock = mock.start().await.unwrap();
     let place = Place::new();
-    let org = support::curl(
+    let org = crate::support::curl(
         &mock,
         "POST",
         "/v3/organizations",
@@ -188,7 +177,7 @@ async fn an_interrupted_push_is_finished_by_the_next() {
     .await;
     let relationships = serde_json::json!({"organization": {"data": {"guid": org["guid"]}}});
     let space = serde_json::json!({"name": "s", "relationships": relationships});
-    support::curl(&mock, "POST", "/v3/spaces", space).await;
+    crate::support::curl(&mock, "POST", "/v3/spaces", space).await;
     std::fs::create_dir(place.dir.path().join("bits")).unwrap();
     place.file("bits/index.html", "hello");
     let args = ["push", "dora", "-p", "bits", "--org", "o", "--space", "s"];
@@ -208,7 +197,7 @@ async fn an_interrupted_push_is_finished_by_the_next() {
 
     mock.advance(LONG);
     let times = serde_json::json!({"staging": "0s"});
-    support::curl(&mock, "PUT", "/_mock/times", times).await;
+    crate::support::curl(&mock, "PUT", "/_mock/times", times).await;
     let (code, _, err) = Running::start(&place, &mock, &args).ended();
     assert_eq!(code, 0, "{err}");
 }

@@ -1,35 +1,26 @@
 //! The command, killed wherever it is, and run again: what is there then is as
 //! desired, and what the first run had done was not done again.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by that"
-)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::future::ready;
 use std::process::Stdio;
 use std::time::Duration;
 
+use crate::support::command::Place;
+use crate::support::world::{Census, World};
+use crate::support::{SMALL, Workflow};
 use futures::{StreamExt, stream};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
-use support::command::Place;
-use support::world::{Census, World};
-use support::{SMALL, Way};
 use tokio::process::Command;
 
 /// What makes something, and is done as often by two runs, of which the first is
 /// killed, as by one. What makes packages is not: of one that nothing was uploaded
 /// to, it cannot be known whether that is under way. In 2017 nothing tells the bits
 /// of a package, so those that are not noted yet are pushed again, and copied.
-fn once(way: Way) -> &'static [&'static str] {
-    match way {
-        Way::Manifest | Way::PerApp => &[
+fn once(workflow: Workflow) -> &'static [&'static str] {
+    match workflow {
+        Workflow::Manifest | Workflow::PerApp => &[
             "POST /v3/organization_quotas",
             "POST /v3/organizations",
             "POST /v3/spaces",
@@ -41,7 +32,7 @@ fn once(way: Way) -> &'static [&'static str] {
             "POST /v3/droplets",
             "POST /v3/deployments",
         ],
-        Way::Documented2017 => &[
+        Workflow::Documented2017 => &[
             "POST /v2/quota_definitions",
             "POST /v2/organizations",
             "POST /v2/spaces",
@@ -54,19 +45,19 @@ fn once(way: Way) -> &'static [&'static str] {
 }
 
 #[rstest]
-#[case::manifest(Way::Manifest, 1, 45)]
-#[case::per_app(Way::PerApp, 4, 20)]
-#[case::documented_2017(Way::Documented2017, 4, 20)]
+#[case::manifest(Workflow::Manifest, 1, 45)]
+#[case::per_app(Workflow::PerApp, 4, 20)]
+#[case::documented_2017(Workflow::Documented2017, 4, 20)]
 #[tokio::test]
-async fn a_run_that_is_killed_at_any_request_is_finished_by_the_next(
-    #[case] way: Way,
+async fn a_run_killed_at_any_request_is_finished_by_the_next(
+    #[case] workflow: Workflow,
     #[case] step: usize,
     #[case] at_least: usize,
 ) {
-    let world = World::new(way, SMALL);
+    let world = World::new(workflow, SMALL);
     let mock = world.foundation().start().await.unwrap();
     world.run(&mock).await.unwrap();
-    let expected = (Census::of(&mock), done(way, &mock));
+    let expected = (Census::of(&mock), done(workflow, &mock));
     let kills = stream::iter((1..).step_by(step))
         .map(|nth| kill_at(&world, nth, &expected))
         .buffered(4)
@@ -83,7 +74,7 @@ async fn kill_at(world: &World, nth: usize, expected: &(Census, Done)) -> bool {
     let hold = Fault::delay("*", "*", Duration::from_secs(600)).nth(held);
     let builder = world.foundation().record_requests().faults(vec![hold]);
     let mock = builder.start().await.unwrap();
-    if !kill(world.way, &mock, held).await {
+    if !kill(world.workflow, &mock, held).await {
         return false;
     }
     mock.set_faults(Vec::new()).unwrap();
@@ -96,7 +87,7 @@ async fn kill_at(world: &World, nth: usize, expected: &(Census, Done)) -> bool {
     );
     assert_eq!(world.run(&mock).await, Ok(()), "{context}");
     assert_eq!(
-        (Census::of(&mock), done(world.way, &mock)),
+        (Census::of(&mock), done(world.workflow, &mock)),
         *expected,
         "{context}"
     );
@@ -105,10 +96,10 @@ async fn kill_at(world: &World, nth: usize, expected: &(Census, Done)) -> bool {
 }
 
 /// Runs the command until so many requests came in; whether they did.
-async fn kill(way: Way, mock: &MockCapi, requests: u64) -> bool {
+async fn kill(workflow: Workflow, mock: &MockCapi, requests: u64) -> bool {
     let place = Place::new();
     let mut args = vec!["converge"];
-    if way == Way::PerApp {
+    if workflow == Workflow::PerApp {
         args.extend(["--workflow", "per-app"]);
     }
     let mut command = Command::from(place.process_on(mock, SMALL, &args));
@@ -128,9 +119,9 @@ async fn kill(way: Way, mock: &MockCapi, requests: u64) -> bool {
 /// How often what is to be done once was asked for.
 type Done = BTreeMap<&'static str, u64>;
 
-fn done(way: Way, mock: &MockCapi) -> Done {
+fn done(workflow: Workflow, mock: &MockCapi) -> Done {
     let stats = mock.stats();
     let count = |route: &str| stats.by_route.get(route).copied().unwrap_or_default();
-    let routes = once(way).iter();
+    let routes = once(workflow).iter();
     routes.map(|route| (*route, count(route))).collect()
 }

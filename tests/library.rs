@@ -1,12 +1,5 @@
 //! The library as other crates use it: spawned on a runtime, moved and shared.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by that"
-)]
-
 use std::fmt::Debug;
 
 use cf_pusher::desired::{Desired, Org, Space};

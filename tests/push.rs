@@ -1,21 +1,12 @@
 //! `push` and `manifest`: what is sent, what becomes of the apps, and what is said.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by that"
-)]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::command::{Place, Said, cf_pusher, stable};
+use crate::support::{curl, login};
 use mock_capi::{Fault, MockCapi, MockCapiBuilder};
 use rstest::rstest;
 use serde_json::{Value, json};
-use support::command::{Place, Said, cf_pusher, stable};
-use support::{curl, login};
 
 /// A foundation with an org and a space, and a folder of bits beside a manifest.
 struct Push {
@@ -147,7 +138,7 @@ async fn an_app_is_pushed_and_runs() {
 }
 
 #[tokio::test]
-async fn the_folder_is_sent_without_what_is_ignored() {
+async fn ignored_files_are_not_uploaded() {
     let push = Push::new().await;
     push.place.file("bits/.cfignore", "*.log\n");
     push.place.file("bits/a.log", "");
@@ -163,7 +154,7 @@ async fn the_folder_is_sent_without_what_is_ignored() {
 }
 
 #[tokio::test]
-async fn what_cloud_controller_has_is_not_sent_again() {
+async fn matched_resources_are_not_uploaded() {
     let push = Push::new().await;
     push.push_well(&["one", "-p", "bits", "--no-start"]);
     push.place.file("bits/main.go", "package other");
@@ -236,7 +227,7 @@ async fn a_dry_run_changes_nothing() {
 
 /// The example of the ADR: 50 instances of 10 MB fit into 500 MB, and of 20 MB do not.
 #[tokio::test]
-async fn a_manifest_that_is_refused_leaves_nothing_behind() {
+async fn a_refused_manifest_leaves_nothing_behind() {
     let push = Push::new().await;
     let quota = json!({
         "name": "small",
@@ -263,7 +254,7 @@ async fn a_manifest_that_is_refused_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn an_app_that_was_there_is_not_deleted_with_a_refused_manifest() {
+async fn an_existing_app_survives_a_refused_manifest() {
     let push = Push::new().await;
     push.push_well(&["there", "-p", "bits", "--no-start"]);
     push.manifest(
@@ -281,7 +272,7 @@ async fn an_app_that_was_there_is_not_deleted_with_a_refused_manifest() {
 }
 
 #[tokio::test]
-async fn a_failed_staging_tells_why_and_the_others_go_on() {
+async fn a_failed_staging_is_explained_and_the_other_apps_go_on() {
     let push =
         Push::with(MockCapi::builder().faults(vec![Fault::failed_staging().of("bad")])).await;
     push.manifest("applications:\n- {name: bad, path: bits}\n- {name: good, path: bits}\n");
@@ -305,7 +296,7 @@ async fn a_failed_staging_tells_why_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn logs_that_cannot_be_read_stop_nothing() {
+async fn unreadable_logs_do_not_stop_a_push() {
     let refusal = Fault::answer("GET", "/api/v1/read/:source_id", 404);
     let push = Push::with(MockCapi::builder().faults(vec![refusal])).await;
     push.manifest("applications:\n- {name: a, path: bits}\n- {name: b, path: bits}\n");
@@ -316,7 +307,7 @@ async fn logs_that_cannot_be_read_stop_nothing() {
 
 /// Staging and starting take time; what is awaited together costs few requests.
 #[tokio::test]
-async fn the_logs_of_a_slow_staging_are_read_on_the_way() {
+async fn the_logs_of_a_slow_staging_are_streamed() {
     let builder = MockCapi::builder().staging_time(Duration::from_millis(1500));
     let push = Push::with(builder.start_time(Duration::from_millis(100))).await;
     push.manifest(DORA);
@@ -382,7 +373,7 @@ async fn instances_that_crash_fail_the_push() {
 }
 
 #[tokio::test]
-async fn no_start_stops_what_runs_and_stages_nothing() {
+async fn no_start_stops_a_running_app_and_stages_nothing() {
     let push = Push::new().await;
     push.manifest(DORA);
     push.push_well(&[]);
@@ -403,7 +394,7 @@ async fn no_start_leaves_a_package_to_stage() {
 }
 
 #[tokio::test]
-async fn odd_names_are_found_again() {
+async fn apps_with_special_characters_in_their_names_are_found_again() {
     let push = Push::new().await;
     push.push_well(&["a,b %41", "-p", "bits", "--no-route"]);
     let apps = push.list("/v3/apps").await;
@@ -412,7 +403,7 @@ async fn odd_names_are_found_again() {
 }
 
 #[tokio::test]
-async fn a_random_route_is_told() {
+async fn a_random_route_is_printed() {
     let push = Push::new().await;
     push.manifest(DORA);
     let said = push.push_well(&["--random-route"]);
@@ -426,7 +417,7 @@ async fn a_random_route_is_told() {
 }
 
 #[tokio::test]
-async fn a_name_that_comes_twice_is_refused() {
+async fn a_duplicate_app_name_is_refused() {
     let push = Push::new().await;
     push.manifest("applications: [{name: a, path: bits}, {name: a, path: bits}]");
     let said = push.push(&[]);
@@ -494,7 +485,7 @@ async fn a_deployment_scales_instead_of_the_manifest() {
 }
 
 #[tokio::test]
-async fn a_canary_waits_to_be_told_to_go_on() {
+async fn a_canary_deployment_stays_paused() {
     let push = Push::new().await;
     push.manifest(&format!("{DORA}  instances: 4\n"));
     push.push_well(&[]);
@@ -510,7 +501,7 @@ async fn a_canary_waits_to_be_told_to_go_on() {
 }
 
 #[tokio::test]
-async fn an_image_needs_no_bits_and_its_password_is_told_to_nobody() {
+async fn a_docker_image_needs_no_bits_and_its_password_stays_secret() {
     let push = Push::new().await;
     let on = json!({"enabled": true});
     push.curl("PATCH", "/v3/feature_flags/diego_docker", on)
@@ -574,7 +565,7 @@ async fn a_foundation_without_diffs_is_compared_here(#[case] status: u16) {
 }
 
 #[tokio::test]
-async fn a_program_gets_one_json_object() {
+async fn the_json_output_is_one_object() {
     let push = Push::new().await;
     push.manifest(DORA);
     let said = push.push_well(&["--format", "json"]);
@@ -621,7 +612,7 @@ async fn the_target_of_the_cf_cli_is_used() {
 }
 
 #[tokio::test]
-async fn nowhere_to_push_to_is_told() {
+async fn a_push_without_a_target_is_an_error() {
     let push = Push::new().await;
     push.manifest(DORA);
     let mut command = cf_pusher(push.place.dir.path());
@@ -649,7 +640,7 @@ async fn nowhere_to_push_to_is_told() {
 #[case::conflict("applications: [{name: a}]", &["--no-route", "--random-route"], "--no-route and --random-route cannot be used together")]
 #[case::no_path("applications: [{name: a, path: none}]", &[], "app a: cannot read `path` DIR/none: No such file or directory (os error 2)")]
 #[case::secret("applications: [{name: a, memory: [hunter2]}]", &[], "invalid manifest DIR/manifest.yml: app a: `memory` is a list, must be a string")]
-fn what_push_would_refuse_is_refused_offline(
+fn manifest_refuses_what_push_would_refuse(
     #[case] manifest: &str,
     #[case] flags: &[&str],
     #[case] expected: &str,

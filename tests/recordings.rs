@@ -1,25 +1,16 @@
 //! What a run is recorded in: files that programs of other people open.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by that"
-)]
-
 #[allow(dead_code, reason = "this file uses a part of it")]
 #[path = "../mock-capi/tests/browser/mod.rs"]
 mod browser;
-mod support;
-
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use crate::support::command::{Place, Said, stable};
+use crate::support::{SMALL, login};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
-use support::command::{Place, Said, stable};
-use support::{SMALL, login};
 
 /// Converges with a recording; returns what was said and the file.
 fn record(place: &Place, mock: &MockCapi, flag: &str, more: &[&str]) -> (Said, PathBuf) {
@@ -129,7 +120,7 @@ async fn a_trace_has_every_request_within_its_step() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_cannot_be_written_is_told_before_anything_is_done() {
+async fn an_unwritable_file_is_an_error_before_anything_is_sent() {
     let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
     let path = place.dir.path().join("nowhere/file");
     let path = path.to_str().unwrap();
@@ -160,7 +151,7 @@ async fn a_recording_is_complete_when_the_run_fails(#[case] flag: &str) {
 #[case::har("--har")]
 #[case::report("--report")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_is_full_does_not_end_the_run(#[case] flag: &str) {
+async fn a_full_disk_does_not_end_the_run(#[case] flag: &str) {
     let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
     let said = place.on(&mock, SMALL, &["converge", flag, "/dev/full"]);
     assert_eq!(said.code, 0);
@@ -236,7 +227,7 @@ async fn an_archive_has_every_exchange_and_no_secret(
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs chromium and chromedriver on the PATH"]
-async fn a_report_is_read_in_the_light_and_in_the_dark() {
+async fn the_report_is_readable_in_light_and_dark() {
     let fault = Fault::answer("POST", "/v3/deployments", 503).times(1);
     let (mock, place) = (recorded_mock(vec![fault]).await, Place::new());
     let file = place.dir.path().join("run.html");

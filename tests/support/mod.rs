@@ -28,13 +28,13 @@ pub(crate) const SMALL: &str = r#"{
 
 /// How apps are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Workflow {
     Manifest,
     PerApp,
     Documented2017,
 }
 
-impl Way {
+impl Workflow {
     /// A foundation that is spoken to so.
     pub(crate) fn foundation(self) -> MockCapiBuilder {
         MockCapi::builder().dialect(match self {
@@ -57,21 +57,21 @@ impl Way {
     }
 }
 
-pub(crate) struct Rig {
+pub(crate) struct Fixture {
     pub(crate) mock: MockCapi,
     pub(crate) client: Client,
     pub(crate) counts: Arc<Counts>,
-    way: Way,
+    workflow: Workflow,
 }
 
-impl Rig {
+impl Fixture {
     /// A fresh foundation.
-    pub(crate) async fn new(way: Way) -> Self {
-        Self::with(way, way.foundation()).await
+    pub(crate) async fn new(workflow: Workflow) -> Self {
+        Self::with(workflow, workflow.foundation()).await
     }
 
     /// A fresh foundation that is not as usual.
-    pub(crate) async fn with(way: Way, builder: MockCapiBuilder) -> Self {
+    pub(crate) async fn with(workflow: Workflow, builder: MockCapiBuilder) -> Self {
         let mock = builder.record_requests().start().await.unwrap();
         let counts = Arc::new(Counts::default());
         let client = connect(&mock, [Arc::clone(&counts) as Arc<dyn EventSink>]).await;
@@ -79,7 +79,7 @@ impl Rig {
             mock,
             client,
             counts,
-            way,
+            workflow,
         }
     }
 
@@ -89,7 +89,7 @@ impl Rig {
 
     pub(crate) async fn converge_apps(&self, config: &str, apps_dir: Option<&Path>) -> Outcome {
         let (config, sources) = read(config, apps_dir);
-        let converger = self.way.converger(&self.client, &config, &sources);
+        let converger = self.workflow.converger(&self.client, &config, &sources);
         converger.converge().await.unwrap()
     }
 
@@ -103,13 +103,13 @@ impl Rig {
 
     pub(crate) async fn plan(&self, config: &str) -> Plan {
         let (config, sources) = read(config, None);
-        let converger = self.way.converger(&self.client, &config, &sources);
+        let converger = self.workflow.converger(&self.client, &config, &sources);
         converger.plan().await.unwrap()
     }
 
     pub(crate) async fn verify(&self, config: &str) -> Vec<Drift> {
         let (config, sources) = read(config, None);
-        let converger = self.way.converger(&self.client, &config, &sources);
+        let converger = self.workflow.converger(&self.client, &config, &sources);
         converger.verify().await.unwrap()
     }
 

@@ -8,29 +8,29 @@ use cf_pusher::{Client, ConnectOptions, Converger, Error, Events, ScalingTest, S
 use mock_capi::{CloudController, MockCapiBuilder};
 use serde_json::Value;
 
-use super::{Way, read, target};
+use super::{Workflow, read, target};
 
 /// What is asked for, and how; of any number of foundations.
 pub(crate) struct World {
     config: ScalingTest,
     sources: Sources,
-    pub(crate) way: Way,
+    pub(crate) workflow: Workflow,
     http: reqwest::Client,
     timeout: Duration,
 }
 
 impl World {
-    pub(crate) fn new(way: Way, config: &str) -> Self {
-        Self::of(way, config, None)
+    pub(crate) fn new(workflow: Workflow, config: &str) -> Self {
+        Self::of(workflow, config, None)
     }
 
     /// With the bits of a folder.
-    pub(crate) fn of(way: Way, config: &str, apps_dir: Option<&Path>) -> Self {
+    pub(crate) fn of(workflow: Workflow, config: &str, apps_dir: Option<&Path>) -> Self {
         let (config, sources) = read(config, apps_dir);
         Self {
             config,
             sources,
-            way,
+            workflow,
             http: reqwest::Client::new(),
             timeout: Duration::from_secs(20),
         }
@@ -42,7 +42,7 @@ impl World {
     }
 
     pub(crate) fn foundation(&self) -> MockCapiBuilder {
-        self.way.foundation()
+        self.workflow.foundation()
     }
 
     /// What a run that nothing befalls leaves of a fresh foundation.
@@ -83,7 +83,7 @@ impl World {
     }
 
     fn converger(&self, client: &Client) -> Converger {
-        self.way.converger(client, &self.config, &self.sources)
+        self.workflow.converger(client, &self.config, &self.sources)
     }
 
     /// What the mock says of itself.

@@ -1,30 +1,21 @@
-//! Random wishes, one after the other, in random weather: each run that fails had
-//! something befall it, and what is there in the end is what was asked for last.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by that"
-)]
-
-mod support;
+//! Random configurations under random faults: a run fails only if a fault hit it,
+//! and the final state is the configuration that was applied last.
 
 use std::time::Duration;
 
+use crate::support::world::{Census, World};
+use crate::support::{Workflow, apps_dir};
 use mock_capi::{CloudController, Fault};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 use serde_json::json;
-use support::world::{Census, World};
-use support::{Way, apps_dir};
 
 /// As many as take a few seconds; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` say
 /// otherwise.
 const CASES: u32 = 12;
 
 #[derive(Debug, Clone)]
-struct Wish {
+struct Config {
     proxies: u32,
     ticks: u32,
     instances: u32,
@@ -34,7 +25,7 @@ struct Wish {
     other_bits: bool,
 }
 
-fn wish() -> impl Strategy<Value = Wish> {
+fn config() -> impl Strategy<Value = Config> {
     let sizes = (
         0..4_u32,
         0..4_u32,
@@ -43,18 +34,20 @@ fn wish() -> impl Strategy<Value = Wish> {
         1..3_u32,
         any::<bool>(),
     );
-    sizes.prop_map(|(proxies, ticks, instances, rules, ttl, other_bits)| Wish {
-        proxies,
-        ticks,
-        instances,
-        rules,
-        ttl,
-        other_bits,
-    })
+    sizes.prop_map(
+        |(proxies, ticks, instances, rules, ttl, other_bits)| Config {
+            proxies,
+            ticks,
+            instances,
+            rules,
+            ttl,
+            other_bits,
+        },
+    )
 }
 
-impl Wish {
-    fn config(&self) -> String {
+impl Config {
+    fn json(&self) -> String {
         json!({
             "proxy_applications": self.proxies,
             "proxy_instances": self.instances,
@@ -107,60 +100,63 @@ fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![4 => of_request, 1 => of_started]
 }
 
-fn way() -> impl Strategy<Value = Way> {
+fn workflow() -> impl Strategy<Value = Workflow> {
     prop_oneof![
-        2 => Just(Way::Manifest),
-        1 => Just(Way::PerApp),
-        1 => Just(Way::Documented2017),
+        2 => Just(Workflow::Manifest),
+        1 => Just(Workflow::PerApp),
+        1 => Just(Workflow::Documented2017),
     ]
 }
 
 #[test]
-fn any_wish_comes_true_in_any_weather() {
+fn any_config_converges_under_random_faults() {
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build().unwrap();
-    let wishes = prop::collection::vec((wish(), prop::collection::vec(fault(), 0..5)), 1..4);
-    let mut config = ProptestConfig {
+    let configs = prop::collection::vec((config(), prop::collection::vec(fault(), 0..5)), 1..4);
+    let mut proptest_config = ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()
     };
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = CASES;
+        proptest_config.cases = CASES;
     }
-    if config.rng_seed == RngSeed::Random {
-        config.rng_seed = RngSeed::Fixed(1);
+    if proptest_config.rng_seed == RngSeed::Random {
+        proptest_config.rng_seed = RngSeed::Fixed(1);
     }
-    TestRunner::new(config)
-        .run(&(way(), wishes), |(way, wishes)| {
-            runtime.block_on(come_true(way, &wishes))
+    TestRunner::new(proptest_config)
+        .run(&(workflow(), configs), |(workflow, configs)| {
+            runtime.block_on(converge_each(workflow, &configs))
         })
         .unwrap();
 }
 
-async fn come_true(way: Way, wishes: &[(Wish, Vec<Fault>)]) -> Result<(), TestCaseError> {
-    let mock = way.foundation().front().start().await.unwrap();
+async fn converge_each(
+    workflow: Workflow,
+    configs: &[(Config, Vec<Fault>)],
+) -> Result<(), TestCaseError> {
+    let mock = workflow.foundation().front().start().await.unwrap();
     let other_bits = apps_dir();
     for kind in ["registry", "tick", "proxy"] {
         std::fs::write(other_bits.path().join(kind).join("more.go"), "package main").unwrap();
     }
-    for (wish, faults) in wishes {
-        let apps_dir = wish.other_bits.then_some(other_bits.path());
-        let world = World::of(way, &wish.config(), apps_dir);
+    for (config, faults) in configs {
+        let apps_dir = config.other_bits.then_some(other_bits.path());
+        let world = World::of(workflow, &config.json(), apps_dir);
         mock.set_faults(faults.clone()).unwrap();
-        run_until_fulfilled(&world, &mock, faults.len()).await?;
+        run_until_converged(&world, &mock, faults.len()).await?;
         mock.set_faults(Vec::new()).unwrap();
         prop_assert_eq!(world.verify(&mock).await, Vec::<String>::new());
         let mut census = Census::of(&mock);
         let packages = census.0.remove("packages READY").unwrap_or_default();
-        prop_assert!(packages <= wish.groups(), "{} packages", packages);
+        prop_assert!(packages <= config.groups(), "{} packages", packages);
         let census: Vec<(&str, usize)> = census.0.iter().map(|(k, n)| (k.as_str(), *n)).collect();
-        prop_assert_eq!(census, wish.census());
+        prop_assert_eq!(census, config.census());
     }
     Ok(())
 }
 
 /// Each fault strikes once, so at the latest the run after the last is well.
-async fn run_until_fulfilled(
+async fn run_until_converged(
     world: &World,
     mock: &CloudController,
     faults: usize,

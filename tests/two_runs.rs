@@ -1,21 +1,12 @@
 //! Two runs of the same configuration at once: neither knows of the other, and
 //! what they leave is as if there had been one.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by that"
-)]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::world::{Census, World};
+use crate::support::{SMALL, Workflow};
 use futures::{StreamExt, stream};
 use rstest::rstest;
-use support::world::{Census, World};
-use support::{SMALL, Way};
 
 /// How many worlds there are, each with an order of requests of its own.
 const WORLDS: u64 = 16;
@@ -23,12 +14,12 @@ const WORLDS: u64 = 16;
 const PACKAGES: &str = "packages READY";
 
 #[rstest]
-#[case::manifest(Way::Manifest)]
-#[case::per_app(Way::PerApp)]
-#[case::documented_2017(Way::Documented2017)]
+#[case::manifest(Workflow::Manifest)]
+#[case::per_app(Workflow::PerApp)]
+#[case::documented_2017(Workflow::Documented2017)]
 #[tokio::test]
-async fn two_runs_at_once_leave_what_one_does(#[case] way: Way) {
-    let world = World::new(way, SMALL);
+async fn two_concurrent_runs_leave_the_same_state_as_one(#[case] workflow: Workflow) {
+    let world = World::new(workflow, SMALL);
     let mut expected = world.undisturbed().await;
     assert_eq!(expected.0.remove(PACKAGES), Some(3));
     stream::iter(0..WORLDS)

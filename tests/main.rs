@@ -1,0 +1,28 @@
+//! The integration tests, in one program: a file for each promise.
+//!
+//! tests/live.rs is a program of its own, since it needs a foundation.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by that"
+)]
+
+mod architecture;
+mod cli;
+mod client;
+mod concurrent_change;
+mod converge;
+mod documented;
+mod entries;
+mod examples;
+mod faults;
+mod interrupt;
+mod killed;
+mod library;
+mod push;
+mod random_faults;
+mod recordings;
+mod support;
+mod two_runs;
