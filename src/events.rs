@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// A phase of a convergence, in the order of execution.
+/// A phase of a run, in the order of execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -22,6 +22,8 @@ pub enum Phase {
     Deletions,
     /// Waits until all instances run.
     Instances,
+    /// Pushes the apps of a manifest.
+    Push,
 }
 
 impl Phase {
@@ -33,6 +35,7 @@ impl Phase {
             Self::Clones => "clones",
             Self::Deletions => "deletions",
             Self::Instances => "instances",
+            Self::Push => "push",
         }
     }
 }
@@ -70,14 +73,30 @@ pub struct StepContext {
     pub target: String,
     /// The step, such as `copying the droplet`.
     pub step: String,
+    /// The phase that the step is part of, if any.
+    pub phase: Option<Phase>,
 }
 
 impl StepContext {
-    /// A step for a target.
+    /// A step for a target, outside of any phase.
     pub fn new(target: impl Into<String>, step: impl Into<String>) -> Arc<Self> {
         Arc::new(Self {
             target: target.into(),
             step: step.into(),
+            phase: None,
+        })
+    }
+
+    /// A step of a phase.
+    pub(crate) fn in_phase(
+        phase: Option<Phase>,
+        target: impl Into<String>,
+        step: impl Into<String>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            target: target.into(),
+            step: step.into(),
+            phase,
         })
     }
 
@@ -245,6 +264,9 @@ pub enum Event {
         phase: Phase,
         /// The number of steps or resources that are done.
         done: usize,
+        /// The number of steps or resources that failed, or were given up because
+        /// what they need has failed.
+        failed: usize,
     },
     /// A phase ended.
     PhaseEnded {

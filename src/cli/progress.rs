@@ -28,6 +28,8 @@ pub(super) struct Progress {
 #[derive(Debug)]
 struct Shown {
     total: usize,
+    done: usize,
+    failed: usize,
     /// The last tenth that was printed, without a bar.
     tenth: usize,
     bar: Option<ProgressBar>,
@@ -89,6 +91,8 @@ impl Progress {
         if let Ok(mut phases) = self.phases.lock() {
             let shown = Shown {
                 total,
+                done: 0,
+                failed: 0,
                 tenth: 0,
                 bar,
             };
@@ -96,13 +100,14 @@ impl Progress {
         }
     }
 
-    fn advance(&self, phase: Phase, done: usize) {
+    fn advance(&self, phase: Phase, done: usize, failed: usize) {
         let Ok(mut phases) = self.phases.lock() else {
             return;
         };
         let Some(shown) = phases.get_mut(&phase) else {
             return;
         };
+        (shown.done, shown.failed) = (done, failed);
         if let Some(bar) = &shown.bar {
             bar.set_position(count(done));
             return;
@@ -121,7 +126,14 @@ impl Progress {
         };
         match shown.bar {
             Some(bar) => bar.abandon(),
-            None => self.print(&format!("{}: done", phase.name())),
+            None if shown.failed == 0 => self.print(&format!("{}: done", phase.name())),
+            None => self.print(&format!(
+                "{}: {} of {} done, {} failed",
+                phase.name(),
+                shown.done,
+                shown.total,
+                shown.failed
+            )),
         }
     }
 }
@@ -130,7 +142,11 @@ impl EventSink for Progress {
     fn handle(&self, event: &Event) {
         match event {
             Event::PhaseStarted { phase, total } => self.start(*phase, *total),
-            Event::PhaseProgress { phase, done } => self.advance(*phase, *done),
+            Event::PhaseProgress {
+                phase,
+                done,
+                failed,
+            } => self.advance(*phase, *done, *failed),
             Event::PhaseEnded { phase } => self.end(*phase),
             Event::Push { app, step } => self.print(&format!("{app}: {}", describe(*step))),
             Event::StagingLog { app, line, .. } => self.print(&format!("{app} | {line}")),

@@ -501,7 +501,12 @@ impl Converger {
         }
         if *waited {
             let done = total.saturating_sub(left);
-            events.emit(Event::PhaseProgress { phase, done });
+            let failed = 0;
+            events.emit(Event::PhaseProgress {
+                phase,
+                done,
+                failed,
+            });
         }
         if *waited && left == 0 {
             events.emit(Event::PhaseEnded { phase });

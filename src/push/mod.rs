@@ -17,6 +17,7 @@ pub(crate) mod upload;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::stream::{self, StreamExt};
 use secrecy::SecretString;
@@ -28,7 +29,7 @@ use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
 use crate::capi::model::{App, DiffEntry, DiffOp, ManifestValue, Package};
 use crate::capi::transport::Replay;
-use crate::events::{Event, PushStep};
+use crate::events::{Event, Phase, PushStep, StepContext};
 use crate::manifest::yaml::Value;
 use crate::manifest::{Manifest, ManifestDiff, Overrides};
 use app_source::{AppSource, read_sources};
@@ -394,6 +395,10 @@ struct Pusher<'a> {
     zipping: Semaphore,
     /// The steps that were started, with the app's name.
     steps: Mutex<Vec<(String, PushStep)>>,
+    /// The number of apps that were pushed.
+    done: AtomicUsize,
+    /// The number of apps that could not be pushed.
+    failed: AtomicUsize,
 }
 
 /// An app that was pushed, or could not be.
@@ -415,6 +420,8 @@ impl<'a> Pusher<'a> {
             running: BatchPoll::new(RunningApps { web_only }),
             zipping: Semaphore::new(1),
             steps: Mutex::default(),
+            done: AtomicUsize::new(0),
+            failed: AtomicUsize::new(0),
         }
     }
 
@@ -492,13 +499,18 @@ impl<'a> Pusher<'a> {
         // Collected first: a stream of the iterator, with its closure over borrowed
         // values, would not be `Send`.
         let jobs: Vec<_> = jobs.collect();
+        let (phase, total) = (Phase::Push, jobs.len());
+        let events = self.client.events();
+        events.emit(Event::PhaseStarted { phase, total });
         let all = stream::iter(jobs).buffered(self.client.concurrency());
-        tokio::select! {
-            pushed = all.collect() => Ok(pushed),
+        let pushed = tokio::select! {
+            pushed = all.collect() => pushed,
             never = self.packages.run(self.client) => match never {},
             never = self.builds.run(self.client) => match never {},
             never = self.running.run(self.client) => match never {},
-        }
+        };
+        events.emit(Event::PhaseEnded { phase });
+        Ok(pushed)
     }
 
     async fn push_one(
@@ -521,9 +533,15 @@ impl<'a> Pusher<'a> {
             name,
         };
         let result = match &app {
-            Some(app) => self.push_app(app, source, package, known).await,
+            Some(app) => {
+                let target = format!("app {}", app.name);
+                let context = StepContext::in_phase(Some(Phase::Push), target, "pushing");
+                let pushed = self.push_app(app, source, package, known);
+                self.client.events().step(context, pushed).await
+            }
             None => Err(vanished(&outcome.name)),
         };
+        self.count(result.is_ok());
         outcome.steps = self.steps_of(&outcome.name);
         let mut failure = None;
         match result {
@@ -547,6 +565,17 @@ impl<'a> Pusher<'a> {
             }
         }
         PushedJob { outcome, failure }
+    }
+
+    /// Counts an app that was pushed, or could not be.
+    fn count(&self, is_pushed: bool) {
+        let counter = if is_pushed { &self.done } else { &self.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.client.events().emit(Event::PhaseProgress {
+            phase: Phase::Push,
+            done: self.done.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        });
     }
 
     /// The routes in the manifest, which may have existed before this push.

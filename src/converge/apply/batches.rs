@@ -10,7 +10,7 @@ use futures::future::join_all;
 use serde_json::{Map, Value, json};
 
 use super::steps::AppProgress;
-use super::{Apply, Begun, Failure, context};
+use super::{Apply, Begun, Failure, context, phase_of};
 use crate::capi::error::Error;
 use crate::capi::halves;
 use crate::capi::transport::Replay;
@@ -122,7 +122,8 @@ impl Apply<'_> {
             let applied = self
                 .client
                 .apply_manifest(what, space, &manifest, Replay::Safe);
-            let context = StepContext::new(together(some), "applying the manifest");
+            let phase = phase_of(first);
+            let context = StepContext::in_phase(phase, together(some), "applying the manifest");
             self.client.events().step(context, applied).await
         });
         let mut refused = HashMap::new();

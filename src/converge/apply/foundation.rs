@@ -83,9 +83,7 @@ impl<'a> Foundation<'a> {
                 }
             }
         }
-        if self.failures.is_empty() {
-            progress.end();
-        }
+        progress.end();
     }
 
     /// Binds security groups to spaces.
@@ -161,11 +159,12 @@ impl<'a> Foundation<'a> {
         progress: &Progress<'_>,
     ) -> (Target, Result<Option<String>, Failure>) {
         let target = &resource.target;
-        let context = StepContext::new(target.to_string(), step.to_string());
+        let phase = Some(Phase::Foundation);
+        let context = StepContext::in_phase(phase, target.to_string(), step.to_string());
         let taken = self.take(resource, step);
         let events = self.client.events();
         let outcome = events.step(Arc::clone(&context), taken).await;
-        progress.advance();
+        progress.advance(outcome.is_ok());
         let outcome = outcome.map_err(|error| Failure::new(target, &context, error));
         (target.clone(), outcome)
     }

@@ -248,7 +248,7 @@ impl Apply<'_> {
             Err(failure) => Err(failure),
         };
         self.end_of(plan);
-        progress.advance();
+        progress.advance(matches!(outcome, Ok(true)));
         (&plan.target, outcome)
     }
 
@@ -330,7 +330,16 @@ impl Apply<'_> {
 }
 
 fn context(plan: &ResourcePlan, step: &Step) -> Arc<StepContext> {
-    StepContext::new(plan.target.to_string(), step.to_string())
+    StepContext::in_phase(phase_of(plan), plan.target.to_string(), step.to_string())
+}
+
+/// The phase in which an app's steps are taken.
+fn phase_of(plan: &ResourcePlan) -> Option<Phase> {
+    plan.role().map(|role| match role {
+        Role::Prototype => Phase::Prototypes,
+        Role::Clone => Phase::Clones,
+        Role::Surplus => Phase::Deletions,
+    })
 }
 
 /// How far an app is after a step.

@@ -11,6 +11,7 @@ pub(super) struct Progress<'a> {
     phase: Phase,
     total: usize,
     done: AtomicUsize,
+    failed: AtomicUsize,
 }
 
 impl<'a> Progress<'a> {
@@ -23,15 +24,22 @@ impl<'a> Progress<'a> {
             phase,
             total,
             done: AtomicUsize::new(0),
+            failed: AtomicUsize::new(0),
         }
     }
 
-    pub(super) fn advance(&self) {
-        let done = 1 + self.done.fetch_add(1, Ordering::Relaxed);
-        let phase = self.phase;
-        self.client
-            .events()
-            .emit(Event::PhaseProgress { phase, done });
+    /// Counts a step or resource that is done, or that failed.
+    pub(super) fn advance(&self, is_done: bool) {
+        if self.total == 0 {
+            return;
+        }
+        let counter = if is_done { &self.done } else { &self.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.client.events().emit(Event::PhaseProgress {
+            phase: self.phase,
+            done: self.done.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        });
     }
 
     pub(super) fn end(self) {
