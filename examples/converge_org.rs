@@ -5,7 +5,9 @@
 //! It uses the embedded fake Cloud Controller. For a foundation, change the URL and the
 //! credentials.
 
-use cf_pusher::{Client, ConnectOptions, Converger, Credentials, Events, ScalingTest, Sources};
+use cf_pusher::{
+    Approval, Client, ConnectOptions, Converger, Credentials, Events, ScalingTest, Sources,
+};
 
 #[tokio::main]
 pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,14 +25,14 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let converger = Converger::new(client, test.desired(&sources)?);
 
     print!("{}", converger.plan().await?);
-    let outcome = converger.converge().await?;
+    let outcome = converger.converge(Approval::None).await?;
     for failure in &outcome.failures {
         eprintln!("{failure}");
     }
     println!("{} apps changed", outcome.changed());
     assert!(outcome.is_converged());
 
-    let second = converger.converge().await?;
+    let second = converger.converge(Approval::None).await?;
     println!("{} apps changed", second.changed());
     assert_eq!(second.changed(), 0);
     Ok(())

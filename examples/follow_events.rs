@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex};
 
 use cf_pusher::events::AppMilestone;
 use cf_pusher::{
-    Client, ConnectOptions, Converger, Credentials, Event, EventSink, Events, ScalingTest, Sources,
+    Approval, Client, ConnectOptions, Converger, Credentials, Event, EventSink, Events,
+    ScalingTest, Sources,
 };
 
 #[derive(Debug, Default)]
@@ -54,7 +55,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (test, _) = ScalingTest::parse(r#"{"proxy_applications": 3}"#, "inline")?;
     let sources = Sources::read(&test, None)?;
     let outcome = Converger::new(client, test.desired(&sources)?)
-        .converge()
+        .converge(Approval::None)
         .await?;
     assert!(outcome.is_converged());
 

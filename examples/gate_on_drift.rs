@@ -9,7 +9,8 @@
 use std::process::ExitCode;
 
 use cf_pusher::{
-    Client, ConnectOptions, Converger, Credentials, Drift, Error, Events, ScalingTest, Sources,
+    Approval, Client, ConnectOptions, Converger, Credentials, Drift, Error, Events, ScalingTest,
+    Sources,
 };
 
 const DEPLOYED: &str = r#"{"proxy_applications": 2}"#;
@@ -18,7 +19,9 @@ const DEPLOYED: &str = r#"{"proxy_applications": 2}"#;
 pub(crate) async fn drift(config: &str) -> Result<Vec<Drift>, Box<dyn std::error::Error>> {
     let mock = mock_capi::MockCapi::start().await?;
     let client = connect(&mock.uri()).await?;
-    let outcome = converger(&client, DEPLOYED)?.converge().await?;
+    let outcome = converger(&client, DEPLOYED)?
+        .converge(Approval::None)
+        .await?;
     assert!(outcome.is_converged());
     Ok(converger(&client, config)?.verify().await?)
 }

@@ -8,7 +8,7 @@
 use cf_pusher::desired::{Desired, Org, Space};
 use cf_pusher::manifest::{Manifest, Overrides, Variables};
 use cf_pusher::push::{Push, PushSpace};
-use cf_pusher::{Client, ConnectOptions, Converger, Credentials, Events};
+use cf_pusher::{Approval, Client, ConnectOptions, Converger, Credentials, Events};
 
 const MANIFEST: &str = "
 applications:
@@ -29,7 +29,9 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let org = Org::new("demo-org").space(Space::new("demo-space"));
     let desired = Desired::builder("demo").org(org).build()?;
-    let outcome = Converger::new(client.clone(), desired).converge().await?;
+    let outcome = Converger::new(client.clone(), desired)
+        .converge(Approval::None)
+        .await?;
     assert!(outcome.is_converged());
 
     let mut variables = Variables::default();

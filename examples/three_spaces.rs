@@ -6,7 +6,7 @@
 //! credentials.
 
 use cf_pusher::desired::{Bits, Desired, Group, Org, Rule, SecurityGroup, Space};
-use cf_pusher::{Client, ConnectOptions, Converger, Credentials, Events, ManifestEntry};
+use cf_pusher::{Approval, Client, ConnectOptions, Converger, Credentials, Events, ManifestEntry};
 
 /// A space with five web apps on routes of their own.
 fn space(name: &str) -> Result<Space, Box<dyn std::error::Error>> {
@@ -39,7 +39,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
 
     let converger = Converger::new(client, desired);
-    let outcome = converger.converge().await?;
+    let outcome = converger.converge(Approval::None).await?;
     for failure in &outcome.failures {
         eprintln!("{failure}");
     }

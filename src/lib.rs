@@ -12,7 +12,7 @@
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use cf_pusher::{
-//!     Client, ConnectOptions, Converger, Credentials, Events, ScalingTest, Sources,
+//!     Approval, Client, ConnectOptions, Converger, Credentials, Events, ScalingTest, Sources,
 //! };
 //!
 //! let mock = mock_capi::MockCapi::start().await?;
@@ -29,10 +29,10 @@
 //! let sources = Sources::read(&test, None)?;
 //! let converger = Converger::new(client, test.desired(&sources)?);
 //!
-//! let first = converger.converge().await?;
+//! let first = converger.converge(Approval::None).await?;
 //! assert_eq!(first.changed(), 4); // three ticks and their registry
 //!
-//! let second = converger.converge().await?;
+//! let second = converger.converge(Approval::None).await?;
 //! assert_eq!((second.changed(), second.unchanged()), (0, 4));
 //! assert!(converger.verify().await?.is_empty());
 //! # Ok(())
@@ -56,6 +56,7 @@ pub use capi::client::{Client, ConnectOptions};
 pub use capi::dialect::Dialect;
 pub use capi::error::{CcError, Error};
 pub use capi::transport::Credentials;
+pub use converge::approval::{Approval, Deletions, Question};
 pub use converge::outcome::{AppOutcome, AppResult, Failure, Outcome};
 pub use converge::plan::{
     Action, Change, DropletRef, PackageRef, Plan, ResourcePlan, RouteRef, SourceDroplet, Step,

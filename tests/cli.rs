@@ -86,10 +86,16 @@ async fn an_org_is_created_changed_and_destroyed() {
     insta::assert_snapshot!("plan_one_instance_more", plan.out);
 
     let unasked = place.on(&mock, SMALL, &["destroy"]);
-    assert_eq!(unasked.code, 2);
+    assert_eq!(unasked.code, 1);
     insta::assert_snapshot!(unasked.err, @r"
-    error: deleting needs a confirmation, and there is no terminal
-    help: confirm with --yes
+    error: deleting the org scale-org and 7 apps failed: it is not approved
+    - org scale-org
+    - quota scale-quota
+    - security group scale-asg
+    - app scale-registry
+    - app scale-proxy-{0..2}
+    - app scale-tick-{0..2}
+    help: approve the deletions with --yes or --max-deletes N
     ");
     let destroy = place.on(&mock, SMALL, &["destroy", "--yes"]);
     assert_eq!(
@@ -109,7 +115,7 @@ async fn an_org_is_recreated(#[case] dialect: Dialect) {
     let place = Place::new();
     assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
     let before = mock.state();
-    let recreate = place.on(&mock, SMALL, &["converge", "--recreate"]);
+    let recreate = place.on(&mock, SMALL, &["converge", "--recreate", "--yes"]);
     assert_eq!(recreate.code, 0, "{}", recreate.err);
     assert!(
         recreate
@@ -352,7 +358,8 @@ async fn an_exceeded_quota_is_explained() {
             json!({"apps": {"total_memory_in_mb": null}}),
         )
         .await;
-    assert_eq!(place.on(&fixture.mock, SMALL, &["converge"]).code, 0);
+    let fewer = place.on(&fixture.mock, SMALL, &["converge", "--yes"]);
+    assert_eq!(fewer.code, 0, "{}", fewer.err);
     assert_eq!(place.on(&fixture.mock, SMALL, &["verify"]).code, 0);
 }
 
@@ -471,6 +478,24 @@ async fn keys_of_the_go_scaling_suite_are_listed_with_v_only() {
     let note = "`use_http` is used by the Go scaling suite only";
     assert!(!place.on(&mock, config, &["plan"]).err.contains(note));
     assert!(place.on(&mock, config, &["plan", "-v"]).err.contains(note));
+}
+
+#[rstest]
+#[case::with_per_app(&["--workflow", "per-app", "--batch", "10"])]
+#[case::in_2017(&["--dialect", "2017", "--batch", "10"])]
+#[tokio::test(flavor = "multi_thread")]
+async fn batch_is_refused_where_no_manifest_is_applied(#[case] args: &[&str]) {
+    let mock = MockCapi::builder().dialect(Dialect::Documented2017);
+    let (mock, place) = (mock.start().await.unwrap(), Place::new());
+    let args: Vec<&str> = [&["converge"], args].concat();
+    let said = place.on(&mock, SMALL, &args);
+    assert_eq!(said.code, 2);
+    insta::allow_duplicates! {
+        insta::assert_snapshot!(said.err, @r"
+        error: --batch has no effect: apps are created without manifests
+        help: leave out --batch, or use --workflow manifest
+        ");
+    }
 }
 
 /// The first line of a summary: the counts of apps.

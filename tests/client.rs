@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Fixture, SMALL, Workflow, admin, connect, desired, login, read, target};
 use cf_pusher::{
-    Client, ConnectOptions, Converger, Counts, Credentials, Error, Event, EventSink, Events,
+    Approval, Client, ConnectOptions, Converger, Counts, Credentials, Error, Event, EventSink,
+    Events,
 };
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
@@ -286,7 +287,7 @@ async fn a_wait_that_times_out_reports_the_last_state() {
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let (config, sources) = read(SMALL, None);
     let outcome = Converger::new(client.clone(), desired(&config, &sources))
-        .converge()
+        .converge(Approval::All)
         .await
         .unwrap();
     let failures: Vec<String> = outcome.failures.iter().map(ToString::to_string).collect();
@@ -308,7 +309,7 @@ async fn instances_that_never_run_are_reported_at_the_deadline() {
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let (config, sources) = read(r#"{"proxy_applications": 1}"#, None);
     let outcome = Converger::new(client.clone(), desired(&config, &sources))
-        .converge()
+        .converge(Approval::All)
         .await
         .unwrap();
     let mismatches: Vec<String> = outcome.drift.iter().map(ToString::to_string).collect();
@@ -455,7 +456,7 @@ async fn concurrency_is_bounded() {
     let (config, sources) = read(r#"{"proxy_applications": 2}"#, None);
     let began = Instant::now();
     let outcome = Converger::new(client.clone(), desired(&config, &sources))
-        .converge()
+        .converge(Approval::All)
         .await
         .unwrap();
     assert!(outcome.is_converged());
@@ -490,7 +491,13 @@ async fn concurrency_grows_with_answers_and_is_halved_by_an_overload() {
     let client = connect(&mock, [Arc::clone(&limits) as Arc<dyn EventSink>]).await;
     let (config, sources) = read(r#"{"proxy_applications": 40}"#, None);
     let converger = Converger::new(client.clone(), desired(&config, &sources));
-    assert!(converger.converge().await.unwrap().is_converged());
+    assert!(
+        converger
+            .converge(Approval::All)
+            .await
+            .unwrap()
+            .is_converged()
+    );
     let grown = limits.take();
     let most = *grown.last().unwrap();
     assert!((5..=20).contains(&most), "{grown:?}");
@@ -526,7 +533,13 @@ async fn a_login_of_the_cf_cli_is_renewed_with_its_refresh_token() {
     fixture.mock.expire_tokens();
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(client.clone(), desired(&config, &sources));
-    assert!(converger.converge().await.unwrap().is_converged());
+    assert!(
+        converger
+            .converge(Approval::All)
+            .await
+            .unwrap()
+            .is_converged()
+    );
 }
 
 /// An API whose lists have another next page for ever.
@@ -633,9 +646,8 @@ fn clients_are_owned_and_futures_of_public_methods_are_send() {
         is_send(Client::connect(options, Events::default()));
         is_send(converger.plan());
         is_send(converger.verify());
-        is_send(converger.converge());
-        is_send(converger.delete_orgs(false));
-        is_send(converger.destroy(false));
+        is_send(converger.converge(Approval::All));
+        is_send(converger.destroy(Approval::All));
     }
     is_owned::<Client>();
     let _ = calls;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::{Fixture, SCALE_TEST, SMALL, Workflow, apps_dir, connect, desired, read};
 use cf_pusher::events::StepContext;
-use cf_pusher::{Action, Converger, Destroyed, Event, EventSink, Target};
+use cf_pusher::{Action, Approval, Converger, Destroyed, Event, EventSink, Target};
 use futures::{StreamExt, stream};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
@@ -356,7 +356,7 @@ async fn destroy_deletes_everything_a_run_created(#[case] workflow: Workflow) {
     fixture.converge_well(SMALL).await;
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(fixture.client.clone(), desired(&config, &sources));
-    let destroyed = converger.destroy(false).await.unwrap();
+    let destroyed = converger.destroy(Approval::All).await.unwrap();
     assert_eq!(names(&destroyed), ["scale-org", "scale-quota", "scale-asg"]);
     for kind in [
         "organizations",
@@ -367,7 +367,7 @@ async fn destroy_deletes_everything_a_run_created(#[case] workflow: Workflow) {
     ] {
         assert_eq!(fixture.mock.state()[kind], empty[kind], "{kind}");
     }
-    assert_eq!(converger.destroy(false).await.unwrap().targets, []);
+    assert_eq!(converger.destroy(Approval::All).await.unwrap().targets, []);
 }
 
 #[tokio::test]
@@ -378,7 +378,7 @@ async fn in_2017_an_org_whose_run_was_killed_early_is_ours_by_its_quota() {
     assert!(!fixture.converge(SMALL).await.is_converged());
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(fixture.client.clone(), desired(&config, &sources));
-    assert!(converger.destroy(false).await.is_ok());
+    assert!(converger.destroy(Approval::All).await.is_ok());
 }
 
 #[tokio::test]
@@ -389,11 +389,19 @@ async fn an_unmanaged_org_is_not_destroyed() {
         .await;
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(fixture.client.clone(), desired(&config, &sources));
-    let refused = converger.destroy(false).await.unwrap_err();
+    let refused = converger.destroy(Approval::All).await.unwrap_err();
     insta::assert_snapshot!(refused, @"deleting the org scale-org failed: it is unmanaged (it has no label managed-by=cf-pusher)");
-    assert!(converger.delete_orgs(false).await.is_err());
+    let recreation = converger.clone().recreate(true);
+    assert!(recreation.converge(Approval::All).await.is_err());
     assert_eq!(
-        names(&converger.destroy(true).await.unwrap()),
+        names(
+            &converger
+                .clone()
+                .force(true)
+                .destroy(Approval::All)
+                .await
+                .unwrap()
+        ),
         ["scale-org"]
     );
 }
@@ -408,7 +416,7 @@ async fn an_org_with_unmanaged_apps_is_used_and_kept() {
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(fixture.client.clone(), desired(&config, &sources));
     assert!(
-        converger.destroy(false).await.is_err(),
+        converger.destroy(Approval::All).await.is_err(),
         "it is still not ours"
     );
 }
@@ -451,7 +459,7 @@ async fn finish_killed(workflow: Workflow, requests: usize) {
     let client = connect(&fixture.mock, [Arc::clone(&after) as Arc<dyn EventSink>]).await;
     let converger = workflow.converger(&client, &config, &sources);
     tokio::select! {
-        _ = converger.converge() => {}
+        _ = converger.converge(Approval::All) => {}
         () = after.reached.notified() => {}
     }
     fixture.converge_well(SMALL).await;
@@ -520,7 +528,13 @@ async fn a_manifest_has_at_most_the_requested_number_of_apps() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(fixture.client.clone(), desired(&config, &sources)).batch(3);
-    assert!(converger.converge().await.unwrap().is_converged());
+    assert!(
+        converger
+            .converge(Approval::All)
+            .await
+            .unwrap()
+            .is_converged()
+    );
     let manifests = fixture.writes();
     let manifests = manifests
         .iter()
@@ -573,7 +587,7 @@ async fn the_milestones_of_an_app_are_reported_in_order() {
     let client = connect(&mock, [Arc::clone(&life) as Arc<dyn EventSink>]).await;
     let (config, sources) = read(SMALL, None);
     let outcome = Converger::new(client.clone(), desired(&config, &sources))
-        .converge()
+        .converge(Approval::All)
         .await;
     assert!(outcome.unwrap().is_converged());
     let lines = life.lines.lock().unwrap().join("\n");

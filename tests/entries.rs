@@ -3,7 +3,7 @@
 
 use crate::support::{Fixture, Workflow};
 use cf_pusher::desired::{Bits, Desired, Group, Metadata, Org, Rule, SecurityGroup, Space};
-use cf_pusher::{Converger, Drift, ManifestEntry, Outcome};
+use cf_pusher::{Approval, Converger, Drift, ManifestEntry, Outcome};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ fn desired(groups: Vec<Group>) -> Desired {
 
 async fn converge(fixture: &Fixture, desired: &Desired) -> Outcome {
     let converger = Converger::new(fixture.client.clone(), desired.clone());
-    converger.converge().await.unwrap()
+    converger.converge(Approval::All).await.unwrap()
 }
 
 async fn verify(fixture: &Fixture, desired: &Desired) -> Vec<Drift> {
@@ -272,7 +272,7 @@ async fn several_orgs_and_spaces_converge_in_one_run() {
     assert!(fewer.is_converged(), "{fewer:#?}");
     assert_eq!((fewer.changed(), fewer.unchanged()), (3, 6));
     let converger = Converger::new(fixture.client.clone(), three_spaces(2));
-    let destroyed = converger.destroy(false).await.unwrap();
+    let destroyed = converger.destroy(Approval::All).await.unwrap();
     assert_eq!(
         destroyed.targets.len(),
         4,
@@ -333,7 +333,11 @@ async fn in_2017_other_properties_are_refused_before_anything_is_sent(
     let fixture = Fixture::new(Workflow::Documented2017).await;
     let converger = Converger::new(fixture.client.clone(), desired(vec![group(0, entry)]));
     let before = fixture.counts.get().requests;
-    let error = converger.converge().await.unwrap_err().to_string();
+    let error = converger
+        .converge(Approval::All)
+        .await
+        .unwrap_err()
+        .to_string();
     assert_eq!(
         error,
         format!(

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use cf_pusher::desired::{Desired, Org, Space};
 use cf_pusher::manifest::Manifest;
 use cf_pusher::push::{Push, PushPlan, PushSpace};
-use cf_pusher::{Client, ConnectOptions, Converger, Credentials, Events};
+use cf_pusher::{Approval, Client, ConnectOptions, Converger, Credentials, Events};
 use mock_capi::MockCapi;
 use tokio::task::JoinSet;
 
@@ -38,9 +38,8 @@ async fn all_futures_are_send(
     let _ = assert_send(Client::connect(&options, Events::default())).await;
     let _ = assert_send(converger.plan()).await;
     let _ = assert_send(converger.verify()).await;
-    let _ = assert_send(converger.converge()).await;
-    let _ = assert_send(converger.delete_orgs(false)).await;
-    let _ = assert_send(converger.destroy(false)).await;
+    let _ = assert_send(converger.converge(Approval::All)).await;
+    let _ = assert_send(converger.destroy(Approval::All)).await;
     let _ = assert_send(push.plan()).await;
     let _ = assert_send(push.run()).await;
     let _ = assert_send(plan.apply()).await;
@@ -65,7 +64,7 @@ async fn two_convergences_run_on_a_join_set() {
         let org = Org::new(org).space(Space::new("space"));
         let desired = Desired::builder("join-set").org(org).build().unwrap();
         let converger = Converger::new(client.clone(), desired);
-        runs.spawn(async move { converger.converge().await });
+        runs.spawn(async move { converger.converge(Approval::All).await });
     }
     for outcome in runs.join_all().await {
         assert!(outcome.unwrap().is_converged());

@@ -19,7 +19,7 @@ use std::env;
 use std::time::Duration;
 
 use cf_pusher::{
-    Client, ConnectOptions, Converger, Credentials, Events, Outcome, ScalingTest, Sources,
+    Approval, Client, ConnectOptions, Converger, Credentials, Events, Outcome, ScalingTest, Sources,
 };
 
 fn variable(name: &str) -> Option<String> {
@@ -65,7 +65,7 @@ fn converger(client: &Client, config: &ScalingTest) -> Converger {
 
 async fn converge(client: &Client, config: &ScalingTest) -> Outcome {
     let converger = converger(client, config);
-    let outcome = converger.converge().await.unwrap();
+    let outcome = converger.converge(Approval::All).await.unwrap();
     assert!(outcome.is_converged(), "{outcome:#?}");
     assert_eq!(converger.verify().await.unwrap(), []);
     outcome
@@ -81,7 +81,12 @@ async fn a_foundation_is_converged_scaled_and_left_as_it_was() {
     let small = config(1, 2);
     let converger = converger(&client, &small);
     // What an earlier run that was killed may have left.
-    converger.destroy(true).await.unwrap();
+    converger
+        .clone()
+        .force(true)
+        .destroy(Approval::All)
+        .await
+        .unwrap();
 
     assert_eq!(converge(&client, &small).await.changed(), 5);
     let up = converge(&client, &config(2, 3)).await;
@@ -98,7 +103,7 @@ async fn a_foundation_is_converged_scaled_and_left_as_it_was() {
     );
     assert_eq!(converge(&client, &small).await.changed(), 0);
 
-    let destroyed = converger.destroy(false).await.unwrap();
+    let destroyed = converger.destroy(Approval::All).await.unwrap();
     assert_eq!(destroyed.targets.len(), 3);
     assert!(!converger.verify().await.unwrap().is_empty());
 }

@@ -9,6 +9,7 @@
     reason = "a test fails by that"
 )]
 
+mod approval;
 mod architecture;
 mod cli;
 mod client;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use cf_pusher::{ConvergeError, Converger, Dialect, Error, Failure, Outcome};
+use cf_pusher::{ConvergeError, Dialect, Error, Failure, Outcome};
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
+use super::approval::ApprovalArgs;
 use super::connect::{Apps, Session};
 use super::record::RecordArgs;
 use super::{CommandError, Common, Format, INTERRUPTED, help, output, plan};
@@ -13,11 +14,13 @@ use super::{CommandError, Common, Format, INTERRUPTED, help, output, plan};
 /// Create, change and delete what the configuration asks for, and verify it
 ///
 /// Only differences are applied: a second run changes nothing, and the next run
-/// finishes an interrupted one.
+/// finishes an interrupted one. A run that deletes apps or an org asks first, or needs
+/// --yes or --max-deletes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cf-pusher converge --config fixtures/configs/scale-test.json --mock
+  cf-pusher converge --config scale-test.json --max-deletes 10
   cf-pusher converge --config scale-test.json --recreate
   cf-pusher converge --config scale-test.json --workflow per-app
   cf-pusher converge --config scale-test.json --format json > scale-group.json
@@ -41,6 +44,9 @@ pub(super) struct ConvergeArgs {
     /// Number of apps per manifest, 1 to 1000 [default: 100]
     #[arg(long, value_name = "APPS", value_parser = batch, conflicts_with = "dry_run")]
     batch: Option<usize>,
+
+    #[command(flatten)]
+    approval: ApprovalArgs,
 
     #[command(flatten)]
     record: RecordArgs,
@@ -68,10 +74,16 @@ pub(super) async fn run(
     if args.dry_run {
         return plan::show(&args.common, false, interrupt).await;
     }
+    if args.batch.is_some() && args.workflow == Some(WorkflowChoice::PerApp) {
+        return Err(batch_without_manifests());
+    }
     let recordings = args.record.open()?;
     let session =
         Session::recorded(&args.common, Apps::Needed, interrupt, recordings.sinks()).await?;
     let client = &session.connected.client;
+    if args.batch.is_some() && client.dialect() == Dialect::Documented2017 {
+        return Err(batch_without_manifests());
+    }
     let converger = session.converger()?;
     let converger = match args.batch {
         Some(batch) => converger.batch(batch),
@@ -87,7 +99,9 @@ pub(super) async fn run(
         Some(WorkflowChoice::PerApp) => converger.per_app(),
         Some(WorkflowChoice::Manifest) | None => converger,
     };
-    let outcome = match converge(&converger, args.recreate).await {
+    let approval = args.approval.approval(client.api());
+    let converger = converger.recreate(args.recreate);
+    let outcome = match converger.converge(approval).await {
         Err(ConvergeError::Api(Error::Interrupted)) => {
             let mut outcome = Outcome::default();
             outcome.interrupted = true;
@@ -99,11 +113,9 @@ pub(super) async fn run(
     Ok(exit_code(&outcome))
 }
 
-async fn converge(converger: &Converger, recreate: bool) -> Result<Outcome, ConvergeError> {
-    if recreate {
-        converger.delete_orgs(false).await?;
-    }
-    converger.converge().await
+fn batch_without_manifests() -> CommandError {
+    CommandError::usage("--batch has no effect: apps are created without manifests")
+        .help("leave out --batch, or use --workflow manifest")
 }
 
 fn exit_code(outcome: &Outcome) -> u8 {

@@ -1,12 +1,11 @@
 //! `cf-pusher destroy`: deletes what `converge` created.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-
 use cf_pusher::{Destroyed, Error, Target};
 use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::approval::ApprovalArgs;
 use super::connect::{Apps, Session};
 use super::{CommandError, Common, Format, INTERRUPTED, output};
 
@@ -20,9 +19,8 @@ pub(super) struct DestroyArgs {
     #[command(flatten)]
     common: Common,
 
-    /// Delete without confirmation
-    #[arg(short, long)]
-    yes: bool,
+    #[command(flatten)]
+    approval: ApprovalArgs,
 
     /// Delete the org even if cf-pusher did not create it
     #[arg(long)]
@@ -34,26 +32,9 @@ pub(super) async fn run(
     interrupt: &CancellationToken,
 ) -> Result<u8, CommandError> {
     let session = Session::open(&args.common, Apps::NotNeeded, interrupt).await?;
-    let names = session.config.names();
-    let question = format!(
-        "Delete the org {} with all its apps, the quota {} and the security group {} on {}? [y/N] ",
-        names.org,
-        names.quota,
-        names.security_group,
-        session.connected.client.api()
-    );
-    if !args.yes {
-        let confirmed = tokio::select! {
-            confirmed = confirm(question) => confirmed?,
-            () = interrupt.cancelled() => return Err(Error::Interrupted.into()),
-        };
-        if !confirmed {
-            output::print("nothing deleted")?;
-            return Ok(1);
-        }
-    }
+    let approval = args.approval.approval(session.connected.client.api());
     let converger = session.converger()?;
-    let destroyed = converger.destroy(args.force).await?;
+    let destroyed = converger.force(args.force).destroy(approval).await?;
     if destroyed.interrupted {
         output::eprintln_error(&CommandError::from(Error::Interrupted));
     }
@@ -80,24 +61,4 @@ pub(super) async fn run(
         true => INTERRUPTED,
         false => 0,
     })
-}
-
-/// Asks for confirmation on the terminal.
-async fn confirm(question: String) -> Result<bool, CommandError> {
-    if !io::stdin().is_terminal() {
-        return Err(
-            CommandError::usage("deleting needs a confirmation, and there is no terminal")
-                .help("confirm with --yes"),
-        );
-    }
-    let answer = tokio::task::spawn_blocking(move || {
-        let mut terminal = io::stderr().lock();
-        write!(terminal, "{question}")?;
-        terminal.flush()?;
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
-        Ok::<_, io::Error>(answer)
-    });
-    let answer = answer.await.map_err(io::Error::other)??;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -5,6 +5,7 @@
 //! configuration or manifest error; 3 connection or login failed; 130 interrupted.
 
 mod app_flags;
+mod approval;
 mod cf_home;
 mod connect;
 mod converge;
@@ -240,6 +241,20 @@ impl CommandError {
         }
     }
 
+    /// What the error is about, one thing a line.
+    fn details(&self) -> Vec<String> {
+        match self {
+            Self::Converge(error) => match error.as_ref() {
+                ConvergeError::NotApproved { deletions, .. } => {
+                    let lines = deletions.to_string();
+                    lines.lines().map(str::to_owned).collect()
+                }
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
+    }
+
     /// What to do about the error.
     fn advice(&self) -> Option<String> {
         match self {
@@ -254,6 +269,9 @@ impl CommandError {
                 ConvergeError::Api(error) => help::for_error(error),
                 ConvergeError::NotOurs { .. } => {
                     Some("delete it with --force if you are sure".to_owned())
+                }
+                ConvergeError::NotApproved { .. } => {
+                    Some("approve the deletions with --yes or --max-deletes N".to_owned())
                 }
                 _ => None,
             },

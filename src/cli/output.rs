@@ -73,6 +73,9 @@ pub(super) fn print_diff(lines: &[DiffLine]) -> io::Result<()> {
 /// Prints an error, and what to do about it, to standard error.
 pub(super) fn eprintln_error(error: &CommandError) {
     eprintln_line(&format!("error: {error}"));
+    for line in error.details() {
+        eprintln_line(&line);
+    }
     if let Some(help) = error.advice() {
         eprintln_line(&format!("help: {help}"));
     }

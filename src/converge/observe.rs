@@ -56,8 +56,16 @@ pub(crate) struct ObservedOrg {
     pub(crate) org: Option<Org>,
     /// The domain of its apps; empty where none is needed.
     pub(crate) apps_domain: String,
-    /// The names of the apps in its other spaces.
-    pub(crate) other_apps: Vec<String>,
+    /// The apps in its other spaces.
+    pub(crate) other_apps: Vec<OtherApp>,
+}
+
+/// An app in a space that is not desired.
+#[derive(Debug, Clone)]
+pub(crate) struct OtherApp {
+    pub(crate) name: String,
+    /// The name of its space; empty where that is not known.
+    pub(crate) space: String,
 }
 
 /// What exists of a desired space.
@@ -290,9 +298,9 @@ impl Observed {
         for app in apps {
             by_space.entry(app.space.clone()).or_default().push(app);
         }
-        let org_of: HashMap<&str, &str> = spaces
+        let by_guid: HashMap<&str, &Space> = spaces
             .iter()
-            .map(|space| (space.guid.as_str(), space.org.as_str()))
+            .map(|space| (space.guid.as_str(), space))
             .collect();
         for placed in desired.spaces() {
             let org = self
@@ -311,12 +319,17 @@ impl Observed {
             });
         }
         for (space, apps) in by_space {
-            let org = org_of.get(space.as_str()).copied();
+            let space = by_guid.get(space.as_str());
+            let org = space.map(|space| space.org.as_str());
             let only = self.orgs.len() == 1;
             let mut orgs = self.orgs.iter_mut();
             let org = orgs.find(|it| only || it.org.as_ref().map(|org| org.guid.as_str()) == org);
             if let Some(org) = org {
-                org.other_apps.extend(apps.into_iter().map(|app| app.name));
+                let space = space.map(|space| space.name.as_str()).unwrap_or_default();
+                org.other_apps.extend(apps.into_iter().map(|app| OtherApp {
+                    name: app.name,
+                    space: space.to_owned(),
+                }));
             }
         }
         Ok(())

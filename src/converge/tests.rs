@@ -125,7 +125,11 @@ async fn without_step(
 ) -> Option<Left> {
     let (mock, client) = foundation(dialect).await;
     if let Some(old) = old {
-        let outcome = old.converger(&client, workflow).converge().await.unwrap();
+        let outcome = old
+            .converger(&client, workflow)
+            .converge(Approval::All)
+            .await
+            .unwrap();
         assert!(outcome.is_converged(), "{outcome:?}");
     }
     let converger = new.converger(&client, workflow);

@@ -125,7 +125,8 @@ fn app_counts(desired: &Desired, observed: &Observed) -> Vec<Drift> {
     let counts = orgs.filter_map(|(id, (org, found))| {
         let mut actual = found.other_apps.len();
         let mut wanted = 0;
-        let mut unmanaged = found.other_apps.clone();
+        let others = found.other_apps.iter();
+        let mut unmanaged: Vec<String> = others.map(|app| app.name.clone()).collect();
         let spaces = desired.spaces().zip(&observed.spaces);
         for (placed, space) in spaces.filter(|(placed, _)| placed.org_id == id) {
             let groups = &placed.space.groups;

@@ -57,7 +57,8 @@ use upload::Known;
 /// # let (config, _) = cf_pusher::ScalingTest::parse("{}", "inline")?;
 /// # let sources = cf_pusher::Sources::read(&config, None)?;
 /// # let desired = config.desired(&sources)?;
-/// # cf_pusher::Converger::new(client.clone(), desired).converge().await?;
+/// # let converger = cf_pusher::Converger::new(client.clone(), desired);
+/// # converger.converge(cf_pusher::Approval::None).await?;
 ///
 /// let manifest = Manifest::parse("applications: [{name: dora, path: src}]", "inline")?;
 /// let mut overrides = Overrides::default();

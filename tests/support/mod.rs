@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cf_pusher::{
-    Client, ConnectOptions, Converger, Counts, Credentials, Desired, Drift, EventSink, Events,
-    Outcome, Plan, ScalingTest, Sources,
+    Approval, Client, ConnectOptions, Converger, Counts, Credentials, Desired, Drift, EventSink,
+    Events, Outcome, Plan, ScalingTest, Sources,
 };
 use mock_capi::{CloudController, Dialect, MockCapi, MockCapiBuilder, RecordedRequest};
 use serde_json::Value;
@@ -90,7 +90,7 @@ impl Fixture {
     pub(crate) async fn converge_apps(&self, config: &str, apps_dir: Option<&Path>) -> Outcome {
         let (config, sources) = read(config, apps_dir);
         let converger = self.workflow.converger(&self.client, &config, &sources);
-        converger.converge().await.unwrap()
+        converger.converge(Approval::All).await.unwrap()
     }
 
     /// Converges, checks that nothing drifts, and returns the number of changed apps.

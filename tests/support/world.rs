@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use cf_pusher::{Client, ConnectOptions, Converger, Error, Events, ScalingTest, Sources};
+use cf_pusher::{Approval, Client, ConnectOptions, Converger, Error, Events, ScalingTest, Sources};
 use mock_capi::{CloudController, MockCapiBuilder};
 use serde_json::Value;
 
@@ -56,7 +56,7 @@ impl World {
     pub(crate) async fn run(&self, mock: &CloudController) -> Result<(), String> {
         let client = self.connect(mock).await;
         let client = client.map_err(|error| error.to_string())?;
-        match self.converger(&client).converge().await {
+        match self.converger(&client).converge(Approval::All).await {
             Ok(outcome) if outcome.is_converged() => Ok(()),
             Ok(outcome) => {
                 let failures = outcome.failures.iter().map(ToString::to_string);

@@ -9,7 +9,7 @@ use crate::capi::model::{
     Process, ResourceState, Rule, SecurityGroup, Space as FoundSpace,
 };
 use crate::converge::compare::EntryDifference;
-use crate::converge::observe::ObservedOrg;
+use crate::converge::observe::{ObservedOrg, OtherApp};
 use crate::converge::verify::verify;
 use crate::desired::Group;
 use crate::spec::scaling::ScalingTest;
@@ -629,7 +629,10 @@ fn unmanaged_apps_are_left_alone_and_reported() {
     observed.spaces[0]
         .apps
         .extend([unmanaged, of_another_owner]);
-    observed.orgs[0].other_apps = vec!["scale-tick-0".to_owned()];
+    observed.orgs[0].other_apps = vec![OtherApp {
+        name: "scale-tick-0".to_owned(),
+        space: "other".to_owned(),
+    }];
     let plan = plan(&desired, &observed);
     assert!(plan.is_empty());
     let drift: Vec<String> = verify(&desired, &observed, &plan)

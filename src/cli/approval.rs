@@ -1,0 +1,45 @@
+//! Deletions are confirmed: on the terminal, or by flags.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use cf_pusher::{Approval, Deletions};
+use clap::Args;
+
+/// The flags that approve deletions.
+#[derive(Debug, Args)]
+pub(super) struct ApprovalArgs {
+    /// Delete without confirmation
+    #[arg(short, long, visible_alias = "auto-approve")]
+    yes: bool,
+
+    /// Delete up to N apps and orgs without confirmation, and stop if there are more
+    #[arg(long, value_name = "N", conflicts_with = "yes")]
+    max_deletes: Option<usize>,
+}
+
+impl ApprovalArgs {
+    /// What the flags approve; without flags, what somebody at the terminal does.
+    pub(super) fn approval(&self, api: &str) -> Approval {
+        match self.max_deletes {
+            _ if self.yes => Approval::All,
+            Some(most) => Approval::MaxDeletes(most),
+            // Without both, nobody sees the question or can answer it.
+            None if io::stdin().is_terminal() && io::stderr().is_terminal() => {
+                let api = api.to_owned();
+                Approval::ask(move |deletions| ask(deletions, &api).unwrap_or(false))
+            }
+            None => Approval::None,
+        }
+    }
+}
+
+fn ask(deletions: &Deletions, api: &str) -> io::Result<bool> {
+    let mut terminal = io::stderr().lock();
+    writeln!(terminal, "{deletions}")?;
+    let summary = deletions.summary();
+    write!(terminal, "Delete {summary} on {api}? [y/N] ")?;
+    terminal.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
