@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use mock_capi::{AnsweredRequest, Dialect, Fault, Front, MockCapi};
+use tempfile::NamedTempFile;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Hundreds of thousands of small things come and go.
@@ -113,6 +114,17 @@ struct Arguments {
     /// Switch the v2 API off, as foundations have it today
     #[arg(long, env = "MOCK_CAPI_NO_V2")]
     no_v2: bool,
+    /// Speak TLS with a self-signed certificate, and print where that is
+    #[arg(long, env = "MOCK_CAPI_TLS")]
+    tls: bool,
+    /// Where to write the certificate of --tls; without it, to a new temporary file
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "MOCK_CAPI_CERTIFICATE",
+        requires = "tls"
+    )]
+    certificate: Option<PathBuf>,
     /// A further host name that may be asked for /_mock; may be given more than once
     #[arg(
         long,
@@ -227,9 +239,13 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         builder = builder.allow_host(name);
     }
     let verbose = arguments.verbose;
-    let mock = builder
+    let mut builder = builder
         .on_request(move |request| log(request, verbose))
-        .front()
+        .front();
+    if arguments.tls {
+        builder = builder.tls();
+    }
+    let mock = builder
         .worlds(arguments.world_ports)
         .listen(arguments.listen)
         .dialect(arguments.dialect)
@@ -245,7 +261,11 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         .jitter(arguments.jitter)
         .start()
         .await?;
-    announce(&mock)?;
+    let certificate = match mock.certificate() {
+        Some(certificate) => Some(CertificateFile::write(certificate, arguments.certificate)?),
+        None => None,
+    };
+    announce(&mock, certificate.as_ref())?;
     tokio::select! {
         _ = interrupted.recv() => {}
         _ = terminated.recv() => {}
@@ -268,8 +288,46 @@ fn parse_user(text: &str) -> Result<(String, String), &'static str> {
     Ok((name.into(), password.into()))
 }
 
-fn announce(mock: &MockCapi<Front>) -> io::Result<()> {
+/// The certificate that clients have to trust. A temporary file is removed when
+/// the mock ends.
+enum CertificateFile {
+    Chosen(PathBuf),
+    Temporary(NamedTempFile),
+}
+
+impl CertificateFile {
+    fn write(certificate: &str, file: Option<PathBuf>) -> Result<Self, String> {
+        let written = match file {
+            Some(path) => match fs::write(&path, certificate) {
+                Ok(()) => Ok(Self::Chosen(path)),
+                Err(error) => Err(format!("{}: {error}", path.display())),
+            },
+            None => Self::write_temporary(certificate).map_err(|error| error.to_string()),
+        };
+        written.map_err(|cause| format!("cannot write the certificate: {cause}"))
+    }
+
+    fn write_temporary(certificate: &str) -> io::Result<Self> {
+        let mut name = tempfile::Builder::new();
+        let mut file = name.prefix("mock-capi-").suffix(".pem").tempfile()?;
+        file.write_all(certificate.as_bytes())?;
+        Ok(Self::Temporary(file))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Chosen(path) => path,
+            Self::Temporary(file) => file.path(),
+        }
+    }
+}
+
+fn announce(mock: &MockCapi<Front>, certificate: Option<&CertificateFile>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "mock-capi listening on {}", mock.uri())?;
+    if let Some(certificate) = certificate {
+        let path = certificate.path().display();
+        writeln!(out, "mock-capi certificate in {path}")?;
+    }
     out.flush()
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use crate::api::error::CcError;
+use crate::api::form::{Form, NO_FORM};
 use crate::world::CowStr;
 use crate::world::ruby;
 
@@ -23,7 +24,12 @@ pub(crate) struct Request<'a> {
     pub(crate) raw_query: Option<&'a str>,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: &'a HeaderMap,
+    /// Of an upload, at least its beginning.
     pub(crate) body: &'a [u8],
+    /// In bytes; more than `body` has if that is only the beginning.
+    pub(crate) body_size: u64,
+    /// What an upload has; empty if the body is not a form.
+    pub(crate) form: &'a Form,
     /// Where the request came from, if the connection still tells.
     pub(crate) client: Option<IpAddr>,
 }
@@ -44,8 +50,16 @@ impl<'a> Request<'a> {
             query: query.into_owned().collect(),
             headers,
             body,
+            body_size: body.len() as u64,
+            form: &NO_FORM,
             client: None,
         }
+    }
+
+    /// The same with what its body has as a form, and the size of the body.
+    pub(crate) fn with_form(mut self, form: &'a Form, body_size: u64) -> Self {
+        (self.form, self.body_size) = (form, body_size);
+        self
     }
 
     pub(crate) fn of_parts(parts: &'a Parts, body: &'a [u8], client: Option<SocketAddr>) -> Self {

@@ -315,6 +315,43 @@ impl ListQuery {
             .is_none_or(|values| values.iter().any(|other| other == value))
     }
 
+    /// Whether the query asks for some of the rows only.
+    fn is_filtered(&self) -> bool {
+        /// What chooses no rows.
+        const SHAPE: [&str; 6] = ["page", "per_page", "order_by", "include", "embed", "fields"];
+        self.params
+            .iter()
+            .any(|(name, _)| !SHAPE.contains(&param_name(name)))
+    }
+
+    /// The rows of the asked-for page, where `keep` admits every row unless the
+    /// query has filters. Without any, the page costs what it has.
+    pub(crate) fn page_by_query<'w, R: Row>(
+        &self,
+        world: &'w World,
+        selection: &Selection,
+        keep: impl Fn(&R) -> bool,
+    ) -> Page<'w, R> {
+        let unfiltered = !self.is_filtered() && selection.is_all();
+        let unfiltered = unfiltered.then(|| self.page_of_all(world)).flatten();
+        unfiltered.unwrap_or_else(|| self.page(world, selection, keep))
+    }
+
+    /// A page of all rows, if the table has them in the right order, and the caller
+    /// sees them all.
+    fn page_of_all<'w, R: Row>(&self, world: &'w World) -> Option<Page<'w, R>> {
+        let table = R::table(world);
+        let total = table.len();
+        let (start, end) = self.bounds(total);
+        let rows = match &self.order {
+            _ if !self.access.is_everything() => None,
+            None => Some(Box::new(table.iter()) as Box<dyn Iterator<Item = &R>>),
+            Some(order) => table.ordered(&order.column, order.descending),
+        }?;
+        let rows = rows.skip(start).take(end - start).collect();
+        Some(Page { rows, total })
+    }
+
     /// The rows of the asked-for page, and how many there are on all pages.
     pub(crate) fn page<'w, R: Row>(
         &self,
@@ -384,6 +421,18 @@ impl ListQuery {
         present: impl Fn(&R, &View<'_>) -> S,
     ) -> Result<Response, CcError> {
         let page = self.page(context.world, selection, keep);
+        Ok(self.answer(context, &page, present).into())
+    }
+
+    /// The same where `keep` admits every row unless the query has filters.
+    pub(crate) fn respond_by_query<R: Row, S: Serialize>(
+        &self,
+        context: &RequestContext<'_>,
+        selection: &Selection,
+        keep: impl Fn(&R) -> bool,
+        present: impl Fn(&R, &View<'_>) -> S,
+    ) -> Result<Response, CcError> {
+        let page = self.page_by_query(context.world, selection, keep);
         Ok(self.answer(context, &page, present).into())
     }
 

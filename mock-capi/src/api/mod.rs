@@ -5,11 +5,11 @@
 pub(crate) mod context;
 pub(crate) mod error;
 pub(crate) mod fixtures;
+pub(crate) mod form;
 pub(crate) mod http;
 pub(crate) mod list;
 pub(crate) mod log_cache;
 pub(crate) mod message;
-pub(crate) mod multipart;
 pub(crate) mod networking;
 pub(crate) mod operations;
 pub(crate) mod router;

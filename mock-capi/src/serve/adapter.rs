@@ -15,6 +15,7 @@ pub(crate) mod sealed {
 
     use crate::serve::controller::CloudController;
     use crate::serve::core::Wire;
+    use crate::serve::front::Tls;
 
     pub trait Serve: Sized + Send {
         #[doc(hidden)]
@@ -23,10 +24,19 @@ pub(crate) mod sealed {
         /// Listens, and serves the fake from then on.
         #[doc(hidden)]
         fn start(
-            address: SocketAddr,
+            options: ServeOptions,
             controller: CloudController,
-            keeps_requests: bool,
         ) -> impl Future<Output = io::Result<Self>> + Send;
+    }
+
+    /// How to listen.
+    #[derive(Debug)]
+    pub struct ServeOptions {
+        pub(crate) address: SocketAddr,
+        /// Whether wiremock keeps the requests that it receives.
+        pub(crate) keeps_requests: bool,
+        /// Only the front can do TLS.
+        pub(crate) tls: Option<Tls>,
     }
 
     /// A [`Wire`] that a public trait may mention.

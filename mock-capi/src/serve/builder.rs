@@ -1,6 +1,7 @@
 //! Starting a mock.
 
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -10,10 +11,11 @@ use std::time::Duration;
 
 use crate::api::uaa::token::Tokens;
 use crate::serve::adapter::Adapter;
+use crate::serve::adapter::sealed::ServeOptions;
 use crate::serve::controller::CloudController;
 use crate::serve::core::{AnsweredRequest, Core, Observer, Parts, Wire};
 use crate::serve::faults::Fault;
-use crate::serve::front::Front;
+use crate::serve::front::{Front, Tls};
 use crate::serve::mock_capi::{MockCapi, StartError};
 use crate::serve::on_wiremock::Wiremock;
 use crate::serve::seed_file::SeedFile;
@@ -53,6 +55,7 @@ struct Options {
     v2_disabled: bool,
     allowed_hosts: Vec<String>,
     world_ports: Option<RangeInclusive<u16>>,
+    tls: bool,
     observer: Option<Observer>,
 }
 
@@ -90,6 +93,7 @@ impl MockCapiBuilder {
             v2_disabled: false,
             allowed_hosts: Vec::new(),
             world_ports: None,
+            tls: false,
             observer: None,
         })
     }
@@ -109,7 +113,7 @@ impl MockCapiBuilder {
     ///
     /// Those of [`MockCapiBuilder::start`] but [`StartError::Listen`].
     pub fn cloud_controller(self) -> Result<CloudController, StartError> {
-        self.build(Wire::Wiremock)
+        self.build(Wire::Wiremock, None)
     }
 }
 
@@ -310,17 +314,34 @@ impl<A: Adapter> MockCapiBuilder<A> {
     /// [`StartError::State`] if there is a state file that cannot be loaded;
     /// [`StartError::SeedFile`] if there is a seed file that cannot be read or
     /// asks for what cannot be; [`StartError::Faults`] if a fault could never
-    /// strike, or the adapter cannot do it; [`StartError::Times`] if the jitter is not from 0 to 1.
+    /// strike, or the adapter cannot do it; [`StartError::Times`] if the jitter is
+    /// not from 0 to 1; [`StartError::Tls`] if no certificate can be made.
     pub async fn start(self) -> Result<MockCapi<A>, StartError> {
         let (address, keeps_requests) = (self.options.listen, self.options.record_requests);
-        let controller = self.build(A::WIRE.0)?;
-        let adapter = A::start(address, controller.clone(), keeps_requests).await;
+        let tls = self.options.tls().map_err(StartError::Tls)?;
+        let controller = self.build(A::WIRE.0, tls.as_ref())?;
+        let options = ServeOptions {
+            address,
+            keeps_requests,
+            tls,
+        };
+        let adapter = A::start(options, controller.clone()).await;
         let adapter = adapter.map_err(|source| StartError::Listen { address, source })?;
         Ok(MockCapi::new(adapter, controller))
     }
 }
 
 impl MockCapiBuilder<Front> {
+    /// Speaks TLS, with a self-signed certificate of its own:
+    /// [`MockCapi::certificate`](crate::MockCapi::certificate). It is good for
+    /// `localhost`, the address that the mock listens on, the names of
+    /// [`allow_host`](Self::allow_host), and the hosts of the shared domain.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.options.tls = true;
+        self
+    }
+
     /// Allows further worlds, each on a port of its own: of this range, or
     /// without one on any free port. `POST /_mock/worlds` starts one, with all
     /// that this one was started with but its state file.
@@ -339,8 +360,8 @@ impl<A> MockCapiBuilder<A> {
         }
     }
 
-    fn build(self, wire: Wire) -> Result<CloudController, StartError> {
-        let worlds = self.options.worlds();
+    fn build(self, wire: Wire, tls: Option<&Tls>) -> Result<CloudController, StartError> {
+        let worlds = self.options.worlds(tls);
         let controller = self.options.build(wire)?;
         if let Some(worlds) = worlds {
             controller.core().allow_worlds(worlds);
@@ -350,8 +371,24 @@ impl<A> MockCapiBuilder<A> {
 }
 
 impl Options {
+    /// A certificate for the names by which clients know the mock.
+    fn tls(&self) -> io::Result<Option<Tls>> {
+        if !self.tls {
+            return Ok(None);
+        }
+        let own = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        let domain = &self.apps_domain;
+        let mut hosts = own.to_vec();
+        hosts.push(self.listen.ip().to_string());
+        hosts.extend([domain.clone(), format!("*.{domain}")]);
+        hosts.extend(self.allowed_hosts.iter().cloned());
+        hosts.sort();
+        hosts.dedup();
+        Tls::self_signed(hosts).map(Some)
+    }
+
     /// Further worlds as these options ask for them.
-    fn worlds(&self) -> Option<Worlds> {
+    fn worlds(&self, tls: Option<&Tls>) -> Option<Worlds> {
         let ports = self.world_ports.clone()?;
         let ports = (ports != (0..=0)).then_some(ports);
         let options = Self {
@@ -363,7 +400,12 @@ impl Options {
             let made = options.clone().build(Wire::Front);
             made.map_err(|error| error.to_string())
         };
-        Some(Worlds::new(Box::new(make), self.listen.ip(), ports))
+        Some(Worlds::new(
+            Box::new(make),
+            self.listen.ip(),
+            tls.cloned(),
+            ports,
+        ))
     }
 
     fn build(self, wire: Wire) -> Result<CloudController, StartError> {

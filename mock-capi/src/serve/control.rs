@@ -1,7 +1,6 @@
 //! The mock's own endpoints below `/_mock/`: they need no token and are not
 //! counted. Pages of other origins cannot change anything through them.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -15,6 +14,7 @@ use crate::api::networking;
 use crate::api::v3;
 use crate::serve::core::Core;
 use crate::serve::faults::Fault;
+use crate::serve::hosts;
 use crate::serve::overview;
 use crate::serve::page;
 use crate::serve::request_log::RequestFilter;
@@ -113,19 +113,8 @@ fn is_own_host(core: &Core, request: &Request<'_>) -> bool {
     let Some(host) = request.headers.get("host") else {
         return true;
     };
-    let Ok(host) = host.to_str() else {
-        return false;
-    };
-    let bracketed = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.split(']').next());
-    let name = bracketed.unwrap_or_else(|| host.split(':').next().unwrap_or_default());
-    let allowed = &core.settings().allowed_hosts;
-    name.parse::<IpAddr>().is_ok()
-        || name.eq_ignore_ascii_case("localhost")
-        || allowed
-            .iter()
-            .any(|allowed| allowed.eq_ignore_ascii_case(name))
+    let host = host.to_str();
+    host.is_ok_and(|host| hosts::is_own(host, &core.settings().allowed_hosts))
 }
 
 fn refuse(complaint: &str) -> Response {
@@ -198,12 +187,13 @@ fn add_world(core: &Core, base: &str) -> Response {
     };
     match worlds.add() {
         Ok(address) => {
-            let port = address.port();
-            let host = Url::parse(base)
-                .ok()
-                .and_then(|url| Some(url.host_str()?.to_owned()));
-            let host = host.unwrap_or_else(|| address.ip().to_string());
-            Response::created(&json!({"api": format!("http://{host}:{port}")}))
+            let mut api = Url::parse(base).ok();
+            let has_port = api
+                .as_mut()
+                .is_some_and(|url| url.set_port(Some(address.port())).is_ok());
+            let api = api.filter(|_| has_port).map(String::from);
+            let api = api.unwrap_or_else(|| format!("http://{address}"));
+            Response::created(&json!({"api": api.trim_end_matches('/')}))
         }
         Err(error) => Response::json(
             409,

@@ -422,11 +422,26 @@ impl Core {
 
     /// Answers a request.
     pub(crate) fn answer(&self, request: &Request<'_>) -> Answer {
-        let base = base_url(request).unwrap_or_else(|| self.base().to_owned());
+        let base = self.base_of(request);
+        let base = base.unwrap_or_else(|| self.base().to_owned());
         match control::answer(self, request, &base) {
             Some(response) => response.into(),
             None => self.answer_api(request, base),
         }
+    }
+
+    /// Whether a request is refused whatever its body has: its operation needs a
+    /// token, and it has none that is good. A stub may want the body all the same.
+    pub(crate) fn refuses_unread(&self, request: &Request<'_>) -> bool {
+        let path = canonical_path(request.path);
+        let found = self.router.find(request.method, &path);
+        if found.is_none_or(|found| found.route.is_open()) {
+            return false;
+        }
+        let state = self.lock();
+        let is_stubbed = state.stubs.admits(request.method, request.path);
+        let now = self.clock.now();
+        !is_stubbed && self.authenticate(request, &state.tokens, now).is_err()
     }
 
     fn answer_api(&self, request: &Request<'_>, base: String) -> Answer {
@@ -589,6 +604,23 @@ impl Core {
         route.call(&mut context)
     }
 
+    /// The mock's address as the client wrote it, so that links lead back the way
+    /// that the client came.
+    fn base_of(&self, request: &Request<'_>) -> Option<String> {
+        let forwarded = |name: &str| {
+            let value = request.header(name)?.split(',').next()?.trim();
+            (!value.is_empty()).then_some(value)
+        };
+        let host = forwarded("x-forwarded-host").or_else(|| request.header("host"))?;
+        let own_scheme = self.base().split(':').next();
+        let scheme = match forwarded("x-forwarded-proto").or(own_scheme) {
+            Some("https") => "https",
+            _ => "http",
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+        (!host.is_empty() && host.bytes().all(plain)).then(|| format!("{scheme}://{host}"))
+    }
+
     fn authenticate(
         &self,
         request: &Request<'_>,
@@ -637,22 +669,6 @@ fn request_id_header(request: &Request<'_>, own: Guid) -> String {
         Some(theirs) if theirs.len() <= 255 => format!("{theirs}::{own}"),
         _ => own.to_string(),
     }
-}
-
-/// The mock's address as the client wrote it, so that links lead back the way
-/// that the client came.
-fn base_url(request: &Request<'_>) -> Option<String> {
-    let forwarded = |name: &str| {
-        let value = request.header(name)?.split(',').next()?.trim();
-        (!value.is_empty()).then_some(value)
-    };
-    let host = forwarded("x-forwarded-host").or_else(|| request.header("host"))?;
-    let scheme = match forwarded("x-forwarded-proto") {
-        Some("https") => "https",
-        _ => "http",
-    };
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
-    (!host.is_empty() && host.bytes().all(plain)).then(|| format!("{scheme}://{host}"))
 }
 
 /// A path of v3 as Rails routes it: without repeated slashes, one at the end, or

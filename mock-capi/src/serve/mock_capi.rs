@@ -11,6 +11,7 @@ use crate::serve::adapter::Adapter;
 use crate::serve::builder::MockCapiBuilder;
 use crate::serve::controller::CloudController;
 use crate::serve::faults::InvalidFaults;
+use crate::serve::front::Front;
 use crate::serve::on_wiremock::Wiremock;
 use crate::serve::state::StateError;
 
@@ -59,6 +60,9 @@ pub enum StartError {
         /// What is wrong with it, and where.
         reason: String,
     },
+    /// No certificate can be made, such as for a name that is not a host's.
+    #[error("cannot make a certificate: {0}")]
+    Tls(#[source] io::Error),
     /// A time or the jitter has a value that it cannot have.
     #[error("times: {0}")]
     Times(String),
@@ -92,6 +96,14 @@ impl<A: Adapter> MockCapi<A> {
     /// The address that the mock listens on.
     pub fn address(&self) -> SocketAddr {
         self.adapter.address()
+    }
+}
+
+impl MockCapi<Front> {
+    /// The certificate that clients have to trust, in PEM; none unless
+    /// [`MockCapiBuilder::tls`] was called.
+    pub fn certificate(&self) -> Option<&str> {
+        self.adapter.certificate()
     }
 }
 

@@ -3,12 +3,14 @@
 //! [`crate::api`].
 
 pub(crate) mod adapter;
+mod app_routes;
 pub(crate) mod builder;
 mod control;
 pub(crate) mod controller;
 pub(crate) mod core;
 pub(crate) mod faults;
 pub(crate) mod front;
+mod hosts;
 pub(crate) mod mock_capi;
 pub(crate) mod on_wiremock;
 mod overview;

@@ -20,15 +20,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::thread::{self, JoinHandle};
 
+use http::header::CONTENT_TYPE;
 use tokio::runtime;
 use wiremock::matchers::any;
 use wiremock::{Match, Mock, MockServer, Respond, ResponseTemplate};
 
 use crate::MockCapi;
 use crate::api::error::CcError;
+use crate::api::form::Form;
 use crate::api::http::{Request, Response};
 use crate::serve::adapter::Adapter;
-use crate::serve::adapter::sealed::{Serve, WireKind};
+use crate::serve::adapter::sealed::{Serve, ServeOptions, WireKind};
 use crate::serve::controller::CloudController;
 use crate::serve::core::{Answer, Ending, Wire};
 
@@ -62,11 +64,12 @@ impl Adapter for Wiremock {
 impl Serve for Wiremock {
     const WIRE: WireKind = WireKind(Wire::Wiremock);
 
-    async fn start(
-        address: SocketAddr,
-        controller: CloudController,
-        keeps_requests: bool,
-    ) -> io::Result<Self> {
+    async fn start(options: ServeOptions, controller: CloudController) -> io::Result<Self> {
+        let ServeOptions {
+            address,
+            keeps_requests,
+            ..
+        } = options;
         let listener = TcpListener::bind(address)?;
         let mut builder = MockServer::builder().listener(listener);
         if !keeps_requests {
@@ -231,13 +234,30 @@ fn answer(controller: &CloudController, request: &wiremock::Request) -> Answer {
         let error = CcError::new(413, 10001, "MockCapi-BodyTooLarge", detail);
         return Response::error(request.url.path(), &error).into();
     }
-    controller.answer(&Request::new(
+    let content_type = request.headers.get(CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let form = match content_type.filter(|it| Form::is_type(it)) {
+        None => Ok(Form::default()),
+        Some(content_type) => Form::of_bytes(content_type, &request.body),
+    };
+    let Ok(form) = form else {
+        let error = CcError::new(
+            507,
+            10001,
+            "MockCapi-UploadFailed",
+            "mock-capi: no space left",
+        );
+        return Response::error(request.url.path(), &error).into();
+    };
+    let size = request.body.len() as u64;
+    let request = Request::new(
         request.method.as_str(),
         request.url.path(),
         request.url.query(),
         &request.headers,
         &request.body,
-    ))
+    );
+    controller.answer(&request.with_form(&form, size))
 }
 
 fn template(answer: Answer) -> ResponseTemplate {

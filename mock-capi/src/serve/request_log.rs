@@ -17,7 +17,7 @@ use crate::world::clock::Timestamp;
 const KEPT: usize = 1000;
 
 /// How much of a body is kept.
-const KEPT_BODY: usize = 64 * 1024;
+pub(crate) const KEPT_BODY: usize = 64 * 1024;
 
 /// A request that was answered, or dropped.
 #[derive(Clone, Debug, Serialize)]
@@ -48,7 +48,7 @@ struct Content {
     #[serde(serialize_with = "as_text")]
     body: Vec<u8>,
     /// In bytes; more than `body` has if that was cut.
-    body_size: usize,
+    body_size: u64,
 }
 
 /// Header names with their values, joined where there are several.
@@ -105,7 +105,7 @@ impl RequestLog {
             content: Some(Content {
                 headers: request.headers.clone(),
                 body: body.to_vec(),
-                body_size: request.body.len(),
+                body_size: request.body_size,
             }),
         });
     }

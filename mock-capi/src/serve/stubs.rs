@@ -51,6 +51,11 @@ impl Stubs {
         &self.0
     }
 
+    /// Whether there is a stub for a request.
+    pub(crate) fn admits(&self, method: &str, path: &str) -> bool {
+        self.0.iter().any(|stub| stub.admits(method, path))
+    }
+
     /// The answer to a request, if there is a stub for it.
     pub(crate) fn answer(&mut self, method: &str, path: &str) -> Option<Response> {
         let stub = self.0.iter_mut().find(|stub| stub.admits(method, path))?;

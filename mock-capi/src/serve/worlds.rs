@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use crate::serve::controller::CloudController;
-use crate::serve::front::Front;
+use crate::serve::front::{Front, Tls};
 use crate::serve::mock_capi::MockCapi;
 
 /// How many there may be.
@@ -18,6 +18,7 @@ pub(crate) type Make = Box<dyn Fn() -> Result<CloudController, String> + Send + 
 pub(crate) struct Worlds {
     make: Make,
     ip: IpAddr,
+    tls: Option<Tls>,
     /// Where they listen; without it, on any free port.
     ports: Option<RangeInclusive<u16>>,
     running: Vec<MockCapi<Front>>,
@@ -30,10 +31,16 @@ impl std::fmt::Debug for Worlds {
 }
 
 impl Worlds {
-    pub(crate) fn new(make: Make, ip: IpAddr, ports: Option<RangeInclusive<u16>>) -> Self {
+    pub(crate) fn new(
+        make: Make,
+        ip: IpAddr,
+        tls: Option<Tls>,
+        ports: Option<RangeInclusive<u16>>,
+    ) -> Self {
         Self {
             make,
             ip,
+            tls,
             ports,
             running: Vec::new(),
         }
@@ -58,7 +65,7 @@ impl Worlds {
         let mut last = "no port of --world-ports is free".to_owned();
         for port in self.ports.clone().unwrap_or(0..=0) {
             let address = SocketAddr::new(self.ip, port);
-            match Front::listen(address, controller.clone()) {
+            match Front::listen(address, self.tls.clone(), controller.clone()) {
                 Ok(front) => return Ok(front),
                 Err(error) if self.ports.is_none() => last = error.to_string(),
                 Err(_) => {}

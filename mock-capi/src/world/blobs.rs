@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 /// What is larger is not kept.
-const MAX_BLOB: usize = 1024 * 1024;
+pub(super) const MAX_BLOB: usize = 1024 * 1024;
 
 /// What all blobs may take.
 const ROOM: usize = 16 * 1024 * 1024;

@@ -187,7 +187,7 @@ impl World {
     /// more events.
     fn forget_events(&mut self) {
         if self.events.len() >= 2 * MOST {
-            self.events.keep_newest(MOST);
+            self.events.keep_newest(MOST, |_| true);
         }
         let now = self.now;
         let is_old = |event: &&Event| event.base.created.plus(KEPT) < now;

@@ -8,6 +8,7 @@
 
 mod access;
 mod apps;
+mod bits;
 mod blobs;
 mod buildpacks;
 pub(crate) mod clock;
@@ -18,6 +19,7 @@ pub(crate) mod durations;
 pub(crate) mod error;
 mod events;
 mod guid;
+mod host_lookup;
 mod logs;
 pub(crate) mod metadata;
 pub(crate) mod mishaps;
@@ -34,6 +36,7 @@ mod routes;
 mod rows;
 pub(crate) mod ruby;
 mod seed;
+mod sequences;
 mod services;
 pub(crate) mod settings;
 mod sidecars;
@@ -54,6 +57,7 @@ pub(crate) use access::{
     READ_V2_SPACE, Roles, UPDATE_SPACE, WRITE_SPACE,
 };
 pub(crate) use apps::{InstanceState, MAX_APP_DISK_MB};
+pub(crate) use bits::{Bits, BitsWriter};
 use blobs::Blobs;
 pub(crate) use delete::Kind;
 pub(crate) use deployments::NewDeployment;
@@ -61,6 +65,7 @@ pub(crate) use droplets::{NewDroplet, sha256};
 use events::Actor;
 pub(crate) use events::Event;
 pub(crate) use guid::{Guid, GuidSource, SHARED_SEGMENT};
+pub(crate) use host_lookup::HostLookup;
 pub(crate) use logs::{LogLine, instance_guid};
 pub(crate) use model::{
     Account, App, Build, Buildpack, CowStr, Deployment, DeploymentOptions, DeploymentState,

@@ -2,14 +2,15 @@
 //! the Cloud Controller has seen before and need not be sent again.
 
 use std::collections::BTreeMap;
-use std::io::{self, Cursor, Read};
+use std::io::{self, Read, Seek};
 use std::path::{Component, Path};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
+use zip::ZipArchive;
 
-use super::{World, sha256};
+use super::{Bits, World, sha256};
 
 /// Files of these sizes are remembered; matched are those between them.
 const REMEMBERED: std::ops::RangeInclusive<u64> = 65_536..=536_870_912;
@@ -68,12 +69,9 @@ impl World {
 
     /// Reads the bits of an upload, remembers the files among them, and adds
     /// those that it only names.
-    pub(crate) fn unpack(&mut self, bits: Option<&[u8]>, resources: &[Resource]) -> Contents {
+    pub(crate) fn unpack(&mut self, bits: Option<&Bits>, resources: &[Resource]) -> Contents {
         let mut files = BTreeMap::new();
-        let unpacked = match bits {
-            Some(bits) => read_archive(bits),
-            None => Ok(Vec::new()),
-        };
+        let unpacked = bits.map_or_else(|| Ok(Vec::new()), |bits| bits.files.clone());
         let appended = unpacked.and_then(|unpacked| {
             for file in unpacked {
                 if let Some(sha1) = parse(&file.sha1).filter(|_| REMEMBERED.contains(&file.size)) {
@@ -89,9 +87,8 @@ impl World {
         let files: Vec<PackageFile> = files.into_values().collect();
         let sha256 = match bits {
             Some(bits) if resources.is_empty() => {
-                let checksum = sha256(bits);
-                self.blobs.keep(&checksum, bits);
-                checksum
+                self.keep(bits);
+                bits.sha256.clone()
             }
             _ => sha256(format!("{files:?}").as_bytes()),
         };
@@ -99,6 +96,13 @@ impl World {
             files: files.into(),
             sha256,
             error: appended.err(),
+        }
+    }
+
+    /// Keeps bits for downloads, unless they are too large.
+    pub(crate) fn keep(&mut self, bits: &Bits) {
+        if let Some(content) = &bits.content {
+            self.blobs.keep(&bits.sha256, content);
         }
     }
 
@@ -141,13 +145,11 @@ impl World {
     }
 }
 
-/// The files of a zip archive. Bits that are none have no files, so that tests
-/// need no archive where they only want a package.
-fn read_archive(bits: &[u8]) -> Result<Vec<PackageFile>, String> {
+/// The files of a zip archive.
+pub(super) fn list_archive(
+    archive: &mut ZipArchive<impl Read + Seek>,
+) -> Result<Vec<PackageFile>, String> {
     const INVALID: &str = "The app upload is invalid: Invalid zip archive.";
-    let Ok(mut archive) = zip::ZipArchive::new(Cursor::new(bits)) else {
-        return Ok(Vec::new());
-    };
     let mut files = Vec::new();
     let mut sizes: u64 = 0;
     for index in 0..archive.len() {

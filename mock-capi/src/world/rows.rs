@@ -102,6 +102,7 @@ impl Row for Role {
 
 impl Row for Org {
     row!("Organization", orgs);
+    const IS_ORDERED_BY_NAME: bool = true;
 
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![
@@ -124,6 +125,7 @@ impl Row for Org {
 
 impl Row for Space {
     row!("Space", spaces);
+    const IS_ORDERED_BY_NAME: bool = true;
 
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![
@@ -242,6 +244,7 @@ impl Row for Domain {
 
 impl Row for App {
     row!("App", apps);
+    const IS_ORDERED_BY_NAME: bool = true;
 
     fn keys(&self) -> Vec<Key> {
         vec![
@@ -305,6 +308,7 @@ impl Row for RoutePolicy {
 
 impl Row for ServiceInstance {
     row!("Service instance", service_instances);
+    const IS_ORDERED_BY_NAME: bool = true;
 
     fn keys(&self) -> Vec<Key> {
         vec![

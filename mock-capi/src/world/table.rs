@@ -1,14 +1,14 @@
 //! A table of rows in the order they were made, with secondary indexes: a
 //! filtered list costs what its most selective filter matches, not the table.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use smallvec::SmallVec;
 
 use super::World;
 use super::access::{Access, Home};
 use super::guid::Guid;
+use super::sequences::{ByName, Sequence, Sequences};
 use crate::world::clock::Timestamp;
 use crate::world::metadata::Metadata;
 
@@ -71,6 +71,9 @@ pub(crate) struct Base {
 pub(crate) trait Row: Sized {
     /// What it is called in an error, such as `Security group`.
     const KIND: &'static str;
+
+    /// Whether the table keeps the rows in the order of their names, too.
+    const IS_ORDERED_BY_NAME: bool = false;
 
     fn base(&self) -> &Base;
 
@@ -148,9 +151,12 @@ impl Selection {
         self.clauses.push(keys);
         self
     }
-}
 
-type Sequence = u64;
+    /// Whether it selects every row.
+    pub(crate) fn is_all(&self) -> bool {
+        self.clauses.is_empty()
+    }
+}
 
 /// Rows by GUID and by their keys, in insertion order.
 #[derive(Debug)]
@@ -158,9 +164,13 @@ pub(crate) struct Table<R> {
     /// Boxed, since the nodes of a map that is filled in order are half empty.
     rows: BTreeMap<Sequence, Box<R>>,
     by_guid: HashMap<Guid, Sequence>,
-    /// Most keys are of one row.
-    by_key: HashMap<Key, SmallVec<[Sequence; 2]>>,
+    by_key: HashMap<Key, Sequences>,
+    by_name: BTreeSet<ByName>,
     next: Sequence,
+    /// The latest moment at which a row was created.
+    latest: Option<Timestamp>,
+    /// Whether no row was created before one that was inserted earlier.
+    is_chronological: bool,
 }
 
 impl<R> Default for Table<R> {
@@ -169,7 +179,10 @@ impl<R> Default for Table<R> {
             rows: BTreeMap::new(),
             by_guid: HashMap::new(),
             by_key: HashMap::new(),
+            by_name: BTreeSet::new(),
             next: 0,
+            latest: None,
+            is_chronological: true,
         }
     }
 }
@@ -203,6 +216,13 @@ impl<R: Row> Table<R> {
         for key in all_keys(&row) {
             self.index(key, sequence);
         }
+        if R::IS_ORDERED_BY_NAME {
+            let name = row.order_text(NAME);
+            self.by_name.insert(ByName::new(name, sequence));
+        }
+        let created = Some(row.base().created);
+        self.is_chronological &= created >= self.latest;
+        self.latest = self.latest.max(created);
         self.by_guid.insert(row.guid(), sequence);
         self.rows.insert(sequence, Box::new(row));
     }
@@ -216,8 +236,14 @@ impl<R: Row> Table<R> {
         let sequence = *self.by_guid.get(&guid)?;
         let row = self.rows.get_mut(&sequence)?;
         let before = all_keys(&**row);
+        let name = R::IS_ORDERED_BY_NAME.then(|| row.order_text(NAME).to_owned());
         let result = change(row);
         let after = all_keys(&**row);
+        if let Some(name) = name.filter(|name| name != row.order_text(NAME)) {
+            self.by_name.remove(&ByName::new(&name, sequence));
+            let name = row.order_text(NAME);
+            self.by_name.insert(ByName::new(name, sequence));
+        }
         if before != after {
             for key in &before {
                 self.unindex(key, sequence);
@@ -235,18 +261,26 @@ impl<R: Row> Table<R> {
         for key in all_keys(&*row) {
             self.unindex(&key, sequence);
         }
+        if R::IS_ORDERED_BY_NAME {
+            let name = ByName::new(row.order_text(NAME), sequence);
+            self.by_name.remove(&name);
+        }
         Some(*row)
     }
 
-    /// Keeps so many rows that were inserted last.
-    pub(crate) fn keep_newest(&mut self, count: usize) {
-        let rows = std::mem::take(&mut self.rows);
-        let surplus = rows.len().saturating_sub(count);
-        // Anew, as each index would move for every row that goes.
-        *self = Self::default();
-        for row in rows.into_values().skip(surplus) {
-            self.insert(*row);
+    /// Removes the oldest rows until so many are left, or one is there that is not
+    /// to be removed; how many were.
+    pub(crate) fn keep_newest(&mut self, count: usize, may_go: impl Fn(&R) -> bool) -> u64 {
+        let mut removed = 0;
+        while self.len() > count {
+            let oldest = self.iter().next().filter(|row| may_go(row));
+            let Some(guid) = oldest.map(Row::guid) else {
+                break;
+            };
+            self.remove(guid);
+            removed += 1;
         }
+        removed
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
@@ -259,6 +293,28 @@ impl<R: Row> Table<R> {
 
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// When the row was created that was created last.
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
+        self.latest
+    }
+
+    /// Rows from a position on in the order of a column, as far as the table has
+    /// that order at hand; costs what is taken and skipped, not what there is.
+    pub(crate) fn ordered(
+        &self,
+        column: &str,
+        descending: bool,
+    ) -> Option<Box<dyn Iterator<Item = &R> + '_>> {
+        let rows = self.rows.values().map(Box::as_ref);
+        let named = self.by_name.iter();
+        let named = named.filter_map(|name| self.rows.get(&name.sequence).map(Box::as_ref));
+        match column {
+            "created_at" if self.is_chronological => Some(either_way(rows, descending)),
+            NAME if R::IS_ORDERED_BY_NAME => Some(either_way(named, descending)),
+            _ => None,
+        }
     }
 
     /// The rows that match, in insertion order.
@@ -291,7 +347,10 @@ impl<R: Row> Table<R> {
 
     /// How many rows have the key.
     pub(crate) fn count(&self, key: &Key) -> usize {
-        self.sequences(key).count()
+        match key {
+            Key::Guid(Field::Guid, guid) => usize::from(self.by_guid.contains_key(guid)),
+            key => self.by_key.get(key).map_or(0, Sequences::len),
+        }
     }
 
     /// GUIDs of the rows that match, newest first: the order in which removing
@@ -306,32 +365,40 @@ impl<R: Row> Table<R> {
         clause.iter().map(|key| self.count(key)).sum()
     }
 
-    fn sequences(&self, key: &Key) -> impl ExactSizeIterator<Item = Sequence> {
-        let found: &[Sequence] = match key {
-            Key::Guid(Field::Guid, guid) => {
-                self.by_guid.get(guid).map_or(&[], std::slice::from_ref)
-            }
-            key => self.by_key.get(key).map_or(&[], SmallVec::as_slice),
+    fn sequences(&self, key: &Key) -> impl Iterator<Item = Sequence> {
+        let (one, others) = match key {
+            Key::Guid(Field::Guid, guid) => (self.by_guid.get(guid).copied(), None),
+            key => (None, self.by_key.get(key)),
         };
-        found.iter().copied()
+        let others = others.into_iter().flat_map(Sequences::iter);
+        one.into_iter().chain(others)
     }
 
     fn index(&mut self, key: Key, sequence: Sequence) {
-        let sequences = self.by_key.entry(key).or_default();
-        let at = sequences.partition_point(|&other| other < sequence);
-        sequences.insert(at, sequence);
+        self.by_key.entry(key).or_default().insert(sequence);
     }
 
     fn unindex(&mut self, key: &Key, sequence: Sequence) {
         let Some(sequences) = self.by_key.get_mut(key) else {
             return;
         };
-        if let Ok(at) = sequences.binary_search(&sequence) {
-            sequences.remove(at);
-        }
-        if sequences.is_empty() {
+        sequences.remove(sequence);
+        if sequences.len() == 0 {
             self.by_key.remove(key);
         }
+    }
+}
+
+/// The column of names.
+const NAME: &str = "name";
+
+fn either_way<'t, R>(
+    rows: impl DoubleEndedIterator<Item = &'t R> + 't,
+    descending: bool,
+) -> Box<dyn Iterator<Item = &'t R> + 't> {
+    match descending {
+        true => Box::new(rows.rev()),
+        false => Box::new(rows),
     }
 }
 
@@ -383,10 +450,27 @@ mod tests {
     fn the_newest_rows_are_kept_with_their_indexes() {
         let (mut table, home, away) = spaces(&mut GuidSource::new(Random::from_seed(1)));
         let newest = table.iter().last().map(Row::guid).unwrap();
-        table.keep_newest(1);
+        assert_eq!(table.keep_newest(1, |_| false), 0);
+        assert_eq!(table.keep_newest(1, |_| true), 2);
         assert_eq!(table.iter().map(Row::guid).collect::<Vec<_>>(), [newest]);
         let of = |org: Guid| table.select(&Selection::by(Field::Org, org)).len();
         assert_eq!(of(home) + of(away), 1);
+    }
+
+    #[test]
+    fn rows_are_at_hand_in_the_order_of_their_names() {
+        let (mut table, home, _) = spaces(&mut GuidSource::new(Random::from_seed(1)));
+        let ordered = |table: &Table<Space>, descending| {
+            let rows = table.ordered("name", descending).unwrap();
+            rows.map(|space| space.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(ordered(&table, false), ["Rex", "Tom", "tom"]);
+        let rex = table.select(&Selection::by(Field::Org, home))[0].guid();
+        table.update(rex, |space| space.name = "Zoe".into());
+        assert_eq!(ordered(&table, true), ["Zoe", "tom", "Tom"]);
+        table.remove(rex);
+        assert_eq!(ordered(&table, false), ["Tom", "tom"]);
+        assert!(table.ordered("updated_at", false).is_none());
     }
 
     #[test]

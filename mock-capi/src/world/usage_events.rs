@@ -213,13 +213,13 @@ impl World {
         fill(&mut event);
         self.add(event);
         if self.app_usage_events.len() >= 2 * MOST {
-            self.app_usage_events.keep_newest(MOST);
+            self.app_usage_events.keep_newest(MOST, |_| true);
         }
     }
 
     /// Forgets all usage of apps, but for what runs now.
     pub(crate) fn reseed_app_usage(&mut self) {
-        self.app_usage_events.keep_newest(0);
+        self.app_usage_events.keep_newest(0, |_| true);
         let started = self.processes.iter().filter(|process| process.started);
         let started: Vec<(Guid, Used)> = started
             .map(|process| (process.guid(), Used::of(process)))
@@ -254,7 +254,7 @@ impl World {
         };
         self.add(event);
         if self.service_usage_events.len() >= 2 * MOST {
-            self.service_usage_events.keep_newest(MOST);
+            self.service_usage_events.keep_newest(MOST, |_| true);
         }
     }
 
@@ -267,7 +267,7 @@ impl World {
 
     /// Forgets all usage of services, but for the instances that there are.
     pub(crate) fn reseed_service_usage(&mut self) {
-        self.service_usage_events.keep_newest(0);
+        self.service_usage_events.keep_newest(0, |_| true);
         let instances: Vec<Guid> = self.service_instances.iter().map(Row::guid).collect();
         for instance in instances {
             self.record_service_usage(instance, "CREATED");

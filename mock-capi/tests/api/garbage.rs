@@ -253,7 +253,7 @@ async fn broken_uploads_are_explained() {
 async fn broken_requests_are_refused() {
     let mock = MockCapi::builder().front().start().await.unwrap();
     for request in [
-        "POST /v3/apps HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "POST /oauth/token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         "nonsense\r\n\r\n",
         "GET / HTTP/1.1\r\nHost x\r\n\r\n",
     ] {

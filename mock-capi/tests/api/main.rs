@@ -23,6 +23,7 @@ mod downloads;
 mod errors;
 mod events;
 mod faults;
+mod front;
 mod garbage;
 mod isolation_segments;
 mod jobs;

@@ -7,7 +7,6 @@ use super::{jobs, known, post, put};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
-use crate::api::multipart;
 use crate::api::router::Route;
 use crate::api::v3::{packages, resources};
 use crate::world::metadata::MetadataPatch;
@@ -31,16 +30,12 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let space = app.space;
     let metadata = MetadataPatch::default();
     let package = packages::add(context.world, guid, space, PackageKind::Bits, metadata);
-    let content_type = context.request.header("content-type").unwrap_or_default();
-    let parts = multipart::parts(content_type, context.request.body);
-    let part = |name: &str| {
-        let found = parts.iter().find(|part| part.name == name);
-        found.map(|part| part.content)
-    };
-    let resources = part("resources").ok_or_else(|| invalid("missing :resources"))?;
+    let form = context.request.form;
+    let resources = form.text("resources");
+    let resources = resources.ok_or_else(|| invalid("missing :resources"))?;
     let resources =
         resources::read_uploaded(resources).map_err(|_| invalid("invalid :resources"))?;
-    let bits = part("application").filter(|bits| !bits.is_empty());
+    let bits = form.bits("application").filter(|bits| !bits.is_empty());
     if context.request.query("async") != Some("true") {
         let now = context.world.now();
         packages::receive(context.world, package, bits, &resources, (now, None));

@@ -240,7 +240,7 @@ pub(crate) fn index_of_stack(context: &mut RequestContext<'_>) -> Result<Respons
 
 fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let (query, selection) = read_list(context)?;
-    let page = query.page(context.world, &selection, |app: &App| {
+    let page = query.page_by_query(context.world, &selection, |app: &App| {
         let lifecycle = &app.lifecycle;
         query.admits("stacks", lifecycle.stack())
             && query.admits("lifecycle_type", lifecycle.kind())

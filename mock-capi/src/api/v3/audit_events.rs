@@ -42,7 +42,12 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let others: Vec<Guid> = query.guids("target_guids[not]").unwrap_or_default();
     let now = context.world.now();
     let keep = |event: &Event| event.base.created <= now && !others.contains(&event.app);
-    query.respond(context, &selection, keep, present)
+    // Crashes are recorded before they happen.
+    let all_happened = context.world.events.latest() <= Some(now);
+    match all_happened {
+        true => query.respond_by_query(context, &selection, keep, present),
+        false => query.respond(context, &selection, keep, present),
+    }
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

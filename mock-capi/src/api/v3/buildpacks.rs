@@ -1,7 +1,5 @@
 //! `/v3/buildpacks`
 
-use std::io::{Cursor, Read};
-
 use serde_json::{Value, json};
 
 use crate::api::context::{RequestContext, View};
@@ -9,10 +7,9 @@ use crate::api::error::CcError;
 use crate::api::http::{Request, Response};
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
-use crate::api::multipart;
 use crate::api::router::Route;
 use crate::api::yaml::{self, Yaml};
-use crate::world::{Buildpack, Field, Job, Kind, Row, Stack, World};
+use crate::world::{Bits, Buildpack, Field, Job, Kind, Row, Stack, World};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/buildpacks", index),
@@ -260,11 +257,11 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let buildpack: &Buildpack = context.named("guid")?;
     let guid = buildpack.guid();
-    let (name, content) = read_bits(context.request, &buildpack.lifecycle)?;
+    let (name, bits) = read_bits(context.request, &buildpack.lifecycle)?;
     if buildpack.locked {
         return Err(CcError::unprocessable("Buildpack is locked"));
     }
-    let stack = stack_of(content);
+    let stack = stack_of(bits);
     let refused = check_stack_of_bits(context.world, buildpack, stack.as_deref()).err();
     let failure = context.faults.job(UPLOAD).or(refused.map(Into::into));
     let is_taken = failure.is_none();
@@ -276,7 +273,7 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let ready_at = context.row::<Job>(job)?.ready_at;
     if is_taken {
         context.world.touch(guid, |buildpack: &mut Buildpack| {
-            buildpack.file = Some((name, ready_at));
+            buildpack.file = Some((name.to_owned(), ready_at));
             buildpack.stack = stack.or(buildpack.stack.take());
         });
     }
@@ -287,13 +284,8 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 const UPLOAD: &str = "buildpack.upload";
 
 /// The stack that the manifest in a zip file names.
-fn stack_of(content: &[u8]) -> Option<String> {
-    const LARGEST: u64 = 1024 * 1024;
-    let mut archive = zip::ZipArchive::new(Cursor::new(content)).ok()?;
-    let manifest = archive.by_name("manifest.yml").ok()?;
-    let mut text = String::new();
-    manifest.take(LARGEST).read_to_string(&mut text).ok()?;
-    let manifest = yaml::parse(&text).ok()?;
+fn stack_of(bits: &Bits) -> Option<String> {
+    let manifest = yaml::parse(bits.manifest.as_deref()?).ok()?;
     manifest.get("stack").map(Yaml::to_text)
 }
 
@@ -324,43 +316,39 @@ fn check_stack_of_bits(
 }
 
 /// The buildpack in a multipart body, and its name.
-fn read_bits<'r>(request: &Request<'r>, lifecycle: &str) -> Result<(String, &'r [u8]), CcError> {
+fn read_bits<'r>(request: &Request<'r>, lifecycle: &str) -> Result<(&'r str, &'r Bits), CcError> {
     const ZIP: &[u8] = b"PK\x03\x04";
     const GZIP: &[u8] = b"\x1F\x8B\x08";
     const TAR: &[u8] = b"ustar\x0000";
     const TAR_AT: usize = 257;
-    let content_type = request.header("content-type").unwrap_or_default();
-    let parts = multipart::parts(content_type, request.body);
-    let bits = parts.into_iter().find(|part| part.name == "bits");
-    let file = bits.and_then(|bits| Some((bits.file_name?, bits.content)));
     let invalid = |reason: String| {
         CcError::unprocessable(format!("Uploaded buildpack file is invalid: {reason}"))
     };
-    let Some((name, content)) = file else {
+    let Some((name, bits)) = request.form.file("bits") else {
         return Err(invalid(
             "A buildpack zip file must be uploaded as 'bits'".into(),
         ));
     };
     let mut errors = Vec::new();
     let is_tar = || {
-        content
+        bits.head
             .get(TAR_AT..)
             .is_some_and(|rest| rest.starts_with(TAR))
     };
-    if lifecycle == "buildpack" && !content.starts_with(ZIP) {
+    if lifecycle == "buildpack" && !bits.head.starts_with(ZIP) {
         errors.push(format!(
             "{name} is not a zip file. Buildpacks of lifecycle \"{lifecycle}\" must be valid zip files."
         ));
-    } else if lifecycle == "cnb" && !content.starts_with(GZIP) && !is_tar() {
+    } else if lifecycle == "cnb" && !bits.head.starts_with(GZIP) && !is_tar() {
         errors.push(format!(
             "{name} is not a gzip archive or cnb file. Buildpacks of lifecycle \"{lifecycle}\" must be valid gzip archives or cnb files."
         ));
     }
-    if content.is_empty() {
+    if bits.is_empty() {
         errors.push(format!("{name} cannot be empty"));
     }
     if errors.is_empty() {
-        Ok((name, content))
+        Ok((name, bits))
     } else {
         Err(invalid(errors.join(", ")))
     }

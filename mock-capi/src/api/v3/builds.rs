@@ -85,7 +85,7 @@ fn list(
     }
     let now = context.world.now();
     let keep = |build: &Build| query.admits("states", build.state(now));
-    query.respond(context, &selection, keep, present)
+    query.respond_by_query(context, &selection, keep, present)
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

@@ -128,7 +128,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             && query.admits("status_reasons", &deployment.reason)
             && query.admits("status_values", deployment.status_value())
     };
-    query.respond(context, &selection, keep, present)
+    query.respond_by_query(context, &selection, keep, present)
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

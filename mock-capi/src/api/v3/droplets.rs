@@ -7,11 +7,10 @@ use crate::api::error::CcError;
 use crate::api::http::{Request, Response};
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
-use crate::api::multipart;
 use crate::api::router::Route;
 use crate::world::{
-    App, DOWNLOAD_DROPLETS, Droplet, Field, Guid, Home, Job, Kind, Lifecycle, Origin, Row,
-    WRITE_SPACE, sha256,
+    App, Bits, DOWNLOAD_DROPLETS, Droplet, Field, Guid, Home, Job, Kind, Lifecycle, Origin, Row,
+    WRITE_SPACE,
 };
 
 use super::{apps, lifecycle};
@@ -234,10 +233,7 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.world.log_api(app, text);
     let data = json!({"droplet_guid": guid});
     context.world.record(app, "audit.app.droplet.upload", data);
-    let (job, checksum) = (
-        context.start_job("droplet.upload", Some(guid), None),
-        sha256(bits),
-    );
+    let job = context.start_job("droplet.upload", Some(guid), None);
     let Job {
         ready_at, failure, ..
     } = context.row(job)?;
@@ -245,11 +241,11 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let error = failure
         .clone()
         .and_then(|failure| CcError::from(failure).staging_text());
-    context.world.blobs.keep(&checksum, bits);
+    context.world.keep(bits);
     context.world.touch(guid, |droplet: &mut Droplet| {
         droplet.origin = Origin::Uploading;
         droplet.ready_at = ready_at;
-        droplet.sha256 = checksum;
+        droplet.sha256 = bits.sha256.clone();
         droplet.error = error;
     });
     let droplet = context.present_pending(guid, present)?;
@@ -281,15 +277,11 @@ fn download(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 /// The droplet in a multipart body.
-fn read_bits<'r>(request: &Request<'r>) -> Result<&'r [u8], CcError> {
-    let content_type = request.header("content-type").unwrap_or_default();
-    let parts = multipart::parts(content_type, request.body);
-    let bits = parts.into_iter().find(|part| part.name == "bits");
+fn read_bits<'r>(request: &Request<'r>) -> Result<&'r Bits, CcError> {
     let invalid = |reason: String| {
         CcError::unprocessable(format!("Uploaded droplet file is invalid: {reason}"))
     };
-    let file = bits.and_then(|bits| Some((bits.file_name?, bits.content)));
-    let Some((name, content)) = file else {
+    let Some((name, bits)) = request.form.file("bits") else {
         return Err(invalid(
             "A droplet tgz file must be uploaded as 'bits'".into(),
         ));
@@ -298,11 +290,11 @@ fn read_bits<'r>(request: &Request<'r>) -> Result<&'r [u8], CcError> {
     if !name.ends_with(".tgz") && !name.ends_with(".tar.gz") {
         errors.push(format!("{name} is not a tgz"));
     }
-    if content.is_empty() {
+    if bits.is_empty() {
         errors.push(format!("{name} cannot be empty"));
     }
     if errors.is_empty() {
-        Ok(content)
+        Ok(bits)
     } else {
         Err(invalid(errors.join(", ")))
     }

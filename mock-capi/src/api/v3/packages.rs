@@ -7,12 +7,11 @@ use crate::api::error::CcError;
 use crate::api::http::{Request, Response};
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
-use crate::api::multipart;
 use crate::api::router::Route;
 use crate::world::clock::Timestamp;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    App, Field, Guid, Kind, Lifecycle, Package, PackageKind, READ_SECRETS, Resource, Upload,
+    App, Bits, Field, Guid, Kind, Lifecycle, Package, PackageKind, READ_SECRETS, Resource, Upload,
     WRITE_SPACE, World,
 };
 
@@ -108,7 +107,7 @@ pub(crate) fn list(
     let keep = |package: &Package| {
         query.admits("states", package.state(now)) && query.admits("types", package.kind())
     };
-    query.respond(context, &selection, keep, present)
+    query.respond_by_query(context, &selection, keep, present)
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -314,7 +313,7 @@ pub(crate) fn upload_bits(context: &mut RequestContext<'_>) -> Result<Guid, CcEr
 pub(crate) fn receive(
     world: &mut World,
     guid: Guid,
-    bits: Option<&[u8]>,
+    bits: Option<&Bits>,
     resources: &[Resource],
     (ready_at, failure): (Timestamp, Option<String>),
 ) {
@@ -340,19 +339,12 @@ pub(crate) fn receive(
 }
 
 /// The bits in a multipart body, and the resources that it names.
-fn read_upload<'r>(request: &Request<'r>) -> Result<(Option<&'r [u8]>, Vec<Resource>), CcError> {
-    let content_type = request.header("content-type").unwrap_or_default();
-    let parts = multipart::parts(content_type, request.body);
-    let part = |name: &str| {
-        let found = parts.iter().find(|part| part.name == name);
-        found
-            .map(|part| part.content)
-            .filter(|content| !content.is_empty())
-    };
-    let resources = part("resources")
-        .map(resources::read_uploaded)
-        .transpose()?;
-    let (bits, resources) = (part("bits"), resources.unwrap_or_default());
+fn read_upload<'r>(request: &Request<'r>) -> Result<(Option<&'r Bits>, Vec<Resource>), CcError> {
+    let resources = request.form.text("resources");
+    let resources = resources.filter(|resources| !resources.is_empty());
+    let resources = resources.map(resources::read_uploaded).transpose()?;
+    let bits = request.form.bits("bits").filter(|bits| !bits.is_empty());
+    let resources = resources.unwrap_or_default();
     if bits.is_none() && resources.is_empty() {
         return Err(CcError::unprocessable(
             "Upload must include either resources or bits",

@@ -140,7 +140,7 @@ pub(crate) fn list(
     let query = ListQuery::read(context, spec)?;
     let selection = query.by_owners(context.world, app.map(|app| (Field::App, app)))?;
     let selection = query.by_texts(selection, "types", Field::Type);
-    query.respond(
+    query.respond_by_query(
         context,
         &selection,
         |_| true,

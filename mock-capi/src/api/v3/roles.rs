@@ -70,7 +70,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     selection = query.by_guids(selection, "space_guids", Field::Space);
     selection = query.by_users(context.world, selection, "user_guids", Field::User);
     selection = query.by_texts(selection, "types", Field::Type);
-    let page = query.page(context.world, &selection, |_: &Role| true);
+    let page = query.page_by_query(context.world, &selection, |_: &Role| true);
     let mut answer = query.answer(context, &page, present);
     include(&query, &context.view(), &mut answer.rest, &page.rows);
     Ok(answer.into())

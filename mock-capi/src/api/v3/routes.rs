@@ -112,7 +112,7 @@ fn list(context: &RequestContext<'_>, app: Option<Guid>) -> Result<Response, CcE
                 .any(|path| path.eq_ignore_ascii_case(&route.path))
         })
     };
-    let page = query.page(context.world, &selection, |route: &Route| {
+    let page = query.page_by_query(context.world, &selection, |route: &Route| {
         is_at_path(route)
             && query.admits("ports", &route.port.unwrap_or_default().to_string())
             && query.value("service_instance_guids").is_none()

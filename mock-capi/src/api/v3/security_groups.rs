@@ -144,7 +144,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             &group.staging_default.to_string(),
         )
     };
-    query.respond(context, &selection, keep, present)
+    query.respond_by_query(context, &selection, keep, present)
 }
 
 fn index_running(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

@@ -66,7 +66,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let query = ListQuery::read(context, &LIST)?;
     let selection = query.by_texts(query.selection(), "names", Field::Name);
     let selection = query.by_guids(selection, "organization_guids", Field::Org);
-    let page = query.page(context.world, &selection, |_: &Space| true);
+    let page = query.page_by_query(context.world, &selection, |_: &Space| true);
     let mut answer = query.answer(context, &page, present);
     include(&query, &context.view(), &mut answer.rest, &page.rows);
     Ok(answer.into())

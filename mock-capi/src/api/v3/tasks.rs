@@ -104,7 +104,7 @@ fn list(
             && query.admits("states", task.state(now))
             && query.admits("sequence_ids", &task.sequence.to_string())
     };
-    query.respond(context, &selection, keep, present)
+    query.respond_by_query(context, &selection, keep, present)
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

@@ -1,0 +1,188 @@
+//! The bodies of requests, as they arrive: uploads go to temporary files, all
+//! else to memory.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::stream::Stream;
+use http::header::{CONTENT_TYPE, EXPECT};
+use http::request::Parts;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Bytes, Incoming};
+use tokio::time::{Sleep, timeout};
+
+use crate::api::error::CcError;
+use crate::api::form::{Form, FormError, Worker};
+use crate::api::http::Response;
+use crate::serve::request_log::KEPT_BODY;
+
+/// The largest upload: more than the Cloud Controller takes.
+const MAX_UPLOAD: u64 = 2 * 1024 * 1024 * 1024;
+
+/// The largest body of any other request.
+const MAX_BODY: u64 = 64 * 1024 * 1024;
+
+/// The largest snapshot that is restored.
+const MAX_SNAPSHOT: u64 = 1024 * 1024 * 1024;
+
+/// How long a client may send nothing in the middle of a body.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long the body of a refused request is read, for clients that read the
+/// answer only after they have sent all of it.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// A body that was read.
+#[derive(Debug, Default)]
+pub(super) struct ReadBody {
+    /// All of it; of an upload, the beginning.
+    pub(super) bytes: Vec<u8>,
+    pub(super) size: u64,
+    pub(super) form: Form,
+}
+
+/// Reads a body, or says how its request is answered instead.
+pub(super) async fn read(parts: &Parts, body: &mut Incoming) -> Result<ReadBody, Response> {
+    let content_type = parts.headers.get(CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let upload = content_type.filter(|content_type| Form::is_type(content_type));
+    let limit = match upload {
+        Some(_) => MAX_UPLOAD,
+        None if parts.uri.path().starts_with("/_mock/") => MAX_SNAPSHOT,
+        None => MAX_BODY,
+    };
+    if body.size_hint().lower() > limit {
+        return Err(too_large(limit));
+    }
+    let mut pieces = Pieces::new(body, limit);
+    let read = match upload {
+        Some(content_type) => {
+            pieces.kept = KEPT_BODY;
+            Form::read(content_type, &mut pieces, Worker::Pool).await
+        }
+        None => pieces.read_all().await.map(|()| Form::default()),
+    };
+    match read {
+        Ok(form) => Ok(ReadBody {
+            bytes: pieces.beginning,
+            size: pieces.size,
+            form,
+        }),
+        Err(FormError::Body) if pieces.size > limit => Err(too_large(limit)),
+        Err(FormError::Body) => Err(Response::json(400, &CcError::unparsable().body())),
+        Err(error @ FormError::Disk(_)) => Err(storage_failed(&error)),
+    }
+}
+
+/// Reads and forgets what is left of a body. A socket that is closed with
+/// unread bytes is reset, and the answer may be lost with it.
+pub(super) fn discard(parts: &Parts, mut body: Incoming) {
+    // Clients that wait for permission to send the body do not send it.
+    if body.is_end_stream() || parts.headers.contains_key(EXPECT) {
+        return;
+    }
+    tokio::spawn(timeout(LINGER, async move {
+        while let Some(Ok(_)) = body.frame().await {}
+    }));
+}
+
+fn too_large(limit: u64) -> Response {
+    let mebibytes = limit / (1024 * 1024);
+    let detail = format!("mock-capi takes bodies of at most {mebibytes} MiB here");
+    let error = CcError::new(413, 10001, "MockCapi-BodyTooLarge", detail);
+    Response::json(413, &error.body())
+}
+
+fn storage_failed(error: &FormError) -> Response {
+    let source = std::error::Error::source(error);
+    let cause = source.map(ToString::to_string).unwrap_or_default();
+    let error = CcError::new(
+        507,
+        10001,
+        "MockCapi-UploadFailed",
+        format!("mock-capi: {error}: {cause}"),
+    );
+    Response::json(507, &error.body())
+}
+
+/// Why there is no next piece.
+#[derive(Debug, thiserror::Error)]
+enum PieceError {
+    #[error(transparent)]
+    Connection(#[from] hyper::Error),
+    #[error("the body is larger than it may be")]
+    TooLarge,
+    #[error("nothing arrived for too long")]
+    Stalled,
+}
+
+/// The pieces of a body; keeps the beginning.
+struct Pieces<'b> {
+    body: &'b mut Incoming,
+    limit: u64,
+    size: u64,
+    beginning: Vec<u8>,
+    /// How much of the beginning is kept.
+    kept: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl<'b> Pieces<'b> {
+    fn new(body: &'b mut Incoming, limit: u64) -> Self {
+        Self {
+            body,
+            limit,
+            size: 0,
+            beginning: Vec::new(),
+            kept: usize::MAX,
+            deadline: Box::pin(tokio::time::sleep(PATIENCE)),
+        }
+    }
+
+    async fn read_all(&mut self) -> Result<(), FormError> {
+        while let Some(piece) = futures_util::StreamExt::next(self).await {
+            piece.map_err(|_| FormError::Body)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, piece: Bytes) -> Result<Bytes, PieceError> {
+        self.size = self.size.saturating_add(piece.len() as u64);
+        if self.size > self.limit {
+            return Err(PieceError::TooLarge);
+        }
+        let missing = self.kept.saturating_sub(self.beginning.len());
+        let missing = missing.min(piece.len());
+        self.beginning.extend_from_slice(&piece[..missing]);
+        let now = tokio::time::Instant::now();
+        self.deadline.as_mut().reset(now + PATIENCE);
+        Ok(piece)
+    }
+}
+
+impl Stream for Pieces<'_> {
+    type Item = Result<Bytes, PieceError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match Pin::new(&mut *self.body).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers say nothing here.
+                    if let Ok(piece) = frame.into_data() {
+                        return Poll::Ready(Some(self.take(piece)));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {
+                    let stalled = self.deadline.as_mut().poll(context).is_ready();
+                    return match stalled {
+                        true => Poll::Ready(Some(Err(PieceError::Stalled))),
+                        false => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Which host names are the mock's own.
+
+use std::net::IpAddr;
+
+/// The host of a `Host` header, without its port and brackets.
+pub(crate) fn without_port(host: &str) -> &str {
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.split(']').next());
+    bracketed.unwrap_or_else(|| host.split(':').next().unwrap_or_default())
+}
+
+/// Whether a `Host` header names the mock itself: by an IP address, a name of
+/// the loopback interface, or a name that it was told to allow. All other names
+/// belong to someone else, even if they resolve to this machine.
+pub(crate) fn is_own(host: &str, allowed: &[String]) -> bool {
+    let name = without_port(host);
+    name.parse::<IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || allowed
+            .iter()
+            .any(|allowed| allowed.eq_ignore_ascii_case(name))
+}

@@ -1,0 +1,83 @@
+//! From the host and the path of a request to the route that it takes.
+
+use super::{Domain, Route, World};
+
+/// What a host and a path name.
+#[derive(Debug)]
+pub(crate) enum HostLookup<'w> {
+    Route(&'w Route),
+    /// A host of a domain of the world, without a route.
+    UnknownRoute,
+    /// A host that is of no domain of the world.
+    OtherDomain,
+}
+
+impl World {
+    /// The route of a request, as gorouter finds it: an exact host goes before a
+    /// wildcard, and of several paths the longest.
+    pub(crate) fn find_by_host(&self, host: &str, path: &str) -> HostLookup<'_> {
+        let domains: Vec<(&str, &Domain)> = splits(host)
+            .filter_map(|(label, domain)| Some((label, self.public_domain(domain)?)))
+            .collect();
+        let longest = |domain: &Domain, host: &str| {
+            let routes = self.routes_at(domain, host).into_iter();
+            let routes = routes.filter(|route| is_below(path, &route.path));
+            routes.max_by_key(|route| route.path.len())
+        };
+        let mut exact = domains.iter().filter(|(label, _)| !label.contains('.'));
+        let exact = exact.find_map(|(label, domain)| longest(domain, label));
+        let mut wildcards = domains.iter().filter(|(label, _)| !label.is_empty());
+        let found = exact.or_else(|| wildcards.find_map(|(_, domain)| longest(domain, "*")));
+        match found {
+            Some(route) => HostLookup::Route(route),
+            None if domains.is_empty() => HostLookup::OtherDomain,
+            None => HostLookup::UnknownRoute,
+        }
+    }
+
+    fn public_domain(&self, name: &str) -> Option<&Domain> {
+        let domain = self.named::<Domain>(name);
+        domain.filter(|domain| !domain.internal)
+    }
+}
+
+/// The host and the domain that a name may consist of, the longest domain first.
+fn splits(name: &str) -> impl Iterator<Item = (&str, &str)> {
+    let dots = name.match_indices('.');
+    let parts = dots.map(|(at, _)| (&name[..at], &name[at + 1..]));
+    [("", name)].into_iter().chain(parts)
+}
+
+/// Whether a path is that of a route, or below it.
+fn is_below(path: &str, route: &str) -> bool {
+    path.len() >= route.len()
+        && path.is_char_boundary(route.len())
+        && path[..route.len()].eq_ignore_ascii_case(route)
+        && matches!(path.as_bytes().get(route.len()), None | Some(b'/'))
+        || route.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_below_a_route_by_whole_segments() {
+        for (path, route, expected) in [
+            ("/", "", true),
+            ("/a/b", "/a", true),
+            ("/A", "/a", true),
+            ("/ab", "/a", false),
+            ("/", "/a", false),
+            ("/é", "/a", false),
+        ] {
+            assert_eq!(is_below(path, route), expected, "{path} {route}");
+        }
+    }
+
+    #[test]
+    fn names_are_split_at_each_dot() {
+        let found: Vec<_> = splits("a.b.c").collect();
+        assert_eq!(found, [("", "a.b.c"), ("a", "b.c"), ("a.b", "c")]);
+    }
+}
