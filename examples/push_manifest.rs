@@ -56,7 +56,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     for app in &outcome.apps {
         let running: usize = app.processes.iter().map(|process| process.running()).sum();
-        let urls = app.urls.as_deref().unwrap_or_default().join(", ");
+        let urls = app.urls.join(", ");
         println!("{}: {running} instances at {urls}", app.name);
     }
     assert!(outcome.is_success());

@@ -172,7 +172,7 @@ async fn matched_resources_are_not_uploaded() {
     assert_eq!(asked[0]["path"], "large.bin");
 }
 
-/// The budget: 8 requests, and 6 for each app.
+/// The budget: 11 requests, and 6 for each app.
 #[rstest]
 #[case(1)]
 #[case(2)]
@@ -193,7 +193,7 @@ async fn unchanged_bits_cost_few_requests(#[case] apps: usize) {
     );
     let requests = push.requests();
     assert!(
-        requests.len() <= 8 + 6 * apps,
+        requests.len() <= 11 + 6 * apps,
         "{}: {requests:#?}",
         requests.len()
     );
@@ -253,6 +253,174 @@ async fn a_refused_manifest_leaves_nothing_behind() {
     assert_eq!(push.web("dora").await["memory_in_mb"], 10, "as it was");
 }
 
+impl Push {
+    async fn is_empty(&self) -> bool {
+        self.list("/v3/apps").await.is_empty() && self.list("/v3/routes").await.is_empty()
+    }
+
+    /// Limits the org.
+    async fn limit(&self, apps: Value) {
+        let orgs = self.list("/v3/organizations?names=o").await;
+        let quota = json!({
+            "name": "limited",
+            "apps": apps,
+            "relationships": {"organizations": {"data": [{"guid": orgs[0]["guid"]}]}},
+        });
+        self.curl("POST", "/v3/organization_quotas", quota).await;
+    }
+
+    async fn apps_domain(&self) -> String {
+        let domains = self.list("/v3/domains").await;
+        let domain = domains.iter().find(|it| it["internal"] == false).unwrap();
+        domain["name"].as_str().unwrap().to_owned()
+    }
+}
+
+/// The Cloud Controller checks memory and log rate when a build is created, and the
+/// log rate again when the app starts.
+#[rstest]
+#[case::memory(json!({"total_memory_in_mb": 512}), "  memory: 2G\n", "staging app failed: ", "staging requires 2048M memory")]
+#[case::log_rate(json!({"log_rate_limit_in_bytes_per_second": 1024}), "  log-rate-limit-per-second: 2K\n", "staging app failed: ", "staging requires 2048 bytes per second")]
+#[case::unlimited(json!({"log_rate_limit_in_bytes_per_second": 10_000_000}), "  log-rate-limit-per-second: -1\n", "starting app failed: ", "cannot be unlimited in organization 'o'")]
+#[tokio::test]
+async fn a_quota_that_refuses_a_build_or_a_start_leaves_nothing_behind(
+    #[case] limits: Value,
+    #[case] properties: &str,
+    #[case] step: &str,
+    #[case] words: &str,
+) {
+    let push = Push::new().await;
+    push.limit(limits).await;
+    push.manifest(&format!(
+        "applications:\n- name: app\n  path: bits\n{properties}"
+    ));
+    let said = push.push(&[]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    let end: Vec<&str> = said.err.lines().rev().take(2).collect();
+    assert!(
+        end[1].starts_with(&format!("error: {step}")) && end[1].contains(words),
+        "{}",
+        said.err
+    );
+    assert!(
+        end[0].starts_with("help: raise the limits of the quota"),
+        "{end:?}"
+    );
+    assert!(push.is_empty().await);
+}
+
+/// A route that the manifest names goes again only if it was created by this push.
+#[tokio::test]
+async fn explicit_routes_of_a_refused_manifest_are_deleted_again() {
+    let push = Push::new().await;
+    let domain = push.apps_domain().await;
+    push.manifest(&format!(
+        "applications:\n- {{name: old, path: bits, routes: [{{route: 'old.{domain}'}}]}}\n"
+    ));
+    push.push_well(&["--no-start"]);
+    let old = push.app("old").await["guid"].as_str().unwrap().to_owned();
+    push.curl("DELETE", &format!("/v3/apps/{old}"), Value::Null)
+        .await;
+    assert_eq!(push.list("/v3/routes").await.len(), 1);
+    push.manifest(&format!(
+        "applications:\n- name: one\n  path: bits\n  routes:\n  - route: https://EX.{domain}\n  - route: ex.{domain}/p\n  - route: old.{domain}\n- {{name: two, path: bits, services: [nope]}}\n"
+    ));
+    let said = push.push(&[]);
+    assert_eq!(said.code, 1);
+    assert_eq!(push.list("/v3/apps").await, [] as [Value; 0]);
+    let routes = push.list("/v3/routes").await;
+    let urls: Vec<&str> = routes
+        .iter()
+        .map(|it| it["url"].as_str().unwrap())
+        .collect();
+    assert_eq!(urls, [format!("old.{domain}")], "{}", said.err);
+}
+
+/// The second route is refused, so the first one was created and not mapped.
+#[tokio::test]
+async fn a_route_that_was_created_and_not_mapped_is_deleted_again() {
+    let push = Push::new().await;
+    let domain = push.apps_domain().await;
+    push.manifest(&format!(
+        "applications:\n- name: one\n  path: bits\n  routes:\n  - route: ex.{domain}\n  - route: ex.no-such-domain.test\n"
+    ));
+    let said = push.push(&[]);
+    assert_eq!(said.code, 1);
+    assert!(push.is_empty().await, "{}", said.err);
+}
+
+/// What a failed poll says of the job is not known, so nothing may be deleted.
+#[rstest]
+#[case(403)]
+#[case(404)]
+#[case(410)]
+#[case(401)]
+#[tokio::test]
+async fn a_failed_poll_of_the_job_deletes_nothing(#[case] status: u16) {
+    let fault = Fault::answer("GET", "/v3/jobs/:guid", status);
+    let push = Push::with(MockCapi::builder().faults(vec![fault])).await;
+    push.manifest(DORA);
+    let said = push.push(&[]);
+    assert_ne!(said.code, 0);
+    assert!(!said.err.contains("was deleted"), "{}", said.err);
+    assert_eq!(push.app("dora").await["name"], "dora");
+}
+
+/// The manifest is applied, and then a gateway ends the exchange.
+#[rstest]
+#[case(408)]
+#[case(413)]
+#[case(421)]
+#[case(499)]
+#[tokio::test]
+async fn a_refusal_of_a_gateway_deletes_nothing(#[case] status: u16) {
+    let fault = Fault::answer("GET", "/v3/jobs/:guid", status).error(0, "", "by the gateway");
+    let push = Push::with(MockCapi::builder().faults(vec![fault])).await;
+    push.manifest(DORA);
+    let said = push.push(&[]);
+    assert_ne!(said.code, 0);
+    assert_eq!(push.app("dora").await["name"], "dora");
+}
+
+/// The Cloud Controller's names ignore case, so the app is changed, not created.
+#[tokio::test]
+async fn an_app_whose_name_differs_in_case_is_that_app() {
+    let push = Push::new().await;
+    push.manifest(DORA);
+    push.push_well(&["--no-start"]);
+    push.manifest("applications:\n- {name: DORA, path: bits, memory: 128M}\n- {name: bad, path: bits, services: [nope]}\n");
+    let said = push.push(&[]);
+    assert_eq!(said.code, 1);
+    assert!(
+        said.out.contains("-   memory: 64M\n+   memory: 128M"),
+        "{}",
+        said.out
+    );
+    let apps = push.list("/v3/apps").await;
+    let names: Vec<&str> = apps.iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["dora"], "it is kept: {}", said.err);
+}
+
+/// The Cloud Controller reads no manifest of more than 1 MiB.
+#[tokio::test]
+async fn a_manifest_above_one_mebibyte_is_applied_in_parts() {
+    let push = Push::new().await;
+    let app = |i| {
+        let value = "x".repeat(400 * 1024);
+        format!("- {{name: app-{i}, path: bits, env: {{A: {value}}}}}\n")
+    };
+    let apps: String = (0..5).map(app).collect();
+    push.manifest(&format!("applications:\n{apps}"));
+    push.push_well(&["--no-start"]);
+    let applied = push.requests();
+    let applied = applied.iter().filter(|it| it.ends_with("/apply_manifest"));
+    assert_eq!(applied.count(), 3);
+    assert_eq!(push.list("/v3/apps").await.len(), 5);
+    let said = push.push_well(&["--dry-run", "--format", "json"]);
+    let said: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(said["changes"], false);
+}
+
 #[tokio::test]
 async fn an_existing_app_survives_a_refused_manifest() {
     let push = Push::new().await;
@@ -278,31 +446,57 @@ async fn a_failed_staging_is_explained_and_the_other_apps_go_on() {
     push.manifest("applications:\n- {name: bad, path: bits}\n- {name: good, path: bits}\n");
     let said = push.push(&[]);
     assert_eq!(said.code, 1);
-    let error = said
-        .err
-        .lines()
-        .skip_while(|line| !line.starts_with("error: "));
-    let error: Vec<&str> = error.collect();
+    let lines: Vec<&str> = said.err.lines().collect();
+    let [.., error, help] = lines.as_slice() else {
+        panic!("{lines:#?}");
+    };
     assert!(
-        error[0].starts_with("error: staging bad failed: "),
-        "{error:#?}"
+        error.starts_with("error: staging bad failed: "),
+        "{lines:#?}"
     );
-    assert!(
-        error[1].starts_with("bad | "),
-        "its last log lines: {error:#?}"
+    assert_eq!(
+        *help,
+        "help: read the staging log (`cf logs bad --recent`), fix the bits, and run again"
     );
+    let log: Vec<&&str> = lines.iter().filter(|it| it.starts_with("bad | ")).collect();
+    let once: std::collections::HashSet<&&&str> = log.iter().collect();
+    assert!(!log.is_empty() && once.len() == log.len(), "{lines:#?}");
     assert_eq!(push.app("good").await["state"], "STARTED");
     assert_eq!(push.app("bad").await["state"], "STOPPED");
 }
 
+/// Log-cache refuses, is down, or never answers.
+#[rstest]
+#[case::refusing(
+    Fault::answer("GET", "/api/v1/read/:source_id", 404),
+    "log-cache responded with 404 Not Found"
+)]
+#[case::down(
+    Fault::answer("GET", "/api/v1/read/:source_id", 503),
+    "log-cache did not respond in time"
+)]
+#[case::hanging(
+    Fault::delay("GET", "/api/v1/read/:source_id", Duration::from_secs(3600)),
+    "log-cache did not respond in time"
+)]
 #[tokio::test]
-async fn unreadable_logs_do_not_stop_a_push() {
-    let refusal = Fault::answer("GET", "/api/v1/read/:source_id", 404);
-    let push = Push::with(MockCapi::builder().faults(vec![refusal])).await;
-    push.manifest("applications:\n- {name: a, path: bits}\n- {name: b, path: bits}\n");
-    let said = push.push_well(&[]);
-    let warning = "warning: reading the staging log failed: log-cache responded with 404 Not Found";
-    assert_eq!(said.err.matches(warning).count(), 1, "{}", said.err);
+async fn a_log_cache_that_does_not_work_is_given_up_once_and_never_waited_for(
+    #[case] fault: Fault,
+    #[case] reason: &str,
+) {
+    let builder = MockCapi::builder().staging_time(Duration::from_secs(7));
+    let push = Push::with(builder.faults(vec![fault])).await;
+    let app = |i| format!("- {{name: app-{i}, path: bits}}\n");
+    let apps: String = (0..20).map(app).collect();
+    push.manifest(&format!("applications:\n{apps}"));
+    let said = push.push_well(&["--concurrency", "40"]);
+    let warning = format!("warning: staging logs are not shown: {reason}");
+    assert_eq!(said.err.matches(&warning).count(), 1, "{}", said.err);
+    assert_eq!(said.err.matches("warning: ").count(), 1, "{}", said.err);
+    let reads = push.requests();
+    let reads = reads.iter().filter(|it| it.contains("/api/v1/read/"));
+    let reads = reads.count();
+    assert!(reads <= 24, "{reads} reads for 20 apps");
 }
 
 /// Staging and starting take time; what is awaited together costs few requests.

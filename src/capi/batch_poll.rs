@@ -144,6 +144,8 @@ fn crash(process: &Process) -> String {
 /// The resources of one kind that somebody waits for.
 pub(crate) struct BatchPoll<R: PolledResource> {
     resource: R,
+    /// The longest wait, if it is not the client's.
+    timeout: Option<Duration>,
     waiters: Mutex<HashMap<String, Waiter<R::Output>>>,
     arrival: tokio::sync::Notify,
 }
@@ -161,9 +163,15 @@ impl<R: PolledResource> BatchPoll<R> {
     pub(crate) fn new(resource: R) -> Self {
         Self {
             resource,
+            timeout: None,
             waiters: Mutex::default(),
             arrival: tokio::sync::Notify::new(),
         }
+    }
+
+    /// Sets the longest wait.
+    pub(crate) fn timeout(self, timeout: Option<Duration>) -> Self {
+        Self { timeout, ..self }
     }
 
     /// Waits for the resource with this GUID; `what` is what errors are about.
@@ -207,7 +215,7 @@ impl<R: PolledResource> BatchPoll<R> {
             for some in guids.chunks(GUIDS_PER_POLL) {
                 has_progress |= self.poll(client, some).await;
             }
-            self.end_late_waits(client.timeout());
+            self.end_late_waits(self.timeout.unwrap_or(client.timeout()));
             if has_progress && !self.is_slow() {
                 // Where some are done, others may be too.
                 pauses = fresh();

@@ -320,8 +320,22 @@ impl Client {
         F: Fn() -> Fut,
         Fut: Future<Output = Result<Progress<T>, Error>>,
     {
+        self.until_within(self.timeout(), what, look).await
+    }
+
+    /// As [`Client::until`], with another deadline.
+    pub(crate) async fn until_within<T, F, Fut>(
+        &self,
+        timeout: Duration,
+        what: &str,
+        look: F,
+    ) -> Result<T, Error>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<Progress<T>, Error>>,
+    {
         let pause = |pause| self.pause(pause);
-        poll::until(what, self.timeout(), pause, look).await
+        poll::until(what, timeout, pause, look).await
     }
 
     /// Waits for something that sends nothing, but for an interrupt.

@@ -1,5 +1,7 @@
 //! Replacing the instances of an app by a deployment, and waiting for it.
 
+use std::time::Duration;
+
 use super::client::Client;
 use super::error::Error;
 use super::model::{Deployment, DeploymentOptions, InstanceState, NewDeployment};
@@ -34,11 +36,12 @@ impl Client {
         name: &str,
         deployment: &NewDeployment<'_>,
         first_only: bool,
+        timeout: Duration,
     ) -> Result<Deployed, Error> {
         let guid = self.create_deployment(deployment).await?;
         let what = format!("the deployment of {name}");
         let outcome = self
-            .until(&what, || async {
+            .until_within(timeout, &what, || async {
                 let deployment = self.deployment(&guid).await?;
                 match progress(&deployment) {
                     Progress::Pending(_) if first_only && self.new_runs(&deployment).await? => {

@@ -29,10 +29,12 @@ pub struct CcError {
 
 impl CcError {
     /// Cloud Controller says of quotas `memory quota_exceeded`,
-    /// `organization's memory limit exceeded`, `... for space 'x' ... quota`.
+    /// `organization's memory limit exceeded`, `... for space 'x' ... quota`,
+    /// `log_rate_limit cannot be unlimited in organization 'o'`.
     fn is_quota_exceeded(&self) -> bool {
         let detail = self.detail.to_lowercase();
         detail.contains("quota")
+            || detail.contains("cannot be unlimited in")
             || detail.contains("limit exceeded")
             || detail.contains("limit_exceeded")
     }
@@ -301,9 +303,29 @@ impl Error {
         self.status().map(|status| status.to_string())
     }
 
-    /// Whether the Cloud Controller refused a request for what it asks.
-    pub(crate) fn is_client_error(&self) -> bool {
-        self.status().is_some_and(|it| it.is_client_error())
+    /// Whether the Cloud Controller certainly refused to do something: it answered a
+    /// write with an error of its own, or its job failed. A gateway's answer has no
+    /// code of the Cloud Controller, and a poll that fails says nothing of the work.
+    pub(crate) fn is_refused_work(&self) -> bool {
+        const REFUSALS: [StatusCode; 3] = [
+            StatusCode::BAD_REQUEST,
+            StatusCode::FORBIDDEN,
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ];
+        match self {
+            Self::JobFailed { .. } => true,
+            Self::Refused {
+                method,
+                status,
+                errors,
+                ..
+            } => {
+                !method.is_safe()
+                    && REFUSALS.contains(status)
+                    && errors.iter().any(|error| error.code > 0)
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn is_unauthorized(&self) -> bool {
@@ -466,6 +488,38 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[rstest]
+    #[case(422, true)]
+    #[case(400, true)]
+    #[case(403, true)]
+    #[case(401, false)]
+    #[case(408, false)]
+    #[case(413, false)]
+    #[case(421, false)]
+    #[case(429, false)]
+    #[case(499, false)]
+    #[case(503, false)]
+    fn only_errors_of_the_cloud_controller_to_a_write_refuse_it(
+        #[case] status: u16,
+        #[case] expected: bool,
+    ) {
+        let refused = |method: Method, code| Error::Refused {
+            method,
+            path: "/v3/x".to_owned(),
+            status: StatusCode::from_u16(status).unwrap(),
+            errors: vec![CcError {
+                code,
+                title: "CF-Error".to_owned(),
+                detail: "no".to_owned(),
+            }],
+            request_id: None,
+            retry_after: None,
+        };
+        assert_eq!(refused(Method::POST, 10008).is_refused_work(), expected);
+        assert!(!refused(Method::POST, 0).is_refused_work(), "of a gateway");
+        assert!(!refused(Method::GET, 10008).is_refused_work(), "of a poll");
+    }
 
     #[rstest]
     #[case::v3(

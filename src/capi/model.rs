@@ -161,8 +161,6 @@ pub(crate) struct App {
     /// The GUID of the droplet that the app runs with. `None` if it has none, or
     /// where the foundation's lists of apps do not show it.
     pub(crate) current_droplet: Option<String>,
-    /// When it was created, as the Cloud Controller writes it: such times compare as texts.
-    pub(crate) created_at: String,
 }
 
 /// The apps of orgs, and the spaces that the same list shows.
@@ -230,6 +228,10 @@ pub(crate) struct Instance {
     pub(crate) state: InstanceState,
     /// Why it is in that state, where the Cloud Controller says so.
     pub(crate) details: Option<String>,
+    /// For how long it has been in that state, in seconds; or, if the number is
+    /// larger than any uptime, since which UNIX time.
+    #[serde(default, alias = "uptime")]
+    pub(crate) since: Option<f64>,
 }
 
 /// The state of an instance.
@@ -418,8 +420,6 @@ pub(crate) struct Route {
     /// Empty in 2017.
     pub(crate) url: String,
     pub(crate) destinations: Vec<Destination>,
-    /// When it was created, as the Cloud Controller writes it; empty in 2017.
-    pub(crate) created_at: String,
 }
 
 /// A route that is to be created.

@@ -1,6 +1,6 @@
 //! `cf-pusher converge`: creates, changes and deletes what the configuration asks for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use cf_pusher::{ConvergeError, Dialect, Error, Failure, Outcome};
 use clap::{Args, ValueEnum};
@@ -166,9 +166,14 @@ fn problems(outcome: &Outcome) -> Vec<String> {
             outcome.failed()
         ));
     }
-    let help = failures.iter();
-    let help: BTreeSet<String> = help
-        .filter_map(|failure| help::for_step(&failure.step, &failure.error))
+    // One app stands for all that failed in the same way.
+    let mut advised = HashSet::new();
+    let firsts = failures.iter().filter(|failure| {
+        let kind = std::mem::discriminant(&failure.error);
+        advised.insert((failure.step.as_str(), kind))
+    });
+    let help: BTreeSet<String> = firsts
+        .filter_map(|failure| help::for_step(&failure.step, failure.target.name(), &failure.error))
         .collect();
     lines.extend(help.into_iter().map(|help| format!("help: {help}")));
     lines

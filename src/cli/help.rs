@@ -24,14 +24,15 @@ pub(super) fn for_error(error: &Error) -> Option<String> {
     Some(help.to_owned())
 }
 
-/// What to do about an error in a step.
-pub(super) fn for_step(step: &str, error: &Error) -> Option<String> {
-    let help = match (error, step) {
-        (Error::Failed { .. } | Error::JobFailed { .. }, "staging") => {
-            "read the staging log (`cf logs APP --recent`), fix the bits, and run again"
+/// What to do about an error in a step of an app.
+pub(super) fn for_step(step: &str, app: &str, error: &Error) -> Option<String> {
+    match (error, step) {
+        (Error::Failed { .. } | Error::JobFailed { .. }, "staging") => Some(format!(
+            "read the staging log (`cf logs {app} --recent`), fix the bits, and run again"
+        )),
+        (Error::Failed { .. }, "starting") => {
+            Some(format!("read the app's log (`cf logs {app} --recent`)"))
         }
-        (Error::Failed { .. }, "starting") => "read the app's log (`cf logs APP --recent`)",
-        _ => return for_error(error),
-    };
-    Some(help.to_owned())
+        _ => for_error(error),
+    }
 }

@@ -2,6 +2,8 @@
 
 mod summary;
 
+use std::time::Duration;
+
 use clap::Args;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -15,11 +17,19 @@ use super::cf_home::{self, Targeted};
 use super::connect::{self, Connected};
 use super::{CommandError, Format, Foundation, INTERRUPTED, help, output};
 
+/// The longest timeout, as of `--timeout`.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// The number of concurrent requests without --concurrency.
 const CONCURRENCY: u32 = 16;
 
 /// The environment variable with the password for Docker images.
 const DOCKER_PASSWORD: &str = "CF_DOCKER_PASSWORD";
+
+/// The environment variables with the longest waits, in minutes, as the cf CLI has
+/// them.
+const STAGING_TIMEOUT: &str = "CF_STAGING_TIMEOUT";
+const STARTUP_TIMEOUT: &str = "CF_STARTUP_TIMEOUT";
 
 /// Push one app, or all apps of a manifest in parallel
 ///
@@ -50,15 +60,16 @@ pub(super) struct PushArgs {
 #[derive(Debug, Args)]
 struct Place {
     /// Org [default: the target of the cf CLI]
-    #[arg(long)]
+    #[arg(long, env = "CF_ORG")]
     org: Option<String>,
 
     /// Space [default: the target of the cf CLI]
-    #[arg(long)]
+    #[arg(long, env = "CF_SPACE")]
     space: Option<String>,
 }
 
 pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result<u8, CommandError> {
+    let timeouts = (minutes(STAGING_TIMEOUT)?, minutes(STARTUP_TIMEOUT)?);
     let overrides = args.flags.overrides()?;
     let manifest = args.flags.manifest()?;
     // Before connecting, so that an invalid manifest is reported offline.
@@ -80,6 +91,14 @@ pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result
     let password = std::env::var(DOCKER_PASSWORD).ok();
     let push = match password.filter(|password| !password.is_empty()) {
         Some(password) => push.docker_password(SecretString::from(password)),
+        None => push,
+    };
+    let push = match timeouts.0 {
+        Some(timeout) => push.staging_timeout(timeout),
+        None => push,
+    };
+    let push = match timeouts.1 {
+        Some(timeout) => push.startup_timeout(timeout),
         None => push,
     };
     let outcome = execute(&push, &connected, &transformed, &place, &args).await;
@@ -189,23 +208,40 @@ fn show(
 }
 
 fn report(connected: &Connected, outcome: &PushOutcome) -> Result<(), CommandError> {
+    match connected.format {
+        Format::Text => output::print(&summary::text(outcome))?,
+        Format::Json => output::print(&format!("{:#}", summary::json(connected, outcome)))?,
+    }
+    // Last, so that they are what a terminal shows. The staging log was shown as it
+    // was written.
     for failure in &outcome.failures {
         output::eprintln_line(&format!("error: {failure}"));
-        for line in &failure.log {
-            output::eprintln_line(&format!("{} | {line}", failure.app));
-        }
-        if let Some(help) = help::for_step(failure.step, &failure.error) {
+        if let Some(help) = help::for_step(failure.step, &failure.app, &failure.error) {
             output::eprintln_line(&format!("help: {help}"));
         }
     }
     if outcome.is_interrupted() {
         output::eprintln_error(&CommandError::from(Error::Interrupted));
     }
-    match connected.format {
-        Format::Text => output::print(&summary::text(outcome))?,
-        Format::Json => output::print(&format!("{:#}", summary::json(connected, outcome)))?,
-    }
     Ok(())
+}
+
+/// A number of minutes in an environment variable, if it is set.
+fn minutes(variable: &str) -> Result<Option<Duration>, CommandError> {
+    let Ok(given) = std::env::var(variable) else {
+        return Ok(None);
+    };
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let minutes = given.trim().parse::<f64>().ok().filter(|it| *it > 0.0);
+    let timeout = minutes.and_then(|it| Duration::try_from_secs_f64(it * 60.0).ok());
+    match timeout.filter(|it| *it <= LONGEST_TIMEOUT) {
+        Some(timeout) => Ok(Some(timeout)),
+        None => Err(CommandError::usage(format!(
+            "{variable} is \"{given}\", must be a number of minutes, such as 15"
+        ))),
+    }
 }
 
 fn exit_code(outcome: &PushOutcome) -> u8 {

@@ -1,17 +1,18 @@
 //! The difference between the current state of apps and a manifest, and its
 //! presentation: the whole manifest, with `+` and `-` in front of changed lines.
 //!
-//! The Cloud Controller computes the difference. For foundations that cannot,
-//! [`ManifestDiff::between`] compares the apps' current manifests.
+//! Values are compared in their normal form, so `1` and `"1"` are equal, and so are
+//! `1G` and `1024M`. Properties that a manifest leaves out stay as they are when it is
+//! applied, so they are no difference.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use serde::Serialize;
 
+use super::Manifest;
+use super::entry::{REDACTED, is_of_process, normalized, route_text};
 use super::yaml::{Map, Value};
-use super::{Manifest, size};
-
-const REDACTED: &str = "<redacted>";
 
 /// A place in a manifest: keys and positions, such as `applications`, `0`, `memory`.
 type Path = Vec<String>;
@@ -20,17 +21,16 @@ type Path = Vec<String>;
 enum Change {
     Add(Value),
     Replace { was: Value, now: Value },
-    Remove { was: Value },
 }
 
 /// The changes that applying a manifest makes to the properties of apps.
 #[derive(Clone, Default, PartialEq)]
-pub struct ManifestDiff(Vec<(Path, Change)>);
+pub struct ManifestDiff(BTreeMap<Path, Change>);
 
 impl fmt::Debug for ManifestDiff {
     /// Shows the changed places: values may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let places = self.0.iter().map(|(path, _)| path.join("/"));
+        let places = self.0.keys().map(|path| path.join("/"));
         f.debug_tuple("ManifestDiff")
             .field(&places.collect::<Vec<_>>())
             .finish()
@@ -70,33 +70,77 @@ impl fmt::Display for DiffLine {
     }
 }
 
-/// Differences as the Cloud Controller reports them.
-impl ManifestDiff {
-    pub(crate) fn add(&mut self, path: Path, value: Value) {
-        self.0.push((path, Change::Add(value)));
+/// An app before a manifest is applied to it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CurrentApp {
+    /// The properties of the app, as the Cloud Controller's manifest of it has them.
+    pub(crate) properties: Map,
+    /// The properties to compare; `None` if all are known.
+    pub(crate) compared: Option<HashSet<String>>,
+    /// Whether the app has routes.
+    pub(crate) has_routes: bool,
+}
+
+impl CurrentApp {
+    /// The first app of a manifest of the Cloud Controller.
+    pub(crate) fn of_manifest(manifest: &Value) -> Self {
+        let apps = manifest.as_map().and_then(|root| root.get("applications"));
+        let app = apps.and_then(Value::as_list).and_then(<[Value]>::first);
+        let properties = app.and_then(Value::as_map).cloned().unwrap_or_default();
+        Self {
+            has_routes: properties.contains("routes"),
+            properties,
+            compared: None,
+        }
     }
 
-    pub(crate) fn replace(&mut self, path: Path, was: Value, now: Value) {
-        self.0.push((path, Change::Replace { was, now }));
+    /// The properties, with those of the web process at the top too, since manifests
+    /// can have them there.
+    fn flattened(&self) -> Map {
+        let mut app = self.properties.clone();
+        let processes = app.get("processes").and_then(Value::as_list);
+        let mut processes = processes.into_iter().flatten().filter_map(Value::as_map);
+        let web = processes.find(|process| process.get("type") == Some(&"web".into()));
+        for (key, value) in web.cloned().unwrap_or_default() {
+            if key.as_text().is_some_and(|key| !app.contains(key)) {
+                app.set(key, value);
+            }
+        }
+        app
     }
 
-    pub(crate) fn remove(&mut self, path: Path, was: Value) {
-        self.0.push((path, Change::Remove { was }));
+    /// Whether a property is compared by none of the apps: it says what to do, is never
+    /// shown, or identifies the app.
+    pub(crate) fn is_never_compared(key: &str) -> bool {
+        const NEVER: [&str; 5] = [
+            "name",
+            "path",
+            "default-route",
+            "random-route",
+            "cnb-credentials",
+        ];
+        NEVER.contains(&key)
+    }
+
+    fn compares(&self, key: &str) -> bool {
+        self.compared.as_ref().is_none_or(|keys| keys.contains(key))
     }
 }
 
 impl ManifestDiff {
-    /// Compares each app of a manifest with the Cloud Controller's manifest of that
-    /// app, which is `None` for an app that does not exist.
-    pub(crate) fn between(desired: &Value, current: &[Option<Value>]) -> Self {
+    /// Compares each app of a manifest with the app as it is; `None` for an app that
+    /// does not exist.
+    pub(crate) fn between(desired: &Value, current: &[Option<CurrentApp>]) -> Self {
         let mut diff = Self::default();
         let apps = desired.as_map().and_then(|root| root.get("applications"));
         let apps = apps.and_then(Value::as_list).unwrap_or_default();
         for (at, app) in apps.iter().enumerate() {
             let path = vec!["applications".to_owned(), at.to_string()];
             match current.get(at).and_then(Option::as_ref) {
-                None => diff.0.push((path, Change::Add(app.clone()))),
-                Some(current) => diff.compare(app, &flattened(current), &path),
+                None => {
+                    diff.0.insert(path, Change::Add(app.clone()));
+                }
+                Some(current) => diff.compare_app(app, current, &path),
             }
         }
         diff
@@ -107,52 +151,82 @@ impl ManifestDiff {
         self.0.is_empty()
     }
 
-    /// The positions in the manifest of the apps that do not exist yet.
-    pub(crate) fn new_apps(&self) -> Vec<usize> {
-        let added = self.0.iter().filter_map(|(path, change)| {
-            let parts: Vec<&str> = path.iter().map(String::as_str).collect();
-            match (parts.as_slice(), change) {
-                (["applications", at] | ["applications", at, "name"], Change::Add(_)) => {
-                    at.parse().ok()
+    /// Whether the app at a position of the manifest changes.
+    pub(crate) fn changes_app(&self, position: usize) -> bool {
+        let position = position.to_string();
+        self.0.keys().any(|path| path.get(1) == Some(&position))
+    }
+
+    fn compare_app(&mut self, desired: &Value, current: &CurrentApp, path: &Path) {
+        let Some(desired) = desired.as_map() else {
+            return;
+        };
+        let has_web = has_web_process(desired);
+        let properties = current.flattened();
+        for (key, value) in desired.iter() {
+            let key = key.scalar_text().unwrap_or_default();
+            let here = below(path, &key);
+            if key == "no-route" {
+                if current.has_routes && *value == Value::Bool(true) {
+                    self.0.insert(here, Change::Add(value.clone()));
                 }
-                _ => None,
+                continue;
             }
-        });
-        added.collect()
+            let resets = matches!(key.as_str(), "command" | "buildpack" | "buildpacks");
+            if *value == Value::Null && !resets {
+                continue;
+            }
+            // The Cloud Controller takes the properties of the web process instead.
+            let is_ignored = has_web && is_of_process(&key);
+            if CurrentApp::is_never_compared(&key) || is_ignored || !current.compares(&key) {
+                continue;
+            }
+            self.compare_property(&properties, &key, value, &here);
+        }
+    }
+
+    fn compare_property(&mut self, current: &Map, key: &str, desired: &Value, path: &Path) {
+        match current_of(current, key) {
+            Some(current) => self.compare(desired, current, path),
+            None if normal(path, desired).is_some() => {
+                self.0.insert(path.clone(), Change::Add(desired.clone()));
+            }
+            None => {}
+        }
     }
 
     fn compare(&mut self, desired: &Value, current: &Value, path: &Path) {
         match (desired, current) {
             (Value::Map(desired), Value::Map(current)) => {
-                for (key, value) in desired.iter().filter(|(key, _)| is_compared(key)) {
+                for (key, value) in desired.iter() {
                     let key = key.scalar_text().unwrap_or_default();
-                    let here = below(path, &key);
-                    match current_of(current, &key) {
-                        None => self.0.push((here, Change::Add(value.clone()))),
-                        Some(current) => self.compare(value, current, &here),
-                    }
+                    self.compare_property(current, &key, value, &below(path, &key));
                 }
             }
-            (Value::List(desired), Value::List(current)) if desired.iter().any(is_named) => {
+            (Value::List(desired), Value::List(current)) if has_named_items(path) => {
                 for (at, item) in desired.iter().enumerate() {
                     let here = below(path, &at.to_string());
-                    match current.iter().find(|it| name_of(it) == name_of(item)) {
-                        None => self.0.push((here, Change::Add(item.clone()))),
-                        Some(current) => self.compare(item, current, &here),
+                    let name = name_of(item);
+                    match current.iter().find(|it| name_of(it) == name) {
+                        None => {
+                            self.0.insert(here, Change::Add(item.clone()));
+                        }
+                        Some(current @ Value::Map(_)) => self.compare(item, current, &here),
+                        // Parameters of a bound service are not shown.
+                        Some(_) => {}
                     }
                 }
             }
-            (desired, current) if mean_the_same(desired, current) => {}
+            (desired, current) if mean_the_same(path, desired, current) => {}
             (desired, current) => {
                 let (was, now) = (current.clone(), desired.clone());
-                self.0.push((path.clone(), Change::Replace { was, now }));
+                self.0.insert(path.clone(), Change::Replace { was, now });
             }
         }
     }
 
     fn at(&self, path: &Path) -> Option<&Change> {
-        let found = self.0.iter().find(|(at, _)| at == path);
-        found.map(|(_, change)| change)
+        self.0.get(path)
     }
 }
 
@@ -160,58 +234,52 @@ fn below(path: &Path, part: &str) -> Path {
     path.iter().cloned().chain([part.to_owned()]).collect()
 }
 
-/// The first app of the Cloud Controller's manifest, with the properties of its
-/// web process as its own, since manifests can have them there.
-fn flattened(current: &Value) -> Value {
-    let apps = current.as_map().and_then(|root| root.get("applications"));
-    let app = apps.and_then(Value::as_list).and_then(<[Value]>::first);
-    let mut app = app.and_then(Value::as_map).cloned().unwrap_or_default();
+fn has_web_process(app: &Map) -> bool {
     let processes = app.get("processes").and_then(Value::as_list);
-    let web = processes.into_iter().flatten().filter_map(Value::as_map);
-    let web = web
-        .clone()
-        .find(|process| process.get("type") == Some(&"web".into()));
-    for (key, value) in web.cloned().unwrap_or_default() {
-        if key.as_text().is_some_and(|key| !app.contains(key)) {
-            app.set(key, value);
-        }
-    }
-    Value::Map(app)
-}
-
-/// Whether a property describes the app, and not what to do with it.
-fn is_compared(key: &Value) -> bool {
-    const INSTRUCTIONS: [&str; 4] = ["path", "default-route", "random-route", "no-route"];
-    !key.as_text().is_some_and(|key| INSTRUCTIONS.contains(&key))
+    let mut processes = processes.into_iter().flatten().filter_map(Value::as_map);
+    processes.any(|process| process.get("type") == Some(&"web".into()))
 }
 
 fn current_of<'a>(current: &'a Map, key: &str) -> Option<&'a Value> {
     current.get(key).or_else(|| match key {
         "disk-quota" => current.get("disk_quota"),
         "disk_quota" => current.get("disk-quota"),
+        "buildpack" => current.get("buildpacks"),
         _ => None,
     })
 }
 
+/// Whether the items of a list are identified by a name, not by their order.
+fn has_named_items(path: &Path) -> bool {
+    const NAMED: [&str; 4] = ["processes", "routes", "services", "sidecars"];
+    path.len() == 3
+        && path
+            .last()
+            .is_some_and(|last| NAMED.contains(&last.as_str()))
+}
+
 /// What identifies an item in a list.
-fn name_of(item: &Value) -> Option<&Value> {
-    match item {
-        Value::Map(map) => ["type", "route", "name"]
-            .iter()
-            .find_map(|key| map.get(key)),
-        scalar => Some(scalar),
+fn name_of(item: &Value) -> Option<String> {
+    let Some(map) = item.as_map() else {
+        return item.scalar_text();
+    };
+    if let Some(route) = map.get("route").and_then(Value::as_text) {
+        return Some(route_text(route));
     }
+    let mut keys = ["type", "name"].iter();
+    keys.find_map(|key| map.get(key)?.scalar_text())
 }
 
-fn is_named(item: &Value) -> bool {
-    item.as_map().is_some() && name_of(item).is_some()
+/// The normal form of a value at a place in the manifest.
+fn normal(path: &Path, value: &Value) -> Option<serde_json::Value> {
+    let path: Vec<&str> = path.iter().skip(2).map(String::as_str).collect();
+    normalized(&path, &serde_json::to_value(value).unwrap_or_default())
 }
 
-fn mean_the_same(desired: &Value, current: &Value) -> bool {
-    let size = |value: &Value| size::megabytes(value.as_text()?).ok();
+fn mean_the_same(path: &Path, desired: &Value, current: &Value) -> bool {
     desired == current
         || (desired.scalar_text().is_some() && desired.scalar_text() == current.scalar_text())
-        || (size(desired).is_some() && size(desired) == size(current))
+        || normal(path, desired) == normal(path, current)
 }
 
 impl ManifestDiff {
@@ -232,7 +300,6 @@ fn lines(manifest: &Value, diff: &ManifestDiff, redact_env: bool) -> Vec<DiffLin
                 was: hide(was),
                 now: hide(now),
             },
-            Change::Remove { was } => Change::Remove { was: hide(was) },
         };
         (path.clone(), change)
     };
@@ -289,7 +356,6 @@ impl Shown<'_> {
                 self.entry(DiffMark::Removed, key, was, first, rest);
                 self.entry(DiffMark::Added, key, now, first, rest);
             }
-            Some(Change::Remove { was }) => self.entry(DiffMark::Removed, key, was, first, rest),
             None => match value {
                 Value::Map(map) if !map.is_empty() => self.map(key, map, path, first, rest),
                 Value::List(list) if !list.is_empty() => self.list(key, list, path, first, rest),
@@ -310,11 +376,6 @@ impl Shown<'_> {
             self.value(Some(key), value, &here, first, &inner);
             first = &inner;
         }
-        let there = |part: &str| {
-            map.iter()
-                .any(|(key, _)| key.scalar_text().as_deref() == Some(part))
-        };
-        self.removed(path, &inner, there);
     }
 
     fn list(&mut self, key: Option<&Value>, list: &[Value], path: &Path, first: &str, rest: &str) {
@@ -323,38 +384,11 @@ impl Shown<'_> {
         for (at, value) in list.iter().enumerate() {
             self.value(None, value, &below(path, &at.to_string()), &item, &inner);
         }
-        let there = |part: &str| part.parse::<usize>().is_ok_and(|at| at < list.len());
-        self.removed(path, rest, there);
     }
 
     fn header(&mut self, key: Option<&Value>, first: &str, rest: &str) {
         if let Some(key) = key {
             self.push(DiffMark::Same, &format!("{key}:"), first, rest);
-        }
-    }
-
-    /// Adds removed values below `path` that are not in the manifest.
-    fn removed(&mut self, path: &Path, indent: &str, is_there: impl Fn(&str) -> bool) {
-        let diff = self.diff;
-        for (at, change) in &diff.0 {
-            let (Change::Remove { was }, Some([first, more @ ..])) =
-                (change, at.strip_prefix(path.as_slice()))
-            else {
-                continue;
-            };
-            if is_there(first) {
-                continue;
-            }
-            let was = more.iter().rev().fold(was.clone(), |was, part| {
-                Value::Map(Map::from_iter([(part.as_str().into(), was)]))
-            });
-            if first.parse::<usize>().is_ok() {
-                let (item, inner) = (format!("{indent}- "), format!("{indent}  "));
-                self.entry(DiffMark::Removed, None, was, &item, &inner);
-            } else {
-                let key = Value::from(first.as_str());
-                self.entry(DiffMark::Removed, Some(&key), was, indent, indent);
-            }
         }
     }
 
@@ -386,7 +420,7 @@ impl Shown<'_> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use rstest::rstest;
 
     use super::*;
 
@@ -398,34 +432,18 @@ mod tests {
         lines.iter().map(|line| format!("{line}\n")).collect()
     }
 
-    fn of_server(entries: serde_json::Value) -> ManifestDiff {
-        let mut diff = ManifestDiff::default();
-        for entry in entries.as_array().unwrap() {
-            let path = entry["path"].as_str().unwrap();
-            let path = path.trim_start_matches('/').split('/');
-            let path = path.map(|part| part.replace("~1", "/")).collect();
-            let (was, now) = (Value::from(&entry["was"]), Value::from(&entry["value"]));
-            match entry["op"].as_str().unwrap() {
-                "add" => diff.add(path, now),
-                "replace" => diff.replace(path, was, now),
-                "remove" => diff.remove(path, was),
-                other => panic!("{other}"),
-            }
-        }
-        diff
+    const CURRENT: &str = "applications: [{name: dora, env: {SAME: x, MORE: y}, routes: [{route: dora.example.com, protocol: http1}], processes: [{type: web, instances: 2, memory: 64M}, {type: worker, memory: 512M}]}]";
+
+    fn current(text: &str) -> Option<CurrentApp> {
+        Some(CurrentApp::of_manifest(&Value::parse(text).unwrap()))
+    }
+
+    fn between(desired: &str, apps: &[Option<CurrentApp>]) -> ManifestDiff {
+        ManifestDiff::between(&Value::parse(desired).unwrap(), apps)
     }
 
     fn differences() -> ManifestDiff {
-        of_server(json!([
-            {"op": "replace", "path": "/applications/0/instances", "was": 2, "value": 3},
-            {"op": "add", "path": "/applications/0/env/A", "value": "new"},
-            {"op": "remove", "path": "/applications/0/env/OLD", "was": "gone"},
-            {"op": "add", "path": "/applications/0/routes/1", "value": {"route": "other.example.com"}},
-            {"op": "remove", "path": "/applications/0/routes/2", "was": {"route": "old.example.com", "protocol": "http1"}},
-            {"op": "replace", "path": "/applications/0/processes/0/memory", "was": "512M", "value": "1G"},
-            {"op": "remove", "path": "/applications/0/metadata/labels/x~1y", "was": "z"},
-            {"op": "add", "path": "/applications/1", "value": {"name": "fresh", "env": {"B": "c"}}},
-        ]))
+        between(MANIFEST, &[current(CURRENT), None])
     }
 
     #[test]
@@ -434,10 +452,12 @@ mod tests {
     }
 
     #[test]
-    fn new_apps_are_found() {
-        assert_eq!(differences().new_apps(), [1]);
-        let by_name = json!([{"op": "add", "path": "/applications/0/name", "value": "dora"}]);
-        assert_eq!(of_server(by_name).new_apps(), [0]);
+    fn the_apps_that_change_are_known() {
+        let same = "applications: [{name: dora, memory: 64M}]";
+        let diff = between(same, &[current(CURRENT)]);
+        assert!(diff.is_empty() && !diff.changes_app(0));
+        let diff = differences();
+        assert!(diff.changes_app(0) && diff.changes_app(1) && !diff.changes_app(2));
     }
 
     #[test]
@@ -467,22 +487,66 @@ mod tests {
         assert!(lines.iter().all(|line| !line.text.contains("hunter2")));
     }
 
+    /// What is written and what the Cloud Controller shows, and whether they differ.
+    #[rstest]
+    #[case("env: {A: 1, B: yes, C: ~}", "env: {A: '1', B: 'true', C: ''}", &[])]
+    #[case("env: {A: 2}", "env: {A: '1'}", &["env/A"])]
+    #[case("memory: 1G", "processes: [{type: web, memory: 1024M}]", &[])]
+    #[case("memory: 1G", "processes: [{type: web, memory: 1023M}]", &["memory"])]
+    #[case("disk-quota: 1GB", "processes: [{type: web, disk_quota: 1024M}]", &[])]
+    #[case("instances: '2'", "processes: [{type: web, instances: 2}]", &[])]
+    #[case("log-rate-limit-per-second: '-1'", "processes: [{type: web, log-rate-limit-per-second: -1}]", &[])]
+    #[case("log-rate-limit-per-second: 1024K", "processes: [{type: web, log-rate-limit-per-second: 1M}]", &[])]
+    #[case("health-check-type: none", "processes: [{type: web, health-check-type: process}]", &[])]
+    #[case("command: ~", "processes: [{type: web}]", &[])]
+    #[case("command: ~", "processes: [{type: web, command: run}]", &["command"])]
+    #[case("buildpack: go", "buildpacks: [go]", &[])]
+    #[case("buildpack: default", "lifecycle: buildpack", &[])]
+    #[case("buildpacks: []", "lifecycle: buildpack", &[])]
+    #[case("buildpacks: [a, b]", "buildpacks: [b, a]", &["buildpacks"])]
+    #[case("stack: ~", "stack: cflinuxfs4", &[])]
+    #[case("metadata: {labels: {a: 1, gone: ~}}", "metadata: {labels: {a: '1', more: x}}", &[])]
+    #[case("features: {ssh: true}", "features: {ssh: true, revisions: false}", &[])]
+    #[case("services: [b, {name: a, parameters: {x: 1}}]", "services: [a, b, c]", &[])]
+    #[case("services: [b, d]", "services: [a, b]", &["services/1"])]
+    #[case("routes: [{route: 'https://B.test/Path'}]", "routes: [{route: a.test}, {route: b.test/Path, protocol: http1}]", &[])]
+    #[case("routes: [{route: b.test, protocol: http2}]", "routes: [{route: b.test, protocol: http1}]", &["routes/0/protocol"])]
+    #[case("sidecars: [{name: s, command: c, process_types: [b, a], memory: 64}]", "sidecars: [{name: s, command: c, process_types: [a, b], memory: 64M}]", &[])]
+    #[case("processes: [{type: worker, memory: 1G, disk-quota: 1G}]", "processes: [{type: worker, memory: 1024M, disk_quota: 1024M, instances: 0}]", &[])]
+    #[case("{memory: 2G, processes: [{type: web, memory: 1G}]}", "processes: [{type: web, memory: 1024M}]", &[])]
+    #[case("no-route: true", "routes: [{route: a.test}]", &["no-route"])]
+    #[case("no-route: true", "lifecycle: buildpack", &[])]
+    #[case("{default-route: true, path: ., random-route: true}", "lifecycle: buildpack", &[])]
+    #[case("docker: {image: a, username: u}", "docker: {image: a, username: u}", &[])]
+    #[case("docker: {image: b}", "docker: {image: a}", &["docker/image"])]
+    #[case("new-property: {a: [1]}", "lifecycle: buildpack", &["new-property"])]
+    fn values_that_mean_the_same_are_no_difference(
+        #[case] desired: &str,
+        #[case] shown: &str,
+        #[case] expected: &[&str],
+    ) {
+        let manifest = |text: &str| {
+            let app = Value::parse(text).unwrap();
+            let root = Map::from_iter([("applications".into(), Value::List(vec![app]))]);
+            Value::Map(root)
+        };
+        let current = CurrentApp::of_manifest(&manifest(shown));
+        let diff = ManifestDiff::between(&manifest(desired), &[Some(current)]);
+        let places: Vec<String> = diff.0.keys().map(|path| path[2..].join("/")).collect();
+        assert_eq!(places, expected);
+    }
+
     #[test]
-    fn apps_are_compared_without_the_cloud_controller() {
-        let current = Value::parse(
-            "applications: [{name: dora, env: {SAME: x, MORE: y}, routes: [{route: dora.example.com, protocol: http1}], processes: [{type: web, instances: 2, memory: 64M}, {type: worker, memory: 1024M}]}]",
-        )
-        .unwrap();
-        let desired = Value::parse(MANIFEST).unwrap();
-        let diff = ManifestDiff::between(&desired, &[Some(current), None]);
-        assert_eq!(
-            diff,
-            of_server(json!([
-                {"op": "replace", "path": "/applications/0/instances", "was": 2, "value": 3},
-                {"op": "add", "path": "/applications/0/env/A", "value": "new"},
-                {"op": "add", "path": "/applications/0/routes/1", "value": {"route": "other.example.com"}},
-                {"op": "add", "path": "/applications/1", "value": {"name": "fresh", "env": {"B": "c"}}},
-            ]))
-        );
+    fn a_hundred_thousand_changed_variables_are_shown() {
+        let env = |value: &str| {
+            let line = |i| format!("    KEY_{i}: {value}\n");
+            let lines: String = (0..100_000).map(line).collect();
+            format!("applications:\n- name: a\n  env:\n{lines}")
+        };
+        let (desired, was) = (env("new"), env("old"));
+        let manifest = Value::parse(&desired).unwrap();
+        let diff = ManifestDiff::between(&manifest, &[current(&was)]);
+        let lines = lines(&manifest, &diff, false);
+        assert_eq!(lines.len(), 200_000 + 4);
     }
 }

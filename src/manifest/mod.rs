@@ -12,6 +12,7 @@ pub(crate) mod entry;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod overrides;
+mod parts;
 mod properties;
 pub(crate) mod size;
 mod transform;
@@ -22,6 +23,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(crate) use diff::CurrentApp;
 pub use diff::{DiffLine, DiffMark, ManifestDiff};
 pub use overrides::{HealthCheckType, OverrideField, Overrides, Strategy};
 use properties::{Level, PropertyError};
@@ -277,12 +279,27 @@ impl Manifest {
         let current = self.applications.iter().map(|app| {
             let mut others = current.applications.iter();
             let other = others.find(|other| other.name() == app.name())?;
-            let applications = Value::List(vec![Value::Map(other.0.clone())]);
-            let root = Map::from_iter([("applications".into(), applications)]);
-            Some(Value::Map(root))
+            Some(CurrentApp {
+                has_routes: other.has("routes"),
+                properties: other.0.clone(),
+                compared: None,
+            })
         });
-        let current: Vec<Option<Value>> = current.collect();
+        let current: Vec<Option<CurrentApp>> = current.collect();
         ManifestDiff::between(&self.to_value(), &current)
+    }
+
+    /// The name of the app at a position; empty if there is none.
+    pub(crate) fn name_of(&self, position: usize) -> &str {
+        let app = self.applications.get(position);
+        app.map_or("", Application::name)
+    }
+
+    /// Gives an app another name.
+    pub(crate) fn rename_app(&mut self, position: usize, name: &str) {
+        if let Some(app) = self.applications.get_mut(position) {
+            app.set("name", name.into());
+        }
     }
 
     pub(crate) fn to_value(&self) -> Value {

@@ -3,17 +3,19 @@
 use secrecy::ExposeSecret;
 
 use super::app_source::{AppSource, DockerImage, PackedBits};
-use super::logs::StagingLog;
+use super::pusher::Pusher;
 use super::upload::{self, Known};
-use super::{AppState, PushFailure, Pusher, stage};
+use super::{AppState, PushFailure, stage};
 use crate::capi::deploy::Deployed;
 use crate::capi::error::{Error, STAGING_IN_PROGRESS};
 use crate::capi::model::{self, App, DeploymentOptions, NewDeployment, Process};
 use crate::events::PushStep;
 use crate::manifest::{Overrides, Strategy};
 
-/// The step in which the Cloud Controller checks quotas.
-pub(super) const STARTING: &str = "starting";
+/// The step that has a log.
+pub(super) const STAGING: &str = "staging";
+
+const STARTING: &str = "starting";
 
 /// How an app runs after its push.
 pub(super) struct AppRun {
@@ -122,16 +124,12 @@ impl Pusher<'_> {
             Err(error) if error.has_code(STAGING_IN_PROGRESS) => begin().await,
             build => build,
         };
-        let build = build.map_err(with_context(app, "staging"))?;
+        let build = build.map_err(with_context(app, STAGING))?;
         let what = format!("staging of {name}");
-        let mut log = StagingLog::new(client, name, guid, build.began);
         let staged = self.builds.wait_for(&build.guid, what.clone());
-        let staged = log.follow(staged).await;
+        let staged = self.logs.follow(name, guid, build.began, staged).await;
         let droplet = staged.and_then(|build| stage::droplet_of(&what, build));
-        droplet.map_err(|error| PushFailure {
-            log: log.last(),
-            ..with_context(app, "staging")(error)
-        })
+        droplet.map_err(with_context(app, STAGING))
     }
 
     /// Starts or stops an app with a droplet, as the overrides ask.
@@ -140,9 +138,11 @@ impl Pusher<'_> {
         if let Some(strategy) = &overrides.strategy {
             self.start_step(app, PushStep::Deploy);
             let deployment = deployment(app, droplet, strategy, overrides);
+            let timeout = self.plan.timeouts.startup;
+            let timeout = timeout.unwrap_or(self.client.timeout());
             let deployed = self
                 .client
-                .deploy(&app.name, &deployment, overrides.no_wait);
+                .deploy(&app.name, &deployment, overrides.no_wait, timeout);
             let state = deployed.await.map_err(with_context(app, STARTING))?;
             return self.started(app, state == Deployed::Paused).await;
         }

@@ -1,8 +1,15 @@
-//! Follows the log of an app's staging in log-cache.
+//! Follows the logs of all stagings of a push in log-cache, beside the push: no step
+//! waits for a log, and a log-cache that does not work is given up once for all apps.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::printable;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::log_cache::{self, LogLine};
@@ -13,12 +20,21 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// The timeout of a read.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest wait for the last lines after all apps are done, if log-cache works.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The same, if log-cache has not answered yet.
+const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The maximum number of pages per read: a running app may write faster than that.
 const PAGES: usize = 5;
 
-/// After this many failed reads in a row, the log is not read any more.
+/// The maximum number of reads at once.
+const READS_AT_ONCE: usize = 4;
+
+/// After this many failed reads in a row, of any apps, no log is read any more.
 const MOST_FAILURES: usize = 3;
 
 /// Lines arrive in log-cache out of order, and late by up to this much.
@@ -27,97 +43,224 @@ const LATE_NS: i64 = 2_000_000_000;
 /// The number of lines that are reported with a failed staging.
 const LAST: usize = 20;
 
-/// The log of a staging.
-pub(crate) struct StagingLog<'a> {
-    client: &'a Client,
-    name: &'a str,
-    app: &'a str,
-    /// The time from which to read, in nanoseconds since 1970.
-    next: i64,
-    /// The lines since then that were forwarded.
-    seen: HashSet<(i64, String)>,
-    last: VecDeque<String>,
-    /// The number of failed reads in a row.
-    failures: usize,
+/// The state of a staging whose log is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Staging {
+    Running,
+    Succeeded,
+    Failed,
 }
 
-impl<'a> StagingLog<'a> {
-    /// The log of an app since a time by the foundation's clock.
-    pub(crate) fn new(client: &'a Client, name: &'a str, app: &'a str, since: i64) -> Self {
+/// The logs of the stagings of a push.
+pub(super) struct StagingLogs {
+    followed: mpsc::UnboundedSender<Followed>,
+    /// The logs to follow, taken by [`StagingLogs::beside`].
+    queue: tokio::sync::Mutex<mpsc::UnboundedReceiver<Followed>>,
+    /// The last lines of each app, by the app's name.
+    last: Mutex<HashMap<String, VecDeque<String>>>,
+    permits: Semaphore,
+    /// The number of failed reads in a row.
+    failures: AtomicUsize,
+    is_given_up: AtomicBool,
+    /// Whether log-cache has answered.
+    has_answered: AtomicBool,
+    has_failed_staging: AtomicBool,
+}
+
+/// A log to follow.
+struct Followed {
+    name: String,
+    /// The GUID of the app.
+    app: String,
+    /// The time from which to read, in nanoseconds since 1970 by the foundation's clock.
+    since: i64,
+    staging: watch::Receiver<Staging>,
+}
+
+impl StagingLogs {
+    pub(super) fn new() -> Self {
+        let (followed, queue) = mpsc::unbounded_channel();
         Self {
-            client,
-            name,
-            app,
-            next: since,
-            seen: HashSet::new(),
-            last: VecDeque::new(),
-            failures: 0,
+            followed,
+            queue: tokio::sync::Mutex::new(queue),
+            last: Mutex::default(),
+            permits: Semaphore::new(READS_AT_ONCE),
+            failures: AtomicUsize::new(0),
+            is_given_up: AtomicBool::new(false),
+            has_answered: AtomicBool::new(false),
+            has_failed_staging: AtomicBool::new(false),
         }
     }
 
-    /// Forwards new lines until `staging` ends, and the remaining ones then. After a
-    /// failure it reads once more, since late lines may give the reason.
-    pub(crate) async fn follow<T>(
-        &mut self,
+    /// Waits for a staging while its log is followed. The wait ends with the staging:
+    /// the last lines are read afterwards.
+    pub(super) async fn follow<T>(
+        &self,
+        name: &str,
+        app: &str,
+        since: i64,
         staging: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let mut staging = std::pin::pin!(staging);
-        let mut pause = FIRST_PAUSE;
+        let (state, receiver) = watch::channel(Staging::Running);
+        // The receiver lives as long as `self`.
+        let _ = self.followed.send(Followed {
+            name: name.to_owned(),
+            app: app.to_owned(),
+            since,
+            staging: receiver,
+        });
+        let outcome = staging.await;
+        if outcome.is_err() {
+            self.has_failed_staging.store(true, Ordering::Relaxed);
+        }
+        let _ = state.send(match outcome {
+            Ok(_) => Staging::Succeeded,
+            Err(_) => Staging::Failed,
+        });
+        outcome
+    }
+
+    /// Runs `push`, reads the logs beside it, and then the last lines.
+    pub(super) async fn beside<T>(&self, client: &Client, push: impl Future<Output = T>) -> T {
+        let mut queue = self.queue.lock().await;
+        let mut readers = FuturesUnordered::new();
+        let mut push = std::pin::pin!(push);
         let outcome = loop {
             tokio::select! {
-                outcome = &mut staging => break outcome,
+                outcome = &mut push => break outcome,
+                Some(followed) = queue.recv() => readers.push(self.read_all(client, followed)),
+                Some(()) = readers.next() => {}
+            }
+        };
+        // A staging that has just ended may not be followed yet.
+        while let Ok(followed) = queue.try_recv() {
+            readers.push(self.read_all(client, followed));
+        }
+        let rest = async { while readers.next().await.is_some() {} };
+        let _ = tokio::time::timeout(self.last_lines_timeout(), rest).await;
+        outcome
+    }
+
+    /// The last lines of an app's log, which may say why its staging failed.
+    pub(super) fn last(&self, name: &str) -> Vec<String> {
+        let Ok(last) = self.last.lock() else {
+            return Vec::new();
+        };
+        last.get(name)
+            .map_or_else(Vec::new, |lines| lines.iter().cloned().collect())
+    }
+
+    /// How long the last lines may take: they matter most if a staging failed, and they
+    /// hardly come from a log-cache that has not answered yet.
+    fn last_lines_timeout(&self) -> Duration {
+        if self.is_given_up.load(Ordering::Relaxed) {
+            Duration::ZERO
+        } else if self.works() || self.has_failed_staging.load(Ordering::Relaxed) {
+            LAST_LINES_TIMEOUT
+        } else {
+            FIRST_ANSWER_TIMEOUT
+        }
+    }
+
+    /// Whether log-cache has answered and is not given up.
+    fn works(&self) -> bool {
+        self.has_answered.load(Ordering::Relaxed) && !self.is_given_up.load(Ordering::Relaxed)
+    }
+
+    /// Reads a log until its staging ends, and the remaining lines then. After a
+    /// failure it reads once more, since late lines may give the reason.
+    async fn read_all(&self, client: &Client, followed: Followed) {
+        let mut log = StagingLog {
+            logs: self,
+            client,
+            next: followed.since,
+            seen: HashSet::new(),
+            name: followed.name,
+            app: followed.app,
+        };
+        let mut staging = followed.staging;
+        let mut pause = FIRST_PAUSE;
+        while *staging.borrow_and_update() == Staging::Running {
+            tokio::select! {
+                changed = staging.changed() => if changed.is_err() {
+                    // The push gave up the wait.
+                    return;
+                },
                 () = tokio::time::sleep(pause) => {
-                    pause = match self.read().await {
+                    pause = match log.read().await {
                         0 => (pause * 2).min(LONGEST_PAUSE),
                         _ => FIRST_PAUSE,
                     };
                 }
             }
-        };
-        self.read().await;
-        if outcome.is_err() {
-            tokio::time::sleep(FIRST_PAUSE).await;
-            self.read().await;
         }
-        outcome
+        log.read().await;
+        if *staging.borrow() == Staging::Failed && self.works() {
+            tokio::time::sleep(FIRST_PAUSE).await;
+            log.read().await;
+        }
     }
 
-    /// The last lines, which may say why the staging failed.
-    pub(crate) fn last(self) -> Vec<String> {
-        self.last.into()
+    /// Takes note of a failed read, and gives up after too many.
+    fn fail(&self, client: &Client, reason: &str, is_hanging: bool) {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if (is_hanging || failures >= MOST_FAILURES)
+            && !self.is_given_up.swap(true, Ordering::Relaxed)
+        {
+            let text = format!("staging logs are not shown: {reason}");
+            client.events().emit(Event::Warning(text));
+        }
     }
+}
 
-    /// Forwards new lines and returns how many there were. Errors and slow responses
-    /// are warnings: a push does not fail because of its log.
+/// The log of one staging.
+struct StagingLog<'a> {
+    logs: &'a StagingLogs,
+    client: &'a Client,
+    name: String,
+    app: String,
+    /// The time from which to read, in nanoseconds since 1970.
+    next: i64,
+    /// The lines since then that were forwarded.
+    seen: HashSet<(i64, String)>,
+}
+
+impl StagingLog<'_> {
+    /// Forwards new lines and returns how many there were.
     async fn read(&mut self) -> usize {
-        if self.failures >= MOST_FAILURES {
+        let logs = self.logs;
+        // The semaphore is never closed.
+        let Ok(_permit) = logs.permits.acquire().await else {
+            return 0;
+        };
+        if logs.is_given_up.load(Ordering::Relaxed) {
             return 0;
         }
         let mut new = 0;
-        let outcome = tokio::time::timeout(READ_TIMEOUT, self.read_pages(&mut new)).await;
-        let reason = match outcome {
+        let client = self.client;
+        match tokio::time::timeout(READ_TIMEOUT, self.read_pages(&mut new)).await {
             Ok(Ok(())) => {
-                self.failures = 0;
-                return new;
+                logs.failures.store(0, Ordering::Relaxed);
+                logs.has_answered.store(true, Ordering::Relaxed);
             }
-            Ok(Err(error)) => match error.status_text() {
-                Some(status) => format!("log-cache responded with {status}"),
-                None => error.to_string(),
-            },
-            Err(_) => "log-cache did not respond in time".to_owned(),
-        };
-        self.failures += 1;
-        let text = format!("reading the staging log failed: {reason}");
-        self.client.events().emit(Event::Warning(text));
+            Ok(Err(error)) => {
+                let reason = match error.status_text() {
+                    Some(status) => format!("log-cache responded with {status}"),
+                    None => error.to_string(),
+                };
+                logs.fail(client, &reason, false);
+            }
+            Err(_) => logs.fail(client, "log-cache did not respond in time", true),
+        }
         new
     }
 
     async fn read_pages(&mut self, new: &mut usize) -> Result<(), Error> {
         let mut from = self.next;
         for _ in 0..PAGES {
-            let (lines, more) = log_cache::lines(self.client, self.app, from).await?;
+            let (lines, more) = log_cache::lines(self.client, &self.app, from).await?;
             let newest = lines.last().map_or(from, |line| line.at);
-            *new += lines.into_iter().filter(|line| self.forward(line)).count();
+            *new += lines.iter().filter(|line| self.forward(line)).count();
             // A page with lines of a single point in time would be read forever.
             if !more || newest <= from {
                 from = newest;
@@ -135,13 +278,16 @@ impl<'a> StagingLog<'a> {
         if line.source != "STG" || !self.seen.insert((line.at, line.text.clone())) {
             return false;
         }
-        if self.last.len() == LAST {
-            self.last.pop_front();
+        if let Ok(mut last) = self.logs.last.lock() {
+            let last = last.entry(self.name.clone()).or_default();
+            if last.len() == LAST {
+                last.pop_front();
+            }
+            last.push_back(printable(&line.text));
         }
-        self.last.push_back(line.text.clone());
         self.client.events().emit(Event::StagingLog {
-            app: self.name.to_owned(),
-            line: line.text.clone(),
+            app: self.name.clone(),
+            line: printable(&line.text),
             is_error: line.is_error,
         });
         true

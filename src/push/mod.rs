@@ -8,29 +8,27 @@
 mod app;
 mod app_source;
 pub(crate) mod bits;
-mod discard;
+mod cleanup;
 mod logs;
 mod outcome;
+mod plan;
+mod pusher;
 pub(crate) mod stage;
 pub(crate) mod upload;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::LazyLock;
+use std::time::Duration;
 
-use futures::stream::{self, StreamExt};
+use regex::Regex;
 use secrecy::SecretString;
-use tokio::sync::Semaphore;
 
-use crate::capi::batch_poll::{BatchPoll, Builds, Packages, RunningApps};
 use crate::capi::client::Client;
 use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
-use crate::capi::model::{App, DiffEntry, DiffOp, ManifestValue, Package};
-use crate::capi::transport::Replay;
-use crate::events::{Event, Phase, PushStep, StepContext};
-use crate::manifest::yaml::Value;
+use crate::capi::model::Process;
+use crate::events::Event;
 use crate::manifest::{Manifest, ManifestDiff, Overrides};
 use app_source::{AppSource, read_sources};
 pub use bits::BitsError;
@@ -38,7 +36,7 @@ pub use outcome::{
     AppState, InstanceStatus, ProcessStatus, PushError, PushFailure, PushOutcome, PushResult,
     PushedApp,
 };
-use upload::Known;
+use pusher::{PushedJob, Pusher};
 
 /// A push of the apps of a manifest to a space.
 ///
@@ -81,6 +79,14 @@ pub struct Push {
     manifest: Manifest,
     overrides: Overrides,
     docker_password: Option<SecretString>,
+    timeouts: Timeouts,
+}
+
+/// The longest waits, if they are not the client's.
+#[derive(Debug, Clone, Copy, Default)]
+struct Timeouts {
+    staging: Option<Duration>,
+    startup: Option<Duration>,
 }
 
 /// The space that apps are pushed to. It must exist.
@@ -122,6 +128,7 @@ impl Push {
             manifest,
             overrides: Overrides::default(),
             docker_password: None,
+            timeouts: Timeouts::default(),
         }
     }
 
@@ -141,6 +148,22 @@ impl Push {
         }
     }
 
+    /// The longest that the staging of an app may take. The default is
+    /// [`ConnectOptions::timeout`](crate::ConnectOptions::timeout).
+    #[must_use]
+    pub fn staging_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.staging = Some(timeout);
+        self
+    }
+
+    /// The longest that an app may take to start. The default is
+    /// [`ConnectOptions::timeout`](crate::ConnectOptions::timeout).
+    #[must_use]
+    pub fn startup_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.startup = Some(timeout);
+        self
+    }
+
     /// Computes what the push changes in the properties of the apps. Changes
     /// nothing.
     ///
@@ -151,20 +174,35 @@ impl Push {
         if self.client.dialect() == Dialect::Documented2017 {
             return Err(PushError::NeedsV3);
         }
-        let manifest = self.manifest.clone().transform(&self.overrides)?;
-        let scaled = manifest.clone().scaled(&self.overrides)?;
+        let mut manifest = self.manifest.clone().transform(&self.overrides)?;
         let space = match &self.space {
             PushSpace::Guid(guid) => guid.clone(),
             PushSpace::Named { org, space } => find_space(&self.client, org, space).await?,
         };
-        let diff = diff(&self.client, &space, &scaled).await?;
+        let existing = plan::existing_apps(&self.client, &space, &manifest).await?;
+        let mut new_apps = Vec::new();
+        for at in 0..manifest.applications().len() {
+            let name = manifest.name_of(at).to_owned();
+            match existing.get(&lowercase(&name)) {
+                Some(app) => manifest.rename_app(at, &app.name),
+                None => new_apps.push(name),
+            }
+        }
+        let scaled = manifest.clone().scaled(&self.overrides)?;
+        let apps = manifest.applications().iter();
+        let apps: Vec<_> = apps
+            .map(|app| existing.get(&lowercase(app.name())))
+            .collect();
+        let diff = plan::diff(&self.client, &space, &scaled, &apps).await?;
         Ok(PushPlan {
             client: self.client.clone(),
             manifest,
             scaled,
             overrides: self.overrides.clone(),
             docker_password: self.docker_password.clone(),
+            timeouts: self.timeouts,
             space,
+            new_apps,
             diff,
         })
     }
@@ -189,8 +227,11 @@ pub struct PushPlan {
     scaled: Manifest,
     overrides: Overrides,
     docker_password: Option<SecretString>,
+    timeouts: Timeouts,
     /// The space's GUID.
     space: String,
+    /// The names of the apps that do not exist yet.
+    new_apps: Vec<String>,
     diff: ManifestDiff,
 }
 
@@ -223,40 +264,65 @@ impl PushPlan {
     /// Applies the manifest, and brings each app from its source to running
     /// instances.
     ///
-    /// New apps are deleted again if the Cloud Controller refuses the manifest, or
-    /// if a quota keeps them from starting.
+    /// If the Cloud Controller refuses the manifest, or refuses to stage or start a new
+    /// app, the new apps and routes are deleted again. They are kept if it is unknown
+    /// what became of a request.
     ///
     /// # Errors
     /// [`PushError`] if no app could be pushed. Errors of single apps are in the
     /// [`PushOutcome`].
     pub async fn apply(&self) -> Result<PushOutcome, PushError> {
         let sources = self.read_sources().await?;
-        let pusher = Pusher::new(self, &sources);
+        let pusher = Pusher::prepare(self, &sources).await?;
         pusher.apply_manifest().await?;
-        let apps = pusher.push_apps().await?;
-        let mut urls = self.urls(&apps).await?;
+        let mut apps = pusher.push_apps().await?;
+        match self.describe(&mut apps).await {
+            Ok(()) | Err(Error::Interrupted) => {}
+            Err(error) => {
+                let text = format!("reading the routes and processes failed: {error}");
+                self.client.events().emit(Event::Warning(text));
+            }
+        }
         let mut outcome = PushOutcome::default();
-        for mut app in apps {
-            let guid = app.outcome.guid.as_ref();
-            app.outcome.urls = guid.and_then(|it| urls.remove(it));
+        for app in apps {
             outcome.apps.push(app.outcome);
             outcome.failures.extend(app.failure);
         }
         Ok(outcome)
     }
 
-    /// The URLs of the pushed apps by GUID, if the user cannot know them.
-    async fn urls(&self, apps: &[PushedJob]) -> Result<HashMap<String, Vec<String>>, Error> {
-        if self.diff.new_apps().is_empty() && !self.overrides.random_route {
-            return Ok(HashMap::new());
+    /// Adds the URLs of the pushed apps, and the processes that were not waited for.
+    async fn describe(&self, apps: &mut [PushedJob]) -> Result<(), Error> {
+        let pushed = apps.iter_mut().map(|app| &mut app.outcome);
+        let mut pushed: Vec<&mut PushedApp> = pushed
+            .filter(|app| app.result == PushResult::Pushed && app.guid.is_some())
+            .collect();
+        let guid_of = |app: &PushedApp| app.guid.clone().unwrap_or_default();
+        let guids: Vec<String> = pushed.iter().map(|app| guid_of(app)).collect();
+        if guids.is_empty() {
+            return Ok(());
         }
-        let pushed = apps.iter().map(|app| &app.outcome);
-        let pushed = pushed.filter(|app| app.result == PushResult::Pushed);
-        let guids: Vec<&str> = pushed.filter_map(|app| app.guid.as_deref()).collect();
-        match urls_of(&self.client, &guids).await {
-            Err(Error::Interrupted) => Ok(HashMap::new()),
-            urls => urls,
+        let all: Vec<&str> = guids.iter().map(String::as_str).collect();
+        let mut urls = urls_of(&self.client, &all).await?;
+        let unknown = pushed.iter().filter(|app| app.processes.is_empty());
+        let unknown: Vec<String> = unknown.map(|app| guid_of(app)).collect();
+        let mut processes: HashMap<String, Vec<Process>> = HashMap::new();
+        if !unknown.is_empty() {
+            for process in self.client.processes_of_apps(&unknown).await? {
+                processes
+                    .entry(process.app.clone())
+                    .or_default()
+                    .push(process);
+            }
         }
+        for (app, guid) in pushed.iter_mut().zip(&guids) {
+            app.urls = urls.remove(guid).unwrap_or_default();
+            app.urls.sort();
+            if let Some(processes) = processes.get(guid) {
+                app.processes = processes.iter().map(ProcessStatus::of).collect();
+            }
+        }
+        Ok(())
     }
 
     /// Reads the bits of all apps on a thread for blocking work.
@@ -274,8 +340,9 @@ impl PushPlan {
         })?
     }
 
-    fn names(&self) -> Vec<String> {
-        names(&self.manifest)
+    /// The names of the apps that do not exist yet.
+    fn new_apps(&self) -> impl Iterator<Item = &str> {
+        self.new_apps.iter().map(String::as_str)
     }
 }
 
@@ -304,371 +371,22 @@ async fn urls_of(client: &Client, apps: &[&str]) -> Result<HashMap<String, Vec<S
     Ok(urls)
 }
 
-fn names(manifest: &Manifest) -> Vec<String> {
-    let apps = manifest.applications().iter();
-    apps.map(|app| app.name().to_owned()).collect()
+/// The form of a name in which equal names of apps are equal: the Cloud Controller's
+/// names ignore case.
+fn lowercase(name: &str) -> String {
+    name.to_lowercase()
 }
 
-async fn existing_apps(
-    client: &Client,
-    space: &str,
-    names: &[String],
-) -> Result<HashMap<String, App>, Error> {
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let found = client.apps_named(space, &names).await?;
-    let found = found.into_iter().map(|app| (app.name.clone(), app));
-    Ok(found.collect())
-}
-
-/// The changes to the properties of the apps, from the Cloud Controller or, if it
-/// cannot compute them, from the apps' current manifests.
-async fn diff(client: &Client, space: &str, manifest: &Manifest) -> Result<ManifestDiff, Error> {
-    // Not repeated where it fails: the manifests of the apps are as good.
-    let rendered = manifest.render();
-    match client.manifest_diff(space, &rendered, Replay::Unsafe).await {
-        Ok(entries) => return Ok(reported_diff(entries)),
-        Err(error) if error.is_missing_operation() => {}
-        Err(error) => return Err(error),
-    }
-    let names = names(manifest);
-    let existing = existing_apps(client, space, &names).await?;
-    let mut current: Vec<Option<Value>> = Vec::new();
-    for name in names {
-        current.push(match existing.get(&name) {
-            Some(app) => Some(current_manifest(client, app).await?),
-            None => None,
-        });
-    }
-    Ok(ManifestDiff::between(&manifest.to_value(), &current))
-}
-
-fn reported_diff(entries: Vec<DiffEntry>) -> ManifestDiff {
-    let mut diff = ManifestDiff::default();
-    for entry in entries {
-        let (was, now) = (value_of(entry.was), value_of(entry.value));
-        match entry.op {
-            DiffOp::Add | DiffOp::Move => diff.add(entry.path, now),
-            DiffOp::Replace => diff.replace(entry.path, was, now),
-            DiffOp::Remove => diff.remove(entry.path, was),
-        }
-    }
-    diff
-}
-
-fn value_of(value: ManifestValue) -> Value {
-    match value {
-        ManifestValue::Null => Value::Null,
-        ManifestValue::Bool(is) => Value::Bool(is),
-        ManifestValue::Int(number) => Value::Int(number),
-        ManifestValue::Float(number) => Value::Float(number),
-        ManifestValue::Text(text) => Value::Text(text),
-        ManifestValue::List(items) => Value::List(items.into_iter().map(value_of).collect()),
-        ManifestValue::Map(pairs) => {
-            let pairs = pairs.into_iter();
-            Value::Map(
-                pairs
-                    .map(|(key, value)| (key.as_str().into(), value_of(value)))
-                    .collect(),
-            )
-        }
-    }
-}
-
-/// The manifest of an app as it is.
-async fn current_manifest(client: &Client, app: &App) -> Result<Value, Error> {
-    let text = client.app_manifest(&app.guid).await?;
-    Value::parse(&text).map_err(|error| Error::Local {
-        what: format!("reading the current manifest of {}", app.name),
-        reason: error.to_string(),
-    })
-}
-
-/// A push that is being applied.
-struct Pusher<'a> {
-    client: &'a Client,
-    plan: &'a PushPlan,
-    overrides: &'a Overrides,
-    sources: &'a [AppSource],
-    packages: BatchPoll<Packages>,
-    builds: BatchPoll<Builds>,
-    running: BatchPoll<RunningApps>,
-    /// Zips are written one at a time, to limit the use of memory.
-    zipping: Semaphore,
-    /// The steps that were started, with the app's name.
-    steps: Mutex<Vec<(String, PushStep)>>,
-    /// The number of apps that were pushed.
-    done: AtomicUsize,
-    /// The number of apps that could not be pushed.
-    failed: AtomicUsize,
-}
-
-/// An app that was pushed, or could not be.
-struct PushedJob {
-    outcome: PushedApp,
-    failure: Option<PushFailure>,
-}
-
-impl<'a> Pusher<'a> {
-    fn new(plan: &'a PushPlan, sources: &'a [AppSource]) -> Self {
-        let web_only = plan.overrides.no_wait;
-        Self {
-            client: &plan.client,
-            plan,
-            overrides: &plan.overrides,
-            sources,
-            packages: BatchPoll::new(Packages),
-            builds: BatchPoll::new(Builds),
-            running: BatchPoll::new(RunningApps { web_only }),
-            zipping: Semaphore::new(1),
-            steps: Mutex::default(),
-            done: AtomicUsize::new(0),
-            failed: AtomicUsize::new(0),
-        }
-    }
-
-    /// Applies the manifest to all apps in one request. If the Cloud Controller
-    /// refuses it, the apps that it has created for it are deleted.
-    async fn apply_manifest(&self) -> Result<(), Error> {
-        let manifest = self.plan.manifest.render();
-        let (what, space) = ("applying the manifest", &self.plan.space);
-        // Not repeated where it may have been accepted: two jobs would race.
-        let applied = self
-            .client
-            .apply_manifest(what, space, &manifest, Replay::Unsafe);
-        let outcome = applied.await;
-        // Without a definite refusal, the manifest may have been applied.
-        let refused = match &outcome {
-            Err(error) => error.is_failed_work() || error.is_client_error(),
-            Ok(()) => false,
-        };
-        if refused && let Err(error) = self.delete_new_apps().await {
-            self.warn(format!("new apps may be left over: {error}"));
-        }
-        outcome
-    }
-
-    /// Deletes the apps that did not exist before this push, unless someone else
-    /// uses them.
-    async fn delete_new_apps(&self) -> Result<(), Error> {
-        let names = self.plan.names();
-        let new = self.plan.diff.new_apps().into_iter();
-        let new: Vec<&String> = new.filter_map(|at| names.get(at)).collect();
-        if new.is_empty() {
-            return Ok(());
-        }
-        let existing = self.existing_apps().await?;
-        for app in new.into_iter().filter_map(|name| existing.get(name)) {
-            self.discard(app, None).await;
-        }
-        Ok(())
-    }
-
-    /// Deletes an app that this push has created, unless someone else uses it.
-    async fn discard(&self, app: &App, package: Option<&str>) {
-        let routes = self.named_routes();
-        let name = &app.name;
-        self.warn(
-            match discard::delete_new(self.client, app, package, &routes).await {
-                Ok(true) => format!("{name} was created by this push and was deleted again"),
-                Ok(false) => format!("{name} is in use now and was kept"),
-                Err(error) => {
-                    format!("{name} was created by this push and could not be deleted: {error}")
-                }
-            },
-        );
-    }
-
-    fn warn(&self, text: String) {
-        self.client.events().emit(Event::Warning(text));
-    }
-
-    /// Takes each app from its source to running instances, in parallel. A new app
-    /// that cannot start because of a quota is deleted again.
-    async fn push_apps(&self) -> Result<Vec<PushedJob>, Error> {
-        let new = self.plan.diff.new_apps();
-        let mut existing = self.existing_apps().await?;
-        let names = self.plan.names();
-        let apps: Vec<Option<App>> = names.iter().map(|it| existing.remove(it)).collect();
-        let packages = self.reusable(&apps).await?;
-        let known = self.known(&apps, &packages).await?;
-        let jobs = names.into_iter().zip(self.sources).zip(apps);
-        let jobs = jobs.enumerate().map(|(at, ((name, source), app))| {
-            let is_new = new.contains(&at);
-            let package = app.as_ref().and_then(|app| packages.get(&app.guid));
-            self.push_one(name, app, is_new, source, package, &known)
-        });
-        // Collected first: a stream of the iterator, with its closure over borrowed
-        // values, would not be `Send`.
-        let jobs: Vec<_> = jobs.collect();
-        let (phase, total) = (Phase::Push, jobs.len());
-        let events = self.client.events();
-        events.emit(Event::PhaseStarted { phase, total });
-        let all = stream::iter(jobs).buffered(self.client.concurrency());
-        let pushed = tokio::select! {
-            pushed = all.collect() => pushed,
-            never = self.packages.run(self.client) => match never {},
-            never = self.builds.run(self.client) => match never {},
-            never = self.running.run(self.client) => match never {},
-        };
-        events.emit(Event::PhaseEnded { phase });
-        Ok(pushed)
-    }
-
-    async fn push_one(
-        &self,
-        name: String,
-        app: Option<App>,
-        is_new: bool,
-        source: &AppSource,
-        package: Option<&String>,
-        known: &Known,
-    ) -> PushedJob {
-        let mut outcome = PushedApp {
-            guid: app.as_ref().map(|app| app.guid.clone()),
-            result: PushResult::Pushed,
-            steps: Vec::new(),
-            state: None,
-            deployment_paused: false,
-            urls: None,
-            processes: Vec::new(),
-            name,
-        };
-        let result = match &app {
-            Some(app) => {
-                let target = format!("app {}", app.name);
-                let context = StepContext::in_phase(Some(Phase::Push), target, "pushing");
-                let pushed = self.push_app(app, source, package, known);
-                self.client.events().step(context, pushed).await
-            }
-            None => Err(vanished(&outcome.name)),
-        };
-        self.count(result.is_ok());
-        outcome.steps = self.steps_of(&outcome.name);
-        let mut failure = None;
-        match result {
-            Ok(run) => {
-                outcome.state = Some(run.state);
-                outcome.deployment_paused = run.is_paused;
-                outcome.processes = run.processes.iter().map(ProcessStatus::of).collect();
-            }
-            Err(error) if error.error.is_interrupted() => {
-                outcome.result = PushResult::Interrupted;
-            }
-            Err(error) => {
-                if is_new
-                    && error.is_over_quota()
-                    && let Some(app) = &app
-                {
-                    self.discard(app, error.package.as_deref()).await;
-                }
-                outcome.result = PushResult::Failed;
-                failure = Some(error);
-            }
-        }
-        PushedJob { outcome, failure }
-    }
-
-    /// Counts an app that was pushed, or could not be.
-    fn count(&self, is_pushed: bool) {
-        let counter = if is_pushed { &self.done } else { &self.failed };
-        counter.fetch_add(1, Ordering::Relaxed);
-        self.client.events().emit(Event::PhaseProgress {
-            phase: Phase::Push,
-            done: self.done.load(Ordering::Relaxed),
-            failed: self.failed.load(Ordering::Relaxed),
-        });
-    }
-
-    /// The routes in the manifest, which may have existed before this push.
-    fn named_routes(&self) -> Vec<String> {
-        let apps = self.plan.manifest.applications().iter();
-        let routes = apps.filter_map(|app| app.get("routes")?.as_list());
-        let routes = routes.flatten().filter_map(|route| {
-            let route = route.as_map()?.get("route")?.as_text()?;
-            Some(route.rsplit("://").next().unwrap_or(route).to_owned())
-        });
-        routes.collect()
-    }
-
-    async fn existing_apps(&self) -> Result<HashMap<String, App>, Error> {
-        existing_apps(self.client, &self.plan.space, &self.plan.names()).await
-    }
-
-    /// The packages with the same bits, by app. Only the newest package of an app
-    /// counts, and only if the app has a droplet. With `no_start` there are none:
-    /// the next start must find a package that is not staged yet.
-    async fn reusable(&self, apps: &[Option<App>]) -> Result<HashMap<String, String>, Error> {
-        if self.overrides.no_start && !self.overrides.task {
-            return Ok(HashMap::new());
-        }
-        let staged = apps.iter().zip(self.sources);
-        let staged: HashMap<&str, &str> = staged
-            .filter_map(|(app, source)| match (app, source) {
-                (Some(app), AppSource::Bits(packed)) if app.current_droplet.is_some() => {
-                    Some((app.guid.as_str(), packed.bits.sha256()))
-                }
-                _ => None,
-            })
-            .collect();
-        let mut guids: Vec<&str> = staged.keys().copied().collect();
-        guids.sort_unstable();
-        let mut newest: HashMap<String, Package> = HashMap::new();
-        for package in self.client.ready_packages(&guids).await? {
-            newest.entry(package.app.clone()).or_insert(package);
-        }
-        let same = |package: &Package| {
-            package.bits.as_deref() == staged.get(package.app.as_str()).copied()
-        };
-        let reusable = newest.into_values().filter(same);
-        Ok(reusable
-            .map(|package| (package.app, package.guid))
-            .collect())
-    }
-
-    /// The files to upload that the Cloud Controller already has.
-    async fn known(
-        &self,
-        apps: &[Option<App>],
-        packages: &HashMap<String, String>,
-    ) -> Result<Known, Error> {
-        let sent = apps.iter().zip(self.sources).filter_map(|(app, source)| {
-            let app = app.as_ref()?;
-            match source {
-                AppSource::Bits(packed) if !packages.contains_key(&app.guid) => Some(&packed.bits),
-                _ => None,
-            }
-        });
-        let sent: Vec<&bits::Bits> = sent.collect();
-        upload::match_resources(self.client, &sent).await
-    }
-
-    fn start_step(&self, app: &App, step: PushStep) {
-        if let Ok(mut steps) = self.steps.lock() {
-            steps.push((app.name.clone(), step));
-        }
-        self.client.events().emit(Event::Push {
-            app: app.name.clone(),
-            step,
-        });
-    }
-
-    fn steps_of(&self, name: &str) -> Vec<PushStep> {
-        let Ok(steps) = self.steps.lock() else {
-            return Vec::new();
-        };
-        let steps = steps.iter().filter(|(app, _)| app == name);
-        steps.map(|(_, step)| *step).collect()
-    }
-}
-
-fn vanished(name: &str) -> PushFailure {
-    PushFailure {
-        app: name.to_owned(),
-        step: "finding",
-        error: Error::Gone {
-            what: format!("finding the app {name}"),
-        },
-        log: Vec::new(),
-        package: None,
-    }
+/// A text of a server without control characters, which could change a terminal's
+/// state.
+pub(crate) fn printable(text: &str) -> String {
+    static ESCAPES: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)?").ok()
+    });
+    let text = match ESCAPES.as_ref() {
+        Some(escapes) => escapes.replace_all(text, ""),
+        None => text.into(),
+    };
+    let is_printable = |c: &char| !c.is_control() || *c == '\t' || *c == '\n';
+    text.chars().filter(is_printable).collect()
 }

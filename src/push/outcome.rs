@@ -1,5 +1,7 @@
 //! The outcome of a push, as data.
 
+use std::time::{Duration, SystemTime};
+
 use serde::{Serialize, Serializer};
 
 use crate::capi::error::Error;
@@ -8,6 +10,7 @@ use crate::events::PushStep;
 use crate::manifest::{ManifestError, TransformError};
 
 use super::bits::BitsError;
+use super::printable;
 
 /// Why a push could not start, or had to stop before any app was pushed.
 #[derive(Debug, thiserror::Error)]
@@ -82,17 +85,18 @@ pub struct PushedApp {
     pub guid: Option<String>,
     /// Whether the app was pushed.
     pub result: PushResult,
+    /// Whether the manifest changed properties of the app, or created it.
+    pub changes: bool,
     /// The steps that were started, in order.
     pub steps: Vec<PushStep>,
     /// The app's requested state; `None` unless the app was pushed.
     pub state: Option<AppState>,
     /// Whether the deployment is a canary that waits to be continued.
     pub deployment_paused: bool,
-    /// The URLs of the app's routes, without scheme. They are read for new apps and
-    /// random routes only: `None` for apps that existed before.
+    /// The URLs of the app's routes, without scheme. Empty unless the app was pushed.
     #[serde(rename = "routes")]
-    pub urls: Option<Vec<String>>,
-    /// The app's processes. Empty unless the push waited for them.
+    pub urls: Vec<String>,
+    /// The app's processes. Empty unless the app was pushed.
     pub processes: Vec<ProcessStatus>,
 }
 
@@ -150,7 +154,8 @@ impl ProcessStatus {
         let instances = process.actual.iter().map(|instance| InstanceStatus {
             index: instance.index,
             state: instance.state.to_string(),
-            details: instance.details.clone(),
+            details: instance.details.as_deref().map(printable),
+            since: instance.since.and_then(since),
         });
         Self {
             guid: process.guid.clone(),
@@ -174,6 +179,21 @@ pub struct InstanceStatus {
     /// The Cloud Controller's explanation of the state, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
+    /// When the instance reached the state, in RFC 3339; `None` if it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+/// A larger number is a UNIX time (September 2001), a smaller one the seconds since.
+const FIRST_UNIX_TIME: f64 = 1e9;
+
+fn since(seconds: f64) -> Option<String> {
+    let duration = Duration::try_from_secs_f64(seconds).ok()?;
+    let time = match seconds < FIRST_UNIX_TIME {
+        true => SystemTime::now().checked_sub(duration),
+        false => SystemTime::UNIX_EPOCH.checked_add(duration),
+    };
+    Some(humantime::format_rfc3339_seconds(time?).to_string())
 }
 
 /// Why an app could not be pushed. Displays as `staging dora failed: CAUSE`.
@@ -194,13 +214,6 @@ pub struct PushFailure {
     /// The GUID of the package that this push created, if any.
     #[serde(skip)]
     pub(super) package: Option<String>,
-}
-
-impl PushFailure {
-    /// Whether the Cloud Controller refused to start the app because of a quota.
-    pub(super) fn is_over_quota(&self) -> bool {
-        self.step == super::app::STARTING && self.error.is_quota_exceeded()
-    }
 }
 
 fn message<S: Serializer>(error: &Error, to: S) -> Result<S::Ok, S::Error> {

@@ -102,7 +102,12 @@ pub(crate) fn stable(text: &str) -> String {
             .map(|word| {
                 let path = word.split('/').map(|part| {
                     let is_guid = part.len() == 36 && part.matches('-').count() == 4;
-                    if is_guid { ":guid" } else { part }
+                    let is_time = part.len() == 20 && part.ends_with('Z');
+                    match (is_guid, is_time) {
+                        (true, _) => ":guid",
+                        (_, true) => ":time",
+                        _ => part,
+                    }
                 });
                 path.collect::<Vec<_>>().join("/")
             })

@@ -25,8 +25,6 @@ struct WireApp {
     guid: String,
     name: String,
     state: String,
-    #[serde(default)]
-    created_at: String,
     lifecycle: Lifecycle,
     links: Links,
 }
@@ -41,7 +39,6 @@ impl From<WireApp> for App {
             ownership: Ownership::default(),
             buildpacks: app.lifecycle.buildpacks(),
             current_droplet: None,
-            created_at: app.created_at,
         }
     }
 }

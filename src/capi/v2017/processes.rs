@@ -53,6 +53,7 @@ impl From<WireApp> for Summary {
             index,
             state: InstanceState::Running,
             details: None,
+            since: None,
         });
         Self {
             env: env.map(|(name, value)| (name, text(value))).collect(),

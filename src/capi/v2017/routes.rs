@@ -31,7 +31,6 @@ impl From<V2<WireRoute>> for Route {
             port: route.entity.port,
             url: String::new(),
             destinations: Vec::new(),
-            created_at: String::new(),
         }
     }
 }

@@ -20,8 +20,6 @@ struct WireApp {
     guid: String,
     name: String,
     state: String,
-    #[serde(default)]
-    created_at: String,
     lifecycle: Lifecycle,
     #[serde(default)]
     metadata: OurMetadata,
@@ -56,7 +54,6 @@ impl From<WireApp> for App {
             ownership: app.metadata.ownership(),
             buildpacks: app.lifecycle.buildpacks(),
             current_droplet: current_droplet.and_then(ToOne::guid),
-            created_at: app.created_at,
         }
     }
 }

@@ -18,8 +18,6 @@ struct WireRoute {
     #[serde(default)]
     url: String,
     #[serde(default)]
-    created_at: String,
-    #[serde(default)]
     destinations: Vec<WireDestination>,
     relationships: OfDomain,
 }
@@ -77,7 +75,6 @@ impl From<WireRoute> for Route {
             destinations: destinations
                 .filter_map(WireDestination::destination)
                 .collect(),
-            created_at: route.created_at,
         }
     }
 }

@@ -31,9 +31,11 @@ fn app_text(app: &PushedApp) -> Option<String> {
         format!("name:             {name}"),
         format!("requested state:  {requested}"),
     ];
-    if let Some(urls) = &app.urls {
-        lines.push(format!("routes:           {}", urls.join(", ")));
-    }
+    let urls = match app.urls.is_empty() {
+        true => "none".to_owned(),
+        false => app.urls.join(", "),
+    };
+    lines.push(format!("routes:           {urls}"));
     if app.deployment_paused {
         lines.push(format!(
             "deployment:       paused; continue with `cf continue-deployment {name}` or cancel with `cf cancel-deployment {name}`"
@@ -62,12 +64,13 @@ fn process_text(process: &ProcessStatus) -> Vec<String> {
         format!("disk:             {disk}"),
     ];
     if !process.instances.is_empty() {
-        lines.push("      state".to_owned());
+        lines.push("      state      since".to_owned());
     }
     for instance in &process.instances {
         let details = instance.details.as_deref().unwrap_or_default();
+        let since = instance.since.as_deref().unwrap_or_default();
         let state = instance.state.to_lowercase();
-        let line = format!("#{:<4} {state:<10} {details}", instance.index);
+        let line = format!("#{:<4} {state:<10} {since:<20} {details}", instance.index);
         lines.push(line.trim_end().to_owned());
     }
     lines

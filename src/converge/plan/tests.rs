@@ -179,6 +179,7 @@ fn in_state(state: InstanceState) -> Instance {
         index: 0,
         state,
         details: None,
+        since: None,
     }
 }
 

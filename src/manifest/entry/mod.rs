@@ -1,0 +1,278 @@
+//! One application of a manifest, as normalised data.
+//!
+//! The Cloud Controller's diff compares values as they are written: it reports `1`
+//! and `"1"` as different, `buildpack` and `buildpacks`, and `1G` and `1024M` where
+//! it does not convert units. So an entry has one form only, the one that the Cloud
+//! Controller shows. The diff of an entry that is up to date is empty then.
+
+mod normal;
+mod placeholders;
+mod read;
+mod routes;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+use super::size;
+use normal::service_name;
+pub(crate) use normal::{is_of_process, normalized, rate_text, scalar, text_of};
+pub(crate) use placeholders::{filled_in, has_index};
+pub(crate) use routes::route_text;
+pub(crate) use write::Purpose;
+
+/// Replaces a value that may be secret.
+pub(crate) const REDACTED: &str = "<redacted>";
+
+/// The properties that separate requests can set for each app, as in 2017.
+pub(crate) const BY_REQUESTS: [&str; 8] = [
+    "buildpacks",
+    "command",
+    "disk_quota",
+    "health-check-http-endpoint",
+    "health-check-invocation-timeout",
+    "health-check-type",
+    "instances",
+    "memory",
+];
+
+/// What should be true of an app, in the words of `manifest.yml`.
+///
+/// An entry is normalised: sizes are in MB, environment variables are texts,
+/// `buildpack` is `buildpacks`, and what the web process of `processes` has stands
+/// at the top. `{i}` in environment variables and routes stands for the number of
+/// the app in its group, `{apps_domain}` for the domain of the apps.
+///
+/// ```
+/// use cf_pusher::ManifestEntry;
+///
+/// let entry = ManifestEntry::parse("memory: 1G\nenv: {RETRIES: 3}")?;
+/// assert_eq!(entry.get("memory").unwrap(), "1024M");
+/// assert_eq!(entry.env()["RETRIES"], "3");
+/// # Ok::<(), cf_pusher::EntryError>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManifestEntry {
+    env: Arc<BTreeMap<String, String>>,
+    /// None where the entry says nothing of routes.
+    routes: Option<Vec<EntryRoute>>,
+    /// Whether an app has the route of its name where the entry names none.
+    default_route: bool,
+    /// All else; what `processes` says of the web process is not in there.
+    properties: Arc<BTreeMap<String, Value>>,
+}
+
+/// A route of an entry.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct EntryRoute {
+    /// Host, domain and path or port, such as `tick.example.com/path`.
+    pub(crate) route: String,
+    pub(crate) protocol: Option<String>,
+    pub(crate) options: Option<Value>,
+}
+
+/// Why a manifest entry cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", message(.property, .reason))]
+pub struct EntryError {
+    property: String,
+    reason: String,
+}
+
+fn message(property: &str, reason: &str) -> String {
+    match property {
+        "" => reason.to_owned(),
+        property => format!("`{property}` {reason}"),
+    }
+}
+
+impl EntryError {
+    fn new(property: &str, reason: impl Into<String>) -> Self {
+        Self {
+            property: property.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The property that is wrong; empty where it is the entry as a whole.
+    pub fn property(&self) -> &str {
+        &self.property
+    }
+}
+
+impl TryFrom<Value> for ManifestEntry {
+    type Error = EntryError;
+
+    fn try_from(value: Value) -> Result<Self, EntryError> {
+        Self::from_value(value)
+    }
+}
+
+/// As an entry of `applications`, without a name.
+impl Serialize for ManifestEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.application(Purpose::Create).serialize(serializer)
+    }
+}
+
+impl ManifestEntry {
+    /// A property in its normalised form; `env` and `routes` are read by
+    /// [`ManifestEntry::env`] and [`ManifestEntry::routes`].
+    pub fn get(&self, property: &str) -> Option<&Value> {
+        self.properties.get(property)
+    }
+
+    /// The environment variables.
+    pub fn env(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
+    pub(crate) fn shared_env(&self) -> &Arc<BTreeMap<String, String>> {
+        &self.env
+    }
+
+    /// The routes, each with host, domain and path or port; none where the entry
+    /// says nothing of them.
+    pub fn routes(&self) -> Option<impl Iterator<Item = &str>> {
+        let routes = self.routes.as_ref()?.iter();
+        Some(routes.map(|route| route.route.as_str()))
+    }
+
+    pub(crate) fn entry_routes(&self) -> &[EntryRoute] {
+        self.routes.as_deref().unwrap_or_default()
+    }
+
+    /// Whether an app is to have no route at all.
+    pub(crate) fn has_no_route(&self) -> bool {
+        self.routes.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// How many instances an app has; none where that is left to the foundation.
+    pub fn instances(&self) -> Option<u32> {
+        u32::try_from(self.get("instances")?.as_u64()?).ok()
+    }
+
+    /// The memory of an instance, in MB.
+    pub fn memory_mb(&self) -> Option<u64> {
+        self.megabytes("memory")
+    }
+
+    /// The disk of an instance, in MB.
+    pub fn disk_mb(&self) -> Option<u64> {
+        self.megabytes("disk_quota")
+    }
+
+    fn megabytes(&self, property: &str) -> Option<u64> {
+        size::megabytes(self.get(property)?.as_str()?).ok()
+    }
+
+    /// The start command of the web process; none leaves it to the droplet.
+    pub fn command(&self) -> Option<&str> {
+        self.get("command")?.as_str()
+    }
+
+    /// The buildpacks; none has them detected.
+    pub fn buildpacks(&self) -> Vec<String> {
+        let list = self.get("buildpacks").and_then(Value::as_array);
+        let list = list.into_iter().flatten().filter_map(Value::as_str);
+        list.map(str::to_owned).collect()
+    }
+
+    /// The names of all properties that the entry has.
+    pub(crate) fn properties(&self) -> impl Iterator<Item = &str> {
+        let routes = self.routes.is_some().then_some(if self.has_no_route() {
+            "no-route"
+        } else {
+            "routes"
+        });
+        let env = (!self.env.is_empty()).then_some("env");
+        let others = self.properties.keys().map(String::as_str);
+        routes.into_iter().chain(env).chain(others)
+    }
+
+    /// The names of the services that an app is bound to; none where the entry says
+    /// nothing of them.
+    pub(crate) fn services(&self) -> Option<BTreeSet<&str>> {
+        let services = self.get("services")?.as_array()?.iter();
+        Some(services.filter_map(service_name).collect())
+    }
+
+    /// The labels (or annotations) of the entry, where it names them.
+    pub(crate) fn metadata(&self, part: &str) -> Option<&Map<String, Value>> {
+        self.get("metadata")?.get(part)?.as_object()
+    }
+
+    /// The same with a property, which is normalised already.
+    pub(crate) fn with(mut self, property: &str, value: Value) -> Self {
+        Arc::make_mut(&mut self.properties).insert(property.to_owned(), value);
+        self
+    }
+
+    /// The same without a property.
+    pub(crate) fn without(mut self, property: &str) -> Self {
+        Arc::make_mut(&mut self.properties).remove(property);
+        self
+    }
+
+    /// What requests of an app's own cannot say, if there is anything.
+    pub(crate) fn beyond_requests(&self) -> Option<Self> {
+        let mut rest = self.clone();
+        rest.env = Arc::default();
+        rest.default_route = false;
+        let has_more = |route: &EntryRoute| route.protocol.is_some() || route.options.is_some();
+        if !self.entry_routes().iter().any(has_more) {
+            rest.routes = None;
+        }
+        Arc::make_mut(&mut rest.properties).retain(|key, _| !BY_REQUESTS.contains(&key.as_str()));
+        (rest != Self::default()).then_some(rest)
+    }
+
+    /// The same with labels and annotations, which win.
+    pub(crate) fn with_metadata(
+        self,
+        labels: &[(&str, &str)],
+        annotations: &[(&str, &str)],
+    ) -> Self {
+        let mut metadata = self.get("metadata").cloned().unwrap_or_else(|| json!({}));
+        for (part, values) in [("labels", labels), ("annotations", annotations)] {
+            for (key, value) in values {
+                metadata[part][*key] = json!(value);
+            }
+        }
+        self.with("metadata", metadata)
+    }
+
+    /// The same with a route and nothing else in place of its routes.
+    pub(crate) fn with_routes(mut self, routes: Vec<String>) -> Self {
+        let route = |route: String| EntryRoute {
+            route,
+            protocol: None,
+            options: None,
+        };
+        self.routes = Some(routes.into_iter().map(route).collect());
+        self.default_route = false;
+        self
+    }
+
+    /// The same with more environment variables, which win.
+    pub(crate) fn with_env(mut self, env: BTreeMap<String, String>) -> Self {
+        Arc::make_mut(&mut self.env).extend(env);
+        self
+    }
+
+    /// The same without what may be secret.
+    pub(crate) fn redacted(&self) -> Self {
+        let env = self
+            .env
+            .keys()
+            .map(|name| (name.clone(), REDACTED.to_owned()));
+        let env = Arc::new(env.collect());
+        let entry = self.clone().without("cnb-credentials");
+        Self { env, ..entry }
+    }
+}

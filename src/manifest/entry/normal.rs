@@ -1,0 +1,354 @@
+//! The known properties of an app and their normal form: the one that the Cloud
+//! Controller shows.
+
+use serde_json::{Map, Value, json};
+
+use super::EntryError;
+use super::routes::route_text;
+use crate::manifest::size;
+
+/// What the web process has at the top of an entry.
+pub(super) const PROCESS: [(&str, Kind); 15] = [
+    ("command", Kind::Command),
+    ("disk_quota", Kind::Size),
+    ("health-check-http-endpoint", Kind::Text),
+    ("health-check-interval", Kind::Count { least: 1 }),
+    ("health-check-invocation-timeout", Kind::Count { least: 1 }),
+    ("health-check-type", Kind::HealthCheck),
+    ("instances", Kind::Count { least: 0 }),
+    ("log-rate-limit-per-second", Kind::Rate),
+    ("memory", Kind::Size),
+    ("readiness-health-check-http-endpoint", Kind::Text),
+    ("readiness-health-check-interval", Kind::Count { least: 1 }),
+    (
+        "readiness-health-check-invocation-timeout",
+        Kind::Count { least: 1 },
+    ),
+    ("readiness-health-check-type", Kind::HealthCheck),
+    ("timeout", Kind::Count { least: 1 }),
+    ("user", Kind::Text),
+];
+
+/// What an app has beside its web process.
+pub(super) const APP: [(&str, Kind); 10] = [
+    ("buildpacks", Kind::Texts),
+    ("cnb-credentials", Kind::Map),
+    ("docker", Kind::Map),
+    ("features", Kind::Features),
+    ("lifecycle", Kind::Text),
+    ("metadata", Kind::Metadata),
+    ("processes", Kind::Processes),
+    ("services", Kind::Services),
+    ("sidecars", Kind::Sidecars),
+    ("stack", Kind::Text),
+];
+
+/// The second names of properties, and the names that the Cloud Controller shows.
+pub(super) const SECOND_NAMES: [(&str, &str); 2] =
+    [("disk-quota", "disk_quota"), ("buildpack", "buildpacks")];
+
+/// The type of a property.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// A text; a number or a truth is its text.
+    Text,
+    /// A list of texts.
+    Texts,
+    /// A whole number.
+    Count {
+        least: u64,
+    },
+    /// A size, as `NM`.
+    Size,
+    /// Bytes a second, as the Cloud Controller shows them.
+    Rate,
+    /// `port`, `process` or `http`.
+    HealthCheck,
+    /// A text; without one, the droplet's.
+    Command,
+    Map,
+    Features,
+    Metadata,
+    Processes,
+    Services,
+    Sidecars,
+}
+
+pub(super) fn of(properties: &[(&str, Kind)], name: &str) -> Option<Kind> {
+    let mut properties = properties.iter();
+    properties
+        .find(|(key, _)| *key == name)
+        .map(|(_, kind)| *kind)
+}
+
+/// A value in the form that the Cloud Controller shows; none for one that says
+/// nothing.
+pub(super) fn normal(key: &str, kind: Kind, value: Value) -> Result<Option<Value>, EntryError> {
+    if matches!(kind, Kind::Texts) {
+        return texts(key, value).map(|texts| Some(json!(texts)));
+    }
+    if value.is_null() {
+        return Ok(None);
+    }
+    let wrong =
+        |must_be: &str| EntryError::new(key, format!("is {}, must be {must_be}", shown(&value)));
+    Ok(Some(match kind {
+        Kind::Text => json!(scalar(&value).ok_or_else(|| wrong("a text"))?),
+        Kind::Command => {
+            let command = scalar(&value).ok_or_else(|| wrong("a text"))?;
+            if matches!(command.as_str(), "" | "null" | "default") {
+                return Ok(None);
+            }
+            json!(command)
+        }
+        Kind::Count { least } => {
+            let count = scalar(&value).and_then(|text| text.parse::<u64>().ok());
+            let count = count.filter(|count| *count >= least);
+            json!(count.ok_or_else(|| wrong("a whole number"))?)
+        }
+        Kind::Size => {
+            let size = scalar(&value).and_then(|text| size::megabytes(&text).ok());
+            let size = size.ok_or_else(|| wrong("a size with a unit, such as 512M or 2G"))?;
+            json!(format!("{size}M"))
+        }
+        Kind::Rate => {
+            let rate = scalar(&value).and_then(|text| size::log_rate_limit(&text).ok());
+            json!(rate_text(rate.ok_or_else(|| wrong(
+                "-1, 0 or a size with a unit, such as 16K"
+            ))?))
+        }
+        Kind::HealthCheck => match scalar(&value).as_deref() {
+            Some("none" | "process") => json!("process"),
+            Some(check @ ("port" | "http")) => json!(check),
+            _ => return Err(wrong("port, process or http")),
+        },
+        Kind::Features => {
+            let features = value
+                .as_object()
+                .ok_or_else(|| wrong("a map of true or false"))?;
+            if !features.values().all(Value::is_boolean) {
+                return Err(wrong("a map of true or false"));
+            }
+            value
+        }
+        Kind::Map => {
+            if !value.is_object() {
+                return Err(wrong("a map"));
+            }
+            value
+        }
+        Kind::Metadata => metadata(key, value)?,
+        Kind::Services => services(key, value)?,
+        Kind::Sidecars => sidecars(key, value)?,
+        // These are read elsewhere.
+        Kind::Texts | Kind::Processes => value,
+    }))
+}
+
+/// A value in the form in which equal values are equal; `None` for a value that means
+/// the default. `path` leads from the app to the value, such as `processes`, `0`,
+/// `memory`.
+pub(crate) fn normalized(path: &[&str], value: &Value) -> Option<Value> {
+    let (key, kind) = match path {
+        ["env", _] => return Some(json!(text_of(value))),
+        ["metadata", _, _] => return (!value.is_null()).then(|| json!(text_of(value))),
+        ["routes", _, "route"] => return value.as_str().map(|route| json!(route_text(route))),
+        ["sidecars", _, "process_types"] => return Some(sorted(value)),
+        ["sidecars", _, "memory"] => return sidecar_memory(value).or_else(|| Some(value.clone())),
+        ["processes", _, key] => (renamed(key), of(&PROCESS, renamed(key))),
+        [key] => {
+            let key = renamed(key);
+            (key, of(&APP, key).or_else(|| of(&PROCESS, key)))
+        }
+        _ => ("", None),
+    };
+    let Some(kind) = kind else {
+        return (!value.is_null()).then(|| value.clone());
+    };
+    match normal(key, kind, value.clone()) {
+        Ok(Some(Value::Array(list))) if list.is_empty() => None,
+        Ok(normal) => normal,
+        // The Cloud Controller reports what is wrong with it.
+        Err(_) => Some(value.clone()),
+    }
+}
+
+/// The name of a property that has two.
+pub(super) fn renamed(key: &str) -> &str {
+    let mut names = SECOND_NAMES.iter();
+    let found = names.find(|(second, _)| *second == key);
+    found.map_or(key, |(_, name)| name)
+}
+
+/// Whether a property belongs to the web process, wherever a manifest has it.
+pub(crate) fn is_of_process(key: &str) -> bool {
+    of(&PROCESS, renamed(key)).is_some()
+}
+
+fn sorted(value: &Value) -> Value {
+    let mut list: Vec<String> = value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(text_of)
+        .collect();
+    list.sort();
+    json!(list)
+}
+
+/// The memory of a sidecar, of which a plain number is one of MB.
+fn sidecar_memory(value: &Value) -> Option<Value> {
+    let text = scalar(value)?;
+    let megabytes = text.parse().or_else(|_| size::megabytes(&text)).ok()?;
+    Some(json!(format!("{megabytes}M")))
+}
+
+/// A variable's value as an app sees it.
+pub(crate) fn text_of(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        value => scalar(value).unwrap_or_else(|| value.to_string()),
+    }
+}
+
+fn metadata(key: &str, value: Value) -> Result<Value, EntryError> {
+    let wrong = || EntryError::new(key, "must be a map with `labels` and `annotations`");
+    let Value::Object(given) = value else {
+        return Err(wrong());
+    };
+    let mut metadata = Map::new();
+    for (part, values) in given {
+        let Value::Object(values) = values else {
+            return Err(wrong());
+        };
+        if !["labels", "annotations"].contains(&part.as_str()) {
+            return Err(wrong());
+        }
+        let texts = values.into_iter().map(|(name, value)| match value {
+            Value::Null => (name, Value::Null),
+            value => (name, json!(text_of(&value))),
+        });
+        metadata.insert(part, Value::Object(texts.collect()));
+    }
+    Ok(Value::Object(metadata))
+}
+
+fn services(key: &str, value: Value) -> Result<Value, EntryError> {
+    let wrong = || EntryError::new(key, "must be a list of names, or of maps with a `name`");
+    let Value::Array(mut list) = value else {
+        return Err(wrong());
+    };
+    for item in &mut list {
+        let name = service_name(item).ok_or_else(wrong)?.to_owned();
+        if item.as_object().is_some_and(|map| map.len() == 1) {
+            *item = json!(name);
+        }
+    }
+    list.sort_by_key(|item| service_name(item).unwrap_or_default().to_lowercase());
+    Ok(Value::Array(list))
+}
+
+pub(super) fn service_name(item: &Value) -> Option<&str> {
+    item.as_str().or_else(|| item.get("name")?.as_str())
+}
+
+pub(super) fn names_of_services(services: &Value) -> Value {
+    let services = services.as_array().into_iter().flatten();
+    services
+        .filter_map(service_name)
+        .map(|name| json!(name))
+        .collect()
+}
+
+fn sidecars(key: &str, value: Value) -> Result<Value, EntryError> {
+    let wrong = || {
+        EntryError::new(
+            key,
+            "must be a list of maps with `name`, `command` and `process_types`",
+        )
+    };
+    let Value::Array(mut list) = value else {
+        return Err(wrong());
+    };
+    for item in &mut list {
+        let sidecar = item.as_object_mut().ok_or_else(wrong)?;
+        sidecar.retain(|_, value| !value.is_null());
+        if let Some(memory) = sidecar.get_mut("memory") {
+            let normal = sidecar_memory(memory);
+            *memory =
+                normal.ok_or_else(|| EntryError::new(key, "must have a `memory` such as 64M"))?;
+        }
+    }
+    sort_by(&mut list, "name");
+    Ok(Value::Array(list))
+}
+
+pub(super) fn sort_by(list: &mut [Value], field: &str) {
+    list.sort_by_key(|item| item.get(field).and_then(scalar));
+}
+
+fn texts(key: &str, value: Value) -> Result<Vec<String>, EntryError> {
+    let wrong = || EntryError::new(key, "must be a list of texts");
+    match value {
+        Value::Null => Ok(Vec::new()),
+        Value::Array(list) => list
+            .iter()
+            .map(|item| scalar(item).ok_or_else(wrong))
+            .collect(),
+        // As `buildpack` has it.
+        Value::String(text) if text == "default" || text == "null" => Ok(Vec::new()),
+        Value::String(text) => Ok(vec![text]),
+        _ => Err(wrong()),
+    }
+}
+
+pub(super) fn truth(key: &str, value: &Value) -> Result<bool, EntryError> {
+    match value {
+        Value::Null => Ok(false),
+        Value::Bool(truth) => Ok(*truth),
+        other => Err(EntryError::new(
+            key,
+            format!("is {}, must be true or false", kind(other)),
+        )),
+    }
+}
+
+/// A text, number or truth as text.
+pub(crate) fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// What a value is, where it may hold a secret.
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "empty",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
+/// A scalar as it is, else what it is.
+fn shown(value: &Value) -> String {
+    scalar(value).unwrap_or_else(|| kind(value).to_owned())
+}
+
+/// Bytes a second in the largest unit that has a whole number of them.
+pub(crate) fn rate_text(bytes: i64) -> String {
+    const UNITS: [(&str, u32); 4] = [("T", 40), ("G", 30), ("M", 20), ("K", 10)];
+    if bytes <= 0 {
+        return bytes.to_string();
+    }
+    let fits = |(_, bits): &&(&str, u32)| bytes % (1_i64 << bits) == 0;
+    match UNITS.iter().find(fits) {
+        Some((unit, bits)) => format!("{}{unit}", bytes >> bits),
+        None => format!("{bytes}B"),
+    }
+}

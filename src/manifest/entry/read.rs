@@ -1,0 +1,226 @@
+//! Reads an entry from YAML or JSON, and checks it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::normal::{APP, PROCESS, SECOND_NAMES, kind, normal, of, scalar, text_of, truth};
+use super::routes::routes;
+use super::{EntryError, ManifestEntry};
+use crate::manifest::yaml;
+
+/// The properties that are not in the tables of properties.
+const APART: [&str; 9] = [
+    "name",
+    "env",
+    "routes",
+    "no-route",
+    "default-route",
+    "random-route",
+    "buildpack",
+    "disk-quota",
+    "path",
+];
+
+impl ManifestEntry {
+    /// Reads an entry from YAML: the properties of one app, or a manifest with one
+    /// application.
+    ///
+    /// # Errors
+    /// [`EntryError`], which names the property.
+    pub fn parse(text: &str) -> Result<Self, EntryError> {
+        let value = yaml::Value::parse(text)
+            .map_err(|error| EntryError::new("", format!("the entry is not YAML: {error}")))?;
+        Self::from_yaml(&value)
+    }
+
+    pub(crate) fn from_yaml(value: &yaml::Value) -> Result<Self, EntryError> {
+        let value = serde_json::to_value(value)
+            .map_err(|error| EntryError::new("", format!("the entry cannot be read: {error}")))?;
+        Self::from_value(value)
+    }
+
+    /// Reads an entry from JSON, as [`ManifestEntry::parse`] does from YAML.
+    ///
+    /// # Errors
+    /// [`EntryError`], which names the property.
+    pub fn from_value(value: Value) -> Result<Self, EntryError> {
+        let mut given = match value {
+            Value::Null => Map::new(),
+            Value::Object(given) => only_application(given)?,
+            other => {
+                return Err(EntryError::new(
+                    "",
+                    format!("the entry is {}, must be a map", kind(&other)),
+                ));
+            }
+        };
+        for (old, new) in SECOND_NAMES {
+            unify(&mut given, old, new)?;
+        }
+        let all_processes = given.remove("processes").unwrap_or_default();
+        let mut entry = Self::default();
+        let mut no_route = false;
+        let mut properties = BTreeMap::new();
+        for (key, value) in given {
+            match key.as_str() {
+                "name" => {}
+                "env" => entry.env = Arc::new(environment(value)?),
+                "routes" => entry.routes = routes(value)?,
+                "no-route" => no_route = truth(&key, &value)?,
+                "default-route" => entry.default_route = truth(&key, &value)?,
+                "random-route" if !truth(&key, &value)? => {}
+                "random-route" => {
+                    let reason = "would give an app another route in every run; name the routes";
+                    return Err(EntryError::new(&key, reason));
+                }
+                "path" => {
+                    let reason = "has no effect here; the group's bits say where they come from";
+                    return Err(EntryError::new(&key, reason));
+                }
+                _ => {
+                    let kind = of(&APP, &key).or_else(|| of(&PROCESS, &key));
+                    let kind = kind.filter(|_| key != "user");
+                    let kind =
+                        kind.ok_or_else(|| EntryError::new(&key, "is not a property of an app"))?;
+                    if let Some(value) = normal(&key, kind, value)? {
+                        properties.insert(key, value);
+                    }
+                }
+            }
+        }
+        processes(all_processes, &mut properties)?;
+        if no_route {
+            if entry
+                .routes
+                .as_ref()
+                .is_some_and(|routes| !routes.is_empty())
+                || entry.default_route
+            {
+                return Err(EntryError::new(
+                    "no-route",
+                    "cannot be used together with routes",
+                ));
+            }
+            entry.routes = Some(Vec::new());
+        }
+        if properties.contains_key("docker") && properties.contains_key("buildpacks") {
+            return Err(EntryError::new(
+                "docker",
+                "cannot be used together with `buildpacks`",
+            ));
+        }
+        entry.properties = Arc::new(properties);
+        Ok(entry)
+    }
+
+    /// Whether a manifest may have this property.
+    pub(crate) fn is_known(property: &str) -> bool {
+        APART.contains(&property)
+            || of(&APP, property).is_some()
+            || (property != "user" && of(&PROCESS, property).is_some())
+    }
+}
+
+/// The one application of a manifest, or the map itself where it is none.
+fn only_application(mut given: Map<String, Value>) -> Result<Map<String, Value>, EntryError> {
+    match given.remove("applications") {
+        None => Ok(given),
+        Some(Value::Array(mut list)) if list.len() == 1 => match list.pop() {
+            Some(Value::Object(application)) => Ok(application),
+            _ => Err(EntryError::new("applications", "must hold a map")),
+        },
+        Some(_) => Err(EntryError::new(
+            "applications",
+            "must hold exactly one application",
+        )),
+    }
+}
+
+/// Gives a property its other name.
+fn unify(map: &mut Map<String, Value>, old: &str, new: &str) -> Result<(), EntryError> {
+    match map.remove(old) {
+        None | Some(Value::Null) => Ok(()),
+        Some(_) if map.contains_key(new) => Err(EntryError::new(
+            old,
+            format!("cannot be used together with `{new}`"),
+        )),
+        Some(value) => {
+            map.insert(new.to_owned(), value);
+            Ok(())
+        }
+    }
+}
+
+fn environment(value: Value) -> Result<BTreeMap<String, String>, EntryError> {
+    let variables = match value {
+        Value::Null => return Ok(BTreeMap::new()),
+        Value::Object(variables) => variables,
+        other => {
+            let reason = format!("is {}, must be a map", kind(&other));
+            return Err(EntryError::new("env", reason));
+        }
+    };
+    let variables = variables.into_iter();
+    Ok(variables
+        .map(|(name, value)| (name, text_of(&value)))
+        .collect())
+}
+
+/// Reads the processes: what they say of the web process goes to the top.
+fn processes(value: Value, top: &mut BTreeMap<String, Value>) -> Result<(), EntryError> {
+    let key = "processes";
+    let list = match value {
+        Value::Null => return Ok(()),
+        Value::Array(list) => list,
+        other => {
+            let reason = format!("is {}, must be a list", kind(&other));
+            return Err(EntryError::new(key, reason));
+        }
+    };
+    let mut others: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    let mut web = None;
+    for process in list {
+        let Value::Object(mut given) = process else {
+            return Err(EntryError::new(key, "must be a list of maps"));
+        };
+        unify(&mut given, "disk-quota", "disk_quota")?;
+        let kind = given.remove("type").as_ref().and_then(scalar);
+        let kind = kind.filter(|kind| !kind.is_empty());
+        let kind = kind.ok_or_else(|| EntryError::new(key, "must each have a `type`"))?;
+        let mut process = Map::new();
+        for (name, value) in given {
+            let of_process = of(&PROCESS, &name).ok_or_else(|| {
+                EntryError::new(
+                    key,
+                    format!("cannot have `{name}`, which is not a property of a process"),
+                )
+            })?;
+            if let Some(value) = normal(&name, of_process, value)? {
+                process.insert(name, value);
+            }
+        }
+        let is_twice = match kind.as_str() {
+            "web" => web.replace(process).is_some(),
+            _ => others.insert(kind.clone(), process).is_some(),
+        };
+        if is_twice {
+            return Err(EntryError::new(key, format!("has the type {kind} twice")));
+        }
+    }
+    if let Some(web) = web {
+        // Then the Cloud Controller takes no notice of what stands at the top.
+        top.retain(|name, _| of(&PROCESS, name).is_none());
+        top.extend(web);
+    }
+    let others = others.into_iter().map(|(kind, mut process)| {
+        process.insert("type".to_owned(), json!(kind));
+        Value::Object(process)
+    });
+    let others: Vec<Value> = others.collect();
+    if !others.is_empty() {
+        top.insert(key.to_owned(), Value::Array(others));
+    }
+    Ok(())
+}

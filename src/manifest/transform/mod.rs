@@ -1,0 +1,188 @@
+//! Applies overrides to a manifest: one pure function per override, in a fixed
+//! order. The comments in the sequence say why the order matters.
+//!
+//! The source is the ADR "V7 `cf push` transforms manifest before applying".
+
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::io;
+use std::path::PathBuf;
+
+use super::overrides::{OverrideField, Overrides};
+use super::{Application, Manifest};
+use steps::*;
+
+/// Why [`Overrides`] cannot be applied to a manifest.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransformError {
+    /// Two overrides exclude each other.
+    #[error("{field} and {other} cannot be combined")]
+    Conflict {
+        /// One of them.
+        field: OverrideField,
+        /// The other one.
+        other: OverrideField,
+    },
+    /// An override needs another one.
+    #[error("{field} requires {other}")]
+    Requires {
+        /// The override.
+        field: OverrideField,
+        /// The missing one.
+        other: OverrideField,
+    },
+    /// The value of an override cannot be used.
+    #[error("{field}: {reason}")]
+    InvalidValue {
+        /// The override.
+        field: OverrideField,
+        /// What is wrong with the value, and what is allowed.
+        reason: String,
+    },
+    /// One of several applications in the manifest has no `name`.
+    #[error("an application in the manifest has no `name`")]
+    UnnamedApp,
+    /// Neither the manifest nor the overrides name the app.
+    #[error("the app has no name")]
+    NoName,
+    /// The manifest has several apps, and none with the name in [`Overrides::app`].
+    #[error("the manifest has no app {name}, only {}", .existing.join(", "))]
+    NoSuchApp {
+        /// The name in the overrides.
+        name: String,
+        /// The names in the manifest.
+        existing: Vec<String>,
+    },
+    /// Two applications of the manifest have the same name.
+    #[error("the manifest has two apps named {name}")]
+    DuplicateApp {
+        /// The name.
+        name: String,
+    },
+    /// An override applies to one app, and the manifest has several.
+    #[error("{field} applies to one app, but the manifest has {apps} apps")]
+    SeveralApps {
+        /// The override.
+        field: OverrideField,
+        /// The number of apps in the manifest.
+        apps: usize,
+    },
+    /// An override contradicts a property in the manifest.
+    #[error("{field} cannot be combined with `{property}` in the manifest{}", describe(.value))]
+    ManifestConflict {
+        /// The override.
+        field: OverrideField,
+        /// The property in the manifest.
+        property: &'static str,
+        /// The property's value; `None` if any value conflicts.
+        value: Option<String>,
+    },
+    /// The `path` of an app does not exist or cannot be read.
+    #[error("app {app}: cannot read `path` {}: {source}", .path.display())]
+    Path {
+        /// The app's name.
+        app: String,
+        /// The path, relative to the manifest's folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+fn describe(value: &Option<String>) -> String {
+    let value = value.as_ref();
+    value.map(|it| format!(" ({it})")).unwrap_or_default()
+}
+
+type Transform = fn(Manifest, &Overrides) -> Result<Manifest, TransformError>;
+
+const SEQUENCE: [Transform; 22] = [
+    // First: it may select one app of several, and the others need exactly one.
+    app_name,
+    instances,
+    start_command,
+    cnb_credentials,
+    lifecycle,
+    // Before the endpoint, which requires the type `http`.
+    health_check_type,
+    health_check_endpoint,
+    health_check_timeout,
+    memory,
+    disk,
+    log_rate_limit,
+    no_route,
+    random_route,
+    task,
+    // After the other route overrides: it applies to apps without any of them.
+    default_route,
+    docker_image,
+    docker_username,
+    stack,
+    buildpacks,
+    strategy,
+    path,
+    // Last: it conflicts with every other source of the app.
+    droplet,
+];
+
+/// What a deployment sets instead of the manifest that is applied before it.
+const SCALE: [Transform; 4] = [instances, memory, disk, log_rate_limit];
+
+impl Manifest {
+    /// Applies overrides, and makes the `path` of each app relative to the working
+    /// directory. The result is the manifest that `push` sends.
+    ///
+    /// With a [deployment strategy](Overrides::strategy), instances, memory, disk
+    /// and log rate limit are left to the deployment.
+    ///
+    /// # Errors
+    /// [`TransformError`] if the overrides are invalid, do not fit the manifest, or
+    /// if the `path` of an app cannot be read.
+    pub fn transform(self, overrides: &Overrides) -> Result<Self, TransformError> {
+        overrides.validate()?;
+        SEQUENCE
+            .iter()
+            .try_fold(self, |manifest, step| step(manifest, overrides))
+    }
+
+    /// The manifest after a deployment has scaled the app.
+    pub(crate) fn scaled(self, overrides: &Overrides) -> Result<Self, TransformError> {
+        let overrides = Overrides {
+            strategy: None,
+            ..overrides.clone()
+        };
+        SCALE
+            .iter()
+            .try_fold(self, |manifest, step| step(manifest, &overrides))
+    }
+
+    /// The one app that an override applies to.
+    fn only_app(&mut self, field: OverrideField) -> Result<&mut Application, TransformError> {
+        match self.applications.as_mut_slice() {
+            [app] => Ok(app),
+            apps => Err(TransformError::SeveralApps {
+                field,
+                apps: apps.len(),
+            }),
+        }
+    }
+}
+
+impl Manifest {
+    /// Apps with the same name would overwrite each other.
+    fn with_unique_names(self) -> Result<Self, TransformError> {
+        let mut names = HashSet::new();
+        let duplicate = self.applications.iter();
+        let duplicate = duplicate
+            .map(Application::name)
+            .find(|it| !names.insert(*it));
+        match duplicate.map(str::to_owned) {
+            Some(name) => Err(TransformError::DuplicateApp { name }),
+            None => Ok(self),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Deletes what a push created in vain, and nothing that existed before or that
+//! someone else uses.
+
+use std::collections::HashSet;
+
+use super::{PushPlan, lowercase};
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::capi::model::{App, Route};
+use crate::events::Event;
+use crate::manifest::entry::route_text;
+
+/// The routes that existed before a push, so that those which it creates are known.
+pub(super) struct Cleanup<'a> {
+    client: &'a Client,
+    /// The space's GUID.
+    space: &'a str,
+    /// The names of the apps that the push creates, in lower case.
+    new_apps: HashSet<String>,
+    /// The routes in the manifest, in the form of [`Route::url`].
+    named: HashSet<String>,
+    /// The GUIDs of the routes that existed before.
+    routes_before: HashSet<String>,
+}
+
+impl<'a> Cleanup<'a> {
+    /// Reads the routes of the space, if the push may create any.
+    pub(super) async fn prepare(plan: &'a PushPlan) -> Result<Self, Error> {
+        let (client, space) = (&plan.client, plan.space.as_str());
+        let new_apps: HashSet<String> = plan.new_apps().map(lowercase).collect();
+        let named = named_routes(plan);
+        let routes = match new_apps.is_empty() && named.is_empty() {
+            true => Vec::new(),
+            false => client.routes_of_spaces(&[space]).await?,
+        };
+        Ok(Self {
+            client,
+            space,
+            new_apps,
+            named,
+            routes_before: routes.into_iter().map(|route| route.guid).collect(),
+        })
+    }
+
+    /// Deletes the apps that the push created, with their routes, and the routes of
+    /// the manifest that lead nowhere.
+    pub(super) async fn delete_all(&self, existing: impl IntoIterator<Item = &App>) {
+        let is_new = |app: &&App| self.is_new(app);
+        for app in existing.into_iter().filter(is_new) {
+            self.delete_app(app, None).await;
+        }
+        if let Err(error) = self.delete_unmapped_routes().await {
+            self.warn(format!("new routes may be left over: {error}"));
+        }
+    }
+
+    /// Deletes an app that the push created, with the routes that lead to it alone.
+    /// An app that was started in the meantime, or has another package than
+    /// `package`, is in use and is kept.
+    pub(super) async fn delete_app(&self, app: &App, package: Option<&str>) {
+        let name = &app.name;
+        self.warn(match self.try_delete_app(app, package).await {
+            Ok(true) => format!("{name} was created by this push and was deleted again"),
+            Ok(false) => format!("{name} is in use now and was kept"),
+            Err(error) => {
+                format!("{name} was created by this push and could not be deleted: {error}")
+            }
+        });
+    }
+
+    pub(super) fn is_new(&self, app: &App) -> bool {
+        self.new_apps.contains(&lowercase(&app.name))
+    }
+
+    async fn try_delete_app(&self, app: &App, package: Option<&str>) -> Result<bool, Error> {
+        let now = self.client.app(&app.guid).await?;
+        let packages = self.client.packages_of_app(&app.guid).await?;
+        let mut packages = packages.iter().map(|it| it.guid.as_str());
+        if now.is_started || !packages.all(|it| Some(it) == package) {
+            return Ok(false);
+        }
+        let routes = self.client.routes_of_app(&app.guid).await?;
+        for route in routes.iter().filter(|route| self.is_only_of(route, app)) {
+            self.delete_route(route).await?;
+        }
+        let what = format!("deleting {}", app.name);
+        self.client.delete_app(&what, &app.guid).await?;
+        Ok(true)
+    }
+
+    /// Deletes the routes in the manifest that were created and never mapped.
+    async fn delete_unmapped_routes(&self) -> Result<(), Error> {
+        if self.named.is_empty() {
+            return Ok(());
+        }
+        let routes = self.client.routes_of_spaces(&[self.space]).await?;
+        for route in routes.iter().filter(|route| self.is_unmapped(route)) {
+            self.delete_route(route).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_route(&self, route: &Route) -> Result<(), Error> {
+        self.client
+            .delete_route("deleting a route", &route.guid)
+            .await
+    }
+
+    fn is_only_of(&self, route: &Route, app: &App) -> bool {
+        let mut destinations = route.destinations.iter();
+        !self.routes_before.contains(&route.guid) && destinations.all(|it| it.app == app.guid)
+    }
+
+    fn is_unmapped(&self, route: &Route) -> bool {
+        !self.routes_before.contains(&route.guid)
+            && self.named.contains(&route.url)
+            && route.destinations.is_empty()
+    }
+
+    fn warn(&self, text: String) {
+        self.client.events().emit(Event::Warning(text));
+    }
+}
+
+fn named_routes(plan: &PushPlan) -> HashSet<String> {
+    let apps = plan.manifest.applications().iter();
+    let routes = apps.filter_map(|app| app.get("routes")?.as_list());
+    let routes = routes
+        .flatten()
+        .filter_map(|route| route.as_map()?.get("route")?.as_text());
+    routes.map(route_text).collect()
+}
