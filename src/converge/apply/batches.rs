@@ -37,7 +37,10 @@ impl Apply<'_> {
                 _ => None,
             })
             .collect();
-        let mut refused = self.apply_manifests(&entries).await;
+        let mut refused = {
+            let _permit = self.manifest_permits.acquire().await;
+            self.apply_manifests(&entries).await
+        };
         let fresh: Vec<&str> = begun
             .iter()
             .filter(|(plan, begun)| {

@@ -14,7 +14,7 @@ use batches::Beginning;
 use foundation::Foundation;
 use futures::channel::mpsc::{self, UnboundedReceiver};
 use futures::stream::FuturesUnordered;
-use futures::{StreamExt, join, stream};
+use futures::{StreamExt, join};
 use progress::Progress;
 use steps::AppProgress;
 use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
@@ -30,8 +30,7 @@ use crate::desired::Desired;
 use crate::events::{AppMilestone, Event, Phase, StepContext};
 use crate::push::bits::Bits;
 
-/// How many manifests are applied at once: each is a job that goes through many
-/// apps.
+/// How many manifests are applied at once. Each is a job that changes many apps.
 const MANIFESTS_AT_ONCE: usize = 4;
 
 /// How many clones may be between the copy of their droplet and their end: so
@@ -75,6 +74,7 @@ pub(crate) async fn apply(
         copies: BatchPoll::new(Droplets),
         app_permits: Semaphore::new(client.concurrency()),
         copy_permits: Semaphore::new(CLONES_AT_ONCE),
+        manifest_permits: Semaphore::new(MANIFESTS_AT_ONCE),
         staged: desired.groups().map(|_| Staged::new()).collect(),
         bound: SetOnce::new(),
         deploys: AtomicBool::new(true),
@@ -99,10 +99,8 @@ pub(crate) async fn apply(
 
 /// A GUID that an earlier step should have found.
 fn unknown(what: &str) -> Error {
-    Error::Local {
-        what: "carrying out the plan".to_owned(),
-        reason: format!("the plan has no step that gives the {what}"),
-    }
+    let reason = format!("the plan has no step that gives the {what}");
+    Error::impossible("carrying out the plan", reason)
 }
 
 struct Apply<'a> {
@@ -118,6 +116,8 @@ struct Apply<'a> {
     app_permits: Semaphore,
     /// Each clone has one from the copy of its droplet on.
     copy_permits: Semaphore,
+    /// Each batch has one while its manifest is applied.
+    manifest_permits: Semaphore,
     /// What the prototype of each group gets.
     staged: Vec<Staged>,
     /// Whether all security groups are bound, once that is known. No app starts
@@ -189,13 +189,11 @@ impl Apply<'_> {
         let begin = async {
             // Moved in, so that it is dropped, and the apps come to an end.
             let begun = begun;
-            // Collected: a stream over the closure would not be provably `Send`.
-            let batches: Vec<_> = by_space
+            let mut batches: FuturesUnordered<_> = by_space
                 .values()
                 .flat_map(|plans| plans.chunks(self.batch))
                 .map(|batch| self.begin(batch))
                 .collect();
-            let mut batches = stream::iter(batches).buffer_unordered(MANIFESTS_AT_ONCE);
             while let Some(batch) = batches.next().await {
                 for app in batch {
                     // The other end is there as long as this.

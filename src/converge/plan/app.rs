@@ -14,6 +14,14 @@ use crate::converge::observed::App;
 use crate::desired::{Group, PlacedGroup};
 use crate::manifest::entry::{BY_REQUESTS, EntryRoute, ManifestEntry};
 
+/// The memory that a staging gets at least, in MB: the Cloud Controller's default of
+/// `staging.minimum_staging_memory_mb`.
+const STAGING_MEMORY_MB: u64 = 1024;
+
+/// The disk that a staging gets at least, in MB: the Cloud Controller's default of
+/// `staging.minimum_staging_disk_mb`.
+const STAGING_DISK_MB: u64 = 4096;
+
 /// What it takes for an app to run with the right droplet.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Need<'a> {
@@ -178,10 +186,7 @@ impl AppContext<'_> {
         };
         match self.app {
             None if self.workflow == Workflow::Manifest => {
-                let entry = Box::new(self.managed(self.entry.clone()));
-                plan.steps.push(Step::ApplyManifest { entry });
-                plan.steps.extend(droplet_steps(need, None));
-                plan.steps.extend(self.set_steps(need, true));
+                self.create_by_manifest(&mut plan.steps, need);
             }
             None => self.create_by_requests(&mut plan.steps, need),
             Some(app) => self.change(&mut plan, need, app),
@@ -197,17 +202,50 @@ impl AppContext<'_> {
         )
     }
 
-    fn create_by_requests(&self, steps: &mut Vec<Step>, need: Need<'_>) {
-        let entry = &self.entry;
+    /// A prototype is staged before its manifest is applied, if the manifest does not
+    /// affect the staging: all clones wait for the droplet.
+    fn create_by_manifest(&self, steps: &mut Vec<Step>, need: Need<'_>) {
+        let entry = Box::new(self.managed(self.entry.clone()));
+        let manifest = Step::ApplyManifest { entry };
+        let droplet = droplet_steps(need, None);
+        if self.role == Role::Prototype && self.is_staged_first() {
+            steps.push(self.create_app());
+            steps.extend(droplet);
+            steps.push(manifest);
+        } else {
+            steps.push(manifest);
+            steps.extend(droplet);
+        }
+        steps.extend(self.set_steps(need, true));
+    }
+
+    /// Whether staging needs no more than the environment and the buildpacks, and the
+    /// memory and disk that every staging gets.
+    fn is_staged_first(&self) -> bool {
+        let is_irrelevant = |key: &str| BY_REQUESTS.contains(&key) || key == "metadata";
+        self.entry.properties().all(is_irrelevant)
+            && self
+                .entry
+                .memory_mb()
+                .is_none_or(|it| it <= STAGING_MEMORY_MB)
+            && self.entry.disk_mb().is_none_or(|it| it <= STAGING_DISK_MB)
+    }
+
+    fn create_app(&self) -> Step {
         let stages = self.role == Role::Prototype;
-        steps.push(Step::CreateApp {
-            env: entry.shared_env().clone(),
+        Step::CreateApp {
+            env: self.entry.shared_env().clone(),
             buildpacks: if stages {
-                entry.buildpacks()
+                self.entry.buildpacks()
             } else {
                 Vec::new()
             },
-        });
+        }
+    }
+
+    fn create_by_requests(&self, steps: &mut Vec<Step>, need: Need<'_>) {
+        let entry = &self.entry;
+        steps.push(self.create_app());
         let rest = entry.beyond_requests().map(Box::new);
         steps.extend(rest.map(|entry| Step::ApplyManifest { entry }));
         steps.extend(droplet_steps(need, None));
