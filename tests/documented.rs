@@ -1,6 +1,6 @@
-//! In the 2017 dialect a clone costs exactly the documented requests, with the
-//! documented bodies, in the documented order: proven from what the fake Cloud
-//! Controller recorded, and the document's examples in `fixtures/capi-2017/`.
+//! In the 2017 dialect, a clone costs exactly the documented requests, with the
+//! documented bodies, in the documented order. The fake Cloud Controller's recorded
+//! requests are compared with the document's examples in `fixtures/capi-2017/`.
 
 use crate::support::{Fixture, Workflow};
 use cf_pusher::Dialect;
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 const ONE_CLONE: &str = r#"{"proxy_applications": 2, "proxy_instances": 3}"#;
 
-/// The document's example of a request, by its fixture's name.
+/// The document's example of a request.
 fn documented(name: &str) -> Value {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/capi-2017");
     let text = std::fs::read_to_string(format!("{folder}/{name}.request.json")).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
-/// The requests that name the clone: it, its host, its GUID or its route's.
+/// The requests that contain the clone's name, host, GUID or the GUID of its route.
 fn requests_of(clone: [&str; 3], requests: Vec<RecordedRequest>) -> Vec<RecordedRequest> {
     let requests = requests.into_iter();
     requests
@@ -53,7 +53,7 @@ async fn a_clone_costs_exactly_the_documented_requests() {
     let mut create_app = documented("create-app");
     create_app["name"] = json!("scale-proxy-1");
     create_app["relationships"]["space"]["data"]["guid"] = json!(space);
-    // In place of the label that apps had not then.
+    // The variable replaces the label, which apps did not have in 2017.
     create_app["environment_variables"]["CF_PUSHER_MANAGED_BY"] = json!("cf-pusher");
     let mut copy_droplet = documented("copy-droplet");
     copy_droplet["relationships"]["app"]["guid"] = json!(app);

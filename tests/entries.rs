@@ -1,5 +1,5 @@
-//! What is said with the keys of a manifest is applied once; whatever differs later
-//! is found and repaired.
+//! Properties of manifest entries are applied once, and drift of each is found and
+//! repaired.
 
 use crate::support::{Fixture, Workflow};
 use cf_pusher::desired::{Bits, Desired, Group, Metadata, Org, Rule, SecurityGroup, Space};
@@ -8,7 +8,7 @@ use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// Entries of all kinds, as people write them.
+/// Entries of all kinds, in the styles that people use.
 const ENTRIES: [&str; 40] = [
     "{}",
     "instances: 0",
@@ -122,7 +122,7 @@ async fn forty_entries_are_up_to_date_after_one_run(#[case] builder: mock_capi::
     assert_eq!(fixture.writes().len(), 0);
 }
 
-/// The request is not known.
+/// The response to an unknown request.
 fn no_diff() -> Fault {
     Fault::answer("POST", "/v3/spaces/:guid/manifest_diff", 404)
 }
@@ -135,7 +135,7 @@ fn changed(outcome: &Outcome) -> Vec<&str> {
 
 const WATCHED: &str = "{instances: 2, memory: 64M, env: {A: x}, command: run, stack: cflinuxfs4, health-check-type: http, health-check-http-endpoint: /up, timeout: 90, log-rate-limit-per-second: 16K, processes: [{type: worker, instances: 1, memory: 64M}], sidecars: [{name: s, command: side, process_types: [web]}], metadata: {labels: {team: a}}, services: [zdb], features: {ssh: true}, routes: [{route: 'watched.{apps_domain}', protocol: http1, options: {loadbalancing: round-robin}}]}";
 
-/// Each thing that somebody may change, and the words that report it.
+/// Each kind of drift, and how it is reported.
 #[rstest]
 #[case::variable("PATCH", "/v3/apps/APP/environment_variables", json!({"var": {"A": "y"}}), "env A")]
 #[case::variable_more("PATCH", "/v3/apps/APP/environment_variables", json!({"var": {"B": "y"}}), "env B")]

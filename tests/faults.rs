@@ -1,9 +1,9 @@
-//! Nothing is lost, doubled or left over, whatever goes wrong at whichever request.
+//! Nothing is lost, duplicated or left over, whichever request fails.
 //!
-//! Each test aims one fault at the first thing in a run that it can befall, then
-//! at the second, and so on, until a run ends before it gets so far; each in a
-//! world of its own. The run that it befell, or the one after it, is to leave
-//! exactly what an undisturbed run does.
+//! Each test injects a fault into the first request, job or staging that it can affect,
+//! then into the second, and so on until a run has fewer; each time in a world of its
+//! own. The affected run, or the next one, must leave the same state as an undisturbed
+//! run.
 
 use std::future::ready;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use futures::{StreamExt, stream};
 use mock_capi::{CloudController, Fault};
 use rstest::rstest;
 
-/// How many worlds there are at once.
+/// The number of worlds that are tested at once.
 const WORLDS: usize = 8;
 
 fn answer(status: u16) -> Fault {
@@ -40,7 +40,7 @@ async fn a_run_by_manifests_survives_a_failure_of_any_request(#[case] fault: Fau
     assert!(befallen >= 45, "only {befallen} requests");
 }
 
-/// Every third request; which of three, each fault has it otherwise.
+/// Each fault affects every third request, with a different offset for each fault.
 #[rstest]
 #[case::answered_500(answer(500), 1)]
 #[case::rate_limited(rate_limit(), 2)]
@@ -58,7 +58,7 @@ async fn a_run_app_by_app_survives_a_failure_of_any_request(
     assert!(befallen >= 20, "only {befallen} requests");
 }
 
-/// Only manifests are jobs here.
+/// The only jobs are those of manifests.
 #[rstest]
 #[case::job(Fault::failed_job(), Workflow::Manifest, 2)]
 #[case::copy(Fault::failed_copy(), Workflow::Manifest, 4)]
@@ -76,8 +76,8 @@ async fn a_run_survives_failed_jobs_copies_and_stagings(
     assert_eq!(befall_each(workflow, &fault, 1, 1).await, expected);
 }
 
-/// Aims a fault at each thing that it can befall, or at every so many from one
-/// on; returns how many that were.
+/// Injects a fault at position `first`, `first + step`, and so on. Returns the number of
+/// positions.
 async fn befall_each(workflow: Workflow, fault: &Fault, first: usize, step: usize) -> usize {
     let world = World::new(workflow, SMALL);
     let expected = world.undisturbed().await;
@@ -89,7 +89,7 @@ async fn befall_each(workflow: Workflow, fault: &Fault, first: usize, step: usiz
         .await
 }
 
-/// Whether there is an nth thing that the fault can befall.
+/// Whether the run is long enough for the fault's position.
 async fn befall(world: &World, fault: &Fault, nth: usize, expected: &Census) -> bool {
     let nth_fault = fault.clone().nth(u64::try_from(nth).unwrap());
     let builder = world.foundation().front().record_requests();

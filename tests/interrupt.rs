@@ -1,5 +1,5 @@
-//! What Ctrl-C and SIGTERM do: nothing more is sent, what is in flight is
-//! answered, the summary says so, and the next run finishes the job.
+//! On Ctrl-C and SIGTERM, running requests finish, no new ones start, a summary is
+//! printed, and the next run does the rest.
 
 #![cfg(unix)]
 use std::io::{BufRead, BufReader, Read};
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 const LONG: Duration = Duration::from_secs(60 * 60);
 
-/// The command at work.
+/// The running command.
 struct Running(Child);
 
 impl Running {
@@ -43,14 +43,14 @@ impl Running {
         assert!(kill.unwrap().success());
     }
 
-    /// Reads what it says up to a line that begins like that.
+    /// Reads its output up to a line with this beginning.
     fn says(&mut self, beginning: &str) {
         let said = BufReader::new(self.0.stderr.as_mut().unwrap());
         let mut lines = said.lines().map(Result::unwrap);
         assert!(lines.any(|line| line.starts_with(beginning)));
     }
 
-    /// Its exit code, and what it printed.
+    /// Its exit code and output.
     fn ended(mut self) -> (i32, String, String) {
         let (mut out, mut err) = (String::new(), String::new());
         let (stdout, stderr) = (self.0.stdout.as_mut(), self.0.stderr.as_mut());
@@ -60,14 +60,14 @@ impl Running {
     }
 }
 
-/// Where a test fails, nothing of it goes on.
+/// A failed test leaves no process behind.
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
     }
 }
 
-/// Until the foundation has got such a request.
+/// Waits until the foundation has received a request.
 async fn until(mock: &MockCapi, method: &str, path: &str) {
     let came = || {
         let mut requests = mock.requests().into_iter();
@@ -117,7 +117,7 @@ async fn an_interrupted_run_finishes_its_requests_and_the_next_run_the_rest(#[ca
     let count = |key: &str| run[key].as_u64().unwrap();
     assert_eq!(count("changed") + count("unchanged") + count("failed"), 7);
     assert!(count("failed") > 0);
-    // Only those that were on their way came, and all were answered.
+    // Only requests that were in flight arrived, and all were answered.
     let total = mock.stats().total;
     assert!(total <= before + CONCURRENCY, "{total} after {before}");
     assert_eq!(count("requests"), total);

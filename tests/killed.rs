@@ -1,5 +1,5 @@
-//! The command, killed wherever it is, and run again: what is there then is as
-//! desired, and what the first run had done was not done again.
+//! The command is killed at any request and run again. The result is the desired state,
+//! and the second run does not repeat the work of the first.
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -14,10 +14,10 @@ use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use tokio::process::Command;
 
-/// What makes something, and is done as often by two runs, of which the first is
-/// killed, as by one. What makes packages is not: of one that nothing was uploaded
-/// to, it cannot be known whether that is under way. In 2017 nothing tells the bits
-/// of a package, so those that are not noted yet are pushed again, and copied.
+/// The endpoints that create something, and that a killed run and the next one call as
+/// often in total as a single run. Packages are missing: whether an upload to an empty
+/// package is in progress is unknown. In 2017, packages do not show their bits, so
+/// unrecorded bits are pushed again.
 fn once(workflow: Workflow) -> &'static [&'static str] {
     match workflow {
         Workflow::Manifest | Workflow::PerApp => &[
@@ -67,8 +67,8 @@ async fn a_run_killed_at_any_request_is_finished_by_the_next(
     assert!(kills >= at_least, "only {kills}");
 }
 
-/// Kills a run when its nth request has come in, and runs again; whether it had
-/// so many.
+/// Kills a run when its nth request arrives, and runs again. Returns whether the run had
+/// that many requests.
 async fn kill_at(world: &World, nth: usize, expected: &(Census, Done)) -> bool {
     let held = u64::try_from(nth).unwrap();
     let hold = Fault::delay("*", "*", Duration::from_secs(600)).nth(held);
@@ -78,7 +78,7 @@ async fn kill_at(world: &World, nth: usize, expected: &(Census, Done)) -> bool {
         return false;
     }
     mock.set_faults(Vec::new()).unwrap();
-    // What was sent before is processed before.
+    // Requests are processed in the order in which they were sent.
     world.get(&mock, "/_mock/stats").await;
     let request = &mock.requests()[nth - 1];
     let context = format!(
@@ -95,7 +95,7 @@ async fn kill_at(world: &World, nth: usize, expected: &(Census, Done)) -> bool {
     true
 }
 
-/// Runs the command until so many requests came in; whether they did.
+/// Runs the command until this number of requests arrived. Returns whether they did.
 async fn kill(workflow: Workflow, mock: &MockCapi, requests: u64) -> bool {
     let place = Place::new();
     let mut args = vec!["converge"];
@@ -116,7 +116,7 @@ async fn kill(workflow: Workflow, mock: &MockCapi, requests: u64) -> bool {
     true
 }
 
-/// How often what is to be done once was asked for.
+/// The number of requests to each endpoint that must be called once.
 type Done = BTreeMap<&'static str, u64>;
 
 fn done(workflow: Workflow, mock: &MockCapi) -> Done {

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 use serde_json::json;
 
-/// As many as take a few seconds; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` say
-/// otherwise.
+/// The number of cases that take a few seconds. `PROPTEST_CASES` and `PROPTEST_RNG_SEED`
+/// override the number and the seed.
 const CASES: u32 = 12;
 
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ struct Config {
     instances: u32,
     rules: u32,
     ttl: u32,
-    /// Whether the bits of all groups are others.
+    /// Whether all groups have other bits than before.
     other_bits: bool,
 }
 
@@ -59,7 +59,7 @@ impl Config {
         .to_string()
     }
 
-    /// Without the packages: of a droplet's, at most one is there.
+    /// The expected census, without packages: a droplet's package may have expired.
     fn census(&self) -> Vec<(&'static str, usize)> {
         let apps = usize::try_from(1 + self.proxies + self.ticks).unwrap();
         vec![
@@ -79,8 +79,7 @@ impl Config {
     }
 }
 
-/// What befalls the nth request of those that fulfil a wish, or the nth of what
-/// they start.
+/// A fault in the nth request of the runs, or in the nth job, copy or staging.
 fn fault() -> impl Strategy<Value = Fault> {
     let kind = prop_oneof![
         prop::sample::select(vec![500, 502, 503]).prop_map(|it| Fault::answer("*", "*", it)),
@@ -155,7 +154,7 @@ async fn converge_each(
     Ok(())
 }
 
-/// Each fault strikes once, so at the latest the run after the last is well.
+/// Each fault strikes once, so a run succeeds at the latest after all of them.
 async fn run_until_converged(
     world: &World,
     mock: &CloudController,

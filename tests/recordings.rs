@@ -1,4 +1,4 @@
-//! What a run is recorded in: files that programs of other people open.
+//! Recordings of a run, in formats that other programs open.
 
 #[allow(dead_code, reason = "this file uses a part of it")]
 #[path = "../mock-capi/tests/browser/mod.rs"]
@@ -12,7 +12,7 @@ use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// Converges with a recording; returns what was said and the file.
+/// Converges with a recording. Returns the output and the file.
 fn record(place: &Place, mock: &MockCapi, flag: &str, more: &[&str]) -> (Said, PathBuf) {
     let file = place.dir.path().join("recording");
     let args = ["converge", flag, file.to_str().unwrap()];
@@ -29,7 +29,7 @@ async fn recorded_mock(faults: Vec<Fault>) -> MockCapi {
     builder.start().await.unwrap()
 }
 
-/// How many requests each method was used for.
+/// The number of requests with each method.
 fn by_method<'a>(methods: impl Iterator<Item = &'a str>) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
     for method in methods {
@@ -196,7 +196,7 @@ async fn an_archive_has_every_exchange_and_no_secret(
     }
     assert!(hidden > 3, "{hidden}");
 
-    // What was removed is nowhere.
+    // Removed secrets appear nowhere.
     let all = std::fs::read_to_string(&file).unwrap();
     let token = login(&mock).await["access_token"]
         .as_str()

@@ -1,5 +1,4 @@
-//! Two runs of the same configuration at once: neither knows of the other, and
-//! what they leave is as if there had been one.
+//! Two concurrent runs of the same configuration leave the same state as one.
 
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use crate::support::{SMALL, Workflow};
 use futures::{StreamExt, stream};
 use rstest::rstest;
 
-/// How many worlds there are, each with an order of requests of its own.
+/// The number of worlds, each with its own order of requests.
 const WORLDS: u64 = 16;
 
 const PACKAGES: &str = "packages READY";
@@ -34,7 +33,7 @@ async fn two_concurrent_runs_leave_the_same_state_as_one(#[case] workflow: Workf
                     .jitter(1.0);
                 let builder = builder.staging_time(moment).copy_time(moment);
                 let mock = builder.job_time(moment).start().await.unwrap();
-                // The second begins a little later in each world.
+                // The delay of the second run differs in each world.
                 let later = async {
                     tokio::time::sleep(moment * u32::try_from(seed).unwrap()).await;
                     world.run(&mock).await
@@ -43,7 +42,7 @@ async fn two_concurrent_runs_leave_the_same_state_as_one(#[case] workflow: Workf
                 let context = format!("in world {seed}");
                 assert_eq!(outcomes, (Ok(()), Ok(())), "{context}");
                 let mut census = Census::of(&mock);
-                // Of two packages that were staged, the last droplet's may be gone.
+                // Of two staged packages, that of the last droplet may have expired.
                 let packages = census.0.remove(PACKAGES).unwrap_or_default();
                 assert!(packages <= 3, "{packages} packages {context}");
                 assert_eq!(census, *expected, "{context}");

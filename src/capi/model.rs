@@ -17,9 +17,9 @@ pub(crate) const PREFIX_ANNOTATION: &str = "cf-pusher-prefix";
 /// The annotation of a package, and of the droplet that was staged from it: the
 /// SHA-256 of its bits. A droplet that has it accounts for all packages of its app.
 pub(crate) const BITS_ANNOTATION: &str = "cf-pusher-bits-sha256";
-/// In 2017, the environment variable that does the label's work.
+/// In 2017, the environment variable that replaces the label.
 pub(crate) const MANAGED_BY_VARIABLE: &str = "CF_PUSHER_MANAGED_BY";
-/// In 2017, the environment variable that does the bits annotation's work.
+/// In 2017, the environment variable that replaces the annotation of bits.
 pub(crate) const BITS_VARIABLE: &str = "CF_PUSHER_BITS_SHA256";
 
 /// The environment variables of an app.
@@ -37,23 +37,23 @@ pub(crate) struct Metadata {
     pub(crate) annotations: Labels,
 }
 
-/// Whether a resource has our label, and for whom.
+/// Whether a resource has our label, and its owner.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ownership {
     pub(crate) managed: bool,
-    /// Who is responsible for it, where an annotation says so.
+    /// The owner that an annotation names.
     pub(crate) owner: Option<String>,
 }
 
 impl Ownership {
-    /// Whether it is managed, and for nobody else.
+    /// Whether it is managed, and has this owner or none.
     pub(crate) fn is_of(&self, owner: &str) -> bool {
         self.managed && self.owner.as_deref().is_none_or(|it| it == owner)
     }
 }
 
 impl Metadata {
-    /// The label that marks something as ours, and the prefix that it is created for.
+    /// The label that marks a resource as managed, and the annotation with its owner.
     pub(crate) fn managed(prefix: &str) -> Self {
         let one = |key: &str, value: &str| Labels::from([(key.to_owned(), Some(value.to_owned()))]);
         Self {
@@ -139,7 +139,7 @@ pub(crate) struct Rule {
 pub(crate) struct Domain {
     pub(crate) guid: String,
     pub(crate) name: String,
-    /// Whether HTTP routes can be in it that are reached from outside.
+    /// Whether it can have HTTP routes that are reachable from outside the foundation.
     pub(crate) is_for_apps: bool,
     /// The GUID of the org that owns it; `None` for one that all orgs share.
     pub(crate) owner: Option<String>,
@@ -154,9 +154,9 @@ pub(crate) struct App {
     pub(crate) space: String,
     /// Whether its desired state is STARTED.
     pub(crate) is_started: bool,
-    /// Not known in 2017, where a variable of the app does the label's work.
+    /// Unknown in 2017, where an environment variable of the app replaces the label.
     pub(crate) ownership: Ownership,
-    /// The buildpacks that it is staged with; none where they are detected.
+    /// The buildpacks that it is staged with. Empty if they are detected.
     pub(crate) buildpacks: Vec<String>,
     /// The GUID of the droplet that the app runs with. `None` if it has none, or
     /// where the foundation's lists of apps do not show it.
@@ -167,24 +167,24 @@ pub(crate) struct App {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OrgApps {
     pub(crate) apps: Vec<App>,
-    /// Those with apps; none in 2017.
+    /// The spaces that have apps. Empty in 2017.
     pub(crate) spaces: Vec<Space>,
 }
 
-/// What an app is created with.
+/// The properties of an app that is to be created.
 #[derive(Debug, Clone)]
 pub(crate) struct NewApp<'a> {
     pub(crate) name: &'a str,
     /// The GUID of its space.
     pub(crate) space: &'a str,
     pub(crate) env: &'a Env,
-    /// The buildpacks to stage with; none where a droplet is copied, or to have
-    /// them detected.
+    /// The buildpacks to stage with. Empty if they are detected, or if a droplet is
+    /// copied.
     pub(crate) buildpacks: &'a [String],
     pub(crate) metadata: &'a Metadata,
 }
 
-/// What a process is scaled to; `None` leaves it as it is.
+/// The new scale of a process. `None` keeps a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Scale {
     pub(crate) instances: Option<u32>,
@@ -199,11 +199,11 @@ pub(crate) struct Process {
     pub(crate) kind: String,
     /// The GUID of its app.
     pub(crate) app: String,
-    /// How many instances there are to be.
+    /// The desired number of instances.
     pub(crate) instances: u32,
     pub(crate) memory_mb: u64,
     pub(crate) disk_mb: u64,
-    /// The instances that there are.
+    /// The actual instances.
     pub(crate) actual: Vec<Instance>,
 }
 
@@ -226,7 +226,7 @@ pub(crate) struct Summary {
 pub(crate) struct Instance {
     pub(crate) index: u64,
     pub(crate) state: InstanceState,
-    /// Why it is in that state, where the Cloud Controller says so.
+    /// The reason for the state, if the Cloud Controller gives one.
     pub(crate) details: Option<String>,
     /// For how long it has been in that state, in seconds; or, if the number is
     /// larger than any uptime, since which UNIX time.
@@ -308,7 +308,7 @@ impl fmt::Display for ResourceState {
 }
 
 impl ResourceState {
-    /// How far a resource is that is wanted in the state `done`.
+    /// The progress of a resource towards the state `done`.
     fn progress<T>(self, done: &Self, error: Option<String>, resource: T) -> Progress<T> {
         match self {
             state if state == *done => Progress::Done(resource),
@@ -339,7 +339,7 @@ impl Package {
         self.state == ResourceState::Ready
     }
 
-    /// How far it is on its way to be staged.
+    /// The progress until it can be staged.
     pub(crate) fn progress(self) -> Progress<Self> {
         let (state, error) = (self.state.clone(), self.error.clone());
         state.progress(&ResourceState::Ready, error, self)
@@ -359,7 +359,7 @@ pub(crate) struct DockerImage<'a> {
 pub(crate) struct Build {
     pub(crate) guid: String,
     pub(crate) state: ResourceState,
-    /// The GUID of the droplet that it made; in 2017 its own, from the beginning.
+    /// The GUID of the droplet. In 2017, the build and the droplet are one resource.
     pub(crate) droplet: Option<String>,
     /// When it began, in nanoseconds since 1970 by the foundation's clock.
     pub(crate) created_at: Option<i64>,
@@ -368,14 +368,14 @@ pub(crate) struct Build {
 }
 
 impl Build {
-    /// How far the staging is.
+    /// The progress of the staging.
     pub(crate) fn progress(self) -> Progress<Self> {
         let (state, error) = (self.state.clone(), self.error.clone());
         state.progress(&ResourceState::Staged, error, self)
     }
 }
 
-/// A droplet: what an app runs with.
+/// A droplet: a staged app, ready to run.
 #[derive(Debug, Clone)]
 pub(crate) struct Droplet {
     pub(crate) guid: String,
@@ -396,7 +396,7 @@ pub(crate) struct Droplet {
 }
 
 impl Droplet {
-    /// How far it is until an app can run with it.
+    /// The progress until an app can run with it.
     pub(crate) fn progress(self) -> Progress<Self> {
         let (state, error) = (self.state.clone(), self.error.clone());
         state.progress(&ResourceState::Staged, error, self)
@@ -439,18 +439,18 @@ pub(crate) struct NewRoute<'a> {
 const DEFAULT_PORT: u32 = 8080;
 
 impl Destination {
-    /// Whether it is where a manifest maps a route to.
+    /// Whether a manifest maps routes to this destination.
     pub(crate) fn is_default(&self) -> bool {
         self.process_type == "web" && self.port.is_none_or(|port| port == DEFAULT_PORT)
     }
 }
 
-/// Where a route leads to.
+/// A destination of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Destination {
     /// The GUID of the app.
     pub(crate) app: String,
-    /// The type of the app's process, as a rule `web`.
+    /// The type of the app's process, usually `web`.
     pub(crate) process_type: String,
     /// `None` for the app's default port.
     pub(crate) port: Option<u32>,
@@ -458,18 +458,18 @@ pub(crate) struct Destination {
     pub(crate) protocol: Option<String>,
 }
 
-/// How the health of a process is checked.
+/// The health check of a process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct HealthCheck<'a> {
-    /// `port`, `process` or `http`; `None` leaves it as it is.
+    /// `port`, `process` or `http`. `None` keeps it.
     pub(crate) kind: Option<&'a str>,
-    /// The path that is requested, of `http`.
+    /// The path that an `http` check requests.
     pub(crate) endpoint: Option<&'a str>,
     /// How many seconds one check may take.
     pub(crate) invocation_timeout: Option<u64>,
 }
 
-/// A deployment that is to begin.
+/// A deployment that is to be created.
 #[derive(Debug, Clone)]
 pub(crate) struct NewDeployment<'a> {
     /// The GUID of the app.
@@ -479,7 +479,7 @@ pub(crate) struct NewDeployment<'a> {
     pub(crate) options: DeploymentOptions<'a>,
 }
 
-/// How instances are replaced; what is not given is left to the foundation.
+/// How instances are replaced. The foundation decides what is `None`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DeploymentOptions<'a> {
     /// `rolling` or `canary`.
@@ -505,7 +505,7 @@ pub(crate) struct Deployment {
     pub(crate) new_process: Option<String>,
 }
 
-/// A file that the Cloud Controller may have already.
+/// A file that the Cloud Controller may already have.
 #[derive(Debug, Clone)]
 pub(crate) struct Resource<'a> {
     pub(crate) path: &'a str,
@@ -523,9 +523,9 @@ pub(crate) struct DiffEntry {
     pub(crate) op: DiffOp,
     /// Keys and positions from the manifest's root, such as `applications`, `0`, `env`, `A`.
     pub(crate) path: Vec<String>,
-    /// What the app has.
+    /// The app's value.
     pub(crate) was: ManifestValue,
-    /// What the manifest has.
+    /// The manifest's value.
     pub(crate) value: ManifestValue,
 }
 

@@ -1,9 +1,9 @@
 //! Every operation of the Cloud Controller that cf-pusher uses, as a method of
-//! [`Client`]. Each is a function of the same name and arguments in [`v3`] and in
-//! [`v2017`]; the client's dialect chooses between them.
+//! [`Client`]. Each calls a function of the same name and arguments in [`v3`] or
+//! [`v2017`], depending on the client's dialect.
 //!
-//! Arguments that are called like a resource (`org`, `app`) are its GUID; `what` is
-//! what errors of background work are about, such as `deleting the org scale-org`.
+//! An argument that is named after a resource (`org`, `app`) is its GUID. `what` names
+//! background work in errors, such as `deleting the org scale-org`.
 
 use std::collections::BTreeMap;
 
@@ -44,13 +44,13 @@ impl Client {
         in_dialect!(self, organizations::create(name, metadata))
     }
 
-    /// Deletes an org with all that is in it. Succeeds if it is gone already.
+    /// Deletes an org and everything in it. Succeeds if it does not exist.
     pub(crate) async fn delete_org(&self, what: &str, org: &str) -> Result<(), Error> {
         in_dialect!(self, organizations::delete(what, org))
     }
 
-    /// Sets labels and annotations, beside those that are there; those without a value
-    /// are removed. In 2017 nothing is sent.
+    /// Sets labels and annotations, and removes those without a value. Others stay. In
+    /// 2017, nothing is sent.
     pub(crate) async fn set_org_metadata(
         &self,
         org: &str,
@@ -72,7 +72,7 @@ impl Client {
         in_dialect!(self, quotas::assign(quota, org))
     }
 
-    /// Succeeds if it is gone already.
+    /// Succeeds if it does not exist.
     pub(crate) async fn delete_quota(&self, what: &str, quota: &str) -> Result<(), Error> {
         in_dialect!(self, quotas::delete(what, quota))
     }
@@ -147,18 +147,18 @@ impl Client {
         in_dialect!(self, security_groups::update(group, rules))
     }
 
-    /// Has a security group apply to the running apps of one more space.
+    /// Binds a security group to one more space, for running apps.
     pub(crate) async fn bind_security_group(&self, group: &str, space: &str) -> Result<(), Error> {
         in_dialect!(self, security_groups::bind(group, space))
     }
 
-    /// Succeeds if it is gone already.
+    /// Succeeds if it does not exist.
     pub(crate) async fn delete_security_group(&self, what: &str, group: &str) -> Result<(), Error> {
         in_dialect!(self, security_groups::delete(what, group))
     }
 
-    /// The domains that the login can see, in the foundation's order; in 2017 those
-    /// that all orgs share.
+    /// The domains that the user can see, in the foundation's order. In 2017, the shared
+    /// domains.
     pub(crate) async fn domains(&self) -> Result<Vec<Domain>, Error> {
         in_dialect!(self, domains::all())
     }
@@ -184,8 +184,7 @@ impl Client {
         in_dialect!(self, apps::create(app))
     }
 
-    /// Sets labels and annotations, beside those that are there; those without a value
-    /// are removed.
+    /// Sets labels and annotations, and removes those without a value. Others stay.
     pub(crate) async fn set_app_metadata(
         &self,
         app: &str,
@@ -194,7 +193,7 @@ impl Client {
         in_dialect!(self, apps::set_metadata(app, metadata))
     }
 
-    /// Sets the buildpacks of later stagings; none have them detected.
+    /// Sets the buildpacks for later stagings. Without any, they are detected.
     pub(crate) async fn set_buildpacks(
         &self,
         app: &str,
@@ -225,8 +224,8 @@ impl Client {
         in_dialect!(self, apps::set_current_droplet(app, droplet))
     }
 
-    /// Notes which bits the droplet of an app was staged from, as their SHA-256, or
-    /// removes the note.
+    /// Records the SHA-256 of the bits that an app's droplet was staged from, or removes
+    /// the record.
     pub(crate) async fn annotate_bits(
         &self,
         app: &str,
@@ -248,13 +247,13 @@ impl Client {
         in_dialect!(self, apps::restart(app))
     }
 
-    /// Succeeds if it is gone already.
+    /// Succeeds if it does not exist.
     pub(crate) async fn delete_app(&self, what: &str, app: &str) -> Result<(), Error> {
         in_dialect!(self, apps::delete(what, app))
     }
 
-    /// Applies a manifest to a space once, and waits until that is done. Where no
-    /// response comes, it may have taken effect.
+    /// Applies a manifest to a space, and waits for the job. Without a response, it may
+    /// have taken effect.
     pub(crate) async fn apply_manifest(
         &self,
         what: &str,
@@ -265,7 +264,7 @@ impl Client {
         in_dialect!(self, manifests::apply(what, space, manifest, replay))
     }
 
-    /// What applying a manifest would change.
+    /// The changes that applying a manifest would make.
     pub(crate) async fn manifest_diff(
         &self,
         space: &str,
@@ -275,7 +274,7 @@ impl Client {
         in_dialect!(self, manifests::diff(space, manifest, replay))
     }
 
-    /// The manifest of an app as it is, in YAML.
+    /// The current manifest of an app, in YAML.
     pub(crate) async fn app_manifest(&self, app: &str) -> Result<String, Error> {
         in_dialect!(self, manifests::of_app(app))
     }
@@ -303,17 +302,17 @@ impl Client {
         in_dialect!(self, processes::summaries(space))
     }
 
-    /// The instances of a process; none if it is gone.
+    /// The instances of a process. Empty if the process does not exist.
     pub(crate) async fn instances(&self, process: &str) -> Result<Vec<Instance>, Error> {
         in_dialect!(self, processes::instances(process))
     }
 
-    /// Sets the command of an app's web process; `None` leaves it to the droplet.
+    /// Sets the command of an app's web process. `None` selects the droplet's command.
     pub(crate) async fn set_command(&self, app: &str, command: Option<&str>) -> Result<(), Error> {
         in_dialect!(self, processes::set_command(app, command))
     }
 
-    /// Sets how an app's web process is checked; what is not given stays as it is.
+    /// Changes the health check of an app's web process. `None` keeps a value.
     pub(crate) async fn set_health_check(
         &self,
         app: &str,
@@ -390,12 +389,12 @@ impl Client {
         in_dialect!(self, packages::upload(what, package, upload))
     }
 
-    /// Succeeds if it is gone already.
+    /// Succeeds if it does not exist.
     pub(crate) async fn delete_package(&self, what: &str, package: &str) -> Result<(), Error> {
         in_dialect!(self, packages::delete(what, package))
     }
 
-    /// The SHA-1s of those files that the Cloud Controller has already.
+    /// The SHA-1s of the files that the Cloud Controller already has.
     pub(crate) async fn known_resources(
         &self,
         resources: &[Resource<'_>],
@@ -411,13 +410,13 @@ impl Client {
         in_dialect!(self, builds::get(build))
     }
 
-    /// What is being staged of an app.
+    /// The builds of an app that are being staged.
     pub(crate) async fn staging_builds(&self, app: &str) -> Result<Vec<Build>, Error> {
         in_dialect!(self, builds::staging(app))
     }
 
-    /// Stages a package: with these buildpacks, where none have them detected, or
-    /// with those of the app.
+    /// Stages a package with these buildpacks, or with those of the app if `None`. An
+    /// empty list has them detected.
     pub(crate) async fn create_build(
         &self,
         package: &str,
@@ -457,7 +456,7 @@ impl Client {
         in_dialect!(self, droplets::upload(what, droplet, upload))
     }
 
-    /// Succeeds if it is gone already.
+    /// Succeeds if it does not exist.
     pub(crate) async fn delete_droplet(&self, what: &str, droplet: &str) -> Result<(), Error> {
         in_dialect!(self, droplets::delete(what, droplet))
     }
@@ -474,7 +473,7 @@ impl Client {
         in_dialect!(self, routes::of_app(app))
     }
 
-    /// A route that leads to several of the apps may be there more than once.
+    /// A route with several of the apps as destinations may be listed more than once.
     pub(crate) async fn routes_of_apps(&self, apps: &[&str]) -> Result<Vec<Route>, Error> {
         in_dialect!(self, routes::of_apps(apps))
     }
@@ -484,7 +483,7 @@ impl Client {
         in_dialect!(self, routes::create(route))
     }
 
-    /// Has a route lead to the web process of one more app, on its default port.
+    /// Adds a destination to a route: the web process of an app, on its default port.
     pub(crate) async fn map_route(&self, route: &str, app: &str) -> Result<(), Error> {
         in_dialect!(self, routes::map(route, app))
     }
@@ -498,7 +497,7 @@ impl Client {
         in_dialect!(self, routes::set_destinations(route, destinations))
     }
 
-    /// Succeeds if it is gone already.
+    /// Succeeds if it does not exist.
     pub(crate) async fn delete_route(&self, what: &str, route: &str) -> Result<(), Error> {
         in_dialect!(self, routes::delete(what, route))
     }
@@ -535,7 +534,7 @@ impl Client {
         self.until(what, poll).await
     }
 
-    /// Waits until nothing of an app is being staged.
+    /// Waits until no build of an app is being staged.
     pub(crate) async fn wait_for_stagings(&self, what: &str, app: &str) -> Result<(), Error> {
         self.until(what, || async {
             Ok(match self.staging_builds(app).await?.len() {

@@ -1,5 +1,5 @@
-//! The bits and manifests of a scaling test's groups: a folder for each, of the user
-//! or bundled.
+//! The bits and manifests of a scaling test's groups: a folder for each, the user's or
+//! the bundled one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,13 @@ use crate::desired::Bits;
 use crate::manifest::entry::{EntryError, ManifestEntry};
 use crate::manifest::{Manifest, ManifestError, Variables};
 
-/// The apps that are used where the user gives none.
+/// The bundled apps.
 #[derive(RustEmbed)]
 #[folder = "fixtures/apps"]
 struct BundledApps;
 
-/// What the parameters of a scaling test give, so a group's manifest need not.
+/// The properties that the parameters of a scaling test set. A group's manifest is not
+/// needed for them.
 const GIVEN_ELSEWHERE: [&str; 7] = [
     "instances",
     "path",
@@ -37,7 +38,7 @@ pub struct Sources {
 pub(crate) struct Source {
     pub(crate) bits: Bits,
     pub(crate) entry: ManifestEntry,
-    /// What the manifest holds and no app is given.
+    /// The properties in the manifest that are not applied to any app.
     warnings: Vec<String>,
 }
 
@@ -45,7 +46,7 @@ pub(crate) struct Source {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// The folder of the apps has none for one of the groups.
+    /// The folder of the apps has no folder for one of the groups.
     #[error("the apps folder {dir} has no folder `{group}`")]
     Missing {
         /// The folder of the apps.
@@ -142,7 +143,7 @@ impl Sources {
         self.groups.get(&kind)
     }
 
-    /// What the manifests hold and no app is given.
+    /// The properties in the manifests that are not applied to any app.
     pub fn warnings(&self) -> Vec<String> {
         let sources = self.groups.values();
         sources.flat_map(|source| source.warnings.clone()).collect()
@@ -153,7 +154,7 @@ fn refused(path: &Path, reason: String) -> ManifestError {
     ManifestError::invalid(path.display(), reason)
 }
 
-/// What the one application of a manifest says of the group's apps.
+/// The properties that a manifest's only application sets for the group's apps.
 fn entry(path: &Path, manifest: &Manifest) -> Result<(ManifestEntry, Vec<String>), ManifestError> {
     let [app] = manifest.applications() else {
         let count = manifest.applications().len();

@@ -1,4 +1,4 @@
-//! The command, run in a place of its own, and what it says.
+//! Runs the command in a temporary folder, and checks its output.
 
 use std::path::{Path, PathBuf};
 use std::process;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use assert_cmd::Command;
 use mock_capi::CloudController;
 
-/// The command with nothing of the caller's environment that it would read.
+/// The command without the environment variables that it would read.
 pub(crate) fn cf_pusher(home: &Path) -> Command {
     timed(process(home))
 }
@@ -25,7 +25,7 @@ fn process(home: &Path) -> process::Command {
             command.env_remove(name);
         }
     }
-    // What it unpacks goes with the place, also where it is killed.
+    // Its temporary files are deleted with the folder, even if it is killed.
     command.env("CF_HOME", home).env("TMPDIR", home);
     command
 }
@@ -58,7 +58,7 @@ impl Place {
         self.said(timed(self.process_on(mock, config, args)), mock)
     }
 
-    /// What [`Place::on`] runs.
+    /// The process of [`Place::on`].
     pub(crate) fn process_on(
         &self,
         mock: &CloudController,
@@ -92,7 +92,7 @@ impl Place {
     }
 }
 
-/// Without what differs from run to run: request GUIDs and times.
+/// The output without request GUIDs and times, which differ between runs.
 pub(crate) fn stable(text: &str) -> String {
     let mut lines = Vec::new();
     // The progress of a phase depends on timing.

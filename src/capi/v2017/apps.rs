@@ -86,7 +86,7 @@ pub(in crate::capi) async fn create(client: &Client, app: &NewApp<'_>) -> Result
     client.create(&Request::post("/v3/apps").json(body)).await
 }
 
-/// Sets the variable that does the label's work, if the label is there.
+/// Sets the variable that replaces the label, if the metadata has the label.
 pub(in crate::capi) async fn set_metadata(
     client: &Client,
     app: &str,
@@ -119,8 +119,8 @@ pub(in crate::capi) async fn set_env(
     Ok(())
 }
 
-/// Notes in a variable of the app which bits its droplet was staged from, or
-/// removes the note.
+/// Records the SHA-256 of the droplet's bits in an environment variable of the app, or
+/// removes the variable.
 pub(in crate::capi) async fn annotate_bits(
     client: &Client,
     app: &str,
@@ -145,7 +145,7 @@ pub(in crate::capi) async fn stop(client: &Client, app: &str) -> Result<(), Erro
     Ok(())
 }
 
-/// There was no restart.
+/// The API of 2017 had no restart.
 pub(in crate::capi) async fn restart(client: &Client, app: &str) -> Result<(), Error> {
     stop(client, app).await?;
     start(client, app).await

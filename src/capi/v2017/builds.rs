@@ -16,7 +16,7 @@ pub(in crate::capi) async fn by_guids(
     list(client, "guids", guids, "").await
 }
 
-/// What is being staged of an app.
+/// The builds of an app that are being staged.
 pub(in crate::capi) async fn staging(client: &Client, app: &str) -> Result<Vec<Build>, Error> {
     list(client, "app_guids", &[app], "&states=PENDING,STAGING").await
 }
@@ -26,8 +26,8 @@ pub(in crate::capi) async fn get(client: &Client, build: &str) -> Result<Build, 
     Ok(droplet.into())
 }
 
-/// Stages a package: with these buildpacks, where none have them detected, or
-/// with those of the app.
+/// Stages a package with these buildpacks, or with those of the app if `None`. An empty
+/// list has them detected.
 pub(in crate::capi) async fn create(
     client: &Client,
     package: &str,

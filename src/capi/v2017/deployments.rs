@@ -1,4 +1,4 @@
-//! There were no deployments.
+//! The API of 2017 had no deployments.
 
 use super::missing;
 use crate::capi::client::Client;

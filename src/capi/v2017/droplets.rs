@@ -51,7 +51,7 @@ impl From<WireDroplet> for Droplet {
     }
 }
 
-/// A droplet was its own build.
+/// A droplet and its build were one resource.
 impl From<WireDroplet> for Build {
     fn from(droplet: WireDroplet) -> Self {
         Self {
@@ -100,7 +100,7 @@ pub(in crate::capi) async fn create(_client: &Client, _app: &str) -> Result<Stri
     Err(missing("uploading a droplet"))
 }
 
-/// A copy of a droplet for an app, which must be waited for.
+/// Begins to copy a droplet to an app. Returns the GUID of the copy, which is not ready yet.
 pub(in crate::capi) async fn copy(
     client: &Client,
     droplet: &str,

@@ -1,4 +1,4 @@
-//! The Cloud Controller read no manifests.
+//! The API of 2017 had no manifests.
 
 use super::missing;
 use crate::capi::client::Client;

@@ -1,8 +1,7 @@
 //! The API as the document of 2017 describes it, v2 beside an early v3: the same
 //! operations as [`super::v3`], as far as they existed.
 //!
-//! Where today has labels and annotations, environment variables of the apps do
-//! their work.
+//! Environment variables of the apps replace the labels and annotations of today.
 
 pub(super) mod apps;
 pub(super) mod builds;
@@ -78,7 +77,7 @@ async fn named<T: DeserializeOwned>(
         .collect())
 }
 
-/// An operation that came after 2017.
+/// The error of an operation that was added after 2017.
 fn missing(operation: &'static str) -> Error {
     Error::NotInDialect { operation }
 }

@@ -26,7 +26,7 @@ struct WireSummary {
 struct WireApp {
     guid: String,
     instances: u32,
-    /// Negative where the foundation does not know.
+    /// Negative if the foundation does not know it.
     running_instances: Option<i64>,
     memory: u64,
     disk_quota: u64,
@@ -75,7 +75,7 @@ impl From<WireApp> for Summary {
     }
 }
 
-/// What one request shows of all apps of a space that have a web process.
+/// All apps of a space that have a web process, from one request.
 pub(in crate::capi) async fn summaries(
     client: &Client,
     space: &str,
@@ -111,7 +111,7 @@ pub(in crate::capi) async fn of_apps(
     Err(missing("listing the processes of apps"))
 }
 
-/// Sets the command of the web process; `None` leaves it to the droplet.
+/// Sets the command of the web process. `None` selects the droplet's command.
 pub(in crate::capi) async fn set_command(
     client: &Client,
     app: &str,
@@ -124,7 +124,7 @@ pub(in crate::capi) async fn set_command(
     Ok(())
 }
 
-/// Sets how the web process is checked; what is not given stays as it is.
+/// Changes the health check of the web process. `None` keeps a value.
 pub(in crate::capi) async fn set_health_check(
     client: &Client,
     app: &str,

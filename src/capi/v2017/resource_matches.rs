@@ -1,10 +1,10 @@
-//! The pool of resources could not be asked.
+//! The API of 2017 had no resource matches for v3 packages.
 
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::Resource;
 
-/// None: so everything is uploaded.
+/// No files, so everything is uploaded.
 pub(in crate::capi) async fn known(
     _client: &Client,
     _resources: &[Resource<'_>],

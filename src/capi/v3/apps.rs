@@ -29,11 +29,11 @@ struct WireApp {
 #[derive(Deserialize)]
 struct Relationships {
     space: ToOne,
-    /// Older foundations show it only app by app.
+    /// Older foundations show it for one app at a time only.
     current_droplet: Option<ToOne>,
 }
 
-/// What a page of apps includes.
+/// The `included` resources of a page of apps.
 #[derive(Deserialize)]
 struct Included {
     #[serde(default)]
@@ -179,7 +179,7 @@ pub(in crate::capi) async fn set_current_droplet(
     Ok(())
 }
 
-/// Notes on the droplet which bits it was staged from, or removes the note.
+/// Annotates a droplet with the SHA-256 of its bits, or removes the annotation.
 pub(in crate::capi) async fn annotate_bits(
     client: &Client,
     _app: &str,

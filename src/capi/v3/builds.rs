@@ -39,7 +39,7 @@ pub(in crate::capi) async fn by_guids(
     Ok(into_all(builds))
 }
 
-/// What is being staged of an app.
+/// The builds of an app that are being staged.
 pub(in crate::capi) async fn staging(client: &Client, app: &str) -> Result<Vec<Build>, Error> {
     let (list, states) = ("/v3/builds", "&states=STAGING");
     let builds = list_by::<WireBuild>(client, list, "app_guids", &[app], states).await?;
@@ -51,8 +51,8 @@ pub(in crate::capi) async fn get(client: &Client, build: &str) -> Result<Build, 
     Ok(build.into())
 }
 
-/// Stages a package: with these buildpacks, where none have them detected, or
-/// with those of the app.
+/// Stages a package with these buildpacks, or with those of the app if `None`. An empty
+/// list has them detected.
 pub(in crate::capi) async fn create(
     client: &Client,
     package: &str,

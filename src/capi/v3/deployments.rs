@@ -23,8 +23,7 @@ struct Status {
     reason: String,
 }
 
-/// Sets the droplet of an app and replaces its instances; where the app is
-/// stopped, starts it.
+/// Sets the droplet of an app, and replaces its instances or starts the stopped app.
 pub(in crate::capi) async fn create(
     client: &Client,
     deployment: &NewDeployment<'_>,
@@ -42,7 +41,7 @@ pub(in crate::capi) async fn create(
     client.create(&request).await
 }
 
-/// Only what is given.
+/// The options that are not `None`.
 fn options(options: &DeploymentOptions<'_>) -> Map<String, Value> {
     let steps = options.canary_steps.iter();
     let steps: Vec<Value> = steps

@@ -37,7 +37,7 @@ impl From<WireDomain> for Domain {
     }
 }
 
-/// All domains that the login can see, in the foundation's order.
+/// All domains that the user can see, in the foundation's order.
 pub(in crate::capi) async fn all(client: &Client) -> Result<Vec<Domain>, Error> {
     let path = format!("/v3/domains?{LARGEST_PAGE}");
     Ok(into_all(client.list::<WireDomain>(&path).await?))

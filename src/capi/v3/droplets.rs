@@ -84,7 +84,7 @@ pub(in crate::capi) async fn create(client: &Client, app: &str) -> Result<String
         .await
 }
 
-/// A copy of a droplet for an app, which must be waited for.
+/// Begins to copy a droplet to an app. Returns the GUID of the copy, which is not ready yet.
 pub(in crate::capi) async fn copy(
     client: &Client,
     droplet: &str,

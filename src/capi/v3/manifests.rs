@@ -9,7 +9,7 @@ use crate::capi::error::Error;
 use crate::capi::model::{DiffEntry, DiffOp, ManifestValue};
 use crate::capi::transport::{Body, Replay, Request};
 
-/// Applies a manifest to a space and waits until that is done.
+/// Applies a manifest to a space, and waits for the job.
 pub(in crate::capi) async fn apply(
     client: &Client,
     what: &str,
@@ -22,7 +22,7 @@ pub(in crate::capi) async fn apply(
     client.finish(what, &request.replay(replay)).await
 }
 
-/// What applying a manifest would change.
+/// The changes that applying a manifest would make.
 pub(in crate::capi) async fn diff(
     client: &Client,
     space: &str,
@@ -35,7 +35,7 @@ pub(in crate::capi) async fn diff(
     Ok(diff.diff.into_iter().map(DiffEntry::from).collect())
 }
 
-/// The manifest of an app as it is, in YAML.
+/// The current manifest of an app, in YAML.
 pub(in crate::capi) async fn of_app(client: &Client, app: &str) -> Result<String, Error> {
     let path = format!("/v3/apps/{app}/manifest");
     Ok(client.send(&Request::get(path)).await?.text())

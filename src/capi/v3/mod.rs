@@ -1,4 +1,4 @@
-//! The API v3 of today: how each operation is asked for and its answer read.
+//! Today's API v3: the request of each operation, and its response.
 
 pub(super) mod apps;
 pub(super) mod builds;
@@ -100,7 +100,7 @@ impl OfApp {
     }
 }
 
-/// How an app is staged.
+/// The lifecycle of an app.
 #[derive(Deserialize)]
 pub(super) struct Lifecycle {
     data: LifecycleData,
@@ -113,14 +113,14 @@ struct LifecycleData {
 }
 
 impl Lifecycle {
-    /// The buildpacks; none where they are detected.
+    /// The buildpacks. Empty if they are detected.
     pub(super) fn buildpacks(self) -> Vec<String> {
         self.data.buildpacks
     }
 }
 
-/// What matters of the metadata of apps, packages and droplets. There may be many
-/// of them, and the rest would take much memory.
+/// The labels and annotations that cf-pusher needs. There may be many apps, packages and
+/// droplets, and all of their metadata would take much memory.
 #[derive(Deserialize, Default)]
 struct OurMetadata {
     #[serde(default)]
@@ -172,7 +172,7 @@ fn list_item(value: &str) -> String {
     encoded(&value.replace('%', "%25").replace(',', "%2C"))
 }
 
-/// A value as a query carries it.
+/// A value, encoded for a query.
 pub(super) fn encoded(value: &str) -> String {
     url::form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }

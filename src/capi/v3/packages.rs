@@ -57,7 +57,7 @@ pub(in crate::capi) async fn of_app(client: &Client, app: &str) -> Result<Vec<Pa
     list(client, "app_guids", &[app], "").await
 }
 
-/// The bits of some apps that can be staged, the newest of an app first.
+/// The packages of bits of some apps that can be staged, the newest of an app first.
 pub(in crate::capi) async fn ready_of_apps(
     client: &Client,
     apps: &[&str],

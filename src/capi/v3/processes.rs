@@ -38,8 +38,8 @@ impl From<WireProcess> for Process {
     }
 }
 
-/// Processes with their instances. Foundations that are too old to embed the
-/// instances refuse the parameter; then each process has a request of its own.
+/// Processes with their instances. Old foundations cannot embed the instances and refuse
+/// the parameter. Then each process needs a request of its own.
 async fn list(
     client: &Client,
     filter: &str,
@@ -89,7 +89,7 @@ pub(in crate::capi) async fn of_apps(
     list(client, "app_guids", apps, "").await
 }
 
-/// Spaces have no summary any more.
+/// Today's API has no summaries of spaces.
 pub(in crate::capi) async fn summaries(
     _client: &Client,
     _space: &str,
@@ -99,7 +99,7 @@ pub(in crate::capi) async fn summaries(
     })
 }
 
-/// The instances of one process; none of one that is gone.
+/// The instances of a process. Empty if the process does not exist.
 pub(in crate::capi) async fn instances(
     client: &Client,
     process: &str,
@@ -115,7 +115,7 @@ pub(in crate::capi) async fn instances(
     }
 }
 
-/// Sets the command of the web process; `None` leaves it to the droplet.
+/// Sets the command of the web process. `None` selects the droplet's command.
 pub(in crate::capi) async fn set_command(
     client: &Client,
     app: &str,
@@ -127,7 +127,7 @@ pub(in crate::capi) async fn set_command(
     Ok(())
 }
 
-/// Sets how the web process is checked; what is not given stays as it is.
+/// Changes the health check of the web process. `None` keeps a value.
 pub(in crate::capi) async fn set_health_check(
     client: &Client,
     app: &str,
@@ -162,7 +162,7 @@ pub(in crate::capi) async fn scale(client: &Client, app: &str, scale: Scale) -> 
     Ok(())
 }
 
-/// Only what is to change.
+/// The fields that are to change.
 pub(in crate::capi) fn scale_body(scale: Scale) -> BTreeMap<&'static str, u64> {
     let fields = [
         ("instances", scale.instances.map(u64::from)),

@@ -26,7 +26,7 @@ struct Checksum {
     value: String,
 }
 
-/// The SHA-1s of those files that the Cloud Controller has.
+/// The SHA-1s of the files that the Cloud Controller already has.
 pub(in crate::capi) async fn known(
     client: &Client,
     resources: &[Resource<'_>],
@@ -52,7 +52,7 @@ impl Resource<'_> {
     }
 }
 
-/// A file, as questions and uploads name it.
+/// A file, as resource matches and uploads describe it.
 fn body_of(resource: &Resource<'_>) -> Value {
     json!({
         "path": resource.path,

@@ -49,7 +49,7 @@ struct DestinationProcess {
 }
 
 impl WireDestination {
-    /// A destination without an app leads nowhere.
+    /// A destination without an app has no effect.
     fn destination(self) -> Option<Destination> {
         let process = self.app.process;
         Some(Destination {
@@ -92,7 +92,7 @@ pub(in crate::capi) async fn of_app(client: &Client, app: &str) -> Result<Vec<Ro
     Ok(into_all(client.list::<WireRoute>(&path).await?))
 }
 
-/// A route that leads to several of the apps may be there more than once.
+/// A route with several of the apps as destinations may be listed more than once.
 pub(in crate::capi) async fn of_apps(client: &Client, apps: &[&str]) -> Result<Vec<Route>, Error> {
     let routes = list_by::<WireRoute>(client, "/v3/routes", "app_guids", apps, "").await?;
     Ok(into_all(routes))

@@ -25,7 +25,7 @@ struct OfOrg {
     organization: Option<ToOne>,
 }
 
-/// What a list of spaces includes.
+/// The `included` resources of a page of spaces.
 #[derive(Deserialize)]
 struct Included {
     #[serde(default)]
