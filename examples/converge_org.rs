@@ -20,7 +20,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::connect(&options, Events::default()).await?;
 
     let text = r#"{"test_applications": 10, "test_app_instances": 2}"#;
-    let (test, _) = ScalingTest::parse(text, "inline")?;
+    let test = ScalingTest::parse(text, "inline")?;
     let sources = Sources::read(&test, None)?;
     let converger = Converger::new(client, test.desired(&sources)?);
 

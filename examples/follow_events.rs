@@ -52,7 +52,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let events = Events::new([Arc::clone(&follower) as Arc<dyn EventSink>]);
     let client = Client::connect(&options, events).await?;
 
-    let (test, _) = ScalingTest::parse(r#"{"proxy_applications": 3}"#, "inline")?;
+    let test = ScalingTest::parse(r#"{"proxy_applications": 3}"#, "inline")?;
     let sources = Sources::read(&test, None)?;
     let outcome = Converger::new(client, test.desired(&sources)?)
         .converge(Approval::None)

@@ -36,7 +36,7 @@ async fn connect(api: &str) -> Result<Client, Error> {
 }
 
 fn converger(client: &Client, config: &str) -> Result<Converger, Box<dyn std::error::Error>> {
-    let (test, _) = ScalingTest::parse(config, "config")?;
+    let test = ScalingTest::parse(config, "config")?;
     let sources = Sources::read(&test, None)?;
     Ok(Converger::new(client.clone(), test.desired(&sources)?))
 }

@@ -25,7 +25,7 @@
 //! );
 //! let client = Client::connect(&options, Events::default()).await?;
 //!
-//! let (test, _) = ScalingTest::parse(r#"{"test_applications": 3, "test_app_instances": 2}"#, "inline")?;
+//! let test = ScalingTest::parse(r#"{"test_applications": 3, "test_app_instances": 2}"#, "inline")?;
 //! let sources = Sources::read(&test, None)?;
 //! let converger = Converger::new(client, test.desired(&sources)?);
 //!
@@ -54,7 +54,7 @@ mod spec;
 
 pub use capi::client::{Client, ConnectOptions};
 pub use capi::dialect::Dialect;
-pub use capi::error::{CcError, Error};
+pub use capi::error::{CcError, ConnectionProblem, Error};
 pub use capi::transport::Credentials;
 pub use converge::approval::{Approval, Deletions, Question};
 pub use converge::outcome::{AppOutcome, AppResult, Failure, Outcome};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::support::command::{Place, stable};
 use crate::support::{Fixture, SMALL, Workflow, connect, read};
 use cf_pusher::{
-    Action, Approval, CancellationToken, Client, ConnectOptions, ConvergeError, Converger,
-    Deletions, Events, Target,
+    Action, Approval, CancellationToken, Client, ConvergeError, Converger, Deletions, Events,
+    Target,
 };
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
@@ -181,10 +181,7 @@ async fn recreating_and_destroying_an_org_need_approval(#[case] workflow: Workfl
 async fn an_interrupt_ends_the_question() {
     let mock = MockCapi::builder().start().await.unwrap();
     let interrupt = CancellationToken::new();
-    let options = ConnectOptions {
-        interrupt: interrupt.clone(),
-        ..crate::support::target(&mock)
-    };
+    let options = crate::support::target(&mock).interrupt(interrupt.clone());
     let client = Client::connect(&options, Events::default()).await.unwrap();
     let run = |config: &str| converger(Workflow::Manifest, &client, config);
     assert!(

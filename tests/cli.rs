@@ -1,4 +1,4 @@
-//! The command: what it prints, how it exits, and what it says of bad input.
+//! The command: its output, its exit codes, and its messages about bad input.
 
 use std::time::Duration;
 
@@ -182,7 +182,7 @@ async fn the_second_run_costs_at_most_15_requests() {
     );
 }
 
-/// Each input that cannot be used: the cause, what to do, and exit code 2.
+/// Invalid input is reported with its cause and help, and the exit code is 2.
 #[rstest]
 #[case::missing_file(None, &[])]
 #[case::broken_json(Some("{\n  \"prefix\": \"a-\"\n  \"concurrency\": 2\n}"), &[])]
@@ -323,7 +323,7 @@ async fn an_exceeded_quota_is_explained() {
         .lines()
         .filter(|line| line.starts_with("error: "))
         .collect();
-    // Staging is refused in other words than starting.
+    // The Cloud Controller refuses staging and starting with different texts.
     let is_of_quota = |it: &str| it.contains("quota") || it.contains("memory limit exceeded");
     assert!(
         errors
@@ -410,7 +410,7 @@ async fn an_outage_during_a_run_is_reported_once() {
             "--config",
             config.to_str().unwrap(),
             "--timeout",
-            "1s",
+            "5s",
         ])
         .env("CF_HOME", place.dir.path())
         .env("CF_API", mock.uri())

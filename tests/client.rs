@@ -1,6 +1,6 @@
-//! The client's promises: tokens renewed once and shared, rate limits
-//! honoured, what is not processed repeated and nothing else, no wait without
-//! an end, no token to another host.
+//! The client's promises: tokens are renewed once and shared, rate limits are honoured,
+//! only unprocessed requests are retried, every wait ends, and no token is sent to
+//! another host.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,10 +18,9 @@ use wiremock::matchers::{any, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 async fn connect_as(mock: &MockCapi, credentials: Credentials) -> Result<Client, Error> {
-    let target = ConnectOptions {
-        credentials,
-        ..target(mock)
-    };
+    let target = ConnectOptions::new(mock.uri(), credentials)
+        .concurrency(20)
+        .timeout(Duration::from_secs(20));
     Client::connect(&target, Events::default()).await
 }
 
@@ -74,7 +73,7 @@ async fn an_expired_token_is_renewed_once_for_all_tasks() {
     );
 }
 
-/// Counts the requests that were refused for their token.
+/// Counts the requests that were refused because of their token.
 #[derive(Default)]
 struct Refusals(AtomicUsize);
 
@@ -100,7 +99,7 @@ async fn a_token_is_renewed_before_it_expires() {
     let client = connect(&mock, [Arc::clone(&refusals) as Arc<dyn EventSink>]).await;
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(client.clone(), desired(&config, &sources));
-    // A tenth of its life before its end, and after.
+    // The loop runs past the time of the renewal, a tenth of the lifetime before expiry.
     for _ in 0..5 {
         assert!(!converger.verify().await.unwrap().is_empty());
         tokio::time::sleep(lifetime / 4).await;
@@ -150,7 +149,7 @@ async fn a_rate_limit_with_plenty_left_delays_nothing() {
     let hour = Duration::from_secs(60 * 60);
     let workflow = Workflow::PerApp;
     let fixture = Fixture::with(workflow, workflow.foundation().rate_limit(1000, hour)).await;
-    // An even rate would take an hour for these.
+    // At an even rate, these requests would take an hour.
     fixture.converge_well(SMALL).await;
     assert_eq!(fixture.counts.get().rate_limited, 0);
 }
@@ -164,10 +163,7 @@ async fn a_nonsensical_rate_limit_does_no_harm(#[case] asked: Duration) {
     let limit = Fault::answer("GET", "/v3/organizations", 429).retry_after(asked);
     fixture.mock.set_faults(vec![limit]).unwrap();
     let (config, sources) = read(SMALL, None);
-    let target = ConnectOptions {
-        timeout: Duration::from_millis(700),
-        ..target(&fixture.mock)
-    };
+    let target = target(&fixture.mock).timeout(Duration::from_secs(2));
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let converger = Converger::new(client.clone(), desired(&config, &sources));
     let refused = converger.plan().await.unwrap_err().to_string();
@@ -182,11 +178,9 @@ async fn a_nonsensical_rate_limit_does_no_harm(#[case] asked: Duration) {
 async fn a_login_survives_a_short_failure_of_the_uaa() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     let credentials = tokens_of_the_cf_cli(&fixture).await;
-    let target = ConnectOptions {
-        credentials,
-        timeout: Duration::from_millis(100),
-        ..target(&fixture.mock)
-    };
+    let target = ConnectOptions::new(fixture.mock.uri(), credentials)
+        .concurrency(20)
+        .timeout(Duration::from_secs(2));
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(client.clone(), desired(&config, &sources));
@@ -280,10 +274,7 @@ async fn temporary_failures_are_retried_beside_permanent_ones() {
 async fn a_wait_that_times_out_reports_the_last_state() {
     let builder = MockCapi::builder().staging_time(Duration::from_secs(3600));
     let mock = builder.start().await.unwrap();
-    let target = ConnectOptions {
-        timeout: Duration::from_millis(200),
-        ..target(&mock)
-    };
+    let target = target(&mock).timeout(Duration::from_secs(2));
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let (config, sources) = read(SMALL, None);
     let outcome = Converger::new(client.clone(), desired(&config, &sources))
@@ -292,9 +283,9 @@ async fn a_wait_that_times_out_reports_the_last_state() {
         .unwrap();
     let failures: Vec<String> = outcome.failures.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(failures.join("\n"), @r"
-    app scale-registry: staging failed: staging of scale-registry timed out after 200ms: last state: STAGING
-    app scale-tick-0: staging failed: staging of scale-tick-0 timed out after 200ms: last state: STAGING
-    app scale-proxy-0: staging failed: staging of scale-proxy-0 timed out after 200ms: last state: STAGING
+    app scale-registry: staging failed: staging of scale-registry timed out after 2s: last state: STAGING
+    app scale-tick-0: staging failed: staging of scale-tick-0 timed out after 2s: last state: STAGING
+    app scale-proxy-0: staging failed: staging of scale-proxy-0 timed out after 2s: last state: STAGING
     ");
 }
 
@@ -302,10 +293,7 @@ async fn a_wait_that_times_out_reports_the_last_state() {
 async fn instances_that_never_run_are_reported_at_the_deadline() {
     let builder = MockCapi::builder().start_time(Duration::from_secs(3600));
     let mock = builder.start().await.unwrap();
-    let target = ConnectOptions {
-        timeout: Duration::from_millis(300),
-        ..target(&mock)
-    };
+    let target = target(&mock).timeout(Duration::from_secs(2));
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let (config, sources) = read(r#"{"proxy_applications": 1}"#, None);
     let outcome = Converger::new(client.clone(), desired(&config, &sources))
@@ -353,7 +341,7 @@ async fn a_server_that_is_no_cloud_controller_is_reported() {
     assert!(error.is_connection());
     let message = error.to_string();
     assert!(
-        message.contains("what answers is not a Cloud Controller"),
+        message.contains("the server is not a Cloud Controller"),
         "{message}"
     );
 }
@@ -380,11 +368,8 @@ async fn a_server_that_hangs_up_or_never_answers_is_reported() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = format!("http://{}", listener.local_addr().unwrap());
     let credentials = admin("admin");
-    let target = ConnectOptions {
-        timeout: Duration::from_millis(300),
-        ..ConnectOptions::new(api, credentials)
-    };
-    // Nobody accepts, so nothing is answered.
+    let target = ConnectOptions::new(api, credentials).timeout(Duration::from_secs(1));
+    // No connection is accepted, so there is no response.
     let silent = Client::connect(&target, Events::default()).await;
     assert!(silent.unwrap_err().is_connection());
     let hangs_up = async {
@@ -438,7 +423,7 @@ async fn no_token_goes_to_another_host() {
         .plan()
         .await
         .unwrap_err();
-    assert!(refused.to_string().contains("give that URL"), "{refused}");
+    assert!(refused.to_string().contains("use that URL"), "{refused}");
     elsewhere.verify().await;
 }
 
@@ -447,10 +432,7 @@ async fn concurrency_is_bounded() {
     let latency = Duration::from_millis(10);
     let mock = MockCapi::builder().latency(latency).start().await.unwrap();
     let counts = Arc::new(Counts::default());
-    let target = ConnectOptions {
-        concurrency: 1,
-        ..target(&mock)
-    };
+    let target = target(&mock).concurrency(1);
     let events = Events::new([Arc::clone(&counts) as Arc<dyn EventSink>]);
     let client = Client::connect(&target, events).await.unwrap();
     let (config, sources) = read(r#"{"proxy_applications": 2}"#, None);
@@ -460,7 +442,7 @@ async fn concurrency_is_bounded() {
         .await
         .unwrap();
     assert!(outcome.is_converged());
-    // One at a time: not even a fast machine can do it in less.
+    // Requests run one at a time, so even a fast machine needs this time.
     let requests = u32::try_from(counts.get().requests).unwrap();
     assert!(began.elapsed() >= latency * (requests - 2));
 }
@@ -525,10 +507,9 @@ async fn tokens_of_the_cf_cli(fixture: &Fixture) -> Credentials {
 #[tokio::test]
 async fn a_login_of_the_cf_cli_is_renewed_with_its_refresh_token() {
     let fixture = Fixture::new(Workflow::Manifest).await;
-    let target = ConnectOptions {
-        credentials: tokens_of_the_cf_cli(&fixture).await,
-        ..target(&fixture.mock)
-    };
+    let target = ConnectOptions::new(fixture.mock.uri(), tokens_of_the_cf_cli(&fixture).await)
+        .concurrency(20)
+        .timeout(Duration::from_secs(20));
     let client = Client::connect(&target, Events::default()).await.unwrap();
     fixture.mock.expire_tokens();
     let (config, sources) = read(SMALL, None);
@@ -542,7 +523,7 @@ async fn a_login_of_the_cf_cli_is_renewed_with_its_refresh_token() {
     );
 }
 
-/// An API whose lists have another next page for ever.
+/// An API whose lists never end.
 struct EndlessPages(AtomicUsize);
 
 impl wiremock::Respond for EndlessPages {
@@ -577,10 +558,7 @@ async fn an_endless_list_is_abandoned_at_the_deadline() {
         id: "a".to_owned(),
         secret: "b".into(),
     };
-    let target = ConnectOptions {
-        timeout: Duration::from_millis(300),
-        ..ConnectOptions::new(api.uri(), credentials)
-    };
+    let target = ConnectOptions::new(api.uri(), credentials).timeout(Duration::from_secs(1));
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let (config, sources) = read(SMALL, None);
     let error = Converger::new(client.clone(), desired(&config, &sources))
@@ -589,7 +567,7 @@ async fn an_endless_list_is_abandoned_at_the_deadline() {
         .unwrap_err();
     let message = error.to_string();
     assert!(
-        message.starts_with("reading a list page by page timed out after 300ms"),
+        message.starts_with("reading a list page by page timed out after 1s"),
         "{message}"
     );
 }
@@ -637,7 +615,7 @@ async fn pages_are_followed() {
     assert_eq!(client.api(), fixture.mock.uri());
 }
 
-/// Compiles only if a client can be shared, and every call be spawned on a runtime.
+/// Compiles only if a client can be shared and every call can be spawned on a runtime.
 #[test]
 fn clients_are_owned_and_futures_of_public_methods_are_send() {
     fn is_owned<T: Clone + std::fmt::Debug + Send + Sync + 'static>() {}

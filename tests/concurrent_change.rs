@@ -1,8 +1,11 @@
-//! The foundation is odd: what is there changes while it is looked at, or is in a
-//! state that nobody asked for. It is repaired or reported, in time.
+//! Someone else changes the foundation during a run, or it is in an unexpected state. It
+//! is repaired, or reported within the deadline.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::support::disturbance::after_first;
 use crate::support::world::{Census, World};
 use crate::support::{Fixture, SMALL, Workflow, curl};
 use mock_capi::{Fault, MockCapi};
@@ -11,8 +14,8 @@ use serde_json::{Value, json};
 
 const MOMENT: Duration = Duration::from_millis(300);
 
-/// A list of routes has 100 a page here; one that is on the first goes while the
-/// second is being asked for, so that the one in between is on neither.
+/// A page has 100 routes. One on the first page is deleted before the second page is
+/// requested, so that the route that moves from the second to the first is on neither.
 #[tokio::test]
 async fn a_resource_that_slips_between_two_pages_is_not_created_twice() {
     let many = SMALL.replace("\"test_applications\": 3", "\"test_applications\": 104");
@@ -24,28 +27,26 @@ async fn a_resource_that_slips_between_two_pages_is_not_created_twice() {
         .curl("GET", "/v2/routes?q=host:scale-tick-0", Value::Null)
         .await;
     let first = first["resources"][0]["metadata"]["guid"].as_str().unwrap();
-    let slow = Fault::delay("GET", "/v2/spaces/:guid/routes", MOMENT).nth(1);
-    fixture.mock.set_faults(vec![slow]).unwrap();
-    fixture.mock.forget_requests();
-    let deletion = async {
-        while !fixture
-            .mock
-            .requests()
-            .iter()
-            .any(|it| it.path.ends_with("/routes"))
-        {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        fixture
-            .curl("DELETE", &format!("/v2/routes/{first}"), Value::Null)
-            .await;
-    };
-    let (outcome, ()) = tokio::join!(fixture.converge(&many), deletion);
+    let first = format!("/v2/routes/{first}");
+    let is_deleted = Arc::new(AtomicBool::new(false));
+    let deleted = Arc::clone(&is_deleted);
+    after_first(
+        &fixture.mock,
+        "GET",
+        "/v2/spaces/:guid/routes",
+        move |somebody| {
+            somebody.delete(&first);
+            deleted.store(true, Ordering::Relaxed);
+        },
+    )
+    .await;
+    let outcome = fixture.converge(&many).await;
+    assert!(is_deleted.load(Ordering::Relaxed), "between two pages");
     assert!(outcome.is_converged(), "{outcome:#?}");
     assert_eq!(hosts(&fixture.mock), 108);
 }
 
-/// All apps that are there go while a request of that kind is under way.
+/// All apps are deleted while a request of each kind is in flight.
 #[rstest]
 #[case::manifest("POST", "/v3/spaces/:guid/actions/apply_manifest")]
 #[case::upload("POST", "/v3/packages/:guid/upload")]
@@ -57,26 +58,20 @@ async fn apps_deleted_during_a_run_are_created_again(#[case] method: &str, #[cas
     let world = World::new(Workflow::Manifest, SMALL);
     let expected = world.undisturbed().await;
     let fixture = Fixture::new(Workflow::Manifest).await;
-    let slow = Fault::delay(method, path, MOMENT).nth(1);
-    fixture.mock.set_faults(vec![slow]).unwrap();
-    let deletion = async {
-        let route = format!("{method} {path}");
-        while !fixture.mock.stats().by_route.contains_key(&route) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+    after_first(&fixture.mock, method, path, |somebody| {
+        for app in somebody.apps() {
+            somebody.delete(&format!("/v3/apps/{app}"));
         }
-        for app in fixture.mock.state()["apps"].as_array().unwrap() {
-            let path = format!("/v3/apps/{}", app["guid"].as_str().unwrap());
-            fixture.curl("DELETE", &path, Value::Null).await;
-        }
-    };
-    let (outcome, ()) = tokio::join!(fixture.converge(SMALL), deletion);
+    })
+    .await;
+    let outcome = fixture.converge(SMALL).await;
     assert!(outcome.is_converged(), "{outcome:#?}");
     assert_eq!(fixture.verify(SMALL).await, []);
     // The routes of deleted apps stay, and are used again.
     assert_eq!(Census::of(&fixture.mock), expected);
 }
 
-/// Its job takes a while, in which all is there still.
+/// The org exists until its deletion job ends.
 #[rstest]
 #[case::manifest(Workflow::Manifest)]
 #[case::per_app(Workflow::PerApp)]
@@ -93,7 +88,7 @@ async fn an_org_that_is_being_deleted_is_created_again_by_this_run_or_the_next(
     let org = mock.state()["organizations"][0]["guid"].clone();
     let path = format!("/v3/organizations/{}", org.as_str().unwrap());
     curl(&mock, "DELETE", &path, Value::Null).await;
-    // What is lacking has to be made, just when all goes.
+    // The instances that this run adds are deleted with everything else.
     let more = World::new(
         workflow,
         &SMALL.replace("\"test_app_instances\": 2", "\"test_app_instances\": 3"),
@@ -105,7 +100,7 @@ async fn an_org_that_is_being_deleted_is_created_again_by_this_run_or_the_next(
     assert_eq!(Census::of(&mock), expected, "first run: {first:?}");
 }
 
-/// All at once of what one finds in an org that was left alone for long.
+/// Everything that drifts in an org over a long time, at once.
 #[rstest]
 #[case::manifest(Workflow::Manifest)]
 #[case::per_app(Workflow::PerApp)]
@@ -123,14 +118,14 @@ async fn stopped_apps_are_started_and_missing_ones_created(#[case] workflow: Wor
         let path = format!("/v3/apps/{}/{}", fixture.app(app).await, stop.1);
         fixture.curl(stop.0, &path, Value::Null).await;
     }
-    // A prototype, with the droplet that all others were copied from.
+    // A prototype, with the droplet that the clones were copied from.
     let path = format!("/v3/apps/{}", fixture.app("scale-proxy-0").await);
     fixture.curl("DELETE", &path, Value::Null).await;
     assert_eq!(fixture.converge_well(SMALL).await, 5);
     assert_eq!(Census::of(&fixture.mock), expected);
 }
 
-/// They are not waited for longer than asked, and named.
+/// The run waits for them until its timeout, and names them.
 #[rstest]
 #[case::manifest(Workflow::Manifest)]
 #[case::per_app(Workflow::PerApp)]

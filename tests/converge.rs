@@ -1,4 +1,4 @@
-//! Convergence from nothing, and from there to the next desired state.
+//! Convergence of an empty foundation, and from there to another desired state.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// The names of what was deleted.
+/// The names of the deleted resources.
 fn names(destroyed: &Destroyed) -> Vec<&str> {
     destroyed.targets.iter().map(Target::name).collect()
 }
@@ -33,7 +33,7 @@ async fn the_scale_test_converges_and_a_second_run_changes_nothing(#[case] workf
     assert_eq!((outcome.changed(), outcome.unchanged()), (0, 201));
     assert_eq!(fixture.writes().len(), 0);
     if workflow != Workflow::Documented2017 {
-        // With discovery and login, which this client did before.
+        // Including discovery and login, which this client did before.
         assert!(fixture.counts.get().requests - before + 2 <= 15);
     }
     assert_eq!(fixture.verify(SCALE_TEST).await, []);
@@ -162,7 +162,7 @@ async fn a_manifest_sizes_its_group(#[case] workflow: Workflow) {
     );
 }
 
-/// Each thing that somebody may do to one app behind our back.
+/// Each kind of change that someone else can make to an app.
 #[rstest]
 #[case::variable("PATCH", "environment_variables", json!({"var": {"START_PORT": "1", "MORE": "x"}}))]
 #[case::stopped("POST", "actions/stop", Value::Null)]
@@ -421,7 +421,7 @@ async fn an_org_with_unmanaged_apps_is_used_and_kept() {
     );
 }
 
-/// A sink that counts requests, and tells when there were so many.
+/// A sink that counts requests, and signals when a number is reached.
 struct After {
     left: AtomicUsize,
     reached: tokio::sync::Notify,
@@ -547,7 +547,7 @@ async fn a_manifest_has_at_most_the_requested_number_of_apps() {
     assert_eq!(sizes.iter().max(), Some(&3));
 }
 
-/// Keeps what happens to one app.
+/// Records the events of one app.
 #[derive(Default)]
 struct LifeOf {
     app: &'static str,

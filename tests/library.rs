@@ -83,6 +83,6 @@ async fn a_push_can_be_spawned() {
     let error = error.await.unwrap().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "space none in org none: not found, or not visible to the user"
+        "finding space none in org none failed: not found, or not visible to the user"
     );
 }

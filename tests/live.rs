@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Needs `CF_API` and `CF_USERNAME` with `CF_PASSWORD` (or `CF_CLIENT_ID` with
-//! `CF_CLIENT_SECRET`), and takes `CF_SKIP_SSL_VALIDATION`. All that it makes
-//! begins with `cf-pusher-live-`, and is deleted at the end.
+//! `CF_CLIENT_SECRET`), and honours `CF_SKIP_SSL_VALIDATION`. The names of everything that
+//! it creates begin with `cf-pusher-live-`, and it deletes everything at the end.
 
 #![allow(
     clippy::unwrap_used,
@@ -40,11 +40,11 @@ fn target() -> Option<ConnectOptions> {
         })
     };
     let skip = variable("CF_SKIP_SSL_VALIDATION");
-    Some(ConnectOptions {
-        skip_ssl_validation: skip.is_some_and(|value| !matches!(value.as_str(), "false" | "0")),
-        timeout: Duration::from_secs(10 * 60),
-        ..ConnectOptions::new(variable("CF_API")?, password().or_else(client)?)
-    })
+    Some(
+        ConnectOptions::new(variable("CF_API")?, password().or_else(client)?)
+            .skip_ssl_validation(skip.is_some_and(|value| !matches!(value.as_str(), "false" | "0")))
+            .timeout(Duration::from_secs(10 * 60)),
+    )
 }
 
 fn config(instances: u32, ticks: u32) -> ScalingTest {
@@ -55,7 +55,7 @@ fn config(instances: u32, ticks: u32) -> ScalingTest {
             "test_applications": {ticks}, "test_app_instances": {instances}
         }}"#
     );
-    ScalingTest::parse(&text, "live").unwrap().0
+    ScalingTest::parse(&text, "live").unwrap()
 }
 
 fn converger(client: &Client, config: &ScalingTest) -> Converger {
@@ -80,7 +80,7 @@ async fn a_foundation_is_converged_scaled_and_left_as_it_was() {
     let client = Client::connect(&target, Events::default()).await.unwrap();
     let small = config(1, 2);
     let converger = converger(&client, &small);
-    // What an earlier run that was killed may have left.
+    // An earlier run may have been killed.
     converger
         .clone()
         .force(true)

@@ -14,6 +14,7 @@ mod architecture;
 mod cli;
 mod client;
 mod concurrent_change;
+mod connections;
 mod converge;
 mod documented;
 mod entries;

@@ -1,4 +1,4 @@
-//! `push` and `manifest`: what is sent, what becomes of the apps, and what is said.
+//! `push` and `manifest`: their requests, the resulting apps, and their output.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl Push {
         push
     }
 
-    /// Sends a request as somebody else would.
+    /// Sends a request as another user.
     async fn curl(&self, method: &str, path: &str, body: Value) -> Value {
         curl(&self.mock, method, path, body).await
     }
@@ -67,7 +67,7 @@ impl Push {
         self.place.file("manifest.yml", text);
     }
 
-    /// Runs `push` with these flags where the manifest is.
+    /// Runs `push` with these flags in the manifest's folder.
     fn push(&self, flags: &[&str]) -> Said {
         self.push_with(flags, &[])
     }
@@ -86,7 +86,7 @@ impl Push {
         self.place.said(command, &self.mock)
     }
 
-    /// Runs `push`, which is to succeed.
+    /// Runs `push`, which must succeed.
     fn push_well(&self, flags: &[&str]) -> Said {
         let said = self.push(flags);
         assert_eq!(said.code, 0, "{}{}", said.out, said.err);
@@ -499,7 +499,7 @@ async fn a_log_cache_that_does_not_work_is_given_up_once_and_never_waited_for(
     assert!(reads <= 24, "{reads} reads for 20 apps");
 }
 
-/// Staging and starting take time; what is awaited together costs few requests.
+/// Waiting for several apps together costs few requests.
 #[tokio::test]
 async fn the_logs_of_a_slow_staging_are_streamed() {
     let builder = MockCapi::builder().staging_time(Duration::from_millis(1500));
@@ -523,7 +523,7 @@ async fn the_logs_of_a_slow_staging_are_streamed() {
     assert!(lines.len() > 5, "{lines:#?}");
 }
 
-/// Not at the deadline of the wait, which is 15 minutes.
+/// The push ends long before the deadline of the wait, which is 15 minutes.
 #[tokio::test]
 async fn a_foundation_that_goes_away_ends_the_push() {
     let slow = MockCapi::builder().staging_time(Duration::from_secs(60));
@@ -577,7 +577,7 @@ async fn no_start_stops_a_running_app_and_stages_nothing() {
     assert!(!push.requests().contains(&"POST /v3/builds".to_owned()));
 }
 
-/// A package that was staged already would not be staged by the next start.
+/// The next start would not stage a package that was staged already.
 #[tokio::test]
 async fn no_start_leaves_a_package_to_stage() {
     let push = Push::new().await;
@@ -739,7 +739,7 @@ async fn a_droplet_is_run_without_staging() {
     );
 }
 
-/// Too old for it, or failing at it.
+/// The foundation is too old for the request, or fails.
 #[rstest]
 #[case(404)]
 #[case(500)]
@@ -818,11 +818,11 @@ async fn a_push_without_a_target_is_an_error() {
         .env("CF_PASSWORD", "admin");
     let said = push.place.said(command, &push.mock);
     assert_eq!(said.code, 1);
-    insta::assert_snapshot!(stable(&said.err), @"error: space none in org o: not found, or not visible to the user");
+    insta::assert_snapshot!(stable(&said.err), @"error: finding space none in org o failed: not found, or not visible to the user");
     assert_eq!(push.list("/v3/apps").await, [] as [Value; 0]);
 }
 
-/// What `push` refuses, `manifest` refuses, in one line and without a foundation.
+/// `manifest` refuses the same manifests as `push`, without a foundation.
 #[rstest]
 #[case::no_name("applications: [{memory: 1G}]", &[], "the app has no name\nhelp: add an APP argument, or a `name` in the manifest")]
 #[case::two_apps("applications: [{name: a}, {name: b}]", &["-i", "2"], "-i needs an APP argument: the manifest has 2 apps")]

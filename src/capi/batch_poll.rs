@@ -187,12 +187,9 @@ impl<R: PolledResource> BatchPoll<R> {
         };
         self.with(|all| all.insert(guid.to_owned(), waiter));
         self.arrival.notify_one();
-        outcome.await.unwrap_or_else(|_| {
-            Err(Error::Local {
-                what,
-                reason: "the wait was given up".to_owned(),
-            })
-        })
+        outcome
+            .await
+            .unwrap_or_else(|_| Err(Error::impossible(what, "the polling stopped")))
     }
 
     /// Polls all that somebody waits for, for as long as it is polled itself.
@@ -257,20 +254,23 @@ impl<R: PolledResource> BatchPoll<R> {
             has_progress |= self.miss(guid);
         }
         for (guid, progress) in polled {
-            has_progress |= self.update(&guid, progress);
+            has_progress |= self.update(client, &guid, progress);
         }
         has_progress
     }
 
     /// Applies what a poll showed; returns whether that ended the wait.
-    fn update(&self, guid: &str, progress: Progress<R::Output>) -> bool {
+    fn update(&self, client: &Client, guid: &str, progress: Progress<R::Output>) -> bool {
         match progress {
             Progress::Done(output) => self.end(guid, |_| Ok(output)),
             Progress::Pending(state) => {
                 self.set_last(guid, &state);
                 false
             }
-            Progress::Failed(reason) => self.end(guid, |what| Err(Error::Failed { what, reason })),
+            Progress::Failed(reason) => self.end(guid, |what| {
+                let error = Error::Failed { what, reason };
+                Err(client.masked(error))
+            }),
         }
     }
 
@@ -295,7 +295,7 @@ impl<R: PolledResource> BatchPoll<R> {
         });
     }
 
-    /// Ends a wait; `outcome` is given what was waited for.
+    /// Ends a wait. `outcome` gets the name of the work that the wait was for.
     fn end(&self, guid: &str, outcome: impl FnOnce(String) -> Result<R::Output, Error>) -> bool {
         let Some(waiter) = self.with(|all| all.remove(guid)) else {
             return false;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,46 +14,86 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::cc_error::printable;
 use super::dialect::Dialect;
-use super::error::Error;
+use super::error::{ConnectionProblem, Error};
 use super::poll::{self, Progress};
 use super::transport::{Auth, Authorization, Credentials, Request, Response, Transport};
 use super::{v3, v2017};
 use crate::events::Events;
 
-/// Where a foundation is and how to work with it.
+/// The foundation, the credentials, and how to send requests.
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
-    /// The Cloud Controller's URL; `https://` if it names no scheme.
-    pub api: String,
-    /// Who logs in.
-    pub credentials: Credentials,
-    /// Accept any TLS certificate.
-    pub skip_ssl_validation: bool,
-    /// How to speak to it; if not given, as its version asks.
-    pub dialect: Option<Dialect>,
-    /// How many requests may be in flight, at least 1.
-    pub concurrency: usize,
-    /// The longest that any one wait may take: a job, a staging, a copy, or
-    /// until the instances run.
-    pub timeout: Duration,
-    /// Once it is cancelled nothing more is sent, and what is in flight is
-    /// finished: all that is asked for ends with [`Error::Interrupted`].
-    pub interrupt: CancellationToken,
+    api: String,
+    credentials: Credentials,
+    pub(super) skip_ssl_validation: bool,
+    pub(super) ca_cert: Option<PathBuf>,
+    dialect: Option<Dialect>,
+    pub(super) concurrency: usize,
+    pub(super) timeout: Duration,
+    pub(super) interrupt: CancellationToken,
 }
 
 impl ConnectOptions {
-    /// A target with a concurrency of 16 and a timeout of 15 minutes.
+    /// The Cloud Controller at a URL, `https://` if it has no scheme. At most 16 requests
+    /// are in flight, and waits time out after 15 minutes.
     pub fn new(api: impl Into<String>, credentials: Credentials) -> Self {
         Self {
             api: api.into(),
             credentials,
             skip_ssl_validation: false,
+            ca_cert: None,
             dialect: None,
             concurrency: 16,
             timeout: Duration::from_secs(15 * 60),
             interrupt: CancellationToken::new(),
         }
+    }
+
+    /// Accepts any TLS certificate.
+    #[must_use]
+    pub fn skip_ssl_validation(mut self, skip: bool) -> Self {
+        self.skip_ssl_validation = skip;
+        self
+    }
+
+    /// Also trusts the certificates in this file, in PEM format. The system's, or those of
+    /// `SSL_CERT_FILE`, are always trusted.
+    #[must_use]
+    pub fn ca_cert(mut self, file: Option<PathBuf>) -> Self {
+        self.ca_cert = file;
+        self
+    }
+
+    /// The dialect; by default, the version of the API decides.
+    #[must_use]
+    pub fn dialect(mut self, dialect: Option<Dialect>) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// The highest number of requests in flight, at least 1.
+    #[must_use]
+    pub fn concurrency(mut self, concurrency: usize) -> Self {
+        self.concurrency = concurrency;
+        self
+    }
+
+    /// The longest time that a wait may take: for a job, a staging, a copy, or for
+    /// instances to run.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Interrupts the run when it is cancelled: running requests finish, no new ones are
+    /// sent, and pending calls fail with [`Error::Interrupted`].
+    #[must_use]
+    pub fn interrupt(mut self, interrupt: CancellationToken) -> Self {
+        self.interrupt = interrupt;
+        self
     }
 }
 
@@ -69,12 +110,12 @@ pub struct Client {
 struct Connection {
     transport: Arc<Transport>,
     base: Url,
-    /// Where the foundation keeps the apps' logs, if it says so.
+    /// The foundation's log-cache, if `GET /` has a link to it.
     log_cache: Option<Url>,
     auth: Auth,
     dialect: Dialect,
-    /// Foundations that are too old to embed the instances of processes in lists
-    /// refuse the parameter; then it is not sent again.
+    /// Old foundations cannot embed the instances of processes in lists, and refuse the
+    /// parameter. Then it is not sent again.
     embeds_instances: AtomicBool,
 }
 
@@ -124,17 +165,11 @@ impl Client {
     /// Finds the foundation's UAA and version (`GET /`) and logs in.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] where there is no Cloud Controller at the URL, and
+    /// [`Error::Unreachable`] if there is no Cloud Controller at the URL, and
     /// [`Error::Login`].
     pub async fn connect(options: &ConnectOptions, events: Events) -> Result<Self, Error> {
         let base = api_url(&options.api)?;
-        let transport = Arc::new(Transport::new(
-            options.skip_ssl_validation,
-            options.concurrency,
-            options.timeout,
-            options.interrupt.clone(),
-            events,
-        )?);
+        let transport = Arc::new(Transport::new(options, events)?);
         let request = Request::get("/");
         let root = transport
             .retrying(&request, || {
@@ -145,9 +180,8 @@ impl Client {
         let root = root.map_err(|error| no_api(&base, error))?;
         let uaa = root.links.uaa.or(root.links.login);
         let uaa = uaa.and_then(|link| Url::parse(&link.href).ok());
-        let uaa = uaa.ok_or_else(|| Error::Unreachable {
-            url: base.to_string(),
-            reason: "it names no UAA to log in at".to_owned(),
+        let uaa = uaa.ok_or_else(|| {
+            Error::unreachable(base.as_str(), "its response to GET / has no link to a UAA")
         })?;
         let log_cache = root.links.log_cache;
         let version = root.links.cloud_controller_v3.and_then(|link| link.meta);
@@ -171,7 +205,7 @@ impl Client {
         })
     }
 
-    /// How this foundation is spoken to.
+    /// The API that the foundation speaks.
     pub fn dialect(&self) -> Dialect {
         self.connection.dialect
     }
@@ -185,7 +219,7 @@ impl Client {
         self.connection.transport.timeout()
     }
 
-    /// How many requests may be in flight.
+    /// The highest number of requests in flight.
     pub(crate) fn concurrency(&self) -> usize {
         self.connection.transport.concurrency()
     }
@@ -205,19 +239,17 @@ impl Client {
         self.connection.transport.events()
     }
 
-    /// Sends a request with our token, renewed once if it is refused.
+    /// Sends a request with the token, which is renewed once if it is refused.
     pub(crate) async fn send(&self, request: &Request) -> Result<Response, Error> {
         self.send_to(&self.connection.base, request).await
     }
 
-    /// Sends a request to the foundation's log-cache. Our token goes there as it
-    /// does to UAA: the Cloud Controller names both.
+    /// Sends a request to the foundation's log-cache. The token may be sent there, because
+    /// the Cloud Controller itself links to it.
     pub(crate) async fn log_cache(&self, request: &Request) -> Result<Response, Error> {
         let Some(log_cache) = &self.connection.log_cache else {
-            return Err(Error::Local {
-                what: "reading logs".to_owned(),
-                reason: "the foundation names no log-cache".to_owned(),
-            });
+            let reason = "the foundation has no log-cache";
+            return Err(Error::impossible("reading logs", reason));
         };
         self.send_to(log_cache, request).await
     }
@@ -254,13 +286,13 @@ impl Client {
         self.send(&Request::get(path)).await?.json()
     }
 
-    /// Every resource of a list, page after page.
+    /// All resources of a list, read page by page.
     pub(crate) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Error> {
         let (resources, _) = self.list_including::<T, IgnoredAny>(path).await?;
         Ok(resources)
     }
 
-    /// Every resource of a list, and what each of its pages includes.
+    /// All resources of a list, and the `included` resources of each page.
     pub(crate) async fn list_including<T: DeserializeOwned, I: DeserializeOwned>(
         &self,
         path: &str,
@@ -281,31 +313,31 @@ impl Client {
             };
             path = self.path_of(&next);
             if !seen.insert(path.clone()) {
-                return Err(response.not_understood("its next page was there before"));
+                return Err(response.not_understood("its pages repeat"));
             }
             if began.elapsed() > self.timeout() {
                 return Err(Error::Deadline {
                     what: "reading a list page by page".to_owned(),
                     waited: self.timeout(),
-                    last: format!("{} resources, and {path} to come", resources.len()),
+                    last: format!("{} resources read, next page {path}", resources.len()),
                 });
             }
         }
     }
 
-    /// The one resource that a list filtered by name holds, if any.
+    /// The first resource of a list that is filtered by name, if any.
     pub(crate) async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Error> {
         Ok(self.list(path).await?.into_iter().next())
     }
 
-    /// Sends a request and returns the GUID of what it made.
+    /// Sends a request that creates a resource, and returns its GUID.
     pub(crate) async fn create(&self, request: &Request) -> Result<String, Error> {
         let response = self.send(request).await?;
-        let made: Value = response.json()?;
-        guid_of(&made).ok_or_else(|| response.not_understood("what was made has no GUID"))
+        let created: Value = response.json()?;
+        guid_of(&created).ok_or_else(|| response.not_understood("the resource has no GUID"))
     }
 
-    /// Sends a request and waits until the job that it may start is done.
+    /// Sends a request, and waits for the job if it starts one.
     pub(crate) async fn finish(&self, what: &str, request: &Request) -> Result<(), Error> {
         let response = self.send(request).await?;
         let Some(job) = self.job_of(&response) else {
@@ -314,13 +346,13 @@ impl Client {
         self.until(what, || self.poll_job(what, &job)).await
     }
 
-    /// Looks until it is done, a look fails, or the deadline passes.
-    pub(crate) async fn until<T, F, Fut>(&self, what: &str, look: F) -> Result<T, Error>
+    /// Polls until the work is done or has failed, a poll fails, or the deadline passes.
+    pub(crate) async fn until<T, F, Fut>(&self, what: &str, poll: F) -> Result<T, Error>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<Progress<T>, Error>>,
     {
-        self.until_within(self.timeout(), what, look).await
+        self.until_within(self.timeout(), what, poll).await
     }
 
     /// As [`Client::until`], with another deadline.
@@ -328,17 +360,24 @@ impl Client {
         &self,
         timeout: Duration,
         what: &str,
-        look: F,
+        poll: F,
     ) -> Result<T, Error>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<Progress<T>, Error>>,
     {
         let pause = |pause| self.pause(pause);
-        poll::until(what, timeout, pause, look).await
+        let outcome = poll::until(what, timeout, pause, poll).await;
+        outcome.map_err(|error| self.masked(error))
     }
 
-    /// Waits for something that sends nothing, but for an interrupt.
+    /// The error without secrets that the Cloud Controller may have repeated.
+    pub(super) fn masked(&self, error: Error) -> Error {
+        let secrets = self.connection.transport.secrets();
+        error.masked(|text| secrets.masked(printable(&text)))
+    }
+
+    /// Waits for something other than a response, unless the run is interrupted.
     pub(crate) async fn unless_interrupted<T>(
         &self,
         wait: impl Future<Output = T>,
@@ -346,12 +385,12 @@ impl Client {
         self.connection.transport.unless_interrupted(wait).await
     }
 
-    /// Lets some time pass, but for an interrupt.
+    /// Sleeps, unless the run is interrupted.
     pub(crate) async fn pause(&self, pause: Duration) -> Result<(), Error> {
         self.connection.transport.pause(pause).await
     }
 
-    /// Deletes, and is content if it is gone already.
+    /// Deletes a resource. It is no error if it does not exist.
     pub(crate) async fn delete(&self, what: &str, request: &Request) -> Result<(), Error> {
         match self.finish(what, request).await {
             Err(error) if error.is_not_found() => Ok(()),
@@ -359,7 +398,7 @@ impl Client {
         }
     }
 
-    /// The path of the job that an answer names: v3 in its `Location`, v2 in its body.
+    /// The path of the job that a response names: v3 in its `Location`, v2 in its body.
     fn job_of(&self, response: &Response) -> Option<String> {
         if let Some(location) = response.location() {
             let path = self.path_of(location);
@@ -378,8 +417,8 @@ impl Client {
         }
     }
 
-    /// The path and query of a link, as seen from our base: links name the
-    /// foundation's own host, and our token goes to no other.
+    /// The path and query of a link, relative to the base URL. The host is dropped: the
+    /// token is sent to no other host than the foundation's.
     fn path_of(&self, href: &str) -> String {
         let Ok(url) = self.connection.base.join(href) else {
             return href.to_owned();
@@ -409,35 +448,31 @@ fn api_url(api: &str) -> Result<Url, Error> {
     } else {
         format!("https://{given}")
     };
-    let unreachable = |reason: String| Error::Unreachable {
-        url: given.to_owned(),
-        reason,
-    };
-    let url = Url::parse(&text).map_err(|error| unreachable(error.to_string()))?;
+    let url = Url::parse(&text).map_err(|error| Error::unreachable(given, error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(unreachable("not an http or https URL".to_owned()));
+        return Err(Error::unreachable(given, "not an http or https URL"));
     }
     let more = url.query().is_some() || url.fragment().is_some();
     if more || !url.username().is_empty() || url.password().is_some() {
-        return Err(Error::Unreachable {
-            url: "the API".to_owned(),
-            reason: "its URL must hold no user, password, query or fragment".to_owned(),
-        });
+        let reason = "its URL must not have a user, password, query or fragment";
+        return Err(Error::unreachable("the API", reason));
     }
     Ok(url)
 }
 
-/// Whatever is at a URL and does not answer as a Cloud Controller, is none.
+/// Why the server at a URL is not a usable Cloud Controller.
 fn no_api(base: &Url, error: Error) -> Error {
-    let reason = match error {
+    let reason = match &error {
         Error::Unreachable { .. } | Error::Interrupted => return error,
-        Error::NoAnswer { reason, .. } => format!("no answer: {reason}"),
-        Error::NotUnderstood { .. } => "what answers is not a Cloud Controller".to_owned(),
+        Error::NoAnswer { reason, .. } => format!("no response: {reason}"),
+        Error::NotUnderstood { .. } => "the server is not a Cloud Controller".to_owned(),
         other => other.to_string(),
     };
     Error::Unreachable {
         url: base.to_string(),
         reason,
+        problem: ConnectionProblem::Other,
+        source: Some(Arc::new(error)),
     }
 }
 

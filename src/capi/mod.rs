@@ -5,6 +5,7 @@
 //! [`poll`] and [`batch_poll`] wait. Nothing here knows of convergence or pushes.
 
 pub(crate) mod batch_poll;
+mod cc_error;
 mod chunks;
 pub(crate) mod client;
 pub(crate) mod deploy;

@@ -71,13 +71,12 @@ impl Connected {
         };
         #[cfg(not(feature = "mock"))]
         let target = target(foundation, configured)?;
-        let target = ConnectOptions {
-            dialect: foundation.dialect.dialect(),
-            concurrency: usize::try_from(concurrency).unwrap_or(1),
-            timeout: foundation.timeout,
-            interrupt: interrupt.clone(),
-            ..target
-        };
+        let target = target
+            .ca_cert(foundation.ca_cert.clone())
+            .dialect(foundation.dialect.dialect())
+            .concurrency(usize::try_from(concurrency).unwrap_or(1))
+            .timeout(foundation.timeout)
+            .interrupt(interrupt.clone());
         Ok(Self {
             client: Client::connect(&target, events).await?,
             counts,
@@ -123,15 +122,15 @@ impl Session {
         interrupt: &CancellationToken,
         recordings: Vec<Arc<dyn EventSink>>,
     ) -> Result<Self, CommandError> {
-        let (mut config, notes) = ScalingTest::read(&common.config)?;
+        let mut config = ScalingTest::read(&common.config)?;
         let apps_dir = common.apps_dir.as_deref();
         let sources = Sources::read(&config, apps_dir.filter(|_| apps == Apps::Needed))?;
         let foundation = &common.foundation;
         if let Some(concurrency) = foundation.concurrency {
             config.concurrency = concurrency;
         }
-        let notes = notes.into_iter().filter(|_| foundation.verbose > 0);
-        let warnings = notes.chain(sources.warnings());
+        let notes = config.notes.iter().filter(|_| foundation.verbose > 0);
+        let warnings = notes.cloned().chain(sources.warnings());
         let (connection, concurrency) = (&config.connection, config.concurrency);
         let connected = Connected::open(
             foundation,
@@ -220,10 +219,8 @@ fn target(
     };
     let skip_ssl_validation = foundation.skip_ssl_validation || connection.skip_ssl_validation;
     if let (Some(api), Some(credentials)) = (&api, &credentials) {
-        return Ok(ConnectOptions {
-            skip_ssl_validation,
-            ..ConnectOptions::new(api, credentials.clone())
-        });
+        let options = ConnectOptions::new(api, credentials.clone());
+        return Ok(options.skip_ssl_validation(skip_ssl_validation));
     }
     let login = cf_home::read()?;
     let Some(login) = login else {
@@ -242,13 +239,11 @@ fn target(
             "set CF_USERNAME and CF_PASSWORD, or log in with `cf login -a {api}`"
         )));
     }
-    Ok(ConnectOptions {
-        skip_ssl_validation: skip_ssl_validation || login.skip_ssl_validation,
-        ..ConnectOptions::new(
-            api.unwrap_or(login.api),
-            credentials.unwrap_or(login.credentials),
-        )
-    })
+    let options = ConnectOptions::new(
+        api.unwrap_or(login.api),
+        credentials.unwrap_or(login.credentials),
+    );
+    Ok(options.skip_ssl_validation(skip_ssl_validation || login.skip_ssl_validation))
 }
 
 pub(super) fn same_api(one: &str, other: &str) -> bool {

@@ -1,12 +1,11 @@
-//! What to do about an error: the `help:` line below it. The library's messages
-//! know no flags; these do.
+//! The `help:` line below an error. Messages of the library name no flags; these do.
 
-use cf_pusher::Error;
+use cf_pusher::{ConnectionProblem, Error};
 
 /// What to do about an error of the foundation.
 pub(super) fn for_error(error: &Error) -> Option<String> {
     let help = match error {
-        Error::Unreachable { .. } => "check the API's URL, the network and TLS",
+        Error::Unreachable { problem, .. } => return Some(for_connection(problem)),
         Error::Unsupported { .. } => "select a dialect with --dialect v3 or --dialect 2017",
         Error::Login { .. } => {
             "check the user name and password: CF_USERNAME and CF_PASSWORD, CF_CLIENT_ID and CF_CLIENT_SECRET, admin_user and admin_password in the configuration, or log in with `cf login`"
@@ -22,6 +21,17 @@ pub(super) fn for_error(error: &Error) -> Option<String> {
         _ => return None,
     };
     Some(help.to_owned())
+}
+
+fn for_connection(problem: &ConnectionProblem) -> String {
+    match problem {
+        ConnectionProblem::UntrustedCertificate => "trust the server's certificate with --ca-cert FILE or SSL_CERT_FILE, or accept any certificate with --skip-ssl-validation".to_owned(),
+        ConnectionProblem::NotTls => "begin the API's URL with http://".to_owned(),
+        ConnectionProblem::Proxy { variable, .. } => {
+            format!("correct {variable}, or list the API's host in NO_PROXY")
+        }
+        _ => "check the API's URL and the network".to_owned(),
+    }
 }
 
 /// What to do about an error in a step of an app.

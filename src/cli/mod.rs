@@ -101,6 +101,11 @@ struct Foundation {
     #[arg(long, env = "CF_SKIP_SSL_VALIDATION", value_parser = FalseyValueParser::new())]
     skip_ssl_validation: bool,
 
+    /// Also trust the certificates in this file (PEM), beside those of the system or of
+    /// SSL_CERT_FILE
+    #[arg(long, value_name = "FILE", env = "CF_PUSHER_CA_CERT")]
+    ca_cert: Option<PathBuf>,
+
     /// Maximum number of concurrent requests [default: `concurrency` in the
     /// configuration, then 16]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]

@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_scale_test_finds_the_keys_of_the_go_cf_pusher() {
         let text = r#"{"test_applications": 2, "proxy_applications": 1, "proxy_instances": 3}"#;
-        let (config, _) = ScalingTest::parse(text, "test").unwrap();
+        let config = ScalingTest::parse(text, "test").unwrap();
         insta::assert_json_snapshot!(scale_group(&config), @r#"
         {
           "org": "scale-org",

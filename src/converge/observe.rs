@@ -378,13 +378,11 @@ impl Observed {
 }
 
 fn no_domain(name: Option<&str>) -> Error {
-    Error::Local {
-        what: "finding the domain of the apps' routes".to_owned(),
-        reason: match name {
-            Some(name) => format!("the foundation has no domain {name}"),
-            None => "the foundation shares no domain".to_owned(),
-        },
-    }
+    let reason = match name {
+        Some(name) => format!("the foundation has no domain {name}"),
+        None => "the foundation has no shared domain".to_owned(),
+    };
+    Error::impossible("finding the domain of the apps' routes", reason)
 }
 
 fn quotas_by_name(quotas: Vec<OrgQuota>) -> HashMap<String, String> {
@@ -598,9 +596,11 @@ async fn read_one_by_one(
 /// An app as its own manifest has it, with its web process's properties as its own.
 async fn current_manifest(client: &Client, app: &str) -> Result<Map<String, Value>, Error> {
     let text = client.app_manifest(app).await?;
-    let manifest = yaml::Value::parse(&text).map_err(|error| Error::Local {
-        what: format!("reading the current manifest of the app {app}"),
-        reason: error.to_string(),
+    let manifest = yaml::Value::parse(&text).map_err(|error| {
+        Error::local(
+            format!("reading the current manifest of the app {app}"),
+            error,
+        )
     })?;
     let manifest = serde_json::to_value(&manifest).unwrap_or_default();
     let application = manifest

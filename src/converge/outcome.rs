@@ -281,9 +281,9 @@ mod tests {
             target: app("a"),
             step: "creating the app".to_owned(),
             error: Error::Refused {
-                method: reqwest::Method::POST,
+                method: "POST".to_owned(),
                 path: "/v3/apps".to_owned(),
-                status: reqwest::StatusCode::UNPROCESSABLE_ENTITY,
+                status: 422,
                 errors: vec![CcError {
                     code: 10008,
                     title: "CF-UnprocessableEntity".to_owned(),

@@ -193,9 +193,10 @@ impl<'a> Run<'a> {
         let failures = more.iter().map(|target| Failure {
             target: (*target).clone(),
             step: "deleting the app".to_owned(),
-            error: Error::Local {
-                what: "not approved".to_owned(),
-                reason: "the plan at the start of the run did not delete it".to_owned(),
+            error: Error::Failed {
+                what: "deleting it".to_owned(),
+                reason: "not approved: the plan at the start of the run did not delete it"
+                    .to_owned(),
             },
         });
         self.failures.extend(failures);

@@ -36,7 +36,7 @@ struct Config {
 
 impl Config {
     fn of(text: &str, apps_dir: Option<&std::path::Path>) -> Self {
-        let (test, _) = ScalingTest::parse(text, "test").unwrap();
+        let test = ScalingTest::parse(text, "test").unwrap();
         let sources = Sources::read(&test, apps_dir).unwrap();
         Self {
             desired: test.desired(&sources).unwrap(),

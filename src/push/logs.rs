@@ -9,9 +9,9 @@ use std::time::Duration;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::printable;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
+use crate::capi::error::printable;
 use crate::capi::log_cache::{self, LogLine};
 use crate::events::Event;
 

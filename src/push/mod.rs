@@ -18,10 +18,8 @@ pub(crate) mod upload;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use regex::Regex;
 use secrecy::SecretString;
 
 use crate::capi::client::Client;
@@ -52,7 +50,7 @@ use pusher::{PushedJob, Pusher};
 /// #     password: "admin".into(),
 /// # });
 /// # let client = cf_pusher::Client::connect(&options, cf_pusher::Events::default()).await?;
-/// # let (config, _) = cf_pusher::ScalingTest::parse("{}", "inline")?;
+/// # let config = cf_pusher::ScalingTest::parse("{}", "inline")?;
 /// # let sources = cf_pusher::Sources::read(&config, None)?;
 /// # let desired = config.desired(&sources)?;
 /// # let converger = cf_pusher::Converger::new(client.clone(), desired);
@@ -334,10 +332,7 @@ impl PushPlan {
             read_sources(&manifest, droplet.as_deref(), password.as_ref())
         });
         let read = self.client.unless_interrupted(read).await?;
-        read.map_err(|error| Error::Local {
-            what: "reading the bits".to_owned(),
-            reason: error.to_string(),
-        })?
+        read.map_err(|error| Error::local("reading the bits", error))?
     }
 
     /// The names of the apps that do not exist yet.
@@ -350,10 +345,10 @@ impl PushPlan {
 async fn find_space(client: &Client, org: &str, space: &str) -> Result<String, Error> {
     match client.space_of_org_named(org, space).await? {
         Some(space) => Ok(space.guid),
-        None => Err(Error::Local {
-            what: format!("space {space} in org {org}"),
-            reason: "not found, or not visible to the user".to_owned(),
-        }),
+        None => Err(Error::impossible(
+            format!("finding space {space} in org {org}"),
+            "not found, or not visible to the user",
+        )),
     }
 }
 
@@ -375,18 +370,4 @@ async fn urls_of(client: &Client, apps: &[&str]) -> Result<HashMap<String, Vec<S
 /// names ignore case.
 fn lowercase(name: &str) -> String {
     name.to_lowercase()
-}
-
-/// A text of a server without control characters, which could change a terminal's
-/// state.
-pub(crate) fn printable(text: &str) -> String {
-    static ESCAPES: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)?").ok()
-    });
-    let text = match ESCAPES.as_ref() {
-        Some(escapes) => escapes.replace_all(text, ""),
-        None => text.into(),
-    };
-    let is_printable = |c: &char| !c.is_control() || *c == '\t' || *c == '\n';
-    text.chars().filter(is_printable).collect()
 }

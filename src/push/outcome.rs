@@ -10,7 +10,7 @@ use crate::events::PushStep;
 use crate::manifest::{ManifestError, TransformError};
 
 use super::bits::BitsError;
-use super::printable;
+use crate::capi::error::printable;
 
 /// Why a push could not start, or had to stop before any app was pushed.
 #[derive(Debug, thiserror::Error)]

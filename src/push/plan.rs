@@ -132,9 +132,11 @@ async fn current_app(
 
 async fn current_manifest(client: &Client, app: &App) -> Result<CurrentApp, Error> {
     let text = client.app_manifest(&app.guid).await?;
-    let manifest = Value::parse(&text).map_err(|error| Error::Local {
-        what: format!("reading the current manifest of {}", app.name),
-        reason: error.to_string(),
+    let manifest = Value::parse(&text).map_err(|error| {
+        Error::local(
+            format!("reading the current manifest of {}", app.name),
+            error,
+        )
     })?;
     Ok(CurrentApp::of_manifest(&manifest))
 }

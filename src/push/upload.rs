@@ -85,18 +85,14 @@ impl Payload {
     pub(crate) async fn of(bits: &Bits, known: &Known) -> Result<Self, Error> {
         let matched = bits.resources().filter(|it| known.0.contains(&it.sha1));
         let matched: Vec<Resource<'_>> = matched.map(|it| resource(&it)).collect();
-        let failed = |reason: String| Error::Local {
-            what: "zipping the bits".to_owned(),
-            reason,
-        };
         let is_partial = !matched.is_empty();
         let resources = Resource::form_part(&matched);
         let sha256 = bits.sha256().to_owned();
         let (bits, known) = (bits.clone(), known.clone());
         let zip = tokio::task::spawn_blocking(move || bits.zip(&known.0))
             .await
-            .map_err(|error| failed(error.to_string()))?
-            .map_err(|error| failed(error.to_string()))?;
+            .map_err(|error| Error::local("zipping the bits", error))?
+            .map_err(|error| Error::local("zipping the bits", error))?;
         Ok(Self {
             sha256,
             resources,

@@ -24,43 +24,43 @@ const LONGEST_NAME: &str = "proxy-99999";
 /// The longest host label that DNS, and so Cloud Controller, allows.
 const LONGEST_HOST: usize = 63;
 
-/// What a scaling test wants, and how to reach the foundation that it wants it of.
+/// The parameters of a scaling test, and how to reach the foundation.
 ///
-/// Every key may be left out; the default stands with the field.
+/// Every key is optional. Each field documents its default.
 #[derive(Debug, Clone)]
 pub struct ScalingTest {
     /// `proxy_instances`: instances of each proxy app. 0 to 10,000; default 1.
     pub proxy_instances: u32,
-    /// `proxy_applications`: how many proxy apps. 0 to 100,000; default 0.
+    /// `proxy_applications`: the number of proxy apps. 0 to 100,000; default 0.
     pub proxy_applications: u32,
     /// `test_app_instances`: instances of each tick app. 0 to 10,000; default 1.
     pub test_app_instances: u32,
-    /// `test_applications`: how many tick apps. 0 to 100,000; default 0.
+    /// `test_applications`: the number of tick apps. 0 to 100,000; default 0.
     pub test_applications: u32,
-    /// `test_app_registry_ttl_seconds`: how long the registry keeps a tick
-    /// instance that no longer reports, as `REGISTRY_TTL_SECONDS` in the tick
-    /// apps' environment. Seconds, 0 to 86,400; default 180.
+    /// `test_app_registry_ttl_seconds`: the time after which the registry drops a tick
+    /// instance that no longer reports, `REGISTRY_TTL_SECONDS` in the environment of the
+    /// tick apps. Seconds, 0 to 86,400; default 180.
     pub test_app_registry_ttl_seconds: u32,
-    /// `policy_update_wait_seconds`: how long the scale test waits for a network
-    /// policy to take effect. Seconds, 0 to 86,400; default 10. Carried for
-    /// the scale test; convergence does not read it.
+    /// `policy_update_wait_seconds`: the time that the scaling test waits for a network
+    /// policy to take effect. Seconds, 0 to 86,400; default 10. Convergence does not use it.
     pub policy_update_wait_seconds: u32,
-    /// `extra_listen_ports`: how many ports each tick app listens on besides
+    /// `extra_listen_ports`: the number of ports that each tick app listens on besides
     /// `$PORT`, from 7000 on (`LISTEN_PORTS`, `START_PORT`). 0 to 1,000; default 0.
     pub extra_listen_ports: u32,
-    /// `sample_percent`: the share of app pairs that the scale test tries.
-    /// Percent, 0 to 100; default 100. Carried for the scale test;
-    /// convergence does not read it.
+    /// `sample_percent`: the share of connections that the scaling test tries. Percent,
+    /// 0 to 100; default 100. Convergence does not use it.
     pub sample_percent: u32,
-    /// `prefix`: what the names of the org, space, quota, security group and
-    /// apps begin with. Letters, digits, `-` and `_`; default `scale-`.
+    /// `prefix`: the beginning of the names of the org, space, quota, security group and
+    /// apps. Letters, digits, `-` and `_`; default `scale-`.
     pub prefix: String,
-    /// `concurrency`: how many requests may be in flight. 1 to 1,000; default 16.
+    /// `concurrency`: the highest number of requests in flight. 1 to 1,000; default 16.
     pub concurrency: u32,
-    /// `asg_size`: how many rules the security group has. 0 to 65,000; default 0.
+    /// `asg_size`: the number of rules of the security group. 0 to 65,000; default 0.
     pub asg_size: u32,
-    /// Where the foundation is and how to log in.
+    /// The foundation, and how to log in.
     pub connection: Connection,
+    /// Notes on keys of the file that only the Go scaling suite uses.
+    pub notes: Vec<String>,
 }
 
 /// The keys of a [`ScalingTest`] that say where the foundation is, as the Go
@@ -69,11 +69,12 @@ pub struct ScalingTest {
 pub struct Connection {
     /// `api`: the Cloud Controller's URL; `https://` if it names no scheme.
     pub api: Option<String>,
-    /// `admin_user`: who logs in.
+    /// `admin_user`: the user name.
     pub admin_user: Option<String>,
-    /// `admin_password`: their password.
+    /// `admin_password`: the user's password.
     pub admin_password: Option<SecretString>,
-    /// `apps_domain`: the domain of the apps' routes; else the foundation's default.
+    /// `apps_domain`: the domain of the apps' routes; by default the foundation's first
+    /// shared domain.
     pub apps_domain: Option<String>,
     /// `skip_ssl_validation`: accept any TLS certificate.
     pub skip_ssl_validation: bool,
@@ -94,6 +95,7 @@ impl Default for ScalingTest {
             concurrency: 16,
             asg_size: 0,
             connection: Connection::default(),
+            notes: Vec::new(),
         }
     }
 }
@@ -182,7 +184,7 @@ const GO_SUITE_KEYS: &[&str] = &[
     "use_http",
 ];
 
-/// What a key takes, and where its value goes.
+/// The type of a key's value, and the field that it sets.
 enum Kind {
     Number(RangeInclusive<u32>, fn(&mut ScalingTest) -> &mut u32),
     Text(fn(&mut ScalingTest, String)),
@@ -190,7 +192,7 @@ enum Kind {
     Flag(fn(&mut ScalingTest) -> &mut bool),
 }
 
-/// Every key that is read. The one list of them.
+/// All keys, in the only list of them.
 const KEYS: &[(&str, Kind)] = &[
     (
         "proxy_instances",
@@ -250,12 +252,11 @@ const KEYS: &[(&str, Kind)] = &[
 ];
 
 impl ScalingTest {
-    /// Reads a file. The second part of the result has a note for each key that only
-    /// the Go scaling suite of cf-networking-release uses.
+    /// Reads a file.
     ///
     /// # Errors
     /// [`ConfigError`], which names the file and every key that is wrong.
-    pub fn read(path: &Path) -> Result<(Self, Vec<String>), ConfigError> {
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
             path: path.to_owned(),
             source,
@@ -266,22 +267,20 @@ impl ScalingTest {
     /// Parses a file's text; `origin` names it in messages.
     ///
     /// ```
-    /// let (config, notes) = cf_pusher::ScalingTest::parse(r#"{"proxy_applications": 3}"#, "inline")?;
+    /// let config = cf_pusher::ScalingTest::parse(r#"{"proxy_applications": 3}"#, "inline")?;
     /// assert_eq!(config.proxy_applications, 3);
     /// assert_eq!(config.prefix, "scale-");
-    /// assert!(notes.is_empty());
     /// # Ok::<(), cf_pusher::ConfigError>(())
     /// ```
     ///
     /// # Errors
     /// As [`ScalingTest::read`].
-    pub fn parse(text: &str, origin: &str) -> Result<(Self, Vec<String>), ConfigError> {
+    pub fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
         // Some editors begin a file with a byte order mark.
         let text = text.trim_start_matches('\u{feff}');
         let Entries(values) =
             serde_json::from_str(text).map_err(|error| syntax_error(origin, &error))?;
         let mut config = Self::default();
-        let mut notes = Vec::new();
         let mut problems = Vec::new();
         let mut given = HashSet::new();
         for (key, raw) in values {
@@ -299,7 +298,7 @@ impl ScalingTest {
                 continue;
             }
             if GO_SUITE_KEYS.contains(&key.as_str()) {
-                notes.push(format!(
+                config.notes.push(format!(
                     "{origin} line {line}: `{key}` is used by the Go scaling suite only"
                 ));
                 continue;
@@ -321,7 +320,7 @@ impl ScalingTest {
             }));
         }
         if problems.is_empty() {
-            Ok((config, notes))
+            Ok(config)
         } else {
             problems.sort_by_key(|problem| problem.line);
             Err(ConfigError::Values { problems })
@@ -329,7 +328,7 @@ impl ScalingTest {
     }
 }
 
-/// The known key that a misspelt key most likely stands for.
+/// The known key that is most similar to a misspelt one.
 fn nearest_key(key: &str) -> Option<&'static str> {
     const LEAST_SIMILARITY: f64 = 0.8;
     let similarity = |known: &str| strsim::jaro_winkler(known, key);
@@ -338,7 +337,7 @@ fn nearest_key(key: &str) -> Option<&'static str> {
     nearest.and_then(|(similarity, known)| (similarity >= LEAST_SIMILARITY).then_some(known))
 }
 
-/// The keys of a JSON object as they stand there, each with its value's text.
+/// The keys of a JSON object in order, each with the text of its value.
 struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
@@ -364,7 +363,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
 }
 
 impl Kind {
-    /// Stores a JSON value; the error says what would be allowed.
+    /// Stores a JSON value. The error describes the allowed values.
     fn store(&self, config: &mut ScalingTest, raw: &str) -> Result<(), String> {
         match self {
             Self::Number(range, field) => {
@@ -394,7 +393,7 @@ impl Kind {
     }
 }
 
-/// The prefix begins host names, so it must be one's beginning.
+/// The prefix begins host names, so it must be a valid beginning of one.
 fn parse_prefix(raw: &str) -> Result<String, String> {
     let longest = LONGEST_HOST - LONGEST_NAME.len();
     let allowed = || {
@@ -414,7 +413,7 @@ fn parse_prefix(raw: &str) -> Result<String, String> {
     }
 }
 
-/// A value as a message may show it: a password never, and nothing at length.
+/// A value for a message: shortened, and never a password.
 fn shown(key: &str, raw: &str) -> String {
     const LONGEST: usize = 60;
     if key == "admin_password" {
@@ -453,7 +452,7 @@ fn syntax_error(origin: &str, error: &serde_json::Error) -> ConfigError {
 /// The first of the tick apps' extra ports.
 const START_PORT: u32 = 7000;
 
-/// The variables that the parameters give: no secrets.
+/// The variables that the parameters set. They are no secrets.
 const SHOWN_ENV: [&str; 5] = [
     "GOPACKAGENAME",
     "LISTEN_PORTS",
@@ -465,7 +464,7 @@ const SHOWN_ENV: [&str; 5] = [
 /// A kind of app of a scaling test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum GroupKind {
-    /// Where the tick apps register themselves. One app.
+    /// The app that the tick apps register with. There is one.
     Registry,
     /// The apps that register themselves.
     Tick,
@@ -474,7 +473,7 @@ pub(crate) enum GroupKind {
 }
 
 impl GroupKind {
-    /// All of them, in the order in which they are needed.
+    /// All kinds, in the order in which they are needed.
     const ALL: [Self; 3] = [Self::Registry, Self::Tick, Self::Proxy];
 
     /// Its name: its folder's, and part of its apps'.
@@ -487,7 +486,7 @@ impl GroupKind {
     }
 }
 
-/// The names of all that one scaling test makes, as the Go cf-pusher gave them.
+/// The names of a scaling test's resources, as the Go cf-pusher chose them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Names {
@@ -508,7 +507,7 @@ pub struct Names {
 }
 
 impl ScalingTest {
-    /// The names of all that the scaling test makes.
+    /// The names of the scaling test's resources.
     pub fn names(&self) -> Names {
         let prefix = &self.prefix;
         let numbered = |kind: GroupKind, count: u32| {
@@ -550,7 +549,7 @@ impl ScalingTest {
         desired.build()
     }
 
-    /// The kinds of which there is any app.
+    /// The kinds with at least one app.
     pub(crate) fn kinds(&self) -> Vec<GroupKind> {
         let wanted = |kind: &GroupKind| match kind {
             GroupKind::Registry => true,
@@ -596,7 +595,7 @@ impl ScalingTest {
     }
 }
 
-/// The host of an app's route. Hosts know no case.
+/// The host of an app's route. Hosts are case-insensitive.
 fn host(app: &str) -> String {
     app.to_lowercase()
 }
@@ -615,15 +614,15 @@ mod tests {
 
     use super::*;
 
-    fn parse(text: &str) -> Result<(ScalingTest, Vec<String>), ConfigError> {
+    fn parse(text: &str) -> Result<ScalingTest, ConfigError> {
         ScalingTest::parse(text, "test.json")
     }
 
     #[test]
     fn the_documented_parameters_are_read() {
         let text = include_str!("../../fixtures/configs/scale-test.json");
-        let (config, notes) = parse(text).unwrap();
-        assert_eq!(notes, Vec::<String>::new());
+        let config = parse(text).unwrap();
+        assert_eq!(config.notes, Vec::<String>::new());
         assert_eq!(config.proxy_applications, 100);
         assert_eq!(config.proxy_instances, 2);
         assert_eq!(config.test_applications, 100);
@@ -658,7 +657,7 @@ mod tests {
 
     #[test]
     fn a_byte_order_mark_is_no_part_of_it() {
-        assert_eq!(parse("\u{feff}{\"asg_size\": 2}").unwrap().0.asg_size, 2);
+        assert_eq!(parse("\u{feff}{\"asg_size\": 2}").unwrap().asg_size, 2);
     }
 
     #[test]
@@ -673,8 +672,8 @@ mod tests {
 
     #[test]
     fn keys_of_the_go_scaling_suite_are_accepted_with_a_note() {
-        let (_, notes) = parse(r#"{"admin_secret": "s", "internetless": true}"#).unwrap();
-        insta::assert_snapshot!(notes.join("\n"), @r"
+        let config = parse(r#"{"admin_secret": "s", "internetless": true}"#).unwrap();
+        insta::assert_snapshot!(config.notes.join("\n"), @r"
         test.json line 1: `admin_secret` is used by the Go scaling suite only
         test.json line 1: `internetless` is used by the Go scaling suite only
         ");
@@ -693,7 +692,7 @@ mod tests {
     fn a_password_is_never_shown() {
         let error = parse(r#"{"admin_password": ["hunter2"]}"#).unwrap_err();
         assert!(!error.to_string().contains("hunter2"));
-        let (config, _) = parse(r#"{"admin_password": "hunter2"}"#).unwrap();
+        let config = parse(r#"{"admin_password": "hunter2"}"#).unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 
@@ -711,7 +710,7 @@ mod tests {
     #[rstest]
     #[case(r#"{"prefix": "a_b-1"}"#, "a_b-1")]
     fn prefixes(#[case] text: &str, #[case] expected: &str) {
-        assert_eq!(parse(text).unwrap().0.prefix, expected);
+        assert_eq!(parse(text).unwrap().prefix, expected);
     }
 
     #[test]
@@ -723,7 +722,7 @@ mod tests {
     #[test]
     fn names_are_those_of_the_go_cf_pusher() {
         let text = r#"{"prefix": "a-", "test_applications": 2, "proxy_applications": 1}"#;
-        let names = parse(text).unwrap().0.names();
+        let names = parse(text).unwrap().names();
         assert_eq!(names.org, "a-org");
         assert_eq!(names.space, "a-space");
         assert_eq!(names.quota, "a-quota");
@@ -737,7 +736,7 @@ mod tests {
     fn parameters_size_the_groups() {
         let text = r#"{"test_applications": 3, "test_app_instances": 2, "proxy_applications": 1,
             "proxy_instances": 0, "test_app_registry_ttl_seconds": 42, "extra_listen_ports": 5}"#;
-        let test = parse(text).unwrap().0;
+        let test = parse(text).unwrap();
         let desired = test
             .desired(&Sources::bundled(&test.kinds()).unwrap())
             .unwrap();
@@ -783,7 +782,7 @@ mod tests {
     #[test]
     fn groups_without_apps_need_no_source() {
         let text = r#"{"proxy_applications": 0, "test_applications": 0}"#;
-        assert_eq!(parse(text).unwrap().0.kinds(), [GroupKind::Registry]);
+        assert_eq!(parse(text).unwrap().kinds(), [GroupKind::Registry]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod command;
+pub(crate) mod disturbance;
 pub(crate) mod world;
 
 use std::path::Path;
@@ -19,14 +20,14 @@ use serde_json::Value;
 /// What `fixtures/configs/scale-test.json` asks for.
 pub(crate) const SCALE_TEST: &str = include_str!("../../fixtures/configs/scale-test.json");
 
-/// Three groups of three apps, but the registry, which is one.
+/// Three proxies, three ticks and the registry.
 pub(crate) const SMALL: &str = r#"{
     "proxy_applications": 3, "proxy_instances": 2,
     "test_applications": 3, "test_app_instances": 2,
     "concurrency": 20, "asg_size": 5
 }"#;
 
-/// How apps are made.
+/// How apps are created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Workflow {
     Manifest,
@@ -35,7 +36,7 @@ pub(crate) enum Workflow {
 }
 
 impl Workflow {
-    /// A foundation that is spoken to so.
+    /// A foundation that supports this workflow.
     pub(crate) fn foundation(self) -> MockCapiBuilder {
         MockCapi::builder().dialect(match self {
             Self::Manifest | Self::PerApp => Dialect::V3,
@@ -70,7 +71,7 @@ impl Fixture {
         Self::with(workflow, workflow.foundation()).await
     }
 
-    /// A fresh foundation that is not as usual.
+    /// A fresh foundation with other settings.
     pub(crate) async fn with(workflow: Workflow, builder: MockCapiBuilder) -> Self {
         let mock = builder.record_requests().start().await.unwrap();
         let counts = Arc::new(Counts::default());
@@ -113,7 +114,7 @@ impl Fixture {
         converger.verify().await.unwrap()
     }
 
-    /// The requests since the last look that are not reads or logins.
+    /// The requests since the last call, except reads and logins.
     pub(crate) fn writes(&self) -> Vec<RecordedRequest> {
         let requests = self.mock.requests();
         self.mock.forget_requests();
@@ -125,7 +126,7 @@ impl Fixture {
             .collect()
     }
 
-    /// Sends a request as somebody else would.
+    /// Sends a request as another user.
     pub(crate) async fn curl(&self, method: &str, path: &str, body: Value) -> Value {
         curl(&self.mock, method, path, body).await
     }
@@ -139,7 +140,7 @@ impl Fixture {
     }
 }
 
-/// Sends a request as the admin, which is to succeed.
+/// Sends a request as the admin, which must succeed.
 pub(crate) async fn curl(mock: &CloudController, method: &str, path: &str, body: Value) -> Value {
     let token = login(mock).await["access_token"].clone();
     let url = format!("{}{path}", mock.uri());
@@ -154,7 +155,7 @@ pub(crate) async fn curl(mock: &CloudController, method: &str, path: &str, body:
     answer.json().await.unwrap_or(Value::Null)
 }
 
-/// What the UAA answers to the admin's login.
+/// The UAA's response to the admin's login.
 pub(crate) async fn login(mock: &CloudController) -> Value {
     let form = [
         ("grant_type", "password"),
@@ -169,12 +170,12 @@ pub(crate) async fn login(mock: &CloudController) -> Value {
 }
 
 pub(crate) fn read(config: &str, apps_dir: Option<&Path>) -> (ScalingTest, Sources) {
-    let (config, _) = ScalingTest::parse(config, "test").unwrap();
+    let config = ScalingTest::parse(config, "test").unwrap();
     let sources = Sources::read(&config, apps_dir).unwrap();
     (config, sources)
 }
 
-/// What a configuration asks for.
+/// The desired state of a configuration.
 pub(crate) fn desired(config: &ScalingTest, sources: &Sources) -> Desired {
     config.desired(sources).unwrap()
 }
@@ -188,11 +189,9 @@ pub(crate) fn admin(password: &str) -> Credentials {
 }
 
 pub(crate) fn target(mock: &CloudController) -> ConnectOptions {
-    ConnectOptions {
-        concurrency: 20,
-        timeout: Duration::from_secs(20),
-        ..ConnectOptions::new(mock.uri(), admin("admin"))
-    }
+    ConnectOptions::new(mock.uri(), admin("admin"))
+        .concurrency(20)
+        .timeout(Duration::from_secs(20))
 }
 
 pub(crate) async fn connect(
@@ -203,7 +202,7 @@ pub(crate) async fn connect(
     Client::connect(&target(mock), events).await.unwrap()
 }
 
-/// A copy of the bundled apps, to be changed.
+/// A copy of the bundled apps, which a test can change.
 pub(crate) fn apps_dir() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/apps");

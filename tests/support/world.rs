@@ -1,16 +1,16 @@
-//! What a run is to make of a foundation, and what is there in the end.
+//! A desired state, and a census of the resulting foundation.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use cf_pusher::{Approval, Client, ConnectOptions, Converger, Error, Events, ScalingTest, Sources};
+use cf_pusher::{Approval, Client, Converger, Error, Events, ScalingTest, Sources};
 use mock_capi::{CloudController, MockCapiBuilder};
 use serde_json::Value;
 
 use super::{Workflow, read, target};
 
-/// What is asked for, and how; of any number of foundations.
+/// A desired state and a workflow, for any number of foundations.
 pub(crate) struct World {
     config: ScalingTest,
     sources: Sources,
@@ -36,7 +36,7 @@ impl World {
         }
     }
 
-    /// The same, with no wait longer than this.
+    /// The same, with this timeout.
     pub(crate) fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
@@ -45,7 +45,7 @@ impl World {
         self.workflow.foundation()
     }
 
-    /// What a run that nothing befalls leaves of a fresh foundation.
+    /// The census after an undisturbed run on a fresh foundation.
     pub(crate) async fn undisturbed(&self) -> Census {
         let mock = self.foundation().start().await.unwrap();
         self.run(&mock).await.unwrap();
@@ -75,10 +75,7 @@ impl World {
     }
 
     async fn connect(&self, mock: &CloudController) -> Result<Client, Error> {
-        let target = ConnectOptions {
-            timeout: self.timeout,
-            ..target(mock)
-        };
+        let target = target(mock).timeout(self.timeout);
         Client::connect(&target, Events::new([])).await
     }
 
@@ -86,14 +83,14 @@ impl World {
         self.workflow.converger(client, &self.config, &self.sources)
     }
 
-    /// What the mock says of itself.
+    /// The state of the mock.
     pub(crate) async fn get(&self, mock: &CloudController, path: &str) -> Value {
         let request = self.http.get(format!("{}{path}", mock.uri()));
         request.send().await.unwrap().json().await.unwrap()
     }
 }
 
-/// How many there are of each kind that a run makes, by their state.
+/// The number of resources of each kind, by state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Census(pub(crate) BTreeMap<String, usize>);
 

@@ -35,10 +35,7 @@ async fn refusing_foundation(dialect: Dialect) -> (MockServer, Client) {
         id: "client".to_owned(),
         secret: "secret".into(),
     };
-    let options = ConnectOptions {
-        dialect: Some(dialect),
-        ..ConnectOptions::new(uri, credentials)
-    };
+    let options = ConnectOptions::new(uri, credentials).dialect(Some(dialect));
     let client = Client::connect(&options, Events::default()).await.unwrap();
     (server, client)
 }

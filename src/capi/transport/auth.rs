@@ -1,5 +1,5 @@
-//! Tokens of the UAA: got once, shared by all tasks, renewed before they expire
-//! and when Cloud Controller refuses them.
+//! Tokens of the UAA. All tasks share one, which is renewed before it expires and when
+//! the Cloud Controller refuses it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,15 +13,16 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::http::{Authorization, Body, Request, Transport};
+use super::secrets::Secrets;
 use crate::capi::error::Error;
 
 /// The OAuth client of the `cf` CLI, which every foundation has.
 const CF_CLIENT: &str = "cf";
 
-/// How long before its expiry a token is renewed, at the most.
+/// The longest time before its expiry that a token is renewed.
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// Who logs in. No secret of these is ever shown.
+/// The credentials of a user or client. Secrets are never printed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Credentials {
@@ -39,15 +40,15 @@ pub enum Credentials {
         /// Its secret.
         secret: SecretString,
     },
-    /// The tokens of a login that the `cf` CLI did.
+    /// The tokens of a login by the `cf` CLI.
     Tokens {
         /// The access token, without `bearer`.
         access: SecretString,
         /// The refresh token.
         refresh: SecretString,
-        /// The OAuth client that they were issued to, as a rule `cf`.
+        /// The OAuth client that they were issued to, usually `cf`.
         client: String,
-        /// That client's secret, as a rule empty.
+        /// That client's secret, usually empty.
         client_secret: SecretString,
     },
 }
@@ -84,6 +85,7 @@ struct Granted {
 
 impl Auth {
     pub(crate) fn new(transport: Arc<Transport>, uaa: Url, credentials: Credentials) -> Self {
+        keep_secrets(&credentials, transport.secrets());
         let tokens = match &credentials {
             Credentials::Tokens {
                 access, refresh, ..
@@ -102,8 +104,7 @@ impl Auth {
         }
     }
 
-    /// A token that is good, and is not the `rejected` one. Tasks that ask at
-    /// the same time wait for one renewal and share what it brings.
+    /// A valid token other than the `rejected` one. Concurrent calls share one renewal.
     pub(crate) async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, Error> {
         let mut tokens = self.tokens.lock().await;
         if let Some(held) = tokens.as_ref() {
@@ -120,12 +121,12 @@ impl Auth {
         Ok(access)
     }
 
-    /// The first token. Whatever prevents it, is a failed login.
+    /// Requests the first token. Any failure is a failed login.
     pub(crate) async fn log_in_first(&self) -> Result<(), Error> {
         match self.token(None).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_connection() || error.is_interrupted() => Err(error),
-            Err(error) => Err(self.login_error(error.to_string())),
+            Err(error) => Err(self.login_error(error.to_string(), Some(error))),
         }
     }
 
@@ -135,7 +136,7 @@ impl Auth {
         };
         match self.refresh(refresh).await {
             Ok(tokens) => Ok(tokens),
-            // A refresh token expires too; then only the login itself helps.
+            // A refresh token expires too. Then the credentials are needed again.
             Err(error) if is_refusal(&error) => self.log_in().await,
             Err(error) => Err(error),
         }
@@ -176,22 +177,24 @@ impl Auth {
                 self.grant(id, secret, fields).await
             }
             Credentials::Tokens { .. } => {
-                return Err(self.login_error("the tokens have expired".to_owned()));
+                return Err(self.login_error("the tokens have expired".to_owned(), None));
             }
         };
         granted.map_err(|error| match error {
-            Error::Refused { errors, .. } if is_refusal(&error) => {
-                let said: Vec<String> = errors.into_iter().map(|error| error.detail).collect();
-                self.login_error(said.join("; "))
+            error if is_refusal(&error) => {
+                let details = error.cc_errors().iter().map(|error| error.detail.as_str());
+                let details: Vec<&str> = details.collect();
+                self.login_error(details.join("; "), Some(error))
             }
-            other => other,
+            error => error,
         })
     }
 
-    fn login_error(&self, reason: String) -> Error {
+    fn login_error(&self, reason: String, source: Option<Error>) -> Error {
         Error::Login {
             uaa: self.uaa.to_string(),
             reason,
+            source: source.map(|source| Arc::new(source) as _),
         }
     }
 
@@ -201,7 +204,7 @@ impl Auth {
         secret: &SecretString,
         fields: Vec<(&'static str, SecretString)>,
     ) -> Result<Tokens, Error> {
-        // A token too many does no harm, so a lost answer is asked for again.
+        // An unused token does no harm, so the request is retried if its response is lost.
         let request = Request::post("/oauth/token")
             .body(Body::Form(fields))
             .repeatable();
@@ -213,6 +216,9 @@ impl Auth {
             })
             .await?;
         let granted: Granted = response.json()?;
+        let secrets = self.transport.secrets();
+        secrets.add(&granted.access_token);
+        granted.refresh_token.iter().for_each(|it| secrets.add(it));
         let lifetime = granted
             .expires_in
             .map(Duration::from_secs)
@@ -225,7 +231,34 @@ impl Auth {
     }
 }
 
-/// Whether the UAA refused what it was given, rather than failed.
+/// Has these secrets removed from the texts of servers. A password that is also the user
+/// name stays: it is no secret, and messages name the user.
+fn keep_secrets(credentials: &Credentials, secrets: &Secrets) {
+    match credentials {
+        Credentials::Password { username, password } => {
+            if username != password.expose_secret() {
+                secrets.add(password);
+            }
+        }
+        Credentials::Client { id, secret } => {
+            if id != secret.expose_secret() {
+                secrets.add(secret);
+            }
+        }
+        Credentials::Tokens {
+            access,
+            refresh,
+            client_secret,
+            ..
+        } => {
+            for secret in [access, refresh, client_secret] {
+                secrets.add(secret);
+            }
+        }
+    }
+}
+
+/// Whether the UAA refused the credentials, as opposed to a failure of the UAA.
 fn is_refusal(error: &Error) -> bool {
     let refusals = [
         StatusCode::BAD_REQUEST,
@@ -237,13 +270,13 @@ fn is_refusal(error: &Error) -> bool {
         .is_some_and(|status| refusals.contains(&status))
 }
 
-/// When to renew a token that lives so long: before it expires.
+/// The time to renew a token with this lifetime, which is before it expires.
 fn renewal(lifetime: Option<Duration>) -> Option<Instant> {
     let lifetime = lifetime?;
     Instant::now().checked_add(lifetime.saturating_sub(MARGIN.min(lifetime / 10)))
 }
 
-/// How long a JWT lives from now on, as its `exp` says.
+/// The remaining lifetime of a JWT, from its claim `exp`.
 fn expiry_of(token: &SecretString) -> Option<Duration> {
     #[derive(Deserialize)]
     struct Claims {

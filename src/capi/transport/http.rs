@@ -1,6 +1,7 @@
-//! One HTTP exchange, and the loop that repeats it where [`retry`] says so.
+//! One HTTP exchange, and the loop that retries it if [`retry`] allows that.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -13,26 +14,34 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
 
+use super::connection_error::{self, Proxies, Proxy, transport_error};
 use super::gate::Gate;
 use super::limiter::Answer;
 use super::pace::Pacer;
 use super::record;
 use super::retry::{self, Replay, Verdict};
+use super::secrets::Secrets;
+use super::tls;
 use super::upload::Upload;
-use crate::capi::error::{CcError, Error, parse_errors};
+use crate::capi::cc_error::{self, printable};
+use crate::capi::client::ConnectOptions;
+use crate::capi::error::{CcError, Error};
 use crate::capi::poll;
 use crate::events::{Event, Events, StepContext};
 
 /// The longest time to establish a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an answer may take; an upload's may take as long as any wait.
+/// The longest time until a response is complete. An upload may take as long as any wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Cloud Controller's name for a request.
+/// The longest response that is read, in bytes.
+const LONGEST_BODY: usize = 256 << 20;
+
+/// The header with the Cloud Controller's ID of a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-vcap-request-id");
 
-/// What to ask of the API.
+/// A request to the API.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) method: Method,
@@ -105,7 +114,7 @@ impl Request {
         self
     }
 
-    /// Whether Cloud Controller's rate limit counts it.
+    /// Whether the Cloud Controller's rate limit counts it.
     fn is_counted(&self) -> bool {
         ["/v2/", "/v3/"].iter().any(|it| self.path.starts_with(it))
     }
@@ -129,52 +138,71 @@ fn is_guid(part: &str) -> bool {
         })
 }
 
-/// A successful answer.
+/// A successful response.
 #[derive(Debug)]
 pub(crate) struct Response {
     method: Method,
     path: String,
     headers: HeaderMap,
     body: Vec<u8>,
+    secrets: Arc<Secrets>,
 }
 
 impl Response {
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| self.not_understood(error.to_string()))
+        serde_json::from_slice(&self.body).map_err(|error| Error::NotUnderstood {
+            method: self.method.to_string(),
+            path: self.path.clone(),
+            reason: self.secrets.masked(printable(&error.to_string())),
+            source: Some(Arc::new(error)),
+        })
     }
 
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The `Location` header: where the job of an accepted request is.
+    /// The `Location` header: the URL of an accepted request's job.
     pub(crate) fn location(&self) -> Option<&str> {
         self.headers.get(LOCATION)?.to_str().ok()
     }
 
     pub(crate) fn not_understood(&self, reason: impl Into<String>) -> Error {
         Error::NotUnderstood {
-            method: self.method.clone(),
+            method: self.method.to_string(),
             path: self.path.clone(),
             reason: reason.into(),
+            source: None,
         }
     }
 }
 
-/// An answer as it came.
+/// Why a response could not be read.
+enum ReadError {
+    Transport(reqwest::Error),
+    TooLong,
+}
+
+impl From<reqwest::Error> for ReadError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Transport(error)
+    }
+}
+
+/// A response as it arrived.
 pub(super) struct Received {
     pub(super) status: StatusCode,
     pub(super) version: Version,
-    /// Until the answer began.
+    /// The time until the response began.
     pub(super) waited: Duration,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
 }
 
-/// A request that is under way, as long as this is held.
+/// Counts a request as in flight while this exists.
 struct UnderWay<'a> {
     count: &'a AtomicUsize,
-    /// How many there were with it when it began.
+    /// The number of requests in flight when it began, itself included.
     number: usize,
 }
 
@@ -191,7 +219,7 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Who a request is from.
+/// How a request identifies its sender.
 pub(crate) enum Authorization<'a> {
     Nobody,
     Bearer(&'a SecretString),
@@ -202,21 +230,39 @@ pub(crate) enum Authorization<'a> {
 struct HttpClients {
     proxied: reqwest::Client,
     direct: reqwest::Client,
+    proxies: Proxies,
 }
 
 impl HttpClients {
-    fn new(skip_ssl_validation: bool) -> reqwest::Result<Self> {
+    fn new(skip_ssl_validation: bool, ca_cert: Option<&Path>) -> Result<Self, Error> {
+        let tls = match skip_ssl_validation {
+            true => None,
+            false => Some(tls::config(ca_cert)?),
+        };
         let builder = || {
-            reqwest::Client::builder()
+            let builder = reqwest::Client::builder()
                 .user_agent(concat!("cf-pusher/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT_TIMEOUT)
-                .redirect(redirect::Policy::none())
-                .tls_danger_accept_invalid_certs(skip_ssl_validation)
+                .redirect(redirect::Policy::none());
+            match tls.clone() {
+                Some(tls) => builder.tls_backend_preconfigured(tls),
+                None => builder.tls_danger_accept_invalid_certs(true),
+            }
         };
+        let failed = |error| Error::local("preparing the HTTP client", error);
         Ok(Self {
-            proxied: builder().build()?,
-            direct: builder().no_proxy().build()?,
+            proxied: builder().build().map_err(failed)?,
+            direct: builder().no_proxy().build().map_err(failed)?,
+            proxies: Proxies::from_environment(),
         })
+    }
+
+    /// The proxy that requests to a URL go through, if any.
+    fn proxy_of(&self, url: &Url) -> Option<Proxy> {
+        match is_loopback(url) {
+            true => None,
+            false => self.proxies.of(url),
+        }
     }
 
     /// The client for a URL. As in Go's HTTP client, and so in the `cf` CLI, requests
@@ -238,54 +284,51 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Sends requests: so many at a time, each with a deadline.
+/// Sends requests: a limited number at a time, each with a deadline.
 pub(crate) struct Transport {
     http: HttpClients,
     concurrency: usize,
     gate: Arc<Gate>,
     pacer: Pacer,
     in_flight: AtomicUsize,
-    /// Whether an answer came, and since then none was given up for lack of a
-    /// connection: a host that is not there is not tried again and again.
+    /// Whether the last attempt to connect succeeded. A host that was never reached, or
+    /// that stopped accepting connections, is not tried again by every request.
     reached: AtomicBool,
+    secrets: Arc<Secrets>,
     timeout: Duration,
-    /// Once it is cancelled nothing more is sent.
+    /// Once it is cancelled, no more requests are sent.
     interrupt: CancellationToken,
     events: Events,
 }
 
 impl Transport {
-    pub(crate) fn new(
-        skip_ssl_validation: bool,
-        concurrency: usize,
-        timeout: Duration,
-        interrupt: CancellationToken,
-        events: Events,
-    ) -> Result<Self, Error> {
-        let http = HttpClients::new(skip_ssl_validation).map_err(|error| Error::Local {
-            what: "preparing the HTTP client".to_owned(),
-            reason: reason_of(error),
-        })?;
-        let concurrency = concurrency.max(1);
+    pub(crate) fn new(options: &ConnectOptions, events: Events) -> Result<Self, Error> {
+        let concurrency = options.concurrency.max(1);
         Ok(Self {
-            http,
+            http: HttpClients::new(options.skip_ssl_validation, options.ca_cert.as_deref())?,
             concurrency,
             gate: Gate::new(concurrency, events.clone()),
             pacer: Pacer::new(events.clone()),
             in_flight: AtomicUsize::new(0),
             reached: AtomicBool::new(false),
-            timeout,
-            interrupt,
+            secrets: Arc::default(),
+            timeout: options.timeout,
+            interrupt: options.interrupt.clone(),
             events,
         })
     }
 
-    /// How many requests may be in flight, at the most.
+    /// Passwords and tokens, which are removed from the texts of servers.
+    pub(crate) fn secrets(&self) -> &Arc<Secrets> {
+        &self.secrets
+    }
+
+    /// The highest number of requests in flight.
     pub(crate) fn concurrency(&self) -> usize {
         self.concurrency
     }
 
-    /// The longest that any one wait may take.
+    /// The longest time that a wait may take.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -294,7 +337,7 @@ impl Transport {
         &self.events
     }
 
-    /// Repeats `exchange` as often as its failures allow.
+    /// Calls `exchange` until it succeeds, or fails in a way that does not allow a retry.
     pub(crate) async fn retrying<F, Fut>(
         &self,
         request: &Request,
@@ -316,7 +359,7 @@ impl Transport {
                 _ if !self.reached.load(Ordering::Relaxed) => None,
                 Verdict::GiveUp => None,
                 Verdict::Retry => pauses.next(),
-                // Never at once, whatever the answer asks for.
+                // Never immediately, whatever the response asks for.
                 Verdict::RetryAfter(asked) => {
                     let pause = floors.next().map(|floor| asked.max(floor));
                     pause.map(retry::spread)
@@ -324,7 +367,7 @@ impl Transport {
             };
             let Some(pause) = pause else {
                 if matches!(error, Error::Unreachable { .. }) {
-                    // Those that queue need not find out one by one.
+                    // The queued requests need not find out one by one.
                     self.reached.store(false, Ordering::Relaxed);
                 }
                 return Err(error);
@@ -337,12 +380,12 @@ impl Transport {
         }
     }
 
-    /// Lets some time pass, but for an interrupt.
+    /// Sleeps, unless the run is interrupted.
     pub(crate) async fn pause(&self, pause: Duration) -> Result<(), Error> {
         self.unless_interrupted(tokio::time::sleep(pause)).await
     }
 
-    /// Waits for something that sends nothing, but for an interrupt.
+    /// Waits for something other than a response, unless the run is interrupted.
     pub(crate) async fn unless_interrupted<T>(
         &self,
         wait: impl Future<Output = T>,
@@ -354,7 +397,7 @@ impl Transport {
         }
     }
 
-    /// Says that a request will be repeated; a rate limit holds back all others too.
+    /// Reports that a request will be retried. A rate limit delays all other requests too.
     fn hold_back(&self, request: &Request, error: &Error, pause: Duration) {
         let rate_limited = error.status() == Some(StatusCode::TOO_MANY_REQUESTS);
         if rate_limited {
@@ -377,10 +420,7 @@ impl Transport {
     ) -> Result<Response, Error> {
         let url = join(base, &request.path)?;
         let recorded = self.events.wants_exchanges().then(|| url.to_string());
-        let token = match authorization {
-            Authorization::Bearer(token) => Some(token),
-            Authorization::Nobody | Authorization::Basic(..) => None,
-        };
+        let proxy = self.http.proxy_of(&url);
         let builder = self.http.of(&url).request(request.method.clone(), url);
         let builder = match authorization {
             Authorization::Nobody => builder,
@@ -400,7 +440,10 @@ impl Transport {
         let under_way = UnderWay::begin(&self.in_flight);
         let began = Instant::now();
         let received = tokio::select! {
-            received = self.receive(base, request, builder) => received,
+            received = self.receive(builder) => received.map_err(|error| match error {
+                ReadError::Transport(error) => transport_error(base, request, proxy, error),
+                ReadError::TooLong => too_long(request),
+            }),
             cut = self.cut() => Err(cut),
         };
         let took = began.elapsed();
@@ -413,19 +456,21 @@ impl Transport {
             in_flight: under_way.number,
             request_id: answer.and_then(|answer| text_of(&answer.headers, REQUEST_ID)),
             context: StepContext::current(),
-            exchange: recorded
-                .map(|url| Arc::new(record::exchange(url, request, token, received.as_ref()))),
+            exchange: recorded.map(|url| {
+                let received = received.as_ref();
+                Arc::new(record::exchange(url, request, &self.secrets, received))
+            }),
         });
-        // Before the next takes its place.
+        // Before the next request takes the slot.
         drop(under_way);
         slot.answered(load_of(request, &received, took));
-        let outcome = received.and_then(|answer| self.answer(request, answer));
+        let outcome = received.and_then(|answer| self.answer(base, request, answer));
         log(request, &outcome, took);
         outcome.map(|(_, response)| response)
     }
 
-    /// After an interrupt, what is in flight is finished, but even an upload gets
-    /// no longer than any other request.
+    /// After an interrupt, running requests finish, but even an upload gets no more time
+    /// than any other request.
     async fn cut(&self) -> Error {
         self.interrupt.cancelled().await;
         tokio::time::sleep(ANSWER_TIMEOUT.min(self.timeout)).await;
@@ -458,28 +503,35 @@ impl Transport {
         })
     }
 
-    /// Sends a request and reads all that comes back.
-    async fn receive(
-        &self,
-        base: &Url,
-        request: &Request,
-        builder: reqwest::RequestBuilder,
-    ) -> Result<Received, Error> {
-        let failed = |error| transport_error(base, request, error);
+    /// Sends a request and reads its response.
+    async fn receive(&self, builder: reqwest::RequestBuilder) -> Result<Received, ReadError> {
         let began = Instant::now();
-        let answer = builder.send().await.map_err(failed)?;
+        let mut answer = builder.send().await?;
         self.reached.store(true, Ordering::Relaxed);
         self.pacer.on_answer(answer.headers());
+        let waited = began.elapsed();
+        let mut body = Vec::new();
+        while let Some(piece) = answer.chunk().await? {
+            if body.len() + piece.len() > LONGEST_BODY {
+                return Err(ReadError::TooLong);
+            }
+            body.extend_from_slice(&piece);
+        }
         Ok(Received {
             status: answer.status(),
             version: answer.version(),
-            waited: began.elapsed(),
+            waited,
             headers: answer.headers().clone(),
-            body: Vec::from(answer.bytes().await.map_err(failed)?),
+            body,
         })
     }
 
-    fn answer(&self, request: &Request, answer: Received) -> Result<(StatusCode, Response), Error> {
+    fn answer(
+        &self,
+        base: &Url,
+        request: &Request,
+        answer: Received,
+    ) -> Result<(StatusCode, Response), Error> {
         let Received {
             status,
             headers,
@@ -487,14 +539,27 @@ impl Transport {
             ..
         } = answer;
         self.pass_on_warnings(&headers);
+        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            && let Some(proxy) = self.http.proxy_of(base)
+        {
+            let (problem, reason) = connection_error::through(proxy, &status.to_string());
+            return Err(Error::Unreachable {
+                url: base.to_string(),
+                reason,
+                problem,
+                source: None,
+            });
+        }
         if !status.is_success() {
-            return Err(refusal(request, status, &headers, &body));
+            let error = refusal(request, status, &headers, &body);
+            return Err(error.masked(|text| self.secrets.masked(text)));
         }
         let response = Response {
             method: request.method.clone(),
             path: request.path.clone(),
             headers,
             body,
+            secrets: Arc::clone(&self.secrets),
         };
         Ok((status, response))
     }
@@ -507,15 +572,15 @@ impl Transport {
                 let decoded = url::form_urlencoded::parse(warning.as_bytes())
                     .map(|(text, _)| text.into_owned())
                     .next();
-                self.events.emit(Event::Warning(
-                    decoded.unwrap_or_else(|| warning.to_owned()),
-                ));
+                let text = decoded.unwrap_or_else(|| warning.to_owned());
+                let text = self.secrets.masked(printable(&text));
+                self.events.emit(Event::Warning(text));
             }
         }
     }
 }
 
-/// What an outcome says about the load of the foundation. How long an upload takes depends on
+/// What a response says about the load of the foundation. The time of an upload depends on
 /// its size, and a refusal may be quick.
 fn load_of(request: &Request, received: &Result<Received, Error>, took: Duration) -> Answer {
     const OVERLOADED: [StatusCode; 3] = [
@@ -532,7 +597,7 @@ fn load_of(request: &Request, received: &Result<Received, Error>, took: Duration
     }
 }
 
-/// Method, path and answer; never a header or a body, which may hold secrets.
+/// Logs method, path and status, but no header and no body that may contain secrets.
 fn log(request: &Request, outcome: &Result<(StatusCode, Response), Error>, took: Duration) {
     let (method, path) = (&request.method, &request.path);
     match outcome {
@@ -550,27 +615,25 @@ fn log(request: &Request, outcome: &Result<(StatusCode, Response), Error>, took:
 
 fn join(base: &Url, path: &str) -> Result<Url, Error> {
     let prefix = base.as_str().trim_end_matches('/');
-    Url::parse(&format!("{prefix}{path}")).map_err(|error| Error::Local {
-        what: format!("building the URL of {path} at {base}"),
-        reason: error.to_string(),
-    })
+    Url::parse(&format!("{prefix}{path}"))
+        .map_err(|error| Error::local(format!("building the URL of {path} at {base}"), error))
 }
 
 fn refusal(request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
-    let mut errors = parse_errors(body);
+    let mut errors = cc_error::parse(body);
     if status.is_redirection()
         && let Some(target) = text_of(headers, LOCATION)
     {
         errors = vec![CcError {
             code: 0,
             title: "redirect".to_owned(),
-            detail: format!("the API is at {target}; give that URL"),
+            detail: format!("the API is at {}; use that URL", printable(&target)),
         }];
     }
     Error::Refused {
-        method: request.method.clone(),
+        method: request.method.to_string(),
         path: request.path.clone(),
-        status,
+        status: status.as_u16(),
         errors,
         request_id: text_of(headers, REQUEST_ID),
         retry_after: retry::retry_after(status, headers),
@@ -582,33 +645,13 @@ fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.to_owned())
 }
 
-fn transport_error(base: &Url, request: &Request, error: reqwest::Error) -> Error {
-    if error.is_connect() {
-        return Error::Unreachable {
-            url: base.to_string(),
-            reason: reason_of(error),
-        };
-    }
-    Error::NoAnswer {
-        method: request.method.clone(),
+fn too_long(request: &Request) -> Error {
+    Error::NotUnderstood {
+        method: request.method.to_string(),
         path: request.path.clone(),
-        reason: reason_of(error),
+        reason: format!("it is longer than {} MB", LONGEST_BODY >> 20),
+        source: None,
     }
-}
-
-/// The innermost cause says most; the URL is said elsewhere.
-fn reason_of(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut reason = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        reason = cause.to_string();
-        source = cause.source();
-    }
-    if error.is_timeout() && !reason.contains("time") {
-        reason = format!("timed out: {reason}");
-    }
-    reason
 }
 
 #[cfg(test)]

@@ -2,12 +2,15 @@
 //! rate, uploads, and the record of exchanges. Knows no operation of the API.
 
 mod auth;
+mod connection_error;
 mod gate;
 mod http;
 mod limiter;
 mod pace;
 mod record;
 mod retry;
+mod secrets;
+mod tls;
 mod upload;
 
 pub(crate) use auth::Auth;

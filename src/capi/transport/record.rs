@@ -6,10 +6,10 @@
 //! of error pages. URLs that cf-pusher sends contain no secrets.
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::http::{Body, Received, Request};
+use super::secrets::Secrets;
 use super::upload::Upload;
 use crate::events::{Answer, Content, Exchange};
 
@@ -47,12 +47,11 @@ const SECRET_KEYS: [&str; 12] = [
     "var",
 ];
 
-/// A request and its response, if there was one. Where the response repeats the
-/// request's `token`, the token is removed.
+/// A request and its response, if there was one, without the secrets of the run.
 pub(super) fn exchange(
     url: String,
     request: &Request,
-    token: Option<&SecretString>,
+    secrets: &Secrets,
     received: Result<&Received, &crate::capi::error::Error>,
 ) -> Exchange {
     let is_login = matches!(request.body, Body::Form(_));
@@ -61,8 +60,8 @@ pub(super) fn exchange(
         reason: received.status.canonical_reason().unwrap_or_default(),
         version: format!("{:?}", received.version),
         waited: received.waited,
-        headers: headers(&received.headers),
-        content: answered(received, is_login, token),
+        headers: headers(&received.headers, secrets),
+        content: answered(received, is_login, secrets),
     });
     Exchange {
         method: request.method.to_string(),
@@ -91,7 +90,7 @@ fn form(upload: &Upload) -> String {
     format!("resources: {resources}\nbits: {bits}")
 }
 
-fn answered(received: &Received, is_login: bool, token: Option<&SecretString>) -> Content {
+fn answered(received: &Received, is_login: bool, secrets: &Secrets) -> Content {
     let mime = received.headers.get(CONTENT_TYPE);
     let mime = mime.and_then(|mime| mime.to_str().ok());
     let mime = mime.unwrap_or_default().to_owned();
@@ -104,11 +103,7 @@ fn answered(received: &Received, is_login: bool, token: Option<&SecretString>) -
         }
         Err(_) => REMOVED.to_owned(),
     };
-    let text = match token.map(ExposeSecret::expose_secret) {
-        Some(token) if !token.is_empty() => text.replace(token, REMOVED),
-        _ => text,
-    };
-    content(mime, Some(received.body.len()), text)
+    content(mime, Some(received.body.len()), secrets.masked(text))
 }
 
 fn content(mime: String, size: Option<usize>, mut text: String) -> Content {
@@ -122,10 +117,10 @@ fn content(mime: String, size: Option<usize>, mut text: String) -> Content {
     }
 }
 
-fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
+fn headers(headers: &HeaderMap, secrets: &Secrets) -> Vec<(String, String)> {
     let value = |name: &HeaderName, value: &[u8]| match is_secret(name.as_str()) {
         true => REMOVED.to_owned(),
-        false => String::from_utf8_lossy(value).into_owned(),
+        false => secrets.masked(String::from_utf8_lossy(value).into_owned()),
     };
     let headers = headers.iter();
     headers
@@ -217,6 +212,7 @@ mod tests {
             ("authorization", "bearer s3cret"),
             ("set-cookie", "s3cret"),
             ("x-vcap-request-id", "id"),
+            ("x-echo", "got hunter2"),
         ];
         let given = given.map(|(name, value)| {
             (
@@ -224,9 +220,11 @@ mod tests {
                 reqwest::header::HeaderValue::from_static(value),
             )
         });
-        let kept = headers(&HeaderMap::from_iter(given));
+        let secrets = Secrets::default();
+        secrets.add(&"hunter2".into());
+        let kept = headers(&HeaderMap::from_iter(given), &secrets);
         let kept: Vec<&str> = kept.iter().map(|(_, value)| value.as_str()).collect();
-        assert_eq!(kept, [REMOVED, REMOVED, "id"]);
+        assert_eq!(kept, [REMOVED, REMOVED, "id", "got [removed]"]);
     }
 
     #[test]

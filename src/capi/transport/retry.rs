@@ -53,14 +53,11 @@ pub(crate) fn verdict(replay: Replay, error: &Error) -> Verdict {
     }
 }
 
-fn verdict_on_status(replay: Replay, status: StatusCode, retry_after: Option<Duration>) -> Verdict {
+fn verdict_on_status(replay: Replay, status: u16, retry_after: Option<Duration>) -> Verdict {
     let passes = match status {
-        StatusCode::TOO_MANY_REQUESTS => true,
-        StatusCode::SERVICE_UNAVAILABLE => replay == Replay::Safe || retry_after.is_some(),
-        StatusCode::INTERNAL_SERVER_ERROR
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::GATEWAY_TIMEOUT
-        | StatusCode::REQUEST_TIMEOUT => replay == Replay::Safe,
+        429 => true,
+        503 => replay == Replay::Safe || retry_after.is_some(),
+        408 | 500 | 502 | 504 => replay == Replay::Safe,
         _ => false,
     };
     match (passes, retry_after) {
@@ -123,16 +120,15 @@ pub(crate) fn now(headers: &HeaderMap) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::Method;
     use rstest::rstest;
 
     use super::*;
 
     fn refused(status: u16, retry_after: Option<u64>) -> Error {
         Error::Refused {
-            method: Method::POST,
+            method: "POST".to_owned(),
             path: "/v3/apps".to_owned(),
-            status: StatusCode::from_u16(status).unwrap(),
+            status,
             errors: Vec::new(),
             request_id: None,
             retry_after: retry_after.map(Duration::from_secs),
@@ -141,17 +137,15 @@ mod tests {
 
     fn no_answer() -> Error {
         Error::NoAnswer {
-            method: Method::POST,
+            method: "POST".to_owned(),
             path: "/v3/apps".to_owned(),
             reason: "reset".to_owned(),
+            source: None,
         }
     }
 
     fn unreachable() -> Error {
-        Error::Unreachable {
-            url: "http://localhost".to_owned(),
-            reason: "refused".to_owned(),
-        }
+        Error::unreachable("http://localhost", "refused")
     }
 
     #[rstest]

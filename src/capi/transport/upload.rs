@@ -39,10 +39,8 @@ impl Upload {
         }
         if let Some(bits) = &self.bits {
             let part = self.part(bits, events).await;
-            let part = part.map_err(|error| Error::Local {
-                what: format!("reading {} to upload it", bits.display()),
-                reason: error.to_string(),
-            })?;
+            let part =
+                part.map_err(|error| Error::local(format!("reading {}", bits.display()), error))?;
             form = form.part("bits", part);
         }
         Ok(form)

@@ -235,10 +235,8 @@ impl Apply<'_> {
             Some((host, named(domain)?))
         });
         let Some((host, domain)) = found else {
-            return Err(Error::Local {
-                what: format!("creating the route {route}"),
-                reason: "the foundation has no such domain".to_owned(),
-            });
+            let what = format!("creating the route {route}");
+            return Err(Error::impossible(what, "the foundation has no such domain"));
         };
         let space = self.space(plan)?;
         let route = NewRoute {

@@ -20,7 +20,7 @@ const TEXT: &str = r#"{"test_applications": 3, "test_app_instances": 2, "asg_siz
 const DOMAIN: &str = "apps.example.com";
 
 fn desired() -> Desired {
-    let (test, _) = ScalingTest::parse(TEXT, "test").unwrap();
+    let test = ScalingTest::parse(TEXT, "test").unwrap();
     let sources = Sources::bundled(&test.kinds()).unwrap();
     test.desired(&sources).unwrap()
 }

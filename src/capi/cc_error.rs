@@ -1,0 +1,293 @@
+//! The errors that the Cloud Controller and the UAA report, and what they mean.
+//!
+//! A code decides where there is one for the case. The v3 API reports most refusals
+//! with the same code, so for those the text decides. The codes are those of
+//! `errors/v2.yml` of the Cloud Controller, which both APIs share.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+/// `UnprocessableEntity`: the code of most refusals of v3. Only their text differs.
+const UNPROCESSABLE_ENTITY: i64 = 10008;
+
+/// An operator disabled deployments.
+pub(super) const DEPLOYMENTS_DISABLED: i64 = 390_014;
+
+/// The Cloud Controller stages one build of an app at a time.
+pub(crate) const STAGING_IN_PROGRESS: i64 = 170_017;
+
+/// A name, host, path, port or mapping is taken, or a resource does not exist.
+const CONFLICTS: [i64; 23] = [
+    10010, 10016, 30002, 30003, 40002, 40004, 60002, 60004, 90003, 90004, 100_002, 100_004,
+    130_003, 210_002, 210_003, 210_004, 210_005, 210_006, 240_001, 240_002, 300_002, 300_005,
+    310_002,
+];
+
+/// A quota of the org or the space leaves too little.
+const QUOTA_EXCEEDED: [i64; 17] = [
+    60005, 60007, 60012, 60013, 100_005, 100_007, 100_008, 100_010, 130_005, 310_003, 310_004,
+    310_005, 310_006, 310_008, 310_009, 310_010, 310_011,
+];
+
+/// What v3 says where something exists already, or no longer.
+const CONFLICT_TEXTS: [&str; 9] = [
+    "already exists",
+    "is taken",
+    "must be unique",
+    "Duplicate Route Mapping",
+    "does not exist",
+    "Ensure the ",
+    "Ensure that the ",
+    "currently used by app",
+    "Stop the app before",
+];
+
+/// What v3 says where a quota leaves too little, in lower case.
+const QUOTA_TEXTS: [&str; 7] = [
+    "quota_exceeded",
+    "quota exceeded",
+    "limit_exceeded",
+    "limit exceeded",
+    "exceeds the quota",
+    "log_rate_limit cannot be unlimited in",
+    "staging requires",
+];
+
+/// One error as the Cloud Controller reports it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CcError {
+    /// Its number, such as 10008.
+    #[serde(default)]
+    pub code: i64,
+    /// Its name, such as `CF-UnprocessableEntity`.
+    #[serde(default, alias = "error_code")]
+    pub title: String,
+    /// The Cloud Controller's explanation.
+    #[serde(default, alias = "description")]
+    pub detail: String,
+}
+
+impl CcError {
+    /// Whether something exists already, or no longer.
+    pub(super) fn is_conflict(&self) -> bool {
+        CONFLICTS.contains(&self.code)
+            || self.code == UNPROCESSABLE_ENTITY && is_conflict_text(&self.detail)
+    }
+
+    /// Whether a quota of the org or the space leaves too little.
+    pub(super) fn is_quota_exceeded(&self) -> bool {
+        QUOTA_EXCEEDED.contains(&self.code)
+            || self.code == UNPROCESSABLE_ENTITY && is_quota_text(&self.detail)
+    }
+}
+
+impl fmt::Display for CcError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} {})", self.detail, self.code, self.title)
+    }
+}
+
+/// Whether a text without a code reports that something exists already, or no longer.
+pub(super) fn is_conflict_text(text: &str) -> bool {
+    CONFLICT_TEXTS.iter().any(|words| text.contains(words))
+}
+
+/// Whether a text reports a quota that leaves too little. `Organization Quota 'q'
+/// already exists` does not.
+fn is_quota_text(text: &str) -> bool {
+    let text = text.to_lowercase();
+    let exceeds_a_quota = text
+        .split_once("exceeds ")
+        .is_some_and(|(_, rest)| rest.contains("quota"));
+    exceeds_a_quota || QUOTA_TEXTS.iter().any(|words| text.contains(words))
+}
+
+/// All errors in one line.
+pub(super) fn describe(errors: &[CcError]) -> String {
+    if errors.is_empty() {
+        return "no error details".to_owned();
+    }
+    let texts: Vec<String> = errors.iter().map(CcError::to_string).collect();
+    texts.join("; ")
+}
+
+/// The errors in a response's body: v3's (`errors`), v2's (`description`) or the UAA's
+/// (`error_description`). Of any other body, its beginning.
+pub(super) fn parse(body: &[u8]) -> Vec<CcError> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Body {
+        V3 {
+            errors: Vec<CcError>,
+        },
+        V2 {
+            description: String,
+            #[serde(default)]
+            error_code: String,
+            #[serde(default)]
+            code: i64,
+        },
+        Uaa {
+            error: String,
+            #[serde(default)]
+            error_description: String,
+        },
+    }
+    let errors = match serde_json::from_slice(body) {
+        Ok(Body::V3 { errors }) => errors,
+        Ok(Body::V2 {
+            description,
+            error_code,
+            code,
+        }) => vec![CcError {
+            code,
+            title: error_code,
+            detail: description,
+        }],
+        Ok(Body::Uaa {
+            error,
+            error_description,
+        }) => vec![CcError {
+            code: 0,
+            title: error,
+            detail: error_description,
+        }],
+        Err(_) => return beginning_of(body),
+    };
+    errors.into_iter().map(printable_error).collect()
+}
+
+/// The beginning of a page of HTML or text, as gateways send them.
+fn beginning_of(body: &[u8]) -> Vec<CcError> {
+    const LONGEST: usize = 200;
+    let text = String::from_utf8_lossy(body);
+    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.is_empty() {
+        return Vec::new();
+    }
+    vec![CcError {
+        code: 0,
+        title: "not from the Cloud Controller".to_owned(),
+        detail: printable(&text).chars().take(LONGEST).collect(),
+    }]
+}
+
+fn printable_error(error: CcError) -> CcError {
+    CcError {
+        code: error.code,
+        title: printable(&error.title),
+        detail: printable(&error.detail),
+    }
+}
+
+/// A server's text without escape sequences and control characters, which could change
+/// the state of a terminal. Line breaks and tabs stay.
+pub(crate) fn printable(text: &str) -> String {
+    static ESCAPES: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)?").ok()
+    });
+    let text = match ESCAPES.as_ref() {
+        Some(escapes) => escapes.replace_all(text, ""),
+        None => text.into(),
+    };
+    let is_printable = |it: &char| !it.is_control() || matches!(it, '\n' | '\t');
+    text.chars().filter(is_printable).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::v3(
+        r#"{"errors":[{"code":10008,"title":"CF-UnprocessableEntity","detail":"no"}]}"#,
+        "no (10008 CF-UnprocessableEntity)"
+    )]
+    #[case::v2(
+        r#"{"description":"taken","error_code":"CF-OrganizationNameTaken","code":30002}"#,
+        "taken (30002 CF-OrganizationNameTaken)"
+    )]
+    #[case::uaa(
+        r#"{"error":"unauthorized","error_description":"Bad credentials"}"#,
+        "Bad credentials (0 unauthorized)"
+    )]
+    #[case::gateway(
+        "<html>\n 502 Bad Gateway</html>",
+        "<html> 502 Bad Gateway</html> (0 not from the Cloud Controller)"
+    )]
+    #[case::control_characters(
+        r#"{"errors":[{"code":1,"title":"a","detail":"red \u001b[31m\u0007text"}]}"#,
+        "red text (1 a)"
+    )]
+    #[case::nothing("", "no error details")]
+    fn errors_of_every_form_are_shown(#[case] body: &str, #[case] expected: &str) {
+        assert_eq!(describe(&parse(body.as_bytes())), expected);
+    }
+
+    fn unprocessable(detail: &str) -> CcError {
+        CcError {
+            code: UNPROCESSABLE_ENTITY,
+            title: "CF-UnprocessableEntity".to_owned(),
+            detail: detail.to_owned(),
+        }
+    }
+
+    #[rstest]
+    #[case("memory quota_exceeded", true)]
+    #[case("app_instance_limit space_app_instance_limit_exceeded", true)]
+    #[case(
+        "organization's memory limit exceeded: staging requires 204800M memory",
+        true
+    )]
+    #[case("log_rate_limit exceeds organization log rate quota", true)]
+    #[case("log_rate_limit cannot be unlimited in organization 'o'.", true)]
+    #[case(
+        "For application 'a': For route 'r': Routes quota exceeded for space 's'.",
+        true
+    )]
+    #[case("memory_in_mb exceeds space memory quota", true)]
+    #[case(
+        "The number of private domains exceeds the quota for organization \"o\"",
+        true
+    )]
+    #[case("Organization Quota 'q' already exists.", false)]
+    #[case("Organization quota not found", false)]
+    #[case(
+        "This quota is applied to one or more spaces. Remove this quota from all spaces before deleting.",
+        false
+    )]
+    fn lack_of_quota_is_told_from_other_errors_about_quotas(
+        #[case] detail: &str,
+        #[case] expected: bool,
+    ) {
+        assert_eq!(unprocessable(detail).is_quota_exceeded(), expected);
+    }
+
+    #[rstest]
+    #[case(30002, "The organization name is taken: o", true)]
+    #[case(10016, "App with the name 'a' already exists.", true)]
+    #[case(10008, "Organization 'o' already exists.", true)]
+    #[case(
+        10008,
+        "Invalid space. Ensure that the space exists and you have access to it.",
+        true
+    )]
+    #[case(10008, "memory quota_exceeded", false)]
+    #[case(10003, "a role that does not exist", false)]
+    fn a_conflict_is_recognised_by_its_code_or_else_by_its_text(
+        #[case] code: i64,
+        #[case] detail: &str,
+        #[case] expected: bool,
+    ) {
+        let error = CcError {
+            code,
+            ..unprocessable(detail)
+        };
+        assert_eq!(error.is_conflict(), expected);
+    }
+}

@@ -1,0 +1,144 @@
+//! Why a request could not be sent, or its response not be read.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+
+use hyper_util::client::proxy::matcher::Matcher;
+use rustls::CertificateError;
+use url::Url;
+
+use super::http::Request;
+use crate::capi::error::{ConnectionProblem, Error};
+
+/// The proxies that the environment selects, as the HTTP client reads it.
+pub(super) struct Proxies(Matcher);
+
+/// A proxy, and the environment variable that names it.
+pub(super) struct Proxy {
+    url: String,
+    variable: &'static str,
+}
+
+impl Proxies {
+    pub(super) fn from_environment() -> Self {
+        Self(Matcher::from_system())
+    }
+
+    /// The proxy that requests to a URL go through.
+    pub(super) fn of(&self, url: &Url) -> Option<Proxy> {
+        let target = url.as_str().parse().ok()?;
+        let intercept = self.0.intercept(&target)?;
+        Some(Proxy {
+            url: intercept.uri().to_string().trim_end_matches('/').to_owned(),
+            variable: variable(url.scheme()),
+        })
+    }
+}
+
+/// The variable that selects the proxy for URLs of a scheme.
+fn variable(scheme: &str) -> &'static str {
+    let candidates = match scheme {
+        "https" => ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
+        _ => ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"],
+    };
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    candidates.into_iter().find(is_set).unwrap_or(candidates[0])
+}
+
+/// The error of a request that failed below HTTP.
+pub(super) fn transport_error(
+    base: &Url,
+    request: &Request,
+    proxy: Option<Proxy>,
+    error: reqwest::Error,
+) -> Error {
+    let error = error.without_url();
+    let reason = innermost(&error);
+    if !error.is_connect() {
+        return Error::NoAnswer {
+            method: request.method.to_string(),
+            path: request.path.clone(),
+            reason: match error.is_timeout() && !reason.contains("time") {
+                true => format!("timed out: {reason}"),
+                false => reason,
+            },
+            source: Some(Arc::new(error)),
+        };
+    }
+    let tls_error = find::<rustls::Error>(&error);
+    let (problem, reason) = match (tls_error, proxy) {
+        (Some(rustls::Error::InvalidCertificate(cause)), _) => (
+            ConnectionProblem::UntrustedCertificate,
+            format!(
+                "the certificate is not trusted: {}",
+                certificate_problem(cause)
+            ),
+        ),
+        (Some(rustls::Error::InvalidMessage(_)), _) => (
+            ConnectionProblem::NotTls,
+            "the server does not use TLS on this port".to_owned(),
+        ),
+        (_, Some(proxy)) => through(proxy, &reason),
+        (_, None) => (ConnectionProblem::Other, reason),
+    };
+    Error::Unreachable {
+        url: base.to_string(),
+        reason,
+        problem,
+        source: Some(Arc::new(error)),
+    }
+}
+
+fn certificate_problem(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer | CertificateError::Other(_) => {
+            "no trusted authority issued it".to_owned()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "it has expired".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet".to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is for another host".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A failure of a proxy rather than of the server behind it.
+pub(super) fn through(proxy: Proxy, reason: &str) -> (ConnectionProblem, String) {
+    let Proxy { url, variable } = proxy;
+    let reason = format!("the proxy {url} ({variable}) failed: {reason}");
+    (ConnectionProblem::Proxy { url, variable }, reason)
+}
+
+/// The message of the innermost cause, which is the most specific one.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn StdError = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// The first error of a type in a chain of causes. An I/O error hides its own error from
+/// the chain.
+fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        if let Some(found) = inner.and_then(|inner| find::<T>(inner)) {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}

@@ -1,0 +1,81 @@
+//! The secrets that cf-pusher sends, which servers may repeat in their responses.
+
+use std::sync::Mutex;
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// Replaces a secret.
+const REMOVED: &str = "[removed]";
+
+/// The shortest secret that is removed: replacing shorter ones garbles every text.
+const SHORTEST: usize = 4;
+
+/// How many secrets are kept. A long run renews its tokens many times.
+const MOST: usize = 64;
+
+/// Passwords and tokens, to be removed from every text of a server.
+#[derive(Debug, Default)]
+pub(crate) struct Secrets(Mutex<Vec<SecretString>>);
+
+impl Secrets {
+    /// Removes this secret from all texts from now on.
+    pub(super) fn add(&self, secret: &SecretString) {
+        if secret.expose_secret().len() < SHORTEST {
+            return;
+        }
+        self.with(|secrets| {
+            let is_known = |it: &SecretString| it.expose_secret() == secret.expose_secret();
+            if !secrets.iter().any(is_known) {
+                if secrets.len() == MOST {
+                    secrets.remove(0);
+                }
+                secrets.push(secret.clone());
+            }
+        });
+    }
+
+    /// The text without secrets.
+    pub(crate) fn masked(&self, mut text: String) -> String {
+        self.with(|secrets| {
+            for secret in secrets.iter().map(ExposeSecret::expose_secret) {
+                if text.contains(secret) {
+                    text = text.replace(secret, REMOVED);
+                }
+            }
+        });
+        text
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Vec<SecretString>) -> T) -> T {
+        let mut secrets = match self.0.lock() {
+            Ok(secrets) => secrets,
+            // No code under the lock leaves the list half changed.
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        act(&mut secrets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_removed_from_texts() {
+        let secrets = Secrets::default();
+        secrets.add(&"hunter2".into());
+        secrets.add(&"abc".into());
+        let text = secrets.masked("bad password hunter2 (hunter2), abc".to_owned());
+        assert_eq!(text, "bad password [removed] ([removed]), abc");
+    }
+
+    #[test]
+    fn the_oldest_secrets_are_forgotten_first() {
+        let secrets = Secrets::default();
+        for i in 0..=MOST {
+            secrets.add(&format!("token-{i:03}").into());
+        }
+        let text = secrets.masked("token-000 token-001".to_owned());
+        assert_eq!(text, "token-000 [removed]");
+    }
+}

@@ -1,0 +1,134 @@
+//! Connections: certificates, ports without TLS, proxies, and servers that repeat secrets.
+
+use std::time::Duration;
+
+use cf_pusher::{Approval, Client, ConnectOptions, ConnectionProblem, Error, Events};
+use mock_capi::wiremock::matchers::path;
+use mock_capi::wiremock::{Mock, ResponseTemplate};
+use mock_capi::{Front, MockCapi};
+use serde_json::json;
+
+use crate::support::command::{Place, cf_pusher};
+use crate::support::{SMALL, Workflow, admin, read};
+
+async fn tls_mock() -> MockCapi<Front> {
+    MockCapi::builder().front().tls().start().await.unwrap()
+}
+
+async fn connect(options: ConnectOptions) -> Result<Client, Error> {
+    let options = options.timeout(Duration::from_secs(20));
+    Client::connect(&options, Events::default()).await
+}
+
+fn problem_of(error: Error) -> ConnectionProblem {
+    match error {
+        Error::Unreachable { problem, .. } => problem,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_in_a_trusted_file_is_accepted() {
+    let mock = tls_mock().await;
+    let place = Place::new();
+    let certificate = place.file("ca.pem", mock.certificate().unwrap());
+    let options = ConnectOptions::new(mock.uri(), admin("admin"));
+    connect(options.clone().ca_cert(Some(certificate)))
+        .await
+        .unwrap();
+    connect(options.clone().skip_ssl_validation(true))
+        .await
+        .unwrap();
+    let error = connect(options).await.unwrap_err();
+    assert!(std::error::Error::source(&error).is_some());
+    assert_eq!(problem_of(error), ConnectionProblem::UntrustedCertificate);
+}
+
+#[tokio::test]
+async fn a_file_without_a_certificate_is_an_error() {
+    let place = Place::new();
+    let empty = place.file("ca.pem", "no certificate\n");
+    let options = ConnectOptions::new("https://127.0.0.1:9", admin("admin")).ca_cert(Some(empty));
+    let error = connect(options).await.unwrap_err().to_string();
+    let dir = place.dir.path().to_str().unwrap();
+    insta::assert_snapshot!(error.replace(dir, "DIR"), @"reading the certificates in DIR/ca.pem failed: the file has no certificate in PEM format");
+}
+
+#[tokio::test]
+async fn https_to_a_port_without_tls_is_named() {
+    let mock = MockCapi::start().await.unwrap();
+    let url = mock.uri().replace("http://", "https://");
+    let error = connect(ConnectOptions::new(url, admin("admin")))
+        .await
+        .unwrap_err();
+    let text = error
+        .to_string()
+        .replace(&mock.address().to_string(), "HOST");
+    insta::assert_snapshot!(text, @"cannot reach https://HOST/: the server does not use TLS on this port");
+    assert_eq!(problem_of(error), ConnectionProblem::NotTls);
+}
+
+#[test]
+fn a_proxy_that_fails_is_named_with_its_variable() {
+    let place = Place::new();
+    let config = place.file("config.json", SMALL);
+    let output = cf_pusher(place.dir.path())
+        .args(["plan", "--config", config.to_str().unwrap()])
+        .env("CF_API", "https://api.example.invalid")
+        .env("CF_USERNAME", "admin")
+        .env("CF_PASSWORD", "admin")
+        .env("HTTPS_PROXY", "http://user:hunter2@127.0.0.1:9")
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    insta::assert_snapshot!(String::from_utf8(output.stderr).unwrap(), @r"
+    error: cannot reach https://api.example.invalid/: the proxy http://127.0.0.1:9 (HTTPS_PROXY) failed: Connection refused (os error 111)
+    help: correct HTTPS_PROXY, or list the API's host in NO_PROXY
+    ");
+}
+
+#[test]
+fn an_untrusted_certificate_is_explained() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mock = runtime.block_on(tls_mock());
+    let said = Place::new().on(&mock, SMALL, &["plan"]);
+    assert_eq!(said.code, 3);
+    let port = mock.address().to_string();
+    insta::assert_snapshot!(said.err.replace(&port, "HOST"), @r"
+    error: cannot reach http://api/: the certificate is not trusted: no trusted authority issued it
+    help: trust the server's certificate with --ca-cert FILE or SSL_CERT_FILE, or accept any certificate with --skip-ssl-validation
+    ");
+}
+
+#[tokio::test]
+async fn a_secret_that_a_server_repeats_is_masked() {
+    let builder = Workflow::Manifest.foundation();
+    let mock = builder
+        .add_user("somebody", "hunter2-secret")
+        .start()
+        .await
+        .unwrap();
+    let detail = "\u{1b}[31mno, hunter2-secret\u{7}";
+    let errors =
+        json!({"errors": [{"code": 10008, "title": "CF-UnprocessableEntity", "detail": detail}]});
+    Mock::given(path("/v3/organizations"))
+        .respond_with(ResponseTemplate::new(422).set_body_json(errors))
+        .with_priority(1)
+        .mount(mock.server())
+        .await;
+    let credentials = cf_pusher::Credentials::Password {
+        username: "somebody".to_owned(),
+        password: "hunter2-secret".into(),
+    };
+    let client = connect(ConnectOptions::new(mock.uri(), credentials))
+        .await
+        .unwrap();
+    let (config, sources) = read(SMALL, None);
+    let converger = Workflow::Manifest.converger(&client, &config, &sources);
+    let error = converger.converge(Approval::None).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("no, [removed] (10008"), "{text}");
+    assert!(!text.contains(['\u{1b}', '\u{7}']), "{text}");
+}
