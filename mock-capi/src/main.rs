@@ -111,6 +111,22 @@ struct Arguments {
     /// Orgs, spaces, apps, users, quotas and security groups to start with, in YAML
     #[arg(long, value_name = "FILE", env = "MOCK_CAPI_SEED_FILE")]
     seed_file: Option<PathBuf>,
+    /// How many audit events, and usage events of each kind, are kept
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 200_000,
+        env = "MOCK_CAPI_KEEP_EVENTS"
+    )]
+    keep_events: usize,
+    /// How many requests are kept for /_mock/requests, with 64 KiB of each body
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 1000,
+        env = "MOCK_CAPI_KEEP_REQUESTS"
+    )]
+    keep_requests: usize,
     /// Switch the v2 API off, as foundations have it today
     #[arg(long, env = "MOCK_CAPI_NO_V2")]
     no_v2: bool,
@@ -258,6 +274,8 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         .job_time(arguments.job_time)
         .task_time(arguments.task_time)
         .token_lifetime(arguments.token_lifetime)
+        .keep_events(arguments.keep_events)
+        .keep_requests(arguments.keep_requests)
         .jitter(arguments.jitter)
         .start()
         .await?;

@@ -19,7 +19,7 @@ use crate::serve::front::{Front, Tls};
 use crate::serve::mock_capi::{MockCapi, StartError};
 use crate::serve::on_wiremock::Wiremock;
 use crate::serve::seed_file::SeedFile;
-use crate::serve::state::{self, LoadedState};
+use crate::serve::state::{LoadedState, StateFile};
 use crate::serve::worlds::Worlds;
 use crate::world::clock::Clock;
 use crate::world::random::Random;
@@ -52,6 +52,8 @@ struct Options {
     seed: Option<u64>,
     state_file: Option<PathBuf>,
     seed_file: Option<PathBuf>,
+    keep_events: usize,
+    keep_requests: usize,
     v2_disabled: bool,
     allowed_hosts: Vec<String>,
     world_ports: Option<RangeInclusive<u16>>,
@@ -90,6 +92,8 @@ impl MockCapiBuilder {
             seed: None,
             state_file: None,
             seed_file: None,
+            keep_events: 200_000,
+            keep_requests: 1000,
             v2_disabled: false,
             allowed_hosts: Vec::new(),
             world_ports: None,
@@ -262,8 +266,9 @@ impl<A: Adapter> MockCapiBuilder<A> {
         self
     }
 
-    /// Goes on with the state in a file, see [`CloudController::save_state`]; if there
-    /// is no such file, from the beginning.
+    /// Continues with the state in a file, see [`CloudController::save_state`]. If
+    /// there is no such file, the mock starts with a new world and saves it there. No
+    /// other mock can use the file until this one is dropped.
     #[must_use]
     pub fn state_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.state_file = Some(path.into());
@@ -276,6 +281,23 @@ impl<A: Adapter> MockCapiBuilder<A> {
     #[must_use]
     pub fn seed_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.seed_file = Some(path.into());
+        self
+    }
+
+    /// Keeps at most so many audit events, and usage events of each kind; without
+    /// it, 200,000. The oldest are dropped.
+    #[must_use]
+    pub fn keep_events(mut self, count: usize) -> Self {
+        self.options.keep_events = count;
+        self
+    }
+
+    /// Keeps at most so many requests, with up to 64 KiB of each body, for
+    /// `/_mock/requests` and `/_mock/verify`; without it, 1,000. The oldest are
+    /// dropped.
+    #[must_use]
+    pub fn keep_requests(mut self, count: usize) -> Self {
+        self.options.keep_requests = count;
         self
     }
 
@@ -311,7 +333,8 @@ impl<A: Adapter> MockCapiBuilder<A> {
     /// # Errors
     ///
     /// [`StartError::Listen`] if the address cannot be listened on;
-    /// [`StartError::State`] if there is a state file that cannot be loaded;
+    /// [`StartError::State`] if there is a state file that cannot be loaded or
+    /// saved, or that another mock uses;
     /// [`StartError::SeedFile`] if there is a seed file that cannot be read or
     /// asks for what cannot be; [`StartError::Faults`] if a fault could never
     /// strike, or the adapter cannot do it; [`StartError::Times`] if the jitter is
@@ -425,10 +448,11 @@ impl Options {
             guid: guids.next(),
             admin,
         });
-        let loaded = match &self.state_file {
-            Some(path) => state::load(path, self.dialect)?,
-            None => None,
-        };
+        let opened = self.state_file.as_ref();
+        let opened = opened.map(|path| StateFile::open(path, self.dialect));
+        let (state_file, loaded) = opened.transpose()?.unzip();
+        let loaded: Option<LoadedState> = loaded.flatten();
+        let is_new = loaded.is_none();
         let signing_key = loaded.as_ref().map(|loaded| loaded.signing_key);
         let settings = Settings {
             dialect: self.dialect,
@@ -439,6 +463,8 @@ impl Options {
             record_requests: self.record_requests,
             deployments_disabled: self.deployments_disabled,
             rate_limit: self.rate_limit,
+            keep_events: self.keep_events,
+            keep_requests: self.keep_requests,
             v2: !self.v2_disabled,
             allowed_hosts: self.allowed_hosts,
             signing_key: signing_key.unwrap_or_else(|| guids.next()),
@@ -471,8 +497,12 @@ impl Options {
             random,
             wire,
             seed,
+            state_file,
             observer: self.observer,
         })?;
+        if let Some(path) = self.state_file.filter(|_| is_new) {
+            core.save(&path)?;
+        }
         Ok(CloudController::new(core))
     }
 }

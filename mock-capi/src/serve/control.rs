@@ -50,7 +50,7 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
         ("GET", "") => page::answer(),
         ("GET", "stats") => {
             let mut stats = json!(core.stats());
-            stats["forgotten_requests"] = json!(core.forgotten_requests());
+            stats["forgotten"] = core.forgotten();
             Response::ok(&stats)
         }
         ("GET", "state") => Response::ok(&core.state(base)),

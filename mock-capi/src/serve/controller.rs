@@ -113,9 +113,10 @@ impl CloudController {
         Some(upload.files.to_vec())
     }
 
-    /// Goes back to the initial world, with the user, a shared domain and the
-    /// default quota, and to the times and faults that the mock was started
-    /// with. Recorded requests and statistics go too; tokens stay good.
+    /// Goes back to the initial world, with the user, a shared domain, the default
+    /// quota and the seed file, and to the times and faults that the mock was
+    /// started with. The clock runs again, and shows the time of this machine.
+    /// Recorded requests, stubs and statistics are dropped; tokens stay valid.
     pub fn reset(&self) {
         self.core.reset();
     }

@@ -22,7 +22,7 @@ use crate::serve::faults::{Effect, Fault, FaultCount, FaultPlan, InvalidFaults, 
 use crate::serve::rate_limit::{self, Allowance, Counted, RateLimiter};
 use crate::serve::request_log::{Outcome, RequestFilter, RequestLog, Verification, Verified};
 use crate::serve::seed_file::SeedFile;
-use crate::serve::state::{self, StateError};
+use crate::serve::state::{self, SavedState, StateError, StateFile};
 use crate::serve::stubs::{Stub, Stubs};
 use crate::serve::worlds::Worlds;
 use crate::world::clock::{Clock, Timestamp};
@@ -132,6 +132,8 @@ pub(crate) struct Core {
     timings: Timings,
     faults: Vec<Fault>,
     seed: Option<SeedFile>,
+    /// Where the state is kept, if that was asked for.
+    state_file: Option<StateFile>,
     observer: Option<Observer>,
     router: Router,
     clock: Clock,
@@ -171,6 +173,7 @@ pub(crate) struct Parts {
     pub(crate) random: Random,
     pub(crate) wire: Wire,
     pub(crate) seed: Option<SeedFile>,
+    pub(crate) state_file: Option<StateFile>,
     pub(crate) observer: Option<Observer>,
 }
 
@@ -185,6 +188,7 @@ impl Core {
             mut random,
             wire,
             seed,
+            state_file,
             observer,
         } = parts;
         let router = Router::new(settings.dialect);
@@ -196,7 +200,7 @@ impl Core {
             tokens,
             stats: Stats::default(),
             recorded: Vec::new(),
-            log: RequestLog::default(),
+            log: RequestLog::new(settings.keep_requests),
             stubs: Stubs::default(),
             user: None,
             rate_limiter: RateLimiter::default(),
@@ -208,6 +212,7 @@ impl Core {
             timings,
             faults,
             seed,
+            state_file,
             observer,
             clock,
             wire,
@@ -235,7 +240,11 @@ impl Core {
             signing_key,
             ..
         } = self.settings;
-        state::save(path, dialect, signing_key, &state.tokens, &state.world)
+        let saved = SavedState::new(dialect, signing_key, &state.tokens, &state.world);
+        match &self.state_file {
+            Some(file) if file.is_at(path) => file.save(&saved),
+            _ => state::save(path, &saved),
+        }
     }
 
     pub(crate) fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidFaults> {
@@ -274,9 +283,12 @@ impl Core {
         }
     }
 
-    /// How many logged requests are no longer kept.
-    pub(crate) fn forgotten_requests(&self) -> u64 {
-        self.lock().log.forgotten()
+    /// How much is no longer kept, because too much came after it.
+    pub(crate) fn forgotten(&self) -> Value {
+        let state = self.lock();
+        let mut forgotten = serde_json::json!(state.world.forgotten);
+        forgotten["requests"] = serde_json::json!(state.log.forgotten());
+        forgotten
     }
 
     pub(crate) fn forget_log(&self) {
@@ -399,9 +411,9 @@ impl Core {
 
     pub(crate) fn reset(&self) {
         let mut state = self.lock();
-        state.world.settle(self.clock.now());
+        self.clock.reset();
         state.world.timings = self.timings;
-        state.world.reset(&self.settings);
+        state.world.reset(&self.settings, self.clock.now());
         if let Some(seed) = &self.seed {
             // It was good at the start, and nothing else is there now.
             let _ = seed.apply(&mut state.world, self.settings.dialect);

@@ -15,6 +15,9 @@ pub(crate) enum Counted {
     Address(String),
 }
 
+/// From how many callers on those are forgotten whose windows are over.
+const MANY: usize = 10_000;
+
 /// What everyone has asked for in the current window.
 #[derive(Debug, Default)]
 pub(crate) struct RateLimiter(HashMap<Counted, Window>);
@@ -46,6 +49,9 @@ impl RateLimiter {
             count: 0,
             ends: now.plus(limit.window),
         };
+        if self.0.len() >= MANY {
+            self.0.retain(|_, window| window.ends > now);
+        }
         let window = self.0.entry(caller.clone()).or_insert(fresh);
         if window.ends <= now {
             *window = fresh;

@@ -13,9 +13,6 @@ use crate::api::http::Request;
 use crate::serve::faults::{Effect, matches_path};
 use crate::world::clock::Timestamp;
 
-/// How many requests are kept.
-const KEPT: usize = 1000;
-
 /// How much of a body is kept.
 pub(crate) const KEPT_BODY: usize = 64 * 1024;
 
@@ -77,8 +74,10 @@ pub(crate) struct Outcome {
 }
 
 /// The latest requests, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RequestLog {
+    /// How many are kept.
+    kept: usize,
     requests: VecDeque<LoggedRequest>,
     count: u64,
     /// How many are no longer kept because others came after.
@@ -86,12 +85,24 @@ pub(crate) struct RequestLog {
 }
 
 impl RequestLog {
+    pub(crate) fn new(kept: usize) -> Self {
+        Self {
+            kept,
+            requests: VecDeque::new(),
+            count: 0,
+            forgotten: 0,
+        }
+    }
+
     pub(crate) fn add(&mut self, request: &Request<'_>, outcome: Outcome) {
-        if self.requests.len() == KEPT {
+        self.count += 1;
+        if self.requests.len() >= self.kept {
             self.requests.pop_front();
             self.forgotten += 1;
         }
-        self.count += 1;
+        if self.kept == 0 {
+            return;
+        }
         let body = &request.body[..request.body.len().min(KEPT_BODY)];
         self.requests.push_back(LoggedRequest {
             number: self.count,
@@ -258,7 +269,7 @@ mod tests {
     use crate::world::clock::Clock;
 
     fn log_of(paths: impl Iterator<Item = String>) -> RequestLog {
-        let mut log = RequestLog::default();
+        let mut log = RequestLog::new(1000);
         let headers = HeaderMap::new();
         let at = Clock::new().now();
         for path in paths {
@@ -287,6 +298,25 @@ mod tests {
         assert!(numbers(1100).is_empty());
         assert_eq!(numbers(1101), numbers(0));
         assert_eq!(log.forgotten(), 100);
+    }
+
+    #[test]
+    fn a_log_that_keeps_nothing_counts_all() {
+        let mut log = log_of(std::iter::empty());
+        log.kept = 0;
+        let headers = HeaderMap::new();
+        let outcome = || Outcome {
+            at: Clock::new().now(),
+            status: Some(200),
+            took: Duration::ZERO,
+            fault: None,
+            user: None,
+        };
+        for _ in 0..3 {
+            let request = Request::new("GET", "/", None, &headers, b"");
+            log.add(&request, outcome());
+        }
+        assert_eq!((log.after(0).len(), log.forgotten()), (0, 3));
     }
 
     #[test]

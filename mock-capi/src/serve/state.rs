@@ -1,9 +1,11 @@
 //! A mock's state in a file, from which a later mock goes on: the world, the
 //! users, and what tokens are signed with, so that logins last.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,7 @@ pub(crate) type LoadedState = SavedState<World, Tokens>;
 
 /// Why a state cannot be loaded or saved.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StateError {
     /// The file is there, and cannot be read.
     #[error("cannot read the state in {}: {source}", path.display())]
@@ -37,6 +40,12 @@ pub enum StateError {
         path: PathBuf,
         /// What the operating system says.
         source: io::Error,
+    },
+    /// Another mock uses the file.
+    #[error("the state in {} is in use by another mock-capi", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
     },
     /// The file is no state, or not a whole one.
     #[error("{} is no state of mock-capi: {source}", path.display())]
@@ -62,8 +71,8 @@ pub enum StateError {
         /// Its dialect.
         saved: String,
     },
-    /// The file cannot be written; unless its folder alone could not be, what was
-    /// there before is there still.
+    /// The file cannot be written. What was there before is still there, unless
+    /// only its folder could not be written.
     #[error("cannot save the state to {}: {source}", path.display())]
     Write {
         /// The file.
@@ -73,16 +82,70 @@ pub enum StateError {
     },
 }
 
-/// Reads a state; `None` if there is no such file yet.
-pub(crate) fn load(path: &Path, dialect: Dialect) -> Result<Option<LoadedState>, StateError> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => {
-            let path = path.to_owned();
-            return Err(StateError::Read { path, source });
-        }
-    };
+/// A state file that is in use: no other mock can use it meanwhile.
+#[derive(Debug)]
+pub(crate) struct StateFile {
+    path: PathBuf,
+    /// The open file is locked for as long as this is there.
+    lock: Mutex<Option<File>>,
+}
+
+impl StateFile {
+    /// Takes a state file, and reads it, if it is there already. Fails if it could
+    /// not be saved.
+    pub(crate) fn open(
+        path: &Path,
+        dialect: Dialect,
+    ) -> Result<(Self, Option<LoadedState>), StateError> {
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        let file = match file {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => {
+                let path = path.to_owned();
+                return Err(StateError::Read { path, source });
+            }
+        };
+        let loaded = match &file {
+            Some(file) => {
+                lock(file, path)?;
+                Some(load(file, path, dialect)?)
+            }
+            None => None,
+        };
+        try_to_save(path)?;
+        let path = path.to_owned();
+        let lock = Mutex::new(file);
+        Ok((Self { path, lock }, loaded))
+    }
+
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        self.path == path
+    }
+
+    /// Saves a state, and stays locked.
+    pub(crate) fn save(&self, state: &impl Serialize) -> Result<(), StateError> {
+        let mut held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = Some(replace(&self.path, state)?);
+        Ok(())
+    }
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), StateError> {
+    let path = path.to_owned();
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(StateError::InUse { path }),
+        Err(TryLockError::Error(source)) => Err(StateError::Write { path, source }),
+    }
+}
+
+fn load(mut file: &File, path: &Path, dialect: Dialect) -> Result<LoadedState, StateError> {
+    let mut text = Vec::new();
+    if let Err(source) = file.read_to_end(&mut text) {
+        let path = path.to_owned();
+        return Err(StateError::Read { path, source });
+    }
     let invalid = |source| StateError::Invalid {
         path: path.to_owned(),
         source,
@@ -106,7 +169,24 @@ pub(crate) fn load(path: &Path, dialect: Dialect) -> Result<Option<LoadedState>,
             saved: state.dialect,
         });
     }
-    Ok(Some(state))
+    Ok(state)
+}
+
+impl<'s> SavedState<&'s World, &'s Tokens> {
+    pub(crate) fn new(
+        dialect: Dialect,
+        signing_key: Guid,
+        tokens: &'s Tokens,
+        world: &'s World,
+    ) -> Self {
+        Self {
+            mock_capi_state: FORMAT,
+            dialect: dialect.to_string(),
+            signing_key,
+            tokens,
+            world,
+        }
+    }
 }
 
 /// A state as JSON, as [`save`] writes it.
@@ -116,13 +196,7 @@ pub(crate) fn snapshot(
     tokens: &Tokens,
     world: &World,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::to_vec(&SavedState {
-        mock_capi_state: FORMAT,
-        dialect: dialect.to_string(),
-        signing_key,
-        tokens,
-        world,
-    })
+    serde_json::to_vec(&SavedState::new(dialect, signing_key, tokens, world))
 }
 
 /// Reads what [`snapshot`] made.
@@ -140,39 +214,64 @@ pub(crate) fn from_snapshot(json: &[u8], dialect: Dialect) -> Result<LoadedState
 
 /// Writes a state in the place of the file, all of it or nothing. Only its
 /// owner can read it: it has passwords.
-pub(crate) fn save(
-    path: &Path,
-    dialect: Dialect,
-    signing_key: Guid,
-    tokens: &Tokens,
-    world: &World,
-) -> Result<(), StateError> {
-    let state = SavedState {
-        mock_capi_state: FORMAT,
-        dialect: dialect.to_string(),
-        signing_key,
-        tokens,
-        world,
-    };
-    write(path, &state).map_err(|source| StateError::Write {
+pub(crate) fn save(path: &Path, state: &impl Serialize) -> Result<(), StateError> {
+    replace(path, state).map(drop)
+}
+
+/// The same; the new file, which is locked.
+fn replace(path: &Path, state: &impl Serialize) -> Result<File, StateError> {
+    let (name, file) = create_new(path)?;
+    let written = write(&file, state).and_then(|()| fs::rename(&name, path));
+    let written = written.and_then(|()| File::open(folder_of(path))?.sync_all());
+    if let Err(source) = written {
+        // What failed is reported; the file may be gone.
+        let _ = fs::remove_file(&name);
+        let path = path.to_owned();
+        return Err(StateError::Write { path, source });
+    }
+    Ok(file)
+}
+
+/// Whether a state could be saved now. Removes what a mock left behind that was
+/// killed while it saved one.
+fn try_to_save(path: &Path) -> Result<(), StateError> {
+    let (name, _) = create_new(path)?;
+    fs::remove_file(name).map_err(|source| StateError::Write {
         path: path.to_owned(),
         source,
     })
 }
 
-fn write(path: &Path, state: &impl Serialize) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
+/// An empty file beside another, with its name: always the same one, so that
+/// there is never more than one.
+fn create_new(path: &Path) -> Result<(PathBuf, File), StateError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let name = PathBuf::from(name);
+    let mut options = OpenOptions::new();
+    // Truncated only once it is locked.
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let failed = |source| StateError::Write {
+        path: path.to_owned(),
+        source,
     };
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    let mut writer = BufWriter::new(file.as_file_mut());
+    let file = options.open(&name).map_err(failed)?;
+    lock(&file, path)?;
+    file.set_len(0).map_err(failed)?;
+    Ok((name, file))
+}
+
+fn write(file: &File, state: &impl Serialize) -> io::Result<()> {
+    let mut writer = BufWriter::new(file);
     serde_json::to_writer(&mut writer, state)?;
     writer.write_all(b"\n")?;
     writer.flush()?;
-    drop(writer);
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    // The name lasts once its folder is written.
-    File::open(folder)?.sync_all()
+    file.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
 }

@@ -91,7 +91,8 @@ pub(crate) mod exact {
     }
 }
 
-/// A clock that never goes backwards, can be moved forward, and stopped.
+/// A clock that can be moved forward, and stopped; it goes backwards only when it
+/// is reset.
 #[derive(Debug)]
 pub(crate) struct Clock {
     epoch_millis: u64,
@@ -154,6 +155,11 @@ impl Clock {
         }
     }
 
+    /// Goes back to the time of this machine, and runs.
+    pub(crate) fn reset(&self) {
+        *self.hands() = Hands::default();
+    }
+
     fn running(&self, hands: Hands) -> Timestamp {
         let running = Timestamp(self.epoch_millis)
             .plus(self.started.elapsed())
@@ -187,6 +193,18 @@ mod tests {
         let before = clock.now();
         clock.advance(Duration::from_secs(60));
         assert!(clock.now().seconds_since(before) >= 60);
+    }
+
+    #[test]
+    fn a_reset_clock_shows_the_time_and_runs() {
+        let clock = Clock::new();
+        let before = clock.now();
+        clock.freeze();
+        clock.advance(Duration::from_secs(3600));
+        clock.reset();
+        assert!(!clock.is_frozen());
+        let now = clock.now();
+        assert!(before <= now && now.since(before) < Duration::from_secs(3600));
     }
 
     #[test]

@@ -12,9 +12,6 @@ use crate::world::clock::Timestamp;
 /// How long events are kept.
 const KEPT: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
-/// How many of them are kept at least, of those that happened last.
-const MOST: usize = 20_000;
-
 /// Who does something.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Actor {
@@ -79,7 +76,6 @@ impl World {
         kind: &'static str,
         data: Value,
     ) {
-        self.forget_events();
         let base = self.base();
         let Some(app) = self.apps.get(guid) else {
             return;
@@ -99,6 +95,7 @@ impl World {
             org: self.org_of(app.space).map(Row::guid),
         };
         self.add(event);
+        self.forget_events();
     }
 
     /// Records what the actor has done to a process.
@@ -186,9 +183,8 @@ impl World {
     /// Forgets what happened too long ago, or too much ago: many apps leave many
     /// more events.
     fn forget_events(&mut self) {
-        if self.events.len() >= 2 * MOST {
-            self.events.keep_newest(MOST, |_| true);
-        }
+        let surplus = self.events.keep_newest(self.kept_events, |_| true);
+        self.forgotten.events += surplus;
         let now = self.now;
         let is_old = |event: &&Event| event.base.created.plus(KEPT) < now;
         while let Some(old) = self.oldest_event().filter(is_old).map(Row::guid) {

@@ -231,6 +231,7 @@ impl World {
         lines.insert(position, line);
         if lines.len() > KEPT {
             lines.remove(0);
+            self.forgotten.log_lines += 1;
         }
     }
 }

@@ -94,6 +94,18 @@ use crate::world::metadata::{Metadata, MetadataPatch};
 use crate::world::random::Random;
 use crate::world::settings::{Settings, Timings};
 
+/// How many jobs that are done are kept.
+const KEPT_JOBS: usize = 10_000;
+
+/// How much is no longer kept, because too much came after it.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Forgotten {
+    jobs: u64,
+    /// Audit events and usage events.
+    events: u64,
+    log_lines: u64,
+}
+
 /// The name of the quota that organizations have unless told otherwise.
 pub(crate) const DEFAULT_QUOTA: &str = "default";
 
@@ -187,6 +199,11 @@ pub(crate) struct World {
     pub(crate) timings: Timings,
     #[serde(skip)]
     pub(crate) default_stack: &'static str,
+    /// How many events of each kind are kept.
+    #[serde(skip)]
+    kept_events: usize,
+    #[serde(skip)]
+    pub(crate) forgotten: Forgotten,
     /// Who does what is done now.
     #[serde(skip)]
     actor: Actor,
@@ -253,6 +270,8 @@ impl World {
             network_policies: BTreeSet::new(),
             timings,
             default_stack: Settings::default_stack(settings.dialect),
+            kept_events: settings.keep_events,
+            forgotten: Forgotten::default(),
             actor: Actor::default(),
             now,
             random: guids.split(),
@@ -343,15 +362,16 @@ impl World {
 
     /// An empty world in the place of this one. GUIDs go on where they were, so
     /// that none of the old world names anything in the new one.
-    pub(crate) fn reset(&mut self, settings: &Settings) {
+    pub(crate) fn reset(&mut self, settings: &Settings, now: Timestamp) {
         let guids = GuidSource::new(self.guids.split());
-        *self = Self::new(guids, self.now, self.timings, settings);
+        *self = Self::new(guids, now, self.timings, settings);
     }
 
     /// Goes on with a world that was loaded, for these users besides its own.
     pub(crate) fn resume(&mut self, timings: Timings, settings: &Settings) {
         self.timings = timings;
         self.default_stack = Settings::default_stack(settings.dialect);
+        self.kept_events = settings.keep_events;
         self.count_usage();
         for account in &settings.users {
             self.admit(account);
@@ -496,13 +516,17 @@ impl World {
             self.plan(ready_at, Due::Delete(kind, guid));
         }
         let base = self.base();
-        self.add(Job {
+        let job = self.add(Job {
             base,
             operation,
             of,
             ready_at,
             failure,
-        })
+        });
+        let now = self.now;
+        let is_done = |job: &Job| job.ready_at <= now;
+        self.forgotten.jobs += self.jobs.keep_newest(KEPT_JOBS, is_done);
+        job
     }
 
     /// The quota of organizations that were created without one.

@@ -164,6 +164,10 @@ pub(crate) struct Settings {
     pub(crate) record_requests: bool,
     pub(crate) deployments_disabled: bool,
     pub(crate) rate_limit: Option<RateLimit>,
+    /// How many events of each kind are kept.
+    pub(crate) keep_events: usize,
+    /// How many requests are kept for those who watch the mock.
+    pub(crate) keep_requests: usize,
     /// Whether the v2 API is there at all.
     pub(crate) v2: bool,
     /// Names besides its own by which `/_mock/` may be asked.

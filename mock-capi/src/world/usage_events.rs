@@ -10,9 +10,6 @@ use super::{
 };
 use crate::world::clock::Timestamp;
 
-/// How many events are kept of each kind at least, of those that happened last.
-const MOST: usize = 20_000;
-
 /// What staging counts as, whatever it takes.
 const STAGING_MEMORY_MB: u32 = 1024;
 
@@ -212,9 +209,8 @@ impl World {
         };
         fill(&mut event);
         self.add(event);
-        if self.app_usage_events.len() >= 2 * MOST {
-            self.app_usage_events.keep_newest(MOST, |_| true);
-        }
+        let kept = self.kept_events;
+        self.forgotten.events += self.app_usage_events.keep_newest(kept, |_| true);
     }
 
     /// Forgets all usage of apps, but for what runs now.
@@ -253,9 +249,8 @@ impl World {
             org: space.map(|space| space.org),
         };
         self.add(event);
-        if self.service_usage_events.len() >= 2 * MOST {
-            self.service_usage_events.keep_newest(MOST, |_| true);
-        }
+        let kept = self.kept_events;
+        self.forgotten.events += self.service_usage_events.keep_newest(kept, |_| true);
     }
 
     /// Adds a service instance, and accounts for it.

@@ -163,6 +163,74 @@ async fn the_clock_is_stopped_set_and_started_again() {
 }
 
 #[tokio::test]
+async fn a_reset_lets_the_clock_show_the_time_again() {
+    let cf = Session::v3().await;
+    let read = async || own(&cf, Method::GET, "clock", Value::Null).await.json();
+    let before = read().await["now"].clone();
+    let later = json!({"at": "2090-01-01T00:00:00Z", "frozen": true});
+    own(&cf, Method::PUT, "clock", later).await;
+    cf.create_org("of-2090").await;
+    own(&cf, Method::POST, "reset", Value::Null).await;
+    let after = read().await;
+    assert_eq!(after["frozen"], false);
+    let (before, now) = (before.as_str().unwrap(), after["now"].as_str().unwrap());
+    assert!(before <= now && now < "2090", "{now}");
+    // The token is of that time, and valid all the same.
+    let org = cf
+        .post("/v3/organizations", json!({"name": "of-today"}))
+        .await;
+    let created = org.json()["created_at"].as_str().unwrap().to_owned();
+    assert!(created.as_str() < "2090", "{created}");
+}
+
+#[tokio::test]
+async fn what_is_no_longer_kept_is_counted() {
+    let builder = MockCapi::builder().keep_events(4).keep_requests(10);
+    let cf = Session::start(builder).await;
+    let (_, space) = cf.space().await;
+    for number in 0..20 {
+        let app = cf.create_app(&space, &format!("app-{number}")).await;
+        cf.delete(&format!("/v3/apps/{app}")).await;
+    }
+    let events = cf.get("/v3/audit_events").await.json();
+    assert_eq!(events["pagination"]["total_results"], 4);
+    assert_eq!(events["resources"][3]["type"], "audit.app.delete-request");
+    let requests = own(&cf, Method::GET, "requests", Value::Null).await.json();
+    assert_eq!(requests.as_array().map(Vec::len), Some(10));
+    let stats = own(&cf, Method::GET, "stats", Value::Null).await.json();
+    let forgotten = &stats["forgotten"];
+    let total = stats["total"].as_u64().unwrap();
+    assert_eq!(forgotten["requests"], total - 10);
+    assert!(forgotten["events"].as_u64().unwrap() >= 36, "{forgotten}");
+    assert_eq!([&forgotten["jobs"], &forgotten["log_lines"]], [0, 0]);
+}
+
+#[tokio::test]
+async fn ten_thousand_finished_jobs_are_kept() {
+    let cf = Session::start(MockCapi::builder().front().keep_events(10)).await;
+    let url = format!("{}/v3/admin/actions/clear_buildpack_cache", cf.mock.uri());
+    let clear = async |count: usize| {
+        let mut first = String::new();
+        for _ in 0..count {
+            let request = cf.http.post(&url).bearer_auth(&cf.token);
+            let answer = send(request).await;
+            if first.is_empty() {
+                first = answer.header("location").to_owned();
+            }
+        }
+        first
+    };
+    let first = clear(1).await;
+    let firsts = tokio::join!(clear(2500), clear(2500), clear(2500), clear(2499));
+    assert_eq!(cf.get(&first).await.status, 200);
+    clear(1).await;
+    assert_eq!(cf.get(&first).await.status, 404);
+    assert_eq!(cf.get(&firsts.0).await.status, 200);
+    let stats = send(cf.http.get(format!("{}/_mock/stats", cf.mock.uri()))).await;
+    assert_eq!(stats.json()["forgotten"]["jobs"], 1);
+}
+
+#[tokio::test]
 async fn only_its_own_hosts_may_ask_for_the_mocks_endpoints() {
     let cf = Session::start(MockCapi::builder().allow_host("capi.test")).await;
     let ask = async |host: &str, path: &str| {
@@ -257,6 +325,13 @@ async fn worlds_of_one_process_are_apart() {
     }
     assert_eq!(send(cf.http.delete(&url)).await.status, 204);
     assert!(cf.http.get(&apis[0]).send().await.is_err());
+    // There are no more than a hundred.
+    for _ in 0..100 {
+        assert_eq!(send(cf.http.post(&url)).await.status, 201);
+    }
+    let refused = send(cf.http.post(&url)).await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.error().1.contains("100 worlds"), "{refused:?}");
     // Elsewhere there are none.
     let plain = Session::v3().await;
     assert_eq!(

@@ -110,13 +110,58 @@ async fn only_the_owner_reads_the_file_and_a_missing_one_is_a_beginning() {
     let file = folder.path().join("world.json");
     let mock = MockCapi::builder().state_file(&file).start().await.unwrap();
     assert_eq!(mock.state()["organizations"], json!([]));
-    mock.save_state(&file).unwrap();
+    // It is there from the start, so that a killed mock leaves a state.
     let mode = fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     let nowhere = mock.save_state(folder.path().join("none/world.json"));
     let error = nowhere.unwrap_err().to_string();
     assert!(error.starts_with("cannot save the state to "), "{error}");
+}
+
+#[tokio::test]
+async fn a_state_file_belongs_to_one_mock_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("world.json");
+    let builder = MockCapi::builder().state_file(&file);
+    for _ in 0..2 {
+        let mock = builder.clone().start().await.unwrap();
+        let refused = builder.clone().start().await.unwrap_err().to_string();
+        let in_use = format!(
+            "the state in {} is in use by another mock-capi",
+            file.display()
+        );
+        assert_eq!(refused, in_use);
+        // A save puts another file in its place, which is as safe.
+        mock.save_state(&file).unwrap();
+        assert_eq!(
+            builder.clone().start().await.unwrap_err().to_string(),
+            in_use
+        );
+        drop(mock);
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_could_not_be_saved_is_an_error_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("none/world.json");
+    let refused = MockCapi::builder().state_file(&file).start().await;
+    let refused = refused.unwrap_err().to_string();
+    let words = format!("cannot save the state to {}: ", file.display());
+    assert!(refused.starts_with(&words), "{refused}");
+}
+
+#[tokio::test]
+async fn what_a_killed_mock_left_behind_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("world.json");
+    fs::write(folder.path().join("world.json.new"), "{").unwrap();
+    let mock = MockCapi::builder().state_file(&file).start().await.unwrap();
+    drop(mock);
+    let names = fs::read_dir(folder.path()).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["world.json"]);
 }
 
 #[tokio::test]

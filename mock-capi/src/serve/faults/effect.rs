@@ -1,0 +1,93 @@
+//! What faults do, and the errors that they report.
+
+use serde::{Deserialize, Serialize};
+
+/// What a fault does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Effect {
+    Answer,
+    Delay,
+    DropBefore,
+    DropAfter,
+    Truncate,
+    ExpiredToken,
+    FailedStaging,
+    FailedCopy,
+    FailedTask,
+    FailedJob,
+    CrashingInstances,
+}
+
+impl Effect {
+    /// Whether it befalls a request, not what a request starts.
+    pub(super) fn is_of_request(self) -> bool {
+        matches!(
+            self,
+            Self::Answer
+                | Self::Delay
+                | Self::DropBefore
+                | Self::DropAfter
+                | Self::Truncate
+                | Self::ExpiredToken
+        )
+    }
+
+    /// Whether it befalls an app.
+    pub(super) fn is_of_app(self) -> bool {
+        !self.is_of_request() && self != Self::FailedJob
+    }
+
+    /// Whether it reports an error that a fault may word.
+    pub(super) fn has_error(self) -> bool {
+        matches!(
+            self,
+            Self::Answer
+                | Self::FailedStaging
+                | Self::FailedCopy
+                | Self::FailedTask
+                | Self::FailedJob
+        )
+    }
+
+    /// The error that is reported unless the fault says otherwise; `status` is
+    /// that of an answer.
+    pub(super) fn usual_error(self, status: u16) -> (u32, &'static str, &'static str) {
+        match self {
+            Self::FailedStaging => (
+                170_003,
+                "NoAppDetectedError",
+                "An app was not successfully detected by any available buildpack",
+            ),
+            Self::FailedCopy => (
+                150_007,
+                "BlobstoreError",
+                "Failed to perform blobstore operation after three retries.",
+            ),
+            Self::FailedTask => (10001, "UnknownError", "Exited with status 1"),
+            Self::Answer => usual_error_of(status),
+            _ => (10001, "UnknownError", "An unknown error occurred."),
+        }
+    }
+}
+
+fn usual_error_of(status: u16) -> (u32, &'static str, &'static str) {
+    match status {
+        400 => (1004, "CF-BadRequest", "Bad request: The request is invalid"),
+        401 => (1000, "CF-InvalidAuthToken", "Invalid Auth Token"),
+        403 => (
+            10003,
+            "CF-NotAuthorized",
+            "You are not authorized to perform the requested action",
+        ),
+        404 => (10010, "CF-ResourceNotFound", "Resource not found"),
+        422 => (
+            10008,
+            "CF-UnprocessableEntity",
+            "The request cannot be processed",
+        ),
+        429 => (10013, "CF-RateLimitExceeded", "Rate Limit Exceeded"),
+        503 => (10015, "CF-ServiceUnavailable", "Service unavailable"),
+        _ => (10001, "UnknownError", "An unknown error occurred."),
+    }
+}

@@ -1,0 +1,323 @@
+//! Failures that a test asks for.
+//!
+//! A [`Fault`] says which events it applies to, how many of them it skips, how
+//! many it then strikes, and what it does to them. Counts, windows of time and,
+//! with a seed, probabilities are the same in each run.
+
+mod check;
+mod effect;
+mod pattern;
+mod plan;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::world::durations;
+
+pub use check::InvalidFaults;
+pub(crate) use effect::Effect;
+pub(crate) use pattern::matches_path;
+pub use plan::FaultCount;
+pub(crate) use plan::{FaultPlan, Strike};
+
+/// Something that goes wrong on purpose.
+///
+/// ```
+/// use std::time::Duration;
+/// use mock_capi::Fault;
+///
+/// // The second and third creation of an app are told to wait.
+/// Fault::answer("POST", "/v3/apps", 429)
+///     .retry_after(Duration::from_secs(1))
+///     .skip(1)
+///     .times(2);
+/// // The answer to every tenth request or so gets lost, for half a minute.
+/// Fault::drop_after("*", "/v3/*")
+///     .probability(0.1)
+///     .between(Duration::ZERO, Duration::from_secs(30));
+/// // Every staging of the app `proxy-0` fails.
+/// Fault::failed_staging().of("proxy-0");
+/// ```
+///
+/// As JSON, which `PUT /_mock/faults` takes a list of, the first of these is
+/// `{"fault": "answer", "method": "POST", "path": "/v3/apps", "status": 429,
+/// "retry_after": "1s", "skip": 1, "times": 2}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    fault: Effect,
+    /// The request that is spoiled, or that starts what is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    /// The app whose staging, copy, task or instances are spoiled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app: Option<String>,
+    /// The operation of the job that is spoiled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<String>,
+    /// The only one that is spoiled, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nth: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    skip: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    times: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probability: Option<f64>,
+    /// The window, counted from when the fault was set.
+    #[serde(default, with = "durations", skip_serializing_if = "Option::is_none")]
+    from: Option<Duration>,
+    #[serde(default, with = "durations", skip_serializing_if = "Option::is_none")]
+    until: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(default, with = "durations", skip_serializing_if = "Option::is_none")]
+    retry_after: Option<Duration>,
+    #[serde(default, with = "durations", skip_serializing_if = "Option::is_none")]
+    delay: Option<Duration>,
+    /// How often it is to strike.
+    #[serde(skip)]
+    expected: Option<u64>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Faults that befall requests. The method `*` is any; in `path`, a segment
+/// that starts with `:` stands for any one segment and a last `*` for whatever
+/// follows: `/v3/apps/:guid`, `/v3/*`.
+impl Fault {
+    /// Answers requests with a status instead of processing them.
+    ///
+    /// The error is the Cloud Controller's usual one for that status; see
+    /// [`Fault::error`].
+    pub fn answer(method: &str, path: &str, status: u16) -> Self {
+        let mut fault = Self::of_request(Effect::Answer, method, path);
+        fault.status = Some(status);
+        fault
+    }
+
+    /// Holds the answers to requests back for that much longer.
+    pub fn delay(method: &str, path: &str, delay: Duration) -> Self {
+        let mut fault = Self::of_request(Effect::Delay, method, path);
+        fault.delay = Some(delay);
+        fault
+    }
+
+    /// Closes the connection instead of processing requests.
+    pub fn drop_before(method: &str, path: &str) -> Self {
+        Self::of_request(Effect::DropBefore, method, path)
+    }
+
+    /// Processes requests and closes the connection instead of answering: the
+    /// client cannot know what became of them.
+    pub fn drop_after(method: &str, path: &str) -> Self {
+        Self::of_request(Effect::DropAfter, method, path)
+    }
+
+    /// Processes requests and closes the connection in the middle of the
+    /// answer's body.
+    pub fn truncate(method: &str, path: &str) -> Self {
+        Self::of_request(Effect::Truncate, method, path)
+    }
+
+    /// Lets all access tokens expire just before requests are processed, see
+    /// [`CloudController::expire_tokens`](crate::CloudController::expire_tokens).
+    pub fn expired_token(method: &str, path: &str) -> Self {
+        Self::of_request(Effect::ExpiredToken, method, path)
+    }
+}
+
+/// Faults that befall what requests start.
+impl Fault {
+    /// Fails the staging of packages: no buildpack feels responsible.
+    pub fn failed_staging() -> Self {
+        Self::of_effect(Effect::FailedStaging)
+    }
+
+    /// Fails the copying of droplets: the copy becomes `FAILED`.
+    pub fn failed_copy() -> Self {
+        Self::of_effect(Effect::FailedCopy)
+    }
+
+    /// Lets the instances of apps crash: what is started by starting or
+    /// restarting an app, or by a deployment, exits once it would run, and is
+    /// `CRASHED` from then on.
+    pub fn crashing_instances() -> Self {
+        Self::of_effect(Effect::CrashingInstances)
+    }
+
+    /// Fails tasks, once they have run.
+    pub fn failed_task() -> Self {
+        Self::of_effect(Effect::FailedTask)
+    }
+
+    /// Fails jobs, which then change nothing.
+    pub fn failed_job() -> Self {
+        Self::of_effect(Effect::FailedJob)
+    }
+
+    /// Restricts a failed staging, copy or task, or crashing instances, to the
+    /// app of that name (of a copy: the destination), and a failed job to that
+    /// operation (`app.delete`).
+    #[must_use]
+    pub fn of(mut self, name: &str) -> Self {
+        if self.fault == Effect::FailedJob {
+            self.operation = Some(name.into());
+        } else {
+            self.app = Some(name.into());
+        }
+        self
+    }
+
+    /// Restricts the fault to what is started by such requests.
+    #[must_use]
+    pub fn by(mut self, method: &str, path: &str) -> Self {
+        self.method = Some(method.into());
+        self.path = Some(path.into());
+        self
+    }
+}
+
+/// When, how often and how.
+impl Fault {
+    /// Lets the first `count` pass.
+    #[must_use]
+    pub fn skip(mut self, count: u64) -> Self {
+        self.skip = count;
+        self
+    }
+
+    /// Spoils the `count`th only, counted from 1.
+    #[must_use]
+    pub fn nth(mut self, count: u64) -> Self {
+        self.nth = Some(count);
+        self
+    }
+
+    /// Stops after `count`; without it, a fault lasts until it is removed.
+    #[must_use]
+    pub fn times(mut self, count: u64) -> Self {
+        self.times = Some(count);
+        self
+    }
+
+    /// Spoils only this share of what it would, from 0 to 1, chosen by the
+    /// mock's seed.
+    #[must_use]
+    pub fn probability(mut self, probability: f64) -> Self {
+        self.probability = Some(probability);
+        self
+    }
+
+    /// Restricts the fault to a time after it was set, by the mock's clock.
+    #[must_use]
+    pub fn between(mut self, from: Duration, until: Duration) -> Self {
+        (self.from, self.until) = (Some(from), Some(until));
+        self
+    }
+
+    /// Sets the error that is reported, `title` with its `CF-`.
+    #[must_use]
+    pub fn error(mut self, code: u32, title: &str, detail: &str) -> Self {
+        self.code = Some(code);
+        self.title = Some(title.into());
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds a `Retry-After` header, in whole seconds, to an answer.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// Promises that the fault strikes exactly that often: a
+    /// [`MockCapi`](crate::MockCapi) panics when it is dropped if it did not, as
+    /// mounted mocks do.
+    #[must_use]
+    pub fn expect(mut self, count: u64) -> Self {
+        self.expected = Some(count);
+        self
+    }
+
+    fn of_request(effect: Effect, method: &str, path: &str) -> Self {
+        Self::of_effect(effect).by(method, path)
+    }
+
+    fn of_effect(fault: Effect) -> Self {
+        Self {
+            fault,
+            method: None,
+            path: None,
+            app: None,
+            operation: None,
+            nth: None,
+            skip: 0,
+            times: None,
+            probability: None,
+            from: None,
+            until: None,
+            status: None,
+            code: None,
+            title: None,
+            detail: None,
+            retry_after: None,
+            delay: None,
+            expected: None,
+        }
+    }
+
+    fn reported_error(&self) -> CcError {
+        let status = self.status.unwrap_or(500);
+        let (code, title, detail) = self.fault.usual_error(status);
+        CcError::new(
+            status,
+            self.code.unwrap_or(code),
+            self.title.clone().unwrap_or_else(|| title.into()),
+            self.detail.clone().unwrap_or_else(|| detail.into()),
+        )
+    }
+
+    /// The answer that a request to `path` gets.
+    fn response(&self, path: &str) -> Response {
+        let status = self.status.unwrap_or(500);
+        let response = if status < 400 {
+            Response::empty(status)
+        } else {
+            Response::error(path, &self.reported_error())
+        };
+        match self.retry_after {
+            Some(after) => response.with_retry_after(after),
+            None => response,
+        }
+    }
+
+    fn admits_request(&self, method: &str, path: &str) -> bool {
+        let is_any = |text: &str| text == "*";
+        self.method
+            .as_ref()
+            .is_none_or(|only| is_any(only) || only.eq_ignore_ascii_case(method))
+            && self
+                .path
+                .as_ref()
+                .is_none_or(|pattern| is_any(pattern) || matches_path(pattern, path))
+    }
+
+    fn is_in_window(&self, passed: Duration) -> bool {
+        self.from.is_none_or(|from| passed >= from) && self.until.is_none_or(|until| passed < until)
+    }
+}

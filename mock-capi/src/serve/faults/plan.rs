@@ -1,0 +1,239 @@
+//! The faults in force: which of them strikes, and how often each did.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Effect, Fault};
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::world::clock::Timestamp;
+use crate::world::error::Failure;
+use crate::world::mishaps::Mishaps;
+use crate::world::random::Random;
+
+/// A fault in force, and how often it was met.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct FaultCount {
+    /// The fault.
+    #[serde(flatten)]
+    pub fault: Fault,
+    /// How often something happened that the fault waits for.
+    pub met: u64,
+    /// How often the fault spoiled that.
+    pub struck: u64,
+}
+
+impl FaultCount {
+    /// What the fault was expected to do, if it did not.
+    fn unmet(&self) -> Option<String> {
+        let Self { fault, met, struck } = self;
+        let expected = fault.expected.filter(|expected| expected != struck)?;
+        let name = serde_json::to_string(fault).unwrap_or_default();
+        Some(format!(
+            "{name} was expected to strike {expected} times, and struck {struck} times \
+             (met {met} times)"
+        ))
+    }
+}
+
+/// What befalls a request.
+#[derive(Debug)]
+pub(crate) struct Strike {
+    pub(crate) effect: Effect,
+    pub(crate) delay: Duration,
+    /// The answer, if there is one instead of the request being processed.
+    pub(crate) answer: Option<Response>,
+}
+
+/// The faults in force, how often each was met, and the current request.
+#[derive(Debug)]
+pub(crate) struct FaultPlan {
+    rules: Vec<FaultCount>,
+    /// What earlier faults were expected to do and did not.
+    unmet: Vec<String>,
+    since: Timestamp,
+    random: Random,
+    now: Timestamp,
+    method: String,
+    path: String,
+}
+
+impl FaultPlan {
+    pub(crate) fn new(faults: Vec<Fault>, random: Random, now: Timestamp) -> Self {
+        let mut plan = Self {
+            rules: Vec::new(),
+            unmet: Vec::new(),
+            since: now,
+            random,
+            now,
+            method: String::new(),
+            path: String::new(),
+        };
+        plan.set(faults, now);
+        plan
+    }
+
+    /// Puts faults in the place of all earlier ones.
+    pub(crate) fn set(&mut self, faults: Vec<Fault>, now: Timestamp) {
+        let rule = |fault| FaultCount {
+            fault,
+            met: 0,
+            struck: 0,
+        };
+        self.unmet = self.unmet();
+        self.rules = faults.into_iter().map(rule).collect();
+        self.since = now;
+    }
+
+    /// What faults were expected to do and did not, in words.
+    pub(crate) fn unmet(&self) -> Vec<String> {
+        let current = self.rules.iter().filter_map(FaultCount::unmet);
+        self.unmet.iter().cloned().chain(current).collect()
+    }
+
+    pub(crate) fn rules(&self) -> &[FaultCount] {
+        &self.rules
+    }
+
+    /// Begins a request, and says what befalls it.
+    pub(crate) fn begin(&mut self, method: &str, path: &str, now: Timestamp) -> Option<Strike> {
+        if self.rules.is_empty() {
+            return None;
+        }
+        self.now = now;
+        method.clone_into(&mut self.method);
+        path.clone_into(&mut self.path);
+        let fault = self.strike(|fault| fault.fault.is_of_request())?;
+        Some(Strike {
+            effect: fault.fault,
+            delay: fault.delay.unwrap_or_default(),
+            answer: (fault.fault == Effect::Answer).then(|| fault.response(path)),
+        })
+    }
+
+    fn of_app(&mut self, effect: Effect, app: &str) -> Option<CcError> {
+        let fault = self.strike(|fault| {
+            fault.fault == effect && fault.app.as_ref().is_none_or(|only| only == app)
+        })?;
+        Some(fault.reported_error())
+    }
+
+    /// Counts an event for every fault that waits for it in this request; the
+    /// first that is due spoils it.
+    fn strike(&mut self, meets: impl Fn(&Fault) -> bool) -> Option<Fault> {
+        let passed = self.now.since(self.since);
+        let mut due: Option<Fault> = None;
+        for FaultCount { fault, met, struck } in &mut self.rules {
+            let meets = meets(fault)
+                && fault.admits_request(&self.method, &self.path)
+                && fault.is_in_window(passed);
+            if !meets {
+                continue;
+            }
+            *met += 1;
+            let spent = fault.times.is_some_and(|times| *struck >= times);
+            let other = fault.nth.is_some_and(|nth| *met != nth);
+            if due.is_some() || *met <= fault.skip || spent || other {
+                continue;
+            }
+            let probability = fault.probability.unwrap_or(1.0);
+            if probability >= 1.0 || self.random.happens(probability) {
+                *struck += 1;
+                due = Some(fault.clone());
+            }
+        }
+        due
+    }
+}
+
+impl Mishaps for FaultPlan {
+    fn staging(&mut self, app: &str) -> Option<String> {
+        self.of_app(Effect::FailedStaging, app)?.staging_text()
+    }
+
+    fn copy(&mut self, app: &str) -> Option<String> {
+        self.of_app(Effect::FailedCopy, app)?.staging_text()
+    }
+
+    fn crashes(&mut self, app: &str) -> bool {
+        self.of_app(Effect::CrashingInstances, app).is_some()
+    }
+
+    fn task(&mut self, app: &str) -> Option<String> {
+        let error = self.of_app(Effect::FailedTask, app)?;
+        error.causes.first().map(|cause| cause.detail.clone())
+    }
+
+    fn job(&mut self, operation: &str) -> Option<Failure> {
+        let fault = self.strike(|fault| {
+            fault.fault == Effect::FailedJob
+                && fault
+                    .operation
+                    .as_ref()
+                    .is_none_or(|only| only == operation)
+        })?;
+        Some(fault.reported_error().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::clock::Clock;
+
+    fn plan(faults: Vec<Fault>) -> (FaultPlan, Timestamp) {
+        let now = Clock::new().now();
+        (FaultPlan::new(faults, Random::from_seed(1), now), now)
+    }
+
+    #[test]
+    fn a_fault_strikes_as_often_as_it_was_told() {
+        let fault = Fault::answer("post", "/v3/apps", 503).skip(1).times(2);
+        let (mut plan, now) = plan(vec![fault]);
+        let mut struck = || plan.begin("POST", "/v3/apps", now).is_some();
+        assert_eq!(
+            [struck(), struck(), struck(), struck()],
+            [false, true, true, false]
+        );
+        assert!(plan.begin("GET", "/v3/apps", now).is_none());
+    }
+
+    #[test]
+    fn a_window_counts_from_when_the_fault_was_set() {
+        let second = Duration::from_secs(1);
+        let fault = Fault::drop_before("*", "*").between(second, 2 * second);
+        let (mut plan, now) = plan(vec![fault]);
+        let struck: Vec<bool> = [0, 1, 2]
+            .iter()
+            .map(|count| plan.begin("GET", "/", now.plus(second * *count)).is_some())
+            .collect();
+        assert_eq!(struck, [false, true, false]);
+    }
+
+    #[test]
+    fn probabilities_repeat_with_the_seed() {
+        let strikes = || {
+            let (mut plan, now) = plan(vec![Fault::drop_after("*", "*").probability(0.5)]);
+            (0..64)
+                .map(|_| plan.begin("GET", "/", now).is_some())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(strikes(), strikes());
+        assert!(strikes().contains(&true) && strikes().contains(&false));
+    }
+
+    #[test]
+    fn named_faults_strike_their_app() {
+        let (mut plan, _) = plan(vec![Fault::failed_staging().of("a")]);
+        assert_eq!(plan.staging("b"), None);
+        assert_eq!(
+            plan.staging("a").as_deref(),
+            Some(
+                "NoAppDetectedError - An app was not successfully detected by any available buildpack"
+            )
+        );
+        assert_eq!(plan.copy("a"), None);
+    }
+}
