@@ -9,13 +9,14 @@
 // A measurement that cannot be made ends.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod client;
+
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use client::{Api, Process};
 use serde_json::{Value, json};
 
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
@@ -26,23 +27,22 @@ const MOST_MEGABYTES: f64 = 500.0;
 const BATCH: usize = 1_000;
 
 fn main() -> ExitCode {
-    let mut mock = Process::start();
-    let mut api = Api::connect(&mock.address);
-    api.log_in();
+    let mut mock = Process::front(&[]);
+    let mut api = Api::log_in(&mock.address);
     let mut world = Filled::new(&mut api);
     let mut good = true;
     println!(
         "{:>7} {:>10} {:>9} {:>12} {:>9} {:>12}",
         "apps", "filled_s", "GET_app/s", "list_100_ms", "MB", "KB_per_app"
     );
-    let empty = mock.megabytes();
+    let empty = mock.peak_megabytes();
     for size in SIZES {
         let began = Instant::now();
         world.fill(&mut api, size);
         let filled = began.elapsed().as_secs_f64();
         let rate = requests_per_second(&api, &world);
         let millis = list_millis(&mut api, &world);
-        let megabytes = mock.megabytes();
+        let megabytes = mock.peak_megabytes();
         println!(
             "{size:>7} {filled:>10.1} {rate:>9.0} {millis:>12.2} {megabytes:>9.1} {:>12.2}",
             (megabytes - empty) * 1024.0 / size as f64
@@ -58,133 +58,6 @@ fn main() -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    }
-}
-
-/// A `mock-capi` of its own.
-struct Process {
-    child: Child,
-    address: String,
-}
-
-impl Process {
-    fn start() -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mock-capi"))
-            .args(["--listen", "127.0.0.1:0", "--token-lifetime", "1day"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("mock-capi starts");
-        let mut line = String::new();
-        let output = child.stdout.take().expect("stdout is piped");
-        BufReader::new(output)
-            .read_line(&mut line)
-            .expect("mock-capi says where it listens");
-        let (_, address) = line.trim().split_once("http://").expect("a URL");
-        Self {
-            child,
-            address: address.to_owned(),
-        }
-    }
-
-    /// What it has in memory at most so far.
-    fn megabytes(&mut self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
-            .expect("the process runs");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .expect("the kernel tells");
-        let kilobytes: f64 = line
-            .trim()
-            .trim_end_matches(" kB")
-            .parse()
-            .expect("a number");
-        kilobytes / 1024.0
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may be gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// One connection, kept alive. As thin as it can be, so that the mock is what
-/// is measured.
-struct Api {
-    address: String,
-    stream: BufReader<TcpStream>,
-    token: String,
-}
-
-impl Api {
-    fn connect(address: &str) -> Self {
-        let stream = TcpStream::connect(address).expect("mock-capi listens");
-        stream.set_nodelay(true).expect("a socket");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(120)))
-            .expect("a socket");
-        Self {
-            address: address.to_owned(),
-            stream: BufReader::new(stream),
-            token: String::new(),
-        }
-    }
-
-    /// Another connection of the same user.
-    fn again(&self) -> Self {
-        let mut other = Self::connect(&self.address);
-        other.token.clone_from(&self.token);
-        other
-    }
-
-    fn log_in(&mut self) {
-        let form = "grant_type=password&username=admin&password=admin&client_id=cf";
-        let kind = "application/x-www-form-urlencoded";
-        let (_, body) = self.send("POST", "/oauth/token", kind, form);
-        let answer: Value = serde_json::from_slice(&body).expect("a token");
-        self.token = answer["access_token"].as_str().expect("a token").to_owned();
-    }
-
-    fn json(&mut self, method: &str, path: &str, body: &Value) -> Value {
-        let (head, answer) = self.send(method, path, "application/json", &body.to_string());
-        let text = String::from_utf8_lossy(&answer);
-        assert!(head.starts_with("HTTP/1.1 2"), "{method} {path}: {text}");
-        serde_json::from_slice(&answer).unwrap_or_default()
-    }
-
-    /// Sends a request and reads the answer: its head and its body.
-    fn send(&mut self, method: &str, path: &str, kind: &str, body: &str) -> (String, Vec<u8>) {
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: bearer {}\r\n\
-             Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
-            self.address,
-            self.token,
-            body.len()
-        );
-        self.stream
-            .get_mut()
-            .write_all(request.as_bytes())
-            .expect("a connection");
-        let (mut head, mut length) = (String::new(), 0);
-        loop {
-            let before = head.len();
-            self.stream.read_line(&mut head).expect("an answer");
-            let line = head[before..].trim_end();
-            if line.is_empty() {
-                break;
-            }
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().expect("a length");
-            }
-        }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).expect("a body");
-        (head, body)
     }
 }
 

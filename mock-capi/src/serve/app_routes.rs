@@ -18,7 +18,7 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>) -> Option<Response> {
         return None;
     }
     let name = hosts::without_port(host);
-    let has_app = core.look(|world| match world.find_by_host(name, request.path) {
+    let has_app = core.read(|world| match world.find_by_host(name, request.path) {
         HostLookup::Route(route) => Some(!route.destinations.is_empty()),
         HostLookup::UnknownRoute => Some(false),
         HostLookup::OtherDomain => None,

@@ -54,8 +54,8 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
             Response::ok(&stats)
         }
         ("GET", "state") => Response::ok(&core.state(base)),
-        ("GET", "overview") => seen(core.look(|world| overview::of_world(world, request))),
-        ("GET", "overview/apps") => seen(core.look(|world| overview::of_space(world, request))),
+        ("GET", "overview") => seen(core.read(|world| overview::of_world(world, request))),
+        ("GET", "overview/apps") => seen(core.read(|world| overview::of_space(world, request))),
         ("POST", "reset") => {
             core.reset();
             Response::empty(204)
@@ -122,11 +122,12 @@ fn refuse(complaint: &str) -> Response {
 }
 
 /// The logged requests: with `?after=`, those after that number, or all if there
-/// was none of that number; `method`, `path`, `user` and `status` choose among
-/// them, and `?short=true` leaves out headers and bodies.
+/// was none of that number; `number`, `method`, `path`, `user` and `status` choose
+/// among them, and `?short=true` leaves out headers and bodies.
 fn read_log(core: &Core, request: &Request<'_>) -> Result<Value, CcError> {
     let text = |name: &str| request.query(name).map(str::to_owned);
     let filter = RequestFilter {
+        number: request.number("number")?,
         method: text("method"),
         path: text("path"),
         user: text("user"),

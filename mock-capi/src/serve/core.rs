@@ -30,11 +30,11 @@ use crate::world::random::Random;
 use crate::world::settings::{Dialect, Settings, Timings};
 use crate::world::{Access, Guid, UAA_ORIGIN, World};
 
-/// What a request gets.
+/// How a request is answered.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) response: Response,
-    /// How long it is held back.
+    /// How long the answer is delayed.
     pub(crate) delay: Duration,
     pub(crate) ending: Ending,
 }
@@ -114,7 +114,7 @@ pub struct AnsweredRequest<'a> {
     pub took: Duration,
 }
 
-/// Who hears of each request that was answered.
+/// The function that is called after each request.
 #[derive(Clone)]
 pub(crate) struct Observer(pub(crate) Arc<dyn Fn(AnsweredRequest<'_>) + Send + Sync>);
 
@@ -128,7 +128,7 @@ impl fmt::Debug for Observer {
 #[derive(Debug)]
 pub(crate) struct Core {
     settings: Settings,
-    /// What it was started with.
+    /// The values that it was started with, to which a reset returns.
     timings: Timings,
     faults: Vec<Fault>,
     seed: Option<SeedFile>,
@@ -155,10 +155,10 @@ pub(crate) struct State {
     pub(crate) recorded: Vec<RecordedRequest>,
     log: RequestLog,
     stubs: Stubs,
-    /// Whose request it is that is being answered.
+    /// Whose token the current request has.
     user: Option<String>,
     rate_limiter: RateLimiter,
-    /// What the jitter of latencies comes from.
+    /// The source of the jitter of latencies.
     random: Random,
 }
 
@@ -388,17 +388,17 @@ impl Core {
     }
 
     pub(crate) fn state(&self, base: &str) -> Value {
-        self.look(|world| control::present_world(world, base, self.settings.dialect))
+        self.read(|world| control::present_world(world, base, self.settings.dialect))
     }
 
-    /// What is to be seen of the world as it is now.
-    pub(crate) fn look<T>(&self, see: impl FnOnce(&World) -> T) -> T {
+    /// Reads the world as it is now.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&World) -> T) -> T {
         let mut state = self.lock();
         state.world.settle(self.clock.now());
-        see(&state.world)
+        read(&state.world)
     }
 
-    /// Changes the world as it is now, as no request does.
+    /// Changes the world as it is now, without a request.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
         let mut state = self.lock();
         state.world.settle(self.clock.now());
@@ -507,15 +507,19 @@ impl Core {
             fault: effect,
             user: state.user.take(),
         };
-        if let Some(Observer(hear)) = &self.observer {
-            hear(AnsweredRequest {
+        if let Some(Observer(observe)) = &self.observer {
+            observe(AnsweredRequest {
                 method: request.method,
                 target: &request.target(),
                 status: outcome.status,
                 took: outcome.took,
             });
         }
-        state.log.add(request, outcome);
+        let sent = match ending {
+            Ending::Dropped => &[][..],
+            Ending::Whole | Ending::Truncated => response.body.as_slice(),
+        };
+        state.log.add(request, outcome, sent);
         let request_id = request_id_header(request, request_id);
         Answer {
             response: response.with_header("X-Vcap-Request-Id", request_id),

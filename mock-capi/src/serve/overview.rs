@@ -1,5 +1,5 @@
-//! The world in short, for whoever looks at it: what costs little however many
-//! apps there are.
+//! A summary of the world for the page, which costs little however many apps there
+//! are.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,9 @@ use crate::world::{App, Field, Guid, Key, Org, Row, Selection, Space, World};
 /// How many rows are listed unless `?limit=` says otherwise.
 const LISTED: usize = 100;
 
-/// How much there is, and the organizations, each followed by its spaces:
-/// with `?filter=`, those that are called so or have apps that are.
+/// How much there is, and the organizations, each followed by its spaces: with
+/// `?filter=`, those with that part in their names, or with such apps; with
+/// `?state=`, those with apps or instances in that state.
 pub(crate) fn of_world(world: &World, request: &Request<'_>) -> Result<Value, CcError> {
     let limit = limit(request)?;
     let filter = Filter::of(request);
@@ -27,20 +28,15 @@ pub(crate) fn of_world(world: &World, request: &Request<'_>) -> Result<Value, Cc
     }))
 }
 
-/// The apps of the space `?space=` with the states of what they have: with
-/// `?filter=`, those that are called so, or all if their space is.
+/// The apps of the space `?space=` with the states of what they have, filtered as
+/// the spaces are.
 pub(crate) fn of_space(world: &World, request: &Request<'_>) -> Result<Value, CcError> {
     let limit = limit(request)?;
     let filter = Filter::of(request);
     let space = request.query("space").and_then(Guid::parse);
     let space: Option<&Space> = space.and_then(|guid| world.get(guid));
     let space = space.ok_or_else(|| CcError::not_found(Space::KIND))?;
-    let apps = match filter.admits_all_of(world, space) {
-        true => world
-            .apps
-            .select(&Selection::by(Field::Space, space.guid())),
-        false => filter.apps(world, space),
-    };
+    let apps = filter.apps(world, space);
     let listed = apps.iter().take(limit).map(|app| present_app(world, app));
     Ok(json!({
         "apps": listed.collect::<Vec<_>>(),
@@ -76,7 +72,8 @@ fn rows<'w>(world: &'w World, org: &'w Org, filter: &'w Filter) -> impl Iterator
     let mut spaces = spaces
         .filter_map(|space| present_space(world, space, filter))
         .peekable();
-    let listed = spaces.peek().is_some() || filter.admits(&org.name);
+    let is_named = filter.state.is_none() && filter.admits(&org.name);
+    let listed = spaces.peek().is_some() || is_named;
     let own = json!({"kind": "organization", "guid": org.base.guid, "name": org.name});
     listed.then_some(own).into_iter().chain(spaces)
 }
@@ -84,7 +81,7 @@ fn rows<'w>(world: &'w World, org: &'w Org, filter: &'w Filter) -> impl Iterator
 fn present_space(world: &World, space: &Space, filter: &Filter) -> Option<Value> {
     let guid = space.guid();
     let by_space = Key::Guid(Field::Space, guid);
-    let apps = match filter.admits_all_of(world, space) {
+    let apps = match filter.state.is_none() && filter.admits_names_of(world, space) {
         true => world.apps.count(&by_space),
         false => Some(filter.apps(world, space).len()).filter(|&found| found > 0)?,
     };
@@ -132,32 +129,53 @@ fn tally(states: impl Iterator<Item = &'static str>) -> Value {
     json!(counts)
 }
 
-/// A part of a name, in lower case.
+/// Which apps are shown: by a part of their names, in lower case, and by a state.
 #[derive(Debug)]
-struct Filter(String);
+struct Filter {
+    name: String,
+    /// Of the app, or of one of its instances.
+    state: Option<String>,
+}
 
 impl Filter {
     fn of(request: &Request<'_>) -> Self {
-        Self(request.query("filter").unwrap_or_default().to_lowercase())
+        let state = request.query("state").filter(|state| !state.is_empty());
+        Self {
+            name: request.query("filter").unwrap_or_default().to_lowercase(),
+            state: state.map(str::to_owned),
+        }
     }
 
     fn admits(&self, name: &str) -> bool {
-        self.0.is_empty() || name.to_lowercase().contains(&self.0)
+        self.name.is_empty() || name.to_lowercase().contains(&self.name)
     }
 
-    /// Whether a space is called so, or its organization.
-    fn admits_all_of(&self, world: &World, space: &Space) -> bool {
+    /// Whether the name of a space, or of its organization, is right for all apps.
+    fn admits_names_of(&self, world: &World, space: &Space) -> bool {
         let org = world.orgs.get(space.org);
         self.admits(&space.name) || org.is_some_and(|org| self.admits(&org.name))
     }
 
-    /// The apps of a space that are called so, or all if the space is.
+    /// The apps of a space that are shown.
     fn apps<'w>(&self, world: &'w World, space: &Space) -> Vec<&'w App> {
         let by_space = Selection::by(Field::Space, space.guid());
         let mut apps = world.apps.select(&by_space);
-        if !self.admits_all_of(world, space) {
+        if !self.admits_names_of(world, space) {
             apps.retain(|app| self.admits(&app.name));
+        }
+        if let Some(state) = &self.state {
+            apps.retain(|app| has_state(world, app, state));
         }
         apps
     }
+}
+
+fn has_state(world: &World, app: &App, state: &str) -> bool {
+    let by_app = Selection::by(Field::App, app.guid());
+    let mut instances = world.processes.select(&by_app).into_iter();
+    app.state() == state
+        || instances.any(|process| {
+            let mut instances = world.instances(process).into_iter();
+            instances.any(|instance| instance.name == state)
+        })
 }

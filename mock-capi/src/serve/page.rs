@@ -11,7 +11,7 @@ const MARKUP: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
 
-/// The page, with a policy that admits what is its own.
+/// The page, with a policy that allows only its own style and script.
 pub(crate) fn answer() -> Response {
     let page = MARKUP
         .replace("<style></style>", &format!("<style>{STYLE}</style>"))
@@ -30,7 +30,7 @@ pub(crate) fn answer() -> Response {
         .with_header("Cache-Control", "no-store")
 }
 
-/// How a policy names an inline text.
+/// The hash by which a policy allows an inline text.
 fn source(text: &str) -> String {
     format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)))
 }

@@ -8,7 +8,7 @@ use crate::api::http::Response;
 use crate::world::clock::Timestamp;
 use crate::world::settings::{Dialect, RateLimit};
 
-/// Who is counted.
+/// A caller whose requests are counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Counted {
     User(String),
@@ -18,7 +18,7 @@ pub(crate) enum Counted {
 /// From how many callers on those are forgotten whose windows are over.
 const MANY: usize = 10_000;
 
-/// What everyone has asked for in the current window.
+/// The requests of each caller in the current window.
 #[derive(Debug, Default)]
 pub(crate) struct RateLimiter(HashMap<Counted, Window>);
 
@@ -28,7 +28,7 @@ struct Window {
     ends: Timestamp,
 }
 
-/// What a request is told of its caller's limit.
+/// What is left of a caller's limit after a request.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     limit: RateLimit,
@@ -98,7 +98,7 @@ impl Allowance {
         Some(response)
     }
 
-    /// The headers that tell how much is left.
+    /// Adds the headers that say how much is left.
     pub(crate) fn sign(&self, response: Response) -> Response {
         response
             .with_header("X-RateLimit-Limit", self.limit.requests.to_string())

@@ -1,5 +1,4 @@
-//! The latest requests, for whoever watches the mock and for tests that verify
-//! what was sent.
+//! The latest requests, for the page and for tests that verify what was sent.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -29,7 +28,7 @@ pub(crate) struct LoggedRequest {
     user: Option<String>,
     /// `None` if the connection was dropped.
     status: Option<u16>,
-    /// How long the mock worked on it, without what it was held back.
+    /// How long the mock worked on it, without delays.
     micros: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<Effect>,
@@ -46,6 +45,10 @@ struct Content {
     body: Vec<u8>,
     /// In bytes; more than `body` has if that was cut.
     body_size: u64,
+    #[serde(serialize_with = "as_text")]
+    answer: Vec<u8>,
+    /// The same of the answer.
+    answer_size: usize,
 }
 
 /// Header names with their values, joined where there are several.
@@ -94,7 +97,7 @@ impl RequestLog {
         }
     }
 
-    pub(crate) fn add(&mut self, request: &Request<'_>, outcome: Outcome) {
+    pub(crate) fn add(&mut self, request: &Request<'_>, outcome: Outcome, answer: &[u8]) {
         self.count += 1;
         if self.requests.len() >= self.kept {
             self.requests.pop_front();
@@ -103,7 +106,7 @@ impl RequestLog {
         if self.kept == 0 {
             return;
         }
-        let body = &request.body[..request.body.len().min(KEPT_BODY)];
+        let beginning = |body: &[u8]| body[..body.len().min(KEPT_BODY)].to_vec();
         self.requests.push_back(LoggedRequest {
             number: self.count,
             at: outcome.at,
@@ -115,14 +118,16 @@ impl RequestLog {
             fault: outcome.fault,
             content: Some(Content {
                 headers: request.headers.clone(),
-                body: body.to_vec(),
+                body: beginning(request.body),
                 body_size: request.body_size,
+                answer: beginning(answer),
+                answer_size: answer.len(),
             }),
         });
     }
 
-    /// Those after the request of that number which are still kept; all, if
-    /// there was none of that number: whoever asks saw it of an earlier mock.
+    /// Those after the request of that number which are still kept; all, if there
+    /// was none of that number: the caller knows it from an earlier mock.
     pub(crate) fn after(&self, number: u64) -> Vec<&LoggedRequest> {
         let number = if number > self.count { 0 } else { number };
         let later = self.requests.iter().rev();
@@ -152,10 +157,13 @@ impl LoggedRequest {
     }
 }
 
-/// Which requests are meant: those that have all of what is given.
+/// Which requests are meant: those that meet all criteria.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RequestFilter {
+    /// The only one that is meant.
+    #[serde(skip)]
+    pub(crate) number: Option<u64>,
     pub(crate) method: Option<String>,
     /// As faults have it: `/v3/apps/:guid`, `/v3/*`.
     pub(crate) path: Option<String>,
@@ -170,7 +178,7 @@ impl RequestFilter {
         self.misses(request) == 0
     }
 
-    /// How much of what is given a request does not have.
+    /// How many of the criteria a request does not meet.
     pub(crate) fn misses(&self, request: &LoggedRequest) -> usize {
         let path = request.path.split('?').next().unwrap_or_default();
         let body = || {
@@ -178,6 +186,7 @@ impl RequestFilter {
             serde_json::from_slice::<Value>(&content.body).ok()
         };
         let has = [
+            self.number.is_none_or(|number| number == request.number),
             self.method
                 .as_ref()
                 .is_none_or(|method| method.eq_ignore_ascii_case(&request.method)),
@@ -193,7 +202,7 @@ impl RequestFilter {
         has.into_iter().filter(|has| !has).count()
     }
 
-    /// How much is given.
+    /// How many criteria there are.
     fn criteria(&self) -> usize {
         usize::from(self.method.is_some())
             + usize::from(self.path.is_some())
@@ -227,7 +236,7 @@ pub(crate) struct Verification {
     at_most: Option<usize>,
 }
 
-/// What became of a verification.
+/// The outcome of a verification.
 #[derive(Debug, Serialize)]
 pub(crate) struct Verified {
     pub(crate) met: bool,
@@ -281,7 +290,8 @@ mod tests {
                 user: None,
             };
             let body = br#"{"name": "a", "more": 1}"#;
-            log.add(&Request::new("POST", &path, None, &headers, body), outcome);
+            let request = Request::new("POST", &path, None, &headers, body);
+            log.add(&request, outcome, b"{}");
         }
         log
     }
@@ -314,7 +324,7 @@ mod tests {
         };
         for _ in 0..3 {
             let request = Request::new("GET", "/", None, &headers, b"");
-            log.add(&request, outcome());
+            log.add(&request, outcome(), b"");
         }
         assert_eq!((log.after(0).len(), log.forgotten()), (0, 3));
     }

@@ -38,7 +38,7 @@ impl CloudController {
 
     /// All apps, the oldest first.
     pub fn apps(&self) -> Vec<AppState> {
-        self.core().look(|world| {
+        self.core().read(|world| {
             let apps = world.apps.iter();
             apps.map(|app| AppState::of(world, app)).collect()
         })

@@ -1,5 +1,5 @@
-//! Answers that a test gives itself, in the place of the fake's: for operations
-//! that the fake does not implement, or to see what a client makes of them.
+//! Answers that a test supplies in the place of the fake's: for operations that the
+//! fake does not implement, or to see how a client handles them.
 
 use std::collections::BTreeMap;
 

@@ -266,6 +266,27 @@ async fn a_body_too_large_for_wiremock_is_refused_with_words() {
 }
 
 #[tokio::test]
+async fn what_panics_wiremock_costs_one_connection() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let cf = Session::v3().await;
+    for request in [
+        "CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST /v3/organizations HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{\"name\"",
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(cf.mock.address())
+            .await
+            .unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        // However the connection ends, it is the only one.
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(cf.names("/v3/organizations").await.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_fault_that_did_not_strike_as_expected_fails_the_test() {
     let failure = async |asked: u64| {
         let cf = Session::v3().await;

@@ -1,7 +1,7 @@
 //! The `mock-capi` command.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
 
@@ -9,24 +9,45 @@ use assert_cmd::cargo::cargo_bin;
 struct Running {
     child: Child,
     output: BufReader<ChildStdout>,
+    log: BufReader<ChildStderr>,
 }
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
+        let listen = ["--listen", "127.0.0.1:0"];
+        Self::start_with(&[&listen[..], arguments].concat(), &[])
+    }
+
+    fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(cargo_bin("mock-capi"))
-            .args(["--listen", "127.0.0.1:0"])
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        Self { child, output }
+        let log = BufReader::new(child.stderr.take().unwrap());
+        Self { child, output, log }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line
+    }
+
+    /// All that it logs until it ends.
+    fn log_to_the_end(mut self) -> String {
+        self.signal("-TERM");
+        let mut log = String::new();
+        self.log.read_to_string(&mut log).unwrap();
+        log
     }
 
     /// The address that the first line names.
     fn uri(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
+        let line = self.line();
         let uri = line.strip_prefix("mock-capi listening on ");
         uri.unwrap_or_else(|| panic!("{line:?}"))
             .trim_end()
@@ -158,6 +179,194 @@ fn help_has_examples() {
         "--apps-domain",
     ] {
         assert!(help.contains(flag), "{flag}");
+    }
+}
+
+/// The flags that `--help` shows, each with its environment variable, if it has
+/// one.
+fn flags() -> Vec<(String, Option<String>)> {
+    let output = Command::new(cargo_bin("mock-capi")).arg("--help").output();
+    let help = String::from_utf8(output.unwrap().stdout).unwrap();
+    let (_, options) = help.split_once("Options:").unwrap();
+    let (options, _) = options.split_once("Examples:").unwrap();
+    let starts = options.match_indices("\n").map(|(at, _)| at);
+    let starts: Vec<usize> = starts
+        .filter(|at| options[at + 1..].trim_start().starts_with('-'))
+        .collect();
+    let ends = starts.iter().skip(1).copied().chain([options.len()]);
+    let entries = starts
+        .iter()
+        .zip(ends)
+        .map(|(start, end)| &options[*start..end]);
+    let entries = entries.map(|entry| {
+        let (_, flag) = entry.split_once("--").unwrap();
+        let flag = flag.split([' ', '\n']).next().unwrap();
+        let variable = entry.split_once("[env: ").map(|(_, variable)| {
+            let end = variable.find(['=', ']']).unwrap();
+            variable[..end].to_owned()
+        });
+        (flag.to_owned(), variable)
+    });
+    entries.collect()
+}
+
+#[test]
+fn every_flag_is_an_environment_variable() {
+    let flags = flags();
+    assert!(flags.len() > 25, "{flags:?}");
+    for (flag, variable) in flags {
+        let expected = match flag.as_str() {
+            "help" | "version" => None,
+            _ => Some(format!(
+                "MOCK_CAPI_{}",
+                flag.to_uppercase().replace('-', "_")
+            )),
+        };
+        assert_eq!(variable, expected, "{flag}");
+    }
+}
+
+#[tokio::test]
+async fn environment_variables_are_read_as_flags() {
+    let environment = [
+        ("MOCK_CAPI_LISTEN", "localhost:0"),
+        ("MOCK_CAPI_ADD_USER", "me:mine,you:yours"),
+        ("MOCK_CAPI_NO_V2", "true"),
+        ("MOCK_CAPI_JOB_TIME", "1h"),
+        ("MOCK_CAPI_APPS_DOMAIN", "apps.test"),
+        ("MOCK_CAPI_KEEP_REQUESTS", "1"),
+    ];
+    let mut running = Running::start_with(&[], &environment);
+    let uri = running.uri();
+    assert!(uri.starts_with("http://127.0.0.1:"), "{uri}");
+    let read = async |path: &str| {
+        let answer = reqwest::get(format!("{uri}{path}")).await.unwrap();
+        answer.text().await.unwrap()
+    };
+    assert_eq!(read("/v2/apps").await, "V2 endpoints disabled");
+    assert!(read("/_mock/times").await.contains(r#""job":"1h""#));
+    let state = read("/_mock/state").await;
+    for known in ["\"me\"", "\"you\"", "apps.test"] {
+        assert!(state.contains(known), "{known}: {state}");
+    }
+    read("/").await;
+    let requests = read("/_mock/requests").await;
+    assert_eq!(requests.matches("\"number\"").count(), 1, "{requests}");
+}
+
+#[tokio::test]
+async fn requests_are_logged_if_asked_for_and_unimplemented_ones_always() {
+    for (flags, logs_all) in [(&["-v"][..], true), (&[][..], false)] {
+        let mut running = Running::start(flags);
+        let uri = running.uri();
+        for path in ["/v3/info?a=b", "/v3/apps/x/builds"] {
+            let http = reqwest::Client::new();
+            let method = match path {
+                "/v3/info?a=b" => reqwest::Method::GET,
+                _ => reqwest::Method::PATCH,
+            };
+            let form = [
+                ("grant_type", "password"),
+                ("username", "admin"),
+                ("password", "admin"),
+            ];
+            let login = http
+                .post(format!("{uri}/oauth/token"))
+                .basic_auth("cf", Some(""));
+            let login = login.form(&form).send().await.unwrap();
+            let login: serde_json::Value = login.json().await.unwrap();
+            let token = login["access_token"].as_str().unwrap();
+            let request = http
+                .request(method, format!("{uri}{path}"))
+                .bearer_auth(token);
+            request.send().await.unwrap();
+        }
+        let log = running.log_to_the_end();
+        let missing = log
+            .lines()
+            .filter(|line| line.starts_with("PATCH /v3/apps/x/builds 501 "));
+        assert_eq!(missing.count(), 1, "{log}");
+        let info = log
+            .lines()
+            .find(|line| line.starts_with("GET /v3/info?a=b 200 "));
+        assert_eq!(info.is_some(), logs_all, "{log}");
+        assert!(info.is_none_or(|line| line.ends_with(" ms")), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn worlds_listen_on_the_chosen_ports() {
+    // Ports that were free a moment ago.
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free().local_addr().unwrap().port();
+    let ports = format!("{port}-{port}");
+    let mut running = Running::start(&["--world-ports", &ports]);
+    let worlds = format!("{}/_mock/worlds", running.uri());
+    let http = reqwest::Client::new();
+    let add = async || http.post(&worlds).send().await.unwrap();
+    let added: serde_json::Value = add().await.json().await.unwrap();
+    assert_eq!(added["api"], format!("http://127.0.0.1:{port}"));
+    let refused = add().await;
+    assert_eq!(refused.status(), 409);
+    let words = refused.text().await.unwrap();
+    assert!(
+        words.contains("no port of --world-ports is free"),
+        "{words}"
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_is_written_for_clients() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mock.pem");
+    let chosen = ["--tls", "--certificate", file.to_str().unwrap()];
+    for flags in [&chosen[..], &["--tls"]] {
+        let mut running = Running::start(flags);
+        let uri = running.uri();
+        assert!(uri.starts_with("https://"), "{uri}");
+        let line = running.line();
+        let path = line
+            .strip_prefix("mock-capi certificate in ")
+            .unwrap()
+            .trim_end()
+            .to_owned();
+        let certificate = std::fs::read(&path).unwrap();
+        let certificate = reqwest::Certificate::from_pem(&certificate).unwrap();
+        let http = reqwest::Client::builder().tls_certs_only([certificate]);
+        let answer = http.build().unwrap().get(&uri).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        running.log_to_the_end();
+        // A temporary file is gone with the mock.
+        let is_chosen = path == file.to_str().unwrap();
+        assert_eq!(std::path::Path::new(&path).exists(), is_chosen, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_could_not_be_saved_is_an_error_before_the_first_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("none/world.json");
+    let (code, error) = refused(&["--listen", "127.0.0.1:0", "--state", file.to_str().unwrap()]);
+    assert_eq!(code, Some(1));
+    assert!(
+        error.starts_with("mock-capi: cannot save the state to "),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_killed_mock_leaves_nothing_but_its_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("world.json");
+    let arguments = ["--state", file.to_str().unwrap()];
+    for _ in 0..2 {
+        let mut running = Running::start(&arguments);
+        running.uri();
+        running.signal("-KILL");
+        running.child.wait().unwrap();
+        let names = std::fs::read_dir(folder.path()).unwrap();
+        let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["world.json"]);
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::browser::on_page;
+use crate::browser::{Page, on_page};
 use crate::common::{Session, new_route, send};
 use mock_capi::Fault;
 use serde_json::{Value, json};
 use thirtyfour::Key;
+use thirtyfour::error::WebDriverResult;
 
 #[tokio::test]
 async fn the_page_is_one_answer_that_may_load_nothing_else() {
@@ -97,7 +98,9 @@ async fn requests_appear_as_they_are_made() {
         let row = page.see("log", "tr", "/v3/apps?names=first").await?;
         let row = row.text().await?;
         assert!(row.contains("GET") && row.contains("200"), "{row}");
+        page.click("#tab-routes").await?;
         page.see("stats", "tr", "GET /v3/apps").await?;
+        page.click("#tab-requests").await?;
 
         // The newest is on top.
         cf.get("/v3/nonsense").await;
@@ -108,7 +111,9 @@ async fn requests_appear_as_they_are_made() {
         page.click("#log-pause").await?;
         page.read("log-note", "paused").await?;
         cf.get("/v3/stacks").await;
+        page.click("#tab-routes").await?;
         page.see("stats", "tr", "GET /v3/stacks").await?;
+        page.click("#tab-requests").await?;
         assert!(page.lacks("log", "tr", "/v3/stacks").await?);
         page.click("#log-pause").await?;
         page.see("log", "tr", "/v3/stacks").await?;
@@ -123,9 +128,119 @@ async fn requests_appear_as_they_are_made() {
 
 #[tokio::test]
 #[ignore = "needs chromium and chromedriver on the PATH"]
+async fn a_request_is_opened_with_its_bodies() {
+    let cf = Session::v3().await;
+    cf.create_org("opened").await;
+    on_page(&cf.mock, async |page| {
+        page.see("log", "button", "/v3/organizations")
+            .await?
+            .click()
+            .await?;
+        page.read("request-title", "POST /v3/organizations").await?;
+        page.read("request-headers", "content-type: application/json")
+            .await?;
+        page.read("request-body", "\"name\": \"opened\"").await?;
+        page.read("request-answer", "\"suspended\": false").await?;
+        page.click("#request-dialog .choices button").await?;
+        assert_eq!(
+            page.ask("document.querySelector('dialog[open]')").await?,
+            Value::Null
+        );
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs chromium and chromedriver on the PATH"]
+async fn apps_are_filtered_by_state() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let running = cf.staged_app(&space, "running").await;
+    cf.act(&running, "start").await;
+    cf.create_app(&space, "idle").await;
+    on_page(&cf.mock, async |page| {
+        page.see("world", "tr", "idle").await?;
+        page.click("#world-state option:nth-child(4)").await?;
+        page.lose("world", "tr", "idle").await?;
+        page.see("world", "tr", "running").await?;
+        page.see("world", "summary", "1 app").await?;
+        page.click("#world-state option:nth-child(6)").await?;
+        page.read("world-empty", "No app is CRASHED").await?;
+        Ok(())
+    })
+    .await;
+}
+
+/// Whether an element is to be seen without scrolling, and not covered.
+fn in_reach(id: &str) -> String {
+    format!(
+        "(() => {{ const box = document.getElementById('{id}').getBoundingClientRect(); \
+         const x = box.left + box.width / 2, y = box.top + 8; \
+         return document.elementFromPoint(x, y)?.closest('#{id}') !== null; }})()"
+    )
+}
+
+#[tokio::test]
+#[ignore = "needs chromium and chromedriver on the PATH"]
+async fn all_parts_stay_in_reach_with_two_thousand_apps_open() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let apps = (0..2000).map(|n| format!("- name: app-{n}\n  no-route: true\n"));
+    cf.applied(
+        &space,
+        format!("applications:\n{}", apps.collect::<String>()),
+    )
+    .await;
+    on_page(&cf.mock, async |page| {
+        page.see("world", "tr", "app-99").await?;
+        for _ in 0..19 {
+            page.ask("document.querySelector('#world .body > button').click()")
+                .await?;
+        }
+        page.see("world", "tr", "app-1999").await?;
+        for (width, folder) in [(1280, "wide"), (390, "phone")] {
+            let screen =
+                json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false});
+            let cdp = page.driver.cdp();
+            cdp.send_raw("Emulation.setDeviceMetricsOverride", screen)
+                .await?;
+            for tab in ["requests", "faults", "times", "routes"] {
+                if width < 1280 {
+                    page.click("#tab-apps").await?;
+                }
+                page.ask("scrollTo(0, document.body.scrollHeight / 2)")
+                    .await?;
+                page.click(&format!("#tab-{tab}")).await?;
+                let panel = format!("panel-{tab}");
+                assert_eq!(page.ask(&in_reach(&panel)).await?, true, "{folder} {tab}");
+                shoot(page, &format!("{folder}-{tab}")).await?;
+            }
+            let overhang = "document.documentElement.scrollWidth - innerWidth";
+            assert!(page.ask(overhang).await?.as_i64().unwrap() <= 0, "{folder}");
+        }
+        Ok(())
+    })
+    .await;
+}
+
+/// Saves what is seen for a person to look at, if `SCREENSHOTS` names a folder.
+async fn shoot(page: &Page, name: &str) -> WebDriverResult<()> {
+    match std::env::var_os("SCREENSHOTS") {
+        Some(folder) => {
+            let file = std::path::Path::new(&folder).join(format!("{name}.png"));
+            page.driver.screenshot(&file).await
+        }
+        None => Ok(()),
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs chromium and chromedriver on the PATH"]
 async fn faults_are_set_strike_and_are_removed() {
     let cf = Session::v3().await;
     on_page(&cf.mock, async |page| {
+        page.click("#tab-faults").await?;
         page.fill("#fault [name=path]", "/v3/spaces").await?;
         page.fill("#fault [name=status]", "503").await?;
         page.fill("#fault [name=times]", "1").await?;
@@ -135,8 +250,10 @@ async fn faults_are_set_strike_and_are_removed() {
         assert_eq!(cf.get("/v3/spaces").await.status, 503);
         assert_eq!(cf.get("/v3/spaces").await.status, 200);
         page.see("faults", "li", "struck 1 of 2").await?;
+        page.click("#tab-requests").await?;
         let struck = page.see("log", "tr", "503").await?.text().await?;
         assert!(struck.contains("answer"), "{struck}");
+        page.click("#tab-faults").await?;
 
         // The form has what goes with a fault, and says what is wrong with it.
         page.click("#fault [name=fault] [value=delay]").await?;
@@ -162,6 +279,7 @@ async fn faults_are_written_as_json() {
         .set_faults(vec![Fault::failed_copy().of("clone")])
         .unwrap();
     on_page(&cf.mock, async |page| {
+        page.click("#tab-faults").await?;
         page.see("faults", "li", "failed_copy app=clone").await?;
         page.click("#faults-json-title").await?;
         let json = page.ask("document.querySelector('#faults-json').value");
@@ -194,6 +312,7 @@ async fn times_are_set_and_the_clock_is_moved() {
     let cf = Session::v3().await;
     let (org, _) = cf.space().await;
     on_page(&cf.mock, async |page| {
+        page.click("#tab-times").await?;
         page.fill("#times [name=latency]", "30ms").await?;
         page.fill("#times [name=job]", "5m").await?;
         page.click("#times button").await?;

@@ -84,7 +84,7 @@ impl Fault {
             ),
             (
                 self.delay.is_some() && !effect.is_of_request(),
-                "'delay' goes with what befalls requests",
+                "'delay' goes with faults of requests",
             ),
             (
                 self.delay.is_none() && effect == Effect::Delay,

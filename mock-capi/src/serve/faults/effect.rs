@@ -20,7 +20,7 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
-    /// Whether it befalls a request, not what a request starts.
+    /// Whether it applies to a request, not to what a request starts.
     pub(super) fn is_of_request(self) -> bool {
         matches!(
             self,
@@ -33,7 +33,7 @@ impl Effect {
         )
     }
 
-    /// Whether it befalls an app.
+    /// Whether it applies to something that belongs to an app.
     pub(super) fn is_of_app(self) -> bool {
         !self.is_of_request() && self != Self::FailedJob
     }

@@ -23,18 +23,18 @@ pub(crate) use pattern::matches_path;
 pub use plan::FaultCount;
 pub(crate) use plan::{FaultPlan, Strike};
 
-/// Something that goes wrong on purpose.
+/// A failure that a test asks for.
 ///
 /// ```
 /// use std::time::Duration;
 /// use mock_capi::Fault;
 ///
-/// // The second and third creation of an app are told to wait.
+/// // The second and third creation of an app get a 429 with Retry-After.
 /// Fault::answer("POST", "/v3/apps", 429)
 ///     .retry_after(Duration::from_secs(1))
 ///     .skip(1)
 ///     .times(2);
-/// // The answer to every tenth request or so gets lost, for half a minute.
+/// // For half a minute, about every tenth answer is lost.
 /// Fault::drop_after("*", "/v3/*")
 ///     .probability(0.1)
 ///     .between(Duration::ZERO, Duration::from_secs(30));
@@ -49,18 +49,18 @@ pub(crate) use plan::{FaultPlan, Strike};
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     fault: Effect,
-    /// The request that is spoiled, or that starts what is.
+    /// The requests that the fault applies to, or that start what it applies to.
     #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
-    /// The app whose staging, copy, task or instances are spoiled.
+    /// The app whose staging, copy, task or instances fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     app: Option<String>,
-    /// The operation of the job that is spoiled.
+    /// The operation of the jobs that fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     operation: Option<String>,
-    /// The only one that is spoiled, counted from 1.
+    /// The only event that the fault strikes, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     nth: Option<u64>,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -86,7 +86,7 @@ pub struct Fault {
     retry_after: Option<Duration>,
     #[serde(default, with = "durations", skip_serializing_if = "Option::is_none")]
     delay: Option<Duration>,
-    /// How often it is to strike.
+    /// How often a test expects it to strike.
     #[serde(skip)]
     expected: Option<u64>,
 }
@@ -95,7 +95,7 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// Faults that befall requests. The method `*` is any; in `path`, a segment
+/// Faults of requests. The method `*` stands for any; in `path`, a segment
 /// that starts with `:` stands for any one segment and a last `*` for whatever
 /// follows: `/v3/apps/:guid`, `/v3/*`.
 impl Fault {
@@ -109,20 +109,20 @@ impl Fault {
         fault
     }
 
-    /// Holds the answers to requests back for that much longer.
+    /// Delays the answers to requests.
     pub fn delay(method: &str, path: &str, delay: Duration) -> Self {
         let mut fault = Self::of_request(Effect::Delay, method, path);
         fault.delay = Some(delay);
         fault
     }
 
-    /// Closes the connection instead of processing requests.
+    /// Closes the connection without processing the request.
     pub fn drop_before(method: &str, path: &str) -> Self {
         Self::of_request(Effect::DropBefore, method, path)
     }
 
-    /// Processes requests and closes the connection instead of answering: the
-    /// client cannot know what became of them.
+    /// Processes the request and closes the connection without an answer, so that the
+    /// client cannot know the outcome.
     pub fn drop_after(method: &str, path: &str) -> Self {
         Self::of_request(Effect::DropAfter, method, path)
     }
@@ -140,9 +140,9 @@ impl Fault {
     }
 }
 
-/// Faults that befall what requests start.
+/// Faults of what requests start.
 impl Fault {
-    /// Fails the staging of packages: no buildpack feels responsible.
+    /// Fails the staging of packages: no buildpack detects the app.
     pub fn failed_staging() -> Self {
         Self::of_effect(Effect::FailedStaging)
     }
@@ -152,14 +152,13 @@ impl Fault {
         Self::of_effect(Effect::FailedCopy)
     }
 
-    /// Lets the instances of apps crash: what is started by starting or
-    /// restarting an app, or by a deployment, exits once it would run, and is
-    /// `CRASHED` from then on.
+    /// Crashes the instances that are started by starting or restarting an app, or by
+    /// a deployment: instead of `RUNNING` they become `CRASHED`.
     pub fn crashing_instances() -> Self {
         Self::of_effect(Effect::CrashingInstances)
     }
 
-    /// Fails tasks, once they have run.
+    /// Fails tasks at the end of their run.
     pub fn failed_task() -> Self {
         Self::of_effect(Effect::FailedTask)
     }
@@ -193,14 +192,14 @@ impl Fault {
 
 /// When, how often and how.
 impl Fault {
-    /// Lets the first `count` pass.
+    /// Skips the first `count` events.
     #[must_use]
     pub fn skip(mut self, count: u64) -> Self {
         self.skip = count;
         self
     }
 
-    /// Spoils the `count`th only, counted from 1.
+    /// Strikes the `count`th event only, counted from 1.
     #[must_use]
     pub fn nth(mut self, count: u64) -> Self {
         self.nth = Some(count);
@@ -214,8 +213,7 @@ impl Fault {
         self
     }
 
-    /// Spoils only this share of what it would, from 0 to 1, chosen by the
-    /// mock's seed.
+    /// Strikes only this share of the events, from 0 to 1, chosen by the mock's seed.
     #[must_use]
     pub fn probability(mut self, probability: f64) -> Self {
         self.probability = Some(probability);

@@ -12,16 +12,16 @@ use crate::world::error::Failure;
 use crate::world::mishaps::Mishaps;
 use crate::world::random::Random;
 
-/// A fault in force, and how often it was met.
+/// A fault in force, with its counts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct FaultCount {
     /// The fault.
     #[serde(flatten)]
     pub fault: Fault,
-    /// How often something happened that the fault waits for.
+    /// How many events the fault applied to.
     pub met: u64,
-    /// How often the fault spoiled that.
+    /// How many of them it struck.
     pub struck: u64,
 }
 
@@ -38,7 +38,7 @@ impl FaultCount {
     }
 }
 
-/// What befalls a request.
+/// What happens to a request.
 #[derive(Debug)]
 pub(crate) struct Strike {
     pub(crate) effect: Effect,
@@ -75,7 +75,7 @@ impl FaultPlan {
         plan
     }
 
-    /// Puts faults in the place of all earlier ones.
+    /// Replaces all faults.
     pub(crate) fn set(&mut self, faults: Vec<Fault>, now: Timestamp) {
         let rule = |fault| FaultCount {
             fault,
@@ -97,7 +97,7 @@ impl FaultPlan {
         &self.rules
     }
 
-    /// Begins a request, and says what befalls it.
+    /// Begins a request, and returns what happens to it.
     pub(crate) fn begin(&mut self, method: &str, path: &str, now: Timestamp) -> Option<Strike> {
         if self.rules.is_empty() {
             return None;
@@ -120,8 +120,8 @@ impl FaultPlan {
         Some(fault.reported_error())
     }
 
-    /// Counts an event for every fault that waits for it in this request; the
-    /// first that is due spoils it.
+    /// Counts an event for every fault that applies to it in this request; the first
+    /// one that is due strikes.
     fn strike(&mut self, meets: impl Fn(&Fault) -> bool) -> Option<Fault> {
         let passed = self.now.since(self.since);
         let mut due: Option<Fault> = None;

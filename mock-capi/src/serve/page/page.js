@@ -118,12 +118,13 @@ let rowLimit = PAGE;
 
 async function readWorld() {
   const filter = find("world-filter").value.trim();
-  const overview = await ask("GET", `overview?${new URLSearchParams({ filter, limit: rowLimit })}`);
+  const state = find("world-state").value;
+  const overview = await ask("GET", `overview?${new URLSearchParams({ filter, state, limit: rowLimit })}`);
   const spaces = overview.rows.filter((row) => row.kind === "space");
   const isOpen = (space) => opened.get(space.guid) ?? spaces.length <= FEW_SPACES;
   await Promise.all(
     spaces.filter(isOpen).map(async (space) => {
-      space.listed = await readApps(space.guid, filter);
+      space.listed = await readApps(space.guid, { filter, state });
     }),
   );
   // A person may have opened or closed some meanwhile.
@@ -134,14 +135,19 @@ async function readWorld() {
   find("world-more").hidden = !overview.more;
   const empty = find("world-empty");
   empty.hidden = overview.rows.length > 0;
-  empty.textContent = filter === "" ? "There are no organizations yet." : `Nothing is called “${filter}”.`;
+  empty.textContent = describeNothing(filter, state);
+}
+
+function describeNothing(filter, state) {
+  if (state !== "") return `No app is ${state}${filter === "" ? "" : ` and called “${filter}”`}.`;
+  return filter === "" ? "There are no organizations yet." : `Nothing is called “${filter}”.`;
 }
 
 /** The apps of a space, unless it is gone meanwhile. */
-async function readApps(space, filter) {
+async function readApps(space, wanted) {
   const limit = appLimits.get(space) ?? PAGE;
   try {
-    return await ask("GET", `overview/apps?${new URLSearchParams({ space, filter, limit })}`);
+    return await ask("GET", `overview/apps?${new URLSearchParams({ space, ...wanted, limit })}`);
   } catch (error) {
     if (error instanceof Complaint) return { apps: [], more: false };
     throw error;
@@ -242,6 +248,7 @@ function amount(count, what) {
 }
 
 afterTyping(find("world-filter"), wake);
+find("world-state").addEventListener("change", wake);
 find("world-more").addEventListener("click", () => {
   rowLimit += PAGE;
   wake();
@@ -275,17 +282,53 @@ function describe({ method, path, status, fault }) {
   return `${method} ${path} ${status ?? "dropped"} ${fault ?? ""}`;
 }
 
-function renderRequest({ at, method, path, status, micros, fault }) {
+function renderRequest({ number, at, method, path, status, micros, fault }) {
   const struck = fault ? [chip("bad", fault)] : [];
+  const open = element("button", { type: "button" }, path);
+  open.addEventListener("click", () => openRequest(number));
   return element(
     "tr",
     {},
     element("td", { class: "mono time" }, at.slice(11, 19)),
     element("td", { class: "mono" }, method),
-    element("td", { class: "mono wrap path" }, path, ...struck),
+    element("td", { class: "mono wrap path" }, open, ...struck),
     element("td", {}, chip(toneOf(status), status ?? "dropped")),
     element("td", { class: "number" }, `${(micros / 1000).toFixed(1)} ms`),
   );
+}
+
+/** Shows a request with its headers, its body and what was answered. */
+async function openRequest(number) {
+  let request;
+  try {
+    [request] = await ask("GET", `requests?number=${number}`);
+  } catch (error) {
+    say(error.message, "bad");
+    return;
+  }
+  if (!request) {
+    say("The request is no longer kept.", "bad");
+    return;
+  }
+  const { at, method, path, user, status, micros } = request;
+  find("request-title").textContent = `${method} ${path}`;
+  const facts = [at, user ?? "no user", status ?? "dropped", `${(micros / 1000).toFixed(1)} ms`];
+  find("request-facts").textContent = facts.join(" · ");
+  const headers = Object.entries(request.headers).map(([name, value]) => `${name}: ${value}`);
+  find("request-headers").textContent = headers.join("\n");
+  find("request-body").textContent = legible(request.body, request.body_size);
+  find("request-answer").textContent = legible(request.answer, request.answer_size);
+  find("request-dialog").showModal();
+}
+
+/** JSON with line breaks; anything else as it is, and how much of it is missing. */
+function legible(text, size) {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    const kept = new TextEncoder().encode(text).length;
+    return size > kept ? `${text}\n… ${amount(size, "byte")} in all` : text;
+  }
 }
 
 function toneOf(status) {
@@ -321,6 +364,40 @@ async function readStats() {
   });
   find("stats-total").textContent = `${amount(stats.total, "request")} in all`;
 }
+
+// Tabs
+
+const tabs = [...find("tabs").children];
+const oneAtATime = matchMedia("(max-width: 79.99rem)");
+
+function showTabs() {
+  const shown = document.body.dataset.tab;
+  const selected = shown === "apps" && !oneAtATime.matches ? "requests" : shown;
+  for (const tab of tabs) {
+    const isSelected = tab.id === `tab-${selected}`;
+    tab.setAttribute("aria-selected", isSelected);
+    tab.tabIndex = isSelected ? 0 : -1;
+  }
+}
+
+function openTab(tab) {
+  document.body.dataset.tab = tab.id.slice("tab-".length);
+  showTabs();
+  // What was shown before may have been longer.
+  if (oneAtATime.matches) document.querySelector("main").scrollIntoView();
+}
+
+for (const tab of tabs) tab.addEventListener("click", () => openTab(tab));
+find("tabs").addEventListener("keydown", (event) => {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!step) return;
+  const shown = tabs.filter((tab) => tab.offsetParent !== null);
+  const at = shown.indexOf(document.activeElement);
+  const next = shown[(at + step + shown.length) % shown.length];
+  openTab(next);
+  next.focus();
+});
+oneAtATime.addEventListener("change", showTabs);
 
 // Forms
 
@@ -477,4 +554,5 @@ dialog.addEventListener("close", async () => {
 
 document.addEventListener("visibilitychange", wake);
 fitFault();
+showTabs();
 watch();
