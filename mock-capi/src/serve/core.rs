@@ -247,6 +247,14 @@ impl Core {
         }
     }
 
+    /// Lets other mocks use the state file. An adapter may keep the fake alive for a
+    /// while after its mock was dropped.
+    pub(crate) fn release_state_file(&self) {
+        if let Some(file) = &self.state_file {
+            file.release();
+        }
+    }
+
     pub(crate) fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidFaults> {
         Fault::check_all(&faults, &self.router, self.wire)?;
         self.lock().faults.set(faults, self.clock.now());

@@ -126,6 +126,7 @@ impl<A: Adapter> fmt::Debug for MockCapi<A> {
 impl<A: Adapter> Drop for MockCapi<A> {
     #[expect(clippy::panic, reason = "a test fails whose expectations are not met")]
     fn drop(&mut self) {
+        self.controller.core().release_state_file();
         let unmet = self.unmet_expectations();
         if !unmet.is_empty() && !thread::panicking() {
             panic!("faults of mock-capi: {}", unmet.join("; "));

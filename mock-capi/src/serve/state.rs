@@ -123,6 +123,11 @@ impl StateFile {
         self.path == path
     }
 
+    /// Lets other mocks use the file.
+    pub(crate) fn release(&self) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Saves a state, and stays locked.
     pub(crate) fn save(&self, state: &impl Serialize) -> Result<(), StateError> {
         let mut held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);

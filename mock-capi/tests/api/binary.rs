@@ -245,9 +245,16 @@ async fn environment_variables_are_read_as_flags() {
     };
     assert_eq!(read("/v2/apps").await, "V2 endpoints disabled");
     assert!(read("/_mock/times").await.contains(r#""job":"1h""#));
-    let state = read("/_mock/state").await;
-    for known in ["\"me\"", "\"you\"", "apps.test"] {
-        assert!(state.contains(known), "{known}: {state}");
+    assert!(read("/_mock/state").await.contains("apps.test"));
+    for (user, password) in [("me", "mine"), ("you", "yours")] {
+        let form = [
+            ("grant_type", "password"),
+            ("username", user),
+            ("password", password),
+        ];
+        let login = reqwest::Client::new().post(format!("{uri}/oauth/token"));
+        let login = login.basic_auth("cf", Some("")).form(&form);
+        assert_eq!(login.send().await.unwrap().status(), 200, "{user}");
     }
     read("/").await;
     let requests = read("/_mock/requests").await;
