@@ -4,6 +4,8 @@
 use crate::support::{Fixture, Workflow};
 use cf_pusher::desired::{Bits, Desired, Group, Metadata, Org, Rule, SecurityGroup, Space};
 use cf_pusher::{Approval, Converger, Drift, ManifestEntry, Outcome};
+use mock_capi::wiremock::matchers::path_regex;
+use mock_capi::wiremock::{Mock, ResponseTemplate};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -79,7 +81,7 @@ async fn verify(fixture: &Fixture, desired: &Desired) -> Vec<Drift> {
 }
 
 /// An org and a space with services, which an entry can name.
-async fn rig_with_services(fixture: Fixture) -> Fixture {
+async fn with_services(fixture: Fixture) -> Fixture {
     let org = fixture
         .curl("POST", "/v3/organizations", json!({"name": "org"}))
         .await;
@@ -99,7 +101,7 @@ async fn rig_with_services(fixture: Fixture) -> Fixture {
 #[case::compared_app_by_app(MockCapi::builder().faults(vec![no_diff()]))]
 #[tokio::test]
 async fn forty_entries_are_up_to_date_after_one_run(#[case] builder: mock_capi::MockCapiBuilder) {
-    let fixture = rig_with_services(Fixture::with(Workflow::Manifest, builder).await).await;
+    let fixture = with_services(Fixture::with(Workflow::Manifest, builder).await).await;
     let groups = ENTRIES.iter().enumerate().map(|(i, entry)| group(i, entry));
     let desired = desired(groups.collect());
     let first = converge(&fixture, &desired).await;
@@ -120,6 +122,36 @@ async fn forty_entries_are_up_to_date_after_one_run(#[case] builder: mock_capi::
         changed(&second)
     );
     assert_eq!(fixture.writes().len(), 0);
+}
+
+/// Such foundations exist. cf-pusher notices it, because the diff lacks an app that does
+/// not exist.
+#[tokio::test]
+async fn drift_is_found_although_the_diff_is_always_empty() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    let empty = ResponseTemplate::new(202).set_body_json(json!({"diff": []}));
+    Mock::given(path_regex("/manifest_diff$"))
+        .respond_with(empty)
+        .with_priority(1)
+        .mount(fixture.mock.server())
+        .await;
+    let desired = desired(vec![group(0, "env: {A: x}"), group(1, "{}")]);
+    assert!(converge(&fixture, &desired).await.is_converged());
+    fixture.writes();
+    assert!(converge(&fixture, &desired).await.is_converged());
+    assert_eq!(fixture.writes().len(), 0);
+
+    let app = fixture.app("app-0-0").await;
+    let path = format!("/v3/apps/{app}/environment_variables");
+    fixture
+        .curl("PATCH", &path, json!({"var": {"A": "y"}}))
+        .await;
+    let repaired = converge(&fixture, &desired).await;
+    assert!(repaired.is_converged(), "{repaired:#?}");
+    assert_eq!(changed(&repaired), ["app-0-0"]);
+    let env = format!("/v3/apps/{app}/environment_variables");
+    let env = fixture.curl("GET", &env, Value::Null).await;
+    assert_eq!(env["var"]["A"], "x");
 }
 
 /// The response to an unknown request.
@@ -167,7 +199,7 @@ async fn drift_of_every_property_is_found_and_repaired(
     #[case] body: Value,
     #[case] expected: &str,
 ) {
-    let fixture = rig_with_services(Fixture::new(Workflow::Manifest).await).await;
+    let fixture = with_services(Fixture::new(Workflow::Manifest).await).await;
     let desired = desired(vec![group(0, WATCHED), group(1, "{}")]);
     let outcome = converge(&fixture, &desired).await;
     assert!(outcome.is_converged(), "{outcome:#?}");
