@@ -169,6 +169,32 @@ pub struct Content {
     pub is_cut: bool,
 }
 
+/// An app, or another resource that failed, at the end of a convergence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct EndedResource {
+    /// The resource, such as `app scale-tick-0`.
+    pub target: String,
+    /// The names of an app's org and space, such as `scale-org/scale-space`; empty for
+    /// other resources.
+    pub place: String,
+    /// Why the resource failed; `None` if it did not.
+    pub failure: Option<EndedFailure>,
+}
+
+/// Why a resource failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct EndedFailure {
+    /// The step that failed, such as `staging`.
+    pub step: String,
+    /// The cause, in the Cloud Controller's words if it gave any.
+    pub cause: String,
+    /// The `X-Vcap-Request-Id` of the request that failed, if the Cloud Controller
+    /// responded.
+    pub request_id: Option<String>,
+}
+
 /// Something that happened during a run.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -192,6 +218,8 @@ pub enum Event {
         failed: usize,
         /// Why the convergence stopped early; `None` if it did not.
         error: Option<String>,
+        /// All apps, and the other resources that failed.
+        resources: Arc<[EndedResource]>,
     },
     /// An app reached a milestone.
     App {

@@ -22,6 +22,10 @@ async fn api() -> MockCapi {
 #[case::destroy("destroy")]
 #[case::push("push")]
 #[case::manifest("manifest")]
+#[case::init("init")]
+#[case::schema("schema")]
+#[case::completions("completions")]
+#[case::man("man")]
 fn help_has_examples(#[case] command: &str) {
     let place = Place::new();
     let mut help = cf_pusher(place.dir.path());

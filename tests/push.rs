@@ -777,7 +777,7 @@ async fn the_json_output_is_one_object() {
     let said = push.push(&["--format", "json"]);
     assert_eq!(said.code, 1);
     let json: Value = serde_json::from_str(&said.out).unwrap();
-    let error = json["failures"][0]["error"].as_str().unwrap();
+    let error = json["error"]["message"].as_str().unwrap();
     assert!(error.contains("For application 'dora': "), "{error}");
 }
 

@@ -264,3 +264,96 @@ async fn the_report_is_readable_in_light_and_dark() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_app_is_a_junit_test_case_and_failed_ones_say_why() {
+    let staging = Fault::failed_staging().of("scale-tick-0");
+    let (mock, place) = (recorded_mock(vec![staging]).await, Place::new());
+    let (said, file) = record(&place, &mock, "--junit", &[]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.matches("<testcase ").count(), 7, "{text}");
+    assert_eq!(text.matches("<failure ").count(), 3, "{text}");
+    assert!(
+        text.contains(r#"name="app scale-tick-2" classname="scale-org/scale-space""#),
+        "{text}"
+    );
+    assert!(text.contains(r#"type="staging""#), "{text}");
+    assert!(text.contains("NoAppDetectedError"), "{text}");
+    assert!(
+        text.contains(r#"tests="7""#) && text.contains(r#"failures="3""#),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_report_names_every_failed_app() {
+    let staging = Fault::failed_staging().of("scale-tick-0");
+    let (mock, place) = (recorded_mock(vec![staging]).await, Place::new());
+    let (said, file) = record(&place, &mock, "--report", &[]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    let page = std::fs::read_to_string(&file).unwrap();
+    let (_, data) = page
+        .split_once(r#"<script id="data" type="application/json">"#)
+        .unwrap();
+    let data: Value = serde_json::from_str(data.split("</script>").next().unwrap()).unwrap();
+    let failures = data["failures"].to_string();
+    for name in ["scale-tick-0", "scale-tick-1", "scale-tick-2"] {
+        assert!(failures.contains(name), "{failures}");
+    }
+}
+
+/// Runs until a recording has grown, and kills the process.
+#[cfg(unix)]
+#[rstest]
+#[case::trace("--trace")]
+#[case::har("--har")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_of_a_killed_run_is_valid(#[case] flag: &str) {
+    let latency = std::time::Duration::from_millis(20);
+    let mock = MockCapi::builder().latency(latency).start().await.unwrap();
+    let place = Place::new();
+    let file = place.dir.path().join("recording");
+    let mut command = place.process_on(&mock, SMALL, &["converge", flag, file.to_str().unwrap()]);
+    command.stdout(std::process::Stdio::null());
+    command.stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    while mock.state()["apps"].as_array().unwrap().is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    read(&file);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("/v3/organizations"), "{text}");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_without_a_reader_does_not_keep_a_run_from_ending() {
+    use std::process::{Command, Stdio};
+    let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
+    let pipe = place.dir.path().join("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mut command =
+        place.process_on(&mock, SMALL, &["converge", "--har", pipe.to_str().unwrap()]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A signal before the handler is set up ends the process, too.
+    let code = loop {
+        let kill = Command::new("kill").arg(child.id().to_string()).status();
+        assert!(kill.unwrap().success());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        if let Some(status) = child.try_wait().unwrap() {
+            break status.code();
+        }
+    };
+    assert!(matches!(code, Some(130) | None), "{code:?}");
+    assert_eq!(mock.stats().total, 0);
+}

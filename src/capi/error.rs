@@ -328,7 +328,7 @@ impl Error {
     }
 
     /// The `X-Vcap-Request-Id` of the refused request.
-    fn request_id(&self) -> Option<&str> {
+    pub(crate) fn request_id(&self) -> Option<&str> {
         match self {
             Self::Refused { request_id, .. } => request_id.as_deref(),
             _ => None,

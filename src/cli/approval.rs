@@ -1,9 +1,11 @@
 //! Deletions are confirmed: on the terminal, or by flags.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use cf_pusher::{Approval, Deletions};
 use clap::Args;
+
+use super::screen;
 
 /// The flags that approve deletions.
 #[derive(Debug, Args)]
@@ -34,12 +36,8 @@ impl ApprovalArgs {
 }
 
 fn ask(deletions: &Deletions, api: &str) -> io::Result<bool> {
-    let mut terminal = io::stderr().lock();
-    writeln!(terminal, "{deletions}")?;
     let summary = deletions.summary();
-    write!(terminal, "Delete {summary} on {api}? [y/N] ")?;
-    terminal.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
+    let question = format!("{deletions}\nDelete {summary} on {api}? [y/N] ");
+    let answer = screen::ask(&question)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

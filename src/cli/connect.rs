@@ -1,18 +1,19 @@
 //! Connects to the foundation that flags, environment, configuration or the cf CLI
 //! select.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use cf_pusher::{
-    Client, ConnectOptions, Connection, Converger, Counts, Credentials, Event, EventSink, Events,
-    ScalingTest, Sources,
+    Client, ConfigError, ConnectOptions, Connection, Converger, Counts, Credentials, Event,
+    EventSink, Events, ScalingTest, Sources,
 };
 
 use super::progress::Progress;
-use super::{CommandError, Common, Format, Foundation, cf_home};
+use super::{CommandError, Common, Format, Foundation, cf_home, logging};
 
 /// A connection to a foundation, and what the command needs beside it.
 pub(super) struct Connected {
@@ -20,6 +21,7 @@ pub(super) struct Connected {
     pub(super) counts: Arc<Counts>,
     pub(super) format: Format,
     pub(super) began: std::time::Instant,
+    progress: Arc<Progress>,
     /// The fake Cloud Controller, which stops when it is dropped.
     #[cfg(feature = "mock")]
     mock: Option<mock_capi::MockCapi<mock_capi::Front>>,
@@ -52,11 +54,12 @@ impl Connected {
         recordings: Vec<Arc<dyn EventSink>>,
     ) -> Result<Self, CommandError> {
         let began = std::time::Instant::now();
-        init_logging(foundation.verbose);
+        logging::init(foundation.verbose);
         let counts = Arc::new(Counts::default());
+        let progress = Progress::start();
         let shown: [Arc<dyn EventSink>; 2] = [
             Arc::clone(&counts) as Arc<dyn EventSink>,
-            Arc::new(Progress::new()),
+            Arc::clone(&progress) as Arc<dyn EventSink>,
         ];
         let events = Events::new(shown.into_iter().chain(recordings));
         for warning in warnings {
@@ -82,6 +85,7 @@ impl Connected {
             counts,
             format: foundation.format,
             began,
+            progress,
             #[cfg(feature = "mock")]
             mock,
         })
@@ -97,6 +101,11 @@ impl Connected {
             let (_, _) = (org, space);
             None
         }
+    }
+
+    /// Ends the live lines, for what is printed at the end.
+    pub(super) fn end_progress(&self) {
+        self.progress.stop();
     }
 
     /// The time since the command started, in milliseconds.
@@ -122,7 +131,7 @@ impl Session {
         interrupt: &CancellationToken,
         recordings: Vec<Arc<dyn EventSink>>,
     ) -> Result<Self, CommandError> {
-        let mut config = ScalingTest::read(&common.config)?;
+        let mut config = read_config(&common.config)?;
         let apps_dir = common.apps_dir.as_deref();
         let sources = Sources::read(&config, apps_dir.filter(|_| apps == Apps::Needed))?;
         let foundation = &common.foundation;
@@ -148,7 +157,6 @@ impl Session {
     }
 }
 
-/// Shows the library's log on standard error, filtered by `-v` or `RUST_LOG`.
 impl Session {
     /// What the configuration asks for, on the foundation.
     pub(super) fn converger(&self) -> Result<Converger, CommandError> {
@@ -158,26 +166,19 @@ impl Session {
     }
 }
 
-fn init_logging(verbose: u8) {
-    use tracing_subscriber::EnvFilter;
-    let level = match verbose {
-        0 => "off",
-        1 => "cf_pusher=debug",
-        _ => "cf_pusher=trace",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    // Fails only if a logger is already set, which then stays.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .try_init();
+/// Reads the configuration from a file, or from standard input if its name is `-`.
+fn read_config(path: &Path) -> Result<ScalingTest, ConfigError> {
+    match path.as_os_str() == "-" {
+        true => ScalingTest::read_from(std::io::stdin().lock(), "standard input"),
+        false => ScalingTest::read(path),
+    }
 }
 
 #[cfg(feature = "mock")]
 async fn start_mock(
     foundation: &Foundation,
 ) -> Result<Option<mock_capi::MockCapi<mock_capi::Front>>, CommandError> {
-    use super::DialectChoice;
+    use super::flags::DialectChoice;
     if !foundation.is_mock() {
         return Ok(None);
     }

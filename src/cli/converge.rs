@@ -24,11 +24,8 @@ Examples:
   cf-pusher converge --config scale-test.json --recreate
   cf-pusher converge --config scale-test.json --workflow per-app
   cf-pusher converge --config scale-test.json --format json > scale-group.json
-  cf-pusher converge --config scale-test.json --mock --trace run.json --report run.html --har run.har")]
+  cf-pusher converge --config scale-test.json --mock --trace run.json --report run.html --har run.har --junit run.xml")]
 pub(super) struct ConvergeArgs {
-    #[command(flatten)]
-    common: Common,
-
     /// Delete the org with everything in it first
     #[arg(long)]
     recreate: bool,
@@ -47,6 +44,9 @@ pub(super) struct ConvergeArgs {
 
     #[command(flatten)]
     approval: ApprovalArgs,
+
+    #[command(flatten)]
+    common: Common,
 
     #[command(flatten)]
     record: RecordArgs,
@@ -77,7 +77,7 @@ pub(super) async fn run(
     if args.batch.is_some() && args.workflow == Some(WorkflowChoice::PerApp) {
         return Err(batch_without_manifests());
     }
-    let recordings = args.record.open()?;
+    let recordings = args.record.open(interrupt).await?;
     let session =
         Session::recorded(&args.common, Apps::Needed, interrupt, recordings.sinks()).await?;
     let client = &session.connected.client;
@@ -109,6 +109,7 @@ pub(super) async fn run(
         }
         outcome => outcome?,
     };
+    session.connected.end_progress();
     report(&session, &outcome)?;
     Ok(exit_code(&outcome))
 }
@@ -130,12 +131,6 @@ fn exit_code(outcome: &Outcome) -> u8 {
 }
 
 fn report(session: &Session, outcome: &Outcome) -> Result<(), CommandError> {
-    for line in problems(outcome) {
-        output::eprintln_line(&line);
-    }
-    if outcome.interrupted {
-        output::eprintln_error(&CommandError::from(Error::Interrupted));
-    }
     match session.connected.format {
         Format::Json => output::print_json(session, output::run_json(session, outcome))?,
         Format::Text => {
@@ -146,6 +141,17 @@ fn report(session: &Session, outcome: &Outcome) -> Result<(), CommandError> {
                 took,
             ))?;
         }
+    }
+    // Last, so that they are what is on the screen.
+    for line in problems(outcome) {
+        match line.split_once(": ") {
+            Some(("error", text)) => output::eprintln_labelled_error(text),
+            Some(("help", text)) => output::eprintln_help(text),
+            _ => output::eprintln_line(&line),
+        }
+    }
+    if outcome.interrupted {
+        output::eprintln_error(&CommandError::from(Error::Interrupted));
     }
     Ok(())
 }

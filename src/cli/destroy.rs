@@ -17,14 +17,14 @@ Examples:
   cf-pusher destroy --config scale-test.json --yes")]
 pub(super) struct DestroyArgs {
     #[command(flatten)]
-    common: Common,
-
-    #[command(flatten)]
     approval: ApprovalArgs,
 
     /// Delete the org even if cf-pusher did not create it
     #[arg(long)]
     force: bool,
+
+    #[command(flatten)]
+    common: Common,
 }
 
 pub(super) async fn run(
@@ -35,6 +35,7 @@ pub(super) async fn run(
     let approval = args.approval.approval(session.connected.client.api());
     let converger = session.converger()?;
     let destroyed = converger.force(args.force).destroy(approval).await?;
+    session.connected.end_progress();
     if destroyed.interrupted {
         output::eprintln_error(&CommandError::from(Error::Interrupted));
     }

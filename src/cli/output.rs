@@ -1,16 +1,17 @@
 //! The output of the commands.
 
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
+use console::style;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use cf_pusher::manifest::{DiffLine, DiffMark};
 use cf_pusher::{Action, Drift, Outcome, Plan, RunCounts, ScalingTest};
 
-use super::CommandError;
 use super::connect::Session;
+use super::{CommandError, screen};
 
 /// The keys that the Go cf-pusher prints, for scale tests.
 #[derive(Debug, Serialize)]
@@ -50,10 +51,7 @@ fn scale_group(config: &ScalingTest) -> ScaleGroup {
 
 /// Prints lines to standard output. A closed pipe is not an error.
 pub(super) fn print(text: &str) -> io::Result<()> {
-    match writeln!(io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome,
-    }
+    screen::print(text)
 }
 
 /// Prints a diff, with added lines in green and removed lines in red if standard
@@ -63,8 +61,8 @@ pub(super) fn print_diff(lines: &[DiffLine]) -> io::Result<()> {
         let text = line.to_string();
         match line.mark {
             DiffMark::Same => text,
-            DiffMark::Added => console::style(text).green().to_string(),
-            DiffMark::Removed => console::style(text).red().to_string(),
+            DiffMark::Added => style(text).green().to_string(),
+            DiffMark::Removed => style(text).red().to_string(),
         }
     });
     print(&shown.collect::<Vec<_>>().join("\n"))
@@ -72,18 +70,30 @@ pub(super) fn print_diff(lines: &[DiffLine]) -> io::Result<()> {
 
 /// Prints an error, and what to do about it, to standard error.
 pub(super) fn eprintln_error(error: &CommandError) {
-    eprintln_line(&format!("error: {error}"));
+    eprintln_labelled_error(&error.to_string());
     for line in error.details() {
         eprintln_line(&line);
     }
     if let Some(help) = error.advice() {
-        eprintln_line(&format!("help: {help}"));
+        eprintln_help(&help);
     }
+}
+
+/// Prints an error to standard error, without what to do about it.
+pub(super) fn eprintln_labelled_error(error: &str) {
+    let label = style("error:").for_stderr().red().bold();
+    eprintln_line(&format!("{label} {error}"));
+}
+
+/// Prints what to do about an error to standard error.
+pub(super) fn eprintln_help(help: &str) {
+    let label = style("help:").for_stderr().cyan();
+    eprintln_line(&format!("{label} {help}"));
 }
 
 /// Prints a line to standard error. A closed pipe is not an error.
 pub(super) fn eprintln_line(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    screen::line(line);
 }
 
 /// Prints the JSON object of a command: the keys of the Go cf-pusher, and `extra`.

@@ -11,14 +11,17 @@ use super::{CommandError, Common, Format, output};
 #[command(after_help = "\
 Examples:
   cf-pusher plan --config scale-test.json
-  cf-pusher plan --config scale-test.json --detailed-exitcode || echo 'there are changes'")]
+  # in CI: 0 no changes, 2 changes, 1 every error
+  cf-pusher plan --config scale-test.json --detailed-exitcode
+  # a configuration that another program writes
+  cf-pusher init - | cf-pusher plan --config - --mock")]
 pub(super) struct PlanArgs {
-    #[command(flatten)]
-    common: Common,
-
-    /// Exit with 2 if there are changes, 0 if there are none
+    /// Exit with 0 if there are no changes, 2 if there are changes, and 1 on every error
     #[arg(long)]
     detailed_exitcode: bool,
+
+    #[command(flatten)]
+    common: Common,
 }
 
 pub(super) async fn run(args: PlanArgs, interrupt: &CancellationToken) -> Result<u8, CommandError> {
@@ -33,6 +36,7 @@ pub(super) async fn show(
     let session = Session::open(common, Apps::Needed, interrupt).await?;
     let converger = session.converger()?;
     let plan = converger.plan().await?;
+    session.connected.end_progress();
     match session.connected.format {
         Format::Text => output::print(&plan.to_string())?,
         Format::Json => output::print_json(&session, output::plan_json(&plan))?,

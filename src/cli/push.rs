@@ -60,11 +60,11 @@ pub(super) struct PushArgs {
 #[derive(Debug, Args)]
 struct Place {
     /// Org [default: the target of the cf CLI]
-    #[arg(long, env = "CF_ORG")]
+    #[arg(long, env = "CF_ORG", hide_env = true)]
     org: Option<String>,
 
     /// Space [default: the target of the cf CLI]
-    #[arg(long, env = "CF_SPACE")]
+    #[arg(long, env = "CF_SPACE", hide_env = true)]
     space: Option<String>,
 }
 
@@ -101,12 +101,7 @@ pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result
         Some(timeout) => push.startup_timeout(timeout),
         None => push,
     };
-    let outcome = execute(&push, &connected, &transformed, &place, &args).await;
-    if let (Err(error), Format::Json) = (&outcome, connected.format) {
-        let json = summary::failed_json(&connected, &error.to_string());
-        output::print(&format!("{json:#}"))?;
-    }
-    outcome
+    execute(&push, &connected, &transformed, &place, &args).await
 }
 
 async fn execute(
@@ -123,6 +118,7 @@ async fn execute(
         return Ok(0);
     }
     let outcome = plan.apply().await?;
+    connected.end_progress();
     report(connected, &outcome)?;
     Ok(exit_code(&outcome))
 }

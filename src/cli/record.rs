@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use cf_pusher::EventSink;
-use cf_pusher::report::{HtmlReport, HttpArchive, Recording, Trace};
+use tokio_util::sync::CancellationToken;
+
+use cf_pusher::report::{HtmlReport, HttpArchive, Junit, Recording, Trace};
+use cf_pusher::{Error, EventSink};
 
 use super::{CommandError, output};
 
@@ -27,15 +29,23 @@ pub(super) struct RecordArgs {
     /// with the first 16 KiB of each body
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     har: Option<PathBuf>,
+
+    /// Write the result for each app as JUnit XML, for CI systems
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    junit: Option<PathBuf>,
 }
 
 /// Creates the file of a recording.
 type Create = fn(&Path) -> io::Result<Arc<dyn Recording>>;
 
 impl RecordArgs {
-    /// Creates the files, before anything else is done.
-    pub(super) fn open(&self) -> Result<Recordings, CommandError> {
-        let asked: [(&'static str, &Option<PathBuf>, Create); 3] = [
+    /// Creates the files, before anything else is done. A pipe is waited for until it
+    /// has a reader.
+    pub(super) async fn open(
+        &self,
+        interrupt: &CancellationToken,
+    ) -> Result<Recordings, CommandError> {
+        let asked: [(&'static str, &Option<PathBuf>, Create); 4] = [
             ("trace", &self.trace, |path| {
                 Ok(Arc::new(Trace::create(path)?))
             }),
@@ -44,6 +54,9 @@ impl RecordArgs {
             }),
             ("HTTP archive", &self.har, |path| {
                 Ok(Arc::new(HttpArchive::create(path)?))
+            }),
+            ("JUnit report", &self.junit, |path| {
+                Ok(Arc::new(Junit::create(path)?))
             }),
         ];
         let mut opened: Vec<Opened> = Vec::new();
@@ -55,7 +68,13 @@ impl RecordArgs {
                     "the {other} and the {what} cannot be written to the same file {path}"
                 )));
             }
-            let recording = create(path).map_err(|error| {
+            let file = path.clone();
+            let created = tokio::task::spawn_blocking(move || create(&file));
+            let created = tokio::select! {
+                created = created => created.map_err(io::Error::other).flatten(),
+                () = interrupt.cancelled() => return Err(Error::Interrupted.into()),
+            };
+            let recording = created.map_err(|error| {
                 let path = path.display();
                 CommandError::usage(format!("writing the {what} {path} failed: {error}"))
             })?;

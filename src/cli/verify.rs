@@ -27,6 +27,7 @@ pub(super) async fn run(
     let session = Session::open(&args.common, Apps::Needed, interrupt).await?;
     let converger = session.converger()?;
     let drift = converger.verify().await?;
+    session.connected.end_progress();
     match session.connected.format {
         Format::Json => output::print_json(&session, output::drift_json(&drift))?,
         Format::Text => {

@@ -9,6 +9,7 @@ pub(crate) mod approval;
 mod bits;
 mod compare;
 mod destroy;
+mod ended;
 pub(crate) mod observe;
 mod observe_2017;
 pub(crate) mod observed;
@@ -206,6 +207,7 @@ impl Converger {
             unchanged: counts.unchanged(),
             failed: counts.failed(),
             error,
+            resources: ended::resources(counts),
         });
         outcome
     }

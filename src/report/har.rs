@@ -30,13 +30,13 @@ impl HttpArchive {
         Ok(Self::to(recording::create(path)?, origin))
     }
 
-    fn to(out: Output, origin: (Instant, SystemTime)) -> Self {
+    fn to(out: Box<dyn Output>, origin: (Instant, SystemTime)) -> Self {
         let version = env!("CARGO_PKG_VERSION");
         let creator = json!({"name": "cf-pusher", "version": version});
         let head = format!(r#"{{"log":{{"version":"1.2","creator":{creator},"entries":["#);
         Self {
             origin,
-            entries: Mutex::new(Some(Entries::begin(out, &head))),
+            entries: Mutex::new(Some(Entries::begin(out, &head, "\n]}}\n"))),
         }
     }
 
@@ -94,7 +94,7 @@ impl EventSink for HttpArchive {
 impl Recording for HttpArchive {
     fn finish(&self) -> io::Result<()> {
         let entries = self.entries.lock().ok().and_then(|mut it| it.take());
-        entries.map_or(Ok(()), |entries| entries.end("]}}\n"))
+        entries.map_or(Ok(()), Entries::end)
     }
 }
 

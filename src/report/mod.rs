@@ -1,8 +1,9 @@
-//! Sinks for the [`events`](crate::events) of a run: counts, trace, HTML report and
-//! HTTP Archive.
+//! Sinks for the [`events`](crate::events) of a run: counts, trace, HTML report,
+//! HTTP Archive and JUnit XML.
 
 mod counts;
 mod har;
+mod junit;
 mod latency;
 mod page;
 mod recording;
@@ -10,6 +11,7 @@ mod trace;
 
 pub use counts::{Counts, RunCounts};
 pub use har::HttpArchive;
+pub use junit::Junit;
 pub use latency::Percentiles;
 pub use page::HtmlReport;
 pub use recording::Recording;

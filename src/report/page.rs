@@ -13,13 +13,15 @@ use serde::Serialize;
 use super::counts::{Counts, RunCounts};
 use super::latency::{Latencies, Percentiles};
 use super::recording::{self, Output, Recording};
-use crate::events::{AppMilestone, Event, EventSink};
+use crate::events::{AppMilestone, EndedResource, Event, EventSink};
 
 const PAGE: &str = include_str!("page.html");
 
 /// The initial width of a bin; it doubles when there would be too many bins.
 const FIRST_WIDTH: Duration = Duration::from_millis(10);
 const MOST_BINS: usize = 120;
+/// The time between two pages that are written during a run.
+const PAGE_EVERY: Duration = Duration::from_secs(5);
 /// The maximum number of lines for the apps' times.
 const MOST_LINES: usize = 100;
 /// The maximum number of slowest apps, and of failures, that are listed.
@@ -28,7 +30,7 @@ const MOST_NAMED: usize = 20;
 /// A sink that writes an HTML report: apps and latencies over time, failures.
 pub struct HtmlReport {
     /// `None` after [`Recording::finish`].
-    seen: Mutex<Option<(Output, Seen)>>,
+    seen: Mutex<Option<(Box<dyn Output>, Seen)>>,
     counts: Counts,
 }
 
@@ -38,14 +40,16 @@ impl HtmlReport {
     /// # Errors
     /// If the file cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
-        Ok(Self::to(recording::create(path)?))
+        Self::to(recording::create(path)?)
     }
 
-    fn to(out: Output) -> Self {
-        Self {
-            seen: Mutex::new(Some((out, Seen::since(Instant::now())))),
-            counts: Counts::default(),
-        }
+    fn to(mut out: Box<dyn Output>) -> io::Result<Self> {
+        let (counts, seen) = (Counts::default(), Seen::since(Instant::now()));
+        out.replace(render(&seen.sum_up(Instant::now(), counts.get()))?.into_bytes())?;
+        Ok(Self {
+            seen: Mutex::new(Some((out, seen))),
+            counts,
+        })
     }
 }
 
@@ -53,9 +57,17 @@ impl EventSink for HtmlReport {
     fn handle(&self, event: &Event) {
         self.counts.handle(event);
         if let Ok(mut seen) = self.seen.lock()
-            && let Some((_, seen)) = seen.as_mut()
+            && let Some((out, seen)) = seen.as_mut()
         {
-            seen.take(Instant::now(), event);
+            let now = Instant::now();
+            seen.take(now, event);
+            // What is there if the process is killed.
+            if seen.is_page_due(now)
+                && let Ok(page) = render(&seen.sum_up(now, self.counts.get()))
+            {
+                // A failed write is reported by `finish`, which writes the last of it.
+                let _ = out.replace(page.into_bytes());
+            }
         }
     }
 }
@@ -67,8 +79,8 @@ impl Recording for HtmlReport {
             return Ok(());
         };
         let data = seen.sum_up(Instant::now(), self.counts.get());
-        out.write_all(render(&data)?.as_bytes())?;
-        out.flush()
+        out.replace(render(&data)?.into_bytes())?;
+        out.finish()
     }
 }
 
@@ -83,12 +95,16 @@ type Moments = [Option<u64>; 4];
 
 struct Seen {
     origin: Instant,
+    /// When the last page was written.
+    page_written: Instant,
     width: Duration,
     bins: Vec<Bin>,
     apps: HashMap<String, Moments>,
     refused: BTreeMap<(String, Option<u16>), u64>,
-    /// By step and error: the first, and how many.
+    /// By step and error: the first target, and how many.
     failures: BTreeMap<(String, String), (String, u64)>,
+    /// Those at the end of the run, with every target. `None` before the end.
+    last_failures: Option<Vec<Failed>>,
     outcome: Option<Ended>,
 }
 
@@ -171,11 +187,14 @@ struct Refused {
     count: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Failed {
-    context: String,
+    /// What failed: all names, as a text.
+    targets: String,
     step: String,
     error: String,
+    /// The ID of the first request that failed.
+    request_id: Option<String>,
     count: u64,
 }
 
@@ -183,11 +202,13 @@ impl Seen {
     fn since(origin: Instant) -> Self {
         Self {
             origin,
+            page_written: origin,
             width: FIRST_WIDTH,
             bins: Vec::new(),
             apps: HashMap::new(),
             refused: BTreeMap::new(),
             failures: BTreeMap::new(),
+            last_failures: None,
             outcome: None,
         }
     }
@@ -229,7 +250,9 @@ impl Seen {
                 unchanged,
                 failed,
                 error,
+                resources,
             } => {
+                self.last_failures = Some(failures_of(resources));
                 self.outcome = Some(Ended {
                     changed: *changed,
                     unchanged: *unchanged,
@@ -239,6 +262,15 @@ impl Seen {
             }
             _ => {}
         }
+    }
+
+    /// Whether it is time to write the page again.
+    fn is_page_due(&mut self, now: Instant) -> bool {
+        let is_due = now.saturating_duration_since(self.page_written) >= PAGE_EVERY;
+        if is_due {
+            self.page_written = now;
+        }
+        is_due
     }
 
     /// The bin of a point in time.
@@ -312,7 +344,7 @@ impl Seen {
         self.failures.entry(key).or_insert_with(first).1 += 1;
     }
 
-    fn sum_up(self, now: Instant, run: RunCounts) -> Data {
+    fn sum_up(&self, now: Instant, run: RunCounts) -> Data {
         let width = self.width.as_secs_f64();
         let bins = self.bins.iter().map(|bin| ShownBin {
             latency: bin.latencies.percentiles(),
@@ -323,12 +355,23 @@ impl Seen {
             rate_limited: bin.rate_limited,
             apps: bin.apps,
         });
-        let refused = self.refused.into_iter();
-        let failures = self.failures.into_iter();
-        let (rows, slowest) = timeline(self.apps);
+        let refused = self.refused.iter();
+        let so_far = self.failures.iter();
+        let so_far = so_far.map(|((step, error), (target, count))| Failed {
+            targets: match count {
+                1 => target.clone(),
+                count => format!("{target} and {} more", count - 1),
+            },
+            step: step.clone(),
+            error: error.clone(),
+            request_id: None,
+            count: *count,
+        });
+        let failures = self.last_failures.clone();
+        let (rows, slowest) = timeline(&self.apps);
         Data {
             seconds: now.saturating_duration_since(self.origin).as_secs_f64(),
-            outcome: self.outcome,
+            outcome: self.outcome.clone(),
             run,
             bin_ms: width * 1e3,
             bins: bins.collect(),
@@ -336,26 +379,45 @@ impl Seen {
             slowest,
             refused: refused
                 .map(|((endpoint, status), count)| Refused {
-                    endpoint,
-                    status,
-                    count,
+                    endpoint: endpoint.clone(),
+                    status: *status,
+                    count: *count,
                 })
                 .collect(),
-            failures: failures
-                .map(|((step, error), (context, count))| Failed {
-                    context,
-                    step,
-                    error,
-                    count,
-                })
-                .collect(),
+            failures: failures.unwrap_or_else(|| so_far.collect()),
         }
     }
 }
 
+/// The failures at the end of a run, by step and cause, with the names of all apps.
+fn failures_of(resources: &[EndedResource]) -> Vec<Failed> {
+    let mut failures: Vec<Failed> = Vec::new();
+    for resource in resources {
+        let Some(failure) = &resource.failure else {
+            continue;
+        };
+        let is_like = |it: &&mut Failed| it.step == failure.step && it.error == failure.cause;
+        match failures.iter_mut().find(is_like) {
+            Some(alike) => {
+                alike.targets += &format!(", {}", resource.target);
+                alike.count += 1;
+            }
+            None => failures.push(Failed {
+                targets: resource.target.clone(),
+                step: failure.step.clone(),
+                error: failure.cause.clone(),
+                request_id: failure.request_id.clone(),
+                count: 1,
+            }),
+        }
+    }
+    failures
+}
+
 /// The apps in the order in which they came about, and those that took longest.
-fn timeline(apps: HashMap<String, Moments>) -> (Vec<Row>, Vec<Slow>) {
-    let mut apps: Vec<(String, Moments)> = apps.into_iter().collect();
+fn timeline(apps: &HashMap<String, Moments>) -> (Vec<Row>, Vec<Slow>) {
+    let apps = apps.iter().map(|(name, moments)| (name.clone(), *moments));
+    let mut apps: Vec<(String, Moments)> = apps.collect();
     let first = |moments: &Moments| moments.iter().flatten().min().copied();
     apps.sort_by(|(name, one), (other_name, other)| {
         (first(one), name).cmp(&(first(other), other_name))

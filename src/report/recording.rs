@@ -1,17 +1,24 @@
-//! Sinks that write files: entry by entry during the run, and completed however it
-//! ends.
+//! Sinks that write files. A file is complete after each write, so it is also usable
+//! when the process is killed.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::events::EventSink;
 
+/// The time that the reader of a pipe has to read the rest.
+const READ_WITHIN: Duration = Duration::from_secs(5);
+
 /// A sink that writes a file.
 pub trait Recording: EventSink {
-    /// Completes the file. Later events are ignored.
+    /// Completes the file. Later events are ignored. If the file is a pipe, this waits
+    /// some seconds for its reader.
     ///
     /// # Errors
     /// The first error of all writes.
@@ -19,27 +26,128 @@ pub trait Recording: EventSink {
 }
 
 /// The destination of a recording.
-pub(crate) type Output = Box<dyn Write + Send>;
+pub(crate) trait Output: Send {
+    /// Appends text, and after it a tail that the next text overwrites.
+    fn append(&mut self, text: &[u8], tail: &[u8]) -> io::Result<()>;
 
-/// Creates an empty file, or truncates an existing one.
-pub(crate) fn create(path: &Path) -> io::Result<Output> {
-    Ok(Box::new(BufWriter::new(File::create(path)?)))
+    /// Replaces everything that was written by another text.
+    fn replace(&mut self, text: Vec<u8>) -> io::Result<()>;
+
+    /// Waits until everything is written.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+/// Opens a file and truncates it. Opening a pipe blocks until it has a reader.
+pub(crate) fn create(path: &Path) -> io::Result<Box<dyn Output>> {
+    let file = File::create(path)?;
+    Ok(match file.metadata()?.is_file() {
+        true => Box::new(Regular { file, end: 0 }),
+        false => Box::new(Stream::start(file)?),
+    })
+}
+
+/// A file on a disk.
+struct Regular {
+    file: File,
+    /// The place after the text, where its tail begins.
+    end: u64,
+}
+
+impl Output for Regular {
+    fn append(&mut self, text: &[u8], tail: &[u8]) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.end))?;
+        // One write, so that no moment shows the text without its tail.
+        self.file.write_all(&[text, tail].concat())?;
+        self.end += text.len() as u64;
+        Ok(())
+    }
+
+    fn replace(&mut self, text: Vec<u8>) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(&text)?;
+        self.file.set_len(text.len() as u64)?;
+        self.end = text.len() as u64;
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A pipe or a device, which may block: a thread of its own writes to it.
+struct Stream {
+    /// `None` after the end.
+    texts: Option<Sender<Vec<u8>>>,
+    written: Receiver<io::Result<()>>,
+    /// What has been replaced so far cannot be taken back, so it waits for the end.
+    replacement: Vec<u8>,
+}
+
+impl Stream {
+    fn start(mut file: File) -> io::Result<Self> {
+        let (texts, to_write) = mpsc::channel::<Vec<u8>>();
+        let (done, written) = mpsc::channel();
+        thread::Builder::new().spawn(move || {
+            let outcome = to_write.iter().try_for_each(|text| file.write_all(&text));
+            // The run may have ended without waiting.
+            let _ = done.send(outcome);
+        })?;
+        Ok(Self {
+            texts: Some(texts),
+            written,
+            replacement: Vec::new(),
+        })
+    }
+
+    fn send(&self, text: Vec<u8>) {
+        if let Some(texts) = &self.texts {
+            // The thread ends at the first error, which `finish` returns.
+            let _ = texts.send(text);
+        }
+    }
+}
+
+impl Output for Stream {
+    fn append(&mut self, text: &[u8], _: &[u8]) -> io::Result<()> {
+        self.send(text.to_owned());
+        Ok(())
+    }
+
+    fn replace(&mut self, text: Vec<u8>) -> io::Result<()> {
+        self.replacement = text;
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let last = std::mem::take(&mut self.replacement);
+        self.send(last);
+        self.texts = None;
+        self.written.recv_timeout(READ_WITHIN).unwrap_or_else(|_| {
+            let message = "its reader does not read";
+            Err(io::Error::new(io::ErrorKind::TimedOut, message))
+        })
+    }
 }
 
 /// A list of JSON values, each written immediately. After a failed write nothing
 /// more is written, and [`Entries::end`] returns the error.
 pub(super) struct Entries {
-    out: Output,
+    out: Box<dyn Output>,
     outcome: io::Result<()>,
+    /// What closes the list.
+    tail: &'static [u8],
     is_empty: bool,
 }
 
 impl Entries {
-    /// Writes `head`, which opens the list.
-    pub(super) fn begin(mut out: Output, head: &str) -> Self {
+    /// Writes `head`, which opens the list, and `tail`, which closes it.
+    pub(super) fn begin(mut out: Box<dyn Output>, head: &str, tail: &'static str) -> Self {
+        let tail = tail.as_bytes();
         Self {
-            outcome: out.write_all(head.as_bytes()),
+            outcome: out.append(head.as_bytes(), tail),
             out,
+            tail,
             is_empty: true,
         }
     }
@@ -52,47 +160,58 @@ impl Entries {
 
     fn write(&mut self, entry: &impl Serialize) -> io::Result<()> {
         let comma: &[u8] = if self.is_empty { b"\n" } else { b",\n" };
+        let mut text = comma.to_vec();
+        serde_json::to_writer(&mut text, entry)?;
         self.is_empty = false;
-        self.out.write_all(comma)?;
-        serde_json::to_writer(&mut self.out, entry).map_err(io::Error::from)
+        self.out.append(&text, self.tail)
     }
 
-    /// Writes `tail`, which closes the list.
-    pub(super) fn end(mut self, tail: &str) -> io::Result<()> {
-        self.outcome?;
-        self.out.write_all(b"\n")?;
-        self.out.write_all(tail.as_bytes())?;
-        self.out.flush()
+    /// Closes the list.
+    pub(super) fn end(mut self) -> io::Result<()> {
+        let outcome = self.outcome;
+        let outcome = outcome.and_then(|()| self.out.append(self.tail, b""));
+        // The error of a stream is only known at its end.
+        self.out.finish().and(outcome)
     }
 }
 
 /// A destination for tests.
 #[cfg(test)]
 pub(super) mod testing {
-    use std::io::{self, Write};
+    use std::io;
     use std::sync::{Arc, Mutex};
 
     use super::Output;
 
     #[derive(Clone, Default)]
-    pub(in crate::report) struct Buffer(Arc<Mutex<Vec<u8>>>);
+    pub(in crate::report) struct Buffer(Arc<Mutex<(Vec<u8>, Vec<u8>)>>);
 
     impl Buffer {
-        pub(in crate::report) fn output(&self) -> Output {
+        pub(in crate::report) fn output(&self) -> Box<dyn Output> {
             Box::new(self.clone())
         }
 
+        /// The text with its tail.
         pub(in crate::report) fn text(&self) -> String {
-            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+            let (text, tail) = &*self.0.lock().unwrap();
+            String::from_utf8([text.as_slice(), tail].concat()).unwrap()
         }
     }
 
-    impl Write for Buffer {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+    impl Output for Buffer {
+        fn append(&mut self, text: &[u8], tail: &[u8]) -> io::Result<()> {
+            let mut written = self.0.lock().unwrap();
+            written.0.extend(text);
+            written.1 = tail.to_owned();
+            Ok(())
         }
 
-        fn flush(&mut self) -> io::Result<()> {
+        fn replace(&mut self, text: Vec<u8>) -> io::Result<()> {
+            *self.0.lock().unwrap() = (text, Vec::new());
+            Ok(())
+        }
+
+        fn finish(&mut self) -> io::Result<()> {
             Ok(())
         }
     }
@@ -100,26 +219,59 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     /// A full disk.
     struct Full;
 
-    impl Write for Full {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+    impl Output for Full {
+        fn append(&mut self, _: &[u8], _: &[u8]) -> io::Result<()> {
             Err(io::ErrorKind::StorageFull.into())
         }
 
-        fn flush(&mut self) -> io::Result<()> {
+        fn replace(&mut self, _: Vec<u8>) -> io::Result<()> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn finish(&mut self) -> io::Result<()> {
             Ok(())
         }
     }
 
     #[test]
     fn a_failed_write_is_returned_at_the_end() {
-        let mut entries = Entries::begin(Box::new(Full), "[");
+        let mut entries = Entries::begin(Box::new(Full), "[", "]");
         entries.push(&1);
-        let error = entries.end("]").unwrap_err();
+        let error = entries.end().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn a_file_is_valid_after_each_entry() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "an older and longer file, which is truncated").unwrap();
+        let read = || -> Value { serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap() };
+        let mut entries = Entries::begin(create(&path).unwrap(), r#"{"entries":["#, "\n]}\n");
+        assert_eq!(read(), json!({"entries": []}));
+        for count in 1..=3 {
+            entries.push(&json!({"text": "a"}));
+            assert_eq!(read()["entries"].as_array().unwrap().len(), count);
+        }
+        entries.end().unwrap();
+        assert_eq!(read()["entries"].as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_file_can_be_replaced_by_a_shorter_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let mut output = create(&path).unwrap();
+        output.replace(b"longer".to_vec()).unwrap();
+        output.replace(b"short".to_vec()).unwrap();
+        output.finish().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"short");
     }
 }

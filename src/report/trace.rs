@@ -39,7 +39,7 @@ impl Trace {
         Ok(Self::to(recording::create(path)?))
     }
 
-    fn to(out: Output) -> Self {
+    fn to(out: Box<dyn Output>) -> Self {
         let writing = Mutex::new(Some(Writing::begin(out, Instant::now())));
         Self { writing }
     }
@@ -98,9 +98,9 @@ impl Track {
 }
 
 impl Writing {
-    fn begin(out: Output, origin: Instant) -> Self {
+    fn begin(out: Box<dyn Output>, origin: Instant) -> Self {
         let mut writing = Self {
-            entries: Entries::begin(out, "["),
+            entries: Entries::begin(out, "[", "\n]\n"),
             origin,
             tracks: HashMap::new(),
             lanes: Vec::new(),
@@ -311,7 +311,7 @@ impl Writing {
                 "args": {"error": "not finished"},
             }));
         }
-        self.entries.end("]\n")
+        self.entries.end()
     }
 }
 

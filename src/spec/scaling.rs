@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::ops::RangeInclusive;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -15,6 +15,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::jsonc;
+use super::keys::{GO_SUITE_KEYS, KEYS, Kind, SCHEMA_KEY};
 use super::sources::{Source, Sources};
 use crate::desired::{Desired, DesiredError, Group, Org, Rule, SecurityGroup, Space};
 
@@ -23,6 +25,12 @@ const LONGEST_NAME: &str = "proxy-99999";
 
 /// The longest host label that DNS, and so Cloud Controller, allows.
 const LONGEST_HOST: usize = 63;
+
+/// The longest prefix with which every host name is short enough.
+pub(super) const LONGEST_PREFIX: usize = LONGEST_HOST - LONGEST_NAME.len();
+
+/// The largest configuration that is read, in bytes.
+const LONGEST_FILE: u64 = 10_000_000;
 
 /// The parameters of a scaling test, and how to reach the foundation.
 ///
@@ -170,98 +178,38 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Keys of the Go scaling suite's configuration that cf-pusher does not need.
-const GO_SUITE_KEYS: &[&str] = &[
-    "admin_secret",
-    "default_security_groups",
-    "dynamic_asgs_enabled",
-    "internetless",
-    "run_custom_iptables_compatibility_test",
-    "run_experimental_outbound_conn_limit_test",
-    "skip_icmp_tests",
-    "skip_search_domain_tests",
-    "skip_space_developer_policy_test",
-    "use_http",
-];
-
-/// The type of a key's value, and the field that it sets.
-enum Kind {
-    Number(RangeInclusive<u32>, fn(&mut ScalingTest) -> &mut u32),
-    Text(fn(&mut ScalingTest, String)),
-    Prefix,
-    Flag(fn(&mut ScalingTest) -> &mut bool),
-}
-
-/// All keys, in the only list of them.
-const KEYS: &[(&str, Kind)] = &[
-    (
-        "proxy_instances",
-        Kind::Number(0..=10_000, |c| &mut c.proxy_instances),
-    ),
-    (
-        "proxy_applications",
-        Kind::Number(0..=100_000, |c| &mut c.proxy_applications),
-    ),
-    (
-        "test_app_instances",
-        Kind::Number(0..=10_000, |c| &mut c.test_app_instances),
-    ),
-    (
-        "test_applications",
-        Kind::Number(0..=100_000, |c| &mut c.test_applications),
-    ),
-    (
-        "test_app_registry_ttl_seconds",
-        Kind::Number(0..=86_400, |c| &mut c.test_app_registry_ttl_seconds),
-    ),
-    (
-        "policy_update_wait_seconds",
-        Kind::Number(0..=86_400, |c| &mut c.policy_update_wait_seconds),
-    ),
-    (
-        "extra_listen_ports",
-        Kind::Number(0..=1_000, |c| &mut c.extra_listen_ports),
-    ),
-    (
-        "sample_percent",
-        Kind::Number(0..=100, |c| &mut c.sample_percent),
-    ),
-    ("prefix", Kind::Prefix),
-    (
-        "concurrency",
-        Kind::Number(1..=1_000, |c| &mut c.concurrency),
-    ),
-    ("asg_size", Kind::Number(0..=65_000, |c| &mut c.asg_size)),
-    ("api", Kind::Text(|c, v| c.connection.api = Some(v))),
-    (
-        "admin_user",
-        Kind::Text(|c, v| c.connection.admin_user = Some(v)),
-    ),
-    (
-        "admin_password",
-        Kind::Text(|c, v| c.connection.admin_password = Some(v.into())),
-    ),
-    (
-        "apps_domain",
-        Kind::Text(|c, v| c.connection.apps_domain = Some(v)),
-    ),
-    (
-        "skip_ssl_validation",
-        Kind::Flag(|c| &mut c.connection.skip_ssl_validation),
-    ),
-];
-
 impl ScalingTest {
     /// Reads a file.
     ///
     /// # Errors
     /// [`ConfigError`], which names the file and every key that is wrong.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        let origin = path.display().to_string();
+        let file = std::fs::File::open(path).map_err(|source| ConfigError::Read {
             path: path.to_owned(),
             source,
         })?;
-        Self::parse(&text, &path.display().to_string())
+        Self::read_from(file, &origin)
+    }
+
+    /// Reads a configuration of at most 10 MB from a stream; `origin` names it in
+    /// messages.
+    ///
+    /// # Errors
+    /// As [`ScalingTest::read`].
+    pub fn read_from(stream: impl Read, origin: &str) -> Result<Self, ConfigError> {
+        let read_error = |source| ConfigError::Read {
+            path: origin.into(),
+            source,
+        };
+        let mut text = String::new();
+        let mut stream = stream.take(LONGEST_FILE + 1);
+        let length = stream.read_to_string(&mut text).map_err(read_error)?;
+        if length as u64 > LONGEST_FILE {
+            let too_large = format!("it is larger than {} MB", LONGEST_FILE / 1_000_000);
+            return Err(read_error(std::io::Error::other(too_large)));
+        }
+        Self::parse(&text, origin)
     }
 
     /// Parses a file's text; `origin` names it in messages.
@@ -277,7 +225,8 @@ impl ScalingTest {
     /// As [`ScalingTest::read`].
     pub fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
         // Some editors begin a file with a byte order mark.
-        let text = text.trim_start_matches('\u{feff}');
+        let text = jsonc::to_json(text.trim_start_matches('\u{feff}'));
+        let text = text.as_ref();
         let Entries(values) =
             serde_json::from_str(text).map_err(|error| syntax_error(origin, &error))?;
         let mut config = Self::default();
@@ -303,14 +252,24 @@ impl ScalingTest {
                 ));
                 continue;
             }
-            let reason = match KEYS.iter().find(|(known, _)| *known == key) {
+            let reason = match KEYS.iter().find(|known| known.name == key) {
+                None if key == SCHEMA_KEY => serde_json::from_str::<String>(raw.get())
+                    .is_err()
+                    .then(|| Reason::Value {
+                        value: shown(&key, raw.get()),
+                        allowed: "a string".to_owned(),
+                    }),
                 None => Some(Reason::Unknown {
                     nearest: nearest_key(&key),
                 }),
-                Some((_, kind)) => kind.store(&mut config, raw.get()).err().map(|allowed| {
-                    let value = shown(&key, raw.get());
-                    Reason::Value { value, allowed }
-                }),
+                Some(known) => known
+                    .kind
+                    .store(&mut config, raw.get())
+                    .err()
+                    .map(|allowed| {
+                        let value = shown(&key, raw.get());
+                        Reason::Value { value, allowed }
+                    }),
             };
             problems.extend(reason.map(|reason| Problem {
                 origin: origin.to_owned(),
@@ -332,7 +291,9 @@ impl ScalingTest {
 fn nearest_key(key: &str) -> Option<&'static str> {
     const LEAST_SIMILARITY: f64 = 0.8;
     let similarity = |known: &str| strsim::jaro_winkler(known, key);
-    let known = KEYS.iter().map(|(known, _)| (similarity(known), *known));
+    let known = KEYS
+        .iter()
+        .map(|known| (similarity(known.name), known.name));
     let nearest = known.max_by(|(a, _), (b, _)| a.total_cmp(b));
     nearest.and_then(|(similarity, known)| (similarity >= LEAST_SIMILARITY).then_some(known))
 }
@@ -369,7 +330,7 @@ impl Kind {
             Self::Number(range, field) => {
                 let allowed =
                     || format!("a whole number from {} to {}", range.start(), range.end());
-                let number: u32 = serde_json::from_str(raw).map_err(|_| allowed())?;
+                let number = whole_number(raw).ok_or_else(allowed)?;
                 if !range.contains(&number) {
                     return Err(allowed());
                 }
@@ -393,9 +354,22 @@ impl Kind {
     }
 }
 
-/// The prefix begins host names, so it must be a valid beginning of one.
+/// A number without a fraction, however it is written: JSON has one type of numbers.
+fn whole_number(raw: &str) -> Option<u32> {
+    let number: f64 = serde_json::from_str(raw).ok()?;
+    let is_whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is whole and in the range"
+    )]
+    let whole = number as u32;
+    is_whole.then_some(whole)
+}
+
+/// The prefix begins host names, so it must be a valid beginning of a host name.
 fn parse_prefix(raw: &str) -> Result<String, String> {
-    let longest = LONGEST_HOST - LONGEST_NAME.len();
+    let longest = LONGEST_PREFIX;
     let allowed = || {
         format!(
             "a string of at most {longest} letters, digits, `-` and `_` that begins with a letter or digit"
@@ -656,6 +630,20 @@ mod tests {
     }
 
     #[test]
+    fn comments_and_a_last_comma_are_allowed_and_lines_stay_the_same() {
+        let text = "// a test\n{\n  /* rules */ \"asg_size\": 2, // two\n}";
+        assert_eq!(parse(text).unwrap().asg_size, 2);
+        let text = "// a test\n{\n  /* a\n rule */ \"asg_size\": -2, // two\n}";
+        insta::assert_snapshot!(parse(text).unwrap_err(), @"test.json line 4: `asg_size` is -2, must be a whole number from 0 to 65000");
+    }
+
+    #[test]
+    fn a_large_file_is_refused_and_not_read_whole() {
+        let error = ScalingTest::read_from(std::io::repeat(b' '), "test").unwrap_err();
+        insta::assert_snapshot!(error, @"reading the configuration test failed: it is larger than 10 MB");
+    }
+
+    #[test]
     fn a_byte_order_mark_is_no_part_of_it() {
         assert_eq!(parse("\u{feff}{\"asg_size\": 2}").unwrap().asg_size, 2);
     }
@@ -698,7 +686,8 @@ mod tests {
 
     #[rstest]
     #[case("", "EOF while parsing a value at line 1")]
-    #[case("{\"a\": 1,}", "trailing comma at line 1, column 9")]
+    #[case("{\"a\": 1,,}", "at line 1, column 9")]
+    #[case("{\"a\": 1 /* }", "at line 1, column 9")]
     #[case("[1]", "at line 1")]
     #[case("{\"a\": 1\n\"b\": 2}", "at line 2, column 1")]
     fn broken_json_is_located(#[case] text: &str, #[case] expected: &str) {

@@ -77,11 +77,21 @@ impl Place {
         command
     }
 
-    pub(crate) fn said(&self, mut command: Command, mock: &CloudController) -> Said {
+    pub(crate) fn said(&self, command: Command, mock: &CloudController) -> Said {
+        let Said { code, out, err } = self.said_alone(command);
+        let text = |text: String| text.replace(&mock.uri(), "http://api");
+        Said {
+            code,
+            out: text(out),
+            err: text(err),
+        }
+    }
+
+    /// What a command prints that needs no foundation.
+    pub(crate) fn said_alone(&self, mut command: Command) -> Said {
         let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap();
-            let text = text.replace(&mock.uri(), "http://api");
             text.replace(self.dir.path().to_str().unwrap(), "DIR")
         };
         Said {

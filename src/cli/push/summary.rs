@@ -91,15 +91,6 @@ pub(super) fn json(connected: &Connected, outcome: &PushOutcome) -> Value {
     object
 }
 
-/// The object for a push that ended before any app was pushed.
-pub(super) fn failed_json(connected: &Connected, error: &str) -> Value {
-    json!({
-        "apps": [],
-        "failures": [{"error": error}],
-        "run": run_json(connected),
-    })
-}
-
 fn run_json(connected: &Connected) -> Value {
     let mut run = json!(connected.counts.get());
     run["duration_ms"] = json!(connected.duration_ms());

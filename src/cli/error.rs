@@ -1,0 +1,178 @@
+//! Why a command ended without doing its work: message, help and exit code.
+
+use serde_json::{Value, json};
+
+use cf_pusher::manifest::{ManifestError, TransformError, VariablesError};
+use cf_pusher::push::PushError;
+use cf_pusher::{ConfigError, ConvergeError, Error, SourceError};
+
+use super::{INTERRUPTED, app_flags, help, push};
+
+/// Why a command ended without doing its work.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("{}", app_flags::explain(.0).0)]
+    Transform(#[source] TransformError),
+    #[error(transparent)]
+    Push(Box<PushError>),
+    #[error("{message}")]
+    Usage {
+        message: String,
+        help: Option<String>,
+    },
+    #[error(transparent)]
+    Converge(Box<ConvergeError>),
+    #[error("writing to standard output failed: {0}")]
+    Output(#[from] std::io::Error),
+    #[error("starting threads failed: {source}")]
+    Threads { source: std::io::Error },
+}
+
+impl From<Error> for CommandError {
+    fn from(error: Error) -> Self {
+        Self::Converge(Box::new(error.into()))
+    }
+}
+
+impl From<ConvergeError> for CommandError {
+    fn from(error: ConvergeError) -> Self {
+        Self::Converge(Box::new(error))
+    }
+}
+
+impl From<TransformError> for CommandError {
+    fn from(error: TransformError) -> Self {
+        Self::Transform(error)
+    }
+}
+
+impl From<PushError> for CommandError {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Api(error) => error.into(),
+            PushError::Manifest(error) => error.into(),
+            PushError::Transform(error) => error.into(),
+            other => Self::Push(Box::new(other)),
+        }
+    }
+}
+
+impl CommandError {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage {
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// Adds what to do to a usage error.
+    pub(super) fn help(self, text: impl Into<String>) -> Self {
+        match self {
+            Self::Usage { message, .. } => Self::Usage {
+                message,
+                help: Some(text.into()),
+            },
+            other => other,
+        }
+    }
+
+    /// What the error is about, one thing a line.
+    pub(super) fn details(&self) -> Vec<String> {
+        match self {
+            Self::Converge(error) => match error.as_ref() {
+                ConvergeError::NotApproved { deletions, .. } => {
+                    let lines = deletions.to_string();
+                    lines.lines().map(str::to_owned).collect()
+                }
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
+    }
+
+    /// What to do about the error.
+    pub(super) fn advice(&self) -> Option<String> {
+        match self {
+            Self::Usage { help, .. } => help.clone(),
+            Self::Transform(error) => app_flags::explain(error).1.map(str::to_owned),
+            Self::Manifest(ManifestError::Variables {
+                source: VariablesError::Missing(_),
+                ..
+            }) => Some("set them with --var or --vars-file".to_owned()),
+            Self::Push(error) => push::help_for(error),
+            Self::Converge(error) => match error.as_ref() {
+                ConvergeError::Api(error) => help::for_error(error),
+                ConvergeError::NotOurs { .. } => {
+                    Some("delete it with --force if you are sure".to_owned())
+                }
+                ConvergeError::NotApproved { .. } => {
+                    Some("approve the deletions with --yes or --max-deletes N".to_owned())
+                }
+                _ => None,
+            },
+            Self::Config(ConfigError::Read { .. }) => Some(
+                "check the path in --config, or write a first configuration with `cf-pusher init`"
+                    .to_owned(),
+            ),
+            Self::Threads { .. } => Some(
+                "raise the limit for processes (`ulimit -u`), or end other programs".to_owned(),
+            ),
+            Self::Source(SourceError::Missing { .. } | SourceError::NoFolder { .. }) => Some(
+                "--apps-dir (APPS_DIR) must be a folder with one folder for each group".to_owned(),
+            ),
+            _ => None,
+        }
+    }
+
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_)
+            | Self::Source(_)
+            | Self::Manifest(_)
+            | Self::Transform(_)
+            | Self::Push(_)
+            | Self::Usage { .. } => 2,
+            Self::Converge(error) => match error.as_ref() {
+                ConvergeError::Bits { .. } | ConvergeError::Property { .. } => 2,
+                ConvergeError::Api(error) if error.is_connection() => 3,
+                ConvergeError::Api(error) if error.is_interrupted() => INTERRUPTED,
+                _ => 1,
+            },
+            Self::Output(_) | Self::Threads { .. } => 1,
+        }
+    }
+
+    /// The name of the kind of error, for programs.
+    fn kind(&self) -> &'static str {
+        match (self.exit_code(), self) {
+            (_, Self::Config(_)) => "configuration",
+            (_, Self::Source(_) | Self::Push(_)) => "bits",
+            (_, Self::Manifest(_) | Self::Transform(_)) => "manifest",
+            (_, Self::Output(_) | Self::Threads { .. }) => "system",
+            (2, _) => "usage",
+            (3, _) => "connection",
+            (INTERRUPTED, _) => "interrupted",
+            _ => "foundation",
+        }
+    }
+
+    /// The error as JSON.
+    pub(super) fn to_json(&self) -> Value {
+        let mut error = json!({
+            "kind": self.kind(),
+            "message": self.to_string(),
+            "help": self.advice(),
+        });
+        let details = self.details();
+        if !details.is_empty() {
+            error["details"] = json!(details);
+        }
+        json!({"error": error})
+    }
+}

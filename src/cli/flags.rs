@@ -1,0 +1,129 @@
+//! The flags that several subcommands have.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
+
+use cf_pusher::Dialect;
+
+/// The flags of the subcommands that read a configuration.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// Path to the configuration, a JSON file; `-` reads standard input
+    #[arg(long, value_name = "FILE", display_order = 0)]
+    pub(super) config: PathBuf,
+
+    /// Folder with the bits of each group: registry, tick, proxy [default: bundled apps]
+    #[arg(long, value_name = "DIR", env = "APPS_DIR", hide_env = true)]
+    pub(super) apps_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) foundation: Foundation,
+}
+
+/// The flags of the subcommands that connect to a foundation.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Foundation")]
+pub(super) struct Foundation {
+    /// URL of the Cloud Controller [default: CF_API, then `api` in the configuration,
+    /// then the target of the cf CLI]
+    #[arg(long, value_name = "URL")]
+    pub(super) api: Option<String>,
+
+    /// Use an embedded fake Cloud Controller instead of a foundation
+    #[cfg(feature = "mock")]
+    #[arg(long, conflicts_with = "api")]
+    pub(super) mock: bool,
+
+    /// Version of the Cloud Controller API
+    #[arg(long, value_enum, default_value_t = DialectChoice::Auto)]
+    pub(super) dialect: DialectChoice,
+
+    /// Accept any TLS certificate
+    #[arg(long, env = "CF_SKIP_SSL_VALIDATION", hide_env = true, value_parser = FalseyValueParser::new())]
+    pub(super) skip_ssl_validation: bool,
+
+    /// Also trust the certificates in this file (PEM), beside those of the system or of
+    /// SSL_CERT_FILE
+    #[arg(long, value_name = "FILE", env = "CF_PUSHER_CA_CERT", hide_env = true)]
+    pub(super) ca_cert: Option<PathBuf>,
+
+    /// Maximum number of concurrent requests [default: `concurrency` in the
+    /// configuration, then 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(super) concurrency: Option<u32>,
+
+    /// Timeout for each wait, such as `90s` or `15m`
+    #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "15m")]
+    pub(super) timeout: Duration,
+
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Text, help_heading = "Output")]
+    pub(super) format: Format,
+
+    /// Log requests (-v), and their details (-vv), to standard error
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Output")]
+    pub(super) verbose: u8,
+}
+
+impl Foundation {
+    /// Whether the foundation is the embedded fake.
+    pub(super) fn is_mock(&self) -> bool {
+        #[cfg(feature = "mock")]
+        return self.mock;
+        #[cfg(not(feature = "mock"))]
+        return false;
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum DialectChoice {
+    /// Detected from the Cloud Controller's version
+    Auto,
+    /// The v3 API
+    V3,
+    /// The API as documented in 2017
+    #[value(name = "2017")]
+    Documented2017,
+}
+
+impl DialectChoice {
+    pub(super) fn dialect(self) -> Option<Dialect> {
+        match self {
+            Self::Auto => None,
+            Self::V3 => Some(Dialect::V3),
+            Self::Documented2017 => Some(Dialect::Documented2017),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Human-readable text
+    Text,
+    /// One JSON object
+    Json,
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    let timeout = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if timeout.is_zero() || timeout > Duration::from_secs(7 * 24 * 60 * 60) {
+        return Err("must be from 1ms to 7days".to_owned());
+    }
+    Ok(timeout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_have_bounds() {
+        assert_eq!(timeout("90s"), Ok(Duration::from_secs(90)));
+        assert!(timeout("0s").is_err());
+        assert!(timeout("8days").is_err());
+        assert!(timeout("soon").is_err());
+    }
+}

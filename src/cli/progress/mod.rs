@@ -1,0 +1,512 @@
+//! Shows the progress of a run on standard error: a live line for each phase on a
+//! terminal, plain lines elsewhere.
+
+mod line;
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use console::style;
+use indicatif::{HumanBytes, ProgressBar};
+
+use cf_pusher::Error;
+use cf_pusher::events::{Event, EventSink, Phase, PushStep, StepContext};
+
+use super::screen;
+use line::{PhaseLine, StatusLine};
+
+/// The time between two frames of the live lines.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// The time over which the rate of a phase is measured.
+const RATE_WINDOW: Duration = Duration::from_secs(10);
+
+/// The time after which a rate means something.
+const RATE_AFTER: Duration = Duration::from_secs(1);
+
+/// The maximum number of failures that are shown as they happen. The end of the run
+/// lists all of them.
+const MOST_SHOWN: usize = 10;
+
+/// The maximum number of uploads with a line of their own.
+const MOST_UPLOADS: usize = 4;
+
+/// A sink that shows progress, failures and warnings.
+pub(super) struct Progress {
+    state: Mutex<State>,
+}
+
+struct State {
+    began: Instant,
+    frame: usize,
+    /// Whether nothing more is shown.
+    is_stopped: bool,
+    phases: BTreeMap<Phase, Shown>,
+    /// Bytes sent and in all, by the name of the app.
+    uploads: BTreeMap<String, (u64, u64)>,
+    /// What `push` does to each app, and since when.
+    pushing: HashMap<String, (PushStep, Instant)>,
+    upload_lines: Vec<ProgressBar>,
+    status_line: Option<ProgressBar>,
+    status: StatusLine,
+    /// The end of the last pause for a rate limit that was reported.
+    limited_until: Option<Instant>,
+    warned: HashSet<String>,
+    /// The failures that were shown, without what differs from app to app.
+    failures: HashSet<(String, String)>,
+}
+
+/// A phase that is going on.
+struct Shown {
+    total: usize,
+    done: usize,
+    failed: usize,
+    began: Instant,
+    /// The last tenth that was printed, without a terminal.
+    tenth: usize,
+    /// The number of ended steps at some points in time.
+    samples: VecDeque<(Instant, usize)>,
+    running: HashMap<Arc<StepContext>, Instant>,
+    line: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Starts to show progress. On a terminal, lines are redrawn until the result is
+    /// dropped or [`Progress::stop`] is called.
+    pub(super) fn start() -> Arc<Self> {
+        let state = State {
+            began: Instant::now(),
+            frame: 0,
+            is_stopped: false,
+            phases: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+            pushing: HashMap::new(),
+            upload_lines: Vec::new(),
+            status_line: None,
+            status: StatusLine::default(),
+            limited_until: None,
+            warned: HashSet::new(),
+            failures: HashSet::new(),
+        };
+        let progress = Arc::new(Self {
+            state: Mutex::new(state),
+        });
+        if screen::is_live() {
+            let shown = Arc::downgrade(&progress);
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(FRAME).await;
+                    let Some(progress) = shown.upgrade() else {
+                        return;
+                    };
+                    progress.state().draw(Instant::now());
+                }
+            });
+        }
+        progress
+    }
+
+    /// Ends all live lines, for what is printed at the end of a run. A phase that has
+    /// not ended leaves a line that says how far it got.
+    pub(super) fn stop(&self) {
+        self.state().stop();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl EventSink for Progress {
+    fn handle(&self, event: &Event) {
+        let mut state = self.state();
+        if !state.is_stopped {
+            state.handle(event, Instant::now());
+        }
+    }
+}
+
+impl State {
+    fn handle(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::PhaseStarted { phase, total } => self.start(*phase, *total, now),
+            Event::PhaseProgress {
+                phase,
+                done,
+                failed,
+            } => self.advance(*phase, *done, *failed, now),
+            Event::PhaseEnded { phase } => self.end(*phase),
+            Event::StepStarted(context) => self.step_started(context, now),
+            Event::StepEnded { context, error } => self.step_ended(context, error.as_deref()),
+            Event::Push { app, step } => self.push(app, *step, now),
+            Event::StagingLog { app, line, .. } => screen::line(&format!("{app} | {line}")),
+            Event::UploadProgress { name, sent, total } => self.upload(name, *sent, *total),
+            Event::Warning(text) => self.warn(text),
+            Event::Request { .. } => self.status.requests += 1,
+            Event::Retry {
+                endpoint,
+                rate_limited,
+                after,
+                ..
+            } => self.retry(endpoint, *rate_limited, *after, now),
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, phase: Phase, total: usize, now: Instant) {
+        let shown = Shown {
+            total,
+            done: 0,
+            failed: 0,
+            began: now,
+            tenth: 0,
+            samples: VecDeque::new(),
+            running: HashMap::new(),
+            line: None,
+        };
+        self.phases.insert(phase, shown);
+        // A push has a line for each step of each app.
+        if !screen::is_live() && phase != Phase::Push {
+            screen::line(&format!("{}: {total} to do", phase.name()));
+        }
+    }
+
+    fn advance(&mut self, phase: Phase, done: usize, failed: usize, now: Instant) {
+        let Some(shown) = self.phases.get_mut(&phase) else {
+            return;
+        };
+        // Events of parallel tasks may arrive in any order.
+        shown.done = shown.done.max(done);
+        shown.failed = shown.failed.max(failed);
+        shown.sample(now);
+        let ended = done + failed;
+        // Ten lines per phase are enough.
+        let tenth = ended * 10 / shown.total.max(1);
+        let is_due = tenth > shown.tenth && ended < shown.total;
+        if is_due && !screen::is_live() && phase != Phase::Push {
+            shown.tenth = tenth;
+            screen::line(&format!("{}: {done} of {}", phase.name(), shown.total));
+        }
+    }
+
+    fn end(&mut self, phase: Phase) {
+        let Some(shown) = self.phases.remove(&phase) else {
+            return;
+        };
+        if let Some(line) = &shown.line {
+            line.finish_and_clear();
+        }
+        if screen::is_live() || phase != Phase::Push {
+            let Shown {
+                total,
+                done,
+                failed,
+                ..
+            } = shown;
+            screen::line(&line::ended(phase.name(), total, done, failed));
+        }
+    }
+
+    fn step_started(&mut self, context: &Arc<StepContext>, now: Instant) {
+        let phase = context.phase.and_then(|it| self.phases.get_mut(&it));
+        if let Some(shown) = phase {
+            shown.running.insert(Arc::clone(context), now);
+        }
+    }
+
+    fn step_ended(&mut self, context: &Arc<StepContext>, error: Option<&str>) {
+        let phase = context.phase.and_then(|it| self.phases.get_mut(&it));
+        if let Some(shown) = phase {
+            shown.running.remove(context);
+        }
+        if let Some(name) = context.target.strip_prefix("app ") {
+            self.pushing.remove(name);
+        }
+        if let Some(error) = error {
+            self.fail(context, error);
+        }
+    }
+
+    /// Shows a failure on a terminal, unless a similar one was shown: the rest of them
+    /// is counted in the line of the phase.
+    fn fail(&mut self, context: &StepContext, error: &str) {
+        let is_interrupt = error == Error::Interrupted.to_string();
+        if is_interrupt || !screen::is_live() || self.failures.len() >= MOST_SHOWN {
+            return;
+        }
+        let name = context.target.strip_prefix("app ");
+        let name = name.unwrap_or(&context.target);
+        if self
+            .failures
+            .insert((context.step.clone(), alike(error, name)))
+        {
+            let text = match error.contains(name) {
+                true => format!("failed: {error}"),
+                false => format!("failed: {}: {error}", line::doing(context)),
+            };
+            screen::line(&style(text).for_stderr().red().to_string());
+        }
+    }
+
+    /// Prints a warning, once.
+    fn warn(&mut self, text: &str) {
+        if self.warned.insert(text.to_owned()) {
+            let warning = style("warning:").for_stderr().yellow();
+            screen::line(&format!("{warning} {text}"));
+        }
+    }
+
+    fn push(&mut self, app: &str, step: PushStep, now: Instant) {
+        self.pushing.insert(app.to_owned(), (step, now));
+        let is_news = !matches!(step, PushStep::Stage | PushStep::Stop | PushStep::Start);
+        // What takes time is in the live line.
+        if is_news || !screen::is_live() {
+            screen::line(&format!("{app}: {}", describe(step)));
+        }
+    }
+
+    fn upload(&mut self, name: &str, sent: u64, total: u64) {
+        match sent < total {
+            true => self.uploads.insert(name.to_owned(), (sent, total)),
+            false => self.uploads.remove(name),
+        };
+    }
+
+    /// Reports a pause for a rate limit once, not for each request that waits.
+    fn retry(&mut self, endpoint: &str, rate_limited: bool, after: Duration, now: Instant) {
+        self.status.retries += 1;
+        self.status.rate_limited += u64::from(rate_limited);
+        let is_reported = self.limited_until.is_some_and(|until| now < until);
+        if rate_limited && !is_reported && after >= Duration::from_secs(1) {
+            self.limited_until = Some(now + after);
+            let pause = line::time(after);
+            screen::line(&format!("{endpoint}: rate limited, waiting {pause}"));
+        }
+    }
+
+    /// Draws a frame.
+    fn draw(&mut self, now: Instant) {
+        if self.is_stopped || !screen::is_live() {
+            return;
+        }
+        let width = screen::width();
+        self.frame += 1;
+        if self.status_line.is_none() {
+            self.status_line = screen::add_line(None);
+        }
+        let uploads = self.uploads.iter().take(MOST_UPLOADS);
+        let uploads: Vec<String> = uploads
+            .map(|(name, (sent, total))| line::upload(name, *sent, *total, width))
+            .collect();
+        while self.upload_lines.len() > uploads.len() {
+            if let Some(line) = self.upload_lines.pop() {
+                line.finish_and_clear();
+            }
+        }
+        while self.upload_lines.len() < uploads.len() {
+            let Some(line) = screen::add_line(self.status_line.as_ref()) else {
+                break;
+            };
+            self.upload_lines.push(line);
+        }
+        for (line, text) in self.upload_lines.iter().zip(uploads) {
+            line.set_message(text);
+        }
+        let below = self.upload_lines.first().or(self.status_line.as_ref());
+        let is_staging = self.phases.contains_key(&Phase::Prototypes);
+        for (phase, shown) in &mut self.phases {
+            let mut line = shown.line_at(now, self.frame, *phase, &self.pushing);
+            // Clones cannot go on without the droplet of their prototype.
+            if line.waiting.is_none() && *phase == Phase::Clones && is_staging {
+                line.waiting = Some(("waiting for prototypes".to_owned(), now - shown.began));
+            }
+            let text = line.text(width);
+            if shown.line.is_none() {
+                shown.line = screen::add_line(below);
+            }
+            if let Some(line) = &shown.line {
+                line.set_message(text);
+            }
+        }
+        self.status.frame = self.frame;
+        self.status.elapsed = now.saturating_duration_since(self.began);
+        if let Some(line) = &self.status_line {
+            line.set_message(self.status.text(width));
+        }
+    }
+
+    fn stop(&mut self) {
+        if self.is_stopped {
+            return;
+        }
+        for phase in self.phases.keys().copied().collect::<Vec<_>>() {
+            self.end(phase);
+        }
+        let lines = self.upload_lines.drain(..).chain(self.status_line.take());
+        lines.for_each(|line| line.finish_and_clear());
+        self.is_stopped = true;
+    }
+}
+
+impl Shown {
+    /// Keeps the number of ended steps, to measure the rate.
+    fn sample(&mut self, now: Instant) {
+        let is_old = |(at, _): &(Instant, usize)| now.saturating_duration_since(*at) > RATE_WINDOW;
+        while self.samples.front().is_some_and(is_old) {
+            self.samples.pop_front();
+        }
+        self.samples.push_back((now, self.done + self.failed));
+    }
+
+    /// Ended steps per second, over the last seconds.
+    fn rate(&self, now: Instant) -> Option<f64> {
+        let start = (self.began, 0);
+        let is_young = now.saturating_duration_since(self.began) <= RATE_WINDOW;
+        let first = self.samples.front().copied().filter(|_| !is_young);
+        let (since, before) = first.unwrap_or(start);
+        let time = now.saturating_duration_since(since);
+        let ended = (self.done + self.failed).saturating_sub(before);
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let rate = ended as f64 / time.as_secs_f64();
+        (time >= RATE_AFTER && ended > 0).then_some(rate)
+    }
+
+    fn line_at(
+        &self,
+        now: Instant,
+        frame: usize,
+        phase: Phase,
+        pushing: &HashMap<String, (PushStep, Instant)>,
+    ) -> PhaseLine<'static> {
+        let oldest = self.running.iter().min_by_key(|(_, since)| **since);
+        let waiting = oldest.map(|(context, since)| {
+            let name = context.target.strip_prefix("app ").unwrap_or_default();
+            match pushing.get(name).filter(|_| phase == Phase::Push) {
+                Some((step, since)) => (format!("{} {name}", verb(*step)), *since),
+                None => (line::doing(context), *since),
+            }
+        });
+        PhaseLine {
+            frame,
+            name: phase.name(),
+            total: self.total,
+            done: self.done,
+            failed: self.failed,
+            rate: self.rate(now),
+            waiting: waiting.map(|(what, since)| (what, now.saturating_duration_since(since))),
+        }
+    }
+}
+
+/// An error without what differs between alike errors: the app's name, GUIDs and the
+/// request's ID.
+fn alike(error: &str, name: &str) -> String {
+    let is_guid = |part: &str| part.len() == 36 && part.matches('-').count() == 4;
+    let error = error.split(" [request ").next().unwrap_or_default();
+    let error = error.replace(name, "");
+    let parts = error.split(|it: char| it == '/' || it.is_whitespace());
+    let parts: Vec<&str> = parts.filter(|part| !is_guid(part)).collect();
+    parts.join(" ")
+}
+
+/// A line about a step that starts.
+fn describe(step: PushStep) -> String {
+    match step {
+        PushStep::Upload { bytes: None } => {
+            "nothing to upload: the Cloud Controller has all files".to_owned()
+        }
+        PushStep::Upload { bytes: Some(bytes) } => format!("uploading {}", HumanBytes(bytes)),
+        PushStep::ReusePackage => "bits are unchanged, using the existing package".to_owned(),
+        PushStep::UploadDroplet => "uploading the droplet".to_owned(),
+        step => verb(step).to_owned(),
+    }
+}
+
+/// What a step does, before the name of an app.
+fn verb(step: PushStep) -> &'static str {
+    match step {
+        PushStep::Upload { .. } => "uploading",
+        PushStep::ReusePackage => "reusing the package of",
+        PushStep::UploadDroplet => "uploading the droplet of",
+        PushStep::Stage => "staging",
+        PushStep::Stop => "stopping",
+        PushStep::Start => "starting",
+        PushStep::Deploy => "deploying",
+        _ => "pushing",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(total: usize, began: Instant) -> Shown {
+        Shown {
+            total,
+            done: 0,
+            failed: 0,
+            began,
+            tenth: 0,
+            samples: VecDeque::new(),
+            running: HashMap::new(),
+            line: None,
+        }
+    }
+
+    #[test]
+    fn a_rate_follows_the_last_seconds() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut shown = shown(1000, began);
+        assert_eq!(shown.rate(at(0)), None);
+        // One a second for half a minute, then ten a second.
+        for second in 1..=30 {
+            shown.done += 1;
+            shown.sample(at(second));
+        }
+        assert_eq!(shown.rate(at(30)), Some(1.0));
+        for second in 31..=60 {
+            shown.done += 10;
+            shown.sample(at(second));
+        }
+        assert_eq!(shown.rate(at(60)), Some(10.0));
+    }
+
+    #[test]
+    fn a_phase_waits_for_its_oldest_step() {
+        let began = Instant::now();
+        let now = began + Duration::from_secs(20);
+        let mut shown = shown(3, began);
+        for (name, since) in [("scale-tick-1", 10), ("scale-tick-0", 8)] {
+            let context = StepContext::new(format!("app {name}"), "staging");
+            shown
+                .running
+                .insert(context, began + Duration::from_secs(since));
+        }
+        let line = shown.line_at(now, 0, Phase::Prototypes, &HashMap::new());
+        let waiting = ("staging scale-tick-0".to_owned(), Duration::from_secs(12));
+        assert_eq!(line.waiting, Some(waiting));
+    }
+
+    #[test]
+    fn failures_are_alike_if_only_names_and_ids_differ() {
+        let of = |name: &str, guid: &str| {
+            let error =
+                format!("POST /v3/apps/{guid}/x failed with 422: {name} is bad [request {guid}]");
+            alike(&error, name)
+        };
+        let (one, other) = (
+            "11111111-1111-1111-1111-111111111111",
+            "22222222-2222-2222-2222-222222222222",
+        );
+        assert_eq!(of("tick-1", one), of("tick-2", other));
+        assert_ne!(of("tick-1", one), alike("interrupted", "tick-1"));
+    }
+}

@@ -1,0 +1,45 @@
+//! The threads that the command runs on.
+
+use std::io;
+use std::sync::mpsc;
+use std::thread;
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::CommandError;
+
+/// The threads beside one per core: for reading files and for resolving host names.
+const SPARE: usize = 2;
+
+/// Starts the threads.
+///
+/// # Errors
+/// If the system refuses to start as many threads as are needed.
+pub(super) fn start() -> Result<Runtime, CommandError> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let failed = |source: io::Error| CommandError::Threads { source };
+    check(cores + SPARE).map_err(failed)?;
+    let mut runtime = Builder::new_multi_thread();
+    runtime.enable_all().build().map_err(failed)
+}
+
+/// Whether so many threads can be started. The runtime would panic where it cannot
+/// start its first, and wait forever where it cannot start a second one.
+fn check(threads: usize) -> io::Result<()> {
+    let (release, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
+    let started: io::Result<Vec<_>> = (0..threads)
+        .map(|_| {
+            let wait = std::sync::Arc::clone(&wait);
+            thread::Builder::new().spawn(move || {
+                // Ends with an error when all threads are to end.
+                let _ = wait.lock().map(|wait| wait.recv());
+            })
+        })
+        .collect();
+    drop(release);
+    for thread in started? {
+        let _ = thread.join();
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! The terminal. Everything that the command prints passes through here, so lines
+//! and live progress never overwrite each other.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::ValueEnum;
+use console::Term;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// The width of a terminal that does not report one.
+const DEFAULT_WIDTH: usize = 80;
+
+static SCREEN: OnceLock<Screen> = OnceLock::new();
+
+struct Screen {
+    /// The live lines; `None` if standard error is not a terminal that can move its
+    /// cursor.
+    live: Option<MultiProgress>,
+    /// Whether a question is on the screen, so that nothing may be drawn.
+    is_asking: AtomicBool,
+}
+
+/// When the output has colors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set or TERM is `dumb`
+    #[default]
+    Auto,
+    /// Always, also in a pipe
+    Always,
+    /// Never
+    Never,
+}
+
+impl ColorChoice {
+    /// Whether a stream has colors; `variable` reads the environment.
+    fn is_on(self, is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
+        let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto if is_set("NO_COLOR") => false,
+            Self::Auto => is_terminal && !is_dumb(variable),
+        }
+    }
+}
+
+/// Whether the terminal can neither move its cursor nor show colors.
+fn is_dumb(variable: impl Fn(&str) -> Option<String>) -> bool {
+    variable("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// Decides about colors and live lines, once for the process.
+pub(super) fn init(color: ColorChoice) {
+    let variable = |name: &str| std::env::var(name).ok();
+    let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+    console::set_colors_enabled(color.is_on(out, variable));
+    console::set_colors_enabled_stderr(color.is_on(err, variable));
+    let is_live = err && !is_dumb(variable);
+    let screen = Screen {
+        live: is_live.then(MultiProgress::new),
+        is_asking: AtomicBool::new(false),
+    };
+    // Only the first call counts.
+    let _ = SCREEN.set(screen);
+}
+
+/// The live lines, if there are any and nothing is being asked.
+fn live() -> Option<&'static MultiProgress> {
+    let screen = SCREEN.get()?;
+    let is_asking = screen.is_asking.load(Ordering::SeqCst);
+    screen.live.as_ref().filter(|_| !is_asking)
+}
+
+/// Whether lines can be drawn and redrawn now.
+pub(super) fn is_live() -> bool {
+    live().is_some()
+}
+
+/// The width of the terminal in columns.
+pub(super) fn width() -> usize {
+    let size = Term::stderr().size_checked();
+    size.map_or(DEFAULT_WIDTH, |(_, columns)| usize::from(columns))
+}
+
+/// Adds a live line, above `below` or at the bottom.
+pub(super) fn add_line(below: Option<&ProgressBar>) -> Option<ProgressBar> {
+    let live = live()?;
+    let line = ProgressBar::new_spinner();
+    let line = match below {
+        Some(below) => live.insert_before(below, line),
+        None => live.add(line),
+    };
+    if let Ok(style) = ProgressStyle::with_template("{msg}") {
+        line.set_style(style);
+    }
+    Some(line)
+}
+
+/// Prints a line to standard error, above the live lines. A closed pipe is not an
+/// error.
+pub(super) fn line(text: &str) {
+    let write = || {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    };
+    match live() {
+        Some(live) => live.suspend(write),
+        None => write(),
+    }
+}
+
+/// Prints lines to standard output. A closed pipe is not an error.
+pub(super) fn print(text: &str) -> io::Result<()> {
+    let write = || match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    };
+    match live() {
+        Some(live) => live.suspend(write),
+        None => write(),
+    }
+}
+
+/// Asks a question on standard error, and reads a line from standard input. Live
+/// lines disappear meanwhile. This blocks: call it on a thread for blocking work.
+pub(super) fn ask(question: &str) -> io::Result<String> {
+    let _hidden = Hidden::new();
+    let mut terminal = io::stderr().lock();
+    write!(terminal, "{question}")?;
+    terminal.flush()?;
+    drop(terminal);
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(answer)
+}
+
+/// Hides the live lines until it is dropped.
+struct Hidden;
+
+impl Hidden {
+    fn new() -> Self {
+        if let Some(live) = live() {
+            let _ = live.clear();
+        }
+        set_asking(true);
+        Self
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        set_asking(false);
+    }
+}
+
+fn set_asking(is_asking: bool) {
+    if let Some(screen) = SCREEN.get() {
+        screen.is_asking.store(is_asking, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::a_terminal(ColorChoice::Auto, true, &[], true)]
+    #[case::a_pipe(ColorChoice::Auto, false, &[], false)]
+    #[case::no_color(ColorChoice::Auto, true, &[("NO_COLOR", "1")], false)]
+    #[case::an_empty_no_color_counts_as_unset(ColorChoice::Auto, true, &[("NO_COLOR", "")], true)]
+    #[case::a_dumb_terminal(ColorChoice::Auto, true, &[("TERM", "dumb")], false)]
+    #[case::the_flag_wins(ColorChoice::Always, false, &[("NO_COLOR", "1"), ("TERM", "dumb")], true)]
+    #[case::never(ColorChoice::Never, true, &[("TERM", "xterm")], false)]
+    fn colors_follow_the_flag_and_the_environment(
+        #[case] choice: ColorChoice,
+        #[case] is_terminal: bool,
+        #[case] environment: &[(&str, &str)],
+        #[case] expected: bool,
+    ) {
+        let variable = |name: &str| {
+            let found = environment.iter().find(|(it, _)| *it == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        assert_eq!(choice.is_on(is_terminal, variable), expected);
+    }
+}

@@ -1,0 +1,63 @@
+//! The end of a run as sinks see it: every app, and other resources that failed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::outcome::{AppOutcome, AppResult, Failure, Outcome};
+use super::target::Target;
+use crate::events::{EndedFailure, EndedResource};
+
+/// The step of an app that did not converge without having failed itself.
+const NO_STEP: &str = "converging";
+
+/// All apps of an outcome, and the other resources that failed.
+pub(super) fn resources(outcome: &Outcome) -> Arc<[EndedResource]> {
+    let failures: HashMap<&Target, &Failure> = outcome
+        .failures
+        .iter()
+        .map(|failure| (&failure.target, failure))
+        .collect();
+    let apps = outcome.apps.iter().map(|app| app_ended(app, &failures));
+    let others = outcome.failures.iter().filter(|it| !it.target.is_app());
+    let others = others.map(|failure| EndedResource {
+        target: failure.target.to_string(),
+        place: String::new(),
+        failure: Some(why(failure)),
+    });
+    apps.chain(others).collect()
+}
+
+fn app_ended(app: &AppOutcome, failures: &HashMap<&Target, &Failure>) -> EndedResource {
+    let AppOutcome {
+        name, org, space, ..
+    } = app;
+    let target = Target::App {
+        org: org.clone(),
+        space: space.clone(),
+        name: name.clone(),
+    };
+    let failure = match &app.result {
+        AppResult::Failed { reason, .. } => Some(match failures.get(&target) {
+            Some(failure) => why(failure),
+            None => EndedFailure {
+                step: NO_STEP.to_owned(),
+                cause: reason.clone(),
+                request_id: None,
+            },
+        }),
+        _ => None,
+    };
+    EndedResource {
+        target: target.to_string(),
+        place: format!("{org}/{space}"),
+        failure,
+    }
+}
+
+fn why(failure: &Failure) -> EndedFailure {
+    EndedFailure {
+        step: failure.step.clone(),
+        cause: failure.error.cause(),
+        request_id: failure.error.request_id().map(str::to_owned),
+    }
+}

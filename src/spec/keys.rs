@@ -1,0 +1,339 @@
+//! The keys of a scaling test's configuration: the one list from which they are read,
+//! described as a JSON Schema, and written as a first configuration.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value, json};
+
+use super::scaling::{LONGEST_PREFIX, ScalingTest};
+
+/// A key of the configuration.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    /// What the key means, as a sentence without a full stop.
+    about: &'static str,
+    pub(super) kind: Kind,
+    /// The value in a first configuration; a comment for keys that most
+    /// configurations do not need.
+    example: Example,
+}
+
+enum Example {
+    Value(&'static str),
+    Comment(&'static str),
+}
+
+/// The values that a key allows, and the field that they are stored in.
+pub(super) enum Kind {
+    Number(RangeInclusive<u32>, fn(&mut ScalingTest) -> &mut u32),
+    Text(fn(&mut ScalingTest, String)),
+    Prefix,
+    Flag(fn(&mut ScalingTest) -> &mut bool),
+}
+
+use Example::{Comment, Value as Set};
+use Kind::{Flag, Number, Prefix, Text};
+
+const fn key(name: &'static str, about: &'static str, kind: Kind, example: Example) -> Key {
+    Key {
+        name,
+        about,
+        kind,
+        example,
+    }
+}
+
+/// Every key that is read.
+pub(super) const KEYS: &[Key] = &[
+    key(
+        "prefix",
+        "Prefix of the names of the org, space, quota, security group and apps",
+        Prefix,
+        Set("\"scale-\""),
+    ),
+    key(
+        "test_applications",
+        "Number of tick apps, which register themselves at the registry app",
+        Number(0..=100_000, |c| &mut c.test_applications),
+        Set("2"),
+    ),
+    key(
+        "test_app_instances",
+        "Instances of each tick app",
+        Number(0..=10_000, |c| &mut c.test_app_instances),
+        Set("1"),
+    ),
+    key(
+        "proxy_applications",
+        "Number of proxy apps, which call other apps",
+        Number(0..=100_000, |c| &mut c.proxy_applications),
+        Set("2"),
+    ),
+    key(
+        "proxy_instances",
+        "Instances of each proxy app",
+        Number(0..=10_000, |c| &mut c.proxy_instances),
+        Set("1"),
+    ),
+    key(
+        "test_app_registry_ttl_seconds",
+        "Seconds after which the registry forgets a tick instance that no longer reports",
+        Number(0..=86_400, |c| &mut c.test_app_registry_ttl_seconds),
+        Comment("180"),
+    ),
+    key(
+        "extra_listen_ports",
+        "Number of ports that each tick app listens on besides $PORT, from 7000 on",
+        Number(0..=1_000, |c| &mut c.extra_listen_ports),
+        Comment("0"),
+    ),
+    key(
+        "asg_size",
+        "Number of rules in the security group",
+        Number(0..=65_000, |c| &mut c.asg_size),
+        Set("0"),
+    ),
+    key(
+        "concurrency",
+        "Maximum number of concurrent requests",
+        Number(1..=1_000, |c| &mut c.concurrency),
+        Set("16"),
+    ),
+    key(
+        "policy_update_wait_seconds",
+        "Seconds that the scaling test waits for a network policy; not used by cf-pusher",
+        Number(0..=86_400, |c| &mut c.policy_update_wait_seconds),
+        Comment("10"),
+    ),
+    key(
+        "sample_percent",
+        "Percentage of app pairs that the scaling test tries; not used by cf-pusher",
+        Number(0..=100, |c| &mut c.sample_percent),
+        Comment("100"),
+    ),
+    key(
+        "api",
+        "URL of the Cloud Controller [default: the target of the cf CLI]",
+        Text(|c, v| c.connection.api = Some(v)),
+        Comment("\"https://api.example.com\""),
+    ),
+    key(
+        "admin_user",
+        "User to log in as [default: the login of the cf CLI]",
+        Text(|c, v| c.connection.admin_user = Some(v)),
+        Comment("\"admin\""),
+    ),
+    key(
+        "admin_password",
+        "Password of that user; the environment variable CF_PASSWORD is safer",
+        Text(|c, v| c.connection.admin_password = Some(v.into())),
+        Comment("\"...\""),
+    ),
+    key(
+        "apps_domain",
+        "Domain of the apps' routes [default: the foundation's default domain]",
+        Text(|c, v| c.connection.apps_domain = Some(v)),
+        Comment("\"apps.example.com\""),
+    ),
+    key(
+        "skip_ssl_validation",
+        "Whether to accept any TLS certificate",
+        Flag(|c| &mut c.connection.skip_ssl_validation),
+        Comment("false"),
+    ),
+];
+
+/// Keys of the Go scaling suite's configuration that cf-pusher does not need.
+pub(super) const GO_SUITE_KEYS: &[&str] = &[
+    "admin_secret",
+    "default_security_groups",
+    "dynamic_asgs_enabled",
+    "internetless",
+    "run_custom_iptables_compatibility_test",
+    "run_experimental_outbound_conn_limit_test",
+    "skip_icmp_tests",
+    "skip_search_domain_tests",
+    "skip_space_developer_policy_test",
+    "use_http",
+];
+
+/// The key with which a configuration names its JSON Schema, for editors.
+pub(super) const SCHEMA_KEY: &str = "$schema";
+
+impl ScalingTest {
+    /// The JSON Schema (draft 2020-12) of the configuration that
+    /// [`ScalingTest::parse`] reads.
+    pub fn json_schema() -> Value {
+        let mut properties = Map::new();
+        properties.insert(SCHEMA_KEY.to_owned(), json!({"type": "string"}));
+        for key in KEYS {
+            let mut property = key.kind.schema();
+            property.insert("description".to_owned(), json!(key.about));
+            properties.insert(key.name.to_owned(), Value::Object(property));
+        }
+        for name in GO_SUITE_KEYS {
+            let about = "Used by the Go scaling suite of cf-networking-release only";
+            properties.insert((*name).to_owned(), json!({"description": about}));
+        }
+        json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "Configuration of cf-pusher",
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": false,
+        })
+    }
+
+    /// A first configuration, with a comment for each key.
+    pub fn template() -> String {
+        let mut text = "\
+// A configuration of cf-pusher. Comments, and a comma after the last key, are allowed.
+{
+"
+        .to_owned();
+        for key in KEYS {
+            let allowed = match &key.kind {
+                Number(range, _) => format!(", from {} to {}", range.start(), range.end()),
+                _ => String::new(),
+            };
+            let name = key.name;
+            let line = match key.example {
+                Set(value) => format!("\"{name}\": {value},"),
+                Comment(value) => format!("// \"{name}\": {value},"),
+            };
+            text += &format!("  // {}{allowed}\n  {line}\n\n", key.about);
+        }
+        text.truncate(text.trim_end().len());
+        text + "\n}\n"
+    }
+}
+
+impl Kind {
+    fn schema(&self) -> Map<String, Value> {
+        let mut defaults = ScalingTest::default();
+        let schema = match self {
+            Number(range, field) => json!({
+                "type": "integer",
+                "minimum": range.start(),
+                "maximum": range.end(),
+                "default": *field(&mut defaults),
+            }),
+            Text(_) => json!({"type": "string", "pattern": "\\S"}),
+            Prefix => json!({
+                "type": "string",
+                "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]*$",
+                "maxLength": LONGEST_PREFIX,
+                "default": defaults.prefix,
+            }),
+            Flag(field) => json!({"type": "boolean", "default": *field(&mut defaults)}),
+        };
+        match schema {
+            Value::Object(schema) => schema,
+            _ => Map::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn is_valid(value: &Value) -> bool {
+        jsonschema::is_valid(&ScalingTest::json_schema(), value)
+    }
+
+    fn is_read(value: &Value) -> bool {
+        ScalingTest::parse(&value.to_string(), "test").is_ok()
+    }
+
+    /// Values of all kinds: inside and outside of each range, of each type.
+    fn values() -> Vec<Value> {
+        let mut values = vec![
+            json!(null),
+            json!(true),
+            json!([]),
+            json!({}),
+            json!(-1),
+            json!(1.0),
+            json!(1.5),
+            json!(4e9),
+            json!(1e300),
+        ];
+        let texts = [
+            "", " ", "a", "-a", "a b", "\u{e4}", "a-_0", "\n", "1", "true", "a\n",
+        ];
+        values.extend(texts.map(|text| json!(text)));
+        values.extend([52, 53].map(|length| json!("a".repeat(length))));
+        for key in KEYS {
+            if let Number(range, _) = &key.kind {
+                let (start, end) = (i64::from(*range.start()), i64::from(*range.end()));
+                values.extend([start - 1, start, end, end + 1].map(|it| json!(it)));
+            }
+        }
+        values
+    }
+
+    #[test]
+    fn the_schema_accepts_what_the_reader_accepts_and_nothing_else() {
+        let names = KEYS.iter().map(|key| key.name);
+        let names = names.chain(GO_SUITE_KEYS.iter().copied());
+        let names: Vec<&str> = names.chain([SCHEMA_KEY, "unknown", ""]).collect();
+        let (mut accepted, mut rejected) = (0, 0);
+        for name in names {
+            for value in values() {
+                let config = json!({name: value});
+                assert_eq!(is_valid(&config), is_read(&config), "{config}");
+                match is_valid(&config) {
+                    true => accepted += 1,
+                    false => rejected += 1,
+                }
+            }
+        }
+        assert!(accepted > 100 && rejected > 100, "{accepted} {rejected}");
+    }
+
+    #[rstest]
+    #[case(json!([]))]
+    #[case(json!("a"))]
+    #[case(json!(null))]
+    #[case(json!({}))]
+    fn the_schema_wants_an_object_as_the_reader_does(#[case] config: Value) {
+        assert_eq!(is_valid(&config), is_read(&config), "{config}");
+    }
+
+    #[test]
+    fn the_schema_is_a_schema() {
+        let schema = ScalingTest::json_schema();
+        assert!(jsonschema::meta::is_valid(&schema));
+        insta::assert_snapshot!(format!("{:#}", schema["properties"]["prefix"]));
+    }
+
+    #[test]
+    fn a_first_configuration_is_read_and_has_every_key() {
+        let template = ScalingTest::template();
+        let test = ScalingTest::parse(&template, "template").unwrap();
+        assert_eq!((test.test_applications, test.proxy_applications), (2, 2));
+        assert_eq!(test.notes, Vec::<String>::new());
+        for key in KEYS {
+            assert!(
+                template.contains(&format!("\"{}\": ", key.name)),
+                "{}",
+                key.name
+            );
+        }
+        // Also without the marks before keys that are comments.
+        let all = template.replace("  // \"", "  \"");
+        ScalingTest::parse(&all, "all").unwrap();
+        insta::assert_snapshot!(template);
+    }
+
+    #[test]
+    fn the_documentation_lists_every_key() {
+        let docs = include_str!("../../docs/reference.md");
+        for key in KEYS {
+            assert!(docs.contains(&format!("`{}`", key.name)), "{}", key.name);
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The command line as such: errors in the format that was asked for, exit codes,
+//! generated files, colors, and streams and threads that are missing.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::SMALL;
+use crate::support::command::{Place, Said, cf_pusher};
+use mock_capi::{Fault, MockCapi};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+#[path = "../build/commit.rs"]
+#[allow(dead_code, reason = "the build script uses the rest")]
+mod commit;
+
+const SCALE_TEST: &str = "fixtures/configs/scale-test.json";
+
+/// Runs the command without a foundation.
+fn run(place: &Place, line: &str) -> Said {
+    let mut command = cf_pusher(place.dir.path());
+    command.args(line.split_whitespace());
+    place.said_alone(command)
+}
+
+fn json_of(said: &Said) -> Value {
+    serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out))
+}
+
+#[rstest]
+#[case::usage("verify --format json", 2, "usage")]
+#[case::a_misspelt_flag("converge --format=json --confg x", 2, "usage")]
+#[case::configuration("plan --format json --config nowhere.json", 2, "configuration")]
+#[case::connection(
+    "plan --format json --config fixtures/configs/scale-test.json --api http://127.0.0.1:9",
+    3,
+    "connection"
+)]
+#[case::a_manifest(
+    "push --format json -f fixtures/configs/scale-test.json",
+    2,
+    "manifest"
+)]
+#[test]
+fn with_format_json_an_error_is_one_json_object(
+    #[case] line: &str,
+    #[case] code: i32,
+    #[case] kind: &str,
+) {
+    let place = Place::new();
+    let mut command = cf_pusher(place.dir.path());
+    command.args(line.split_whitespace());
+    command
+        .env("CF_USERNAME", "admin")
+        .env("CF_PASSWORD", "admin");
+    let said = place.said_alone(command);
+    assert_eq!(said.code, code, "{}", said.err);
+    let error = &json_of(&said)["error"];
+    assert_eq!(error["kind"], kind, "{error}");
+    let message = error["message"].as_str().unwrap();
+    assert!(said.err.contains(message), "the same as text: {}", said.err);
+    assert!(error.get("help").is_some(), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_deletion_is_listed_in_json() {
+    let mock = MockCapi::builder().start().await.unwrap();
+    let place = Place::new();
+    assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
+    let said = place.on(&mock, SMALL, &["destroy", "--format", "json"]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    let error = &json_of(&said)["error"];
+    assert_eq!(error["kind"], "foundation");
+    assert!(
+        error["details"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("- org scale-org"))
+    );
+}
+
+#[rstest]
+#[case::usage("plan --detailed-exitcode --confg x")]
+#[case::configuration("plan --detailed-exitcode --config nowhere.json")]
+#[case::no_foundation("plan --detailed-exitcode --config fixtures/configs/scale-test.json")]
+#[case::no_connection(
+    "plan --detailed-exitcode --config fixtures/configs/scale-test.json --api http://127.0.0.1:9"
+)]
+#[test]
+fn every_error_of_a_plan_with_detailed_exitcode_exits_with_1(#[case] line: &str) {
+    let place = Place::new();
+    let mut command = cf_pusher(place.dir.path());
+    command.args(line.split_whitespace());
+    if line.contains("--api") {
+        command
+            .env("CF_USERNAME", "admin")
+            .env("CF_PASSWORD", "admin");
+    }
+    let said = place.said_alone(command);
+    assert_eq!(said.code, 1, "{}", said.err);
+    let plain = line.replace("--detailed-exitcode ", "");
+    assert_ne!(run(&place, &plain).code, 1, "{plain}");
+}
+
+#[test]
+fn a_first_configuration_is_written_once_and_works() {
+    let place = Place::new();
+    let path = place.dir.path().join("first.json");
+    let path = path.to_str().unwrap();
+    let said = run(&place, &format!("init {path}"));
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (0, "wrote DIR/first.json\n")
+    );
+    let again = run(&place, &format!("init {path}"));
+    assert_eq!(again.code, 2);
+    insta::assert_snapshot!(again.err, @r"
+    error: writing DIR/first.json failed: File exists (os error 17)
+    help: choose another name
+    ");
+    let said = run(&place, &format!("converge --config {path} --mock"));
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.starts_with("apps: 5 changed"), "{}", said.out);
+}
+
+#[test]
+fn a_configuration_is_read_from_standard_input() {
+    let place = Place::new();
+    let mut command = cf_pusher(place.dir.path());
+    command
+        .args(["plan", "--config", "-", "--mock", "--format", "json"])
+        .write_stdin(r#"{"proxy_applications": 3} // three"#);
+    let said = place.said_alone(command);
+    assert_eq!(json_of(&said)["plan"]["create"], 4, "{}", said.err);
+    let mut command = cf_pusher(place.dir.path());
+    command
+        .args(["plan", "--config", "-", "--mock"])
+        .write_stdin(r#"{"proxy_aplications": 3}"#);
+    let said = place.said_alone(command);
+    insta::assert_snapshot!(said.err, @"error: standard input line 1: unknown key `proxy_aplications`, did you mean `proxy_applications`?");
+}
+
+#[test]
+fn the_schema_is_printed() {
+    let said = run(&Place::new(), "schema");
+    let schema = json_of(&said);
+    let config: Value =
+        serde_json::from_str(&std::fs::read_to_string(SCALE_TEST).unwrap()).unwrap();
+    assert!(jsonschema::is_valid(&schema, &config));
+    assert!(!jsonschema::is_valid(
+        &schema,
+        &json!({"proxy_aplications": 3})
+    ));
+}
+
+#[rstest]
+#[case("bash")]
+#[case("zsh")]
+#[case("fish")]
+#[case("elvish")]
+#[case("powershell")]
+#[test]
+fn completions_know_the_flags(#[case] shell: &str) {
+    let said = run(&Place::new(), &format!("completions {shell}"));
+    assert_eq!(said.code, 0, "{}", said.err);
+    for word in ["converge", "max-deletes", "instances"] {
+        assert!(said.out.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn there_is_a_manual_page_for_each_subcommand() {
+    let place = Place::new();
+    let said = run(&place, "man");
+    assert!(said.out.contains(".TH cf-pusher 1"), "{}", said.out);
+    assert!(said.out.contains("CF_USERNAME"), "{}", said.out);
+    let folder = place.dir.path().join("man/man1");
+    let said = run(&place, &format!("man --out-dir {}", folder.display()));
+    assert_eq!(said.code, 0, "{}", said.err);
+    for name in ["cf-pusher", "cf-pusher-converge", "cf-pusher-push"] {
+        let page = std::fs::read_to_string(folder.join(format!("{name}.1"))).unwrap();
+        assert!(page.contains("cf\\-pusher"), "{page}");
+    }
+}
+
+#[test]
+fn the_version_is_printed() {
+    let said = run(&Place::new(), "--version");
+    let version = said.out.strip_prefix("cf-pusher ").unwrap();
+    assert!(version.starts_with(env!("CARGO_PKG_VERSION")), "{version}");
+}
+
+#[test]
+fn the_commit_is_found_in_a_package_and_in_a_repository_and_nowhere_else() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(commit::of(dir.path()), None);
+    let package =
+        r#"{"git": {"sha1": "0123456789abcdef0123456789abcdef01234567"}, "path_in_vcs": ""}"#;
+    std::fs::write(dir.path().join(".cargo_vcs_info.json"), package).unwrap();
+    assert_eq!(commit::of(dir.path()).as_deref(), Some("0123456789ab"));
+    std::fs::write(dir.path().join(".cargo_vcs_info.json"), "{}").unwrap();
+    assert_eq!(commit::of(dir.path()), None);
+
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.args(["-c", "user.name=a", "-c", "user.email=a@example.com"]);
+        let output = git.args(arguments).current_dir(dir.path()).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    if !git(&["init", "--quiet"]) {
+        return;
+    }
+    assert_eq!(commit::of(dir.path()), None, "nothing is committed");
+    assert!(git(&["commit", "--quiet", "--allow-empty", "-m", "a"]));
+    assert_eq!(commit::of(dir.path()).map(|it| it.len()), Some(12));
+    let folder = dir.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    assert_eq!(
+        commit::of(&folder),
+        None,
+        "the repository is another project's"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pipes_get_colors_only_if_asked_to() {
+    let staging = Fault::failed_staging().of("scale-tick-0");
+    let mock = MockCapi::builder()
+        .faults(vec![staging])
+        .start()
+        .await
+        .unwrap();
+    let place = Place::new();
+    let plain = place.on(&mock, SMALL, &["converge", "-v"]);
+    assert_eq!(plain.code, 1);
+    assert!(plain.err.contains("DEBUG"), "{}", plain.err);
+    assert!(!plain.err.contains('\u{1b}'), "{}", plain.err);
+    let colored = place.on(&mock, SMALL, &["converge", "-v", "--color", "always"]);
+    assert!(colored.err.contains("\u{1b}[31m"), "{}", colored.err);
+}
+
+#[rstest]
+#[case::off("off")]
+#[case::of_another_crate("hyper=error")]
+#[case::invalid("cf_pusher=loud")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_does_not_silence_v(#[case] filter: &str) {
+    let mock = MockCapi::builder().start().await.unwrap();
+    let place = Place::new();
+    let mut command = place.process_on(&mock, SMALL, &["plan", "-v"]);
+    command.env("RUST_LOG", filter);
+    let said = place.said_alone(assert_cmd::Command::from_std(command));
+    assert_eq!(said.code, 0);
+    assert!(said.err.contains("DEBUG cf_pusher"), "{}", said.err);
+}
+
+#[cfg(unix)]
+#[rstest]
+#[case::standard_output(">&-")]
+#[case::standard_error("2>&-")]
+#[case::both(">&- 2>&-")]
+#[case::all("<&- >&- 2>&-")]
+#[case::a_full_output(">/dev/full")]
+#[case::a_full_error("2>/dev/full")]
+#[case::a_reader_that_has_ended("2>&1 | true")]
+#[test]
+fn closed_and_full_streams_cause_no_panic(#[case] redirection: &str) {
+    let place = Place::new();
+    for arguments in [
+        format!("converge -vv --config {SCALE_TEST} --mock"),
+        "converge --confg".to_owned(),
+        "--help".to_owned(),
+    ] {
+        let binary = env!("CARGO_BIN_EXE_cf-pusher");
+        // A panic exits with 101, and an abort with more than 128.
+        let script = format!("{binary} {arguments} {redirection}; exit $?");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).env("TMPDIR", place.dir.path());
+        let status = shell.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let code = status.unwrap().code().unwrap();
+        assert!(code <= 2, "{arguments} {redirection}: {code}");
+    }
+}
+
+/// Root has no limit of processes: then another user runs the command.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_of_threads_is_an_error_and_no_panic() {
+    let place = Place::new();
+    let is_root = Path::new("/root").metadata().is_ok_and(|_| {
+        Command::new("id")
+            .arg("-u")
+            .output()
+            .is_ok_and(|it| it.stdout == b"0\n")
+    });
+    let binary = tempfile::Builder::new()
+        .prefix("cf-pusher")
+        .tempdir()
+        .unwrap();
+    let copy = binary.path().join("cf-pusher");
+    std::fs::copy(env!("CARGO_BIN_EXE_cf-pusher"), &copy).unwrap();
+    open_to_all(binary.path());
+    open_to_all(&copy);
+    // The limit counts all processes of the user, so it is always reached.
+    let mut command = Command::new(if is_root { "setpriv" } else { "prlimit" });
+    if is_root {
+        command.args(["--reuid", "60123", "--clear-groups", "prlimit"]);
+    }
+    command.args(["--nproc=1", copy.to_str().unwrap()]);
+    command.args(["converge", "--config", "scale-test.json", "--mock"]);
+    let said = place.said_alone(assert_cmd::Command::from_std(command));
+    assert_eq!(said.code, 1, "{}", said.err);
+    insta::assert_snapshot!(said.err, @r"
+    error: starting threads failed: Resource temporarily unavailable (os error 11)
+    help: raise the limit for processes (`ulimit -u`), or end other programs
+    ");
+}
+
+#[cfg(target_os = "linux")]
+fn open_to_all(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}

@@ -1,0 +1,251 @@
+//! docs/troubleshooting.md shows errors exactly as the command prints them.
+//!
+//! `UPDATE_DOCS=1 cargo test --test suite troubleshooting::` writes them there.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::support::command::{Place, Said, cf_pusher, stable};
+use crate::support::{SMALL, curl};
+use mock_capi::{Fault, MockCapi, MockCapiBuilder};
+use serde_json::{Value, json};
+
+const LONG: Duration = Duration::from_secs(60 * 60);
+
+fn doc() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/troubleshooting.md")
+}
+
+/// The error in what was printed: its lines to the end.
+fn error_of(said: &Said) -> String {
+    assert_ne!(said.code, 0, "{}", said.err);
+    let err = stable(&said.err).replace("DIR/", "");
+    let lines = err.lines().skip_while(|line| !line.starts_with("error: "));
+    let error = lines.collect::<Vec<_>>().join("\n");
+    assert!(!error.is_empty(), "{}", said.err);
+    error.replace("http://api", "https://api.example.com")
+}
+
+/// Runs the command without a foundation.
+fn alone(place: &Place, line: &str, variables: &[(&str, &str)]) -> String {
+    let mut command = cf_pusher(place.dir.path());
+    command.args(line.split_whitespace());
+    command.current_dir(place.dir.path());
+    command.envs(variables.iter().copied());
+    error_of(&place.said_alone(command))
+}
+
+async fn on(mock: MockCapiBuilder, config: &str, line: &str) -> String {
+    let (mock, place) = (mock.start().await.unwrap(), Place::new());
+    let arguments: Vec<&str> = line.split_whitespace().collect();
+    error_of(&place.on(&mock, config, &arguments))
+}
+
+fn mock() -> MockCapiBuilder {
+    MockCapi::builder()
+}
+
+/// The errors of the command line and of files.
+fn local_errors() -> Vec<(&'static str, String)> {
+    let place = Place::new();
+    place.file("scale-test.json", SMALL);
+    place.file("typo.json", "{\n  \"test_aplications\": 100\n}");
+    place.file("range.json", "{\n  \"concurrency\": 5000\n}");
+    place.file(
+        "broken.json",
+        "{\n  \"prefix\": \"a-\"\n  \"asg_size\": 2\n}",
+    );
+    place.file(
+        "manifest.yml",
+        "applications:\n- name: ((app))\n  path: nowhere\n",
+    );
+    let plan = "plan --config scale-test.json";
+    let user = [("CF_USERNAME", "admin")];
+    let login = [("CF_USERNAME", "admin"), ("CF_PASSWORD", "secret")];
+    let cf = json!({"Target": "https://api.other.example.com", "AccessToken": "bearer t", "RefreshToken": "r"});
+    let logged_in = Place::new();
+    std::fs::create_dir(logged_in.dir.path().join(".cf")).unwrap();
+    logged_in.file(".cf/config.json", &cf.to_string());
+    logged_in.file("scale-test.json", SMALL);
+    vec![
+        (
+            "misspelt-flag",
+            alone(&place, "plan --confg scale-test.json", &[]),
+        ),
+        (
+            "misspelt-command",
+            alone(&place, "convrge --config scale-test.json", &[]),
+        ),
+        (
+            "no-configuration",
+            alone(&place, "plan --config scale-tset.json", &[]),
+        ),
+        ("unknown-key", alone(&place, "plan --config typo.json", &[])),
+        (
+            "value-out-of-range",
+            alone(&place, "plan --config range.json", &[]),
+        ),
+        (
+            "broken-json",
+            alone(&place, "plan --config broken.json", &[]),
+        ),
+        (
+            "no-bits",
+            alone(&place, &format!("{plan} --apps-dir apps"), &[]),
+        ),
+        ("no-foundation", alone(&place, plan, &[])),
+        (
+            "no-credentials",
+            alone(&place, &format!("{plan} --api api.example.com"), &[]),
+        ),
+        (
+            "half-a-login",
+            alone(&place, &format!("{plan} --api api.example.com"), &user),
+        ),
+        (
+            "another-target",
+            alone(&logged_in, &format!("{plan} --api api.example.com"), &[]),
+        ),
+        (
+            "unreachable",
+            alone(&place, &format!("{plan} --api http://127.0.0.1:9"), &login),
+        ),
+        ("unset-variable", alone(&place, "push", &[])),
+        (
+            "unwritable-recording",
+            alone(
+                &place,
+                "converge --config scale-test.json --har runs/run.har",
+                &login,
+            ),
+        ),
+    ]
+}
+
+/// The errors of a foundation.
+async fn remote_errors() -> Vec<(&'static str, String)> {
+    let wrong = SMALL.replace(
+        '{',
+        r#"{"admin_user": "admin", "admin_password": "secret", "#,
+    );
+    let staging = vec![Fault::failed_staging().of("scale-tick-0")];
+    let forbidden = vec![Fault::answer("POST", "/v3/organizations", 403)];
+    let starting = mock().start_time(LONG);
+    let converge = "converge --concurrency 4";
+    vec![
+        ("wrong-password", wrong_password(&wrong).await),
+        ("not-approved", not_approved().await),
+        ("quota-exceeded", quota_exceeded().await),
+        (
+            "staging-failed",
+            on(mock().faults(staging), SMALL, converge).await,
+        ),
+        (
+            "forbidden",
+            on(mock().faults(forbidden), SMALL, converge).await,
+        ),
+        ("no-space", no_space("").await),
+        ("space-not-found", no_space("--org o --space s").await),
+        (
+            "timeout",
+            on(starting, r#"{"prefix": "scale-"}"#, "converge --timeout 1s").await,
+        ),
+    ]
+}
+
+async fn wrong_password(config: &str) -> String {
+    let (mock, place) = (mock().start().await.unwrap(), Place::new());
+    let path = place.file("scale-test.json", config);
+    let mut command = cf_pusher(place.dir.path());
+    command.args([
+        "plan",
+        "--config",
+        path.to_str().unwrap(),
+        "--api",
+        &mock.uri(),
+    ]);
+    error_of(&place.said(command, &mock))
+}
+
+async fn not_approved() -> String {
+    let (mock, place) = (mock().start().await.unwrap(), Place::new());
+    assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
+    let fewer = SMALL.replace("\"test_applications\": 3", "\"test_applications\": 1");
+    error_of(&place.on(&mock, &fewer, &["converge"]))
+}
+
+async fn quota_exceeded() -> String {
+    let (mock, place) = (mock().start().await.unwrap(), Place::new());
+    let config = r#"{"proxy_applications": 1, "proxy_instances": 2}"#;
+    assert_eq!(place.on(&mock, config, &["converge"]).code, 0);
+    let quotas = "/v3/organization_quotas";
+    let list = curl(
+        &mock,
+        "GET",
+        &format!("{quotas}?names=scale-quota"),
+        Value::Null,
+    )
+    .await;
+    let guid = list["resources"][0]["guid"].as_str().unwrap();
+    let limit = json!({"apps": {"total_instances": 3}});
+    curl(&mock, "PATCH", &format!("{quotas}/{guid}"), limit).await;
+    let more = config.replace("\"proxy_instances\": 2", "\"proxy_instances\": 9");
+    error_of(&place.on(&mock, &more, &["converge"]))
+}
+
+async fn no_space(flags: &str) -> String {
+    let (mock, place) = (mock().start().await.unwrap(), Place::new());
+    let mut command = cf_pusher(place.dir.path());
+    std::fs::create_dir(place.dir.path().join("bits")).unwrap();
+    place.file("bits/index.html", "hello");
+    command
+        .args(["push", "dora", "-p", "bits"])
+        .args(flags.split_whitespace());
+    command.current_dir(place.dir.path());
+    let login = [("CF_USERNAME", "admin"), ("CF_PASSWORD", "admin")];
+    command.env("CF_API", mock.uri()).envs(login);
+    error_of(&place.said(command, &mock))
+}
+
+/// The places of the texts of errors in a document: after a mark with their name.
+fn blocks(text: &str) -> BTreeMap<String, std::ops::Range<usize>> {
+    const MARK: &str = "<!-- error: ";
+    const FENCE: &str = "```text\n";
+    let mut blocks = BTreeMap::new();
+    for (at, _) in text.match_indices(MARK) {
+        let rest = &text[at + MARK.len()..];
+        let name = rest.split(" -->").next().unwrap().to_owned();
+        let from = at + MARK.len() + rest.find(FENCE).unwrap() + FENCE.len();
+        let to = from + text[from..].find("```").unwrap();
+        assert!(blocks.insert(name, from..to).is_none());
+    }
+    blocks
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documentation_shows_errors_as_they_are_printed() {
+    let mut printed: BTreeMap<&str, String> = local_errors().into_iter().collect();
+    printed.extend(remote_errors().await);
+    let mut text = std::fs::read_to_string(doc()).unwrap();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        // From the end, so that places stay right.
+        let mut places: Vec<_> = blocks(&text).into_iter().collect();
+        places.sort_by_key(|(_, place)| std::cmp::Reverse(place.start));
+        for (name, place) in places {
+            let error = &printed[name.as_str()];
+            text.replace_range(place, &format!("{error}\n"));
+        }
+        std::fs::write(doc(), &text).unwrap();
+    }
+    let shown: BTreeMap<String, String> = blocks(&text)
+        .into_iter()
+        .map(|(name, place)| (name, text[place].trim_end().to_owned()))
+        .collect();
+    let printed: BTreeMap<String, String> = printed
+        .into_iter()
+        .map(|(name, error)| (name.to_owned(), error))
+        .collect();
+    assert_eq!(shown, printed);
+    assert!(shown.len() >= 20, "{}", shown.len());
+}
