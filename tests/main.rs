@@ -25,6 +25,7 @@ mod interrupt;
 mod killed;
 mod library;
 mod push;
+mod push_manifest;
 mod random_faults;
 mod recordings;
 mod support;

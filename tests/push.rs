@@ -9,18 +9,19 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 /// A foundation with an org and a space, and a folder of bits beside a manifest.
-struct Push {
-    mock: MockCapi,
-    place: Place,
-    space: String,
+pub(crate) struct Push {
+    pub(crate) mock: MockCapi,
+    pub(crate) place: Place,
+    /// The space's GUID.
+    pub(crate) space: String,
 }
 
 impl Push {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(MockCapi::builder()).await
     }
 
-    async fn with(builder: MockCapiBuilder) -> Self {
+    pub(crate) async fn with(builder: MockCapiBuilder) -> Self {
         let mock = builder.record_requests().start().await.unwrap();
         let place = Place::new();
         std::fs::create_dir(place.dir.path().join("bits")).unwrap();
@@ -43,16 +44,16 @@ impl Push {
     }
 
     /// Sends a request as another user.
-    async fn curl(&self, method: &str, path: &str, body: Value) -> Value {
+    pub(crate) async fn curl(&self, method: &str, path: &str, body: Value) -> Value {
         curl(&self.mock, method, path, body).await
     }
 
-    async fn list(&self, path: &str) -> Vec<Value> {
+    pub(crate) async fn list(&self, path: &str) -> Vec<Value> {
         let list = self.curl("GET", path, Value::Null).await;
         list["resources"].as_array().unwrap().clone()
     }
 
-    async fn app(&self, name: &str) -> Value {
+    pub(crate) async fn app(&self, name: &str) -> Value {
         let apps = self.list(&format!("/v3/apps?names={name}")).await;
         apps.into_iter().next().unwrap()
     }
@@ -63,16 +64,16 @@ impl Push {
         self.curl("GET", &path, Value::Null).await
     }
 
-    fn manifest(&self, text: &str) {
+    pub(crate) fn manifest(&self, text: &str) {
         self.place.file("manifest.yml", text);
     }
 
     /// Runs `push` with these flags in the manifest's folder.
-    fn push(&self, flags: &[&str]) -> Said {
+    pub(crate) fn push(&self, flags: &[&str]) -> Said {
         self.push_with(flags, &[])
     }
 
-    fn push_with(&self, flags: &[&str], environment: &[(&str, &str)]) -> Said {
+    pub(crate) fn push_with(&self, flags: &[&str], environment: &[(&str, &str)]) -> Said {
         let mut command = cf_pusher(self.place.dir.path());
         command
             .current_dir(self.place.dir.path())
@@ -87,14 +88,14 @@ impl Push {
     }
 
     /// Runs `push`, which must succeed.
-    fn push_well(&self, flags: &[&str]) -> Said {
+    pub(crate) fn push_well(&self, flags: &[&str]) -> Said {
         let said = self.push(flags);
         assert_eq!(said.code, 0, "{}{}", said.out, said.err);
         said
     }
 
     /// Method and path of each request, GUIDs as `:guid`, without logins and logs.
-    fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         let requests = self.mock.requests();
         self.mock.forget_requests();
         requests
@@ -269,7 +270,7 @@ impl Push {
         self.curl("POST", "/v3/organization_quotas", quota).await;
     }
 
-    async fn apps_domain(&self) -> String {
+    pub(crate) async fn apps_domain(&self) -> String {
         let domains = self.list("/v3/domains").await;
         let domain = domains.iter().find(|it| it["internal"] == false).unwrap();
         domain["name"].as_str().unwrap().to_owned()
@@ -825,15 +826,14 @@ async fn a_push_without_a_target_is_an_error() {
 /// `manifest` refuses the same manifests as `push`, without a foundation.
 #[rstest]
 #[case::no_name("applications: [{memory: 1G}]", &[], "the app has no name\nhelp: add an APP argument, or a `name` in the manifest")]
-#[case::two_apps("applications: [{name: a}, {name: b}]", &["-i", "2"], "-i needs an APP argument: the manifest has 2 apps")]
+#[case::two_apps("applications: [{name: a}, {name: b}]", &["-i", "2"], "-i needs a single APP argument: 2 apps are selected")]
 #[case::missing_variables("applications: [{name: ((b)), memory: ((a))}]", &[], "invalid manifest DIR/manifest.yml: no value for the variables a, b\nhelp: set them with --var or --vars-file")]
-#[case::both_disks("applications: [{name: a, disk_quota: 1G, disk-quota: 1G}]", &[], "invalid manifest DIR/manifest.yml: app a: `disk_quota` and `disk-quota` cannot both be set")]
-#[case::no_apps("applications: []", &[], "invalid manifest DIR/manifest.yml: `applications` must have at least one application")]
+#[case::both_disks("applications: [{name: a, disk_quota: 1G, disk-quota: 1G}]", &[], "invalid manifest DIR/manifest.yml: line 1: app a: `disk_quota` and `disk-quota` cannot both be set")]
+#[case::no_apps("applications: []", &[], "invalid manifest DIR/manifest.yml: line 1: `applications` must have at least one application")]
 #[case::not_yaml("applications: [", &[], "invalid manifest DIR/manifest.yml: invalid YAML: line 1: unclosed bracket '['")]
 #[case::mismatch("applications: [{name: a, buildpacks: [b]}]", &["-o", "i"], "--docker-image cannot be used with `buildpacks` in the manifest")]
 #[case::conflict("applications: [{name: a}]", &["--no-route", "--random-route"], "--no-route and --random-route cannot be used together")]
-#[case::no_path("applications: [{name: a, path: none}]", &[], "app a: cannot read `path` DIR/none: No such file or directory (os error 2)")]
-#[case::secret("applications: [{name: a, memory: [hunter2]}]", &[], "invalid manifest DIR/manifest.yml: app a: `memory` is a list, must be a string")]
+#[case::secret("applications: [{name: a, memory: [hunter2]}]", &[], "invalid manifest DIR/manifest.yml: line 1: app a: `memory` is a list, must be a string")]
 fn manifest_refuses_what_push_would_refuse(
     #[case] manifest: &str,
     #[case] flags: &[&str],

@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 use cf_pusher::manifest::{
-    HealthCheckType, Manifest, OverrideField, Overrides, Strategy, TransformError, Variables,
+    HealthCheckType, Manifest, OverrideField, Overrides, Redacted, Strategy, TransformError,
+    Variables,
 };
 
 use super::CommandError;
@@ -21,9 +22,9 @@ const CNB_CREDENTIALS: &str = "CF_CNB_REGISTRY_CREDS";
 #[derive(Debug, Clone, Default, Args)]
 #[command(args_override_self = true, next_help_heading = "App options")]
 pub(super) struct AppFlags {
-    /// App name: selects one app of the manifest, or names the only one
+    /// App names: select apps of the manifest; a single one names the only app
     #[arg(value_name = "APP")]
-    app: Option<String>,
+    apps: Vec<String>,
 
     /// Path to a manifest, or to a folder with a manifest.yml or manifest.yaml
     #[arg(short = 'f', long, value_name = "PATH", value_parser = existing)]
@@ -61,6 +62,10 @@ pub(super) struct AppFlags {
     #[arg(short = 'c', long, value_name = "COMMAND", allow_hyphen_values = true)]
     start_command: Option<String>,
 
+    /// Environment variable, repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = env)]
+    env: Vec<(String, String)>,
+
     /// Buildpack name or URL, repeatable; `null` or `default` restores detection
     #[arg(short, long = "buildpack", value_name = "BUILDPACK")]
     buildpacks: Vec<String>,
@@ -94,7 +99,7 @@ pub(super) struct AppFlags {
     droplet: Option<PathBuf>,
 
     /// Path to the app's folder, or to a zip, jar or war file
-    #[arg(short, long, value_name = "PATH", value_parser = existing_absolute)]
+    #[arg(short, long, value_name = "PATH", value_parser = absolute)]
     path: Option<PathBuf>,
 
     /// Map no routes, and unmap existing ones
@@ -133,7 +138,7 @@ pub(super) struct AppFlags {
     #[arg(long)]
     lifecycle: Option<String>,
 
-    /// Hide the values of environment variables in the diff
+    /// Hide the values of environment variables in the diff, or in the manifest
     #[arg(long)]
     pub(super) redact_env: bool,
 }
@@ -155,7 +160,7 @@ enum StrategyChoice {
     /// Replace one instance, and pause until the deployment is continued
     Canary,
     /// The same as without the flag
-    #[value(name = "", hide = true)]
+    #[value(name = "null", alias = "")]
     Unset,
 }
 
@@ -164,15 +169,20 @@ impl AppFlags {
     /// variables interpolated.
     pub(super) fn manifest(&self) -> Result<Manifest, CommandError> {
         let variables = self.variables()?;
-        let without = || Manifest::for_app(self.app.as_deref().unwrap_or_default());
+        let without = || match self.apps.as_slice() {
+            [] => Ok(Manifest::for_app("")),
+            [name] => Ok(Manifest::for_app(name)),
+            _ => Err(CommandError::usage("several APP arguments need a manifest")
+                .help("select a manifest with --manifest, or push one app")),
+        };
         if self.no_manifest {
-            return Ok(without());
+            return without();
         }
         let Some(given) = &self.manifest else {
             let here = std::env::current_dir()?;
             return match Manifest::locate(&here)? {
                 Some(file) => Ok(Manifest::read(&file, &variables)?),
-                None => Ok(without()),
+                None => without(),
             };
         };
         let Some(file) = Manifest::locate(given)? else {
@@ -188,13 +198,8 @@ impl AppFlags {
     fn variables(&self) -> Result<Variables, CommandError> {
         let mut variables = Variables::default();
         for path in &self.vars_files {
-            let failed = |reason: String| {
-                let path = path.display();
-                CommandError::usage(format!("reading the variables in {path} failed: {reason}"))
-            };
-            let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-            let added = variables.add_yaml(&text);
-            added.map_err(|error| failed(error.to_string()))?;
+            let added = variables.add_file(path);
+            added.map_err(|error| CommandError::usage(error.to_string()))?;
         }
         for (name, value) in &self.vars {
             let set = variables.set(name, value);
@@ -209,7 +214,9 @@ impl AppFlags {
     pub(super) fn overrides(&self) -> Result<Overrides, CommandError> {
         let text = |flag: &Option<String>| flag.clone().filter(|value| !value.is_empty());
         let mut overrides = Overrides::default();
-        overrides.app = text(&self.app);
+        let apps = self.apps.iter().filter(|name| !name.is_empty());
+        overrides.apps = apps.cloned().collect();
+        overrides.env.extend(self.env.iter().cloned());
         overrides.instances = self.instances;
         overrides.memory = text(&self.memory);
         overrides.disk = text(&self.disk);
@@ -264,19 +271,19 @@ impl AppFlags {
     }
 }
 
-fn cnb_credentials() -> Result<Option<Map<String, Value>>, CommandError> {
+fn cnb_credentials() -> Result<Option<Redacted<Map<String, Value>>>, CommandError> {
     let given = std::env::var(CNB_CREDENTIALS).unwrap_or_default();
     if given.is_empty() || given == "null" {
         return Ok(None);
     }
-    let credentials = serde_json::from_str(&given).map_err(|error| {
+    let credentials: Map<String, Value> = serde_json::from_str(&given).map_err(|error| {
         // Not the error's own text, which may quote a credential.
         let (line, column) = (error.line(), error.column());
         CommandError::usage(format!(
             "{CNB_CREDENTIALS} is not a JSON object: line {line}, column {column}"
         ))
     })?;
-    Ok(Some(credentials))
+    Ok(Some(credentials.into()))
 }
 
 /// An error about overrides in terms of flags, and what to do about it.
@@ -296,7 +303,7 @@ pub(super) fn explain(error: &TransformError) -> (String, Option<&'static str>) 
         TransformError::SeveralApps { field, apps } => {
             let flag = short_flag(*field);
             (
-                format!("{flag} needs an APP argument: the manifest has {apps} apps"),
+                format!("{flag} needs a single APP argument: {apps} apps are selected"),
                 None,
             )
         }
@@ -368,6 +375,14 @@ fn variable(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A variable with a value that may be empty.
+fn env(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("must be NAME=VALUE".to_owned()),
+    }
+}
+
 fn count(text: &str) -> Result<u32, String> {
     let number = text.parse();
     number.map_err(|_| format!("must be a whole number from 0 to {}", u32::MAX))
@@ -388,6 +403,11 @@ fn existing(path: &str) -> Result<PathBuf, String> {
         }
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// A path that may not be built yet.
+fn absolute(path: &str) -> Result<PathBuf, String> {
+    std::path::absolute(path).map_err(|error| error.to_string())
 }
 
 fn existing_absolute(path: &str) -> Result<PathBuf, String> {
@@ -452,13 +472,14 @@ mod tests {
     #[case("--strategy bogus")]
     #[case("--max-in-flight 0 --strategy rolling")]
     #[case("--instance-steps 1,x --strategy canary")]
-    #[case("-p /no/such/folder")]
     #[case("--no-manifest -f .")]
     #[case("--no-manifest --vars-file .")]
     #[case("--no-manifest --var a=b")]
     #[case("--var =x")]
     #[case("--var x=")]
-    #[case("one two")]
+    #[case("-m 64")]
+    #[case("--env A")]
+    #[case("--env =x")]
     fn invalid_values_are_refused(#[case] line: &str) {
         assert!(overrides(line).is_err());
     }
@@ -479,6 +500,13 @@ mod tests {
         assert_eq!(overrides("-i 1 -i 2").unwrap().instances, Some(2));
         assert_eq!(overrides("--memory=").unwrap().memory, None);
         assert_eq!(overrides("--strategy=").unwrap().strategy, None);
+        assert_eq!(overrides("--strategy null").unwrap().strategy, None);
+        let variables = overrides("--env A=1 --env A=2 --env B=").unwrap().env;
+        assert_eq!(
+            (variables["A"].as_str(), variables["B"].as_str()),
+            ("2", "")
+        );
+        assert_eq!(overrides("one two").unwrap().apps, ["one", "two"]);
     }
 
     #[test]
@@ -486,6 +514,9 @@ mod tests {
         let manifest = Manifest::parse("applications: [{name: a}, {name: b}]", "test").unwrap();
         let error = manifest.transform(&overrides("-i 2").unwrap()).unwrap_err();
         let (message, _) = explain(&error);
-        assert_eq!(message, "-i needs an APP argument: the manifest has 2 apps");
+        assert_eq!(
+            message,
+            "-i needs a single APP argument: 2 apps are selected"
+        );
     }
 }

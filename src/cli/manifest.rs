@@ -7,7 +7,8 @@ use super::{CommandError, output};
 
 /// Print the manifest that `push` would apply, with all flags applied to it
 ///
-/// Works offline: no foundation is contacted.
+/// Works offline: no foundation is contacted. Credentials of registries are shown as
+/// `<redacted>`. The path of an app need not exist yet.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -21,6 +22,10 @@ pub(super) struct ManifestArgs {
 pub(super) fn run(args: ManifestArgs) -> Result<u8, CommandError> {
     let overrides = args.flags.overrides()?;
     let manifest = args.flags.manifest()?.transform(&overrides)?;
-    output::print(manifest.render().trim_end())?;
+    for warning in manifest.warnings() {
+        output::eprintln_line(&format!("warning: {warning}"));
+    }
+    let rendered = manifest.render_redacted(args.flags.redact_env);
+    output::print(rendered.trim_end())?;
     Ok(0)
 }

@@ -74,6 +74,9 @@ pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result
     let manifest = args.flags.manifest()?;
     // Before connecting, so that an invalid manifest is reported offline.
     let transformed = manifest.clone().transform(&overrides)?;
+    if !args.dry_run {
+        transformed.check_paths()?;
+    }
     let foundation = &args.foundation;
     let concurrency = foundation.concurrency.unwrap_or(CONCURRENCY);
     let connection = Connection::default();
@@ -82,7 +85,7 @@ pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result
         &connection,
         concurrency,
         interrupt,
-        [],
+        manifest.warnings().to_vec(),
         Vec::new(),
     );
     let connected = connected.await?;

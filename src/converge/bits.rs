@@ -6,10 +6,9 @@ use std::io;
 use std::path::{Component, Path};
 use std::sync::Arc;
 
-use tempfile::TempDir;
-
 use super::ConvergeError;
 use crate::desired::{Bits as Source, Desired};
+use crate::push::bits::temporary::TemporaryFolder;
 use crate::push::bits::{Bits, BitsError};
 
 /// Why bits cannot be used.
@@ -59,8 +58,8 @@ fn read_one(source: &Source) -> Result<Bits, GroupBitsError> {
     }
 }
 
-fn unpacked(files: &BTreeMap<String, Vec<u8>>) -> Result<TempDir, GroupBitsError> {
-    let folder = tempfile::tempdir()?;
+fn unpacked(files: &BTreeMap<String, Vec<u8>>) -> Result<TemporaryFolder, GroupBitsError> {
+    let folder = TemporaryFolder::new()?;
     for (name, content) in files {
         let path = Path::new(name);
         let is_inside = path
@@ -84,7 +83,7 @@ mod tests {
 
     #[test]
     fn files_in_memory_are_read_as_those_of_a_folder() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = TemporaryFolder::new().unwrap();
         std::fs::create_dir(folder.path().join("sub")).unwrap();
         std::fs::write(folder.path().join("sub/main.go"), "package main").unwrap();
         let of_folder = read_one(&Source::folder(folder.path())).unwrap();

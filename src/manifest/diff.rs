@@ -315,6 +315,11 @@ fn lines(manifest: &Value, diff: &ManifestDiff, redact_env: bool) -> Vec<DiffLin
     shown.lines
 }
 
+/// A manifest without its secrets.
+pub(super) fn redacted(manifest: &Value, redact_env: bool) -> Value {
+    hide(manifest, &Vec::new(), redact_env)
+}
+
 /// Redacts the secrets in a value, depending on its place.
 fn hide(value: &Value, path: &Path, redact_env: bool) -> Value {
     // At any depth, since anchors can be anywhere.

@@ -1,8 +1,7 @@
-//! What must hold of every text that is given as a manifest, for the fuzz target
-//! in `fuzz/` and for a test with the target's seeds.
+//! The check of the fuzz target in `fuzz/`, which a test runs with the target's seeds.
 //!
-//! Nothing panics, and what is written of a manifest means the same as what was
-//! read: else the manifest that is applied is not the one that was given.
+//! No text panics, and a manifest that is written has the same meaning as the manifest
+//! that was read. Otherwise another manifest than the given one would be applied.
 
 use std::fmt::Debug;
 
@@ -13,31 +12,32 @@ use super::yaml::Value;
 /// The line between a manifest and its variables.
 const SEPARATOR: &str = "\n===\n";
 
-/// Reads a manifest and, after a line `===`, its variables; writes what that
-/// makes, and reads it again.
+/// Reads a manifest and, after a line `===`, its variables; writes the interpolated
+/// manifest, and reads it again.
 ///
 /// # Errors
-/// What was read and written, where it is not the same.
+/// Both manifests, if they are not the same.
 pub(crate) fn check(input: &str) -> Result<(), String> {
     let (text, file) = input.split_once(SEPARATOR).unwrap_or((input, ""));
     let mut variables = Variables::default();
-    // A refusal is an answer, here and below. A manifest may do without variables.
+    // An error is a valid result, here and below. Variables are optional.
     variables.add_yaml(file).unwrap_or_default();
     let value = Value::parse(text).map(|value| variables.interpolate(value));
     let Ok(Ok(value)) = value else {
         return Ok(());
     };
-    // A text that is not a manifest is still YAML, and tests the writer as well.
+    // YAML that is not a manifest tests the writer as well.
     let written = value.render();
     same(&value, Value::parse(&written), &written)?;
 
     let Ok(manifest) = Manifest::from_value(value) else {
         return Ok(());
     };
-    // A variable's value may look like a variable, and is put in place only once.
+    // The value of a variable may look like a variable; it is not interpolated again.
     let written = manifest.render();
     let again = Value::parse(&written).map_err(|error| error.to_string());
-    same(&manifest, again.and_then(Manifest::from_value), &written)
+    let again = again.and_then(|it| Manifest::from_value(it).map_err(|error| error.reason));
+    same(&manifest, again, &written)
 }
 
 fn same<T, E>(value: &T, again: Result<T, E>, written: &str) -> Result<(), String>

@@ -11,10 +11,12 @@ pub(crate) mod diff;
 pub(crate) mod entry;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod lint;
 mod overrides;
 mod parts;
 mod properties;
 pub(crate) mod size;
+mod text;
 mod transform;
 mod variables;
 pub(crate) mod yaml;
@@ -25,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use diff::CurrentApp;
 pub use diff::{DiffLine, DiffMark, ManifestDiff};
-pub use overrides::{HealthCheckType, OverrideField, Overrides, Strategy};
+pub use overrides::{HealthCheckType, OverrideField, Overrides, Redacted, Strategy};
 use properties::{Level, PropertyError};
 pub use transform::TransformError;
 pub use variables::{Variables, VariablesError};
@@ -98,7 +100,7 @@ impl ManifestError {
 /// assert_eq!(names, ["dora", "worker"]);
 /// # Ok::<_, cf_pusher::manifest::ManifestError>(())
 /// ```
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Manifest {
     /// The properties beside `applications`, and the position of `applications`.
     properties: Map,
@@ -106,6 +108,14 @@ pub struct Manifest {
     applications: Vec<Application>,
     /// The file that the manifest was read from.
     path: Option<PathBuf>,
+    warnings: Vec<String>,
+}
+
+/// Manifests are equal if they have the same content.
+impl PartialEq for Manifest {
+    fn eq(&self, other: &Self) -> bool {
+        self.properties == other.properties && self.applications == other.applications
+    }
 }
 
 impl fmt::Debug for Manifest {
@@ -161,6 +171,7 @@ impl Manifest {
             properties: Map::default(),
             applications: vec![app],
             path: None,
+            warnings: Vec::new(),
         }
     }
 
@@ -179,13 +190,13 @@ impl Manifest {
         Ok(files.find(|file| file.exists()))
     }
 
-    /// Reads a manifest from a file and interpolates variables. The `path` of an
-    /// app is relative to the file's folder.
+    /// Reads a manifest from a file of at most 10 MiB, in UTF-8 or UTF-16, and
+    /// interpolates variables. The `path` of an app is relative to the file's folder.
     ///
     /// # Errors
     /// [`ManifestError`], with the file's name.
     pub fn read(file: &Path, variables: &Variables) -> Result<Self, ManifestError> {
-        let text = std::fs::read_to_string(file).map_err(ManifestError::read(file))?;
+        let text = text::read(file).map_err(ManifestError::read(file))?;
         let mut manifest = Self::parse_with(&text, &file.display().to_string(), variables)?;
         manifest.path = Some(file.to_owned());
         Ok(manifest)
@@ -209,45 +220,90 @@ impl Manifest {
         origin: &str,
         variables: &Variables,
     ) -> Result<Self, ManifestError> {
-        let origin = || origin.to_owned();
         let value = Value::parse(text).map_err(|source| ManifestError::Yaml {
-            origin: origin(),
+            origin: origin.to_owned(),
             source,
         })?;
+        let warnings = lint::warnings(text, &value);
         let value = variables.interpolate(value);
         let value = value.map_err(|source| ManifestError::Variables {
-            origin: origin(),
+            origin: origin.to_owned(),
             source,
         })?;
-        Self::from_value(value).map_err(|reason| ManifestError::invalid(origin(), reason))
+        let manifest = Self::from_value(value).map_err(|error| {
+            let path: Vec<&str> = error.path.iter().map(String::as_str).collect();
+            let line = yaml::line_of(text, &path).map(|line| format!("line {line}: "));
+            let reason = line.unwrap_or_default() + &error.reason;
+            ManifestError::invalid(origin, reason)
+        })?;
+        let warnings = warnings.into_iter().map(|it| format!("{origin}: {it}"));
+        Ok(Self {
+            warnings: warnings.collect(),
+            ..manifest
+        })
     }
 
-    fn from_value(value: Value) -> Result<Self, String> {
+    fn from_value(value: Value) -> Result<Self, InvalidAt> {
+        let at = |path: &[&str], reason: String| InvalidAt {
+            path: path.iter().map(|part| (*part).to_owned()).collect(),
+            reason,
+        };
         let root = match value {
             Value::Map(root) => root,
             Value::Null => Map::default(),
             other => {
                 let kind = other.kind();
-                return Err(format!("the document is {kind}, must be a map"));
+                return Err(at(&[], format!("the document is {kind}, must be a map")));
             }
         };
-        let mut properties = properties::root(root).map_err(|error| error.to_string())?;
+        let properties = properties::root(root);
+        let mut properties = properties.map_err(|error| InvalidAt {
+            reason: error.to_string(),
+            path: error.path,
+        })?;
         let applications = match properties.get_mut("applications").map(std::mem::take) {
             Some(Value::List(list)) if !list.is_empty() => list,
             Some(Value::List(_) | Value::Null) | None => {
-                return Err("`applications` must have at least one application".to_owned());
+                let reason = "`applications` must have at least one application";
+                return Err(at(&["applications"], reason.to_owned()));
             }
             Some(other) => {
-                let kind = other.kind();
-                return Err(format!("`applications` is {kind}, must be a list"));
+                let reason = format!("`applications` is {}, must be a list", other.kind());
+                return Err(at(&["applications"], reason));
             }
         };
-        let applications = applications.into_iter().map(Application::from_value);
+        let applications = applications.into_iter().enumerate();
+        let applications = applications.map(|(position, app)| {
+            Application::from_value(app).map_err(|mut error| {
+                let within = ["applications".to_owned(), position.to_string()];
+                error.path.splice(0..0, within);
+                error
+            })
+        });
         Ok(Self {
             properties,
             applications: applications.collect::<Result<_, _>>()?,
             path: None,
+            warnings: Vec::new(),
         })
+    }
+
+    /// What the manifest has and the Cloud Controller ignores or stores in an
+    /// unexpected form. Each begins with the origin and the line.
+    ///
+    /// ```
+    /// use cf_pusher::manifest::Manifest;
+    ///
+    /// let text = "applications:\n- name: dora\n  memroy: 1G";
+    /// let manifest = Manifest::parse(text, "manifest.yml")?;
+    /// assert_eq!(
+    ///     manifest.warnings(),
+    ///     ["manifest.yml: line 3: app dora: unknown property `memroy`, did you mean `memory`?"]
+    /// );
+    /// # Ok::<_, cf_pusher::manifest::ManifestError>(())
+    /// ```
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The applications, in order.
@@ -314,22 +370,42 @@ impl Manifest {
     pub fn render(&self) -> String {
         format!("---\n{}", self.to_value().render())
     }
+
+    /// The manifest as YAML, with `<redacted>` instead of credentials and, with
+    /// `redact_env`, instead of the values of environment variables.
+    pub fn render_redacted(&self, redact_env: bool) -> String {
+        let value = diff::redacted(&self.to_value(), redact_env);
+        format!("---\n{}", value.render())
+    }
+}
+
+/// A property that is invalid, by its path from the root of the document.
+#[derive(Debug, PartialEq)]
+struct InvalidAt {
+    path: Vec<String>,
+    reason: String,
 }
 
 impl Application {
-    fn from_value(value: Value) -> Result<Self, String> {
+    fn from_value(value: Value) -> Result<Self, InvalidAt> {
         let map = match value {
             Value::Map(map) => map,
             Value::Null => Map::default(),
             other => {
                 let kind = other.kind();
-                return Err(format!("an application is {kind}, must be a map"));
+                return Err(InvalidAt {
+                    path: Vec::new(),
+                    reason: format!("an application is {kind}, must be a map"),
+                });
             }
         };
         let name = map.get("name").and_then(Value::scalar_text);
-        let with_name = |error: PropertyError| match &name {
-            Some(name) => format!("app {name}: {error}"),
-            None => error.to_string(),
+        let with_name = |error: PropertyError| InvalidAt {
+            reason: match &name {
+                Some(name) => format!("app {name}: {error}"),
+                None => error.to_string(),
+            },
+            path: error.path,
         };
         properties::application(map).map(Self).map_err(with_name)
     }

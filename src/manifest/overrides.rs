@@ -1,13 +1,16 @@
 //! What `push` changes in a manifest, as data, and which changes exclude each
 //! other.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::entry::REDACTED;
 use super::size;
 use super::transform::TransformError;
 
@@ -15,8 +18,8 @@ use super::transform::TransformError;
 ///
 /// Each field has the meaning of the option of `cf push` with the same name. A
 /// field that is `None`, empty or `false` changes nothing. All fields but
-/// [`app`](Self::app) apply to one app only, so a manifest with several apps
-/// needs `app` as well.
+/// [`apps`](Self::apps) apply to one app only, so a manifest with several apps
+/// needs `apps` as well.
 ///
 /// [`Manifest::transform`](super::Manifest::transform) validates the overrides.
 ///
@@ -36,8 +39,9 @@ use super::transform::TransformError;
 #[cfg_attr(test, derive(serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct Overrides {
-    /// The app's name: selects one app of several, or renames the only one.
-    pub app: Option<String>,
+    /// The names of the apps to select from several. A single name renames the only app
+    /// of a manifest.
+    pub apps: Vec<String>,
     /// The number of instances.
     pub instances: Option<u32>,
     /// The memory of an instance, with a unit: `256M`, `1G`.
@@ -84,7 +88,40 @@ pub struct Overrides {
     /// How the app is built: `buildpack`, `docker` or `cnb`.
     pub lifecycle: Option<String>,
     /// Credentials for registries of Cloud Native Buildpacks.
-    pub cnb_credentials: Option<Map<String, Value>>,
+    pub cnb_credentials: Option<Redacted<Map<String, Value>>>,
+    /// Environment variables.
+    pub env: Redacted<BTreeMap<String, String>>,
+}
+
+/// A value that is not shown by [`fmt::Debug`], because it may be secret.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(transparent))]
+pub struct Redacted<T>(T);
+
+impl<T> From<T> for Redacted<T> {
+    fn from(value: T) -> Self {
+        Self(value)
+    }
+}
+
+impl<T> Deref for Redacted<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Redacted<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T> fmt::Debug for Redacted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
 }
 
 /// How the Cloud Controller checks the health of an instance.
@@ -324,13 +361,10 @@ impl Overrides {
                 "invalid Docker image \"{image}\", must be [REGISTRY/]NAME[:TAG][@DIGEST] with the name in lower case"
             )));
         }
-        let Some(strategy) = &self.strategy else {
-            return Ok(());
-        };
-        if strategy.max_in_flight() == Some(0) {
+        let max_in_flight = self.strategy.as_ref().and_then(Strategy::max_in_flight);
+        if max_in_flight == Some(0) {
             return Err(invalid("max_in_flight")("must be at least 1".to_owned()));
         }
-        // A deployment takes sizes as numbers.
         let size = |name| move |error: size::SizeError| invalid(name)(error.to_string());
         self.memory_mb().map_err(size("memory"))?;
         self.disk_mb().map_err(size("disk"))?;
@@ -465,6 +499,14 @@ mod tests {
     )]
     #[case("app_start_timeout: 0", "app_start_timeout: must be at least 1")]
     #[case(
+        "memory: '64'",
+        "memory: invalid size \"64\", must be a number with a unit, such as 512M or 2G"
+    )]
+    #[case(
+        "disk: 1x",
+        "disk: invalid size \"1x\", must be a number with a unit, such as 512M or 2G"
+    )]
+    #[case(
         "strategy: {rolling: {}}, memory: 1x",
         "memory: invalid size \"1x\", must be a number with a unit, such as 512M or 2G"
     )]
@@ -486,15 +528,24 @@ mod tests {
 
     #[rstest]
     #[case(
-        "app: a, instances: 0, memory: 1G, disk: 1G, log_rate_limit: '-1', start_command: 'null', buildpacks: [a, b], stack: s, app_start_timeout: 1, health_check_type: port, path: p, strategy: {rolling: {}}"
+        "apps: [a], env: {A: b}, instances: 0, memory: 1G, disk: 1G, log_rate_limit: '-1', start_command: 'null', buildpacks: [a, b], stack: s, app_start_timeout: 1, health_check_type: port, path: p, strategy: {rolling: {}}"
     )]
     #[case("health_check_type: http, endpoint: /health")]
     #[case("docker_image: 'registry.example.com:5000/a/b_c:v1.2', docker_username: u")]
     #[case(
         "strategy: {canary: {instance_steps: [20, 40], max_in_flight: 3}}, instances: 2, memory: 64M, log_rate_limit: 1K"
     )]
-    #[case("memory: 1x")]
     fn valid_overrides_are_accepted(#[case] fields: &str) {
         Overrides::of(fields).validate().unwrap();
+    }
+
+    #[test]
+    fn secrets_are_not_shown_for_debugging() {
+        let overrides = Overrides::of("env: {A: hunter2}, cnb_credentials: {r: hunter2}");
+        let shown = format!("{overrides:?}");
+        assert!(
+            !shown.contains("hunter2") && shown.contains("<redacted>"),
+            "{shown}"
+        );
     }
 }

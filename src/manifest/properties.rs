@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::lint;
 use super::yaml::{Map, Value};
 
 /// The type of a known property.
@@ -89,36 +90,44 @@ const DOCKER: [(&str, Kind); 2] = [("image", Kind::Text), ("username", Kind::Tex
 
 /// A property of the wrong type. The message omits the value, which may be secret.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum PropertyError {
-    Kind {
-        property: String,
-        is: &'static str,
-        must_be: &'static str,
-    },
-    BothDisks,
+pub(super) struct PropertyError {
+    /// The path from the app to the property.
+    pub(super) path: Vec<String>,
+    reason: String,
+}
+
+impl PropertyError {
+    /// The same error in a list or map.
+    fn within(mut self, part: impl fmt::Display) -> Self {
+        self.path.insert(0, part.to_string());
+        self
+    }
 }
 
 impl fmt::Display for PropertyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Kind {
-                property,
-                is,
-                must_be,
-            } => write!(f, "`{property}` is {is}, must be {must_be}"),
-            Self::BothDisks => write!(f, "`disk_quota` and `disk-quota` cannot both be set"),
-        }
+        f.write_str(&self.reason)
     }
 }
 
-/// Converts the properties beside `applications`.
+/// Converts the properties beside `applications`. Those that `cf push` does not read
+/// are removed.
 pub(super) fn root(map: Map) -> Result<Map, PropertyError> {
-    typed(map, &ROOT)
+    let map = map.into_iter().filter(|(key, _)| {
+        let key = key.scalar_text();
+        key.is_some_and(|key| lint::is_root_key(&key))
+    });
+    typed(map.collect(), &ROOT)
 }
 
-/// Converts the properties of an app.
+/// Converts the properties of an app. The password of a Docker image is removed: the
+/// Cloud Controller would log it.
 pub(super) fn application(map: Map) -> Result<Map, PropertyError> {
-    with_one_disk(map, Level::App)
+    let mut map = with_one_disk(map, Level::App)?;
+    if let Some(docker) = map.get_mut("docker").and_then(Value::as_map_mut) {
+        docker.remove("password");
+    }
+    Ok(map)
 }
 
 fn with_one_disk(map: Map, level: Level) -> Result<Map, PropertyError> {
@@ -126,7 +135,12 @@ fn with_one_disk(map: Map, level: Level) -> Result<Map, PropertyError> {
     let (disk, other) = (level.disk(), level.other_disk());
     match map.get(other) {
         None | Some(Value::Null) => return Ok(map),
-        Some(_) if map.contains(disk) => return Err(PropertyError::BothDisks),
+        Some(_) if map.contains(disk) => {
+            return Err(PropertyError {
+                path: vec![other.to_owned()],
+                reason: "`disk_quota` and `disk-quota` cannot both be set".to_owned(),
+            });
+        }
         Some(Value::Text(text)) if text.is_empty() => {
             map.remove(other);
             return Ok(map);
@@ -176,7 +190,10 @@ impl Kind {
                 Some(number) => Ok((number != 0).then_some(Value::Int(number))),
                 None => refused(&value, "a whole number"),
             },
-            (Self::Map(kinds), Value::Map(map)) => Ok(Some(Value::Map(typed(map, kinds)?))),
+            (Self::Map(kinds), Value::Map(map)) => {
+                let map = typed(map, kinds).map_err(|error| error.within(property))?;
+                Ok(Some(Value::Map(map)))
+            }
             (Self::Map(_), value) => refused(&value, "a map"),
             (Self::Processes, Value::List(list)) => processes(list),
             (Self::Processes, value) => refused(&value, "a list"),
@@ -202,27 +219,27 @@ fn processes(list: Vec<Value>) -> Result<Option<Value>, PropertyError> {
     if list.is_empty() {
         return Ok(None);
     }
-    let process = |value| {
+    let process = |(at, value): (usize, Value)| {
         let map = match value {
             Value::Map(map) => map,
             Value::Null => Map::default(),
             other => return Err(mismatch("processes", &other, "a list of maps")),
         };
-        let mut process = with_one_disk(map, Level::Process)?;
+        let process = with_one_disk(map, Level::Process);
+        let mut process = process.map_err(|error| error.within(at).within("processes"))?;
         if !process.contains("type") {
             // The Cloud Controller reports that it is missing.
             process.set("type", "".into());
         }
         Ok(Value::Map(process))
     };
-    let list: Result<_, _> = list.into_iter().map(process).collect();
+    let list: Result<_, _> = list.into_iter().enumerate().map(process).collect();
     Ok(Some(Value::List(list?)))
 }
 
-fn mismatch(property: &str, value: &Value, must_be: &'static str) -> PropertyError {
-    PropertyError::Kind {
-        property: property.to_owned(),
-        is: value.kind(),
-        must_be,
+fn mismatch(property: &str, value: &Value, must_be: &str) -> PropertyError {
+    PropertyError {
+        path: vec![property.to_owned()],
+        reason: format!("`{property}` is {}, must be {must_be}", value.kind()),
     }
 }

@@ -9,7 +9,7 @@ pub(crate) struct SizeError {
     given: String,
 }
 
-/// A size in bytes; the unit is B, K, M, G or T, with or without another B, in any case.
+/// A size in bytes. The unit is B, K, M, G or T in any case, optionally followed by B.
 fn bytes(given: &str) -> Result<f64, SizeError> {
     let refused = || SizeError {
         given: given.to_owned(),
@@ -32,7 +32,7 @@ fn bytes(given: &str) -> Result<f64, SizeError> {
         .ok_or_else(refused)
 }
 
-/// A size in MB, one at least.
+/// A size in MB, at least 1.
 pub(crate) fn megabytes(given: &str) -> Result<u64, SizeError> {
     match whole(bytes(given)? / MB) {
         0 => Err(SizeError {
@@ -42,7 +42,7 @@ pub(crate) fn megabytes(given: &str) -> Result<u64, SizeError> {
     }
 }
 
-/// A log rate limit in bytes a second: a size, `0`, or `-1` for no limit.
+/// A log rate limit in bytes per second: a size, `0`, or `-1` for no limit.
 pub(crate) fn log_rate_limit(given: &str) -> Result<i64, SizeError> {
     match given.trim() {
         "-1" => Ok(-1),

@@ -6,10 +6,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::text;
 use super::yaml::{Map, Value, YamlError};
 
 /// A name may have letters of any script, digits, `-`, `/`, `.` and `_`; `!` before it is ignored.
@@ -65,6 +67,14 @@ pub enum VariablesError {
     /// A file of variables is not a map.
     #[error("variables are {0}, must be a map")]
     NotAMap(&'static str),
+    /// A file of variables cannot be read.
+    #[error("reading the variables in {path} failed: {reason}")]
+    File {
+        /// The file.
+        path: String,
+        /// The cause.
+        reason: String,
+    },
     /// A text is not YAML.
     #[error("invalid YAML: {0}")]
     NotYaml(#[from] YamlError),
@@ -92,6 +102,20 @@ impl Variables {
             }
             other => Err(VariablesError::NotAMap(other.kind())),
         }
+    }
+
+    /// Adds the variables of a YAML file of at most 10 MiB, in UTF-8 or UTF-16.
+    ///
+    /// # Errors
+    /// [`VariablesError::File`].
+    pub fn add_file(&mut self, path: &Path) -> Result<(), VariablesError> {
+        let failed = |reason: String| VariablesError::File {
+            path: path.display().to_string(),
+            reason,
+        };
+        let text = text::read(path).map_err(|error| failed(error.to_string()))?;
+        self.add_yaml(&text)
+            .map_err(|error| failed(error.to_string()))
     }
 
     /// Sets a variable to a value in YAML. A name with dots, such as `db.user`,

@@ -1,4 +1,4 @@
-//! From package to droplet.
+//! Stages packages.
 
 use crate::capi::client::Client;
 use crate::capi::error::{Error, STAGING_IN_PROGRESS};
@@ -21,9 +21,9 @@ pub(crate) async fn stage(
 /// A staging that has begun.
 #[derive(Debug)]
 pub(crate) struct Staging {
-    /// The GUID of what is to be awaited.
+    /// The GUID of the build.
     pub(crate) guid: String,
-    /// When, in nanoseconds since 1970, by the foundation's clock.
+    /// The start, in nanoseconds since 1970 by the foundation's clock.
     pub(crate) began: i64,
 }
 
@@ -36,7 +36,7 @@ pub(crate) async fn begin(
     buildpacks: Option<&[String]>,
 ) -> Result<Staging, Error> {
     match client.create_build(package, buildpacks).await {
-        // Of a run that was killed; what it makes is observed afterwards.
+        // A killed run may have started it. Its droplet is found by the next observation.
         Err(error) if error.has_code(STAGING_IN_PROGRESS) => {
             let what = format!("an earlier staging of {name}");
             client.wait_for_stagings(&what, app).await?;
@@ -44,13 +44,13 @@ pub(crate) async fn begin(
         }
         build => build.map(|build| Staging {
             guid: build.guid,
-            // Without a time, no log is read rather than that of all time.
+            // Without a start, no log is read, instead of the whole log of the app.
             began: build.created_at.unwrap_or(i64::MAX),
         }),
     }
 }
 
-/// The droplet that a staging has made.
+/// The GUID of the droplet that a staging created.
 pub(crate) fn droplet_of(what: &str, build: Build) -> Result<String, Error> {
     build.droplet.ok_or_else(|| Error::Failed {
         what: what.to_owned(),

@@ -1,16 +1,14 @@
 //! From bits to a package that can be staged, and from a file to a droplet.
 //!
-//! [`upload_bits`] does it all for one app. Its parts are there for who pushes
-//! many: [`match_resources`] asks for the bits of all of them at once,
-//! [`Payload::of`] makes what is sent, as often as need be, and
-//! [`ready_package`] makes a package of it for one app.
+//! [`upload_bits`] uploads the bits of one app. To push many apps, [`match_resources`]
+//! asks for the bits of all apps in one request, [`Payload::of`] zips the bits, and
+//! [`ready_package`] uploads them to a package of one app.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
-use tempfile::NamedTempFile;
-
+use super::bits::temporary::TemporaryFile;
 use super::bits::{self, Bits, FileId, hex};
 use crate::capi::batch_poll::{BatchPoll, Packages};
 use crate::capi::client::Client;
@@ -18,21 +16,21 @@ use crate::capi::error::Error;
 use crate::capi::model::Resource;
 use crate::capi::transport::{self, Upload};
 
-/// How often an upload that failed is begun again.
+/// The maximum number of attempts of an upload.
 const TRIES: usize = 3;
 
-/// Between two tries of an upload.
+/// The pause between two attempts of an upload.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The files that Cloud Controller has already.
+/// The files that the Cloud Controller already has.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known(HashSet<FileId>);
 
-/// Asks which files of some bits need not be sent, each file once.
+/// Asks which files need not be uploaded.
 ///
-/// Only what Cloud Controller's pool takes is asked for, and nothing where there
-/// is no such file: a request less for most apps. A Cloud Controller that does
-/// not answer the question gets everything.
+/// Only files that the Cloud Controller's pool takes are in the request, and no request
+/// is sent if there are none. If the Cloud Controller does not support the request,
+/// everything is uploaded.
 pub(crate) async fn match_resources(client: &Client, all: &[&Bits]) -> Result<Known, Error> {
     let resources = all.iter().flat_map(|bits| bits.resources());
     let asked: HashMap<FileId, bits::Resource<'_>> = resources.map(|it| (it.sha1, it)).collect();
@@ -54,8 +52,8 @@ pub(crate) async fn match_resources(client: &Client, all: &[&Bits]) -> Result<Kn
     Ok(Known(known.collect()))
 }
 
-/// Whether the Cloud Controller answered, but not the question: it may be too old,
-/// or its pool switched off. A login that has expired fails the upload too.
+/// Whether the Cloud Controller does not support the request, because it is too old or
+/// its pool is switched off. After an expired login the upload would fail too.
 fn is_no_answer(error: &Error) -> bool {
     let is_refused = matches!(error, Error::Refused { .. } | Error::NotUnderstood { .. });
     is_refused && !error.is_unauthorized()
@@ -70,18 +68,19 @@ fn resource<'b>(resource: &bits::Resource<'b>) -> Resource<'b> {
     }
 }
 
-/// What is sent of bits: the zip of what is not known, and what else belongs to it.
+/// The parts of an upload: the zip of the files that the Cloud Controller does not have,
+/// and the list of the others.
 #[derive(Debug)]
 pub(crate) struct Payload {
     sha256: String,
     resources: String,
-    zip: Option<NamedTempFile>,
-    /// Whether Cloud Controller must have some of the files.
+    zip: Option<TemporaryFile>,
+    /// Whether the upload relies on files in the Cloud Controller's pool.
     is_partial: bool,
 }
 
 impl Payload {
-    /// Zips what is not known.
+    /// Zips the files that are not known.
     pub(crate) async fn of(bits: &Bits, known: &Known) -> Result<Self, Error> {
         let matched = bits.resources().filter(|it| known.0.contains(&it.sha1));
         let matched: Vec<Resource<'_>> = matched.map(|it| resource(&it)).collect();
@@ -101,13 +100,13 @@ impl Payload {
         })
     }
 
-    /// How many bytes are sent; none where Cloud Controller has all of it.
+    /// The size of the zip in bytes; `None` if the Cloud Controller has all files.
     pub(crate) fn bytes(&self) -> Option<u64> {
         let zip = self.zip.as_ref()?;
         Some(zip.as_file().metadata().map_or(0, |file| file.len()))
     }
 
-    /// Makes a package of it; returns its GUID. It is not awaited.
+    /// Uploads to a new package and returns its GUID, before the package is ready.
     async fn send(&self, client: &Client, name: &str, app: &str) -> Result<String, Error> {
         Uploading {
             what: format!("uploading the bits of {name}"),
@@ -124,7 +123,7 @@ impl Payload {
     }
 }
 
-/// Makes a package of an app's bits that is ready; returns its GUID.
+/// Uploads an app's bits, waits until the package is ready, and returns its GUID.
 pub(crate) async fn upload_bits(
     client: &Client,
     name: &str,
@@ -137,8 +136,8 @@ pub(crate) async fn upload_bits(
     ready_package(client, name, app, bits, &payload, None).await
 }
 
-/// Makes a package for one app and waits until it is ready, together with others
-/// where `waits` is given; returns its GUID. A package that fails does not stay.
+/// Uploads to a package of one app, waits until it is ready, and returns its GUID. With
+/// `waits`, polls are shared with other apps. A failed package is deleted.
 pub(crate) async fn ready_package(
     client: &Client,
     name: &str,
@@ -179,12 +178,12 @@ async fn package(
     }
 }
 
-/// What is awaited of an app's package, as an error says it.
+/// The description of the wait for an app's package, for errors.
 fn processing(name: &str) -> String {
     format!("processing of the bits of {name}")
 }
 
-/// Makes a droplet of a file that `cf download-droplet` made; returns its GUID.
+/// Uploads a droplet file, as `cf download-droplet` writes it; returns the GUID.
 pub(crate) async fn upload_droplet(
     client: &Client,
     name: &str,
@@ -205,7 +204,7 @@ pub(crate) async fn upload_droplet(
     .await
 }
 
-/// What a file is uploaded to.
+/// The resource that a file is uploaded to.
 #[derive(Debug, Clone, Copy)]
 enum Kind<'a> {
     /// A package; with the SHA-256 of its bits.
@@ -225,8 +224,8 @@ struct Uploading<'a> {
 }
 
 impl Uploading<'_> {
-    /// A package takes a file once, so each try creates one of its own, and those
-    /// that failed are deleted.
+    /// A package accepts a file once, so each attempt creates a new package. Those of
+    /// failed attempts are deleted.
     async fn carry_out(&self, client: &Client) -> Result<String, Error> {
         let mut tries = 1;
         loop {
@@ -260,8 +259,8 @@ impl Uploading<'_> {
     }
 }
 
-/// Deletes what a failed upload created; returns whether that is gone. A failure to
-/// do so is not reported.
+/// Deletes what a failed upload created, and returns whether that succeeded. A failure
+/// is logged only.
 async fn discard(client: &Client, kind: Kind<'_>, guid: &str) -> bool {
     let what = "deleting what a failed upload created";
     let deleted = match kind {

@@ -23,6 +23,7 @@ use super::size;
 use normal::service_name;
 pub(crate) use normal::{is_of_process, normalized, rate_text, scalar, text_of};
 pub(crate) use placeholders::{filled_in, has_index};
+pub(crate) use read::{known_keys, known_process_keys};
 pub(crate) use routes::route_text;
 pub(crate) use write::Purpose;
 
@@ -41,12 +42,12 @@ pub(crate) const BY_REQUESTS: [&str; 8] = [
     "memory",
 ];
 
-/// What should be true of an app, in the words of `manifest.yml`.
+/// The desired properties of an app, with the keys of `manifest.yml`.
 ///
-/// An entry is normalised: sizes are in MB, environment variables are texts,
-/// `buildpack` is `buildpacks`, and what the web process of `processes` has stands
-/// at the top. `{i}` in environment variables and routes stands for the number of
-/// the app in its group, `{apps_domain}` for the domain of the apps.
+/// An entry is normalised: sizes are in MB, environment variables are strings,
+/// `buildpack` is `buildpacks`, and the properties of the web process are those of the
+/// entry. In environment variables and routes, `{i}` is replaced by the number of the
+/// app in its group, and `{apps_domain}` by the domain of the apps.
 ///
 /// ```
 /// use cf_pusher::ManifestEntry;
@@ -59,11 +60,11 @@ pub(crate) const BY_REQUESTS: [&str; 8] = [
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ManifestEntry {
     env: Arc<BTreeMap<String, String>>,
-    /// None where the entry says nothing of routes.
+    /// `None` if the entry does not set routes.
     routes: Option<Vec<EntryRoute>>,
-    /// Whether an app has the route of its name where the entry names none.
+    /// Whether an app gets the route of its name if the entry sets no routes.
     default_route: bool,
-    /// All else; what `processes` says of the web process is not in there.
+    /// All other properties. Those of the web process are not in `processes`.
     properties: Arc<BTreeMap<String, Value>>,
 }
 
@@ -99,7 +100,7 @@ impl EntryError {
         }
     }
 
-    /// The property that is wrong; empty where it is the entry as a whole.
+    /// The invalid property; empty if the entry as a whole is invalid.
     pub fn property(&self) -> &str {
         &self.property
     }
@@ -136,8 +137,8 @@ impl ManifestEntry {
         &self.env
     }
 
-    /// The routes, each with host, domain and path or port; none where the entry
-    /// says nothing of them.
+    /// The routes, each with host, domain and path or port; `None` if the entry does
+    /// not set routes.
     pub fn routes(&self) -> Option<impl Iterator<Item = &str>> {
         let routes = self.routes.as_ref()?.iter();
         Some(routes.map(|route| route.route.as_str()))
@@ -147,12 +148,12 @@ impl ManifestEntry {
         self.routes.as_deref().unwrap_or_default()
     }
 
-    /// Whether an app is to have no route at all.
+    /// Whether the entry removes all routes.
     pub(crate) fn has_no_route(&self) -> bool {
         self.routes.as_ref().is_some_and(Vec::is_empty)
     }
 
-    /// How many instances an app has; none where that is left to the foundation.
+    /// The number of instances; `None` leaves it to the foundation.
     pub fn instances(&self) -> Option<u32> {
         u32::try_from(self.get("instances")?.as_u64()?).ok()
     }
@@ -171,12 +172,12 @@ impl ManifestEntry {
         size::megabytes(self.get(property)?.as_str()?).ok()
     }
 
-    /// The start command of the web process; none leaves it to the droplet.
+    /// The start command of the web process; `None` leaves it to the droplet.
     pub fn command(&self) -> Option<&str> {
         self.get("command")?.as_str()
     }
 
-    /// The buildpacks; none has them detected.
+    /// The buildpacks; if there are none, they are detected.
     pub fn buildpacks(&self) -> Vec<String> {
         let list = self.get("buildpacks").and_then(Value::as_array);
         let list = list.into_iter().flatten().filter_map(Value::as_str);
@@ -195,31 +196,31 @@ impl ManifestEntry {
         routes.into_iter().chain(env).chain(others)
     }
 
-    /// The names of the services that an app is bound to; none where the entry says
-    /// nothing of them.
+    /// The names of the services that an app is bound to; `None` if the entry does not
+    /// set services.
     pub(crate) fn services(&self) -> Option<BTreeSet<&str>> {
         let services = self.get("services")?.as_array()?.iter();
         Some(services.filter_map(service_name).collect())
     }
 
-    /// The labels (or annotations) of the entry, where it names them.
+    /// The `labels` or `annotations` of the entry, if it sets them.
     pub(crate) fn metadata(&self, part: &str) -> Option<&Map<String, Value>> {
         self.get("metadata")?.get(part)?.as_object()
     }
 
-    /// The same with a property, which is normalised already.
+    /// Returns the entry with a property, which must be normalised.
     pub(crate) fn with(mut self, property: &str, value: Value) -> Self {
         Arc::make_mut(&mut self.properties).insert(property.to_owned(), value);
         self
     }
 
-    /// The same without a property.
+    /// Returns the entry without a property.
     pub(crate) fn without(mut self, property: &str) -> Self {
         Arc::make_mut(&mut self.properties).remove(property);
         self
     }
 
-    /// What requests of an app's own cannot say, if there is anything.
+    /// The properties that separate requests for each app cannot set, if there are any.
     pub(crate) fn beyond_requests(&self) -> Option<Self> {
         let mut rest = self.clone();
         rest.env = Arc::default();
@@ -232,7 +233,7 @@ impl ManifestEntry {
         (rest != Self::default()).then_some(rest)
     }
 
-    /// The same with labels and annotations, which win.
+    /// Returns the entry with labels and annotations, which replace existing ones.
     pub(crate) fn with_metadata(
         self,
         labels: &[(&str, &str)],
@@ -247,7 +248,7 @@ impl ManifestEntry {
         self.with("metadata", metadata)
     }
 
-    /// The same with a route and nothing else in place of its routes.
+    /// Returns the entry with only these routes.
     pub(crate) fn with_routes(mut self, routes: Vec<String>) -> Self {
         let route = |route: String| EntryRoute {
             route,
@@ -259,13 +260,13 @@ impl ManifestEntry {
         self
     }
 
-    /// The same with more environment variables, which win.
+    /// Returns the entry with environment variables, which replace existing ones.
     pub(crate) fn with_env(mut self, env: BTreeMap<String, String>) -> Self {
         Arc::make_mut(&mut self.env).extend(env);
         self
     }
 
-    /// The same without what may be secret.
+    /// Returns the entry without values that may be secret.
     pub(crate) fn redacted(&self) -> Self {
         let env = self
             .env

@@ -7,7 +7,7 @@ use super::EntryError;
 use super::routes::route_text;
 use crate::manifest::size;
 
-/// What the web process has at the top of an entry.
+/// The properties of a process; at the top of an entry, those of the web process.
 pub(super) const PROCESS: [(&str, Kind); 15] = [
     ("command", Kind::Command),
     ("disk_quota", Kind::Size),
@@ -29,7 +29,7 @@ pub(super) const PROCESS: [(&str, Kind); 15] = [
     ("user", Kind::Text),
 ];
 
-/// What an app has beside its web process.
+/// The properties of an app, except for its web process.
 pub(super) const APP: [(&str, Kind); 10] = [
     ("buildpacks", Kind::Texts),
     ("cnb-credentials", Kind::Map),
@@ -50,21 +50,21 @@ pub(super) const SECOND_NAMES: [(&str, &str); 2] =
 /// The type of a property.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
-    /// A text; a number or a truth is its text.
+    /// A string; numbers and booleans are converted.
     Text,
-    /// A list of texts.
+    /// A list of strings.
     Texts,
     /// A whole number.
     Count {
         least: u64,
     },
-    /// A size, as `NM`.
+    /// A size in MB, such as `64M`.
     Size,
-    /// Bytes a second, as the Cloud Controller shows them.
+    /// Bytes per second, as the Cloud Controller shows them.
     Rate,
     /// `port`, `process` or `http`.
     HealthCheck,
-    /// A text; without one, the droplet's.
+    /// A string; without it, the droplet's command is used.
     Command,
     Map,
     Features,
@@ -81,8 +81,8 @@ pub(super) fn of(properties: &[(&str, Kind)], name: &str) -> Option<Kind> {
         .map(|(_, kind)| *kind)
 }
 
-/// A value in the form that the Cloud Controller shows; none for one that says
-/// nothing.
+/// A value in the form that the Cloud Controller shows; `None` for a value that means
+/// the default.
 pub(super) fn normal(key: &str, kind: Kind, value: Value) -> Result<Option<Value>, EntryError> {
     if matches!(kind, Kind::Texts) {
         return texts(key, value).map(|texts| Some(json!(texts)));
@@ -203,7 +203,7 @@ fn sidecar_memory(value: &Value) -> Option<Value> {
     Some(json!(format!("{megabytes}M")))
 }
 
-/// A variable's value as an app sees it.
+/// The value of an environment variable in the app.
 pub(crate) fn text_of(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -313,7 +313,7 @@ pub(super) fn truth(key: &str, value: &Value) -> Result<bool, EntryError> {
     }
 }
 
-/// A text, number or truth as text.
+/// A string, number or boolean as a string; `None` for other values.
 pub(crate) fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -323,7 +323,7 @@ pub(crate) fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// What a value is, where it may hold a secret.
+/// The type of a value, for messages that must not show the value.
 pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "empty",
@@ -335,12 +335,12 @@ pub(super) fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A scalar as it is, else what it is.
+/// A scalar's value, or the type of another value.
 fn shown(value: &Value) -> String {
     scalar(value).unwrap_or_else(|| kind(value).to_owned())
 }
 
-/// Bytes a second in the largest unit that has a whole number of them.
+/// Bytes per second in the largest unit that gives a whole number.
 pub(crate) fn rate_text(bytes: i64) -> String {
     const UNITS: [(&str, u32); 4] = [("T", 40), ("G", 30), ("M", 20), ("K", 10)];
     if bytes <= 0 {

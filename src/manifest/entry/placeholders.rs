@@ -13,7 +13,7 @@ const INDEX: &str = "{i}";
 const APPS_DOMAIN: &str = "{apps_domain}";
 
 impl ManifestEntry {
-    /// Whether it needs the domain of the apps.
+    /// Whether the entry uses the domain of the apps.
     pub(crate) fn needs_apps_domain(&self) -> bool {
         let mut texts = self.env.values().map(String::as_str);
         let mut routes = self.entry_routes().iter();
@@ -48,8 +48,8 @@ impl ManifestEntry {
         entry
     }
 
-    /// The environment with the domain of the apps, where all apps of the group have
-    /// the same; so it is kept once.
+    /// Returns the entry with the domain of the apps in its environment. All apps of a
+    /// group share that environment if it does not contain `{i}`.
     pub(crate) fn with_apps_domain(&self, apps_domain: &str) -> Self {
         let mut entry = self.clone();
         if self.env.values().any(|value| value.contains(APPS_DOMAIN)) {
@@ -66,7 +66,7 @@ fn has_placeholder(text: &str) -> bool {
     text.contains(INDEX) || text.contains(APPS_DOMAIN)
 }
 
-/// A text with the number of the app and the domain of the apps.
+/// Replaces the placeholders in a text.
 pub(crate) fn filled_in<'t>(text: &'t str, index: u32, apps_domain: &str) -> Cow<'t, str> {
     if !has_placeholder(text) {
         return Cow::Borrowed(text);
@@ -75,7 +75,7 @@ pub(crate) fn filled_in<'t>(text: &'t str, index: u32, apps_domain: &str) -> Cow
     Cow::Owned(text.replace(APPS_DOMAIN, apps_domain))
 }
 
-/// Whether a text has a place for the number of the app.
+/// Whether a text has the placeholder for the number of the app.
 pub(crate) fn has_index(text: &str) -> bool {
     text.contains(INDEX)
 }

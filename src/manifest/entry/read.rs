@@ -10,6 +10,21 @@ use super::routes::routes;
 use super::{EntryError, ManifestEntry};
 use crate::manifest::yaml;
 
+/// The properties that an application of a manifest may have.
+pub(crate) fn known_keys() -> impl Iterator<Item = &'static str> {
+    let in_tables = APP.iter().chain(&PROCESS).map(|(key, _)| *key);
+    // Only a process has a user.
+    APART
+        .into_iter()
+        .chain(in_tables.filter(|key| *key != "user"))
+}
+
+/// The properties that an item of `processes` may have.
+pub(crate) fn known_process_keys() -> impl Iterator<Item = &'static str> {
+    let in_table = PROCESS.iter().map(|(key, _)| *key);
+    ["type", "disk-quota"].into_iter().chain(in_table)
+}
+
 /// The properties that are not in the tables of properties.
 const APART: [&str; 9] = [
     "name",
@@ -115,15 +130,13 @@ impl ManifestEntry {
         Ok(entry)
     }
 
-    /// Whether a manifest may have this property.
+    /// Whether an application of a manifest may have this property.
     pub(crate) fn is_known(property: &str) -> bool {
-        APART.contains(&property)
-            || of(&APP, property).is_some()
-            || (property != "user" && of(&PROCESS, property).is_some())
+        known_keys().any(|known| known == property)
     }
 }
 
-/// The one application of a manifest, or the map itself where it is none.
+/// The only application of a manifest, or the map itself if it is not a manifest.
 fn only_application(mut given: Map<String, Value>) -> Result<Map<String, Value>, EntryError> {
     match given.remove("applications") {
         None => Ok(given),
@@ -138,7 +151,7 @@ fn only_application(mut given: Map<String, Value>) -> Result<Map<String, Value>,
     }
 }
 
-/// Gives a property its other name.
+/// Renames a property to its other name.
 fn unify(map: &mut Map<String, Value>, old: &str, new: &str) -> Result<(), EntryError> {
     match map.remove(old) {
         None | Some(Value::Null) => Ok(()),
@@ -168,7 +181,7 @@ fn environment(value: Value) -> Result<BTreeMap<String, String>, EntryError> {
         .collect())
 }
 
-/// Reads the processes: what they say of the web process goes to the top.
+/// Reads the processes. The properties of the web process become those of the entry.
 fn processes(value: Value, top: &mut BTreeMap<String, Value>) -> Result<(), EntryError> {
     let key = "processes";
     let list = match value {

@@ -31,12 +31,12 @@ pub(super) fn routes(value: Value) -> Result<Option<Vec<EntryRoute>>, EntryError
     Ok(Some(routes))
 }
 
-/// As the Cloud Controller sorts them.
+/// Sorts routes as the Cloud Controller does.
 pub(super) fn sort_routes(routes: &mut [EntryRoute]) {
     routes.sort_by_key(|route| route.route.to_lowercase());
 }
 
-/// A route without a scheme; hosts know no case.
+/// A route without its scheme and with its host in lower case.
 pub(crate) fn route_text(route: &str) -> String {
     let route = ["http://", "https://", "tcp://"]
         .iter()

@@ -8,20 +8,20 @@ use super::normal::{PROCESS, names_of_services, of, sort_by};
 use super::{EntryRoute, ManifestEntry};
 use crate::manifest::yaml;
 
-/// What an entry is written for.
+/// The purpose for which an entry is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To create an app: without what it has not anyway.
+    /// To create an app. Properties that a new app does not have are left out.
     Create,
-    /// To change an app: where it is to have no route, with what says so.
+    /// To change an app. `no-route` is written if all routes are removed.
     Change,
-    /// To be compared with an app by the Cloud Controller: without what the lists
-    /// show, and what its diff does not compare.
+    /// To be compared by the Cloud Controller. Properties that lists show, or that its
+    /// diff does not compare, are left out.
     Compare,
 }
 
 impl ManifestEntry {
-    /// As an entry of `applications`, without a name.
+    /// The entry as an application of a manifest, without a name.
     pub(crate) fn application(&self, purpose: Purpose) -> Map<String, Value> {
         let mut application = Map::new();
         let is_change = purpose == Purpose::Change;

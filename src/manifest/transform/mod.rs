@@ -49,7 +49,7 @@ pub enum TransformError {
     /// Neither the manifest nor the overrides name the app.
     #[error("the app has no name")]
     NoName,
-    /// The manifest has several apps, and none with the name in [`Overrides::app`].
+    /// The manifest has several apps, and none with a name in [`Overrides::apps`].
     #[error("the manifest has no app {name}, only {}", .existing.join(", "))]
     NoSuchApp {
         /// The name in the overrides.
@@ -100,11 +100,12 @@ fn describe(value: &Option<String>) -> String {
 
 type Transform = fn(Manifest, &Overrides) -> Result<Manifest, TransformError>;
 
-const SEQUENCE: [Transform; 22] = [
+const SEQUENCE: [Transform; 23] = [
     // First: it may select one app of several, and the others need exactly one.
     app_name,
     instances,
     start_command,
+    env,
     cnb_credentials,
     lifecycle,
     // Before the endpoint, which requires the type `http`.
@@ -134,19 +135,39 @@ const SCALE: [Transform; 4] = [instances, memory, disk, log_rate_limit];
 
 impl Manifest {
     /// Applies overrides, and makes the `path` of each app relative to the working
-    /// directory. The result is the manifest that `push` sends.
+    /// directory. The result is the manifest that `push` sends. A `path` need not exist
+    /// yet: see [`Manifest::check_paths`].
     ///
     /// With a [deployment strategy](Overrides::strategy), instances, memory, disk
     /// and log rate limit are left to the deployment.
     ///
     /// # Errors
-    /// [`TransformError`] if the overrides are invalid, do not fit the manifest, or
-    /// if the `path` of an app cannot be read.
+    /// [`TransformError`] if the overrides are invalid or do not fit the manifest.
     pub fn transform(self, overrides: &Overrides) -> Result<Self, TransformError> {
         overrides.validate()?;
         SEQUENCE
             .iter()
             .try_fold(self, |manifest, step| step(manifest, overrides))
+    }
+
+    /// Checks that the `path` of each app exists.
+    ///
+    /// # Errors
+    /// [`TransformError::Path`], for the first that does not.
+    pub fn check_paths(&self) -> Result<(), TransformError> {
+        for app in &self.applications {
+            let path = app.text("path").filter(|_| !app.has("docker"));
+            if let Some(path) = path
+                && let Err(source) = std::fs::metadata(path)
+            {
+                return Err(TransformError::Path {
+                    app: app.name().to_owned(),
+                    path: path.into(),
+                    source,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The manifest after a deployment has scaled the app.
@@ -176,10 +197,9 @@ impl Manifest {
     /// Apps with the same name would overwrite each other.
     fn with_unique_names(self) -> Result<Self, TransformError> {
         let mut names = HashSet::new();
-        let duplicate = self.applications.iter();
-        let duplicate = duplicate
-            .map(Application::name)
-            .find(|it| !names.insert(*it));
+        let duplicate = self.applications.iter().map(Application::name);
+        // The Cloud Controller's names ignore case.
+        let duplicate = { duplicate }.find(|name| !names.insert(name.to_lowercase()));
         match duplicate.map(str::to_owned) {
             Some(name) => Err(TransformError::DuplicateApp { name }),
             None => Ok(self),

@@ -1,6 +1,6 @@
 //! The steps of a transformation: one function for each override.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::TransformError;
 use crate::manifest::overrides::{HealthCheckType, OverrideField, Overrides};
@@ -18,27 +18,26 @@ pub(super) fn app_name(
     if nameless && manifest.applications.len() > 1 {
         return Err(TransformError::UnnamedApp);
     }
-    let Some(name) = &overrides.app else {
-        return match nameless {
-            true => Err(TransformError::NoName),
-            false => manifest.with_unique_names(),
-        };
-    };
-    let found = manifest
-        .applications
-        .iter()
-        .position(|app| app.name() == name);
-    match (found, manifest.applications.as_mut_slice()) {
-        (Some(at), _) => manifest.applications = vec![manifest.applications.swap_remove(at)],
-        (None, [app]) => app.set("name", Value::text(name)),
-        (None, apps) => {
-            return Err(TransformError::NoSuchApp {
-                name: name.clone(),
-                existing: apps.iter().map(|app| app.name().to_owned()).collect(),
-            });
+    match overrides.apps.as_slice() {
+        [] if nameless => return Err(TransformError::NoName),
+        [] => {}
+        [name] if manifest.applications.len() == 1 => {
+            manifest.rename_app(0, name);
+        }
+        names => {
+            let existing = manifest.applications.iter();
+            let existing: Vec<String> = existing.map(|app| app.name().to_owned()).collect();
+            if let Some(name) = names.iter().find(|name| !existing.contains(name)) {
+                return Err(TransformError::NoSuchApp {
+                    name: name.clone(),
+                    existing,
+                });
+            }
+            let is_selected = |app: &Application| names.iter().any(|name| name == app.name());
+            manifest.applications.retain(is_selected);
         }
     }
-    Ok(manifest)
+    manifest.with_unique_names()
 }
 
 /// Sets a property of the web process if the manifest has one, else of the app.
@@ -109,7 +108,7 @@ pub(super) fn cnb_credentials(
     manifest: Manifest,
     overrides: &Overrides,
 ) -> Result<Manifest, TransformError> {
-    let credentials = overrides.cnb_credentials.clone();
+    let credentials = overrides.cnb_credentials.as_deref().cloned();
     let credentials = credentials.map(|it| Value::from(&serde_json::Value::Object(it)));
     set_app(manifest, "cnb_credentials", "cnb-credentials", credentials)
 }
@@ -124,6 +123,34 @@ pub(super) fn lifecycle(
         "lifecycle",
         text(&overrides.lifecycle),
     )
+}
+
+/// Adds environment variables, which replace those of the manifest.
+pub(super) fn env(
+    mut manifest: Manifest,
+    overrides: &Overrides,
+) -> Result<Manifest, TransformError> {
+    if overrides.env.is_empty() {
+        return Ok(manifest);
+    }
+    let field = OverrideField::any("env");
+    let app = manifest.only_app(field)?;
+    let mut env = match app.get("env") {
+        Some(Value::Map(env)) => env.clone(),
+        None | Some(Value::Null) => Map::default(),
+        Some(other) => {
+            return Err(TransformError::ManifestConflict {
+                field,
+                property: "env",
+                value: Some(other.kind().to_owned()),
+            });
+        }
+    };
+    for (name, value) in overrides.env.iter() {
+        env.set(name.as_str(), Value::text(value));
+    }
+    app.set("env", Value::Map(env));
+    Ok(manifest)
 }
 
 const ENDPOINT: &str = "health-check-http-endpoint";
@@ -341,19 +368,13 @@ pub(super) fn path(
     let dir = dir.map(Path::to_owned).unwrap_or_default();
     for app in &mut manifest.applications {
         if let Some(path) = app.text("path") {
-            let found = found(app.name(), dir.join(path))?;
-            app.set("path", Value::text(found.to_string_lossy()));
+            let path = dir.join(path);
+            // A path that is not built yet has no links.
+            let path = without_links(&path).unwrap_or(path);
+            app.set("path", Value::text(path.to_string_lossy()));
         }
     }
     Ok(manifest)
-}
-
-pub(super) fn found(app: &str, path: PathBuf) -> Result<PathBuf, TransformError> {
-    without_links(&path).map_err(|source| TransformError::Path {
-        app: app.to_owned(),
-        path,
-        source,
-    })
 }
 
 pub(super) fn droplet(

@@ -29,14 +29,19 @@ const WEB: &str = "[{name: a, memory: 1G, processes: [{type: worker}, {type: web
 
 #[rstest]
 #[case("[{name: a}]", "", "[{name: a}]")]
-#[case("[{name: a}]", "app: b", "[{name: b}]")]
-#[case("[{memory: 1G}]", "app: b", "[{memory: 1G, name: b}]")]
+#[case("[{name: a}]", "apps: [b]", "[{name: b}]")]
+#[case("[{memory: 1G}]", "apps: [b]", "[{memory: 1G, name: b}]")]
 #[case(
     "[{name: a}, {name: b, memory: 1G}]",
-    "app: b",
+    "apps: [b]",
     "[{name: b, memory: 1G}]"
 )]
 #[case("[{name: a}, {name: b}]", "", "[{name: a}, {name: b}]")]
+#[case(
+    "[{name: a}, {name: b}, {name: c}]",
+    "apps: [c, a]",
+    "[{name: a}, {name: c}]"
+)]
 fn app_selects_or_renames(#[case] apps: &str, #[case] with: &str, #[case] expected: &str) {
     changes(app_name, apps, with, expected);
 }
@@ -44,9 +49,11 @@ fn app_selects_or_renames(#[case] apps: &str, #[case] with: &str, #[case] expect
 #[rstest]
 #[case("[{memory: 1G}]", "", "the app has no name")]
 #[case("[{name: a}, {}]", "", "has no `name`")]
-#[case("[{name: a}, {}]", "app: a", "has no `name`")]
-#[case("[{name: a}, {name: b}]", "app: c", "has no app c, only a, b")]
+#[case("[{name: a}, {}]", "apps: [a]", "has no `name`")]
+#[case("[{name: a}, {name: b}]", "apps: [c]", "has no app c, only a, b")]
 #[case("[{name: a}, {name: b}, {name: a}]", "", "two apps named a")]
+#[case("[{name: a}, {name: A}]", "", "two apps named A")]
+#[case("[{name: a}]", "apps: [a, b]", "has no app b, only a")]
 fn an_app_without_a_name_is_refused(
     #[case] apps: &str,
     #[case] with: &str,
@@ -102,6 +109,7 @@ fn the_web_process_is_changed_if_the_manifest_has_one(
 
 #[rstest]
 #[case(lifecycle, "lifecycle: cnb", "lifecycle: cnb")]
+#[case(env, "env: {A: '1'}", "env: {A: '1'}")]
 #[case(no_route, "no_route: true", "no-route: true")]
 #[case(random_route, "random_route: true", "random-route: true")]
 #[case(task, "task: true", "no-route: true")]
@@ -129,6 +137,7 @@ fn other_overrides_change_the_app(
 #[case(instances, "instances: 4")]
 #[case(start_command, "start_command: run")]
 #[case(lifecycle, "lifecycle: cnb")]
+#[case(env, "env: {A: '1'}")]
 #[case(health_check_type, "health_check_type: port")]
 #[case(health_check_endpoint, "endpoint: /up")]
 #[case(health_check_timeout, "app_start_timeout: 90")]
@@ -153,6 +162,21 @@ fn an_override_for_one_app_is_refused_for_several(
     assert!(
         error.contains("applies to one app, but the manifest has 2 apps"),
         "{error}"
+    );
+}
+
+#[test]
+fn variables_replace_those_of_the_manifest() {
+    changes(
+        env,
+        "[{name: a, env: {A: 1, B: 2}}]",
+        "env: {A: '3', C: ''}",
+        "[{name: a, env: {A: '3', B: 2, C: ''}}]",
+    );
+    let error = step(env, "[{name: a, env: [x]}]", "env: {A: '3'}").unwrap_err();
+    assert_eq!(
+        error,
+        "env cannot be combined with `env` in the manifest (a list)"
     );
 }
 
@@ -255,7 +279,12 @@ fn a_path_is_relative_to_the_manifest() {
     assert_eq!(changed.applications()[1].text("path"), None);
     let mut missing = manifest("[{name: a, path: none}]");
     missing.path = Some(dir.join("manifest.yml"));
-    let error = path(missing, &overrides("")).unwrap_err().to_string();
+    let changed = path(missing, &overrides("")).unwrap();
+    assert_eq!(
+        changed.applications()[0].text("path"),
+        dir.join("none").to_str()
+    );
+    let error = changed.check_paths().unwrap_err().to_string();
     assert!(error.starts_with("app a: cannot read `path` "), "{error}");
 }
 

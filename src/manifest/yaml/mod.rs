@@ -7,6 +7,7 @@
 //! YAML 1.1 and 1.2.
 
 mod load;
+mod locate;
 mod map;
 mod scalar;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 mod write;
 
 use load::Loader;
+pub(crate) use locate::{anchored_keys, line_of};
 pub(crate) use map::Map;
 use scalar::{float, float_text};
 

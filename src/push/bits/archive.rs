@@ -1,5 +1,5 @@
-//! The bits of an archive: anything that ends in a zip's directory, so that a
-//! jar with a script before it is one too.
+//! The bits of an archive: any file that ends with a zip directory, so a jar with a
+//! script in front of it is an archive too.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -13,14 +13,18 @@ use super::error::Reason;
 use super::ignores::{self, Ignores};
 use super::{Entry, FOLDER_MODE, Kind, LINK_MODE};
 
-/// An archive that is read from.
+/// An archive that is open for reading.
 pub(super) type Archive = ZipArchive<BufReader<File>>;
 
-/// What the `cf` CLI gives every file of an archive.
+/// The mode that the `cf` CLI gives every file of an archive.
 const FILE_MODE: u32 = 0o744;
 
-/// No path is longer; what claims to be a link and is, is none.
+/// The longest target of a link, in bytes: no path is longer.
 const LONGEST_LINK: u64 = 4096;
+
+/// The largest size of all unpacked files, in bytes. A small archive can unpack to
+/// more than any disk holds.
+const MAX_UNPACKED: u64 = 8 * 1024 * 1024 * 1024;
 
 pub(super) fn open(path: &Path) -> Result<Archive, Reason> {
     let name = path.display().to_string();
@@ -28,16 +32,25 @@ pub(super) fn open(path: &Path) -> Result<Archive, Reason> {
     ZipArchive::new(BufReader::new(file)).map_err(Reason::NoArchive)
 }
 
-/// Lists what is in an archive and not ignored; files are not read yet.
+/// Lists the files of an archive that are not ignored; they are not read yet.
 pub(super) fn list(path: &Path) -> Result<Vec<Entry>, Reason> {
     let mut archive = open(path)?;
     let ignores = Ignores::of_archive(&cfignore(&mut archive)?)?;
     let mut seen = HashSet::new();
     let mut entries = Vec::new();
+    let mut unpacked = 0_u64;
     for index in 0..archive.len() {
         let Some(entry) = entry(&mut archive, index)? else {
             continue;
         };
+        let size = archive
+            .by_index_raw(index)
+            .map_err(unread(&entry.name))?
+            .size();
+        unpacked = unpacked.saturating_add(size);
+        if unpacked > MAX_UNPACKED {
+            return Err(Reason::TooLarge);
+        }
         if !seen.insert(entry.name.clone()) {
             return Err(Reason::Twice(entry.name));
         }
@@ -53,8 +66,8 @@ pub(super) fn list(path: &Path) -> Result<Vec<Entry>, Reason> {
     Ok(entries)
 }
 
-/// The text of the first entry that is called `.cfignore`, or ends so: the `cf` CLI
-/// takes it wherever it is.
+/// The text of the first entry whose name ends with `.cfignore`: the `cf` CLI accepts
+/// it in any folder.
 fn cfignore(archive: &mut Archive) -> Result<String, Reason> {
     let named_so = |name: &str| name.ends_with(ignores::FILE);
     let index = archive
@@ -71,7 +84,7 @@ fn unread(name: &str) -> impl FnOnce(ZipError) -> Reason {
     |error| Reason::Entry { name, error }
 }
 
-/// One of an archive; none is the archive's own root.
+/// An entry of an archive; `None` for the archive's root folder.
 fn entry(archive: &mut Archive, index: usize) -> Result<Option<Entry>, Reason> {
     let mut file = archive
         .by_index(index)
@@ -101,7 +114,7 @@ fn entry(archive: &mut Archive, index: usize) -> Result<Option<Entry>, Reason> {
     }))
 }
 
-/// A path without what says nothing (`./`), if it stays within the archive.
+/// A path without empty parts and `.`, if it stays within the archive.
 fn safe(raw: &str) -> Result<Option<String>, Reason> {
     let leads_out = raw.starts_with(['/', '\\']) || raw.split(['/', '\\']).any(|it| it == "..");
     if leads_out {

@@ -49,7 +49,7 @@ impl Contents {
         match &mut self.from {
             From::Folder(root) => {
                 let file = File::open(root.join(&entry.name)).map_err(Reason::io(&entry.name))?;
-                copy(file, entry, &mut self.piece, pass_on)
+                copy(file, u64::MAX, entry, &mut self.piece, pass_on)
             }
             From::Archive(archive) => {
                 let file = archive.by_index(entry.index);
@@ -57,22 +57,32 @@ impl Contents {
                     name: entry.name.clone(),
                     error,
                 })?;
-                copy(file, entry, &mut self.piece, pass_on)
+                let size = file.size();
+                copy(file, size, entry, &mut self.piece, pass_on)
             }
         }
     }
 }
 
+/// Reads a file of at most `size` bytes.
 fn copy(
     mut file: impl Read,
+    size: u64,
     entry: &Entry,
     piece: &mut [u8],
     pass_on: &mut dyn FnMut(&[u8]) -> Result<(), Reason>,
 ) -> Result<(), Reason> {
+    let mut total = 0_u64;
     loop {
         match file.read(piece) {
             Ok(0) => return Ok(()),
-            Ok(read) => pass_on(piece.get(..read).unwrap_or_default())?,
+            Ok(read) => {
+                total = total.saturating_add(read as u64);
+                if total > size {
+                    return Err(Reason::LargerThanSaid(entry.name.clone()));
+                }
+                pass_on(piece.get(..read).unwrap_or_default())?;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(Reason::io(&entry.name)(error)),
         }

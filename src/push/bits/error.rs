@@ -42,6 +42,10 @@ pub(super) enum Reason {
     TooManyPatterns,
     #[error("the path {0} leads out of the archive")]
     LeadsOut(String),
+    #[error("the archive unpacks to more than 8 GiB")]
+    TooLarge,
+    #[error("{0} is larger than the archive says")]
+    LargerThanSaid(String),
     #[error("the archive has {0} twice")]
     Twice(String),
     #[error("{0} changed while it was read")]

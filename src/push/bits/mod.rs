@@ -10,6 +10,7 @@ mod contents;
 mod error;
 mod folder;
 mod ignores;
+pub(crate) mod temporary;
 mod zipped;
 
 use std::collections::HashSet;
@@ -18,11 +19,11 @@ use std::sync::Arc;
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use tempfile::{NamedTempFile, TempDir};
 
 use contents::Contents;
 pub use error::BitsError;
 use error::Reason;
+use temporary::{TemporaryFile, TemporaryFolder};
 
 /// The mode that the `cf` CLI gives every folder.
 const FOLDER_MODE: u32 = 0o755;
@@ -51,7 +52,7 @@ pub(crate) struct Bits {
     entries: Vec<Entry>,
     sha256: String,
     /// Keeps a temporary folder for as long as its files are needed.
-    _folder: Option<Arc<TempDir>>,
+    _folder: Option<Arc<TemporaryFolder>>,
 }
 
 #[derive(Debug, Clone)]
@@ -111,7 +112,7 @@ impl Bits {
     }
 
     /// As [`Bits::read`], of a temporary folder, which is kept with the bits.
-    pub(crate) fn read_temporary(folder: Arc<TempDir>) -> Result<Self, BitsError> {
+    pub(crate) fn read_temporary(folder: Arc<TemporaryFolder>) -> Result<Self, BitsError> {
         let bits = Self::read(folder.path())?;
         Ok(Self {
             _folder: Some(folder),
@@ -150,7 +151,7 @@ impl Bits {
 
     /// Zips all files except the `known` ones into a temporary file; `None` if
     /// nothing is left. The same bits give the same bytes.
-    pub(crate) fn zip(&self, known: &HashSet<FileId>) -> Result<Option<NamedTempFile>, BitsError> {
+    pub(crate) fn zip(&self, known: &HashSet<FileId>) -> Result<Option<TemporaryFile>, BitsError> {
         let rest = self.rest(known);
         if rest.is_empty() {
             return Ok(None);

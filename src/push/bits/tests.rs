@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use proptest::prelude::*;
 use rstest::rstest;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
@@ -426,4 +426,46 @@ proptest! {
         let bits = Bits::read(archive.path()).unwrap();
         prop_assert_eq!(&contents(zipped(&bits)), &expected);
     }
+}
+
+/// An archive whose directory has other sizes than its files.
+fn with_sizes(files: usize, size: u32) -> tempfile::NamedTempFile {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for i in 0..files {
+        let options = zip::write::SimpleFileOptions::default();
+        zip.start_file(format!("file-{i}"), options).unwrap();
+        zip.write_all(&[b'x'; 5000]).unwrap();
+    }
+    let mut bytes = zip.finish().unwrap().into_inner();
+    let headers: Vec<usize> = bytes
+        .windows(4)
+        .enumerate()
+        .filter(|(_, it)| *it == b"PK\x01\x02")
+        .map(|(at, _)| at)
+        .collect();
+    assert_eq!(headers.len(), files);
+    for at in headers {
+        bytes[at + 24..at + 28].copy_from_slice(&size.to_le_bytes());
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    file
+}
+
+#[test]
+fn an_archive_that_unpacks_to_more_than_any_app_needs_is_refused() {
+    let error = Bits::read(with_sizes(3, u32::MAX - 1).path()).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.ends_with("the archive unpacks to more than 8 GiB"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_file_that_is_larger_than_its_archive_says_is_refused() {
+    let error = Bits::read(with_sizes(1, 10).path())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("file-0"), "{error}");
 }

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 
 use sha1::{Digest, Sha1};
-use tempfile::NamedTempFile;
 use zip::write::{PreparedZipFile, SimpleFileOptions, ZipFileBuilder};
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::contents::{self, Contents};
 use super::error::{Reason, unwritten};
+use super::temporary::TemporaryFile;
 use super::{Entry, Kind, Source};
 
 /// Smaller files are compressed in memory by several threads; larger ones directly
@@ -25,8 +25,8 @@ const ZIP64: u64 = u32::MAX as u64;
 type Zip = ZipWriter<BufWriter<File>>;
 
 /// Zips entries into a temporary file.
-pub(super) fn write(source: &Source, entries: &[&Entry]) -> Result<NamedTempFile, Reason> {
-    let file = NamedTempFile::with_suffix(".zip").map_err(unwritten)?;
+pub(super) fn write(source: &Source, entries: &[&Entry]) -> Result<TemporaryFile, Reason> {
+    let file = TemporaryFile::new(".zip").map_err(unwritten)?;
     let reopened = file.reopen().map_err(unwritten)?;
     let mut zip = ZipWriter::new(BufWriter::new(reopened));
     let mut contents = Contents::open(source)?;
