@@ -57,10 +57,11 @@ pub use capi::dialect::Dialect;
 pub use capi::error::{CcError, ConnectionProblem, Error};
 pub use capi::transport::Credentials;
 pub use converge::approval::{Approval, Deletions, Question};
-pub use converge::outcome::{AppOutcome, AppResult, Failure, Outcome};
+pub use converge::outcome::{AppOutcome, AppResult, Failure, FailureGroup, Outcome};
 pub use converge::plan::{
     Action, Change, DropletRef, PackageRef, Plan, ResourcePlan, RouteRef, SourceDroplet, Step,
 };
+pub use converge::saved::{SavedPlan, SavedPlanError};
 pub use converge::target::Target;
 pub use converge::verify::{Difference, Drift};
 pub use converge::{ConvergeError, Converger, Destroyed, GroupBitsError};

@@ -107,7 +107,11 @@ async fn an_org_is_created_changed_and_destroyed() {
         (0, "deleted scale-org, scale-quota, scale-asg\n")
     );
     let again = place.on(&mock, SMALL, &["destroy", "--yes"]);
-    assert_eq!((again.code, again.out.as_str()), (0, "nothing to delete\n"));
+    assert_eq!((again.code, again.out.as_str()), (0, ""));
+    assert_eq!(
+        again.err,
+        "org scale-org: not found, or not visible to admin\n"
+    );
 }
 
 #[rstest]
@@ -316,8 +320,13 @@ async fn a_failed_staging_fails_its_group_with_one_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exceeded_quota_is_explained() {
     let fixture = Fixture::new(Workflow::Manifest).await;
-    let quota = json!({"name": "scale-quota", "apps": {"total_memory_in_mb": 4096}});
-    fixture.curl("POST", "/v3/organization_quotas", quota).await;
+    fixture.converge_well(SMALL).await;
+    let limit = |memory: Value| json!({"apps": {"total_memory_in_mb": memory}});
+    let quotas = "/v3/organization_quotas?names=scale-quota";
+    let quotas = fixture.curl("GET", quotas, Value::Null).await;
+    let guid = quotas["resources"][0]["guid"].as_str().unwrap();
+    let quota = format!("/v3/organization_quotas/{guid}");
+    fixture.curl("PATCH", &quota, limit(json!(1024))).await;
     let place = Place::new();
     let many = SMALL.replace("\"proxy_applications\": 3", "\"proxy_applications\": 40");
     let said = place.on(&fixture.mock, &many, &["converge"]);
@@ -337,31 +346,15 @@ async fn an_exceeded_quota_is_explained() {
         said.err
     );
     assert!((1..=3).contains(&errors.len()), "{}", said.err);
-    assert!(said.err.contains("more like this)"), "{}", said.err);
+    assert!(said.err.contains(" more: "), "{}", said.err);
+    assert!(said.err.contains("  failed: scale-proxy-"), "{}", said.err);
     assert!(
         said.err.contains("help: raise the limits of the quota"),
         "{}",
         said.err
     );
 
-    let quotas = fixture
-        .curl(
-            "GET",
-            "/v3/organization_quotas?names=scale-quota",
-            Value::Null,
-        )
-        .await;
-    let path = format!(
-        "/v3/organization_quotas/{}",
-        quotas["resources"][0]["guid"].as_str().unwrap()
-    );
-    fixture
-        .curl(
-            "PATCH",
-            &path,
-            json!({"apps": {"total_memory_in_mb": null}}),
-        )
-        .await;
+    fixture.curl("PATCH", &quota, limit(Value::Null)).await;
     let fewer = place.on(&fixture.mock, SMALL, &["converge", "--yes"]);
     assert_eq!(fewer.code, 0, "{}", fewer.err);
     assert_eq!(place.on(&fixture.mock, SMALL, &["verify"]).code, 0);

@@ -406,21 +406,6 @@ async fn an_unmanaged_org_is_not_destroyed() {
     );
 }
 
-#[tokio::test]
-async fn an_org_with_unmanaged_apps_is_used_and_kept() {
-    let fixture = Fixture::new(Workflow::Manifest).await;
-    fixture
-        .curl("POST", "/v3/organizations", json!({"name": "scale-org"}))
-        .await;
-    assert_eq!(fixture.converge_well(SMALL).await, 7);
-    let (config, sources) = read(SMALL, None);
-    let converger = Converger::new(fixture.client.clone(), desired(&config, &sources));
-    assert!(
-        converger.destroy(Approval::All).await.is_err(),
-        "it is still not ours"
-    );
-}
-
 /// A sink that counts requests, and signals when a number is reached.
 struct After {
     left: AtomicUsize,

@@ -66,6 +66,10 @@ async fn a_clone_costs_exactly_the_documented_requests() {
     let mut map_route = documented("map-route");
     map_route["relationships"]["app"]["guid"] = json!(app);
     map_route["relationships"]["route"]["guid"] = json!(route);
+    let mut scale = documented("scale");
+    // The bundled apps are small; the prototype's manifest gave that to it alone.
+    scale["memory_in_mb"] = json!(32);
+    scale["disk_in_mb"] = json!(32);
     let source = source.as_str().unwrap();
 
     let expected = [
@@ -85,7 +89,7 @@ async fn a_clone_costs_exactly_the_documented_requests() {
         (
             "PUT",
             format!("/v3/apps/{app}/processes/web/scale"),
-            Some(documented("scale")),
+            Some(scale),
         ),
         ("PUT", format!("/v3/apps/{app}/start"), None),
     ];

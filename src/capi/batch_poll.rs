@@ -16,8 +16,12 @@ use super::poll::{self, Progress};
 /// How many GUIDs one poll has: they must fit into a URL.
 const GUIDS_PER_POLL: usize = 100;
 
-/// A resource that so many polls in a row did not show is gone.
+/// A resource that so many polls in a row did not show is gone, unless lists may
+/// still lag behind its creation.
 const MISSES_UNTIL_GONE: usize = 3;
+
+/// How long a list may lag behind writes.
+const LAG: Duration = Duration::from_secs(3);
 
 /// A kind of resource that can be polled by GUIDs.
 pub(crate) trait PolledResource {
@@ -277,13 +281,13 @@ impl<R: PolledResource> BatchPoll<R> {
     /// Counts that a poll did not show a resource; returns whether it is taken to
     /// be gone, which ends the wait.
     fn miss(&self, guid: &str) -> bool {
-        let missed = self.with(|all| {
-            all.get_mut(guid).map_or(0, |waiter| {
+        let is_gone = self.with(|all| {
+            all.get_mut(guid).is_some_and(|waiter| {
                 waiter.missed += 1;
-                waiter.missed
+                waiter.missed >= MISSES_UNTIL_GONE && waiter.since.elapsed() >= LAG
             })
         });
-        missed >= MISSES_UNTIL_GONE && self.end(guid, |what| Err(Error::Gone { what }))
+        is_gone && self.end(guid, |what| Err(Error::Gone { what }))
     }
 
     fn set_last(&self, guid: &str, state: &str) {

@@ -215,6 +215,11 @@ impl Client {
         self.connection.base.as_str().trim_end_matches('/')
     }
 
+    /// The name of the user or OAuth client that is logged in.
+    pub fn user(&self) -> String {
+        self.connection.auth.user()
+    }
+
     pub(crate) fn timeout(&self) -> Duration {
         self.connection.transport.timeout()
     }

@@ -277,6 +277,21 @@ impl Error {
         self.cc_errors().iter().any(CcError::is_quota_exceeded)
     }
 
+    /// The message without the ID of the request, which differs from request to
+    /// request.
+    pub(crate) fn without_request_id(&self) -> String {
+        match self {
+            Self::Refused { .. } => {
+                let mut error = self.clone();
+                if let Self::Refused { request_id, .. } = &mut error {
+                    *request_id = None;
+                }
+                error.to_string()
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// The message without the name of what failed, for messages that name it.
     pub(crate) fn cause(&self) -> String {
         match self {
@@ -290,18 +305,6 @@ impl Error {
     /// Whether the user or client is not allowed to do what was requested.
     pub fn is_forbidden(&self) -> bool {
         self.status() == Some(StatusCode::FORBIDDEN)
-    }
-
-    /// Whether both have the same cause: the same errors of the Cloud Controller, or no
-    /// connection to the same URL.
-    pub(crate) fn is_like(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Refused { errors, .. }, Self::Refused { errors: others, .. }) => {
-                errors == others
-            }
-            (Self::Unreachable { url, .. }, Self::Unreachable { url: other, .. }) => url == other,
-            _ => false,
-        }
     }
 
     /// Whether the Cloud Controller reported an error with this code.

@@ -75,6 +75,24 @@ pub(crate) async fn lines(
     Ok((lines, is_full))
 }
 
+/// The last lines that an app wrote itself, oldest first.
+pub(crate) async fn last_lines(
+    client: &Client,
+    app: &str,
+    count: usize,
+) -> Result<Vec<String>, Error> {
+    const LOOKED_AT: usize = 100;
+    let path = format!("/api/v1/read/{app}?envelope_types=LOG&limit={LOOKED_AT}&descending=true");
+    let answer: Answer = client.log_cache(&Request::get(path)).await?.json()?;
+    let lines = answer.envelopes.batch.into_iter().filter_map(line);
+    let mut lines: Vec<LogLine> = lines
+        .filter(|line| line.source.starts_with("APP"))
+        .collect();
+    lines.sort_by_key(|line| std::cmp::Reverse(line.at));
+    lines.truncate(count);
+    Ok(lines.into_iter().rev().map(|line| line.text).collect())
+}
+
 fn line(envelope: Envelope) -> Option<LogLine> {
     let log = envelope.log?;
     let text = BASE64.decode(log.payload).ok()?;

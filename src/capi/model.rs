@@ -99,6 +99,18 @@ pub(crate) struct Org {
 pub(crate) struct OrgQuota {
     pub(crate) guid: String,
     pub(crate) name: String,
+    /// The GUIDs of the orgs that it applies to, as far as the user sees them.
+    pub(crate) orgs: Vec<String>,
+    /// Whether it has no limit, as one that we create.
+    pub(crate) is_unlimited: bool,
+}
+
+/// A service instance.
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceInstance {
+    pub(crate) name: String,
+    /// The GUID of its org.
+    pub(crate) org: String,
 }
 
 /// A space of an org.
@@ -123,6 +135,10 @@ pub(crate) struct SecurityGroup {
     pub(crate) rules: Vec<Rule>,
     /// The GUIDs of the spaces whose running apps it applies to.
     pub(crate) running_spaces: Vec<String>,
+    /// The GUIDs of the spaces whose stagings it applies to.
+    pub(crate) staging_spaces: Vec<String>,
+    /// Whether it applies to all spaces.
+    pub(crate) is_global: bool,
 }
 
 /// One rule of a security group: what traffic it allows.

@@ -13,7 +13,7 @@ use super::error::Error;
 use super::model::{
     App, Build, Deployment, Destination, DiffEntry, DockerImage, Domain, Droplet, Env, HealthCheck,
     Instance, Metadata, NewApp, NewDeployment, NewRoute, Org, OrgApps, OrgQuota, Package, Process,
-    Resource, Route, Rule, Scale, SecurityGroup, Space, Summary,
+    Resource, Route, Rule, Scale, SecurityGroup, ServiceInstance, Space, Summary,
 };
 use super::poll::Progress;
 use super::transport::{Replay, Upload};
@@ -33,6 +33,11 @@ macro_rules! in_dialect {
 impl Client {
     pub(crate) async fn orgs_named(&self, names: &[&str]) -> Result<Vec<Org>, Error> {
         in_dialect!(self, organizations::named(names))
+    }
+
+    /// The orgs of these GUIDs, with their labels; none in 2017.
+    pub(crate) async fn orgs_by_guids(&self, guids: &[&str]) -> Result<Vec<Org>, Error> {
+        in_dialect!(self, organizations::by_guids(guids))
     }
 
     /// Returns the GUID. In 2017 orgs had no metadata.
@@ -82,6 +87,11 @@ impl Client {
 impl Client {
     pub(crate) async fn spaces_of_orgs(&self, orgs: &[&str]) -> Result<Vec<Space>, Error> {
         in_dialect!(self, spaces::of_orgs(orgs))
+    }
+
+    /// The spaces of these GUIDs, with their labels; none in 2017.
+    pub(crate) async fn spaces_by_guids(&self, guids: &[&str]) -> Result<Vec<Space>, Error> {
+        in_dialect!(self, spaces::by_guids(guids))
     }
 
     /// As [`Client::set_org_metadata`].
@@ -503,8 +513,15 @@ impl Client {
     }
 }
 
-/// Bindings to services.
+/// Services and their bindings.
 impl Client {
+    pub(crate) async fn services_of_orgs(
+        &self,
+        orgs: &[&str],
+    ) -> Result<Vec<ServiceInstance>, Error> {
+        in_dialect!(self, service_instances::of_orgs(orgs))
+    }
+
     /// Removes the bindings of an app to the services of these names.
     pub(crate) async fn unbind_services(
         &self,

@@ -1,8 +1,9 @@
 //! `cf-pusher converge`: creates, changes and deletes what the configuration asks for.
 
 use std::collections::{BTreeSet, HashSet};
+use std::path::PathBuf;
 
-use cf_pusher::{ConvergeError, Dialect, Error, Failure, Outcome};
+use cf_pusher::{ConvergeError, Dialect, Error, FailureGroup, Outcome, Target};
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,11 @@ pub(super) struct ConvergeArgs {
     #[arg(long)]
     recreate: bool,
 
+    /// Take over unmanaged orgs, spaces, apps, quotas and security groups by the names
+    /// of the configuration
+    #[arg(long, conflicts_with = "dry_run")]
+    adopt: bool,
+
     /// Show the changes without making them, as `plan` does
     #[arg(long, conflicts_with = "recreate")]
     dry_run: bool,
@@ -41,6 +47,14 @@ pub(super) struct ConvergeArgs {
     /// Number of apps per manifest, 1 to 1000 [default: 100]
     #[arg(long, value_name = "APPS", value_parser = batch, conflicts_with = "dry_run")]
     batch: Option<usize>,
+
+    /// Follow a plan that `plan --out FILE` wrote: stop before the first write if more
+    /// would be done by now
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "recreate"])]
+    plan: Option<PathBuf>,
+
+    #[command(flatten)]
+    only: plan::OnlyArgs,
 
     #[command(flatten)]
     approval: ApprovalArgs,
@@ -72,8 +86,10 @@ pub(super) async fn run(
     interrupt: &CancellationToken,
 ) -> Result<u8, CommandError> {
     if args.dry_run {
-        return plan::show(&args.common, false, interrupt).await;
+        plan::show(&args.common, &args.only, None, interrupt).await?;
+        return Ok(0);
     }
+    let follows = args.plan.as_deref().map(plan::read).transpose()?;
     if args.batch.is_some() && args.workflow == Some(WorkflowChoice::PerApp) {
         return Err(batch_without_manifests());
     }
@@ -84,7 +100,11 @@ pub(super) async fn run(
     if args.batch.is_some() && client.dialect() == Dialect::Documented2017 {
         return Err(batch_without_manifests());
     }
-    let converger = session.converger()?;
+    let converger = args.only.select(session.converger()?)?;
+    let converger = match follows {
+        Some(plan) => converger.follow(plan),
+        None => converger,
+    };
     let converger = match args.batch {
         Some(batch) => converger.batch(batch),
         None => converger,
@@ -100,7 +120,7 @@ pub(super) async fn run(
         Some(WorkflowChoice::Manifest) | None => converger,
     };
     let approval = args.approval.approval(client.api());
-    let converger = converger.recreate(args.recreate);
+    let converger = converger.recreate(args.recreate).adopt(args.adopt);
     let outcome = match converger.converge(approval).await {
         Err(ConvergeError::Api(Error::Interrupted)) => {
             let mut outcome = Outcome::default();
@@ -165,12 +185,9 @@ fn problems(outcome: &Outcome) -> Vec<String> {
         let lines = drift.map(|drift| format!("drift: {drift}"));
         return at_most(MOST, lines.collect());
     }
-    let mut lines = at_most(MOST, grouped(failures));
-    if outcome.failed() > lines.len() && !outcome.interrupted {
-        lines.push(format!(
-            "{} apps did not converge; run `cf-pusher verify` to list them",
-            outcome.failed()
-        ));
+    let mut lines: Vec<String> = Vec::new();
+    for group in outcome.failure_groups() {
+        lines.extend(describe(&group));
     }
     // One app stands for all that failed in the same way.
     let mut advised = HashSet::new();
@@ -185,20 +202,29 @@ fn problems(outcome: &Outcome) -> Vec<String> {
     lines
 }
 
-/// One line for each failure, or for several that differ only in the app.
-fn grouped(failures: &[Failure]) -> Vec<String> {
-    let mut groups: Vec<(&Failure, usize)> = Vec::new();
-    for failure in failures {
-        match groups.iter_mut().find(|(first, _)| first.is_like(failure)) {
-            Some((_, more)) => *more += 1,
-            None => groups.push((failure, 0)),
-        }
+/// A failure, its log, and the other apps that it is about.
+fn describe(group: &FailureGroup) -> Vec<String> {
+    let mut lines = vec![format!("error: {group}")];
+    lines.extend(group.log.iter().map(|line| format!("  | {line}")));
+    if group.targets.len() > 1 {
+        lines.push(format!("  failed: {}", names(&group.targets)));
     }
-    let line = |(failure, more): (&Failure, usize)| match more {
-        0 => format!("error: {failure}"),
-        more => format!("error: {failure} (and {more} more like this)"),
-    };
-    groups.into_iter().map(line).collect()
+    if !group.blocked.is_empty() {
+        let count = match group.blocked.len() {
+            1 => "1 app".to_owned(),
+            count => format!("{count} apps"),
+        };
+        let names = names(&group.blocked);
+        lines.push(format!(
+            "  {count} did not converge because of that: {names}"
+        ));
+    }
+    lines
+}
+
+/// Names, those that differ in a number only as one.
+fn names(targets: &[Target]) -> String {
+    Target::ranges(targets).join(", ")
 }
 
 fn at_most(most: usize, mut lines: Vec<String>) -> Vec<String> {

@@ -19,7 +19,8 @@ pub(super) struct DestroyArgs {
     #[command(flatten)]
     approval: ApprovalArgs,
 
-    /// Delete the org even if cf-pusher did not create it
+    /// Also delete what cf-pusher did not create: the org, apps and service instances in
+    /// it, quota and security group
     #[arg(long)]
     force: bool,
 
@@ -39,14 +40,30 @@ pub(super) async fn run(
     if destroyed.interrupted {
         output::eprintln_error(&CommandError::from(Error::Interrupted));
     }
+    let user = session.connected.client.user();
+    for target in &destroyed.not_found {
+        output::eprintln_line(&format!("{target}: not found, or not visible to {user}"));
+    }
+    for target in &destroyed.kept {
+        output::eprintln_line(&format!(
+            "{target}: not deleted, because it is unmanaged\nhelp: delete it with --force"
+        ));
+    }
     match session.connected.format {
         Format::Json => {
             let Destroyed {
                 targets,
                 interrupted,
+                kept,
+                not_found,
                 ..
             } = &destroyed;
-            let extra = json!({"destroyed": targets, "interrupted": interrupted});
+            let extra = json!({
+                "destroyed": targets,
+                "interrupted": interrupted,
+                "kept": kept,
+                "not_found": not_found,
+            });
             output::print_json(&session, extra)?;
         }
         Format::Text if !destroyed.targets.is_empty() => {
@@ -56,7 +73,7 @@ pub(super) async fn run(
         Format::Text if destroyed.interrupted => {
             output::print("nothing deleted, or not confirmed by the Cloud Controller")?
         }
-        Format::Text => output::print("nothing to delete")?,
+        Format::Text => {}
     }
     Ok(match destroyed.interrupted {
         true => INTERRUPTED,

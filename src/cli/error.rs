@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use cf_pusher::manifest::{ManifestError, TransformError, VariablesError};
 use cf_pusher::push::PushError;
-use cf_pusher::{ConfigError, ConvergeError, Error, SourceError};
+use cf_pusher::{ConfigError, ConvergeError, Error, SourceError, Target};
 
 use super::{INTERRUPTED, app_flags, help, push};
 
@@ -90,6 +90,12 @@ impl CommandError {
                     let lines = deletions.to_string();
                     lines.lines().map(str::to_owned).collect()
                 }
+                ConvergeError::HasUnmanaged { unmanaged, .. } => listed(unmanaged),
+                ConvergeError::PlanChanged { differences } => {
+                    let lines = differences.iter();
+                    lines.map(|line| format!("- {line}")).collect()
+                }
+                ConvergeError::Unmanaged { targets } if targets.len() > 1 => listed(targets),
                 _ => Vec::new(),
             },
             _ => Vec::new(),
@@ -111,6 +117,16 @@ impl CommandError {
                 ConvergeError::NotOurs { .. } => {
                     Some("delete it with --force if you are sure".to_owned())
                 }
+                ConvergeError::HasUnmanaged { .. } => {
+                    Some("delete the org and everything in it with --force".to_owned())
+                }
+                ConvergeError::PlanChanged { .. } => {
+                    Some("make a new plan with `cf-pusher plan --out FILE`".to_owned())
+                }
+                ConvergeError::Unmanaged { .. } => Some(
+                    "take it over with --adopt, or choose another prefix in the configuration"
+                        .to_owned(),
+                ),
                 ConvergeError::NotApproved { .. } => {
                     Some("approve the deletions with --yes or --max-deletes N".to_owned())
                 }
@@ -139,7 +155,9 @@ impl CommandError {
             | Self::Push(_)
             | Self::Usage { .. } => 2,
             Self::Converge(error) => match error.as_ref() {
-                ConvergeError::Bits { .. } | ConvergeError::Property { .. } => 2,
+                ConvergeError::Bits { .. }
+                | ConvergeError::Property { .. }
+                | ConvergeError::UnknownGroup { .. } => 2,
                 ConvergeError::Api(error) if error.is_connection() => 3,
                 ConvergeError::Api(error) if error.is_interrupted() => INTERRUPTED,
                 _ => 1,
@@ -175,4 +193,8 @@ impl CommandError {
         }
         json!({"error": error})
     }
+}
+
+fn listed(targets: &[Target]) -> Vec<String> {
+    targets.iter().map(|target| format!("- {target}")).collect()
 }

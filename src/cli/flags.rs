@@ -107,7 +107,7 @@ pub(super) enum Format {
     Json,
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     let timeout = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if timeout.is_zero() || timeout > Duration::from_secs(7 * 24 * 60 * 60) {
         return Err("must be from 1ms to 7days".to_owned());

@@ -1,5 +1,9 @@
 //! `cf-pusher plan`: shows what `converge` would change.
 
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use cf_pusher::{Converger, Plan, SavedPlan};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +15,7 @@ use super::{CommandError, Common, Format, output};
 #[command(after_help = "\
 Examples:
   cf-pusher plan --config scale-test.json
+  cf-pusher plan --config scale-test.json --out plan.json
   # in CI: 0 no changes, 2 changes, 1 every error
   cf-pusher plan --config scale-test.json --detailed-exitcode
   # a configuration that another program writes
@@ -20,30 +25,83 @@ pub(super) struct PlanArgs {
     #[arg(long)]
     detailed_exitcode: bool,
 
+    /// Write the plan to a file, for `converge --plan FILE`
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    #[command(flatten)]
+    only: OnlyArgs,
+
     #[command(flatten)]
     common: Common,
 }
 
-pub(super) async fn run(args: PlanArgs, interrupt: &CancellationToken) -> Result<u8, CommandError> {
-    show(&args.common, args.detailed_exitcode, interrupt).await
+/// The flag that selects groups.
+#[derive(Debug, Args)]
+pub(super) struct OnlyArgs {
+    /// Only the apps of this group, such as `tick`; may be repeated
+    #[arg(long, value_name = "GROUP")]
+    only: Vec<String>,
 }
 
-pub(super) async fn show(
-    common: &Common,
-    detailed_exitcode: bool,
-    interrupt: &CancellationToken,
-) -> Result<u8, CommandError> {
-    let session = Session::open(common, Apps::Needed, interrupt).await?;
-    let converger = session.converger()?;
-    let plan = converger.plan().await?;
-    session.connected.end_progress();
-    match session.connected.format {
-        Format::Text => output::print(&plan.to_string())?,
-        Format::Json => output::print_json(&session, output::plan_json(&plan))?,
+impl OnlyArgs {
+    /// The selected groups; without any, all.
+    pub(super) fn select(&self, converger: Converger) -> Result<Converger, CommandError> {
+        match self.only.as_slice() {
+            [] => Ok(converger),
+            groups => Ok(converger.only(groups)?),
+        }
     }
-    Ok(if detailed_exitcode && !plan.is_empty() {
+}
+
+pub(super) async fn run(args: PlanArgs, interrupt: &CancellationToken) -> Result<u8, CommandError> {
+    let out = args.out.as_deref();
+    let shown = show(&args.common, &args.only, out, interrupt).await?;
+    Ok(if args.detailed_exitcode && !shown.is_empty() {
         2
     } else {
         0
     })
+}
+
+pub(super) async fn show(
+    common: &Common,
+    only: &OnlyArgs,
+    out: Option<&Path>,
+    interrupt: &CancellationToken,
+) -> Result<Plan, CommandError> {
+    let session = Session::open(common, Apps::Needed, interrupt).await?;
+    let converger = only.select(session.converger()?)?;
+    let plan = converger.plan().await?;
+    session.connected.end_progress();
+    if let Some(path) = out {
+        let saved = converger.save(&plan).await?;
+        write_private(path, &saved.to_json()).map_err(|error| {
+            CommandError::usage(format!("writing {} failed: {error}", path.display()))
+        })?;
+    }
+    match session.connected.format {
+        Format::Text => output::print(&plan.to_string())?,
+        Format::Json => output::print_json(&session, output::plan_json(&plan))?,
+    }
+    Ok(plan)
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Reads a plan that `plan --out` has written.
+pub(super) fn read(path: &Path) -> Result<SavedPlan, CommandError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        CommandError::usage(format!("reading {} failed: {error}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+    let plan = SavedPlan::parse(&text).map_err(|error| failed(&error));
+    plan.map_err(|error| error.help("write a plan with `cf-pusher plan --out FILE`"))
 }

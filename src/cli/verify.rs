@@ -1,9 +1,12 @@
 //! `cf-pusher verify`: checks the foundation against the configuration.
 
+use std::time::Duration;
+
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Apps, Session};
+use super::plan::OnlyArgs;
 use super::{CommandError, Common, Format, output};
 
 /// Check the foundation against the configuration
@@ -13,11 +16,19 @@ use super::{CommandError, Common, Format, output};
 /// environment and droplets. Exits with 0 if there is no drift, else with 1.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  cf-pusher verify --config scale-test.json && run-the-scale-test")]
+Examples:
+  cf-pusher verify --config scale-test.json && run-the-scale-test
+  cf-pusher verify --config scale-test.json --wait 5m")]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     common: Common,
+
+    /// Wait up to TIME, such as `90s` or `5m`, for instances that are starting
+    #[arg(long, value_name = "TIME", value_parser = super::flags::timeout)]
+    wait: Option<Duration>,
+
+    #[command(flatten)]
+    only: OnlyArgs,
 }
 
 pub(super) async fn run(
@@ -25,8 +36,11 @@ pub(super) async fn run(
     interrupt: &CancellationToken,
 ) -> Result<u8, CommandError> {
     let session = Session::open(&args.common, Apps::Needed, interrupt).await?;
-    let converger = session.converger()?;
-    let drift = converger.verify().await?;
+    let converger = args.only.select(session.converger()?)?;
+    let drift = match args.wait {
+        Some(wait) => converger.verify_within(wait).await?,
+        None => converger.verify().await?,
+    };
     session.connected.end_progress();
     match session.connected.format {
         Format::Json => output::print_json(&session, output::drift_json(&drift))?,

@@ -16,6 +16,18 @@ pub struct Destroyed {
     pub targets: Vec<Target>,
     /// Whether it was interrupted before all was deleted.
     pub interrupted: bool,
+    /// Quotas and security groups that exist and were not deleted because they are
+    /// not ours.
+    pub kept: Vec<Target>,
+    /// Orgs that do not exist, or that the user cannot see.
+    pub not_found: Vec<Target>,
+}
+
+/// A quota or security group that exists.
+struct Beside {
+    target: Target,
+    guid: String,
+    is_ours: bool,
 }
 
 impl Converger {
@@ -23,12 +35,13 @@ impl Converger {
     /// groups.
     ///
     /// # Errors
-    /// [`ConvergeError::NotOurs`] for an org without our label, unless it is
-    /// [forced](Converger::force), and [`ConvergeError::NotApproved`]. Nothing is
-    /// deleted then.
+    /// [`ConvergeError::NotOurs`] for an org without our label and
+    /// [`ConvergeError::HasUnmanaged`] for one with apps or service instances that are
+    /// not ours, unless that is [forced](Converger::force), and
+    /// [`ConvergeError::NotApproved`]. Nothing is deleted then.
     pub async fn destroy(&self, approval: Approval) -> Result<Destroyed, ConvergeError> {
         let mut destroyed = Destroyed::default();
-        match self.destroy_all(&approval, &mut destroyed.targets).await {
+        match self.destroy_all(&approval, &mut destroyed).await {
             Err(ConvergeError::Api(Error::Interrupted)) => destroyed.interrupted = true,
             outcome => outcome?,
         }
@@ -38,28 +51,43 @@ impl Converger {
     async fn destroy_all(
         &self,
         approval: &Approval,
-        destroyed: &mut Vec<Target>,
+        destroyed: &mut Destroyed,
     ) -> Result<(), ConvergeError> {
         let observed = self.observe(false).await?;
-        let mut deletions = self.orgs_to_delete(&observed)?;
-        let beside = self.to_delete_beside_orgs(&observed);
-        let targets = beside.iter().map(|(target, _)| target.clone());
+        let orgs = self.desired.orgs().iter().zip(&observed.orgs);
+        let missing = orgs.filter(|(_, found)| found.org.is_none());
+        let missing = missing.map(|(org, _)| Target::Org {
+            name: org.name.clone(),
+        });
+        destroyed.not_found.extend(missing);
+        let mut deletions = self.orgs_to_delete(&observed).await?;
+        let beside = self.exist_beside_orgs(&observed).into_iter();
+        let (beside, kept): (Vec<_>, Vec<_>) = beside.partition(|it| it.is_ours || self.forces);
+        destroyed.kept = kept.into_iter().map(|it| it.target).collect();
+        let targets = beside.iter().map(|it| it.target.clone());
         deletions.targets.extend(targets);
         self.approve(approval, &deletions).await?;
-        self.delete_orgs(&observed, destroyed).await?;
-        for (target, guid) in beside {
+        self.delete_orgs(&observed, &mut destroyed.targets).await?;
+        for Beside { target, guid, .. } in beside {
             let what = format!("deleting the {target}");
             match target {
                 Target::Quota { .. } => self.client.delete_quota(&what, &guid).await?,
                 _ => self.client.delete_security_group(&what, &guid).await?,
             }
-            destroyed.push(target);
+            destroyed.targets.push(target);
         }
         Ok(())
     }
 
-    /// The orgs that exist and the apps in them.
-    pub(super) fn orgs_to_delete(&self, observed: &Observed) -> Result<Deletions, ConvergeError> {
+    /// The orgs that exist, with the apps and service instances in them.
+    pub(super) async fn orgs_to_delete(
+        &self,
+        observed: &Observed,
+    ) -> Result<Deletions, ConvergeError> {
+        let orgs = observed.orgs.iter().filter_map(|org| org.org.as_ref());
+        let guids: Vec<&str> = orgs.map(|org| org.guid.as_str()).collect();
+        let services = self.client.services_of_orgs(&guids).await?;
+        let owner = self.desired.owner();
         let mut deletions = Deletions::default();
         for (id, found) in observed.orgs.iter().enumerate() {
             let Some(org) = &found.org else { continue };
@@ -67,37 +95,60 @@ impl Converger {
                 let org = org.name.clone();
                 return Err(ConvergeError::NotOurs { org });
             }
-            let name = org.name.clone();
-            deletions.targets.push(Target::Org { name });
             let app = |space: &str, name: &str| Target::App {
                 org: org.name.clone(),
                 space: space.to_owned(),
                 name: name.to_owned(),
             };
+            // What is in the org, and whether it is ours.
+            let mut content: Vec<(Target, bool)> = Vec::new();
             let spaces = self.desired.spaces().zip(&observed.spaces);
             for (placed, space) in spaces.filter(|(placed, _)| placed.org_id == id) {
-                let apps = space.apps.iter();
-                let apps = apps.map(|it| app(&placed.space.name, &it.name));
-                deletions.targets.extend(apps);
+                content.extend(space.apps.iter().map(|it| {
+                    let is_ours = it.ownership.is_of(owner) || it.is_unlabelled_and_empty();
+                    (app(&placed.space.name, &it.name), is_ours)
+                }));
             }
             let others = found.other_apps.iter();
-            let others = others.map(|it| app(&it.space, &it.name));
-            deletions.targets.extend(others);
+            content.extend(others.map(|it| (app(&it.space, &it.name), it.ownership.is_of(owner))));
+            let services = services.iter().filter(|it| it.org == org.guid);
+            content.extend(services.map(|service| {
+                let (org, name) = (org.name.clone(), service.name.clone());
+                (Target::ServiceInstance { org, name }, false)
+            }));
+            let unmanaged = content.iter().filter(|(_, is_ours)| !is_ours);
+            let unmanaged: Vec<Target> = unmanaged.map(|(target, _)| target.clone()).collect();
+            if !self.forces && !unmanaged.is_empty() {
+                let org = org.name.clone();
+                return Err(ConvergeError::HasUnmanaged { org, unmanaged });
+            }
+            let name = org.name.clone();
+            deletions.targets.push(Target::Org { name });
+            let content = content.into_iter().map(|(target, _)| target);
+            deletions.targets.extend(content);
         }
         Ok(deletions)
     }
 
-    /// The quotas and security groups that exist, with their GUIDs.
-    fn to_delete_beside_orgs(&self, observed: &Observed) -> Vec<(Target, String)> {
+    /// The quotas and security groups that exist.
+    fn exist_beside_orgs(&self, observed: &Observed) -> Vec<Beside> {
         let quotas = self.desired.quotas().into_iter().filter_map(|name| {
-            let guid = observed.quotas.get(name)?.clone();
+            let quota = observed.quotas.get(name)?;
             let name = name.to_owned();
-            Some((Target::Quota { name }, guid))
+            Some(Beside {
+                target: Target::Quota { name },
+                guid: quota.guid.clone(),
+                is_ours: observed.is_our_quota(quota),
+            })
         });
         let groups = self.desired.security_groups().iter().filter_map(|group| {
-            let guid = observed.security_groups.get(&group.name)?.guid.clone();
+            let found = observed.security_groups.get(&group.name)?;
             let name = group.name.clone();
-            Some((Target::SecurityGroup { name }, guid))
+            Some(Beside {
+                target: Target::SecurityGroup { name },
+                guid: found.guid.clone(),
+                is_ours: observed.is_our_group(found, group),
+            })
         });
         quotas.chain(groups).collect()
     }

@@ -13,13 +13,16 @@ mod ended;
 pub(crate) mod observe;
 mod observe_2017;
 pub(crate) mod observed;
+mod only;
 pub(crate) mod outcome;
 pub(crate) mod plan;
 mod run;
+pub(crate) mod saved;
 pub(crate) mod target;
 #[cfg(test)]
 mod tests;
 pub(crate) mod verify;
+mod wait;
 
 use std::sync::Arc;
 
@@ -29,9 +32,12 @@ use approval::{Approval, Deletions};
 pub use bits::GroupBitsError;
 pub use destroy::Destroyed;
 use observe::Observed;
+use only::Selection;
 use outcome::Outcome;
 use plan::{Plan, Workflow};
 use run::Run;
+use saved::SavedPlan;
+use target::Target;
 use verify::Drift;
 
 use crate::capi::client::Client;
@@ -78,6 +84,37 @@ pub enum ConvergeError {
         /// Its name.
         org: String,
     },
+    /// The org has apps or service instances that are not ours to delete.
+    #[error(
+        "deleting the org {org} failed: it has {} that cf-pusher does not manage",
+        counted(unmanaged)
+    )]
+    HasUnmanaged {
+        /// The org's name.
+        org: String,
+        /// The apps and service instances.
+        unmanaged: Vec<Target>,
+    },
+    /// Resources have names of the desired state and are not ours. No write was sent.
+    #[error("converging failed: {}", exist(targets))]
+    Unmanaged {
+        /// The resources.
+        targets: Vec<Target>,
+    },
+    /// The plan that was to be followed does not fit any more. No write was sent.
+    #[error("following the plan failed: it does not fit any more")]
+    PlanChanged {
+        /// What has changed, line by line.
+        differences: Vec<String>,
+    },
+    /// A group was selected that is not part of the desired state.
+    #[error("there is no group {group}: the groups are {}", known.join(", "))]
+    UnknownGroup {
+        /// The name that was given.
+        group: String,
+        /// The names of the groups.
+        known: Vec<String>,
+    },
     /// The run would delete more than was approved. It has sent no write.
     #[error("deleting {} failed: {}", deletions.summary(), not_approved(*most))]
     NotApproved {
@@ -86,6 +123,26 @@ pub enum ConvergeError {
         /// How many orgs and apps may be deleted, if a number was approved.
         most: Option<usize>,
     },
+}
+
+/// Such as `1 app and 2 service instances`.
+fn counted(targets: &[Target]) -> String {
+    let apps = targets.iter().filter(|target| target.is_app()).count();
+    let count = |count: usize, name: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {name}")),
+        count => Some(format!("{count} {name}s")),
+    };
+    let services = count(targets.len() - apps, "service instance");
+    let parts = [count(apps, "app"), services].into_iter().flatten();
+    parts.collect::<Vec<_>>().join(" and ")
+}
+
+fn exist(targets: &[Target]) -> String {
+    match targets {
+        [only] => format!("{only} exists and is unmanaged"),
+        all => format!("{} resources exist and are unmanaged", all.len()),
+    }
 }
 
 fn not_approved(most: Option<usize>) -> String {
@@ -111,6 +168,11 @@ pub struct Converger {
     batch: usize,
     recreates: bool,
     forces: bool,
+    adopts: bool,
+    /// The groups that it is about, if not all.
+    only: Option<Arc<Selection>>,
+    /// The plan that it must follow, if any.
+    follows: Option<Arc<SavedPlan>>,
 }
 
 /// What an observation showed, and what follows from it.
@@ -136,6 +198,9 @@ impl Converger {
             batch: DEFAULT_BATCH,
             recreates: false,
             forces: false,
+            adopts: false,
+            only: None,
+            follows: None,
         }
     }
 
@@ -160,10 +225,34 @@ impl Converger {
         Self { recreates, ..self }
     }
 
-    /// The same; orgs that are not managed are deleted too.
+    /// The same; [`Converger::converge`] takes over orgs, spaces, apps, quotas and
+    /// security groups that have names of the desired state and are not ours. It
+    /// labels those that can have labels.
+    #[must_use]
+    pub fn adopt(self, adopts: bool) -> Self {
+        Self { adopts, ..self }
+    }
+
+    /// The same; [`Converger::destroy`] also deletes what is not managed: the orgs
+    /// with the apps and service instances in them, the quotas and the security groups.
     #[must_use]
     pub fn force(self, forces: bool) -> Self {
         Self { forces, ..self }
+    }
+
+    /// The same, about some groups: the apps of others are neither changed nor
+    /// deleted, and their drift is not reported. A group is named as in the desired
+    /// state, without its `{i}`, or also without the owner's prefix.
+    ///
+    /// # Errors
+    /// [`ConvergeError::UnknownGroup`].
+    pub fn only<G: Into<String>>(
+        self,
+        groups: impl IntoIterator<Item = G>,
+    ) -> Result<Self, ConvergeError> {
+        let names: Vec<String> = groups.into_iter().map(Into::into).collect();
+        let only = Some(Arc::new(Selection::of(&self.desired, &names)?));
+        Ok(Self { only, ..self })
     }
 
     /// What [`Converger::converge`] would do. Changes nothing.
@@ -183,7 +272,7 @@ impl Converger {
     pub async fn verify(&self) -> Result<Vec<Drift>, ConvergeError> {
         let bits = self.prepare().await?;
         let seen = self.look(bits, false).await?;
-        Ok(verify::verify(&self.desired, &seen.observed, &seen.plan))
+        Ok(self.drift_of(&seen.observed, &seen.plan))
     }
 
     /// Applies the desired state, and waits until all instances run.
@@ -193,8 +282,8 @@ impl Converger {
     /// the run, and each such app is a failure.
     ///
     /// # Errors
-    /// As [`Converger::plan`], and [`ConvergeError::NotApproved`]. What fails for
-    /// single apps is in the [`Outcome`].
+    /// As [`Converger::plan`], [`ConvergeError::NotApproved`] and
+    /// [`ConvergeError::Unmanaged`]. What fails for single apps is in the [`Outcome`].
     pub async fn converge(&self, approval: Approval) -> Result<Outcome, ConvergeError> {
         let outcome = self.converge_all(approval).await;
         let (counts, error) = match &outcome {
@@ -214,7 +303,8 @@ impl Converger {
 
     async fn converge_all(&self, approval: Approval) -> Result<Outcome, ConvergeError> {
         let bits = self.prepare().await?;
-        Run::new(self, bits, approval).outcome().await
+        // Boxed, so that the futures of callers stay small.
+        Box::pin(Run::new(self, bits, approval).outcome()).await
     }
 
     /// Reads the bits, once, and refuses what the API of the foundation cannot do.
@@ -241,7 +331,20 @@ impl Converger {
 
     fn plan_of(&self, bits: &[Bits], observed: &Observed) -> Plan {
         let hashes: Vec<String> = bits.iter().map(|bits| bits.sha256().to_owned()).collect();
-        plan::plan(&self.desired, &hashes, observed, self.workflow)
+        let mut plan = plan::plan(&self.desired, &hashes, observed, self.workflow);
+        if let Some(only) = &self.only {
+            only.keep_in_plan(&self.desired, &mut plan);
+        }
+        plan
+    }
+
+    /// What differs from the desired state.
+    fn drift_of(&self, observed: &Observed, plan: &Plan) -> Vec<Drift> {
+        let mut drift = verify::verify(&self.desired, observed, plan);
+        if let Some(only) = &self.only {
+            only.keep_in_drift(&self.desired, plan, &mut drift);
+        }
+        drift
     }
 
     async fn observe(&self, packages: bool) -> Result<Observed, Error> {

@@ -7,7 +7,7 @@
 //! that cannot compare, or claims that nothing differs where something must, is
 //! asked for each app's manifest instead.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures::try_join;
 use serde_json::{Map, Value, json};
@@ -18,7 +18,9 @@ use super::observed::{App, by_app, web_by_app};
 use crate::capi::client::Client;
 use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
-use crate::capi::model::{DiffEntry, Domain, Org, OrgQuota, Route, SecurityGroup, Space};
+use crate::capi::model::{
+    DiffEntry, Domain, Org, OrgQuota, Ownership, Process, Route, SecurityGroup, Space,
+};
 use crate::capi::transport::Replay;
 use crate::capi::{halves, parallel};
 use crate::desired::{Desired, Group, PlacedSpace};
@@ -31,19 +33,27 @@ const MOST_BYTES: usize = 1024 * 1024;
 /// How many diffs are asked for at once: each is long work.
 const DIFFS_AT_ONCE: usize = 2;
 
+/// The number of apps whose instances are read one by one.
+const STATES_AT_ONCE: usize = 20;
+
 /// No app has this name, so a diff must say that it would be created.
 const PROBE: &str = "cf-pusher-diff-probe";
 
 /// All that exists of a desired state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Observed {
-    /// The GUIDs of the quotas, by name.
-    pub(crate) quotas: HashMap<String, String>,
+    /// The quotas, by name.
+    pub(crate) quotas: HashMap<String, OrgQuota>,
     /// The security groups, by name.
     pub(crate) security_groups: HashMap<String, SecurityGroup>,
     pub(crate) domains: Vec<Domain>,
     /// Whether the destinations of routes are known with process and port.
     pub(crate) knows_destinations: bool,
+    /// Whether orgs and spaces can be labelled.
+    pub(crate) has_labels: bool,
+    /// The GUIDs of the orgs and spaces that are ours: the desired ones, and others
+    /// that a quota or security group applies to.
+    pub(crate) managed: HashSet<String>,
     /// In the order of the desired orgs.
     pub(crate) orgs: Vec<ObservedOrg>,
     /// In the order of all desired spaces.
@@ -66,6 +76,8 @@ pub(crate) struct OtherApp {
     pub(crate) name: String,
     /// The name of its space; empty where that is not known.
     pub(crate) space: String,
+    /// Not known in 2017.
+    pub(crate) ownership: Ownership,
 }
 
 /// What exists of a desired space.
@@ -109,15 +121,17 @@ async fn observe_v3(client: &Client, desired: &Desired, packages: bool) -> Resul
         client.domains(),
     )?;
     let guids: Vec<&str> = orgs.iter().map(|org| org.guid.as_str()).collect();
-    let (found, processes, droplets) = try_join!(
+    let (found, processes, mut droplets) = try_join!(
         client.apps_of_orgs(&guids),
         client.web_processes_of_orgs(&guids),
         client.droplets_of_orgs(&guids),
     )?;
+    unique(&mut droplets, |droplet| &droplet.guid);
     let mut processes = web_by_app(processes);
     let mut droplets = by_app(droplets, |droplet| &droplet.app);
     let mut spaces = found.spaces;
     let mut apps: Vec<App> = found.apps.into_iter().map(App::from).collect();
+    unique(&mut apps, |app| &app.guid);
     for app in &mut apps {
         app.web = processes.remove(&app.guid);
         app.droplets = droplets.remove(&app.guid).unwrap_or_default();
@@ -130,9 +144,11 @@ async fn observe_v3(client: &Client, desired: &Desired, packages: bool) -> Resul
         security_groups: groups_by_name(security_groups),
         domains,
         knows_destinations: true,
+        has_labels: true,
         ..Observed::default()
     };
     observed.arrange(desired, orgs, spaces, apps)?;
+    observed.find_managed(client).await?;
     let there = observed.space_guids();
     let there: Vec<&str> = there.iter().map(String::as_str).collect();
     let accounted = observed.account_for_packages(desired);
@@ -141,11 +157,13 @@ async fn observe_v3(client: &Client, desired: &Desired, packages: bool) -> Resul
     } else {
         &[]
     };
-    let (routes, packages, differences) = try_join!(
+    let (mut routes, mut packages, differences) = try_join!(
         client.routes_of_spaces(&there),
         client.packages_of_spaces(of_packages),
         differences(client, desired, &observed),
     )?;
+    unique(&mut routes, |route| &route.guid);
+    unique(&mut packages, |package| &package.guid);
     let mut routes = routes_by_space(routes);
     let mut all_packages = by_app(packages, |package| &package.app);
     for (space, differences) in observed.spaces.iter_mut().zip(differences) {
@@ -185,6 +203,7 @@ async fn observe_2017(
         spaces.extend(found);
         apps.extend(all.apps.into_iter().map(App::from));
     }
+    unique(&mut apps, |app| &app.guid);
     let mut observed = Observed {
         quotas: quotas_by_name(quotas),
         security_groups: groups_by_name(security_groups),
@@ -198,7 +217,8 @@ async fn observe_2017(
         space.routes =
             observe_2017::add_details(client, &found.guid, domains, &mut space.apps).await?;
         if packages {
-            let all = client.packages_of_spaces(&[&found.guid]).await?;
+            let mut all = client.packages_of_spaces(&[&found.guid]).await?;
+            unique(&mut all, |package| &package.guid);
             let mut all = by_app(all, |package| &package.app);
             for app in &mut space.apps {
                 app.take_packages(&mut all);
@@ -211,6 +231,7 @@ async fn observe_2017(
         space.differences = compared_here(&placed, domain.unwrap_or_default(), &space.apps);
     }
     observed.infer_ownership(desired);
+    observed.find_managed(client).await?;
     Ok(observed)
 }
 
@@ -225,6 +246,26 @@ pub(crate) async fn refresh_instances(
     for app in observed.spaces.iter_mut().flat_map(|space| &mut space.apps) {
         app.web = processes.remove(&app.guid);
     }
+    if client.dialect() == Dialect::Documented2017 {
+        add_states(client, observed).await?;
+    }
+    Ok(())
+}
+
+/// Reads the states of the instances of some apps that do not all run: the summaries
+/// of 2017 show only how many do.
+async fn add_states(client: &Client, observed: &mut Observed) -> Result<(), Error> {
+    let apps = observed.spaces.iter_mut().flat_map(|space| &mut space.apps);
+    let webs = apps
+        .filter(|app| app.started)
+        .filter_map(|app| app.web.as_mut());
+    let is_short = |web: &&mut Process| web.running() < web.instances as usize;
+    let states = webs.filter(is_short).take(STATES_AT_ONCE).map(|web| async {
+        web.actual = client.instances(&web.guid).await?;
+        Ok::<_, Error>(())
+    });
+    let states: Vec<_> = states.collect();
+    parallel::run(parallel::PER_APP, states).await?;
     Ok(())
 }
 
@@ -269,7 +310,10 @@ impl Observed {
         let mut spaces = desired.spaces().zip(&self.spaces);
         spaces.all(|(placed, space)| {
             let names: HashSet<String> = names_in(&placed).collect();
-            let mut apps = space.apps.iter().filter(|app| names.contains(&app.name));
+            let owner = desired.owner();
+            // What looks like a leftover of ours has no package.
+            let is_ours = |app: &&App| names.contains(&app.name) || app.may_be_leftover_of(owner);
+            let mut apps = space.apps.iter().filter(is_ours);
             apps.all(App::accounts_for_packages)
         })
     }
@@ -329,6 +373,7 @@ impl Observed {
                 org.other_apps.extend(apps.into_iter().map(|app| OtherApp {
                     name: app.name,
                     space: space.to_owned(),
+                    ownership: app.ownership,
                 }));
             }
         }
@@ -353,8 +398,8 @@ impl Observed {
         Ok(found.name.clone())
     }
 
-    /// An org has no label in 2017: it is ours if it has our quota, and all that is
-    /// in it is ours.
+    /// An org has no label in 2017: it is ours if it has our quota, or no app that is
+    /// not ours. Its spaces are ours then.
     fn infer_ownership(&mut self, desired: &Desired) {
         for (id, wanted) in desired.orgs().iter().enumerate() {
             let spaces = desired.spaces().zip(&self.spaces);
@@ -371,9 +416,48 @@ impl Observed {
             else {
                 continue;
             };
-            let has_ours = quota.is_some() && org.quota.as_ref() == quota;
-            org.ownership.managed = has_ours && are_ours && other_apps.is_empty();
+            let has_ours = quota.is_some_and(|it| org.quota.as_ref() == Some(&it.guid));
+            let is_ours = has_ours || (are_ours && other_apps.is_empty());
+            org.ownership.managed = is_ours;
+            let spaces = desired.spaces().zip(&mut self.spaces);
+            for (_, space) in spaces.filter(|(placed, _)| placed.org_id == id) {
+                if let Some(space) = &mut space.space {
+                    space.ownership.managed = is_ours;
+                }
+            }
         }
+    }
+
+    /// Notes which orgs and spaces are ours, also of those that the quotas and
+    /// security groups apply to without being desired.
+    async fn find_managed(&mut self, client: &Client) -> Result<(), Error> {
+        let orgs = self.orgs.iter().filter_map(|it| it.org.as_ref());
+        let spaces = self.spaces.iter().filter_map(|it| it.space.as_ref());
+        let known: HashMap<&str, bool> = orgs
+            .map(|org| (org.guid.as_str(), org.ownership.managed))
+            .chain(spaces.map(|space| (space.guid.as_str(), space.ownership.managed)))
+            .collect();
+        let quotas = self.quotas.values().flat_map(|quota| &quota.orgs);
+        let other_orgs = unknown(quotas, &known);
+        let groups = self.security_groups.values();
+        let groups =
+            groups.flat_map(|group| group.running_spaces.iter().chain(&group.staging_spaces));
+        let other_spaces = unknown(groups, &known);
+        let (orgs, spaces) = try_join!(
+            client.orgs_by_guids(&other_orgs),
+            client.spaces_by_guids(&other_spaces),
+        )?;
+        let orgs = orgs.into_iter().map(|org| (org.guid, org.ownership));
+        let spaces = spaces
+            .into_iter()
+            .map(|space| (space.guid, space.ownership));
+        let others = orgs.chain(spaces).filter(|(_, it)| it.managed);
+        let known = known.iter().filter(|(_, managed)| **managed);
+        self.managed = known
+            .map(|(guid, _)| (*guid).to_owned())
+            .chain(others.map(|(guid, _)| guid))
+            .collect();
+        Ok(())
     }
 }
 
@@ -385,9 +469,25 @@ fn no_domain(name: Option<&str>) -> Error {
     Error::impossible("finding the domain of the apps' routes", reason)
 }
 
-fn quotas_by_name(quotas: Vec<OrgQuota>) -> HashMap<String, String> {
+/// The GUIDs that are not known, each once, in order.
+fn unknown<'a>(
+    guids: impl Iterator<Item = &'a String>,
+    known: &HashMap<&str, bool>,
+) -> Vec<&'a str> {
+    let guids = guids.map(String::as_str);
+    let unknown: BTreeSet<&str> = guids.filter(|guid| !known.contains_key(guid)).collect();
+    unknown.into_iter().collect()
+}
+
+/// Resources, each once: a list that changes while it is read may repeat some.
+pub(super) fn unique<T>(resources: &mut Vec<T>, guid: impl Fn(&T) -> &str) {
+    let mut seen = HashSet::new();
+    resources.retain(|resource| seen.insert(guid(resource).to_owned()));
+}
+
+fn quotas_by_name(quotas: Vec<OrgQuota>) -> HashMap<String, OrgQuota> {
     let quotas = quotas.into_iter();
-    quotas.map(|quota| (quota.name, quota.guid)).collect()
+    quotas.map(|quota| (quota.name.clone(), quota)).collect()
 }
 
 fn groups_by_name(groups: Vec<SecurityGroup>) -> HashMap<String, SecurityGroup> {

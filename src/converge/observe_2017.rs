@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use futures::try_join;
 use serde_json::{Map, Value, json};
 
+use super::observe::unique;
 use super::observed::{App, by_app};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
@@ -24,11 +25,13 @@ pub(super) async fn add_details(
     apps: &mut [App],
 ) -> Result<Vec<Route>, Error> {
     let spaces = [space];
-    let (summaries, droplets, mut routes) = try_join!(
+    let (summaries, mut droplets, mut routes) = try_join!(
         client.summaries(space),
         client.droplets_of_spaces(&spaces),
         client.routes_of_spaces(&spaces),
     )?;
+    unique(&mut droplets, |droplet| &droplet.guid);
+    unique(&mut routes, |route| &route.guid);
     complete(&mut routes, domains, &summaries);
     let mut droplets = by_app(droplets, |droplet| &droplet.app);
     let mut summaries: HashMap<String, Summary> = summaries
@@ -43,7 +46,8 @@ pub(super) async fn add_details(
     parallel::run(parallel::PER_APP, details).await?;
     add_routes(apps, &routes);
     if !apps.iter().all(App::accounts_for_packages) {
-        let packages = client.packages_of_spaces(&spaces).await?;
+        let mut packages = client.packages_of_spaces(&spaces).await?;
+        unique(&mut packages, |package| &package.guid);
         let mut packages = by_app(packages, |package| &package.app);
         for app in apps {
             app.take_packages(&mut packages);

@@ -62,6 +62,18 @@ impl App {
         }
     }
 
+    /// Whether it looks like an app that a killed run of ours created and did not
+    /// get to label: it has nothing to run.
+    pub(crate) fn is_unlabelled_and_empty(&self) -> bool {
+        let has_nothing = self.droplets.is_empty() && self.packages.is_empty();
+        !self.ownership.managed && !self.started && has_nothing
+    }
+
+    /// The same by a name that begins with ours.
+    pub(crate) fn may_be_leftover_of(&self, owner: &str) -> bool {
+        !owner.is_empty() && self.name.starts_with(owner) && self.is_unlabelled_and_empty()
+    }
+
     /// Whether the droplet that it runs with accounts for all of its packages: it
     /// is a copy or annotated, and no other was staged since.
     pub(crate) fn accounts_for_packages(&self) -> bool {

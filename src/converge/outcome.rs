@@ -1,7 +1,7 @@
 //! How a run ended: what became of every app, what failed, and what still
 //! differs from the desired state.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -74,6 +74,15 @@ pub struct AppOutcome {
 }
 
 impl AppOutcome {
+    /// The app as a target.
+    fn target(&self) -> Target {
+        Target::App {
+            org: self.org.clone(),
+            space: self.space.clone(),
+            name: self.name.clone(),
+        }
+    }
+
     /// What became of an app, of which no GUID or address is known.
     pub(crate) fn new(name: &str, org: &str, space: &str, result: AppResult) -> Self {
         Self {
@@ -104,6 +113,10 @@ pub enum AppResult {
     Failed {
         /// Why, in one line.
         reason: String,
+        /// The resource whose failure kept the app from converging, such as the app
+        /// whose droplet it was to get.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        blocked_by: Option<Target>,
     },
 }
 
@@ -117,13 +130,148 @@ pub struct Failure {
     pub step: String,
     /// Why it failed.
     pub error: Error,
+    /// The last lines of the log of an app whose instances crashed.
+    pub log: Vec<String>,
+}
+
+/// Apps and other resources that failed for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FailureGroup {
+    /// What failed: each app and resource once, over all groups.
+    pub targets: Vec<Target>,
+    /// The step that failed, of the first target.
+    pub step: String,
+    /// Why, in the Cloud Controller's words, of the first target.
+    pub cause: String,
+    /// The `X-Vcap-Request-Id` of the first target's request, to find it in the
+    /// foundation's logs.
+    pub request_id: Option<String>,
+    /// The last lines of the log of the first target that has any.
+    pub log: Vec<String>,
+    /// The apps that did not converge because of these.
+    pub blocked: Vec<Target>,
+}
+
+impl Outcome {
+    /// The failures by their causes, the most frequent last. Every app that failed is
+    /// in one of them: as a target, or as blocked.
+    pub fn failure_groups(&self) -> Vec<FailureGroup> {
+        let mut groups: Vec<(String, FailureGroup)> = Vec::new();
+        let mut grouped: HashSet<&Target> = HashSet::new();
+        for failure in &self.failures {
+            if !grouped.insert(&failure.target) {
+                continue;
+            }
+            let key = failure.cause_key();
+            match groups.iter_mut().find(|(of, _)| *of == key) {
+                Some((_, group)) => group.add(failure),
+                None => groups.push((key, FailureGroup::of(failure))),
+            }
+        }
+        let failed = self.apps.iter().filter_map(|app| match &app.result {
+            AppResult::Failed { reason, blocked_by } => Some((app.target(), reason, blocked_by)),
+            _ => None,
+        });
+        for (target, reason, blocked_by) in failed {
+            if self.failures.iter().any(|failure| failure.target == target) {
+                continue;
+            }
+            let of_blocker = blocked_by.as_ref().and_then(|blocker| {
+                let mut groups = groups.iter_mut();
+                groups.find(|(_, group)| group.targets.contains(blocker))
+            });
+            if let Some((_, group)) = of_blocker {
+                group.blocked.push(target);
+                continue;
+            }
+            match groups.iter_mut().find(|(of, _)| of == reason) {
+                Some((_, group)) => group.targets.push(target),
+                None => groups.push((reason.clone(), FailureGroup::unexplained(target, reason))),
+            }
+        }
+        groups.sort_by_key(|(_, group)| group.targets.len() + group.blocked.len());
+        groups.into_iter().map(|(_, group)| group).collect()
+    }
+}
+
+impl FailureGroup {
+    fn of(failure: &Failure) -> Self {
+        Self {
+            targets: vec![failure.target.clone()],
+            step: failure.step.clone(),
+            cause: failure.error.cause(),
+            request_id: failure.error.request_id().map(str::to_owned),
+            log: failure.log.clone(),
+            blocked: Vec::new(),
+        }
+    }
+
+    /// Of an app without a failure of its own.
+    fn unexplained(target: Target, reason: &str) -> Self {
+        Self {
+            targets: vec![target],
+            step: "converging".to_owned(),
+            cause: reason.to_owned(),
+            request_id: None,
+            log: Vec::new(),
+            blocked: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, failure: &Failure) {
+        self.targets.push(failure.target.clone());
+        if self.log.is_empty() {
+            self.log.clone_from(&failure.log);
+        }
+    }
+}
+
+/// One line: the first target and how many more, the step and the cause.
+impl fmt::Display for FailureGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            targets,
+            step,
+            cause,
+            ..
+        } = self;
+        if let Some(first) = targets.first() {
+            write!(f, "{first}")?;
+        }
+        if targets.len() > 1 {
+            write!(f, " and {} more", targets.len() - 1)?;
+        }
+        write!(f, ": {step} failed: {cause}")
+    }
 }
 
 impl Failure {
-    /// Whether another failed in the same step for the same reason.
-    pub fn is_like(&self, other: &Self) -> bool {
-        self.step == other.step && self.error.is_like(&other.error)
+    /// The same text for failures that have the same cause: the step and the error,
+    /// without the names and GUIDs in which they differ. Lost connections are alike in
+    /// all steps.
+    fn cause_key(&self) -> String {
+        let of_connection = match &self.error {
+            Error::Unreachable { url, .. } => Some(format!("cannot reach {url}")),
+            Error::NoAnswer { .. } => Some("no response".to_owned()),
+            _ => None,
+        };
+        of_connection.unwrap_or_else(|| {
+            let error = self.error.without_request_id();
+            let words = error.split_whitespace().map(|word| {
+                let word = word.replace(self.target.name(), "NAME");
+                let parts = word.split('/');
+                let parts = parts.map(|part| if is_guid(part) { "GUID" } else { part });
+                parts.collect::<Vec<_>>().join("/")
+            });
+            let words: Vec<String> = words.collect();
+            format!("{}: {}", self.step, words.join(" "))
+        })
     }
+}
+
+fn is_guid(text: &str) -> bool {
+    text.len() == 36 && text.bytes().filter(|byte| *byte == b'-').count() == 4
 }
 
 impl fmt::Display for Failure {
@@ -143,10 +291,14 @@ impl PartialEq for Failure {
 
 impl Serialize for Failure {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Failure", 3)?;
+        let mut fields = serializer.serialize_struct("Failure", 4)?;
         fields.serialize_field("target", &self.target)?;
         fields.serialize_field("step", &self.step)?;
         fields.serialize_field("error", &self.error)?;
+        match self.log.as_slice() {
+            [] => fields.skip_field("log")?,
+            log => fields.serialize_field("log", log)?,
+        }
         fields.end()
     }
 }
@@ -162,6 +314,8 @@ struct Record {
     action: Action,
     /// Whether all of it is done.
     is_done: bool,
+    /// What kept the app from going on in the last round.
+    blocked_by: Option<Target>,
 }
 
 impl Tally {
@@ -171,7 +325,9 @@ impl Tally {
             let record = self.apps.entry(app.target.clone()).or_insert(Record {
                 action: Action::Unchanged,
                 is_done: true,
+                blocked_by: None,
             });
+            record.blocked_by = None;
             if app.action != Action::Unchanged {
                 record.is_done = false;
                 if record.action == Action::Unchanged {
@@ -181,11 +337,17 @@ impl Tally {
         }
     }
 
-    /// Notes that every step was taken of these apps.
-    pub(super) fn finish(&mut self, targets: &[Target]) {
-        for target in targets {
+    /// Notes that every step was taken of these apps, and what kept others from
+    /// going on.
+    pub(super) fn finish(&mut self, done: &[Target], blocked: Vec<(Target, Target)>) {
+        for target in done {
             if let Some(record) = self.apps.get_mut(target) {
                 record.is_done = true;
+            }
+        }
+        for (target, blocker) in blocked {
+            if let Some(record) = self.apps.get_mut(&target) {
+                record.blocked_by = Some(blocker);
             }
         }
     }
@@ -197,20 +359,26 @@ impl Tally {
         drift: &[Drift],
         otherwise: &str,
     ) -> Vec<AppOutcome> {
-        let mut reasons: HashMap<&Target, String> = HashMap::new();
+        let mut drifting: HashMap<&Target, String> = HashMap::new();
         for drift in drift {
             let reason = drift.difference.to_string();
-            reasons.entry(&drift.target).or_insert(reason);
+            drifting.entry(&drift.target).or_insert(reason);
         }
+        let mut failed: HashMap<&Target, String> = HashMap::new();
         for failure in failures {
-            let reason = format!("{}: {}", failure.step, failure.error);
-            reasons.insert(&failure.target, reason);
+            let reason = format!("{} failed: {}", failure.step, failure.error.cause());
+            failed.entry(&failure.target).or_insert(reason);
         }
         let outcome = |(target, record): (Target, Record)| {
-            let reason = reasons.get(&target).cloned();
+            let own = failed.get(&target).cloned();
+            let blocked_by = record
+                .blocked_by
+                .filter(|_| own.is_none() && !record.is_done);
+            let reason = own.or_else(|| Some(format!("{} failed", blocked_by.as_ref()?)));
+            let reason = reason.or_else(|| drifting.get(&target).cloned());
             let reason = reason.or_else(|| (!record.is_done).then(|| otherwise.to_owned()));
             let result = match (reason, record.action) {
-                (Some(reason), _) => AppResult::Failed { reason },
+                (Some(reason), _) => AppResult::Failed { reason, blocked_by },
                 (None, Action::Create) => AppResult::Created,
                 (None, Action::Change) => AppResult::Changed,
                 (None, Action::Delete) => AppResult::Deleted,
@@ -227,10 +395,16 @@ impl Tally {
 
 impl Failure {
     pub(super) fn new(target: &Target, subject: &StepContext, error: Error) -> Self {
+        Self::at(target.clone(), &subject.step, error)
+    }
+
+    /// A failure in a step.
+    pub(super) fn at(target: Target, step: &str, error: Error) -> Self {
         Self {
-            target: target.clone(),
-            step: subject.step.clone(),
+            target,
+            step: step.to_owned(),
             error,
+            log: Vec::new(),
         }
     }
 }
@@ -257,7 +431,12 @@ mod tests {
             ("deleted", Action::Delete, true),
             ("unchanged", Action::Unchanged, true),
         ] {
-            tally.apps.insert(app(name), Record { action, is_done });
+            let record = Record {
+                action,
+                is_done,
+                blocked_by: None,
+            };
+            tally.apps.insert(app(name), record);
         }
         let outcome = Outcome {
             apps: tally.outcomes(&[], &[], "it was not begun"),
@@ -280,6 +459,7 @@ mod tests {
         let failure = Failure {
             target: app("a"),
             step: "creating the app".to_owned(),
+            log: Vec::new(),
             error: Error::Refused {
                 method: "POST".to_owned(),
                 path: "/v3/apps".to_owned(),

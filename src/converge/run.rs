@@ -4,18 +4,18 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use super::apply::{self, Applied};
 use super::approval::{Approval, Deletions};
-use super::observe::{self, Observed};
+use super::observe::Observed;
 use super::outcome::{AppOutcome, Failure, Outcome, Tally};
-use super::plan::{self, Plan};
+use super::plan::{Action, Plan};
 use super::target::Target;
-use super::verify::{self, Drift};
-use super::{ConvergeError, Converger, Seen, apply};
-use crate::capi::dialect::Dialect;
+use super::wait::Waited;
+use super::{ConvergeError, Converger, Seen};
 use crate::capi::error::Error;
-use crate::capi::{poll, transport};
+use crate::capi::transport;
 use crate::desired::Desired;
-use crate::events::{AppMilestone, Event, Phase};
+use crate::events::Event;
 use crate::push::bits::Bits;
 
 /// The maximum number of rounds.
@@ -24,6 +24,13 @@ const MAX_ROUNDS: usize = 4;
 /// How long the plan must stay the same until another run is taken to be done.
 const STABLE_FOR: Duration = Duration::from_secs(1);
 
+/// How long a list may lag behind the writes before it.
+const LAG: Duration = Duration::from_secs(3);
+
+/// How often the foundation is observed again before a run is refused because of
+/// unmanaged resources.
+const CHECKS_OF_UNMANAGED: usize = 2;
+
 /// A run that is under way.
 pub(super) struct Run<'a> {
     converger: &'a Converger,
@@ -31,14 +38,13 @@ pub(super) struct Run<'a> {
     approval: Approval,
     /// What the first plan deletes, once that is approved.
     approved: Option<HashSet<Target>>,
+    /// What existed and was ours before an org was deleted: a quota without its org
+    /// no longer shows it.
+    ours: HashSet<Target>,
     tally: Tally,
     failures: Vec<Failure>,
-}
-
-/// What the last round of a run left.
-struct Ended {
-    observed: Observed,
-    drift: Vec<Drift>,
+    /// What the last round changed without a failure.
+    done: HashSet<Target>,
 }
 
 impl<'a> Run<'a> {
@@ -48,8 +54,10 @@ impl<'a> Run<'a> {
             bits,
             approval,
             approved: None,
+            ours: HashSet::new(),
             tally: Tally::default(),
             failures: Vec::new(),
+            done: HashSet::new(),
         }
     }
 
@@ -66,7 +74,11 @@ impl<'a> Run<'a> {
             ..
         } = self;
         match ended {
-            Ok(Ended { observed, drift }) => {
+            Ok(waited) => {
+                failures.extend(converger.start_failures(&waited).await);
+                let Waited {
+                    observed, drift, ..
+                } = waited;
                 let mut apps = tally.outcomes(&failures, &drift, "it did not converge");
                 locate(&mut apps, &converger.desired, &observed);
                 Ok(Outcome {
@@ -88,13 +100,9 @@ impl<'a> Run<'a> {
             }
             Err(ConvergeError::Api(error)) if !failures.is_empty() => {
                 let name = converger.desired.orgs().first().map(|org| org.name.clone());
-                failures.push(Failure {
-                    target: Target::Org {
-                        name: name.unwrap_or_default(),
-                    },
-                    step: "observing the org again".to_owned(),
-                    error,
-                });
+                let name = name.unwrap_or_default();
+                let target = Target::Org { name };
+                failures.push(Failure::at(target, "observing the org again", error));
                 Ok(Outcome {
                     apps: tally.outcomes(&failures, &[], "the org could not be observed again"),
                     failures,
@@ -111,10 +119,40 @@ impl<'a> Run<'a> {
         if !converger.recreates {
             return Ok(());
         }
-        let observed = converger.observe(false).await?;
-        let deletions = converger.orgs_to_delete(&observed)?;
+        let seen = converger.look(self.bits, false).await?;
+        let Seen { observed, plan } = self.check_unmanaged(seen).await?;
+        let existing = plan
+            .resources
+            .iter()
+            .filter(|it| it.action != Action::Create);
+        self.ours = existing.map(|resource| resource.target.clone()).collect();
+        let deletions = converger.orgs_to_delete(&observed).await?;
         self.approve(&deletions).await?;
         converger.delete_orgs(&observed, &mut Vec::new()).await
+    }
+
+    /// Refuses what is not ours, unless that is to be adopted. What another run is
+    /// about to label may look so for a moment, so it is observed again.
+    async fn check_unmanaged(&self, mut seen: Seen) -> Result<Seen, ConvergeError> {
+        for _ in 0..CHECKS_OF_UNMANAGED {
+            if self.unmanaged(&seen.plan).is_empty() {
+                return Ok(seen);
+            }
+            self.converger.client.pause(STABLE_FOR).await?;
+            seen = self.converger.look(self.bits, false).await?;
+        }
+        match self.unmanaged(&seen.plan) {
+            targets if targets.is_empty() => Ok(seen),
+            targets => Err(ConvergeError::Unmanaged { targets }),
+        }
+    }
+
+    fn unmanaged(&self, plan: &Plan) -> Vec<Target> {
+        if self.converger.adopts {
+            return Vec::new();
+        }
+        let unmanaged = plan.unmanaged().filter(|it| !self.ours.contains(it));
+        unmanaged.cloned().collect()
     }
 
     /// Has the first deletions approved; those of later rounds must be among them.
@@ -126,7 +164,7 @@ impl<'a> Run<'a> {
 
     /// Observes, plans and applies until there is nothing to do, or no use in
     /// trying again.
-    async fn rounds(&mut self) -> Result<Ended, ConvergeError> {
+    async fn rounds(&mut self) -> Result<Waited, ConvergeError> {
         let converger = self.converger;
         let mut round = 1;
         loop {
@@ -137,15 +175,29 @@ impl<'a> Run<'a> {
                 .iter()
                 .any(|failure| failure.error.is_conflict());
             if conflict {
-                seen = self.wait_until_stable(seen).await?;
+                self.warn_of_conflict(&seen.plan);
+                seen = self.wait_until_stable(seen, STABLE_FOR).await?;
+            } else if self.is_behind(&seen.plan) {
+                seen = self.wait_until_stable(seen, LAG).await?;
             }
+            let seen = match self.check_unmanaged(seen).await {
+                // What the run has done by then is part of the outcome.
+                Err(ConvergeError::Unmanaged { targets }) if round > 1 => {
+                    return self.stop_at_unmanaged(targets).await;
+                }
+                seen => seen?,
+            };
             let Seen { observed, plan } = seen;
             if round == 1 {
-                self.warn_of_unmanaged_orgs(&observed);
+                converger.check_saved(self.bits, &plan)?;
             }
             if self.is_beyond_approval(&plan).await? {
-                let drift = verify::verify(&converger.desired, &observed, &plan);
-                return Ok(Ended { observed, drift });
+                let drift = converger.drift_of(&observed, &plan);
+                return Ok(Waited {
+                    observed,
+                    drift,
+                    has_waited: false,
+                });
             }
             self.tally.add(&plan);
             let last = round > MAX_ROUNDS;
@@ -164,21 +216,45 @@ impl<'a> Run<'a> {
                     &plan,
                     converger.batch,
                 );
-                let applied = applied.await;
-                self.tally.finish(&applied.done);
+                let applied = Box::pin(applied).await;
+                self.done = done(&plan, &applied);
+                self.tally.finish(&applied.done, applied.blocked);
                 self.failures = applied.failures;
                 continue;
             }
             if plan.is_empty() {
                 self.failures.clear();
             }
-            let (observed, drift, waited) = self.wait_for_instances(observed, &plan).await?;
+            let timeout = converger.client.timeout();
+            let waited = converger
+                .wait_for_instances(observed, &plan, timeout)
+                .await?;
             // The foundation may have changed while the run waited, so observe it again.
-            let in_time = !drift.iter().any(|drift| drift.is_transient);
-            if !(waited && in_time && plan.is_empty()) || last {
-                return Ok(Ended { observed, drift });
+            let in_time = !waited.drift.iter().any(|drift| drift.is_transient);
+            if !(waited.has_waited && in_time && plan.is_empty()) || last {
+                return Ok(waited);
             }
         }
+    }
+
+    /// Ends the run where somebody else has created something by a name of ours.
+    async fn stop_at_unmanaged(&mut self, targets: Vec<Target>) -> Result<Waited, ConvergeError> {
+        let Seen { observed, plan } = self.converger.look(self.bits, false).await?;
+        self.tally.add(&plan);
+        let failures = targets.into_iter().map(|target| {
+            let error = Error::Failed {
+                what: "using it".to_owned(),
+                reason: "it is unmanaged: somebody else created it during the run".to_owned(),
+            };
+            Failure::at(target, "using it", error)
+        });
+        self.failures.extend(failures);
+        let drift = self.converger.drift_of(&observed, &plan);
+        Ok(Waited {
+            observed,
+            drift,
+            has_waited: false,
+        })
     }
 
     /// Whether a later plan deletes what the first did not; each such app fails. The
@@ -190,14 +266,13 @@ impl<'a> Run<'a> {
             return Ok(false);
         };
         let more = deletions.beyond(approved);
-        let failures = more.iter().map(|target| Failure {
-            target: (*target).clone(),
-            step: "deleting the app".to_owned(),
-            error: Error::Failed {
+        let failures = more.iter().map(|target| {
+            let error = Error::Failed {
                 what: "deleting it".to_owned(),
                 reason: "not approved: the plan at the start of the run did not delete it"
                     .to_owned(),
-            },
+            };
+            Failure::at((*target).clone(), "deleting the app", error)
         });
         self.failures.extend(failures);
         if !more.is_empty() {
@@ -206,111 +281,58 @@ impl<'a> Run<'a> {
         Ok(!more.is_empty())
     }
 
-    /// Waits for somebody else who is at work: observes until nothing is left to
-    /// do, or nothing changes any more.
-    async fn wait_until_stable(&self, mut seen: Seen) -> Result<Seen, Error> {
+    /// Whether a plan is about what the last round did without a failure: then the
+    /// lists may lag behind the writes, or somebody else has changed it.
+    fn is_behind(&self, plan: &Plan) -> bool {
+        let mut changes = plan.resources.iter();
+        changes.any(|it| it.action != Action::Unchanged && self.done.contains(&it.target))
+    }
+
+    fn warn_of_conflict(&self, plan: &Plan) {
+        if plan.is_empty() {
+            return;
+        }
+        let orgs = self.converger.desired.orgs().iter();
+        let orgs: Vec<&str> = orgs.map(|org| org.name.as_str()).collect();
+        let text = format!(
+            "org {} is being changed by someone else; waiting until it is stable",
+            orgs.join(", ")
+        );
+        let events = self.converger.client.events();
+        events.emit(Event::Warning(text));
+    }
+
+    /// Observes until nothing is left to do, or the plan stays the same for a while.
+    async fn wait_until_stable(&self, mut seen: Seen, stable: Duration) -> Result<Seen, Error> {
         let client = &self.converger.client;
         let began = Instant::now();
-        if !seen.plan.is_empty() {
-            let orgs = self.converger.desired.orgs().iter();
-            let orgs: Vec<&str> = orgs.map(|org| org.name.as_str()).collect();
-            client.events().emit(Event::Warning(format!(
-                "org {} is being changed by someone else; waiting until it is stable",
-                orgs.join(", ")
-            )));
-        }
+        let mut changed = began;
         while !seen.plan.is_empty() && began.elapsed() < client.timeout() {
             client.pause(transport::spread(STABLE_FOR)).await?;
             let now = self.converger.look(self.bits, true).await?;
-            if now.plan == seen.plan {
+            if now.plan != seen.plan {
+                changed = Instant::now();
+            } else if changed.elapsed() >= stable {
                 return Ok(now);
             }
             seen = now;
         }
         Ok(seen)
     }
+}
 
-    fn warn_of_unmanaged_orgs(&self, observed: &Observed) {
-        let Converger {
-            client, desired, ..
-        } = self.converger;
-        if client.dialect() != Dialect::V3 {
-            return;
-        }
-        let orgs = observed.orgs.iter().filter_map(|org| org.org.as_ref());
-        for org in orgs.filter(|org| !org.ownership.is_of(desired.owner())) {
-            let name = &org.name;
-            client.events().emit(Event::Warning(format!(
-                "the org {name} is unmanaged: it is used, but never deleted unless that is forced"
-            )));
-        }
-    }
-
-    /// Waits until all instances run, or at the deadline; returns what differs from
-    /// the desired state then, and whether it waited.
-    async fn wait_for_instances(
-        &self,
-        mut observed: Observed,
-        plan: &Plan,
-    ) -> Result<(Observed, Vec<Drift>, bool), Error> {
-        let Converger {
-            client, desired, ..
-        } = self.converger;
-        let began = Instant::now();
-        let timeout = client.timeout();
-        let total = desired.app_count();
-        let mut waited = false;
-        let mut awaited: HashSet<Target> = plan
-            .apps()
-            .filter(|app| app.role() != Some(plan::Role::Surplus))
-            .map(|app| app.target.clone())
-            .collect();
-        let mut pauses = poll::pauses();
-        loop {
-            let drift = verify::verify(desired, &observed, plan);
-            let waiting = drift.iter().filter(|it| it.is_transient).count();
-            self.show_waiting(&mut waited, total, waiting);
-            self.report_running(&mut awaited, &drift);
-            let pause = pauses.next().unwrap_or(timeout);
-            if waiting == 0 || began.elapsed().saturating_add(pause) > timeout {
-                return Ok((observed, drift, waited));
-            }
-            client.pause(pause).await?;
-            observe::refresh_instances(client, &mut observed).await?;
-        }
-    }
-
-    /// Reports the apps that run by now, each once.
-    fn report_running(&self, awaited: &mut HashSet<Target>, drift: &[Drift]) {
-        let differing: HashSet<&Target> = drift.iter().map(|drift| &drift.target).collect();
-        for app in awaited.extract_if(|app| !differing.contains(app)) {
-            self.converger.client.events().emit(Event::App {
-                name: app.name().to_owned(),
-                milestone: AppMilestone::Running,
-            });
-        }
-    }
-
-    fn show_waiting(&self, waited: &mut bool, total: usize, left: usize) {
-        let phase = Phase::Instances;
-        let events = self.converger.client.events();
-        if left > 0 && !*waited {
-            *waited = true;
-            events.emit(Event::PhaseStarted { phase, total });
-        }
-        if *waited {
-            let done = total.saturating_sub(left);
-            let failed = 0;
-            events.emit(Event::PhaseProgress {
-                phase,
-                done,
-                failed,
-            });
-        }
-        if *waited && left == 0 {
-            events.emit(Event::PhaseEnded { phase });
-        }
-    }
+/// What a round changed without a failure.
+fn done(plan: &Plan, applied: &Applied) -> HashSet<Target> {
+    let failed: HashSet<&Target> = applied.failures.iter().map(|it| &it.target).collect();
+    let done: HashSet<&Target> = applied.done.iter().collect();
+    let changed = plan.resources.iter();
+    let changed = changed.filter(|it| it.action != Action::Unchanged);
+    let targets = changed.map(|resource| &resource.target);
+    let targets = targets.filter(|target| match target.is_app() {
+        true => done.contains(target),
+        false => !failed.contains(target),
+    });
+    targets.cloned().collect()
 }
 
 /// Adds GUIDs and URLs to the apps that exist.

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use super::approval;
 
 /// A resource on the foundation, by its name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Target {
@@ -31,6 +33,13 @@ pub enum Target {
         /// The security group's name.
         name: String,
     },
+    /// A service instance.
+    ServiceInstance {
+        /// The name of the service instance's org.
+        org: String,
+        /// The service instance's name.
+        name: String,
+    },
     /// An app.
     App {
         /// The name of the app's org.
@@ -50,19 +59,28 @@ impl Target {
             | Self::Org { name }
             | Self::Space { name, .. }
             | Self::SecurityGroup { name }
+            | Self::ServiceInstance { name, .. }
             | Self::App { name, .. } => name,
         }
     }
 
-    /// `app`, `org`, `space`, `quota` or `security group`.
+    /// `app`, `org`, `space`, `quota`, `security group` or `service instance`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Quota { .. } => "quota",
             Self::Org { .. } => "org",
             Self::Space { .. } => "space",
             Self::SecurityGroup { .. } => "security group",
+            Self::ServiceInstance { .. } => "service instance",
             Self::App { .. } => "app",
         }
+    }
+
+    /// The names of some resources of one kind; those with consecutive numbers at their
+    /// end are one: `a-0`, `a-1` and `a-2` are `a-{0..2}`.
+    pub fn ranges<'t>(targets: impl IntoIterator<Item = &'t Self>) -> Vec<String> {
+        let names: Vec<&str> = targets.into_iter().map(Self::name).collect();
+        approval::ranges(&names)
     }
 
     /// Whether it is an app.

@@ -57,6 +57,18 @@ pub enum Difference {
     },
 }
 
+impl Difference {
+    /// Whether all instances of an app have crashed.
+    pub(crate) fn is_crash(&self) -> bool {
+        match self {
+            Self::Instances {
+                running: 0, others, ..
+            } => others.len() == 1 && others.contains_key("CRASHED"),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.target, self.difference)
@@ -114,7 +126,10 @@ pub(crate) fn verify(desired: &Desired, observed: &Observed, plan: &Plan) -> Vec
 fn drift(target: Target, difference: Difference) -> Drift {
     Drift {
         target,
-        is_transient: matches!(difference, Difference::Instances { .. }),
+        is_transient: matches!(
+            difference,
+            Difference::Instances { .. } | Difference::NoWebProcess
+        ),
         difference,
     }
 }

@@ -167,6 +167,7 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
     let replay = Replay::Unsafe;
     record! {
         orgs_named(&["a,b%"]);
+        orgs_by_guids(&["ORG"]);
         create_org("o", &metadata);
         set_org_metadata("ORG", &removed);
         delete_org("", "ORG");
@@ -176,6 +177,7 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         delete_quota("", "QUOTA");
         spaces_named(&["ORG"], &["s"]);
         spaces_of_orgs(&["ORG"]);
+        spaces_by_guids(&["SPACE"]);
         set_space_metadata("SPACE", &removed);
         space_of_org_named("o", "s");
         create_space("s", "ORG", &metadata);
@@ -245,6 +247,7 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         routes_of_app("APP");
         routes_of_apps(&["A", "B"]);
         create_route(&route);
+        services_of_orgs(&["ORG"]);
         unbind_services("", "APP", &["db"]);
         map_route("ROUTE", "APP");
         set_destinations("ROUTE", &[destination]);

@@ -104,6 +104,17 @@ impl Auth {
         }
     }
 
+    /// The name of the user or client that is logged in.
+    pub(crate) fn user(&self) -> String {
+        match &self.credentials {
+            Credentials::Password { username, .. } => username.clone(),
+            Credentials::Client { id, .. } => id.clone(),
+            Credentials::Tokens { access, client, .. } => {
+                user_of(access).unwrap_or_else(|| client.clone())
+            }
+        }
+    }
+
     /// A valid token other than the `rejected` one. Concurrent calls share one renewal.
     pub(crate) async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, Error> {
         let mut tokens = self.tokens.lock().await;
@@ -276,16 +287,27 @@ fn renewal(lifetime: Option<Duration>) -> Option<Instant> {
     Instant::now().checked_add(lifetime.saturating_sub(MARGIN.min(lifetime / 10)))
 }
 
-/// The remaining lifetime of a JWT, from its claim `exp`.
-fn expiry_of(token: &SecretString) -> Option<Duration> {
-    #[derive(Deserialize)]
-    struct Claims {
-        exp: u64,
-    }
+/// What a JWT claims, as far as it matters.
+#[derive(Deserialize)]
+struct Claims {
+    exp: Option<u64>,
+    user_name: Option<String>,
+}
+
+fn claims_of(token: &SecretString) -> Option<Claims> {
     let payload = token.expose_secret().split('.').nth(1)?;
     let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-    let claims: Claims = serde_json::from_slice(&payload).ok()?;
-    let expiry = UNIX_EPOCH.checked_add(Duration::from_secs(claims.exp))?;
+    serde_json::from_slice(&payload).ok()
+}
+
+/// The name of the user that a JWT was issued to.
+fn user_of(token: &SecretString) -> Option<String> {
+    claims_of(token)?.user_name
+}
+
+/// How long a JWT lives from now on, as its `exp` says.
+fn expiry_of(token: &SecretString) -> Option<Duration> {
+    let expiry = UNIX_EPOCH.checked_add(Duration::from_secs(claims_of(token)?.exp?))?;
     Some(expiry.duration_since(SystemTime::now()).unwrap_or_default())
 }
 

@@ -18,6 +18,7 @@ pub(super) mod resource_matches;
 pub(super) mod routes;
 pub(super) mod security_groups;
 pub(super) mod service_bindings;
+pub(super) mod service_instances;
 pub(super) mod spaces;
 
 use std::collections::BTreeMap;

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
+use super::{LARGEST_PAGE, V2};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{Labels, Metadata, Org, Ownership};
@@ -24,6 +25,24 @@ pub(in crate::capi) async fn named(client: &Client, names: &[&str]) -> Result<Ve
         annotations: Labels::new(),
     });
     Ok(orgs.collect())
+}
+
+/// Orgs had no label, so nothing more is known of these.
+pub(in crate::capi) async fn by_guids(
+    _client: &Client,
+    _guids: &[&str],
+) -> Result<Vec<Org>, Error> {
+    Ok(Vec::new())
+}
+
+/// The GUIDs of the orgs that a quota applies to.
+pub(super) async fn with_quota(client: &Client, quota: &str) -> Result<Vec<String>, Error> {
+    let orgs: Vec<V2<WireOrg>> = client
+        .list(&format!("/v2/organizations?{LARGEST_PAGE}"))
+        .await?;
+    let orgs = orgs.into_iter();
+    let orgs = orgs.filter(|org| org.entity.quota_definition_guid.as_deref() == Some(quota));
+    Ok(orgs.map(|org| org.metadata.guid).collect())
 }
 
 pub(in crate::capi) async fn create(

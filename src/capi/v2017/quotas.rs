@@ -1,11 +1,13 @@
 //! `/v2/quota_definitions`
 
-use serde::de::IgnoredAny;
+use serde::Deserialize;
 use serde_json::json;
 
+use super::organizations;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::OrgQuota;
+use crate::capi::parallel;
 use crate::capi::transport::Request;
 
 /// More memory than any foundation has, in MB: v2 knows no "unlimited".
@@ -15,12 +17,43 @@ pub(in crate::capi) async fn named(
     client: &Client,
     names: &[&str],
 ) -> Result<Vec<OrgQuota>, Error> {
-    let quotas = super::named::<IgnoredAny>(client, "/v2/quota_definitions?", names).await?;
-    let quotas = quotas.into_iter().map(|(name, quota)| OrgQuota {
-        guid: quota.metadata.guid,
-        name,
+    let quotas = super::named::<WireQuota>(client, "/v2/quota_definitions?", names).await?;
+    let quotas = quotas.into_iter().map(|(name, quota)| async move {
+        let guid = quota.metadata.guid;
+        Ok::<_, Error>(OrgQuota {
+            orgs: organizations::with_quota(client, &guid).await?,
+            is_unlimited: quota.entity.is_unlimited(),
+            guid,
+            name,
+        })
     });
-    Ok(quotas.collect())
+    parallel::run(parallel::PER_APP, quotas).await
+}
+
+#[derive(Deserialize)]
+struct WireQuota {
+    non_basic_services_allowed: bool,
+    total_services: i64,
+    total_routes: i64,
+    memory_limit: u64,
+    instance_memory_limit: Option<i64>,
+    app_instance_limit: Option<i64>,
+}
+
+impl WireQuota {
+    /// Whether it is as [`create`] makes one.
+    fn is_unlimited(&self) -> bool {
+        let limits = [
+            Some(self.total_services),
+            Some(self.total_routes),
+            self.instance_memory_limit,
+            self.app_instance_limit,
+        ];
+        let mut limits = limits.into_iter().flatten();
+        self.non_basic_services_allowed
+            && self.memory_limit >= MEMORY_LIMIT
+            && limits.all(|limit| limit == -1)
+    }
 }
 
 /// A quota without a limit.

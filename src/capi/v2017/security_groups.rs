@@ -14,6 +14,10 @@ use crate::capi::transport::Request;
 #[derive(Deserialize)]
 struct WireGroup {
     rules: Vec<Rule>,
+    #[serde(default)]
+    running_default: bool,
+    #[serde(default)]
+    staging_default: bool,
 }
 
 pub(in crate::capi) async fn named(
@@ -27,8 +31,10 @@ pub(in crate::capi) async fn named(
         Ok::<_, Error>(SecurityGroup {
             guid,
             name,
+            is_global: group.entity.running_default || group.entity.staging_default,
             rules: group.entity.rules,
             running_spaces,
+            staging_spaces: Vec::new(),
         })
     });
     parallel::run(parallel::PER_APP, groups).await

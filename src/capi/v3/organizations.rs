@@ -43,6 +43,12 @@ pub(in crate::capi) async fn named(client: &Client, names: &[&str]) -> Result<Ve
     Ok(into_all(orgs))
 }
 
+/// Those of these GUIDs that exist.
+pub(in crate::capi) async fn by_guids(client: &Client, guids: &[&str]) -> Result<Vec<Org>, Error> {
+    let orgs = list_by::<WireOrg>(client, "/v3/organizations", "guids", guids, "").await?;
+    Ok(into_all(orgs))
+}
+
 pub(in crate::capi) async fn create(
     client: &Client,
     name: &str,

@@ -1,9 +1,11 @@
 //! `/v3/organization_quotas`
 
-use serde::Deserialize;
-use serde_json::json;
+use std::collections::BTreeMap;
 
-use super::{into_all, list_by, list_items, to_many};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{ToMany, into_all, list_by, list_items, to_many};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::OrgQuota;
@@ -13,11 +15,42 @@ use crate::capi::transport::Request;
 struct WireQuota {
     guid: String,
     name: String,
+    #[serde(default)]
+    apps: Limits,
+    #[serde(default)]
+    services: Limits,
+    #[serde(default)]
+    routes: Limits,
+    #[serde(default)]
+    domains: Limits,
+    relationships: Option<OfOrgs>,
+}
+
+/// Limits by their names: none, or numbers; only `paid_services_allowed` is a flag.
+type Limits = BTreeMap<String, Option<Value>>;
+
+#[derive(Deserialize)]
+struct OfOrgs {
+    #[serde(default)]
+    organizations: ToMany,
+}
+
+impl WireQuota {
+    fn is_unlimited(&self) -> bool {
+        let parts = [&self.apps, &self.services, &self.routes, &self.domains];
+        let mut limits = parts.into_iter().flat_map(|part| part.values());
+        limits.all(|limit| limit.is_none() || *limit == Some(Value::Bool(true)))
+    }
 }
 
 impl From<WireQuota> for OrgQuota {
     fn from(quota: WireQuota) -> Self {
         Self {
+            is_unlimited: quota.is_unlimited(),
+            orgs: match quota.relationships {
+                Some(related) => related.organizations.guids(),
+                None => Vec::new(),
+            },
             guid: quota.guid,
             name: quota.name,
         }

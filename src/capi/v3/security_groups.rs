@@ -14,25 +14,37 @@ struct WireGroup {
     guid: String,
     name: String,
     rules: Vec<Rule>,
+    #[serde(default)]
+    globally_enabled: Enabled,
     relationships: Option<OfSpaces>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+struct Enabled {
+    #[serde(default)]
+    running: bool,
+    #[serde(default)]
+    staging: bool,
+}
+
+#[derive(Deserialize, Default)]
 struct OfSpaces {
     #[serde(default)]
     running_spaces: ToMany,
+    #[serde(default)]
+    staging_spaces: ToMany,
 }
 
 impl From<WireGroup> for SecurityGroup {
     fn from(group: WireGroup) -> Self {
+        let related = group.relationships.unwrap_or_default();
         Self {
             guid: group.guid,
             name: group.name,
             rules: group.rules,
-            running_spaces: match group.relationships {
-                Some(related) => related.running_spaces.guids(),
-                None => Vec::new(),
-            },
+            running_spaces: related.running_spaces.guids(),
+            staging_spaces: related.staging_spaces.guids(),
+            is_global: group.globally_enabled.running || group.globally_enabled.staging,
         }
     }
 }

@@ -46,6 +46,15 @@ impl From<WireSpace> for Space {
     }
 }
 
+/// Those of these GUIDs that exist.
+pub(in crate::capi) async fn by_guids(
+    client: &Client,
+    guids: &[&str],
+) -> Result<Vec<Space>, Error> {
+    let spaces = list_by::<WireSpace>(client, "/v3/spaces", "guids", guids, "").await?;
+    Ok(into_all(spaces))
+}
+
 /// The spaces of some orgs that have one of these names.
 pub(in crate::capi) async fn named(
     client: &Client,

@@ -5,6 +5,7 @@
 //! that is to blame fails, with the Cloud Controller's own words.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use serde_json::{Map, Value, json};
@@ -12,11 +13,14 @@ use serde_json::{Map, Value, json};
 use super::steps::AppProgress;
 use super::{Apply, Begun, Failure, context, phase_of};
 use crate::capi::error::Error;
-use crate::capi::halves;
 use crate::capi::transport::Replay;
+use crate::capi::{halves, poll};
 use crate::converge::plan::{Action, ResourcePlan, Step};
 use crate::events::{AppMilestone, Event, StepContext};
 use crate::manifest::entry::{ManifestEntry, Purpose};
+
+/// How long a list of apps may lag behind their creation.
+const LAG: Duration = Duration::from_secs(3);
 
 /// An app at its beginning: what a batch makes of it.
 pub(super) type Beginning<'p> = (&'p ResourcePlan, Result<Begun<'p>, Box<Failure>>);
@@ -138,7 +142,8 @@ impl Apply<'_> {
         refused
     }
 
-    /// The GUIDs of apps that a manifest has created, by name.
+    /// The GUIDs of apps that a manifest has created, by name. The list may lag behind
+    /// their creation.
     async fn guids(
         &self,
         plans: &[&ResourcePlan],
@@ -146,8 +151,18 @@ impl Apply<'_> {
     ) -> Result<HashMap<String, String>, Error> {
         match plans.first() {
             Some(plan) if !names.is_empty() => {
-                let apps = self.client.apps_named(self.space(plan)?, names).await?;
-                Ok(apps.into_iter().map(|app| (app.name, app.guid)).collect())
+                let (space, began) = (self.space(plan)?, Instant::now());
+                let mut pauses = poll::pauses();
+                loop {
+                    let apps = self.client.apps_named(space, names).await?;
+                    let guids: HashMap<String, String> =
+                        apps.into_iter().map(|app| (app.name, app.guid)).collect();
+                    let is_complete = names.iter().all(|name| guids.contains_key(*name));
+                    if is_complete || began.elapsed() >= LAG {
+                        return Ok(guids);
+                    }
+                    self.client.pause(pauses.next().unwrap_or(LAG)).await?;
+                }
             }
             _ => Ok(HashMap::new()),
         }

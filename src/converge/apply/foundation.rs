@@ -44,9 +44,9 @@ fn wave(step: &Step) -> usize {
 impl<'a> Foundation<'a> {
     pub(super) fn new(client: &'a Client, desired: &'a Desired, observed: &Observed) -> Self {
         let mut guids = HashMap::new();
-        for (name, guid) in &observed.quotas {
+        for (name, quota) in &observed.quotas {
             let name = name.clone();
-            guids.insert(Target::Quota { name }, guid.clone());
+            guids.insert(Target::Quota { name }, quota.guid.clone());
         }
         for (name, group) in &observed.security_groups {
             let name = name.clone();
@@ -94,9 +94,9 @@ impl<'a> Foundation<'a> {
         outcomes.filter_map(|(_, outcome)| outcome.err()).collect()
     }
 
-    /// The GUIDs of the spaces by their places among all, but of those whose org or
-    /// security group is not as it should be.
-    pub(super) fn spaces(&self) -> HashMap<usize, String> {
+    /// The GUIDs of the spaces by their places among all; of those whose org or
+    /// security group is not as it should be, what failed.
+    pub(super) fn spaces(&self) -> HashMap<usize, Result<String, Target>> {
         let failed: HashSet<&Target> = self.failures.iter().map(|it| &it.target).collect();
         let mut spaces = HashMap::new();
         for placed in self.desired.spaces() {
@@ -112,11 +112,16 @@ impl<'a> Foundation<'a> {
                 .into_iter()
                 .chain(quota)
                 .chain(groups);
-            if needed.any(|target| failed.contains(&target)) {
-                continue;
-            }
-            let guid = self.guids.get(&placed.target());
-            spaces.extend(guid.map(|guid| (placed.id, guid.clone())));
+            let failed = needed.find(|target| failed.contains(target));
+            let guid = self.guids.get(&placed.target()).cloned();
+            spaces.insert(
+                placed.id,
+                match failed {
+                    Some(failed) => Err(failed),
+                    // Its org failed, which may be for want of its quota.
+                    None => guid.ok_or_else(|| placed.target()),
+                },
+            );
         }
         spaces
     }

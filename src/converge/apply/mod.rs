@@ -43,12 +43,15 @@ pub(crate) struct Applied {
     /// The apps of which every step was done.
     pub(crate) done: Vec<Target>,
     pub(crate) failures: Vec<Failure>,
+    /// The apps that could not go on, and what kept them from it.
+    pub(crate) blocked: Vec<(Target, Target)>,
 }
 
 impl Applied {
     fn add(&mut self, other: Self) {
         self.done.extend(other.done);
         self.failures.extend(other.failures);
+        self.blocked.extend(other.blocked);
     }
 }
 
@@ -69,6 +72,7 @@ pub(crate) async fn apply(
         owner: desired.owner(),
         observed,
         spaces: foundation.spaces(),
+        prototypes: prototypes(plan),
         bits,
         batch,
         copies: BatchPoll::new(Droplets),
@@ -82,7 +86,8 @@ pub(crate) async fn apply(
     let bind = async {
         let failures = foundation.bind(plan).await;
         // Only this sets it.
-        let _ = apply.bound.set(failures.is_empty());
+        let failed = failures.first().map(|failure| failure.target.clone());
+        let _ = apply.bound.set(failed);
         failures
     };
     let work = async { join!(bind, apply.apps(plan)) };
@@ -97,6 +102,15 @@ pub(crate) async fn apply(
     applied
 }
 
+/// The prototypes of the groups, by the groups' places.
+fn prototypes(plan: &Plan) -> HashMap<usize, Target> {
+    let prototypes = plan
+        .apps()
+        .filter(|app| app.role() == Some(Role::Prototype));
+    let placed = prototypes.filter_map(|app| Some((app.app.as_ref()?.group?, app.target.clone())));
+    placed.collect()
+}
+
 /// A GUID that an earlier step should have found.
 fn unknown(what: &str) -> Error {
     let reason = format!("the plan has no step that gives the {what}");
@@ -107,8 +121,10 @@ struct Apply<'a> {
     client: &'a Client,
     owner: &'a str,
     observed: &'a Observed,
-    /// The GUIDs of the spaces whose apps are worked on, by their places.
-    spaces: HashMap<usize, String>,
+    /// The GUIDs of the spaces whose apps are worked on, or what failed that those of
+    /// the others need, by the places of the spaces.
+    spaces: HashMap<usize, Result<String, Target>>,
+    prototypes: HashMap<usize, Target>,
     bits: &'a [Bits],
     batch: usize,
     copies: BatchPoll<Droplets>,
@@ -120,9 +136,9 @@ struct Apply<'a> {
     manifest_permits: Semaphore,
     /// What the prototype of each group gets.
     staged: Vec<Staged>,
-    /// Whether all security groups are bound, once that is known. No app starts
-    /// before.
-    bound: SetOnce<bool>,
+    /// The security group that could not be bound, or none, once that is known. No
+    /// app starts before.
+    bound: SetOnce<Option<Target>>,
     /// Whether the foundation takes deployments, as far as is known.
     deploys: AtomicBool,
 }
@@ -131,9 +147,16 @@ struct Apply<'a> {
 /// or the certainty that there will be none.
 type Staged = SetOnce<Option<String>>;
 
-/// How an app's plan ended: whether all steps were taken. Without its prototype's
-/// droplet, which has a failure of its own, an app cannot go on.
-type Outcome = Result<bool, Box<Failure>>;
+/// How an app's plan ended.
+type Outcome = Result<End, Box<Failure>>;
+
+/// How an app's plan ended without a failure of its own.
+enum End {
+    /// All steps were taken.
+    Done,
+    /// It cannot go on: this resource has failed, such as its prototype.
+    Blocked(Target),
+}
 
 /// An app under way: its plan, what is left of its steps, and what the steps
 /// before found.
@@ -153,6 +176,12 @@ impl Apply<'_> {
             let apps = apps.filter(|app| !app.steps.is_empty());
             apps.filter(|app| self.space(app).is_ok()).collect()
         };
+        let blocked = plan.apps().filter(|app| !app.steps.is_empty());
+        let blocked = blocked.filter_map(|app| {
+            let space = self.spaces.get(&app.app.as_ref()?.space)?;
+            Some((app.target.clone(), space.as_ref().err()?.clone()))
+        });
+        let blocked: Vec<(Target, Target)> = blocked.collect();
         let surplus = to_do(Role::Surplus);
         let deleting = Progress::start(self.client, Phase::Deletions, surplus.len());
         let mut applied = self.carry_out(surplus, &deleting).await;
@@ -171,6 +200,7 @@ impl Apply<'_> {
         cloning.end();
         applied.add(prototypes);
         applied.add(clones);
+        applied.blocked.extend(blocked);
         applied
     }
 
@@ -205,8 +235,9 @@ impl Apply<'_> {
         let mut applied = Applied::default();
         for plan in plans {
             match outcomes.remove(&plan.target) {
-                Some(Ok(true)) => applied.done.push(plan.target.clone()),
-                Some(Ok(false)) | None => {}
+                Some(Ok(End::Done)) => applied.done.push(plan.target.clone()),
+                Some(Ok(End::Blocked(by))) => applied.blocked.push((plan.target.clone(), by)),
+                None => {}
                 Some(Err(failure)) => applied.failures.push(*failure),
             }
         }
@@ -246,7 +277,7 @@ impl Apply<'_> {
             Err(failure) => Err(failure),
         };
         self.end_of(plan);
-        progress.advance(matches!(outcome, Ok(true)));
+        progress.advance(matches!(outcome, Ok(End::Done)));
         (&plan.target, outcome)
     }
 
@@ -264,17 +295,22 @@ impl Apply<'_> {
         let mut _permit = None;
         for step in begun.left {
             if step.awaits_prototype() && self.staged(plan).wait().await.is_none() {
-                return Ok(false);
+                let group = plan.app.as_ref().and_then(|app| app.group);
+                let prototype = group.and_then(|group| self.prototypes.get(&group));
+                let prototype = prototype.unwrap_or(&plan.target);
+                return Ok(End::Blocked(prototype.clone()));
             }
-            if step.starts() && !*self.bound.wait().await {
-                return Ok(false);
+            if step.starts()
+                && let Some(group) = self.bound.wait().await
+            {
+                return Ok(End::Blocked(group.clone()));
             }
             if matches!(step, Step::CopyDroplet { .. }) {
                 _permit = self.copy_permits.acquire().await.ok();
             }
             self.take(plan, step, &mut begun.progress).await?;
         }
-        Ok(true)
+        Ok(End::Done)
     }
 
     /// Takes one step when it is the app's turn. Only then it takes memory: so
@@ -322,7 +358,7 @@ impl Apply<'_> {
         let space = plan
             .app
             .as_ref()
-            .and_then(|app| self.spaces.get(&app.space));
+            .and_then(|app| self.spaces.get(&app.space)?.as_ref().ok());
         space.map(String::as_str).ok_or_else(|| unknown("space"))
     }
 }

@@ -176,6 +176,7 @@ impl AppContext<'_> {
             target: self.space.target(name),
             action: Action::Create,
             changes: Vec::new(),
+            unmanaged: self.app.is_some_and(|app| self.space.is_unmanaged(app)),
             steps: Vec::new(),
             app: Some(PlannedApp {
                 space: self.group.space.id,

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{Action, Change, ResourcePlan, Step};
-use crate::capi::model::{Labels as Found, Rule as FoundRule};
+use crate::capi::model::{
+    Labels as Found, MANAGED_BY_LABEL, MANAGED_BY_VALUE, OrgQuota, Ownership, PREFIX_ANNOTATION,
+    Rule as FoundRule, SecurityGroup as FoundGroup,
+};
 use crate::converge::observe::Observed;
 use crate::converge::target::Target;
 use crate::desired::{Desired, Metadata, Org, PlacedSpace, Rule, SecurityGroup};
@@ -15,9 +18,9 @@ pub(super) fn foundation(desired: &Desired, observed: &Observed) -> Vec<Resource
         if let Some(quota) = org.quota.as_deref().filter(|name| quotas.insert(*name)) {
             plans.push(plan_quota(quota, observed));
         }
-        plans.push(plan_org(org_id, org, observed));
+        plans.push(plan_org(org_id, org, observed, desired.owner()));
         let spaces = desired.spaces().filter(|placed| placed.org_id == org_id);
-        plans.extend(spaces.map(|placed| plan_space(&placed, observed)));
+        plans.extend(spaces.map(|placed| plan_space(&placed, observed, desired.owner())));
     }
     let groups = desired.security_groups().iter();
     plans.extend(groups.map(|group| plan_security_group(desired, group, observed)));
@@ -29,14 +32,16 @@ fn plan_quota(name: &str, observed: &Observed) -> ResourcePlan {
     let target = Target::Quota {
         name: name.to_owned(),
     };
-    let mut plan = ResourcePlan::new(target, observed.quotas.contains_key(name));
+    let found = observed.quotas.get(name);
+    let mut plan = ResourcePlan::new(target, found.is_some());
+    plan.unmanaged = found.is_some_and(|quota| !observed.is_our_quota(quota));
     if plan.action == Action::Create {
         plan.steps.push(Step::CreateQuota);
     }
     plan
 }
 
-fn plan_org(org_id: usize, org: &Org, observed: &Observed) -> ResourcePlan {
+fn plan_org(org_id: usize, org: &Org, observed: &Observed, owner: &str) -> ResourcePlan {
     let found = observed.orgs.get(org_id).and_then(|it| it.org.as_ref());
     let target = Target::Org {
         name: org.name.clone(),
@@ -52,16 +57,17 @@ fn plan_org(org_id: usize, org: &Org, observed: &Observed) -> ResourcePlan {
         return plan;
     };
     if let Some(quota) = &org.quota {
-        let guid = observed.quotas.get(quota);
+        let guid = observed.quotas.get(quota).map(|quota| &quota.guid);
         if guid.is_none() || found.quota.as_ref() != guid {
             plan.change(Change::new("quota", "another", quota), assign(quota));
         }
     }
-    plan.change_metadata(&org.metadata, &found.labels, &found.annotations);
+    let metadata = plan.adopted(&org.metadata, &found.ownership, observed, owner);
+    plan.change_metadata(&metadata, &found.labels, &found.annotations);
     plan
 }
 
-fn plan_space(placed: &PlacedSpace<'_>, observed: &Observed) -> ResourcePlan {
+fn plan_space(placed: &PlacedSpace<'_>, observed: &Observed, owner: &str) -> ResourcePlan {
     let space = placed.space;
     let found = observed
         .spaces
@@ -73,7 +79,10 @@ fn plan_space(placed: &PlacedSpace<'_>, observed: &Observed) -> ResourcePlan {
             plan.steps.push(Step::CreateSpace);
             plan.create_metadata(&space.metadata);
         }
-        Some(found) => plan.change_metadata(&space.metadata, &found.labels, &found.annotations),
+        Some(found) => {
+            let metadata = plan.adopted(&space.metadata, &found.ownership, observed, owner);
+            plan.change_metadata(&metadata, &found.labels, &found.annotations);
+        }
     }
     plan
 }
@@ -88,6 +97,7 @@ fn plan_security_group(
         name: group.name.clone(),
     };
     let mut plan = ResourcePlan::new(target, found.is_some());
+    plan.unmanaged = found.is_some_and(|found| !observed.is_our_group(found, group));
     match found {
         None => plan.steps.push(Step::CreateSecurityGroup),
         Some(found) if !are_equal(&found.rules, &group.rules) => {
@@ -121,6 +131,29 @@ fn plan_security_group(
         }
     }
     plan
+}
+
+impl Observed {
+    /// Whether a quota is ours: all orgs that it applies to are, or it applies to none
+    /// and has no limit.
+    pub(crate) fn is_our_quota(&self, quota: &OrgQuota) -> bool {
+        match quota.orgs.as_slice() {
+            [] => quota.is_unlimited,
+            orgs => orgs.iter().all(|org| self.managed.contains(org)),
+        }
+    }
+
+    /// Whether a security group is ours: all spaces that it applies to are, or it
+    /// applies to none and has the rules that it would be created with.
+    pub(crate) fn is_our_group(&self, found: &FoundGroup, wanted: &SecurityGroup) -> bool {
+        let mut spaces = found.running_spaces.iter().chain(&found.staging_spaces);
+        let is_unbound = found.running_spaces.is_empty() && found.staging_spaces.is_empty();
+        match found.is_global {
+            true => false,
+            false if is_unbound => are_equal(&found.rules, &wanted.rules),
+            false => spaces.all(|space| self.managed.contains(space)),
+        }
+    }
 }
 
 fn are_equal(found: &[FoundRule], wanted: &[Rule]) -> bool {
@@ -157,6 +190,7 @@ impl ResourcePlan {
                 Action::Create
             },
             changes: Vec::new(),
+            unmanaged: false,
             steps: Vec::new(),
             app: None,
         }
@@ -166,6 +200,25 @@ impl ResourcePlan {
         self.action = Action::Change;
         self.changes.push(change);
         self.steps.push(step);
+    }
+
+    /// Notes whether an org or space that exists is ours; one that is not gets our
+    /// label with its metadata, where there are labels.
+    fn adopted(
+        &mut self,
+        metadata: &Metadata,
+        ownership: &Ownership,
+        observed: &Observed,
+        owner: &str,
+    ) -> Metadata {
+        self.unmanaged = !ownership.managed;
+        let metadata = metadata.clone();
+        match self.unmanaged && observed.has_labels {
+            true => metadata
+                .label(MANAGED_BY_LABEL, MANAGED_BY_VALUE)
+                .annotation(PREFIX_ANNOTATION, owner),
+            false => metadata,
+        }
     }
 
     /// Sets what the resource is not created with.

@@ -11,7 +11,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use app::AppContext;
 pub use step::{DropletRef, PackageRef, RouteRef, SourceDroplet, Step};
@@ -23,7 +23,7 @@ use crate::converge::observed::App;
 use crate::desired::{Desired, PlacedSpace};
 
 /// What becomes of a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Action {
@@ -38,7 +38,7 @@ pub enum Action {
 }
 
 /// A property of a resource that differs from what is desired.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Change {
     /// The property, such as `instances` or `env LISTEN_PORTS`.
@@ -84,6 +84,10 @@ pub struct ResourcePlan {
     pub action: Action,
     /// How it differs from what is desired; empty for one that does not exist.
     pub changes: Vec<Change>,
+    /// Whether it exists without being ours: a convergence that does not
+    /// [adopt](crate::Converger::adopt) it is refused.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unmanaged: bool,
     /// What is done, in this order.
     pub steps: Vec<Step>,
     #[serde(skip)]
@@ -266,6 +270,7 @@ impl<'a> Space<'a> {
             target: self.target(&app.name),
             action: Action::Delete,
             changes: Vec::new(),
+            unmanaged: false,
             steps,
             app: Some(PlannedApp {
                 space: self.placed.id,
@@ -276,13 +281,21 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// Whether an app is one of ours that an interrupted run has only just begun: in
-    /// our space, by a name of ours, without anything to run.
+    /// Whether an app beyond the desired ones is one that an interrupted run of ours
+    /// has only just begun.
     fn is_begun(&self, app: &App) -> bool {
+        self.is_ours() && app.may_be_leftover_of(self.owner)
+    }
+
+    fn is_ours(&self) -> bool {
         let space = self.observed.space.as_ref();
-        let in_ours = space.is_some_and(|space| space.ownership.is_of(self.owner));
-        let ours = in_ours && !self.owner.is_empty() && app.name.starts_with(self.owner);
-        ours && !app.ownership.managed && !app.started && app.droplets.is_empty()
+        space.is_some_and(|space| space.ownership.managed)
+    }
+
+    /// Whether a desired app exists and is not ours.
+    fn is_unmanaged(&self, app: &App) -> bool {
+        let is_leftover = self.is_ours() && app.is_unlabelled_and_empty();
+        !app.ownership.is_of(self.owner) && !is_leftover
     }
 }
 
@@ -325,6 +338,13 @@ impl Plan {
         resources.filter(|resource| resource.target.is_app())
     }
 
+    /// The resources that exist by a name of the desired state without being ours.
+    pub fn unmanaged(&self) -> impl Iterator<Item = &Target> {
+        let resources = self.resources.iter();
+        let unmanaged = resources.filter(|resource| resource.unmanaged);
+        unmanaged.map(|resource| &resource.target)
+    }
+
     /// How many apps have this action.
     pub fn count(&self, action: Action) -> usize {
         self.apps().filter(|app| app.action == action).count()
@@ -361,7 +381,8 @@ impl fmt::Display for ResourcePlan {
             Action::Delete => "- delete",
             Action::Unchanged => "= unchanged",
         };
-        write!(f, "{sign} {}", self.target)?;
+        let unmanaged = if self.unmanaged { "unmanaged " } else { "" };
+        write!(f, "{sign} {unmanaged}{}", self.target)?;
         if self.changes.is_empty() {
             return Ok(());
         }

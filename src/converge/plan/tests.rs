@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::capi::model::{
-    Destination, Domain, Droplet, Instance, InstanceState, Labels, Org, Ownership, Package,
-    Process, ResourceState, Rule, SecurityGroup, Space as FoundSpace,
+    Destination, Domain, Droplet, Instance, InstanceState, Labels, Org, OrgQuota, Ownership,
+    Package, Process, ResourceState, Rule, SecurityGroup, Space as FoundSpace,
 };
 use crate::converge::compare::EntryDifference;
 use crate::converge::observe::{ObservedOrg, OtherApp};
@@ -52,6 +52,7 @@ fn nothing() -> Observed {
             owner: None,
         }],
         knows_destinations: true,
+        has_labels: true,
         orgs: vec![ObservedOrg {
             apps_domain: DOMAIN.to_owned(),
             ..ObservedOrg::default()
@@ -68,11 +69,19 @@ fn ours() -> Ownership {
     }
 }
 
+fn quota() -> OrgQuota {
+    OrgQuota {
+        guid: "quota".to_owned(),
+        name: "scale-quota".to_owned(),
+        orgs: vec!["org".to_owned()],
+        is_unlimited: true,
+    }
+}
+
 fn as_desired(desired: &Desired) -> Observed {
     let mut observed = nothing();
-    observed
-        .quotas
-        .insert("scale-quota".to_owned(), "quota".to_owned());
+    observed.quotas.insert("scale-quota".to_owned(), quota());
+    observed.managed = ["org", "space"].map(str::to_owned).into();
     let rules = desired.security_groups()[0].rules.iter();
     let rules = rules.map(|rule| Rule {
         protocol: rule.protocol.clone(),
@@ -84,6 +93,8 @@ fn as_desired(desired: &Desired) -> Observed {
         name: "scale-asg".to_owned(),
         rules: rules.collect(),
         running_spaces: vec!["space".to_owned()],
+        staging_spaces: Vec::new(),
+        is_global: false,
     };
     observed
         .security_groups
@@ -163,8 +174,8 @@ fn app(group: &Group, bits: &str, name: &str, is_prototype: bool) -> App {
             .collect(),
         web: Some(Process {
             instances,
-            memory_mb: 1024,
-            disk_mb: 1024,
+            memory_mb: 32,
+            disk_mb: 32,
             actual: (0..instances)
                 .map(|_| in_state(InstanceState::Running))
                 .collect(),
@@ -360,19 +371,19 @@ fn what_is_as_desired_needs_nothing() {
 )]
 #[case::memory(
     |it: &mut Observed| web(it, "scale-tick-1").memory_mb = 64,
-    "~ change app scale-tick-1 (memory: 64M -> 1024M)",
+    "~ change app scale-tick-1 (memory: 64M -> 32M)",
     &[
         "scale-tick-1: Stop",
-        "scale-tick-1: Scale { instances: None, memory_mb: Some(1024), disk_mb: None }",
+        "scale-tick-1: Scale { instances: None, memory_mb: Some(32), disk_mb: None }",
         "scale-tick-1: Start",
     ],
 )]
 #[case::disk_of_the_prototype(
     |it: &mut Observed| web(it, "scale-tick-0").disk_mb = 64,
-    "~ change app scale-tick-0 (disk: 64M -> 1024M)",
+    "~ change app scale-tick-0 (disk: 64M -> 32M)",
     &[
         "scale-tick-0: Stop",
-        "scale-tick-0: Scale { instances: None, memory_mb: None, disk_mb: Some(1024) }",
+        "scale-tick-0: Scale { instances: None, memory_mb: None, disk_mb: Some(32) }",
         "scale-tick-0: Start",
     ],
 )]
@@ -579,7 +590,7 @@ fn sizes_and_commands_of_the_manifest_are_kept() {
     "#);
     let items: Vec<String> = plan.resources.iter().map(ToString::to_string).collect();
     assert!(items.contains(
-        &"~ change app scale-registry (command: the droplet's -> ./registry, memory: 1024M -> 64M, disk: 1024M -> 128M)"
+        &"~ change app scale-registry (command: the droplet's -> ./registry, memory: 32M -> 64M, disk: 32M -> 128M)"
             .to_owned()
     ));
 }
@@ -633,6 +644,7 @@ fn unmanaged_apps_are_left_alone_and_reported() {
     observed.orgs[0].other_apps = vec![OtherApp {
         name: "scale-tick-0".to_owned(),
         space: "other".to_owned(),
+        ownership: Ownership::default(),
     }];
     let plan = plan(&desired, &observed);
     assert!(plan.is_empty());

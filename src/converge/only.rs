@@ -1,0 +1,110 @@
+//! A part of the desired state: some of its groups.
+
+use std::collections::{HashMap, HashSet};
+
+use super::ConvergeError;
+use super::plan::{Plan, ResourcePlan};
+use super::target::Target;
+use super::verify::{Difference, Drift};
+use crate::desired::{Desired, PlacedGroup};
+
+/// The place of the number in the names of a group's apps.
+const INDEX: &str = "{i}";
+
+/// Groups that a run is about; it leaves the apps of others alone.
+#[derive(Debug, Clone)]
+pub(super) struct Selection {
+    /// The places of the groups among all.
+    pub(super) groups: HashSet<usize>,
+}
+
+impl Selection {
+    /// The groups of these names.
+    pub(super) fn of(desired: &Desired, names: &[String]) -> Result<Self, ConvergeError> {
+        let mut groups = HashSet::new();
+        for name in names {
+            let named = desired
+                .groups()
+                .filter(|placed| is_named(placed, name, desired.owner()));
+            let before = groups.len();
+            groups.extend(named.map(|placed| placed.id));
+            let is_known = groups.len() > before
+                || desired
+                    .groups()
+                    .any(|placed| is_named(&placed, name, desired.owner()));
+            if !is_known {
+                let known = desired.groups();
+                let known = known.map(|placed| short_name(&placed, desired.owner()).to_owned());
+                return Err(ConvergeError::UnknownGroup {
+                    group: name.clone(),
+                    known: known.collect(),
+                });
+            }
+        }
+        Ok(Self { groups })
+    }
+
+    /// Takes out of a plan what is about apps of other groups.
+    pub(super) fn keep_in_plan(&self, desired: &Desired, plan: &mut Plan) {
+        plan.resources
+            .retain(|resource| self.has(desired, resource));
+    }
+
+    fn has(&self, desired: &Desired, resource: &ResourcePlan) -> bool {
+        let Some(app) = &resource.app else {
+            return true;
+        };
+        match app.group {
+            Some(group) => self.groups.contains(&group),
+            None => {
+                let mut groups = desired.groups().filter(|it| it.space.id == app.space);
+                groups.any(|it| self.groups.contains(&it.id) && may_have(&it, resource.name()))
+            }
+        }
+    }
+
+    /// Takes out of the drift what is about apps of other groups.
+    pub(super) fn keep_in_drift(&self, desired: &Desired, plan: &Plan, drift: &mut Vec<Drift>) {
+        let planned: HashMap<&Target, &ResourcePlan> =
+            plan.apps().map(|app| (&app.target, app)).collect();
+        drift.retain(|drift| match (&drift.target, &drift.difference) {
+            (_, Difference::AppCount { .. }) => false,
+            (Target::App { .. }, _) => planned
+                .get(&drift.target)
+                .is_some_and(|resource| self.has(desired, resource)),
+            _ => true,
+        });
+    }
+}
+
+/// Whether a group is meant by a name: its own, that without the number, or that
+/// without the owner's prefix.
+fn is_named(placed: &PlacedGroup<'_>, name: &str, owner: &str) -> bool {
+    let whole = placed.group.name.as_str();
+    let stem = stem(whole);
+    [whole, stem, short_name(placed, owner)].contains(&name)
+}
+
+/// Such as `tick` for `scale-tick-{i}` of the owner `scale-`.
+fn short_name<'g>(placed: &PlacedGroup<'g>, owner: &str) -> &'g str {
+    let stem = stem(&placed.group.name);
+    stem.strip_prefix(owner)
+        .filter(|rest| !rest.is_empty())
+        .unwrap_or(stem)
+}
+
+fn stem(name: &str) -> &str {
+    let stem = name.strip_suffix(INDEX).unwrap_or(name);
+    stem.trim_end_matches(['-', '_'])
+}
+
+/// Whether an app of a group may have a name, if the group were larger.
+fn may_have(placed: &PlacedGroup<'_>, app: &str) -> bool {
+    let Some((before, after)) = placed.group.name.split_once(INDEX) else {
+        return placed.group.name == app;
+    };
+    let number = app
+        .strip_prefix(before)
+        .and_then(|rest| rest.strip_suffix(after));
+    number.is_some_and(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()))
+}
