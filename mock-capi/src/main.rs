@@ -152,6 +152,24 @@ struct Arguments {
     /// Ports for the worlds that POST /_mock/worlds starts; without it, any free ones
     #[arg(long, value_name = "FIRST-LAST", value_parser = read_ports, env = "MOCK_CAPI_WORLD_PORTS")]
     world_ports: Option<RangeInclusive<u16>>,
+    /// A service broker that runs inside, with its plans; may be given more than once
+    #[arg(long, value_name = "NAME:PLAN,PLAN", value_parser = parse_broker, env = "MOCK_CAPI_BROKER", value_delimiter = ';')]
+    broker: Vec<(String, Vec<String>)>,
+    /// How long a service broker may take to answer
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_BROKER_TIMEOUT")]
+    broker_timeout: Duration,
+    /// After which time a service broker is asked again how far it is
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_BROKER_POLL_INTERVAL")]
+    broker_poll_interval: Duration,
+    /// How many bindings an app and a service instance may have, from 1 to 5
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=5), env = "MOCK_CAPI_BINDINGS_PER_APP")]
+    bindings_per_app: u8,
+    /// Take security group rules of IPv6 and ICMPv6
+    #[arg(long, env = "MOCK_CAPI_ENABLE_IPV6")]
+    enable_ipv6: bool,
+    /// Let the deletion of a service instance wait for bindings that take time to delete
+    #[arg(long, env = "MOCK_CAPI_RECURSIVE_DELETE")]
+    recursive_delete: bool,
     /// Log a line per request to standard error; without it, only those that are not implemented
     #[arg(short, long, env = "MOCK_CAPI_VERBOSE")]
     verbose: bool,
@@ -254,6 +272,16 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     for name in &arguments.allow_host {
         builder = builder.allow_host(name);
     }
+    for (name, plans) in &arguments.broker {
+        let plans: Vec<&str> = plans.iter().map(String::as_str).collect();
+        builder = builder.broker(name, &plans);
+    }
+    if arguments.enable_ipv6 {
+        builder = builder.enable_ipv6();
+    }
+    if arguments.recursive_delete {
+        builder = builder.enable_recursive_delete();
+    }
     let verbose = arguments.verbose;
     let mut builder = builder
         .on_request(move |request| log(request, verbose))
@@ -277,6 +305,9 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         .keep_events(arguments.keep_events)
         .keep_requests(arguments.keep_requests)
         .jitter(arguments.jitter)
+        .bindings_per_app(arguments.bindings_per_app.into())
+        .broker_timeout(arguments.broker_timeout)
+        .broker_poll_interval(arguments.broker_poll_interval)
         .start()
         .await?;
     let certificate = match mock.certificate() {
@@ -299,6 +330,15 @@ fn read_faults(file: &Path) -> Result<Vec<Fault>, String> {
         |error: &dyn Display| format!("cannot read faults from {}: {error}", file.display());
     let text = fs::read_to_string(file).map_err(|error| explain(&error))?;
     Fault::list_from_json(&text).map_err(|error| explain(&error))
+}
+
+fn parse_broker(text: &str) -> Result<(String, Vec<String>), &'static str> {
+    let (name, plans) = text.split_once(':').unwrap_or((text, "default"));
+    let plans: Vec<String> = plans.split(',').map(str::to_owned).collect();
+    if name.is_empty() || plans.iter().any(String::is_empty) {
+        return Err("a broker is its name and its plans, such as mysql:small,large");
+    }
+    Ok((name.into(), plans))
 }
 
 fn parse_user(text: &str) -> Result<(String, String), &'static str> {

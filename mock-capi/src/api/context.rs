@@ -15,7 +15,7 @@ use crate::world::mishaps::Mishaps;
 use crate::world::settings::{Dialect, Settings};
 use crate::world::{
     ADMINS, Access, FeatureFlag, Guid, Home, Kind, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, Roles,
-    Row, World,
+    Row, Step, World,
 };
 
 /// A request, the world that it acts on, and what it was routed by.
@@ -280,6 +280,11 @@ impl RequestContext<'_> {
 
     /// Starts the job that deletes something: 202 and where to watch it.
     pub(crate) fn delete_in_job(&mut self, operation: &str, kind: Kind, guid: Guid) -> Response {
+        let mut steps = self.world.broker_steps(kind, guid);
+        if !steps.is_empty() {
+            steps.push(Step::Delete(kind, guid));
+            return self.work_in_job(operation, guid, steps, Value::Null);
+        }
         let job = self.start_job(operation, Some(guid), Some(kind));
         self.in_job(job)
     }
@@ -288,6 +293,28 @@ impl RequestContext<'_> {
     pub(crate) fn do_in_job(&mut self, operation: &str, of: Option<Guid>) -> Response {
         let job = self.start_job(operation, of, None);
         self.in_job(job)
+    }
+
+    /// Starts the job that does what brokers are asked for.
+    pub(crate) fn work_in_job(
+        &mut self,
+        operation: &str,
+        of: Guid,
+        steps: Vec<Step>,
+        request: Value,
+    ) -> Response {
+        let job = match self.faults.job(operation) {
+            None => self.world.start_work(operation, of, steps, request),
+            failure => self
+                .world
+                .schedule(operation.into(), Some(of), None, failure),
+        };
+        self.in_job(job)
+    }
+
+    /// The body of the request as events have it.
+    pub(crate) fn request_body(&self) -> Value {
+        Value::Object(self.request.object().unwrap_or_default())
     }
 
     /// Answers with a job of a resource, whose outcome is known already.

@@ -245,6 +245,14 @@ impl Response {
         self.with_header("Retry-After", seconds.to_string())
     }
 
+    /// Another answer with the headers that this one has.
+    pub(crate) fn replaced_by(self, other: Self) -> Self {
+        Self {
+            headers: self.headers,
+            ..other
+        }
+    }
+
     pub(crate) fn with_header(mut self, name: impl Into<CowStr>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self

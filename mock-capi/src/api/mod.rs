@@ -12,6 +12,7 @@ pub(crate) mod log_cache;
 pub(crate) mod message;
 pub(crate) mod networking;
 pub(crate) mod operations;
+pub(crate) mod osb;
 pub(crate) mod router;
 pub(crate) mod uaa;
 pub(crate) mod v2;

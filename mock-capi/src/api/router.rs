@@ -85,13 +85,6 @@ impl Route {
         }
     }
 
-    /// The same operation on what there never is in the mock, so that it cannot
-    /// succeed.
-    pub(crate) const fn never_found(mut self) -> Self {
-        self.implemented = false;
-        self
-    }
-
     /// The same for whoever has one of these roles in the organization or the
     /// space that it is about. Unless told so, only administrators may change
     /// things.

@@ -16,6 +16,7 @@ use crate::serve::controller::CloudController;
 use crate::serve::core::{AnsweredRequest, Core, Observer, Parts, Wire};
 use crate::serve::faults::Fault;
 use crate::serve::front::{Front, Tls};
+use crate::serve::inside_broker::{BrokerSpec, InsideBroker};
 use crate::serve::mock_capi::{MockCapi, StartError};
 use crate::serve::on_wiremock::Wiremock;
 use crate::serve::seed_file::SeedFile;
@@ -27,6 +28,9 @@ use crate::world::settings::{
     Account, Client, Dialect, RateLimit, Settings, Timings, check_jitter,
 };
 use crate::world::{GuidSource, World};
+
+/// More bindings of an app and a service instance no foundation allows.
+const MAX_BINDINGS: usize = 5;
 
 /// The settings of a [`MockCapi`] that is yet to start; from
 /// [`MockCapi::builder`].
@@ -59,6 +63,12 @@ struct Options {
     world_ports: Option<RangeInclusive<u16>>,
     tls: bool,
     observer: Option<Observer>,
+    brokers: Vec<BrokerSpec>,
+    bindings_per_app: usize,
+    broker_timeout: Duration,
+    broker_poll_interval: Duration,
+    ipv6: bool,
+    recursive_delete: bool,
 }
 
 impl<A> Clone for MockCapiBuilder<A> {
@@ -99,6 +109,12 @@ impl MockCapiBuilder {
             world_ports: None,
             tls: false,
             observer: None,
+            brokers: Vec::new(),
+            bindings_per_app: 1,
+            broker_timeout: Duration::from_secs(60),
+            broker_poll_interval: Duration::from_secs(1),
+            ipv6: false,
+            recursive_delete: false,
         })
     }
 
@@ -301,6 +317,67 @@ impl<A: Adapter> MockCapiBuilder<A> {
         self
     }
 
+    /// Starts a service broker inside the mock, and registers it: its one
+    /// offering has the broker's name, and these plans, which everyone sees.
+    /// Without any, the plan is `default`. May be called more than once.
+    ///
+    /// It makes what it is asked for at once. Of the parameters of an instance
+    /// or a binding, `"async": true` lets the broker answer that it is still at
+    /// it, and `"fail": "reason"` lets it refuse.
+    #[must_use]
+    pub fn broker(mut self, name: &str, plans: &[&str]) -> Self {
+        let plans = match plans {
+            [] => &["default"],
+            plans => plans,
+        };
+        self.options.brokers.push(BrokerSpec {
+            name: name.into(),
+            plans: plans.iter().map(|plan| (*plan).into()).collect(),
+        });
+        self
+    }
+
+    /// How many bindings an app and a service instance may have, if they are
+    /// asked for with the strategy `multiple`: from 1, which is the default, to
+    /// 5.
+    #[must_use]
+    pub fn bindings_per_app(mut self, count: usize) -> Self {
+        self.options.bindings_per_app = count;
+        self
+    }
+
+    /// How long a service broker may take to answer; 60 seconds unless set.
+    #[must_use]
+    pub fn broker_timeout(mut self, time: Duration) -> Self {
+        self.options.broker_timeout = time;
+        self
+    }
+
+    /// After which time a service broker is asked again how far it is, unless it
+    /// wants more; a second unless set.
+    #[must_use]
+    pub fn broker_poll_interval(mut self, time: Duration) -> Self {
+        self.options.broker_poll_interval = time;
+        self
+    }
+
+    /// Takes security group rules of IPv6 and ICMPv6, as foundations with
+    /// `enable_ipv6` do.
+    #[must_use]
+    pub fn enable_ipv6(mut self) -> Self {
+        self.options.ipv6 = true;
+        self
+    }
+
+    /// Lets the deletion of a service instance wait for bindings that its broker
+    /// deletes asynchronously, as foundations with
+    /// `temporary_enable_async_recursive_delete` do, instead of failing.
+    #[must_use]
+    pub fn enable_recursive_delete(mut self) -> Self {
+        self.options.recursive_delete = true;
+        self
+    }
+
     /// Switches the v2 API off, as foundations have it today: the root has no
     /// link to it, and only `/v2/info` answers.
     #[must_use]
@@ -466,6 +543,11 @@ impl Options {
             keep_events: self.keep_events,
             keep_requests: self.keep_requests,
             v2: !self.v2_disabled,
+            bindings_per_app: self.bindings_per_app.clamp(1, MAX_BINDINGS),
+            broker_timeout: self.broker_timeout,
+            broker_poll_interval: self.broker_poll_interval,
+            ipv6: self.ipv6,
+            recursive_delete: self.recursive_delete,
             allowed_hosts: self.allowed_hosts,
             signing_key: signing_key.unwrap_or_else(|| guids.next()),
         };
@@ -488,6 +570,8 @@ impl Options {
                 (world, Tokens::default())
             }
         };
+        let brokers = self.brokers.into_iter().map(InsideBroker::start);
+        let brokers: io::Result<Vec<InsideBroker>> = brokers.collect();
         let core = Core::new(Parts {
             settings,
             clock,
@@ -499,10 +583,13 @@ impl Options {
             seed,
             state_file,
             observer: self.observer,
+            brokers: brokers.map_err(StartError::Broker)?,
         })?;
         if let Some(path) = self.state_file.filter(|_| is_new) {
             core.save(&path)?;
         }
-        Ok(CloudController::new(core))
+        let controller = CloudController::new(core);
+        controller.run_errands();
+        Ok(controller)
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::api::http::Request;
+use crate::api::http::{Request, Response};
+use crate::api::osb::{self, BrokerReply, BrokerRequest};
 use crate::serve::core::{Answer, Core, RecordedRequest, Stats};
 use crate::serve::faults::{Fault, FaultCount, InvalidFaults};
 use crate::serve::state::StateError;
@@ -41,7 +42,33 @@ impl CloudController {
 
     /// Answers a request, with links to where the client sent it.
     pub(crate) fn answer(&self, request: &Request<'_>) -> Answer {
-        self.core.answer(request)
+        let answer = self.core.answer(request);
+        self.core.run_errands();
+        answer
+    }
+
+    /// Starts what is to be asked of service brokers.
+    pub(crate) fn run_errands(&self) {
+        self.core.run_errands();
+    }
+
+    /// The response to a request for which a service broker is asked first.
+    pub(crate) async fn read(&self, path: &str, request: BrokerRequest) -> Response {
+        let reply = match self.core.courier() {
+            Some(courier) => courier.ask(request).await.ok(),
+            None => None,
+        };
+        response_of(path, reply)
+    }
+
+    /// The same for who cannot but block: the broker may not be served by them.
+    pub(crate) fn read_blocking(&self, path: &str, request: BrokerRequest) -> Response {
+        let is_own = request.url.starts_with(&format!("{}/", self.core.base()));
+        let reply = match self.core.courier() {
+            Some(courier) if !is_own => courier.ask(request).blocking_recv().ok(),
+            _ => None,
+        };
+        response_of(path, reply)
     }
 
     /// Where the fake is served, without a slash at the end, such as
@@ -166,6 +193,11 @@ impl CloudController {
     pub fn advance(&self, by: Duration) {
         self.core.advance(by);
     }
+}
+
+fn response_of(path: &str, reply: Option<BrokerReply>) -> Response {
+    let reply = reply.unwrap_or(BrokerReply::Unreachable);
+    osb::parameters(&reply).unwrap_or_else(|error| Response::error(path, &error))
 }
 
 impl fmt::Debug for CloudController {

@@ -14,11 +14,14 @@ use serde_json::Value;
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::{Request, Response};
+use crate::api::osb::{self, BrokerReply, BrokerRequest, Next};
 use crate::api::router::{Found, Router};
 use crate::api::uaa;
 use crate::api::uaa::token::{self, Caller, Holder, TokenKind, Tokens, bearer};
 use crate::serve::control;
+use crate::serve::courier::Courier;
 use crate::serve::faults::{Effect, Fault, FaultCount, FaultPlan, InvalidFaults, Strike};
+use crate::serve::inside_broker::InsideBroker;
 use crate::serve::rate_limit::{self, Allowance, Counted, RateLimiter};
 use crate::serve::request_log::{Outcome, RequestFilter, RequestLog, Verification, Verified};
 use crate::serve::seed_file::SeedFile;
@@ -28,7 +31,7 @@ use crate::serve::worlds::Worlds;
 use crate::world::clock::{Clock, Timestamp};
 use crate::world::random::Random;
 use crate::world::settings::{Dialect, Settings, Timings};
-use crate::world::{Access, Guid, UAA_ORIGIN, World};
+use crate::world::{Access, Errand, Guid, UAA_ORIGIN, World};
 
 /// How a request is answered.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(crate) struct Answer {
     /// How long the answer is delayed.
     pub(crate) delay: Duration,
     pub(crate) ending: Ending,
+    /// What a service broker has to be asked for the response.
+    pub(crate) read: Option<BrokerRequest>,
 }
 
 /// How much of an answer arrives.
@@ -55,6 +60,7 @@ impl From<Response> for Answer {
             response,
             delay: Duration::ZERO,
             ending: Ending::Whole,
+            read: None,
         }
     }
 }
@@ -143,6 +149,10 @@ pub(crate) struct Core {
     state: Mutex<State>,
     /// Further worlds of this process, where there may be some.
     worlds: Mutex<Option<Worlds>>,
+    /// Asks service brokers, once there is something to ask.
+    courier: OnceLock<Courier>,
+    /// The brokers that run inside.
+    brokers: Vec<InsideBroker>,
 }
 
 /// What requests change.
@@ -175,6 +185,7 @@ pub(crate) struct Parts {
     pub(crate) seed: Option<SeedFile>,
     pub(crate) state_file: Option<StateFile>,
     pub(crate) observer: Option<Observer>,
+    pub(crate) brokers: Vec<InsideBroker>,
 }
 
 impl Core {
@@ -190,6 +201,7 @@ impl Core {
             seed,
             state_file,
             observer,
+            brokers,
         } = parts;
         let router = Router::new(settings.dialect);
         Fault::check_all(&faults, &router, wire)?;
@@ -206,7 +218,7 @@ impl Core {
             rate_limiter: RateLimiter::default(),
             random,
         };
-        Ok(Self {
+        let core = Self {
             router,
             settings,
             timings,
@@ -219,7 +231,71 @@ impl Core {
             base: OnceLock::new(),
             state: Mutex::new(state),
             worlds: Mutex::new(None),
-        })
+            courier: OnceLock::new(),
+            brokers,
+        };
+        core.register_brokers(&mut core.lock().world);
+        Ok(core)
+    }
+
+    /// Makes the brokers that run inside known to a world, with plans that
+    /// everyone sees.
+    fn register_brokers(&self, world: &mut World) {
+        for broker in &self.brokers {
+            // What it has in its catalog is good.
+            let catalog = osb::read_catalog(&broker.spec.catalog()).unwrap_or_default();
+            world.register_broker(&broker.spec.name, broker.url(), catalog);
+        }
+    }
+
+    /// Starts what is to be asked of brokers.
+    pub(crate) fn run_errands(self: &Arc<Self>) {
+        let errands = self.lock().world.take_errands();
+        if errands.is_empty() {
+            return;
+        }
+        if let Some(courier) = self.courier() {
+            for errand in errands {
+                courier.run(errand, self);
+            }
+        }
+    }
+
+    /// The courier, who is there unless the system has no thread left.
+    pub(crate) fn courier(&self) -> Option<&Courier> {
+        if let Some(courier) = self.courier.get() {
+            return Some(courier);
+        }
+        let courier = Courier::start(self.settings.broker_timeout).ok()?;
+        Some(self.courier.get_or_init(|| courier))
+    }
+
+    /// What is to be asked of a broker for an errand.
+    pub(crate) fn broker_request(&self, errand: &Errand) -> Option<BrokerRequest> {
+        let state = self.lock();
+        let request = osb::request(&state.world, errand)?;
+        Some(self.signed(request))
+    }
+
+    /// Says where the mock is, as brokers are told.
+    fn signed(&self, mut request: BrokerRequest) -> BrokerRequest {
+        let base = self.base();
+        let host = base.split_once("://").map_or(base, |(_, host)| host);
+        request
+            .headers
+            .push(("X-Api-Info-Location", format!("{host}/v2/info")));
+        request
+    }
+
+    /// Goes on with a job for which a broker was asked.
+    pub(crate) fn go_on(self: &Arc<Self>, job: Guid, reply: Option<&BrokerReply>) -> Next {
+        let next = {
+            let mut state = self.lock();
+            state.world.settle(self.clock.now());
+            osb::go_on(&mut state.world, &self.settings, job, reply)
+        };
+        self.run_errands();
+        next
     }
 
     /// Where the fake is served.
@@ -426,6 +502,7 @@ impl Core {
             // It was good at the start, and nothing else is there now.
             let _ = seed.apply(&mut state.world, self.settings.dialect);
         }
+        self.register_brokers(&mut state.world);
         state.stubs.set(Vec::new());
         state.faults.set(self.faults.clone(), self.clock.now());
         state.stats = Stats::default();
@@ -503,6 +580,9 @@ impl Core {
                 None => self.process(found, request, state, base),
             },
         };
+        let read = state.world.take_read();
+        let read = read.and_then(|errand| osb::request(&state.world, &errand));
+        let read = read.map(|request| self.signed(request));
         let ending = match effect {
             Some(Effect::DropBefore | Effect::DropAfter) => Ending::Dropped,
             Some(Effect::Truncate) => Ending::Truncated,
@@ -533,6 +613,7 @@ impl Core {
             response: response.with_header("X-Vcap-Request-Id", request_id),
             delay,
             ending,
+            read,
         }
     }
 

@@ -63,6 +63,9 @@ pub enum StartError {
     /// No certificate can be made, such as for a name that is not a host's.
     #[error("cannot make a certificate: {0}")]
     Tls(#[source] io::Error),
+    /// A service broker that was to run inside cannot listen.
+    #[error("cannot start a service broker: {0}")]
+    Broker(#[source] io::Error),
     /// A time or the jitter has a value that it cannot have.
     #[error("times: {0}")]
     Times(String),

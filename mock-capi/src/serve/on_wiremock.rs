@@ -10,6 +10,9 @@
 //!   they are, again and again, as long as the test cannot have mounted any of
 //!   its own; see [`Renewal`].
 //! - Bodies are read whole, so there is a limit for them.
+//! - A mock answers without waiting for anything else on its server. So the
+//!   parameters of a service instance are not read from a broker that the same
+//!   server is; all else is asked of brokers by another thread.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -257,7 +260,13 @@ fn answer(controller: &CloudController, request: &wiremock::Request) -> Answer {
         &request.headers,
         &request.body,
     );
-    controller.answer(&request.with_form(&form, size))
+    let path = request.path;
+    let mut answer = controller.answer(&request.with_form(&form, size));
+    if let Some(read) = answer.read.take() {
+        let response = controller.read_blocking(path, read);
+        answer.response = answer.response.replaced_by(response);
+    }
+    answer
 }
 
 fn template(answer: Answer) -> ResponseTemplate {

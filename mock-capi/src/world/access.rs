@@ -43,6 +43,8 @@ pub(super) const SPACE_MEMBERS: Roles =
 pub(super) const READ_ROUTES: Roles = READ_SPACE.and(Roles::of(&[OrgAuditor]));
 /// Who sees what was done in a space, besides those who audit its organization.
 pub(super) const READ_EVENTS: Roles = Roles::of(&[SpaceAuditor, SpaceDeveloper, SpaceSupporter]);
+/// Who sees the brokers of a space.
+pub(super) const READ_BROKERS: Roles = Roles::of(&[SpaceDeveloper, SpaceSupporter]);
 pub(super) const AUDIT_ORG: Roles = Roles::of(&[OrgAuditor]);
 /// Who sees what is in a space by v2, which knows no supporters.
 pub(crate) const READ_V2_SPACE: Roles =

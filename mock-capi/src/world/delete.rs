@@ -1,8 +1,9 @@
 //! Deleting resources with all that belongs to them.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::{Field, Guid, Row, Selection, Table, World};
+use super::{BindingRef, Field, Guid, Row, Selection, Table, World};
 
 /// Kinds of resources that jobs delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +15,7 @@ pub(crate) enum Kind {
     Quota,
     SpaceQuota,
     ServiceInstance,
+    ServiceBroker,
     SecurityGroup,
     App,
     Package,
@@ -29,13 +31,17 @@ impl World {
     pub(crate) fn delete(&mut self, kind: Kind, guid: Guid) {
         match kind {
             Kind::User => self.delete_user(guid),
-            Kind::Role => drop(self.roles.remove(guid)),
+            Kind::Role => {
+                self.record_role(guid, false, json!({}));
+                drop(self.roles.remove(guid));
+            }
             Kind::Org => self.delete_org(guid),
             Kind::Space => self.delete_space(guid),
             Kind::App => self.delete_app(guid),
             Kind::Quota => drop(self.quotas.remove(guid)),
             Kind::SpaceQuota => drop(self.space_quotas.remove(guid)),
             Kind::ServiceInstance => self.delete_service_instance(guid),
+            Kind::ServiceBroker => self.delete_service_broker(guid),
             Kind::SecurityGroup => drop(self.security_groups.remove(guid)),
             Kind::Package => drop(self.packages.remove(guid)),
             Kind::Buildpack => self.delete_buildpack(guid),
@@ -44,6 +50,7 @@ impl World {
             Kind::UnmappedRoutes => self.delete_unmapped_routes(guid),
             Kind::Route => {
                 remove_all(&mut self.route_policies, Field::Route, guid);
+                remove_all(&mut self.route_bindings, Field::Route, guid);
                 drop(self.routes.remove(guid));
             }
         }
@@ -80,6 +87,9 @@ impl World {
         {
             self.delete_domain(domain);
         }
+        for plan in self.plans_visible_to(guid) {
+            self.service_plans.update(plan, |plan| plan.orgs.retain(|&org| org != guid));
+        }
         remove_all(&mut self.space_quotas, Field::Org, guid);
         self.orgs.remove(guid);
         self.usage.remove(&guid);
@@ -93,7 +103,12 @@ impl World {
             self.delete_app(app);
         }
         remove_all(&mut self.roles, Field::Space, guid);
-        remove_all(&mut self.routes, Field::Space, guid);
+        for route in self
+            .routes
+            .guids_newest_first(&Selection::by(Field::Space, guid))
+        {
+            self.delete(Kind::Route, route);
+        }
         for route in self
             .routes
             .guids_newest_first(&Selection::by(Field::SharedWith, guid))
@@ -102,8 +117,7 @@ impl World {
                 route.shared_with.retain(|&other| other != guid);
             });
         }
-        self.record_service_removals(guid);
-        remove_all(&mut self.service_instances, Field::Space, guid);
+        self.delete_services_of(guid);
         self.unbind(Field::RunningSpace, guid);
         self.unbind(Field::StagingSpace, guid);
         self.spaces.remove(guid);
@@ -132,9 +146,31 @@ impl World {
     }
 
     fn delete_service_instance(&mut self, guid: Guid) {
+        for binding in self.all_bindings_of(guid) {
+            self.unbind_service(binding);
+        }
         self.record_service_usage(guid, "DELETED");
-        remove_all(&mut self.service_bindings, Field::ServiceInstance, guid);
+        self.record_instance(guid, "delete", Value::Null);
         self.service_instances.remove(guid);
+    }
+
+    /// The brokers of a space, its instances, and its share in those of others.
+    fn delete_services_of(&mut self, space: Guid) {
+        let of_space = Selection::by(Field::Space, space);
+        let mut instances = self.service_instances.guids_newest_first(&of_space);
+        instances.reverse();
+        for instance in instances {
+            self.delete_service_instance(instance);
+        }
+        for broker in self.service_brokers.guids_newest_first(&of_space) {
+            self.delete_service_broker(broker);
+        }
+        let shared = Selection::by(Field::SharedWith, space);
+        for instance in self.service_instances.guids_newest_first(&shared) {
+            self.service_instances.update(instance, |instance| {
+                instance.shared_with.retain(|&other| other != space);
+            });
+        }
     }
 
     fn unbind(&mut self, field: Field, space: Guid) {
@@ -156,7 +192,11 @@ impl World {
         remove_all(&mut self.deployments, Field::App, guid);
         remove_all(&mut self.revisions, Field::App, guid);
         remove_all(&mut self.sidecars, Field::App, guid);
-        remove_all(&mut self.service_bindings, Field::App, guid);
+        let bindings = self.bindings_of(guid).into_iter();
+        let bindings: Vec<Guid> = bindings.map(Row::guid).collect();
+        for binding in bindings {
+            self.unbind_service(BindingRef::Credential(binding));
+        }
         remove_all(&mut self.builds, Field::App, guid);
         remove_all(&mut self.packages, Field::App, guid);
         remove_all(&mut self.droplets, Field::App, guid);

@@ -1,4 +1,4 @@
-//! Audit events: who did what to an app, and when.
+//! Audit events: who did what to which resource, and when.
 
 use std::time::Duration;
 
@@ -38,12 +38,60 @@ pub(crate) struct Event {
     /// Such as `audit.app.start`.
     pub(crate) kind: CowStr,
     pub(crate) actor: Actor,
-    pub(crate) app: Guid,
+    /// The resource that it was done to.
+    #[serde(alias = "app")]
+    pub(crate) target: Guid,
+    #[serde(default = "app")]
+    pub(crate) target_kind: CowStr,
     /// As it was called then.
-    pub(crate) app_name: String,
+    #[serde(alias = "app_name")]
+    pub(crate) target_name: Box<str>,
+    /// The GUID on the wire of a target that is a user.
+    #[serde(default)]
+    pub(crate) user: Option<Box<str>>,
     pub(crate) data: Value,
-    pub(crate) space: Guid,
+    pub(crate) space: Option<Guid>,
     pub(crate) org: Option<Guid>,
+}
+
+/// What events were of before they were of other resources too.
+fn app() -> CowStr {
+    "app".into()
+}
+
+impl Event {
+    /// The GUID of the target on the wire.
+    pub(crate) fn target_id(&self) -> String {
+        match &self.user {
+            Some(user) => user.to_string(),
+            None => self.target.to_string(),
+        }
+    }
+}
+
+/// What something is done to, and where that is.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) kind: &'static str,
+    pub(crate) guid: Guid,
+    pub(crate) name: String,
+    pub(crate) user: Option<Box<str>>,
+    pub(crate) space: Option<Guid>,
+    pub(crate) org: Option<Guid>,
+}
+
+impl Target {
+    /// What is in no organization.
+    pub(crate) fn of(kind: &'static str, guid: Guid, name: &str) -> Self {
+        Self {
+            kind,
+            guid,
+            name: name.into(),
+            user: None,
+            space: None,
+            org: None,
+        }
+    }
 }
 
 impl World {
@@ -76,11 +124,35 @@ impl World {
         kind: &'static str,
         data: Value,
     ) {
-        let base = self.base();
         let Some(app) = self.apps.get(guid) else {
             return;
         };
-        let event = Event {
+        let (name, space) = (app.name.to_string(), Some(app.space));
+        let target = Target {
+            space,
+            ..Target::of("app", guid, &name)
+        };
+        self.record_target_of(actor, at, kind, target, data);
+    }
+
+    /// Records what the actor has done to a resource of any kind.
+    pub(crate) fn record_target(&mut self, kind: &'static str, target: Target, data: Value) {
+        let actor = self.actor.clone();
+        self.record_target_of(actor, self.now, kind, target, data);
+    }
+
+    fn record_target_of(
+        &mut self,
+        actor: Actor,
+        at: Timestamp,
+        kind: &'static str,
+        target: Target,
+        data: Value,
+    ) {
+        let base = self.base();
+        let of_space = target.space.and_then(|space| self.org_of(space));
+        let org = target.org.or(of_space.map(Row::guid));
+        self.add(Event {
             base: Base {
                 created: at,
                 updated: at,
@@ -88,14 +160,95 @@ impl World {
             },
             kind: kind.into(),
             actor,
-            app: guid,
-            app_name: app.name.to_string(),
+            target: target.guid,
+            target_kind: target.kind.into(),
+            target_name: target.name.into(),
+            user: target.user,
             data,
-            space: app.space,
-            org: self.org_of(app.space).map(Row::guid),
-        };
-        self.add(event);
+            space: target.space,
+            org,
+        });
         self.forget_events();
+    }
+
+    /// Records what a broker has done to a resource.
+    pub(super) fn record_as_broker(&mut self, broker: Guid, kind: &'static str, target: Target) {
+        let name = self.service_brokers.get(broker);
+        let actor = Actor {
+            id: broker.to_string(),
+            kind: "service_broker".into(),
+            name: name.map(|broker| broker.name.clone()),
+        };
+        self.record_target_of(actor, self.now, kind, target, json!({}));
+    }
+
+    /// Records what the actor has done to a resource of no organization.
+    pub(crate) fn record_named(
+        &mut self,
+        kind: &'static str,
+        target_kind: &'static str,
+        guid: Guid,
+        name: &str,
+        data: Value,
+    ) {
+        self.record_target(kind, Target::of(target_kind, guid, name), data);
+    }
+
+    /// Records what the actor has done to an organization.
+    pub(crate) fn record_org(&mut self, org: Guid, kind: &'static str, request: Value) {
+        let Some(name) = self.orgs.get(org).map(|org| org.name.clone()) else {
+            return;
+        };
+        let target = Target {
+            org: Some(org),
+            ..Target::of("organization", org, &name)
+        };
+        self.record_target(kind, target, json!({"request": request}));
+    }
+
+    /// The same to a space.
+    pub(crate) fn record_space(&mut self, space: Guid, kind: &'static str, request: Value) {
+        let Some(name) = self.spaces.get(space).map(|space| space.name.clone()) else {
+            return;
+        };
+        let target = Target {
+            space: Some(space),
+            ..Target::of("space", space, &name)
+        };
+        self.record_target(kind, target, json!({"request": request}));
+    }
+
+    /// The same to a route.
+    pub(crate) fn record_route(&mut self, route: Guid, kind: &'static str, data: Value) {
+        let Some(found) = self.routes.get(route) else {
+            return;
+        };
+        let target = Target {
+            space: Some(found.space),
+            ..Target::of("route", route, &found.host)
+        };
+        self.record_target(kind, target, data);
+    }
+
+    /// Records that a user gets a role, or loses it.
+    pub(crate) fn record_role(&mut self, role: Guid, added: bool, request: Value) {
+        let Some(role) = self.roles.get(role) else {
+            return;
+        };
+        let (user, space, org) = (role.user, role.space, role.org);
+        let kind = role.kind.audited(added);
+        let Some(id) = self.users.get(user).map(|user| user.id.clone()) else {
+            return;
+        };
+        let name = self.users.get(user).and_then(|user| self.account_of(user));
+        let name = name.map_or_else(String::new, |account| account.name.clone());
+        let target = Target {
+            user: Some(id.into()),
+            space,
+            org: Some(org),
+            ..Target::of("user", user, &name)
+        };
+        self.record_target(kind, target, json!({"request": request}));
     }
 
     /// Records what the actor has done to a process.
@@ -157,7 +310,7 @@ impl World {
 
     /// Forgets the crashes of an app that are yet to come.
     pub(super) fn forget_crashes(&mut self, app: Guid) {
-        let of_app = Selection::by(Field::App, app);
+        let of_app = Selection::by(Field::Target, app);
         let events = self.events.select(&of_app).into_iter();
         let pending = events.filter(|event| event.base.created > self.now);
         let crashes = pending.filter(|event| event.kind.ends_with(".crash"));
@@ -168,7 +321,7 @@ impl World {
 
     /// Takes back what was recorded of an app that was refused in the end.
     pub(crate) fn forget_events_of(&mut self, app: Guid) {
-        let of_app = Selection::by(Field::App, app);
+        let of_app = Selection::by(Field::Target, app);
         let events: Vec<Guid> = self
             .events
             .select(&of_app)

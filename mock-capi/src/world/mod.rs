@@ -10,6 +10,7 @@ mod access;
 mod apps;
 mod bits;
 mod blobs;
+mod broker_work;
 mod buildpacks;
 pub(crate) mod clock;
 mod delete;
@@ -21,6 +22,7 @@ mod events;
 mod guid;
 mod host_lookup;
 mod logs;
+mod marketplace;
 pub(crate) mod metadata;
 pub(crate) mod mishaps;
 mod model;
@@ -59,19 +61,26 @@ pub(crate) use access::{
 pub(crate) use apps::{InstanceState, MAX_APP_DISK_MB};
 pub(crate) use bits::{Bits, BitsWriter};
 use blobs::Blobs;
+pub(crate) use broker_work::{
+    BindingRef, BrokerChange, Errand, InstanceChange, Operation, OperationState, Step,
+};
 pub(crate) use delete::Kind;
 pub(crate) use deployments::NewDeployment;
 pub(crate) use droplets::{NewDroplet, sha256};
 use events::Actor;
-pub(crate) use events::Event;
+pub(crate) use events::{Event, Target};
 pub(crate) use guid::{Guid, GuidSource, SHARED_SEGMENT};
 pub(crate) use host_lookup::HostLookup;
 pub(crate) use logs::{LogLine, instance_guid};
+pub(crate) use marketplace::{
+    BrokerState, CatalogEntry, CatalogOffering, CatalogPlan, ServiceBroker, ServiceOffering,
+    ServicePlan, Visibility,
+};
 pub(crate) use model::{
     Account, App, Build, Buildpack, CowStr, Deployment, DeploymentOptions, DeploymentState,
     Destination, Domain, Droplet, EnvironmentGroup, Feature, FeatureFlag, Features, HealthCheck,
     IsolationSegment, Job, Lifecycle, Limits, Org, Origin, Package, PackageKind, Process, Quota,
-    Role, RoleType, Route, Scale, SecurityGroup, ServiceBinding, ServiceInstance, Sidecar, Space,
+    Managed, Role, RoleType, Route, RouteBinding, Scale, SecurityGroup, ServiceBinding, ServiceInstance, Sidecar, Space,
     SpaceQuota, Stack, StackState, Task, Upload, User, V2Marks,
 };
 pub(crate) use network_policies::NetworkPolicy;
@@ -81,6 +90,7 @@ pub(crate) use resources::Resource;
 pub(crate) use revisions::Revision;
 pub(crate) use route_policies::{RoutePolicy, RoutePolicySource};
 pub(crate) use routes::{NewRoute, RouteRefusal, is_in_host};
+pub(crate) use services::NewBinding;
 pub(crate) use sidecars::NewSidecar;
 pub(crate) use table::{Base, Field, Key, Row, Selection, Table};
 pub(crate) use tasks::NewTask;
@@ -179,6 +189,17 @@ pub(crate) struct World {
     pub(crate) route_policies: Table<RoutePolicy>,
     pub(crate) service_instances: Table<ServiceInstance>,
     pub(crate) service_bindings: Table<ServiceBinding>,
+    #[serde(default)]
+    pub(crate) route_bindings: Table<RouteBinding>,
+    #[serde(default)]
+    pub(crate) service_brokers: Table<ServiceBroker>,
+    #[serde(default)]
+    pub(crate) service_offerings: Table<ServiceOffering>,
+    #[serde(default)]
+    pub(crate) service_plans: Table<ServicePlan>,
+    /// What is still to be asked of brokers.
+    #[serde(skip)]
+    errands: Vec<Errand>,
     pub(crate) packages: Table<Package>,
     pub(crate) builds: Table<Build>,
     pub(crate) droplets: Table<Droplet>,
@@ -254,6 +275,11 @@ impl World {
             route_policies: Table::default(),
             service_instances: Table::default(),
             service_bindings: Table::default(),
+            route_bindings: Table::default(),
+            service_brokers: Table::default(),
+            service_offerings: Table::default(),
+            service_plans: Table::default(),
+            errands: Vec::new(),
             packages: Table::default(),
             builds: Table::default(),
             droplets: Table::default(),
@@ -373,6 +399,7 @@ impl World {
         self.default_stack = Settings::default_stack(settings.dialect);
         self.kept_events = settings.keep_events;
         self.count_usage();
+        self.resume_work();
         for account in &settings.users {
             self.admit(account);
         }
@@ -522,9 +549,11 @@ impl World {
             of,
             ready_at,
             failure,
+            work: None,
+            warnings: Vec::new(),
         });
         let now = self.now;
-        let is_done = |job: &Job| job.ready_at <= now;
+        let is_done = |job: &Job| job.ready_at <= now && job.work.is_none();
         self.forgotten.jobs += self.jobs.keep_newest(KEPT_JOBS, is_done);
         job
     }

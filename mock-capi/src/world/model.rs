@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::broker_work::{Operation, Work};
 use super::guid::Guid;
 use super::resources::PackageFile;
 use super::table::Base;
@@ -74,6 +75,28 @@ impl RoleType {
             Self::SpaceManager => "space_manager",
             Self::SpaceDeveloper => "space_developer",
             Self::SpaceSupporter => "space_supporter",
+        }
+    }
+
+    /// The event of someone who gets the role, or loses it.
+    pub(super) fn audited(self, added: bool) -> &'static str {
+        match (self, added) {
+            (Self::OrgAuditor, true) => "audit.user.organization_auditor_add",
+            (Self::OrgAuditor, false) => "audit.user.organization_auditor_remove",
+            (Self::OrgManager, true) => "audit.user.organization_manager_add",
+            (Self::OrgManager, false) => "audit.user.organization_manager_remove",
+            (Self::OrgBillingManager, true) => "audit.user.organization_billing_manager_add",
+            (Self::OrgBillingManager, false) => "audit.user.organization_billing_manager_remove",
+            (Self::OrgUser, true) => "audit.user.organization_user_add",
+            (Self::OrgUser, false) => "audit.user.organization_user_remove",
+            (Self::SpaceAuditor, true) => "audit.user.space_auditor_add",
+            (Self::SpaceAuditor, false) => "audit.user.space_auditor_remove",
+            (Self::SpaceManager, true) => "audit.user.space_manager_add",
+            (Self::SpaceManager, false) => "audit.user.space_manager_remove",
+            (Self::SpaceDeveloper, true) => "audit.user.space_developer_add",
+            (Self::SpaceDeveloper, false) => "audit.user.space_developer_remove",
+            (Self::SpaceSupporter, true) => "audit.user.space_supporter_add",
+            (Self::SpaceSupporter, false) => "audit.user.space_supporter_remove",
         }
     }
 
@@ -419,7 +442,8 @@ pub(crate) struct Sidecar {
     pub(crate) memory_mb: Option<u32>,
 }
 
-/// A service that a user provides, known by its credentials.
+/// An instance of a service: one that a user provides, known by its credentials,
+/// or one that a broker manages.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ServiceInstance {
     pub(crate) base: Base,
@@ -431,15 +455,65 @@ pub(crate) struct ServiceInstance {
     pub(crate) route_service_url: Option<String>,
     /// When it was changed last.
     pub(crate) changed: Option<Timestamp>,
+    /// What only an instance of a broker has.
+    #[serde(default)]
+    pub(crate) managed: Option<Box<Managed>>,
+    /// Other spaces whose apps may be bound to it.
+    #[serde(default)]
+    pub(crate) shared_with: Vec<Guid>,
 }
 
-/// An app that has a service instance in its environment.
+/// What a service instance has of its broker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Managed {
+    pub(crate) plan: Guid,
+    pub(crate) dashboard_url: Option<String>,
+    pub(crate) maintenance_info: Option<Map<String, Value>>,
+    pub(crate) broker_metadata: Option<Value>,
+    pub(crate) operation: Operation,
+}
+
+impl ServiceInstance {
+    /// The plan, if a broker manages it.
+    pub(crate) fn plan(&self) -> Option<Guid> {
+        self.managed.as_ref().map(|managed| managed.plan)
+    }
+
+    /// Whether apps of a space may be bound to it.
+    pub(crate) fn is_usable_in(&self, space: Guid) -> bool {
+        self.space == space || self.shared_with.contains(&space)
+    }
+}
+
+/// Credentials of a service instance: of an app that has them in its
+/// environment, or a key.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ServiceBinding {
     pub(crate) base: Base,
     pub(crate) name: Option<String>,
-    pub(crate) app: Guid,
+    /// None has a key.
+    pub(crate) app: Option<Guid>,
     pub(crate) instance: Guid,
+    /// What only a binding of a broker's instance has.
+    #[serde(default)]
+    pub(crate) operation: Option<Operation>,
+    #[serde(default)]
+    pub(crate) credentials: Option<Value>,
+    #[serde(default)]
+    pub(crate) syslog_drain_url: Option<String>,
+    #[serde(default)]
+    pub(crate) volume_mounts: Option<Value>,
+}
+
+/// A route whose requests go through a service instance first.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RouteBinding {
+    pub(crate) base: Base,
+    pub(crate) route: Guid,
+    pub(crate) instance: Guid,
+    pub(crate) route_service_url: Option<String>,
+    /// What only a binding of a broker's instance has.
+    pub(crate) operation: Option<Operation>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -774,11 +848,18 @@ pub(crate) struct Job {
     pub(crate) of: Option<Guid>,
     pub(crate) ready_at: Timestamp,
     pub(crate) failure: Option<Failure>,
+    /// What it has still to do with service brokers.
+    #[serde(default)]
+    pub(crate) work: Option<Box<Work>>,
+    #[serde(default)]
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Job {
     pub(crate) fn state(&self, now: Timestamp) -> &'static str {
         match self.failure {
+            _ if self.work.as_ref().is_some_and(|work| work.polls) => "POLLING",
+            _ if self.work.is_some() => "PROCESSING",
             _ if now < self.ready_at => "PROCESSING",
             Some(_) => "FAILED",
             None => "COMPLETE",

@@ -1,5 +1,7 @@
 //! Who is what in which organization or space.
 
+use serde_json::json;
+
 use super::{Field, Guid, Role, RoleType, Selection, World};
 
 impl World {
@@ -34,6 +36,7 @@ impl World {
         let roles = self.roles_of(user).into_iter();
         let mut held = roles.filter(|role| (role.kind, role.org, role.space) == (kind, org, space));
         if let Some(guid) = held.next().map(|role| role.base.guid) {
+            self.record_role(guid, false, json!({}));
             self.roles.remove(guid);
         }
     }

@@ -1,12 +1,15 @@
 //! What each kind of row is called, and what it is found and ordered by.
 
 use super::World;
-use super::access::{AUDIT_ORG, Access, Home, MANAGE_ORG, READ_EVENTS, READ_ROUTES, SPACE_MEMBERS};
+use super::access::{
+    AUDIT_ORG, Access, Home, MANAGE_ORG, READ_BROKERS, READ_EVENTS, READ_ROUTES, SPACE_MEMBERS,
+};
 use super::events::Event;
 use super::guid::Guid;
+use super::marketplace::{ServiceBroker, ServiceOffering, ServicePlan};
 use super::model::{
     Account, App, Build, Buildpack, Deployment, Domain, Droplet, EnvironmentGroup, FeatureFlag,
-    IsolationSegment, Job, Org, Package, Process, Quota, Role, Route, SecurityGroup,
+    IsolationSegment, Job, Org, Package, Process, Quota, Role, Route, RouteBinding, SecurityGroup,
     ServiceBinding, ServiceInstance, Sidecar, Space, SpaceQuota, Stack, Task, User,
 };
 use super::revisions::Revision;
@@ -311,10 +314,14 @@ impl Row for ServiceInstance {
     const IS_ORDERED_BY_NAME: bool = true;
 
     fn keys(&self) -> Vec<Key> {
-        vec![
+        let mut keys = vec![
             Key::text(Field::Name, &self.name),
             Key::Guid(Field::Space, self.space),
-        ]
+        ];
+        keys.extend(self.plan().map(|plan| Key::Guid(Field::Plan, plan)));
+        let shared_with = self.shared_with.iter();
+        keys.extend(shared_with.map(|space| Key::Guid(Field::SharedWith, *space)));
+        keys
     }
 
     fn order_text(&self, _column: &str) -> &str {
@@ -324,16 +331,19 @@ impl Row for ServiceInstance {
     fn home(&self, _world: &World) -> Home {
         Home::Space(self.space)
     }
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        let mut spaces = std::iter::once(&self.space).chain(&self.shared_with);
+        spaces.any(|space| access.sees(world, Home::Space(*space)))
+    }
 }
 
 impl Row for ServiceBinding {
     row!("Service credential binding", service_bindings);
 
     fn keys(&self) -> Vec<Key> {
-        let mut keys = vec![
-            Key::Guid(Field::App, self.app),
-            Key::Guid(Field::ServiceInstance, self.instance),
-        ];
+        let mut keys = vec![Key::Guid(Field::ServiceInstance, self.instance)];
+        keys.extend(self.app.map(|app| Key::Guid(Field::App, app)));
         let name = self.name.as_deref();
         keys.extend(name.map(|name| Key::text(Field::Name, name)));
         keys
@@ -344,7 +354,98 @@ impl Row for ServiceBinding {
     }
 
     fn home(&self, world: &World) -> Home {
-        world.home_of_app(self.app)
+        if let Some(app) = self.app {
+            return world.home_of_app(app);
+        }
+        let instance = world.service_instances.get(self.instance);
+        instance.map_or(Home::Nowhere, |instance| Home::Space(instance.space))
+    }
+}
+
+impl Row for RouteBinding {
+    row!("Service route binding", route_bindings);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![
+            Key::Guid(Field::Route, self.route),
+            Key::Guid(Field::ServiceInstance, self.instance),
+        ]
+    }
+
+    fn home(&self, world: &World) -> Home {
+        let route = world.routes.get(self.route);
+        route.map_or(Home::Nowhere, |route| Home::Space(route.space))
+    }
+}
+
+impl Row for ServiceBroker {
+    row!("Service broker", service_brokers);
+
+    fn keys(&self) -> Vec<Key> {
+        let mut keys = vec![Key::text(Field::Name, &self.name)];
+        keys.extend(self.space.map(|space| Key::Guid(Field::Space, space)));
+        keys
+    }
+
+    fn order_text(&self, _column: &str) -> &str {
+        &self.name
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        self.space.map_or(Home::Nowhere, Home::Space)
+    }
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        access.allows(world, self.home(world), READ_BROKERS)
+    }
+}
+
+impl Row for ServiceOffering {
+    row!("Service offering", service_offerings);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![
+            Key::text(Field::Name, &self.catalog.name),
+            Key::Guid(Field::Broker, self.broker),
+        ]
+    }
+
+    fn order_text(&self, _column: &str) -> &str {
+        &self.catalog.name
+    }
+
+    fn home(&self, world: &World) -> Home {
+        let broker = world.service_brokers.get(self.broker);
+        broker.map_or(Home::Nowhere, |broker| broker.home(world))
+    }
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        let mut plans = world.plans_of(self.guid()).into_iter();
+        access.is_everything() || plans.any(|plan| world.sees_plan(access, plan))
+    }
+}
+
+impl Row for ServicePlan {
+    row!("Service plan", service_plans);
+
+    fn keys(&self) -> Vec<Key> {
+        vec![
+            Key::text(Field::Name, &self.catalog.name),
+            Key::Guid(Field::Offering, self.offering),
+        ]
+    }
+
+    fn order_text(&self, _column: &str) -> &str {
+        &self.catalog.name
+    }
+
+    fn home(&self, world: &World) -> Home {
+        let broker = world.broker_of(self);
+        broker.map_or(Home::Nowhere, |broker| broker.home(world))
+    }
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        access.is_everything() || world.sees_plan(access, self)
     }
 }
 
@@ -429,16 +530,16 @@ impl Row for Event {
 
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![
-            Key::Guid(Field::App, self.app),
-            Key::Guid(Field::Space, self.space),
+            Key::Guid(Field::Target, self.target),
             Key::text(Field::Type, &self.kind),
         ];
+        keys.extend(self.space.map(|space| Key::Guid(Field::Space, space)));
         keys.extend(self.org.map(|org| Key::Guid(Field::Org, org)));
         keys
     }
 
     fn home(&self, _world: &World) -> Home {
-        Home::Space(self.space)
+        self.space.map_or(Home::Nowhere, Home::Space)
     }
 }
 

@@ -1,7 +1,27 @@
-//! Service instances that users provide, and apps bound to them.
+//! Service instances and what is bound to them.
 
-use super::{App, Field, Guid, Key, Selection, ServiceBinding, ServiceInstance, World};
+use serde_json::{Value, json};
+
+use super::broker_work::BindingRef;
+use super::events::Target;
+use super::{
+    App, Field, Guid, Key, OperationState, Route, RouteBinding, Row, Selection, ServiceBinding,
+    ServiceInstance, World,
+};
 use crate::world::metadata::MetadataPatch;
+
+/// An app that is to be bound.
+#[derive(Debug)]
+pub(crate) struct NewBinding {
+    pub(crate) app: Guid,
+    pub(crate) instance: Guid,
+    pub(crate) name: Option<String>,
+    pub(crate) metadata: MetadataPatch,
+    /// How many bindings of the app and the instance there may be.
+    pub(crate) limit: usize,
+    /// Whether there may be more than one.
+    pub(crate) multiple: bool,
+}
 
 impl World {
     pub(crate) fn find_service_instance(
@@ -13,47 +33,401 @@ impl World {
         self.service_instances.select(&named).first().copied()
     }
 
+    /// The same among those that are shared with the space too.
+    pub(crate) fn find_usable_service_instance(
+        &self,
+        space: Guid,
+        name: &str,
+    ) -> Option<&ServiceInstance> {
+        let own = self.find_service_instance(space, name);
+        own.or_else(|| {
+            let shared = Selection::by(Field::SharedWith, space);
+            let named = shared.any(vec![Key::text(Field::Name, name)]);
+            self.service_instances.select(&named).first().copied()
+        })
+    }
+
     pub(crate) fn bindings_of(&self, app: Guid) -> Vec<&ServiceBinding> {
         self.service_bindings
             .select(&Selection::by(Field::App, app))
     }
 
-    /// Binds an app to a service instance; else says why not.
-    pub(crate) fn bind(
-        &mut self,
-        app: Guid,
-        instance: Guid,
-        name: Option<String>,
-        metadata: MetadataPatch,
-    ) -> Result<Guid, String> {
-        let space = |app: &App| app.space;
-        let of_app = self.apps.get(app).map(space);
-        let of_instance = self
-            .service_instances
-            .get(instance)
-            .map(|found| found.space);
-        if of_app != of_instance {
+    pub(crate) fn bindings_of_instance(&self, instance: Guid) -> Vec<&ServiceBinding> {
+        let of_instance = Selection::by(Field::ServiceInstance, instance);
+        self.service_bindings.select(&of_instance)
+    }
+
+    pub(crate) fn route_bindings_of_instance(&self, instance: Guid) -> Vec<&RouteBinding> {
+        let of_instance = Selection::by(Field::ServiceInstance, instance);
+        self.route_bindings.select(&of_instance)
+    }
+
+    pub(crate) fn route_binding_of(&self, route: Guid) -> Option<&RouteBinding> {
+        let of_route = Selection::by(Field::Route, route);
+        self.route_bindings.select(&of_route).first().copied()
+    }
+
+    /// Adds a binding of an app, whose broker may yet have to make it; else says
+    /// why not.
+    pub(crate) fn bind(&mut self, new: NewBinding) -> Result<Guid, String> {
+        let space = self.apps.get(new.app).map(|app: &App| app.space);
+        let instance = self.service_instances.get(new.instance);
+        let usable = instance
+            .zip(space)
+            .is_some_and(|(it, space)| it.is_usable_in(space));
+        if !usable {
             return Err("The service instance and the app are in different spaces".into());
         }
-        let bindings = self.bindings_of(app);
-        if bindings.iter().any(|binding| binding.instance == instance) {
-            return Err("The app is already bound to the service instance".into());
+        self.check_bindable(new.instance, "Service plan does not allow bindings")?;
+        let bindings = self.bindings_of(new.app).into_iter();
+        let same = bindings.filter(|binding| binding.instance == new.instance);
+        let (failed, others): (Vec<_>, Vec<_>) = same.partition(|it| it.has_failed_to_be_made());
+        let failed: Vec<Guid> = failed.iter().map(|binding| binding.guid()).collect();
+        for binding in &others {
+            check_beside(binding, &new)?;
         }
-        if let Some(name) = &name
-            && bindings
-                .iter()
-                .any(|binding| binding.name.as_ref() == Some(name))
+        match others.len() {
+            0 => {}
+            count if new.multiple && count < new.limit => {}
+            _ if new.multiple => {
+                return Err(format!(
+                    "The app has too many bindings to this service instance (limit: {}). Consider deleting existing/orphaned bindings.",
+                    new.limit
+                ));
+            }
+            _ => return Err(ALREADY_BOUND.into()),
+        }
+        let mut bindings = self.bindings_of(new.app).into_iter();
+        if let Some(name) = &new.name
+            && bindings.any(|it| it.instance != new.instance && it.name.as_ref() == Some(name))
         {
-            return Err(format!(
-                "The binding name is invalid. Binding names must be unique for a given service instance and app. The app already has a binding with name '{name}'."
-            ));
+            let mut reason = "The binding name is invalid. Binding names must be unique for a given service instance and app.".to_owned();
+            if !name.is_empty() {
+                reason += &format!(" The app already has a binding with name '{name}'.");
+            }
+            return Err(reason);
         }
-        let base = self.base_with(metadata);
+        for binding in failed {
+            self.service_bindings.remove(binding);
+        }
+        let base = self.base_with(new.metadata);
         Ok(self.add(ServiceBinding {
             base,
-            name,
-            app,
-            instance,
+            name: new.name,
+            app: Some(new.app),
+            instance: new.instance,
+            operation: None,
+            credentials: None,
+            syslog_drain_url: None,
+            volume_mounts: None,
         }))
     }
+
+    /// Why nothing may be bound to an instance of a broker now; `unbindable` is
+    /// what is said of its plan.
+    pub(crate) fn check_bindable(&self, instance: Guid, unbindable: &str) -> Result<(), String> {
+        let instance = self.service_instances.get(instance);
+        let Some(managed) = instance.and_then(|it| it.managed.as_ref()) else {
+            return Ok(());
+        };
+        let plan = self.service_plans.get(managed.plan);
+        if !plan.is_some_and(|plan| self.is_bindable(plan)) {
+            return Err(unbindable.into());
+        }
+        if managed.operation.is("create", OperationState::Failed) {
+            return Err("Service instance not found".into());
+        }
+        if managed.operation.is_pending() {
+            return Err("There is an operation in progress for the service instance".into());
+        }
+        Ok(())
+    }
+
+    /// Records what is done to a service instance.
+    pub(crate) fn record_instance(&mut self, instance: Guid, verb: &str, request: Value) {
+        let data = json!({"request": request});
+        self.record_instance_with(instance, verb, data);
+    }
+
+    pub(crate) fn record_instance_with(&mut self, instance: Guid, verb: &str, data: Value) {
+        let Some(found) = self.service_instances.get(instance) else {
+            return;
+        };
+        let names = match found.managed {
+            Some(_) => MANAGED_EVENTS,
+            None => PROVIDED_EVENTS,
+        };
+        let Some(kind) = named(names, verb) else {
+            return;
+        };
+        let target_kind = match found.managed {
+            Some(_) => "service_instance",
+            None => "user_provided_service_instance",
+        };
+        let target = Target {
+            space: Some(found.space),
+            ..Target::of(target_kind, instance, &found.name)
+        };
+        self.record_target(kind, target, data);
+    }
+
+    /// Records what is done to a binding.
+    pub(crate) fn record_binding(&mut self, binding: BindingRef, verb: &str, data: Value) {
+        let (kinds, target_kind, name) = match binding {
+            BindingRef::Route(_) => (ROUTE_BINDING_EVENTS, "service_route_binding", ""),
+            BindingRef::Credential(guid) => match self.service_bindings.get(guid) {
+                Some(found) if found.app.is_some() => (
+                    BINDING_EVENTS,
+                    "service_binding",
+                    found.name.as_deref().unwrap_or_default(),
+                ),
+                Some(found) => (
+                    KEY_EVENTS,
+                    "service_key",
+                    found.name.as_deref().unwrap_or_default(),
+                ),
+                None => return,
+            },
+        };
+        let Some(kind) = named(kinds, verb) else {
+            return;
+        };
+        let instance = self.instance_of(binding).map(|instance| instance.space);
+        let space = match binding {
+            BindingRef::Credential(guid) => {
+                let app = self.service_bindings.get(guid).and_then(|it| it.app);
+                app.and_then(|app| self.apps.get(app)).map(|app| app.space)
+            }
+            BindingRef::Route(_) => None,
+        };
+        let target = Target {
+            space: space.or(instance),
+            ..Target::of(target_kind, binding.guid(), name)
+        };
+        self.record_target(kind, target, data);
+    }
+
+    /// Records that a binding is made, as asked for; `by_manifest` if one asked.
+    pub(crate) fn record_bound(&mut self, binding: BindingRef, request: Value, by_manifest: bool) {
+        let mut data = json!({"request": request});
+        if by_manifest {
+            data["manifest_triggered"] = json!(true);
+        }
+        self.record_binding(binding, "create", data);
+    }
+
+    /// What a binding is of, as events of its end have it.
+    pub(crate) fn binding_data(&self, binding: BindingRef) -> Value {
+        let (app, route) = match binding {
+            BindingRef::Credential(guid) => {
+                (self.service_bindings.get(guid).and_then(|it| it.app), None)
+            }
+            BindingRef::Route(guid) => (None, self.route_bindings.get(guid).map(|it| it.route)),
+        };
+        let instance = self.instance_of(binding).map(ServiceInstance::guid);
+        json!({"request": {
+            "app_guid": app,
+            "route_guid": route,
+            "service_instance_guid": instance,
+        }})
+    }
+
+    /// Removes a binding, whatever its broker has of it.
+    pub(crate) fn unbind_service(&mut self, binding: BindingRef) {
+        let data = self.binding_data(binding);
+        self.record_binding(binding, "delete", data);
+        match binding {
+            BindingRef::Credential(guid) => drop(self.service_bindings.remove(guid)),
+            BindingRef::Route(guid) => drop(self.route_bindings.remove(guid)),
+        }
+    }
+
+    /// Removes an instance with all that is bound to it, whatever its broker has
+    /// of it.
+    pub(crate) fn purge_service_instance(&mut self, instance: Guid) {
+        for binding in self.all_bindings_of(instance) {
+            self.unbind_service(binding);
+        }
+        self.record_instance(instance, "purge", Value::Null);
+        self.record_service_usage(instance, "DELETED");
+        self.service_instances.remove(instance);
+    }
+
+    /// Routes, apps and keys that are bound to an instance.
+    pub(crate) fn all_bindings_of(&self, instance: Guid) -> Vec<BindingRef> {
+        let routes = self.route_bindings_of_instance(instance).into_iter();
+        let routes = routes.map(|binding| BindingRef::Route(binding.guid()));
+        let others = self.bindings_of_instance(instance).into_iter();
+        let others = others.map(|binding| BindingRef::Credential(binding.guid()));
+        routes.chain(others).collect()
+    }
+
+    /// Why a route may not be bound to an instance.
+    pub(crate) fn check_route_binding(
+        &self,
+        route: &Route,
+        instance: &ServiceInstance,
+    ) -> Result<(), String> {
+        let domain = self.domains.get(route.domain);
+        if !self.is_route_service(instance) {
+            return Err("This service instance does not support route binding".into());
+        }
+        if instance.plan().is_some() {
+            let unbindable = "This service instance does not support binding";
+            let plan = instance.plan().and_then(|plan| self.service_plans.get(plan));
+            if !plan.is_some_and(|plan| self.is_bindable(plan)) {
+                return Err(unbindable.into());
+            }
+        }
+        if domain.is_some_and(|domain| domain.internal) {
+            return Err("Route services cannot be bound to internal routes".into());
+        }
+        if route.space != instance.space {
+            return Err("The service instance and the route are in different spaces".into());
+        }
+        let bound = self.route_binding_of(route.guid());
+        if bound.is_some_and(|bound| bound.instance != instance.guid()) {
+            return Err("A route may only be bound to a single service instance".into());
+        }
+        self.check_bindable(instance.guid(), "")
+    }
+
+    pub(crate) fn is_route_service(&self, instance: &ServiceInstance) -> bool {
+        match instance.plan().and_then(|plan| self.service_plans.get(plan)) {
+            None => instance
+                .route_service_url
+                .as_ref()
+                .is_some_and(|url| !url.is_empty()),
+            Some(plan) => self
+                .offering_of(plan)
+                .is_some_and(|it| it.catalog.requires("route_forwarding")),
+        }
+    }
+
+    /// Records what is done to a broker, an offering or a plan.
+    pub(crate) fn record_broker(&mut self, kind: &'static str, broker: Guid, request: &Value) {
+        let Some(found) = self.service_brokers.get(broker) else {
+            return;
+        };
+        let target = Target::of("service_broker", broker, &found.name);
+        let request = match request {
+            Value::Null => json!({}),
+            request => request.clone(),
+        };
+        self.record_target(kind, target, json!({"request": request}));
+    }
+
+    pub(super) fn record_offering(&mut self, kind: &'static str, offering: Guid) {
+        let Some(found) = self.service_offerings.get(offering) else {
+            return;
+        };
+        let target = Target::of("service", offering, &found.catalog.name);
+        self.record_as_broker(found.broker, kind, target);
+    }
+
+    pub(super) fn record_plan(&mut self, kind: &'static str, plan: Guid) {
+        let Some(found) = self.service_plans.get(plan) else {
+            return;
+        };
+        let target = Target::of("service_plan", plan, &found.catalog.name);
+        if let Some(broker) = self.broker_of(found).map(Row::guid) {
+            self.record_as_broker(broker, kind, target);
+        }
+    }
 }
+
+const ALREADY_BOUND: &str = "The app is already bound to the service instance";
+
+/// What a binding of the same app and instance has against another one.
+fn check_beside(binding: &ServiceBinding, new: &NewBinding) -> Result<(), String> {
+    let is = |kind, state| {
+        let operation = binding.operation.as_ref();
+        operation.is_some_and(|operation| operation.is(kind, state))
+    };
+    let being_made = is("create", OperationState::InProgress);
+    let made = binding.operation.is_none() || is("create", OperationState::Succeeded);
+    if new.limit == 1 && (made || being_made) {
+        return Err(ALREADY_BOUND.into());
+    }
+    if being_made {
+        return Err(format!(
+            "There is already a binding in progress for this service instance and app (binding guid: {})",
+            binding.guid()
+        ));
+    }
+    if is("delete", OperationState::InProgress) || is("delete", OperationState::Failed) {
+        return Err(if new.limit == 1 {
+            "The binding is getting deleted or its deletion failed".into()
+        } else {
+            "A binding for this service instance and app is getting deleted or its deletion failed"
+                .into()
+        });
+    }
+    if binding.name != new.name {
+        return Err(
+            "The binding name cannot be changed for the same app and service instance".into(),
+        );
+    }
+    Ok(())
+}
+
+impl ServiceBinding {
+    fn has_failed_to_be_made(&self) -> bool {
+        let operation = self.operation.as_ref();
+        operation.is_some_and(|operation| operation.is("create", OperationState::Failed))
+    }
+}
+
+/// The type of event for each verb.
+type EventNames = &'static [(&'static str, &'static str)];
+
+fn named(names: EventNames, verb: &str) -> Option<&'static str> {
+    let found = names.iter().find(|(known, _)| *known == verb);
+    found.map(|(_, name)| *name)
+}
+
+const MANAGED_EVENTS: EventNames = &[
+    ("create", "audit.service_instance.create"),
+    ("update", "audit.service_instance.update"),
+    ("delete", "audit.service_instance.delete"),
+    ("start_create", "audit.service_instance.start_create"),
+    ("start_update", "audit.service_instance.start_update"),
+    ("start_delete", "audit.service_instance.start_delete"),
+    ("share", "audit.service_instance.share"),
+    ("unshare", "audit.service_instance.unshare"),
+    ("purge", "audit.service_instance.purge"),
+];
+
+const PROVIDED_EVENTS: EventNames = &[
+    ("create", "audit.user_provided_service_instance.create"),
+    ("update", "audit.user_provided_service_instance.update"),
+    ("delete", "audit.user_provided_service_instance.delete"),
+    ("show", "audit.user_provided_service_instance.show"),
+    ("purge", "audit.service_instance.purge"),
+];
+
+const BINDING_EVENTS: EventNames = &[
+    ("create", "audit.service_binding.create"),
+    ("update", "audit.service_binding.update"),
+    ("delete", "audit.service_binding.delete"),
+    ("start_create", "audit.service_binding.start_create"),
+    ("start_delete", "audit.service_binding.start_delete"),
+    ("show", "audit.service_binding.show"),
+];
+
+const KEY_EVENTS: EventNames = &[
+    ("create", "audit.service_key.create"),
+    ("update", "audit.service_key.update"),
+    ("delete", "audit.service_key.delete"),
+    ("start_create", "audit.service_key.start_create"),
+    ("start_delete", "audit.service_key.start_delete"),
+    ("show", "audit.service_key.show"),
+];
+
+const ROUTE_BINDING_EVENTS: EventNames = &[
+    ("create", "audit.service_route_binding.create"),
+    ("update", "audit.service_route_binding.update"),
+    ("delete", "audit.service_route_binding.delete"),
+    ("start_create", "audit.service_route_binding.start_create"),
+    ("start_delete", "audit.service_route_binding.start_delete"),
+];

@@ -172,6 +172,17 @@ pub(crate) struct Settings {
     pub(crate) v2: bool,
     /// Names besides its own by which `/_mock/` may be asked.
     pub(crate) allowed_hosts: Vec<String>,
+    /// How many bindings an app and a service instance may have.
+    pub(crate) bindings_per_app: usize,
+    /// How long a service broker may take to answer.
+    pub(crate) broker_timeout: Duration,
+    /// After which time a broker is asked again how far it is, at the earliest.
+    pub(crate) broker_poll_interval: Duration,
+    /// Whether rules of security groups may be of IPv6.
+    pub(crate) ipv6: bool,
+    /// Whether an instance is deleted once its bindings are, however long that
+    /// takes.
+    pub(crate) recursive_delete: bool,
     /// What access tokens are signed with.
     pub(crate) signing_key: Guid,
 }

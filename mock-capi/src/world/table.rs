@@ -28,9 +28,14 @@ pub(crate) enum Field {
     User,
     Origin,
     ServiceInstance,
+    Broker,
+    Offering,
+    Plan,
     Host,
     Type,
     Destination,
+    /// What an event is of.
+    Target,
     /// Organizations or spaces that what is another's is shared with.
     SharedWith,
     RunningSpace,

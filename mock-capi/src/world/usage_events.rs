@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::CowStr;
 use super::{
-    Base, Build, Field, Guid, Lifecycle, Process, Row, Scale, Selection, ServiceInstance, Task,
+    Base, Build, Guid, Lifecycle, Process, Row, Scale, ServiceInstance, Task,
     World,
 };
 use crate::world::clock::Timestamp;
@@ -53,6 +53,9 @@ pub(crate) struct ServiceUsageEvent {
     pub(crate) space: Guid,
     pub(crate) space_name: String,
     pub(crate) org: Option<Guid>,
+    /// Plan, offering and broker, GUID and name each, of a managed instance.
+    #[serde(default)]
+    pub(crate) from: Option<Box<[(Guid, String); 3]>>,
 }
 
 impl Used {
@@ -239,6 +242,15 @@ impl World {
             return;
         };
         let space = self.spaces.get(instance.space);
+        let plan = instance.plan().and_then(|plan| self.service_plans.get(plan));
+        let from = plan.and_then(|plan| {
+            let (offering, broker) = (self.offering_of(plan)?, self.broker_of(plan)?);
+            Some(Box::new([
+                (plan.guid(), plan.catalog.name.clone()),
+                (offering.guid(), offering.catalog.name.clone()),
+                (broker.guid(), broker.name.clone()),
+            ]))
+        });
         let event = ServiceUsageEvent {
             base,
             state: state.into(),
@@ -247,6 +259,7 @@ impl World {
             space: instance.space,
             space_name: space.map_or_else(String::new, |space| space.name.clone()),
             org: space.map(|space| space.org),
+            from,
         };
         self.add(event);
         let kept = self.kept_events;
@@ -266,16 +279,6 @@ impl World {
         let instances: Vec<Guid> = self.service_instances.iter().map(Row::guid).collect();
         for instance in instances {
             self.record_service_usage(instance, "CREATED");
-        }
-    }
-
-    /// Accounts for the service instances of a space that are about to go.
-    pub(super) fn record_service_removals(&mut self, space: Guid) {
-        let of_space = Selection::by(Field::Space, space);
-        let mut gone = self.service_instances.guids_newest_first(&of_space);
-        gone.reverse();
-        for instance in gone {
-            self.record_service_usage(instance, "DELETED");
         }
     }
 }

@@ -31,10 +31,10 @@ pub(super) static EVENTS: Collection = Collection {
             texts(event, |event| event.kind.to_string())
         }),
         Filter::text("actee", |_, event| {
-            texts(event, |event| event.app.to_string())
+            texts(event, Event::target_id)
         }),
         Filter::text("space_guid", |_, event| {
-            texts(event, |event| event.space.to_string())
+            texts(event, |event| guid_text(event.space))
         }),
         Filter::text("organization_guid", |_, event| match event {
             Entity::Event(event) => event.org.iter().map(Guid::to_string).collect(),
@@ -63,6 +63,11 @@ pub(super) static APP_EVENTS: Collection = Collection {
     ),
 };
 
+/// What is in no space has an empty text for it.
+fn guid_text(guid: Option<Guid>) -> String {
+    guid.map_or_else(String::new, |guid| guid.to_string())
+}
+
 fn texts(event: Entity<'_>, text: impl Fn(&Event) -> String) -> Vec<String> {
     match event {
         Entity::Event(event) => vec![text(event)],
@@ -83,7 +88,7 @@ pub(super) fn so_far<'w>(world: &'w World, mut events: Vec<Entity<'w>>) -> Vec<E
 
 /// The events of an app.
 pub(super) fn of_app(world: &World, app: Guid) -> Vec<Entity<'_>> {
-    let events = rows::<Event>(world, &Selection::by(Field::App, app));
+    let events = rows::<Event>(world, &Selection::by(Field::Target, app));
     so_far(world, events)
 }
 
@@ -94,13 +99,13 @@ pub(super) fn attributes(event: &Event) -> Value {
         "actor_type": event.actor.kind,
         "actor_name": event.actor.name,
         "actor_username": event.actor.name,
-        "actee": event.app,
-        "actee_type": "app",
-        "actee_name": event.app_name,
+        "actee": event.target_id(),
+        "actee_type": event.target_kind,
+        "actee_name": event.target_name,
         "timestamp": event.base.created,
         "metadata": event.data,
-        "space_guid": event.space,
-        "organization_guid": event.org,
+        "space_guid": guid_text(event.space),
+        "organization_guid": guid_text(event.org),
     })
 }
 

@@ -255,6 +255,10 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         quota,
         default_segment: None,
     });
+    let request = context.request_body();
+    context
+        .world
+        .record_org(guid, "audit.organization.create", request);
     assign_all(context, &attributes, &ROLES, (guid, None))?;
     if !context.access.is_everything() {
         let user = context.world.know_user(&context.caller()?.id.clone());
@@ -331,6 +335,10 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             return Err(association_not_empty("spaces", "organizations"));
         }
     }
+    let request = json!({"recursive": is_recursive(context)});
+    context
+        .world
+        .record_org(guid, "audit.organization.delete-request", request);
     Ok(delete(context, "organization.delete", Kind::Org, guid))
 }
 

@@ -161,7 +161,9 @@ pub(super) fn assign(
         let id = world.users.get(user).map(|user| user.id.clone());
         return Err(invalid_relation(id.unwrap_or_default()));
     }
-    world.assign(kind, user, org, space);
+    if let Some(role) = world.assign(kind, user, org, space) {
+        world.record_role(role, true, json!({}));
+    }
     Ok(())
 }
 
@@ -323,7 +325,9 @@ fn named_place(
 fn add_place(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let (kind, user, org, space) = named_place(context)?;
     authorize(context, ADMINS, Home::Nowhere)?;
-    context.world.assign(kind, user, org, space);
+    if let Some(role) = context.world.assign(kind, user, org, space) {
+        context.world.record_role(role, true, json!({}));
+    }
     USERS.changed(context, user)
 }
 

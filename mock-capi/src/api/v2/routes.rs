@@ -181,6 +181,8 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         context.world.delete(Kind::Route, guid);
         return Err(refusal);
     }
+    let data = json!({"request": context.request_body()});
+    context.world.record_route(guid, "audit.route.create", data);
     HTTP_ROUTES.created(context, guid)
 }
 
@@ -403,6 +405,10 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &HTTP_ROUTES)?;
     let route: &Route = context.row(guid)?;
     authorize_change(context, route.space, route.domain, &route.host)?;
+    let data = json!({"request": {"recursive": true}});
+    context
+        .world
+        .record_route(guid, "audit.route.delete-request", data);
     Ok(delete(context, "route.delete", Kind::Route, guid))
 }
 

@@ -19,7 +19,7 @@ use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    App, Field, Guid, Home, Key, Kind, READ_SECRETS, Row, Selection, ServiceBinding,
+    App, BindingRef, Field, Guid, Home, Key, Kind, NewBinding, READ_SECRETS, Row, Selection, ServiceBinding,
     ServiceInstance, Space, WRITE_SPACE, World,
 };
 
@@ -84,9 +84,30 @@ fn bindings_of(world: &World, guid: Guid) -> Vec<Entity<'_>> {
     rows_by::<ServiceBinding>(world, Field::ServiceInstance, guid)
 }
 
-/// There are no route services yet.
-fn routes_of(_world: &World, _guid: Guid) -> Vec<Entity<'_>> {
-    Vec::new()
+fn routes_of(world: &World, guid: Guid) -> Vec<Entity<'_>> {
+    let bindings = world.route_bindings_of_instance(guid).into_iter();
+    let routes = bindings.filter_map(|binding| world.routes.get(binding.route));
+    routes.map(Entity::from).collect()
+}
+
+/// Instances that users provide, without those of brokers.
+fn provided<'w>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
+    let mut instances = rows::<ServiceInstance>(world, selection);
+    instances.retain(|instance| match instance {
+        Entity::Instance(instance) => instance.managed.is_none(),
+        _ => false,
+    });
+    instances
+}
+
+/// Bindings of apps, without keys.
+fn app_bindings<'w>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
+    let mut bindings = rows::<ServiceBinding>(world, selection);
+    bindings.retain(|binding| match binding {
+        Entity::Binding(binding) => binding.app.is_some(),
+        _ => false,
+    });
+    bindings
 }
 
 const SPACE_GUID: Filter = Filter::guid("space_guid", |_, instance| match instance {
@@ -174,7 +195,7 @@ pub(super) static SERVICE_INSTANCES: Collection = Collection {
 
 pub(super) static USER_PROVIDED: Collection = Collection {
     path: "/v2/user_provided_service_instances",
-    select: rows::<ServiceInstance>,
+    select: provided,
     get: row::<ServiceInstance>,
     parse: by_guid,
     relations: &[
@@ -193,13 +214,13 @@ pub(super) static USER_PROVIDED: Collection = Collection {
 
 pub(super) static SERVICE_BINDINGS: Collection = Collection {
     path: "/v2/service_bindings",
-    select: rows::<ServiceBinding>,
+    select: app_bindings,
     get: row::<ServiceBinding>,
     parse: by_guid,
     relations: &[
         Relation::one("app", &APPS, |world, guid| {
             let binding = world.service_bindings.get(guid)?;
-            web_app(world, world.apps.get(binding.app)?)
+            web_app(world, world.apps.get(binding.app?)?)
         }),
         Relation::one("service_instance", &SERVICE_INSTANCES, |world, guid| {
             let binding = world.service_bindings.get(guid)?;
@@ -211,7 +232,7 @@ pub(super) static SERVICE_BINDINGS: Collection = Collection {
     ],
     filters: &[
         Filter::guid("app_guid", |_, binding| match binding {
-            Entity::Binding(binding) => vec![binding.app.to_string()],
+            Entity::Binding(binding) => binding.app.iter().map(Guid::to_string).collect(),
             _ => Vec::new(),
         })
         .indexed(Field::App),
@@ -276,7 +297,7 @@ pub(super) fn binding_attributes(binding: &ServiceBinding, view: &View<'_>) -> V
     let instance = view.world.service_instances.get(binding.instance);
     let path = format!("/v2/service_bindings/{}", binding.base.guid);
     let credentials = instance.map(credentials_of);
-    let home = view.world.home_of_app(binding.app);
+    let home = binding.home(view.world);
     json!({
         "app_guid": binding.app,
         "service_instance_guid": binding.instance,
@@ -457,8 +478,21 @@ fn create_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError
         syslog_drain_url: Some(url("syslog_drain_url")),
         route_service_url: Some(url("route_service_url")),
         changed: None,
+        managed: None,
+        shared_with: Vec::new(),
     });
+    let request = redacted(context);
+    context.world.record_instance(guid, "create", request);
     USER_PROVIDED.created(context, guid)
+}
+
+/// The request as events have it.
+fn redacted(context: &RequestContext<'_>) -> Value {
+    let mut request = context.request_body();
+    if let Some(credentials) = request.get_mut("credentials") {
+        *credentials = json!("[REDACTED]");
+    }
+    request
 }
 
 /// The instance that the path names, for whoever may change it.
@@ -503,6 +537,8 @@ fn update_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError
     if renamed {
         context.world.record_service_usage(guid, "UPDATED");
     }
+    let request = redacted(context);
+    context.world.record_instance(guid, "update", request);
     USER_PROVIDED.changed(context, guid)
 }
 
@@ -527,11 +563,19 @@ fn create_binding(context: &mut RequestContext<'_>) -> Result<Response, CcError>
     let space = context.row::<App>(app)?.space;
     context.require(WRITE_SPACE, Home::Space(space))?;
     let name = attributes.text("name").map(str::to_owned);
-    let bound = context
-        .world
-        .bind(app, instance, name, MetadataPatch::default());
+    let bound = context.world.bind(NewBinding {
+        app,
+        instance,
+        name,
+        metadata: MetadataPatch::default(),
+        limit: 1,
+        multiple: false,
+    });
     let title = "CF-ServiceBindingAppServiceTaken";
     let guid = bound.map_err(|reason| CcError::new(400, 90003, title, reason))?;
+    let binding = BindingRef::Credential(guid);
+    let request = context.request_body();
+    context.world.record_bound(binding, request, false);
     let answer = SERVICE_BINDINGS.created(context, guid)?;
     let parameters = attributes.object("parameters");
     let warning = parameters
@@ -547,7 +591,7 @@ fn delete_binding(context: &mut RequestContext<'_>) -> Result<Response, CcError>
     let guid = known(context, &SERVICE_BINDINGS)?;
     let home = context.row::<ServiceBinding>(guid)?.home(context.world);
     context.require(WRITE_SPACE, home)?;
-    context.world.service_bindings.remove(guid);
+    context.world.unbind_service(BindingRef::Credential(guid));
     Ok(Response::empty(204))
 }
 
@@ -556,6 +600,6 @@ fn delete_binding_of_app(context: &mut RequestContext<'_>) -> Result<Response, C
     super::apps::writable(context, app)?;
     let other = context.capture("other");
     let guid = SERVICE_BINDINGS.look_up(context.world, other)?;
-    context.world.service_bindings.remove(guid);
+    context.world.unbind_service(BindingRef::Credential(guid));
     Ok(Response::empty(204).with_warnings(Some("Endpoint deprecated".into())))
 }

@@ -295,6 +295,8 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         context.world.delete(Kind::Space, guid);
         return Err(refusal);
     }
+    let request = context.request_body();
+    context.world.record_space(guid, "audit.space.create", request);
     SPACES.created(context, guid)
 }
 
@@ -395,6 +397,10 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             return Err(CcError::new(400, 290_011, title, detail));
         }
     }
+    let request = json!({"recursive": is_recursive(context)});
+    context
+        .world
+        .record_space(guid, "audit.space.delete-request", request);
     Ok(delete(context, "space.delete", Kind::Space, guid))
 }
 

@@ -91,6 +91,13 @@ pub(super) fn app_attributes(event: &AppUsageEvent) -> Value {
 }
 
 pub(super) fn service_attributes(event: &ServiceUsageEvent) -> Value {
+    let from = |index: usize| event.from.as_ref().map(|from| &from[index]);
+    let guid = |index: usize| from(index).map(|(guid, _)| guid);
+    let name = |index: usize| from(index).map(|(_, name)| name);
+    let kind = match event.from {
+        Some(_) => "managed_service_instance",
+        None => "user_provided_service_instance",
+    };
     json!({
         "state": event.state,
         "org_guid": event.org,
@@ -98,13 +105,13 @@ pub(super) fn service_attributes(event: &ServiceUsageEvent) -> Value {
         "space_name": event.space_name,
         "service_instance_guid": event.instance,
         "service_instance_name": event.instance_name,
-        "service_instance_type": "user_provided_service_instance",
-        "service_plan_guid": null,
-        "service_plan_name": null,
-        "service_guid": null,
-        "service_label": null,
-        "service_broker_name": null,
-        "service_broker_guid": null,
+        "service_instance_type": kind,
+        "service_plan_guid": guid(0),
+        "service_plan_name": name(0),
+        "service_guid": guid(1),
+        "service_label": name(1),
+        "service_broker_name": name(2),
+        "service_broker_guid": guid(2),
     })
 }
 

@@ -14,9 +14,11 @@ use crate::api::router::Route;
 use crate::api::yaml;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    App, Domain, Field, Guid, Lifecycle, NewRoute, Row, Scale, Selection, WRITE_SPACE, is_in_host,
+    App, BindingRef, Domain, Field, Guid, Lifecycle, NewBinding, NewRoute, Row, Scale, Selection,
+    ServiceInstance, WRITE_SPACE, is_in_host,
 };
 
+use super::managed_instances::bind_in_job;
 use super::manifest_message::{AppManifest, ScalePatch, WantedLifecycle, WantedService};
 use super::manifest_routes::{WantedRoute, WantedRoutes};
 use super::{
@@ -174,7 +176,7 @@ fn bind(
 ) -> Result<(), CcError> {
     let space = context.row::<App>(app)?.space;
     let name = service.name;
-    let instance = context.world.find_service_instance(space, &name);
+    let instance = context.world.find_usable_service_instance(space, &name);
     let instance = instance
         .map(Row::guid)
         .ok_or_else(|| CcError::not_found(&format!("Service instance '{name}'")))?;
@@ -182,13 +184,35 @@ fn bind(
     if bindings.iter().any(|binding| binding.instance == instance) {
         return Ok(());
     }
-    let metadata = MetadataPatch::default();
-    let bound = context
-        .world
-        .bind(app, instance, service.binding_name, metadata);
-    bound
-        .map(|_| ())
-        .map_err(|reason| CcError::unprocessable(format!("For service '{name}': {reason}")))
+    let binding_name = service.binding_name;
+    let bound = context.world.bind(NewBinding {
+        app,
+        instance,
+        name: binding_name.clone(),
+        metadata: MetadataPatch::default(),
+        limit: context.settings.bindings_per_app,
+        multiple: false,
+    });
+    let guid = bound
+        .map_err(|reason| CcError::unprocessable(format!("For service '{name}': {reason}")))?;
+    let binding = BindingRef::Credential(guid);
+    let mut request = json!({
+        "type": "app",
+        "relationships": {
+            "app": {"data": {"guid": app}},
+            "service_instance": {"data": {"guid": instance}},
+        },
+    });
+    if let Some(name) = binding_name {
+        request["name"] = json!(name);
+    }
+    if context.row::<ServiceInstance>(instance)?.managed.is_some() {
+        let parameters = service.parameters.map(Value::Object);
+        bind_in_job(context, binding, "service_bindings.create", parameters, request);
+        return Ok(());
+    }
+    context.world.record_bound(binding, request, true);
+    Ok(())
 }
 
 fn find_or_create_process(context: &mut RequestContext<'_>, app: Guid, kind: &str) -> Option<Guid> {
@@ -364,6 +388,20 @@ fn find_or_create_route(
         options: wanted.options.clone(),
         metadata: MetadataPatch::default(),
     };
-    routes::add(context.world, new)
-        .map_err(|reason| CcError::unprocessable(format!("For route '{}': {reason}", wanted.text)))
+    let request = json!({
+        "host": new.host,
+        "path": new.path,
+        "port": new.port,
+        "options": new.options,
+        "relationships": {
+            "space": {"data": {"guid": new.space}},
+            "domain": {"data": {"guid": new.domain}},
+        },
+    });
+    let guid = routes::add(context.world, new).map_err(|reason| {
+        CcError::unprocessable(format!("For route '{}': {reason}", wanted.text))
+    })?;
+    let data = json!({"request": request, "manifest_triggered": true});
+    context.world.record_route(guid, "audit.route.create", data);
+    Ok(guid)
 }

@@ -7,7 +7,7 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::router::Route;
-use crate::world::{Event, Field, Guid};
+use crate::world::{Event, Field, Guid, Row};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/audit_events", index),
@@ -25,9 +25,13 @@ pub(crate) fn present(event: &Event, view: &View<'_>) -> Value {
         "updated_at": base.updated,
         "type": event.kind,
         "actor": {"guid": actor.id, "type": actor.kind, "name": actor.name},
-        "target": {"guid": event.app, "type": "app", "name": event.app_name},
+        "target": {
+            "guid": event.target_id(),
+            "type": event.target_kind,
+            "name": event.target_name,
+        },
         "data": event.data,
-        "space": {"guid": event.space},
+        "space": event.space.map(|space| json!({"guid": space})),
         "organization": event.org.map(|org| json!({"guid": org})),
         "links": {"self": view.link(&format!("/v3/audit_events/{}", base.guid))},
     })
@@ -35,19 +39,31 @@ pub(crate) fn present(event: &Event, view: &View<'_>) -> Value {
 
 fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let query = ListQuery::read(context, &LIST)?;
-    let selection = query.by_guids(query.selection(), "target_guids", Field::App);
+    let mut selection = query.selection();
+    if let Some(targets) = query.values("target_guids") {
+        selection = selection.any_guid(Field::Target, targets_of(context, &targets));
+    }
     let selection = query.by_guids(selection, "space_guids", Field::Space);
     let selection = query.by_guids(selection, "organization_guids", Field::Org);
     let selection = query.by_texts(selection, "types", Field::Type);
-    let others: Vec<Guid> = query.guids("target_guids[not]").unwrap_or_default();
+    let others = query.values("target_guids[not]").unwrap_or_default();
+    let others = targets_of(context, &others);
     let now = context.world.now();
-    let keep = |event: &Event| event.base.created <= now && !others.contains(&event.app);
+    let keep = |event: &Event| event.base.created <= now && !others.contains(&event.target);
     // Crashes are recorded before they happen.
     let all_happened = context.world.events.latest() <= Some(now);
     match all_happened {
         true => query.respond_by_query(context, &selection, keep, present),
         false => query.respond(context, &selection, keep, present),
     }
+}
+
+/// The resources of these GUIDs; those of users are any texts.
+fn targets_of(context: &RequestContext<'_>, ids: &[String]) -> Vec<Guid> {
+    let users = ids.iter().filter_map(|id| context.world.find_user(id));
+    let users = users.map(Row::guid);
+    let guids = ids.iter().filter_map(|id| Guid::parse(id));
+    users.chain(guids).collect()
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

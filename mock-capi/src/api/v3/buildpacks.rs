@@ -9,7 +9,7 @@ use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
 use crate::api::yaml::{self, Yaml};
-use crate::world::{Bits, Buildpack, Field, Job, Kind, Row, Stack, World};
+use crate::world::{Bits, Buildpack, Field, Guid, Job, Kind, Row, Stack, World};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/buildpacks", index),
@@ -125,6 +125,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context
         .world
         .move_buildpack(guid, asked.position.unwrap_or(1));
+    record(context, guid, "audit.buildpack.create");
     context.created(guid, present)
 }
 
@@ -172,6 +173,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if let Some(position) = asked.position {
         context.world.move_buildpack(guid, position);
     }
+    record(context, guid, "audit.buildpack.update");
     context.ok(guid, present)
 }
 
@@ -249,8 +251,22 @@ fn check_unique(
     }
 }
 
+/// Records what is done to a buildpack.
+fn record(context: &mut RequestContext<'_>, guid: Guid, kind: &'static str) {
+    let name = context.world.buildpacks.get(guid);
+    let name = name.map_or_else(String::new, |buildpack| buildpack.name.clone());
+    let data = match kind {
+        "audit.buildpack.delete" => json!({}),
+        _ => json!({"request": context.request_body()}),
+    };
+    context
+        .world
+        .record_named(kind, "buildpack", guid, &name, data);
+}
+
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = context.guid_of::<Buildpack>("guid")?;
+    record(context, guid, "audit.buildpack.delete");
     Ok(context.delete_in_job("buildpack.delete", Kind::Buildpack, guid))
 }
 

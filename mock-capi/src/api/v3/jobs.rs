@@ -16,9 +16,12 @@ pub(crate) fn present(job: &Job, view: &View<'_>) -> Value {
         Some(failure) if state == "FAILED" => CcError::from(failure.clone()).errors(),
         _ => json!([]),
     };
+    let warnings = job.warnings.iter().map(|text| json!({"detail": text}));
+    let warnings: Value = warnings.collect();
     let mut links = json!({"self": view.link(&format!("/v3/jobs/{}", job.base.guid))});
     if let Some((kind, id)) = resource(job, view.world) {
-        links[kind] = view.link(&format!("/v3/{kind}s/{id}"));
+        let path = kind.trim_end_matches('s');
+        links[kind] = view.link(&format!("/v3/{path}s/{id}"));
     }
     json!({
         "guid": job.base.guid,
@@ -27,7 +30,7 @@ pub(crate) fn present(job: &Job, view: &View<'_>) -> Value {
         "operation": job.operation,
         "state": state,
         "errors": errors,
-        "warnings": [],
+        "warnings": warnings,
         "links": links,
     })
 }
@@ -35,8 +38,17 @@ pub(crate) fn present(job: &Job, view: &View<'_>) -> Value {
 /// The type of the resource that a job is for, and its GUID on the wire, as
 /// long as it is there.
 fn resource<'j>(job: &'j Job, world: &World) -> Option<(&'j str, String)> {
-    let (kind, _) = job.operation.split_once('.')?;
+    let (kind, rest) = job.operation.split_once('.')?;
     let guid = job.of?;
+    // Some jobs name their resource in the plural.
+    let kind = match (kind, rest) {
+        ("service_broker", "delete") | ("service_instance", "delete") => kind,
+        ("service_broker", _) => "service_brokers",
+        ("service_instance", _) => "service_instances",
+        ("service_bindings" | "service_keys", _) => "service_credential_binding",
+        ("service_route_bindings", _) => "service_route_binding",
+        _ => kind,
+    };
     let exists = match kind {
         "app" => world.apps.get(guid).is_some(),
         "buildpack" => world.buildpacks.get(guid).is_some(),
@@ -47,6 +59,10 @@ fn resource<'j>(job: &'j Job, world: &World) -> Option<(&'j str, String)> {
         "package" => world.packages.get(guid).is_some(),
         "role" => world.roles.get(guid).is_some(),
         "route" => world.routes.get(guid).is_some(),
+        "service_broker" | "service_brokers" => world.service_brokers.get(guid).is_some(),
+        "service_instance" | "service_instances" => world.service_instances.get(guid).is_some(),
+        "service_credential_binding" => world.service_bindings.get(guid).is_some(),
+        "service_route_binding" => world.route_bindings.get(guid).is_some(),
         "security_group" => world.security_groups.get(guid).is_some(),
         "space" => world.spaces.get(guid).is_some(),
         "space_quota" => world.space_quotas.get(guid).is_some(),

@@ -36,6 +36,8 @@ pub(crate) struct AppManifest {
 pub(crate) struct WantedService {
     pub(crate) name: String,
     pub(crate) binding_name: Option<String>,
+    /// What a broker is told.
+    pub(crate) parameters: Option<Map<String, Value>>,
 }
 
 /// What a manifest wants of a process's sizes; `None` is left alone.
@@ -692,24 +694,25 @@ fn read_services(fields: &mut Fields<'_>) -> Vec<WantedService> {
     })
 }
 
-/// Parameters are for brokers, and there are none.
 fn read_service(service: &Value) -> Option<WantedService> {
     if let Some(name) = service.as_str() {
         return Some(WantedService {
             name: name.into(),
             binding_name: None,
+            parameters: None,
         });
     }
     let service = service.as_object()?;
     let known = |key: &String| ["name", "parameters", "binding_name"].contains(&key.as_str());
-    let parameters = service.get("parameters").is_none_or(Value::is_object);
+    let parameters = service.get("parameters");
     let binding_name = service.get("binding_name");
-    if !service.keys().all(known) || !parameters || !binding_name.is_none_or(Value::is_string) {
+    if !service.keys().all(known) || !parameters.is_none_or(Value::is_object) || !binding_name.is_none_or(Value::is_string) {
         return None;
     }
     Some(WantedService {
         name: text_of(service.get("name")?),
         binding_name: binding_name.map(text_of),
+        parameters: parameters.and_then(Value::as_object).cloned(),
     })
 }
 

@@ -17,11 +17,12 @@ pub(crate) mod feature_flags;
 pub(crate) mod isolation_segments;
 pub(crate) mod jobs;
 pub(crate) mod lifecycle;
+mod instance_sharing;
+mod managed_instances;
 mod manifest_diff;
 mod manifest_message;
 mod manifest_routes;
 pub(crate) mod manifests;
-mod marketplace;
 pub(crate) mod organization_quotas;
 pub(crate) mod organizations;
 pub(crate) mod packages;
@@ -37,8 +38,12 @@ mod route_sharing;
 pub(crate) mod routes;
 pub(crate) mod security_groups;
 pub(crate) mod security_rules;
+pub(crate) mod service_brokers;
 pub(crate) mod service_credential_bindings;
 pub(crate) mod service_instances;
+pub(crate) mod service_offerings;
+pub(crate) mod service_plans;
+pub(crate) mod service_route_bindings;
 pub(crate) mod sidecars;
 mod space_features;
 pub(crate) mod space_quotas;
@@ -49,7 +54,22 @@ mod usage_events;
 mod usage_summaries;
 pub(crate) mod users;
 
+use serde_json::Value;
+
 use crate::api::router::Route;
+
+/// The asked-for fields of a resource.
+fn pick(fields: &[String], mut resource: Value) -> Value {
+    let asked = |key: &String| {
+        fields
+            .iter()
+            .any(|field| field.split('.').next() == Some(key))
+    };
+    if let Some(resource) = resource.as_object_mut() {
+        resource.retain(|key, _| asked(key));
+    }
+    resource
+}
 
 /// All of its operations that the mock knows.
 pub(crate) const ROUTES: &[&[Route]] = &[
@@ -75,7 +95,12 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     sidecars::ROUTES,
     service_instances::ROUTES,
     service_credential_bindings::ROUTES,
-    marketplace::ROUTES,
+    service_route_bindings::ROUTES,
+    service_brokers::ROUTES,
+    service_offerings::ROUTES,
+    service_plans::ROUTES,
+    managed_instances::ROUTES,
+    instance_sharing::ROUTES,
     packages::ROUTES,
     resources::ROUTES,
     builds::ROUTES,

@@ -99,6 +99,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         limits,
     });
     set_quota(context, &orgs, guid);
+    record(context, guid, "audit.organization_quota.create");
     context.created(guid, present)
 }
 
@@ -131,6 +132,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             quota.limits = limits;
         }
     });
+    record(context, guid, "audit.organization_quota.update");
     context.ok(guid, present)
 }
 
@@ -141,7 +143,21 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "This quota is applied to one or more organizations. Apply different quotas to those organizations before deleting.",
         ));
     }
+    record(context, guid, "audit.organization_quota.delete");
     Ok(context.delete_in_job("organization_quota.delete", Kind::Quota, guid))
+}
+
+/// Records what is done to a quota.
+fn record(context: &mut RequestContext<'_>, guid: Guid, kind: &'static str) {
+    let name = context.world.quotas.get(guid);
+    let name = name.map_or_else(String::new, |quota| quota.name.clone());
+    let data = match kind {
+        "audit.organization_quota.delete" => json!({}),
+        _ => json!({"request": context.request_body()}),
+    };
+    context
+        .world
+        .record_named(kind, "organization_quota", guid, &name, data);
 }
 
 fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

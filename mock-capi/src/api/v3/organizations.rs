@@ -110,6 +110,10 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         quota,
         default_segment: None,
     });
+    let request = context.request_body();
+    context
+        .world
+        .record_org(guid, "audit.organization.create", request);
     if !context.access.is_everything() {
         let user = context.world.know_user(&context.caller()?.id.clone());
         for kind in [RoleType::OrgUser, RoleType::OrgManager] {
@@ -147,6 +151,10 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         org.suspended = suspended.unwrap_or(org.suspended);
         org.base.metadata.apply(patch);
     });
+    let request = context.request_body();
+    context
+        .world
+        .record_org(guid, "audit.organization.update", request);
     context.ok(guid, present)
 }
 
@@ -158,6 +166,10 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let mut shared = context.world.domains.select(&owned);
     shared.retain(|domain| !domain.shared_with.is_empty());
     if shared.is_empty() {
+        let request = json!({"recursive": true});
+        context
+            .world
+            .record_org(guid, "audit.organization.delete-request", request);
         return Ok(context.delete_in_job(JOB, Kind::Org, guid));
     }
     let reasons: Vec<String> = shared

@@ -141,6 +141,8 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         Place::Space(space) => create_of_space(context, kind, &owner, space)?,
         Place::Org(org) => create_of_org(context, kind, &owner, org)?,
     };
+    let request = context.request_body();
+    context.world.record_role(guid, true, request);
     context.created(guid, present)
 }
 

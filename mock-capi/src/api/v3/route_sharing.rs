@@ -57,6 +57,8 @@ fn share(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.world.touch(guid, |route: &mut Route| {
         add_missing(&mut route.shared_with, &spaces);
     });
+    let data = json!({"target_space_guids": spaces});
+    context.world.record_route(guid, "audit.route.share", data);
     context.ok(guid, present)
 }
 
@@ -132,6 +134,10 @@ fn unshare(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.world.touch(guid, |route: &mut Route| {
         route.shared_with.retain(|other| *other != space);
     });
+    let data = json!({"target_space_guid": space});
+    context
+        .world
+        .record_route(guid, "audit.route.unshare", data);
     Ok(Response::empty(204))
 }
 
@@ -165,6 +171,10 @@ fn transfer(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }
     let space = space.guid();
     if space != own {
+        let data = json!({"target_space_guid": space});
+        context
+            .world
+            .record_route(guid, "audit.route.transfer-owner", data);
         context.world.touch(guid, |route: &mut Route| {
             route.space = space;
             route.shared_with.retain(|other| *other != space);

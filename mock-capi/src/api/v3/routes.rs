@@ -167,6 +167,8 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         ));
     }
     let guid = add(context.world, new).map_err(CcError::unprocessable)?;
+    let data = json!({"request": context.request_body()});
+    context.world.record_route(guid, "audit.route.create", data);
     context.created(guid, present)
 }
 
@@ -481,6 +483,8 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.world.touch(guid, |route: &mut Route| {
         route.base.metadata.apply(patch);
     });
+    let data = json!({"request": context.request_body()});
+    context.world.record_route(guid, "audit.route.update", data);
     context.ok(guid, present)
 }
 
@@ -502,5 +506,9 @@ pub(crate) fn set_options(
 
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = find(context)?;
+    let data = json!({"request": {"recursive": true}});
+    context
+        .world
+        .record_route(guid, "audit.route.delete-request", data);
     Ok(context.delete_in_job("route.delete", Kind::Route, guid))
 }

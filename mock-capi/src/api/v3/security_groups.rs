@@ -179,7 +179,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             staging = inner.related_many("staging_spaces");
         });
     }
-    let rules = read_rules(&mut message).unwrap_or_default();
+    let rules = read_rules(&mut message, context.settings.ipv6).unwrap_or_default();
     let name = message.check("name").present().string();
     let name = name.length(0..=MAX_NAME).text().unwrap_or_default();
     let enabled = read_globally_enabled(&mut message);
@@ -208,7 +208,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = find(context)?;
     let body = context.request.object()?;
     let mut message = Message::new(&body, &["name", "globally_enabled", "rules"]);
-    let rules = read_rules(&mut message);
+    let rules = read_rules(&mut message, context.settings.ipv6);
     let enabled = read_globally_enabled(&mut message);
     let name = message.has("name").then(|| {
         let name = message.check("name").string();
@@ -340,7 +340,7 @@ fn read_globally_enabled(message: &mut Message<'_>) -> GloballyEnabled {
     }
 }
 
-fn read_rules(message: &mut Message<'_>) -> Option<Vec<Value>> {
+fn read_rules(message: &mut Message<'_>, ipv6: bool) -> Option<Vec<Value>> {
     if !message.has("rules") {
         return None;
     }
@@ -349,7 +349,7 @@ fn read_rules(message: &mut Message<'_>) -> Option<Vec<Value>> {
         return None;
     };
     for (index, rule) in rules.iter().enumerate() {
-        for error in rule_errors(rule) {
+        for error in rule_errors(rule, ipv6) {
             message.error(format!("Rules[{index}]: {error}"));
         }
     }

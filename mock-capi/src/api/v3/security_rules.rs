@@ -1,12 +1,13 @@
 //! The rules of security groups: what makes one valid.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
 /// What is wrong with a rule, in the Cloud Controller's words.
-pub(crate) fn rule_errors(rule: &Value) -> Vec<String> {
+/// `ipv6` is whether there are rules of IPv6 at all.
+pub(crate) fn rule_errors(rule: &Value, ipv6: bool) -> Vec<String> {
     const KEYS: &[&str] = &[
         "code",
         "description",
@@ -34,8 +35,18 @@ pub(crate) fn rule_errors(rule: &Value) -> Vec<String> {
     if !["tcp", "udp", "icmp", "icmpv6", "all"].contains(&protocol) {
         errors.push("protocol must be 'tcp', 'udp', 'icmp', 'icmpv6' or 'all'".into());
     }
-    let destination = destination_errors(rule.get("destination"));
+    let (destination, address) = read_destination(rule.get("destination"), ipv6);
     errors.extend(destination.into_iter().map(str::to_owned));
+    let wrong_version = match (protocol, address) {
+        ("icmp", Some(IpAddr::V6(_))) => Some(6),
+        ("icmpv6", Some(IpAddr::V4(_))) => Some(4),
+        _ => None,
+    };
+    if let Some(version) = wrong_version {
+        errors.push(format!(
+            "for protocol \"{protocol}\" you cannot use IPv{version} addresses"
+        ));
+    }
     if rule
         .get("description")
         .is_some_and(|d| !d.is_string() && !d.is_null())
@@ -49,14 +60,14 @@ pub(crate) fn rule_errors(rule: &Value) -> Vec<String> {
         errors.push("log must be a boolean".into());
     }
     errors.extend(
-        protocol_errors(protocol, rule)
+        protocol_errors(protocol, rule, ipv6)
             .into_iter()
             .map(str::to_owned),
     );
     errors
 }
 
-fn protocol_errors(protocol: &str, rule: &Map<String, Value>) -> Vec<&'static str> {
+fn protocol_errors(protocol: &str, rule: &Map<String, Value>, ipv6: bool) -> Vec<&'static str> {
     let given = |key: &str| rule.get(key).filter(|value| !value.is_null());
     let mut errors = Vec::new();
     match protocol {
@@ -69,7 +80,10 @@ fn protocol_errors(protocol: &str, rule: &Map<String, Value>) -> Vec<&'static st
                 errors.push("ports must be a valid single port, comma separated list of ports, or range or ports, formatted as a string");
             }
         }
-        "icmp" => {
+        "icmp" | "icmpv6" => {
+            if protocol == "icmpv6" && !ipv6 {
+                errors.push("icmpv6 cannot be used if enable_ipv6 is false");
+            }
             let valid = |key: &str| {
                 let value = given(key).and_then(Value::as_i64);
                 value.is_some_and(|value| (-1..=255).contains(&value))
@@ -94,7 +108,6 @@ fn protocol_errors(protocol: &str, rule: &Map<String, Value>) -> Vec<&'static st
                 }
             }
         }
-        "icmpv6" => errors.push("icmpv6 cannot be used if enable_ipv6 is false"),
         "all" if given("ports").is_some() => {
             errors.push("ports are not allowed for protocols of type all");
         }
@@ -121,22 +134,26 @@ fn split(text: &str, separator: char) -> Vec<&str> {
 
 /// Whether a text is an address, a range of them, or a network.
 pub(crate) fn is_destination(text: &str) -> bool {
-    destination_errors(Some(&Value::from(text))).is_empty()
+    read_destination(Some(&Value::from(text)), false).0.is_empty()
 }
 
-/// There is no IPv6, which operators have to allow.
-fn destination_errors(destination: Option<&Value>) -> Vec<&'static str> {
+/// What is wrong with a destination, and its first address; those of IPv6 are
+/// none unless operators allow them.
+fn read_destination(
+    destination: Option<&Value>,
+    ipv6: bool,
+) -> (Vec<&'static str>, Option<IpAddr>) {
     const INVALID: &str = "destination must be a valid CIDR, IP address, or IP address range";
     let text = match destination {
-        None | Some(Value::Null) => return vec![INVALID],
+        None | Some(Value::Null) => return (vec![INVALID], None),
         Some(Value::String(text)) => text,
-        Some(_) => return vec!["destination must be a string"],
+        Some(_) => return (vec!["destination must be a string"], None),
     };
     if text.contains(char::is_whitespace) {
-        return vec!["destination must not contain whitespace"];
+        return (vec!["destination must not contain whitespace"], None);
     }
     if text.contains(',') {
-        return vec![INVALID];
+        return (vec![INVALID], None);
     }
     let mut errors = Vec::new();
     if text.is_empty() {
@@ -147,19 +164,32 @@ fn destination_errors(destination: Option<&Value>) -> Vec<&'static str> {
     if padded {
         errors.push("destination octets cannot contain leading zeros");
     }
-    let address = |text: &str| Ipv4Addr::from_str(text).ok();
+    let address = |text: &str| {
+        let address = IpAddr::from_str(text).ok();
+        address.filter(|address| ipv6 || address.is_ipv4())
+    };
+    let network = |text: &str| {
+        let (base, _) = text.split_once('/').unwrap_or((text, ""));
+        address(base).filter(|base| is_cidr(*base, text))
+    };
+    let mut found = None;
     match ends.as_slice() {
-        [one] => errors.extend((!is_cidr(one) && !padded).then_some(INVALID)),
+        [one] => {
+            found = network(one);
+            errors.extend((found.is_none() && !padded).then_some(INVALID));
+        }
         [first, last] => match (address(first), address(last)) {
-            (Some(first), Some(last)) if first <= last => {}
-            (Some(_), Some(_)) => errors.push(
-                "beginning of IP address range is numerically greater than the end of its range (range endpoints are inverted)",
-            ),
+            (Some(first), Some(last)) if first.is_ipv4() == last.is_ipv4() => {
+                if first > last {
+                    errors.push("beginning of IP address range is numerically greater than the end of its range (range endpoints are inverted)");
+                }
+                found = Some(first.min(last));
+            }
             _ => errors.push("destination IP address range is invalid"),
         },
         _ => errors.push(INVALID),
     }
-    errors
+    (errors, found)
 }
 
 fn has_leading_zeros(address: &str) -> bool {
@@ -169,17 +199,18 @@ fn has_leading_zeros(address: &str) -> bool {
     address.contains('.') && octets.any(padded)
 }
 
-/// An address, alone or with a prefix or a mask.
-fn is_cidr(text: &str) -> bool {
-    let Some((address, suffix)) = text.split_once('/') else {
-        return Ipv4Addr::from_str(text).is_ok();
+/// Whether an address is alone, or has a prefix or a mask.
+fn is_cidr(address: IpAddr, text: &str) -> bool {
+    let Some((_, suffix)) = text.split_once('/') else {
+        return true;
     };
-    let is_prefix = || suffix.parse::<u8>().is_ok_and(|prefix| prefix <= 32);
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    let is_prefix = || suffix.parse::<u8>().is_ok_and(|prefix| prefix <= bits);
     let is_mask = || {
         let mask = Ipv4Addr::from_str(suffix).map(u32::from);
         mask.is_ok_and(|mask| mask.leading_ones() + mask.trailing_zeros() >= 32)
     };
-    Ipv4Addr::from_str(address).is_ok() && (is_prefix() || is_mask())
+    is_prefix() || address.is_ipv4() && is_mask()
 }
 
 #[cfg(test)]
@@ -199,7 +230,7 @@ mod tests {
             json!({"protocol": "tcp", "destination": "10.0.0.0/8", "ports": "80,"}),
             json!({"protocol": "all", "destination": "0.0.0.0/0", "description": "x"}),
         ] {
-            assert_eq!(rule_errors(&rule), [""; 0], "{rule}");
+            assert_eq!(rule_errors(&rule, false), [""; 0], "{rule}");
         }
     }
 
@@ -256,7 +287,26 @@ mod tests {
                 "type must be an integer between -1 and 255 (inclusive)",
             ),
         ] {
-            assert_eq!(rule_errors(&rule), [error], "{rule}");
+            assert_eq!(rule_errors(&rule, false), [error], "{rule}");
         }
+    }
+
+    #[test]
+    fn rules_of_ipv6_are_for_foundations_that_have_it() {
+        for rule in [
+            json!({"protocol": "tcp", "destination": "2001:db8::/32", "ports": "443"}),
+            json!({"protocol": "all", "destination": "2001:db8::1-2001:db8::9"}),
+            json!({"protocol": "icmpv6", "destination": "::1", "type": 128, "code": 0}),
+        ] {
+            assert_eq!(rule_errors(&rule, true), [""; 0], "{rule}");
+            assert_ne!(rule_errors(&rule, false), [""; 0], "{rule}");
+        }
+        let other = json!({"protocol": "icmpv6", "destination": "10.0.0.1", "type": 1, "code": 1});
+        let wrong = "for protocol \"icmpv6\" you cannot use IPv4 addresses";
+        assert_eq!(rule_errors(&other, true), [wrong]);
+        assert_eq!(
+            rule_errors(&other, false),
+            [wrong, "icmpv6 cannot be used if enable_ipv6 is false"]
+        );
     }
 }

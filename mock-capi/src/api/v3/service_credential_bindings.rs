@@ -1,4 +1,4 @@
-//! `/v3/service_credential_bindings`: apps bound to service instances
+//! `/v3/service_credential_bindings`: apps bound to service instances, and keys
 
 use serde_json::{Map, Value, json};
 
@@ -8,11 +8,15 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    App, Field, Guid, MANAGE_APPS, READ_SECRETS, Row, ServiceBinding, ServiceInstance, WRITE_SPACE,
-    ruby,
+    App, BindingRef, Field, Guid, Home, MANAGE_APPS, NewBinding, OperationState, READ_SECRETS, Row,
+    ServiceBinding, ServiceInstance, WRITE_SPACE, ruby,
 };
 
+use super::managed_instances::{bind_in_job, redacted};
+use super::service_instances::present_operation;
+use super::service_route_bindings::{are_retrievable, check_made, read_parameters, unbind};
 use super::{apps, service_instances};
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -24,6 +28,10 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get(
         "/v3/service_credential_bindings/:guid/details",
         show_details,
+    ),
+    Route::get(
+        "/v3/service_credential_bindings/:guid/parameters",
+        show_parameters,
     ),
 ];
 
@@ -46,68 +54,120 @@ const LIST: ListSpec = ListSpec {
     ])
 };
 
-/// Filters by what only managed instances have.
-const OF_BROKERS: [&str; 4] = [
-    "service_plan_names",
-    "service_plan_guids",
-    "service_offering_names",
-    "service_offering_guids",
-];
-
 pub(crate) fn present(binding: &ServiceBinding, view: &View<'_>) -> Value {
     let path = format!("/v3/service_credential_bindings/{}", binding.base.guid);
-    json!({
+    let mut presented = json!({
         "guid": binding.base.guid,
         "created_at": binding.base.created,
         "updated_at": binding.base.updated,
         "name": binding.name,
-        "type": "app",
-        "last_operation": {
-            "type": "create",
-            "state": "succeeded",
-            "description": null,
-            "created_at": binding.base.created,
-            "updated_at": binding.base.created,
-        },
+        "type": if binding.app.is_some() { "app" } else { "key" },
+        "last_operation": present_operation(binding.operation.as_ref(), binding.base.created),
         "metadata": binding.base.metadata.present(),
-        "relationships": {
-            "service_instance": to_one(Some(binding.instance)),
-            "app": to_one(Some(binding.app)),
-        },
+        "relationships": {"service_instance": to_one(Some(binding.instance))},
         "links": {
             "self": view.link(&path),
             "details": view.link(&format!("{path}/details")),
             "service_instance": view.link(&format!("/v3/service_instances/{}", binding.instance)),
-            "app": view.link(&format!("/v3/apps/{}", binding.app)),
         },
-    })
+    });
+    if let Some(app) = binding.app {
+        presented["relationships"]["app"] = to_one(Some(app));
+        presented["links"]["app"] = view.link(&format!("/v3/apps/{app}"));
+    }
+    if binding.operation.is_some() {
+        presented["links"]["parameters"] = view.link(&format!("{path}/parameters"));
+    }
+    presented
 }
 
-/// The `VCAP_SERVICES` of an app.
+/// The `VCAP_SERVICES` of an app: of each instance the newest binding that was
+/// made.
 pub(crate) fn present_environment(app: &App, view: &View<'_>) -> Value {
-    let bindings = view.world.bindings_of(app.base.guid).into_iter();
-    let services: Vec<Value> = bindings
-        .filter_map(|binding| {
-            let instance = view.world.service_instances.get(binding.instance)?;
-            let name = binding.name.as_ref().unwrap_or(&instance.name);
-            Some(json!({
-                "label": "user-provided",
-                "name": name,
-                "tags": instance.tags,
-                "instance_guid": binding.instance,
-                "instance_name": instance.name,
-                "binding_guid": binding.base.guid,
-                "binding_name": binding.name,
-                "credentials": instance.credentials,
-                "syslog_drain_url": instance.syslog_drain_url,
-                "volume_mounts": [],
-            }))
-        })
-        .collect();
-    if services.is_empty() {
-        json!({})
-    } else {
-        json!({"user-provided": services})
+    let bindings = view.world.bindings_of(app.base.guid);
+    let made = |binding: &ServiceBinding| {
+        let operation = binding.operation.as_ref();
+        operation.is_none_or(|it| it.is("create", OperationState::Succeeded))
+    };
+    let mut services = json!({});
+    for (index, binding) in bindings.iter().enumerate() {
+        let mut later = bindings[index + 1..].iter();
+        let replaced = later.any(|it| it.instance == binding.instance && made(it));
+        if !made(binding) || replaced {
+            continue;
+        }
+        let Some(instance) = view.world.service_instances.get(binding.instance) else {
+            continue;
+        };
+        let (label, service) = present_service(binding, instance, view);
+        match services.get_mut(&label).and_then(Value::as_array_mut) {
+            Some(others) => others.push(service),
+            None => services[label] = json!([service]),
+        }
+    }
+    services
+}
+
+/// A bound service as the environment of its app has it, and its label.
+fn present_service(
+    binding: &ServiceBinding,
+    instance: &ServiceInstance,
+    view: &View<'_>,
+) -> (String, Value) {
+    let name = binding.name.as_ref().filter(|name| !name.is_empty());
+    let plan = instance.plan().and_then(|plan| view.world.service_plans.get(plan));
+    let offering = plan.and_then(|plan| view.world.offering_of(plan));
+    let mut tags: Vec<&String> = Vec::new();
+    for tag in offering.iter().flat_map(|it| &it.catalog.tags).chain(&instance.tags) {
+        if offering.is_none() || !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    let label = offering.map_or("user-provided", |offering| &offering.catalog.name);
+    let mut service = json!({
+        "label": label,
+        "name": name.unwrap_or(&instance.name),
+        "tags": tags,
+        "instance_guid": binding.instance,
+        "instance_name": instance.name,
+        "binding_guid": binding.base.guid,
+        "binding_name": binding.name,
+        "credentials": credentials_of(binding, instance),
+        "syslog_drain_url": drain_of(binding, instance),
+        "volume_mounts": present_mounts(binding),
+    });
+    if let Some(plan) = plan {
+        service["provider"] = Value::Null;
+        service["plan"] = json!(plan.catalog.name);
+    }
+    (label.to_owned(), service)
+}
+
+fn present_mounts(binding: &ServiceBinding) -> Value {
+    let mounts = binding.volume_mounts.as_ref().and_then(Value::as_array);
+    let shown = mounts.into_iter().flatten().filter_map(Value::as_object);
+    let shown = shown.map(|mount| {
+        let mut mount = mount.clone();
+        mount.retain(|key, _| ["container_dir", "mode", "device_type"].contains(&key.as_str()));
+        Value::Object(mount)
+    });
+    shown.collect()
+}
+
+fn credentials_of(binding: &ServiceBinding, instance: &ServiceInstance) -> Value {
+    match instance.managed {
+        Some(_) => binding.credentials.clone().unwrap_or_else(|| json!({})),
+        None => json!(instance.credentials),
+    }
+}
+
+fn drain_of<'b>(
+    binding: &'b ServiceBinding,
+    instance: &'b ServiceInstance,
+) -> Option<&'b String> {
+    match instance.managed {
+        Some(_) => binding.syslog_drain_url.as_ref(),
+        None => instance.syslog_drain_url.as_ref(),
     }
 }
 
@@ -120,13 +180,33 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let mut selection = query.by_texts(query.selection(), "names", Field::Name);
     selection = query.by_guids(selection, "app_guids", Field::App);
     selection = query.by_guids(selection, "service_instance_guids", Field::ServiceInstance);
-    let none = kind == Some("key") || OF_BROKERS.iter().any(|name| query.value(name).is_some());
-    let world = &context.world;
+    let world = &*context.world;
+    let plans = query.guids("service_plan_guids");
+    let offerings = query.guids("service_offering_guids");
     let keep = |binding: &ServiceBinding| {
-        let app = world.apps.get(binding.app).map_or("", |app| &app.name);
+        let app = binding.app.and_then(|app| world.apps.get(app));
         let instance = world.service_instances.get(binding.instance);
-        let instance = instance.map_or("", |instance| &instance.name);
-        !none && query.admits("app_names", app) && query.admits("service_instance_names", instance)
+        let plan = instance.and_then(ServiceInstance::plan);
+        let plan = plan.and_then(|plan| world.service_plans.get(plan));
+        let offering = plan.and_then(|plan| world.offering_of(plan));
+        let among = |guids: &Option<Vec<Guid>>, guid: Option<Guid>| {
+            let admits = |guids: &Vec<Guid>| guid.is_some_and(|guid| guids.contains(&guid));
+            guids.as_ref().is_none_or(admits)
+        };
+        let named = |filter: &str, name: Option<&str>| match name {
+            Some(name) => query.admits(filter, name),
+            None => query.value(filter).is_none(),
+        };
+        kind.is_none_or(|kind| (kind == "app") == binding.app.is_some())
+            && named("app_names", app.map(|app| app.name.as_ref()))
+            && named("service_instance_names", instance.map(|it| it.name.as_str()))
+            && named("service_plan_names", plan.map(|it| it.catalog.name.as_str()))
+            && named(
+                "service_offering_names",
+                offering.map(|it| it.catalog.name.as_str()),
+            )
+            && among(&plans, plan.map(Row::guid))
+            && among(&offerings, offering.map(Row::guid))
     };
     let page = query.page(context.world, &selection, keep);
     let mut answer = query.answer(context, &page, present);
@@ -136,7 +216,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, rows: &[&ServiceBinding]) {
     if query.includes("app") {
-        let found = rows.iter().map(|binding| binding.app);
+        let found = rows.iter().filter_map(|binding| binding.app);
         answer["included"]["apps"] = view.included(found, apps::present);
     }
     if query.includes("service_instance") {
@@ -164,15 +244,50 @@ fn show_details(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if !context.access.allows(context.world, home, READ_SECRETS) {
         return Err(CcError::not_found(ServiceBinding::KIND));
     }
+    check_made(binding.operation.as_ref(), what(binding))?;
     let instance: &ServiceInstance = context.row(binding.instance)?;
     let mut details = json!({});
-    if let Some(credentials) = &instance.credentials {
-        details["credentials"] = json!(credentials);
+    let credentials = credentials_of(binding, instance);
+    if !credentials.is_null() {
+        details["credentials"] = credentials;
     }
-    if let Some(url) = &instance.syslog_drain_url {
+    if let Some(url) = drain_of(binding, instance) {
         details["syslog_drain_url"] = json!(url);
     }
+    if let Some(mounts) = &binding.volume_mounts {
+        details["volume_mounts"] = mounts.clone();
+    }
+    let mut request = json!({"service_instance_guid": binding.instance});
+    if let Some(app) = binding.app {
+        request["app_guid"] = json!(app);
+    }
+    let binding = BindingRef::Credential(binding.base.guid);
+    let data = json!({"request": request});
+    context.world.record_binding(binding, "show", data);
     Ok(Response::ok(&details))
+}
+
+/// What errors call a binding.
+fn what(binding: &ServiceBinding) -> &'static str {
+    match binding.app {
+        Some(_) => "service binding",
+        None => "service key",
+    }
+}
+
+fn show_parameters(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let binding: &ServiceBinding = context.named("guid")?;
+    check_made(binding.operation.as_ref(), what(binding))?;
+    let (guid, instance) = (binding.base.guid, binding.instance);
+    if !are_retrievable(context, instance) {
+        return Err(CcError::new(
+            400,
+            90_007,
+            "CF-ServiceFetchBindingParametersNotSupported",
+            "This service does not support fetching service binding parameters.",
+        ));
+    }
+    Ok(read_parameters(context, instance, Some(guid)))
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -213,21 +328,121 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     message.finish()?;
     let instance = instance.flatten();
     let instance = known::<ServiceInstance>(context, "service instance", instance)?;
-    if body.contains_key("parameters") {
+    let managed = context.row::<ServiceInstance>(instance)?.managed.is_some();
+    if !managed && body.contains_key("parameters") {
         return Err(CcError::unprocessable(
             "Binding parameters are not supported for user-provided service instances",
         ));
     }
+    let parameters = body.get("parameters").filter(|it| !it.is_null()).cloned();
     if is_key {
-        return Err(CcError::unprocessable(
-            "Service credential bindings of type 'key' are not supported for user-provided service instances.",
-        ));
+        return create_key(context, instance, metadata, &body, parameters);
     }
     let app = known::<App>(context, "app", app)?;
     context.authorize(context.world.home_of_app(app))?;
     let name = binding_name(&body)?;
-    let bound = context.world.bind(app, instance, name, metadata);
-    context.created(bound.map_err(CcError::unprocessable)?, present)
+    let bound = context.world.bind(NewBinding {
+        app,
+        instance,
+        name,
+        metadata,
+        limit: context.settings.bindings_per_app,
+        multiple: body.get("strategy").is_some_and(|it| it == "multiple"),
+    });
+    let guid = bound.map_err(CcError::unprocessable)?;
+    let (binding, request) = (BindingRef::Credential(guid), redacted(&body));
+    if managed {
+        let job = "service_bindings.create";
+        return Ok(bind_in_job(context, binding, job, parameters, request));
+    }
+    context.world.record_bound(binding, request, false);
+    context.created(guid, present)
+}
+
+fn create_key(
+    context: &mut RequestContext<'_>,
+    instance: Guid,
+    metadata: MetadataPatch,
+    body: &Map<String, Value>,
+    parameters: Option<Value>,
+) -> Result<Response, CcError> {
+    let found = context.row::<ServiceInstance>(instance)?;
+    context.require(WRITE_SPACE, Home::Space(found.space))?;
+    if found.managed.is_none() {
+        return Err(CcError::unprocessable(
+            "Service credential bindings of type 'key' are not supported for user-provided service instances.",
+        ));
+    }
+    let space = found.space;
+    context
+        .world
+        .check_bindable(instance, "Service plan does not allow bindings.")
+        .map_err(CcError::unprocessable)?;
+    let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
+    let keys = context.world.bindings_of_instance(instance).into_iter();
+    let mut named = keys.filter(|it| it.app.is_none() && it.name.as_deref() == Some(name));
+    let known = named.next().map(|key| (key.guid(), key.operation.clone()));
+    match known {
+        None => {}
+        Some((guid, Some(operation))) if operation.is("create", OperationState::Failed) => {
+            context.world.service_bindings.remove(guid);
+        }
+        Some((_, Some(operation))) if operation.kind == "delete" => {
+            return Err(CcError::unprocessable(format!(
+                "The binding name is invalid. Key binding names must be unique. The service instance already has a key binding with the name '{name}' that is getting deleted or its deletion failed."
+            )));
+        }
+        Some(_) => {
+            return Err(CcError::unprocessable(format!(
+                "The binding name is invalid. Key binding names must be unique. The service instance already has a key binding with name '{name}'."
+            )));
+        }
+    }
+    check_key_quota(context, space)?;
+    let base = context.world.base_with(metadata);
+    let guid = context.world.add(ServiceBinding {
+        base,
+        name: Some(name.to_owned()),
+        app: None,
+        instance,
+        operation: None,
+        credentials: None,
+        syslog_drain_url: None,
+        volume_mounts: None,
+    });
+    let (binding, request) = (BindingRef::Credential(guid), redacted(body));
+    let job = "service_keys.create";
+    Ok(bind_in_job(context, binding, job, parameters, request))
+}
+
+/// What the quotas of space and organization say of one more key.
+fn check_key_quota(context: &RequestContext<'_>, space: Guid) -> Result<(), CcError> {
+    let world = &*context.world;
+    let keys_in = |spaces: &[Guid]| {
+        let bindings = world.service_bindings.iter().filter(|it| it.app.is_none());
+        let keys = bindings.filter(|it| {
+            let instance = world.service_instances.get(it.instance);
+            instance.is_some_and(|instance| spaces.contains(&instance.space))
+        });
+        keys.count() as u64
+    };
+    let of_space = world.spaces.get(space).and_then(|space| space.quota);
+    let of_space = of_space.and_then(|quota| world.space_quotas.get(quota));
+    let of_space = of_space.and_then(|quota| quota.limits.service_keys);
+    let org = world.org_of(space);
+    let of_org = org.and_then(|org| world.quotas.get(org.quota)?.limits.service_keys);
+    let in_org = org.map_or_else(Vec::new, |org| world.spaces_of(vec![org.guid()]));
+    for (limit, spaces, whose) in [
+        (of_space, vec![space], "space"),
+        (of_org, in_org, "organization"),
+    ] {
+        if limit.is_some_and(|limit| keys_in(&spaces) >= limit) {
+            return Err(CcError::unprocessable(format!(
+                "You have exceeded your {whose}'s limit for service binding of type key."
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The name of a new binding, which only the model looks at.
@@ -267,13 +482,33 @@ fn known<R: crate::world::Row>(
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = context.guid_of::<ServiceBinding>("guid")?;
+    let binding: &ServiceBinding = context.named("guid")?;
+    let guid = binding.base.guid;
+    let operation = binding.operation.as_ref();
+    if operation.is_some_and(|it| it.kind == "delete" && it.is_pending()) {
+        return Err(CcError::unprocessable(
+            "The service binding is being deleted",
+        ));
+    }
     let patch = context.metadata_patch()?;
+    let data = json!({"request": context.request_body()});
+    context
+        .world
+        .record_binding(BindingRef::Credential(guid), "update", data);
     context.update_metadata(guid, patch, present)
 }
 
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = context.guid_of::<ServiceBinding>("guid")?;
-    context.world.service_bindings.remove(guid);
-    Ok(Response::empty(204))
+    let binding: &ServiceBinding = context.row_of(context.capture("guid"))?;
+    let home = binding.home(context.world);
+    let (guid, is_key) = (binding.base.guid, binding.app.is_none());
+    match is_key {
+        true => context.require(WRITE_SPACE, home)?,
+        false => context.authorize(home)?,
+    }
+    let job = match is_key {
+        true => "service_keys.delete",
+        false => "service_bindings.delete",
+    };
+    unbind(context, BindingRef::Credential(guid), job)
 }

@@ -1,5 +1,5 @@
-//! `/v3/service_instances`: those that users provide. There are no brokers, and
-//! so no plans that a managed one could have.
+//! `/v3/service_instances`: those that users provide, and what they have in
+//! common with those of brokers.
 
 use serde_json::{Map, Value, json};
 
@@ -11,9 +11,12 @@ use crate::api::message::Message;
 use crate::api::router::Route;
 use crate::world::clock::Timestamp;
 use crate::world::{
-    Base, Field, Guid, Kind, Org, READ_SECRETS, Row, Selection, ServiceInstance, Space,
-    WRITE_SPACE, ruby,
+    Field, Guid, Home, Kind, Managed, Operation, Org, READ_SECRETS, Row, Selection,
+    ServiceInstance, Space, WRITE_SPACE, ruby,
 };
+
+use super::managed_instances::{self, NewInstance};
+use super::{pick, service_offerings, service_plans};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/service_instances", index),
@@ -25,10 +28,6 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::delete("/v3/service_instances/:guid", delete).by(WRITE_SPACE),
     Route::get("/v3/service_instances/:guid/credentials", show_credentials).by(READ_SECRETS),
     Route::get("/v3/service_instances/:guid/permissions", permissions),
-    Route::get(
-        "/v3/service_instances/:guid/relationships/shared_spaces",
-        shared_spaces,
-    ),
 ];
 
 const LIST: ListSpec = ListSpec {
@@ -88,7 +87,6 @@ const SHOW: ListSpec = ListSpec {
 
 const PROVIDED: &str = "user-provided";
 const NO_SPACE: &str = "Invalid space. Ensure that the space exists and you have access to it.";
-const NO_PLAN: &str = "Invalid service plan. Ensure that the service plan exists, is available, and you have access to it.";
 const FIELDS: [&str; 6] = [
     "name",
     "tags",
@@ -102,16 +100,13 @@ pub(crate) fn present(instance: &ServiceInstance, view: &View<'_>) -> Value {
     let guid = instance.base.guid;
     let path = format!("/v3/service_instances/{guid}");
     let bindings = |kind: &str| view.link(&format!("/v3/{kind}?service_instance_guids={guid}"));
-    json!({
+    let mut presented = json!({
         "guid": guid,
         "created_at": instance.base.created,
         "updated_at": instance.base.updated,
         "name": instance.name,
         "tags": instance.tags,
-        "last_operation": present_operation(&instance.base, instance.changed),
-        "type": PROVIDED,
-        "syslog_drain_url": instance.syslog_drain_url,
-        "route_service_url": instance.route_service_url,
+        "last_operation": present_last_operation(instance),
         "relationships": {"space": to_one(Some(instance.space))},
         "metadata": instance.base.metadata.present(),
         "links": {
@@ -119,25 +114,87 @@ pub(crate) fn present(instance: &ServiceInstance, view: &View<'_>) -> Value {
             "space": view.link(&format!("/v3/spaces/{}", instance.space)),
             "service_credential_bindings": bindings("service_credential_bindings"),
             "service_route_bindings": bindings("service_route_bindings"),
-            "credentials": view.link(&format!("{path}/credentials")),
         },
-    })
+    });
+    let links = match &instance.managed {
+        None => {
+            presented["type"] = json!(PROVIDED);
+            presented["syslog_drain_url"] = json!(instance.syslog_drain_url);
+            presented["route_service_url"] = json!(instance.route_service_url);
+            vec![("credentials", format!("{path}/credentials"))]
+        }
+        Some(managed) => {
+            present_managed(managed, view, &mut presented);
+            vec![
+                (
+                    "service_plan",
+                    format!("/v3/service_plans/{}", managed.plan),
+                ),
+                ("parameters", format!("{path}/parameters")),
+                (
+                    "shared_spaces",
+                    format!("{path}/relationships/shared_spaces"),
+                ),
+            ]
+        }
+    };
+    for (name, path) in links {
+        presented["links"][name] = view.link(&path);
+    }
+    presented
 }
 
-/// What was done last to an instance, at once: it was made, or changed then.
-fn present_operation(base: &Base, changed: Option<Timestamp>) -> Value {
-    let kind = if changed.is_some() {
-        "update"
-    } else {
-        "create"
+fn present_managed(managed: &Managed, view: &View<'_>, presented: &mut Value) {
+    let plan = view.world.service_plans.get(managed.plan);
+    let of_plan = plan.and_then(|plan| plan.catalog.maintenance_info.as_ref());
+    let own = managed.maintenance_info.as_ref();
+    let version = |info: Option<&Map<String, Value>>| info.and_then(|it| it.get("version").cloned());
+    presented["type"] = json!("managed");
+    presented["maintenance_info"] = json!(own.cloned().unwrap_or_default());
+    presented["upgrade_available"] = json!(version(own) != version(of_plan));
+    presented["dashboard_url"] = json!(managed.dashboard_url);
+    presented["relationships"]["service_plan"] = to_one(Some(managed.plan));
+    if let Some(metadata) = &managed.broker_metadata {
+        presented["broker_provided_metadata"] = metadata.clone();
+    }
+}
+
+/// What was done last to an instance; what its user provides is made, or
+/// changed, at once.
+fn present_last_operation(instance: &ServiceInstance) -> Value {
+    if let Some(managed) = &instance.managed {
+        let operation = &managed.operation;
+        return json!({
+            "type": operation.kind,
+            "state": operation.state.name(),
+            "description": operation.description,
+            "updated_at": operation.at,
+            "created_at": operation.at,
+        });
+    }
+    let kind = match instance.changed {
+        Some(_) => "update",
+        None => "create",
     };
-    let at = changed.unwrap_or(base.created);
+    let at = instance.changed.unwrap_or(instance.base.created);
     json!({
         "type": kind,
         "state": "succeeded",
         "description": "Operation succeeded",
         "updated_at": at,
         "created_at": at,
+    })
+}
+
+/// The last operation of a binding; without a broker it was made at once.
+pub(super) fn present_operation(operation: Option<&Operation>, made: Timestamp) -> Value {
+    let at = operation.map_or(made, |operation| operation.at);
+    json!({
+        "type": operation.map_or("create", |operation| &operation.kind),
+        "state": operation.map_or("succeeded", |operation| operation.state.name()),
+        "description": operation.and_then(|operation| operation.description.as_ref()),
+        "created_at": at,
+        "updated_at": at,
     })
 }
 
@@ -149,12 +206,30 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "Type must be one of 'managed', 'user-provided'",
         ));
     }
-    let selection = query.by_texts(query.selection(), "names", Field::Name);
-    let selection = query.by_spaces(context.world, selection);
-    let of_plan = ["service_plan_guids", "service_plan_names"];
-    let planned = of_plan.iter().any(|name| query.value(name).is_some());
-    let none = planned || kind == Some("managed");
-    let page = query.page(context.world, &selection, |_: &ServiceInstance| !none);
+    let mut selection = query.by_texts(query.selection(), "names", Field::Name);
+    selection = query.by_guids(selection, "service_plan_guids", Field::Plan);
+    let world = &*context.world;
+    let spaces = query.guids("space_guids");
+    let orgs = query.guids("organization_guids");
+    let orgs = orgs.map(|orgs| world.spaces_of(orgs));
+    let in_any = |instance: &ServiceInstance, spaces: &Option<Vec<Guid>>| {
+        let of_instance = || [instance.space].into_iter().chain(instance.shared_with.clone());
+        spaces
+            .as_ref()
+            .is_none_or(|spaces| of_instance().any(|space| spaces.contains(&space)))
+    };
+    let keep = |instance: &ServiceInstance| {
+        let plan = instance.plan().and_then(|plan| world.service_plans.get(plan));
+        let of_plan = match plan {
+            Some(plan) => query.admits("service_plan_names", &plan.catalog.name),
+            None => query.value("service_plan_names").is_none(),
+        };
+        of_plan
+            && kind.is_none_or(|kind| (kind == PROVIDED) == instance.managed.is_none())
+            && in_any(instance, &spaces)
+            && in_any(instance, &orgs)
+    };
+    let page = query.page(world, &selection, keep);
     let mut answer = query.answer(context, &page, present);
     include(&query, &context.view(), &mut answer.rest, &page.rows);
     Ok(answer.into())
@@ -169,10 +244,40 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&answer))
 }
 
-/// Adds the asked-for fields of spaces and organizations; plans and what is
-/// above them, user-provided instances do not have.
+/// Adds the asked-for fields of spaces and organizations, and of plans and what
+/// is above them, which only instances of brokers have.
 fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, rows: &[&ServiceInstance]) {
-    let spaces = Selection::all().any_guid(Field::Guid, rows.iter().map(|row| row.space));
+    include_spaces(query, view, answer, rows.iter().map(|row| row.space));
+    let plans: Vec<Guid> = rows.iter().filter_map(|row| row.plan()).collect();
+    if plans.is_empty() {
+        return;
+    }
+    let found = plans.iter().filter_map(|plan| view.world.service_plans.get(*plan));
+    let offerings: Vec<Guid> = found.map(|plan| plan.offering).collect();
+    let found = offerings.iter().filter_map(|it| view.world.service_offerings.get(*it));
+    let brokers: Vec<Guid> = found.map(|offering| offering.broker).collect();
+    if let Some(fields) = query.fields("service_plan") {
+        answer["included"]["service_plans"] =
+            service_plans::included_fields(view, plans.into_iter(), &fields);
+    }
+    if let Some(fields) = query.fields("service_plan.service_offering") {
+        answer["included"]["service_offerings"] =
+            service_offerings::included_fields(view, offerings.into_iter(), &fields);
+    }
+    if let Some(fields) = query.fields("service_plan.service_offering.service_broker") {
+        answer["included"]["service_brokers"] =
+            service_offerings::included_brokers(view, brokers.into_iter(), &fields);
+    }
+}
+
+/// Adds the asked-for fields of spaces and their organizations.
+pub(super) fn include_spaces(
+    query: &ListQuery,
+    view: &View<'_>,
+    answer: &mut Value,
+    spaces: impl IntoIterator<Item = Guid>,
+) {
+    let spaces = Selection::all().any_guid(Field::Guid, spaces);
     let spaces = view.world.spaces.select(&spaces);
     if let Some(fields) = query.fields("space") {
         let present = |space: &&Space| {
@@ -192,19 +297,6 @@ fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, rows: &[&Serv
     }
 }
 
-/// The asked-for fields of a resource.
-fn pick(fields: &[String], mut resource: Value) -> Value {
-    let asked = |key: &String| {
-        fields
-            .iter()
-            .any(|field| field.split('.').next() == Some(key))
-    };
-    if let Some(resource) = resource.as_object_mut() {
-        resource.retain(|key, _| asked(key));
-    }
-    resource
-}
-
 /// What the caller may do with a service that exists, seen or not.
 fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = context.capture("guid");
@@ -217,17 +309,15 @@ fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     })))
 }
 
-/// Services that users provide are not shared.
-fn shared_spaces(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = context.guid_of::<ServiceInstance>("guid")?;
-    let path = format!("/v3/service_instances/{guid}/relationships/shared_spaces");
-    let links = json!({"self": context.view().link(&path)});
-    Ok(Response::ok(&json!({"data": [], "links": links})))
-}
-
 fn show_credentials(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let instance: &ServiceInstance = context.named("guid")?;
+    let instance: &ServiceInstance = context.row_of(context.capture("guid"))?;
+    if instance.managed.is_some() {
+        return Err(CcError::not_found(ServiceInstance::KIND));
+    }
+    context.authorize(Home::Space(instance.space))?;
+    let guid = instance.base.guid;
     let credentials = instance.credentials.clone().unwrap_or_default();
+    context.world.record_instance(guid, "show", Value::Null);
     Ok(Response::ok(&Value::Object(credentials)))
 }
 
@@ -251,17 +341,29 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         .one_of(&kinds, "must be one of 'managed', 'user-provided'");
     let name = message.check("name").string().present().text();
     let name = name.unwrap_or_default().to_owned();
-    read_tags(&mut message);
+    let tags = read_tags(&mut message);
     message.finish()?;
     let managed = body.get("type").is_some_and(|kind| kind == "managed");
-    let asked = match managed {
+    let plan = match managed {
         true => read_managed(&body)?,
+        false => None,
+    };
+    let asked = match managed {
+        true => ServiceInstanceRequest::default(),
         false => read_provided(&body)?,
     };
     let space: &Space = context.related(space.flatten(), NO_SPACE)?;
     let space = space.base.guid;
     if managed {
-        return Err(CcError::unprocessable(NO_PLAN));
+        let new = NewInstance {
+            name,
+            space,
+            plan,
+            tags: tags.unwrap_or_default(),
+            parameters: body.get("parameters").filter(|it| !it.is_null()).cloned(),
+            metadata,
+        };
+        return managed_instances::create(context, new, &body);
     }
     check_name(context, space, &name, None)?;
     model_problems(
@@ -279,15 +381,29 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         syslog_drain_url: asked.syslog_drain_url.flatten(),
         route_service_url: asked.route_service_url.flatten(),
         changed: None,
+        managed: None,
+        shared_with: Vec::new(),
     });
+    let request = without_credentials(&body);
+    context.world.record_instance(guid, "create", request);
     context.created(guid, present)
 }
 
-fn read_managed(body: &Map<String, Value>) -> Result<ServiceInstanceRequest, CcError> {
+/// A request as events have it.
+fn without_credentials(body: &Map<String, Value>) -> Value {
+    let mut request = body.clone();
+    if request.contains_key("credentials") {
+        request.insert("credentials".into(), json!("[REDACTED]"));
+    }
+    Value::Object(request)
+}
+
+/// The plan of a managed instance.
+fn read_managed(body: &Map<String, Value>) -> Result<Option<&str>, CcError> {
     let mut message = Message::of_any(body);
-    message.relationships(&["space", "service_plan"], |inner| {
+    let plan = message.relationships(&["space", "service_plan"], |inner| {
         inner.related("space");
-        inner.related("service_plan");
+        inner.related("service_plan")
     });
     message.refuse_unknown(&[
         "name",
@@ -299,7 +415,7 @@ fn read_managed(body: &Map<String, Value>) -> Result<ServiceInstanceRequest, CcE
     ]);
     message.object("parameters");
     message.finish()?;
-    Ok(ServiceInstanceRequest::default())
+    Ok(plan.flatten())
 }
 
 fn read_provided(body: &Map<String, Value>) -> Result<ServiceInstanceRequest, CcError> {
@@ -352,7 +468,7 @@ fn read(message: &mut Message<'_>) -> Result<ServiceInstanceRequest, CcError> {
 }
 
 /// Null takes the tags away.
-fn read_tags(message: &mut Message<'_>) -> Option<Vec<String>> {
+pub(super) fn read_tags(message: &mut Message<'_>) -> Option<Vec<String>> {
     let given = message.get("tags").filter(|tags| !ruby::is_blank(tags));
     let tags = given.and_then(Value::as_array);
     if given.is_some() && tags.is_none() {
@@ -376,7 +492,7 @@ fn check_url(message: &mut Message<'_>, key: &str, label: &str) {
 }
 
 /// What the model says of a service.
-fn model_problems(
+pub(super) fn model_problems(
     name: Option<&Value>,
     tags: Option<&[String]>,
     syslog_drain_url: Option<&str>,
@@ -407,7 +523,7 @@ fn model_problems(
     Err(CcError::unprocessable(problems.join(", ")))
 }
 
-fn check_name(
+pub(super) fn check_name(
     context: &RequestContext<'_>,
     space: Guid,
     name: &str,
@@ -427,7 +543,11 @@ fn check_name(
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let (guid, space) = {
-        let instance: &ServiceInstance = context.named("guid")?;
+        let instance = writable(context)?;
+        if instance.managed.is_some() {
+            let guid = instance.base.guid;
+            return managed_instances::update(context, guid);
+        }
         (instance.base.guid, instance.space)
     };
     let body = context.request.object()?;
@@ -469,12 +589,35 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         }
         instance.base.metadata.apply(metadata);
     });
+    let request = without_credentials(&body);
+    context.world.record_instance(guid, "update", request);
     context.ok(guid, present)
+}
+
+/// The instance of the path, for a caller who may change it: where it is shared
+/// with they may not.
+fn writable<'c>(context: &'c RequestContext<'_>) -> Result<&'c ServiceInstance, CcError> {
+    context.named("guid")
 }
 
 /// What users provide is gone at once, with what was bound to it.
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = context.guid_of::<ServiceInstance>("guid")?;
+    let instance = writable(context)?;
+    let (guid, managed) = (instance.base.guid, instance.managed.is_some());
+    let purges = context.request.query("purge") == Some("true");
+    if purges {
+        let plan = instance.plan().and_then(|plan| context.world.service_plans.get(plan));
+        let home = plan.map(|plan| plan.home(context.world));
+        let allowed = home.is_none_or(|home| context.access.allows(context.world, home, WRITE_SPACE));
+        if !allowed {
+            return Err(CcError::not_authorized());
+        }
+        context.world.purge_service_instance(guid);
+        return Ok(Response::empty(204));
+    }
+    if managed {
+        return managed_instances::delete(context, guid);
+    }
     context.world.delete(Kind::ServiceInstance, guid);
     Ok(Response::empty(204))
 }

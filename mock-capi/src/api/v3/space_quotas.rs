@@ -9,7 +9,8 @@ use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{Message, to_many_body};
 use crate::api::router::Route;
 use crate::world::{
-    Field, Guid, Home, Key, Kind, Limits, MANAGE_ORG, Org, Row, Selection, Space, SpaceQuota, World,
+    Field, Guid, Home, Key, Kind, Limits, MANAGE_ORG, Org, Row, Selection, Space, SpaceQuota,
+    Target, World,
 };
 
 use super::quota_limits;
@@ -119,6 +120,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         limits,
     });
     set(context, &spaces, Some(guid));
+    record(context, guid, "audit.space_quota.create");
     context.created(guid, present)
 }
 
@@ -149,6 +151,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         quota.name = name.map_or_else(|| std::mem::take(&mut quota.name), str::to_owned);
         quota.limits = limits;
     });
+    record(context, guid, "audit.space_quota.update");
     context.ok(guid, present)
 }
 
@@ -159,7 +162,24 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "This quota is applied to one or more spaces. Remove this quota from all spaces before deleting.",
         ));
     }
+    record(context, guid, "audit.space_quota.delete");
     Ok(context.delete_in_job("space_quota.delete", Kind::SpaceQuota, guid))
+}
+
+/// Records what is done to a quota.
+fn record(context: &mut RequestContext<'_>, guid: Guid, kind: &'static str) {
+    let Some(quota) = context.world.space_quotas.get(guid) else {
+        return;
+    };
+    let target = Target {
+        org: Some(quota.org),
+        ..Target::of("space_quota", guid, &quota.name)
+    };
+    let data = match kind {
+        "audit.space_quota.delete" => json!({}),
+        _ => json!({"request": context.request_body()}),
+    };
+    context.world.record_target(kind, target, data);
 }
 
 fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

@@ -111,6 +111,8 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         allows_ssh: true,
         quota: None,
     });
+    let request = context.request_body();
+    context.world.record_space(guid, "audit.space.create", request);
     context.created(guid, present)
 }
 
@@ -157,11 +159,17 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         space.suspended = suspended.unwrap_or(space.suspended);
         space.base.metadata.apply(patch);
     });
+    let request = context.request_body();
+    context.world.record_space(guid, "audit.space.update", request);
     context.ok(guid, present)
 }
 
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = find(context)?;
+    let request = json!({"recursive": true});
+    context
+        .world
+        .record_space(guid, "audit.space.delete-request", request);
     Ok(context.delete_in_job("space.delete", Kind::Space, guid))
 }
 

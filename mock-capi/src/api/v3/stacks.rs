@@ -93,6 +93,10 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         state,
         state_reason,
     });
+    let data = json!({"request": context.request_body()});
+    context
+        .world
+        .record_named("audit.stack.create", "stack", guid, name, data);
     context.created(guid, present)
 }
 
@@ -118,6 +122,10 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         }
         stack.base.metadata.apply(patch);
     });
+    let data = json!({"request": context.request_body()});
+    context
+        .world
+        .record_named("audit.stack.update", "stack", guid, &name, data);
     let of_default = state.is_some() && name == context.world.default_stack;
     let warning = of_default.then(|| {
         format!(
@@ -140,7 +148,11 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "Cannot delete stack '{name}' because apps are currently using the stack."
         )));
     }
+    let name = name.clone();
     context.world.stacks.remove(guid);
+    context
+        .world
+        .record_named("audit.stack.delete", "stack", guid, &name, json!({}));
     Ok(Response::empty(204))
 }
 

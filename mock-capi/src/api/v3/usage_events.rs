@@ -32,6 +32,7 @@ const OF_SERVICES: ListSpec = ListSpec::of(&[
     "service_offering_guids",
 ]);
 const USER_PROVIDED: &str = "user_provided_service_instance";
+const MANAGED: &str = "managed_service_instance";
 
 fn present_of_app(event: &AppUsageEvent, view: &View<'_>) -> Value {
     let AppUsageEvent { now, before, .. } = event;
@@ -65,6 +66,15 @@ fn present_of_app(event: &AppUsageEvent, view: &View<'_>) -> Value {
 
 fn present_of_service(event: &ServiceUsageEvent, view: &View<'_>) -> Value {
     let path = format!("/v3/service_usage_events/{}", event.base.guid);
+    let kind = match event.from {
+        Some(_) => MANAGED,
+        None => USER_PROVIDED,
+    };
+    let from = |index: usize| {
+        let found = event.from.as_ref().map(|from| &from[index]);
+        let (guid, name) = found.map_or((None, None), |(guid, name)| (Some(guid), Some(name)));
+        json!({"guid": guid, "name": name})
+    };
     json!({
         "guid": event.base.guid,
         "created_at": event.base.created,
@@ -75,11 +85,11 @@ fn present_of_service(event: &ServiceUsageEvent, view: &View<'_>) -> Value {
         "service_instance": {
             "guid": event.instance,
             "name": event.instance_name,
-            "type": USER_PROVIDED,
+            "type": kind,
         },
-        "service_plan": {"guid": null, "name": null},
-        "service_offering": {"guid": null, "name": null},
-        "service_broker": {"guid": null, "name": null},
+        "service_plan": from(0),
+        "service_offering": from(1),
+        "service_broker": from(2),
         "links": {"self": view.link(&path)},
     })
 }
@@ -135,11 +145,12 @@ fn index_of_services(context: &mut RequestContext<'_>) -> Result<Response, CcErr
     let query = read(context, &OF_SERVICES)?;
     let place = after::<ServiceUsageEvent>(context, &query)?;
     let later = later::<ServiceUsageEvent>(context, place);
-    let of_type = query.admits("service_instance_types", USER_PROVIDED);
-    // No offering has events: there are no brokers.
-    let of_offering = query.has("service_offering_guids");
+    let offerings = query.guids("service_offering_guids");
     let keep = |event: &ServiceUsageEvent| {
-        of_type && !of_offering && (place.is_none() || later.contains(&event.base.guid))
+        let kind = if event.from.is_some() { MANAGED } else { USER_PROVIDED };
+        let offering = event.from.as_ref().map(|from| from[1].0);
+        let of_offering = |offerings: &Vec<Guid>| offering.is_some_and(|it| offerings.contains(&it));
+        query.admits("service_instance_types", kind) && offerings.as_ref().is_none_or(of_offering) && (place.is_none() || later.contains(&event.base.guid))
     };
     query.respond(context, &query.selection(), keep, present_of_service)
 }

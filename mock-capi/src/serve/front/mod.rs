@@ -169,7 +169,11 @@ async fn serve(
         async move {
             let (mut parts, body) = request.into_parts();
             adopt_authority(&mut parts);
-            let answer = answer(&parts, body, client, &controller).await;
+            let mut answer = answer(&parts, body, client, &controller).await;
+            if let Some(read) = answer.read.take() {
+                let response = controller.read(parts.uri.path(), read).await;
+                answer.response = answer.response.replaced_by(response);
+            }
             if !answer.delay.is_zero() {
                 tokio::time::sleep(answer.delay).await;
             }

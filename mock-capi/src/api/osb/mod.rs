@@ -1,0 +1,364 @@
+//! The Open Service Broker API, as the Cloud Controller speaks it: what brokers
+//! are asked, and what becomes of their answers. Who sends and waits is not
+//! known here.
+
+mod catalog;
+mod reply;
+mod work;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+use url::form_urlencoded;
+
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::world::{
+    BindingRef, CatalogEntry, Errand, Guid, Row, ServiceBroker, ServiceInstance, ServicePlan, Step,
+    World,
+};
+
+pub(crate) use reply::BrokerReply;
+pub(crate) use work::{Next, go_on};
+
+/// The version of the API.
+const VERSION: &str = "2.15";
+
+/// A request to a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BrokerRequest {
+    pub(crate) method: &'static str,
+    pub(crate) url: String,
+    pub(crate) username: String,
+    pub(crate) password: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Option<Value>,
+}
+
+/// Reads the catalog of a broker that runs inside the mock.
+pub(crate) fn read_catalog(body: &Value) -> Result<Vec<CatalogEntry>, String> {
+    let body = body.as_object().cloned().unwrap_or_default();
+    catalog::read(&body, &[])
+}
+
+/// What is asked of a broker next, if anything is.
+pub(crate) fn request(world: &World, errand: &Errand) -> Option<BrokerRequest> {
+    match errand {
+        Errand::GoOn(job) => of_job(world, *job),
+        Errand::RemoveOrphan {
+            plan,
+            instance,
+            binding,
+        } => {
+            let asker = Asker::of_plan(world, *plan)?;
+            let path = path(*instance, *binding);
+            let query = asker.ids(world, *plan)?;
+            Some(asker.request("DELETE", format!("{path}?{query}"), None))
+        }
+        Errand::ReadParameters { instance, binding } => {
+            let plan = world.service_instances.get(*instance)?.plan()?;
+            let asker = Asker::of_plan(world, plan)?;
+            Some(asker.request("GET", path(*instance, *binding), None))
+        }
+    }
+}
+
+/// The answer to a client that waits for what a broker knows of an instance.
+pub(crate) fn parameters(reply: &BrokerReply) -> Result<Response, CcError> {
+    let read = reply::read_parameters(reply).map_err(|error| error.for_client())?;
+    let parameters = read.get("parameters").cloned();
+    Ok(Response::ok(&parameters.unwrap_or_else(|| json!({}))))
+}
+
+fn path(instance: Guid, binding: Option<Guid>) -> String {
+    let path = format!("/v2/service_instances/{instance}");
+    match binding {
+        None => path,
+        Some(binding) => format!("{path}/service_bindings/{binding}"),
+    }
+}
+
+/// Who asks which broker.
+struct Asker<'w> {
+    broker: &'w ServiceBroker,
+    /// Where and how it is asked, unless as the broker says.
+    url: Option<&'w str>,
+    login: Option<&'w (String, String)>,
+    user: Option<&'w str>,
+}
+
+impl<'w> Asker<'w> {
+    fn of_plan(world: &'w World, plan: Guid) -> Option<Self> {
+        Some(Self {
+            broker: world.broker_of(world.service_plans.get(plan)?)?,
+            url: None,
+            login: None,
+            user: None,
+        })
+    }
+
+    fn for_job(self, world: &'w World, job: Guid) -> Self {
+        let user = world.work_of(job).map(|work| work.actor.id.as_str());
+        Self { user, ..self }
+    }
+
+    /// The broker's own GUIDs of a plan and its offering, as a query.
+    fn ids(&self, world: &World, plan: Guid) -> Option<String> {
+        let plan = world.service_plans.get(plan)?;
+        let offering = world.offering_of(plan)?;
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("plan_id", &plan.catalog.id);
+        query.append_pair("service_id", &offering.catalog.id);
+        Some(query.finish())
+    }
+
+    fn request(&self, method: &'static str, path: String, body: Option<Value>) -> BrokerRequest {
+        let (username, password) = self.login.map_or_else(
+            || (&self.broker.username, &self.broker.password),
+            |(username, password)| (username, password),
+        );
+        let url = self.url.unwrap_or(&self.broker.url);
+        let mut headers = vec![
+            ("X-Broker-Api-Version", VERSION.to_owned()),
+            ("Accept", "application/json".into()),
+        ];
+        if let Some(user) = self.user {
+            let identity = STANDARD.encode(json!({"user_id": user}).to_string());
+            headers.push((
+                "X-Broker-Api-Originating-Identity",
+                format!("cloudfoundry {identity}"),
+            ));
+        }
+        BrokerRequest {
+            method,
+            url: format!("{url}{path}"),
+            username: username.clone(),
+            password: password.clone(),
+            headers,
+            body,
+        }
+    }
+}
+
+fn of_job(world: &World, job: Guid) -> Option<BrokerRequest> {
+    match world.step_of(job)? {
+        Step::ReadCatalog(broker) => {
+            let asker = Asker {
+                broker: world.service_brokers.get(*broker)?,
+                url: None,
+                login: None,
+                user: None,
+            };
+            Some(asker.for_job(world, job).request("GET", "/v2/catalog".into(), None))
+        }
+        Step::UpdateBroker(broker, change, _) => {
+            // A new name alone needs no catalog.
+            if change.url.is_none() && change.login.is_none() {
+                return None;
+            }
+            let asker = Asker {
+                broker: world.service_brokers.get(*broker)?,
+                url: change.url.as_deref(),
+                login: change.login.as_ref(),
+                user: None,
+            };
+            Some(asker.for_job(world, job).request("GET", "/v2/catalog".into(), None))
+        }
+        Step::Delete(..) => None,
+        Step::Provision(instance, parameters) => {
+            let asked = Asked::of(world, job, *instance)?;
+            let mut body = asked.ids();
+            body["organization_guid"] = asked.context["organization_guid"].clone();
+            body["space_guid"] = asked.context["space_guid"].clone();
+            body["context"] = asked.context_with_name();
+            body["context"]["instance_annotations"] =
+                public_annotations(asked.instance.base().metadata.present());
+            add_parameters(&mut body, parameters.as_ref());
+            if let Some(info) = &asked.plan.catalog.maintenance_info {
+                body["maintenance_info"] = json!(info);
+            }
+            asked.request("PUT", "?accepts_incomplete=true", Some(body))
+        }
+        Step::Update(instance, change) => {
+            let asked = Asked::of(world, job, *instance)?;
+            let plan = change.plan.unwrap_or(asked.plan.guid());
+            let next = world.service_plans.get(plan)?;
+            let managed = asked.instance.managed.as_ref()?;
+            let mut context = asked.context.clone();
+            context["instance_name"] = json!(change.name.as_ref().unwrap_or(&asked.instance.name));
+            let mut body = json!({
+                "service_id": asked.offering_id,
+                "plan_id": next.catalog.id,
+                "previous_values": {
+                    "plan_id": asked.plan.catalog.id,
+                    "service_id": asked.offering_id,
+                    "organization_id": asked.context["organization_guid"],
+                    "space_id": asked.context["space_guid"],
+                    "maintenance_info": managed.maintenance_info,
+                },
+                "context": context,
+                "parameters": change.parameters.clone().unwrap_or_else(|| json!({})),
+            });
+            let info = match plan == asked.plan.guid() {
+                true => change.maintenance_info.clone(),
+                false => next.catalog.maintenance_info.as_ref().map(|it| json!(it)),
+            };
+            if let Some(version) = info.as_ref().and_then(|info| info.get("version")) {
+                body["maintenance_info"] = json!({"version": version});
+            }
+            asked.request("PATCH", "?accepts_incomplete=true", Some(body))
+        }
+        Step::Deprovision(instance) => {
+            let asked = Asked::of(world, job, *instance)?;
+            let query = asked.query(&[("accepts_incomplete", "true")]);
+            asked.request("DELETE", &format!("?{query}"), None)
+        }
+        Step::PollInstance(instance, _) => {
+            let asked = Asked::of(world, job, *instance)?;
+            let operation = &asked.instance.managed.as_ref()?.operation;
+            let query = asked.query_of(operation.broker_operation.as_deref());
+            asked.request("GET", &format!("/last_operation?{query}"), None)
+        }
+        Step::ReadInstance(instance, _) => Asked::of(world, job, *instance)?.request("GET", "", None),
+        Step::Bind(binding, parameters) => of_binding(world, job, *binding, parameters.as_ref()),
+        Step::Unbind(binding) => {
+            let instance = world.instance_of(*binding)?;
+            let asked = Asked::of(world, job, instance.guid())?;
+            let query = asked.query(&[("accepts_incomplete", "true")]);
+            let path = format!("/service_bindings/{}?{query}", binding.guid());
+            asked.request("DELETE", &path, None)
+        }
+        Step::PollBinding(binding) => {
+            let instance = world.instance_of(*binding)?;
+            let asked = Asked::of(world, job, instance.guid())?;
+            let operation = world.operation_of_binding(*binding);
+            let query = asked.query_of(operation.and_then(|it| it.broker_operation.as_deref()));
+            let binding = binding.guid();
+            let path = format!("/service_bindings/{binding}/last_operation?{query}");
+            asked.request("GET", &path, None)
+        }
+        Step::ReadBinding(binding) => {
+            let instance = world.instance_of(*binding)?;
+            let asked = Asked::of(world, job, instance.guid())?;
+            asked.request("GET", &format!("/service_bindings/{}", binding.guid()), None)
+        }
+    }
+}
+
+fn of_binding(
+    world: &World,
+    job: Guid,
+    binding: BindingRef,
+    parameters: Option<&Value>,
+) -> Option<BrokerRequest> {
+    let instance = world.instance_of(binding)?;
+    let asked = Asked::of(world, job, instance.guid())?;
+    let mut body = asked.ids();
+    body["context"] = asked.context.clone();
+    body["bind_resource"] = json!({});
+    match binding {
+        BindingRef::Credential(guid) => {
+            let app = world.service_bindings.get(guid)?.app;
+            if let Some(app) = app.and_then(|app| world.apps.get(app)) {
+                body["app_guid"] = json!(app.guid());
+                body["bind_resource"] = json!({
+                    "app_guid": app.guid(),
+                    "space_guid": app.space,
+                    "app_annotations": public_annotations(app.base.metadata.present()),
+                });
+            }
+        }
+        BindingRef::Route(guid) => {
+            let route = world.routes.get(world.route_bindings.get(guid)?.route)?;
+            body["bind_resource"] = json!({"route": world.route_url(route)});
+        }
+    }
+    add_parameters(&mut body, parameters);
+    let path = format!(
+        "/service_bindings/{}?accepts_incomplete=true",
+        binding.guid()
+    );
+    asked.request("PUT", &path, Some(body))
+}
+
+fn add_parameters(body: &mut Value, parameters: Option<&Value>) {
+    let given = parameters.filter(|it| it.as_object().is_some_and(|it| !it.is_empty()));
+    if let Some(parameters) = given {
+        body["parameters"] = parameters.clone();
+    }
+}
+
+/// The annotations that brokers are told: those with a prefix.
+fn public_annotations(metadata: Value) -> Value {
+    let annotations = metadata.get("annotations").and_then(Value::as_object);
+    let mut annotations: Map<String, Value> = annotations.cloned().unwrap_or_default();
+    annotations.retain(|key, _| key.contains('/'));
+    Value::Object(annotations)
+}
+
+/// An instance that its broker is asked about.
+struct Asked<'w> {
+    asker: Asker<'w>,
+    instance: &'w ServiceInstance,
+    plan: &'w ServicePlan,
+    offering_id: &'w str,
+    context: Value,
+}
+
+impl<'w> Asked<'w> {
+    fn of(world: &'w World, job: Guid, instance: Guid) -> Option<Self> {
+        let instance = world.service_instances.get(instance)?;
+        let plan = world.service_plans.get(instance.plan()?)?;
+        let space = world.spaces.get(instance.space)?;
+        let org = world.orgs.get(space.org)?;
+        Some(Self {
+            asker: Asker::of_plan(world, plan.guid())?.for_job(world, job),
+            instance,
+            plan,
+            offering_id: &world.offering_of(plan)?.catalog.id,
+            context: json!({
+                "platform": "cloudfoundry",
+                "organization_guid": org.guid(),
+                "space_guid": space.guid(),
+                "organization_name": org.name,
+                "space_name": space.name,
+                "organization_annotations": public_annotations(org.base.metadata.present()),
+                "space_annotations": public_annotations(space.base.metadata.present()),
+            }),
+        })
+    }
+
+    fn context_with_name(&self) -> Value {
+        let mut context = self.context.clone();
+        context["instance_name"] = json!(self.instance.name);
+        context
+    }
+
+    fn ids(&self) -> Value {
+        json!({"service_id": self.offering_id, "plan_id": self.plan.catalog.id})
+    }
+
+    fn query(&self, more: &[(&str, &str)]) -> String {
+        form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(more)
+            .append_pair("plan_id", &self.plan.catalog.id)
+            .append_pair("service_id", self.offering_id)
+            .finish()
+    }
+
+    fn query_of(&self, operation: Option<&str>) -> String {
+        let operation = operation.map(|operation| ("operation", operation));
+        self.query(operation.as_slice())
+    }
+
+    /// A request about the instance, or what is below it.
+    fn request(
+        &self,
+        method: &'static str,
+        below: &str,
+        body: Option<Value>,
+    ) -> Option<BrokerRequest> {
+        let path = path(self.instance.guid(), None) + below;
+        Some(self.asker.request(method, path, body))
+    }
+}

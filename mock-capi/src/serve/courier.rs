@@ -1,0 +1,142 @@
+//! Asks service brokers while no request is being answered, and tells the fake
+//! what they say. It runs on a thread of its own, which is started when there is
+//! something to ask.
+
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use reqwest::{Client, Method};
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::api::osb::{BrokerReply, BrokerRequest, Next};
+use crate::serve::core::Core;
+use crate::world::Errand;
+
+/// The largest answer that is read.
+const MAX_ANSWER: usize = 8 * 1024 * 1024;
+
+/// Something to ask.
+enum Call {
+    Errand(Errand, Weak<Core>),
+    /// A request that someone waits for.
+    Request(BrokerRequest, oneshot::Sender<BrokerReply>),
+}
+
+/// The thread that asks.
+#[derive(Debug)]
+pub(crate) struct Courier {
+    calls: mpsc::UnboundedSender<Call>,
+}
+
+impl Courier {
+    /// Starts the thread; it ends when this is dropped. Every answer is waited
+    /// for as long as `timeout`.
+    pub(crate) fn start(timeout: Duration) -> std::io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let (calls, mut receiver) = mpsc::unbounded_channel();
+        let serve = move || {
+            runtime.block_on(async move {
+                let http = Client::builder().timeout(timeout).no_proxy().build().ok();
+                while let Some(call) = receiver.recv().await {
+                    tokio::spawn(answer(call, http.clone()));
+                }
+            });
+        };
+        thread::Builder::new()
+            .name("mock-capi-brokers".into())
+            .spawn(serve)?;
+        Ok(Self { calls })
+    }
+
+    pub(crate) fn run(&self, errand: Errand, core: &Arc<Core>) {
+        // The thread is there as long as this is.
+        let _ = self.calls.send(Call::Errand(errand, Arc::downgrade(core)));
+    }
+
+    /// Where the answer to a request arrives.
+    pub(crate) fn ask(&self, request: BrokerRequest) -> oneshot::Receiver<BrokerReply> {
+        let (sender, receiver) = oneshot::channel();
+        let _ = self.calls.send(Call::Request(request, sender));
+        receiver
+    }
+}
+
+async fn answer(call: Call, http: Option<Client>) {
+    match call {
+        Call::Request(request, sender) => {
+            // Who asked may be gone.
+            let _ = sender.send(send(http.as_ref(), request).await);
+        }
+        Call::Errand(errand, core) => run(errand, &core, http.as_ref()).await,
+    }
+}
+
+/// Does an errand to its end, as long as the fake is there.
+async fn run(errand: Errand, core: &Weak<Core>, http: Option<&Client>) {
+    loop {
+        let request = match core.upgrade() {
+            Some(core) => core.broker_request(&errand),
+            None => return,
+        };
+        let reply = match request {
+            Some(request) => Some(send(http, request).await),
+            None => None,
+        };
+        let Errand::GoOn(job) = &errand else {
+            return;
+        };
+        let next = match core.upgrade() {
+            Some(core) => core.go_on(*job, reply.as_ref()),
+            None => return,
+        };
+        match next {
+            Next::Never => return,
+            Next::Now => {}
+            Next::After(time) => tokio::time::sleep(time).await,
+        }
+    }
+}
+
+async fn send(http: Option<&Client>, request: BrokerRequest) -> BrokerReply {
+    let Some(http) = http else {
+        return BrokerReply::Failed("no HTTP client can be made on this system".into());
+    };
+    let method = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
+    let mut asked = http
+        .request(method, &request.url)
+        .basic_auth(&request.username, Some(&request.password));
+    for (name, value) in &request.headers {
+        asked = asked.header(*name, value);
+    }
+    if let Some(body) = &request.body {
+        asked = asked.json(body);
+    }
+    match read(asked).await {
+        Ok(reply) => reply,
+        Err(error) if error.is_timeout() => BrokerReply::TimedOut,
+        Err(error) if error.is_connect() => BrokerReply::Unreachable,
+        Err(error) => BrokerReply::Failed(error.to_string()),
+    }
+}
+
+async fn read(request: reqwest::RequestBuilder) -> reqwest::Result<BrokerReply> {
+    let mut response = request.send().await?;
+    let status = response.status();
+    let retry_after = response.headers().get(reqwest::header::RETRY_AFTER);
+    let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            break;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(BrokerReply::Answer {
+        status: status.as_u16(),
+        reason: status.canonical_reason().unwrap_or_default().to_owned(),
+        retry_after,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
+}

@@ -1,0 +1,351 @@
+//! What jobs have still to do with service brokers. Brokers are asked while no
+//! request is answered: the world keeps the steps that a job has left and says
+//! which jobs are to go on; what it takes to ask is the API's business.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::delete::Kind;
+use super::error::Failure;
+use super::events::Actor;
+use super::{
+    CowStr, Field, Guid, Job, RouteBinding, Row, Selection, ServiceBinding, ServiceInstance, World,
+};
+use crate::world::clock::{Timestamp, exact};
+
+/// For how long a broker may be asked how far it is, unless the plan says.
+const MAX_POLLING: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The latest that was done to what a broker has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Operation {
+    /// `create`, `update` or `delete`.
+    pub(crate) kind: CowStr,
+    pub(crate) state: OperationState,
+    pub(crate) description: Option<String>,
+    /// What the broker calls it.
+    pub(crate) broker_operation: Option<String>,
+    pub(crate) at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum OperationState {
+    Initial,
+    InProgress,
+    Succeeded,
+    Failed,
+}
+
+impl OperationState {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Initial => "initial",
+            Self::InProgress => "in progress",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Operation {
+    pub(crate) fn new(kind: &'static str, state: OperationState, at: Timestamp) -> Self {
+        Self {
+            kind: kind.into(),
+            state,
+            description: None,
+            broker_operation: None,
+            at,
+        }
+    }
+
+    /// Whether it is not over.
+    pub(crate) fn is_pending(&self) -> bool {
+        matches!(
+            self.state,
+            OperationState::Initial | OperationState::InProgress
+        )
+    }
+
+    pub(crate) fn is(&self, kind: &str, state: OperationState) -> bool {
+        self.kind == kind && self.state == state
+    }
+}
+
+/// A binding of one of its kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum BindingRef {
+    Credential(Guid),
+    Route(Guid),
+}
+
+impl BindingRef {
+    pub(crate) fn guid(self) -> Guid {
+        match self {
+            Self::Credential(guid) | Self::Route(guid) => guid,
+        }
+    }
+}
+
+/// What is changed of a managed instance; `None` is left alone.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct InstanceChange {
+    pub(crate) name: Option<String>,
+    pub(crate) tags: Option<Vec<String>>,
+    pub(crate) plan: Option<Guid>,
+    pub(crate) parameters: Option<Value>,
+    pub(crate) maintenance_info: Option<Value>,
+    /// As the request had it.
+    pub(crate) metadata: Option<Value>,
+}
+
+/// What is changed of a broker; `None` is left alone.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct BrokerChange {
+    pub(crate) name: Option<String>,
+    pub(crate) url: Option<String>,
+    pub(crate) login: Option<(String, String)>,
+    pub(crate) metadata: Option<Value>,
+}
+
+/// One thing that a job does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Step {
+    /// Reads the catalog of a new broker.
+    ReadCatalog(Guid),
+    /// The same of one that is changed, and was in that state before.
+    UpdateBroker(Guid, BrokerChange, super::BrokerState),
+    Provision(Guid, Option<Value>),
+    Update(Guid, InstanceChange),
+    Deprovision(Guid),
+    /// Asks how far an instance is.
+    PollInstance(Guid, Option<InstanceChange>),
+    /// Reads what a broker knows of an instance that it has made or changed.
+    ReadInstance(Guid, Option<InstanceChange>),
+    Bind(BindingRef, Option<Value>),
+    Unbind(BindingRef),
+    PollBinding(BindingRef),
+    ReadBinding(BindingRef),
+    /// Deletes what is the world's alone.
+    Delete(Kind, Guid),
+}
+
+/// The steps that a job has left.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Work {
+    /// The next one is the last.
+    pub(crate) steps: Vec<Step>,
+    /// Who the job works for.
+    pub(crate) actor: Actor,
+    /// What the request was, for the event that says so.
+    pub(crate) request: Value,
+    #[serde(with = "exact")]
+    pub(crate) began: Timestamp,
+    /// Whether a broker was asked already and is not done.
+    pub(crate) polls: bool,
+}
+
+/// What is to be asked of a broker once the request is answered.
+#[derive(Clone, Debug)]
+pub(crate) enum Errand {
+    /// A job goes on.
+    GoOn(Guid),
+    /// The broker of a plan may have made an instance that nobody wants.
+    RemoveOrphan {
+        plan: Guid,
+        instance: Guid,
+        binding: Option<Guid>,
+    },
+    /// A client waits for what the broker of an instance, or of its binding,
+    /// knows of its parameters.
+    ReadParameters {
+        instance: Guid,
+        binding: Option<Guid>,
+    },
+}
+
+impl World {
+    /// Starts a job that does these steps, one after the other.
+    pub(crate) fn start_work(
+        &mut self,
+        operation: &str,
+        of: Guid,
+        mut steps: Vec<Step>,
+        request: Value,
+    ) -> Guid {
+        steps.reverse();
+        let work = Work {
+            steps,
+            actor: self.actor.clone(),
+            request,
+            began: self.now,
+            polls: false,
+        };
+        let job = self.schedule(operation.into(), Some(of), None, None);
+        self.jobs.update(job, |job| job.work = Some(Box::new(work)));
+        self.errands.push(Errand::GoOn(job));
+        job
+    }
+
+    /// What brokers have to be asked for before something is deleted.
+    pub(crate) fn broker_steps(&self, kind: Kind, guid: Guid) -> Vec<Step> {
+        let spaces = match kind {
+            Kind::App => {
+                let bindings = self.bindings_of(guid).into_iter();
+                let managed = bindings.filter(|binding| binding.operation.is_some());
+                let managed = managed.map(|it| Step::Unbind(BindingRef::Credential(it.guid())));
+                return managed.collect();
+            }
+            Kind::Route => {
+                let binding = self.route_binding_of(guid);
+                let managed = binding.filter(|binding| binding.operation.is_some());
+                let managed = managed.map(|it| Step::Unbind(BindingRef::Route(it.guid())));
+                return managed.into_iter().collect();
+            }
+            Kind::Space => vec![guid],
+            Kind::Org => self.spaces_of(vec![guid]),
+            _ => return Vec::new(),
+        };
+        let in_spaces = Selection::all().any_guid(Field::Space, spaces);
+        let instances = self.service_instances.select(&in_spaces).into_iter();
+        let managed = instances.filter(|instance| instance.managed.is_some());
+        let steps = managed.flat_map(|instance| {
+            let guid = instance.guid();
+            let bindings = self.all_bindings_of(guid).into_iter().map(Step::Unbind);
+            bindings.chain([Step::Deprovision(guid)])
+        });
+        steps.collect()
+    }
+
+    /// Adds an errand that is no job's.
+    pub(crate) fn ask_for(&mut self, errand: Errand) {
+        self.errands.push(errand);
+    }
+
+    /// The parameters that the client of the latest request waits for.
+    pub(crate) fn take_read(&mut self) -> Option<Errand> {
+        let is_read = |errand: &Errand| matches!(errand, Errand::ReadParameters { .. });
+        self.errands.pop_if(|errand| is_read(errand))
+    }
+
+    /// The errands since this was asked last.
+    pub(crate) fn take_errands(&mut self) -> Vec<Errand> {
+        std::mem::take(&mut self.errands)
+    }
+
+    /// Sends all jobs on their way again that a world was saved with.
+    pub(super) fn resume_work(&mut self) {
+        let jobs = self.jobs.iter().filter(|job| job.work.is_some());
+        self.errands = jobs.map(|job| Errand::GoOn(job.guid())).collect();
+    }
+
+    pub(crate) fn step_of(&self, job: Guid) -> Option<&Step> {
+        self.jobs.get(job)?.work.as_ref()?.steps.last()
+    }
+
+    pub(crate) fn work_of(&self, job: Guid) -> Option<&Work> {
+        self.jobs.get(job)?.work.as_deref()
+    }
+
+    /// Goes on to the next step of a job, or ends it.
+    pub(crate) fn finish_step(&mut self, job: Guid) {
+        self.replace_step(job, None);
+    }
+
+    /// Puts another step in the place of the one that is done.
+    pub(crate) fn replace_step(&mut self, job: Guid, next: Option<Step>) {
+        let now = self.now;
+        self.jobs.update(job, |job| {
+            if let Some(work) = &mut job.work {
+                work.steps.pop();
+                work.polls |= next.is_some();
+                work.steps.extend(next);
+                if work.steps.is_empty() {
+                    job.end_work(now, None);
+                }
+            }
+        });
+    }
+
+    /// Ends a job that went wrong.
+    pub(crate) fn fail_work(&mut self, job: Guid, failure: Failure) {
+        let now = self.now;
+        self.jobs.update(job, |job| job.end_work(now, Some(failure)));
+    }
+
+    pub(crate) fn warn_of(&mut self, job: Guid, warning: String) {
+        self.jobs.update(job, |job| job.warnings.push(warning));
+    }
+
+    /// Whether a job has asked for so long how far a broker is that it may give
+    /// up; `longest` is in seconds.
+    pub(crate) fn is_work_late(&self, job: Guid, longest: Option<u64>) -> bool {
+        let longest = longest.map_or(MAX_POLLING, Duration::from_secs);
+        let longest = longest.min(MAX_POLLING);
+        self.work_of(job)
+            .is_some_and(|work| work.began.plus(longest) < self.now)
+    }
+
+    /// Lets who a job works for do what is done until the next request.
+    pub(crate) fn act_for(&mut self, job: Guid) {
+        if let Some(actor) = self.work_of(job).map(|work| work.actor.clone()) {
+            self.actor = actor;
+        }
+    }
+
+    /// The request that a job came from.
+    pub(crate) fn request_of(&self, job: Guid) -> Value {
+        let work = self.work_of(job);
+        work.map_or(Value::Null, |work| work.request.clone())
+    }
+
+    /// The operation of an instance of a broker.
+    pub(crate) fn operation_of_instance(&self, instance: Guid) -> Option<&Operation> {
+        let managed = self.service_instances.get(instance)?.managed.as_ref()?;
+        Some(&managed.operation)
+    }
+
+    pub(crate) fn set_instance_operation(&mut self, instance: Guid, operation: Operation) {
+        self.touch(instance, |instance: &mut ServiceInstance| {
+            if let Some(managed) = &mut instance.managed {
+                managed.operation = operation;
+            }
+        });
+    }
+
+    pub(crate) fn operation_of_binding(&self, binding: BindingRef) -> Option<&Operation> {
+        match binding {
+            BindingRef::Credential(guid) => self.service_bindings.get(guid)?.operation.as_ref(),
+            BindingRef::Route(guid) => self.route_bindings.get(guid)?.operation.as_ref(),
+        }
+    }
+
+    pub(crate) fn set_binding_operation(&mut self, binding: BindingRef, operation: Operation) {
+        match binding {
+            BindingRef::Credential(guid) => self.touch(guid, |binding: &mut ServiceBinding| {
+                binding.operation = Some(operation);
+            }),
+            BindingRef::Route(guid) => self.touch(guid, |binding: &mut RouteBinding| {
+                binding.operation = Some(operation);
+            }),
+        }
+    }
+
+    /// The instance that a binding is of.
+    pub(crate) fn instance_of(&self, binding: BindingRef) -> Option<&ServiceInstance> {
+        let instance = match binding {
+            BindingRef::Credential(guid) => self.service_bindings.get(guid)?.instance,
+            BindingRef::Route(guid) => self.route_bindings.get(guid)?.instance,
+        };
+        self.service_instances.get(instance)
+    }
+}
+
+impl Job {
+    fn end_work(&mut self, now: Timestamp, failure: Option<Failure>) {
+        self.work = None;
+        self.failure = failure;
+        self.ready_at = self.ready_at.max(now);
+    }
+}

@@ -1,0 +1,401 @@
+//! The marketplace: service brokers, what they offer, and the plans of that.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::access::{Access, Home, SPACE_MEMBERS};
+use super::{Base, Field, Guid, Row, Selection, World};
+
+/// A service broker, as it was registered.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ServiceBroker {
+    pub(crate) base: Base,
+    pub(crate) name: String,
+    /// Without `/v2/catalog`.
+    pub(crate) url: String,
+    pub(crate) username: String,
+    pub(crate) password: String,
+    /// The only space that its plans are for.
+    pub(crate) space: Option<Guid>,
+    pub(crate) state: BrokerState,
+}
+
+/// What the Cloud Controller does with a broker's catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum BrokerState {
+    Synchronizing,
+    SynchronizationFailed,
+    Available,
+    DeleteInProgress,
+}
+
+impl BrokerState {
+    pub(crate) fn is_transitional(self) -> bool {
+        matches!(self, Self::Synchronizing | Self::DeleteInProgress)
+    }
+}
+
+/// A service that a broker has in its catalog.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ServiceOffering {
+    pub(crate) base: Base,
+    pub(crate) broker: Guid,
+    pub(crate) available: bool,
+    pub(crate) catalog: CatalogOffering,
+}
+
+/// The same as the catalog has it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CatalogOffering {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) bindable: bool,
+    pub(crate) plan_updateable: bool,
+    pub(crate) bindings_retrievable: bool,
+    pub(crate) instances_retrievable: bool,
+    pub(crate) allow_context_updates: bool,
+    pub(crate) tags: Vec<String>,
+    pub(crate) requires: Vec<String>,
+    pub(crate) metadata: Option<Map<String, Value>>,
+}
+
+impl CatalogOffering {
+    pub(crate) fn requires(&self, what: &str) -> bool {
+        self.requires.iter().any(|required| required == what)
+    }
+
+    pub(crate) fn is_shareable(&self) -> bool {
+        let metadata = self.metadata.as_ref();
+        metadata.is_some_and(|it| it.get("shareable") == Some(&Value::Bool(true)))
+    }
+}
+
+/// A plan of an offering.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ServicePlan {
+    pub(crate) base: Base,
+    pub(crate) offering: Guid,
+    pub(crate) available: bool,
+    /// Whether everyone sees it.
+    pub(crate) public: bool,
+    /// Else the organizations that it was made visible to.
+    pub(crate) orgs: Vec<Guid>,
+    pub(crate) catalog: CatalogPlan,
+}
+
+/// The same as the catalog has it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CatalogPlan {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) free: bool,
+    /// As the offering, unless the plan says.
+    pub(crate) bindable: Option<bool>,
+    pub(crate) plan_updateable: Option<bool>,
+    pub(crate) metadata: Option<Map<String, Value>>,
+    /// In seconds.
+    pub(crate) maximum_polling_duration: Option<u64>,
+    pub(crate) maintenance_info: Option<Map<String, Value>>,
+    pub(crate) schemas: Value,
+}
+
+/// An offering of a catalog with its plans.
+pub(crate) type CatalogEntry = (CatalogOffering, Vec<CatalogPlan>);
+
+/// Who sees a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Visibility {
+    Public,
+    Space(Guid),
+    Organization,
+    Admin,
+}
+
+impl Visibility {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Space(_) => "space",
+            Self::Organization => "organization",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn offering_of(&self, plan: &ServicePlan) -> Option<&ServiceOffering> {
+        self.service_offerings.get(plan.offering)
+    }
+
+    pub(crate) fn broker_of(&self, plan: &ServicePlan) -> Option<&ServiceBroker> {
+        self.service_brokers.get(self.offering_of(plan)?.broker)
+    }
+
+    pub(crate) fn plans_of(&self, offering: Guid) -> Vec<&ServicePlan> {
+        let of_offering = Selection::by(Field::Offering, offering);
+        self.service_plans.select(&of_offering)
+    }
+
+    pub(crate) fn offerings_of(&self, broker: Guid) -> Vec<&ServiceOffering> {
+        let of_broker = Selection::by(Field::Broker, broker);
+        self.service_offerings.select(&of_broker)
+    }
+
+    pub(crate) fn visibility(&self, plan: &ServicePlan) -> Visibility {
+        let space = self.broker_of(plan).and_then(|broker| broker.space);
+        match space {
+            _ if plan.public => Visibility::Public,
+            Some(space) => Visibility::Space(space),
+            None if !plan.orgs.is_empty() => Visibility::Organization,
+            None => Visibility::Admin,
+        }
+    }
+
+    /// Whether a caller who is no administrator sees a plan.
+    pub(super) fn sees_plan(&self, access: &Access, plan: &ServicePlan) -> bool {
+        let mut orgs = plan.orgs.iter();
+        plan.public
+            || orgs.any(|org| access.sees(self, Home::Org(*org)))
+            || self.broker_of(plan).is_some_and(|broker| {
+                broker
+                    .space
+                    .is_some_and(|space| access.allows(self, Home::Space(space), SPACE_MEMBERS))
+            })
+    }
+
+    /// Whether instances of a plan may be in a space.
+    pub(crate) fn is_plan_visible_in(&self, plan: &ServicePlan, space: Guid) -> bool {
+        let org = self.spaces.get(space).map(|space| space.org);
+        let of_broker = self.broker_of(plan).and_then(|broker| broker.space);
+        plan.available
+            && (plan.public
+                || of_broker == Some(space)
+                || org.is_some_and(|org| plan.orgs.contains(&org)))
+    }
+
+    pub(crate) fn is_bindable(&self, plan: &ServicePlan) -> bool {
+        let of_offering = || self.offering_of(plan).is_some_and(|it| it.catalog.bindable);
+        plan.catalog.bindable.unwrap_or_else(of_offering)
+    }
+
+    pub(crate) fn is_plan_updateable(&self, plan: &ServicePlan) -> bool {
+        let of_offering = || {
+            let offering = self.offering_of(plan);
+            offering.is_some_and(|it| it.catalog.plan_updateable)
+        };
+        plan.catalog.plan_updateable.unwrap_or_else(of_offering)
+    }
+
+    /// The plans that were made visible to an organization.
+    pub(super) fn plans_visible_to(&self, org: Guid) -> Vec<Guid> {
+        let plans = self.service_plans.iter();
+        let visible = plans.filter(|plan| plan.orgs.contains(&org));
+        visible.map(Row::guid).collect()
+    }
+
+    pub(crate) fn has_instances_of_plan(&self, plan: Guid) -> bool {
+        let instances = Selection::by(Field::Plan, plan);
+        !self.service_instances.select(&instances).is_empty()
+    }
+
+    pub(crate) fn has_instances_of_broker(&self, broker: Guid) -> bool {
+        let offerings = self.offerings_of(broker).into_iter();
+        let mut plans = offerings.flat_map(|offering| self.plans_of(offering.guid()));
+        plans.any(|plan| self.has_instances_of_plan(plan.guid()))
+    }
+
+    /// Takes over a broker's catalog; the plans that are no longer in it and
+    /// have instances still, by the offerings' names.
+    pub(crate) fn take_catalog(
+        &mut self,
+        broker: Guid,
+        catalog: Vec<CatalogEntry>,
+    ) -> Vec<(String, String)> {
+        let ids = |world: &Self| -> Vec<(Guid, String)> {
+            let offerings = world.offerings_of(broker).into_iter();
+            offerings
+                .map(|it| (it.guid(), it.catalog.id.clone()))
+                .collect()
+        };
+        let known = ids(self);
+        let mut kept_offerings = Vec::new();
+        let mut kept_plans = Vec::new();
+        for (offering, plans) in catalog {
+            let found = known.iter().find(|(_, id)| *id == offering.id);
+            let guid = found.map(|(guid, _)| *guid);
+            let guid = self.put_offering(broker, guid, offering, !plans.is_empty());
+            kept_offerings.push(guid);
+            for plan in plans {
+                kept_plans.push(self.put_plan(guid, plan));
+            }
+        }
+        let mut inactive = Vec::new();
+        for (offering, _) in known {
+            self.retire_plans(offering, &kept_plans, &mut inactive);
+            if kept_offerings.contains(&offering) {
+                continue;
+            }
+            if self.plans_of(offering).is_empty() {
+                self.remove_offering(offering);
+            } else {
+                self.touch(offering, |it: &mut ServiceOffering| it.available = false);
+            }
+        }
+        inactive.sort();
+        inactive
+    }
+
+    fn retire_plans(
+        &mut self,
+        offering: Guid,
+        kept: &[Guid],
+        inactive: &mut Vec<(String, String)>,
+    ) {
+        let name = self.service_offerings.get(offering);
+        let name = name.map_or_else(String::new, |it| it.catalog.name.clone());
+        let plans: Vec<(Guid, String)> = self
+            .plans_of(offering)
+            .iter()
+            .map(|plan| (plan.guid(), plan.catalog.name.clone()))
+            .filter(|(guid, _)| !kept.contains(guid))
+            .collect();
+        for (plan, plan_name) in plans {
+            if self.has_instances_of_plan(plan) {
+                self.touch(plan, |plan: &mut ServicePlan| plan.available = false);
+                inactive.push((name.clone(), plan_name));
+            } else {
+                self.remove_plan(plan);
+            }
+        }
+    }
+
+    fn put_offering(
+        &mut self,
+        broker: Guid,
+        known: Option<Guid>,
+        catalog: CatalogOffering,
+        available: bool,
+    ) -> Guid {
+        if let Some(guid) = known {
+            let same = self
+                .service_offerings
+                .get(guid)
+                .is_some_and(|it| it.catalog == catalog && it.available == available);
+            if !same {
+                self.touch(guid, |offering: &mut ServiceOffering| {
+                    offering.catalog = catalog;
+                    offering.available = available;
+                });
+            }
+            self.record_offering("audit.service.update", guid);
+            return guid;
+        }
+        let base = self.base();
+        let guid = self.add(ServiceOffering {
+            base,
+            broker,
+            available,
+            catalog,
+        });
+        self.record_offering("audit.service.create", guid);
+        guid
+    }
+
+    fn put_plan(&mut self, offering: Guid, catalog: CatalogPlan) -> Guid {
+        let plans = self.plans_of(offering).into_iter();
+        let known = plans.map(|plan| (plan.guid(), &plan.catalog, plan.available));
+        let mut known = known.filter(|(_, it, _)| it.id == catalog.id);
+        if let Some((guid, current, available)) = known.next() {
+            if *current != catalog || !available {
+                self.touch(guid, |plan: &mut ServicePlan| {
+                    plan.catalog = catalog;
+                    plan.available = true;
+                });
+            }
+            self.record_plan("audit.service_plan.update", guid);
+            return guid;
+        }
+        let base = self.base();
+        let guid = self.add(ServicePlan {
+            base,
+            offering,
+            available: true,
+            public: false,
+            orgs: Vec::new(),
+            catalog,
+        });
+        self.record_plan("audit.service_plan.create", guid);
+        guid
+    }
+
+    fn remove_plan(&mut self, plan: Guid) {
+        self.record_plan("audit.service_plan.delete", plan);
+        self.service_plans.remove(plan);
+    }
+
+    fn remove_offering(&mut self, offering: Guid) {
+        self.record_offering("audit.service.delete", offering);
+        self.service_offerings.remove(offering);
+    }
+
+    /// Adds a broker whose plans everyone sees, or tells where a known one is now.
+    pub(crate) fn register_broker(&mut self, name: &str, url: String, catalog: Vec<CatalogEntry>) {
+        let known = self.named::<ServiceBroker>(name).map(Row::guid);
+        let guid = match known {
+            Some(guid) => {
+                self.touch(guid, |broker: &mut ServiceBroker| broker.url = url);
+                guid
+            }
+            None => {
+                let base = self.base();
+                self.add(ServiceBroker {
+                    base,
+                    name: name.into(),
+                    url,
+                    username: "mock".into(),
+                    password: "mock".into(),
+                    space: None,
+                    state: BrokerState::Available,
+                })
+            }
+        };
+        self.take_catalog(guid, catalog);
+        let offerings: Vec<Guid> = self.offerings_of(guid).iter().map(|it| it.guid()).collect();
+        for offering in offerings {
+            let plans: Vec<Guid> = self.plans_of(offering).iter().map(|it| it.guid()).collect();
+            for plan in plans {
+                self.service_plans.update(plan, |plan| plan.public = true);
+            }
+        }
+    }
+
+    /// Removes a broker that has no instances, with all that it offers.
+    pub(super) fn delete_service_broker(&mut self, broker: Guid) {
+        let offerings: Vec<Guid> = self.offerings_of(broker).iter().map(|it| it.guid()).collect();
+        for offering in offerings {
+            let plans: Vec<Guid> = self.plans_of(offering).iter().map(|it| it.guid()).collect();
+            for plan in plans {
+                self.remove_plan(plan);
+            }
+            self.remove_offering(offering);
+        }
+        self.record_broker("audit.service_broker.delete", broker, &Value::Null);
+        self.service_brokers.remove(broker);
+    }
+
+    /// Removes an offering with its plans and instances, without asking its
+    /// broker.
+    pub(crate) fn purge_offering(&mut self, offering: Guid) {
+        let plans: Vec<Guid> = self.plans_of(offering).iter().map(|it| it.guid()).collect();
+        for plan in plans {
+            let instances = Selection::by(Field::Plan, plan);
+            for instance in self.service_instances.guids_newest_first(&instances) {
+                self.purge_service_instance(instance);
+            }
+            self.service_plans.remove(plan);
+        }
+        self.service_offerings.remove(offering);
+    }
+}
