@@ -8,7 +8,9 @@ use crate::support::{Fixture, SCALE_TEST, SMALL, Workflow, apps_dir, connect, de
 use cf_pusher::events::StepContext;
 use cf_pusher::{Action, Approval, Converger, Destroyed, Event, EventSink, Target};
 use futures::{StreamExt, stream};
-use mock_capi::{Fault, MockCapi};
+use mock_capi::wiremock::matchers::{method, path};
+use mock_capi::wiremock::{Mock, Request, Respond, ResponseTemplate};
+use mock_capi::{CloudController, Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -577,4 +579,33 @@ async fn the_milestones_of_an_app_are_reported_in_order() {
     assert!(outcome.unwrap().is_converged());
     let lines = life.lines.lock().unwrap().join("\n");
     insta::assert_snapshot!(lines);
+}
+
+/// A Cloud Controller commits a deployment before it validates what the deployment
+/// leads to.
+#[tokio::test]
+async fn a_deployment_that_is_refused_after_it_was_made_starts_the_app() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    let fake: CloudController = (*fixture.mock).clone();
+    let refused = json!({"errors": [{
+        "code": 10008,
+        "title": "CF-UnprocessableEntity",
+        "detail": "log_rate_limit cannot be unlimited in organization 'o'.",
+    }]});
+    Mock::given(method("POST"))
+        .and(path("/v3/deployments"))
+        .respond_with(move |request: &Request| {
+            let _ = fake.respond(request);
+            ResponseTemplate::new(422).set_body_json(&refused)
+        })
+        .mount(fixture.mock.server())
+        .await;
+    fixture.converge_well(SMALL).await;
+    let writes = fixture.writes();
+    let again = writes.iter().filter(|request| {
+        request.path.ends_with("/actions/start")
+            || request.path.ends_with("/relationships/current_droplet")
+    });
+    assert_eq!(again.count(), 0, "what was done is not done again");
+    assert_eq!(fixture.verify(SMALL).await, []);
 }

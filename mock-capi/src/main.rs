@@ -105,6 +105,14 @@ struct Arguments {
     /// How many requests a user may make in a window of time, such as 2000/1h
     #[arg(long, value_name = "REQUESTS/TIME", value_parser = read_rate_limit, env = "MOCK_CAPI_RATE_LIMIT")]
     rate_limit: Option<(u64, Duration)>,
+    /// How many requests administrators may make in that time, unless as many as everyone
+    #[arg(
+        long,
+        value_name = "REQUESTS",
+        requires = "rate_limit",
+        env = "MOCK_CAPI_ADMIN_RATE_LIMIT"
+    )]
+    admin_rate_limit: Option<u64>,
     /// Go on with the world in this file, and save it there on shutdown
     #[arg(long, value_name = "FILE", env = "MOCK_CAPI_STATE")]
     state: Option<PathBuf>,
@@ -250,6 +258,9 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     }
     if let Some((requests, window)) = arguments.rate_limit {
         builder = builder.rate_limit(requests, window);
+    }
+    if let Some(requests) = arguments.admin_rate_limit {
+        builder = builder.admin_rate_limit(requests);
     }
     if let Some(file) = &arguments.faults {
         builder = builder.faults(read_faults(file)?);

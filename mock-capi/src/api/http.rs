@@ -192,7 +192,9 @@ impl Response {
 
     /// An error as the API that `path` is of words it.
     pub(crate) fn error(path: &str, error: &CcError) -> Self {
-        let body = if is_v2(path) {
+        // What no API has is looked for in v2 last.
+        let is_elsewhere = !path.starts_with("/v3") && *error == CcError::unknown_request();
+        let body = if is_v2(path) || is_elsewhere {
             error.v2_body()
         } else {
             error.body()

@@ -52,6 +52,7 @@ struct Options {
     record_requests: bool,
     deployments_disabled: bool,
     rate_limit: Option<RateLimit>,
+    admin_rate_limit: Option<u64>,
     faults: Vec<Fault>,
     seed: Option<u64>,
     state_file: Option<PathBuf>,
@@ -98,6 +99,7 @@ impl MockCapiBuilder {
             record_requests: false,
             deployments_disabled: false,
             rate_limit: None,
+            admin_rate_limit: None,
             faults: Vec::new(),
             seed: None,
             state_file: None,
@@ -272,6 +274,15 @@ impl<A: Adapter> MockCapiBuilder<A> {
     #[must_use]
     pub fn rate_limit(mut self, requests: u64, window: Duration) -> Self {
         self.options.rate_limit = Some(RateLimit { requests, window });
+        self
+    }
+
+    /// Lets administrators make so many requests in the window of
+    /// [`rate_limit`](Self::rate_limit). Unless set, they may make as many as
+    /// everyone.
+    #[must_use]
+    pub fn admin_rate_limit(mut self, requests: u64) -> Self {
+        self.options.admin_rate_limit = Some(requests);
         self
     }
 
@@ -542,6 +553,7 @@ impl Options {
             rate_limit: self.rate_limit,
             keep_events: self.keep_events,
             keep_requests: self.keep_requests,
+            admin_rate_limit: self.admin_rate_limit,
             v2: !self.v2_disabled,
             bindings_per_app: self.bindings_per_app.clamp(1, MAX_BINDINGS),
             broker_timeout: self.broker_timeout,

@@ -55,7 +55,7 @@ impl CloudController {
     /// The response to a request for which a service broker is asked first.
     pub(crate) async fn read(&self, path: &str, request: BrokerRequest) -> Response {
         let reply = match self.core.courier() {
-            Some(courier) => courier.ask(request).await.ok(),
+            Some(courier) => courier.ask(request).await,
             None => None,
         };
         response_of(path, reply)
@@ -65,7 +65,7 @@ impl CloudController {
     pub(crate) fn read_blocking(&self, path: &str, request: BrokerRequest) -> Response {
         let is_own = request.url.starts_with(&format!("{}/", self.core.base()));
         let reply = match self.core.courier() {
-            Some(courier) if !is_own => courier.ask(request).blocking_recv().ok(),
+            Some(courier) if !is_own => courier.ask_blocking(request),
             _ => None,
         };
         response_of(path, reply)

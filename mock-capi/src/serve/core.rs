@@ -30,8 +30,8 @@ use crate::serve::stubs::{Stub, Stubs};
 use crate::serve::worlds::Worlds;
 use crate::world::clock::{Clock, Timestamp};
 use crate::world::random::Random;
-use crate::world::settings::{Dialect, Settings, Timings};
-use crate::world::{Access, Errand, Guid, UAA_ORIGIN, World};
+use crate::world::settings::{Dialect, RateLimit, Settings, Timings};
+use crate::world::{Access, Account, Errand, Guid, UAA_ORIGIN, World};
 
 /// How a request is answered.
 #[derive(Debug)]
@@ -658,8 +658,21 @@ impl Core {
             || Counted::Address(request.client.map(|ip| ip.to_string()).unwrap_or_default()),
             Counted::User,
         );
+        let requests = match (self.settings.admin_rate_limit, &caller) {
+            (Some(requests), Counted::User(user)) if self.is_admin(user, &state.world) => requests,
+            _ => limit.requests,
+        };
+        let limit = RateLimit { requests, ..limit };
         let now = state.world.now();
         Some(state.rate_limiter.count(limit, caller, now))
+    }
+
+    /// Whether a token's subject is an administrator's.
+    fn is_admin(&self, subject: &str, world: &World) -> bool {
+        let account: Option<&Account> = world.look_up(subject);
+        let client = self.settings.client.as_ref();
+        account.is_some_and(|account| account.admin)
+            || client.is_some_and(|client| client.id == subject)
     }
 
     fn dispatch(

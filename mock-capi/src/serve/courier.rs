@@ -2,6 +2,7 @@
 //! what they say. It runs on a thread of its own, which is started when there is
 //! something to ask.
 
+use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -21,7 +22,7 @@ const MAX_ANSWER: usize = 8 * 1024 * 1024;
 enum Call {
     Errand(Errand, Weak<Core>),
     /// A request that someone waits for.
-    Request(BrokerRequest, oneshot::Sender<BrokerReply>),
+    Request(BrokerRequest, Box<dyn FnOnce(BrokerReply) + Send>),
 }
 
 /// The thread that asks.
@@ -34,7 +35,9 @@ impl Courier {
     /// Starts the thread; it ends when this is dropped. Every answer is waited
     /// for as long as `timeout`.
     pub(crate) fn start(timeout: Duration) -> std::io::Result<Self> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (calls, mut receiver) = mpsc::unbounded_channel();
         let serve = move || {
             runtime.block_on(async move {
@@ -55,20 +58,27 @@ impl Courier {
         let _ = self.calls.send(Call::Errand(errand, Arc::downgrade(core)));
     }
 
-    /// Where the answer to a request arrives.
-    pub(crate) fn ask(&self, request: BrokerRequest) -> oneshot::Receiver<BrokerReply> {
+    /// Asks, and waits for the answer; none if the thread is gone.
+    pub(crate) async fn ask(&self, request: BrokerRequest) -> Option<BrokerReply> {
         let (sender, receiver) = oneshot::channel();
-        let _ = self.calls.send(Call::Request(request, sender));
-        receiver
+        // Who asked may be gone.
+        let deliver = Box::new(move |reply| drop(sender.send(reply)));
+        let _ = self.calls.send(Call::Request(request, deliver));
+        receiver.await.ok()
+    }
+
+    /// The same for who cannot but block its thread.
+    pub(crate) fn ask_blocking(&self, request: BrokerRequest) -> Option<BrokerReply> {
+        let (sender, receiver) = std_mpsc::channel();
+        let deliver = Box::new(move |reply| drop(sender.send(reply)));
+        let _ = self.calls.send(Call::Request(request, deliver));
+        receiver.recv().ok()
     }
 }
 
 async fn answer(call: Call, http: Option<Client>) {
     match call {
-        Call::Request(request, sender) => {
-            // Who asked may be gone.
-            let _ = sender.send(send(http.as_ref(), request).await);
-        }
+        Call::Request(request, deliver) => deliver(send(http.as_ref(), request).await),
         Call::Errand(errand, core) => run(errand, &core, http.as_ref()).await,
     }
 }

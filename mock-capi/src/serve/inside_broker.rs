@@ -69,7 +69,9 @@ impl InsideBroker {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let socket = {
             let _reactor = runtime.enter();
             tokio::net::TcpListener::from_std(socket)?
@@ -128,7 +130,9 @@ async fn accept(socket: tokio::net::TcpListener, desk: Arc<Desk>) {
 async fn serve(desk: &Desk, request: hyper::Request<Incoming>) -> hyper::Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, MAX_BODY).collect().await;
-    let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let body = body
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let (status, answer) = desk.answer(parts.method.as_str(), parts.uri.path(), body);
     let answer = Full::new(Bytes::from(answer.to_string()));
@@ -165,12 +169,24 @@ impl Desk {
         match (method, parts.as_slice()) {
             ("GET", ["v2", "catalog"]) => (200, self.catalog.clone()),
             (_, ["v2", "service_instances", _]) => self.keep(method, path, body, None),
-            (_, ["v2", "service_instances", instance, "service_bindings", binding]) => {
+            (
+                _,
+                [
+                    "v2",
+                    "service_instances",
+                    instance,
+                    "service_bindings",
+                    binding,
+                ],
+            ) => {
                 let credentials = self.credentials(instance, binding);
                 self.keep(method, path, body, Some(credentials))
             }
             ("GET", ["v2", "service_instances", .., "last_operation"]) => self.progress(path),
-            _ => (404, json!({"description": "the broker has no such operation"})),
+            _ => (
+                404,
+                json!({"description": "the broker has no such operation"}),
+            ),
         }
     }
 

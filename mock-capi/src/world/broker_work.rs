@@ -271,7 +271,8 @@ impl World {
     /// Ends a job that went wrong.
     pub(crate) fn fail_work(&mut self, job: Guid, failure: Failure) {
         let now = self.now;
-        self.jobs.update(job, |job| job.end_work(now, Some(failure)));
+        self.jobs
+            .update(job, |job| job.end_work(now, Some(failure)));
     }
 
     pub(crate) fn warn_of(&mut self, job: Guid, warning: String) {

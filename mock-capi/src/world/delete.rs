@@ -88,7 +88,8 @@ impl World {
             self.delete_domain(domain);
         }
         for plan in self.plans_visible_to(guid) {
-            self.service_plans.update(plan, |plan| plan.orgs.retain(|&org| org != guid));
+            self.service_plans
+                .update(plan, |plan| plan.orgs.retain(|&org| org != guid));
         }
         remove_all(&mut self.space_quotas, Field::Org, guid);
         self.orgs.remove(guid);
@@ -186,6 +187,7 @@ impl World {
     fn delete_app(&mut self, guid: Guid) {
         let of_app = Selection::by(Field::App, guid);
         for process in self.processes.guids_newest_first(&of_app) {
+            self.record_process(process, "audit.app.process.delete", &Value::Null);
             self.remove_process(process);
         }
         remove_all(&mut self.tasks, Field::App, guid);

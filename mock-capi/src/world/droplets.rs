@@ -148,6 +148,7 @@ impl World {
             lifecycle: Lifecycle::Buildpack {
                 buildpacks: Vec::new(),
                 stack: String::new(),
+                cnb: false,
             },
             image: None,
             expired: false,

@@ -373,7 +373,11 @@ impl World {
 
     /// Removes a broker that has no instances, with all that it offers.
     pub(super) fn delete_service_broker(&mut self, broker: Guid) {
-        let offerings: Vec<Guid> = self.offerings_of(broker).iter().map(|it| it.guid()).collect();
+        let offerings: Vec<Guid> = self
+            .offerings_of(broker)
+            .iter()
+            .map(|it| it.guid())
+            .collect();
         for offering in offerings {
             let plans: Vec<Guid> = self.plans_of(offering).iter().map(|it| it.guid()).collect();
             for plan in plans {

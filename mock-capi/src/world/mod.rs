@@ -79,9 +79,9 @@ pub(crate) use marketplace::{
 pub(crate) use model::{
     Account, App, Build, Buildpack, CowStr, Deployment, DeploymentOptions, DeploymentState,
     Destination, Domain, Droplet, EnvironmentGroup, Feature, FeatureFlag, Features, HealthCheck,
-    IsolationSegment, Job, Lifecycle, Limits, Org, Origin, Package, PackageKind, Process, Quota,
-    Managed, Role, RoleType, Route, RouteBinding, Scale, SecurityGroup, ServiceBinding, ServiceInstance, Sidecar, Space,
-    SpaceQuota, Stack, StackState, Task, Upload, User, V2Marks,
+    IsolationSegment, Job, Lifecycle, Limits, Managed, Org, Origin, Package, PackageKind, Process,
+    Quota, Role, RoleType, Route, RouteBinding, Scale, SecurityGroup, ServiceBinding,
+    ServiceInstance, Sidecar, Space, SpaceQuota, Stack, StackState, Task, Upload, User, V2Marks,
 };
 pub(crate) use network_policies::NetworkPolicy;
 pub(crate) use processes::{CheckPatch, ProcessPatch};

@@ -142,7 +142,13 @@ impl FeatureFlag {
 
     /// Whether administrators may do it even while it is off.
     pub(crate) fn spares_admins(&self) -> bool {
-        !["env_var_visibility", "diego_docker", "route_sharing"].contains(&self.name.as_ref())
+        const FOR_ALL: [&str; 4] = [
+            "env_var_visibility",
+            "diego_cnb",
+            "diego_docker",
+            "route_sharing",
+        ];
+        !FOR_ALL.contains(&self.name.as_ref())
     }
 }
 
@@ -271,6 +277,9 @@ pub(crate) enum Lifecycle {
     Buildpack {
         buildpacks: Vec<String>,
         stack: String,
+        /// Whether they are cloud native ones.
+        #[serde(default)]
+        cnb: bool,
     },
     Docker,
 }
@@ -278,6 +287,7 @@ pub(crate) enum Lifecycle {
 impl Lifecycle {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
+            Self::Buildpack { cnb: true, .. } => "cnb",
             Self::Buildpack { .. } => "buildpack",
             Self::Docker => "docker",
         }

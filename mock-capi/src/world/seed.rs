@@ -60,6 +60,7 @@ impl World {
         let lifecycle = Lifecycle::Buildpack {
             buildpacks: Vec::new(),
             stack: Settings::default_stack(dialect).into(),
+            cnb: false,
         };
         let none = MetadataPatch::default();
         let app = self.create_app(space, name.into(), lifecycle.clone(), Map::new(), none);

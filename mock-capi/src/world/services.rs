@@ -274,7 +274,9 @@ impl World {
         }
         if instance.plan().is_some() {
             let unbindable = "This service instance does not support binding";
-            let plan = instance.plan().and_then(|plan| self.service_plans.get(plan));
+            let plan = instance
+                .plan()
+                .and_then(|plan| self.service_plans.get(plan));
             if !plan.is_some_and(|plan| self.is_bindable(plan)) {
                 return Err(unbindable.into());
             }
@@ -293,7 +295,10 @@ impl World {
     }
 
     pub(crate) fn is_route_service(&self, instance: &ServiceInstance) -> bool {
-        match instance.plan().and_then(|plan| self.service_plans.get(plan)) {
+        match instance
+            .plan()
+            .and_then(|plan| self.service_plans.get(plan))
+        {
             None => instance
                 .route_service_url
                 .as_ref()

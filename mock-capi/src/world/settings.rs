@@ -168,6 +168,9 @@ pub(crate) struct Settings {
     pub(crate) keep_events: usize,
     /// How many requests are kept for those who watch the mock.
     pub(crate) keep_requests: usize,
+    /// How many requests administrators may make in its window, unless that is as
+    /// for everyone.
+    pub(crate) admin_rate_limit: Option<u64>,
     /// Whether the v2 API is there at all.
     pub(crate) v2: bool,
     /// Names besides its own by which `/_mock/` may be asked.

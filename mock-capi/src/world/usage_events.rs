@@ -4,10 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::model::CowStr;
-use super::{
-    Base, Build, Guid, Lifecycle, Process, Row, Scale, ServiceInstance, Task,
-    World,
-};
+use super::{Base, Build, Guid, Lifecycle, Process, Row, Scale, ServiceInstance, Task, World};
 use crate::world::clock::Timestamp;
 
 /// What staging counts as, whatever it takes.
@@ -242,7 +239,9 @@ impl World {
             return;
         };
         let space = self.spaces.get(instance.space);
-        let plan = instance.plan().and_then(|plan| self.service_plans.get(plan));
+        let plan = instance
+            .plan()
+            .and_then(|plan| self.service_plans.get(plan));
         let from = plan.and_then(|plan| {
             let (offering, broker) = (self.offering_of(plan)?, self.broker_of(plan)?);
             Some(Box::new([

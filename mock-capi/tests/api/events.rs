@@ -67,6 +67,7 @@ async fn an_apps_life_is_recorded() {
             "audit.app.process.terminate_instance",
             "audit.app.stop",
             "audit.app.delete-request",
+            "audit.app.process.delete",
         ]
     );
     let created = &of_app[1];

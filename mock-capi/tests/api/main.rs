@@ -14,6 +14,7 @@ mod common;
 mod adapters;
 mod architecture;
 mod binary;
+mod brokers;
 mod connections;
 mod deployments;
 mod documented;

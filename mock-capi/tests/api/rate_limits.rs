@@ -75,3 +75,17 @@ async fn the_info_tells_the_limit() {
     let answer = unlimited.get("/v3/apps").await;
     assert_eq!(answer.header("x-ratelimit-limit"), "");
 }
+
+#[tokio::test]
+async fn administrators_may_have_a_limit_of_their_own() {
+    let builder = MockCapi::builder()
+        .add_user("dev", "secret")
+        .rate_limit(10, Duration::from_secs(60))
+        .admin_rate_limit(20);
+    let mut cf = Session::start(builder).await;
+    let limit = cf.get("/v3/apps").await;
+    assert_eq!(limit.header("x-ratelimit-limit"), "20");
+    cf.log_in_as("dev", "secret").await;
+    let limit = cf.get("/v3/apps").await;
+    assert_eq!(limit.header("x-ratelimit-limit"), "10");
+}

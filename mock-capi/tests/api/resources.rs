@@ -657,3 +657,34 @@ async fn routes_have_the_options_that_there_are() {
     let changed = cf.patch(&route, least.clone()).await.json();
     assert_eq!(changed["options"], least["options"]);
 }
+
+#[tokio::test]
+async fn apps_may_be_of_cloud_native_buildpacks_where_the_operator_wants_them() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let mut body = crate::common::new_app(&space, "cnb");
+    body["lifecycle"] = json!({"type": "cnb", "data": {"buildpacks": ["docker://x/y"]}});
+    let refused = cf.post("/v3/apps", body.clone()).await;
+    assert_eq!(
+        refused.error(),
+        (330_002, "Feature Disabled: diego_cnb".into())
+    );
+    let flag = "/v3/feature_flags/diego_cnb";
+    cf.patch(flag, json!({"enabled": true})).await;
+    let created = cf.post("/v3/apps", body).await;
+    assert_eq!(
+        created.json()["lifecycle"],
+        json!({"type": "cnb", "data": {"buildpacks": ["docker://x/y"], "stack": "cflinuxfs4"}})
+    );
+    let app = created.guid();
+    let droplet = cf.stage(&app).await;
+    let droplet = cf.get(&format!("/v3/droplets/{droplet}")).await.json();
+    assert_eq!(droplet["lifecycle"]["type"], "cnb");
+    let manifest =
+        "applications: [{name: of-manifest, lifecycle: cnb, buildpacks: ['docker://a/b']}]";
+    let applied = cf.applied(&space, manifest).await;
+    assert_eq!(applied["state"], "COMPLETE", "{applied}");
+    let app = cf.find_app("of-manifest").await;
+    let app = cf.get(&format!("/v3/apps/{app}")).await.json();
+    assert_eq!(app["lifecycle"]["type"], "cnb");
+}

@@ -3,6 +3,8 @@
 // Each test file uses its own part of this; helpers fail as tests do.
 #![allow(dead_code, clippy::panic, clippy::unwrap_used)]
 
+pub(crate) mod broker;
+
 use mock_capi::{Adapter, MockCapi, MockCapiBuilder, Wiremock};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

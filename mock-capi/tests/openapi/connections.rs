@@ -13,7 +13,6 @@ pub(crate) async fn visit(tour: &Tour) {
     let other = tour.cf.create_space(&org, "sharing").await;
     route_sharing(tour, &space, &other, &domain).await;
     services(tour, &space, &app).await;
-    marketplace(tour).await;
 }
 
 async fn routes(tour: &Tour, space: &str, domain: &str, app: &str) {
@@ -101,17 +100,4 @@ async fn services(tour: &Tour, space: &str, app: &str) {
     tour.patch(&binding, json!({"metadata": metadata()})).await;
     tour.delete(&binding).await;
     tour.delete(&instance).await;
-}
-
-async fn marketplace(tour: &Tour) {
-    tour.get("/v3/service_brokers").await;
-    let with_broker = "fields[service_broker]=name";
-    tour.get_all("/v3/service_offerings", &["", with_broker])
-        .await;
-    let with_offering = "include=service_offering";
-    tour.get_all("/v3/service_plans", &["", with_offering])
-        .await;
-    let with_route = "include=route,service_instance";
-    tour.get_all("/v3/service_route_bindings", &["", with_route])
-        .await;
 }

@@ -20,6 +20,7 @@ mod bits;
 mod connections;
 mod description;
 mod foundation;
+mod marketplace;
 mod mistakes;
 mod operator;
 mod table;
@@ -39,6 +40,7 @@ async fn drive() -> Vec<Exchange> {
     apps::visit(&tour).await;
     bits::visit(&tour).await;
     connections::visit(&tour).await;
+    marketplace::visit(&tour).await;
     users::visit(&tour).await;
     operator::visit(&tour).await;
     tour.be_refused().await;

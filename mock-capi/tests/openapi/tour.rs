@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mock_capi::{MockCapi, Operation};
 use reqwest::multipart::Form;
@@ -10,6 +10,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::Named;
+use crate::common::broker::path_of;
 use crate::common::{Answer, Session, send};
 
 /// Operations whose requests may have unknown fields: the Cloud Controller does
@@ -19,6 +20,9 @@ const CARELESS: &[&str] = &[
     "PATCH /v3/apps/:guid/relationships/current_droplet",
     "POST /v3/packages?source_guid=",
     "POST /v3/resource_matches",
+    // These answer 400.
+    "PATCH /v3/service_plans/:guid/visibility",
+    "POST /v3/service_plans/:guid/visibility",
     "POST /v3/stacks",
 ];
 
@@ -149,8 +153,30 @@ impl Tour {
     async fn follow(&self, answer: &Answer) {
         let location = answer.header("location");
         if let Some(path) = location.strip_prefix(&self.cf.mock.uri()) {
-            assert_eq!(self.get(path).await["state"], "COMPLETE");
+            self.wait(path).await;
         }
+    }
+
+    /// The job of that path, once it is complete.
+    async fn wait(&self, path: &str) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let job = self.get(path).await;
+            if job["state"] == "COMPLETE" {
+                return job;
+            }
+            assert_ne!(job["state"], "FAILED", "{job}");
+            assert!(Instant::now() < deadline, "{job}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Creates something that a job makes, and gives its path.
+    pub(crate) async fn create_in_job(&self, path: &str, body: Value) -> String {
+        let answer = self.succeed(Method::POST, path, Some(body)).await;
+        let location = answer.header("location");
+        let job = location.strip_prefix(&self.cf.mock.uri()).unwrap();
+        path_of(&self.cf, &self.wait(job).await)
     }
 
     async fn succeed(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
@@ -253,7 +279,15 @@ impl Tour {
 }
 
 /// What answers without a token.
-const OPEN: &[&str] = &["/", "/v3", "/v3/info"];
+const OPEN: &[&str] = &[
+    "/",
+    "/v3",
+    "/v3/info",
+    "/v3/service_offerings",
+    "/v3/service_offerings/:guid",
+    "/v3/service_plans",
+    "/v3/service_plans/:guid",
+];
 
 fn fits(pattern: &str, path: &str) -> bool {
     let segments = || pattern.split('/').zip(path.split('/'));

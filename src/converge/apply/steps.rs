@@ -257,7 +257,13 @@ impl Apply<'_> {
                 Err(error) if error.is_deployments_disabled() => {
                     self.deploys.store(false, Ordering::Relaxed);
                 }
-                Err(error) if error.is_unprocessable() => {}
+                // The Cloud Controller may refuse what it has done already.
+                Err(error) if error.is_unprocessable() => {
+                    let found = self.client.app(app).await?;
+                    if found.is_started && found.current_droplet.as_deref() == Some(droplet) {
+                        return Ok(());
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -121,7 +121,9 @@ pub(super) fn read(
         problems.add("Service names must be unique within a broker");
     }
     let taken = known.iter().filter(|known| {
-        let mut named = services.iter().filter(|it| it["name"] == known.name.as_str());
+        let mut named = services
+            .iter()
+            .filter(|it| it["name"] == known.name.as_str());
         let other = named.next().is_some_and(|it| it["id"] != known.id.as_str());
         other && !known.is_removable
     });
@@ -202,7 +204,10 @@ fn check_service(service: &Value, problems: &mut Problems) {
     problems.object("Service metadata", get("metadata"));
     let shareable = get("metadata").and_then(|metadata| metadata.get("shareable"));
     problems.boolean("Service metadata shareable", shareable, false);
-    problems.object("Service dashboard client attributes", get("dashboard_client"));
+    problems.object(
+        "Service dashboard client attributes",
+        get("dashboard_client"),
+    );
     if let Some(Value::Object(client)) = get("dashboard_client") {
         for key in ["id", "secret", "redirect_uri"] {
             let label = format!("Service dashboard client {key}");
@@ -211,7 +216,10 @@ fn check_service(service: &Value, problems: &mut Problems) {
     }
     let requires = get("requires").and_then(Value::as_array);
     for value in requires.into_iter().flatten() {
-        if !value.as_str().is_some_and(|value| REQUIRES.contains(&value)) {
+        if !value
+            .as_str()
+            .is_some_and(|value| REQUIRES.contains(&value))
+        {
             problems.add(format!(
                 "Service \"requires\" field contains unsupported value \"{}\"",
                 ruby::text(value)
@@ -249,7 +257,10 @@ fn check_plans(service: &Value, problems: &mut Problems) {
     }
     let service_name = ruby::text(&service["name"]);
     for (key, text) in [
-        ("id", "Plan ids must be unique. Service {} already has a plan with id '[]'"),
+        (
+            "id",
+            "Plan ids must be unique. Service {} already has a plan with id '[]'",
+        ),
         (
             "name",
             "Plan names must be unique within a service. Service {} already has a plan named []",

@@ -149,7 +149,11 @@ fn of_job(world: &World, job: Guid) -> Option<BrokerRequest> {
                 login: None,
                 user: None,
             };
-            Some(asker.for_job(world, job).request("GET", "/v2/catalog".into(), None))
+            Some(
+                asker
+                    .for_job(world, job)
+                    .request("GET", "/v2/catalog".into(), None),
+            )
         }
         Step::UpdateBroker(broker, change, _) => {
             // A new name alone needs no catalog.
@@ -162,7 +166,11 @@ fn of_job(world: &World, job: Guid) -> Option<BrokerRequest> {
                 login: change.login.as_ref(),
                 user: None,
             };
-            Some(asker.for_job(world, job).request("GET", "/v2/catalog".into(), None))
+            Some(
+                asker
+                    .for_job(world, job)
+                    .request("GET", "/v2/catalog".into(), None),
+            )
         }
         Step::Delete(..) => None,
         Step::Provision(instance, parameters) => {
@@ -219,7 +227,9 @@ fn of_job(world: &World, job: Guid) -> Option<BrokerRequest> {
             let query = asked.query_of(operation.broker_operation.as_deref());
             asked.request("GET", &format!("/last_operation?{query}"), None)
         }
-        Step::ReadInstance(instance, _) => Asked::of(world, job, *instance)?.request("GET", "", None),
+        Step::ReadInstance(instance, _) => {
+            Asked::of(world, job, *instance)?.request("GET", "", None)
+        }
         Step::Bind(binding, parameters) => of_binding(world, job, *binding, parameters.as_ref()),
         Step::Unbind(binding) => {
             let instance = world.instance_of(*binding)?;
@@ -240,7 +250,11 @@ fn of_job(world: &World, job: Guid) -> Option<BrokerRequest> {
         Step::ReadBinding(binding) => {
             let instance = world.instance_of(*binding)?;
             let asked = Asked::of(world, job, instance.guid())?;
-            asked.request("GET", &format!("/service_bindings/{}", binding.guid()), None)
+            asked.request(
+                "GET",
+                &format!("/service_bindings/{}", binding.guid()),
+                None,
+            )
         }
     }
 }

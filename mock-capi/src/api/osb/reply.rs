@@ -293,7 +293,11 @@ impl<'a> Answer<'a> {
     }
 
     /// Checks the types of fields that have one.
-    fn check_types(&self, body: &Map<String, Value>, fields: &[(&str, &[&str])]) -> Result<(), BrokerError> {
+    fn check_types(
+        &self,
+        body: &Map<String, Value>,
+        fields: &[(&str, &[&str])],
+    ) -> Result<(), BrokerError> {
         let mut wrong = String::new();
         for (field, types) in fields {
             let Some(value) = body.get(*field) else {
@@ -307,7 +311,8 @@ impl<'a> Answer<'a> {
                 [one] => format!("the following type: {one}"),
                 several => format!("one or more of the following types: {}", several.join(", ")),
             };
-            wrong += &format!("\nThe property '#/{field}' of type {actual} did not match {expected}");
+            wrong +=
+                &format!("\nThe property '#/{field}' of type {actual} did not match {expected}");
         }
         match wrong.is_empty() {
             true => Ok(()),
@@ -426,7 +431,9 @@ fn check_binding(
             "The service is attempting to supply volume mounts from your application, but is not registered as a volume mount service. Please contact the service provider.",
         );
     }
-    let list = mounts.as_array().filter(|it| it.iter().all(Value::is_object));
+    let list = mounts
+        .as_array()
+        .filter(|it| it.iter().all(Value::is_object));
     let Some(list) = list else {
         return refuse(&format!(
             "expected \"volume_mounts\" key to contain an array of JSON objects in body, broker returned '{}'",

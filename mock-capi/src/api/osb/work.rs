@@ -247,11 +247,12 @@ impl Run<'_> {
     // Instances.
 
     fn set_managed(&mut self, instance: Guid, change: impl FnOnce(&mut Managed)) {
-        self.world.touch(instance, |instance: &mut ServiceInstance| {
-            if let Some(managed) = &mut instance.managed {
-                change(managed);
-            }
-        });
+        self.world
+            .touch(instance, |instance: &mut ServiceInstance| {
+                if let Some(managed) = &mut instance.managed {
+                    change(managed);
+                }
+            });
     }
 
     fn keep_dashboard(&mut self, instance: Guid, body: &Map<String, Value>) {
@@ -266,7 +267,10 @@ impl Run<'_> {
 
     fn remove_orphan(&mut self, error: &BrokerError, instance: Guid, binding: Option<Guid>) {
         let plan = self.world.service_instances.get(instance);
-        if let Some(plan) = plan.and_then(ServiceInstance::plan).filter(|_| error.leaves_orphan) {
+        if let Some(plan) = plan
+            .and_then(ServiceInstance::plan)
+            .filter(|_| error.leaves_orphan)
+        {
             self.world.ask_for(Errand::RemoveOrphan {
                 plan,
                 instance,
@@ -292,7 +296,8 @@ impl Run<'_> {
         }
         self.begin(instance, "create", &accepted.body);
         let request = self.world.request_of(self.job);
-        self.world.record_instance(instance, "start_create", request);
+        self.world
+            .record_instance(instance, "start_create", request);
         Ok(self.then(Step::PollInstance(instance, None), self.later(Some(reply))))
     }
 
@@ -328,29 +333,30 @@ impl Run<'_> {
             .plan
             .and_then(|plan| self.world.service_plans.get(plan))
             .map(|plan| plan.catalog.maintenance_info.clone());
-        self.world.touch(instance, |instance: &mut ServiceInstance| {
-            if let Some(name) = change.name {
-                instance.name = name;
-            }
-            if let Some(tags) = change.tags {
-                instance.tags = tags;
-            }
-            if let Some(patch) = patch {
-                instance.base.metadata.apply(patch);
-            }
-            if let Some(managed) = &mut instance.managed {
-                if let Some(plan) = change.plan {
-                    managed.plan = plan;
+        self.world
+            .touch(instance, |instance: &mut ServiceInstance| {
+                if let Some(name) = change.name {
+                    instance.name = name;
                 }
-                if let Some(info) = info {
-                    managed.maintenance_info = info;
+                if let Some(tags) = change.tags {
+                    instance.tags = tags;
                 }
-                if let Some(Value::Object(info)) = change.maintenance_info {
-                    managed.maintenance_info = Some(info);
+                if let Some(patch) = patch {
+                    instance.base.metadata.apply(patch);
                 }
-                managed.operation = operation;
-            }
-        });
+                if let Some(managed) = &mut instance.managed {
+                    if let Some(plan) = change.plan {
+                        managed.plan = plan;
+                    }
+                    if let Some(info) = info {
+                        managed.maintenance_info = info;
+                    }
+                    if let Some(Value::Object(info)) = change.maintenance_info {
+                        managed.maintenance_info = Some(info);
+                    }
+                    managed.operation = operation;
+                }
+            });
         self.world.record_instance(instance, "update", request);
         self.world.record_service_usage(instance, "UPDATED");
     }
@@ -376,7 +382,8 @@ impl Run<'_> {
         }
         self.begin(instance, "update", &accepted.body);
         let request = self.world.request_of(self.job);
-        self.world.record_instance(instance, "start_update", request);
+        self.world
+            .record_instance(instance, "start_update", request);
         let step = Step::PollInstance(instance, Some(change));
         Ok(self.then(step, self.later(Some(reply))))
     }
@@ -391,7 +398,8 @@ impl Run<'_> {
             return Ok(self.done());
         }
         self.begin(instance, "delete", &accepted.body);
-        self.world.record_instance(instance, "start_delete", Value::Null);
+        self.world
+            .record_instance(instance, "start_delete", Value::Null);
         Ok(self.then(Step::PollInstance(instance, None), self.later(Some(reply))))
     }
 
@@ -453,7 +461,10 @@ impl Run<'_> {
                 Ok(self.later(Some(reply)))
             }
             (Progress::Succeeded, _) => {
-                if self.offering_of(instance).is_some_and(|it| it.catalog.instances_retrievable) {
+                if self
+                    .offering_of(instance)
+                    .is_some_and(|it| it.catalog.instances_retrievable)
+                {
                     return Ok(self.then(Step::ReadInstance(instance, change), Next::Now));
                 }
                 self.complete_instance(instance, change);
@@ -481,7 +492,11 @@ impl Run<'_> {
     /// that is as usual.
     fn longest(&self, instance: Guid) -> Option<u64> {
         let plan = self.world.service_instances.get(instance)?.plan()?;
-        self.world.service_plans.get(plan)?.catalog.maximum_polling_duration
+        self.world
+            .service_plans
+            .get(plan)?
+            .catalog
+            .maximum_polling_duration
     }
 
     /// Fails what a broker does not get done in time.
@@ -497,7 +512,11 @@ impl Run<'_> {
         };
         let operation = self.failed(kind, Some(too_late(verb)));
         self.world.set_instance_operation(instance, operation);
-        let plan = self.world.service_instances.get(instance).and_then(ServiceInstance::plan);
+        let plan = self
+            .world
+            .service_instances
+            .get(instance)
+            .and_then(ServiceInstance::plan);
         if let Some(plan) = plan.filter(|_| kind == "create") {
             self.world.ask_for(Errand::RemoveOrphan {
                 plan,
@@ -536,7 +555,12 @@ impl Run<'_> {
             let operation = self.failed("create", Some(NOT_RETRIEVABLE.into()));
             self.world.set_binding_operation(binding, operation);
             let detail = format!("The service binding is invalid: {NOT_RETRIEVABLE}");
-            return Err(CcError::new(400, 90_001, "CF-ServiceBindingInvalid", detail));
+            return Err(CcError::new(
+                400,
+                90_001,
+                "CF-ServiceBindingInvalid",
+                detail,
+            ));
         }
         self.begin_binding(binding, "create", &accepted.body);
         let data = json!({"request": self.world.request_of(self.job)});
@@ -544,7 +568,12 @@ impl Run<'_> {
         Ok(self.then(Step::PollBinding(binding), self.later(Some(reply))))
     }
 
-    fn begin_binding(&mut self, binding: BindingRef, kind: &'static str, body: &Map<String, Value>) {
+    fn begin_binding(
+        &mut self,
+        binding: BindingRef,
+        kind: &'static str,
+        body: &Map<String, Value>,
+    ) {
         let operation = Operation {
             broker_operation: text(body, "operation"),
             ..self.operation(kind, OperationState::InProgress)
@@ -557,7 +586,8 @@ impl Run<'_> {
             BindingRef::Credential(guid) => {
                 let is_app = |binding: &ServiceBinding| binding.app.is_some();
                 self.world.touch(guid, |binding: &mut ServiceBinding| {
-                    binding.credentials = body.get("credentials").filter(|it| !it.is_null()).cloned();
+                    binding.credentials =
+                        body.get("credentials").filter(|it| !it.is_null()).cloned();
                     if is_app(binding) {
                         binding.syslog_drain_url = text(body, "syslog_drain_url");
                         binding.volume_mounts = body.get("volume_mounts").cloned();
@@ -645,7 +675,10 @@ impl Run<'_> {
 
     /// Fails what a binding is only a part of.
     fn fail_whole(&mut self, binding: BindingRef, why: &str) -> CcError {
-        let steps = self.world.work_of(self.job).map(|work| work.steps.as_slice());
+        let steps = self
+            .world
+            .work_of(self.job)
+            .map(|work| work.steps.as_slice());
         let of_instance = steps
             .unwrap_or_default()
             .iter()
@@ -724,7 +757,12 @@ fn too_late(verb: &str) -> String {
 }
 
 fn timed_out() -> CcError {
-    CcError::new(524, 290_006, "CF-JobTimeout", "The job execution has timed out.")
+    CcError::new(
+        524,
+        290_006,
+        "CF-JobTimeout",
+        "The job execution has timed out.",
+    )
 }
 
 /// The warning of plans that are no longer in a catalog, and have instances.

@@ -303,6 +303,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         None => Lifecycle::Buildpack {
             buildpacks: Vec::new(),
             stack: context.world.default_stack.into(),
+            cnb: false,
         },
     };
     let metadata = MetadataPatch::default();
@@ -537,6 +538,7 @@ fn change_app(
         if let Lifecycle::Buildpack {
             buildpacks,
             stack: current,
+            ..
         } = &mut app.lifecycle
         {
             if let Some(asked) = &asked.buildpacks {

@@ -30,9 +30,7 @@ pub(super) static EVENTS: Collection = Collection {
         Filter::text("type", |_, event| {
             texts(event, |event| event.kind.to_string())
         }),
-        Filter::text("actee", |_, event| {
-            texts(event, Event::target_id)
-        }),
+        Filter::text("actee", |_, event| texts(event, Event::target_id)),
         Filter::text("space_guid", |_, event| {
             texts(event, |event| guid_text(event.space))
         }),

@@ -19,8 +19,8 @@ use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    App, BindingRef, Field, Guid, Home, Key, Kind, NewBinding, READ_SECRETS, Row, Selection, ServiceBinding,
-    ServiceInstance, Space, WRITE_SPACE, World,
+    App, BindingRef, Field, Guid, Home, Key, Kind, NewBinding, READ_SECRETS, Row, Selection,
+    ServiceBinding, ServiceInstance, Space, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[

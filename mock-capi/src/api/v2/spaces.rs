@@ -296,7 +296,9 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         return Err(refusal);
     }
     let request = context.request_body();
-    context.world.record_space(guid, "audit.space.create", request);
+    context
+        .world
+        .record_space(guid, "audit.space.create", request);
     SPACES.created(context, guid)
 }
 

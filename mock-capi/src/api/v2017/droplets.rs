@@ -70,7 +70,9 @@ fn result(droplet: &Droplet, view: &View<'_>) -> Value {
         "process_types": view.secrets(json!(staged.then(|| json!(droplet.process_types)))),
     });
     match &droplet.lifecycle {
-        Lifecycle::Buildpack { buildpacks, stack } => {
+        Lifecycle::Buildpack {
+            buildpacks, stack, ..
+        } => {
             let none = json!({"type": "sha1", "value": null});
             result["checksum"] = v3_droplets::checksum(droplet, view).unwrap_or(none);
             result["buildpacks"] = json!([{"name": buildpacks.first(), "detect_output": null}]);

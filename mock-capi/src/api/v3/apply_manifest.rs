@@ -81,7 +81,7 @@ fn find_or_create(
         let buildpacks = wanted.buildpacks.clone().unwrap_or_default();
         if let Some(name) = buildpacks
             .iter()
-            .find(|name| !lifecycle::is_buildpack(context.world, name, None))
+            .find(|name| !wanted.cnb && !lifecycle::is_buildpack(context.world, name, None))
         {
             let detail = format!("Specified unknown buildpack name: \"{name}\"");
             return Err(CcError::unprocessable(detail));
@@ -90,6 +90,7 @@ fn find_or_create(
         Lifecycle::Buildpack {
             buildpacks,
             stack: stack.unwrap_or_else(|| context.world.default_stack.into()),
+            cnb: wanted.cnb,
         }
     };
     let (name, metadata) = (manifest.name.clone(), manifest.metadata.clone());
@@ -208,7 +209,13 @@ fn bind(
     }
     if context.row::<ServiceInstance>(instance)?.managed.is_some() {
         let parameters = service.parameters.map(Value::Object);
-        bind_in_job(context, binding, "service_bindings.create", parameters, request);
+        bind_in_job(
+            context,
+            binding,
+            "service_bindings.create",
+            parameters,
+            request,
+        );
         return Ok(());
     }
     context.world.record_bound(binding, request, true);
@@ -245,18 +252,28 @@ fn set_lifecycle(
     app: Guid,
     wanted: WantedLifecycle,
 ) -> Result<(), CcError> {
-    let Lifecycle::Buildpack { buildpacks, stack } = &context.row::<App>(app)?.lifecycle else {
+    let Lifecycle::Buildpack {
+        buildpacks,
+        stack,
+        cnb,
+    } = &context.row::<App>(app)?.lifecycle
+    else {
         return Ok(());
     };
+    let cnb = *cnb;
     let named = wanted.buildpacks.as_deref().unwrap_or_default();
     let asked = wanted.stack.as_deref();
     let asked = asked.unwrap_or(context.world.default_stack);
-    let errors = lifecycle::problems(context.world, named, asked);
+    let errors = lifecycle::problems(context.world, named, asked, cnb);
     let stack = wanted.stack.unwrap_or_else(|| stack.clone());
     super::apps::validate(&errors)?;
     let buildpacks = wanted.buildpacks.unwrap_or_else(|| buildpacks.clone());
     context.world.touch(app, |app: &mut App| {
-        app.lifecycle = Lifecycle::Buildpack { buildpacks, stack };
+        app.lifecycle = Lifecycle::Buildpack {
+            buildpacks,
+            stack,
+            cnb,
+        };
     });
     Ok(())
 }

@@ -333,6 +333,7 @@ pub(crate) fn read_new(
     let default = Lifecycle::Buildpack {
         buildpacks: Vec::new(),
         stack: context.world.default_stack.into(),
+        cnb: false,
     };
     let asked = lifecycle::read(&mut message, &default, context.world, Purpose::NewApp);
     let metadata = message.metadata();
@@ -340,7 +341,6 @@ pub(crate) fn read_new(
     let space: &Space = context.related(space.flatten(), no_space)?;
     let space = space.base.guid;
     check_flag(context, &asked.lifecycle)?;
-    lifecycle::refuse_cnb(&body)?;
     asked.check()?;
     let mut errors = name_errors(name);
     for (_, reason) in environment_errors(&environment) {
@@ -405,7 +405,9 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let asked = lifecycle::read(&mut message, current, context.world, Purpose::App);
     let patch = message.metadata_beside(&context.row::<App>(guid)?.base.metadata);
     message.finish()?;
-    lifecycle::refuse_cnb(&body)?;
+    if asked.lifecycle.kind() == "cnb" {
+        check_flag(context, &asked.lifecycle)?;
+    }
     if unnamed {
         return Err(CcError::unprocessable(UNNAMED));
     }
@@ -543,6 +545,7 @@ pub(crate) fn check_flag(
 ) -> Result<(), CcError> {
     match lifecycle {
         Lifecycle::Docker => context.require_flag(DOCKER),
+        Lifecycle::Buildpack { cnb: true, .. } => context.require_flag("diego_cnb"),
         Lifecycle::Buildpack { .. } => Ok(()),
     }
 }

@@ -220,6 +220,7 @@ pub(crate) fn stage(context: &mut RequestContext<'_>, new: NewBuild) -> Result<G
     let (outcome, event) = match &error {
         None => {
             data["droplet_guid"] = json!(droplet);
+            data["buildpacks"] = json!([]);
             ("complete", "audit.app.build.staged")
         }
         Some(error) => {
@@ -319,7 +320,9 @@ fn read_new(context: &RequestContext<'_>, body: &Map<String, Value>) -> Result<N
     let asked = lifecycle::read(&mut message, &default, context.world, Purpose::Build);
     let metadata = message.metadata();
     message.finish()?;
-    lifecycle::refuse_cnb(body)?;
+    if asked.lifecycle.kind() == "cnb" {
+        super::apps::check_flag(context, &asked.lifecycle)?;
+    }
     let package: &Package = context.manageable(
         guid,
         "Unable to use package. Ensure that the package exists and you have access to it.",
@@ -330,6 +333,7 @@ fn read_new(context: &RequestContext<'_>, body: &Map<String, Value>) -> Result<N
         (Lifecycle::Docker, Some(Lifecycle::Buildpack { .. })) => Lifecycle::Buildpack {
             buildpacks: Vec::new(),
             stack: String::new(),
+            cnb: false,
         },
         (lifecycle, _) => lifecycle,
     };

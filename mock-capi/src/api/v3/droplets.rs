@@ -40,7 +40,9 @@ const LIST: ListSpec = ListSpec::of(&[
 pub(crate) fn present(droplet: &Droplet, view: &View<'_>) -> Value {
     let state = droplet.state(view.at);
     let (buildpacks, stack) = match &droplet.lifecycle {
-        Lifecycle::Buildpack { buildpacks, stack } => {
+        Lifecycle::Buildpack {
+            buildpacks, stack, ..
+        } => {
             let stack = (!stack.is_empty()).then_some(stack);
             (json!(present_buildpacks(buildpacks)), json!(stack))
         }

@@ -105,7 +105,10 @@ fn targets(
         }
     }
     let refusals = [
-        (unreadable, "Ensure the spaces exist and that you have access to them."),
+        (
+            unreadable,
+            "Ensure the spaces exist and that you have access to them.",
+        ),
         (
             unwriteable,
             "Write permission is required in order to share a service instance with a space.",
@@ -253,9 +256,10 @@ fn usage_summary(context: &mut RequestContext<'_>) -> Result<Response, CcError> 
         let apps = apps.filter_map(|app| context.world.apps.get(app));
         apps.filter(|app| app.space == space).count()
     };
-    let summary = instance.shared_with.iter().map(|space| {
-        json!({"space": {"guid": space}, "bound_app_count": bound_in(*space)})
-    });
+    let summary = instance
+        .shared_with
+        .iter()
+        .map(|space| json!({"space": {"guid": space}, "bound_app_count": bound_in(*space)}));
     let (view, path) = (context.view(), path(instance.base.guid));
     let of_instance = format!("/v3/service_instances/{}", instance.base.guid);
     Ok(Response::ok(&json!({

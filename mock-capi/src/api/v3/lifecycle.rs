@@ -7,25 +7,18 @@ use crate::api::message::Message;
 use crate::world::{Buildpack, Lifecycle, Stack, World, ruby};
 
 const BUILDPACK: &str = "buildpack";
-/// Cloud native buildpacks, which there are none of.
+/// Cloud native buildpacks.
 const CNB: &str = "cnb";
 const KINDS: [&str; 3] = [BUILDPACK, "docker", CNB];
 const MAX_TEXT: usize = 4096;
 const BOUNDS: &str = "must be between 1 and 4096 characters";
 
-/// Refuses what would be built by cloud native buildpacks.
-pub(crate) fn refuse_cnb(body: &Map<String, Value>) -> Result<(), CcError> {
-    let lifecycle = body.get("lifecycle");
-    match lifecycle.and_then(|lifecycle| lifecycle.get("type")) {
-        Some(kind) if kind == CNB => Err(CcError::feature_disabled("diego_cnb")),
-        _ => Ok(()),
-    }
-}
-
 /// Presents a lifecycle with its data.
 pub(crate) fn present(lifecycle: &Lifecycle) -> Value {
     let data = match lifecycle {
-        Lifecycle::Buildpack { buildpacks, stack } => {
+        Lifecycle::Buildpack {
+            buildpacks, stack, ..
+        } => {
             let buildpacks: Vec<String> = buildpacks.iter().map(|it| shown(it)).collect();
             let stack = Some(stack).filter(|stack| !stack.is_empty());
             json!({"buildpacks": buildpacks, "stack": stack})
@@ -85,9 +78,14 @@ pub(crate) fn read(
     if !message.has("lifecycle") {
         // A build is held to its app's buildpacks, too.
         let problems = match (purpose, current) {
-            (Purpose::Build, Lifecycle::Buildpack { buildpacks, stack }) => {
-                problems(world, buildpacks, stack)
-            }
+            (
+                Purpose::Build,
+                Lifecycle::Buildpack {
+                    buildpacks,
+                    stack,
+                    cnb,
+                },
+            ) => problems(world, buildpacks, stack, *cnb),
             _ => Vec::new(),
         };
         return LifecycleRequest {
@@ -118,7 +116,7 @@ pub(crate) fn read(
         Purpose::NewApp => BUILDPACK,
         Purpose::App | Purpose::Build => current.kind(),
     });
-    if kind != BUILDPACK {
+    if ![BUILDPACK, CNB].contains(&kind) {
         let lifecycle = match kind {
             "docker" => Lifecycle::Docker,
             _ => current.clone(),
@@ -128,7 +126,7 @@ pub(crate) fn read(
             problems: Vec::new(),
         };
     }
-    requested(data, current, world, purpose)
+    requested(data, current, world, purpose, kind == CNB)
 }
 
 fn requested(
@@ -136,9 +134,12 @@ fn requested(
     current: &Lifecycle,
     world: &World,
     purpose: Purpose,
+    cnb: bool,
 ) -> LifecycleRequest {
     let (own_buildpacks, own_stack) = match current {
-        Lifecycle::Buildpack { buildpacks, stack } => (buildpacks.clone(), stack.clone()),
+        Lifecycle::Buildpack {
+            buildpacks, stack, ..
+        } => (buildpacks.clone(), stack.clone()),
         Lifecycle::Docker => (Vec::new(), world.default_stack.to_owned()),
     };
     let given = |name: &str| data.get(name).filter(|value| !value.is_null());
@@ -167,13 +168,18 @@ fn requested(
             world,
             &asked.unwrap_or_default(),
             &stack.clone().unwrap_or_else(default),
+            cnb,
         ),
-        Purpose::Build => problems(world, &buildpacks, stack.as_ref().unwrap_or(&own_stack)),
+        Purpose::Build => {
+            let stack = stack.as_ref().unwrap_or(&own_stack);
+            problems(world, &buildpacks, stack, cnb)
+        }
     };
     LifecycleRequest {
         lifecycle: Lifecycle::Buildpack {
             buildpacks,
             stack: stack.unwrap_or(own_stack),
+            cnb,
         },
         problems,
     }
@@ -236,12 +242,18 @@ fn check_credentials(message: &mut Message<'_>) {
     }
 }
 
-/// What is wrong with buildpacks for a stack, and with the stack.
-pub(crate) fn problems(world: &World, buildpacks: &[String], stack: &str) -> Vec<String> {
+/// What is wrong with buildpacks for a stack, and with the stack. Cloud native
+/// ones may come from any registry.
+pub(crate) fn problems(
+    world: &World,
+    buildpacks: &[String],
+    stack: &str,
+    cnb: bool,
+) -> Vec<String> {
     let known = world.named::<Stack>(stack);
     let mut problems: Vec<String> = buildpacks
         .iter()
-        .filter(|name| !is_buildpack(world, name, Some(stack)))
+        .filter(|name| !cnb && !is_buildpack(world, name, Some(stack)))
         .map(|name| {
             let place = known.map(|_| format!(" for stack \"{stack}\""));
             format!(

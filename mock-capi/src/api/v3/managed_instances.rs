@@ -326,14 +326,20 @@ fn check_update(
     if let Some(wanted) = change.maintenance_info.as_ref().and_then(Value::as_object) {
         let of_plan = plan.catalog.maintenance_info.as_ref();
         if change.plan.is_some_and(|plan| plan != managed.plan) {
-            return refuse("maintenance_info should not be changed when switching to different plan.");
+            return refuse(
+                "maintenance_info should not be changed when switching to different plan.",
+            );
         }
         if of_plan.is_none() {
-            return refuse("The service broker does not support upgrades for service instances created from this plan.");
+            return refuse(
+                "The service broker does not support upgrades for service instances created from this plan.",
+            );
         }
         let wanted = version(Some(wanted));
         if wanted != version(of_plan) && wanted != version(managed.maintenance_info.as_ref()) {
-            return refuse("maintenance_info.version requested is invalid. Please ensure the catalog is up to date and you are providing a version supported by this service plan.");
+            return refuse(
+                "maintenance_info.version requested is invalid. Please ensure the catalog is up to date and you are providing a version supported by this service plan.",
+            );
         }
     }
     let renames = world
@@ -416,7 +422,9 @@ fn show_parameters(context: &mut RequestContext<'_>) -> Result<Response, CcError
     if !context.access.sees(context.world, home) {
         return Err(CcError::not_authorized());
     }
-    let plan = instance.plan().and_then(|plan| context.world.service_plans.get(plan));
+    let plan = instance
+        .plan()
+        .and_then(|plan| context.world.service_plans.get(plan));
     let offering = plan.and_then(|plan| context.world.offering_of(plan));
     let operation = instance.managed.as_ref().map(|managed| &managed.operation);
     if operation.is_some_and(|it| it.is("create", OperationState::Failed)) {

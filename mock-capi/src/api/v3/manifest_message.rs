@@ -31,6 +31,13 @@ pub(crate) struct AppManifest {
     pub(crate) services: Vec<WantedService>,
 }
 
+/// What those apps are told whose lifecycle the operator does not want.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Refused<'r> {
+    pub(crate) docker: Option<&'r str>,
+    pub(crate) cnb: Option<&'r str>,
+}
+
 /// A service that a manifest binds an app to.
 #[derive(Clone, Debug)]
 pub(crate) struct WantedService {
@@ -52,6 +59,8 @@ pub(crate) struct ScalePatch {
 /// What a manifest says of how an app is staged.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WantedLifecycle {
+    /// Whether its buildpacks are cloud native ones.
+    pub(crate) cnb: bool,
     pub(crate) docker: bool,
     /// How the manifest names buildpacks, if it has any.
     pub(crate) buildpack_key: Option<&'static str>,
@@ -189,17 +198,17 @@ impl AppManifest {
     /// Reads an application; else all that is wrong with it, each in the words
     /// that tell which application it is.
     ///
-    /// `no_docker` is what those are told that are of a Docker image.
+    /// `refused` is what those are told that are of a lifecycle that is off.
     pub(crate) fn read(
         index: usize,
         application: &Yaml,
-        no_docker: Option<&str>,
+        refused: Refused<'_>,
         options: &OptionRules,
     ) -> Result<Self, Vec<String>> {
         let nothing = Map::new();
         let plain = application.to_json();
         let mut fields = Fields::new(plain.as_object().unwrap_or(&nothing));
-        let manifest = read_fields(&mut fields, application, no_docker, options);
+        let manifest = read_fields(&mut fields, application, refused, options);
         if fields.errors.is_empty() {
             return Ok(manifest);
         }
@@ -217,7 +226,7 @@ impl AppManifest {
 fn read_fields(
     fields: &mut Fields<'_>,
     application: &Yaml,
-    no_docker: Option<&str>,
+    refused: Refused<'_>,
     options: &OptionRules,
 ) -> AppManifest {
     let name = read_name(fields);
@@ -226,7 +235,7 @@ fn read_fields(
     let sidecars = read_sidecars(fields);
     let scales = read_scales(fields, &processes);
     let updates = read_updates(fields, &processes);
-    let (lifecycle, metadata) = read_app(fields, no_docker);
+    let (lifecycle, metadata) = read_app(fields, refused);
     let services = read_services(fields);
     let environment = read_environment(fields, application.get("env"));
     check_buildpack(fields);
@@ -582,7 +591,7 @@ fn read_seconds(process: &mut Fields<'_>, key: &str, label: &str) -> Option<Opti
     Some(seconds.and_then(|seconds| u32::try_from(seconds).ok()))
 }
 
-fn read_app(fields: &mut Fields<'_>, no_docker: Option<&str>) -> (WantedLifecycle, MetadataPatch) {
+fn read_app(fields: &mut Fields<'_>, refused: Refused<'_>) -> (WantedLifecycle, MetadataPatch) {
     let docker = fields.value("docker").is_some();
     let both = fields.value("buildpack").is_some() && fields.value("buildpacks").is_some();
     let any = fields.value("buildpack").is_some() || fields.value("buildpacks").is_some();
@@ -597,11 +606,12 @@ fn read_app(fields: &mut Fields<'_>, no_docker: Option<&str>) -> (WantedLifecycl
     if both {
         fields.error("Buildpack and Buildpacks fields cannot be used together.");
     }
-    if let Some(reason) = no_docker.filter(|_| docker) {
+    if let Some(reason) = refused.docker.filter(|_| docker) {
         fields.error(reason);
     }
-    if named == Some("cnb") {
-        fields.error("Feature Disabled: diego_cnb");
+    lifecycle.cnb = named == Some("cnb");
+    if let Some(reason) = refused.cnb.filter(|_| lifecycle.cnb) {
+        fields.error(reason);
     }
     if docker && any {
         fields.error("Cannot specify both buildpack(s) and docker keys");
@@ -706,7 +716,10 @@ fn read_service(service: &Value) -> Option<WantedService> {
     let known = |key: &String| ["name", "parameters", "binding_name"].contains(&key.as_str());
     let parameters = service.get("parameters");
     let binding_name = service.get("binding_name");
-    if !service.keys().all(known) || !parameters.is_none_or(Value::is_object) || !binding_name.is_none_or(Value::is_string) {
+    if !service.keys().all(known)
+        || !parameters.is_none_or(Value::is_object)
+        || !binding_name.is_none_or(Value::is_string)
+    {
         return None;
     }
     Some(WantedService {

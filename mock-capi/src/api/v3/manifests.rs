@@ -12,7 +12,7 @@ use crate::world::{
     App, Field, HealthCheck, Lifecycle, PackageKind, Process, READ_SECRETS, Selection, WRITE_SPACE,
 };
 
-use super::manifest_message::AppManifest;
+use super::manifest_message::{AppManifest, Refused};
 use super::{app_features, apps, byte_sizes, manifest_diff, routes, sidecars, spaces};
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -31,7 +31,9 @@ pub(crate) fn present(app: &App, view: &View<'_>) -> Map<String, Value> {
     }
     manifest.insert("lifecycle".into(), json!(app.lifecycle.kind()));
     match &app.lifecycle {
-        Lifecycle::Buildpack { buildpacks, stack } => {
+        Lifecycle::Buildpack {
+            buildpacks, stack, ..
+        } => {
             if !buildpacks.is_empty() {
                 manifest.insert("buildpacks".into(), json!(buildpacks));
             }
@@ -229,11 +231,17 @@ pub(crate) fn read(context: &RequestContext<'_>) -> Result<ManifestBody, CcError
         })?;
     let no_docker = apps::check_flag(context, &Lifecycle::Docker).err();
     let no_docker = no_docker.map(|refusal| refusal.details());
+    let no_cnb = context.require_flag("diego_cnb").err();
+    let no_cnb = no_cnb.map(|refusal| refusal.details());
+    let refused = Refused {
+        docker: no_docker.as_deref(),
+        cnb: no_cnb.as_deref(),
+    };
     let mut manifests = Vec::new();
     let mut errors = Vec::new();
     let options = routes::option_rules(context.world);
     for (index, application) in applications.iter().enumerate() {
-        match AppManifest::read(index, application, no_docker.as_deref(), &options) {
+        match AppManifest::read(index, application, refused, &options) {
             Ok(manifest) => manifests.push(manifest),
             Err(wrong) => errors.extend(wrong),
         }

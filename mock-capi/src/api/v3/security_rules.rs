@@ -134,7 +134,9 @@ fn split(text: &str, separator: char) -> Vec<&str> {
 
 /// Whether a text is an address, a range of them, or a network.
 pub(crate) fn is_destination(text: &str) -> bool {
-    read_destination(Some(&Value::from(text)), false).0.is_empty()
+    read_destination(Some(&Value::from(text)), false)
+        .0
+        .is_empty()
 }
 
 /// What is wrong with a destination, and its first address; those of IPv6 are

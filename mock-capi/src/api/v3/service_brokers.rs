@@ -84,7 +84,9 @@ fn read(message: &mut Message<'_>, body: &Map<String, Value>, is_new: bool) -> B
         message.check("url").string();
         check_url(message, body.get("url").unwrap_or(&Value::Null));
     }
-    let login = asked("authentication").then(|| read_login(message)).flatten();
+    let login = asked("authentication")
+        .then(|| read_login(message))
+        .flatten();
     let text = |key: &str| {
         let text = body.get(key).and_then(Value::as_str);
         text.map(str::to_owned)
@@ -158,7 +160,11 @@ fn read_login(message: &mut Message<'_>) -> Option<(String, String)> {
             let wrong = errors.iter().any(|error| error.starts_with(label));
             wrong.then(|| name.to_owned())
         };
-        let fields = [("base", "Unknown"), ("username", "Username"), ("password", "Password")];
+        let fields = [
+            ("base", "Unknown"),
+            ("username", "Username"),
+            ("password", "Password"),
+        ];
         let fields: Vec<String> = fields
             .iter()
             .filter_map(|(name, label)| is_of(name, label))
@@ -171,8 +177,7 @@ fn read_login(message: &mut Message<'_>) -> Option<(String, String)> {
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    const NO_SPACE: &str =
-        "Invalid space. Ensure that the space exists and you have access to it.";
+    const NO_SPACE: &str = "Invalid space. Ensure that the space exists and you have access to it.";
     let body = context.request.object()?;
     let mut message = Message::of_any(&body);
     let BrokerRequest { change, metadata } = read(&mut message, &body, true);

@@ -115,10 +115,16 @@ fn present_service(
     view: &View<'_>,
 ) -> (String, Value) {
     let name = binding.name.as_ref().filter(|name| !name.is_empty());
-    let plan = instance.plan().and_then(|plan| view.world.service_plans.get(plan));
+    let plan = instance
+        .plan()
+        .and_then(|plan| view.world.service_plans.get(plan));
     let offering = plan.and_then(|plan| view.world.offering_of(plan));
     let mut tags: Vec<&String> = Vec::new();
-    for tag in offering.iter().flat_map(|it| &it.catalog.tags).chain(&instance.tags) {
+    for tag in offering
+        .iter()
+        .flat_map(|it| &it.catalog.tags)
+        .chain(&instance.tags)
+    {
         if offering.is_none() || !tags.contains(&tag) {
             tags.push(tag);
         }
@@ -161,10 +167,7 @@ fn credentials_of(binding: &ServiceBinding, instance: &ServiceInstance) -> Value
     }
 }
 
-fn drain_of<'b>(
-    binding: &'b ServiceBinding,
-    instance: &'b ServiceInstance,
-) -> Option<&'b String> {
+fn drain_of<'b>(binding: &'b ServiceBinding, instance: &'b ServiceInstance) -> Option<&'b String> {
     match instance.managed {
         Some(_) => binding.syslog_drain_url.as_ref(),
         None => instance.syslog_drain_url.as_ref(),
@@ -199,8 +202,14 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         };
         kind.is_none_or(|kind| (kind == "app") == binding.app.is_some())
             && named("app_names", app.map(|app| app.name.as_ref()))
-            && named("service_instance_names", instance.map(|it| it.name.as_str()))
-            && named("service_plan_names", plan.map(|it| it.catalog.name.as_str()))
+            && named(
+                "service_instance_names",
+                instance.map(|it| it.name.as_str()),
+            )
+            && named(
+                "service_plan_names",
+                plan.map(|it| it.catalog.name.as_str()),
+            )
             && named(
                 "service_offering_names",
                 offering.map(|it| it.catalog.name.as_str()),

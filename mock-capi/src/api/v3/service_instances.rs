@@ -148,7 +148,8 @@ fn present_managed(managed: &Managed, view: &View<'_>, presented: &mut Value) {
     let plan = view.world.service_plans.get(managed.plan);
     let of_plan = plan.and_then(|plan| plan.catalog.maintenance_info.as_ref());
     let own = managed.maintenance_info.as_ref();
-    let version = |info: Option<&Map<String, Value>>| info.and_then(|it| it.get("version").cloned());
+    let version =
+        |info: Option<&Map<String, Value>>| info.and_then(|it| it.get("version").cloned());
     presented["type"] = json!("managed");
     presented["maintenance_info"] = json!(own.cloned().unwrap_or_default());
     presented["upgrade_available"] = json!(version(own) != version(of_plan));
@@ -213,13 +214,19 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let orgs = query.guids("organization_guids");
     let orgs = orgs.map(|orgs| world.spaces_of(orgs));
     let in_any = |instance: &ServiceInstance, spaces: &Option<Vec<Guid>>| {
-        let of_instance = || [instance.space].into_iter().chain(instance.shared_with.clone());
+        let of_instance = || {
+            [instance.space]
+                .into_iter()
+                .chain(instance.shared_with.clone())
+        };
         spaces
             .as_ref()
             .is_none_or(|spaces| of_instance().any(|space| spaces.contains(&space)))
     };
     let keep = |instance: &ServiceInstance| {
-        let plan = instance.plan().and_then(|plan| world.service_plans.get(plan));
+        let plan = instance
+            .plan()
+            .and_then(|plan| world.service_plans.get(plan));
         let of_plan = match plan {
             Some(plan) => query.admits("service_plan_names", &plan.catalog.name),
             None => query.value("service_plan_names").is_none(),
@@ -252,9 +259,13 @@ fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, rows: &[&Serv
     if plans.is_empty() {
         return;
     }
-    let found = plans.iter().filter_map(|plan| view.world.service_plans.get(*plan));
+    let found = plans
+        .iter()
+        .filter_map(|plan| view.world.service_plans.get(*plan));
     let offerings: Vec<Guid> = found.map(|plan| plan.offering).collect();
-    let found = offerings.iter().filter_map(|it| view.world.service_offerings.get(*it));
+    let found = offerings
+        .iter()
+        .filter_map(|it| view.world.service_offerings.get(*it));
     let brokers: Vec<Guid> = found.map(|offering| offering.broker).collect();
     if let Some(fields) = query.fields("service_plan") {
         answer["included"]["service_plans"] =
@@ -606,9 +617,12 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let (guid, managed) = (instance.base.guid, instance.managed.is_some());
     let purges = context.request.query("purge") == Some("true");
     if purges {
-        let plan = instance.plan().and_then(|plan| context.world.service_plans.get(plan));
+        let plan = instance
+            .plan()
+            .and_then(|plan| context.world.service_plans.get(plan));
         let home = plan.map(|plan| plan.home(context.world));
-        let allowed = home.is_none_or(|home| context.access.allows(context.world, home, WRITE_SPACE));
+        let allowed =
+            home.is_none_or(|home| context.access.allows(context.world, home, WRITE_SPACE));
         if !allowed {
             return Err(CcError::not_authorized());
         }

@@ -8,8 +8,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::router::Route;
 use crate::world::{
-    FeatureFlag, Guid, Home, Row, ServiceBroker, ServiceOffering, ServicePlan, WRITE_SPACE,
-    World,
+    FeatureFlag, Guid, Home, Row, ServiceBroker, ServiceOffering, ServicePlan, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[

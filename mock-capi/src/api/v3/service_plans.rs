@@ -115,7 +115,8 @@ fn costs(metadata: &Value) -> Value {
         let (Some(unit), Some(amounts)) = (unit.filter(|it| !it.is_empty()), amounts) else {
             return json!([]);
         };
-        let sound = |(currency, amount): (&String, &Value)| !currency.is_empty() && amount.is_number();
+        let sound =
+            |(currency, amount): (&String, &Value)| !currency.is_empty() && amount.is_number();
         if amounts.is_empty() || !amounts.iter().all(sound) {
             return json!([]);
         }
@@ -136,8 +137,12 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let available = read_available(&query)?;
     let world = &*context.world;
     let of_instances = query.guids("service_instance_guids").map(|guids| {
-        let instances = guids.iter().filter_map(|guid| world.service_instances.get(*guid));
-        instances.filter_map(ServiceInstance::plan).collect::<Vec<Guid>>()
+        let instances = guids
+            .iter()
+            .filter_map(|guid| world.service_instances.get(*guid));
+        instances
+            .filter_map(ServiceInstance::plan)
+            .collect::<Vec<Guid>>()
     });
     let keep = |plan: &ServicePlan| {
         let offering = world.offering_of(plan);
@@ -166,7 +171,9 @@ fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, plans: &[&Ser
     if query.includes("space.organization") {
         let brokers = plans.iter().filter_map(|plan| view.world.broker_of(plan));
         let of_brokers: Vec<Guid> = brokers.filter_map(|broker| broker.space).collect();
-        let found = of_brokers.iter().filter_map(|space| view.world.spaces.get(*space));
+        let found = of_brokers
+            .iter()
+            .filter_map(|space| view.world.spaces.get(*space));
         let orgs: Vec<Guid> = found.map(|space| space.org).collect();
         answer["included"]["spaces"] = view.included(of_brokers.into_iter(), spaces::present);
         answer["included"]["organizations"] =
@@ -179,7 +186,9 @@ fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, plans: &[&Ser
     }
     if let Some(fields) = query.fields("service_offering.service_broker") {
         let found = offerings().filter_map(|guid| view.world.service_offerings.get(guid));
-        let brokers: Vec<Guid> = found.map(|offering: &ServiceOffering| offering.broker).collect();
+        let brokers: Vec<Guid> = found
+            .map(|offering: &ServiceOffering| offering.broker)
+            .collect();
         answer["included"]["service_brokers"] =
             included_brokers(view, brokers.into_iter(), &fields);
     }
@@ -222,9 +231,13 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }
     if let Some(plan) = context.world.service_plans.remove(guid) {
         let (name, data) = (plan.catalog.name, json!({"request": {}}));
-        context
-            .world
-            .record_named("audit.service_plan.delete", "service_plan", guid, &name, data);
+        context.world.record_named(
+            "audit.service_plan.delete",
+            "service_plan",
+            guid,
+            &name,
+            data,
+        );
     }
     Ok(Response::empty(204))
 }
@@ -234,14 +247,19 @@ fn present_visibility(plan: &ServicePlan, view: &View<'_>, with_orgs: bool) -> V
     let mut presented = json!({"type": visibility.name()});
     match visibility {
         Visibility::Space(space) => {
-            let name = view.world.spaces.get(space).map(|space: &Space| &space.name);
+            let name = view
+                .world
+                .spaces
+                .get(space)
+                .map(|space: &Space| &space.name);
             presented["space"] = json!({"guid": space, "name": name});
         }
         Visibility::Organization if with_orgs => {
             let orgs = view.visible_orgs(plan.orgs.iter().copied());
-            presented["organizations"] = view.included(orgs, |org: &Org, _| {
-                json!({"guid": org.base.guid, "name": org.name})
-            });
+            presented["organizations"] = view.included(
+                orgs,
+                |org: &Org, _| json!({"guid": org.base.guid, "name": org.name}),
+            );
         }
         _ => {}
     }
@@ -250,7 +268,11 @@ fn present_visibility(plan: &ServicePlan, view: &View<'_>, with_orgs: bool) -> V
 
 fn show_visibility(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let plan = shown(context)?;
-    Ok(Response::ok(&present_visibility(plan, &context.view(), true)))
+    Ok(Response::ok(&present_visibility(
+        plan,
+        &context.view(),
+        true,
+    )))
 }
 
 fn replace_visibility(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -360,7 +382,9 @@ fn delete_visibility(context: &mut RequestContext<'_>) -> Result<Response, CcErr
         ));
     }
     let org: Option<&Org> = context.world.look_up(context.capture("organization_guid"));
-    let org = org.ok_or_else(|| CcError::not_found("Organization"))?.guid();
+    let org = org
+        .ok_or_else(|| CcError::not_found("Organization"))?
+        .guid();
     if !plan.orgs.contains(&org) {
         return Err(CcError::not_found("Service plan visibility"));
     }

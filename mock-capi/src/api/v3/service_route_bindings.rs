@@ -203,7 +203,11 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = context.guid_of::<RouteBinding>("guid")?;
-    unbind(context, BindingRef::Route(guid), "service_route_bindings.delete")
+    unbind(
+        context,
+        BindingRef::Route(guid),
+        "service_route_bindings.delete",
+    )
 }
 
 /// Removes a binding: at once, or in a job that asks its broker.

@@ -112,7 +112,9 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         quota: None,
     });
     let request = context.request_body();
-    context.world.record_space(guid, "audit.space.create", request);
+    context
+        .world
+        .record_space(guid, "audit.space.create", request);
     context.created(guid, present)
 }
 
@@ -160,7 +162,9 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         space.base.metadata.apply(patch);
     });
     let request = context.request_body();
-    context.world.record_space(guid, "audit.space.update", request);
+    context
+        .world
+        .record_space(guid, "audit.space.update", request);
     context.ok(guid, present)
 }
 

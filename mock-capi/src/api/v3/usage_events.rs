@@ -147,10 +147,17 @@ fn index_of_services(context: &mut RequestContext<'_>) -> Result<Response, CcErr
     let later = later::<ServiceUsageEvent>(context, place);
     let offerings = query.guids("service_offering_guids");
     let keep = |event: &ServiceUsageEvent| {
-        let kind = if event.from.is_some() { MANAGED } else { USER_PROVIDED };
+        let kind = if event.from.is_some() {
+            MANAGED
+        } else {
+            USER_PROVIDED
+        };
         let offering = event.from.as_ref().map(|from| from[1].0);
-        let of_offering = |offerings: &Vec<Guid>| offering.is_some_and(|it| offerings.contains(&it));
-        query.admits("service_instance_types", kind) && offerings.as_ref().is_none_or(of_offering) && (place.is_none() || later.contains(&event.base.guid))
+        let of_offering =
+            |offerings: &Vec<Guid>| offering.is_some_and(|it| offerings.contains(&it));
+        query.admits("service_instance_types", kind)
+            && offerings.as_ref().is_none_or(of_offering)
+            && (place.is_none() || later.contains(&event.base.guid))
     };
     query.respond(context, &query.selection(), keep, present_of_service)
 }
