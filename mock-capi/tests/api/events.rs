@@ -88,9 +88,10 @@ async fn an_apps_life_is_recorded() {
     assert_eq!(cf.get(&one).await.json(), scaled[0]);
 
     for (query, count) in [
-        (format!("space_guids={space}"), of_app.len()),
-        (format!("organization_guids={org}"), of_app.len()),
-        (format!("target_guids[not]={app}"), 0),
+        // The space and the route have an event each, and so has the organization.
+        (format!("space_guids={space}"), of_app.len() + 2),
+        (format!("organization_guids={org}"), of_app.len() + 3),
+        (format!("target_guids[not]={app}"), 3),
         ("types=audit.app.restart".into(), 0),
     ] {
         assert_eq!(events(&cf, &query).await.len(), count, "{query}");

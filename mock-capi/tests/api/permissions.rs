@@ -135,7 +135,10 @@ async fn each_role_reads_and_writes_what_it_may() {
     let metadata = json!({"metadata": {"labels": {"a": "b"}}});
     let (get, patch, post) = (Method::GET, Method::PATCH, Method::POST);
     let head = Method::HEAD;
-    let events = cf.get("/v3/audit_events").await.json();
+    let events = cf
+        .get("/v3/audit_events?types=audit.app.create")
+        .await
+        .json();
     let event = events["resources"][0]["guid"].as_str().unwrap();
     // Columns: developer, supporter, manager and auditor of the space; manager,
     // auditor and user of the org; stranger.

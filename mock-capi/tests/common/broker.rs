@@ -66,6 +66,7 @@ impl Respond for Desk {
                     }
                 } else {
                     made["dashboard_url"] = json!("https://dashboard.example.com");
+                    made["metadata"] = json!({"labels": {"a": "b"}, "attributes": {"c": "d"}});
                 }
                 state.kept.insert(path, made.clone());
                 answer(if method == "PUT" { 201 } else { 200 }, made)
@@ -82,7 +83,19 @@ pub(crate) struct Broker {
 }
 
 pub(crate) fn plan(id: &str, name: &str) -> Value {
-    json!({"id": id, "name": name, "description": "a plan", "free": true})
+    json!({
+        "id": id,
+        "name": name,
+        "description": "a plan",
+        "free": true,
+        "metadata": {"custom-key": "custom-value"},
+        "maintenance_info": {"version": "1.0.0", "description": "the first"},
+        "schemas": {"service_instance": {"create": {"parameters": {
+            "$schema": "http://json-schema.org/draft-04/schema#",
+            "type": "object",
+            "properties": {},
+        }}}},
+    })
 }
 
 fn offering(name: &str, plans: &[Value]) -> Value {

@@ -7,9 +7,9 @@ use crate::tour::{Tour, guid, metadata, related};
 
 pub(crate) async fn visit(tour: &Tour) {
     let broker = Broker::start().await;
-    let path = brokers(tour, &broker).await;
     let org = tour.cf.create_org("buyers").await;
     let space = tour.cf.create_space(&org, "buyers").await;
+    let path = brokers(tour, &broker, &space).await;
     let (small, standard) = plans(tour, &org).await;
     instances(tour, &org, &space, &small).await;
     routes(tour, &org, &space, &standard).await;
@@ -17,9 +17,11 @@ pub(crate) async fn visit(tour: &Tour) {
     tour.delete(&path).await;
 }
 
-async fn brokers(tour: &Tour, broker: &Broker) -> String {
-    let mut body = broker.registration("broker");
+/// A broker of one space that comes and goes, and one for everyone.
+async fn brokers(tour: &Tour, broker: &Broker, space: &str) -> String {
+    let mut body = broker.registration("private");
     body["metadata"] = metadata();
+    body["relationships"] = related(&[("space", space)]);
     let path = tour.create_in_job("/v3/service_brokers", body).await;
     tour.get_all("/v3/service_brokers", &["", "names=broker"])
         .await;
@@ -29,7 +31,7 @@ async fn brokers(tour: &Tour, broker: &Broker) -> String {
 }
 
 async fn plans(tour: &Tour, org: &str) -> (String, String) {
-    let included = "include=service_offering&fields[service_offering.service_broker]=name";
+    let included = "include=service_offering";
     tour.get_all("/v3/service_plans", &["", included]).await;
     let plan = async |name: &str| {
         let plans = tour.get(&format!("/v3/service_plans?names={name}")).await;
@@ -59,7 +61,7 @@ fn instance(space: &str, plan: &str, name: &str) -> Value {
     json!({
         "type": "managed",
         "name": name,
-        "parameters": {"size": 1},
+        "parameters": {"key_1": "value_1", "key_2": "value_2"},
         "relationships": related(&[("space", space), ("service_plan", plan)]),
     })
 }
@@ -88,12 +90,14 @@ async fn instances(tour: &Tour, org: &str, space: &str, plan: &str) {
     let path = "/v3/service_credential_bindings";
     let bound = json!({
         "type": "app",
+        "parameters": {"foo": "bar", "foz": "baz"},
         "relationships": related(&[("service_instance", of), ("app", &app)]),
     });
     let binding = tour.create_in_job(path, bound).await;
     let key = json!({
         "type": "key",
         "name": "key",
+        "parameters": {"foo": "bar", "foz": "baz"},
         "relationships": related(&[("service_instance", of)]),
     });
     let key = tour.create_in_job(path, key).await;
@@ -122,6 +126,7 @@ async fn routes(tour: &Tour, org: &str, space: &str, plan: &str) {
     let route = route.rsplit('/').next().unwrap_or_default();
     let body = json!({
         "relationships": related(&[("route", route), ("service_instance", of)]),
+        "parameters": {"foo": "bar", "foz": "baz"},
         "metadata": metadata(),
     });
     let path = "/v3/service_route_bindings";
