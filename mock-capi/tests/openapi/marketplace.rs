@@ -23,11 +23,13 @@ async fn brokers(tour: &Tour, broker: &Broker, space: &str) -> String {
     body["metadata"] = metadata();
     body["relationships"] = related(&[("space", space)]);
     let path = tour.create_in_job("/v3/service_brokers", body).await;
-    tour.get_all("/v3/service_brokers", &["", "names=broker"])
+    tour.get_all("/v3/service_brokers", &["", "names=private"])
         .await;
     tour.get(&path).await;
     tour.patch(&path, json!({"metadata": metadata()})).await;
-    path
+    tour.delete(&path).await;
+    let body = broker.registration("broker");
+    tour.create_in_job("/v3/service_brokers", body).await
 }
 
 async fn plans(tour: &Tour, org: &str) -> (String, String) {
