@@ -195,7 +195,7 @@ async fn what_is_no_longer_kept_is_counted() {
     }
     let events = cf.get("/v3/audit_events").await.json();
     assert_eq!(events["pagination"]["total_results"], 4);
-    assert_eq!(events["resources"][3]["type"], "audit.app.delete-request");
+    assert_eq!(events["resources"][3]["target"]["name"], "app-19");
     let requests = own(&cf, Method::GET, "requests", Value::Null).await.json();
     assert_eq!(requests.as_array().map(Vec::len), Some(10));
     let stats = own(&cf, Method::GET, "stats", Value::Null).await.json();
