@@ -8,6 +8,7 @@
 
 mod client;
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -74,7 +75,7 @@ fn serve(what: &str) -> ! {
         .enable_all()
         .build()
         .expect("a runtime");
-    runtime.block_on(async {
+    let never: Infallible = runtime.block_on(async {
         if what == "wiremock" {
             let mock = mock_capi::MockCapi::builder().token_lifetime(Duration::from_secs(86_400));
             let mock = mock.start().await.expect("a mock");
@@ -91,7 +92,8 @@ fn serve(what: &str) -> ! {
             println!("listening on {}", server.uri());
             std::future::pending().await
         }
-    })
+    });
+    match never {}
 }
 
 fn through_wiremock(what: &str) -> Process {
@@ -318,7 +320,7 @@ fn sockets(report: &mut Report) {
 /// Organizations that are created and deleted, with few that stay.
 fn comings_and_goings(report: &mut Report) {
     const COUNT: usize = 100_000;
-    let mock = Process::front(&[]);
+    let mock = Process::front(&["--keep-events", "20000"]);
     let mut api = Api::log_in(&mock.address);
     let mut come_and_go = |count: usize| {
         for number in 0..count {
@@ -327,7 +329,7 @@ fn comings_and_goings(report: &mut Report) {
             api.json("DELETE", &format!("/v3/organizations/{org}"), &json!({}));
         }
     };
-    // Until as many jobs and requests are kept as may be.
+    // Until as many jobs, events and requests are kept as may be.
     come_and_go(12_000);
     let before = mock.megabytes();
     come_and_go(COUNT);

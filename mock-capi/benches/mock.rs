@@ -27,7 +27,7 @@ const MOST_MEGABYTES: f64 = 500.0;
 const BATCH: usize = 1_000;
 
 fn main() -> ExitCode {
-    let mut mock = Process::front(&[]);
+    let mock = Process::front(&[]);
     let mut api = Api::log_in(&mock.address);
     let mut world = Filled::new(&mut api);
     let mut good = true;
