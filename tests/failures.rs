@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::command::{Place, stable};
 use crate::support::world::{Census, World};
 use crate::support::{Fixture, SMALL, Workflow, read, target};
-use cf_pusher::{
-    AppResult, Approval, Client, Events, FailureGroup, Outcome, Target,
-};
+use cf_pusher::{AppResult, Approval, Client, Events, FailureGroup, Outcome, Target};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};

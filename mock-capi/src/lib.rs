@@ -46,7 +46,7 @@ mod world;
 pub use api::operations::Operation;
 pub use serve::adapter::Adapter;
 pub use serve::builder::MockCapiBuilder;
-pub use serve::controller::{CloudController, UnknownUser};
+pub use serve::controller::{CloudController, TokenError};
 pub use serve::core::{AnsweredRequest, RecordedRequest, Stats};
 pub use serve::faults::{Fault, FaultCount, InvalidFaults};
 pub use serve::front::Front;

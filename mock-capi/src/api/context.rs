@@ -25,7 +25,7 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) world: &'a mut World,
     pub(crate) faults: &'a mut dyn Mishaps,
-    pub(crate) tokens: &'a Tokens,
+    pub(crate) tokens: &'a mut Tokens,
     /// Who the token says the request is from; none without a good one.
     pub(crate) caller: Option<Caller>,
     /// What it may see and do.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::request::Parts;
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde::de::Error as _;
 use serde_json::{Map, Value};
@@ -261,14 +262,9 @@ impl Response {
     }
 }
 
-/// Undoes percent escapes, as in a path; a `+` stays one.
+/// Decodes percent escapes as in a path, where a `+` is a plus sign.
 pub(crate) fn percent_decode(text: &str) -> String {
-    let escaped = format!("v={}", text.replace('+', "%2B").replace('&', "%26"));
-    let mut pairs = form_urlencoded::parse(escaped.as_bytes());
-    pairs
-        .next()
-        .map(|(_, value)| value.into_owned())
-        .unwrap_or_default()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

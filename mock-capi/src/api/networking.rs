@@ -180,7 +180,7 @@ fn list_policies(
     };
     let seen = |policy: &&NetworkPolicy| {
         let mut apps = policy.apps().into_iter();
-        caller.admin || apps.all(|app| develops(context, caller, app) == Some(true))
+        caller.is_admin() || apps.all(|app| develops(context, caller, app) == Some(true))
     };
     let policies = context.world.network_policies.iter();
     Ok(present_list(policies.filter(asked).filter(seen), version))
@@ -192,7 +192,7 @@ fn create_policies(
     version: Version,
 ) -> Result<Value, Refusal> {
     let policies = read_accessible(context, caller, version)?;
-    if !caller.admin && exceeds_quota(context, &policies) {
+    if !caller.is_admin() && exceeds_quota(context, &policies) {
         return Err(Refusal::forbidden("policy quota exceeded"));
     }
     context.world.add_network_policies(policies);
@@ -215,7 +215,7 @@ fn clean_policies(
     caller: &Caller,
     _: Version,
 ) -> Result<Value, Refusal> {
-    if !caller.admin {
+    if !caller.is_admin() {
         let scopes = caller.scopes().join(" ");
         return Err(Refusal::forbidden(format!(
             "provided scopes [{scopes}] do not include allowed scopes [network.admin]"
@@ -229,7 +229,7 @@ fn clean_policies(
 fn develops(context: &RequestContext<'_>, caller: &Caller, app: &str) -> Option<bool> {
     let app: &App = context.world.look_up(app)?;
     let org = context.world.org_of(app.space)?.base.guid;
-    let user = context.world.find_user(&caller.id);
+    let user = context.world.find_user(caller.id());
     Some(user.is_some_and(|user| {
         let developer = RoleType::SpaceDeveloper;
         context
@@ -248,7 +248,7 @@ fn read_accessible(
     let policies = policies.map_err(|error| Refusal::bad_request(&error))?;
     let may = |policy: &NetworkPolicy| {
         let mut apps = policy.apps().into_iter();
-        caller.admin || apps.all(|app| develops(context, caller, app) != Some(false))
+        caller.is_admin() || apps.all(|app| develops(context, caller, app) != Some(false))
     };
     if policies.iter().all(may) {
         return Ok(policies);

@@ -541,7 +541,6 @@ impl Options {
         let (state_file, loaded) = opened.transpose()?.unzip();
         let loaded: Option<LoadedState> = loaded.flatten();
         let is_new = loaded.is_none();
-        let signing_key = loaded.as_ref().map(|loaded| loaded.signing_key);
         let settings = Settings {
             dialect: self.dialect,
             users: users.collect(),
@@ -561,7 +560,6 @@ impl Options {
             ipv6: self.ipv6,
             recursive_delete: self.recursive_delete,
             allowed_hosts: self.allowed_hosts,
-            signing_key: signing_key.unwrap_or_else(|| guids.next()),
         };
         let clock = Clock::new();
         let (world, tokens) = match loaded {

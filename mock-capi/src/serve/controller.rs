@@ -25,10 +25,17 @@ pub struct CloudController {
     core: Arc<Core>,
 }
 
-/// A token was asked for of a user whom the fake does not have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("mock-capi has no user '{0}': MockCapiBuilder::add_user adds one")]
-pub struct UnknownUser(String);
+/// Why there is no token for a user.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// UAA has no user of that name.
+    #[error("mock-capi has no user '{0}': MockCapiBuilder::add_user adds one")]
+    UnknownUser(String),
+    /// The key pair that signs tokens cannot be generated or used.
+    #[error("mock-capi cannot sign a token: {0}")]
+    Key(String),
+}
 
 impl CloudController {
     pub(crate) fn new(core: Core) -> Self {
@@ -81,21 +88,24 @@ impl CloudController {
     ///
     /// # Errors
     ///
-    /// [`UnknownUser`] if there is no user of that name.
-    pub fn token(&self, user: &str) -> Result<String, UnknownUser> {
+    /// [`TokenError::UnknownUser`] if there is no user of that name;
+    /// [`TokenError::Key`] if the system cannot generate a key pair.
+    pub fn token(&self, user: &str) -> Result<String, TokenError> {
         let token = self.core.token_of(user);
-        token.ok_or_else(|| UnknownUser(user.to_owned()))
+        let token = token.map_err(|error| TokenError::Key(error.to_string()))?;
+        token.ok_or_else(|| TokenError::UnknownUser(user.to_owned()))
     }
 
     /// An HTTP client that is logged in as the administrator.
     ///
     /// # Errors
     ///
-    /// Whatever reqwest has against this system's TLS set-up.
+    /// Those of [`reqwest::ClientBuilder::build`], such as one of this system's
+    /// TLS set-up.
     #[cfg(feature = "client")]
     pub fn client(&self) -> reqwest::Result<reqwest::Client> {
         use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-        let token = self.core.administrator_token();
+        let token = self.token(self.core.administrator()).unwrap_or_default();
         // A token has no character that a header may not have.
         let token = HeaderValue::try_from(format!("bearer {token}")).ok();
         let headers = token.map(|token| (AUTHORIZATION, token)).into_iter();

@@ -16,8 +16,9 @@ use crate::api::error::CcError;
 use crate::api::http::{Request, Response};
 use crate::api::osb::{self, BrokerReply, BrokerRequest, Next};
 use crate::api::router::{Found, Router};
-use crate::api::uaa;
-use crate::api::uaa::token::{self, Caller, Holder, TokenKind, Tokens, bearer};
+use crate::api::uaa::KeyError;
+use crate::api::uaa::authorization::bearer;
+use crate::api::uaa::token::{Caller, Holder, TokenKind, Tokens};
 use crate::serve::control;
 use crate::serve::courier::Courier;
 use crate::serve::faults::{Effect, Fault, FaultCount, FaultPlan, InvalidFaults, Strike};
@@ -31,7 +32,7 @@ use crate::serve::worlds::Worlds;
 use crate::world::clock::{Clock, Timestamp};
 use crate::world::random::Random;
 use crate::world::settings::{Dialect, RateLimit, Settings, Timings};
-use crate::world::{Access, Account, Errand, Guid, UAA_ORIGIN, World};
+use crate::world::{ADMIN_GROUP, Access, Account, CF_CLIENT, Errand, Guid, UAA_ORIGIN, World};
 
 /// How a request is answered.
 #[derive(Debug)]
@@ -188,6 +189,15 @@ pub(crate) struct Parts {
     pub(crate) brokers: Vec<InsideBroker>,
 }
 
+/// Whether the subject of a token, a user or a client, is an administrator.
+fn is_admin(subject: &str, world: &World) -> bool {
+    let is_admin_group = |scope: &String| scope == ADMIN_GROUP;
+    let account: Option<&Account> = world.look_up(subject);
+    let client = world.client(subject);
+    account.is_some_and(|account| world.scopes_of(account).iter().any(is_admin_group))
+        || client.is_some_and(|client| client.details.authorities.iter().any(is_admin_group))
+}
+
 impl Core {
     pub(crate) fn new(parts: Parts) -> Result<Self, InvalidFaults> {
         let Parts {
@@ -311,12 +321,8 @@ impl Core {
     pub(crate) fn save(&self, path: &Path) -> Result<(), StateError> {
         let mut state = self.lock();
         state.world.settle(self.clock.now());
-        let Settings {
-            dialect,
-            signing_key,
-            ..
-        } = self.settings;
-        let saved = SavedState::new(dialect, signing_key, &state.tokens, &state.world);
+        let dialect = self.settings.dialect;
+        let saved = SavedState::new(dialect, &state.tokens, &state.world);
         match &self.state_file {
             Some(file) if file.is_at(path) => file.save(&saved),
             _ => state::save(path, &saved),
@@ -405,12 +411,7 @@ impl Core {
     pub(crate) fn snapshot(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut state = self.lock();
         state.world.settle(self.clock.now());
-        let Settings {
-            dialect,
-            signing_key,
-            ..
-        } = self.settings;
-        state::snapshot(dialect, signing_key, &state.tokens, &state.world)
+        state::snapshot(self.settings.dialect, &state.tokens, &state.world)
     }
 
     /// Goes back to a snapshot. The clock does not go back.
@@ -435,28 +436,29 @@ impl Core {
         self.worlds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An access token of UAA's user of that name.
-    pub(crate) fn token_of(&self, user: &str) -> Option<String> {
-        let state = self.lock();
+    /// An access token of UAA's user of that name, as the cf CLI gets it; `None`
+    /// if there is no such user.
+    pub(crate) fn token_of(&self, user: &str) -> Result<Option<String>, KeyError> {
+        let mut state = self.lock();
+        let state = &mut *state;
         let origins = [UAA_ORIGIN.to_owned()];
         let accounts = state.world.accounts_named(user, Some(&origins));
-        let holder = Holder {
-            client: uaa::PUBLIC_CLIENT,
-            user: Some(*accounts.first()?),
+        let (Some(user), Some(client)) = (accounts.first(), state.world.client(CF_CLIENT)) else {
+            return Ok(None);
         };
-        let issuer = format!("{}{}", self.base(), uaa::TOKEN_PATH);
+        let holder = Holder::user(&state.world, client, user, "password");
         let (kind, now) = (TokenKind::Access, self.clock.now());
-        let tokens = &state.tokens;
-        Some(tokens.issue(&self.settings, holder, kind, now, &issuer))
+        let lifetime = self.settings.token_lifetime.as_secs();
+        let tokens = &mut state.tokens;
+        let token = tokens.issue(&holder, kind, now, lifetime, self.base())?;
+        Ok(Some(token.text))
     }
 
-    /// An access token of the first administrator.
+    /// The name of the first administrator.
     #[cfg(feature = "client")]
-    pub(crate) fn administrator_token(&self) -> String {
+    pub(crate) fn administrator(&self) -> &str {
         let administrator = self.settings.users.iter().find(|user| user.admin);
-        let name = administrator.map(|user| user.name.as_str());
-        name.and_then(|name| self.token_of(name))
-            .unwrap_or_default()
+        administrator.map_or("", |user| user.name.as_str())
     }
 
     pub(crate) fn expire_tokens(&self) {
@@ -535,10 +537,10 @@ impl Core {
         if found.is_none_or(|found| found.route.is_open()) {
             return false;
         }
-        let state = self.lock();
+        let mut state = self.lock();
         let is_stubbed = state.stubs.admits(request.method, request.path);
         let now = self.clock.now();
-        !is_stubbed && self.authenticate(request, &state.tokens, now).is_err()
+        !is_stubbed && authenticate(request, &mut state.tokens, now).is_err()
     }
 
     fn answer_api(&self, request: &Request<'_>, base: String) -> Answer {
@@ -653,26 +655,18 @@ impl Core {
             return None;
         }
         let token = request.header("authorization").and_then(bearer);
-        let user = token.and_then(|token| token::subject(&self.settings, token));
+        let now = state.world.now();
+        let user = token.and_then(|token| state.tokens.subject(token, now));
         let caller = user.map_or_else(
             || Counted::Address(request.client.map(|ip| ip.to_string()).unwrap_or_default()),
             Counted::User,
         );
         let requests = match (self.settings.admin_rate_limit, &caller) {
-            (Some(requests), Counted::User(user)) if self.is_admin(user, &state.world) => requests,
+            (Some(requests), Counted::User(user)) if is_admin(user, &state.world) => requests,
             _ => limit.requests,
         };
         let limit = RateLimit { requests, ..limit };
-        let now = state.world.now();
         Some(state.rate_limiter.count(limit, caller, now))
-    }
-
-    /// Whether a token's subject is an administrator's.
-    fn is_admin(&self, subject: &str, world: &World) -> bool {
-        let account: Option<&Account> = world.look_up(subject);
-        let client = self.settings.client.as_ref();
-        account.is_some_and(|account| account.admin)
-            || client.is_some_and(|client| client.id == subject)
     }
 
     fn dispatch(
@@ -683,17 +677,18 @@ impl Core {
         base: String,
     ) -> Result<Response, CcError> {
         let Found { route, captures } = found.ok_or_else(CcError::unknown_request)?;
-        let caller = self.authenticate(request, &state.tokens, state.world.now());
+        let caller = authenticate(request, &mut state.tokens, state.world.now());
         let caller = match caller {
             Err(refusal) if !route.is_open() => return Err(refusal),
             caller => caller.ok(),
         };
         let access = match &caller {
             Some(caller) => {
-                state.user = Some(caller.name.clone().unwrap_or_else(|| caller.id.clone()));
-                state.world.act_as(&caller.id, caller.name.as_deref());
-                let user = state.world.know_caller(&caller.id);
-                match caller.admin {
+                let (id, name) = (caller.id(), caller.name());
+                state.user = Some(name.unwrap_or(id).to_owned());
+                state.world.act_as(id, name);
+                let user = state.world.know_caller(id);
+                match caller.is_admin() {
                     true => Access::Everything,
                     false => state.world.access_of(user),
                 }
@@ -709,7 +704,7 @@ impl Core {
             settings: &self.settings,
             world: &mut state.world,
             faults: &mut state.faults,
-            tokens: &state.tokens,
+            tokens: &mut state.tokens,
             caller,
             access,
             allowed: route.allowed(),
@@ -738,20 +733,18 @@ impl Core {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
         (!host.is_empty() && host.bytes().all(plain)).then(|| format!("{scheme}://{host}"))
     }
+}
 
-    fn authenticate(
-        &self,
-        request: &Request<'_>,
-        tokens: &Tokens,
-        now: Timestamp,
-    ) -> Result<Caller, CcError> {
-        let header = request
-            .header("authorization")
-            .ok_or_else(CcError::not_authenticated)?;
-        bearer(header)
-            .and_then(|token| tokens.caller(&self.settings, token, TokenKind::Access, now))
-            .ok_or_else(CcError::invalid_auth_token)
-    }
+fn authenticate(
+    request: &Request<'_>,
+    tokens: &mut Tokens,
+    now: Timestamp,
+) -> Result<Caller, CcError> {
+    let header = request.header("authorization");
+    let header = header.ok_or_else(CcError::not_authenticated)?;
+    bearer(header)
+        .and_then(|token| tokens.caller(token, TokenKind::Access, now))
+        .ok_or_else(CcError::invalid_auth_token)
 }
 
 impl Stats {

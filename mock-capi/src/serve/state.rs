@@ -1,5 +1,5 @@
 //! A mock's state in a file, from which a later mock goes on: the world, the
-//! users, and what tokens are signed with, so that logins last.
+//! users, and the key that signs tokens, so that logins last.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read, Write};
@@ -10,18 +10,17 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::api::uaa::token::Tokens;
+use crate::world::World;
 use crate::world::settings::Dialect;
-use crate::world::{Guid, World};
 
 /// What files say that this version writes and reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A state file: what a mock owns while it runs, or borrows to write it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SavedState<W, T> {
     mock_capi_state: u32,
     dialect: String,
-    pub(crate) signing_key: Guid,
     pub(crate) tokens: T,
     pub(crate) world: W,
 }
@@ -178,16 +177,10 @@ fn load(mut file: &File, path: &Path, dialect: Dialect) -> Result<LoadedState, S
 }
 
 impl<'s> SavedState<&'s World, &'s Tokens> {
-    pub(crate) fn new(
-        dialect: Dialect,
-        signing_key: Guid,
-        tokens: &'s Tokens,
-        world: &'s World,
-    ) -> Self {
+    pub(crate) fn new(dialect: Dialect, tokens: &'s Tokens, world: &'s World) -> Self {
         Self {
             mock_capi_state: FORMAT,
             dialect: dialect.to_string(),
-            signing_key,
             tokens,
             world,
         }
@@ -197,11 +190,10 @@ impl<'s> SavedState<&'s World, &'s Tokens> {
 /// A state as JSON, as [`save`] writes it.
 pub(crate) fn snapshot(
     dialect: Dialect,
-    signing_key: Guid,
     tokens: &Tokens,
     world: &World,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::to_vec(&SavedState::new(dialect, signing_key, tokens, world))
+    serde_json::to_vec(&SavedState::new(dialect, tokens, world))
 }
 
 /// Reads what [`snapshot`] made.

@@ -45,6 +45,7 @@ mod sidecars;
 mod staging;
 mod table;
 mod tasks;
+mod uaa;
 mod usage;
 mod usage_events;
 mod users;
@@ -77,8 +78,8 @@ pub(crate) use marketplace::{
     ServicePlan, Visibility,
 };
 pub(crate) use model::{
-    Account, App, Build, Buildpack, CowStr, Deployment, DeploymentOptions, DeploymentState,
-    Destination, Domain, Droplet, EnvironmentGroup, Feature, FeatureFlag, Features, HealthCheck,
+    App, Build, Buildpack, CowStr, Deployment, DeploymentOptions, DeploymentState, Destination,
+    Domain, Droplet, EnvironmentGroup, Feature, FeatureFlag, Features, HealthCheck,
     IsolationSegment, Job, Lifecycle, Limits, Managed, Org, Origin, Package, PackageKind, Process,
     Quota, Role, RoleType, Route, RouteBinding, Scale, SecurityGroup, ServiceBinding,
     ServiceInstance, Sidecar, Space, SpaceQuota, Stack, StackState, Task, Upload, User, V2Marks,
@@ -94,9 +95,12 @@ pub(crate) use services::NewBinding;
 pub(crate) use sidecars::NewSidecar;
 pub(crate) use table::{Base, Field, Key, Row, Selection, Table};
 pub(crate) use tasks::NewTask;
+pub(crate) use uaa::{
+    ADMIN_GROUP, Account, CF_CLIENT, Client, ClientDetails, Email, Group, Member, NewAccount,
+    Profile, UAA_ORIGIN,
+};
 use usage::Usage;
 pub(crate) use usage_events::{AppUsageEvent, ServiceUsageEvent};
-pub(crate) use users::{NewAccount, UAA_ORIGIN};
 
 use crate::world::clock::{Timestamp, exact};
 use crate::world::error::Failure;
@@ -171,6 +175,8 @@ enum Due {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct World {
     pub(crate) accounts: Table<Account>,
+    pub(crate) groups: Table<Group>,
+    pub(crate) clients: Table<Client>,
     pub(crate) users: Table<User>,
     pub(crate) roles: Table<Role>,
     pub(crate) feature_flags: Table<FeatureFlag>,
@@ -258,6 +264,8 @@ impl World {
     ) -> Self {
         let mut world = Self {
             accounts: Table::default(),
+            groups: Table::default(),
+            clients: Table::default(),
             users: Table::default(),
             roles: Table::default(),
             feature_flags: Table::default(),
@@ -355,9 +363,7 @@ impl World {
                 variables: serde_json::Map::new(),
             });
         }
-        for account in &settings.users {
-            self.admit(account);
-        }
+        self.populate_uaa(settings);
         for (name, description) in STACKS {
             let base = self.base();
             self.stacks.insert(Stack {
@@ -400,9 +406,7 @@ impl World {
         self.kept_events = settings.keep_events;
         self.count_usage();
         self.resume_work();
-        for account in &settings.users {
-            self.admit(account);
-        }
+        self.admit_configured(settings);
     }
 
     pub(crate) fn now(&self) -> Timestamp {

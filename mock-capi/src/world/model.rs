@@ -14,18 +14,7 @@ use super::table::Base;
 use crate::world::clock::Timestamp;
 use crate::world::error::Failure;
 
-/// Someone who UAA knows.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Account {
-    pub(crate) base: Base,
-    pub(crate) name: String,
-    /// Without one, another origin is to be asked.
-    pub(crate) password: Option<String>,
-    pub(crate) origin: String,
-    pub(crate) admin: bool,
-}
-
-/// Someone who the Cloud Controller knows; UAA has the name.
+/// A user whom the Cloud Controller knows; UAA has the name.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct User {
     pub(crate) base: Base,

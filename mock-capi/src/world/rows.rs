@@ -8,13 +8,13 @@ use super::events::Event;
 use super::guid::Guid;
 use super::marketplace::{ServiceBroker, ServiceOffering, ServicePlan};
 use super::model::{
-    Account, App, Build, Buildpack, Deployment, Domain, Droplet, EnvironmentGroup, FeatureFlag,
+    App, Build, Buildpack, Deployment, Domain, Droplet, EnvironmentGroup, FeatureFlag,
     IsolationSegment, Job, Org, Package, Process, Quota, Role, Route, RouteBinding, SecurityGroup,
     ServiceBinding, ServiceInstance, Sidecar, Space, SpaceQuota, Stack, Task, User,
 };
 use super::revisions::Revision;
 use super::route_policies::RoutePolicy;
-use super::table::{Base, Field, Key, Row, Table};
+use super::table::{Field, Key, Row};
 use super::usage_events::{AppUsageEvent, ServiceUsageEvent};
 
 /// What all rows have in common: a kind, a base, and a table of the world.
@@ -22,34 +22,24 @@ macro_rules! row {
     ($kind:literal, $table:ident) => {
         const KIND: &'static str = $kind;
 
-        fn base(&self) -> &Base {
+        fn base(&self) -> &$crate::world::Base {
             &self.base
         }
 
-        fn base_mut(&mut self) -> &mut Base {
+        fn base_mut(&mut self) -> &mut $crate::world::Base {
             &mut self.base
         }
 
-        fn table(world: &World) -> &Table<Self> {
+        fn table(world: &$crate::world::World) -> &$crate::world::Table<Self> {
             &world.$table
         }
 
-        fn table_mut(world: &mut World) -> &mut Table<Self> {
+        fn table_mut(world: &mut $crate::world::World) -> &mut $crate::world::Table<Self> {
             &mut world.$table
         }
     };
 }
-
-impl Row for Account {
-    row!("Account", accounts);
-
-    fn keys(&self) -> Vec<Key> {
-        vec![
-            Key::text(Field::Name, &self.name),
-            Key::text(Field::Origin, &self.origin),
-        ]
-    }
-}
+pub(super) use row;
 
 impl Row for User {
     row!("User", users);

@@ -4,9 +4,9 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Account, App, CowStr, Destination, Domain, Droplet, Guid, Lifecycle, Limits, NewAccount,
-    NewDroplet, NewRoute, Org, Package, PackageKind, Process, Quota, RoleType, Route, RouteRefusal,
-    Row, SecurityGroup, Space, UAA_ORIGIN, Upload, World, sha256,
+    Account, App, CowStr, Destination, Domain, Droplet, Guid, Lifecycle, Limits, NewDroplet,
+    NewRoute, Org, Package, PackageKind, Process, Quota, RoleType, Route, RouteRefusal, Row,
+    SecurityGroup, Space, UAA_ORIGIN, Upload, World, sha256,
 };
 use crate::world::metadata::MetadataPatch;
 use crate::world::settings::{Dialect, Settings};
@@ -255,18 +255,13 @@ impl World {
 
     /// A user who can log in, if there is a password.
     pub(crate) fn seed_account(&mut self, name: &str, password: Option<&str>, admin: bool) -> Guid {
-        let registered = self.register(NewAccount {
-            name: name.into(),
-            password: None,
-            origin: UAA_ORIGIN.into(),
-        });
-        let guid = registered.unwrap_or_else(|known| known);
-        self.touch(guid, |account: &mut Account| {
-            account.admin = admin;
-            if let Some(password) = password {
+        let guid = self.know_account(name, UAA_ORIGIN);
+        self.set_admin(guid, admin);
+        if let Some(password) = password {
+            self.touch(guid, |account: &mut Account| {
                 account.password = Some(password.to_owned());
-            }
-        });
+            });
+        }
         guid
     }
 

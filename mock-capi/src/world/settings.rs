@@ -186,8 +186,6 @@ pub(crate) struct Settings {
     /// Whether an instance is deleted once its bindings are, however long that
     /// takes.
     pub(crate) recursive_delete: bool,
-    /// What access tokens are signed with.
-    pub(crate) signing_key: Guid,
 }
 
 impl Settings {

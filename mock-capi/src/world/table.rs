@@ -26,6 +26,7 @@ pub(crate) enum Field {
     Quota,
     IsolationSegment,
     User,
+    Group,
     Origin,
     ServiceInstance,
     Broker,

@@ -51,6 +51,7 @@ mod space_quotas;
 mod state;
 mod tasks;
 mod uaa;
+mod uaa_tokens;
 mod uploads;
 mod v2_apps;
 mod v2_collections;

@@ -183,8 +183,8 @@ async fn a_file_that_is_no_state_is_refused_with_its_reason() {
             format!("{path} is no state of mock-capi: EOF"),
         ),
         (
-            whole.replacen("\"mock_capi_state\":1", "\"mock_capi_state\":9", 1),
-            format!("the state in {path} has the format 9, and this mock-capi reads 1"),
+            whole.replacen("\"mock_capi_state\":2", "\"mock_capi_state\":9", 1),
+            format!("the state in {path} has the format 9, and this mock-capi reads 2"),
         ),
     ];
     for (text, expected) in cases {

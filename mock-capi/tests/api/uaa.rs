@@ -1,6 +1,6 @@
 //! Users in UAA: who can log in, and who manages them.
 
-use crate::common::{Session, send};
+use crate::common::{Answer, Session, send};
 use mock_capi::MockCapi;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ fn new_user(name: &str, password: &str) -> Value {
     })
 }
 
-fn error(answer: &crate::common::Answer) -> (u16, String) {
+fn error(answer: &Answer) -> (u16, String) {
     let error = answer.json()["error"].as_str().unwrap().to_owned();
     (answer.status.as_u16(), error)
 }
@@ -128,4 +128,136 @@ async fn further_users_are_no_administrators_and_outlive_a_reset() {
     assert_eq!(after["user_id"], me["user_id"]);
     let refused = cf.post("/v3/users", json!({"guid": "x"})).await;
     assert_eq!((refused.status.as_u16(), refused.error().0), (403, 10003));
+}
+
+/// Sends a change with the version that it is meant for.
+async fn change(cf: &Session, method: Method, path: &str, version: &str, body: Value) -> Answer {
+    let request = cf.request(method, path).header("If-Match", version);
+    send(request.json(&body)).await
+}
+
+#[tokio::test]
+async fn users_keep_the_emails_and_names_that_they_were_given() {
+    let cf = Session::v3().await;
+    let user = json!({
+        "userName": "ada",
+        "password": "secret",
+        "externalId": "E-1",
+        "name": {"givenName": "Ada", "familyName": "Lovelace"},
+        "emails": [{"value": "ada@example.com", "primary": true}],
+        "phoneNumbers": [{"value": "+44 1"}],
+    });
+    let created = cf.post("/uaa/Users", user.clone()).await;
+    assert_eq!(created.header("etag"), "\"0\"");
+    let path = format!("/uaa/Users/{}", created.json()["id"].as_str().unwrap());
+    let shown = cf.get(&path).await.json();
+    for key in ["userName", "externalId", "name", "emails", "phoneNumbers"] {
+        assert_eq!(shown[key], user[key], "{key}");
+    }
+    let found = "/uaa/Users?filter=familyName%20sw%20%22love%22&attributes=userName,emails";
+    let found = cf.get(found).await.json();
+    assert_eq!(
+        found["resources"],
+        json!([{"userName": "ada", "emails": user["emails"]}])
+    );
+
+    let mut changed = shown.clone();
+    changed["name"] = json!({"givenName": "Augusta", "familyName": "King"});
+    changed["emails"][0]["value"] = json!("king@example.com");
+    let missing = cf.put(&path, changed.clone()).await;
+    assert_eq!(error(&missing), (400, "scim".into()));
+    let stale = change(&cf, Method::PUT, &path, "7", changed.clone()).await;
+    assert_eq!(error(&stale), (409, "scim_resource_conflict".into()));
+    let replaced = change(&cf, Method::PUT, &path, "0", changed.clone()).await;
+    assert_eq!(replaced.status, 200, "{replaced:?}");
+    assert_eq!(replaced.json()["meta"]["version"], 1);
+    assert_eq!(replaced.json()["emails"], changed["emails"]);
+
+    let patch = json!({"meta": {"attributes": ["name.givenName"]}, "active": false});
+    let patched = change(&cf, Method::PATCH, &path, "*", patch).await.json();
+    assert_eq!(patched["name"], json!({"familyName": "King"}));
+    assert_eq!(patched["emails"], changed["emails"]);
+    assert_eq!(cf.log_in("ada", "secret").await.status, 401);
+    let odd = json!({"meta": {"attributes": ["shoe"]}});
+    let odd = change(&cf, Method::PATCH, &path, "*", odd).await;
+    assert_eq!(error(&odd), (400, "invalid_scim_resource".into()));
+    let other = cf.post("/uaa/Users", new_user("eve", "secret")).await;
+    let other = format!("/uaa/Users/{}", other.json()["id"].as_str().unwrap());
+    let taken = change(&cf, Method::PUT, &other, "*", new_user("ada", "")).await;
+    assert_eq!(error(&taken), (409, "scim_resource_already_exists".into()));
+}
+
+#[tokio::test]
+async fn users_may_change_their_own_names_and_nothing_else() {
+    let mut cf = Session::start(MockCapi::builder().add_user("dev", "secret")).await;
+    cf.log_in_as("dev", "secret").await;
+    let me = cf.get("/uaa/userinfo").await.json();
+    let path = format!("/uaa/Users/{}", me["user_id"].as_str().unwrap());
+    let name = json!({"name": {"givenName": "De", "familyName": "Veloper"}});
+    let renamed = change(&cf, Method::PATCH, &path, "*", name).await;
+    assert_eq!(renamed.status, 200, "{renamed:?}");
+    assert_eq!(cf.get("/uaa/userinfo").await.json()["name"], "De Veloper");
+    let boss = json!({"userName": "boss"});
+    let refused = change(&cf, Method::PATCH, &path, "*", boss).await;
+    assert_eq!(error(&refused), (403, "invalid_self_edit".into()));
+}
+
+#[tokio::test]
+async fn groups_give_their_members_scopes() {
+    let mut cf = Session::start(MockCapi::builder().add_user("dev", "secret")).await;
+    let found = "/uaa/Groups?filter=displayName%20eq%20%22cloud_controller.admin%22";
+    let admins = cf.get(found).await.json()["resources"][0].clone();
+    let admins = format!("/uaa/Groups/{}", admins["id"].as_str().unwrap());
+    let users = cf.get("/uaa/Users?filter=userName%20eq%20%22dev%22").await;
+    let dev = users.json()["resources"][0]["id"].clone();
+
+    let team = json!({"displayName": "team", "members": [{"value": dev, "type": "USER"}]});
+    let team = cf.post("/uaa/Groups", team).await;
+    assert_eq!(team.status, 201, "{team:?}");
+    let again = cf.post("/uaa/Groups", json!({"displayName": "team"})).await;
+    assert_eq!(error(&again), (409, "scim_resource_already_exists".into()));
+    let unknown = json!({"displayName": "other", "members": [{"value": "x"}]});
+    let unknown = cf.post("/uaa/Groups", unknown).await;
+    assert_eq!(error(&unknown), (400, "invalid_scim_resource".into()));
+    let team = team.json()["id"].as_str().unwrap().to_owned();
+    let member = json!({"origin": "uaa", "type": "GROUP", "value": team});
+    let members = format!("{admins}/members");
+    let added = cf.post(&members, member.clone()).await;
+    assert_eq!((added.status.as_u16(), added.json()), (201, member.clone()));
+    let twice = cf.post(&members, member).await;
+    assert_eq!(error(&twice), (409, "member_already_exists".into()));
+
+    // A member of a member has the scope as well.
+    cf.log_in_as("dev", "secret").await;
+    let org = json!({"name": "org"});
+    assert_eq!(cf.post("/v3/organizations", org).await.status, 201);
+    let me = cf
+        .get(&format!("/uaa/Users/{}", dev.as_str().unwrap()))
+        .await;
+    let groups = me.json()["groups"].as_array().unwrap().clone();
+    let kind = |name: &str| {
+        let group = groups.iter().find(|group| group["display"] == name);
+        group.map(|group| group["type"].clone())
+    };
+    assert_eq!(kind("team"), Some(json!("DIRECT")));
+    assert_eq!(kind("cloud_controller.admin"), Some(json!("INDIRECT")));
+
+    cf.log_in_as("admin", "admin").await;
+    let path = format!("/uaa/Groups/{team}");
+    let leave = json!({"members": [{"value": dev, "operation": "delete"}], "description": "d"});
+    let left = change(&cf, Method::PATCH, &path, "0", leave).await.json();
+    assert_eq!(
+        (&left["members"], &left["description"]),
+        (&json!([]), &json!("d"))
+    );
+    let gone = cf
+        .get(&format!("{path}/members/{}", dev.as_str().unwrap()))
+        .await;
+    assert_eq!(error(&gone), (404, "member_not_found".into()));
+    assert_eq!(cf.delete(&path).await.status, 200);
+    let rest = cf.get(&members).await.json();
+    assert_eq!(rest.as_array().unwrap().len(), 1, "{rest}");
+    cf.log_in_as("dev", "secret").await;
+    let org = json!({"name": "other"});
+    assert_eq!(cf.post("/v3/organizations", org).await.status, 403);
 }

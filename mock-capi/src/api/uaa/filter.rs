@@ -1,33 +1,36 @@
-//! SCIM's filters, as clients search users with them: comparisons such as
-//! `userName eq "ada"`, joined by `and` and `or`.
+//! SCIM filters, such as `userName eq "ada" and origin sw "ld"`.
 
-use crate::world::Account;
+/// What a resource can be filtered and sorted by: names in lower case, each with
+/// its values.
+pub(super) type Attributes<R> = &'static [(&'static str, fn(&R) -> Vec<String>)];
 
-/// A filter in its disjunctive form: any of these conjunctions.
-#[derive(Debug)]
-pub(super) struct Filter(Vec<Vec<Comparison>>);
+/// A filter in disjunctive form: it matches if all comparisons of one of the
+/// lists hold.
+pub(super) struct Filter<R: 'static>(Vec<Vec<Comparison<R>>>);
 
-#[derive(Debug)]
-struct Comparison {
-    attribute: Attribute,
+struct Comparison<R: 'static> {
+    read: fn(&R) -> Vec<String>,
     matches: fn(&str, &str) -> bool,
     value: String,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Attribute {
-    Id,
-    Name,
-    Origin,
+/// The values of an attribute, by its name in any case.
+pub(super) fn find_attribute<R>(
+    attributes: Attributes<R>,
+    name: &str,
+) -> Option<fn(&R) -> Vec<String>> {
+    let name = name.to_lowercase();
+    let found = attributes.iter().find(|(known, _)| *known == name);
+    found.map(|(_, read)| *read)
 }
 
-impl Filter {
-    /// Reads a filter; `None` if it is none that this understands.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+impl<R> Filter<R> {
+    /// Reads a filter; `None` if it is not valid or names another attribute.
+    pub(super) fn parse(text: &str, attributes: Attributes<R>) -> Option<Self> {
         let mut words = words(text)?.into_iter();
         let mut any = vec![Vec::new()];
         loop {
-            let comparison = Comparison::read(&words.next()?, &words.next()?, &words.next()?)?;
+            let comparison = Comparison::read(&mut words, attributes)?;
             any.last_mut()?.push(comparison);
             match words.next().map(|word| word.to_lowercase()).as_deref() {
                 None => return Some(Self(any)),
@@ -38,41 +41,49 @@ impl Filter {
         }
     }
 
-    pub(super) fn admits(&self, account: &Account) -> bool {
-        let all = |comparisons: &Vec<Comparison>| comparisons.iter().all(|c| c.holds(account));
+    pub(super) fn matches(&self, row: &R) -> bool {
+        let all = |comparisons: &Vec<Comparison<R>>| comparisons.iter().all(|c| c.holds(row));
         self.0.iter().any(all)
     }
 }
 
-impl Comparison {
-    fn read(attribute: &str, operator: &str, value: &str) -> Option<Self> {
-        let attribute = match attribute.to_lowercase().as_str() {
-            "id" => Attribute::Id,
-            "username" | "user_name" | "emails.value" | "email" => Attribute::Name,
-            "origin" => Attribute::Origin,
-            _ => return None,
-        };
-        let matches: fn(&str, &str) -> bool = match operator.to_lowercase().as_str() {
+impl<R> Comparison<R> {
+    fn read(words: &mut impl Iterator<Item = String>, attributes: Attributes<R>) -> Option<Self> {
+        let read = find_attribute(attributes, &words.next()?)?;
+        let matches: fn(&str, &str) -> bool = match words.next()?.to_lowercase().as_str() {
             "eq" => |text, value| text == value,
             "co" => |text, value| text.contains(value),
             "sw" => |text, value| text.starts_with(value),
+            // The attribute is present.
+            "pr" => {
+                return Some(Self {
+                    read,
+                    matches: |_, _| true,
+                    value: String::new(),
+                });
+            }
             _ => return None,
         };
-        let value = value.strip_prefix('"')?.strip_suffix('"')?.to_lowercase();
+        let word = words.next()?;
+        let quoted = word
+            .strip_prefix('"')
+            .and_then(|word| word.strip_suffix('"'));
+        let value = match quoted {
+            Some(value) => value,
+            None if ["true", "false"].contains(&word.as_str()) => &word,
+            None => return None,
+        };
         Some(Self {
-            attribute,
+            read,
             matches,
-            value,
+            value: value.to_lowercase(),
         })
     }
 
-    fn holds(&self, account: &Account) -> bool {
-        let text = match self.attribute {
-            Attribute::Id => account.base.guid.to_string(),
-            Attribute::Name => account.name.to_lowercase(),
-            Attribute::Origin => account.origin.to_lowercase(),
-        };
-        (self.matches)(&text, &self.value)
+    fn holds(&self, row: &R) -> bool {
+        let values = (self.read)(row);
+        let mut values = values.iter().map(|value| value.to_lowercase());
+        values.any(|value| (self.matches)(&value, &self.value))
     }
 }
 

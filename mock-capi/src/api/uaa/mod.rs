@@ -1,42 +1,65 @@
-//! The part of UAA that clients of the Cloud Controller log in with, and manage
-//! users.
+//! UAA, as far as clients of the Cloud Controller use it: they log in, verify
+//! tokens, and manage users, groups and clients.
 
+/// Makes a handler of a function whose errors are UAA's.
+macro_rules! uaa_handler {
+    ($function:path) => {
+        |context| Ok($function(context).unwrap_or_else($crate::api::uaa::refusal::Refusal::answer))
+    };
+}
+
+pub(crate) mod authorization;
+mod clients;
 mod filter;
+mod groups;
+mod keys;
+mod login;
 mod refusal;
+mod scim;
 pub(crate) mod token;
 mod users;
 
-use serde_json::{Value, json};
-use url::form_urlencoded;
+use serde_json::json;
 
-use self::token::{Holder, TokenKind};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::world::settings::Client;
-use crate::world::{Account, UAA_ORIGIN};
 
+pub(crate) use keys::KeyError;
 use refusal::Refusal;
 
-pub(crate) const ROUTES: &[&[Route]] = &[LOGIN, users::ROUTES];
+pub(crate) const ROUTES: &[&[Route]] = &[
+    SERVER,
+    login::ROUTES,
+    users::ROUTES,
+    groups::ROUTES,
+    clients::ROUTES,
+];
 
-const LOGIN: &[Route] = &[
-    Route::post("/oauth/token", issue_token).open(),
-    Route::post(TOKEN_PATH, issue_token).open(),
+/// Operations that tell clients about the server, with and without the prefix.
+const SERVER: &[Route] = &[
     Route::get("/login", info).open(),
     Route::get("/uaa/login", info).open(),
     Route::get("/info", info).open(),
     Route::get("/uaa/info", info).open(),
-    Route::post("/uaa/check_token", check_token).open(),
-    Route::get("/uaa/oauth/clients/:client", show_client).open(),
+    Route::get("/healthz", health).open(),
+    Route::get("/uaa/healthz", health).open(),
+    Route::get("/token_key", uaa_handler!(token_key)).open(),
+    Route::get("/uaa/token_key", uaa_handler!(token_key)).open(),
+    Route::get("/token_keys", uaa_handler!(token_keys)).open(),
+    Route::get("/uaa/token_keys", uaa_handler!(token_keys)).open(),
+    Route::get("/.well-known/openid-configuration", configuration).open(),
+    Route::get("/uaa/.well-known/openid-configuration", configuration).open(),
+    Route::get(
+        "/uaa/oauth/token/.well-known/openid-configuration",
+        configuration,
+    )
+    .open(),
 ];
 
 /// Where tokens are issued.
 pub(crate) const TOKEN_PATH: &str = "/uaa/oauth/token";
-
-/// The client that needs no secret.
-pub(crate) const PUBLIC_CLIENT: &str = "cf";
 
 /// Where UAA is, below the mock's own address.
 pub(crate) const PATH: &str = "/uaa";
@@ -63,171 +86,43 @@ fn info(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     })))
 }
 
-fn issue_token(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    Ok(match grant(context) {
-        Ok(tokens) => Response::ok(&tokens).with_header("Cache-Control", "no-store"),
-        Err(refusal) => refusal.answer(),
-    })
+fn health(_context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    Ok(Response::text("text/plain;charset=UTF-8", "ok\n".into()))
 }
 
-/// What a client asks for in a form: of its body, else of its query.
-struct Form(Vec<(String, String)>);
-
-impl Form {
-    fn read(context: &RequestContext<'_>) -> Self {
-        let query = context.request.raw_query.unwrap_or_default();
-        let pairs = form_urlencoded::parse(context.request.body)
-            .chain(form_urlencoded::parse(query.as_bytes()));
-        Self(
-            pairs
-                .map(|(key, value)| (key.into_owned(), value.into_owned()))
-                .collect(),
-        )
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.as_str())
-    }
-
-    /// The client, and its secret.
-    fn client(&self, context: &RequestContext<'_>) -> (String, String) {
-        let basic = context
-            .request
-            .header("authorization")
-            .and_then(token::basic);
-        basic.unwrap_or_else(|| {
-            let owned = |name| self.get(name).unwrap_or_default().to_owned();
-            (owned("client_id"), owned("client_secret"))
-        })
-    }
+fn token_key(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+    Ok(Response::ok(&context.tokens.key()?.public()))
 }
 
-fn grant(context: &RequestContext<'_>) -> Result<Value, Refusal> {
-    let form = Form::read(context);
-    let field = |name: &str| form.get(name);
-    let (client, secret) = form.client(context);
-    let matching_client = find_client(context, &client, &secret);
-    let public_client = client == PUBLIC_CLIENT && secret.is_empty();
-    let issue = |user| {
-        tokens(
-            context,
-            Holder {
-                client: &client,
-                user,
-            },
-        )
-    };
-    match field("grant_type") {
-        None => Err(Refusal::new(400, "invalid_request", "Missing grant type")),
-        _ if matching_client.is_none() && !public_client => Err(Refusal::bad_credentials()),
-        Some("client_credentials") => match matching_client {
-            Some(_) => Ok(issue(None)),
-            None => Err(Refusal::new(
-                401,
-                "unauthorized_client",
-                "Unauthorized grant type: client_credentials",
-            )),
-        },
-        Some("password") => {
-            let text = |name| field(name).unwrap_or_default();
-            let user = find_account(context, text("username"), text("password"));
-            user.map(|user| issue(Some(user)))
-                .ok_or_else(Refusal::bad_credentials)
-        }
-        Some("refresh_token") => {
-            let user = refreshed(context, field("refresh_token").unwrap_or_default());
-            user.map(|user| issue(Some(user))).ok_or_else(|| {
-                Refusal::new(
-                    401,
-                    "invalid_token",
-                    "The token expired, was revoked, or the token ID is incorrect.",
-                )
-            })
-        }
-        Some(other) => Err(Refusal::new(
-            400,
-            "unsupported_grant_type",
-            format!("Unsupported grant type: {other}"),
-        )),
-    }
+fn token_keys(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+    let key = context.tokens.key()?.public();
+    Ok(Response::ok(&json!({"keys": [key]})))
 }
 
-fn find_client<'s>(context: &RequestContext<'s>, id: &str, secret: &str) -> Option<&'s Client> {
-    let client = context.settings.client.as_ref();
-    client.filter(|known| known.id == id && known.secret == secret)
-}
-
-fn find_account<'w>(
-    context: &'w RequestContext<'_>,
-    name: &str,
-    password: &str,
-) -> Option<&'w Account> {
-    let origins = [UAA_ORIGIN.to_owned()];
-    let accounts = context.world.accounts_named(name, Some(&origins));
-    let mut accounts = accounts.into_iter();
-    accounts.find(|account| account.password.as_deref() == Some(password))
-}
-
-/// Whose refresh token it is.
-fn refreshed<'w>(context: &'w RequestContext<'_>, token: &str) -> Option<&'w Account> {
-    let now = context.world.now();
-    let caller = context
-        .tokens
-        .caller(context.settings, token, TokenKind::Refresh, now)?;
-    context.world.look_up(&caller.id)
-}
-
-fn tokens(context: &RequestContext<'_>, holder: Holder<'_>) -> Value {
-    let issuer = context.url(TOKEN_PATH);
-    let issue = |kind| {
-        let now = context.world.now();
-        context
-            .tokens
-            .issue(context.settings, holder, kind, now, &issuer)
-    };
-    let mut body = json!({
-        "access_token": issue(TokenKind::Access),
-        "token_type": "bearer",
-        "expires_in": context.settings.token_lifetime.as_secs().saturating_sub(1),
-        "scope": holder.scopes().join(" "),
-    });
-    if holder.user.is_some() {
-        body["refresh_token"] = json!(issue(TokenKind::Refresh));
-    }
-    body
-}
-
-/// `POST /check_token`: what a token says, for whoever serves requests with it.
-fn check_token(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let form = Form::read(context);
-    let (client, secret) = form.client(context);
-    if find_client(context, &client, &secret).is_none() {
-        return Ok(Refusal::bad_credentials().answer());
-    }
-    let token = form.get("token").unwrap_or_default();
-    let now = context.world.now();
-    let claims = context
-        .tokens
-        .claims(context.settings, token, TokenKind::Access, now);
-    Ok(match claims {
-        Some(claims) => Response::ok(&claims),
-        None => Refusal::new(400, "invalid_token", "Token is invalid").answer(),
-    })
-}
-
-/// `GET /oauth/clients/:client`: how the cf CLI looks whether there is one.
-fn show_client(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    if let Err(refusal) = users::require_admin(context, "clients.read clients.admin uaa.admin") {
-        return Ok(refusal.answer());
-    }
-    let id = context.capture("client");
-    let configured = context.settings.client.as_ref();
-    let known = id == PUBLIC_CLIENT || configured.is_some_and(|client| client.id == id);
-    Ok(if known {
-        Response::ok(&json!({"client_id": id, "name": id}))
-    } else {
-        let description = format!("No client with requested id: {id}");
-        Refusal::new(404, "invalid_client", description).answer()
-    })
+/// What OpenID Connect clients discover: only what the fake can do.
+fn configuration(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let url = |path: &str| context.url(&format!("{PATH}{path}"));
+    Ok(Response::ok(&json!({
+        "issuer": url("/oauth/token"),
+        "authorization_endpoint": url("/oauth/authorize"),
+        "token_endpoint": url("/oauth/token"),
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "userinfo_endpoint": url("/userinfo"),
+        "jwks_uri": url("/token_keys"),
+        "scopes_supported": ["openid"],
+        "response_types_supported": ["code"],
+        "grant_types_supported": clients::GRANT_TYPES,
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "claim_types_supported": ["normal"],
+        "claims_supported": [
+            "sub", "user_name", "origin", "iss", "auth_time", "client_id", "aud", "zid",
+            "grant_type", "user_id", "azp", "scope", "exp", "iat", "jti", "rev_sig", "cid",
+            "email",
+        ],
+        "claims_parameter_supported": false,
+        "service_documentation": "http://docs.cloudfoundry.org/api/uaa/",
+        "ui_locales_supported": ["en-US"],
+        "code_challenge_methods_supported": ["S256", "plain"],
+    })))
 }

@@ -1,10 +1,11 @@
-//! How UAA refuses: its errors are not those of the Cloud Controller.
+//! UAA's errors, which are not those of the Cloud Controller.
 
 use serde_json::{Value, json};
 
+use super::keys::KeyError;
 use crate::api::http::Response;
 
-/// What OAuth calls an error answer.
+/// An error answer of UAA.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: u16,
@@ -12,12 +13,19 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// An error of OAuth.
     pub(super) fn new(status: u16, error: &str, description: impl Into<String>) -> Self {
         let body = json!({"error": error, "error_description": description.into()});
         Self { status, body }
     }
 
-    /// The same with something more for programs.
+    /// An error of SCIM, which has its description twice.
+    pub(super) fn scim(status: u16, error: &str, description: impl Into<String>) -> Self {
+        let description = description.into();
+        Self::new(status, error, description.clone()).with("message", description)
+    }
+
+    /// The same error with a further key.
     pub(super) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.body[key] = value.into();
         self
@@ -32,7 +40,18 @@ impl Refusal {
         Self::new(403, "insufficient_scope", description).with("scope", scopes)
     }
 
+    /// A body that is not the JSON that is expected.
+    pub(super) fn unreadable(error: &serde_json::Error) -> Self {
+        Self::scim(400, "invalid_scim_resource", error.to_string())
+    }
+
     pub(super) fn answer(self) -> Response {
         Response::json(self.status, &self.body)
+    }
+}
+
+impl From<KeyError> for Refusal {
+    fn from(error: KeyError) -> Self {
+        Self::new(500, "server_error", error.to_string())
     }
 }

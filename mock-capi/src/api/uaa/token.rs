@@ -1,73 +1,153 @@
-//! Access and refresh tokens: shaped like UAA's JWTs, signed, and checked
-//! without a table of them.
+//! Access tokens, refresh tokens and authorization codes: issued, verified, and
+//! remembered until they expire.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use crate::api::http::percent_decode;
-use crate::world::Account;
+use super::keys::{KeyError, SigningKey};
+use crate::api::uaa;
 use crate::world::clock::Timestamp;
-use crate::world::settings::Settings;
+use crate::world::{ADMIN_GROUP, Account, Client, Guid, World};
 
-const ADMIN: &str = "cloud_controller.admin";
+/// Seconds, as UAA has it for the cf client.
+const REFRESH_LIFETIME: u64 = 30 * 24 * 3600;
 
-/// What an administrator's token allows.
-const ADMIN_SCOPES: &[&str] = &[
-    ADMIN,
-    "cloud_controller.read",
-    "cloud_controller.write",
-    "network.admin",
-    "openid",
-    "password.write",
-    "scim.read",
-    "scim.write",
-    "uaa.user",
-];
+/// Seconds that an authorization code can be exchanged for.
+const CODE_LIFETIME: u64 = 5 * 60;
 
-/// What anyone else's token allows.
-const USER_SCOPES: &[&str] = &[
-    "cloud_controller.read",
-    "cloud_controller.write",
-    "network.write",
-    "openid",
-    "password.write",
-    "uaa.user",
-];
+/// How many verified tokens are remembered before expired ones are forgotten.
+const REMEMBERED: usize = 1_000;
 
-const REFRESH_LIFETIME_SECONDS: u64 = 30 * 24 * 3600;
-
-/// Who a token is issued to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Holder<'a> {
-    /// The client that asked for it.
-    pub(crate) client: &'a str,
-    /// The user that it asked for; without one, it asked for itself.
-    pub(crate) user: Option<&'a Account>,
+/// What a token says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Claims {
+    pub(crate) jti: String,
+    pub(crate) sub: String,
+    pub(crate) scope: Vec<String>,
+    pub(crate) client_id: String,
+    pub(crate) cid: String,
+    pub(crate) azp: String,
+    pub(crate) grant_type: String,
+    #[serde(flatten)]
+    pub(crate) user: Option<UserClaims>,
+    /// Whose token it is, in a value that changes when tokens are revoked.
+    pub(crate) rev_sig: String,
+    pub(crate) iat: u64,
+    pub(crate) exp: u64,
+    pub(crate) iss: String,
+    pub(crate) zid: String,
+    pub(crate) aud: Vec<String>,
 }
 
-impl Holder<'_> {
-    pub(crate) fn scopes(&self) -> &'static [&'static str] {
-        scopes_of(self.user.is_none_or(|user| user.admin))
+/// What a user's token says besides.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct UserClaims {
+    pub(crate) user_id: String,
+    pub(crate) user_name: String,
+    pub(crate) email: String,
+    pub(crate) origin: String,
+    pub(crate) auth_time: u64,
+}
+
+/// The user or client that sends a request, by its token.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller(Arc<Claims>);
+
+impl Caller {
+    /// The user's GUID, or the client's name.
+    pub(crate) fn id(&self) -> &str {
+        let user = self.0.user.as_ref();
+        user.map_or(&self.0.client_id, |user| &user.user_id)
+    }
+
+    /// The user's name; clients have none.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let user = self.0.user.as_ref();
+        user.map(|user| user.user_name.as_str())
+    }
+
+    pub(crate) fn is_admin(&self) -> bool {
+        self.has_scope(ADMIN_GROUP)
+    }
+
+    pub(crate) fn has_scope(&self, scope: &str) -> bool {
+        self.0.scope.iter().any(|known| known == scope)
+    }
+
+    pub(crate) fn scopes(&self) -> &[String] {
+        &self.0.scope
+    }
+
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.0
     }
 }
 
-fn scopes_of(admin: bool) -> &'static [&'static str] {
-    if admin { ADMIN_SCOPES } else { USER_SCOPES }
+/// To whom a token is issued, and for what.
+#[derive(Clone, Debug)]
+pub(crate) struct Holder {
+    client_id: String,
+    access_lifetime: Option<u64>,
+    refresh_lifetime: u64,
+    grant_type: &'static str,
+    scopes: Vec<String>,
+    user: Option<UserClaims>,
 }
 
-/// Who a request is from, as its token says.
-#[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    /// The user's GUID, or the name of a client.
-    pub(crate) id: String,
-    /// The user's name, which clients do not have.
-    pub(crate) name: Option<String>,
-    pub(crate) admin: bool,
+impl Holder {
+    /// A client that logs in itself.
+    pub(crate) fn client(client: &Client) -> Self {
+        Self {
+            client_id: client.id.clone(),
+            access_lifetime: client.details.access_token_validity,
+            refresh_lifetime: REFRESH_LIFETIME,
+            grant_type: "client_credentials",
+            scopes: client.details.authorities.clone(),
+            user: None,
+        }
+    }
+
+    /// A user who logs in with a client. The scopes are the groups of the user
+    /// that the client may use.
+    pub(crate) fn user(
+        world: &World,
+        client: &Client,
+        user: &Account,
+        grant_type: &'static str,
+    ) -> Self {
+        let allowed = &client.details.scope;
+        let mut scopes = world.scopes_of(user);
+        scopes.retain(|scope| allowed.contains(scope));
+        let refresh_lifetime = client.details.refresh_token_validity;
+        Self {
+            grant_type,
+            scopes,
+            refresh_lifetime: refresh_lifetime.unwrap_or(REFRESH_LIFETIME),
+            user: Some(UserClaims {
+                user_id: user.base.guid.to_string(),
+                user_name: user.name.clone(),
+                email: user.profile.email().unwrap_or(&user.name).to_owned(),
+                origin: user.origin.clone(),
+                auth_time: world.now().unix_seconds(),
+            }),
+            ..Self::client(client)
+        }
+    }
+
+    pub(crate) fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
+    pub(crate) fn is_user(&self) -> bool {
+        self.user.is_some()
+    }
+
+    /// Keeps only these scopes.
+    pub(crate) fn restrict(&mut self, scopes: &[&str]) {
+        self.scopes.retain(|scope| scopes.contains(&scope.as_str()));
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,161 +156,189 @@ pub(crate) enum TokenKind {
     Refresh,
 }
 
-/// Which access tokens are still good: those of the current revision.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// A token, and what the answer of the token endpoint says of it.
+#[derive(Debug)]
+pub(crate) struct IssuedToken {
+    pub(crate) text: String,
+    pub(crate) id: String,
+    /// Seconds.
+    pub(crate) lifetime: u64,
+}
+
+/// What an authorization code stands for, until it is exchanged.
+#[derive(Debug)]
+pub(crate) struct AuthorizationCode {
+    pub(crate) client_id: String,
+    pub(crate) user: Guid,
+    pub(crate) redirect_uri: Option<String>,
+    pub(crate) challenge: Option<Challenge>,
+}
+
+/// A PKCE challenge.
+#[derive(Debug)]
+pub(crate) enum Challenge {
+    Plain(String),
+    /// Of the verifier's SHA-256, in base64url.
+    S256(String),
+}
+
+/// The tokens of one world.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Tokens {
+    /// Tells the tokens of the worlds apart that a process has: they share a key.
+    world: u64,
+    /// Access tokens of an earlier revision have been revoked.
     revision: u64,
-    issued: AtomicU64,
+    issued: u64,
+    /// `None` until a token is needed.
+    key: Option<Arc<SigningKey>>,
+    /// With the second at which they expire.
+    #[serde(skip)]
+    codes: HashMap<String, (u64, AuthorizationCode)>,
+    #[serde(skip)]
+    verified: HashMap<String, Arc<Claims>>,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            world: fastrand::u64(..),
+            revision: 0,
+            issued: 0,
+            key: None,
+            codes: HashMap::new(),
+            verified: HashMap::new(),
+        }
+    }
 }
 
 impl Tokens {
-    /// Makes every access token that was given out expired.
+    /// Makes all access tokens invalid that were issued so far.
     pub(crate) fn expire(&mut self) {
         self.revision += 1;
     }
 
-    pub(crate) fn issue(
-        &self,
-        settings: &Settings,
-        holder: Holder<'_>,
-        kind: TokenKind,
-        now: Timestamp,
-        issuer: &str,
-    ) -> String {
-        let lifetime = match kind {
-            TokenKind::Access => settings.token_lifetime.as_secs(),
-            TokenKind::Refresh => REFRESH_LIFETIME_SECONDS,
-        };
-        let suffix = if kind == TokenKind::Refresh { "-r" } else { "" };
-        let number = self.issued.fetch_add(1, Ordering::Relaxed);
-        let mut claims = json!({
-            "jti": format!("{number:032x}{suffix}"),
-            "revision": self.revision,
-            "scope": holder.scopes(),
-            "cid": holder.client,
-            "azp": holder.client,
-            "client_id": holder.client,
-            "sub": holder.client,
-            "grant_type": "client_credentials",
-            "iat": now.unix_seconds(),
-            "exp": now.unix_seconds().saturating_add(lifetime),
-            "iss": issuer,
-            "zid": "uaa",
-            "aud": ["cloud_controller", "password", "cf", "uaa", "openid"],
-        });
-        if let Some(user) = holder.user {
-            claims["sub"] = json!(user.base.guid);
-            claims["grant_type"] = json!("password");
-            claims["user_id"] = json!(user.base.guid);
-            claims["user_name"] = json!(user.name);
-            claims["email"] = json!(user.name);
-            claims["origin"] = json!(user.origin);
+    /// The key that tokens are signed with.
+    pub(crate) fn key(&mut self) -> Result<Arc<SigningKey>, KeyError> {
+        if self.key.is_none() {
+            self.key = Some(SigningKey::of_process()?);
         }
-        let header = json!({"alg": "HS256", "kid": "key-1", "typ": "JWT"});
-        let signed = format!("{}.{}", encode(&header), encode(&claims));
-        let signature = sign(settings, &signed);
-        format!("{signed}.{signature}")
+        self.key.clone().ok_or(KeyError::Generate)
     }
 
-    /// Who has the token, if the mock issued it and it is still good.
+    /// Issues a token. `usual_lifetime`, in seconds, is for access tokens of
+    /// clients that have none of their own.
+    pub(crate) fn issue(
+        &mut self,
+        holder: &Holder,
+        kind: TokenKind,
+        now: Timestamp,
+        usual_lifetime: u64,
+        base: &str,
+    ) -> Result<IssuedToken, KeyError> {
+        let lifetime = match kind {
+            TokenKind::Access => holder.access_lifetime.unwrap_or(usual_lifetime),
+            TokenKind::Refresh => holder.refresh_lifetime,
+        };
+        self.issued += 1;
+        let suffix = match kind {
+            TokenKind::Access => "",
+            TokenKind::Refresh => "-r",
+        };
+        let id = format!("{:016x}{:016x}{suffix}", self.world, self.issued);
+        let client_id = &holder.client_id;
+        let subject = holder.user.as_ref().map(|user| &user.user_id);
+        let claims = Claims {
+            jti: id.clone(),
+            sub: subject.unwrap_or(client_id).clone(),
+            scope: holder.scopes.clone(),
+            client_id: client_id.clone(),
+            cid: client_id.clone(),
+            azp: client_id.clone(),
+            grant_type: holder.grant_type.into(),
+            user: holder.user.clone(),
+            rev_sig: self.revision_signature(kind),
+            iat: now.unix_seconds(),
+            exp: now.unix_seconds().saturating_add(lifetime),
+            iss: format!("{base}{}", uaa::TOKEN_PATH),
+            zid: "uaa".into(),
+            aud: audience(client_id, &holder.scopes),
+        };
+        let keys_url = format!("{base}{}/token_keys", uaa::PATH);
+        let text = self.key()?.sign(&claims, keys_url)?;
+        Ok(IssuedToken { text, id, lifetime })
+    }
+
+    /// The caller whose token this is, if it was issued here and is still valid.
     pub(crate) fn caller(
-        &self,
-        settings: &Settings,
+        &mut self,
         token: &str,
         kind: TokenKind,
         now: Timestamp,
     ) -> Option<Caller> {
-        Caller::of(&self.claims(settings, token, kind, now)?)
+        let claims = self.verify(token, now)?;
+        let unexpired = now.unix_seconds() < claims.exp;
+        let valid = unexpired && claims.rev_sig == self.revision_signature(kind);
+        valid.then_some(Caller(claims))
     }
 
-    /// What the token says, under the same conditions.
-    pub(crate) fn claims(
-        &self,
-        settings: &Settings,
-        token: &str,
-        kind: TokenKind,
-        now: Timestamp,
-    ) -> Option<Value> {
-        let claims = read_claims(settings, token)?;
-        let unexpired = claims["exp"]
-            .as_u64()
-            .is_some_and(|exp| now.unix_seconds() < exp);
-        let refresh = claims["jti"]
-            .as_str()
-            .is_some_and(|jti| jti.ends_with("-r"));
-        let current = claims["revision"] == self.revision;
-        let good = unexpired
-            && match kind {
-                TokenKind::Access => !refresh && current,
-                TokenKind::Refresh => refresh,
-            };
-        good.then_some(claims)
+    /// The subject of a token that was issued here, even if it has expired.
+    pub(crate) fn subject(&mut self, token: &str, now: Timestamp) -> Option<String> {
+        self.verify(token, now).map(|claims| claims.sub.clone())
+    }
+
+    /// The claims of a token that the key has signed. A signature is verified
+    /// once.
+    fn verify(&mut self, token: &str, now: Timestamp) -> Option<Arc<Claims>> {
+        if let Some(claims) = self.verified.get(token) {
+            return Some(Arc::clone(claims));
+        }
+        // A snapshot of a mock that had no key yet has none.
+        let key = self.key.clone().or_else(SigningKey::generated)?;
+        let claims: Arc<Claims> = Arc::new(key.verify(token)?);
+        if self.verified.len() >= REMEMBERED {
+            let now = now.unix_seconds();
+            self.verified.retain(|_, claims| now < claims.exp);
+        }
+        if self.verified.len() >= REMEMBERED {
+            self.verified.clear();
+        }
+        self.verified.insert(token.to_owned(), Arc::clone(&claims));
+        Some(claims)
+    }
+
+    /// Refresh tokens survive the revocation of access tokens.
+    fn revision_signature(&self, kind: TokenKind) -> String {
+        match kind {
+            TokenKind::Access => format!("{:016x}{:x}", self.world, self.revision),
+            TokenKind::Refresh => format!("{:016x}-r", self.world),
+        }
+    }
+
+    /// Keeps what a new authorization code stands for.
+    pub(crate) fn add_code(&mut self, text: String, code: AuthorizationCode, now: Timestamp) {
+        let now = now.unix_seconds();
+        self.codes.retain(|_, (expires, _)| now < *expires);
+        let expires = now.saturating_add(CODE_LIFETIME);
+        self.codes.insert(text, (expires, code));
+    }
+
+    /// What an authorization code stands for; it can be exchanged once.
+    pub(crate) fn take_code(&mut self, text: &str, now: Timestamp) -> Option<AuthorizationCode> {
+        let (expires, code) = self.codes.remove(text)?;
+        (now.unix_seconds() < expires).then_some(code)
     }
 }
 
-impl Caller {
-    pub(crate) fn scopes(&self) -> &'static [&'static str] {
-        scopes_of(self.admin)
+/// The client, and the applications that the scopes are of: what precedes the
+/// last dot of each.
+fn audience(client_id: &str, scopes: &[String]) -> Vec<String> {
+    let mut audience = vec![client_id.to_owned()];
+    for scope in scopes {
+        let of = scope.rsplit_once('.').map_or(scope.as_str(), |(of, _)| of);
+        if !audience.iter().any(|known| known == of) {
+            audience.push(of.to_owned());
+        }
     }
-
-    fn of(claims: &Value) -> Option<Self> {
-        let id = claims.get("user_id").or_else(|| claims.get("client_id"))?;
-        let scopes = claims["scope"].as_array()?;
-        Some(Self {
-            id: id.as_str()?.to_owned(),
-            name: claims["user_name"].as_str().map(str::to_owned),
-            admin: scopes.iter().any(|scope| scope == ADMIN),
-        })
-    }
-}
-
-/// Whom a token was issued to, if the mock issued it, even if it has expired.
-pub(crate) fn subject(settings: &Settings, token: &str) -> Option<String> {
-    let claims = read_claims(settings, token)?;
-    claims["sub"].as_str().map(str::to_owned)
-}
-
-fn read_claims(settings: &Settings, token: &str) -> Option<Value> {
-    let (signed, signature) = token.rsplit_once('.')?;
-    if sign(settings, signed) != signature {
-        return None;
-    }
-    let (_, claims) = signed.split_once('.')?;
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
-}
-
-fn encode(part: &Value) -> String {
-    URL_SAFE_NO_PAD.encode(part.to_string())
-}
-
-fn sign(settings: &Settings, signed: &str) -> String {
-    let mut digest = Sha256::new();
-    digest.update(settings.signing_key.to_string());
-    digest.update(signed);
-    URL_SAFE_NO_PAD.encode(digest.finalize())
-}
-
-/// The token of an `Authorization: bearer ...` header.
-pub(crate) fn bearer(header: &str) -> Option<&str> {
-    let (scheme, token) = header.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then_some(token.trim())
-}
-
-/// The client of an `Authorization: Basic ...` header. UAA's clients escape
-/// what they send as forms do.
-pub(crate) fn basic(header: &str) -> Option<(String, String)> {
-    let (scheme, credentials) = header.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decoded = base64::engine::general_purpose::STANDARD
-        .decode(credentials.trim())
-        .ok()?;
-    let text = String::from_utf8(decoded).ok()?;
-    let (id, secret) = text.split_once(':')?;
-    // In a form a blank is a plus.
-    let decode = |text: &str| percent_decode(&text.replace('+', " "));
-    Some((decode(id), decode(secret)))
+    audience
 }

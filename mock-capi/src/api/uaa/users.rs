@@ -1,219 +1,421 @@
 //! `/Users` and `/userinfo` of UAA.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::context::RequestContext;
-use crate::api::error::CcError;
-use crate::api::http::Response;
-use crate::api::router::Route;
-use crate::api::uaa::token::Caller;
-use crate::world::{Account, NewAccount, UAA_ORIGIN};
-
-use super::filter::Filter;
+use super::filter::Attributes;
 use super::refusal::Refusal;
+use super::scim::{
+    self, SCHEMAS, caller, check_version, require_scope, require_self_or_scope, with_version,
+};
+use crate::api::context::RequestContext;
+use crate::api::http::{Response, read_object};
+use crate::api::router::Route;
+use crate::world::{Account, Email, Guid, NewAccount, Profile, UAA_ORIGIN, World};
 
-/// UAA refuses in its own words, so the handlers look at the token themselves.
+/// UAA has errors of its own, so the handlers check tokens themselves.
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/uaa/Users", |context| answer(index(context))).open(),
-    Route::post("/uaa/Users", |context| answer(create(context))).open(),
-    Route::get("/uaa/Users/:guid", |context| answer(show(context))).open(),
-    Route::delete("/uaa/Users/:guid", |context| answer(delete(context))).open(),
-    Route::put("/uaa/Users/:guid/password", |context| {
-        answer(set_password(context))
-    })
-    .open(),
-    Route::get("/uaa/userinfo", |context| answer(user_info(context))).open(),
+    Route::get("/uaa/Users", uaa_handler!(index)).open(),
+    Route::post("/uaa/Users", uaa_handler!(create)).open(),
+    Route::get("/uaa/Users/:guid", uaa_handler!(show)).open(),
+    Route::put("/uaa/Users/:guid", uaa_handler!(replace)).open(),
+    Route::patch("/uaa/Users/:guid", uaa_handler!(patch)).open(),
+    Route::delete("/uaa/Users/:guid", uaa_handler!(delete)).open(),
+    Route::put("/uaa/Users/:guid/password", uaa_handler!(set_password)).open(),
+    Route::get("/uaa/userinfo", uaa_handler!(user_info)).open(),
 ];
 
-const SCHEMAS: [&str; 1] = ["urn:scim:schemas:core:1.0"];
 const READ: &str = "uaa.admin scim.read";
+const CREATE: &str = "uaa.admin scim.write scim.create";
 const WRITE: &str = "uaa.admin scim.write";
-const PER_PAGE: usize = 100;
 
-fn answer(result: Result<Response, Refusal>) -> Result<Response, CcError> {
-    Ok(result.unwrap_or_else(Refusal::answer))
+const ATTRIBUTES: Attributes<Account> = &[
+    ("id", |user| vec![user.base.guid.to_string()]),
+    ("username", |user| vec![user.name.clone()]),
+    ("user_name", |user| vec![user.name.clone()]),
+    ("email", emails),
+    ("emails.value", emails),
+    ("origin", |user| vec![user.origin.clone()]),
+    ("givenname", |user| list(&user.profile.given_name)),
+    ("name.givenname", |user| list(&user.profile.given_name)),
+    ("familyname", |user| list(&user.profile.family_name)),
+    ("name.familyname", |user| list(&user.profile.family_name)),
+    ("externalid", |user| list(&user.profile.external_id)),
+    ("active", |user| vec![user.profile.active.to_string()]),
+    ("verified", |user| vec![user.profile.verified.to_string()]),
+];
+
+fn emails(user: &Account) -> Vec<String> {
+    let emails = user.profile.emails.iter();
+    emails.map(|email| email.value.clone()).collect()
 }
 
-fn present(account: &Account) -> Value {
-    json!({
-        "id": account.base.guid,
+fn list(text: &Option<String>) -> Vec<String> {
+    text.iter().cloned().collect()
+}
+
+fn present(user: &Account, world: &World) -> Value {
+    let profile = &user.profile;
+    let groups = world.groups_of(user).into_iter();
+    let groups = groups.map(|(group, direct)| {
+        json!({
+            "value": group.base.guid,
+            "display": group.name,
+            "type": if direct { "DIRECT" } else { "INDIRECT" },
+        })
+    });
+    let mut name = json!({});
+    for (key, part) in [
+        ("familyName", &profile.family_name),
+        ("givenName", &profile.given_name),
+    ] {
+        if let Some(part) = part {
+            name[key] = json!(part);
+        }
+    }
+    let mut presented = json!({
+        "id": user.base.guid,
         "meta": {
-            "version": 0,
-            "created": account.base.created,
-            "lastModified": account.base.updated,
+            "version": user.version,
+            "created": user.base.created,
+            "lastModified": user.base.updated,
         },
-        "userName": account.name,
-        "name": {"familyName": account.name, "givenName": account.name},
-        "emails": [{"value": account.name, "primary": true}],
-        "groups": [],
+        "userName": user.name,
+        "name": name,
+        "emails": profile.emails.iter().map(|email| {
+            json!({"value": email.value, "primary": email.primary})
+        }).collect::<Vec<_>>(),
+        "groups": groups.collect::<Vec<_>>(),
         "approvals": [],
-        "active": true,
-        "verified": true,
-        "origin": account.origin,
+        "active": profile.active,
+        "verified": profile.verified,
+        "origin": user.origin,
         "zoneId": "uaa",
         "schemas": SCHEMAS,
-    })
-}
-
-fn caller<'c>(context: &'c RequestContext<'_>) -> Result<&'c Caller, Refusal> {
-    context
-        .caller
-        .as_ref()
-        .ok_or_else(|| match context.request.header("authorization") {
-            None => Refusal::new(
-                401,
-                "unauthorized",
-                "Full authentication is required to access this resource",
-            ),
-            Some(_) => Refusal::new(401, "invalid_token", "The token expired or is unknown"),
-        })
-}
-
-/// Refuses whoever has none of the scopes, which administrators have.
-pub(super) fn require_admin(context: &RequestContext<'_>, scopes: &str) -> Result<(), Refusal> {
-    match caller(context)?.admin {
-        true => Ok(()),
-        false => Err(Refusal::insufficient_scope(scopes)),
+    });
+    if !profile.phone_numbers.is_empty() {
+        let numbers = profile.phone_numbers.iter();
+        presented["phoneNumbers"] = numbers.map(|number| json!({"value": number})).collect();
     }
+    if let Some(id) = &profile.external_id {
+        presented["externalId"] = json!(id);
+    }
+    presented
+}
+
+fn answer(context: &RequestContext<'_>, guid: Guid, status: u16) -> Result<Response, Refusal> {
+    let user = context.world.accounts.get(guid);
+    let user = user.ok_or_else(|| not_found(&guid.to_string()))?;
+    let response = Response::json(status, &present(user, context.world));
+    Ok(with_version(response, user.version))
+}
+
+fn not_found(id: &str) -> Refusal {
+    let description = format!("User {id} does not exist");
+    Refusal::scim(404, "scim_resource_not_found", description)
 }
 
 fn find<'c>(context: &'c RequestContext<'_>) -> Result<&'c Account, Refusal> {
     let id = context.capture("guid");
     let account = context.world.look_up::<Account>(id);
-    account.ok_or_else(|| {
-        let description = format!("User {id} does not exist");
-        Refusal::new(404, "scim_resource_not_found", description)
+    account.ok_or_else(|| not_found(id))
+}
+
+fn invalid(description: &str) -> Refusal {
+    Refusal::scim(400, "invalid_scim_resource", description)
+}
+
+fn name_taken(name: &str, holder: Guid) -> Refusal {
+    let description = format!("Username already in use: {name}");
+    Refusal::scim(409, "scim_resource_already_exists", description)
+        .with("user_id", holder.to_string())
+        .with("active", true)
+}
+
+/// A user as a request has it. Further keys do not count.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct UserMessage {
+    user_name: Option<String>,
+    password: Option<String>,
+    origin: Option<String>,
+    external_id: Option<String>,
+    name: Option<NameMessage>,
+    emails: Option<Vec<Email>>,
+    phone_numbers: Option<Vec<PhoneNumber>>,
+    active: Option<bool>,
+    verified: Option<bool>,
+    meta: MetaMessage,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct NameMessage {
+    family_name: Option<String>,
+    given_name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PhoneNumber {
+    value: String,
+}
+
+/// What a `PATCH` removes before it adds.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct MetaMessage {
+    pub(super) attributes: Vec<String>,
+}
+
+impl UserMessage {
+    fn read(context: &RequestContext<'_>) -> Result<Self, Refusal> {
+        let read = read_object(context.request.body);
+        let mut message: Self = read.map_err(|error| Refusal::unreadable(&error))?;
+        message.origin = message.origin.filter(|origin| !origin.is_empty());
+        Ok(message)
+    }
+
+    /// The user's name and profile, if they are valid.
+    fn validate(self, origin: &str) -> Result<(String, Profile), Refusal> {
+        let name = self.user_name.filter(|name| !name.trim().is_empty());
+        let name = name.ok_or_else(|| invalid("A username must be provided."))?;
+        let is_allowed = |c: char| c.is_alphanumeric() || "+-_.@'!".contains(c);
+        if origin == UAA_ORIGIN && !name.chars().all(is_allowed) {
+            return Err(invalid(
+                "Username must match pattern: [\\p{L}+0-9+\\-_.@'!]+",
+            ));
+        }
+        let emails = self.emails.unwrap_or_default();
+        match emails.as_slice() {
+            [email] if email.value.is_empty() => Err(invalid("An email must be provided.")),
+            [_] => Ok(()),
+            _ => Err(invalid("Exactly one email must be provided.")),
+        }?;
+        let person = self.name.unwrap_or_default();
+        let numbers = self.phone_numbers.unwrap_or_default().into_iter();
+        let profile = Profile {
+            given_name: person.given_name,
+            family_name: person.family_name,
+            emails,
+            phone_numbers: numbers.map(|number| number.value).collect(),
+            external_id: self.external_id,
+            active: self.active.unwrap_or(true),
+            verified: self.verified.unwrap_or(true),
+        };
+        Ok((name, profile))
+    }
+
+    /// The user after a `PATCH` with this message.
+    fn patch(self, user: &Account) -> Result<Self, Refusal> {
+        let profile = &user.profile;
+        let mut patched = Self {
+            user_name: Some(user.name.clone()),
+            external_id: profile.external_id.clone(),
+            name: Some(NameMessage {
+                family_name: profile.family_name.clone(),
+                given_name: profile.given_name.clone(),
+            }),
+            emails: Some(profile.emails.clone()),
+            active: Some(self.active.unwrap_or(profile.active)),
+            verified: Some(self.verified.unwrap_or(profile.verified)),
+            ..Self::default()
+        };
+        let mut numbers: Vec<String> = profile.phone_numbers.clone();
+        for attribute in &self.meta.attributes {
+            let name = patched.name.get_or_insert_default();
+            match attribute.to_lowercase().as_str() {
+                "username" if self.user_name.is_some() => {}
+                "username" => return Err(invalid("Can not drop username, field is required.")),
+                "emails" => patched.emails = None,
+                "phonenumbers" => numbers.clear(),
+                "name" => *name = NameMessage::default(),
+                "name.familyname" => name.family_name = None,
+                "name.givenname" => name.given_name = None,
+                _ => {
+                    let description = format!(
+                        "Attribute {attribute} cannot be removed using \"Meta.attributes\""
+                    );
+                    return Err(invalid(&description));
+                }
+            }
+        }
+        patched.user_name = self.user_name.or(patched.user_name);
+        patched.external_id = self.external_id.or(patched.external_id);
+        if let Some(change) = self.name {
+            let name = patched.name.get_or_insert_default();
+            name.family_name = change.family_name.or(name.family_name.take());
+            name.given_name = change.given_name.or(name.given_name.take());
+        }
+        // UAA keeps one address: of several, the primary one.
+        if let Some(emails) = self.emails.filter(|emails| !emails.is_empty()) {
+            let primary = emails.iter().position(|email| email.primary);
+            let email = emails.into_iter().nth(primary.unwrap_or(0));
+            patched.emails = Some(email.into_iter().collect());
+        }
+        let added = self.phone_numbers.unwrap_or_default().into_iter();
+        let added = added.map(|number| number.value).chain(numbers);
+        let added = added.map(|value| PhoneNumber { value });
+        patched.phone_numbers = Some(added.collect());
+        Ok(patched)
+    }
+}
+
+fn index(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+    require_scope(context, READ)?;
+    let world = &*context.world;
+    let users = world.accounts.iter();
+    scim::list(context, users, ATTRIBUTES, &SCHEMAS, |user| {
+        present(user, world)
     })
 }
 
-fn index(context: &RequestContext<'_>) -> Result<Response, Refusal> {
-    require_admin(context, READ)?;
-    let filter = match context.request.query("filter") {
-        None => None,
-        Some(text) => Some(Filter::parse(text).ok_or_else(|| {
-            let description = format!("Invalid filter expression: [{text}]");
-            Refusal::new(400, "scim", description)
-        })?),
-    };
-    let number = |name: &str, default: usize| {
-        let text = context.request.query(name);
-        text.and_then(|text| text.parse().ok()).unwrap_or(default)
-    };
-    let (start, count) = (number("startIndex", 1).max(1), number("count", PER_PAGE));
-    let accounts = context.world.accounts.iter();
-    let found: Vec<&Account> = accounts
-        .filter(|account| filter.as_ref().is_none_or(|filter| filter.admits(account)))
-        .collect();
-    let page = found.iter().skip(start - 1).take(count);
-    let resources: Vec<Value> = page.map(|account| present(account)).collect();
-    Ok(Response::ok(&json!({
-        "resources": resources,
-        "startIndex": start,
-        "itemsPerPage": count,
-        "totalResults": found.len(),
-        "schemas": SCHEMAS,
-    })))
-}
-
 fn create(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
-    require_admin(context, WRITE)?;
-    let invalid = |description: &str| Refusal::new(400, "invalid_scim_resource", description);
-    let body = context.request.object();
-    let body = body.map_err(|_| invalid("The request body is no JSON object."))?;
-    let text = |key: &str| body.get(key).and_then(Value::as_str);
-    let name = text("userName").filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| invalid("A username must be provided."))?;
-    if body
-        .get("emails")
-        .and_then(Value::as_array)
-        .is_none_or(Vec::is_empty)
-    {
-        return Err(invalid("Exactly one email must be provided."));
-    }
-    let origin = text("origin").filter(|origin| !origin.is_empty());
-    let origin = origin.unwrap_or(UAA_ORIGIN);
-    let password = text("password").filter(|_| origin == UAA_ORIGIN);
+    require_scope(context, CREATE)?;
+    let mut message = UserMessage::read(context)?;
+    let origin = message.origin.take();
+    let origin = origin.unwrap_or_else(|| UAA_ORIGIN.into());
+    let password = message.password.take().filter(|_| origin == UAA_ORIGIN);
+    let (name, profile) = message.validate(&origin)?;
     if origin == UAA_ORIGIN && password.is_none() {
         return Err(invalid("A password is required"));
     }
-    let new = NewAccount {
-        name: name.into(),
-        password: password.map(str::to_owned),
-        origin: origin.into(),
-    };
-    let guid = context.world.register(new).map_err(|known| {
-        let description = format!("Username already in use: {name}");
-        Refusal::new(409, "scim_resource_already_exists", &description)
-            .with("message", description)
-            .with("user_id", known.to_string())
-            .with("active", true)
-    })?;
-    let account = context.world.accounts.get(guid);
-    Ok(Response::created(&json!(account.map(present))))
+    let registered = context.world.register(NewAccount {
+        name: name.clone(),
+        password,
+        origin,
+        profile,
+    });
+    let guid = registered.map_err(|holder| name_taken(&name, holder))?;
+    answer(context, guid, 201)
 }
 
-fn show(context: &RequestContext<'_>) -> Result<Response, Refusal> {
-    if caller(context)?.id != context.capture("guid") {
-        require_admin(context, READ)?;
+fn show(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+    require_self_or_scope(context, context.capture("guid"), READ)?;
+    let guid = find(context)?.base.guid;
+    answer(context, guid, 200)
+}
+
+fn replace(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+    require_self_or_scope(context, context.capture("guid"), WRITE)?;
+    let message = UserMessage::read(context)?;
+    update(context, message)
+}
+
+fn patch(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+    require_self_or_scope(context, context.capture("guid"), WRITE)?;
+    let message = UserMessage::read(context)?;
+    let user = find(context)?;
+    if message.origin.as_ref().is_some_and(|it| *it != user.origin) {
+        return Err(invalid("Cannot change origin in patch of user."));
     }
-    find(context).map(|account| Response::ok(&present(account)))
+    let patched = message.patch(user)?;
+    update(context, patched)
+}
+
+/// Gives a user everything that a message has, except for a password.
+fn update(context: &mut RequestContext<'_>, message: UserMessage) -> Result<Response, Refusal> {
+    let user = find(context)?;
+    let guid = user.base.guid;
+    check_version(context, &format!("a user ({guid})"), user.version)?;
+    let origin = user.origin.clone();
+    if message.origin.as_ref().is_some_and(|it| *it != origin) {
+        return Err(invalid("Cannot change user's origin in update operation."));
+    }
+    let (name, profile) = message.validate(&origin)?;
+    let only_names = Profile {
+        given_name: profile.given_name.clone(),
+        family_name: profile.family_name.clone(),
+        ..user.profile.clone()
+    };
+    if (name != user.name || profile != only_names) && require_scope(context, WRITE).is_err() {
+        return Err(Refusal::new(
+            403,
+            "invalid_self_edit",
+            "Users are only allowed to edit their own User settings when internal user storage is \
+             enabled, and in that case they may only edit the givenName and familyName.",
+        ));
+    }
+    let holders = context.world.accounts_named(&name, Some(&[origin]));
+    let other = holders.iter().find(|holder| holder.base.guid != guid);
+    if let Some(other) = other {
+        return Err(name_taken(&name, other.base.guid));
+    }
+    context.world.touch(guid, |user: &mut Account| {
+        user.name = name;
+        user.profile = profile;
+        user.version += 1;
+    });
+    answer(context, guid, 200)
 }
 
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
-    require_admin(context, WRITE)?;
-    let account = find(context)?;
-    let (guid, presented) = (account.base.guid, present(account));
+    require_scope(context, WRITE)?;
+    let user = find(context)?;
+    let (guid, version) = (user.base.guid, user.version);
+    if context.request.header("if-match").is_some() {
+        check_version(context, &format!("a user ({guid})"), version)?;
+    }
+    let deleted = answer(context, guid, 200);
     context.world.accounts.remove(guid);
-    Ok(Response::ok(&presented))
+    deleted
 }
 
-/// Users change their own password, which they have to know.
+/// Users have to know the old password to change their own.
 fn set_password(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
-    let own = caller(context)?.id == context.capture("guid");
-    if !own {
-        require_admin(context, "uaa.admin password.write")?;
+    #[derive(Default, Deserialize)]
+    #[serde(default, rename_all = "camelCase")]
+    struct PasswordMessage {
+        old_password: Option<String>,
+        password: Option<String>,
     }
+    let own = caller(context)?.id() == context.capture("guid");
+    if !own {
+        require_scope(context, WRITE)?;
+    }
+    let message: PasswordMessage =
+        read_object(context.request.body).map_err(|error| Refusal::unreadable(&error))?;
     let account = find(context)?;
     let guid = account.base.guid;
-    let body = context.request.object().unwrap_or_default();
-    let text = |key: &str| body.get(key).and_then(Value::as_str);
-    if own && text("oldPassword") != account.password.as_deref() {
-        return Err(Refusal::new(
-            401,
-            "unauthorized",
-            "Old password is incorrect",
-        ));
+    if own && message.old_password != account.password {
+        let description = "Old password is incorrect";
+        return Err(Refusal::new(401, "unauthorized", description));
     }
-    let invalid = |description: &str| Refusal::new(422, "invalid_password", description);
-    let password = text("password").filter(|password| !password.is_empty());
-    let password = password.ok_or_else(|| invalid("Password must be specified."))?;
-    if account.password.as_deref() == Some(password) {
-        return Err(invalid(
+    let refuse = |description: &str| Refusal::scim(422, "invalid_password", description);
+    let password = message.password.filter(|password| !password.is_empty());
+    let password = password.ok_or_else(|| refuse("Password must be specified."))?;
+    if account.password.as_ref() == Some(&password) {
+        return Err(refuse(
             "Your new password cannot be the same as the old password.",
         ));
     }
     context.world.touch(guid, |account: &mut Account| {
-        account.password = Some(password.into());
+        account.password = Some(password);
+        account.version += 1;
     });
     Ok(Response::ok(
         &json!({"status": "ok", "message": "password updated"}),
     ))
 }
 
-fn user_info(context: &RequestContext<'_>) -> Result<Response, Refusal> {
-    let caller = caller(context)?;
-    let account = context.world.look_up::<Account>(&caller.id);
-    let account = account.ok_or_else(|| Refusal::insufficient_scope("openid"))?;
+fn user_info(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+    require_scope(context, "openid")?;
+    let id = caller(context)?.id();
+    let user = context.world.look_up::<Account>(id);
+    let user = user.ok_or_else(|| Refusal::insufficient_scope("openid"))?;
+    let profile = &user.profile;
+    let names = [&profile.given_name, &profile.family_name];
+    let names: Vec<&str> = names.into_iter().flatten().map(String::as_str).collect();
     Ok(Response::ok(&json!({
-        "user_id": account.base.guid,
-        "sub": account.base.guid,
-        "user_name": account.name,
-        "name": account.name,
-        "given_name": account.name,
-        "family_name": account.name,
-        "email": account.name,
-        "email_verified": true,
-        "origin": account.origin,
+        "user_id": user.base.guid,
+        "sub": user.base.guid,
+        "user_name": user.name,
+        "name": names.join(" "),
+        "given_name": profile.given_name,
+        "family_name": profile.family_name,
+        "phone_number": profile.phone_numbers.first(),
+        "email": profile.email(),
+        "email_verified": profile.verified,
+        "origin": user.origin,
         "previous_logon_time": null,
     })))
 }

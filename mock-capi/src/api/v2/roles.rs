@@ -181,7 +181,7 @@ fn add_by_name(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 /// Whether the caller is that user, who may always give up a role.
 fn is_caller(context: &RequestContext<'_>, user: &str) -> bool {
     let caller = context.caller.as_ref();
-    caller.is_some_and(|caller| caller.id == user)
+    caller.is_some_and(|caller| caller.id() == user)
 }
 
 fn remove_by_guid(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

@@ -233,7 +233,7 @@ pub(crate) fn stage(context: &mut RequestContext<'_>, new: NewBuild) -> Result<G
     context.world.log_api_at(app, ready_at, staged);
     context.world.record_at(app, ready_at, event, data);
     let caller = context.caller()?;
-    let created_by = (caller.id.clone(), caller.name.clone());
+    let created_by = (caller.id().to_owned(), caller.name().map(str::to_owned));
     let build = Build {
         base,
         app: new.app,

@@ -1,0 +1,352 @@
+//! How users and clients get tokens: `/oauth/token` and `/oauth/authorize`, and
+//! `/check_token`.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use url::{Url, form_urlencoded};
+
+use super::TOKEN_PATH;
+use super::authorization::basic;
+use super::clients::GRANT_TYPES;
+use super::refusal::Refusal;
+use super::scim::{caller, require_scope};
+use super::token::{AuthorizationCode, Challenge, Holder, TokenKind};
+use crate::api::context::RequestContext;
+use crate::api::http::Response;
+use crate::api::router::Route;
+use crate::world::{Account, Client, UAA_ORIGIN};
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::post("/oauth/token", uaa_handler!(issue_token)).open(),
+    Route::post(TOKEN_PATH, uaa_handler!(issue_token)).open(),
+    Route::get("/oauth/authorize", uaa_handler!(authorize)).open(),
+    Route::get("/uaa/oauth/authorize", uaa_handler!(authorize)).open(),
+    Route::post("/uaa/check_token", uaa_handler!(check_token)).open(),
+];
+
+/// The fields of a form: those of the body, then those of the query.
+struct Form(Vec<(String, String)>);
+
+impl Form {
+    fn read(context: &RequestContext<'_>) -> Self {
+        let query = context.request.raw_query.unwrap_or_default();
+        let body = form_urlencoded::parse(context.request.body).into_owned();
+        let query = form_urlencoded::parse(query.as_bytes()).into_owned();
+        Self(body.chain(query).collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.get(name).unwrap_or_default()
+    }
+
+    /// The client whose credentials a request has, in its header or in the form.
+    fn client<'c>(&self, context: &'c RequestContext<'_>) -> Result<&'c Client, Refusal> {
+        let header = context.request.header("authorization");
+        let credentials = header.and_then(basic);
+        let (id, secret) = credentials.unwrap_or_else(|| {
+            let owned = |name| self.text(name).to_owned();
+            (owned("client_id"), owned("client_secret"))
+        });
+        let client = context.world.client(&id);
+        let client = client.filter(|client| client.secret.as_ref() == Some(&secret));
+        client.ok_or_else(Refusal::bad_credentials)
+    }
+}
+
+fn issue_token(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+    let form = Form::read(context);
+    let mut holder = grant(context, &form)?;
+    restrict(&mut holder, form.text("scope"))?;
+    let tokens = issue(context, &holder)?;
+    Ok(Response::ok(&tokens).with_header("Cache-Control", "no-store"))
+}
+
+/// The holder of the token that a form asks for.
+fn grant(context: &mut RequestContext<'_>, form: &Form) -> Result<Holder, Refusal> {
+    let Some(grant_type) = form.get("grant_type") else {
+        return Err(Refusal::new(400, "invalid_request", "Missing grant type"));
+    };
+    let client = form.client(context)?;
+    let Some(known) = GRANT_TYPES.iter().find(|known| **known == grant_type) else {
+        return Err(Refusal::new(
+            400,
+            "unsupported_grant_type",
+            format!("Unsupported grant type: {grant_type}"),
+        ));
+    };
+    require_grant_type(client, known)?;
+    match *known {
+        "client_credentials" => Ok(Holder::client(client)),
+        "password" => {
+            let user = find_user(context, form.text("username"), form.text("password"));
+            let user = user.ok_or_else(Refusal::bad_credentials)?;
+            Ok(Holder::user(context.world, client, user, "password"))
+        }
+        "refresh_token" => {
+            let client = client.id.clone();
+            refresh(context, &client, form.text("refresh_token"))
+        }
+        _ => {
+            let client = client.id.clone();
+            exchange_code(context, &client, form)
+        }
+    }
+}
+
+fn require_grant_type(client: &Client, grant_type: &str) -> Result<(), Refusal> {
+    let mut known = client.details.grant_types.iter();
+    if known.any(|known| known == grant_type) {
+        return Ok(());
+    }
+    let description = format!("Unauthorized grant type: {grant_type}");
+    Err(Refusal::new(401, "unauthorized_client", description))
+}
+
+fn find_user<'w>(
+    context: &'w RequestContext<'_>,
+    name: &str,
+    password: &str,
+) -> Option<&'w Account> {
+    let origins = [UAA_ORIGIN.to_owned()];
+    let accounts = context.world.accounts_named(name, Some(&origins));
+    let mut accounts = accounts.into_iter();
+    let is_right = |it: &&Account| it.profile.active && it.password.as_deref() == Some(password);
+    accounts.find(is_right)
+}
+
+fn refresh(context: &mut RequestContext<'_>, client: &str, token: &str) -> Result<Holder, Refusal> {
+    let refuse = || {
+        Refusal::new(
+            401,
+            "invalid_token",
+            "The token expired, was revoked, or the token ID is incorrect.",
+        )
+    };
+    let now = context.world.now();
+    let caller = context.tokens.caller(token, TokenKind::Refresh, now);
+    let caller = caller.ok_or_else(refuse)?;
+    if caller.claims().client_id != client {
+        let owner = &caller.claims().client_id;
+        let description = format!("Wrong client for this refresh token: {owner}");
+        return Err(Refusal::new(401, "invalid_token", description));
+    }
+    let user = context.world.look_up::<Account>(caller.id());
+    let user = user.filter(|user| user.profile.active).ok_or_else(refuse)?;
+    let client = context.world.client(client);
+    let client = client.ok_or_else(Refusal::bad_credentials)?;
+    Ok(Holder::user(context.world, client, user, "refresh_token"))
+}
+
+fn exchange_code(
+    context: &mut RequestContext<'_>,
+    client: &str,
+    form: &Form,
+) -> Result<Holder, Refusal> {
+    let invalid = |description: &dyn fmt::Display| {
+        Refusal::new(400, "invalid_grant", description.to_string())
+    };
+    let text = form.text("code");
+    let now = context.world.now();
+    let code = context.tokens.take_code(text, now);
+    let code = code.filter(|code| code.client_id == client);
+    let code = code.ok_or_else(|| invalid(&format_args!("Invalid authorization code: {text}")))?;
+    let redirect_uri = code.redirect_uri.as_deref();
+    if redirect_uri.is_some() && redirect_uri != form.get("redirect_uri") {
+        return Err(invalid(&"Redirect URI mismatch."));
+    }
+    if let Some(challenge) = &code.challenge
+        && !challenge.is_met_by(form.text("code_verifier"))
+    {
+        return Err(invalid(&"Invalid code verifier"));
+    }
+    let user = context.world.accounts.get(code.user);
+    let user = user.ok_or_else(Refusal::bad_credentials)?;
+    let client = context.world.client(client);
+    let client = client.ok_or_else(Refusal::bad_credentials)?;
+    Ok(Holder::user(
+        context.world,
+        client,
+        user,
+        "authorization_code",
+    ))
+}
+
+impl Challenge {
+    /// The challenge of a request for a code, if it has one.
+    fn read(form: &Form) -> Result<Option<Self>, Refusal> {
+        let Some(text) = form.get("code_challenge") else {
+            return Ok(None);
+        };
+        let invalid = |description: &str| Refusal::new(400, "invalid_request", description);
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if !(43..=128).contains(&text.len()) || !text.bytes().all(is_allowed) {
+            return Err(invalid(
+                "Code challenge length must between 43 and 128 and use only \
+                 [A-Z],[a-z],[0-9],_,.,-,~ characters.",
+            ));
+        }
+        match form.get("code_challenge_method") {
+            None | Some("plain") => Ok(Some(Self::Plain(text.to_owned()))),
+            Some("S256") => Ok(Some(Self::S256(text.to_owned()))),
+            Some(_) => Err(invalid(
+                "Unsupported code challenge method. Supported: [S256, plain]",
+            )),
+        }
+    }
+
+    fn is_met_by(&self, verifier: &str) -> bool {
+        match self {
+            Self::Plain(challenge) => challenge == verifier,
+            Self::S256(challenge) => *challenge == URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)),
+        }
+    }
+}
+
+/// Keeps the scopes that a form asks for; all of them if it names none.
+fn restrict(holder: &mut Holder, wanted: &str) -> Result<(), Refusal> {
+    let wanted: Vec<&str> = wanted
+        .split([' ', ','])
+        .filter(|it| !it.is_empty())
+        .collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    holder.restrict(&wanted);
+    if holder.scopes().is_empty() {
+        let description =
+            format!("{wanted:?} is invalid. This user is not allowed any of the requested scopes");
+        return Err(Refusal::new(401, "invalid_scope", description));
+    }
+    Ok(())
+}
+
+fn issue(context: &mut RequestContext<'_>, holder: &Holder) -> Result<Value, Refusal> {
+    let now = context.world.now();
+    let usual = context.settings.token_lifetime.as_secs();
+    let access = context
+        .tokens
+        .issue(holder, TokenKind::Access, now, usual, &context.base)?;
+    let mut body = json!({
+        "access_token": access.text,
+        "token_type": "bearer",
+        "expires_in": access.lifetime.saturating_sub(1),
+        "scope": holder.scopes().join(" "),
+        "jti": access.id,
+    });
+    if holder.is_user() {
+        let refresh =
+            context
+                .tokens
+                .issue(holder, TokenKind::Refresh, now, usual, &context.base)?;
+        body["refresh_token"] = json!(refresh.text);
+    }
+    Ok(body)
+}
+
+/// `GET /oauth/authorize` with a token, as `cf ssh-code` sends it: redirects to
+/// the client with a code. The fake has no page on which users approve, so every
+/// client counts as approved.
+fn authorize(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+    require_scope(context, "uaa.user")?;
+    let form = Form::read(context);
+    let id = form.text("client_id");
+    let client = context.world.client(id);
+    let client = client.ok_or_else(|| {
+        let description = format!("No client with requested id: {id}");
+        Refusal::new(401, "invalid_client", description)
+    })?;
+    require_grant_type(client, "authorization_code")?;
+    let mut location = redirect_to(client, form.get("redirect_uri"))?;
+    let challenge = Challenge::read(&form)?;
+    match form.get("response_type") {
+        Some("code") => {}
+        Some(_) => {
+            let description = "Unsupported response types";
+            return Err(Refusal::new(400, "unsupported_response_type", description));
+        }
+        None => {
+            location
+                .query_pairs_mut()
+                .append_pair("error", "invalid_request")
+                .append_pair(
+                    "error_description",
+                    "Missing response_type in authorization request",
+                );
+            return Ok(redirect(location));
+        }
+    }
+    let client_id = client.id.clone();
+    let user = context.world.look_up::<Account>(caller(context)?.id());
+    let user = user.ok_or_else(Refusal::bad_credentials)?.base.guid;
+    let text = context.world.next_guid().to_string().replace('-', "");
+    let now = context.world.now();
+    let code = AuthorizationCode {
+        client_id,
+        user,
+        redirect_uri: form.get("redirect_uri").map(str::to_owned),
+        challenge,
+    };
+    context.tokens.add_code(text.clone(), code, now);
+    location.query_pairs_mut().append_pair("code", &text);
+    if let Some(state) = form.get("state") {
+        location.query_pairs_mut().append_pair("state", state);
+    }
+    Ok(redirect(location))
+}
+
+fn redirect(location: Url) -> Response {
+    Response::empty(302).with_header("Location", location)
+}
+
+/// Where a client is to be sent: to the address that the request names, if it is
+/// registered, else to the one that is registered.
+fn redirect_to(client: &Client, wanted: Option<&str>) -> Result<Url, Refusal> {
+    let registered = &client.details.redirect_uris;
+    let refuse = |description: String| Refusal::new(400, "invalid_grant", description);
+    let address = match wanted {
+        Some(wanted) => {
+            let is_registered = registered.iter().any(|uri| match uri.split_once('*') {
+                Some((start, _)) => wanted.starts_with(start),
+                None => wanted == uri,
+            });
+            if !is_registered {
+                return Err(refuse(format!(
+                    "Invalid redirect {wanted} did not match one of the registered values"
+                )));
+            }
+            Some(wanted)
+        }
+        None => registered.first().map(|uri| uri.trim_end_matches('*')),
+    };
+    let url = address.and_then(|address| Url::parse(address).ok());
+    url.ok_or_else(|| {
+        refuse("A redirectUri must be either supplied or preconfigured in the ClientDetails".into())
+    })
+}
+
+/// `POST /check_token`: the claims of a token, for resource servers.
+fn check_token(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+    let form = Form::read(context);
+    let client = form.client(context)?;
+    let mut authorities = client.details.authorities.iter();
+    if !authorities.any(|authority| authority == "uaa.resource") {
+        return Err(Refusal::new(403, "access_denied", "Access is denied"));
+    }
+    let now = context.world.now();
+    let caller = context
+        .tokens
+        .caller(form.text("token"), TokenKind::Access, now);
+    match caller {
+        Some(caller) => Ok(Response::ok(&json!(caller.claims()))),
+        None => Err(Refusal::new(400, "invalid_token", "Token is invalid")),
+    }
+}

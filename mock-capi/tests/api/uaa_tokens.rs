@@ -1,0 +1,279 @@
+//! Tokens of UAA: who can verify them, which clients get them, and how.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use mock_capi::MockCapi;
+use reqwest::redirect::Policy;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use crate::common::{Answer, Session, send};
+
+#[tokio::test]
+async fn tokens_can_be_verified_with_the_published_key() {
+    let cf = Session::v3().await;
+    let base = cf.mock.uri();
+    let found = cf.get("/uaa/.well-known/openid-configuration").await.json();
+    assert_eq!(found["issuer"], format!("{base}/uaa/oauth/token"));
+    let keys = cf.get(found["jwks_uri"].as_str().unwrap()).await;
+    let keys: JwkSet = serde_json::from_str(&keys.text).unwrap();
+    let header = jsonwebtoken::decode_header(&cf.token).unwrap();
+    let key = keys.find(&header.kid.unwrap()).unwrap();
+    let mut validation = Validation::new(Algorithm::RS256);
+    validation.set_issuer(&[found["issuer"].as_str().unwrap()]);
+    validation.set_audience(&["cloud_controller"]);
+    let key = DecodingKey::from_jwk(key).unwrap();
+    let claims = jsonwebtoken::decode::<Value>(&cf.token, &key, &validation);
+    assert_eq!(claims.unwrap().claims["user_name"], "admin");
+
+    let key = cf.get("/uaa/token_key").await.json();
+    assert_eq!((&key["kty"], &key["alg"]), (&json!("RSA"), &json!("RS256")));
+    let pem = key["value"].as_str().unwrap();
+    let key = DecodingKey::from_rsa_pem(pem.as_bytes()).unwrap();
+    assert!(jsonwebtoken::decode::<Value>(&cf.token, &key, &validation).is_ok());
+    let health = cf.get("/uaa/healthz").await;
+    assert_eq!(
+        (health.status.as_u16(), health.text.as_str()),
+        (200, "ok\n")
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_was_changed_is_refused() {
+    let mut cf = Session::start(MockCapi::builder().add_user("dev", "secret")).await;
+    cf.log_in_as("dev", "secret").await;
+    let mut parts: Vec<String> = cf.token.split('.').map(str::to_owned).collect();
+    let mut claims: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(&parts[1]).unwrap()).unwrap();
+    claims["scope"] = json!(["cloud_controller.admin"]);
+    parts[1] = URL_SAFE_NO_PAD.encode(claims.to_string());
+    cf.token = parts.join(".");
+    assert_eq!(cf.get("/v3/apps").await.error().0, 1000);
+}
+
+#[tokio::test]
+async fn tokens_of_another_mock_are_refused() {
+    let other = Session::v3().await;
+    let mut cf = Session::v3().await;
+    cf.token = other.token;
+    assert_eq!(cf.get("/v3/apps").await.error().0, 1000);
+}
+
+#[tokio::test]
+async fn tokens_outlast_a_return_to_an_earlier_snapshot() {
+    let mock = MockCapi::start().await.unwrap();
+    let http = reqwest::Client::new();
+    let snapshot = format!("{}/_mock/snapshot", mock.uri());
+    let before = send(http.get(&snapshot)).await;
+    let token = mock.token("admin").unwrap();
+    let restored = send(http.put(&snapshot).body(before.text)).await;
+    assert_eq!(restored.status, 204, "{restored:?}");
+    let apps = http.get(format!("{}/v3/apps", mock.uri()));
+    assert_eq!(send(apps.bearer_auth(token)).await.status, 200);
+}
+
+/// A client's answer to a request with its own credentials.
+async fn ask_token(cf: &Session, client: (&str, &str), form: &[(&str, &str)]) -> Answer {
+    let url = format!("{}/uaa/oauth/token", cf.mock.uri());
+    let request = cf.http.post(url).basic_auth(client.0, Some(client.1));
+    send(request.form(form)).await
+}
+
+/// A session of a client that manages clients.
+async fn operator() -> Session {
+    let mut cf = Session::start(MockCapi::builder().client("operator", "oil")).await;
+    let form = [("grant_type", "client_credentials")];
+    let answer = ask_token(&cf, ("operator", "oil"), &form).await.json();
+    cf.token = answer["access_token"].as_str().unwrap().to_owned();
+    cf
+}
+
+#[tokio::test]
+async fn clients_are_created_changed_and_deleted() {
+    let cf = operator().await;
+    let ci = json!({
+        "client_id": "ci",
+        "client_secret": "s3cret",
+        "authorized_grant_types": ["client_credentials"],
+        "authorities": ["cloud_controller.read"],
+        "access_token_validity": 60,
+        "name": "Continuous integration",
+    });
+    let created = cf.post("/uaa/oauth/clients", ci.clone()).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(created.json()["name"], "Continuous integration");
+    assert!(created.json().get("client_secret").is_none());
+    assert_eq!(cf.post("/uaa/oauth/clients", ci).await.status, 409);
+    let form = [("grant_type", "client_credentials")];
+    let token = ask_token(&cf, ("ci", "s3cret"), &form).await.json();
+    assert_eq!(
+        (&token["scope"], &token["expires_in"]),
+        (&json!("cloud_controller.read"), &json!(59))
+    );
+
+    let path = "/uaa/oauth/clients/ci";
+    let changed = json!({"client_id": "ci", "authorities": "cloud_controller.admin"});
+    let changed = cf.put(path, changed).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    assert_eq!(
+        changed.json()["authorities"],
+        json!(["cloud_controller.admin"])
+    );
+    assert_eq!(changed.json()["access_token_validity"], 60);
+    let secret_path = format!("{path}/secret");
+    let secret = cf.put(&secret_path, json!({"secret": "new"}));
+    assert_eq!(secret.await.status, 200);
+    assert_eq!(ask_token(&cf, ("ci", "s3cret"), &form).await.status, 401);
+    let token = ask_token(&cf, ("ci", "new"), &form).await.json();
+    let org = cf.http.post(format!("{}/v3/organizations", cf.mock.uri()));
+    let org = org.bearer_auth(token["access_token"].as_str().unwrap());
+    let org = org.json(&json!({"name": "org"}));
+    assert_eq!(send(org).await.status, 201);
+
+    let found = "/uaa/oauth/clients?filter=client_id%20eq%20%22ci%22";
+    assert_eq!(cf.get(found).await.json()["totalResults"], 1);
+    assert_eq!(cf.delete(path).await.status, 200);
+    assert_eq!(cf.get(path).await.status, 404);
+    assert_eq!(ask_token(&cf, ("ci", "new"), &form).await.status, 401);
+}
+
+#[tokio::test]
+async fn clients_that_make_no_sense_are_refused() {
+    let cf = operator().await;
+    for (client, part) in [
+        (json!({"client_id": "x"}), "An authorized grant type"),
+        (
+            json!({"client_id": "x", "authorized_grant_types": ["magic"]}),
+            "magic is not an allowed grant type",
+        ),
+        (
+            json!({"client_id": "x", "authorized_grant_types": ["client_credentials"]}),
+            "Client secret is required",
+        ),
+        (
+            json!({"client_id": "x", "authorized_grant_types": ["authorization_code"]}),
+            "requires at least one redirect URL",
+        ),
+        (json!({"client_id": "a/b"}), "Not allowed characters"),
+    ] {
+        let refused = cf.post("/uaa/oauth/clients", client).await;
+        let reason = refused.json()["error_description"].to_string();
+        assert_eq!(refused.status, 400, "{refused:?}");
+        assert!(reason.contains(part), "{reason}");
+    }
+    let mut user = Session::v3().await;
+    user.log_in_as("admin", "admin").await;
+    let refused = user
+        .post("/uaa/oauth/clients", json!({"client_id": "x"}))
+        .await;
+    assert_eq!(refused.status, 403);
+}
+
+/// Where a request for a code leads.
+async fn authorize(cf: &Session, query: &[(&str, &str)]) -> (u16, Option<Url>) {
+    let http = reqwest::Client::builder().redirect(Policy::none());
+    let url = format!("{}/uaa/oauth/authorize", cf.mock.uri());
+    let request = http.build().unwrap().get(url).query(query);
+    let answer = send(request.bearer_auth(&cf.token)).await;
+    let location = Url::parse(answer.header("location")).ok();
+    (answer.status.as_u16(), location)
+}
+
+fn parameter(url: &Url, name: &str) -> Option<String> {
+    let mut pairs = url.query_pairs();
+    pairs
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+#[tokio::test]
+async fn a_code_for_ssh_is_good_for_one_token() {
+    let mut cf = operator().await;
+    let admin = cf.mock.token("admin").unwrap();
+    let secret = cf.put(
+        "/uaa/oauth/clients/ssh-proxy/secret",
+        json!({"secret": "s"}),
+    );
+    assert_eq!(secret.await.status, 200);
+    cf.token.clone_from(&admin);
+    let query = [("response_type", "code"), ("client_id", "ssh-proxy")];
+    let (status, location) = authorize(&cf, &query).await;
+    assert_eq!(status, 302);
+    let code = parameter(&location.unwrap(), "code").unwrap();
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", code.as_str()),
+    ];
+    let token = ask_token(&cf, ("ssh-proxy", "s"), &form).await;
+    assert_eq!(token.status, 200, "{token:?}");
+    cf.token = token.json()["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(cf.get("/v3/apps").await.status, 200);
+    let again = ask_token(&cf, ("ssh-proxy", "s"), &form).await;
+    assert_eq!(again.json()["error"], "invalid_grant");
+
+    cf.token = admin;
+    let query = [("response_type", "code"), ("client_id", "nobody")];
+    assert_eq!(authorize(&cf, &query).await.0, 401);
+    cf.token.clear();
+    let query = [("response_type", "code"), ("client_id", "ssh-proxy")];
+    assert_eq!(authorize(&cf, &query).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_code_with_a_challenge_needs_its_verifier() {
+    let mut cf = Session::start(MockCapi::builder().client("web", "s")).await;
+    cf.token = cf.mock.token("admin").unwrap();
+    let verifier = "v".repeat(43);
+    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&verifier));
+    let redirect = "http://localhost/back?keep=1";
+    let query = [
+        ("response_type", "code"),
+        ("client_id", "web"),
+        ("redirect_uri", redirect),
+        ("state", "s1"),
+        ("code_challenge", challenge.as_str()),
+        ("code_challenge_method", "S256"),
+    ];
+    let exchange = async |verifier: &str| {
+        let (_, location) = authorize(&cf, &query).await;
+        let location = location.unwrap();
+        assert_eq!(parameter(&location, "keep").as_deref(), Some("1"));
+        assert_eq!(parameter(&location, "state").as_deref(), Some("s1"));
+        let code = parameter(&location, "code").unwrap();
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code.as_str()),
+            ("redirect_uri", redirect),
+            ("code_verifier", verifier),
+        ];
+        ask_token(&cf, ("web", "s"), &form).await.status.as_u16()
+    };
+    assert_eq!(exchange(&verifier).await, 200);
+    assert_eq!(exchange("wrong").await, 400);
+    let elsewhere = [
+        ("response_type", "code"),
+        ("client_id", "web"),
+        ("redirect_uri", "http://evil.example/"),
+    ];
+    assert_eq!(authorize(&cf, &elsewhere).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_token_has_only_the_scopes_that_are_asked_for() {
+    let cf = Session::v3().await;
+    let form = |scope| {
+        [
+            ("grant_type", "password"),
+            ("username", "admin"),
+            ("password", "admin"),
+            ("scope", scope),
+        ]
+    };
+    let token = cf.token(&form("cloud_controller.read")).await.json();
+    assert_eq!(token["scope"], "cloud_controller.read");
+    let refused = cf.token(&form("no.such")).await;
+    assert_eq!(refused.json()["error"], "invalid_scope");
+}
