@@ -143,7 +143,7 @@ fn the_same_bits_are_the_same_bytes() {
         Bits::read(other.path()).unwrap(),
     );
     assert_eq!(one.sha256(), other.sha256());
-    let bytes = |bits: &Bits| fs::read(bits.zip(&HashSet::new()).unwrap().unwrap()).unwrap();
+    let bytes = |bits: &Bits| fs::read(bits.zip(&HashSet::new()).unwrap().unwrap().path()).unwrap();
     assert_eq!(bytes(&one), bytes(&other));
     assert_eq!(contents(zipped(&one))["large"], large);
 }
