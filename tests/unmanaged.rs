@@ -39,13 +39,6 @@ fn in_space(name: &str, space: &str) -> Value {
     json!({"name": name, "relationships": {"space": {"data": {"guid": space}}}})
 }
 
-/// Removes our label.
-async fn unlabel(fixture: &Fixture, list: &str, name: &str) {
-    let path = format!("/v3/{list}/{}", guid(fixture, list, name).await);
-    let metadata = json!({"metadata": {"labels": {"managed-by": null}}});
-    fixture.curl("PATCH", &path, metadata).await;
-}
-
 /// Has something by a name of ours be somebody else's.
 async fn give_away(fixture: &Fixture, what: &str) {
     let patch = |list: &'static str, name: &'static str, body: Value| async move {
