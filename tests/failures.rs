@@ -180,7 +180,7 @@ async fn verify_with_a_wait_lets_instances_start(#[case] workflow: Workflow) {
     let converger = workflow.converger(&fixture.client, &config, &sources);
     let starting = fixture.verify(SMALL).await.len();
     // In 2017, instances that start count as running.
-    assert_eq!(starting, usize::from(workflow == Workflow::Manifest));
+    assert_eq!(starting > 0, workflow == Workflow::Manifest);
     let start = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         fixture.mock.advance(Duration::from_secs(3600));

@@ -1,5 +1,7 @@
 //! Deletes what a desired state has created.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::approval::{Approval, Deletions};
@@ -7,6 +9,7 @@ use super::observe::Observed;
 use super::target::Target;
 use super::{ConvergeError, Converger};
 use crate::capi::error::Error;
+use crate::desired::Group;
 
 /// What a deletion deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -70,11 +73,19 @@ impl Converger {
         self.delete_orgs(&observed, &mut destroyed.targets).await?;
         for Beside { target, guid, .. } in beside {
             let what = format!("deleting the {target}");
-            match target {
-                Target::Quota { .. } => self.client.delete_quota(&what, &guid).await?,
-                _ => self.client.delete_security_group(&what, &guid).await?,
+            let deleted = match target {
+                Target::Quota { .. } => self.client.delete_quota(&what, &guid).await,
+                _ => self.client.delete_security_group(&what, &guid).await,
+            };
+            match deleted {
+                Ok(()) => destroyed.targets.push(target),
+                // Whoever cannot see the org may see its quota, and not what it is
+                // applied to.
+                Err(error) if error.is_forbidden() && !destroyed.not_found.is_empty() => {
+                    destroyed.kept.push(target);
+                }
+                Err(error) => return Err(error.into()),
             }
-            destroyed.targets.push(target);
         }
         Ok(())
     }
@@ -104,8 +115,11 @@ impl Converger {
             let mut content: Vec<(Target, bool)> = Vec::new();
             let spaces = self.desired.spaces().zip(&observed.spaces);
             for (placed, space) in spaces.filter(|(placed, _)| placed.org_id == id) {
+                let names = placed.space.groups.iter().flat_map(Group::app_names);
+                let names: HashSet<String> = names.collect();
                 content.extend(space.apps.iter().map(|it| {
-                    let is_ours = it.ownership.is_of(owner) || it.is_unlabelled_and_empty();
+                    let is_leftover = it.is_unlabelled_and_empty() && names.contains(&it.name);
+                    let is_ours = it.ownership.is_of(owner) || is_leftover;
                     (app(&placed.space.name, &it.name), is_ours)
                 }));
             }

@@ -257,7 +257,14 @@ impl Failure {
             _ => None,
         };
         of_connection.unwrap_or_else(|| {
-            let error = self.error.without_request_id();
+            // The Cloud Controller's own words, as far as there are any: requests for
+            // other resources have other URLs.
+            let errors = self.error.cc_errors().iter().map(ToString::to_string);
+            let errors: Vec<String> = errors.collect();
+            let error = match errors.is_empty() {
+                true => self.error.without_request_id(),
+                false => errors.join("; "),
+            };
             let words = error.split_whitespace().map(|word| {
                 let word = word.replace(self.target.name(), "NAME");
                 let parts = word.split('/');
@@ -327,8 +334,9 @@ impl Tally {
                 is_done: true,
                 blocked_by: None,
             });
-            record.blocked_by = None;
-            if app.action != Action::Unchanged {
+            if app.action == Action::Unchanged {
+                record.blocked_by = None;
+            } else {
                 record.is_done = false;
                 if record.action == Action::Unchanged {
                     record.action = app.action;
@@ -340,6 +348,9 @@ impl Tally {
     /// Notes that every step was taken of these apps, and what kept others from
     /// going on.
     pub(super) fn finish(&mut self, done: &[Target], blocked: Vec<(Target, Target)>) {
+        for record in self.apps.values_mut() {
+            record.blocked_by = None;
+        }
         for target in done {
             if let Some(record) = self.apps.get_mut(target) {
                 record.is_done = true;

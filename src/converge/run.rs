@@ -25,7 +25,7 @@ const MAX_ROUNDS: usize = 4;
 const STABLE_FOR: Duration = Duration::from_secs(1);
 
 /// How long a list may lag behind the writes before it.
-const LAG: Duration = Duration::from_secs(3);
+pub(super) const LAG: Duration = Duration::from_secs(3);
 
 /// How often the foundation is observed again before a run is refused because of
 /// unmanaged resources.

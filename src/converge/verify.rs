@@ -126,10 +126,7 @@ pub(crate) fn verify(desired: &Desired, observed: &Observed, plan: &Plan) -> Vec
 fn drift(target: Target, difference: Difference) -> Drift {
     Drift {
         target,
-        is_transient: matches!(
-            difference,
-            Difference::Instances { .. } | Difference::NoWebProcess
-        ),
+        is_transient: matches!(difference, Difference::Instances { .. }),
         difference,
     }
 }

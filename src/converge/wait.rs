@@ -9,6 +9,7 @@ use super::observe::{self, Observed};
 use super::observed::App;
 use super::outcome::Failure;
 use super::plan::{Plan, Role};
+use super::run::LAG;
 use super::target::Target;
 use super::verify::{Difference, Drift};
 use super::{ConvergeError, Converger};
@@ -78,7 +79,13 @@ impl Converger {
             let now = starting.iter().filter(|it| it.difference.is_crash());
             crashed.extend(now.map(|it| it.target.clone()));
             crashed.retain(|target| starting.iter().any(|it| it.target == *target));
-            let waiting = starting.len() - crashed.len();
+            // The list of processes may lag behind that of apps.
+            let lacks_process = |it: &&Drift| it.difference == Difference::NoWebProcess;
+            let lagging = match began.elapsed() < LAG {
+                true => drift.iter().filter(lacks_process).count(),
+                false => 0,
+            };
+            let waiting = starting.len() - crashed.len() + lagging;
             self.show_waiting(&mut has_waited, total, waiting, crashed.len());
             self.report_running(&mut awaited, &drift);
             let pause = pauses.next().unwrap_or(timeout);

@@ -488,7 +488,7 @@ mod tests {
         assert_eq!(
             manifest.to_value(),
             Value::parse(
-                "version: 1\nx: {memory: 1024}\napplications:\n- memory: '1024'\n  name: '83'\n  instances: 0\n  disk-quota: 1G\n  new: {deep: [~]}\n  processes: [{type: web, disk_quota: 2G, timeout: 2}, {type: ''}]\n"
+                "version: 1\napplications:\n- memory: '1024'\n  name: '83'\n  instances: 0\n  disk-quota: 1G\n  new: {deep: [~]}\n  processes: [{type: web, disk_quota: 2G, timeout: 2}, {type: ''}]\n"
             )
             .unwrap()
         );

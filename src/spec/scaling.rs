@@ -686,7 +686,7 @@ mod tests {
 
     #[rstest]
     #[case("", "EOF while parsing a value at line 1")]
-    #[case("{\"a\": 1,,}", "at line 1, column 9")]
+    #[case("{\"a\": 1,,}", "at line 1, column 10")]
     #[case("{\"a\": 1 /* }", "at line 1, column 9")]
     #[case("[1]", "at line 1")]
     #[case("{\"a\": 1\n\"b\": 2}", "at line 2, column 1")]
@@ -758,7 +758,9 @@ mod tests {
           "buildpacks": [
             "go_buildpack"
           ],
+          "disk_quota": "32M",
           "instances": 2,
+          "memory": "32M",
           "routes": [
             {
               "route": "scale-tick-2.apps.example.com"

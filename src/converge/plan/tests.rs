@@ -320,7 +320,7 @@ fn what_is_as_desired_needs_nothing() {
 )]
 #[case::label_missing(
     |it: &mut Observed| find(it, "scale-tick-1").ownership = Ownership::default(),
-    "~ change app scale-tick-1 (label: missing -> managed)",
+    "~ change unmanaged app scale-tick-1 (label: missing -> managed)",
     &["scale-tick-1: LabelAsManaged"],
 )]
 #[case::clone_runs_another_droplet(
@@ -615,7 +615,7 @@ fn a_command_is_set_once_the_droplet_has_made_the_process() {
     scale-tick-1: AwaitDroplet
     scale-tick-1: SetDroplet { droplet: New }
     scale-tick-1: SetCommand { command: Some("./tick") }
-    scale-tick-1: Scale { instances: Some(2), memory_mb: None, disk_mb: None }
+    scale-tick-1: Scale { instances: Some(2), memory_mb: Some(32), disk_mb: Some(32) }
     scale-tick-1: Start
     "#);
 }

@@ -469,8 +469,5 @@ async fn a_droplet_that_is_not_there_is_told() {
         .await
         .unwrap_err()
         .to_string();
-    assert!(
-        error.starts_with("reading missing.tgz to upload it: "),
-        "{error}"
-    );
+    assert!(error.starts_with("reading missing.tgz failed: "), "{error}");
 }
