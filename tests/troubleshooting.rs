@@ -21,7 +21,8 @@ fn doc() -> PathBuf {
 fn error_of(said: &Said) -> String {
     assert_ne!(said.code, 0, "{}", said.err);
     let err = stable(&said.err).replace("DIR/", "");
-    let lines = err.lines().skip_while(|line| !line.starts_with("error: "));
+    let is_error = |line: &&str| line.starts_with("error: ") || line.starts_with("drift: ");
+    let lines = err.lines().skip_while(|line| !is_error(line));
     let error = lines.collect::<Vec<_>>().join("\n");
     assert!(!error.is_empty(), "{}", said.err);
     error.replace("http://api", "https://api.example.com")

@@ -91,7 +91,7 @@ mod tests {
     #[rstest]
     #[case::plain(r#"{"a": 1}"#, r#"{"a": 1}"#)]
     #[case::line("{// a, b\n\"a\": 1}", "{       \n\"a\": 1}")]
-    #[case::line_at_the_end("{} // ä", "{}       ")]
+    #[case::line_at_the_end("{} // ä", "{}      ")]
     #[case::block("{/* a\n, */\"a\": 1}", "{    \n    \"a\": 1}")]
     #[case::not_in_a_string(r#"{"a": "// \" /* , }"}"#, r#"{"a": "// \" /* , }"}"#)]
     #[case::last_comma("[1, // x\n]", "[1      \n]")]
