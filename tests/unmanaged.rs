@@ -321,7 +321,7 @@ async fn the_command_adopts_and_forces_only_by_flags() {
     insta::assert_snapshot!(stable(&said.err), @r"
     error: deleting the org scale-org failed: it has 1 app that cf-pusher does not manage
     - app theirs
-    help: delete the org with all that is in it with --force
+    help: delete the org and everything in it with --force
     ");
     let forced = ["destroy", "--yes", "--force"];
     let said = place.on(&fixture.mock, SMALL, &forced);

@@ -1,4 +1,4 @@
-//! What a run may delete, and what it would.
+//! Approval of the deletions of a run.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::plan::{Action, Plan};
 use super::target::Target;
 
-/// How many deletions a run may make. It has no default: who calls decides.
+/// The deletions that a run may make. There is no default: the caller decides.
 ///
 /// Deletions are those of orgs and apps. A run that only creates and changes needs
 /// no approval.
@@ -25,7 +25,7 @@ use super::target::Target;
 pub enum Approval {
     /// Nothing may be deleted.
     None,
-    /// At most so many orgs and apps may be deleted, all together.
+    /// At most this many orgs and apps may be deleted.
     MaxDeletes(usize),
     /// Everything that the plan deletes may be deleted.
     All,
@@ -55,7 +55,7 @@ impl fmt::Debug for Approval {
     }
 }
 
-/// What a run would delete.
+/// The deletions of a run.
 ///
 /// `Display` shows a line for each org, quota, security group and kind of app; apps
 /// whose names differ in a number only share a line.
@@ -109,7 +109,7 @@ impl Deletions {
         targets.map(Target::name).collect()
     }
 
-    /// Those that are not in a list.
+    /// The deletions that are not in a list.
     pub(crate) fn beyond(&self, listed: &HashSet<Target>) -> Vec<&Target> {
         let targets = self.targets.iter();
         targets.filter(|target| !listed.contains(target)).collect()

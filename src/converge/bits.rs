@@ -1,5 +1,4 @@
-//! The bits of the groups: where the desired state says that they are, read and
-//! hashed.
+//! Reads and hashes the bits of the groups.
 
 use std::collections::BTreeMap;
 use std::io;

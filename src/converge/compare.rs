@@ -1,5 +1,5 @@
-//! How an app differs from its manifest entry: as the Cloud Controller's diff tells
-//! it, or compared here with the app's own manifest.
+//! Compares an app with its manifest entry: by the Cloud Controller's diff, or here with
+//! the app's own manifest.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -8,14 +8,14 @@ use crate::capi::model::{DiffEntry, DiffOp};
 use crate::manifest::entry::{rate_text, scalar};
 use crate::manifest::size;
 
-/// A value of an app that is not the one of its entry.
+/// A difference between an app and its entry.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct EntryDifference {
-    /// Where, such as `env`, `A`; it begins with a property of the entry.
+    /// The path, such as `env`, `A`. It begins with a property of the entry.
     pub(crate) path: Vec<String>,
-    /// What the app has; null for nothing.
+    /// The app's value, or null.
     pub(crate) was: Value,
-    /// What the entry has; null for nothing.
+    /// The entry's value, or null.
     pub(crate) value: Value,
 }
 
@@ -25,9 +25,9 @@ impl EntryDifference {
         (!mean_the_same(&path, &was, &value)).then_some(Self { path, was, value })
     }
 
-    /// A difference as the Cloud Controller tells it, and the place of the app in
-    /// the manifest. None for one that makes no difference: the diff compares texts,
-    /// and the order of lists.
+    /// A difference that the Cloud Controller reports, and the position of the app in the
+    /// manifest. `None` if the values mean the same: the diff compares texts and the order
+    /// of lists.
     pub(crate) fn of(difference: DiffEntry) -> Option<(usize, Self)> {
         if difference.op == DiffOp::Move {
             return None;
@@ -46,7 +46,7 @@ impl EntryDifference {
     }
 }
 
-/// Whether two values are written differently and mean the same.
+/// Whether two values mean the same.
 fn mean_the_same(path: &[String], was: &Value, value: &Value) -> bool {
     if was == value || (is_empty(was) && is_empty(value)) {
         return true;
@@ -100,7 +100,7 @@ pub(crate) fn compare(
     differences
 }
 
-/// Compares two maps; with `whole`, what only the app has differs too.
+/// Compares two maps. With `whole`, keys that only the app has are differences too.
 fn compare_maps(
     path: &[&str],
     was: &Value,
@@ -116,14 +116,14 @@ fn compare_maps(
     for key in gone.chain(value.keys()) {
         let path: Vec<&str> = path.iter().copied().chain([key.as_str()]).collect();
         let (was, value) = (of(was, key), of(value, key));
-        // An empty text is a value.
+        // An empty string is a value.
         if was != value {
             differences.extend(EntryDifference::new(&path, was, value));
         }
     }
 }
 
-/// Compares two lists of texts without regard to their order.
+/// Compares two lists of strings regardless of their order.
 fn compare_lists(
     path: &[&str],
     was: &Value,
@@ -166,7 +166,7 @@ fn compare_lists(
     }
 }
 
-/// Compares what the entry says of each item of a list; the app may have more.
+/// Compares the items of a list in the entry. The app may have more items.
 fn compare_named(
     key: &str,
     id: &str,

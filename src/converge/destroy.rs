@@ -11,13 +11,13 @@ use super::{ConvergeError, Converger};
 use crate::capi::error::Error;
 use crate::desired::Group;
 
-/// What a deletion deleted.
+/// The result of a deletion.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Destroyed {
-    /// What is gone now: orgs, quotas, security groups.
+    /// The deleted orgs, quotas and security groups.
     pub targets: Vec<Target>,
-    /// Whether it was interrupted before all was deleted.
+    /// Whether it was interrupted before everything was deleted.
     pub interrupted: bool,
     /// Quotas and security groups that exist and were not deleted because they are
     /// not ours.
@@ -34,8 +34,7 @@ struct Beside {
 }
 
 impl Converger {
-    /// Deletes the orgs with all that is in them, their quotas and the security
-    /// groups.
+    /// Deletes the orgs with everything in them, their quotas, and the security groups.
     ///
     /// # Errors
     /// [`ConvergeError::NotOurs`] for an org without our label and
@@ -182,7 +181,7 @@ impl Converger {
         Ok(())
     }
 
-    /// Has deletions approved, if there are any.
+    /// Asks for approval, if there is anything to delete.
     pub(super) async fn approve(
         &self,
         approval: &Approval,
@@ -197,7 +196,7 @@ impl Converger {
                 Approval::Ask(question) => {
                     let (question, asked) = (question.clone(), deletions.clone());
                     let answer = tokio::task::spawn_blocking(move || question(&asked));
-                    // A question that panics was not answered.
+                    // A question that panics is not answered.
                     let answer = self.client.unless_interrupted(answer).await?;
                     answer.unwrap_or(false)
                 }

@@ -155,14 +155,14 @@ fn not_approved(most: Option<usize>) -> String {
 /// How many apps a manifest has, unless it is said otherwise.
 pub(crate) const DEFAULT_BATCH: usize = 100;
 
-/// A foundation, and what should be on it.
+/// Converges a foundation to a desired state.
 ///
 /// It is cheap to clone, and can be moved to another task.
 #[derive(Debug, Clone)]
 pub struct Converger {
     client: Client,
     desired: Arc<Desired>,
-    /// Read when they are needed first.
+    /// Read at the first use.
     bits: Arc<OnceCell<Vec<Bits>>>,
     workflow: Workflow,
     batch: usize,
@@ -175,7 +175,7 @@ pub struct Converger {
     follows: Option<Arc<SavedPlan>>,
 }
 
-/// What an observation showed, and what follows from it.
+/// An observation, and the plan from it.
 struct Seen {
     observed: Observed,
     plan: Plan,
@@ -211,7 +211,7 @@ impl Converger {
         Self { workflow, ..self }
     }
 
-    /// The same, with up to so many apps in a manifest, at least 1.
+    /// The same, with at most this many apps in a manifest, at least 1.
     #[must_use]
     pub fn batch(self, apps: usize) -> Self {
         let batch = apps.max(1);
@@ -258,14 +258,14 @@ impl Converger {
     /// What [`Converger::converge`] would do. Changes nothing.
     ///
     /// # Errors
-    /// Where the foundation cannot be observed, bits cannot be read, or the API of
-    /// the foundation cannot give an app what is desired.
+    /// If the foundation cannot be observed, bits cannot be read, or the API of the
+    /// foundation does not support a desired property.
     pub async fn plan(&self) -> Result<Plan, ConvergeError> {
         let bits = self.prepare().await?;
         Ok(self.look(bits, false).await?.plan)
     }
 
-    /// All that differs from the desired state right now. Changes nothing.
+    /// All drift from the desired state. Changes nothing.
     ///
     /// # Errors
     /// As [`Converger::plan`].
@@ -307,7 +307,7 @@ impl Converger {
         Box::pin(Run::new(self, bits, approval).outcome()).await
     }
 
-    /// Reads the bits, once, and refuses what the API of the foundation cannot do.
+    /// Reads the bits once, and refuses properties that the foundation does not support.
     async fn prepare(&self) -> Result<&[Bits], ConvergeError> {
         if self.client.dialect() == Dialect::Documented2017 {
             check_properties(&self.desired)?;
@@ -316,8 +316,8 @@ impl Converger {
         Ok(bits.await?)
     }
 
-    /// Observes what exists, and plans what is to be done about it; with `packages`,
-    /// or where that takes away what accounts for them, with all packages.
+    /// Observes the foundation and plans. Reads all packages with `packages`, or if the plan
+    /// removes the annotations that make that unnecessary.
     async fn look(&self, bits: &[Bits], packages: bool) -> Result<Seen, Error> {
         let observed = self.observe(packages).await?;
         let plan = self.plan_of(bits, &observed);
@@ -351,7 +351,7 @@ impl Converger {
         let mut observations = 1;
         loop {
             match observe::observe(&self.client, &self.desired, packages).await {
-                // What was listed may be gone when more is asked of it.
+                // A listed resource may be deleted before the next request about it.
                 Err(error) if error.is_conflict() && observations < MAX_OBSERVATIONS => {
                     observations += 1;
                 }
@@ -361,7 +361,7 @@ impl Converger {
     }
 }
 
-/// Refuses properties that the API of 2017 cannot give to apps.
+/// Refuses properties that the API of 2017 does not support.
 fn check_properties(desired: &Desired) -> Result<(), ConvergeError> {
     for PlacedGroup { group, .. } in desired.groups() {
         let is_known = |property: &&str| {

@@ -1,11 +1,9 @@
-//! What is on the foundation of a desired state: which lists are read, in which
-//! order, and what follows from them.
+//! Observes the resources of a desired state on the foundation.
 //!
-//! Everything that a list shows is read from lists. The rest, such as the
-//! environment, the start command and health checks, the Cloud Controller compares
-//! itself: it is sent what is desired of every app, and answers what differs. One
-//! that cannot compare, or claims that nothing differs where something must, is
-//! asked for each app's manifest instead.
+//! Most properties come from lists. The Cloud Controller itself compares the others, such
+//! as the environment, the start command and health checks: it gets the desired entry of
+//! every app, and answers with the differences. If it cannot compare, or reports no
+//! difference where there must be one, the manifest of each app is read instead.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -27,19 +25,19 @@ use crate::desired::{Desired, Group, PlacedSpace};
 use crate::manifest::entry::Purpose;
 use crate::manifest::yaml;
 
-/// The Cloud Controller reads no larger manifest.
+/// The largest manifest that the Cloud Controller accepts.
 const MOST_BYTES: usize = 1024 * 1024;
 
-/// How many diffs are asked for at once: each is long work.
+/// The number of concurrent diffs. Each is long work for the Cloud Controller.
 const DIFFS_AT_ONCE: usize = 2;
 
 /// The number of apps whose instances are read one by one.
 const STATES_AT_ONCE: usize = 20;
 
-/// No app has this name, so a diff must say that it would be created.
+/// No app has this name, so a diff must report that it would be created.
 const PROBE: &str = "cf-pusher-diff-probe";
 
-/// All that exists of a desired state.
+/// The existing resources of a desired state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Observed {
     /// The quotas, by name.
@@ -47,7 +45,7 @@ pub(crate) struct Observed {
     /// The security groups, by name.
     pub(crate) security_groups: HashMap<String, SecurityGroup>,
     pub(crate) domains: Vec<Domain>,
-    /// Whether the destinations of routes are known with process and port.
+    /// Whether the processes and ports of destinations are known.
     pub(crate) knows_destinations: bool,
     /// Whether orgs and spaces can be labelled.
     pub(crate) has_labels: bool,
@@ -60,11 +58,11 @@ pub(crate) struct Observed {
     pub(crate) spaces: Vec<ObservedSpace>,
 }
 
-/// What exists of a desired org.
+/// The state of a desired org.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ObservedOrg {
     pub(crate) org: Option<Org>,
-    /// The domain of its apps; empty where none is needed.
+    /// The domain of its apps. Empty if none is needed.
     pub(crate) apps_domain: String,
     /// The apps in its other spaces.
     pub(crate) other_apps: Vec<OtherApp>,
@@ -80,13 +78,13 @@ pub(crate) struct OtherApp {
     pub(crate) ownership: Ownership,
 }
 
-/// What exists of a desired space.
+/// The state of a desired space.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ObservedSpace {
     pub(crate) space: Option<Space>,
     pub(crate) apps: Vec<App>,
-    /// How each desired app differs from its entry, by the app's name; there is
-    /// nothing of apps that do not.
+    /// The differences of each desired app from its entry, by the app's name. Apps without
+    /// differences are missing.
     pub(crate) differences: HashMap<String, Vec<EntryDifference>>,
     pub(crate) routes: Vec<Route>,
 }
@@ -99,8 +97,8 @@ impl Observed {
     }
 }
 
-/// Observes all that exists of a desired state; with `packages`, all packages too,
-/// also those that droplets account for.
+/// Observes the resources of a desired state. With `packages`, it reads all packages, even
+/// if annotated droplets make that unnecessary.
 pub(crate) async fn observe(
     client: &Client,
     desired: &Desired,
@@ -269,7 +267,7 @@ async fn add_states(client: &Client, observed: &mut Observed) -> Result<(), Erro
     Ok(())
 }
 
-/// The names that are looked for.
+/// The names to look for.
 struct Names<'d> {
     orgs: Vec<&'d str>,
     quotas: Vec<&'d str>,
@@ -287,7 +285,7 @@ impl<'d> Names<'d> {
     }
 }
 
-/// Whether the list of apps has shown every space that is desired and may exist.
+/// Whether the list of apps includes every desired space that may exist.
 fn has_all_spaces(desired: &Desired, orgs: &[Org], spaces: &[Space]) -> bool {
     desired.spaces().all(|placed| {
         let org = orgs.iter().find(|org| org.name == placed.org.name);
@@ -305,7 +303,7 @@ impl Observed {
         spaces.map(|space| space.guid.clone()).collect()
     }
 
-    /// Whether the droplets of all desired apps account for their packages.
+    /// Whether the droplets of all desired apps have the hash of their bits.
     fn account_for_packages(&self, desired: &Desired) -> bool {
         let mut spaces = desired.spaces().zip(&self.spaces);
         spaces.all(|(placed, space)| {
@@ -318,7 +316,7 @@ impl Observed {
         })
     }
 
-    /// Puts what was found where it is desired.
+    /// Assigns the resources to the desired orgs and spaces.
     fn arrange(
         &mut self,
         desired: &Desired,
@@ -380,8 +378,8 @@ impl Observed {
         Ok(())
     }
 
-    /// The domain of the apps of an org: the one that is asked for, or else the
-    /// first that all orgs share, or the org's own.
+    /// The domain of the apps of an org: the desired one, the first shared domain, or the
+    /// org's own.
     fn domain_of(&self, desired: &Desired, org: Option<&Org>) -> Result<String, Error> {
         let org = org.map(|org| org.guid.as_str());
         let mut domains = self.domains.iter();
@@ -503,13 +501,13 @@ fn routes_by_space(routes: Vec<Route>) -> HashMap<String, Vec<Route>> {
     by_space
 }
 
-/// A desired app that exists, with what is claimed of it.
+/// An existing desired app, with its entry.
 struct Claim {
     name: String,
     yaml: String,
 }
 
-/// How the desired apps differ from their entries, space by space.
+/// The differences of the desired apps from their entries, by space.
 async fn differences(
     client: &Client,
     desired: &Desired,
@@ -558,7 +556,7 @@ async fn differences_in(
     Ok(by_name)
 }
 
-/// What is claimed of the desired apps that exist.
+/// The entries of the existing desired apps.
 fn claims(placed: &PlacedSpace<'_>, domain: &str, apps: &[App]) -> Vec<Claim> {
     let there: HashMap<&str, &App> = apps.iter().map(|app| (app.name.as_str(), app)).collect();
     let mut claims = Vec::with_capacity(there.len());
@@ -582,7 +580,7 @@ fn claims(placed: &PlacedSpace<'_>, domain: &str, apps: &[App]) -> Vec<Claim> {
     claims
 }
 
-/// The claims in parts that are small enough for a manifest each.
+/// The entries in parts, each small enough for a manifest.
 fn batches(claims: &[Claim]) -> Vec<&[Claim]> {
     let mut batches = Vec::new();
     let mut rest = claims;
@@ -594,7 +592,7 @@ fn batches(claims: &[Claim]) -> Vec<&[Claim]> {
     batches
 }
 
-/// How many claims each part has.
+/// The number of entries in each part.
 fn sizes(claims: &[Claim]) -> Vec<usize> {
     let head = manifest(&[]).len();
     let mut sizes = Vec::new();
@@ -613,7 +611,7 @@ fn sizes(claims: &[Claim]) -> Vec<usize> {
     sizes
 }
 
-/// The claims as a manifest, with one more of an app that does not exist.
+/// The entries as a manifest, with one more for an app that does not exist.
 fn manifest(claims: &[Claim]) -> String {
     let mut manifest = String::from("applications:\n");
     manifest.extend(claims.iter().map(|claim| claim.yaml.as_str()));
@@ -621,8 +619,8 @@ fn manifest(claims: &[Claim]) -> String {
     manifest
 }
 
-/// What differs from some claims, with each claim's place; requested in halves where
-/// all at once is too much for the Cloud Controller. None where it cannot tell.
+/// The differences from some entries, with their positions. They are requested in halves
+/// if the Cloud Controller cannot process all at once. `None` if it cannot compare.
 async fn diff(
     client: &Client,
     space: &str,
@@ -633,7 +631,7 @@ async fn diff(
     };
     let parts = halves::run(claims.len(), can_halve, |part| async move {
         let some = claims.get(part).unwrap_or_default();
-        // A request for many is not repeated, but halved.
+        // A request for many apps is not retried, but halved.
         let replay = match some {
             [_] => Replay::Safe,
             _ => Replay::Unsafe,
@@ -655,8 +653,8 @@ async fn diff(
     Ok(Some(all))
 }
 
-/// The differences of an answer; none where it does not know that the probe would
-/// be created, and so knows nothing.
+/// The differences in a response. `None` if it does not report that the probe would be
+/// created: then it reports nothing.
 fn placed_differences(
     count: usize,
     answer: Vec<DiffEntry>,
@@ -675,7 +673,7 @@ fn placed_differences(
     is_known.then_some(differences)
 }
 
-/// The slower way: each app's own manifest is read, and compared here.
+/// The slower way: reads the manifest of each app, and compares it here.
 async fn read_one_by_one(
     client: &Client,
     placed: &PlacedSpace<'_>,
@@ -693,7 +691,7 @@ async fn read_one_by_one(
     Ok(compared_here(placed, domain, &read))
 }
 
-/// An app as its own manifest has it, with its web process's properties as its own.
+/// The properties of an app in its own manifest, including those of its web process.
 async fn current_manifest(client: &Client, app: &str) -> Result<Map<String, Value>, Error> {
     let text = client.app_manifest(app).await?;
     let manifest = yaml::Value::parse(&text).map_err(|error| {
@@ -721,7 +719,7 @@ fn names_in(placed: &PlacedSpace<'_>) -> impl Iterator<Item = String> {
     placed.space.groups.iter().flat_map(Group::app_names)
 }
 
-/// How apps differ whose manifests were read.
+/// The differences of apps whose manifests were read.
 fn compared_here(
     placed: &PlacedSpace<'_>,
     domain: &str,

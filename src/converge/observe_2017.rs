@@ -1,5 +1,5 @@
-//! What the lists of 2017 show of the apps of a space. Environment variables of the
-//! apps do the work of labels and annotations.
+//! Observes the apps of a space in the dialect of 2017. Environment variables of the apps
+//! replace labels and annotations.
 
 use std::collections::HashMap;
 
@@ -56,7 +56,7 @@ pub(super) async fn add_details(
     Ok(routes)
 }
 
-/// Adds what the list of routes does not show: URLs and destinations.
+/// Adds URLs and destinations, which the list of routes does not show.
 fn complete(routes: &mut [Route], domains: &[Domain], summaries: &[Summary]) {
     let mut destinations: HashMap<&str, Vec<Destination>> = HashMap::new();
     for summary in summaries {
@@ -92,7 +92,7 @@ async fn add_app_details(
     let is_staged = |droplet: &&Droplet| droplet.state == ResourceState::Staged;
     let staged: Vec<&Droplet> = droplets.iter().filter(is_staged).collect();
     app.current_droplet = match (&summary, staged.as_slice()) {
-        // Setting a droplet is what makes the process: no process, no droplet.
+        // Setting a droplet creates the process. Without a process, there is no droplet.
         (None, _) | (_, []) => None,
         (Some(_), [only]) => Some(only.guid.clone()),
         (Some(_), _) => client.current_droplet(&app.guid).await?,
@@ -100,7 +100,7 @@ async fn add_app_details(
     app.droplets = droplets;
     let mut manifest = Map::new();
     let mut env = match summary {
-        // An app is in the summary only once it has a process.
+        // The summary lists only apps that have a process.
         None => client.env(&app.guid).await?,
         Some(summary) => {
             app.web = Some(summary.web);
@@ -124,7 +124,7 @@ async fn add_app_details(
     Ok(())
 }
 
-/// Takes the variables that do the work of labels and annotations.
+/// Reads the variables that replace labels and annotations, and removes them.
 fn take_marks(app: &mut App, env: &mut Env) {
     app.ownership.managed = env.remove(MANAGED_BY_VARIABLE).as_deref() == Some(MANAGED_BY_VALUE);
     let bits = env.remove(BITS_VARIABLE);

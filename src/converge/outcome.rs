@@ -1,5 +1,5 @@
-//! How a run ended: what became of every app, what failed, and what still
-//! differs from the desired state.
+//! The outcome of a run: the result of every app, the failed steps, and the remaining
+//! drift.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -17,14 +17,13 @@ use crate::events::StepContext;
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// Every app that the run was about: the desired ones, and those that it
-    /// was to delete.
+    /// Every desired app, and every app that the run had to delete.
     pub apps: Vec<AppOutcome>,
     /// The steps that failed.
     pub failures: Vec<Failure>,
-    /// What differs from the desired state at the end.
+    /// The drift at the end of the run.
     pub drift: Vec<Drift>,
-    /// Whether the run was interrupted before all was done.
+    /// Whether the run was interrupted before it was complete.
     pub interrupted: bool,
 }
 
@@ -55,7 +54,7 @@ impl Outcome {
     }
 }
 
-/// What became of one app.
+/// The result of one app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AppOutcome {
@@ -65,7 +64,7 @@ pub struct AppOutcome {
     pub org: String,
     /// The name of the app's space.
     pub space: String,
-    /// The app's GUID; none where it does not exist.
+    /// The app's GUID. `None` if it does not exist.
     pub guid: Option<String>,
     /// The addresses of the app's desired routes, without a scheme.
     pub urls: Vec<String>,
@@ -83,7 +82,7 @@ impl AppOutcome {
         }
     }
 
-    /// What became of an app, of which no GUID or address is known.
+    /// The result of an app without a known GUID or URL.
     pub(crate) fn new(name: &str, org: &str, space: &str, result: AppResult) -> Self {
         Self {
             name: name.to_owned(),
@@ -288,7 +287,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Errors have no identity of their own: two are the same where their messages are.
+/// Two failures are equal if their messages are.
 impl PartialEq for Failure {
     fn eq(&self, other: &Self) -> bool {
         let of = |it: &Self| (it.target.clone(), it.step.clone(), it.error.to_string());
@@ -310,23 +309,23 @@ impl Serialize for Failure {
     }
 }
 
-/// What is known of the apps while a run goes on.
+/// The state of the apps during a run.
 #[derive(Default)]
 pub(super) struct Tally {
     apps: BTreeMap<Target, Record>,
 }
 
 struct Record {
-    /// What the run does to the app, all rounds together.
+    /// What all rounds of the run do to the app.
     action: Action,
-    /// Whether all of it is done.
+    /// Whether it is complete.
     is_done: bool,
     /// What kept the app from going on in the last round.
     blocked_by: Option<Target>,
 }
 
 impl Tally {
-    /// Takes in what the plan of a round is about.
+    /// Adds the apps of a round's plan.
     pub(super) fn add(&mut self, plan: &Plan) {
         for app in plan.apps() {
             let record = self.apps.entry(app.target.clone()).or_insert(Record {
@@ -363,7 +362,7 @@ impl Tally {
         }
     }
 
-    /// What became of the apps, without what only an observation shows.
+    /// The results of the apps, without GUIDs and URLs.
     pub(super) fn outcomes(
         self,
         failures: &[Failure],

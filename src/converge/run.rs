@@ -31,12 +31,12 @@ pub(super) const LAG: Duration = Duration::from_secs(3);
 /// unmanaged resources.
 const CHECKS_OF_UNMANAGED: usize = 2;
 
-/// A run that is under way.
+/// A run in progress.
 pub(super) struct Run<'a> {
     converger: &'a Converger,
     bits: &'a [Bits],
     approval: Approval,
-    /// What the first plan deletes, once that is approved.
+    /// The deletions of the first plan, after their approval.
     approved: Option<HashSet<Target>>,
     /// What existed and was ours before an org was deleted: a quota without its org
     /// no longer shows it.
@@ -61,7 +61,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Runs to the end. Once something was changed, errors are part of the outcome.
+    /// Runs to the end. After the first change, errors are part of the outcome.
     pub(super) async fn outcome(mut self) -> Result<Outcome, ConvergeError> {
         let ended = match self.recreate().await {
             Ok(()) => self.rounds().await,
@@ -89,7 +89,7 @@ impl<'a> Run<'a> {
                 })
             }
             Err(ConvergeError::Api(Error::Interrupted)) => {
-                // What was under way then is not a failure.
+                // Work that the interrupt ended is no failure.
                 failures.retain(|failure| !failure.error.is_interrupted());
                 Ok(Outcome {
                     apps: tally.outcomes(&failures, &[], "the run was interrupted"),
@@ -113,7 +113,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Deletes the orgs first, if that is asked for.
+    /// Deletes the orgs first, if they are to be recreated.
     async fn recreate(&mut self) -> Result<(), ConvergeError> {
         let converger = self.converger;
         if !converger.recreates {
@@ -155,20 +155,20 @@ impl<'a> Run<'a> {
         unmanaged.cloned().collect()
     }
 
-    /// Has the first deletions approved; those of later rounds must be among them.
+    /// Asks for approval of the first deletions. Later rounds may delete no others.
     async fn approve(&mut self, deletions: &Deletions) -> Result<(), ConvergeError> {
         self.converger.approve(&self.approval, deletions).await?;
         self.approved = Some(deletions.targets.iter().cloned().collect());
         Ok(())
     }
 
-    /// Observes, plans and applies until there is nothing to do, or no use in
-    /// trying again.
+    /// Observes, plans and applies until there is nothing to do, or until another attempt
+    /// is useless.
     async fn rounds(&mut self) -> Result<Waited, ConvergeError> {
         let converger = self.converger;
         let mut round = 1;
         loop {
-            // What failed may have left packages that no droplet accounts for.
+            // Failed steps may have left packages without a droplet.
             let mut seen = converger.look(self.bits, !self.failures.is_empty()).await?;
             let conflict = self
                 .failures

@@ -1,4 +1,4 @@
-//! What a plan, a failure or a drift is about.
+//! The resources that plans, failures and drift name.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! Whether the foundation has the desired state. Pure: the plan is empty, all
-//! instances run, and the org has no other apps.
+//! Compares the foundation with the desired state, without I/O. It is up to date if the
+//! plan is empty, all instances run, and the orgs have no other apps.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -114,7 +114,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// All that differs from the desired state.
+/// All drift from the desired state.
 pub(crate) fn verify(desired: &Desired, observed: &Observed, plan: &Plan) -> Vec<Drift> {
     let mut drift: Vec<Drift> = Vec::new();
     drift.extend(app_counts(desired, observed));
@@ -191,7 +191,7 @@ fn instances(desired: &Desired, observed: &Observed) -> Vec<Drift> {
             .collect();
         for group in &placed.space.groups {
             for name in group.app_names() {
-                // Where it does not exist, started and scaled, the plan says so.
+                // The plan covers apps that do not exist, are stopped, or are not scaled.
                 let Some(app) = apps.get(name.as_str()).filter(|app| app.started) else {
                     continue;
                 };
@@ -205,7 +205,7 @@ fn instances(desired: &Desired, observed: &Observed) -> Vec<Drift> {
     drifts
 }
 
-/// How an app that is started does not run; `wanted` instances, or as many as it is
+/// The drift of a started app with fewer running instances than `wanted`, or than it is
 /// scaled to.
 fn instances_of(app: &App, wanted: Option<u32>) -> Option<Difference> {
     let Some(web) = &app.web else {

@@ -101,7 +101,7 @@ impl Converger {
         }
     }
 
-    /// Reports the apps that run by now, each once.
+    /// Reports each app once it runs.
     fn report_running(&self, awaited: &mut HashSet<Target>, drift: &[Drift]) {
         let differing: HashSet<&Target> = drift.iter().map(|drift| &drift.target).collect();
         for app in awaited.extract_if(|app| !differing.contains(app)) {

@@ -9,6 +9,16 @@ type Mistake = (&'static str, &'static str, &'static str);
 
 const MISTAKES: &[Mistake] = &[
     (
+        "GET /v3/service_instances",
+        "*/broker_provided_metadata/attributes/max_connections: is missing",
+        "the attributes are the broker's own",
+    ),
+    (
+        "GET /v3/service_plans/:guid",
+        "*/parameters/properties/billing-account: is missing",
+        "the schema is the broker's own",
+    ),
+    (
         "",
         "*/buildpack/guid: null is not",
         "a usage event has every key, also those of another kind of event",

@@ -1,8 +1,8 @@
-//! Manifests of many apps.
+//! Applies manifests with many apps.
 //!
-//! A manifest is refused as a whole, and a job ends at the first app that
-//! fails. So one that fails is applied again in halves: in the end only the app
-//! that is to blame fails, with the Cloud Controller's own words.
+//! The Cloud Controller refuses a manifest as a whole, and a job ends at the first app that
+//! fails. So a manifest that fails is applied again in halves, until only the app that is
+//! to blame fails, with its own error.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -22,15 +22,15 @@ use crate::manifest::entry::{ManifestEntry, Purpose};
 /// How long a list of apps may lag behind their creation.
 const LAG: Duration = Duration::from_secs(3);
 
-/// An app at its beginning: what a batch makes of it.
+/// The state of an app after its batch.
 pub(super) type Beginning<'p> = (&'p ResourcePlan, Result<Begun<'p>, Box<Failure>>);
 
 /// An app of a manifest.
 type Entry<'p> = (&'p ResourcePlan, &'p ManifestEntry);
 
 impl Apply<'_> {
-    /// Takes the steps of some apps of a space up to their manifests, and applies
-    /// those together. Of apps without, no step is taken.
+    /// Carries out the steps of some apps of a space up to their manifests, and applies the
+    /// manifests together. Apps without a manifest wait.
     pub(super) async fn begin<'p>(&self, plans: &[&'p ResourcePlan]) -> Vec<Beginning<'p>> {
         let prepared: Vec<_> = plans.iter().map(|plan| self.prepared(plan)).collect();
         let mut begun: Vec<Beginning<'p>> = join_all(prepared).await;
@@ -95,7 +95,7 @@ impl Apply<'_> {
         (plan, self.prepare(plan).await)
     }
 
-    /// Takes the steps before the manifest, if there is one.
+    /// Carries out the steps before the manifest, if there is one.
     async fn prepare<'p>(&self, plan: &'p ResourcePlan) -> Result<Begun<'p>, Box<Failure>> {
         let is_manifest = |step: &Step| matches!(step, Step::ApplyManifest { .. });
         let before = plan.steps.iter().position(is_manifest).unwrap_or(0);
@@ -111,7 +111,7 @@ impl Apply<'_> {
         })
     }
 
-    /// Applies manifests together; returns why those failed that failed, by name.
+    /// Applies manifests together. Returns the errors of the apps that failed, by name.
     async fn apply_manifests<'p>(&self, apps: &[Entry<'p>]) -> HashMap<&'p str, Error> {
         let Some((first, _)) = apps.first() else {
             return HashMap::new();
@@ -125,7 +125,7 @@ impl Apply<'_> {
             let applications: Vec<Value> = some.iter().map(application).collect();
             let manifest = json!({"applications": applications}).to_string();
             let what = "the manifest's job";
-            // It says only what is to be, so it can be applied twice.
+            // A manifest is idempotent, so it can be applied twice.
             let applied = self
                 .client
                 .apply_manifest(what, space, &manifest, Replay::Safe);
@@ -142,7 +142,7 @@ impl Apply<'_> {
         refused
     }
 
-    /// The GUIDs of apps that a manifest has created, by name. The list may lag behind
+    /// The GUIDs of apps that a manifest created, by name. The list may lag behind
     /// their creation.
     async fn guids(
         &self,
@@ -185,7 +185,7 @@ fn failed<'p>(apps: &[Entry<'p>], error: &Error) -> HashMap<&'p str, Error> {
     names.map(|name| (name, error.clone())).collect()
 }
 
-/// What some apps are called together.
+/// A name for several apps.
 fn together(apps: &[Entry<'_>]) -> String {
     match apps {
         [(plan, _)] => format!("app {}", plan.name()),

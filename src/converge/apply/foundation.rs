@@ -1,5 +1,5 @@
-//! Carries out the part of a plan that apps need: orgs, quotas, spaces and security
-//! groups, as much at once as there is no need to wait for.
+//! Carries out the plans of orgs, quotas, spaces and security groups, in parallel where
+//! they do not depend on each other.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::converge::target::Target;
 use crate::desired::Desired;
 use crate::events::{Phase, StepContext};
 
-/// The GUIDs of what exists, and of what is created.
+/// The GUIDs of existing and created resources.
 pub(super) struct Foundation<'a> {
     client: &'a Client,
     desired: &'a Desired,
@@ -26,10 +26,10 @@ pub(super) struct Foundation<'a> {
     pub(super) failures: Vec<Failure>,
 }
 
-/// A step, and what it is for.
+/// A step and its resource.
 type PlannedStep<'p> = (&'p ResourcePlan, &'p Step);
 
-/// When a step is taken: what others need comes first.
+/// The wave of a step. Steps that others need come first.
 fn wave(step: &Step) -> usize {
     match step {
         Step::CreateQuota
@@ -69,7 +69,7 @@ impl<'a> Foundation<'a> {
         }
     }
 
-    /// Creates and changes all but the bindings of security groups, wave after wave.
+    /// Carries out everything except the bindings of security groups, wave by wave.
     pub(super) async fn prepare(&mut self, plan: &Plan) {
         let steps = steps(plan, |wave| wave < 2);
         let progress = Progress::start(self.client, Phase::Foundation, steps.len());
@@ -139,7 +139,7 @@ impl<'a> Foundation<'a> {
         join_all(taken).await
     }
 
-    /// Whether what a step needs is there; where it is not, that has failed.
+    /// Whether the resources that a step needs exist. If not, their steps have failed.
     fn is_possible(&self, resource: &ResourcePlan, step: &Step) -> bool {
         let known = |target: &Target| self.guids.contains_key(target);
         let quota = |name: &String| Target::Quota { name: name.clone() };
@@ -148,7 +148,7 @@ impl<'a> Foundation<'a> {
             (Step::CreateSpace, Target::Space { org, .. }) => {
                 known(&Target::Org { name: org.clone() })
             }
-            // The space may be created in the same wave, and is labelled with it.
+            // The space may be created in the same wave, with its labels.
             (Step::SetMetadata { .. }, target) => {
                 known(target) || resource.steps.contains(&Step::CreateSpace)
             }
@@ -179,7 +179,7 @@ impl<'a> Foundation<'a> {
         guid.ok_or_else(|| unknown(target.kind()))
     }
 
-    /// Takes a step; returns the GUID of what it made.
+    /// Carries out a step. Returns the GUID of the created resource.
     async fn take(&self, resource: &ResourcePlan, step: &Step) -> Result<Option<String>, Error> {
         let client = self.client;
         let ours = Metadata::managed(self.desired.owner());
@@ -211,7 +211,7 @@ impl<'a> Foundation<'a> {
                 }
                 return Ok(Some(guid));
             }
-            // That is done with the creation of a space.
+            // The creation of the space included it.
             Step::SetMetadata { .. } if !self.guids.contains_key(target) => return Ok(None),
             Step::SetMetadata {
                 labels,
@@ -238,7 +238,7 @@ impl<'a> Foundation<'a> {
                 let (group, space) = (self.guid(target)?, self.guid(space)?);
                 client.bind_security_group(group, space).await?;
             }
-            // The others are steps of apps.
+            // All others are steps of apps.
             _ => {}
         }
         Ok(None)
@@ -282,7 +282,7 @@ impl<'a> Foundation<'a> {
     }
 }
 
-/// The steps of the resources that are no apps, by their waves.
+/// The steps of the resources other than apps, in the wanted waves.
 fn steps(plan: &Plan, is_wanted: impl Fn(usize) -> bool) -> Vec<PlannedStep<'_>> {
     let resources = plan.resources.iter().filter(|it| !it.target.is_app());
     let steps = resources.flat_map(|it| it.steps.iter().map(move |step| (it, step)));

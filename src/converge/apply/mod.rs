@@ -1,5 +1,5 @@
-//! Carries out a plan: each step is one request, or one and the wait for what
-//! it starts. A failure ends the app that it is about; the others go on.
+//! Carries out a plan. Each step is a request, or a request and the wait for the work
+//! that it starts. A failure ends the plan of its app; the others go on.
 
 mod batches;
 mod foundation;
@@ -33,14 +33,14 @@ use crate::push::bits::Bits;
 /// How many manifests are applied at once. Each is a job that changes many apps.
 const MANIFESTS_AT_ONCE: usize = 4;
 
-/// How many clones may be between the copy of their droplet and their end: so
-/// that they end one after another, and not all at last.
+/// The number of clones between the copy of their droplet and their end. The limit lets
+/// apps finish one after another, instead of all at the end.
 const CLONES_AT_ONCE: usize = 1000;
 
-/// How carrying out a plan went.
+/// The result of carrying out a plan.
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
-    /// The apps of which every step was done.
+    /// The apps whose steps were all carried out.
     pub(crate) done: Vec<Target>,
     pub(crate) failures: Vec<Failure>,
     /// The apps that could not go on, and what kept them from it.
@@ -55,8 +55,8 @@ impl Applied {
     }
 }
 
-/// Carries out a plan made of `desired` and `observed`; `bits` are those of the
-/// groups, in their order, and `batch` is how many apps a manifest has.
+/// Carries out a plan from `observed` to `desired`. `bits` are those of the groups, in
+/// order, and `batch` is the number of apps in a manifest.
 pub(crate) async fn apply(
     client: &Client,
     desired: &Desired,
@@ -85,7 +85,7 @@ pub(crate) async fn apply(
     };
     let bind = async {
         let failures = foundation.bind(plan).await;
-        // Only this sets it.
+        // No other code sets it.
         let failed = failures.first().map(|failure| failure.target.clone());
         let _ = apply.bound.set(failed);
         failures
@@ -111,7 +111,7 @@ fn prototypes(plan: &Plan) -> HashMap<usize, Target> {
     placed.collect()
 }
 
-/// A GUID that an earlier step should have found.
+/// The error for a GUID that no earlier step gave.
 fn unknown(what: &str) -> Error {
     let reason = format!("the plan has no step that gives the {what}");
     Error::impossible("carrying out the plan", reason)
@@ -128,23 +128,23 @@ struct Apply<'a> {
     bits: &'a [Bits],
     batch: usize,
     copies: BatchPoll<Droplets>,
-    /// Each clone has one while it takes a step.
+    /// A clone holds one during a step.
     app_permits: Semaphore,
-    /// Each clone has one from the copy of its droplet on.
+    /// A clone holds one from the copy of its droplet to its end.
     copy_permits: Semaphore,
-    /// Each batch has one while its manifest is applied.
+    /// A batch holds one while its manifest is applied.
     manifest_permits: Semaphore,
-    /// What the prototype of each group gets.
+    /// The droplet of each group's prototype.
     staged: Vec<Staged>,
     /// The security group that could not be bound, or none, once that is known. No
     /// app starts before.
     bound: SetOnce<Option<Target>>,
-    /// Whether the foundation takes deployments, as far as is known.
+    /// Whether the foundation accepts deployments, as far as is known.
     deploys: AtomicBool,
 }
 
-/// The droplet that a group's prototype gets in this run: none yet, then one,
-/// or the certainty that there will be none.
+/// The droplet that a group's prototype gets in this run. It is unset until the droplet is
+/// staged, and `None` if there will be none.
 type Staged = SetOnce<Option<String>>;
 
 /// How an app's plan ended.
@@ -158,8 +158,7 @@ enum End {
     Blocked(Target),
 }
 
-/// An app under way: its plan, what is left of its steps, and what the steps
-/// before found.
+/// An app in progress: its plan, the remaining steps, and the results of earlier steps.
 struct Begun<'p> {
     plan: &'p ResourcePlan,
     left: &'p [Step],
@@ -167,9 +166,8 @@ struct Begun<'p> {
 }
 
 impl Apply<'_> {
-    /// Surplus first, as what it holds may be needed; then all others at once:
-    /// the clones are created while the prototypes are staged, and go on with
-    /// their droplets.
+    /// Deletes surplus apps first, because their quota or routes may be needed. Then works
+    /// on all others at once: clones are created while prototypes are staged.
     async fn apps(&self, plan: &Plan) -> Applied {
         let to_do = |role: Role| -> Vec<&ResourcePlan> {
             let apps = plan.apps().filter(|app| app.role() == Some(role));
@@ -196,7 +194,7 @@ impl Apply<'_> {
             applied
         };
         let (prototypes, clones) = join!(prototypes, self.carry_out(clones, &cloning));
-        // Where no prototype got its droplet both end at once: this one last.
+        // If no prototype got a droplet, both end at once. This one ends last.
         cloning.end();
         applied.add(prototypes);
         applied.add(clones);
@@ -204,8 +202,8 @@ impl Apply<'_> {
         applied
     }
 
-    /// Carries out the plans of some apps: batch by batch up to the manifests
-    /// that they share, then each app on its own.
+    /// Carries out the plans of some apps: in batches up to the manifests that they share,
+    /// then each app on its own.
     async fn carry_out(&self, plans: Vec<&ResourcePlan>, progress: &Progress<'_>) -> Applied {
         let mut by_space: BTreeMap<usize, Vec<&ResourcePlan>> = BTreeMap::new();
         for plan in &plans {
@@ -217,7 +215,7 @@ impl Apply<'_> {
         }
         let (begun, under_way) = mpsc::unbounded();
         let begin = async {
-            // Moved in, so that it is dropped, and the apps come to an end.
+            // Moved in, so that it is dropped and the receiver ends.
             let begun = begun;
             let mut batches: FuturesUnordered<_> = by_space
                 .values()
@@ -226,7 +224,7 @@ impl Apply<'_> {
                 .collect();
             while let Some(batch) = batches.next().await {
                 for app in batch {
-                    // The other end is there as long as this.
+                    // The receiver lives as long as this block.
                     let _ = begun.unbounded_send(app);
                 }
             }
@@ -244,8 +242,7 @@ impl Apply<'_> {
         applied
     }
 
-    /// Takes what is left of the steps of all apps that are begun, of each as soon
-    /// as it is.
+    /// Carries out the remaining steps of each app as soon as its batch was begun.
     async fn finish_all<'p>(
         &self,
         mut begun: UnboundedReceiver<Beginning<'p>>,
@@ -281,15 +278,15 @@ impl Apply<'_> {
         (&plan.target, outcome)
     }
 
-    /// Where a prototype got no droplet by its end, its clones get none.
+    /// Tells the clones of a prototype that it got no droplet, if that is so.
     fn end_of(&self, plan: &ResourcePlan) {
         if plan.role() == Some(Role::Prototype) {
-            // It may have one.
+            // It has no effect if there is a droplet.
             let _ = self.staged(plan).set(None);
         }
     }
 
-    /// Takes the steps that are left of an app.
+    /// Carries out the remaining steps of an app.
     async fn finish(&self, mut begun: Begun<'_>) -> Outcome {
         let plan = begun.plan;
         let mut _permit = None;
@@ -313,8 +310,8 @@ impl Apply<'_> {
         Ok(End::Done)
     }
 
-    /// Takes one step when it is the app's turn. Only then it takes memory: so
-    /// those that wait take little.
+    /// Carries out one step once there is a permit. The request is built only then, so
+    /// waiting apps need little memory.
     async fn take(
         &self,
         plan: &ResourcePlan,
@@ -334,9 +331,8 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// There are as many permits for clones as there may be requests: so the requests
-    /// that they wait for, the prototypes' and those for copies, are never behind a
-    /// queue of theirs.
+    /// Clones have as many permits as there are concurrent requests, so the requests that
+    /// they depend on, of prototypes and copies, never queue behind those of clones.
     async fn permit(&self, plan: &ResourcePlan, step: &Step) -> Option<SemaphorePermit<'_>> {
         if plan.role() != Some(Role::Clone) || *step == Step::AwaitDroplet {
             return None;
@@ -344,7 +340,7 @@ impl Apply<'_> {
         self.app_permits.acquire().await.ok()
     }
 
-    /// What the prototype of an app's group gets.
+    /// The droplet of the prototype of an app's group.
     fn staged(&self, plan: &ResourcePlan) -> &Staged {
         static NONE: Staged = SetOnce::const_new_with(None);
         let group = plan.app.as_ref().and_then(|app| app.group);
@@ -367,7 +363,7 @@ fn context(plan: &ResourcePlan, step: &Step) -> Arc<StepContext> {
     StepContext::in_phase(phase_of(plan), plan.target.to_string(), step.to_string())
 }
 
-/// The phase in which an app's steps are taken.
+/// The phase of an app's steps.
 fn phase_of(plan: &ResourcePlan) -> Option<Phase> {
     plan.role().map(|role| match role {
         Role::Prototype => Phase::Prototypes,
@@ -376,7 +372,7 @@ fn phase_of(plan: &ResourcePlan) -> Option<Phase> {
     })
 }
 
-/// How far an app is after a step.
+/// The milestone that a step reaches.
 fn milestone_after(step: &Step) -> Option<AppMilestone> {
     match step {
         Step::CreateApp { .. } => Some(AppMilestone::Created),

@@ -1,4 +1,4 @@
-//! What each step of an app asks of the Cloud Controller.
+//! Carries out the steps of an app.
 
 use std::sync::atomic::Ordering;
 
@@ -10,7 +10,7 @@ use crate::converge::plan::{
 };
 use crate::push::{stage, upload};
 
-/// What the steps of one app find out for those that follow.
+/// The results of an app's steps that later steps need.
 #[derive(Debug, Default)]
 pub(super) struct AppProgress {
     pub(super) app: Option<String>,
@@ -83,7 +83,7 @@ impl Apply<'_> {
                 let droplet = stage::stage(client, name, &app, package, buildpacks).await?;
                 progress.droplet = Some(droplet.clone());
                 if plan.role() == Some(Role::Prototype) {
-                    // Only prototypes are staged, each once in a run.
+                    // Each prototype is staged once in a run.
                     let _ = self.staged(plan).set(Some(droplet));
                 }
             }
@@ -206,8 +206,8 @@ impl Apply<'_> {
                 let what = format!("deleting {name}");
                 client.delete_app(&what, &app).await?;
             }
-            // A manifest is applied for many apps at once, an app is created above,
-            // and the others are no steps of apps.
+            // Manifests are applied in batches, apps are created above, and the others
+            // are not steps of apps.
             Step::ApplyManifest { .. }
             | Step::CreateApp { .. }
             | Step::CreateQuota
@@ -248,8 +248,8 @@ impl Apply<'_> {
         self.client.create_route(&route).await
     }
 
-    /// Sets the droplet and starts the app in one request; in two where the
-    /// foundation refuses that, which it shows only then.
+    /// Sets the droplet and starts the app in one request, or in two if the foundation
+    /// refuses deployments.
     async fn deploy(&self, app: &str, droplet: &str) -> Result<(), Error> {
         if self.deploys.load(Ordering::Relaxed) {
             match self.client.deploy_stopped(app, droplet).await {

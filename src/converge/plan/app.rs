@@ -1,4 +1,4 @@
-//! What is to be done about one desired app.
+//! Plans one desired app.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,17 +22,18 @@ const STAGING_MEMORY_MB: u64 = 1024;
 /// `staging.minimum_staging_disk_mb`.
 const STAGING_DISK_MB: u64 = 4096;
 
-/// What it takes for an app to run with the right droplet.
+/// How an app gets the right droplet.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Need<'a> {
-    /// It does, with this one.
+    /// The app runs with this droplet.
     Nothing(&'a Droplet),
-    /// It has the right one, and runs with another.
+    /// The app has this droplet, and runs with another.
     Set(&'a Droplet),
-    /// The bits are there, in this package, unstaged.
+    /// This package has the bits, and is not staged.
     Stage(&'a str),
     Push,
-    /// From the prototype's droplet; `None` is the one that it gets in this run.
+    /// The prototype's droplet is copied. `None` is the droplet that the prototype gets in
+    /// this run.
     Copy(Option<&'a str>),
 }
 
@@ -47,8 +48,8 @@ pub(super) fn prototype_need<'a>(
     };
     let differences = space.observed.differences.get(&app.name);
     let mut differences = differences.into_iter().flatten();
-    // The manifest sets another stack before anything is staged: so a run that is
-    // killed in between must leave no droplet that looks right.
+    // The manifest sets another stack before the staging. A run that is killed in between
+    // must not leave a droplet that looks right.
     if differences.any(|it| it.path.first().is_some_and(|key| key == "stack")) {
         return Need::Push;
     }
@@ -84,7 +85,7 @@ fn is_staged(droplet: &Droplet) -> bool {
     droplet.state == ResourceState::Staged
 }
 
-/// Cloud Controller shows a buildpack's URL without its credentials.
+/// The Cloud Controller shows the URL of a buildpack without its credentials.
 fn buildpacks_differ(group: &Group, app: &App) -> bool {
     let shown = |buildpacks: &[String]| -> Vec<String> {
         let buildpacks = buildpacks.iter();
@@ -100,8 +101,8 @@ fn without_credentials(buildpack: &str) -> String {
     }
 }
 
-/// The memory and disk, in MB, that most apps of a group have: what holds
-/// where its entry gives none.
+/// The memory and disk, in MB, of most apps of a group. They apply if the entry sets
+/// none.
 pub(super) fn usual_sizes(group: &Group, apps: &HashMap<&str, &App>) -> Sizes {
     if group.entry.memory_mb().is_some() && group.entry.disk_mb().is_some() {
         return Sizes::default();
@@ -116,7 +117,7 @@ pub(super) fn usual_sizes(group: &Group, apps: &HashMap<&str, &App>) -> Sizes {
     }
 }
 
-/// The most frequent value; of several, the one that comes first.
+/// The most frequent value, or the first of several.
 fn usual(mut values: impl Iterator<Item = u64> + Clone) -> Option<u64> {
     let mut counts: HashMap<u64, usize> = HashMap::new();
     for value in values.clone() {
@@ -126,14 +127,14 @@ fn usual(mut values: impl Iterator<Item = u64> + Clone) -> Option<u64> {
     values.find(|value| counts.get(value) == Some(&most))
 }
 
-/// Memory and disk of a group's processes, where they are known.
+/// Memory and disk of a group's processes, as far as they are known.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sizes {
     memory_mb: Option<u64>,
     disk_mb: Option<u64>,
 }
 
-/// What a process is scaled to; `None` leaves as is.
+/// The new scale of a process. `None` keeps a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Scale {
     instances: Option<u32>,
@@ -156,7 +157,7 @@ impl Scale {
     }
 }
 
-/// All that the plan of one app depends on.
+/// Everything that the plan of an app depends on.
 pub(super) struct AppContext<'a> {
     pub(super) space: &'a Space<'a>,
     pub(super) group: PlacedGroup<'a>,
@@ -264,9 +265,9 @@ impl AppContext<'_> {
         steps.push(Step::Start);
     }
 
-    /// Whatever takes effect with a restart is done to a stopped app: a run that
-    /// is killed then leaves it stopped, which the next one sees and repairs.
-    /// Only what takes long, staging and copying, goes on while it runs.
+    /// Changes that need a restart are made while the app is stopped. If the run is killed
+    /// in between, the next run sees a stopped app and repairs it. Staging and copying take
+    /// long, so they run before the app is stopped.
     fn change(&self, plan: &mut ResourcePlan, need: Need<'_>, app: &App) {
         let changes = &mut plan.changes;
         let droplet_differs = droplet_change(need, app, changes);
@@ -328,7 +329,7 @@ impl AppContext<'_> {
         steps.extend(set);
         steps.extend(staged_with.map(|buildpacks| Step::SetBuildpacks { buildpacks }));
         if !is_manifest {
-            // In 2017 it is the droplet that makes the process, with its command.
+            // In 2017, setting the droplet creates the process with its command.
             self.change_by_requests(steps, &drift, is_ours, scale);
         }
         steps.extend(destinations);
@@ -341,7 +342,8 @@ impl AppContext<'_> {
         };
     }
 
-    /// What a manifest takes away from no app, or all of it without manifests.
+    /// Sets the environment variables that a manifest does not change: those to remove, or
+    /// all without manifests.
     fn env_step(&self, drift: &EntryDrift) -> Option<Step> {
         let by_manifest = self.workflow == Workflow::Manifest;
         let variables: BTreeMap<String, Option<String>> = drift
@@ -397,7 +399,7 @@ impl AppContext<'_> {
         Some(Step::ApplyManifest { entry })
     }
 
-    /// What a manifest does for many apps, done by requests for one.
+    /// Requests for one app that replace a manifest.
     fn change_by_requests(
         &self,
         steps: &mut Vec<Step>,
@@ -445,7 +447,7 @@ impl AppContext<'_> {
         })
     }
 
-    /// A clone has the buildpacks of its group, though it is not staged.
+    /// The buildpacks of a clone, which has those of its group although it is not staged.
     fn clone_buildpacks(&self, changes: &mut Vec<Change>, app: &App) -> Option<Vec<String>> {
         let is_clone = self.role == Role::Clone && self.workflow == Workflow::Manifest;
         if !is_clone || !buildpacks_differ(self.group.group, app) {
@@ -487,8 +489,8 @@ impl AppContext<'_> {
         })
     }
 
-    /// What makes the app's routes lead to the web processes of the apps that should
-    /// have them, and nowhere else.
+    /// Steps that set the destinations of the app's routes to the web processes of exactly
+    /// the apps that should have them.
     fn destinations(&self, changes: &mut Vec<Change>, app: &App) -> Vec<Step> {
         let mut steps = Vec::new();
         if !self.space.knows_destinations {
@@ -502,7 +504,7 @@ impl AppContext<'_> {
                 continue;
             };
             let others = self.space.others_of(&wanted.route);
-            // Of several apps with one route, the first sees to it.
+            // If several apps share a route, the plan of the first one has the step.
             if others.first().is_some_and(|first| *first != app.guid) {
                 continue;
             }
@@ -531,7 +533,7 @@ impl AppContext<'_> {
         steps
     }
 
-    /// What to scale to, if anything differs.
+    /// The new scale, if it differs.
     fn scale(&self, changes: &mut Vec<Change>, web: Option<&Process>) -> Option<Scale> {
         let Some(web) = web else {
             return Some(self.whole_scale());
@@ -586,8 +588,8 @@ impl AppContext<'_> {
         }
     }
 
-    /// What makes the droplet the current one; with `deploys`, the app starts with
-    /// it.
+    /// Steps that make the droplet the current one. With `deploys`, they also start the
+    /// app.
     fn set_steps(&self, need: Need<'_>, deploys: bool) -> Vec<Step> {
         let set = |droplet: DropletRef| match deploys {
             true => Step::Deploy { droplet },
@@ -607,7 +609,7 @@ impl AppContext<'_> {
         }
     }
 
-    /// Annotates a prototype's droplet where its package alone tells the bits.
+    /// Annotates a prototype's droplet if only its package has the hash of the bits.
     fn unannotated(&self, need: Need<'_>) -> Option<Step> {
         match need {
             Need::Nothing(droplet) | Need::Set(droplet)
@@ -639,7 +641,7 @@ fn droplet_change(need: Need<'_>, app: &App, changes: &mut Vec<Change>) -> bool 
     true
 }
 
-/// What gets an app its droplet.
+/// Steps that stage or copy the app's droplet.
 fn droplet_steps(need: Need<'_>, buildpacks: Option<Vec<String>>) -> Vec<Step> {
     match need {
         Need::Nothing(_) | Need::Set(_) => Vec::new(),
@@ -662,7 +664,7 @@ fn droplet_steps(need: Need<'_>, buildpacks: Option<Vec<String>>) -> Vec<Step> {
     }
 }
 
-/// What no manifest takes away.
+/// Steps that remove what a manifest does not remove.
 fn removals(drift: &EntryDrift) -> Vec<Step> {
     let mut steps = Vec::new();
     if !drift.unbind.is_empty() {
@@ -679,8 +681,8 @@ fn removals(drift: &EntryDrift) -> Vec<Step> {
     steps
 }
 
-/// The app's packages that are not what its droplet is, or will be, staged from.
-/// While another is pushed or staged, none of its droplets accounts for packages.
+/// Steps that delete the packages that the app's current or future droplet is not staged
+/// from.
 fn unused_packages(need: Need<'_>, app: &App) -> Vec<Step> {
     let kept = match need {
         Need::Nothing(droplet) | Need::Set(droplet) => droplet.package.as_deref(),
@@ -702,8 +704,8 @@ fn unused_packages(need: Need<'_>, app: &App) -> Vec<Step> {
     remove.chain(delete).collect()
 }
 
-/// The app's droplets other than the one that it runs, or will run, with; but
-/// what is being staged may be just that one.
+/// Steps that delete the droplets that the app neither runs with nor will run with. A
+/// droplet that is being staged is kept.
 fn unused_droplets(need: Need<'_>, app: &App) -> Vec<Step> {
     let (kept, stages) = match need {
         Need::Nothing(droplet) | Need::Set(droplet) => (Some(droplet.guid.as_str()), false),
@@ -720,8 +722,7 @@ fn unused_droplets(need: Need<'_>, app: &App) -> Vec<Step> {
         .collect()
 }
 
-/// Reports what is unused of an app that has its droplet; of one that gets another,
-/// that says it.
+/// Reports unused packages and droplets of an app that keeps its droplet.
 fn count_unused(changes: &mut Vec<Change>, need: Need<'_>, packages: usize, droplets: usize) {
     let Need::Nothing(_) = need else {
         return;

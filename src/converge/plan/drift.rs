@@ -1,5 +1,5 @@
-//! What follows from how an app differs from its entry: what is shown, what a
-//! manifest can repair, and what takes requests of its own.
+//! Turns the differences between an app and its entry into changes to show, properties
+//! that a manifest repairs, and values that need requests of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,13 +13,13 @@ use crate::manifest::entry::{ManifestEntry, scalar, text_of};
 /// Properties that take effect without a restart, or with the app's droplet.
 const WITHOUT_RESTART: [&str; 5] = ["routes", "no-route", "metadata", "buildpacks", "stack"];
 
-/// How an app differs from its entry.
+/// The drift of an app from its entry.
 #[derive(Debug, Default)]
 pub(super) struct EntryDrift {
     pub(super) changes: Vec<Change>,
     /// The properties that differ in a way that the manifest repairs.
     pub(super) properties: BTreeSet<String>,
-    /// Environment variables: new values, and none for those that go.
+    /// Environment variables with their new values. `None` removes one.
     pub(super) env: BTreeMap<String, Option<String>>,
     /// Services that the app is bound to and should not be.
     pub(super) unbind: Vec<String>,
@@ -45,7 +45,7 @@ impl EntryDrift {
         drift
     }
 
-    /// Whether something takes effect with a restart only.
+    /// Whether a change takes effect only after a restart.
     pub(super) fn needs_restart(&self) -> bool {
         let mut properties = self.properties.iter();
         let is_needed = |property: &String| !WITHOUT_RESTART.contains(&property.as_str());
@@ -59,7 +59,7 @@ impl EntryDrift {
 
     fn read(&mut self, entry: &ManifestEntry, path: &[&str], was: &Value, value: &Value) {
         match path {
-            // One that does not exist is created, whatever differs.
+            // An app that does not exist is created.
             ["name"] => {}
             ["env"] => {
                 let names = [was, value].into_iter().filter_map(Value::as_object);
@@ -86,7 +86,7 @@ impl EntryDrift {
                 self.metadata(entry, part, key, there(was), there(value));
             }
             ["services", ..] => self.services(entry, was, value),
-            // A manifest takes no process, sidecar or route away, nor a field of one.
+            // A manifest removes no process, sidecar or route, and no field of one.
             ["processes" | "sidecars" | "routes", ..] if value.is_null() => {}
             ["routes"] => {
                 for route in value.as_array().into_iter().flatten() {
@@ -133,8 +133,8 @@ impl EntryDrift {
         }
     }
 
-    /// The process or sidecar of an entry that alone has this value in a field: the
-    /// places in a diff are those of another list.
+    /// The only process or sidecar of an entry with this value in a field. The positions
+    /// in a diff are those of another list.
     fn item_name(
         &self,
         entry: &ManifestEntry,
@@ -201,7 +201,7 @@ impl EntryDrift {
             && !key.starts_with("cf-pusher")
             && key != "managed-by"
         {
-            // What is not named goes only from what the entry names.
+            // A field is removed only from items that the entry names.
             let gone = if part == "labels" {
                 &mut self.labels
             } else {

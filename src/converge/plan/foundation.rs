@@ -1,4 +1,4 @@
-//! What is to be done about orgs, quotas, spaces and security groups.
+//! Plans orgs, quotas, spaces and security groups.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -27,7 +27,8 @@ pub(super) fn foundation(desired: &Desired, observed: &Observed) -> Vec<Resource
     plans
 }
 
-/// The limits of a quota that exists are somebody's decision, and stay.
+/// Creates a missing quota. The limits of an existing one are an operator's decision and
+/// stay.
 fn plan_quota(name: &str, observed: &Observed) -> ResourcePlan {
     let target = Target::Quota {
         name: name.to_owned(),
@@ -221,7 +222,7 @@ impl ResourcePlan {
         }
     }
 
-    /// Sets what the resource is not created with.
+    /// Sets the metadata of a resource that is created without it.
     fn create_metadata(&mut self, metadata: &Metadata) {
         if *metadata != Metadata::default() {
             self.steps.push(Step::SetMetadata {

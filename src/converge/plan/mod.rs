@@ -1,5 +1,5 @@
-//! The difference between the desired state and what was observed, as steps. Pure:
-//! no I/O, and the same input gives the same plan.
+//! Plans the steps from the observed to the desired state. It does no I/O, and the same
+//! input gives the same plan.
 
 mod app;
 mod drift;
@@ -22,7 +22,7 @@ use crate::capi::model::Route;
 use crate::converge::observed::App;
 use crate::desired::{Desired, PlacedSpace};
 
-/// What becomes of a resource.
+/// What the plan does to a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -69,40 +69,39 @@ impl fmt::Display for Change {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
-    /// Every resource that the desired state is about, and every one to be
-    /// deleted, in the order in which they are worked on.
+    /// Every desired resource and every resource to delete, in the order of the work.
     pub resources: Vec<ResourcePlan>,
 }
 
-/// What a convergence would do about one resource.
+/// What a convergence would do to one resource.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ResourcePlan {
     /// The resource.
     pub target: Target,
-    /// What becomes of it.
+    /// What the plan does to it.
     pub action: Action,
-    /// How it differs from what is desired; empty for one that does not exist.
+    /// Its drift. Empty for a resource that does not exist.
     pub changes: Vec<Change>,
     /// Whether it exists without being ours: a convergence that does not
     /// [adopt](crate::Converger::adopt) it is refused.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unmanaged: bool,
-    /// What is done, in this order.
+    /// The steps, in order.
     pub steps: Vec<Step>,
     #[serde(skip)]
     pub(crate) app: Option<PlannedApp>,
 }
 
-/// What the steps of an app depend on.
+/// Where an app belongs, for its steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PlannedApp {
-    /// The place of its space among all spaces.
+    /// The position of its space among all spaces.
     pub(crate) space: usize,
-    /// The place of its group among all groups; none for an app to be deleted.
+    /// The position of its group among all groups. `None` for an app to delete.
     pub(crate) group: Option<usize>,
     pub(crate) role: Role,
-    /// None for one that does not exist.
+    /// `None` if the app does not exist.
     pub(crate) guid: Option<String>,
 }
 
@@ -122,7 +121,7 @@ pub(crate) enum Workflow {
     PerApp,
 }
 
-/// The steps that lead from what is to what should be; `bits` are the hashes of the
+/// Plans the steps from the observed to the desired state. `bits` are the hashes of the
 /// groups' bits, in the order of the groups.
 pub(crate) fn plan(
     desired: &Desired,
@@ -171,7 +170,7 @@ pub(crate) fn plan(
     Plan { resources }
 }
 
-/// A space as the plans of its apps see it.
+/// The state of a space that the plans of its apps need.
 struct Space<'a> {
     placed: PlacedSpace<'a>,
     observed: &'a ObservedSpace,
@@ -180,8 +179,7 @@ struct Space<'a> {
     apps: HashMap<&'a str, &'a App>,
     /// The routes, by their URLs.
     routes: HashMap<&'a str, &'a Route>,
-    /// The GUIDs of the desired apps that exist, by the routes that they should
-    /// have, where several should have one.
+    /// The GUIDs of existing desired apps by route, for routes that several apps share.
     shared: HashMap<String, Vec<&'a str>>,
     knows_destinations: bool,
 }
@@ -231,7 +229,7 @@ impl<'a> Space<'a> {
             .unwrap_or_default()
     }
 
-    /// Our apps beyond the desired ones, deleted with their routes.
+    /// Plans that delete managed apps that are not desired, with their routes.
     fn surplus(&self) -> Vec<ResourcePlan> {
         let wanted: HashSet<String> = self
             .placed
@@ -252,7 +250,7 @@ impl<'a> Space<'a> {
     }
 
     fn delete(&self, app: &App) -> ResourcePlan {
-        // Routes first: the app is what a later run would find them by.
+        // Routes first: a later run finds them through the app.
         let own = format!("{}.{}", app.name.to_lowercase(), self.domain);
         let is_own = |route: &&Route| {
             let mut destinations = route.destinations.iter();
@@ -299,8 +297,7 @@ impl<'a> Space<'a> {
     }
 }
 
-/// The routes that several desired apps of a space should have, and the apps that
-/// exist of those.
+/// The routes that several desired apps of a space share, with the existing apps.
 fn shared_routes<'a>(
     placed: PlacedSpace<'a>,
     domain: &str,

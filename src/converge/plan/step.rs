@@ -1,4 +1,4 @@
-//! The steps that a plan is made of.
+//! The steps of a plan.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::converge::target::Target;
 use crate::manifest::entry::{ManifestEntry, REDACTED};
 
-/// One thing that is done to a resource: a request, or a wait for what one started.
+/// One step: a request, or the wait for the work that a request started.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -46,7 +46,7 @@ pub enum Step {
         /// The environment variables.
         #[serde(serialize_with = "redacted_env")]
         env: Arc<BTreeMap<String, String>>,
-        /// The buildpacks; none has them detected.
+        /// The buildpacks. Empty if they are detected.
         buildpacks: Vec<String>,
     },
     /// Applies a manifest with this entry, together with those of other apps. It
@@ -56,7 +56,7 @@ pub enum Step {
         #[serde(serialize_with = "redacted_entry")]
         entry: Box<ManifestEntry>,
     },
-    /// Removes the annotation by which a droplet accounts for the app's packages.
+    /// Removes the annotation of a droplet, which stands for the app's packages.
     RemoveBitsHash {
         /// The droplet's GUID.
         droplet: String,
@@ -104,21 +104,21 @@ pub enum Step {
     },
     /// Sets the buildpacks of the app.
     SetBuildpacks {
-        /// The buildpacks; none has them detected.
+        /// The buildpacks. Empty if they are detected.
         buildpacks: Vec<String>,
     },
     /// Sets the start command of the web process.
     SetCommand {
-        /// The command; none leaves it to the droplet.
+        /// The command. `None` selects the droplet's command.
         command: Option<String>,
     },
     /// Sets the health check of the web process.
     SetHealthCheck {
         /// `port`, `process` or `http`.
         check: Option<String>,
-        /// The path that is asked for an `http` check.
+        /// The path that an `http` check requests.
         endpoint: Option<String>,
-        /// How long one check may take, in seconds.
+        /// The longest time of a check, in seconds.
         invocation_timeout: Option<u64>,
     },
     /// Sets environment variables, and removes those without a value.
@@ -151,7 +151,7 @@ pub enum Step {
         /// The route.
         route: RouteRef,
     },
-    /// Makes a route lead to some apps and nowhere else.
+    /// Makes some apps the only destinations of a route.
     SetDestinations {
         /// The route's GUID.
         route: String,
