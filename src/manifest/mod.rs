@@ -161,7 +161,7 @@ fn relative_to(from: &Path, to: &Path) -> PathBuf {
 
 impl Manifest {
     /// The manifest of an app without a manifest file. An empty name must be
-    /// replaced with [`Overrides::app`].
+    /// replaced with [`Overrides::apps`].
     pub fn for_app(name: &str) -> Self {
         let mut app = Application::default();
         if !name.is_empty() {

@@ -62,7 +62,7 @@ pub(super) async fn diff(
     });
     // Collected first, so that the future is `Send`.
     let current: Vec<_> = current.collect();
-    let current = parallel::run(client.concurrency(), current.into_iter()).await?;
+    let current = parallel::run(client.concurrency(), current).await?;
     Ok(ManifestDiff::between(&manifest.to_value(), &current))
 }
 

@@ -117,7 +117,7 @@ pub(super) struct Accepted {
 /// How far a broker is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    InProgress,
+    Pending,
     Succeeded,
     Failed,
     /// It knows nothing of it any more.
@@ -464,7 +464,7 @@ pub(super) fn read_progress(
             let body = answer.object()?;
             let state = body.get("state").and_then(Value::as_str);
             let progress = match state {
-                Some("in progress") => Progress::InProgress,
+                Some("in progress") => Progress::Pending,
                 Some("succeeded") => Progress::Succeeded,
                 Some("failed") => Progress::Failed,
                 _ => {

@@ -443,13 +443,13 @@ impl Run<'_> {
             _ => "create",
         });
         let (progress, description) =
-            reply::read_progress(reply).unwrap_or((Progress::InProgress, None));
+            reply::read_progress(reply).unwrap_or((Progress::Pending, None));
         match (progress, kind) {
             (Progress::Succeeded | Progress::Gone, "delete") => {
                 self.world.delete(Kind::ServiceInstance, instance);
                 Ok(self.done())
             }
-            (Progress::InProgress | Progress::Gone, _) => {
+            (Progress::Pending | Progress::Gone, _) => {
                 self.check_time(instance)?;
                 let mut operation = self.operation(kind, OperationState::InProgress);
                 operation.description = description;
@@ -700,7 +700,7 @@ impl Run<'_> {
         let deletes = deletes.is_some_and(|operation| operation.kind == "delete");
         let kind = if deletes { "delete" } else { "create" };
         let (progress, description) =
-            reply::read_progress(reply).unwrap_or((Progress::InProgress, None));
+            reply::read_progress(reply).unwrap_or((Progress::Pending, None));
         match progress {
             Progress::Succeeded | Progress::Gone if deletes => {
                 self.world.unbind_service(binding);
@@ -712,7 +712,7 @@ impl Run<'_> {
                 self.world.set_binding_operation(binding, operation);
                 Err(unable(kind, FAILED))
             }
-            Progress::InProgress | Progress::Gone => {
+            Progress::Pending | Progress::Gone => {
                 let instance = self.world.instance_of(binding).map(Row::guid);
                 let longest = instance.and_then(|instance| self.longest(instance));
                 if self.world.is_work_late(self.job, longest) {

@@ -261,7 +261,8 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         .record_org(guid, "audit.organization.create", request);
     assign_all(context, &attributes, &ROLES, (guid, None))?;
     if !context.access.is_everything() {
-        let user = context.world.know_user(&context.caller()?.id().to_owned());
+        let id = context.caller()?.id().to_owned();
+        let user = context.world.know_user(&id);
         for kind in [RoleType::OrgUser, RoleType::OrgManager] {
             context.world.assign(kind, user, guid, None);
         }

@@ -115,7 +115,8 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         .world
         .record_org(guid, "audit.organization.create", request);
     if !context.access.is_everything() {
-        let user = context.world.know_user(&context.caller()?.id().to_owned());
+        let id = context.caller()?.id().to_owned();
+        let user = context.world.know_user(&id);
         for kind in [RoleType::OrgUser, RoleType::OrgManager] {
             context.world.assign(kind, user, guid, None);
         }

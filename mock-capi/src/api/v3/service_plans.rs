@@ -339,11 +339,10 @@ fn read_visibility(body: &Map<String, Value>) -> Result<(&str, Vec<&str>), CcErr
     let orgs = message.get("organizations");
     let mut guids = Vec::new();
     match orgs {
-        Some(orgs) if kind != "organization" => {
-            if !ruby::is_blank(orgs) {
-                message.error("Organizations must be blank");
-            }
+        Some(orgs) if kind != "organization" && !ruby::is_blank(orgs) => {
+            message.error("Organizations must be blank");
         }
+        Some(_) if kind != "organization" => {}
         Some(Value::Array(orgs)) if !orgs.is_empty() => {
             let found: Option<Vec<&str>> = orgs
                 .iter()
