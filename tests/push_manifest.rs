@@ -39,7 +39,7 @@ const VARIED: [&str; 40] = [
     "health-check-type: process",
     "health-check-type: none",
     "health-check-type: http, health-check-http-endpoint: /up, timeout: 90",
-    "health-check-type: http, health-check-invocation-timeout: 5",
+    "health-check-type: http, health-check-http-endpoint: /, health-check-invocation-timeout: 5",
     "readiness-health-check-type: http, readiness-health-check-http-endpoint: /ready",
     "processes: [{type: worker, instances: 1, memory: 1G, command: work}, {type: clock, instances: 0, disk_quota: 64M}]",
     "memory: 2G, processes: [{type: web, memory: 128M, instances: 2, health-check-type: process}]",
