@@ -224,7 +224,8 @@ impl AppContext<'_> {
     /// Whether staging needs no more than the environment and the buildpacks, and the
     /// memory and disk that every staging gets.
     fn is_staged_first(&self) -> bool {
-        let is_irrelevant = |key: &str| BY_REQUESTS.contains(&key) || key == "metadata";
+        const AFTER_STAGING: [&str; 4] = ["env", "metadata", "no-route", "routes"];
+        let is_irrelevant = |key: &str| BY_REQUESTS.contains(&key) || AFTER_STAGING.contains(&key);
         self.entry.properties().all(is_irrelevant)
             && self
                 .entry
