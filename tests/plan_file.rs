@@ -70,7 +70,7 @@ async fn a_plan_is_refused_where_more_would_be_done_by_now() {
     assert_eq!(fixture.writes().len(), 0);
 }
 
-/// Is told of requests, and when there were so many.
+/// A sink that counts requests and signals when a number is reached.
 struct After {
     left: AtomicUsize,
     reached: tokio::sync::Notify,

@@ -19,8 +19,7 @@ pub struct Destroyed {
     pub targets: Vec<Target>,
     /// Whether it was interrupted before everything was deleted.
     pub interrupted: bool,
-    /// Quotas and security groups that exist and were not deleted because they are
-    /// not ours.
+    /// Unmanaged quotas and security groups, which were not deleted.
     pub kept: Vec<Target>,
     /// Orgs that do not exist, or that the user cannot see.
     pub not_found: Vec<Target>,
@@ -78,8 +77,8 @@ impl Converger {
             };
             match deleted {
                 Ok(()) => destroyed.targets.push(target),
-                // Whoever cannot see the org may see its quota, and not what it is
-                // applied to.
+                // A user who cannot see the org may see its quota, but not the orgs that
+                // it is applied to.
                 Err(error) if error.is_forbidden() && !destroyed.not_found.is_empty() => {
                     destroyed.kept.push(target);
                 }
@@ -110,7 +109,7 @@ impl Converger {
                 space: space.to_owned(),
                 name: name.to_owned(),
             };
-            // What is in the org, and whether it is ours.
+            // The resources in the org, and whether they are managed.
             let mut content: Vec<(Target, bool)> = Vec::new();
             let spaces = self.desired.spaces().zip(&observed.spaces);
             for (placed, space) in spaces.filter(|(placed, _)| placed.org_id == id) {

@@ -338,7 +338,7 @@ impl Converger {
         plan
     }
 
-    /// What differs from the desired state.
+    /// The drift.
     fn drift_of(&self, observed: &Observed, plan: &Plan) -> Vec<Drift> {
         let mut drift = verify::verify(&self.desired, observed, plan);
         if let Some(only) = &self.only {

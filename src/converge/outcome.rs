@@ -137,18 +137,18 @@ pub struct Failure {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FailureGroup {
-    /// What failed: each app and resource once, over all groups.
+    /// The failed apps and resources. Each is in one group only.
     pub targets: Vec<Target>,
     /// The step that failed, of the first target.
     pub step: String,
-    /// Why, in the Cloud Controller's words, of the first target.
+    /// The first target's error.
     pub cause: String,
     /// The `X-Vcap-Request-Id` of the first target's request, to find it in the
     /// foundation's logs.
     pub request_id: Option<String>,
     /// The last lines of the log of the first target that has any.
     pub log: Vec<String>,
-    /// The apps that did not converge because of these.
+    /// The apps that did not converge because of these failures.
     pub blocked: Vec<Target>,
 }
 
@@ -206,7 +206,7 @@ impl FailureGroup {
         }
     }
 
-    /// Of an app without a failure of its own.
+    /// The group of an app without a failure of its own.
     fn unexplained(target: Target, reason: &str) -> Self {
         Self {
             targets: vec![target],
@@ -320,7 +320,7 @@ struct Record {
     action: Action,
     /// Whether it is complete.
     is_done: bool,
-    /// What kept the app from going on in the last round.
+    /// The resource that blocked the app in the last round.
     blocked_by: Option<Target>,
 }
 
@@ -344,8 +344,7 @@ impl Tally {
         }
     }
 
-    /// Notes that every step was taken of these apps, and what kept others from
-    /// going on.
+    /// Records the apps whose steps were all carried out, and what blocked others.
     pub(super) fn finish(&mut self, done: &[Target], blocked: Vec<(Target, Target)>) {
         for record in self.apps.values_mut() {
             record.blocked_by = None;

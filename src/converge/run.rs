@@ -21,10 +21,10 @@ use crate::push::bits::Bits;
 /// The maximum number of rounds.
 const MAX_ROUNDS: usize = 4;
 
-/// How long the plan must stay the same until another run is taken to be done.
+/// How long the plan must stay the same until the foundation counts as stable.
 const STABLE_FOR: Duration = Duration::from_secs(1);
 
-/// How long a list may lag behind the writes before it.
+/// How long a list may lag behind earlier writes.
 pub(super) const LAG: Duration = Duration::from_secs(3);
 
 /// How often the foundation is observed again before a run is refused because of
@@ -131,8 +131,8 @@ impl<'a> Run<'a> {
         converger.delete_orgs(&observed, &mut Vec::new()).await
     }
 
-    /// Refuses what is not ours, unless that is to be adopted. What another run is
-    /// about to label may look so for a moment, so it is observed again.
+    /// Refuses unmanaged resources, unless they are to be adopted. Resources that another
+    /// run is about to label look unmanaged for a moment, so they are observed again.
     async fn check_unmanaged(&self, mut seen: Seen) -> Result<Seen, ConvergeError> {
         for _ in 0..CHECKS_OF_UNMANAGED {
             if self.unmanaged(&seen.plan).is_empty() {
@@ -237,7 +237,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends the run where somebody else has created something by a name of ours.
+    /// Ends the run if someone else created a resource with a desired name.
     async fn stop_at_unmanaged(&mut self, targets: Vec<Target>) -> Result<Waited, ConvergeError> {
         let Seen { observed, plan } = self.converger.look(self.bits, false).await?;
         self.tally.add(&plan);

@@ -26,7 +26,7 @@ pub struct SavedPlan {
     salt: String,
     /// The hash of the desired state.
     config: String,
-    /// What is not up to date.
+    /// The resources that are not up to date.
     resources: Vec<SavedResource>,
 }
 

@@ -30,18 +30,18 @@ const LINES: usize = 10;
 /// The timeout of reading the log of a crashed app.
 const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a wait has shown in the end.
+/// The result of a wait.
 pub(super) struct Waited {
     pub(super) observed: Observed,
-    /// What differs from the desired state.
+    /// The drift.
     pub(super) drift: Vec<Drift>,
     /// Whether some instances were not running at first.
     pub(super) has_waited: bool,
 }
 
 impl Converger {
-    /// All that differs from the desired state once nothing is starting any more, or
-    /// after `wait`. Changes nothing.
+    /// All drift from the desired state after no instance is starting any more, or after
+    /// `wait`. Changes nothing.
     ///
     /// # Errors
     /// As [`Converger::plan`].
@@ -52,8 +52,7 @@ impl Converger {
         Ok(waited.await?.drift)
     }
 
-    /// Waits until all instances run, or only those of crashed apps do not, or at the
-    /// deadline.
+    /// Waits until all instances run except those of crashed apps, or until the deadline.
     pub(super) async fn wait_for_instances(
         &self,
         mut observed: Observed,

@@ -345,7 +345,7 @@ impl Manifest {
         ManifestDiff::between(&self.to_value(), &current)
     }
 
-    /// The name of the app at a position; empty if there is none.
+    /// The name of the app at a position, or an empty string.
     pub(crate) fn name_of(&self, position: usize) -> &str {
         let app = self.applications.get(position);
         app.map_or("", Application::name)

@@ -61,7 +61,7 @@ impl EventSink for HtmlReport {
         {
             let now = Instant::now();
             seen.take(now, event);
-            // What is there if the process is killed.
+            // The content of the file if the process is killed.
             if seen.is_page_due(now)
                 && let Ok(page) = render(&seen.sum_up(now, self.counts.get()))
             {

@@ -1,4 +1,4 @@
-//! Requests for the routes of apps, which are told from those for the API by
+//! Requests for the routes of apps, which differ from those for the API by
 //! their host. No app answers yet, so they get what gorouter sends where a route
 //! is unknown or has no endpoint.
 

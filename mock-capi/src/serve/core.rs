@@ -287,7 +287,7 @@ impl Core {
         Some(self.signed(request))
     }
 
-    /// Says where the mock is, as brokers are told.
+    /// Sets the mock's address for requests to brokers.
     fn signed(&self, mut request: BrokerRequest) -> BrokerRequest {
         let base = self.base();
         let host = base.split_once("://").map_or(base, |(_, host)| host);
@@ -530,7 +530,7 @@ impl Core {
     }
 
     /// Whether a request is refused whatever its body has: its operation needs a
-    /// token, and it has none that is good. A stub may want the body all the same.
+    /// token, and it has none that is good. A stub may need the body nevertheless.
     pub(crate) fn refuses_unread(&self, request: &Request<'_>) -> bool {
         let path = canonical_path(request.path);
         let found = self.router.find(request.method, &path);

@@ -11,7 +11,7 @@ pub(crate) fn without_port(host: &str) -> &str {
 }
 
 /// Whether a `Host` header names the mock itself: by an IP address, a name of
-/// the loopback interface, or a name that it was told to allow. All other names
+/// the loopback interface, or a name that `--allow-host` lists. All other names
 /// belong to someone else, even if they resolve to this machine.
 pub(crate) fn is_own(host: &str, allowed: &[String]) -> bool {
     let name = without_port(host);

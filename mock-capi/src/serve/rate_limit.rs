@@ -28,7 +28,7 @@ struct Window {
     ends: Timestamp,
 }
 
-/// What is left of a caller's limit after a request.
+/// The rest of a caller's limit after a request.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     limit: RateLimit,

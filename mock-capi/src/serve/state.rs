@@ -81,7 +81,7 @@ pub enum StateError {
     },
 }
 
-/// A state file that is in use: no other mock can use it meanwhile.
+/// A locked state file, which no other mock can use.
 #[derive(Debug)]
 pub(crate) struct StateFile {
     path: PathBuf,

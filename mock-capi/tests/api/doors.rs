@@ -176,7 +176,7 @@ async fn a_reset_lets_the_clock_show_the_time_again() {
     assert_eq!(after["frozen"], false);
     let (before, now) = (before.as_str().unwrap(), after["now"].as_str().unwrap());
     assert!(before <= now && now < "2090", "{now}");
-    // The token is of that time, and valid all the same.
+    // The token was issued then, and is still valid.
     let org = cf
         .post("/v3/organizations", json!({"name": "of-today"}))
         .await;

@@ -78,7 +78,7 @@ fn path(instance: Guid, binding: Option<Guid>) -> String {
     }
 }
 
-/// Who asks which broker.
+/// A request to a service broker, and its purpose.
 struct Asker<'w> {
     broker: &'w ServiceBroker,
     /// Where and how it is asked, unless as the broker says.
@@ -302,7 +302,7 @@ fn add_parameters(body: &mut Value, parameters: Option<&Value>) {
     }
 }
 
-/// The annotations that brokers are told: those with a prefix.
+/// The annotations that are sent to brokers: those with a prefix.
 fn public_annotations(metadata: Value) -> Value {
     let annotations = metadata.get("annotations").and_then(Value::as_object);
     let mut annotations: Map<String, Value> = annotations.cloned().unwrap_or_default();

@@ -27,7 +27,7 @@ pub(crate) enum BrokerReply {
 pub(super) struct BrokerError {
     pub(super) kind: BrokerErrorKind,
     pub(super) message: String,
-    /// Whether the broker may have made what was asked for all the same.
+    /// Whether the broker may have created the resource despite the error.
     pub(super) leaves_orphan: bool,
     status: u16,
     /// The broker's own status and its reason.
@@ -106,25 +106,25 @@ pub(super) enum Ask<'a> {
     Unbind,
 }
 
-/// A good answer.
+/// A successful response.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Accepted {
     pub(super) body: Map<String, Value>,
-    /// Whether the broker is still at it.
+    /// Whether the broker is still working.
     pub(super) pending: bool,
 }
 
-/// How far a broker is.
+/// The progress of a broker's work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     Pending,
     Succeeded,
     Failed,
-    /// It knows nothing of it any more.
+    /// The broker does not know the resource any more.
     Gone,
 }
 
-/// An answer being looked at.
+/// A response that is being read.
 struct Answer<'a> {
     status: u16,
     reason: &'a str,

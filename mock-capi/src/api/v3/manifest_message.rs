@@ -31,7 +31,7 @@ pub(crate) struct AppManifest {
     pub(crate) services: Vec<WantedService>,
 }
 
-/// What those apps are told whose lifecycle the operator does not want.
+/// The error for apps whose lifecycle the operator disabled.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Refused<'r> {
     pub(crate) docker: Option<&'r str>,
@@ -43,7 +43,7 @@ pub(crate) struct Refused<'r> {
 pub(crate) struct WantedService {
     pub(crate) name: String,
     pub(crate) binding_name: Option<String>,
-    /// What a broker is told.
+    /// The body of a request to a broker.
     pub(crate) parameters: Option<Map<String, Value>>,
 }
 
@@ -198,7 +198,7 @@ impl AppManifest {
     /// Reads an application; else all that is wrong with it, each in the words
     /// that tell which application it is.
     ///
-    /// `refused` is what those are told that are of a lifecycle that is off.
+    /// `refused` is the error for a lifecycle that is disabled.
     pub(crate) fn read(
         index: usize,
         application: &Yaml,

@@ -223,7 +223,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(context.work_in_job("service_broker.catalog.synchronize", guid, steps, request))
 }
 
-/// Names of brokers are told apart by case.
+/// Names of brokers are case-sensitive.
 fn is_taken(context: &RequestContext<'_>, name: &str, own: Option<Guid>) -> bool {
     let mut brokers = context.world.service_brokers.iter();
     brokers.any(|broker| broker.name == name && Some(broker.base.guid) != own)

@@ -261,7 +261,7 @@ fn show_parameters(context: &mut RequestContext<'_>) -> Result<Response, CcError
     Ok(read_parameters(context, instance, Some(guid)))
 }
 
-/// Whether a broker tells what its bindings were made with.
+/// Whether a broker reports the parameters of its bindings.
 pub(super) fn are_retrievable(context: &RequestContext<'_>, instance: Guid) -> bool {
     let instance = context.world.service_instances.get(instance);
     let plan = instance.and_then(ServiceInstance::plan);

@@ -75,7 +75,7 @@ pub(super) async fn read(parts: &Parts, body: &mut Incoming) -> Result<ReadBody,
     }
 }
 
-/// Reads and forgets what is left of a body. A socket that is closed with
+/// Reads and discards the rest of a body. A socket that is closed with
 /// unread bytes is reset, and the answer may be lost with it.
 pub(super) fn discard(parts: &Parts, mut body: Incoming) {
     // Clients that wait for permission to send the body do not send it.
