@@ -124,7 +124,7 @@ pub(super) fn print(text: &str) -> io::Result<()> {
 }
 
 /// Asks a question on standard error, and reads a line from standard input. Live
-/// lines disappear meanwhile. This blocks: call it on a thread for blocking work.
+/// lines are hidden until then. This blocks: call it on a thread for blocking work.
 pub(super) fn ask(question: &str) -> io::Result<String> {
     let _hidden = Hidden::new();
     let mut terminal = io::stderr().lock();

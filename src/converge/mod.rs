@@ -233,7 +233,7 @@ impl Converger {
         Self { adopts, ..self }
     }
 
-    /// The same; [`Converger::destroy`] also deletes what is not managed: the orgs
+    /// The same; [`Converger::destroy`] also deletes unmanaged resources: the orgs
     /// with the apps and service instances in them, the quotas and the security groups.
     #[must_use]
     pub fn force(self, forces: bool) -> Self {

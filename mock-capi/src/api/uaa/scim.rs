@@ -1,4 +1,4 @@
-//! What UAA's users, groups and clients have in common: who may use them, lists,
+//! What UAA's users, groups and clients have in common: permissions, lists,
 //! and versions.
 
 use serde_json::{Value, json};

@@ -605,8 +605,8 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.ok(guid, present)
 }
 
-/// The instance of the path, for a caller who may change it: where it is shared
-/// with they may not.
+/// The instance of the path, for a caller who may change it. Members of the spaces
+/// that it is shared with may not.
 fn writable<'c>(context: &'c RequestContext<'_>) -> Result<&'c ServiceInstance, CcError> {
     context.named("guid")
 }

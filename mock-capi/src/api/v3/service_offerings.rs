@@ -93,7 +93,7 @@ fn is_offered(context: &RequestContext<'_>, offering: &ServiceOffering) -> bool 
     everything || plans.any(|plan| is_shown(context, plan))
 }
 
-/// `true` or `false`, if the list asks for what is available or for what is not.
+/// The value of the filter `available`, if the list has it.
 pub(super) fn read_available(query: &ListQuery) -> Result<Option<bool>, CcError> {
     match query.value("available") {
         None => Ok(None),
@@ -195,8 +195,8 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&answer))
 }
 
-/// The row of the path, for a caller who may change what its broker offers: who
-/// sees it and may not is told so.
+/// The row of the path, for a caller who may change its broker's offerings. For a
+/// caller who may only see it, the request is forbidden.
 pub(super) fn writable<R: Row>(context: &RequestContext<'_>) -> Result<Guid, CcError> {
     let row: Option<&R> = context.world.look_up(context.capture("guid"));
     let row = row.ok_or_else(|| CcError::not_found(R::KIND))?;
