@@ -59,7 +59,8 @@ pub use capi::transport::Credentials;
 pub use converge::approval::{Approval, Deletions, Question};
 pub use converge::outcome::{AppOutcome, AppResult, Failure, FailureGroup, Outcome};
 pub use converge::plan::{
-    Action, Change, DropletRef, PackageRef, Plan, ResourcePlan, RouteRef, SourceDroplet, Step,
+    Action, Change, DropletRef, OrgTotals, PackageRef, Plan, ResourcePlan, RouteRef, SourceDroplet,
+    Step,
 };
 pub use converge::saved::{SavedPlan, SavedPlanError};
 pub use converge::target::Target;

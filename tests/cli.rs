@@ -54,10 +54,11 @@ fn the_mock_needs_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_org_is_created_changed_and_destroyed() {
     let (mock, place) = (api().await, Place::new());
+    let at_api = |out: &str| out.replace(&mock.uri(), "https://api.example.com");
 
     let plan = place.on(&mock, SMALL, &["plan", "--detailed-exitcode"]);
     assert_eq!(plan.code, 2);
-    insta::assert_snapshot!("plan_from_nothing", plan.out);
+    insta::assert_snapshot!("plan_from_nothing", at_api(&plan.out));
     assert_eq!(place.on(&mock, SMALL, &["plan"]).code, 0);
     let dry = place.on(&mock, SMALL, &["converge", "--dry-run"]);
     assert_eq!((dry.code, dry.out), (0, plan.out));
@@ -83,11 +84,13 @@ async fn an_org_is_created_changed_and_destroyed() {
     );
     let plan = place.on(&mock, SMALL, &["plan", "--detailed-exitcode"]);
     assert_eq!(plan.code, 0);
-    insta::assert_snapshot!("plan_nothing_to_do", plan.out);
+    insta::assert_snapshot!("plan_nothing_to_do", at_api(&plan.out));
+    let all = place.on(&mock, SMALL, &["plan", "--all"]);
+    insta::assert_snapshot!("plan_all", at_api(&all.out));
 
     let more = SMALL.replace("\"test_app_instances\": 2", "\"test_app_instances\": 3");
     let plan = place.on(&mock, &more, &["plan"]);
-    insta::assert_snapshot!("plan_one_instance_more", plan.out);
+    insta::assert_snapshot!("plan_one_instance_more", at_api(&plan.out));
 
     let unasked = place.on(&mock, SMALL, &["destroy"]);
     assert_eq!(unasked.code, 1);

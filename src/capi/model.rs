@@ -103,6 +103,8 @@ pub(crate) struct OrgQuota {
     pub(crate) orgs: Vec<String>,
     /// Whether it has no limit, as one that we create.
     pub(crate) is_unlimited: bool,
+    /// The memory that the apps of an org may take in all, in MB. `None` without a limit.
+    pub(crate) memory_mb: Option<u64>,
 }
 
 /// A service instance.

@@ -86,7 +86,9 @@ pub(super) async fn run(
     interrupt: &CancellationToken,
 ) -> Result<u8, CommandError> {
     if args.dry_run {
-        plan::show(&args.common, &args.only, None, interrupt).await?;
+        let session = Session::open(&args.common, Apps::Needed, interrupt).await?;
+        let converger = args.only.select(session.converger()?)?;
+        plan::show(&session, &converger, false, None).await?;
         return Ok(0);
     }
     let follows = args.plan.as_deref().map(plan::read).transpose()?;

@@ -148,6 +148,7 @@ pub(super) fn summary(outcome: &Outcome, counts: &RunCounts, took: Duration) -> 
 /// A plan as JSON: every resource, and how many apps have which action.
 pub(super) fn plan_json(plan: &Plan) -> Value {
     json!({"plan": {
+        "orgs": plan.orgs,
         "resources": plan.resources,
         "create": plan.count(Action::Create),
         "change": plan.count(Action::Change),

@@ -1,9 +1,10 @@
 //! `cf-pusher plan`: shows what `converge` would change.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use cf_pusher::{Converger, Plan, SavedPlan};
+use cf_pusher::{Client, Converger, Plan, SavedPlan};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,10 @@ pub(super) struct PlanArgs {
     /// Write the plan to a file, for `converge --plan FILE`
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+
+    /// Also list the resources that are up to date
+    #[arg(long)]
+    all: bool,
 
     #[command(flatten)]
     only: OnlyArgs,
@@ -55,8 +60,9 @@ impl OnlyArgs {
 }
 
 pub(super) async fn run(args: PlanArgs, interrupt: &CancellationToken) -> Result<u8, CommandError> {
-    let out = args.out.as_deref();
-    let shown = show(&args.common, &args.only, out, interrupt).await?;
+    let session = Session::open(&args.common, Apps::Needed, interrupt).await?;
+    let converger = args.only.select(session.converger()?)?;
+    let shown = show(&session, &converger, args.all, args.out.as_deref()).await?;
     Ok(if args.detailed_exitcode && !shown.is_empty() {
         2
     } else {
@@ -64,14 +70,13 @@ pub(super) async fn run(args: PlanArgs, interrupt: &CancellationToken) -> Result
     })
 }
 
+/// Prints the plan, and writes it to a file if one is given.
 pub(super) async fn show(
-    common: &Common,
-    only: &OnlyArgs,
+    session: &Session,
+    converger: &Converger,
+    all: bool,
     out: Option<&Path>,
-    interrupt: &CancellationToken,
 ) -> Result<Plan, CommandError> {
-    let session = Session::open(common, Apps::Needed, interrupt).await?;
-    let converger = only.select(session.converger()?)?;
     let plan = converger.plan().await?;
     session.connected.end_progress();
     if let Some(path) = out {
@@ -81,10 +86,24 @@ pub(super) async fn show(
         })?;
     }
     match session.connected.format {
-        Format::Text => output::print(&plan.to_string())?,
-        Format::Json => output::print_json(&session, output::plan_json(&plan))?,
+        Format::Text => output::print(&text(&session.connected.client, &plan, all))?,
+        Format::Json => output::print_json(session, output::plan_json(&plan))?,
     }
     Ok(plan)
+}
+
+/// The foundation, what the apps take of it, and the changes.
+fn text(client: &Client, plan: &Plan, all: bool) -> String {
+    let mut text = format!("api {} as {}\n", client.api(), client.user());
+    for org in &plan.orgs {
+        let _ = writeln!(text, "org {org}");
+    }
+    text.push('\n');
+    let _ = match all {
+        true => write!(text, "{plan:#}"),
+        false => write!(text, "{plan}"),
+    };
+    text
 }
 
 /// Writes a file that only its owner can read, whole or not at all.

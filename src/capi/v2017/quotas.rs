@@ -23,6 +23,7 @@ pub(in crate::capi) async fn named(
         Ok::<_, Error>(OrgQuota {
             orgs: organizations::with_quota(client, &guid).await?,
             is_unlimited: quota.entity.is_unlimited(),
+            memory_mb: Some(quota.entity.memory_limit).filter(|limit| *limit < MEMORY_LIMIT),
             guid,
             name,
         })

@@ -41,12 +41,18 @@ impl WireQuota {
         let mut limits = parts.into_iter().flat_map(|part| part.values());
         limits.all(|limit| limit.is_none() || *limit == Some(Value::Bool(true)))
     }
+
+    fn memory_mb(&self) -> Option<u64> {
+        let limit = self.apps.get("total_memory_in_mb")?;
+        limit.as_ref()?.as_u64()
+    }
 }
 
 impl From<WireQuota> for OrgQuota {
     fn from(quota: WireQuota) -> Self {
         Self {
             is_unlimited: quota.is_unlimited(),
+            memory_mb: quota.memory_mb(),
             orgs: match quota.relationships {
                 Some(related) => related.organizations.guids(),
                 None => Vec::new(),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::drift::EntryDrift;
 use super::step::{DropletRef, PackageRef, RouteRef, SourceDroplet};
-use super::{Action, Change, PlannedApp, ResourcePlan, Role, Space, Step, Workflow};
+use super::{Action, Change, PlannedApp, PlannedSize, ResourcePlan, Role, Space, Step, Workflow};
 use crate::capi::model::{
     Droplet, MANAGED_BY_LABEL, MANAGED_BY_VALUE, PREFIX_ANNOTATION, Process, ResourceState,
 };
@@ -184,6 +184,7 @@ impl AppContext<'_> {
                 group: Some(self.group.id),
                 role: self.role,
                 guid: self.app.map(|app| app.guid.clone()),
+                size: Some(PlannedSize::of(&self.entry)),
             }),
         };
         match self.app {

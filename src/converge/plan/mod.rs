@@ -7,6 +7,8 @@ mod foundation;
 mod step;
 #[cfg(test)]
 mod tests;
+mod text;
+mod totals;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -15,12 +17,14 @@ use serde::{Deserialize, Serialize};
 
 use app::AppContext;
 pub use step::{DropletRef, PackageRef, RouteRef, SourceDroplet, Step};
+pub use totals::OrgTotals;
 
 use super::observe::{Observed, ObservedSpace};
 use super::target::Target;
 use crate::capi::model::Route;
 use crate::converge::observed::App;
 use crate::desired::{Desired, PlacedSpace};
+use crate::manifest::entry::ManifestEntry;
 
 /// What the plan does to a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -69,6 +73,8 @@ impl fmt::Display for Change {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
+    /// What the apps of each org take in all.
+    pub orgs: Vec<OrgTotals>,
     /// Every desired resource and every resource to delete, in the order of the work.
     pub resources: Vec<ResourcePlan>,
 }
@@ -103,6 +109,25 @@ pub(crate) struct PlannedApp {
     pub(crate) role: Role,
     /// `None` if the app does not exist.
     pub(crate) guid: Option<String>,
+    /// `None` for an app to delete.
+    pub(crate) size: Option<PlannedSize>,
+}
+
+/// How many instances an app gets, and how large each is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PlannedSize {
+    instances: u32,
+    /// `None` for the foundation's default.
+    memory_mb: Option<u64>,
+}
+
+impl PlannedSize {
+    fn of(entry: &ManifestEntry) -> Self {
+        Self {
+            instances: entry.instances().unwrap_or(1),
+            memory_mb: entry.memory_mb(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +192,10 @@ pub(crate) fn plan(
             resources.push(context.plan(&name, need));
         }
     }
-    Plan { resources }
+    Plan {
+        orgs: OrgTotals::of(desired, observed),
+        resources,
+    }
 }
 
 /// The state of a space that the plans of its apps need.
@@ -275,6 +303,7 @@ impl<'a> Space<'a> {
                 group: None,
                 role: Role::Surplus,
                 guid: Some(app.guid.clone()),
+                size: None,
             }),
         }
     }
@@ -367,39 +396,5 @@ impl ResourcePlan {
     /// The GUID of an app that exists.
     pub(crate) fn guid(&self) -> Option<&str> {
         self.app.as_ref()?.guid.as_deref()
-    }
-}
-
-impl fmt::Display for ResourcePlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = match self.action {
-            Action::Create => "+ create",
-            Action::Change => "~ change",
-            Action::Delete => "- delete",
-            Action::Unchanged => "= unchanged",
-        };
-        let unmanaged = if self.unmanaged { "unmanaged " } else { "" };
-        write!(f, "{sign} {unmanaged}{}", self.target)?;
-        if self.changes.is_empty() {
-            return Ok(());
-        }
-        let changes: Vec<String> = self.changes.iter().map(Change::to_string).collect();
-        write!(f, " ({})", changes.join(", "))
-    }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for resource in &self.resources {
-            writeln!(f, "{resource}")?;
-        }
-        write!(
-            f,
-            "apps: {} to create, {} to change, {} to delete, {} unchanged",
-            self.count(Action::Create),
-            self.count(Action::Change),
-            self.count(Action::Delete),
-            self.count(Action::Unchanged),
-        )
     }
 }

@@ -75,6 +75,7 @@ fn quota() -> OrgQuota {
         name: "scale-quota".to_owned(),
         orgs: vec!["org".to_owned()],
         is_unlimited: true,
+        memory_mb: None,
     }
 }
 
@@ -268,64 +269,83 @@ fn what_is_as_desired_needs_nothing() {
     assert!(plan.is_empty());
     assert_eq!(steps(&plan), Vec::<String>::new());
     assert_eq!(verify(&desired, &observed, &plan), []);
-    insta::assert_snapshot!(plan.to_string());
+    insta::assert_snapshot!(format!("{plan:#}"));
+}
+
+#[test]
+fn changes_that_are_alike_share_a_line() {
+    let desired = desired();
+    let mut observed = as_desired(&desired);
+    for name in ["scale-tick-0", "scale-tick-1"] {
+        web(&mut observed, name).instances = 5;
+    }
+    web(&mut observed, "scale-tick-2").instances = 1;
+    insta::assert_snapshot!(plan(&desired, &observed), @"
+    ~ 2 apps scale-tick-{0..1} (instances: 5 -> 2)
+    ~ app scale-tick-2 (instances: 1 -> 2)
+    quotas: 0 to create, 0 to change, 0 to delete, 1 unchanged
+    orgs: 0 to create, 0 to change, 0 to delete, 1 unchanged
+    spaces: 0 to create, 0 to change, 0 to delete, 1 unchanged
+    security groups: 0 to create, 0 to change, 0 to delete, 1 unchanged
+    apps: 0 to create, 3 to change, 0 to delete, 1 unchanged
+    ");
 }
 
 /// Each drift, what the plan says of it, and what it does about it.
 #[rstest]
 #[case::instances(
     |it: &mut Observed| web(it, "scale-tick-1").instances = 5,
-    "~ change app scale-tick-1 (instances: 5 -> 2)",
+    "~ app scale-tick-1 (instances: 5 -> 2)",
     &["scale-tick-1: Scale { instances: Some(2), memory_mb: None, disk_mb: None }"],
 )]
 #[case::stopped(
     |it: &mut Observed| find(it, "scale-tick-1").started = false,
-    "~ change app scale-tick-1 (state: STOPPED -> STARTED)",
+    "~ app scale-tick-1 (state: STOPPED -> STARTED)",
     &["scale-tick-1: Start"],
 )]
 #[case::variable_changed(
     |it: &mut Observed| differs(it, "scale-tick-1", "env/LISTEN_PORTS", json!("9"), json!("0")),
-    "~ change app scale-tick-1 (env LISTEN_PORTS: 9 -> 0)",
+    "~ app scale-tick-1 (env LISTEN_PORTS: 9 -> 0)",
     &["scale-tick-1: Stop", "scale-tick-1: SetEnv { variables: {\"LISTEN_PORTS\": Some(\"0\")} }", "scale-tick-1: Start"],
 )]
 #[case::variable_added(
     |it: &mut Observed| differs(it, "scale-tick-1", "env/SECRET", json!("hunter2"), Value::Null),
-    "~ change app scale-tick-1 (env SECRET: a value -> none)",
+    "~ app scale-tick-1 (env SECRET: a value -> none)",
     &["scale-tick-1: Stop", "scale-tick-1: SetEnv { variables: {\"SECRET\": None} }", "scale-tick-1: Start"],
 )]
 #[case::variable_removed_from_a_stopped_app(
     |it: &mut Observed| { find(it, "scale-tick-1").started = false; differs(it, "scale-tick-1", "env/START_PORT", Value::Null, json!("7000")); },
-    "~ change app scale-tick-1 (env START_PORT: none -> 7000, state: STOPPED -> STARTED)",
+    "~ app scale-tick-1 (env START_PORT: none -> 7000, state: STOPPED -> STARTED)",
     &["scale-tick-1: SetEnv { variables: {\"START_PORT\": Some(\"7000\")} }", "scale-tick-1: Start"],
 )]
 #[case::route_unmapped(
     |it: &mut Observed| { it.spaces[0].routes[2].destinations.clear(); differs(it, "scale-tick-1", "routes/0", Value::Null, json!({"route": "scale-tick-1.apps.example.com"})); },
-    "~ change app scale-tick-1 (route: missing -> scale-tick-1.apps.example.com)",
+    "~ app scale-tick-1 (route: missing -> scale-tick-1.apps.example.com)",
     &["scale-tick-1: MapRoute { route: Existing(\"route of scale-tick-1\") }"],
 )]
 #[case::route_missing(
     |it: &mut Observed| { it.spaces[0].routes.remove(2); differs(it, "scale-tick-1", "routes/0", Value::Null, json!({"route": "scale-tick-1.apps.example.com"})); },
-    "~ change app scale-tick-1 (route: missing -> scale-tick-1.apps.example.com)",
+    "~ app scale-tick-1 (route: missing -> scale-tick-1.apps.example.com)",
     &["scale-tick-1: CreateRoute { route: \"scale-tick-1.apps.example.com\" }", "scale-tick-1: MapRoute { route: Created }"],
 )]
 #[case::route_leads_elsewhere_too(
     |it: &mut Observed| it.spaces[0].routes[2].destinations.push(to("other")),
-    "~ change app scale-tick-1 (destinations of route scale-tick-1.apps.example.com: another app too -> the web process)",
+    "~ app scale-tick-1 (destinations of route scale-tick-1.apps.example.com: another app too -> the web process)",
     &["scale-tick-1: SetDestinations { route: \"route of scale-tick-1\", apps: [\"guid of scale-tick-1\"], protocol: None }"],
 )]
 #[case::route_leads_to_another_port(
     |it: &mut Observed| it.spaces[0].routes[2].destinations[0].port = Some(9999),
-    "~ change app scale-tick-1 (destinations of route scale-tick-1.apps.example.com: another port or process -> the web process)",
+    "~ app scale-tick-1 (destinations of route scale-tick-1.apps.example.com: another port or process -> the web process)",
     &["scale-tick-1: SetDestinations { route: \"route of scale-tick-1\", apps: [\"guid of scale-tick-1\"], protocol: None }"],
 )]
 #[case::label_missing(
     |it: &mut Observed| find(it, "scale-tick-1").ownership = Ownership::default(),
-    "~ change unmanaged app scale-tick-1 (label: missing -> managed)",
+    "~ unmanaged app scale-tick-1 (label: missing -> managed)",
     &["scale-tick-1: LabelAsManaged"],
 )]
 #[case::clone_runs_another_droplet(
     |it: &mut Observed| find(it, "scale-tick-1").droplets[0].checksum = Some("another".to_owned()),
-    "~ change app scale-tick-1 (droplet: another -> a copy of the prototype's)",
+    "~ app scale-tick-1 (droplet: another -> a copy of the prototype's)",
     &[
         "scale-tick-1: CopyDroplet { from: Existing(\"droplet of scale-tick-0\") }",
         "scale-tick-1: AwaitDroplet",
@@ -337,17 +357,17 @@ fn what_is_as_desired_needs_nothing() {
 )]
 #[case::clone_holds_the_copy_unset(
     |it: &mut Observed| { let app = find(it, "scale-tick-1"); app.started = false; app.current_droplet = None; },
-    "~ change app scale-tick-1 (droplet: none -> the one it has, state: STOPPED -> STARTED)",
+    "~ app scale-tick-1 (droplet: none -> the one it has, state: STOPPED -> STARTED)",
     &["scale-tick-1: SetDroplet { droplet: Existing(\"droplet of scale-tick-1\") }", "scale-tick-1: Start"],
 )]
 #[case::prototype_staged_but_not_set(
     |it: &mut Observed| { let app = find(it, "scale-registry"); app.started = false; app.current_droplet = None; },
-    "~ change app scale-registry (droplet: none -> the one it has, state: STOPPED -> STARTED)",
+    "~ app scale-registry (droplet: none -> the one it has, state: STOPPED -> STARTED)",
     &["scale-registry: SetDroplet { droplet: Existing(\"droplet of scale-registry\") }", "scale-registry: Start"],
 )]
 #[case::prototype_pushed_but_not_staged(
     |it: &mut Observed| { let app = find(it, "scale-registry"); app.started = false; app.current_droplet = None; app.droplets.clear(); },
-    "~ change app scale-registry (droplet: none -> of the staged bits, state: STOPPED -> STARTED)",
+    "~ app scale-registry (droplet: none -> of the staged bits, state: STOPPED -> STARTED)",
     &[
         "scale-registry: Stage { package: Existing(\"package of scale-registry\"), buildpacks: None }",
         "scale-registry: SetDroplet { droplet: New }",
@@ -357,7 +377,7 @@ fn what_is_as_desired_needs_nothing() {
 )]
 #[case::prototype_staged_with_other_buildpacks(
     |it: &mut Observed| find(it, "scale-registry").buildpacks.clear(),
-    "~ change app scale-registry (droplet: another -> of the staged bits)",
+    "~ app scale-registry (droplet: another -> of the staged bits)",
     &[
         "scale-registry: RemoveBitsHash { droplet: \"droplet of scale-registry\" }",
         "scale-registry: Stage { package: Existing(\"package of scale-registry\"), buildpacks: Some([\"go_buildpack\"]) }",
@@ -371,7 +391,7 @@ fn what_is_as_desired_needs_nothing() {
 )]
 #[case::memory(
     |it: &mut Observed| web(it, "scale-tick-1").memory_mb = 64,
-    "~ change app scale-tick-1 (memory: 64M -> 32M)",
+    "~ app scale-tick-1 (memory: 64M -> 32M)",
     &[
         "scale-tick-1: Stop",
         "scale-tick-1: Scale { instances: None, memory_mb: Some(32), disk_mb: None }",
@@ -380,7 +400,7 @@ fn what_is_as_desired_needs_nothing() {
 )]
 #[case::disk_of_the_prototype(
     |it: &mut Observed| web(it, "scale-tick-0").disk_mb = 64,
-    "~ change app scale-tick-0 (disk: 64M -> 32M)",
+    "~ app scale-tick-0 (disk: 64M -> 32M)",
     &[
         "scale-tick-0: Stop",
         "scale-tick-0: Scale { instances: None, memory_mb: None, disk_mb: Some(32) }",
@@ -389,27 +409,27 @@ fn what_is_as_desired_needs_nothing() {
 )]
 #[case::command(
     |it: &mut Observed| differs(it, "scale-tick-1", "command", json!("sleep 1"), Value::Null),
-    "~ change app scale-tick-1 (command: sleep 1 -> the droplet's)",
+    "~ app scale-tick-1 (command: sleep 1 -> the droplet's)",
     &["scale-tick-1: Stop", "scale-tick-1: SetCommand { command: None }", "scale-tick-1: Start"],
 )]
 #[case::droplet_left_over(
     |it: &mut Observed| { let app = find(it, "scale-tick-1"); let more = Droplet { guid: "more".to_owned(), ..app.droplets[0].clone() }; app.droplets.push(more); },
-    "~ change app scale-tick-1 (droplets: 1 unused -> none unused)",
+    "~ app scale-tick-1 (droplets: 1 unused -> none unused)",
     &["scale-tick-1: DeleteDroplet { droplet: \"more\" }"],
 )]
 #[case::package_left_over(
     |it: &mut Observed| { let app = find(it, "scale-tick-0"); let more = Package { guid: "more".to_owned(), ..app.packages[0].clone() }; app.packages.push(more); },
-    "~ change app scale-tick-0 (packages: 1 unused -> none unused)",
+    "~ app scale-tick-0 (packages: 1 unused -> none unused)",
     &["scale-tick-0: DeletePackage { package: \"more\" }"],
 )]
 #[case::bits_hash_missing(
     |it: &mut Observed| find(it, "scale-tick-0").droplets[0].annotated = false,
-    "~ change app scale-tick-0 (hash of the bits: missing -> annotated)",
+    "~ app scale-tick-0 (hash of the bits: missing -> annotated)",
     &["scale-tick-0: AnnotateBitsHash { droplet: Existing(\"droplet of scale-tick-0\"), hash: \"bits of tick\" }"],
 )]
 #[case::droplet_expired(
     |it: &mut Observed| find(it, "scale-tick-1").droplets[0].state = ResourceState::Failed,
-    "~ change app scale-tick-1 (droplet: another -> a copy of the prototype's)",
+    "~ app scale-tick-1 (droplet: another -> a copy of the prototype's)",
     &[
         "scale-tick-1: CopyDroplet { from: Existing(\"droplet of scale-tick-0\") }",
         "scale-tick-1: AwaitDroplet",
@@ -421,37 +441,37 @@ fn what_is_as_desired_needs_nothing() {
 )]
 #[case::begun_and_not_desired_any_more(
     |it: &mut Observed| it.spaces[0].apps.push(App { name: "scale-tick-7".to_owned(), guid: "seven".to_owned(), space: "space".to_owned(), ..App::default() }),
-    "- delete app scale-tick-7",
+    "- app scale-tick-7",
     &["scale-tick-7: DeleteApp"],
 )]
 #[case::surplus(
     |it: &mut Observed| add_seventh(it, &["seven"]),
-    "- delete app scale-tick-7",
+    "- app scale-tick-7",
     &["scale-tick-7: DeleteRoute { route: \"route of seven\" }", "scale-tick-7: DeleteApp"],
 )]
 #[case::surplus_whose_route_serves_another(
     |it: &mut Observed| add_seventh(it, &["seven", "other"]),
-    "- delete app scale-tick-7",
+    "- app scale-tick-7",
     &["scale-tick-7: DeleteApp"],
 )]
 #[case::rules(
     |it: &mut Observed| { it.security_groups.get_mut("scale-asg").unwrap().rules.pop(); },
-    "~ change security group scale-asg (rules: 1 -> 2)",
+    "~ security group scale-asg (rules: 1 -> 2)",
     &["security group: UpdateSecurityGroup"],
 )]
 #[case::other_rules(
     |it: &mut Observed| it.security_groups.get_mut("scale-asg").unwrap().rules[0].protocol = "udp".to_owned(),
-    "~ change security group scale-asg (rules: other rules -> 2)",
+    "~ security group scale-asg (rules: other rules -> 2)",
     &["security group: UpdateSecurityGroup"],
 )]
 #[case::unbound(
     |it: &mut Observed| it.security_groups.get_mut("scale-asg").unwrap().running_spaces.clear(),
-    "~ change security group scale-asg (binding: none -> scale-space)",
+    "~ security group scale-asg (binding: none -> scale-space)",
     &["security group: BindSecurityGroup { space: Space { org: \"scale-org\", name: \"scale-space\" } }"],
 )]
 #[case::another_quota(
     |it: &mut Observed| it.orgs[0].org.as_mut().unwrap().quota = Some("default".to_owned()),
-    "~ change org scale-org (quota: another -> scale-quota)",
+    "~ org scale-org (quota: another -> scale-quota)",
     &["org: AssignQuota { quota: \"scale-quota\" }"],
 )]
 fn each_drift_is_repaired(
@@ -590,7 +610,7 @@ fn sizes_and_commands_of_the_manifest_are_kept() {
     "#);
     let items: Vec<String> = plan.resources.iter().map(ToString::to_string).collect();
     assert!(items.contains(
-        &"~ change app scale-registry (command: the droplet's -> ./registry, memory: 32M -> 64M, disk: 32M -> 128M)"
+        &"~ app scale-registry (command: the droplet's -> ./registry, memory: 32M -> 64M, disk: 32M -> 128M)"
             .to_owned()
     ));
 }

@@ -1,0 +1,183 @@
+//! Plans as text: resources that are alike share a line.
+
+use std::fmt;
+
+use super::{Action, Change, Plan, PlannedSize, ResourcePlan};
+use crate::converge::target::Target;
+
+/// The actions, in the order of the counts.
+const COUNTED: [(Action, &str); 4] = [
+    (Action::Create, "to create"),
+    (Action::Change, "to change"),
+    (Action::Delete, "to delete"),
+    (Action::Unchanged, "unchanged"),
+];
+
+/// `{}` shows the changes, `{:#}` also the resources that are up to date. Apps of a
+/// space that are alike share a line. The last lines count every kind of resource.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.resources.iter();
+        let shown = shown.filter(|it| f.alternate() || it.action != Action::Unchanged);
+        let places = self.names_places();
+        for line in lines(shown) {
+            line.write(f, places)?;
+        }
+        f.write_str(&self.counts().join("\n"))
+    }
+}
+
+impl Plan {
+    /// Whether the names of apps may not be unique.
+    fn names_places(&self) -> bool {
+        let place = |target: &Target| match target {
+            Target::App { org, space, .. } => Some((org.clone(), space.clone())),
+            _ => None,
+        };
+        let mut places = self.resources.iter().filter_map(|it| place(&it.target));
+        let first = places.next();
+        places.any(|it| Some(&it) != first.as_ref())
+    }
+
+    /// A line of counts for each kind of resource, the apps' last.
+    fn counts(&self) -> Vec<String> {
+        let mut kinds: Vec<&'static str> = Vec::new();
+        for resource in &self.resources {
+            let kind = resource.target.kind();
+            if !kinds.contains(&kind) && kind != "app" {
+                kinds.push(kind);
+            }
+        }
+        kinds.push("app");
+        kinds.iter().map(|kind| self.counts_of(kind)).collect()
+    }
+
+    fn counts_of(&self, kind: &str) -> String {
+        let of_kind = |action: Action| {
+            let resources = self.resources.iter();
+            let resources = resources.filter(|it| it.target.kind() == kind && it.action == action);
+            resources.count()
+        };
+        let counts = COUNTED.map(|(action, words)| format!("{} {words}", of_kind(action)));
+        format!("{kind}s: {}", counts.join(", "))
+    }
+}
+
+/// What distinguishes the lines of a plan.
+#[derive(PartialEq)]
+struct Alike<'p> {
+    kind: &'static str,
+    place: Option<(&'p str, &'p str)>,
+    action: Action,
+    unmanaged: bool,
+    changes: &'p [Change],
+    size: Option<PlannedSize>,
+}
+
+struct Line<'p> {
+    alike: Alike<'p>,
+    targets: Vec<&'p Target>,
+}
+
+/// Resources that are alike as one line, where the first of them stands.
+fn lines<'p>(resources: impl Iterator<Item = &'p ResourcePlan>) -> Vec<Line<'p>> {
+    let mut lines: Vec<Line<'p>> = Vec::new();
+    for resource in resources {
+        let alike = Alike::of(resource);
+        // Those that are alike come in a row, or nearly so.
+        match lines
+            .iter_mut()
+            .rev()
+            .take(LOOK_BACK)
+            .find(|line| line.alike == alike)
+        {
+            Some(line) => line.targets.push(&resource.target),
+            None => lines.push(Line {
+                alike,
+                targets: vec![&resource.target],
+            }),
+        }
+    }
+    lines
+}
+
+/// How many lines back an app can be alike, so that a plan of apps that all differ
+/// takes linear time.
+const LOOK_BACK: usize = 100;
+
+impl<'p> Alike<'p> {
+    fn of(resource: &'p ResourcePlan) -> Self {
+        let place = match &resource.target {
+            Target::App { org, space, .. } => Some((org.as_str(), space.as_str())),
+            _ => None,
+        };
+        let size = resource.app.as_ref().and_then(|app| app.size);
+        Self {
+            kind: resource.target.kind(),
+            place,
+            action: resource.action,
+            unmanaged: resource.unmanaged,
+            changes: &resource.changes,
+            size: size.filter(|_| resource.action == Action::Create),
+        }
+    }
+}
+
+impl Line<'_> {
+    fn write(&self, f: &mut fmt::Formatter<'_>, names_places: bool) -> fmt::Result {
+        let alike = &self.alike;
+        write_start(f, alike.action, alike.unmanaged)?;
+        let names = Target::ranges(self.targets.iter().copied()).join(", ");
+        match self.targets.len() {
+            1 => write!(f, "{} {names}", alike.kind)?,
+            count => write!(f, "{count} {}s {names}", alike.kind)?,
+        }
+        if let Some((org, space)) = alike.place.filter(|_| names_places) {
+            write!(f, " in {org}/{space}")?;
+        }
+        if let Some(size) = alike.size {
+            write!(f, ": {size}")?;
+        }
+        write_changes(f, alike.changes)?;
+        writeln!(f)
+    }
+}
+
+impl fmt::Display for ResourcePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_start(f, self.action, self.unmanaged)?;
+        write!(f, "{}", self.target)?;
+        write_changes(f, &self.changes)
+    }
+}
+
+fn write_start(f: &mut fmt::Formatter<'_>, action: Action, unmanaged: bool) -> fmt::Result {
+    f.write_str(match action {
+        Action::Create => "+ ",
+        Action::Change => "~ ",
+        Action::Delete => "- ",
+        Action::Unchanged => "= ",
+    })?;
+    f.write_str(if unmanaged { "unmanaged " } else { "" })
+}
+
+fn write_changes(f: &mut fmt::Formatter<'_>, changes: &[Change]) -> fmt::Result {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let changes: Vec<String> = changes.iter().map(Change::to_string).collect();
+    write!(f, " ({})", changes.join(", "))
+}
+
+impl fmt::Display for PlannedSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.instances {
+            1 => write!(f, "1 instance")?,
+            count => write!(f, "{count} instances")?,
+        }
+        match self.memory_mb {
+            Some(memory) => write!(f, ", {memory}M"),
+            None => Ok(()),
+        }
+    }
+}
