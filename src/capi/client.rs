@@ -17,8 +17,11 @@ use url::Url;
 use super::cc_error::printable;
 use super::dialect::Dialect;
 use super::error::{ConnectionProblem, Error};
+use super::network_policies::{PolicyServer, Version};
 use super::poll::{self, Progress};
-use super::transport::{Auth, Authorization, Credentials, Request, Response, Transport};
+use super::transport::{
+    AppRequests, Auth, Authorization, Credentials, Request, Response, Transport, despite_interrupt,
+};
 use super::{v3, v2017};
 use crate::events::Events;
 
@@ -112,6 +115,8 @@ struct Connection {
     base: Url,
     /// The foundation's log-cache, if `GET /` has a link to it.
     log_cache: Option<Url>,
+    /// The foundation's policy server, if `GET /` has a link to it.
+    policy_server: Option<PolicyServer>,
     auth: Auth,
     dialect: Dialect,
     /// Old foundations cannot embed the instances of processes in lists, and refuse the
@@ -130,6 +135,23 @@ struct RootLinks {
     uaa: Option<Link>,
     login: Option<Link>,
     log_cache: Option<Link>,
+    network_policy_v0: Option<Link>,
+    network_policy_v1: Option<Link>,
+}
+
+impl RootLinks {
+    /// The policy server, by its newest version.
+    fn policy_server(&self) -> Option<PolicyServer> {
+        let versions = [
+            (&self.network_policy_v1, Version::V1),
+            (&self.network_policy_v0, Version::V0),
+        ];
+        let mut known = versions.into_iter();
+        known.find_map(|(link, version)| {
+            let url = link.as_ref()?.href.trim_end_matches('/').to_owned();
+            Some(PolicyServer { url, version })
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -178,6 +200,7 @@ impl Client {
             .await
             .and_then(|response| response.json::<Root>());
         let root = root.map_err(|error| no_api(&base, error))?;
+        let policy_server = root.links.policy_server();
         let uaa = root.links.uaa.or(root.links.login);
         let uaa = uaa.and_then(|link| Url::parse(&link.href).ok());
         let uaa = uaa.ok_or_else(|| {
@@ -198,6 +221,7 @@ impl Client {
                 transport,
                 base,
                 log_cache: log_cache.and_then(|link| Url::parse(&link.href).ok()),
+                policy_server,
                 auth,
                 dialect,
                 embeds_instances: AtomicBool::new(true),
@@ -242,6 +266,24 @@ impl Client {
 
     pub(crate) fn events(&self) -> &Events {
         self.connection.transport.events()
+    }
+
+    /// The foundation's policy server.
+    pub(super) fn policy_server(&self) -> Option<&PolicyServer> {
+        self.connection.policy_server.as_ref()
+    }
+
+    /// Requests to apps by the hosts of their routes. `router` is where the router is, if
+    /// DNS does not resolve those hosts.
+    #[allow(dead_code, reason = "the operations come before what uses them")]
+    pub(crate) fn app_requests(&self, router: Option<&Url>) -> Result<AppRequests, Error> {
+        self.connection.transport.app_requests(router.cloned())
+    }
+
+    /// Does work that an interrupt does not stop, such as deleting what a run created.
+    #[allow(dead_code, reason = "the operations come before what uses them")]
+    pub(crate) async fn despite_interrupt<T>(&self, work: impl Future<Output = T>) -> T {
+        despite_interrupt(work).await
     }
 
     /// Sends a request with the token, which is renewed once if it is refused.
@@ -424,7 +466,7 @@ impl Client {
 
     /// The path and query of a link, relative to the base URL. The host is dropped: the
     /// token is sent to no other host than the foundation's.
-    fn path_of(&self, href: &str) -> String {
+    pub(super) fn path_of(&self, href: &str) -> String {
         let Ok(url) = self.connection.base.join(href) else {
             return href.to_owned();
         };

@@ -2,7 +2,7 @@
 //!
 //! [`operations`] lists what can be asked for, [`model`] what comes back; [`v3`] and
 //! [`v2017`] know how in each dialect, [`client`] and [`transport`] send it, and
-//! [`poll`] and [`batch_poll`] wait. Nothing here knows of convergence or pushes.
+//! [`poll`] and [`batch_poll`] wait. [`network_policies`] is the API of the policy server. Nothing here knows of convergence or pushes.
 
 pub(crate) mod batch_poll;
 mod cc_error;
@@ -14,6 +14,8 @@ pub(crate) mod error;
 pub(crate) mod halves;
 pub(crate) mod log_cache;
 pub(crate) mod model;
+#[allow(dead_code, reason = "the operations come before what uses them")]
+pub(crate) mod network_policies;
 mod operations;
 pub(crate) mod parallel;
 pub(crate) mod poll;

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
 
+use super::app_requests::AppRequests;
 use super::connection_error::{self, Proxies, Proxy, transport_error};
 use super::gate::Gate;
 use super::limiter::Answer;
@@ -227,10 +228,12 @@ pub(crate) enum Authorization<'a> {
 }
 
 /// HTTP clients with and without the proxy that the environment names.
-struct HttpClients {
+pub(super) struct HttpClients {
     proxied: reqwest::Client,
     direct: reqwest::Client,
     proxies: Proxies,
+    /// `None` if any certificate is accepted.
+    tls: Option<rustls::ClientConfig>,
 }
 
 impl HttpClients {
@@ -239,26 +242,44 @@ impl HttpClients {
             true => None,
             false => Some(tls::config(ca_cert)?),
         };
+        Self::build(tls, |builder| {
+            let builder = builder.connect_timeout(CONNECT_TIMEOUT);
+            builder.redirect(redirect::Policy::none())
+        })
+    }
+
+    /// Clients that trust the same certificates, with other settings.
+    pub(super) fn with(
+        &self,
+        configure: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<Self, Error> {
+        Self::build(self.tls.clone(), configure)
+    }
+
+    fn build(
+        tls: Option<rustls::ClientConfig>,
+        configure: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<Self, Error> {
         let builder = || {
             let builder = reqwest::Client::builder()
-                .user_agent(concat!("cf-pusher/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(CONNECT_TIMEOUT)
-                .redirect(redirect::Policy::none());
-            match tls.clone() {
+                .user_agent(concat!("cf-pusher/", env!("CARGO_PKG_VERSION")));
+            let builder = match tls.clone() {
                 Some(tls) => builder.tls_backend_preconfigured(tls),
                 None => builder.tls_danger_accept_invalid_certs(true),
-            }
+            };
+            configure(builder)
         };
         let failed = |error| Error::local("preparing the HTTP client", error);
         Ok(Self {
             proxied: builder().build().map_err(failed)?,
             direct: builder().no_proxy().build().map_err(failed)?,
             proxies: Proxies::from_environment(),
+            tls,
         })
     }
 
     /// The proxy that requests to a URL go through, if any.
-    fn proxy_of(&self, url: &Url) -> Option<Proxy> {
+    pub(super) fn proxy_of(&self, url: &Url) -> Option<Proxy> {
         match is_loopback(url) {
             true => None,
             false => self.proxies.of(url),
@@ -267,7 +288,7 @@ impl HttpClients {
 
     /// The client for a URL. As in Go's HTTP client, and so in the `cf` CLI, requests
     /// to loopback addresses never use a proxy.
-    fn of(&self, url: &Url) -> &reqwest::Client {
+    pub(super) fn of(&self, url: &Url) -> &reqwest::Client {
         match is_loopback(url) {
             true => &self.direct,
             false => &self.proxied,
@@ -282,6 +303,16 @@ fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+tokio::task_local! {
+    /// Set in work that an interrupt does not stop.
+    static DESPITE_INTERRUPT: ();
+}
+
+/// Does work that an interrupt does not stop.
+pub(crate) async fn despite_interrupt<T>(work: impl Future<Output = T>) -> T {
+    DESPITE_INTERRUPT.scope((), work).await
 }
 
 /// Sends requests: a limited number at a time, each with a deadline.
@@ -326,6 +357,11 @@ impl Transport {
     /// The highest number of requests in flight.
     pub(crate) fn concurrency(&self) -> usize {
         self.concurrency
+    }
+
+    /// Requests to apps; `router` is where they are sent if not to the apps' own hosts.
+    pub(crate) fn app_requests(&self, router: Option<Url>) -> Result<AppRequests, Error> {
+        AppRequests::new(&self.http, router)
     }
 
     /// The longest time that a wait may take.
@@ -392,8 +428,16 @@ impl Transport {
     ) -> Result<T, Error> {
         tokio::select! {
             biased;
-            () = self.interrupt.cancelled() => Err(Error::Interrupted),
+            () = self.interrupted() => Err(Error::Interrupted),
             outcome = wait => Ok(outcome),
+        }
+    }
+
+    /// Waits for an interrupt, forever in work that it does not stop.
+    async fn interrupted(&self) {
+        match DESPITE_INTERRUPT.try_with(|()| ()) {
+            Ok(()) => std::future::pending().await,
+            Err(_) => self.interrupt.cancelled().await,
         }
     }
 
@@ -472,7 +516,7 @@ impl Transport {
     /// After an interrupt, running requests finish, but even an upload gets no more time
     /// than any other request.
     async fn cut(&self) -> Error {
-        self.interrupt.cancelled().await;
+        self.interrupted().await;
         tokio::time::sleep(ANSWER_TIMEOUT.min(self.timeout)).await;
         Error::Interrupted
     }

@@ -1,6 +1,8 @@
 //! How requests travel: connections, tokens, retries, limits on concurrency and
 //! rate, uploads, and the record of exchanges. Knows no operation of the API.
+//! [`app_requests`] sends requests to apps instead.
 
+mod app_requests;
 mod auth;
 mod connection_error;
 mod gate;
@@ -13,8 +15,9 @@ mod secrets;
 mod tls;
 mod upload;
 
+pub(crate) use app_requests::AppRequests;
 pub(crate) use auth::Auth;
 pub use auth::Credentials;
-pub(crate) use http::{Authorization, Body, Request, Response, Transport};
+pub(crate) use http::{Authorization, Body, Request, Response, Transport, despite_interrupt};
 pub(crate) use retry::{Replay, spread};
 pub(crate) use upload::Upload;
