@@ -65,7 +65,7 @@ pub use converge::plan::{
 pub use converge::saved::{SavedPlan, SavedPlanError};
 pub use converge::target::Target;
 pub use converge::verify::{Difference, Drift};
-pub use converge::{ConvergeError, Converger, Destroyed, GroupBitsError};
+pub use converge::{ConvergeError, Converger, Destroyed, GroupBitsError, ProtectedTarget};
 pub use desired::Desired;
 pub use events::{Event, EventSink, Events};
 pub use manifest::entry::{EntryError, ManifestEntry};

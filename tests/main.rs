@@ -17,6 +17,7 @@ mod command_line;
 mod concurrent_change;
 mod connections;
 mod converge;
+mod declared;
 mod documented;
 mod entries;
 mod examples;

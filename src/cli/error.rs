@@ -127,6 +127,10 @@ impl CommandError {
                     "take it over with --adopt, or choose another prefix in the configuration"
                         .to_owned(),
                 ),
+                ConvergeError::Protected { .. } => Some(
+                    "leave it out of the desired state, or take its pattern out of `protected`"
+                        .to_owned(),
+                ),
                 ConvergeError::NotApproved { .. } => {
                     Some("approve the deletions with --yes or --max-deletes N".to_owned())
                 }
@@ -157,6 +161,7 @@ impl CommandError {
             Self::Converge(error) => match error.as_ref() {
                 ConvergeError::Bits { .. }
                 | ConvergeError::Property { .. }
+                | ConvergeError::Unsupported { .. }
                 | ConvergeError::UnknownGroup { .. } => 2,
                 ConvergeError::Api(error) if error.is_connection() => 3,
                 ConvergeError::Api(error) if error.is_interrupted() => INTERRUPTED,

@@ -50,6 +50,8 @@ pub(super) async fn read(desired: &Desired) -> Result<Vec<Bits>, ConvergeError> 
 fn read_one(source: &Source) -> Result<Bits, GroupBitsError> {
     match source {
         Source::Folder(path) | Source::Archive(path) => Ok(Bits::read(path)?),
+        // Refused before: see `supported`.
+        Source::Droplet(_) | Source::None => Err(GroupBitsError::Path(String::new())),
         Source::Files(files) => {
             let folder = unpacked(files)?;
             Ok(Bits::read_temporary(Arc::new(folder))?)

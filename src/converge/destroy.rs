@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::approval::{Approval, Deletions};
 use super::observe::Observed;
 use super::target::Target;
-use super::{ConvergeError, Converger};
+use super::{ConvergeError, Converger, protect};
 use crate::capi::error::Error;
 use crate::desired::Group;
 
@@ -67,6 +67,7 @@ impl Converger {
         destroyed.kept = kept.into_iter().map(|it| it.target).collect();
         let targets = beside.iter().map(|it| it.target.clone());
         deletions.targets.extend(targets);
+        protect::check(&self.desired, deletions.targets.iter())?;
         self.approve(approval, &deletions).await?;
         self.delete_orgs(&observed, &mut destroyed.targets).await?;
         for Beside { target, guid, .. } in beside {

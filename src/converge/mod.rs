@@ -16,8 +16,10 @@ pub(crate) mod observed;
 mod only;
 pub(crate) mod outcome;
 pub(crate) mod plan;
+mod protect;
 mod run;
 pub(crate) mod saved;
+mod supported;
 pub(crate) mod target;
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,7 @@ use observe::Observed;
 use only::Selection;
 use outcome::Outcome;
 use plan::{Plan, Workflow};
+pub use protect::ProtectedTarget;
 use run::Run;
 use saved::SavedPlan;
 use target::Target;
@@ -75,6 +78,22 @@ pub enum ConvergeError {
         group: String,
         /// The property.
         property: String,
+    },
+    /// The desired state has what cannot be converged on this foundation.
+    #[error("{subject} cannot have `{property}`: {reason}")]
+    Unsupported {
+        /// The resource, such as `the space prod`.
+        subject: String,
+        /// What it cannot have.
+        property: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The run would touch what the desired state protects. No write was sent.
+    #[error("converging failed: {}", protect::listed(protected))]
+    Protected {
+        /// The resources and the patterns that protect them.
+        protected: Vec<ProtectedTarget>,
     },
     /// The org is not ours to delete.
     #[error(
@@ -258,11 +277,14 @@ impl Converger {
     /// What [`Converger::converge`] would do. Changes nothing.
     ///
     /// # Errors
-    /// If the foundation cannot be observed, bits cannot be read, or the API of the
-    /// foundation does not support a desired property.
+    /// If the foundation cannot be observed, bits cannot be read, the API of the
+    /// foundation does not support a desired property, or the plan would touch what is
+    /// [protected](Desired::protected).
     pub async fn plan(&self) -> Result<Plan, ConvergeError> {
         let bits = self.prepare().await?;
-        Ok(self.look(bits, false).await?.plan)
+        let plan = self.look(bits, false).await?.plan;
+        protect::check_plan(&self.desired, &plan)?;
+        Ok(plan)
     }
 
     /// All drift from the desired state. Changes nothing.
@@ -309,6 +331,7 @@ impl Converger {
 
     /// Reads the bits once, and refuses properties that the foundation does not support.
     async fn prepare(&self) -> Result<&[Bits], ConvergeError> {
+        supported::check(&self.desired)?;
         if self.client.dialect() == Dialect::Documented2017 {
             check_properties(&self.desired)?;
         }

@@ -11,7 +11,7 @@ use super::outcome::{AppOutcome, Failure, Outcome, Tally};
 use super::plan::{Action, Plan};
 use super::target::Target;
 use super::wait::Waited;
-use super::{ConvergeError, Converger, Seen};
+use super::{ConvergeError, Converger, Seen, protect};
 use crate::capi::error::Error;
 use crate::capi::transport;
 use crate::desired::Desired;
@@ -127,6 +127,7 @@ impl<'a> Run<'a> {
             .filter(|it| it.action != Action::Create);
         self.ours = existing.map(|resource| resource.target.clone()).collect();
         let deletions = converger.orgs_to_delete(&observed).await?;
+        protect::check(&converger.desired, deletions.targets.iter())?;
         self.approve(&deletions).await?;
         converger.delete_orgs(&observed, &mut Vec::new()).await
     }
@@ -188,6 +189,7 @@ impl<'a> Run<'a> {
                 seen => seen?,
             };
             let Seen { observed, plan } = seen;
+            protect::check_plan(&converger.desired, &plan)?;
             if round == 1 {
                 converger.check_saved(self.bits, &plan)?;
             }

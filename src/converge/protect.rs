@@ -1,0 +1,62 @@
+//! Keeps runs away from the names that the desired state protects.
+
+use super::ConvergeError;
+use super::plan::{Action, Plan};
+use super::target::Target;
+use crate::desired::Desired;
+
+/// A resource that no run touches, and the pattern that says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProtectedTarget {
+    /// The resource.
+    pub target: Target,
+    /// The pattern of [`Desired::protected`] that it matches.
+    pub pattern: String,
+}
+
+/// Refuses a plan that creates, changes or deletes what is protected.
+pub(super) fn check_plan(desired: &Desired, plan: &Plan) -> Result<(), ConvergeError> {
+    let resources = plan.resources.iter();
+    let touched = resources.filter(|resource| resource.action != Action::Unchanged);
+    check(desired, touched.map(|resource| &resource.target))
+}
+
+/// Refuses the targets if one of them is protected.
+pub(super) fn check<'t>(
+    desired: &Desired,
+    targets: impl Iterator<Item = &'t Target>,
+) -> Result<(), ConvergeError> {
+    let protected: Vec<ProtectedTarget> = targets
+        .filter_map(|target| {
+            let pattern = pattern_of(desired, target)?.to_owned();
+            let target = target.clone();
+            Some(ProtectedTarget { target, pattern })
+        })
+        .collect();
+    match protected.is_empty() {
+        true => Ok(()),
+        false => Err(ConvergeError::Protected { protected }),
+    }
+}
+
+/// The pattern that protects a resource: its own, that of its space or that of its org.
+fn pattern_of<'d>(desired: &'d Desired, target: &Target) -> Option<&'d str> {
+    let of_space = |org: &str, space: &str| format!("{org}/{space}");
+    match target {
+        Target::Org { name } => desired.protecting(&[name]),
+        Target::Space { org, name } => desired.protecting(&[org, &of_space(org, name)]),
+        Target::App { org, space, name } => desired.protecting(&[org, &of_space(org, space), name]),
+        Target::ServiceInstance { org, .. } => desired.protecting(&[org]),
+        Target::Quota { .. } | Target::SecurityGroup { .. } => None,
+    }
+}
+
+/// Such as `org system is protected by the pattern system`.
+pub(super) fn listed(protected: &[ProtectedTarget]) -> String {
+    let each = protected.iter().map(|it| {
+        let ProtectedTarget { target, pattern } = it;
+        format!("{target} is protected by the pattern {pattern}")
+    });
+    each.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,258 @@
+//! Checks a desired state: names, references and values.
+
+use std::collections::HashSet;
+
+use super::network::{matches, placed};
+use super::people::{ORG_ROLES, SPACE_ROLES};
+use super::{Desired, DesiredError, Group, NetworkPolicy, Org, PlacedGroup, PlacedSpace, Role};
+
+/// A kind of resources: one with its article, and several.
+struct Kind(&'static str, &'static str);
+
+const ORGS: Kind = Kind("an org", "orgs");
+const SPACES: Kind = Kind("a space", "spaces");
+const APPS: Kind = Kind("an app", "apps");
+const SECURITY_GROUPS: Kind = Kind("a security group", "security groups");
+const ORG_QUOTAS: Kind = Kind("an org quota", "org quotas");
+const SPACE_QUOTAS: Kind = Kind("a space quota", "space quotas");
+const DOMAINS: Kind = Kind("a domain", "domains");
+const USERS: Kind = Kind("a user", "users");
+const SERVICES: Kind = Kind("a service instance", "service instances");
+
+/// The features of spaces.
+const SPACE_FEATURES: [&str; 1] = ["ssh"];
+
+impl Desired {
+    pub(super) fn check(&self) -> Result<(), DesiredError> {
+        let everywhere = String::new;
+        let groups = self.security_groups.iter();
+        names(
+            &SECURITY_GROUPS,
+            groups.map(|it| it.name.as_str()),
+            everywhere,
+        )?;
+        let quotas = self.org_quotas.iter();
+        names(&ORG_QUOTAS, quotas.map(|it| it.name.as_str()), everywhere)?;
+        let private = self.orgs.iter().flat_map(|org| &org.domains);
+        let domains = self.domains.iter().chain(private);
+        names(&DOMAINS, domains.map(String::as_str), everywhere)?;
+        names(&USERS, self.users.iter().map(String::as_str), everywhere)?;
+        names(
+            &ORGS,
+            self.orgs.iter().map(|it| it.name.as_str()),
+            everywhere,
+        )?;
+        for quota in &self.org_quotas {
+            let subject = format!("the org quota {}", quota.name);
+            quota.limits.check(&subject, true)?;
+        }
+        for org in &self.orgs {
+            self.check_org(org)?;
+        }
+        for placed in self.spaces() {
+            self.check_space(&placed)?;
+        }
+        for placed in self.groups() {
+            self.check_source(&placed)?;
+        }
+        Ok(())
+    }
+
+    fn check_org(&self, org: &Org) -> Result<(), DesiredError> {
+        let place = || format!(" in the org {}", org.name);
+        let subject = format!("the org {}", org.name);
+        names(&SPACES, org.spaces.iter().map(|it| it.name.as_str()), place)?;
+        let quotas = org.space_quotas.iter();
+        names(&SPACE_QUOTAS, quotas.map(|it| it.name.as_str()), place)?;
+        for quota in &org.space_quotas {
+            let subject = format!("the space quota {}{}", quota.name, place());
+            quota.limits.check(&subject, false)?;
+        }
+        if let Some(name) = &org.quota
+            && !self.org_quotas.is_empty()
+            && !self.org_quotas.iter().any(|quota| quota.name == *name)
+        {
+            return Err(unknown(subject, "org quota", name));
+        }
+        check_roles(&org.roles, &subject, &ORG_ROLES)
+    }
+
+    fn check_space(&self, placed: &PlacedSpace<'_>) -> Result<(), DesiredError> {
+        let PlacedSpace { org, space, .. } = placed;
+        let subject = format!("the space {}", space.name);
+        for name in &space.security_groups {
+            if !self.security_groups.iter().any(|group| group.name == *name) {
+                return Err(DesiredError::UnknownSecurityGroup {
+                    space: space.name.clone(),
+                    security_group: name.clone(),
+                });
+            }
+        }
+        if let Some(name) = &space.quota
+            && !org.space_quotas.iter().any(|quota| quota.name == *name)
+        {
+            return Err(unknown(subject, "space quota", name));
+        }
+        if let Some(name) = space
+            .features
+            .keys()
+            .find(|name| !SPACE_FEATURES.contains(&name.as_str()))
+        {
+            return Err(DesiredError::Value {
+                subject,
+                value: format!("the feature {name}"),
+                reason: format!("allowed are {}", SPACE_FEATURES.join(", ")),
+            });
+        }
+        check_roles(&space.roles, &subject, &SPACE_ROLES)?;
+        let place = || format!(" in the space {}", space.name);
+        let services = space.services.iter();
+        names(&SERVICES, services.map(|it| it.name.as_str()), place)?;
+        for group in &space.groups {
+            group.check()?;
+        }
+        let apps: Vec<String> = space.groups.iter().flat_map(Group::app_names).collect();
+        names(&APPS, apps.iter().map(String::as_str), place)?;
+        let mut seen = HashSet::new();
+        for policy in &space.network_policies {
+            policy.check(&place())?;
+            self.check_ends(placed, policy)?;
+            if !seen.insert(policy) {
+                return Err(DesiredError::Duplicate {
+                    kind: "network policies",
+                    name: format!("from {} to {}", policy.from, policy.to),
+                    place: place(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// A policy is about apps of the desired state.
+    fn check_ends(
+        &self,
+        from: &PlacedSpace<'_>,
+        policy: &NetworkPolicy,
+    ) -> Result<(), DesiredError> {
+        let has_app = |space: &PlacedSpace<'_>, pattern: &str| {
+            let mut groups = space.space.groups.iter();
+            groups.any(|group| group.app_names().any(|name| matches(pattern, &name)))
+        };
+        let refused = |name: &str| {
+            let user = format!("a network policy of the space {}", from.space.name);
+            unknown(user, "app", name)
+        };
+        if !has_app(from, &policy.from) {
+            return Err(refused(&policy.from));
+        }
+        let is_known = self.receiving_spaces(from, policy).any(|space| {
+            let (_, _, pattern) = policy.receivers();
+            has_app(&space, pattern)
+        });
+        match is_known {
+            true => Ok(()),
+            false => Err(refused(&policy.to)),
+        }
+    }
+
+    /// A group that is like another one refers to a group, and not to itself.
+    fn check_source(&self, placed: &PlacedGroup<'_>) -> Result<(), DesiredError> {
+        let mut seen = HashSet::from([placed.id]);
+        let mut current = *placed;
+        while let Some(name) = &current.group.like {
+            let Some(next) = self.named_group(&current) else {
+                let user = format!("the group {}", current.group.name);
+                return Err(unknown(user, "group", name));
+            };
+            if !seen.insert(next.id) {
+                return Err(DesiredError::Property {
+                    group: placed.group.name.clone(),
+                    property: "like",
+                    reason: "no group of that circle has bits of its own",
+                });
+            }
+            if next.group.count == 0 {
+                return Err(DesiredError::Property {
+                    group: placed.group.name.clone(),
+                    property: "like",
+                    reason: "the other group has no apps, so it has no droplet",
+                });
+            }
+            current = next;
+        }
+        Ok(())
+    }
+
+    /// The group that a group refers to by `like`: of its own space, or of the only other
+    /// space that has one of that name.
+    pub(super) fn named_group(&self, of: &PlacedGroup<'_>) -> Option<PlacedGroup<'_>> {
+        let reference = of.group.like.as_deref()?;
+        let (org, space, name) = placed(reference);
+        let own = (of.space.org.name.as_str(), of.space.space.name.as_str());
+        let named = |it: &PlacedGroup<'_>| it.group.is_named(name);
+        let mut named = self.groups().filter(named);
+        named.find(|it| {
+            it.space.org.name == org.unwrap_or(own.0)
+                && it.space.space.name == space.unwrap_or(own.1)
+        })
+    }
+
+    /// The spaces whose apps may receive the traffic of a policy.
+    pub(crate) fn receiving_spaces<'d>(
+        &'d self,
+        from: &PlacedSpace<'_>,
+        policy: &NetworkPolicy,
+    ) -> impl Iterator<Item = PlacedSpace<'d>> {
+        let (org, space, _) = policy.receivers();
+        let org = org.unwrap_or(&from.org.name).to_owned();
+        let space = space.unwrap_or(&from.space.name).to_owned();
+        self.spaces()
+            .filter(move |it| it.org.name == org && it.space.name == space)
+    }
+}
+
+fn unknown(user: String, kind: &'static str, name: &str) -> DesiredError {
+    DesiredError::UnknownReference {
+        user,
+        kind,
+        name: name.to_owned(),
+    }
+}
+
+/// Roles of one org or space.
+fn check_roles(roles: &[Role], subject: &str, allowed: &[&str]) -> Result<(), DesiredError> {
+    let mut seen = HashSet::new();
+    for role in roles {
+        role.check(subject, allowed)?;
+        if !seen.insert(role) {
+            return Err(DesiredError::Duplicate {
+                kind: "roles",
+                name: format!("{} of {}", role.kind, role.user),
+                place: format!(" in {subject}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Names must not be empty, and each is there once.
+fn names<'n>(
+    kind: &Kind,
+    all: impl Iterator<Item = &'n str>,
+    place: impl Fn() -> String,
+) -> Result<(), DesiredError> {
+    let mut seen = HashSet::new();
+    for name in all {
+        if name.trim().is_empty() {
+            return Err(DesiredError::NoName { kind: kind.0 });
+        }
+        if !seen.insert(name) {
+            return Err(DesiredError::Duplicate {
+                kind: kind.1,
+                name: name.to_owned(),
+                place: place(),
+            });
+        }
+    }
+    Ok(())
+}

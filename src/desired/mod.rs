@@ -1,0 +1,511 @@
+//! What should exist on a foundation: orgs, their spaces, and groups of apps in
+//! them, with the quotas, domains, roles, services and network policies around them.
+//! Pure data, to be built in Rust; [`ScalingTest`](crate::ScalingTest) is one builder of
+//! it.
+
+mod check;
+mod error;
+mod group;
+mod network;
+mod people;
+mod protected;
+mod quota;
+mod service;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashSet};
+
+pub use error::DesiredError;
+pub use group::{AppState, Bits, Group};
+pub use network::{GloballyEnabled, NetworkPolicy, Rule, SecurityGroup};
+pub use people::Role;
+use protected::Protected;
+pub use quota::{Limit, Limits, OrgQuota, SpaceQuota};
+pub use service::{ServiceInstance, ServiceKind};
+
+/// Everything that should exist, as far as cf-pusher is concerned.
+///
+/// ```
+/// use cf_pusher::desired::{Bits, Desired, Group, Org, Space};
+/// use cf_pusher::ManifestEntry;
+///
+/// let entry = ManifestEntry::parse("{memory: 64M, routes: [{route: 'web-{i}.{apps_domain}'}]}")?;
+/// let group = Group::new("web-{i}", entry, Bits::folder("apps/web")).count(3);
+/// let desired = Desired::builder("team-a")
+///     .org(Org::new("shop").space(Space::new("prod").group(group)))
+///     .build()?;
+/// assert_eq!(desired.app_count(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Desired {
+    owner: String,
+    apps_domain: Option<String>,
+    org_quotas: Vec<OrgQuota>,
+    domains: Vec<String>,
+    users: Vec<String>,
+    feature_flags: BTreeMap<String, bool>,
+    protected: Protected,
+    security_groups: Vec<SecurityGroup>,
+    orgs: Vec<Org>,
+}
+
+/// Collects what should exist; [`DesiredBuilder::build`] checks it.
+#[derive(Debug, Clone)]
+pub struct DesiredBuilder(Desired);
+
+/// An org and what should be in it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Org {
+    /// The org's name.
+    pub name: String,
+    /// The name of its quota. A missing quota is created, with the limits of
+    /// [`Desired::org_quotas`] or without limits.
+    pub quota: Option<String>,
+    /// Whether its users may change nothing. `None` leaves it as it is.
+    pub suspended: Option<bool>,
+    /// The private domains that it owns.
+    pub domains: Vec<String>,
+    /// The isolation segment of the foundation that its apps run in unless their space
+    /// has another one.
+    pub isolation_segment: Option<String>,
+    /// The roles of users; others are left alone.
+    pub roles: Vec<Role>,
+    /// The quotas that its spaces may name.
+    pub space_quotas: Vec<SpaceQuota>,
+    /// Labels and annotations beside cf-pusher's own.
+    pub metadata: Metadata,
+    /// The spaces that should be in it; others are left alone.
+    pub spaces: Vec<Space>,
+}
+
+/// A space and what should be in it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Space {
+    /// The space's name.
+    pub name: String,
+    /// The name of its quota, one of its org's `space_quotas`.
+    pub quota: Option<String>,
+    /// Features that are enabled or disabled; the Cloud Controller knows `ssh`.
+    pub features: BTreeMap<String, bool>,
+    /// The isolation segment of the foundation that its apps run in.
+    pub isolation_segment: Option<String>,
+    /// The roles of users; others are left alone.
+    pub roles: Vec<Role>,
+    /// The service instances that should be in it.
+    pub services: Vec<ServiceInstance>,
+    /// The policies for traffic that its apps send to others.
+    pub network_policies: Vec<NetworkPolicy>,
+    /// The names of the security groups that apply to its running apps.
+    pub security_groups: Vec<String>,
+    /// Labels and annotations beside cf-pusher's own.
+    pub metadata: Metadata,
+    /// The apps that should be in it.
+    pub groups: Vec<Group>,
+}
+
+/// Labels and annotations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metadata {
+    /// Labels, by their keys.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations, by their keys.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A group of apps, and where it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlacedGroup<'d> {
+    /// Its place among all groups.
+    pub(crate) id: usize,
+    pub(crate) space: PlacedSpace<'d>,
+    pub(crate) group: &'d Group,
+}
+
+/// A space, and the org that it is in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlacedSpace<'d> {
+    /// Its place among all spaces.
+    pub(crate) id: usize,
+    /// The org's place among all orgs.
+    pub(crate) org_id: usize,
+    pub(crate) org: &'d Org,
+    pub(crate) space: &'d Space,
+}
+
+impl Desired {
+    /// Begins a desired state that `owner` is responsible for: a name that marks
+    /// orgs, spaces and apps, so that one desired state does not delete the apps of
+    /// another.
+    pub fn builder(owner: impl Into<String>) -> DesiredBuilder {
+        DesiredBuilder(Self {
+            owner: owner.into(),
+            apps_domain: None,
+            org_quotas: Vec::new(),
+            domains: Vec::new(),
+            users: Vec::new(),
+            feature_flags: BTreeMap::new(),
+            protected: Protected::default(),
+            security_groups: Vec::new(),
+            orgs: Vec::new(),
+        })
+    }
+
+    /// Who is responsible for it, as the annotation `cf-pusher-prefix` says.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// The domain of the apps' routes; none for the foundation's default.
+    pub fn apps_domain(&self) -> Option<&str> {
+        self.apps_domain.as_deref()
+    }
+
+    /// The quotas of orgs that have limits of their own.
+    pub fn org_quotas(&self) -> &[OrgQuota] {
+        &self.org_quotas
+    }
+
+    /// The domains that all orgs share.
+    pub fn domains(&self) -> &[String] {
+        &self.domains
+    }
+
+    /// The names of the users.
+    pub fn users(&self) -> &[String] {
+        &self.users
+    }
+
+    /// The features of the foundation that are enabled or disabled.
+    pub fn feature_flags(&self) -> &BTreeMap<String, bool> {
+        &self.feature_flags
+    }
+
+    /// Regular expressions for the names that no run touches: see
+    /// [`DesiredBuilder::protect`].
+    pub fn protected(&self) -> &[String] {
+        &self.protected.patterns
+    }
+
+    /// The security groups.
+    pub fn security_groups(&self) -> &[SecurityGroup] {
+        &self.security_groups
+    }
+
+    /// The orgs.
+    pub fn orgs(&self) -> &[Org] {
+        &self.orgs
+    }
+
+    /// How many apps there are in all.
+    pub fn app_count(&self) -> usize {
+        self.groups().map(|it| it.group.app_count()).sum()
+    }
+
+    /// Every space, in order.
+    pub(crate) fn spaces(&self) -> impl Iterator<Item = PlacedSpace<'_>> {
+        let orgs = self.orgs.iter().enumerate();
+        let spaces =
+            orgs.flat_map(|(org_id, org)| org.spaces.iter().map(move |space| (org_id, org, space)));
+        spaces
+            .enumerate()
+            .map(|(id, (org_id, org, space))| PlacedSpace {
+                id,
+                org_id,
+                org,
+                space,
+            })
+    }
+
+    /// Every group, in order.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = PlacedGroup<'_>> {
+        let groups = self.spaces();
+        let groups =
+            groups.flat_map(|space| space.space.groups.iter().map(move |group| (space, group)));
+        groups
+            .enumerate()
+            .map(|(id, (space, group))| PlacedGroup { id, space, group })
+    }
+
+    /// The names of all quotas, each once.
+    pub(crate) fn quotas(&self) -> Vec<&str> {
+        let mut seen = HashSet::new();
+        let defined = self.org_quotas.iter().map(|quota| quota.name.as_str());
+        let quotas = self.orgs.iter().filter_map(|org| org.quota.as_deref());
+        let quotas = defined.chain(quotas);
+        quotas.filter(|name| seen.insert(*name)).collect()
+    }
+
+    /// The pattern of [`Desired::protected`] that one of the names matches.
+    pub(crate) fn protecting(&self, names: &[&str]) -> Option<&str> {
+        self.protected.pattern_of(names)
+    }
+
+    /// The place of the group, among all, whose droplet the apps of a group get, if that
+    /// is another group.
+    pub(crate) fn source_of(&self, placed: &PlacedGroup<'_>) -> Option<usize> {
+        let mut source = self.named_group(placed)?;
+        // A group that is like another one stands for it.
+        while let Some(next) = self.named_group(&source) {
+            source = next;
+        }
+        Some(source.id)
+    }
+
+    /// Whether the domain of the apps must be known.
+    pub(crate) fn needs_apps_domain(&self) -> bool {
+        self.groups().any(|it| it.group.entry.needs_apps_domain())
+    }
+}
+
+impl DesiredBuilder {
+    /// With this domain for the apps' routes, in place of the foundation's default.
+    #[must_use]
+    pub fn apps_domain(mut self, name: impl Into<String>) -> Self {
+        self.0.apps_domain = Some(name.into());
+        self
+    }
+
+    /// With a security group.
+    #[must_use]
+    pub fn security_group(mut self, group: SecurityGroup) -> Self {
+        self.0.security_groups.push(group);
+        self
+    }
+
+    /// With an org.
+    #[must_use]
+    pub fn org(mut self, org: Org) -> Self {
+        self.0.orgs.push(org);
+        self
+    }
+
+    /// With a quota that the orgs may name.
+    #[must_use]
+    pub fn org_quota(mut self, quota: OrgQuota) -> Self {
+        self.0.org_quotas.push(quota);
+        self
+    }
+
+    /// With a domain that all orgs share.
+    #[must_use]
+    pub fn domain(mut self, name: impl Into<String>) -> Self {
+        self.0.domains.push(name.into());
+        self
+    }
+
+    /// With a user, by name.
+    #[must_use]
+    pub fn user(mut self, name: impl Into<String>) -> Self {
+        self.0.users.push(name.into());
+        self
+    }
+
+    /// With a feature of the foundation enabled or disabled, such as `diego_docker`.
+    #[must_use]
+    pub fn feature_flag(mut self, name: impl Into<String>, is_enabled: bool) -> Self {
+        self.0.feature_flags.insert(name.into(), is_enabled);
+        self
+    }
+
+    /// With names that no run touches, as a regular expression. It is compared with the
+    /// whole name of each org, with `org/space` of each space, and with the whole name of
+    /// each app.
+    #[must_use]
+    pub fn protect(mut self, pattern: impl Into<String>) -> Self {
+        self.0.protected.patterns.push(pattern.into());
+        self
+    }
+
+    /// Checks what was collected.
+    ///
+    /// # Errors
+    /// [`DesiredError`]: a name is missing or not unique, a host is too long, something
+    /// that is referred to is not defined, or a value is not allowed.
+    pub fn build(mut self) -> Result<Desired, DesiredError> {
+        self.0.protected.compile()?;
+        self.0.check()?;
+        Ok(self.0)
+    }
+}
+
+impl Org {
+    /// An org without a quota and spaces.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            quota: None,
+            suspended: None,
+            domains: Vec::new(),
+            isolation_segment: None,
+            roles: Vec::new(),
+            space_quotas: Vec::new(),
+            metadata: Metadata::default(),
+            spaces: Vec::new(),
+        }
+    }
+
+    /// With the quota of this name.
+    #[must_use]
+    pub fn quota(mut self, name: impl Into<String>) -> Self {
+        self.quota = Some(name.into());
+        self
+    }
+
+    /// With these labels and annotations.
+    #[must_use]
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
+        self
+    }
+
+    /// Suspended, or not.
+    #[must_use]
+    pub fn suspended(mut self, is_suspended: bool) -> Self {
+        self.suspended = Some(is_suspended);
+        self
+    }
+
+    /// With a private domain.
+    #[must_use]
+    pub fn domain(mut self, name: impl Into<String>) -> Self {
+        self.domains.push(name.into());
+        self
+    }
+
+    /// With the isolation segment of this name, which must exist. The org becomes
+    /// entitled to it.
+    #[must_use]
+    pub fn isolation_segment(mut self, name: impl Into<String>) -> Self {
+        self.isolation_segment = Some(name.into());
+        self
+    }
+
+    /// With a role of a user.
+    #[must_use]
+    pub fn role(mut self, role: Role) -> Self {
+        self.roles.push(role);
+        self
+    }
+
+    /// With a quota that its spaces may name.
+    #[must_use]
+    pub fn space_quota(mut self, quota: SpaceQuota) -> Self {
+        self.space_quotas.push(quota);
+        self
+    }
+
+    /// With a space.
+    #[must_use]
+    pub fn space(mut self, space: Space) -> Self {
+        self.spaces.push(space);
+        self
+    }
+}
+
+impl Space {
+    /// A space without security groups and apps.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            quota: None,
+            features: BTreeMap::new(),
+            isolation_segment: None,
+            roles: Vec::new(),
+            services: Vec::new(),
+            network_policies: Vec::new(),
+            security_groups: Vec::new(),
+            metadata: Metadata::default(),
+            groups: Vec::new(),
+        }
+    }
+
+    /// With the security group of this name for running apps.
+    #[must_use]
+    pub fn security_group(mut self, name: impl Into<String>) -> Self {
+        self.security_groups.push(name.into());
+        self
+    }
+
+    /// With these labels and annotations.
+    #[must_use]
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
+        self
+    }
+
+    /// With the quota of this name, one of its org.
+    #[must_use]
+    pub fn quota(mut self, name: impl Into<String>) -> Self {
+        self.quota = Some(name.into());
+        self
+    }
+
+    /// With a feature enabled or disabled, such as `ssh`.
+    #[must_use]
+    pub fn feature(mut self, name: impl Into<String>, is_enabled: bool) -> Self {
+        self.features.insert(name.into(), is_enabled);
+        self
+    }
+
+    /// With the isolation segment of this name, which must exist. The org becomes
+    /// entitled to it.
+    #[must_use]
+    pub fn isolation_segment(mut self, name: impl Into<String>) -> Self {
+        self.isolation_segment = Some(name.into());
+        self
+    }
+
+    /// With a role of a user. A user who has no role in the org becomes one of its users.
+    #[must_use]
+    pub fn role(mut self, role: Role) -> Self {
+        self.roles.push(role);
+        self
+    }
+
+    /// With a service instance.
+    #[must_use]
+    pub fn service(mut self, service: ServiceInstance) -> Self {
+        self.services.push(service);
+        self
+    }
+
+    /// With a policy for traffic that its apps send.
+    #[must_use]
+    pub fn network_policy(mut self, policy: NetworkPolicy) -> Self {
+        self.network_policies.push(policy);
+        self
+    }
+
+    /// With a group of apps.
+    #[must_use]
+    pub fn group(mut self, group: Group) -> Self {
+        self.groups.push(group);
+        self
+    }
+}
+
+impl Metadata {
+    /// Without labels and annotations.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With a label.
+    #[must_use]
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// With an annotation.
+    #[must_use]
+    pub fn annotation(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.annotations.insert(key.into(), value.into());
+        self
+    }
+}

@@ -1,0 +1,69 @@
+//! Who may do what in orgs and spaces.
+
+use super::DesiredError;
+
+/// The roles of an org.
+pub(crate) const ORG_ROLES: [&str; 4] = [
+    "organization_user",
+    "organization_auditor",
+    "organization_manager",
+    "organization_billing_manager",
+];
+
+/// The roles of a space.
+pub(crate) const SPACE_ROLES: [&str; 4] = [
+    "space_auditor",
+    "space_developer",
+    "space_manager",
+    "space_supporter",
+];
+
+/// A role of a user in an org or space.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct Role {
+    /// The Cloud Controller's name of the role: `organization_user`,
+    /// `organization_auditor`, `organization_manager` or `organization_billing_manager`
+    /// in an org; `space_auditor`, `space_developer`, `space_manager` or
+    /// `space_supporter` in a space.
+    pub kind: String,
+    /// The user's name, or the ID of a UAA client.
+    pub user: String,
+    /// The identity provider of the user, such as `uaa` or `ldap`. None if only one
+    /// provider has a user of that name.
+    pub origin: Option<String>,
+}
+
+impl Role {
+    /// A role of a user.
+    pub fn new(kind: impl Into<String>, user: impl Into<String>) -> Self {
+        Self {
+            kind: kind.into(),
+            user: user.into(),
+            origin: None,
+        }
+    }
+
+    /// With the identity provider that the user is of.
+    #[must_use]
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+
+    pub(super) fn check(&self, place: &str, allowed: &[&str]) -> Result<(), DesiredError> {
+        if self.user.trim().is_empty() {
+            return Err(DesiredError::NoName {
+                kind: "a user of a role",
+            });
+        }
+        if !allowed.contains(&self.kind.as_str()) {
+            return Err(DesiredError::Value {
+                subject: place.to_owned(),
+                value: format!("the role {} of {}", self.kind, self.user),
+                reason: format!("allowed are {}", allowed.join(", ")),
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! Service instances.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+/// A service instance of a space. Apps are bound to it by `services` of their entries.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ServiceInstance {
+    /// The service instance's name.
+    pub name: String,
+    /// What it is an instance of.
+    pub kind: ServiceKind,
+    /// Tags, which apps see in `VCAP_SERVICES`.
+    pub tags: Vec<String>,
+}
+
+/// What a service instance is an instance of.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ServiceKind {
+    /// Credentials that the user provides.
+    UserProvided {
+        /// What bound apps get in `VCAP_SERVICES`. `None` leaves those that it has.
+        credentials: Option<Map<String, Value>>,
+        /// Where the logs of bound apps are sent. `None` for nowhere.
+        syslog_drain_url: Option<String>,
+        /// The proxy of bound routes. `None` for none.
+        route_service_url: Option<String>,
+    },
+    /// An instance of a service plan of a broker.
+    Managed {
+        /// The name of the service offering.
+        offering: String,
+        /// The name of the service plan.
+        plan: String,
+        /// The name of the broker, where several have an offering of that name.
+        broker: Option<String>,
+        /// What the broker gets when the instance is created.
+        parameters: Option<Map<String, Value>>,
+    },
+}
+
+impl ServiceInstance {
+    /// A user-provided service instance.
+    pub fn user_provided(name: impl Into<String>, credentials: Map<String, Value>) -> Self {
+        Self::new(
+            name,
+            ServiceKind::UserProvided {
+                credentials: Some(credentials),
+                syslog_drain_url: None,
+                route_service_url: None,
+            },
+        )
+    }
+
+    /// A service instance of a broker.
+    pub fn managed(
+        name: impl Into<String>,
+        offering: impl Into<String>,
+        plan: impl Into<String>,
+    ) -> Self {
+        Self::new(
+            name,
+            ServiceKind::Managed {
+                offering: offering.into(),
+                plan: plan.into(),
+                broker: None,
+                parameters: None,
+            },
+        )
+    }
+
+    /// A service instance without tags.
+    pub fn new(name: impl Into<String>, kind: ServiceKind) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            tags: Vec::new(),
+        }
+    }
+
+    /// With these tags.
+    #[must_use]
+    pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        self.tags.extend(tags.into_iter().map(Into::into));
+        self
+    }
+}
+
+/// Credentials and parameters may be secret.
+impl fmt::Debug for ServiceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UserProvided { .. } => f.debug_struct("UserProvided").finish_non_exhaustive(),
+            Self::Managed { offering, plan, .. } => f
+                .debug_struct("Managed")
+                .field("offering", offering)
+                .field("plan", plan)
+                .finish_non_exhaustive(),
+        }
+    }
+}
