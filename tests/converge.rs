@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::{Fixture, SCALE_TEST, SMALL, Workflow, apps_dir, connect, desired, read};
-use cf_pusher::events::StepContext;
+use cf_pusher::events::{Phase, StepContext};
 use cf_pusher::{Action, Approval, Converger, Destroyed, Event, EventSink, Target};
 use futures::{StreamExt, stream};
-use mock_capi::wiremock::matchers::{method, path};
+use mock_capi::wiremock::matchers::{method, path, query_param};
 use mock_capi::wiremock::{Mock, Request, Respond, ResponseTemplate};
 use mock_capi::{CloudController, Fault, MockCapi};
 use rstest::rstest;
@@ -608,4 +608,54 @@ async fn a_deployment_that_is_refused_after_it_was_made_starts_the_app() {
     });
     assert_eq!(again.count(), 0, "what was done is not done again");
     assert_eq!(fixture.verify(SMALL).await, []);
+}
+
+/// Signals when a sink sees that so many of the deletions are done.
+struct Deleted {
+    done: usize,
+    reached: tokio::sync::Notify,
+}
+
+impl EventSink for Deleted {
+    fn handle(&self, event: &Event) {
+        if let Event::PhaseProgress { phase, done, .. } = event
+            && *phase == Phase::Deletions
+            && *done == self.done
+        {
+            self.reached.notify_one();
+        }
+    }
+}
+
+#[tokio::test]
+async fn destroying_an_org_reports_how_many_of_its_apps_are_gone() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    fixture.converge_well(SMALL).await;
+    // Five of seven apps are gone, and the job goes on.
+    Mock::given(method("GET"))
+        .and(path("/v3/apps"))
+        .and(query_param("per_page", "1"))
+        .respond_with(
+            ResponseTemplate::new(200)
+                .set_body_json(json!({"pagination": {"total_results": 2}, "resources": []})),
+        )
+        .mount(fixture.mock.server())
+        .await;
+    fixture
+        .curl("PUT", "/_mock/times", json!({"job": "1h"}))
+        .await;
+    let deleted = Arc::new(Deleted {
+        done: 5,
+        reached: tokio::sync::Notify::new(),
+    });
+    let client = connect(&fixture.mock, [Arc::clone(&deleted) as Arc<dyn EventSink>]).await;
+    let (config, sources) = read(SMALL, None);
+    let converger = Converger::new(client, desired(&config, &sources));
+    let destroyed = tokio::spawn(async move { converger.destroy(Approval::All).await });
+    deleted.reached.notified().await;
+    fixture
+        .curl("PUT", "/_mock/times", json!({"job": "0s"}))
+        .await;
+    fixture.mock.advance(Duration::from_secs(3600));
+    assert_eq!(destroyed.await.unwrap().unwrap().targets.len(), 3);
 }

@@ -180,6 +180,11 @@ impl Client {
         in_dialect!(self, apps::of_orgs(orgs))
     }
 
+    /// The number of apps in an org.
+    pub(crate) async fn app_count_of_org(&self, org: &str) -> Result<usize, Error> {
+        in_dialect!(self, apps::count_of_org(org))
+    }
+
     /// The apps of a space that have one of these names.
     pub(crate) async fn apps_named(&self, space: &str, names: &[&str]) -> Result<Vec<App>, Error> {
         in_dialect!(self, apps::named(space, names))

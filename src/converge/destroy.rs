@@ -1,15 +1,22 @@
 //! Deletes what a desired state has created.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::approval::{Approval, Deletions};
 use super::observe::Observed;
+use super::progress::Progress;
 use super::target::Target;
 use super::{ConvergeError, Converger, protect};
 use crate::capi::error::Error;
 use crate::desired::Group;
+use crate::events::{Phase, StepContext};
+
+/// The time between two counts of the apps that an org still has.
+const COUNT_EVERY: Duration = Duration::from_secs(2);
 
 /// The result of a deletion.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -172,13 +179,59 @@ impl Converger {
         observed: &Observed,
         destroyed: &mut Vec<Target>,
     ) -> Result<(), ConvergeError> {
-        for org in observed.orgs.iter().filter_map(|org| org.org.as_ref()) {
-            let what = format!("deleting the org {}", org.name);
-            self.client.delete_org(&what, &org.guid).await?;
+        let orgs = observed.orgs.iter().enumerate();
+        let orgs = orgs.filter_map(|(id, found)| Some((found.org.as_ref()?, id)));
+        let orgs: Vec<_> = orgs
+            .map(|(org, id)| (org, self.app_count(observed, id)))
+            .collect();
+        let apps: usize = orgs.iter().map(|(_, apps)| apps).sum();
+        let deleting = Progress::start(&self.client, Phase::Deletions, orgs.len() + apps);
+        let mut done = 0;
+        for (org, apps) in orgs {
             let name = org.name.clone();
-            destroyed.push(Target::Org { name });
+            let target = Target::Org { name };
+            let what = format!("deleting the {target}");
+            let phase = Some(Phase::Deletions);
+            let context = StepContext::in_phase(phase, target.to_string(), "deleting");
+            let delete = self.client.delete_org(&what, &org.guid);
+            tokio::select! {
+                deleted = self.client.events().step(context, delete) => deleted?,
+                never = self.count_deleted(&org.guid, apps, done, &deleting) => match never {},
+            }
+            done += apps + 1;
+            deleting.reach(done);
+            destroyed.push(target);
         }
+        deleting.end();
         Ok(())
+    }
+
+    /// Reports how many apps of an org have been deleted, beyond those `before`.
+    async fn count_deleted(
+        &self,
+        org: &str,
+        apps: usize,
+        before: usize,
+        deleting: &Progress<'_>,
+    ) -> Infallible {
+        loop {
+            if self.client.pause(COUNT_EVERY).await.is_err() {
+                return std::future::pending().await;
+            }
+            // The deletion itself reports what is wrong.
+            if let Ok(left) = self.client.app_count_of_org(org).await {
+                deleting.reach(before + apps.saturating_sub(left));
+            }
+        }
+    }
+
+    /// The number of apps in an org.
+    fn app_count(&self, observed: &Observed, org_id: usize) -> usize {
+        let spaces = self.desired.spaces().zip(&observed.spaces);
+        let of_org = spaces.filter(|(placed, _)| placed.org_id == org_id);
+        let others = observed.orgs.get(org_id);
+        of_org.map(|(_, space)| space.apps.len()).sum::<usize>()
+            + others.map_or(0, |org| org.other_apps.len())
     }
 
     /// Asks for approval, if there is anything to delete.

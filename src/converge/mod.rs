@@ -16,6 +16,7 @@ pub(crate) mod observed;
 mod only;
 pub(crate) mod outcome;
 pub(crate) mod plan;
+mod progress;
 mod protect;
 mod run;
 pub(crate) mod saved;

@@ -189,6 +189,7 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         delete_security_group("", "GROUP");
         domains();
         apps_of_orgs(&["ORG", "OTHER"]);
+        app_count_of_org("ORG");
         apps_named("SPACE", &["a", "b"]);
         app("APP");
         create_app(&app);

@@ -17,7 +17,7 @@ use crate::capi::transport::Request;
 use crate::capi::v3::{self, Lifecycle};
 // The same requests in both dialects.
 pub(in crate::capi) use crate::capi::v3::apps::{
-    current_droplet, delete, set_buildpacks, set_current_droplet,
+    count_of_org, current_droplet, delete, set_buildpacks, set_current_droplet,
 };
 
 #[derive(Deserialize)]

@@ -58,6 +58,22 @@ impl From<WireApp> for App {
     }
 }
 
+#[derive(Deserialize)]
+struct Count {
+    pagination: Total,
+}
+
+#[derive(Deserialize)]
+struct Total {
+    total_results: usize,
+}
+
+pub(in crate::capi) async fn count_of_org(client: &Client, org: &str) -> Result<usize, Error> {
+    let path = format!("/v3/apps?organization_guids={org}&per_page=1");
+    let count: Count = client.get(&path).await?;
+    Ok(count.pagination.total_results)
+}
+
 /// The apps of some orgs, each with its droplet.
 pub(in crate::capi) async fn of_orgs(client: &Client, orgs: &[&str]) -> Result<OrgApps, Error> {
     let (mut apps, mut included) = (Vec::new(), Vec::new());

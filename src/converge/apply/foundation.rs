@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 
-use super::progress::Progress;
 use super::unknown;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
@@ -14,6 +13,7 @@ use crate::capi::model::{Metadata, Rule};
 use crate::converge::observe::Observed;
 use crate::converge::outcome::Failure;
 use crate::converge::plan::{Plan, ResourcePlan, Step};
+use crate::converge::progress::Progress;
 use crate::converge::target::Target;
 use crate::desired::Desired;
 use crate::events::{Phase, StepContext};

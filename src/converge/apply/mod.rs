@@ -3,7 +3,6 @@
 
 mod batches;
 mod foundation;
-mod progress;
 mod steps;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,13 +14,13 @@ use foundation::Foundation;
 use futures::channel::mpsc::{self, UnboundedReceiver};
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, join};
-use progress::Progress;
 use steps::AppProgress;
 use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
 
 use super::observe::Observed;
 use super::outcome::Failure;
 use super::plan::{Plan, ResourcePlan, Role, Step};
+use super::progress::Progress;
 use super::target::Target;
 use crate::capi::batch_poll::{BatchPoll, Droplets};
 use crate::capi::client::Client;

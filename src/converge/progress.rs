@@ -35,6 +35,17 @@ impl<'a> Progress<'a> {
         }
         let counter = if is_done { &self.done } else { &self.failed };
         counter.fetch_add(1, Ordering::Relaxed);
+        self.emit();
+    }
+
+    /// At least this many steps or resources are done.
+    pub(super) fn reach(&self, done: usize) {
+        if self.done.fetch_max(done, Ordering::Relaxed) < done {
+            self.emit();
+        }
+    }
+
+    fn emit(&self) {
         self.client.events().emit(Event::PhaseProgress {
             phase: self.phase,
             done: self.done.load(Ordering::Relaxed),
