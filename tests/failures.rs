@@ -95,8 +95,12 @@ async fn failures_of_one_cause_are_one_group_with_a_request_id() {
     assert_eq!(groups[0].step, "copying the droplet");
     assert!(groups[0].cause.contains("no (10003 CF-NotAuthorized)"));
     assert!(groups[0].request_id.is_some());
-    let json = json!(outcome.failures[0]);
+    let json = json!(outcome)["failures"].clone();
+    assert_eq!(json.as_array().unwrap().len(), 1, "{json}");
+    let json = &json[0];
+    assert_eq!(json["targets"].as_array().unwrap().len(), 4);
     assert_eq!(json["step"], "copying the droplet");
+    assert_eq!(json["cause"], groups[0].cause);
     assert_eq!(json["error"]["cc_errors"][0]["detail"], "no");
     assert!(json["error"]["request_id"].is_string());
 }

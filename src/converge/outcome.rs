@@ -14,7 +14,10 @@ use crate::capi::error::Error;
 use crate::events::StepContext;
 
 /// How a convergence ended.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+///
+/// It serializes with its failures grouped by their causes, each with the error of its
+/// first target.
+#[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Outcome {
     /// Every desired app, and every app that the run had to delete.
@@ -51,6 +54,39 @@ impl Outcome {
     fn count(&self, is_counted: impl Fn(&AppResult) -> bool) -> usize {
         let apps = self.apps.iter();
         apps.filter(|app| is_counted(&app.result)).count()
+    }
+}
+
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let groups = self.failure_groups();
+        let failures: Vec<_> = groups.iter().map(|it| self.with_error(it)).collect();
+        let mut fields = serializer.serialize_struct("Outcome", 4)?;
+        fields.serialize_field("apps", &self.apps)?;
+        fields.serialize_field("failures", &failures)?;
+        fields.serialize_field("drift", &self.drift)?;
+        fields.serialize_field("interrupted", &self.interrupted)?;
+        fields.end()
+    }
+}
+
+/// A group of failures as it serializes.
+#[derive(Serialize)]
+struct GroupWithError<'o> {
+    #[serde(flatten)]
+    group: &'o FailureGroup,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'o Error>,
+}
+
+impl Outcome {
+    fn with_error<'o>(&'o self, group: &'o FailureGroup) -> GroupWithError<'o> {
+        let mut failures = self.failures.iter();
+        let first = failures.find(|it| Some(&it.target) == group.targets.first());
+        GroupWithError {
+            group,
+            error: first.map(|failure| &failure.error),
+        }
     }
 }
 
