@@ -11,6 +11,7 @@
 
 mod approval;
 mod architecture;
+mod book;
 mod cli;
 mod client;
 mod command_line;

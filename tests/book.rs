@@ -1,0 +1,165 @@
+//! The commands in the documentation. A block of shell commands is run as it stands,
+//! unless its first line is `# needs: foundation` (or another need): then the flags of
+//! its commands are looked up in `--help`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use rstest::rstest;
+
+use crate::support::command::cf_pusher;
+
+/// What a block may need, beside cf-pusher itself.
+const NEEDS: [&str; 4] = ["foundation", "network", "docker", "another program"];
+
+/// The longest time of a block.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+struct Block {
+    /// The line of its first command.
+    line: usize,
+    text: String,
+    /// What it needs, if it cannot be run here.
+    need: Option<String>,
+}
+
+/// The blocks of shell commands in a document.
+fn blocks(document: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut lines = (1..).zip(document.lines());
+    while let Some((number, line)) = lines.next() {
+        if line.trim() != "```sh" {
+            continue;
+        }
+        let body = lines.by_ref().map(|(_, line)| line);
+        let body: Vec<&str> = body.take_while(|line| line.trim() != "```").collect();
+        let need = body
+            .first()
+            .and_then(|first| first.strip_prefix("# needs: "));
+        blocks.push(Block {
+            line: number + 1,
+            text: body.join("\n"),
+            need: need.map(str::to_owned),
+        });
+    }
+    blocks
+}
+
+/// The commands of `program` in a block, each from its first argument on.
+fn commands_of(program: &str, text: &str) -> Vec<Vec<String>> {
+    let text = text.replace("\\\n", " ");
+    let lines = text
+        .lines()
+        .map(|line| line.split(" # ").next().unwrap_or_default());
+    let commands = lines.flat_map(|line| line.split([';', '|', '&', '(', ')', '>']));
+    let words = commands.map(|command| command.split_whitespace().map(str::to_owned));
+    let commands = words.map(|words| words.skip_while(|word| word.contains('=')));
+    commands
+        .map(Iterator::collect::<Vec<String>>)
+        .filter(|words| words.first().is_some_and(|first| first == program))
+        .map(|words| words.into_iter().skip(1).collect())
+        .collect()
+}
+
+/// Flags that the help of a subcommand does not have.
+fn unknown_flags(home: &Path, arguments: &[String]) -> Vec<String> {
+    let mut helped = arguments.iter().take_while(|it| !it.starts_with('-'));
+    let subcommand: Vec<&String> = helped.by_ref().take(1).collect();
+    let help = cf_pusher(home)
+        .args(&subcommand)
+        .arg("--help")
+        .output()
+        .unwrap();
+    assert!(
+        help.status.success(),
+        "there is no subcommand {subcommand:?}"
+    );
+    let help = String::from_utf8(help.stdout).unwrap();
+    let known: Vec<&str> = help
+        .split(|it: char| it.is_whitespace() || ",=[]".contains(it))
+        .collect();
+    let flags = arguments
+        .iter()
+        .filter(|it| it.starts_with('-') && it.len() > 1);
+    let flags = flags.map(|flag| flag.split('=').next().unwrap_or_default());
+    let unknown = flags.filter(|flag| !known.contains(flag));
+    unknown.map(str::to_owned).collect()
+}
+
+fn run(folder: &Path, block: &Block) -> Output {
+    let program = Path::new(env!("CARGO_BIN_EXE_cf-pusher"));
+    let mut path = vec![program.parent().unwrap().to_owned()];
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+    // What a checkout runs with Cargo is the program that Cargo has built for this test.
+    let text = block.text.replace("cargo run --release --", "cf-pusher");
+    let mut command = Command::new("bash");
+    command.args(["-euo", "pipefail", "-c", &text]);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CF_")) {
+        command.env_remove(name);
+    }
+    command
+        .current_dir(folder)
+        .env("PATH", std::env::join_paths(path).unwrap())
+        .env("HOME", folder)
+        .env("CF_HOME", folder)
+        .env("TMPDIR", folder);
+    assert_cmd::Command::from_std(command)
+        .timeout(DEADLINE)
+        .output()
+        .unwrap()
+}
+
+/// A folder as the documents assume it: with this checkout's fixtures, and a
+/// configuration of a few apps.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    std::os::unix::fs::symlink(fixtures, folder.path().join("fixtures")).unwrap();
+    let config = r#"{"test_applications": 3, "test_app_instances": 2, "proxy_applications": 2}"#;
+    std::fs::write(folder.path().join("scale-test.json"), config).unwrap();
+    folder
+}
+
+#[rstest]
+fn commands_in_the_documentation_run(
+    #[files("docs/*.md")]
+    #[files("README.md")]
+    #[exclude("docs/mock-capi.md")]
+    document: PathBuf,
+) {
+    let text = std::fs::read_to_string(&document).unwrap();
+    let folder = folder();
+    let mut wrong = BTreeMap::new();
+    for block in blocks(&text) {
+        let place = format!("{}:{}", document.display(), block.line);
+        if let Some(need) = &block.need {
+            assert!(
+                NEEDS.contains(&need.as_str()),
+                "{place}: unknown need {need}"
+            );
+            for arguments in commands_of("cf-pusher", &block.text) {
+                let unknown = unknown_flags(folder.path(), &arguments);
+                if !unknown.is_empty() {
+                    wrong.insert(place.clone(), format!("unknown flags {unknown:?}"));
+                }
+            }
+        } else if block.text != "cargo test" {
+            let output = run(folder.path(), &block);
+            if !output.status.success() {
+                let err = String::from_utf8_lossy(&output.stderr).into_owned();
+                wrong.insert(place, err);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn commands_are_found_in_a_block() {
+    let text = "A=1 cf-pusher plan --config x \\\n  --all > out\ncf target # not ours\ncf-pusher verify | jq .";
+    let commands = commands_of("cf-pusher", text);
+    let commands: Vec<String> = commands.iter().map(|words| words.join(" ")).collect();
+    assert_eq!(commands, ["plan --config x --all", "verify"]);
+}
