@@ -44,6 +44,7 @@
 #![forbid(unsafe_code)]
 
 mod capi;
+pub mod clone;
 mod converge;
 pub mod desired;
 pub mod events;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library, and which others each may use.
-const TABLE: [(&str, &[&str]); 8] = [
+const TABLE: [(&str, &[&str]); 9] = [
     ("spec", &["desired", "manifest"]),
     ("desired", &["manifest"]),
     (
@@ -14,6 +14,7 @@ const TABLE: [(&str, &[&str]); 8] = [
         &["capi", "desired", "events", "manifest", "push"],
     ),
     ("push", &["capi", "desired", "events", "manifest"]),
+    ("clone", &["capi", "events", "manifest", "push"]),
     ("report", &["events"]),
     ("capi", &["events"]),
     ("manifest", &[]),

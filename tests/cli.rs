@@ -21,6 +21,7 @@ async fn api() -> MockCapi {
 #[case::verify("verify")]
 #[case::destroy("destroy")]
 #[case::push("push")]
+#[case::clone("clone")]
 #[case::manifest("manifest")]
 #[case::init("init")]
 #[case::schema("schema")]

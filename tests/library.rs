@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use cf_pusher::clone::Cloner;
 use cf_pusher::desired::{Desired, Org, Space};
 use cf_pusher::manifest::Manifest;
 use cf_pusher::push::{Push, PushPlan, PushSpace};
@@ -23,6 +24,7 @@ fn the_main_types_are_owned_and_shareable() {
     assert_owned::<Desired>();
     assert_owned::<Push>();
     assert_owned::<PushPlan>();
+    assert_owned::<Cloner>();
     assert_owned::<Manifest>();
 }
 
@@ -34,6 +36,7 @@ async fn all_futures_are_send(
     converger: Converger,
     push: Push,
     plan: PushPlan,
+    cloner: Cloner,
 ) {
     let _ = assert_send(Client::connect(&options, Events::default())).await;
     let _ = assert_send(converger.plan()).await;
@@ -43,6 +46,7 @@ async fn all_futures_are_send(
     let _ = assert_send(push.plan()).await;
     let _ = assert_send(push.run()).await;
     let _ = assert_send(plan.apply()).await;
+    let _ = assert_send(cloner.run()).await;
     drop(client);
 }
 

@@ -14,6 +14,7 @@ mod architecture;
 mod book;
 mod cli;
 mod client;
+mod clone;
 mod command_line;
 mod concurrent_change;
 mod connections;

@@ -1,5 +1,6 @@
 //! Replacing the instances of an app by a deployment, and waiting for it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::client::Client;
@@ -27,6 +28,35 @@ impl Client {
         };
         self.create_deployment(&deployment).await?;
         Ok(())
+    }
+
+    /// Sets the droplet of a stopped app and starts it: in one request, or in two if
+    /// the foundation refuses deployments. Then `deploys` becomes false, and other apps
+    /// are not deployed in vain.
+    pub(crate) async fn start_with_droplet(
+        &self,
+        app: &str,
+        droplet: &str,
+        deploys: &AtomicBool,
+    ) -> Result<(), Error> {
+        if deploys.load(Ordering::Relaxed) {
+            match self.deploy_stopped(app, droplet).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_deployments_disabled() => {
+                    deploys.store(false, Ordering::Relaxed);
+                }
+                // The Cloud Controller may refuse what it has done already.
+                Err(error) if error.is_unprocessable() => {
+                    let found = self.app(app).await?;
+                    if found.is_started && found.current_droplet.as_deref() == Some(droplet) {
+                        return Ok(());
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.set_current_droplet(app, droplet).await?;
+        self.start_app(app).await
     }
 
     /// Begins a deployment and waits until it is done or a canary is paused; with

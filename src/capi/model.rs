@@ -17,6 +17,9 @@ pub(crate) const PREFIX_ANNOTATION: &str = "cf-pusher-prefix";
 /// The annotation of a package, and of the droplet that was staged from it: the
 /// SHA-256 of its bits. A droplet that has it accounts for all packages of its app.
 pub(crate) const BITS_ANNOTATION: &str = "cf-pusher-bits-sha256";
+/// The annotation of clones until a run of `clone` has finished all of them: the GUID of
+/// their source.
+pub(crate) const CLONE_ANNOTATION: &str = "cf-pusher-clone-of";
 /// In 2017, the environment variable that replaces the label.
 pub(crate) const MANAGED_BY_VARIABLE: &str = "CF_PUSHER_MANAGED_BY";
 /// In 2017, the environment variable that replaces the annotation of bits.
@@ -179,6 +182,8 @@ pub(crate) struct App {
     /// The GUID of the droplet that the app runs with. `None` if it has none, or
     /// where the foundation's lists of apps do not show it.
     pub(crate) current_droplet: Option<String>,
+    /// The GUID of the app that it is an unfinished clone of, if it is one.
+    pub(crate) clone_of: Option<String>,
 }
 
 /// The apps of orgs, and the spaces that the same list shows.

@@ -448,6 +448,10 @@ impl Client {
         in_dialect!(self, droplets::of_spaces(spaces))
     }
 
+    pub(crate) async fn droplets_of_apps(&self, apps: &[&str]) -> Result<Vec<Droplet>, Error> {
+        in_dialect!(self, droplets::of_apps(apps))
+    }
+
     pub(crate) async fn droplets(&self, guids: &[String]) -> Result<Vec<Droplet>, Error> {
         in_dialect!(self, droplets::by_guids(guids))
     }
@@ -491,6 +495,15 @@ impl Client {
     /// A route with several of the apps as destinations may be listed more than once.
     pub(crate) async fn routes_of_apps(&self, apps: &[&str]) -> Result<Vec<Route>, Error> {
         in_dialect!(self, routes::of_apps(apps))
+    }
+
+    /// The routes with one of these hosts in one of these domains, whatever their path.
+    pub(crate) async fn routes_with_hosts(
+        &self,
+        domains: &[&str],
+        hosts: &[&str],
+    ) -> Result<Vec<Route>, Error> {
+        in_dialect!(self, routes::with_hosts(domains, hosts))
     }
 
     /// Returns the GUID.

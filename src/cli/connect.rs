@@ -103,6 +103,17 @@ impl Connected {
         }
     }
 
+    /// Creates a started app in the embedded fake, if it does not exist; does nothing on
+    /// a foundation.
+    pub(super) fn fake_app(&self, org: &str, space: &str, app: &str) {
+        #[cfg(feature = "mock")]
+        if let Some(mock) = &self.mock {
+            mock.org(org).space(space).app(app).started();
+        }
+        #[cfg(not(feature = "mock"))]
+        let (_, _, _) = (org, space, app);
+    }
+
     /// Ends the live lines, for what is printed at the end.
     pub(super) fn end_progress(&self) {
         self.progress.stop();

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
+use cf_pusher::clone::CloneError;
 use cf_pusher::manifest::{ManifestError, TransformError, VariablesError};
 use cf_pusher::push::PushError;
 use cf_pusher::{ConfigError, ConvergeError, Error, SourceError, Target};
 
-use super::{INTERRUPTED, app_flags, help, push};
+use super::{INTERRUPTED, app_flags, clone, help, push};
 
 /// Why a command ended without doing its work.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,8 @@ pub(super) enum CommandError {
     Transform(#[source] TransformError),
     #[error(transparent)]
     Push(Box<PushError>),
+    #[error(transparent)]
+    Clone(Box<CloneError>),
     #[error("{message}")]
     Usage {
         message: String,
@@ -60,6 +63,12 @@ impl From<PushError> for CommandError {
             PushError::Transform(error) => error.into(),
             other => Self::Push(Box::new(other)),
         }
+    }
+}
+
+impl From<CloneError> for CommandError {
+    fn from(error: CloneError) -> Self {
+        Self::Clone(Box::new(error))
     }
 }
 
@@ -112,6 +121,7 @@ impl CommandError {
                 ..
             }) => Some("set them with --var or --vars-file".to_owned()),
             Self::Push(error) => push::help_for(error),
+            Self::Clone(error) => clone::help_for(error),
             Self::Converge(error) => match error.as_ref() {
                 ConvergeError::Api(error) => help::for_error(error),
                 ConvergeError::NotOurs { .. } => {
@@ -165,6 +175,12 @@ impl CommandError {
                 | ConvergeError::UnknownGroup { .. } => 2,
                 ConvergeError::Api(error) if error.is_connection() => 3,
                 ConvergeError::Api(error) if error.is_interrupted() => INTERRUPTED,
+                _ => 1,
+            },
+            Self::Clone(error) => match error.as_ref() {
+                CloneError::Api(error) if error.is_connection() => 3,
+                CloneError::Api(error) if error.is_interrupted() => INTERRUPTED,
+                CloneError::SameName { .. } | CloneError::Host { .. } | CloneError::NeedsV3 => 2,
                 _ => 1,
             },
             Self::Output(_) | Self::Threads { .. } => 1,

@@ -7,6 +7,7 @@
 mod app_flags;
 mod approval;
 mod cf_home;
+mod clone;
 mod completions;
 mod connect;
 mod converge;
@@ -20,6 +21,7 @@ mod logging;
 mod man;
 mod manifest;
 mod output;
+mod place;
 mod plan;
 mod progress;
 mod push;
@@ -118,12 +120,17 @@ enum Command {
     Verify(verify::VerifyArgs),
     Destroy(destroy::DestroyArgs),
     Push(push::PushArgs),
+    Clone(clone::CloneArgs),
     Manifest(manifest::ManifestArgs),
     Init(init::InitArgs),
     Schema(schema::SchemaArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
+
+/// The environment variables of `clone`.
+const ENVIRONMENT_OF_CLONE: &str = "
+  CF_ORG, CF_SPACE       Org and space of APP, like --from-org and --from-space";
 
 /// The exit code after an interrupt.
 const INTERRUPTED: u8 = 130;
@@ -146,6 +153,9 @@ fn command() -> clap::Command {
         .mut_subcommand("destroy", with_config)
         .mut_subcommand("push", |command| {
             with_environment(command, ENVIRONMENT_OF_PUSH)
+        })
+        .mut_subcommand("clone", |command| {
+            with_environment(command, ENVIRONMENT_OF_CLONE)
         })
 }
 
@@ -197,6 +207,7 @@ async fn run(command: Command, interrupt: &CancellationToken) -> Result<u8, Comm
         Command::Verify(args) => verify::run(args, interrupt).await,
         Command::Destroy(args) => destroy::run(args, interrupt).await,
         Command::Push(args) => push::run(args, interrupt).await,
+        Command::Clone(args) => clone::run(args, interrupt).await,
         Command::Manifest(args) => manifest::run(args),
         Command::Init(args) => init::run(args),
         Command::Schema(args) => schema::run(args),

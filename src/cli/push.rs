@@ -1,6 +1,6 @@
 //! `cf-pusher push`: pushes one app, or all apps of a manifest.
 
-mod summary;
+pub(super) mod summary;
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use cf_pusher::manifest::Manifest;
-use cf_pusher::push::{Push, PushError, PushOutcome, PushPlan, PushSpace};
+use cf_pusher::push::{Push, PushError, PushOutcome, PushPlan};
 use cf_pusher::{Connection, Error};
 
 use super::app_flags::AppFlags;
-use super::cf_home::{self, Targeted};
-use super::connect::{self, Connected};
+use super::connect::Connected;
+use super::place::{self, Located};
 use super::{CommandError, Format, Foundation, INTERRUPTED, help, output};
 
 /// The longest timeout, as of `--timeout`.
@@ -89,7 +89,13 @@ pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result
         Vec::new(),
     );
     let connected = connected.await?;
-    let (space, place) = args.place.find(&connected)?;
+    let Place { org, space } = &args.place;
+    let Located { space, place, .. } = place::find(
+        org.as_deref(),
+        space.as_deref(),
+        "use --org and --space, or target them with `cf target -o ORG -s SPACE`",
+        &connected,
+    )?;
     let push = Push::new(connected.client.clone(), space, manifest).overrides(overrides);
     let password = std::env::var(DOCKER_PASSWORD).ok();
     let push = match password.filter(|password| !password.is_empty()) {
@@ -133,47 +139,6 @@ fn announce(connected: &Connected, manifest: &Manifest, place: &str) {
     };
     let api = connected.client.api();
     output::eprintln_line(&format!("pushing {what} to {place} at {api}"));
-}
-
-impl Place {
-    /// The space to push to, and its description.
-    fn find(&self, connected: &Connected) -> Result<(PushSpace, String), CommandError> {
-        let client = &connected.client;
-        let describe = |org: &str, space: &str| format!("space {space} in org {org}");
-        let fake_org = self.org.as_deref().unwrap_or("org");
-        let fake_space = self.space.as_deref().unwrap_or("space");
-        if let Some(guid) = connected.fake_space(fake_org, fake_space) {
-            return Ok((PushSpace::guid(guid), describe(fake_org, fake_space)));
-        }
-        let (org, space) = match (&self.org, &self.space) {
-            (Some(org), Some(space)) => (org.clone(), space.clone()),
-            (org, space) => {
-                let (its_org, its_space) = targeted(client.api())?;
-                match (org, space, its_org, its_space) {
-                    (None, None, Some(org), Some(space)) => {
-                        let place = describe(&org.name, &space.name);
-                        return Ok((PushSpace::guid(space.guid), place));
-                    }
-                    (None, Some(space), Some(org), _) => (org.name, space.clone()),
-                    _ => return Err(no_space()),
-                }
-            }
-        };
-        let place = describe(&org, &space);
-        Ok((PushSpace::named(org, space), place))
-    }
-}
-
-/// The org and space that the cf CLI targets on this foundation.
-fn targeted(api: &str) -> Result<(Option<Targeted>, Option<Targeted>), CommandError> {
-    let login = cf_home::read()?;
-    let login = login.filter(|login| connect::same_api(api, &login.api));
-    Ok(login.map_or((None, None), |login| (login.org, login.space)))
-}
-
-fn no_space() -> CommandError {
-    CommandError::usage("no org and space selected")
-        .help("use --org and --space, or target them with `cf target -o ORG -s SPACE`")
 }
 
 /// Shows the changes on standard output, unless JSON is expected there.

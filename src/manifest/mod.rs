@@ -7,6 +7,7 @@
 //! properties without a value are removed, so that the Cloud Controller applies
 //! the same as after `cf push`.
 
+pub(crate) mod clones;
 pub(crate) mod diff;
 pub(crate) mod entry;
 #[cfg(any(test, fuzzing))]

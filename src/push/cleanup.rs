@@ -1,21 +1,24 @@
-//! Deletes what a push created in vain, and nothing that existed before or that
-//! someone else uses.
+//! Deletes what a push, or the creation of clones, created in vain, and nothing that
+//! existed before or that someone else uses.
 
 use std::collections::HashSet;
 
-use super::{PushPlan, lowercase};
+use super::lowercase;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{App, Route};
 use crate::events::Event;
+use crate::manifest::Manifest;
 use crate::manifest::entry::route_text;
 
-/// The routes that existed before a push, so that those which it creates are known.
-pub(super) struct Cleanup<'a> {
+/// The routes that existed before a run, so that those which it creates are known.
+pub(crate) struct Cleanup<'a> {
     client: &'a Client,
+    /// What created the apps, such as `push`, for messages.
+    creator: &'static str,
     /// The space's GUID.
     space: &'a str,
-    /// The names of the apps that the push creates, in lower case.
+    /// The names of the apps that the run creates, in lower case.
     new_apps: HashSet<String>,
     /// The routes in the manifest, in the form of [`Route::url`].
     named: HashSet<String>,
@@ -24,17 +27,23 @@ pub(super) struct Cleanup<'a> {
 }
 
 impl<'a> Cleanup<'a> {
-    /// Reads the routes of the space, if the push may create any.
-    pub(super) async fn prepare(plan: &'a PushPlan) -> Result<Self, Error> {
-        let (client, space) = (&plan.client, plan.space.as_str());
-        let new_apps: HashSet<String> = plan.new_apps().map(lowercase).collect();
-        let named = named_routes(plan);
+    /// Reads the routes of the space, if the manifest may create any.
+    pub(crate) async fn prepare(
+        client: &'a Client,
+        creator: &'static str,
+        space: &'a str,
+        manifest: &Manifest,
+        new_apps: &[&str],
+    ) -> Result<Self, Error> {
+        let new_apps: HashSet<String> = new_apps.iter().map(|name| lowercase(name)).collect();
+        let named = named_routes(manifest);
         let routes = match new_apps.is_empty() && named.is_empty() {
             true => Vec::new(),
             false => client.routes_of_spaces(&[space]).await?,
         };
         Ok(Self {
             client,
+            creator,
             space,
             new_apps,
             named,
@@ -42,9 +51,9 @@ impl<'a> Cleanup<'a> {
         })
     }
 
-    /// Deletes the apps that the push created, with their routes, and the routes of
+    /// Deletes the apps that the run created, with their routes, and the routes of
     /// the manifest that lead nowhere.
-    pub(super) async fn delete_all(&self, existing: impl IntoIterator<Item = &App>) {
+    pub(crate) async fn delete_all(&self, existing: impl IntoIterator<Item = &App>) {
         let is_new = |app: &&App| self.is_new(app);
         for app in existing.into_iter().filter(is_new) {
             self.delete_app(app, None).await;
@@ -54,21 +63,21 @@ impl<'a> Cleanup<'a> {
         }
     }
 
-    /// Deletes an app that the push created, with the routes that lead to it alone.
+    /// Deletes an app that the run created, with the routes that lead to it alone.
     /// An app that was started in the meantime, or has another package than
     /// `package`, is in use and is kept.
-    pub(super) async fn delete_app(&self, app: &App, package: Option<&str>) {
-        let name = &app.name;
+    pub(crate) async fn delete_app(&self, app: &App, package: Option<&str>) {
+        let (name, creator) = (&app.name, self.creator);
         self.warn(match self.try_delete_app(app, package).await {
-            Ok(true) => format!("{name} was created by this push and was deleted again"),
+            Ok(true) => format!("{name} was created by this {creator} and was deleted again"),
             Ok(false) => format!("{name} is in use now and was kept"),
             Err(error) => {
-                format!("{name} was created by this push and could not be deleted: {error}")
+                format!("{name} was created by this {creator} and could not be deleted: {error}")
             }
         });
     }
 
-    pub(super) fn is_new(&self, app: &App) -> bool {
+    pub(crate) fn is_new(&self, app: &App) -> bool {
         self.new_apps.contains(&lowercase(&app.name))
     }
 
@@ -122,8 +131,8 @@ impl<'a> Cleanup<'a> {
     }
 }
 
-fn named_routes(plan: &PushPlan) -> HashSet<String> {
-    let apps = plan.manifest.applications().iter();
+fn named_routes(manifest: &Manifest) -> HashSet<String> {
+    let apps = manifest.applications().iter();
     let routes = apps.filter_map(|app| app.get("routes")?.as_list());
     let routes = routes
         .flatten()

@@ -8,7 +8,7 @@
 mod app;
 mod app_source;
 pub(crate) mod bits;
-mod cleanup;
+pub(crate) mod cleanup;
 mod logs;
 mod outcome;
 mod plan;
@@ -173,10 +173,7 @@ impl Push {
             return Err(PushError::NeedsV3);
         }
         let mut manifest = self.manifest.clone().transform(&self.overrides)?;
-        let space = match &self.space {
-            PushSpace::Guid(guid) => guid.clone(),
-            PushSpace::Named { org, space } => find_space(&self.client, org, space).await?,
-        };
+        let space = self.space.find(&self.client).await?;
         let existing = plan::existing_apps(&self.client, &space, &manifest).await?;
         let mut new_apps = Vec::new();
         for at in 0..manifest.applications().len() {
@@ -341,6 +338,16 @@ impl PushPlan {
     }
 }
 
+impl PushSpace {
+    /// The space's GUID.
+    pub(crate) async fn find(&self, client: &Client) -> Result<String, Error> {
+        match self {
+            Self::Guid(guid) => Ok(guid.clone()),
+            Self::Named { org, space } => find_space(client, org, space).await,
+        }
+    }
+}
+
 /// The GUID of a space.
 async fn find_space(client: &Client, org: &str, space: &str) -> Result<String, Error> {
     match client.space_of_org_named(org, space).await? {
@@ -353,7 +360,10 @@ async fn find_space(client: &Client, org: &str, space: &str) -> Result<String, E
 }
 
 /// The URLs of the routes of some apps, by the app's GUID.
-async fn urls_of(client: &Client, apps: &[&str]) -> Result<HashMap<String, Vec<String>>, Error> {
+pub(crate) async fn urls_of(
+    client: &Client,
+    apps: &[&str],
+) -> Result<HashMap<String, Vec<String>>, Error> {
     let mut urls: HashMap<String, Vec<String>> = HashMap::new();
     for route in client.routes_of_apps(apps).await? {
         for destination in &route.destinations {
@@ -368,6 +378,6 @@ async fn urls_of(client: &Client, apps: &[&str]) -> Result<HashMap<String, Vec<S
 
 /// The form of a name in which equal names of apps are equal: the Cloud Controller's
 /// names ignore case.
-fn lowercase(name: &str) -> String {
+pub(crate) fn lowercase(name: &str) -> String {
     name.to_lowercase()
 }

@@ -150,7 +150,7 @@ impl ProcessStatus {
         instances.filter(|it| it.state == "RUNNING").count()
     }
 
-    pub(super) fn of(process: &Process) -> Self {
+    pub(crate) fn of(process: &Process) -> Self {
         let instances = process.actual.iter().map(|instance| InstanceStatus {
             index: instance.index,
             state: instance.state.to_string(),

@@ -60,7 +60,14 @@ impl<'a> Pusher<'a> {
             plan,
             overrides: &plan.overrides,
             sources,
-            cleanup: Cleanup::prepare(plan).await?,
+            cleanup: Cleanup::prepare(
+                &plan.client,
+                "push",
+                &plan.space,
+                &plan.manifest,
+                &plan.new_apps().collect::<Vec<_>>(),
+            )
+            .await?,
             packages: BatchPoll::new(Packages),
             builds: BatchPoll::new(Builds).timeout(staging),
             running: BatchPoll::new(RunningApps { web_only }).timeout(startup),

@@ -239,6 +239,7 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         create_build("PACKAGE", Some(&buildpacks));
         droplets_of_orgs(&["ORG"]);
         droplets_of_spaces(&["SPACE"]);
+        droplets_of_apps(&["A", "B"]);
         droplets(&guids);
         create_droplet("APP");
         copy_droplet("DROPLET", "APP");
@@ -247,6 +248,7 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         routes_of_spaces(&["SPACE"]);
         routes_of_app("APP");
         routes_of_apps(&["A", "B"]);
+        routes_with_hosts(&["DOMAIN"], &["a", "b"]);
         create_route(&route);
         services_of_orgs(&["ORG"]);
         unbind_services("", "APP", &["db"]);

@@ -39,6 +39,7 @@ impl From<WireApp> for App {
             ownership: Ownership::default(),
             buildpacks: app.lifecycle.buildpacks(),
             current_droplet: None,
+            clone_of: None,
         }
     }
 }

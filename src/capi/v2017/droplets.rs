@@ -88,6 +88,13 @@ pub(in crate::capi) async fn of_spaces(
     list(client, "space_guids", spaces, "").await
 }
 
+pub(in crate::capi) async fn of_apps(
+    client: &Client,
+    apps: &[&str],
+) -> Result<Vec<Droplet>, Error> {
+    list(client, "app_guids", apps, "").await
+}
+
 pub(in crate::capi) async fn by_guids(
     client: &Client,
     guids: &[String],

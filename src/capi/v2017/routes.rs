@@ -54,6 +54,14 @@ pub(in crate::capi) async fn of_spaces(
     Ok(routes)
 }
 
+pub(in crate::capi) async fn with_hosts(
+    _client: &Client,
+    _domains: &[&str],
+    _hosts: &[&str],
+) -> Result<Vec<Route>, Error> {
+    Err(missing("listing routes by their hosts"))
+}
+
 /// The routes of an app, without their destinations.
 pub(in crate::capi) async fn of_app(client: &Client, app: &str) -> Result<Vec<Route>, Error> {
     list(client, &format!("/v2/apps/{app}/routes?{LARGEST_PAGE}")).await

@@ -51,6 +51,7 @@ impl From<WireApp> for App {
             name: app.name,
             space: space.guid().unwrap_or_default(),
             is_started: app.state == "STARTED",
+            clone_of: app.metadata.annotations.clone_of.clone(),
             ownership: app.metadata.ownership(),
             buildpacks: app.lifecycle.buildpacks(),
             current_droplet: current_droplet.and_then(ToOne::guid),

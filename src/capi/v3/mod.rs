@@ -142,6 +142,8 @@ struct OurAnnotations {
     bits: Option<String>,
     #[serde(rename = "cf-pusher-prefix")]
     prefix: Option<String>,
+    #[serde(rename = "cf-pusher-clone-of")]
+    clone_of: Option<String>,
 }
 
 impl OurMetadata {

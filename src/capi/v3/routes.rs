@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{LARGEST_PAGE, ToOne, into_all, list_by, to_one};
+use super::{LARGEST_PAGE, ToOne, into_all, list_by, list_items, to_one};
+use crate::capi::chunks;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{Destination, NewRoute, Route};
@@ -96,6 +97,22 @@ pub(in crate::capi) async fn of_app(client: &Client, app: &str) -> Result<Vec<Ro
 pub(in crate::capi) async fn of_apps(client: &Client, apps: &[&str]) -> Result<Vec<Route>, Error> {
     let routes = list_by::<WireRoute>(client, "/v3/routes", "app_guids", apps, "").await?;
     Ok(into_all(routes))
+}
+
+/// The routes with one of these hosts in one of these domains, whatever their path.
+pub(in crate::capi) async fn with_hosts(
+    client: &Client,
+    domains: &[&str],
+    hosts: &[&str],
+) -> Result<Vec<Route>, Error> {
+    let hosts = list_items(hosts);
+    let mut routes = Vec::new();
+    for domains in chunks::for_urls(domains) {
+        let in_domains = format!("&domain_guids={domains}");
+        let some = list_by::<WireRoute>(client, "/v3/routes", "hosts", &hosts, &in_domains);
+        routes.extend(some.await?.into_iter().map(Route::from));
+    }
+    Ok(routes)
 }
 
 pub(in crate::capi) async fn create(

@@ -8,7 +8,7 @@ use super::super::connect::Connected;
 
 /// The apps with their processes and instances, and how many were pushed.
 pub(super) fn text(outcome: &PushOutcome) -> String {
-    let apps = outcome.apps.iter().filter_map(app_text);
+    let apps = outcome.apps.iter().filter_map(pushed_text);
     let interrupted = outcome.count(PushResult::Interrupted);
     let mut count = format!(
         "apps: {} pushed, {} failed",
@@ -21,12 +21,32 @@ pub(super) fn text(outcome: &PushOutcome) -> String {
     apps.chain([count]).collect::<Vec<_>>().join("\n\n")
 }
 
-fn app_text(app: &PushedApp) -> Option<String> {
-    let requested = match app.state? {
+/// What is shown of an app.
+pub(in super::super) struct AppView<'a> {
+    pub(in super::super) name: &'a str,
+    pub(in super::super) state: AppState,
+    pub(in super::super) urls: &'a [String],
+    pub(in super::super) deployment_paused: bool,
+    pub(in super::super) processes: &'a [ProcessStatus],
+}
+
+fn pushed_text(app: &PushedApp) -> Option<String> {
+    Some(app_text(&AppView {
+        name: &app.name,
+        state: app.state?,
+        urls: &app.urls,
+        deployment_paused: app.deployment_paused,
+        processes: &app.processes,
+    }))
+}
+
+/// An app with its processes and instances.
+pub(in super::super) fn app_text(app: &AppView<'_>) -> String {
+    let requested = match app.state {
         AppState::Started => "started",
         _ => "stopped",
     };
-    let name = &app.name;
+    let name = app.name;
     let mut lines = vec![
         format!("name:             {name}"),
         format!("requested state:  {requested}"),
@@ -48,7 +68,7 @@ fn app_text(app: &PushedApp) -> Option<String> {
         lines.push(String::new());
         lines.extend(process_text(process));
     }
-    Some(lines.join("\n"))
+    lines.join("\n")
 }
 
 fn process_text(process: &ProcessStatus) -> Vec<String> {
@@ -91,7 +111,8 @@ pub(super) fn json(connected: &Connected, outcome: &PushOutcome) -> Value {
     object
 }
 
-fn run_json(connected: &Connected) -> Value {
+/// The counts of requests.
+pub(in super::super) fn run_json(connected: &Connected) -> Value {
     let mut run = json!(connected.counts.get());
     run["duration_ms"] = json!(connected.duration_ms());
     run

@@ -1,7 +1,5 @@
 //! Carries out the steps of an app.
 
-use std::sync::atomic::Ordering;
-
 use super::{Apply, unknown};
 use crate::capi::error::Error;
 use crate::capi::model::{Destination, HealthCheck, Metadata, NewApp, NewRoute, Scale};
@@ -251,24 +249,9 @@ impl Apply<'_> {
     /// Sets the droplet and starts the app in one request, or in two if the foundation
     /// refuses deployments.
     async fn deploy(&self, app: &str, droplet: &str) -> Result<(), Error> {
-        if self.deploys.load(Ordering::Relaxed) {
-            match self.client.deploy_stopped(app, droplet).await {
-                Ok(_) => return Ok(()),
-                Err(error) if error.is_deployments_disabled() => {
-                    self.deploys.store(false, Ordering::Relaxed);
-                }
-                // The Cloud Controller may refuse what it has done already.
-                Err(error) if error.is_unprocessable() => {
-                    let found = self.client.app(app).await?;
-                    if found.is_started && found.current_droplet.as_deref() == Some(droplet) {
-                        return Ok(());
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        self.set_droplet(app, droplet).await?;
-        self.client.start_app(app).await
+        self.client
+            .start_with_droplet(app, droplet, &self.deploys)
+            .await
     }
 
     async fn set_droplet(&self, app: &str, droplet: &str) -> Result<(), Error> {

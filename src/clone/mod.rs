@@ -1,0 +1,173 @@
+//! `clone`: copies an app as often as asked, with its droplet.
+//!
+//! The Cloud Controller's manifest of the source has every property. It is applied for
+//! all clones in one request, with their names and hosts. Then each clone takes two
+//! requests: one copies the droplet, the other sets it and starts the app. Waits share
+//! their polls.
+//!
+//! Until all clones of a run are finished, an annotation names their source. So the next
+//! run knows what a killed run left, and goes on with it. The last request of a run
+//! removes the annotations of all clones together.
+
+mod outcome;
+mod prepare;
+mod run;
+
+use std::collections::HashSet;
+
+use crate::capi::client::Client;
+use crate::capi::dialect::Dialect;
+use crate::push::{PushSpace, lowercase};
+pub use outcome::{CloneError, CloneFailure, CloneOutcome, CloneResult, ClonedApp};
+
+/// The placeholder for the number of a clone, from 0.
+const INDEX: &str = "{i}";
+
+/// Clones of an app: new apps with its properties and a copy of its droplet.
+///
+/// ```
+/// # #[cfg(feature = "mock")]
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cf_pusher::clone::Cloner;
+/// use cf_pusher::push::PushSpace;
+/// # let mock = mock_capi::MockCapi::start().await?;
+/// # mock.org("o").space("s").app("web").instances(2).started();
+/// # let options = cf_pusher::ConnectOptions::new(mock.uri(), cf_pusher::Credentials::Password {
+/// #     username: "admin".to_owned(),
+/// #     password: "admin".into(),
+/// # });
+/// # let client = cf_pusher::Client::connect(&options, cf_pusher::Events::default()).await?;
+///
+/// let cloner = Cloner::new(client, PushSpace::named("o", "s"), "web", "copy").count(3);
+/// let outcome = cloner.run().await?;
+/// assert!(outcome.is_success());
+/// assert_eq!(outcome.apps[2].name, "copy-2");
+/// assert_eq!(outcome.apps[2].processes[0].running(), 2);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "mock"))]
+/// # fn main() {}
+/// ```
+#[derive(Debug, Clone)]
+pub struct Cloner {
+    client: Client,
+    /// The space of the source.
+    space: PushSpace,
+    /// The space of the clones, if it is another one.
+    target: Option<PushSpace>,
+    app: String,
+    new: String,
+    count: Option<u32>,
+    instances: Option<u32>,
+    starts: bool,
+    routes: bool,
+    services: bool,
+}
+
+impl Cloner {
+    /// One clone named `new` of the app `app` in a space.
+    pub fn new(
+        client: Client,
+        space: PushSpace,
+        app: impl Into<String>,
+        new: impl Into<String>,
+    ) -> Self {
+        Self {
+            client,
+            space,
+            target: None,
+            app: app.into(),
+            new: new.into(),
+            count: None,
+            instances: None,
+            starts: true,
+            routes: true,
+            services: true,
+        }
+    }
+
+    /// Creates so many clones. `{i}` in their name stands for the number of each, from
+    /// 0; without it, the names end in `-0`, `-1` and so on.
+    #[must_use]
+    pub fn count(mut self, count: u32) -> Self {
+        self.count = Some(count);
+        self
+    }
+
+    /// Creates the clones in another space than that of the source. It must exist.
+    #[must_use]
+    pub fn target(mut self, space: PushSpace) -> Self {
+        self.target = Some(space);
+        self
+    }
+
+    /// Gives the web process of each clone so many instances.
+    #[must_use]
+    pub fn instances(mut self, instances: u32) -> Self {
+        self.instances = Some(instances);
+        self
+    }
+
+    /// Leaves the clones stopped.
+    #[must_use]
+    pub fn no_start(mut self) -> Self {
+        self.starts = false;
+        self
+    }
+
+    /// Gives the clones no routes. Otherwise, a clone gets a route with its own name as
+    /// host in each domain in which its source has one.
+    #[must_use]
+    pub fn no_routes(mut self) -> Self {
+        self.routes = false;
+        self
+    }
+
+    /// Binds the clones to no services.
+    #[must_use]
+    pub fn no_services(mut self) -> Self {
+        self.services = false;
+        self
+    }
+
+    /// Creates the clones, or goes on with those that a killed run left.
+    ///
+    /// If the Cloud Controller refuses the manifest, or refuses to start a clone, the
+    /// new apps and routes are deleted again. They are kept if it is unknown what
+    /// became of a request; then a second run goes on.
+    ///
+    /// # Errors
+    /// [`CloneError`] if no clone could be created. Errors of single clones are in the
+    /// [`CloneOutcome`].
+    pub async fn run(&self) -> Result<CloneOutcome, CloneError> {
+        if self.client.dialect() == Dialect::Documented2017 {
+            return Err(CloneError::NeedsV3);
+        }
+        let names = self.names()?;
+        if names.is_empty() {
+            return Ok(CloneOutcome::default());
+        }
+        let prepared = self.prepare(names).await?;
+        self.create(prepared).await
+    }
+
+    /// The names of the clones.
+    fn names(&self) -> Result<Vec<String>, CloneError> {
+        let count = match self.count {
+            None if self.new.contains(INDEX) => 1,
+            None => return Ok(vec![self.new.clone()]),
+            Some(count) => count,
+        };
+        let name = |i: u32| match self.new.contains(INDEX) {
+            true => self.new.replace(INDEX, &i.to_string()),
+            false => format!("{}-{i}", self.new),
+        };
+        let names: Vec<String> = (0..count).map(name).collect();
+        let mut seen = HashSet::new();
+        match names.iter().find(|name| !seen.insert(lowercase(name))) {
+            Some(name) => Err(CloneError::SameName { name: name.clone() }),
+            None => Ok(names),
+        }
+    }
+}

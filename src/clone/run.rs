@@ -1,0 +1,380 @@
+//! Creates the clones: applies their manifest, copies the droplet, and starts them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use futures::future::join_all;
+use futures::stream::{self, StreamExt};
+
+use super::prepare::{NewClone, Prepared};
+use super::{CloneError, CloneFailure, CloneOutcome, CloneResult, ClonedApp, Cloner};
+use crate::capi::batch_poll::{BatchPoll, Droplets, RunningApps};
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::capi::model::{App, CLONE_ANNOTATION, Process};
+use crate::capi::transport::Replay;
+use crate::events::{AppMilestone, Event, Phase, StepContext};
+use crate::manifest::Manifest;
+use crate::push::cleanup::Cleanup;
+use crate::push::{AppState, ProcessStatus, lowercase, urls_of};
+
+/// A run that creates clones.
+struct Cloning<'a> {
+    client: &'a Client,
+    prepared: &'a Prepared,
+    starts: bool,
+    cleanup: Cleanup<'a>,
+    copies: BatchPoll<Droplets>,
+    running: BatchPoll<RunningApps>,
+    /// Whether the foundation accepts deployments, as far as is known.
+    deploys: AtomicBool,
+    done: AtomicUsize,
+    failed: AtomicUsize,
+}
+
+/// A clone and, if it could not be finished, why.
+struct Progressed {
+    app: ClonedApp,
+    failure: Option<CloneFailure>,
+}
+
+impl Cloner {
+    pub(super) async fn create(&self, prepared: Prepared) -> Result<CloneOutcome, CloneError> {
+        let (client, prepared) = (&self.client, &prepared);
+        let names = prepared.clones.iter();
+        let names: Vec<&str> = names.map(|clone| clone.name.as_str()).collect();
+        let (space, manifest) = (&prepared.space, &prepared.manifest);
+        let cleanup = Cleanup::prepare(client, "run", space, manifest, &names);
+        let cloning = Cloning {
+            client,
+            prepared,
+            starts: self.starts,
+            cleanup: cleanup.await?,
+            copies: BatchPoll::new(Droplets),
+            running: BatchPoll::new(RunningApps { web_only: false }),
+            deploys: AtomicBool::new(true),
+            done: AtomicUsize::new(0),
+            failed: AtomicUsize::new(0),
+        };
+        cloning.apply_manifest().await?;
+        let mut clones = cloning.create_all().await?;
+        cloning.await_instances(&mut clones).await;
+        cloning.describe(&mut clones).await;
+        cloning.finish(&mut clones).await;
+        let mut outcome = CloneOutcome::default();
+        for clone in clones {
+            outcome.apps.push(clone.app);
+            outcome.failures.extend(clone.failure);
+        }
+        Ok(outcome)
+    }
+}
+
+impl NewClone {
+    /// Whether a killed run started it already.
+    fn is_started(&self) -> bool {
+        let Some(app) = &self.leftover else {
+            return false;
+        };
+        app.is_started && self.copy.is_some() && app.current_droplet == self.copy
+    }
+}
+
+impl Cloning<'_> {
+    /// Applies the manifest to all clones that were not started. If the Cloud
+    /// Controller refuses it, what it created for it is deleted.
+    async fn apply_manifest(&self) -> Result<(), Error> {
+        let left = self.prepared.clones.iter();
+        let left = left.zip(self.prepared.manifest.applications());
+        let left = left.filter(|(clone, _)| !clone.is_started());
+        let left: Vec<_> = left.map(|(_, app)| app.clone()).collect();
+        let Some(manifest) = self.prepared.manifest.with_applications(left) else {
+            return Ok(());
+        };
+        let (what, space) = ("applying the manifest of the clones", &self.prepared.space);
+        for part in manifest.parts() {
+            // Not repeated where it may have been accepted: two jobs would race.
+            let applied = self
+                .client
+                .apply_manifest(what, space, &part.yaml, Replay::Unsafe);
+            if let Err(error) = applied.await {
+                // Without a definite refusal, the manifest may have been applied.
+                if error.is_refused_work() {
+                    self.delete_all_created().await;
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_all_created(&self) {
+        match self.existing().await {
+            Ok(existing) => self.cleanup.delete_all(existing.values()).await,
+            Err(error) => {
+                let text = format!("new apps and routes may be left over: {error}");
+                self.client.events().emit(Event::Warning(text));
+            }
+        }
+    }
+
+    /// The clones by their names in lower case.
+    async fn existing(&self) -> Result<BTreeMap<String, App>, Error> {
+        let names = self.prepared.clones.iter();
+        let names: Vec<&str> = names.map(|clone| clone.name.as_str()).collect();
+        let found = self.client.apps_named(&self.prepared.space, &names).await?;
+        let found = found.into_iter().map(|app| (lowercase(&app.name), app));
+        Ok(found.collect())
+    }
+
+    /// Gives each clone its droplet and starts it, in parallel.
+    async fn create_all(&self) -> Result<Vec<Progressed>, Error> {
+        let mut existing = self.existing().await?;
+        let clones = self.prepared.clones.iter();
+        let clones = clones.map(|clone| {
+            let app = existing.remove(&lowercase(&clone.name));
+            self.create_one(clone, app)
+        });
+        // Collected first, so that the future is `Send`.
+        let clones: Vec<_> = clones.collect();
+        let (phase, total) = (Phase::Clones, clones.len());
+        let events = self.client.events();
+        events.emit(Event::PhaseStarted { phase, total });
+        let all = stream::iter(clones).buffered(self.client.concurrency());
+        let created = tokio::select! {
+            created = all.collect::<Vec<_>>() => created,
+            never = self.copies.run(self.client) => match never {},
+        };
+        events.emit(Event::PhaseEnded { phase });
+        Ok(created)
+    }
+
+    async fn create_one(&self, clone: &NewClone, app: Option<App>) -> Progressed {
+        let mut step = "finding";
+        let created = match &app {
+            Some(app) => {
+                self.reached(clone, AppMilestone::Created);
+                let target = format!("app {}", clone.name);
+                let context = StepContext::in_phase(Some(Phase::Clones), target, "cloning");
+                let created = self.give_droplet(clone, app, &mut step);
+                self.client.events().step(context, created).await
+            }
+            None => Err(Error::Gone {
+                what: format!("finding the app {}", clone.name),
+            }),
+        };
+        if let (Err(error), Some(app)) = (&created, &app)
+            && error.is_refused_work()
+        {
+            self.cleanup.delete_app(app, None).await;
+        }
+        self.count(Phase::Clones, created.is_ok());
+        let mut progressed = Progressed {
+            app: ClonedApp {
+                name: clone.name.clone(),
+                guid: app.map(|app| app.guid),
+                result: CloneResult::Cloned,
+                state: Some(match self.starts {
+                    true => AppState::Started,
+                    false => AppState::Stopped,
+                }),
+                urls: Vec::new(),
+                processes: Vec::new(),
+            },
+            failure: None,
+        };
+        if let Err(error) = created {
+            progressed.fail(step, error);
+        }
+        progressed
+    }
+
+    /// Copies the source's droplet to a clone, sets it, and starts the clone. `step`
+    /// becomes the name of the last step.
+    async fn give_droplet(
+        &self,
+        clone: &NewClone,
+        app: &App,
+        step: &mut &'static str,
+    ) -> Result<(), Error> {
+        let Some(source) = &self.prepared.droplet else {
+            return Ok(());
+        };
+        if clone.is_started() {
+            return Ok(());
+        }
+        *step = "copying the droplet to";
+        let copy = match &clone.copy {
+            Some(copy) => copy.clone(),
+            None => self.client.copy_droplet(&source.guid, &app.guid).await?,
+        };
+        if app.current_droplet.as_ref() != Some(&copy) {
+            let what = format!("copying the droplet to {}", clone.name);
+            self.copies.wait_for(&copy, what).await?;
+        }
+        self.reached(clone, AppMilestone::DropletReady);
+        if !self.starts {
+            *step = "setting the droplet of";
+            if app.current_droplet.as_ref() != Some(&copy) {
+                self.client.set_current_droplet(&app.guid, &copy).await?;
+            }
+            return Ok(());
+        }
+        *step = "starting";
+        let (client, deploys) = (self.client, &self.deploys);
+        if app.is_started {
+            client.set_current_droplet(&app.guid, &copy).await?;
+            client.restart_app(&app.guid).await?;
+        } else {
+            client.start_with_droplet(&app.guid, &copy, deploys).await?;
+        }
+        self.reached(clone, AppMilestone::Started);
+        Ok(())
+    }
+
+    /// Waits until an instance of each process of each clone runs.
+    async fn await_instances(&self, clones: &mut [Progressed]) {
+        let started = clones
+            .iter_mut()
+            .filter(|clone| self.starts && clone.is_cloned());
+        let started: Vec<&mut Progressed> = started.collect();
+        let (phase, total) = (Phase::Instances, started.len());
+        if total == 0 {
+            return;
+        }
+        let events = self.client.events();
+        self.done.store(0, Ordering::Relaxed);
+        self.failed.store(0, Ordering::Relaxed);
+        events.emit(Event::PhaseStarted { phase, total });
+        let waits = started.into_iter().map(|clone| async move {
+            let guid = clone.app.guid.clone().unwrap_or_default();
+            let what = format!("the start of {}", clone.app.name);
+            let running = self.running.wait_for(&guid, what).await;
+            self.count(Phase::Instances, running.is_ok());
+            match running {
+                Ok(processes) => {
+                    clone.app.processes = processes.iter().map(ProcessStatus::of).collect();
+                    self.client.events().emit(Event::App {
+                        name: clone.app.name.clone(),
+                        milestone: AppMilestone::Running,
+                    });
+                }
+                Err(error) => clone.fail("starting", error),
+            }
+        });
+        let waits: Vec<_> = waits.collect();
+        tokio::select! {
+            _ = join_all(waits) => {}
+            never = self.running.run(self.client) => match never {},
+        }
+        events.emit(Event::PhaseEnded { phase });
+    }
+
+    /// Reads the URLs of the clones, and the processes that were not waited for. A
+    /// failure is a warning.
+    async fn describe(&self, clones: &mut [Progressed]) {
+        let guids = clones.iter().filter(|clone| clone.is_cloned());
+        let guids: Vec<String> = guids.filter_map(|it| it.app.guid.clone()).collect();
+        if guids.is_empty() {
+            return;
+        }
+        match self.described(&guids).await {
+            Ok((mut urls, mut processes)) => {
+                for clone in clones.iter_mut().filter(|clone| clone.is_cloned()) {
+                    let guid = clone.app.guid.as_deref().unwrap_or_default();
+                    clone.app.urls = urls.remove(guid).unwrap_or_default();
+                    clone.app.urls.sort();
+                    if let Some(processes) = processes.remove(guid) {
+                        clone.app.processes = processes.iter().map(ProcessStatus::of).collect();
+                    }
+                }
+            }
+            Err(Error::Interrupted) => {}
+            Err(error) => {
+                let text = format!("reading the routes and processes failed: {error}");
+                self.client.events().emit(Event::Warning(text));
+            }
+        }
+    }
+
+    async fn described(&self, guids: &[String]) -> Result<(Urls, Processes), Error> {
+        let all: Vec<&str> = guids.iter().map(String::as_str).collect();
+        let urls = urls_of(self.client, &all).await?;
+        let mut processes = Processes::new();
+        if !self.starts {
+            for process in self.client.processes_of_apps(guids).await? {
+                processes
+                    .entry(process.app.clone())
+                    .or_default()
+                    .push(process);
+            }
+        }
+        Ok((urls, processes))
+    }
+
+    /// Removes the annotation of unfinished clones, once all are finished. Otherwise
+    /// the same run could not be repeated: the finished clones would be in its way.
+    async fn finish(&self, clones: &mut [Progressed]) {
+        if !clones.iter().all(Progressed::is_cloned) {
+            return;
+        }
+        let names = clones.iter().map(|clone| clone.app.name.as_str());
+        let manifest = Manifest::without_annotation(names, CLONE_ANNOTATION);
+        let (what, space) = ("finishing the clones", &self.prepared.space);
+        let mut outcome = Ok(());
+        for part in manifest.parts() {
+            let applied = self
+                .client
+                .apply_manifest(what, space, &part.yaml, Replay::Safe);
+            outcome = outcome.and(applied.await);
+        }
+        if let Err(error) = outcome {
+            for clone in clones {
+                clone.fail("finishing", error.clone());
+            }
+        }
+    }
+
+    fn reached(&self, clone: &NewClone, milestone: AppMilestone) {
+        self.client.events().emit(Event::App {
+            name: clone.name.clone(),
+            milestone,
+        });
+    }
+
+    /// Counts a clone that is done with a phase, or failed in it.
+    fn count(&self, phase: Phase, is_done: bool) {
+        let counter = if is_done { &self.done } else { &self.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.client.events().emit(Event::PhaseProgress {
+            phase,
+            done: self.done.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        });
+    }
+}
+
+/// The URLs of apps, by the app's GUID.
+type Urls = HashMap<String, Vec<String>>;
+
+/// The processes of apps, by the app's GUID.
+type Processes = HashMap<String, Vec<Process>>;
+
+impl Progressed {
+    fn is_cloned(&self) -> bool {
+        self.app.result == CloneResult::Cloned && self.app.guid.is_some()
+    }
+
+    fn fail(&mut self, step: &'static str, error: Error) {
+        self.app.state = None;
+        self.app.result = match error.is_interrupted() {
+            true => CloneResult::Interrupted,
+            false => CloneResult::Failed,
+        };
+        self.failure = (!error.is_interrupted()).then(|| CloneFailure {
+            app: self.app.name.clone(),
+            step,
+            error,
+        });
+    }
+}

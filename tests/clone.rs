@@ -1,0 +1,572 @@
+//! `clone`: what clones have, what they cost, and what a run leaves that is killed,
+//! refused or disturbed.
+
+use std::collections::BTreeSet;
+use std::future::ready;
+use std::time::Duration;
+
+use crate::push::Push;
+use crate::support::command::{Place, Said, cf_pusher, stable};
+use crate::support::world::Census;
+use crate::support::{connect, curl, login, target};
+use cf_pusher::clone::{CloneError, CloneOutcome, CloneResult, Cloner};
+use cf_pusher::push::PushSpace;
+use cf_pusher::{Client, Events, ManifestEntry};
+use futures::{StreamExt, stream};
+use mock_capi::{CloudController, Fault, MockCapi, MockCapiBuilder};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+/// Everything that an app can have. Its label and annotation of cf-pusher are not part
+/// of a clone.
+const SOURCE: &str = "
+applications:
+- name: web
+  env: {COLOR: blue, NUMBER: '1'}
+  services: [db]
+  routes:
+  - {route: web.apps.mock.test/api, protocol: http2}
+  - {route: www.apps.mock.test}
+  features: {ssh: false, revisions: false}
+  metadata:
+    labels: {team: x, managed-by: cf-pusher}
+    annotations: {note: by hand, cf-pusher-prefix: scale-}
+  processes:
+  - type: web
+    instances: 2
+    memory: 64M
+    disk_quota: 128M
+    command: ./run
+    log-rate-limit-per-second: 16K
+    health-check-type: http
+    health-check-http-endpoint: /health
+    health-check-invocation-timeout: 3
+    readiness-health-check-type: port
+    timeout: 30
+  - {type: worker, instances: 1, memory: 32M, command: ./work}
+  sidecars:
+  - {name: helper, command: ./help, process_types: [web], memory: 16M}
+";
+
+/// A foundation with the app `web` in the space `s` of the org `o`, and the spaces `s`
+/// and `t` of the org `p`.
+async fn foundation(builder: MockCapiBuilder) -> MockCapi {
+    let mock = builder.record_requests().start().await.unwrap();
+    fill(&mock).await;
+    mock.forget_requests();
+    mock
+}
+
+async fn fill(mock: &CloudController) {
+    let space = mock.org("o").space("s");
+    create_service(mock, &space.guid()).await;
+    let app = space.app("web");
+    apply(mock, &space.guid(), SOURCE).await;
+    app.started();
+    mock.org("p").space("s");
+    mock.org("p").space("t");
+}
+
+async fn create_service(mock: &CloudController, space: &str) {
+    let of_space = json!({"space": {"data": {"guid": space}}});
+    let service = json!({"type": "user-provided", "name": "db", "relationships": of_space});
+    curl(mock, "POST", "/v3/service_instances", service).await;
+}
+
+/// Applies a manifest.
+async fn apply(mock: &CloudController, space: &str, manifest: &str) {
+    let token = login(mock).await["access_token"].clone();
+    let path = format!("/v3/spaces/{space}/actions/apply_manifest");
+    let answer = reqwest::Client::new()
+        .post(format!("{}{path}", mock.uri()))
+        .bearer_auth(token.as_str().unwrap())
+        .header("content-type", "application/x-yaml")
+        .body(manifest.to_owned())
+        .send();
+    let answer = answer.await.unwrap();
+    let job = answer.headers()["location"].to_str().unwrap();
+    let job = reqwest::Client::new()
+        .get(job)
+        .bearer_auth(token.as_str().unwrap());
+    let job: Value = job.send().await.unwrap().json().await.unwrap();
+    assert_eq!(job["state"], "COMPLETE", "{job}");
+}
+
+async fn cloner(mock: &CloudController, new: &str) -> Cloner {
+    let client = connect(mock, []).await;
+    Cloner::new(client, PushSpace::named("o", "s"), "web", new)
+}
+
+async fn clone(mock: &CloudController, new: &str, count: u32) -> CloneOutcome {
+    let outcome = cloner(mock, new).await.count(count).run().await.unwrap();
+    assert!(outcome.is_success(), "{outcome:?}");
+    outcome
+}
+
+/// Runs `clone` with these flags.
+fn said(mock: &CloudController, flags: &[&str]) -> Said {
+    let place = Place::new();
+    let mut command = cf_pusher(place.dir.path());
+    command
+        .arg("clone")
+        .args(flags)
+        .env("CF_API", mock.uri())
+        .env("CF_USERNAME", "admin")
+        .env("CF_PASSWORD", "admin")
+        .env("CF_ORG", "o")
+        .env("CF_SPACE", "s");
+    place.said(command, mock)
+}
+
+/// The manifest of an app that the Cloud Controller shows.
+async fn manifest_of(mock: &CloudController, name: &str) -> String {
+    let app = mock
+        .apps()
+        .into_iter()
+        .rfind(|app| app.name == name)
+        .unwrap();
+    let token = login(mock).await["access_token"].clone();
+    let url = format!("{}/v3/apps/{}/manifest", mock.uri(), app.guid);
+    let request = reqwest::Client::new().get(url);
+    let answer = request.bearer_auth(token.as_str().unwrap()).send();
+    answer.await.unwrap().text().await.unwrap()
+}
+
+/// The properties of an app as `clone` must give them to a clone named `new`.
+async fn properties(mock: &CloudController, name: &str) -> String {
+    let entry = ManifestEntry::parse(&manifest_of(mock, name).await).unwrap();
+    entry.to_string()
+}
+
+fn expected(source: &str, new: &str) -> String {
+    let is_ours = |line: &&str| !line.contains("managed-by") && !line.contains("cf-pusher-prefix");
+    let lines: Vec<&str> = source.lines().filter(is_ours).collect();
+    let text = lines.join("\n") + "\n";
+    text.replace("web.apps.mock.test", &format!("{new}.apps.mock.test"))
+        .replace("www.apps.mock.test", &format!("{new}.apps.mock.test"))
+}
+
+/// The states of the mock's droplets, and how many there are.
+fn droplets(mock: &CloudController) -> usize {
+    mock.state()["droplets"].as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn a_clone_has_every_property_of_its_source() {
+    let mock = foundation(MockCapi::builder()).await;
+    let outcome = cloner(&mock, "copy").await.run().await.unwrap();
+    assert!(outcome.is_success(), "{outcome:?}");
+    let source = properties(&mock, "web").await;
+    assert!(source.contains("cf-pusher-prefix"), "{source}");
+    assert_eq!(
+        ManifestEntry::parse(&expected(&source, "copy")).unwrap(),
+        ManifestEntry::parse(&properties(&mock, "copy").await).unwrap(),
+    );
+    let copy = mock.app("copy").unwrap();
+    assert_eq!((copy.started, copy.running), (true, 2));
+    assert_eq!(
+        copy.routes,
+        ["copy.apps.mock.test", "copy.apps.mock.test/api"]
+    );
+    let clone = &outcome.apps[0];
+    assert_eq!(clone.guid.as_deref(), Some(copy.guid.as_str()));
+    assert_eq!(clone.urls, copy.routes);
+    let kinds: Vec<&str> = clone
+        .processes
+        .iter()
+        .map(|it| it.process_type.as_str())
+        .collect();
+    assert_eq!(kinds, ["web", "worker"]);
+}
+
+#[tokio::test]
+async fn clones_go_to_other_spaces_and_orgs() {
+    let mock = foundation(MockCapi::builder()).await;
+    let org = mock.org("p");
+    create_service(&mock, &org.space("t").guid()).await;
+    let to_other = cloner(&mock, "copy")
+        .await
+        .target(PushSpace::named("p", "t"));
+    let outcome = to_other.count(2).run().await.unwrap();
+    assert!(outcome.is_success(), "{outcome:?}");
+    let places: BTreeSet<_> = mock
+        .apps()
+        .into_iter()
+        .map(|app| format!("{}/{}/{}", app.org, app.space, app.name))
+        .collect();
+    assert_eq!(
+        Vec::from_iter(places),
+        ["o/s/web", "p/t/copy-0", "p/t/copy-1"]
+    );
+    assert_eq!(
+        ManifestEntry::parse(&expected(&properties(&mock, "web").await, "copy-1")).unwrap(),
+        ManifestEntry::parse(&properties(&mock, "copy-1").await).unwrap(),
+    );
+    let same_name = cloner(&mock, "web")
+        .await
+        .target(PushSpace::named("p", "s"));
+    let same_name = same_name.no_services().no_routes().run().await.unwrap();
+    assert!(same_name.is_success(), "{same_name:?}");
+}
+
+#[tokio::test]
+async fn flags_leave_parts_of_the_source_out() {
+    let mock = foundation(MockCapi::builder()).await;
+    let flags = ["--no-start", "--no-routes", "--no-services", "-i", "5"];
+    let said = said(
+        &mock,
+        &[&["web", "load-{i}-test", "--count", "2"], &flags[..]].concat(),
+    );
+    assert_eq!(said.code, 0, "{}", said.err);
+    insta::assert_snapshot!("clone_stopped", stable(&said.out));
+    let app = mock.app("load-1-test").unwrap();
+    assert_eq!((app.started, app.instances), (false, 5));
+    assert!(app.droplet.is_some() && app.routes.is_empty(), "{app:?}");
+    let manifest = manifest_of(&mock, "load-1-test").await;
+    assert!(!manifest.contains("\n  services:"), "{manifest}");
+}
+
+/// Two requests for each clone, and a fixed number for all together. Polls of instances
+/// that are starting are among them.
+#[tokio::test]
+async fn a_clone_costs_two_requests_and_a_share_of_the_batches() {
+    let mock = foundation(MockCapi::builder()).await;
+    clone(&mock, "one", 10).await;
+    let ten = mock.requests().len();
+    mock.forget_requests();
+    clone(&mock, "other", 40).await;
+    let forty: Vec<String> = mock
+        .requests()
+        .iter()
+        .map(|request| stable(&format!("{} {}", request.method, request.path)))
+        .collect();
+    let count = |line: &str| forty.iter().filter(|it| *it == line).count();
+    assert_eq!(count("POST /v3/droplets"), 40);
+    assert_eq!(count("POST /v3/deployments"), 40);
+    assert!(
+        ten <= 10 * 2 + 30 && forty.len() <= 40 * 2 + 30,
+        "{ten}, {forty:#?}"
+    );
+}
+
+#[tokio::test]
+async fn an_app_of_the_same_name_is_never_changed() {
+    let mock = foundation(MockCapi::builder()).await;
+    let before = Census::of(&mock);
+    let said = said(&mock, &["web", "WEB"]);
+    insta::assert_snapshot!(said.err, @"
+    cloning web to space s in org o at http://api
+    error: an app of this name exists in the target space: web
+    help: choose another name, or delete these apps first
+    ");
+    assert_eq!(said.code, 1);
+    clone(&mock, "copy", 2).await;
+    let again = cloner(&mock, "copy").await.count(3).run().await;
+    let Err(CloneError::Exists { names }) = again else {
+        panic!("{again:?}");
+    };
+    assert_eq!(
+        names,
+        ["copy-0", "copy-1"],
+        "finished clones are apps like others"
+    );
+    assert_ne!(before, Census::of(&mock));
+    assert!(mock.app("copy-2").is_none());
+}
+
+#[tokio::test]
+async fn a_taken_route_is_found_before_anything_is_created() {
+    let mock = foundation(MockCapi::builder()).await;
+    let other = mock.org("p").space("t").app("other");
+    other.route("copy-1").unwrap().started();
+    let before = Census::of(&mock);
+    let said = said(&mock, &["web", "copy", "--count", "3"]);
+    insta::assert_snapshot!(said.err, @"
+    cloning web 3 times to space s in org o at http://api
+    error: this route is taken: copy-1.apps.mock.test
+    help: choose another name, or use --no-routes
+    ");
+    assert_eq!((said.code, Census::of(&mock)), (1, before));
+    assert!(
+        mock.requests()
+            .iter()
+            .all(|it| it.method == "GET" || it.path.ends_with("/token"))
+    );
+}
+
+#[tokio::test]
+async fn mistakes_are_explained() {
+    let mock = foundation(MockCapi::builder()).await;
+    let space = mock.org("o").space("s").guid();
+    let bare = json!({"name": "bare", "relationships": {"space": {"data": {"guid": space}}}});
+    curl(&mock, "POST", "/v3/apps", bare).await;
+    let mistakes: &[&[&str]] = &[
+        &["nope", "copy"],
+        &["bare", "copy"],
+        &["web", "not a host"],
+        &["web", "copy", "-s", "t"],
+        &["web", "copy", "-o", "p", "-s", "s"],
+        &["web", "copy", "--count", "0"],
+    ];
+    let lines = mistakes.iter().map(|flags| {
+        let said = said(&mock, flags);
+        format!("{}\n{}", flags.join(" "), stable(&said.err))
+    });
+    insta::assert_snapshot!("clone_mistakes", lines.collect::<Vec<_>>().join("\n"));
+    assert_eq!(mock.apps().len(), 2, "nothing is left behind");
+}
+
+/// The org's quota has room for the source and for one clone that runs.
+#[tokio::test]
+async fn clones_that_a_quota_refuses_leave_nothing_behind() {
+    let mock = foundation(MockCapi::builder()).await;
+    let org = mock.org("o").guid();
+    let quota = json!({
+        "name": "small",
+        "apps": {"total_memory_in_mb": 330},
+        "relationships": {"organizations": {"data": [{"guid": org}]}},
+    });
+    curl(&mock, "POST", "/v3/organization_quotas", quota).await;
+    let said = said(
+        &mock,
+        &["web", "copy", "--count", "3", "--concurrency", "1"],
+    );
+    assert_eq!(said.code, 1, "{}", said.err);
+    let help = said.err.lines().filter(|line| line.starts_with("help: "));
+    assert_eq!(
+        Vec::from_iter(BTreeSet::from_iter(help)),
+        ["help: raise the limits of the quota, or ask for fewer apps, instances or memory"]
+    );
+    let left: Vec<String> = mock.apps().into_iter().map(|app| app.name).collect();
+    assert_eq!(left, ["web", "copy-0"], "{}", said.err);
+    let routes = mock.state()["routes"].as_array().unwrap().len();
+    assert_eq!(routes, 4, "two of each app");
+}
+
+/// Without the right to have more apps, nothing is created at all.
+#[tokio::test]
+async fn a_refused_manifest_leaves_nothing_behind() {
+    let mock = foundation(MockCapi::builder()).await;
+    let before = Census::of(&mock);
+    let said = said(
+        &mock,
+        &["web", "copy", "-o", "p", "-s", "t", "--count", "2"],
+    );
+    assert_eq!(said.code, 1);
+    insta::assert_snapshot!("clone_without_service", stable(&said.err));
+    assert_eq!(Census::of(&mock), before);
+}
+
+#[tokio::test]
+async fn foundations_without_deployments_start_clones_by_two_requests() {
+    let mock = foundation(MockCapi::builder().disable_deployments()).await;
+    clone(&mock, "copy", 3).await;
+    let copy = mock.app("copy-2").unwrap();
+    assert_eq!((copy.started, copy.running), (true, 2));
+}
+
+#[tokio::test]
+async fn docker_apps_are_cloned_with_their_image() {
+    let push = Push::new().await;
+    let enabled = json!({"enabled": true});
+    push.curl("PATCH", "/v3/feature_flags/diego_docker", enabled)
+        .await;
+    push.push_well(&["web", "--docker-image", "registry.example.com/web"]);
+    let mock = &push.mock;
+    clone(mock, "copy", 2).await;
+    let manifest = manifest_of(mock, "copy-1").await;
+    assert!(
+        manifest.contains("image: registry.example.com/web"),
+        "{manifest}"
+    );
+    assert_eq!(mock.app("copy-1").unwrap().running, 1);
+}
+
+#[tokio::test]
+async fn the_outcome_is_shown_as_text_and_as_json() {
+    let mock = foundation(MockCapi::builder()).await;
+    let text = said(&mock, &["web", "copy"]);
+    assert_eq!(text.code, 0, "{}", text.err);
+    insta::assert_snapshot!("clone_out", stable(&text.out));
+    insta::assert_snapshot!("clone_err", stable(&text.err));
+    let json = said(&mock, &["web", "other", "--format", "json"]);
+    let json: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["apps"][0]["name"], "other");
+    assert_eq!(json["apps"][0]["result"], "cloned");
+    assert_eq!(json["apps"][0]["state"], "STARTED");
+    assert!(json["run"]["requests"].as_u64().unwrap() > 5, "{json}");
+}
+
+#[test]
+fn the_mock_has_the_app_that_is_cloned() {
+    let place = Place::new();
+    let mut command = cf_pusher(place.dir.path());
+    command.args(["clone", "web", "load", "--count", "3", "--mock"]);
+    let said = place.said_alone(command);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(
+        said.out.ends_with("clones: 3 finished, 0 failed\n"),
+        "{}",
+        said.out
+    );
+}
+
+/// The expected foundation after three clones.
+async fn undisturbed() -> (Census, usize) {
+    let mock = foundation(MockCapi::builder()).await;
+    clone(&mock, "copy", 3).await;
+    (Census::of(&mock), droplets(&mock))
+}
+
+/// Whether the foundation has three finished clones and nothing else.
+async fn check(mock: &CloudController, expected: &Census, context: &str) {
+    assert_eq!(Census::of(mock), *expected, "{context}");
+    for i in 0..3 {
+        let name = format!("copy-{i}");
+        let app = mock.app(&name).unwrap();
+        assert_eq!((app.started, app.running), (true, 2), "{context}");
+        let manifest = manifest_of(mock, &name).await;
+        assert!(!manifest.contains("cf-pusher"), "{context}\n{manifest}");
+    }
+}
+
+/// Runs again. If the earlier run had finished all clones, they exist now.
+async fn run_again(mock: &CloudController, context: &str) {
+    match cloner(mock, "copy").await.count(3).run().await {
+        Ok(outcome) => assert!(outcome.is_success(), "{context}\n{outcome:#?}"),
+        Err(CloneError::Exists { names }) => assert_eq!(names.len(), 3, "{context}"),
+        Err(error) => panic!("{context}\n{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_run_killed_at_any_request_is_finished_by_the_next() {
+    let (expected, _) = undisturbed().await;
+    let kills = stream::iter(1..)
+        .map(|nth| kill_at(nth, &expected))
+        .buffered(4)
+        .take_while(|killed| ready(*killed))
+        .count();
+    let kills = kills.await;
+    assert!(kills >= 20, "only {kills}");
+}
+
+/// Drops a run when its nth request arrives, and runs again. Returns whether the run
+/// had that many requests.
+async fn kill_at(nth: u64, expected: &Census) -> bool {
+    let mock = foundation(MockCapi::builder()).await;
+    let hold = Fault::delay("*", "*", Duration::from_secs(600)).nth(nth);
+    let before = mock.stats().total;
+    mock.set_faults(vec![hold]).unwrap();
+    let client = tokio::spawn({
+        let target = target(&mock);
+        async move {
+            let client = Client::connect(&target, Events::default()).await?;
+            let space = PushSpace::named("o", "s");
+            Cloner::new(client, space, "web", "copy")
+                .count(3)
+                .run()
+                .await
+        }
+    });
+    while mock.stats().total < before + nth {
+        if client.is_finished() {
+            assert!(client.await.unwrap().unwrap().is_success());
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    client.abort();
+    mock.set_faults(Vec::new()).unwrap();
+    let context = format!("killed at request {nth}");
+    run_again(&mock, &context).await;
+    check(&mock, expected, &context).await;
+    true
+}
+
+#[rstest]
+#[case::answered_500(Fault::answer("*", "*", 500))]
+#[case::answered_503(Fault::answer("*", "*", 503))]
+#[case::rate_limited(Fault::answer("*", "*", 429).retry_after(Duration::ZERO))]
+#[case::dropped_before(Fault::drop_before("*", "*"))]
+#[case::dropped_after(Fault::drop_after("*", "*"))]
+#[case::truncated(Fault::truncate("*", "*"))]
+#[case::expired_token(Fault::expired_token("*", "*"))]
+#[case::failed_job(Fault::failed_job())]
+#[case::failed_copy(Fault::failed_copy())]
+#[tokio::test]
+async fn a_run_survives_a_failure_of_any_request(#[case] fault: Fault) {
+    let (expected, _) = undisturbed().await;
+    let befallen = stream::iter(1..)
+        .map(|nth| befall(&fault, nth, &expected))
+        .buffered(4)
+        .take_while(|befell| ready(*befell))
+        .count();
+    let befallen = befallen.await;
+    assert!(befallen >= 2, "only {befallen}");
+}
+
+/// Whether the run is long enough for the fault's position.
+async fn befall(fault: &Fault, nth: u64, expected: &Census) -> bool {
+    let mock = MockCapi::builder()
+        .front()
+        .record_requests()
+        .start()
+        .await
+        .unwrap();
+    fill(&mock).await;
+    mock.set_faults(vec![fault.clone().nth(nth)]).unwrap();
+    let client = Client::connect(&target(&mock), Events::default()).await;
+    let first = match client {
+        Ok(client) => {
+            let space = PushSpace::named("o", "s");
+            let cloner = Cloner::new(client, space, "web", "copy").count(3);
+            let outcome = cloner.run().await.map_err(|error| error.to_string());
+            outcome.and_then(|outcome| match outcome.is_success() {
+                true => Ok(()),
+                false => Err(format!("{:?}", outcome.failures)),
+            })
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    let faults = reqwest::get(format!("{}/_mock/faults", mock.uri()))
+        .await
+        .unwrap();
+    let faults: Value = faults.json().await.unwrap();
+    if faults[0]["struck"] != 1 {
+        assert_eq!(first, Ok(()));
+        return false;
+    }
+    mock.set_faults(Vec::new()).unwrap();
+    let context = format!("{fault:?}\nat the number {nth}\nfirst run: {first:?}");
+    if first.is_err() {
+        run_again(&mock, &context).await;
+    }
+    check(&mock, expected, &context).await;
+    true
+}
+
+#[tokio::test]
+async fn what_a_killed_run_left_of_another_source_is_not_taken_over() {
+    let mock = foundation(MockCapi::builder()).await;
+    mock.set_faults(vec![Fault::failed_copy()]).unwrap();
+    let first = cloner(&mock, "copy").await.run().await.unwrap();
+    assert_eq!(first.apps[0].result, CloneResult::Failed);
+    mock.set_faults(Vec::new()).unwrap();
+    let space = mock.org("o").space("s");
+    let client = connect(&mock, []).await;
+    space.app("other").started();
+    let of_other = Cloner::new(client, PushSpace::named("o", "s"), "other", "copy");
+    let refused = of_other.run().await;
+    assert!(
+        matches!(refused, Err(CloneError::Exists { .. })),
+        "{refused:?}"
+    );
+    clone_one(&mock).await;
+    assert_eq!(droplets(&mock), 3, "the failed copy is deleted");
+}
+
+async fn clone_one(mock: &CloudController) {
+    let outcome = cloner(mock, "copy").await.run().await.unwrap();
+    assert!(outcome.is_success(), "{outcome:?}");
+}
