@@ -254,6 +254,8 @@ pub enum Event {
         began: Instant,
         /// The time from sending the request to the end of the response.
         took: Duration,
+        /// The time that the Cloud Controller says it took (`X-Runtime`), if it does.
+        server_time: Option<Duration>,
         /// The number of requests in flight when this one was sent, including it.
         in_flight: usize,
         /// The `X-Vcap-Request-Id` of the response, as in the foundation's logs.

@@ -11,11 +11,11 @@ use cf_pusher::{
     Approval, Client, ConnectOptions, Converger, Counts, Credentials, Error, Event, EventSink,
     Events,
 };
-use mock_capi::{Fault, MockCapi};
+use mock_capi::{CloudController, Fault, MockCapi};
 use rstest::rstest;
 use serde_json::json;
 use wiremock::matchers::{any, method, path};
-use wiremock::{Mock, MockServer, ResponseTemplate};
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 async fn connect_as(mock: &MockCapi, credentials: Credentials) -> Result<Client, Error> {
     let target = ConnectOptions::new(mock.uri(), credentials)
@@ -641,4 +641,25 @@ async fn debug_output_of_a_client_has_no_secrets() {
         shown,
         format!("Client {{ api: {:?}, dialect: V3, .. }}", mock.uri())
     );
+}
+
+#[tokio::test]
+async fn the_time_that_the_foundation_says_it_spent_is_summed_by_endpoint() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    let fake: CloudController = (*fixture.mock).clone();
+    Mock::given(method("POST"))
+        .and(path("/v3/deployments"))
+        .respond_with(move |request: &Request| {
+            fake.respond(request).insert_header("X-Runtime", "0.25")
+        })
+        .mount(fixture.mock.server())
+        .await;
+    fixture.converge_well(SMALL).await;
+    let counts = fixture.counts.get();
+    let deployments = counts.requests_by_endpoint["POST /v3/deployments"];
+    assert_eq!(
+        counts.server_ms_by_endpoint["POST /v3/deployments"],
+        250 * deployments
+    );
+    assert_eq!(counts.server_ms(), Some(250 * deployments));
 }

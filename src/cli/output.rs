@@ -134,14 +134,32 @@ pub(super) fn summary(outcome: &Outcome, counts: &RunCounts, took: Duration) -> 
     format!(
         "apps: {} changed, {} unchanged, {} {undone}\n\
          requests: {} ({per_app:.2} per app), {} retries, {} rate limited\n\
-         time: {:.1} s",
+         {}time: {:.1} s",
         outcome.changed(),
         outcome.unchanged(),
         outcome.failed(),
         counts.requests,
         counts.retries,
         counts.rate_limited,
+        server_time(counts),
         took.as_secs_f64(),
+    )
+}
+
+/// A line about the time that the foundation says it spent, and on what most.
+fn server_time(counts: &RunCounts) -> String {
+    let most = counts
+        .server_ms_by_endpoint
+        .iter()
+        .max_by_key(|(_, ms)| **ms);
+    let (Some(all), Some((endpoint, most))) = (counts.server_ms(), most) else {
+        return String::new();
+    };
+    let seconds = |ms: u64| Duration::from_millis(ms).as_secs_f64();
+    format!(
+        "server time: {:.1} s, of which {endpoint} {:.1} s\n",
+        seconds(all),
+        seconds(*most)
     )
 }
 
@@ -174,6 +192,15 @@ mod tests {
         insta::assert_snapshot!(summary(&outcome, &counts, Duration::from_millis(1234)), @r"
         apps: 0 changed, 0 unchanged, 0 failed
         requests: 412 (412.00 per app), 3 retries, 1 rate limited
+        time: 1.2 s
+        ");
+        counts.server_ms_by_endpoint = [("GET /v3/apps", 400), ("POST /v3/deployments", 6000)]
+            .map(|(endpoint, ms)| (endpoint.to_owned(), ms))
+            .into();
+        insta::assert_snapshot!(summary(&outcome, &counts, Duration::from_millis(1234)), @r"
+        apps: 0 changed, 0 unchanged, 0 failed
+        requests: 412 (412.00 per app), 3 retries, 1 rate limited
+        server time: 6.4 s, of which POST /v3/deployments 6.0 s
         time: 1.2 s
         ");
     }

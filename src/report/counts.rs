@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -28,6 +29,7 @@ pub struct Counts {
 #[derive(Debug, Clone, Default)]
 struct Counted {
     by_endpoint: BTreeMap<String, Latencies>,
+    server_time: BTreeMap<String, Duration>,
     retries: u64,
     rate_limited: u64,
     peak_concurrency: usize,
@@ -51,6 +53,9 @@ pub struct RunCounts {
     pub latency_ms: Percentiles,
     /// The latencies by endpoint.
     pub latency_ms_by_endpoint: BTreeMap<String, Percentiles>,
+    /// The time that the foundation spent on the requests to each endpoint, in
+    /// milliseconds, as far as it says so (`X-Runtime`).
+    pub server_ms_by_endpoint: BTreeMap<String, u64>,
 }
 
 impl Counts {
@@ -86,8 +91,26 @@ impl Counted {
             peak_concurrency: self.peak_concurrency,
             latency_ms,
             latency_ms_by_endpoint: by_endpoint,
+            server_ms_by_endpoint: self
+                .server_time
+                .iter()
+                .map(|(endpoint, time)| (endpoint.clone(), milliseconds(*time)))
+                .collect(),
         }
     }
+}
+
+impl RunCounts {
+    /// The time that the foundation spent on all requests, in milliseconds; `None` if it
+    /// did not say.
+    pub fn server_ms(&self) -> Option<u64> {
+        let times = &self.server_ms_by_endpoint;
+        (!times.is_empty()).then(|| times.values().sum())
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl EventSink for Counts {
@@ -99,9 +122,13 @@ impl EventSink for Counts {
             Event::Request {
                 endpoint,
                 took,
+                server_time,
                 in_flight,
                 ..
             } => {
+                if let Some(time) = server_time {
+                    *counted.server_time.entry(endpoint.clone()).or_default() += *time;
+                }
                 counted.peak_concurrency = counted.peak_concurrency.max(*in_flight);
                 let latencies = counted.by_endpoint.entry(endpoint.clone());
                 latencies.or_default().add(*took);
@@ -117,7 +144,7 @@ impl EventSink for Counts {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
 
@@ -129,6 +156,7 @@ mod tests {
             status: Some(200),
             began: Instant::now(),
             took: Duration::from_millis(2),
+            server_time: Some(Duration::from_millis(7)),
             in_flight: 3,
             request_id: None,
             context: None,
@@ -158,5 +186,7 @@ mod tests {
         assert_eq!(counts.latency_ms_by_endpoint["GET /"].count, 2);
         let longest = counts.latency_ms_by_endpoint["GET /v3/apps"].max;
         assert!((1.98..=2.02).contains(&longest), "{longest}");
+        assert_eq!(counts.server_ms_by_endpoint["GET /"], 14);
+        assert_eq!(counts.server_ms(), Some(21));
     }
 }

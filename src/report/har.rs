@@ -196,6 +196,7 @@ mod tests {
                 status: answer.as_ref().map(|it| it.status),
                 began: origin + Duration::from_millis(250),
                 took: Duration::from_millis(5),
+                server_time: None,
                 in_flight: 1,
                 request_id: answer.as_ref().map(|_| "id".to_owned()),
                 context: Some(StepContext::new("app one", "creating the app")),

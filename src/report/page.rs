@@ -473,6 +473,7 @@ mod tests {
                 status: Some(if app % 100 == 0 { 503 } else { 201 }),
                 began: at(0),
                 took: Duration::from_millis(20),
+                server_time: None,
                 in_flight: 20,
                 request_id: None,
                 context: None,

@@ -351,6 +351,7 @@ mod tests {
             status,
             began: at(began),
             took: Duration::from_millis(5),
+            server_time: None,
             in_flight: 2,
             request_id: status.map(|_| "id::1".to_owned()),
             context: context.cloned(),

@@ -42,6 +42,9 @@ const LONGEST_BODY: usize = 256 << 20;
 /// The header with the Cloud Controller's ID of a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-vcap-request-id");
 
+/// The time that the server took, in seconds.
+const RUNTIME: HeaderName = HeaderName::from_static("x-runtime");
+
 /// A request to the API.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
@@ -497,6 +500,7 @@ impl Transport {
             status: answer.map(|answer| answer.status.as_u16()),
             began,
             took,
+            server_time: answer.and_then(|answer| server_time(&answer.headers)),
             in_flight: under_way.number,
             request_id: answer.and_then(|answer| text_of(&answer.headers, REQUEST_ID)),
             context: StepContext::current(),
@@ -687,6 +691,12 @@ fn refusal(request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u
 /// The value of a header.
 fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.to_owned())
+}
+
+/// The time that a response says the server took for it.
+fn server_time(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: f64 = text_of(headers, RUNTIME)?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 fn too_long(request: &Request) -> Error {
