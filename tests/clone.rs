@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::future::ready;
 use std::time::Duration;
 
-use crate::push::Push;
 use crate::support::command::{Place, Said, cf_pusher, stable};
+use crate::support::push::Push;
 use crate::support::world::Census;
 use crate::support::{connect, curl, login, target};
 use cf_pusher::clone::{CloneError, CloneOutcome, CloneResult, Cloner};

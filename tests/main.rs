@@ -31,6 +31,8 @@ mod library;
 mod plan_file;
 mod push;
 mod push_manifest;
+mod push_refused;
+mod push_wait;
 mod random_faults;
 mod recordings;
 mod support;

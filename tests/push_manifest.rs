@@ -6,8 +6,8 @@ use mock_capi::MockCapi;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::push::Push;
 use crate::support::command::{Place, cf_pusher};
+use crate::support::push::Push;
 
 /// Properties of apps as people write them. `DOMAIN` is the domain of the apps.
 const VARIED: [&str; 40] = [

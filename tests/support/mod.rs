@@ -4,6 +4,7 @@
 
 pub(crate) mod command;
 pub(crate) mod disturbance;
+pub(crate) mod push;
 pub(crate) mod world;
 
 use std::path::Path;
