@@ -7,11 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::api::context::View;
 use crate::api::error::CcError;
 use crate::api::http::{Request, Response, read_object};
-use crate::api::networking;
-use crate::api::v3;
 use crate::serve::core::Core;
 use crate::serve::faults::Fault;
 use crate::serve::hosts;
@@ -22,8 +19,7 @@ use crate::serve::stubs::Stub;
 use crate::serve::worlds::Worlds;
 use crate::world::clock::Timestamp;
 use crate::world::durations;
-use crate::world::settings::{Dialect, Timings, TimingsPatch};
-use crate::world::{Access, Row, Table, World};
+use crate::world::settings::{Timings, TimingsPatch};
 
 /// Answers a request to `/_mock/`; `None` if it is to somewhere else.
 pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<Response> {
@@ -259,68 +255,4 @@ fn read_advance(request: &Request<'_>) -> Result<Duration, String> {
     let advance: Advance =
         read_object(request.body).map_err(|error| format!("advance: {error}"))?;
     advance.by.ok_or_else(|| "advance: 'by' is missing".into())
-}
-
-/// All resources by kind that a dialect shows, as today's v3 API presents them.
-pub(crate) fn present_world(world: &World, base: &str, dialect: Dialect) -> Value {
-    let view = View::new(world, base, &Access::Everything);
-    let droplets = world.droplets.iter();
-    let droplets: Value = droplets
-        .filter(|droplet| dialect != Dialect::V3 || v3::droplets::is_visible(droplet, &view))
-        .map(|droplet| v3::droplets::present(droplet, &view))
-        .collect();
-    json!({
-        "users": all(&view, &world.users, v3::users::present),
-        "roles": all(&view, &world.roles, v3::roles::present),
-        "feature_flags": all(&view, &world.feature_flags, v3::feature_flags::present),
-        "environment_variable_groups": all(
-            &view,
-            &world.environment_groups,
-            v3::environment_variable_groups::present,
-        ),
-        "organizations": all(&view, &world.orgs, v3::organizations::present),
-        "isolation_segments": all(
-            &view,
-            &world.isolation_segments,
-            v3::isolation_segments::present,
-        ),
-        "organization_quotas": all(&view, &world.quotas, v3::organization_quotas::present),
-        "space_quotas": all(&view, &world.space_quotas, v3::space_quotas::present),
-        "spaces": all(&view, &world.spaces, v3::spaces::present),
-        "security_groups": all(&view, &world.security_groups, v3::security_groups::present),
-        "domains": all(&view, &world.domains, v3::domains::present),
-        "apps": all(&view, &world.apps, v3::apps::present),
-        "processes": all(&view, &world.processes, v3::processes::present),
-        "sidecars": all(&view, &world.sidecars, v3::sidecars::present),
-        "service_instances": all(&view, &world.service_instances, v3::service_instances::present),
-        "service_credential_bindings": all(
-            &view,
-            &world.service_bindings,
-            v3::service_credential_bindings::present,
-        ),
-        "service_route_bindings": all(
-            &view,
-            &world.route_bindings,
-            v3::service_route_bindings::present,
-        ),
-        "service_brokers": all(&view, &world.service_brokers, v3::service_brokers::present),
-        "service_offerings": all(&view, &world.service_offerings, v3::service_offerings::present),
-        "service_plans": all(&view, &world.service_plans, v3::service_plans::present),
-        "packages": all(&view, &world.packages, v3::packages::present),
-        "builds": all(&view, &world.builds, v3::builds::present),
-        "droplets": droplets,
-        "deployments": all(&view, &world.deployments, v3::deployments::present),
-        "revisions": all(&view, &world.revisions, v3::revisions::present),
-        "audit_events": all(&view, &world.events, v3::audit_events::present),
-        "tasks": all(&view, &world.tasks, v3::tasks::present),
-        "stacks": all(&view, &world.stacks, v3::stacks::present),
-        "buildpacks": all(&view, &world.buildpacks, v3::buildpacks::present),
-        "routes": all(&view, &world.routes, v3::routes::present),
-        "jobs": all(&view, &world.jobs, v3::jobs::present),
-        "network_policies": networking::present_all(&world.network_policies),
-    })
-}
-
-fn all<R: Row>(view: &View<'_>, table: &Table<R>, present: fn(&R, &View<'_>) -> Value) -> Value {
-    table.iter().map(|row| present(row, view)).collect()
 }

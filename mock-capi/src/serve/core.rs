@@ -16,6 +16,7 @@ use crate::api::error::CcError;
 use crate::api::http::{Request, Response};
 use crate::api::osb::{self, BrokerReply, BrokerRequest, Next};
 use crate::api::router::{Found, Router};
+use crate::api::state::present_world;
 use crate::api::uaa::KeyError;
 use crate::api::uaa::authorization::bearer;
 use crate::api::uaa::token::{Caller, Holder, TokenKind, Tokens};
@@ -474,7 +475,7 @@ impl Core {
     }
 
     pub(crate) fn state(&self, base: &str) -> Value {
-        self.read(|world| control::present_world(world, base, self.settings.dialect))
+        self.read(|world| present_world(world, base, self.settings.dialect))
     }
 
     /// Reads the world as it is now.

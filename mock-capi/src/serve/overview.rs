@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::api::error::CcError;
 use crate::api::http::Request;
-use crate::world::{App, Field, Guid, Key, Org, Row, Selection, Space, World};
+use crate::world::{App, Field, Guid, Key, Org, Registered, Row, Selection, Space, World};
 
 /// How many rows are listed unless `?limit=` says otherwise.
 const LISTED: usize = 100;
@@ -48,21 +48,16 @@ fn limit(request: &Request<'_>) -> Result<usize, CcError> {
     Ok(request.number("limit")?.unwrap_or(LISTED))
 }
 
+/// The number of resources of each kind, and of instances.
 fn counts(world: &World) -> Value {
+    let counts = world.counts().into_iter();
+    let mut counts: Map<String, Value> = counts
+        .map(|(list, count)| (list.to_owned(), json!(count)))
+        .collect();
     let instances = world.orgs.iter();
     let instances = instances.map(|org| world.started_instances(org.guid()));
-    json!({
-        "organizations": world.orgs.len(),
-        "spaces": world.spaces.len(),
-        "apps": world.apps.len(),
-        "instances": instances.sum::<u64>(),
-        "routes": world.routes.len(),
-        "packages": world.packages.len(),
-        "droplets": world.droplets.len(),
-        "tasks": world.tasks.len(),
-        "deployments": world.deployments.len(),
-        "jobs": world.jobs.len(),
-    })
+    counts.insert("instances".into(), json!(instances.sum::<u64>()));
+    Value::Object(counts)
 }
 
 /// An organization and its spaces, as far as the filter admits them.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::revisions::Rollback;
 use super::{
     App, Base, Deployment, DeploymentOptions, DeploymentState, Due, Field, Guid, HealthCheck,
-    Process, Row, Scale, Selection, World,
+    Process, Registered, Row, Scale, Selection, World,
 };
 use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;

@@ -30,6 +30,7 @@ mod network_policies;
 mod pairs;
 mod processes;
 pub(crate) mod random;
+pub(crate) mod registry;
 mod resources;
 mod revisions;
 mod roles;
@@ -86,6 +87,8 @@ pub(crate) use model::{
 };
 pub(crate) use network_policies::NetworkPolicy;
 pub(crate) use processes::{CheckPatch, ProcessPatch};
+pub(crate) use registry::Registered;
+use registry::{declare_world, empty_world, with_resources};
 pub use resources::PackageFile;
 pub(crate) use resources::Resource;
 pub(crate) use revisions::Revision;
@@ -171,86 +174,44 @@ enum Due {
     ExpirePackages(Guid),
 }
 
-/// Everything that the Cloud Controller knows, and the users that UAA does.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct World {
-    pub(crate) accounts: Table<Account>,
-    pub(crate) groups: Table<Group>,
-    pub(crate) clients: Table<Client>,
-    pub(crate) users: Table<User>,
-    pub(crate) roles: Table<Role>,
-    pub(crate) feature_flags: Table<FeatureFlag>,
-    pub(crate) environment_groups: Table<EnvironmentGroup>,
-    pub(crate) orgs: Table<Org>,
-    pub(crate) isolation_segments: Table<IsolationSegment>,
-    pub(crate) quotas: Table<Quota>,
-    pub(crate) space_quotas: Table<SpaceQuota>,
-    pub(crate) spaces: Table<Space>,
-    pub(crate) security_groups: Table<SecurityGroup>,
-    pub(crate) domains: Table<Domain>,
-    pub(crate) apps: Table<App>,
-    pub(crate) processes: Table<Process>,
-    pub(crate) sidecars: Table<Sidecar>,
-    #[serde(default)]
-    pub(crate) route_policies: Table<RoutePolicy>,
-    pub(crate) service_instances: Table<ServiceInstance>,
-    pub(crate) service_bindings: Table<ServiceBinding>,
-    #[serde(default)]
-    pub(crate) route_bindings: Table<RouteBinding>,
-    #[serde(default)]
-    pub(crate) service_brokers: Table<ServiceBroker>,
-    #[serde(default)]
-    pub(crate) service_offerings: Table<ServiceOffering>,
-    #[serde(default)]
-    pub(crate) service_plans: Table<ServicePlan>,
-    /// What is still to be asked of brokers.
-    #[serde(skip)]
-    errands: Vec<Errand>,
-    pub(crate) packages: Table<Package>,
-    pub(crate) builds: Table<Build>,
-    pub(crate) droplets: Table<Droplet>,
-    pub(crate) deployments: Table<Deployment>,
-    pub(crate) revisions: Table<Revision>,
-    pub(crate) events: Table<Event>,
-    pub(crate) tasks: Table<Task>,
-    pub(crate) stacks: Table<Stack>,
-    pub(crate) buildpacks: Table<Buildpack>,
-    pub(crate) routes: Table<Route>,
-    pub(crate) jobs: Table<Job>,
-    #[serde(default)]
-    pub(crate) app_usage_events: Table<AppUsageEvent>,
-    #[serde(default)]
-    pub(crate) service_usage_events: Table<ServiceUsageEvent>,
-    pub(crate) network_policies: BTreeSet<NetworkPolicy>,
-    #[serde(skip)]
-    pub(crate) timings: Timings,
-    #[serde(skip)]
-    pub(crate) default_stack: &'static str,
-    /// How many events of each kind are kept.
-    #[serde(skip)]
-    kept_events: usize,
-    #[serde(skip)]
-    pub(crate) forgotten: Forgotten,
-    /// Who does what is done now.
-    #[serde(skip)]
-    actor: Actor,
-    #[serde(with = "exact")]
-    now: Timestamp,
-    guids: GuidSource,
-    /// What jitter and random routes come from.
-    random: Random,
-    #[serde(skip)]
-    usage: HashMap<Guid, Usage>,
-    logs: HashMap<Guid, Vec<LogLine>>,
-    /// Sizes of the files that were uploaded.
-    #[serde(with = "pairs")]
-    resources: HashMap<resources::Checksum, u64>,
-    #[serde(skip)]
-    pub(crate) blobs: Blobs,
-    policy_cleanup_planned: bool,
-    #[serde(with = "pairs")]
-    agenda: BTreeMap<(Timestamp, u64), Due>,
-    scheduled: u64,
+with_resources! { declare_world
+    /// Everything that the Cloud Controller knows, and the users that UAA does.
+    #[derive(Debug, Serialize, Deserialize)]
+    pub(crate) struct World {
+        /// What is still to be asked of brokers.
+        #[serde(skip)]
+        errands: Vec<Errand>,
+        pub(crate) network_policies: BTreeSet<NetworkPolicy>,
+        #[serde(skip)]
+        pub(crate) timings: Timings,
+        #[serde(skip)]
+        pub(crate) default_stack: &'static str,
+        /// How many events of each kind are kept.
+        #[serde(skip)]
+        kept_events: usize,
+        #[serde(skip)]
+        pub(crate) forgotten: Forgotten,
+        /// Who does what is done now.
+        #[serde(skip)]
+        actor: Actor,
+        #[serde(with = "exact")]
+        now: Timestamp,
+        guids: GuidSource,
+        /// What jitter and random routes come from.
+        random: Random,
+        #[serde(skip)]
+        usage: HashMap<Guid, Usage>,
+        logs: HashMap<Guid, Vec<LogLine>>,
+        /// Sizes of the files that were uploaded.
+        #[serde(with = "pairs")]
+        resources: HashMap<resources::Checksum, u64>,
+        #[serde(skip)]
+        pub(crate) blobs: Blobs,
+        policy_cleanup_planned: bool,
+        #[serde(with = "pairs")]
+        agenda: BTreeMap<(Timestamp, u64), Due>,
+        scheduled: u64,
+    }
 }
 
 impl World {
@@ -262,45 +223,9 @@ impl World {
         timings: Timings,
         settings: &Settings,
     ) -> Self {
-        let mut world = Self {
-            accounts: Table::default(),
-            groups: Table::default(),
-            clients: Table::default(),
-            users: Table::default(),
-            roles: Table::default(),
-            feature_flags: Table::default(),
-            environment_groups: Table::default(),
-            orgs: Table::default(),
-            isolation_segments: Table::default(),
-            quotas: Table::default(),
-            space_quotas: Table::default(),
-            spaces: Table::default(),
-            security_groups: Table::default(),
-            domains: Table::default(),
-            apps: Table::default(),
-            processes: Table::default(),
-            sidecars: Table::default(),
-            route_policies: Table::default(),
-            service_instances: Table::default(),
-            service_bindings: Table::default(),
-            route_bindings: Table::default(),
-            service_brokers: Table::default(),
-            service_offerings: Table::default(),
-            service_plans: Table::default(),
+        let random = guids.split();
+        let mut world = with_resources! { empty_world
             errands: Vec::new(),
-            packages: Table::default(),
-            builds: Table::default(),
-            droplets: Table::default(),
-            deployments: Table::default(),
-            revisions: Table::default(),
-            events: Table::default(),
-            tasks: Table::default(),
-            stacks: Table::default(),
-            buildpacks: Table::default(),
-            routes: Table::default(),
-            jobs: Table::default(),
-            app_usage_events: Table::default(),
-            service_usage_events: Table::default(),
             network_policies: BTreeSet::new(),
             timings,
             default_stack: Settings::default_stack(settings.dialect),
@@ -308,7 +233,7 @@ impl World {
             forgotten: Forgotten::default(),
             actor: Actor::default(),
             now,
-            random: guids.split(),
+            random,
             guids,
             usage: HashMap::new(),
             logs: HashMap::new(),

@@ -17,33 +17,7 @@ use super::route_policies::RoutePolicy;
 use super::table::{Field, Key, Row};
 use super::usage_events::{AppUsageEvent, ServiceUsageEvent};
 
-/// What all rows have in common: a kind, a base, and a table of the world.
-macro_rules! row {
-    ($kind:literal, $table:ident) => {
-        const KIND: &'static str = $kind;
-
-        fn base(&self) -> &$crate::world::Base {
-            &self.base
-        }
-
-        fn base_mut(&mut self) -> &mut $crate::world::Base {
-            &mut self.base
-        }
-
-        fn table(world: &$crate::world::World) -> &$crate::world::Table<Self> {
-            &world.$table
-        }
-
-        fn table_mut(world: &mut $crate::world::World) -> &mut $crate::world::Table<Self> {
-            &mut world.$table
-        }
-    };
-}
-pub(super) use row;
-
 impl Row for User {
-    row!("User", users);
-
     fn keys(&self) -> Vec<Key> {
         vec![Key::exact(Field::User, self.id.as_str())]
     }
@@ -54,8 +28,6 @@ impl Row for User {
 }
 
 impl Row for FeatureFlag {
-    row!("Feature flag", feature_flags);
-
     fn keys(&self) -> Vec<Key> {
         vec![Key::text(Field::Name, &self.name)]
     }
@@ -66,16 +38,12 @@ impl Row for FeatureFlag {
 }
 
 impl Row for EnvironmentGroup {
-    row!("Environment variable group", environment_groups);
-
     fn keys(&self) -> Vec<Key> {
         vec![Key::text(Field::Name, &self.name)]
     }
 }
 
 impl Row for Role {
-    row!("Role", roles);
-
     fn keys(&self) -> Vec<Key> {
         let place = match self.space {
             Some(space) => Key::Guid(Field::Space, space),
@@ -94,7 +62,6 @@ impl Row for Role {
 }
 
 impl Row for Org {
-    row!("Organization", orgs);
     const IS_ORDERED_BY_NAME: bool = true;
 
     fn keys(&self) -> Vec<Key> {
@@ -117,7 +84,6 @@ impl Row for Org {
 }
 
 impl Row for Space {
-    row!("Space", spaces);
     const IS_ORDERED_BY_NAME: bool = true;
 
     fn keys(&self) -> Vec<Key> {
@@ -141,8 +107,6 @@ impl Row for Space {
 }
 
 impl Row for IsolationSegment {
-    row!("Isolation segment", isolation_segments);
-
     fn keys(&self) -> Vec<Key> {
         let orgs = self.orgs.iter();
         let mut keys = vec![Key::text(Field::Name, &self.name)];
@@ -161,16 +125,12 @@ impl Row for IsolationSegment {
 }
 
 impl Row for Quota {
-    row!("Organization quota", quotas);
-
     fn keys(&self) -> Vec<Key> {
         vec![Key::text(Field::Name, &self.name)]
     }
 }
 
 impl Row for SpaceQuota {
-    row!("Space quota", space_quotas);
-
     fn keys(&self) -> Vec<Key> {
         vec![
             Key::text(Field::Name, &self.name),
@@ -190,8 +150,6 @@ impl Row for SpaceQuota {
 }
 
 impl Row for SecurityGroup {
-    row!("Security group", security_groups);
-
     fn keys(&self) -> Vec<Key> {
         let keys_of = |field, spaces: &[Guid]| -> Vec<Key> {
             spaces
@@ -215,8 +173,6 @@ impl Row for SecurityGroup {
 }
 
 impl Row for Domain {
-    row!("Domain", domains);
-
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![Key::text(Field::Name, &self.name)];
         keys.extend(self.org.map(|org| Key::Guid(Field::Org, org)));
@@ -236,7 +192,6 @@ impl Row for Domain {
 }
 
 impl Row for App {
-    row!("App", apps);
     const IS_ORDERED_BY_NAME: bool = true;
 
     fn keys(&self) -> Vec<Key> {
@@ -259,8 +214,6 @@ impl Row for App {
 }
 
 impl Row for Process {
-    row!("Process", processes);
-
     fn keys(&self) -> Vec<Key> {
         vec![
             Key::Guid(Field::App, self.app),
@@ -275,8 +228,6 @@ impl Row for Process {
 }
 
 impl Row for Sidecar {
-    row!("Sidecar", sidecars);
-
     fn keys(&self) -> Vec<Key> {
         vec![Key::Guid(Field::App, self.app)]
     }
@@ -287,8 +238,6 @@ impl Row for Sidecar {
 }
 
 impl Row for RoutePolicy {
-    row!("Route policy", route_policies);
-
     fn keys(&self) -> Vec<Key> {
         vec![Key::Guid(Field::Route, self.route)]
     }
@@ -300,7 +249,6 @@ impl Row for RoutePolicy {
 }
 
 impl Row for ServiceInstance {
-    row!("Service instance", service_instances);
     const IS_ORDERED_BY_NAME: bool = true;
 
     fn keys(&self) -> Vec<Key> {
@@ -329,8 +277,6 @@ impl Row for ServiceInstance {
 }
 
 impl Row for ServiceBinding {
-    row!("Service credential binding", service_bindings);
-
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![Key::Guid(Field::ServiceInstance, self.instance)];
         keys.extend(self.app.map(|app| Key::Guid(Field::App, app)));
@@ -353,8 +299,6 @@ impl Row for ServiceBinding {
 }
 
 impl Row for RouteBinding {
-    row!("Service route binding", route_bindings);
-
     fn keys(&self) -> Vec<Key> {
         vec![
             Key::Guid(Field::Route, self.route),
@@ -369,8 +313,6 @@ impl Row for RouteBinding {
 }
 
 impl Row for ServiceBroker {
-    row!("Service broker", service_brokers);
-
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![Key::text(Field::Name, &self.name)];
         keys.extend(self.space.map(|space| Key::Guid(Field::Space, space)));
@@ -391,8 +333,6 @@ impl Row for ServiceBroker {
 }
 
 impl Row for ServiceOffering {
-    row!("Service offering", service_offerings);
-
     fn keys(&self) -> Vec<Key> {
         vec![
             Key::text(Field::Name, &self.catalog.name),
@@ -416,8 +356,6 @@ impl Row for ServiceOffering {
 }
 
 impl Row for ServicePlan {
-    row!("Service plan", service_plans);
-
     fn keys(&self) -> Vec<Key> {
         vec![
             Key::text(Field::Name, &self.catalog.name),
@@ -440,8 +378,6 @@ impl Row for ServicePlan {
 }
 
 impl Row for Package {
-    row!("Package", packages);
-
     fn keys(&self) -> Vec<Key> {
         vec![
             Key::Guid(Field::App, self.app),
@@ -455,8 +391,6 @@ impl Row for Package {
 }
 
 impl Row for Build {
-    row!("Build", builds);
-
     fn keys(&self) -> Vec<Key> {
         vec![
             Key::Guid(Field::App, self.app),
@@ -470,8 +404,6 @@ impl Row for Build {
 }
 
 impl Row for Droplet {
-    row!("Droplet", droplets);
-
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![
             Key::Guid(Field::App, self.app),
@@ -487,8 +419,6 @@ impl Row for Droplet {
 }
 
 impl Row for Deployment {
-    row!("Deployment", deployments);
-
     fn keys(&self) -> Vec<Key> {
         vec![Key::Guid(Field::App, self.app)]
     }
@@ -499,8 +429,6 @@ impl Row for Deployment {
 }
 
 impl Row for Revision {
-    row!("Revision", revisions);
-
     fn keys(&self) -> Vec<Key> {
         vec![Key::Guid(Field::App, self.app)]
     }
@@ -511,8 +439,6 @@ impl Row for Revision {
 }
 
 impl Row for Event {
-    row!("Event", events);
-
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         let org = self.org.map_or(Home::Nowhere, Home::Org);
         access.allows(world, self.home(world), READ_EVENTS) || access.allows(world, org, AUDIT_ORG)
@@ -534,8 +460,6 @@ impl Row for Event {
 }
 
 impl Row for Task {
-    row!("Task", tasks);
-
     fn keys(&self) -> Vec<Key> {
         vec![
             Key::Guid(Field::App, self.app),
@@ -549,8 +473,6 @@ impl Row for Task {
 }
 
 impl Row for Stack {
-    row!("Stack", stacks);
-
     fn keys(&self) -> Vec<Key> {
         vec![Key::text(Field::Name, &self.name)]
     }
@@ -561,8 +483,6 @@ impl Row for Stack {
 }
 
 impl Row for Buildpack {
-    row!("Buildpack", buildpacks);
-
     fn keys(&self) -> Vec<Key> {
         vec![Key::text(Field::Name, &self.name)]
     }
@@ -580,8 +500,6 @@ impl Row for Buildpack {
 }
 
 impl Row for Route {
-    row!("Route", routes);
-
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![
             Key::Guid(Field::Space, self.space),
@@ -612,16 +530,12 @@ impl Row for Route {
 }
 
 impl Row for Job {
-    row!("Job", jobs);
-
     fn keys(&self) -> Vec<Key> {
         Vec::new()
     }
 }
 
 impl Row for AppUsageEvent {
-    row!("App usage event", app_usage_events);
-
     fn keys(&self) -> Vec<Key> {
         Vec::new()
     }
@@ -632,8 +546,6 @@ impl Row for AppUsageEvent {
 }
 
 impl Row for ServiceUsageEvent {
-    row!("Service usage event", service_usage_events);
-
     fn keys(&self) -> Vec<Key> {
         Vec::new()
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::World;
 use super::access::{Access, Home};
 use super::guid::Guid;
+use super::registry::Registered;
 use super::sequences::{ByName, Sequence, Sequences};
 use crate::world::clock::Timestamp;
 use crate::world::metadata::Metadata;
@@ -74,21 +75,9 @@ pub(crate) struct Base {
 }
 
 /// A row of a [`Table`].
-pub(crate) trait Row: Sized {
-    /// What it is called in an error, such as `Security group`.
-    const KIND: &'static str;
-
+pub(crate) trait Row: Registered {
     /// Whether the table keeps the rows in the order of their names, too.
     const IS_ORDERED_BY_NAME: bool = false;
-
-    fn base(&self) -> &Base;
-
-    fn base_mut(&mut self) -> &mut Base;
-
-    /// Where the world has the rows of this kind.
-    fn table(world: &World) -> &Table<Self>;
-
-    fn table_mut(world: &mut World) -> &mut Table<Self>;
 
     /// The keys that the row is found by, its GUID and labels excepted.
     fn keys(&self) -> Vec<Key>;

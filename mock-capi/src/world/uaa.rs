@@ -188,8 +188,6 @@ fn row_of_uaa_keys(field: Field, name: &str, groups: &[Guid]) -> Vec<Key> {
 }
 
 impl Row for Account {
-    super::rows::row!("Account", accounts);
-
     fn keys(&self) -> Vec<Key> {
         let mut keys = row_of_uaa_keys(Field::Name, &self.name, &self.groups);
         keys.push(Key::text(Field::Origin, &self.origin));
@@ -198,16 +196,12 @@ impl Row for Account {
 }
 
 impl Row for Group {
-    super::rows::row!("Group", groups);
-
     fn keys(&self) -> Vec<Key> {
         row_of_uaa_keys(Field::Name, &self.name, &self.groups)
     }
 }
 
 impl Row for Client {
-    super::rows::row!("Client", clients);
-
     fn keys(&self) -> Vec<Key> {
         vec![Key::exact(Field::Name, self.id.as_str())]
     }

@@ -180,7 +180,7 @@ fn of_job(world: &World, job: Guid) -> Option<BrokerRequest> {
             body["space_guid"] = asked.context["space_guid"].clone();
             body["context"] = asked.context_with_name();
             body["context"]["instance_annotations"] =
-                public_annotations(asked.instance.base().metadata.present());
+                public_annotations(asked.instance.base.metadata.present());
             add_parameters(&mut body, parameters.as_ref());
             if let Some(info) = &asked.plan.catalog.maintenance_info {
                 body["maintenance_info"] = json!(info);

@@ -7,9 +7,10 @@ use url::Url;
 use super::filter::Attributes;
 use super::refusal::Refusal;
 use super::scim::{self, caller, require_scope};
-use crate::api::context::RequestContext;
+use crate::api::context::{RequestContext, View};
 use crate::api::http::{Response, read_object};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{Client, ClientDetails, Guid};
 
 pub(super) const ROUTES: &[Route] = &[
@@ -54,6 +55,12 @@ const ATTRIBUTES: Attributes<Client> = &[
         client.details.grant_types.clone()
     }),
 ];
+
+impl Present for Client {
+    fn present(&self, _view: &View<'_>) -> Value {
+        present(self)
+    }
+}
 
 fn present(client: &Client) -> Value {
     let details = &client.details;

@@ -7,9 +7,10 @@ use super::filter::Attributes;
 use super::refusal::Refusal;
 use super::scim::{self, SCHEMAS, check_version, require_scope, with_version};
 use super::users::MetaMessage;
-use crate::api::context::RequestContext;
+use crate::api::context::{RequestContext, View};
 use crate::api::http::{Response, read_object};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{Group, Guid, Member, UAA_ORIGIN, World};
 
 pub(super) const ROUTES: &[Route] = &[
@@ -55,6 +56,12 @@ fn present_member(member: Member) -> Value {
 fn present_members(group: Guid, world: &World) -> Value {
     let members = world.members_of(group).into_iter();
     members.map(present_member).collect()
+}
+
+impl Present for Group {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view.world)
+    }
 }
 
 fn present(group: &Group, world: &World) -> Value {

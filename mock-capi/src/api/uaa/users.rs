@@ -8,9 +8,10 @@ use super::refusal::Refusal;
 use super::scim::{
     self, SCHEMAS, caller, check_version, require_scope, require_self_or_scope, with_version,
 };
-use crate::api::context::RequestContext;
+use crate::api::context::{RequestContext, View};
 use crate::api::http::{Response, read_object};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{Account, Email, Guid, NewAccount, Profile, UAA_ORIGIN, World};
 
 /// UAA has errors of its own, so the handlers check tokens themselves.
@@ -52,6 +53,12 @@ fn emails(user: &Account) -> Vec<String> {
 
 fn list(text: &Option<String>) -> Vec<String> {
     text.iter().cloned().collect()
+}
+
+impl Present for Account {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view.world)
+    }
 }
 
 fn present(user: &Account, world: &World) -> Value {

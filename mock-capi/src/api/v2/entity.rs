@@ -10,8 +10,8 @@ use crate::api::context::View;
 use crate::world::clock::Timestamp;
 use crate::world::{
     App, AppUsageEvent, Buildpack, Destination, Domain, Event, Guid, Home, Org, Process, Quota,
-    READ_V2_EVENTS, READ_V2_SPACE, Route, Row, SecurityGroup, ServiceBinding, ServiceInstance,
-    ServiceUsageEvent, Space, SpaceQuota, Stack, User,
+    READ_V2_EVENTS, READ_V2_SPACE, Registered, Route, Row, SecurityGroup, ServiceBinding,
+    ServiceInstance, ServiceUsageEvent, Space, SpaceQuota, Stack, User,
 };
 
 /// A resource that v2 presents.

@@ -11,7 +11,7 @@ use crate::api::message::{MAX_INT, Message};
 use crate::api::router::Route;
 use crate::api::v3::lifecycle::Purpose;
 use crate::api::v3::{apps, builds, droplets as v3_droplets, lifecycle, packages};
-use crate::world::{Droplet, Field, Guid, Kind, Lifecycle, NewDroplet, Row};
+use crate::world::{Droplet, Field, Guid, Kind, Lifecycle, NewDroplet, Registered};
 
 use super::related;
 

@@ -13,11 +13,12 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{Message, UNNAMED, environment_errors};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::clock::Timestamp;
 use crate::world::metadata::Metadata;
 use crate::world::{
-    App, Droplet, Field, Guid, Kind, Lifecycle, MANAGE_APPS, READ_SECRETS, Row, Selection, Space,
-    Stack, WRITE_SPACE, World, ruby,
+    App, Droplet, Field, Guid, Kind, Lifecycle, MANAGE_APPS, READ_SECRETS, Registered, Row,
+    Selection, Space, Stack, WRITE_SPACE, World, ruby,
 };
 
 use super::lifecycle::Purpose;
@@ -81,6 +82,12 @@ const FIELDS: &[&str] = &[
     "lifecycle",
     "metadata",
 ];
+
+impl Present for App {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(app: &App, view: &View<'_>) -> Value {
     json!(Presented::new(app, view))

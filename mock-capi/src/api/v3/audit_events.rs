@@ -7,6 +7,7 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{Event, Field, Guid, Row};
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -16,6 +17,12 @@ pub(crate) const ROUTES: &[Route] = &[
 
 const LIST: ListSpec =
     ListSpec::of(&["types", "target_guids", "space_guids", "organization_guids"]);
+
+impl Present for Event {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(event: &Event, view: &View<'_>) -> Value {
     let Event { base, actor, .. } = event;

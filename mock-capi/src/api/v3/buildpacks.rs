@@ -8,6 +8,7 @@ use crate::api::http::{Request, Response};
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::api::yaml::{self, Yaml};
 use crate::world::{Bits, Buildpack, Field, Guid, Job, Kind, Row, Stack, World};
 
@@ -37,6 +38,12 @@ const LIST: ListSpec = ListSpec {
 const LIFECYCLES: [&str; 2] = ["buildpack", "cnb"];
 const NO_LIFECYCLE: &str = "must be either \"buildpack\" or \"cnb\"";
 const MAX_NAME: usize = 250;
+
+impl Present for Buildpack {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(buildpack: &Buildpack, view: &View<'_>) -> Value {
     let path = format!("/v3/buildpacks/{}", buildpack.base.guid);

@@ -8,6 +8,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{MAX_INT, Message};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
     App, Build, Buildpack, Droplet, Field, Guid, Lifecycle, MAX_APP_DISK_MB, NewDroplet, Package,
@@ -30,6 +31,12 @@ const MIN_STAGING_DISK_MB: u32 = 4096;
 
 const LIST: ListSpec = ListSpec::of(&["app_guids", "package_guids", "states", "label_selector"]);
 const LIST_OF_APP: ListSpec = ListSpec::of(&["states", "label_selector"]);
+
+impl Present for Build {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(build: &Build, view: &View<'_>) -> Value {
     let state = build.state(view.at);

@@ -8,10 +8,11 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{MAX_INT, Message};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
     App, Deployment, DeploymentOptions, DeploymentState, Droplet, Field, Guid, MANAGE_APPS,
-    NewDeployment, Revision, Row, WRITE_SPACE, ruby,
+    NewDeployment, Registered, Revision, Row, WRITE_SPACE, ruby,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -40,6 +41,12 @@ const OPTIONS: &[&str] = &[
     "disk_in_mb",
     "log_rate_limit_in_bytes_per_second",
 ];
+
+impl Present for Deployment {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(deployment: &Deployment, view: &View<'_>) -> Value {
     let path = format!("/v3/deployments/{}", deployment.base.guid);

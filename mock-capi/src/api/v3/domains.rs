@@ -8,8 +8,11 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::metadata::MetadataPatch;
-use crate::world::{Domain, Field, Guid, Home, Key, Kind, MANAGE_ORG, Org, Row, Selection, World};
+use crate::world::{
+    Domain, Field, Guid, Home, Key, Kind, MANAGE_ORG, Org, Registered, Row, Selection, World,
+};
 
 use super::organizations;
 
@@ -36,6 +39,12 @@ const LIST: ListSpec = ListSpec::of(&["names", "guids", "organization_guids", "l
 const MIN_NAME: usize = 3;
 const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
+
+impl Present for Domain {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(domain: &Domain, view: &View<'_>) -> Value {
     let path = format!("/v3/domains/{}", domain.base.guid);

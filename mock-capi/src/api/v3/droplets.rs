@@ -8,9 +8,11 @@ use crate::api::http::{Request, Response};
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::state::Present;
+use crate::world::settings::Dialect;
 use crate::world::{
-    App, Bits, DOWNLOAD_DROPLETS, Droplet, Field, Guid, Home, Job, Kind, Lifecycle, Origin, Row,
-    WRITE_SPACE,
+    App, Bits, DOWNLOAD_DROPLETS, Droplet, Field, Guid, Home, Job, Kind, Lifecycle, Origin,
+    Registered, WRITE_SPACE,
 };
 
 use super::{apps, lifecycle};
@@ -36,6 +38,17 @@ const LIST: ListSpec = ListSpec::of(&[
     "states",
     "label_selector",
 ]);
+
+impl Present for Droplet {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+
+    /// Droplets that are being staged are not shown by today's API.
+    fn is_shown(&self, view: &View<'_>, dialect: Dialect) -> bool {
+        dialect != Dialect::V3 || is_visible(self, view)
+    }
+}
 
 pub(crate) fn present(droplet: &Droplet, view: &View<'_>) -> Value {
     let state = droplet.state(view.at);

@@ -7,7 +7,8 @@ use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::world::{EnvironmentGroup, Guid, Row};
+use crate::api::state::Present;
+use crate::world::{EnvironmentGroup, Guid, Registered, Row};
 
 use super::environment;
 
@@ -15,6 +16,12 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/environment_variable_groups/:name", show),
     Route::patch("/v3/environment_variable_groups/:name", update).by_admins(),
 ];
+
+impl Present for EnvironmentGroup {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(group: &EnvironmentGroup, view: &View<'_>) -> Value {
     let path = format!("/v3/environment_variable_groups/{}", group.name);

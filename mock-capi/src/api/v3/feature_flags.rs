@@ -8,7 +8,8 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
-use crate::world::{FeatureFlag, Guid, Row};
+use crate::api::state::Present;
+use crate::world::{FeatureFlag, Guid, Registered, Row};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/feature_flags", index),
@@ -21,6 +22,12 @@ const LIST: ListSpec = ListSpec {
     refuses_created_ats: true,
     ..ListSpec::of(&[])
 };
+
+impl Present for FeatureFlag {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(flag: &FeatureFlag, view: &View<'_>) -> Value {
     json!({

@@ -9,6 +9,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{
     Field, Guid, IsolationSegment, Key, MANAGE_ORG, Org, Row, SHARED_SEGMENT, Selection, Space,
     World, ruby,
@@ -58,6 +59,12 @@ const LIST: ListSpec = ListSpec {
     order_by: &["name"],
     ..ListSpec::of(&["names", "organization_guids", "label_selector"])
 };
+
+impl Present for IsolationSegment {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(segment: &IsolationSegment, view: &View<'_>) -> Value {
     let path = format!("/v3/isolation_segments/{}", segment.base.guid);

@@ -6,9 +6,16 @@ use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{Job, World};
 
 pub(crate) const ROUTES: &[Route] = &[Route::get("/v3/jobs/:guid", show)];
+
+impl Present for Job {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(job: &Job, view: &View<'_>) -> Value {
     let state = job.state(view.at);

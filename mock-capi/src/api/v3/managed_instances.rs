@@ -12,7 +12,8 @@ use crate::api::router::Route;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
     BindingRef, BrokerState, Field, Guid, Home, InstanceChange, Key, Limits, Managed, Operation,
-    OperationState, Org, Row, Selection, ServiceInstance, ServicePlan, SpaceQuota, Step, World,
+    OperationState, Org, Registered, Row, Selection, ServiceInstance, ServicePlan, SpaceQuota,
+    Step, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[Route::get(

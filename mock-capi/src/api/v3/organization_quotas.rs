@@ -8,6 +8,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{Message, to_many_body};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{Field, Guid, Key, Kind, Limits, Org, Quota, Row, Selection, World};
 
 use super::quota_limits;
@@ -27,6 +28,12 @@ pub(crate) const ROUTES: &[Route] = &[
 
 const LIST: ListSpec = ListSpec::of(&["names", "organization_guids"]);
 const FIELDS: &[&str] = &["name", "apps", "services", "routes", "domains"];
+
+impl Present for Quota {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(quota: &Quota, view: &View<'_>) -> Value {
     let mut presented = json!({

@@ -8,6 +8,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{Message, UNNAMED};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{
     FeatureFlag, Field, Guid, IsolationSegment, Kind, MANAGE_ORG, Org, RoleType, Selection,
 };
@@ -34,6 +35,12 @@ const LIST: ListSpec = ListSpec {
 };
 
 const MAX_NAME: usize = 255;
+
+impl Present for Org {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(org: &Org, view: &View<'_>) -> Value {
     let path = format!("/v3/organizations/{}", org.base.guid);

@@ -8,6 +8,7 @@ use crate::api::http::{Request, Response};
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::clock::Timestamp;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
@@ -40,6 +41,12 @@ const LIST: ListSpec = ListSpec::of(&[
 ]);
 
 const NO_APP: &str = "App is invalid. Ensure it exists and you have access to it.";
+
+impl Present for Package {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(package: &Package, view: &View<'_>) -> Value {
     let path = format!("/v3/packages/{}", package.base.guid);

@@ -8,9 +8,10 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{MAX_INT, Message};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{
-    CheckPatch, Field, Guid, HealthCheck, InstanceState, MANAGE_APPS, Process, ProcessPatch, Row,
-    Scale, instance_guid, ruby,
+    CheckPatch, Field, Guid, HealthCheck, InstanceState, MANAGE_APPS, Process, ProcessPatch,
+    Registered, Scale, instance_guid, ruby,
 };
 
 use super::apps;
@@ -50,6 +51,12 @@ pub(crate) const CHECK_KINDS: &str = "must be \"port\", \"process\", or \"http\"
 pub(crate) const MAX_COMMAND: usize = 4096;
 pub(crate) const MAX_USER: usize = 255;
 const MAX_ENDPOINT: usize = 255;
+
+impl Present for Process {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(process: &Process, view: &View<'_>) -> Value {
     let path = format!("/v3/processes/{}", process.base.guid);

@@ -9,6 +9,7 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{Field, Guid, READ_SECRETS, Revision, Row, WRITE_SPACE};
 
 use super::apps;
@@ -23,6 +24,12 @@ pub(crate) const ROUTES: &[Route] = &[
 
 const LIST: ListSpec = ListSpec::of(&["versions", "deployable", "label_selector"]);
 const LIST_DEPLOYED: ListSpec = ListSpec::of(&[]);
+
+impl Present for Revision {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(revision: &Revision, view: &View<'_>) -> Value {
     let path = format!("/v3/revisions/{}", revision.base.guid);

@@ -8,6 +8,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{
     Field, Guid, Home, Kind, MANAGE_ORG, Org, Role, RoleType, Row, Space, UPDATE_SPACE, World,
 };
@@ -36,6 +37,12 @@ const NO_SPACE: &str = "Invalid space. Ensure that the space exists and you have
 const NO_ORG: &str =
     "Invalid organization. Ensure that the organization exists and you have access to it.";
 const NOT_IN_ORG: &str = "Users cannot be assigned roles in a space if they do not have a role in that space's organization.";
+
+impl Present for Role {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(role: &Role, view: &View<'_>) -> Value {
     let path = format!("/v3/roles/{}", role.base.guid);

@@ -9,6 +9,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router;
+use crate::api::state::Present;
 use crate::world::{
     Domain, Field, Guid, Home, Route, RoutePolicy, RoutePolicySource, Selection, WRITE_SPACE,
 };
@@ -35,6 +36,12 @@ const LIST: ListSpec = ListSpec {
         "label_selector",
     ])
 };
+
+impl Present for RoutePolicy {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(policy: &RoutePolicy, view: &View<'_>) -> Value {
     let (app, space, org) = match policy.source {

@@ -8,6 +8,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router;
+use crate::api::state::Present;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
     Domain, FeatureFlag, Field, Guid, Home, Key, Kind, MANAGE_APPS, NewRoute, Route, RouteRefusal,
@@ -43,6 +44,12 @@ const LIST: ListSpec = ListSpec {
         "service_instance_guids",
     ])
 };
+
+impl Present for Route {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(route: &Route, view: &View<'_>) -> Value {
     let path = format!("/v3/routes/{}", route.base.guid);

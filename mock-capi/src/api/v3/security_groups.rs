@@ -10,6 +10,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{Message, to_many_body};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{Field, Guid, Home, Kind, Row, SecurityGroup, Space, UPDATE_SPACE, World};
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -87,6 +88,12 @@ impl Phase {
             Self::Running => "running_spaces",
             Self::Staging => "staging_spaces",
         }
+    }
+}
+
+impl Present for SecurityGroup {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
     }
 }
 

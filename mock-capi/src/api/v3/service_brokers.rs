@@ -8,9 +8,10 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    BrokerChange, BrokerState, Field, Guid, Home, Kind, Row, ServiceBroker, Space, Step,
+    BrokerChange, BrokerState, Field, Guid, Home, Kind, Registered, ServiceBroker, Space, Step,
     WRITE_SPACE, ruby,
 };
 
@@ -28,6 +29,12 @@ const LIST: ListSpec = ListSpec {
 };
 
 const HIDDEN: &str = "[PRIVATE DATA HIDDEN]";
+
+impl Present for ServiceBroker {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(broker: &ServiceBroker, view: &View<'_>) -> Value {
     let guid = broker.base.guid;

@@ -8,10 +8,11 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    App, BindingRef, Field, Guid, Home, MANAGE_APPS, NewBinding, OperationState, READ_SECRETS, Row,
-    ServiceBinding, ServiceInstance, WRITE_SPACE, ruby,
+    App, BindingRef, Field, Guid, Home, MANAGE_APPS, NewBinding, OperationState, READ_SECRETS,
+    Registered, Row, ServiceBinding, ServiceInstance, WRITE_SPACE, ruby,
 };
 
 use super::managed_instances::{bind_in_job, redacted};
@@ -53,6 +54,12 @@ const LIST: ListSpec = ListSpec {
         "label_selector",
     ])
 };
+
+impl Present for ServiceBinding {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(binding: &ServiceBinding, view: &View<'_>) -> Value {
     let path = format!("/v3/service_credential_bindings/{}", binding.base.guid);

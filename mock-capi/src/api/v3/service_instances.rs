@@ -9,9 +9,10 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::clock::Timestamp;
 use crate::world::{
-    Field, Guid, Home, Kind, Managed, Operation, Org, READ_SECRETS, Row, Selection,
+    Field, Guid, Home, Kind, Managed, Operation, Org, READ_SECRETS, Registered, Row, Selection,
     ServiceInstance, Space, WRITE_SPACE, ruby,
 };
 
@@ -95,6 +96,12 @@ const FIELDS: [&str; 6] = [
     "route_service_url",
     "metadata",
 ];
+
+impl Present for ServiceInstance {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(instance: &ServiceInstance, view: &View<'_>) -> Value {
     let guid = instance.base.guid;

@@ -7,8 +7,10 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{
-    FeatureFlag, Guid, Home, Row, ServiceBroker, ServiceOffering, ServicePlan, WRITE_SPACE, World,
+    FeatureFlag, Guid, Home, Registered, Row, ServiceBroker, ServiceOffering, ServicePlan,
+    WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -33,6 +35,12 @@ const LIST: ListSpec = ListSpec {
         "label_selector",
     ])
 };
+
+impl Present for ServiceOffering {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(offering: &ServiceOffering, view: &View<'_>) -> Value {
     let (guid, catalog) = (offering.base.guid, &offering.catalog);

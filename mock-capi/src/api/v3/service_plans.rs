@@ -12,8 +12,10 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{
-    Field, Guid, Org, Row, ServiceInstance, ServiceOffering, ServicePlan, Space, Visibility, ruby,
+    Field, Guid, Org, Registered, Row, ServiceInstance, ServiceOffering, ServicePlan, Space,
+    Visibility, ruby,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -51,6 +53,12 @@ const LIST: ListSpec = ListSpec {
         "label_selector",
     ])
 };
+
+impl Present for ServicePlan {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(plan: &ServicePlan, view: &View<'_>) -> Value {
     let (guid, catalog, world) = (plan.base.guid, &plan.catalog, view.world);

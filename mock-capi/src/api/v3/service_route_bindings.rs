@@ -10,9 +10,10 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router;
+use crate::api::state::Present;
 use crate::world::{
-    BindingRef, Errand, Field, Guid, Home, MANAGE_APPS, OperationState, Route, RouteBinding, Row,
-    ServiceInstance, Step, WRITE_SPACE,
+    BindingRef, Errand, Field, Guid, Home, MANAGE_APPS, OperationState, Registered, Route,
+    RouteBinding, Row, ServiceInstance, Step, WRITE_SPACE,
 };
 
 pub(crate) const ROUTES: &[router::Route] = &[
@@ -38,6 +39,12 @@ const LIST: ListSpec = ListSpec {
         "label_selector",
     ])
 };
+
+impl Present for RouteBinding {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(binding: &RouteBinding, view: &View<'_>) -> Value {
     let path = format!("/v3/service_route_bindings/{}", binding.base.guid);

@@ -8,6 +8,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{Field, Guid, NewSidecar, Process, Sidecar, WRITE_SPACE, ruby};
 
 use super::manifest_message::{check_number, sidecar_memory};
@@ -27,6 +28,12 @@ pub(crate) const ROUTES: &[Route] = &[
 
 const LIST: ListSpec = ListSpec::of(&[]);
 const FIELDS: &[&str] = &["name", "command", "process_types", "memory_in_mb"];
+
+impl Present for Sidecar {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(sidecar: &Sidecar, _view: &View<'_>) -> Value {
     json!({

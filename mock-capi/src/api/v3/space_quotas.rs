@@ -8,6 +8,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{Message, to_many_body};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{
     Field, Guid, Home, Key, Kind, Limits, MANAGE_ORG, Org, Row, Selection, Space, SpaceQuota,
     Target, World,
@@ -26,6 +27,12 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 const LIST: ListSpec = ListSpec::of(&["names", "organization_guids", "space_guids"]);
+
+impl Present for SpaceQuota {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(quota: &SpaceQuota, view: &View<'_>) -> Value {
     let guid = quota.base.guid;

@@ -8,6 +8,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{Message, UNNAMED};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{
     Field, Guid, Home, Kind, MANAGE_APPS, MANAGE_ORG, Org, Row, Space, UPDATE_SPACE, World,
 };
@@ -31,6 +32,12 @@ const LIST: ListSpec = ListSpec {
 };
 
 const MAX_NAME: usize = 255;
+
+impl Present for Space {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(space: &Space, view: &View<'_>) -> Value {
     let path = format!("/v3/spaces/{}", space.base.guid);

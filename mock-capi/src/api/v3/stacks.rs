@@ -8,6 +8,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{App, Field, Lifecycle, Row, Selection, Stack, StackState, World};
 
 use super::apps;
@@ -28,6 +29,12 @@ const LIST: ListSpec = ListSpec {
 
 const MAX_NAME: usize = 250;
 const MAX_REASON: usize = 5000;
+
+impl Present for Stack {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(stack: &Stack, view: &View<'_>) -> Value {
     json!({

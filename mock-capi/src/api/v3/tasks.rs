@@ -8,9 +8,10 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{MAX_INT, Message};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{
-    App, Droplet, Field, Guid, MANAGE_APPS, MAX_APP_DISK_MB, NewTask, Process, Row, Task,
-    WRITE_SPACE, ruby,
+    App, Droplet, Field, Guid, MANAGE_APPS, MAX_APP_DISK_MB, NewTask, Process, Registered, Row,
+    Task, WRITE_SPACE, ruby,
 };
 
 use super::{apps, processes};
@@ -40,6 +41,12 @@ const LIST: ListSpec = ListSpec::of(&[
     "sequence_ids",
     "label_selector",
 ]);
+
+impl Present for Task {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(task: &Task, view: &View<'_>) -> Value {
     let path = format!("/v3/tasks/{}", task.base.guid);

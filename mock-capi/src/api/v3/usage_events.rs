@@ -8,6 +8,7 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::router::Route;
+use crate::api::state::Present;
 use crate::world::{AppUsageEvent, Guid, Row, ServiceUsageEvent};
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -33,6 +34,18 @@ const OF_SERVICES: ListSpec = ListSpec::of(&[
 ]);
 const USER_PROVIDED: &str = "user_provided_service_instance";
 const MANAGED: &str = "managed_service_instance";
+
+impl Present for AppUsageEvent {
+    fn present(&self, view: &View<'_>) -> Value {
+        present_of_app(self, view)
+    }
+}
+
+impl Present for ServiceUsageEvent {
+    fn present(&self, view: &View<'_>) -> Value {
+        present_of_service(self, view)
+    }
+}
 
 fn present_of_app(event: &AppUsageEvent, view: &View<'_>) -> Value {
     let AppUsageEvent { now, before, .. } = event;

@@ -8,7 +8,8 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
-use crate::world::{Account, Field, Guid, Kind, Row, UAA_ORIGIN, User};
+use crate::api::state::Present;
+use crate::world::{Account, Field, Guid, Kind, Registered, Row, UAA_ORIGIN, User};
 
 use super::{organizations, spaces};
 
@@ -26,6 +27,12 @@ const LIST: ListSpec = ListSpec::of(&[
     "origins",
     "label_selector",
 ]);
+
+impl Present for User {
+    fn present(&self, view: &View<'_>) -> Value {
+        present(self, view)
+    }
+}
 
 pub(crate) fn present(user: &User, view: &View<'_>) -> Value {
     let account = view.world.account_of(user);

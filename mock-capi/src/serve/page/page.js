@@ -155,8 +155,9 @@ async function readApps(space, wanted) {
 }
 
 function showCounts(counts) {
-  showList(find("counts"), Object.entries(counts), ([kind]) => kind, ([kind, count]) =>
-    element("div", {}, element("dt", {}, kind), element("dd", {}, count.toLocaleString("en"))),
+  const shown = Object.entries(counts).filter(([, count]) => count > 0);
+  showList(find("counts"), shown, ([kind]) => kind, ([kind, count]) =>
+    element("div", {}, element("dt", {}, kind.replaceAll("_", " ")), element("dd", {}, count.toLocaleString("en"))),
   );
 }
 
