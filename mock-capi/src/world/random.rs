@@ -1,55 +1,63 @@
-//! Numbers that look random and, from a seed, are the same each time
-//! (SplitMix64).
+//! Random numbers, which a seed repeats.
 
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// A stream of numbers.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Random(u64);
+/// A stream of random numbers. A state file holds the seed from which it goes on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "u64", into = "u64")]
+pub(crate) struct Random(Rng);
+
+impl From<u64> for Random {
+    fn from(seed: u64) -> Self {
+        Self(Rng::with_seed(seed))
+    }
+}
+
+impl From<Random> for u64 {
+    fn from(random: Random) -> Self {
+        random.0.get_seed()
+    }
+}
 
 impl Random {
     pub(crate) fn from_seed(seed: u64) -> Self {
-        Self(seed)
+        seed.into()
     }
 
-    /// A seed that nobody can tell.
+    /// A seed that differs in each process.
     pub(crate) fn any_seed() -> u64 {
-        RandomState::new().hash_one(0_u8)
+        fastrand::u64(..)
     }
 
-    /// A stream that belongs to something, and to nothing else.
+    /// The stream of an owner, which is the same whenever it is asked for.
     pub(crate) fn of(owner: &impl Hash) -> Self {
-        // The same in each run, unlike the map's.
+        // Unlike the hasher of a map, this one is the same in each process.
         let mut hasher = DefaultHasher::new();
         owner.hash(&mut hasher);
-        Self(hasher.finish())
+        Self::from_seed(hasher.finish())
     }
 
-    /// Another stream, which only shares its beginning with this one.
+    /// A further stream, which does not depend on what is read from this one later.
     pub(crate) fn split(&mut self) -> Self {
-        Self(self.step())
+        Self(self.0.fork())
     }
 
     pub(crate) fn step(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.u64(..)
     }
 
-    /// A number below `limit`, which is not 0.
+    /// A number below `limit`, which must not be 0.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
-        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-        usize::try_from(self.step() % limit).unwrap_or_default()
+        self.0.usize(..limit)
     }
 
-    /// Whether something of this probability happens.
+    /// Whether an event of this probability happens.
     pub(crate) fn happens(&mut self, probability: f64) -> bool {
-        self.fraction() < probability
+        self.0.f64() < probability
     }
 
     /// A time that is longer or shorter than `time` by up to `jitter` of it.
@@ -57,16 +65,8 @@ impl Random {
         if jitter <= 0.0 || time.is_zero() {
             return time;
         }
-        let factor = 1.0 + jitter * (2.0 * self.fraction() - 1.0);
+        let factor = 1.0 + jitter * (2.0 * self.0.f64() - 1.0);
         Duration::try_from_secs_f64(time.as_secs_f64() * factor).unwrap_or(time)
-    }
-
-    /// At least 0, less than 1.
-    fn fraction(&mut self) -> f64 {
-        const BITS: u32 = f64::MANTISSA_DIGITS;
-        #[allow(clippy::cast_precision_loss)] // That many bits are exact.
-        let numerator = (self.step() >> (u64::BITS - BITS)) as f64;
-        numerator / (1_u64 << BITS) as f64
     }
 }
 
@@ -82,6 +82,15 @@ mod tests {
         };
         assert_eq!(stream(7), stream(7));
         assert_ne!(stream(7), stream(8));
+    }
+
+    #[test]
+    fn a_saved_stream_goes_on_where_it_was() {
+        let mut random = Random::from_seed(7);
+        random.step();
+        let saved = serde_json::to_string(&random).unwrap();
+        let mut loaded: Random = serde_json::from_str(&saved).unwrap();
+        assert_eq!(loaded.step(), random.step());
     }
 
     #[test]
