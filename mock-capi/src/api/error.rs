@@ -213,3 +213,11 @@ impl CcError {
         details.join(", ")
     }
 }
+
+/// Refuses a request for everything that is wrong with it.
+pub(crate) fn validate(errors: &[String]) -> Result<(), CcError> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(CcError::unprocessable(errors.join(", ")))
+}

@@ -14,6 +14,7 @@ pub(crate) mod networking;
 pub(crate) mod operations;
 pub(crate) mod osb;
 pub(crate) mod router;
+pub(crate) mod shared;
 pub(crate) mod state;
 pub(crate) mod uaa;
 pub(crate) mod v2;

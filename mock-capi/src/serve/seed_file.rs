@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::api::message::Message;
-use crate::api::v3::{byte_sizes, quota_limits};
+use crate::api::shared::{byte_sizes, quota_limits};
 use crate::serve::mock_capi::StartError;
 use crate::world::settings::Dialect;
 use crate::world::{App, Guid, Limits, RoleType, World};

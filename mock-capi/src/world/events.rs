@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::model::CowStr;
 use super::{Base, Destination, Field, Guid, Row, Selection, World};
 use crate::world::clock::Timestamp;
+use crate::world::ruby;
 
 /// How long events are kept.
 const KEPT: Duration = Duration::from_secs(31 * 24 * 60 * 60);
@@ -108,6 +109,14 @@ impl World {
     pub(crate) fn record(&mut self, app: Guid, kind: &'static str, data: Value) {
         let actor = self.actor.clone();
         self.record_of(actor, app, self.now, kind, data);
+    }
+
+    /// Records in the log and the events of an app what a request changes of it.
+    pub(crate) fn record_app_update(&mut self, app: Guid, request: Map<String, Value>) {
+        let request = audited(request);
+        let change = ruby::inspect_with_string_keys(&request);
+        self.log_api(app, format!("Updated app with guid {app} ({change})"));
+        self.record(app, "audit.app.update", json!({"request": request}));
     }
 
     /// The same at some moment, which may be yet to come.
@@ -348,4 +357,14 @@ impl World {
     fn oldest_event(&self) -> Option<&Event> {
         self.events.iter().next()
     }
+}
+
+/// The request as events show it: without commands and environment variables.
+pub(crate) fn audited(mut request: Map<String, Value>) -> Value {
+    for hidden in ["command", "environment_variables"] {
+        if let Some(value) = request.get_mut(hidden) {
+            *value = json!("[PRIVATE DATA HIDDEN]");
+        }
+    }
+    Value::Object(request)
 }

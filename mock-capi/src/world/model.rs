@@ -548,6 +548,11 @@ pub(crate) struct Package {
 }
 
 impl Package {
+    /// Whether it can be staged.
+    pub(crate) fn is_ready(&self, now: Timestamp) -> bool {
+        self.state(now) == "READY"
+    }
+
     pub(crate) fn kind(&self) -> &'static str {
         match self.kind {
             PackageKind::Bits => "bits",

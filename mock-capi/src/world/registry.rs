@@ -98,9 +98,6 @@ pub(crate) trait Registered: Sized {
     /// What errors call it, such as `Security group`.
     const KIND: &'static str;
 
-    /// The key of its list in `/_mock/state`, such as `security_groups`.
-    const LIST: &'static str;
-
     fn base(&self) -> &Base;
 
     fn base_mut(&mut self) -> &mut Base;
@@ -116,7 +113,6 @@ macro_rules! implement_registered {
         $(
             impl Registered for super::$row {
                 const KIND: &'static str = $kind;
-                const LIST: &'static str = $list;
 
                 fn base(&self) -> &Base {
                     &self.base

@@ -17,6 +17,13 @@ impl World {
         droplets.into_iter().rfind(exists)
     }
 
+    /// Whether a droplet of the app is being staged.
+    pub(crate) fn is_staging(&self, app: Guid) -> bool {
+        let droplets = self.droplets.select(&Selection::by(Field::App, app));
+        let mut states = droplets.iter().map(|droplet| droplet.state(self.now));
+        states.any(|state| state == "STAGING")
+    }
+
     /// `PENDING` until the newest package is the current droplet, which is
     /// `STAGED`; `FAILED` if that will not be.
     pub(crate) fn package_state(&self, app: &App) -> &'static str {

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::message::Message;
 use crate::world::{Buildpack, Lifecycle, Stack, World, ruby};
@@ -10,6 +11,8 @@ const BUILDPACK: &str = "buildpack";
 /// Cloud native buildpacks.
 const CNB: &str = "cnb";
 const KINDS: [&str; 3] = [BUILDPACK, "docker", CNB];
+/// What lets apps be of Docker images.
+const DOCKER: &str = "diego_docker";
 const MAX_TEXT: usize = 4096;
 const BOUNDS: &str = "must be between 1 and 4096 characters";
 
@@ -39,6 +42,18 @@ pub(crate) fn shown(buildpack: &str) -> String {
             url.into()
         }
         _ => buildpack.into(),
+    }
+}
+
+/// Refuses apps of Docker images while the operator does not want them.
+pub(crate) fn check_flag(
+    context: &RequestContext<'_>,
+    lifecycle: &Lifecycle,
+) -> Result<(), CcError> {
+    match lifecycle {
+        Lifecycle::Docker => context.require_flag(DOCKER),
+        Lifecycle::Buildpack { cnb: true, .. } => context.require_flag("diego_cnb"),
+        Lifecycle::Buildpack { .. } => Ok(()),
     }
 }
 

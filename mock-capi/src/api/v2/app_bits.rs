@@ -8,7 +8,7 @@ use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::api::v3::{packages, resources};
+use crate::api::shared::packages;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{App, Guid, Job, Lifecycle, Package, PackageKind, Upload};
 
@@ -27,18 +27,22 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if app.lifecycle == Lifecycle::Docker {
         return Err(CcError::unprocessable("cannot upload bits to a docker app"));
     }
-    let space = app.space;
     let metadata = MetadataPatch::default();
-    let package = packages::add(context.world, guid, space, PackageKind::Bits, metadata);
+    let package = context
+        .world
+        .add_package(guid, PackageKind::Bits, metadata)?;
     let form = context.request.form;
     let resources = form.text("resources");
     let resources = resources.ok_or_else(|| invalid("missing :resources"))?;
     let resources =
-        resources::read_uploaded(resources).map_err(|_| invalid("invalid :resources"))?;
+        packages::read_resources(resources).map_err(|_| invalid("invalid :resources"))?;
     let bits = form.bits("application").filter(|bits| !bits.is_empty());
     if context.request.query("async") != Some("true") {
         let now = context.world.now();
-        packages::receive(context.world, package, bits, &resources, (now, None));
+        let outcome = (now, None);
+        context
+            .world
+            .receive_bits(package, bits, &resources, outcome);
         return Ok(Response::created(&json!({})));
     }
     let job = context.start_job("package.upload", Some(package), None);
@@ -49,7 +53,9 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         .clone()
         .and_then(|failure| CcError::from(failure).staging_text());
     let outcome = (*ready_at, failure);
-    packages::receive(context.world, package, bits, &resources, outcome);
+    context
+        .world
+        .receive_bits(package, bits, &resources, outcome);
     Ok(Response::created(&jobs::present_queued(context.world, job)))
 }
 
@@ -75,10 +81,9 @@ fn copy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let Some(original) = original.map(|package| (package.base.guid, package.kind.clone())) else {
         return Err(CcError::unknown());
     };
-    let space = context.row::<App>(guid)?.space;
     let (original, kind) = original;
     let metadata = MetadataPatch::default();
-    let package = packages::add(context.world, guid, space, kind, metadata);
+    let package = context.world.add_package(guid, kind, metadata)?;
     let job = context.start_job("package.upload", Some(package), None);
     let ready_at = context.row::<Job>(job)?.ready_at;
     let upload = context.row::<Package>(original)?.upload.clone();

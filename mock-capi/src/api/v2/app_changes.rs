@@ -12,8 +12,8 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::message::check_environment;
 use crate::api::router::Route;
-use crate::api::v3::builds::{self, NewBuild};
-use crate::api::v3::{lifecycle, packages};
+use crate::api::shared::lifecycle;
+use crate::api::shared::staging::{self, NewBuild};
 use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
@@ -505,7 +505,7 @@ fn mark(world: &mut World, process: Guid, marks: &mut Marks) {
 /// Whether there is something to run or to stage.
 fn has_package(context: &RequestContext<'_>, app: &App) -> bool {
     let package = context.world.latest_package(app.base.guid);
-    app.droplet.is_some() || package.is_some_and(|package| builds::is_ready(context.world, package))
+    app.droplet.is_some() || package.is_some_and(|package| package.is_ready(context.world.now()))
 }
 
 fn change_app(
@@ -552,8 +552,8 @@ fn change_app(
             image: image.into(),
             username: asked.docker_username.map(str::to_owned),
         };
-        let space = context.row::<App>(guid)?.space;
-        packages::add(context.world, guid, space, kind, MetadataPatch::default());
+        let metadata = MetadataPatch::default();
+        context.world.add_package(guid, kind, metadata)?;
     }
     Ok(())
 }
@@ -595,7 +595,7 @@ fn stage(context: &mut RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
         log_rate,
         metadata: MetadataPatch::default(),
     };
-    let build = builds::stage(context, build)?;
+    let build = staging::stage(context, build)?;
     let droplet = context.row::<Build>(build)?.droplet;
     let crashing = context.crashes(guid);
     context.world.run_when_staged(droplet, crashing);

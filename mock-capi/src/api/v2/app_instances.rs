@@ -8,7 +8,7 @@ use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::api::v3::environment;
+use crate::api::shared::app_environment;
 use crate::world::{
     App, Field, Guid, Home, InstanceState, Process, READ_SECRETS, Selection, instance_guid,
 };
@@ -18,7 +18,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/apps/:guid/stats", stats),
     remove("/v2/apps/:guid/instances/:index", stop_instance),
     Route::get("/v2/apps/:guid/crashes", crashes),
-    Route::get("/v2/apps/:guid/env", show_env).flagged(environment::VISIBILITY),
+    Route::get("/v2/apps/:guid/env", show_env).flagged(app_environment::VISIBILITY),
 ];
 
 /// The app that is asked for, and its web process.
@@ -155,8 +155,8 @@ fn show_env(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if !context.access.allows(context.world, home, READ_SECRETS) {
         return Err(CcError::not_authorized());
     }
-    context.require_flag(environment::VISIBILITY_TO_DEVELOPERS)?;
-    let mut env = context.present(guid, environment::present_env)?;
+    context.require_flag(app_environment::VISIBILITY_TO_DEVELOPERS)?;
+    let mut env = context.present(guid, app_environment::present_env)?;
     let (_, process) = find(context, guid)?;
     let version = context.world.version_of(process);
     let of_app = &mut env["application_env_json"]["VCAP_APPLICATION"];

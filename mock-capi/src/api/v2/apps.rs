@@ -18,7 +18,7 @@ use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::api::v3::lifecycle;
+use crate::api::shared::lifecycle;
 use crate::world::{
     App, Domain, Feature, Field, Guid, Home, Kind, Lifecycle, PackageKind, Process, READ_SECRETS,
     READ_V2_SPACE, Row, Selection, ServiceBinding, Stack, WRITE_SPACE, World,

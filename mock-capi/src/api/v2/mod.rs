@@ -32,6 +32,7 @@ use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::{Handler, Route};
+use crate::api::shared::new_app::name_errors;
 use crate::world::{Guid, Home, Kind, RoleType, Roles, Row, World};
 use attributes::Attributes;
 use collection::Collection;
@@ -184,7 +185,7 @@ fn found_by_guid<'w, R: Row>(world: &'w World, model: &str, guid: &str) -> Resul
 
 /// What is wrong with a name that nothing may have.
 fn name_error(name: &str) -> Option<String> {
-    let errors = crate::api::v3::apps::name_errors(name);
+    let errors = name_errors(name);
     (!errors.is_empty()).then(|| errors.join(", "))
 }
 

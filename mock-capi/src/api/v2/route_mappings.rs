@@ -13,9 +13,9 @@ use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router;
-use crate::api::v3::destinations;
 use crate::world::{
-    App, Destination, Field, Guid, Home, Key, Lifecycle, Route, Row, Selection, WRITE_SPACE, World,
+    App, Destination, Field, Guid, Home, Key, Lifecycle, NewDestination, Route, Row, Selection,
+    WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[router::Route] = &[
@@ -209,10 +209,12 @@ fn map(
     if let Some(known) = mapping(context, app, route, port) {
         return Ok(known);
     }
-    let mut destination = destinations::to_web(context.world, app, None);
+    let mut destination = context
+        .world
+        .new_destination(app, NewDestination::default());
     destination.port = port.or(destination.port);
     let guid = destination.guid;
-    destinations::add(context.world, route, vec![destination])?;
+    context.world.add_destinations(route, vec![destination])?;
     Ok(guid)
 }
 

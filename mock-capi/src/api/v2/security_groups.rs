@@ -12,7 +12,7 @@ use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::api::v3::security_rules::{are_ports, is_destination};
+use crate::api::shared::security_rules::{are_ports, is_destination};
 use crate::world::{ADMINS, Field, Guid, Home, Kind, Row, SecurityGroup, Selection, Space, World};
 
 pub(crate) const ROUTES: &[Route] = &[

@@ -4,14 +4,16 @@
 use serde_json::{Map, Value, json};
 
 use crate::api::context::{RequestContext, View};
-use crate::api::error::CcError;
+use crate::api::error::{CcError, validate};
 use crate::api::fixtures::{self, Template};
 use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{Message, check_environment};
 use crate::api::router::Route;
-use crate::api::v3::lifecycle::Purpose;
-use crate::api::v3::{apps as v3_apps, environment, lifecycle};
+use crate::api::shared::app_environment;
+use crate::api::shared::current_droplet::{self, droplet_of, read_assigned_droplet};
+use crate::api::shared::lifecycle::{self, Purpose};
+use crate::api::shared::new_app::{name_errors, read_new};
 use crate::world::{App, Field, Guid, Kind, Row};
 
 use super::{droplets, packages};
@@ -25,7 +27,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::delete("/v3/apps/:guid", delete),
     Route::put("/v3/apps/:guid/start", start),
     Route::put("/v3/apps/:guid/stop", stop),
-    Route::get("/v3/apps/:guid/env", environment::show_env),
+    Route::get("/v3/apps/:guid/env", app_environment::show_env),
     Route::get("/v3/apps/:guid/environment_variables", show_environment),
     Route::patch("/v3/apps/:guid/environment_variables", update_environment),
     Route::get(
@@ -80,6 +82,11 @@ fn present(app: &App, view: &View<'_>, template: Template) -> Value {
     }))
 }
 
+/// The app that the path names.
+pub(crate) fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
+    context.guid_of::<App>("guid")
+}
+
 fn present_shown(app: &App, view: &View<'_>) -> Value {
     present(app, view, fixtures::APP)
 }
@@ -92,7 +99,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let new = v3_apps::read_new(context, FIELDS, NO_SPACE)?;
+    let new = read_new(context, FIELDS, NO_SPACE)?;
     if context.world.find_app(new.space, &new.name).is_some() {
         return Err(CcError::unprocessable("name must be unique in space"));
     }
@@ -102,11 +109,11 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    context.ok(v3_apps::find(context)?, present_shown)
+    context.ok(find(context)?, present_shown)
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = v3_apps::find(context)?;
+    let guid = find(context)?;
     let body = context.request.object()?;
     let mut message = Message::new(&body, &["name", "lifecycle"]);
     let name = message.optional_text("name", 0..=255);
@@ -118,7 +125,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let asked = lifecycle::read(&mut message, current, context.world, Purpose::App);
     message.finish()?;
     asked.check()?;
-    v3_apps::validate(&name.map(v3_apps::name_errors).unwrap_or_default())?;
+    validate(&name.map(name_errors).unwrap_or_default())?;
     let holder = name
         .and_then(|name| context.world.find_app(*space, name))
         .map(Row::guid);
@@ -133,27 +140,27 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = v3_apps::find(context)?;
+    let guid = find(context)?;
     context.world.delete(Kind::App, guid);
     Ok(Response::empty(204))
 }
 
 fn start(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = v3_apps::find(context)?;
-    v3_apps::droplet_of(context, guid)?;
+    let guid = find(context)?;
+    droplet_of(context, guid)?;
     context.start_app(guid)?;
     context.ok(guid, present_shown)
 }
 
 fn stop(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = v3_apps::find(context)?;
+    let guid = find(context)?;
     context.world.stop_app(guid);
     context.ok(guid, present_shown)
 }
 
 /// Variables stood beside the links.
 fn present_environment(app: &App, view: &View<'_>) -> Value {
-    let mut body = json!({"links": environment::links(app, view)});
+    let mut body = json!({"links": app_environment::links(app, view)});
     if let Value::Object(fields) = &mut body {
         fields.extend(app.environment.clone());
     }
@@ -166,40 +173,42 @@ fn presented_environment(context: &RequestContext<'_>, guid: Guid) -> Result<Res
 }
 
 fn show_environment(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    presented_environment(context, v3_apps::find(context)?)
+    presented_environment(context, find(context)?)
 }
 
 fn update_environment(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = v3_apps::find(context)?;
+    let guid = find(context)?;
     let variables: Map<String, Value> = context.request.object()?;
     let errors = check_environment("Environment variables", &variables);
     if !errors.is_empty() {
         return Err(CcError::unprocessable(errors.join(", ")));
     }
-    environment::set(context.world, guid, variables);
+    context.world.set_environment(guid, variables);
     presented_environment(context, guid)
 }
 
 fn present_droplet_relationship(context: &RequestContext<'_>, app: Guid, droplet: Guid) -> Value {
-    fixtures::CURRENT_DROPLET.fill(v3_apps::present_droplet_relationship(context, app, droplet))
+    fixtures::CURRENT_DROPLET.fill(current_droplet::present_droplet_relationship(
+        context, app, droplet,
+    ))
 }
 
 fn current_droplet_relationship(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let app = v3_apps::find(context)?;
-    let droplet = v3_apps::droplet_of(context, app)?;
+    let app = find(context)?;
+    let droplet = droplet_of(context, app)?;
     Ok(Response::ok(&present_droplet_relationship(
         context, app, droplet,
     )))
 }
 
 fn current_droplet(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let droplet = v3_apps::droplet_of(context, v3_apps::find(context)?)?;
+    let droplet = droplet_of(context, find(context)?)?;
     context.ok(droplet, droplets::present)
 }
 
 fn assign_droplet(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let app = v3_apps::find(context)?;
-    let droplet = v3_apps::read_assigned_droplet(context, app, |app| {
+    let app = find(context)?;
+    let droplet = read_assigned_droplet(context, app, |app| {
         app.started
             .then_some("Stop the app before changing droplet")
     })?;

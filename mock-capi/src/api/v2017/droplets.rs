@@ -9,11 +9,11 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{MAX_INT, Message};
 use crate::api::router::Route;
-use crate::api::v3::lifecycle::Purpose;
-use crate::api::v3::{apps, builds, droplets as v3_droplets, lifecycle, packages};
+use crate::api::shared::lifecycle::{self, Purpose};
+use crate::api::shared::{droplets as shared, staging};
 use crate::world::{Droplet, Field, Guid, Kind, Lifecycle, NewDroplet, Registered};
 
-use super::related;
+use super::{apps, packages, related};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/droplets", index),
@@ -74,7 +74,7 @@ fn result(droplet: &Droplet, view: &View<'_>) -> Value {
             buildpacks, stack, ..
         } => {
             let none = json!({"type": "sha1", "value": null});
-            result["checksum"] = v3_droplets::checksum(droplet, view).unwrap_or(none);
+            result["checksum"] = shared::checksum(droplet, view).unwrap_or(none);
             result["buildpacks"] = json!([{"name": buildpacks.first(), "detect_output": null}]);
             result["stack"] = json!(stack);
         }
@@ -104,7 +104,7 @@ fn index_of_package(context: &mut RequestContext<'_>) -> Result<Response, CcErro
 
 fn list(context: &RequestContext<'_>, nested: Option<(Field, Guid)>) -> Result<Response, CcError> {
     let query = ListQuery::read(context, &LIST)?;
-    v3_droplets::list(context, &query, nested, |_| true, present)
+    shared::list(context, &query, nested, |_| true, present)
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -129,7 +129,7 @@ fn copy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             .to_owned(),
         guid => guid.to_owned(),
     };
-    let guid = v3_droplets::copy_droplet(context, &source, app.unwrap_or_default())?;
+    let guid = shared::copy_droplet(context, &source, app.unwrap_or_default())?;
     let droplet = context.present_pending(guid, present)?;
     Ok(Response::created(&fixtures::COPY_DROPLET.fill(droplet)))
 }
@@ -160,14 +160,14 @@ fn stage(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     asked.check()?;
     let lifecycle = asked.lifecycle;
     let app = app.base.guid;
-    if builds::is_staging(context.world, app) {
-        return Err(builds::staging_in_progress());
+    if context.world.is_staging(app) {
+        return Err(staging::staging_in_progress());
     }
     let ready = context.world.packages.get(package);
-    if !ready.is_some_and(|package| builds::is_ready(context.world, package)) {
+    if !ready.is_some_and(|package| package.is_ready(context.world.now())) {
         return Err(CcError::invalid_request());
     }
-    let error = builds::fail_staging(context, app);
+    let error = staging::fail_staging(context, app);
     let droplet = context
         .world
         .stage(package, NewDroplet { lifecycle, error });

@@ -7,8 +7,10 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::list::ListSpec;
 use crate::api::router::Route;
-use crate::api::v3::{apps, packages as v3_packages};
-use crate::world::{Kind, Package, PackageKind};
+use crate::api::shared::packages as shared;
+use crate::world::{Guid, Kind, Package, PackageKind};
+
+use super::apps;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/packages", index),
@@ -37,7 +39,7 @@ fn present(package: &Package, view: &View<'_>) -> Value {
     links["stage"] = view.action("POST", &format!("{path}/droplets"));
     links["app"] = view.link(&format!("/v3/apps/{}", package.app));
     let data = match &package.kind {
-        PackageKind::Bits => v3_packages::present_data(package, view),
+        PackageKind::Bits => shared::present_data(package, view),
         PackageKind::Docker { image, .. } => json!({"image": image}),
     };
     json!({
@@ -51,33 +53,38 @@ fn present(package: &Package, view: &View<'_>) -> Value {
     })
 }
 
+/// The package that the path names.
+pub(crate) fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
+    context.guid_of::<Package>("guid")
+}
+
 fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    v3_packages::list(context, &LIST, None, present)
+    shared::list(context, &LIST, None, present)
 }
 
 /// `GET /v3/apps/:guid/packages`
 pub(crate) fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let app = apps::find(context)?;
-    v3_packages::list(context, &LIST, Some(app), present)
+    shared::list(context, &LIST, Some(app), present)
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = v3_packages::create_package(context)?;
+    let guid = shared::create_package(context)?;
     context.created(guid, present)
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    context.ok(v3_packages::find(context)?, present)
+    context.ok(find(context)?, present)
 }
 
 fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = v3_packages::upload_bits(context)?;
+    let guid = shared::upload_bits(context)?;
     let package = context.present_pending(guid, present)?;
     Ok(Response::ok(&package))
 }
 
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = v3_packages::find(context)?;
+    let guid = find(context)?;
     context.world.delete(Kind::Package, guid);
     Ok(Response::empty(204))
 }

@@ -7,8 +7,10 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::list::ListSpec;
 use crate::api::router::Route;
-use crate::api::v3::{apps, processes as v3_processes};
+use crate::api::shared::processes as shared;
 use crate::world::{Guid, InstanceState, Process};
+
+use super::apps;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/processes", index),
@@ -65,32 +67,32 @@ fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn list(context: &RequestContext<'_>, app: Option<Guid>) -> Result<Response, CcError> {
-    v3_processes::list(context, &LIST, app, |process, view, _| {
+    shared::list(context, &LIST, app, |process, view, _| {
         present(process, view)
     })
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&present(
-        v3_processes::find(context)?,
+        shared::find(context)?,
         &context.view(),
     )))
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = v3_processes::change(context)?;
+    let guid = shared::change(context)?;
     context.ok(guid, present)
 }
 
 fn scale(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = v3_processes::scale_process(context)?;
+    let guid = shared::scale_process(context)?;
     context
         .present(guid, present)
         .map(|process| Response::json(202, &process))
 }
 
 fn stats(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let process = v3_processes::find(context)?;
+    let process = shared::find(context)?;
     let instances = context.world.instances(process).into_iter();
     let stats = instances.map(|instance| present_stats(process, instance, &context.view()));
     Ok(Response::ok(

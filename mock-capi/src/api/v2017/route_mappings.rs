@@ -8,10 +8,9 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router;
-use crate::api::v3::{apps, destinations::same_target};
 use crate::world::{App, Destination, Field, Guid, Route, Selection};
 
-use super::related;
+use super::{apps, related};
 
 pub(crate) const ROUTES: &[router::Route] = &[
     router::Route::get("/v3/route_mappings", index),
@@ -146,7 +145,12 @@ fn add(
         updated: context.world.now(),
     };
     let existing = context.world.routes.get(route);
-    if existing.is_some_and(|route| route.destinations.iter().any(|m| same_target(m, &mapping))) {
+    if existing.is_some_and(|route| {
+        route
+            .destinations
+            .iter()
+            .any(|m| m.has_same_target(&mapping))
+    }) {
         return Err(CcError::unprocessable(
             "Duplicate Route Mapping - Only one route mapping may exist for an application, route, and port",
         ));

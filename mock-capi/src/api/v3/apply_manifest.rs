@@ -8,23 +8,22 @@
 use serde_json::{Map, Value, json};
 
 use crate::api::context::RequestContext;
-use crate::api::error::CcError;
+use crate::api::error::{CcError, validate};
 use crate::api::http::Response;
 use crate::api::router::Route;
+use crate::api::shared::new_app::name_errors;
+use crate::api::shared::{lifecycle, processes};
 use crate::api::yaml;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    App, BindingRef, Domain, Field, Guid, Lifecycle, NewBinding, NewRoute, Row, Scale, Selection,
-    ServiceInstance, WRITE_SPACE, is_in_host,
+    App, BindingRef, Domain, Field, Guid, Lifecycle, NewBinding, NewDestination, NewRoute, Row,
+    Scale, Selection, ServiceInstance, WRITE_SPACE, is_in_host,
 };
 
 use super::managed_instances::bind_in_job;
 use super::manifest_message::{AppManifest, ScalePatch, WantedLifecycle, WantedService};
 use super::manifest_routes::{WantedRoute, WantedRoutes};
-use super::{
-    app_features, destinations, environment, lifecycle, manifests, processes, route_names, routes,
-    spaces,
-};
+use super::{app_features, manifests, route_names, routes, spaces};
 
 pub(crate) const ROUTES: &[Route] =
     &[Route::post("/v3/spaces/:guid/actions/apply_manifest", apply).by(WRITE_SPACE)];
@@ -73,7 +72,7 @@ fn find_or_create(
     if let Some(app) = context.world.find_app(space, &manifest.name) {
         return Ok(app.guid());
     }
-    super::apps::validate(&super::apps::name_errors(&manifest.name))?;
+    validate(&name_errors(&manifest.name))?;
     let wanted = &manifest.lifecycle;
     let lifecycle = if wanted.docker {
         Lifecycle::Docker
@@ -162,7 +161,7 @@ fn apply_to(
         app.base.metadata.apply(manifest.metadata)
     });
     set_routes(context, app, manifest.routes)?;
-    environment::set(context.world, app, manifest.environment);
+    context.world.set_environment(app, manifest.environment);
     for service in manifest.services {
         bind(context, app, service)?;
     }
@@ -266,7 +265,7 @@ fn set_lifecycle(
     let asked = asked.unwrap_or(context.world.default_stack);
     let errors = lifecycle::problems(context.world, named, asked, cnb);
     let stack = wanted.stack.unwrap_or_else(|| stack.clone());
-    super::apps::validate(&errors)?;
+    validate(&errors)?;
     let buildpacks = wanted.buildpacks.unwrap_or_else(|| buildpacks.clone());
     context.world.touch(app, |app: &mut App| {
         app.lifecycle = Lifecycle::Buildpack {
@@ -343,7 +342,11 @@ fn map_routes(
         found.push((route, wanted.protocol));
     }
     for (route, protocol) in found {
-        let destination = destinations::to_web(context.world, app, protocol);
+        let new = NewDestination {
+            protocol,
+            ..NewDestination::default()
+        };
+        let destination = context.world.new_destination(app, new);
         if protocol == Some("tcp") {
             return Err(CcError::unknown());
         }
@@ -354,10 +357,12 @@ fn map_routes(
         match current {
             // Whatever is wrong with the destinations is no error that a job
             // of the Cloud Controller has a text for.
-            None => destinations::add(context.world, route, vec![destination])
-                .map_err(|_| CcError::unknown())?,
+            None => {
+                let added = context.world.add_destinations(route, vec![destination]);
+                added.map_err(|_| CcError::unknown())?;
+            }
             Some(current) if protocol.is_some_and(|wanted| wanted != current.protocol) => {
-                destinations::put(context.world, route, vec![destination]);
+                context.world.put_destinations(route, vec![destination]);
             }
             Some(_) => {}
         }

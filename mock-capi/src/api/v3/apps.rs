@@ -5,24 +5,27 @@ use std::collections::HashSet;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::api::context::{RequestContext, View, to_one};
-use crate::api::error::CcError;
+use crate::api::context::{RequestContext, View};
+use crate::api::error::{CcError, validate};
 use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
-use crate::api::message::{Message, UNNAMED, environment_errors};
+use crate::api::message::{Message, UNNAMED};
 use crate::api::router::Route;
+use crate::api::shared::current_droplet::{
+    droplet_of, present_droplet_relationship, read_assigned_droplet,
+};
+use crate::api::shared::lifecycle::{self, Purpose, check_flag};
+use crate::api::shared::new_app::{MAX_NAME, name_errors, read_new};
 use crate::api::state::Present;
 use crate::world::clock::Timestamp;
 use crate::world::metadata::Metadata;
 use crate::world::{
-    App, Droplet, Field, Guid, Kind, Lifecycle, MANAGE_APPS, READ_SECRETS, Registered, Row,
-    Selection, Space, Stack, WRITE_SPACE, World, ruby,
+    App, Field, Guid, Kind, MANAGE_APPS, READ_SECRETS, Row, Selection, Stack, WRITE_SPACE, audited,
 };
 
-use super::lifecycle::Purpose;
-use super::{builds, droplets, lifecycle, organizations, packages, routes, spaces, stacks};
+use super::{builds, droplets, organizations, packages, routes, spaces, stacks};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps", index),
@@ -69,9 +72,6 @@ const LIST: ListSpec = ListSpec {
     ])
 };
 
-/// What lets apps be of Docker images.
-const DOCKER: &str = "diego_docker";
-const MAX_NAME: usize = 255;
 const NO_SPACE: &str = "Invalid space. Ensure that the space exists and you have access to it.";
 
 /// What a creating request may have.
@@ -300,90 +300,6 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(response.with_warnings(warning))
 }
 
-/// An app that a request asks for.
-pub(crate) struct NewApp {
-    pub(crate) space: Guid,
-    pub(crate) name: String,
-    lifecycle: Lifecycle,
-    environment: serde_json::Map<String, Value>,
-    metadata: crate::world::metadata::MetadataPatch,
-}
-
-impl NewApp {
-    pub(crate) fn create(self, world: &mut World) -> Guid {
-        world.create_app(
-            self.space,
-            self.name,
-            self.lifecycle,
-            self.environment,
-            self.metadata,
-        )
-    }
-}
-
-/// Reads the body of a creating request, which may have these fields;
-/// `no_space` is what it is told if its space does not exist.
-pub(crate) fn read_new(
-    context: &RequestContext<'_>,
-    fields: &[&str],
-    no_space: &str,
-) -> Result<NewApp, CcError> {
-    let body = context.request.object()?;
-    let mut message = Message::new(&body, fields);
-    let space = message.relationships(&["space"], |inner| inner.related("space"));
-    let name = message.check("name").string().length(0..=MAX_NAME);
-    let name = name.text().unwrap_or_default().trim();
-    let environment = message
-        .object("environment_variables")
-        .cloned()
-        .unwrap_or_default();
-    let default = Lifecycle::Buildpack {
-        buildpacks: Vec::new(),
-        stack: context.world.default_stack.into(),
-        cnb: false,
-    };
-    let asked = lifecycle::read(&mut message, &default, context.world, Purpose::NewApp);
-    let metadata = message.metadata();
-    message.finish()?;
-    let space: &Space = context.related(space.flatten(), no_space)?;
-    let space = space.base.guid;
-    check_flag(context, &asked.lifecycle)?;
-    asked.check()?;
-    let mut errors = name_errors(name);
-    for (_, reason) in environment_errors(&environment) {
-        // The model takes the validator's arguments for the text.
-        let reason = ruby::inspect_string(reason);
-        errors.push(format!("environment_variables {{:message=>{reason}}}"));
-    }
-    validate(&errors)?;
-    Ok(NewApp {
-        space,
-        name: name.into(),
-        lifecycle: asked.lifecycle,
-        environment,
-        metadata,
-    })
-}
-
-/// What the model says of a name, after the request's own validation.
-pub(crate) fn name_errors(name: &str) -> Vec<String> {
-    let mut errors = Vec::new();
-    if name.trim().is_empty() {
-        errors.push("name presence".to_owned());
-    }
-    if name.is_empty() || name.chars().any(char::is_control) {
-        errors.push("name format".to_owned());
-    }
-    errors
-}
-
-pub(crate) fn validate(errors: &[String]) -> Result<(), CcError> {
-    if errors.is_empty() {
-        return Ok(());
-    }
-    Err(CcError::unprocessable(errors.join(", ")))
-}
-
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let app: &App = context.named("guid")?;
     // `include` is read as lists read it.
@@ -446,27 +362,9 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         app.lifecycle = asked.lifecycle;
         app.base.metadata.apply(patch);
     });
-    log_update(context.world, guid, body);
+    context.world.record_app_update(guid, body);
     let response = context.ok(guid, present)?;
     Ok(response.with_warnings(warning))
-}
-
-/// Tells the log and the events of an app what a request changes of it.
-pub(crate) fn log_update(world: &mut World, guid: Guid, request: Map<String, Value>) {
-    let request = audited(request);
-    let change = ruby::inspect_with_string_keys(&request);
-    world.log_api(guid, format!("Updated app with guid {guid} ({change})"));
-    world.record(guid, "audit.app.update", json!({"request": request}));
-}
-
-/// A request without what events keep to themselves.
-pub(crate) fn audited(mut request: Map<String, Value>) -> Value {
-    for hidden in ["command", "environment_variables"] {
-        if let Some(value) = request.get_mut(hidden) {
-            *value = json!("[PRIVATE DATA HIDDEN]");
-        }
-    }
-    Value::Object(request)
 }
 
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -545,26 +443,6 @@ fn check_startable(context: &RequestContext<'_>, guid: Guid) -> Result<(), CcErr
     check_flag(context, &app.lifecycle)
 }
 
-/// Refuses apps of Docker images while the operator does not want them.
-pub(crate) fn check_flag(
-    context: &RequestContext<'_>,
-    lifecycle: &Lifecycle,
-) -> Result<(), CcError> {
-    match lifecycle {
-        Lifecycle::Docker => context.require_flag(DOCKER),
-        Lifecycle::Buildpack { cnb: true, .. } => context.require_flag("diego_cnb"),
-        Lifecycle::Buildpack { .. } => Ok(()),
-    }
-}
-
-/// The app's current droplet; 404 if it has none.
-pub(crate) fn droplet_of(context: &RequestContext<'_>, app: Guid) -> Result<Guid, CcError> {
-    let droplet = context.world.apps.get(app).and_then(|app| app.droplet);
-    droplet
-        .filter(|droplet| context.world.droplets.get(*droplet).is_some())
-        .ok_or_else(|| CcError::not_found(Droplet::KIND))
-}
-
 /// `GET /v3/apps/:guid/relationships/current_droplet`
 fn current_droplet_relationship(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let app = find(context)?;
@@ -572,21 +450,6 @@ fn current_droplet_relationship(context: &mut RequestContext<'_>) -> Result<Resp
     Ok(Response::ok(&present_droplet_relationship(
         context, app, droplet,
     )))
-}
-
-pub(crate) fn present_droplet_relationship(
-    context: &RequestContext<'_>,
-    app: Guid,
-    droplet: Guid,
-) -> Value {
-    let path = format!("/v3/apps/{app}");
-    let view = context.view();
-    let mut relationship = to_one(Some(droplet));
-    relationship["links"] = json!({
-        "self": view.link(&format!("{path}/relationships/current_droplet")),
-        "related": view.link(&format!("{path}/droplets/current")),
-    });
-    relationship
 }
 
 /// `GET /v3/apps/:guid/droplets/current`
@@ -609,36 +472,4 @@ fn assign_droplet(context: &mut RequestContext<'_>) -> Result<Response, CcError>
     Ok(Response::ok(&present_droplet_relationship(
         context, app, droplet,
     )))
-}
-
-/// The droplet that a request wants to make an app's current one: it must be
-/// the app's and staged, and the app must not be `refused`.
-pub(crate) fn read_assigned_droplet(
-    context: &RequestContext<'_>,
-    app: Guid,
-    refused: fn(&App) -> Option<&'static str>,
-) -> Result<Guid, CcError> {
-    let body = context.request.object()?;
-    let guid = body.get("data").and_then(|data| data.get("guid"));
-    let guid = guid.filter(|guid| !guid.is_null() && **guid != json!([]));
-    if body.contains_key("data") && guid.is_none() {
-        return Err(CcError::unprocessable(
-            "Current droplet cannot be removed. Replace it with a preferred droplet.",
-        ));
-    }
-    let guid = guid.and_then(Value::as_str);
-    let droplet = guid.and_then(|guid| context.world.look_up::<Droplet>(guid))
-        .filter(|droplet| droplet.app == app)
-        .ok_or_else(|| {
-            CcError::unprocessable(
-                "Unable to assign current droplet. Ensure the droplet exists and belongs to this app.",
-            )
-        })?;
-    if let Some(reason) = context.world.apps.get(app).and_then(refused) {
-        return Err(CcError::unprocessable(reason));
-    }
-    if !droplet.is_staged(context.world.now()) {
-        return Err(CcError::unprocessable("droplet must be in staged state"));
-    }
-    Ok(droplet.guid())
 }

@@ -8,13 +8,12 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router;
-use crate::world::{App, Destination, Guid, Lifecycle, MANAGE_APPS, Route, World};
+use crate::world::{
+    App, DEFAULT_PORT, Destination, Guid, MANAGE_APPS, MAX_DESTINATIONS, NewDestination, Route,
+    TCP, UNMAP_ROUTE, World,
+};
 
 use super::routes;
-
-/// The events of apps that routes lead to from now on, or no more.
-const MAP: &str = "audit.app.map-route";
-const UNMAP: &str = "audit.app.unmap-route";
 
 pub(crate) const ROUTES: &[router::Route] = &[
     router::Route::get("/v3/routes/:guid/destinations", index),
@@ -25,8 +24,6 @@ pub(crate) const ROUTES: &[router::Route] = &[
 ];
 
 const FILTERS: ListSpec = ListSpec::of_one(&["guids", "app_guids"]);
-const MAX_DESTINATIONS: usize = 100;
-const DEFAULT_PORT: u16 = 8080;
 
 /// The destinations of a route, sorted by GUID.
 pub(crate) fn present_all(route: &Route) -> Value {
@@ -94,83 +91,8 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 fn insert(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = routes::find(context)?;
     let new = read(context, guid, false)?;
-    add(context.world, guid, new)?;
+    context.world.add_destinations(guid, new)?;
     presented(context, guid)
-}
-
-/// Adds destinations to a route; those that it has stay as they are.
-pub(crate) fn add(world: &mut World, guid: Guid, new: Vec<Destination>) -> Result<(), CcError> {
-    let existing = world.routes.get(guid);
-    let existing = existing.map_or(&[][..], |route| &route.destinations);
-    if existing.len() + new.len() > MAX_DESTINATIONS {
-        return Err(CcError::unprocessable(
-            "Routes can be mapped to at most 100 destinations.",
-        ));
-    }
-    if existing
-        .iter()
-        .any(|destination| destination.weight.is_some())
-    {
-        return Err(CcError::unprocessable(
-            "Destinations cannot be inserted when there are weighted destinations already configured.",
-        ));
-    }
-    for destination in &new {
-        check_protocol(world, guid, existing, destination)?;
-    }
-    let mut mapped = Vec::new();
-    world.touch(guid, |route: &mut Route| {
-        for destination in new {
-            if !route
-                .destinations
-                .iter()
-                .any(|other| same_target(other, &destination))
-            {
-                // Most routes have one.
-                route.destinations.reserve_exact(1);
-                mapped.push(destination.clone());
-                route.destinations.push(destination);
-            }
-        }
-    });
-    for destination in mapped {
-        world.record_mapping(MAP, guid, &destination);
-    }
-    Ok(())
-}
-
-/// Refuses a protocol that the route has not, or another one than it has for
-/// the same destination.
-fn check_protocol(
-    world: &World,
-    route: Guid,
-    existing: &[Destination],
-    new: &Destination,
-) -> Result<(), CcError> {
-    let Destination {
-        app,
-        process,
-        protocol,
-        ..
-    } = new;
-    let mut same = existing.iter().filter(|other| same_target(other, new));
-    let refusal = match same.next() {
-        Some(other) if other.protocol != *protocol => {
-            let route = world.routes.get(route);
-            let url = route
-                .map(|route| world.route_url(route))
-                .unwrap_or_default();
-            format!(
-                "Cannot add destination with protocol: {protocol}. Destination already exists for route: {url}, app: {app}, process: {process}, and protocol: {}.",
-                other.protocol
-            )
-        }
-        None if protocol == TCP => {
-            "Cannot use 'tcp' protocol for http routes; valid options are: [http1, http2].".into()
-        }
-        _ => return Ok(()),
-    };
-    Err(CcError::unprocessable(refusal))
 }
 
 fn replace(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -179,59 +101,8 @@ fn replace(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if new.iter().any(|destination| destination.protocol == TCP) {
         return Err(CcError::unknown());
     }
-    put(context.world, guid, new);
+    context.world.put_destinations(guid, new);
     presented(context, guid)
-}
-
-/// Gives a route these destinations instead of those that it has.
-pub(crate) fn put(world: &mut World, guid: Guid, new: Vec<Destination>) {
-    let before = destinations_of(world, guid);
-    world.touch(guid, |route: &mut Route| {
-        let old = std::mem::take(&mut route.destinations);
-        for destination in new {
-            // What stays the same keeps its GUID.
-            let kept = old.iter().find(|other| {
-                same_target(other, &destination)
-                    && (other.weight, &other.protocol)
-                        == (destination.weight, &destination.protocol)
-            });
-            route
-                .destinations
-                .push(kept.cloned().unwrap_or(destination));
-        }
-    });
-    let after = destinations_of(world, guid);
-    for destination in without(&after, &before) {
-        world.record_mapping(MAP, guid, destination);
-    }
-    for destination in without(&before, &after) {
-        world.record_mapping(UNMAP, guid, destination);
-    }
-}
-
-fn destinations_of(world: &World, route: Guid) -> Vec<Destination> {
-    let route = world.routes.get(route);
-    route.map_or_else(Vec::new, |route| route.destinations.clone())
-}
-
-/// Those destinations that are not among others.
-fn without<'d>(
-    destinations: &'d [Destination],
-    others: &[Destination],
-) -> impl Iterator<Item = &'d Destination> {
-    destinations
-        .iter()
-        .filter(|one| others.iter().all(|other| other.guid != one.guid))
-}
-
-/// The destination that leads to an app's web process.
-pub(crate) fn to_web(world: &mut World, app: Guid, protocol: Option<&'static str>) -> Destination {
-    let asked = DestinationRequest {
-        app: app.to_string(),
-        protocol,
-        ..DestinationRequest::default()
-    };
-    asked.into_destination(world)
 }
 
 /// Changes the protocol of a destination.
@@ -290,18 +161,15 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "Weighted destinations cannot be deleted individually.",
         ));
     }
-    context.world.record_mapping(UNMAP, guid, &destination);
+    context
+        .world
+        .record_mapping(UNMAP_ROUTE, guid, &destination);
     context.world.touch(guid, |route: &mut Route| {
         route
             .destinations
             .retain(|other| other.guid != destination.guid);
     });
     Ok(Response::empty(204))
-}
-
-/// Whether two destinations lead to the same place.
-pub(crate) fn same_target(a: &Destination, b: &Destination) -> bool {
-    (a.app, &a.process, a.port) == (b.app, &b.process, b.port)
 }
 
 fn read(
@@ -314,12 +182,12 @@ fn read(
     check_apps(context, route, &asked)?;
     let destinations: Vec<Destination> = asked
         .into_iter()
-        .map(|asked| asked.into_destination(context.world))
+        .filter_map(|asked| asked.into_destination(context.world))
         .collect();
     let duplicate = destinations.iter().enumerate().any(|(index, destination)| {
         destinations[..index]
             .iter()
-            .any(|other| same_target(other, destination))
+            .any(|other| other.has_same_target(destination))
     });
     if duplicate {
         return Err(CcError::unprocessable(
@@ -330,7 +198,6 @@ fn read(
 }
 
 /// A destination that a request asks for.
-#[derive(Default)]
 struct DestinationRequest {
     app: String,
     process: Option<String>,
@@ -340,20 +207,16 @@ struct DestinationRequest {
 }
 
 impl DestinationRequest {
-    fn into_destination(self, world: &mut World) -> Destination {
-        let guid = world.next_guid();
-        let app = world.look_up::<App>(&self.app);
-        let docker = app.is_some_and(|app| app.lifecycle == Lifecycle::Docker);
-        Destination {
-            guid,
-            app: app.map_or(guid, |app| app.base.guid),
-            process: self.process.unwrap_or_else(|| "web".into()),
+    /// `None` if no app has such a GUID, which [`check_apps`] refuses.
+    fn into_destination(self, world: &mut World) -> Option<Destination> {
+        let app = Guid::parse(&self.app)?;
+        let new = NewDestination {
+            process: self.process,
+            port: self.port,
             weight: self.weight,
-            port: self.port.or((!docker).then_some(DEFAULT_PORT)),
-            protocol: self.protocol.unwrap_or("http1").into(),
-            created: world.now(),
-            updated: world.now(),
-        }
+            protocol: self.protocol,
+        };
+        Some(world.new_destination(app, new))
     }
 }
 
@@ -469,9 +332,6 @@ fn read_destination(
         protocol: given("protocol").map(read_protocol).transpose()?,
     })
 }
-
-/// Only routes of router groups take it, and of those there are none.
-const TCP: &str = "tcp";
 
 fn read_protocol(protocol: &Value) -> Result<&'static str, &'static str> {
     let mut known = ["http1", "http2", TCP].into_iter();

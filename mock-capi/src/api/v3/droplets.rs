@@ -8,14 +8,16 @@ use crate::api::http::{Request, Response};
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::shared::droplets::{checksum, copy_droplet, list};
+use crate::api::shared::lifecycle;
 use crate::api::state::Present;
 use crate::world::settings::Dialect;
 use crate::world::{
-    App, Bits, DOWNLOAD_DROPLETS, Droplet, Field, Guid, Home, Job, Kind, Lifecycle, Origin,
-    Registered, WRITE_SPACE,
+    App, Bits, DOWNLOAD_DROPLETS, Droplet, Field, Guid, Job, Kind, Lifecycle, Origin, Registered,
+    WRITE_SPACE,
 };
 
-use super::{apps, lifecycle};
+use super::apps;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/droplets", index),
@@ -101,12 +103,6 @@ fn links(droplet: &Droplet, state: &str, view: &View<'_>) -> Value {
     links
 }
 
-/// Only droplets that have bits have a checksum.
-pub(crate) fn checksum(droplet: &Droplet, view: &View<'_>) -> Option<Value> {
-    let has_bits = droplet.is_staged(view.at) && droplet.lifecycle != Lifecycle::Docker;
-    has_bits.then(|| json!({"type": "sha256", "value": droplet.sha256}))
-}
-
 fn present_buildpacks(buildpacks: &[String]) -> Vec<Value> {
     let present = |name: &String| {
         json!({
@@ -172,24 +168,6 @@ fn visible(
         is_visible(droplet, &view) && (!current_only || is_current())
     };
     list(context, &query, nested, keep, present)
-}
-
-/// Droplets; of one app or package, if that is given.
-pub(crate) fn list(
-    context: &RequestContext<'_>,
-    query: &ListQuery,
-    nested: Option<(Field, Guid)>,
-    keep: impl Fn(&Droplet) -> bool,
-    present: fn(&Droplet, &View<'_>) -> Value,
-) -> Result<Response, CcError> {
-    let now = context.world.now();
-    let keep = |droplet: &Droplet| keep(droplet) && query.admits("states", droplet.state(now));
-    query.respond(
-        context,
-        &query.by_owners(context.world, nested)?,
-        keep,
-        present,
-    )
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -337,34 +315,6 @@ fn copy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = copy_droplet(context, source, app.unwrap_or_default())?;
     let droplet = context.present_pending(guid, present)?;
     Ok(Response::created(&droplet))
-}
-
-/// Starts the copy of a staged droplet to an app.
-pub(crate) fn copy_droplet(
-    context: &mut RequestContext<'_>,
-    source: &str,
-    app: &str,
-) -> Result<Guid, CcError> {
-    let source: &Droplet = context.row_of(source)?;
-    let app: &App = context.row_of(app)?;
-    context.authorize(Home::Space(app.space))?;
-    if !source.is_staged(context.world.now()) {
-        return Err(CcError::unprocessable("source droplet is not staged"));
-    }
-    if source.lifecycle.kind() != app.lifecycle.kind() {
-        return Err(CcError::unprocessable(
-            "source and destination lifecycle types do not match",
-        ));
-    }
-    let (source, app, name) = (source.base.guid, app.base.guid, app.name.clone());
-    let error = context.faults.copy(&name);
-    let copy = context.world.copy_droplet(source, app, error);
-    let copy = copy.ok_or_else(|| CcError::not_found(Droplet::KIND))?;
-    let text = format!("Creating droplet for app with guid {app}");
-    context.world.log_api(app, text);
-    let data = json!({"droplet_guid": copy, "request": {"source_droplet_guid": source}});
-    context.world.record(app, "audit.app.droplet.create", data);
-    Ok(copy)
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

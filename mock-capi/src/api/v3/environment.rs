@@ -7,13 +7,10 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::message::{Message, check_environment};
 use crate::api::router::Route;
-use crate::world::{App, EnvironmentGroup, Guid, MANAGE_APPS, World};
+use crate::api::shared::app_environment::{VISIBILITY, VISIBILITY_TO_DEVELOPERS, links, show_env};
+use crate::world::{App, Guid, MANAGE_APPS};
 
-use super::{apps, service_credential_bindings};
-
-/// What lets anyone see the environment of apps, and those who run them.
-pub(crate) const VISIBILITY: &str = "env_var_visibility";
-pub(crate) const VISIBILITY_TO_DEVELOPERS: &str = "space_developer_env_var_visibility";
+use super::apps;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps/:guid/environment_variables", show)
@@ -27,14 +24,6 @@ pub(crate) const ROUTES: &[Route] = &[
 
 fn present(app: &App, view: &View<'_>) -> Value {
     json!({"var": app.environment, "links": links(app, view)})
-}
-
-pub(crate) fn links(app: &App, view: &View<'_>) -> Value {
-    let path = format!("/v3/apps/{}", app.base.guid);
-    json!({
-        "self": view.link(&format!("{path}/environment_variables")),
-        "app": view.link(&path),
-    })
 }
 
 fn presented(context: &RequestContext<'_>, guid: Guid) -> Result<Response, CcError> {
@@ -55,8 +44,10 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = apps::find(context)?;
     let variables = read(&context.request.object()?)?;
     let request = [("environment_variables".to_owned(), json!(variables))];
-    set(context.world, guid, variables);
-    apps::log_update(context.world, guid, request.into_iter().collect());
+    context.world.set_environment(guid, variables);
+    context
+        .world
+        .record_app_update(guid, request.into_iter().collect());
     presented(context, guid)
 }
 
@@ -87,77 +78,4 @@ fn variable_errors(variables: &Map<String, Value>) -> Vec<String> {
         }
     }
     errors
-}
-
-/// Sets variables; null removes one.
-pub(crate) fn set(world: &mut World, app: Guid, variables: Map<String, Value>) {
-    if variables.is_empty() {
-        return;
-    }
-    world.touch(app, |app: &mut App| merge(&mut app.environment, variables));
-}
-
-/// Sets variables; null removes one.
-pub(crate) fn merge(environment: &mut Map<String, Value>, variables: Map<String, Value>) {
-    for (key, value) in variables {
-        if value.is_null() {
-            environment.remove(&key);
-        } else {
-            environment.insert(key, value);
-        }
-    }
-}
-
-/// `GET /v3/apps/:guid/env`
-pub(crate) fn show_env(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = apps::find(context)?;
-    context.require_flag(VISIBILITY_TO_DEVELOPERS)?;
-    context
-        .world
-        .record(guid, "audit.app.environment.show", json!({}));
-    let env = context.present(guid, present_env)?;
-    Ok(Response::ok(&env))
-}
-
-pub(crate) fn present_env(app: &App, view: &View<'_>) -> Value {
-    let space = view.world.spaces.get(app.space);
-    let org = view.world.org_of(app.space);
-    let uris: Vec<String> = view
-        .world
-        .routes
-        .select(&crate::world::Selection::by(
-            crate::world::Field::App,
-            app.base.guid,
-        ))
-        .into_iter()
-        .map(|route| view.world.route_url(route))
-        .collect();
-    let group = |name| {
-        let group = view.world.named::<EnvironmentGroup>(name);
-        group.map(|group| &group.variables)
-    };
-    json!({
-        "environment_variables": app.environment,
-        "staging_env_json": group("staging"),
-        "running_env_json": group("running"),
-        "system_env_json": view.secrets(json!({
-            "VCAP_SERVICES": service_credential_bindings::present_environment(app, view),
-        })),
-        "application_env_json": {
-            "VCAP_APPLICATION": {
-                "application_id": app.base.guid,
-                "application_name": app.name,
-                "application_uris": uris,
-                "cf_api": view.link("")["href"],
-                "limits": {"fds": 16384},
-                "name": app.name,
-                "organization_id": org.map(|org| org.base.guid),
-                "organization_name": org.map(|org| &org.name),
-                "space_id": app.space,
-                "space_name": space.map(|space| &space.name),
-                "uris": uris,
-                "users": null,
-            }
-        },
-    })
 }

@@ -8,7 +8,7 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::api::state::Present;
-use crate::world::{EnvironmentGroup, Guid, Registered, Row};
+use crate::world::{EnvironmentGroup, Guid, Registered, Row, merge_environment};
 
 use super::environment;
 
@@ -55,7 +55,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.require_admin()?;
     let guid = find(context)?;
     context.world.touch(guid, |group: &mut EnvironmentGroup| {
-        environment::merge(&mut group.variables, variables);
+        merge_environment(&mut group.variables, variables);
     });
     context.ok(guid, present)
 }

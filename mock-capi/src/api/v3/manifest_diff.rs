@@ -1,8 +1,8 @@
 //! What applying a manifest would change, as JSON patches with the old values.
 
+use crate::api::shared::byte_sizes;
 use serde_json::{Map, Value, json};
 
-use super::byte_sizes;
 use super::manifest_message::log_rate_word;
 
 /// The keys of an application that are compared.

@@ -6,13 +6,13 @@
 use serde_json::{Map, Value};
 
 use crate::api::message::environment_error;
+use crate::api::shared::byte_sizes::{self, SizeError};
+use crate::api::shared::processes::{CHECK_KINDS, MAX_COMMAND, MAX_USER, check_kind, is_uri_path};
 use crate::api::yaml::Yaml;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{CheckPatch, Feature, NewSidecar, ProcessPatch};
 
-use super::byte_sizes::{self, SizeError};
 use super::manifest_routes::{self, WantedRoutes};
-use super::processes::{CHECK_KINDS, MAX_COMMAND, MAX_USER, check_kind, is_uri_path};
 use super::routes::OptionRules;
 use super::sidecars;
 

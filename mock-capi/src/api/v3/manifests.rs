@@ -7,13 +7,15 @@ use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
+use crate::api::shared::byte_sizes;
+use crate::api::shared::lifecycle::check_flag;
 use crate::api::yaml::{self, Yaml};
 use crate::world::{
     App, Field, HealthCheck, Lifecycle, PackageKind, Process, READ_SECRETS, Selection, WRITE_SPACE,
 };
 
 use super::manifest_message::{AppManifest, Refused};
-use super::{app_features, apps, byte_sizes, manifest_diff, routes, sidecars, spaces};
+use super::{app_features, apps, manifest_diff, routes, sidecars, spaces};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps/:guid/manifest", show).by(READ_SECRETS),
@@ -229,7 +231,7 @@ pub(crate) fn read(context: &RequestContext<'_>) -> Result<ManifestBody, CcError
         .ok_or_else(|| {
             CcError::unprocessable("Cannot parse manifest with no 'applications' field.")
         })?;
-    let no_docker = apps::check_flag(context, &Lifecycle::Docker).err();
+    let no_docker = check_flag(context, &Lifecycle::Docker).err();
     let no_docker = no_docker.map(|refusal| refusal.details());
     let no_cnb = context.require_flag("diego_cnb").err();
     let no_cnb = no_cnb.map(|refusal| refusal.details());

@@ -8,10 +8,9 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{Message, to_many_body};
 use crate::api::router::Route;
+use crate::api::shared::quota_limits;
 use crate::api::state::Present;
 use crate::world::{Field, Guid, Key, Kind, Limits, Org, Quota, Row, Selection, World};
-
-use super::quota_limits;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/organization_quotas", index),

@@ -1,22 +1,18 @@
 //! `/v3/packages`
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::api::context::{RequestContext, View, to_one};
 use crate::api::error::CcError;
-use crate::api::http::{Request, Response};
-use crate::api::list::{ListQuery, ListSpec};
+use crate::api::http::Response;
+use crate::api::list::ListSpec;
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::shared::packages::{NO_APP, create_package, list, present_data, upload_bits};
 use crate::api::state::Present;
-use crate::world::clock::Timestamp;
-use crate::world::metadata::MetadataPatch;
-use crate::world::{
-    App, Bits, Field, Guid, Kind, Lifecycle, Package, PackageKind, READ_SECRETS, Resource, Upload,
-    WRITE_SPACE, World,
-};
+use crate::world::{App, Guid, Kind, Package, PackageKind, READ_SECRETS, Upload, WRITE_SPACE};
 
-use super::{apps, resources};
+use super::apps;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/packages", index),
@@ -39,8 +35,6 @@ const LIST: ListSpec = ListSpec::of(&[
     "organization_guids",
     "label_selector",
 ]);
-
-const NO_APP: &str = "App is invalid. Ensure it exists and you have access to it.";
 
 impl Present for Package {
     fn present(&self, view: &View<'_>) -> Value {
@@ -69,24 +63,6 @@ pub(crate) fn present(package: &Package, view: &View<'_>) -> Value {
     })
 }
 
-pub(crate) fn present_data(package: &Package, view: &View<'_>) -> Value {
-    match &package.kind {
-        PackageKind::Bits => {
-            let upload = package.upload.as_ref();
-            let done = upload.filter(|upload| view.at >= upload.ready_at);
-            let error = done.and_then(|upload| upload.error.as_ref());
-            let value = done.filter(|_| error.is_none() && !package.expired);
-            let value = value.map(|upload| &upload.sha256);
-            json!({"error": error, "checksum": {"type": "sha256", "value": value}})
-        }
-        PackageKind::Docker { image, username } => json!({
-            "image": image,
-            "username": username,
-            "password": username.as_ref().map(|_| "***"),
-        }),
-    }
-}
-
 pub(crate) fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
     context.guid_of::<Package>("guid")
 }
@@ -101,22 +77,6 @@ pub(crate) fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response,
     list(context, &LIST, Some(app), present)
 }
 
-/// Packages; of one app, if that is given.
-pub(crate) fn list(
-    context: &RequestContext<'_>,
-    spec: &ListSpec,
-    app: Option<Guid>,
-    present: fn(&Package, &View<'_>) -> Value,
-) -> Result<Response, CcError> {
-    let query = ListQuery::read(context, spec)?;
-    let selection = query.by_owners(context.world, app.map(|app| (Field::App, app)))?;
-    let now = context.world.now();
-    let keep = |package: &Package| {
-        query.admits("states", package.state(now)) && query.admits("types", package.kind())
-    };
-    query.respond_by_query(context, &selection, keep, present)
-}
-
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let Some(source) = context.request.query("source_guid").map(str::to_owned) else {
         let guid = create_package(context)?;
@@ -125,108 +85,6 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = copy(context, &source)?;
     let package = context.present_pending(guid, present)?;
     Ok(Response::created(&package))
-}
-
-/// Adds the package that the body asks for.
-pub(crate) fn create_package(context: &mut RequestContext<'_>) -> Result<Guid, CcError> {
-    let body = context.request.object()?;
-    let NewPackage {
-        app,
-        kind,
-        metadata: patch,
-    } = read_new(&body)?;
-    let app: &App = context.related(Some(&app), NO_APP)?;
-    match (&kind, &app.lifecycle) {
-        (PackageKind::Bits, Lifecycle::Docker) => {
-            return Err(CcError::unprocessable(
-                "Cannot create bits package for a Docker app.",
-            ));
-        }
-        (PackageKind::Docker { .. }, Lifecycle::Buildpack { .. }) => {
-            return Err(CcError::unprocessable(
-                "Cannot create Docker package for a buildpack app.",
-            ));
-        }
-        _ => {}
-    }
-    let (app, space) = (app.base.guid, app.space);
-    let guid = add(context.world, app, space, kind, patch);
-    let data = json!({"package_guid": guid, "request": body});
-    context.world.record(app, "audit.app.package.create", data);
-    Ok(guid)
-}
-
-/// Adds a package to an app.
-pub(crate) fn add(
-    world: &mut World,
-    app: Guid,
-    space: Guid,
-    kind: PackageKind,
-    metadata: MetadataPatch,
-) -> Guid {
-    let base = world.base_with(metadata);
-    let guid = world.add(Package {
-        base,
-        app,
-        space,
-        kind,
-        upload: None,
-        expired: false,
-    });
-    world.log_api(app, format!("Adding app package for app with guid {app}"));
-    guid
-}
-
-struct NewPackage {
-    app: String,
-    kind: PackageKind,
-    metadata: MetadataPatch,
-}
-
-fn read_new(body: &Map<String, Value>) -> Result<NewPackage, CcError> {
-    let mut message = Message::new(body, &["relationships", "type", "data", "metadata"]);
-    let kind = match message.get("type").and_then(Value::as_str) {
-        Some("bits") => {
-            let empty = |data: &Value| data.as_object().is_some_and(Map::is_empty);
-            if message.get("data").is_some_and(|data| !empty(data)) {
-                message.error("Data must be empty if provided for bits packages");
-            }
-            PackageKind::Bits
-        }
-        Some("docker") => read_docker(&mut message),
-        _ => PackageKind::Docker {
-            image: String::new(),
-            username: None,
-        },
-    };
-    let app = message.relationships(&["app"], |inner| inner.related("app"));
-    let kinds = ["bits", "docker"];
-    message
-        .check("type")
-        .one_of(&kinds, "must be one of 'bits, docker'");
-    let metadata = message.metadata();
-    message.finish()?;
-    Ok(NewPackage {
-        app: app.flatten().unwrap_or_default().into(),
-        kind,
-        metadata,
-    })
-}
-
-fn read_docker(message: &mut Message<'_>) -> PackageKind {
-    let mut image = String::new();
-    let mut username = None;
-    let data = message.nested("data", &["image", "username", "password"], |inner| {
-        let given = inner.check("image").string();
-        let given = given.present_or("required");
-        image = given.text().unwrap_or_default().into();
-        username = inner.column("username").unwrap_or_default();
-    });
-    if data.is_none() && message.get("data").is_none() {
-        message.error("Data Image must be a string");
-        message.error("Data Image required");
-    }
-    PackageKind::Docker { image, username }
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -293,71 +151,6 @@ fn download(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         .world
         .record(app, "audit.app.package.download", data);
     Ok(answer)
-}
-
-/// Takes the files that the body has or names.
-pub(crate) fn upload_bits(context: &mut RequestContext<'_>) -> Result<Guid, CcError> {
-    let (bits, resources) = read_upload(context.request)?;
-    let guid = find(context)?;
-    let package: &Package = context.row(guid)?;
-    if !matches!(package.kind, PackageKind::Bits) {
-        return Err(CcError::unprocessable("Package type must be bits."));
-    }
-    if package.upload.is_some() {
-        return Err(CcError::new(
-            400,
-            150_004,
-            "CF-PackageBitsAlreadyUploaded",
-            "Bits may be uploaded only once. Create a new package to upload different bits.",
-        ));
-    }
-    let ready_at = context.world.ready_after(|timings| timings.job);
-    receive(context.world, guid, bits, &resources, (ready_at, None));
-    Ok(guid)
-}
-
-/// Gives a package its bits, which are processed, or fail, at some moment.
-pub(crate) fn receive(
-    world: &mut World,
-    guid: Guid,
-    bits: Option<&Bits>,
-    resources: &[Resource],
-    (ready_at, failure): (Timestamp, Option<String>),
-) {
-    if let Some(app) = world.packages.get(guid).map(|package| package.app) {
-        let text = format!("Uploading app package for app with guid {app}");
-        world.log_api(app, text);
-        let data = json!({"package_guid": guid});
-        world.record(app, "audit.app.package.upload", data);
-    }
-    let contents = world.unpack(bits, resources);
-    world.touch(guid, |package: &mut Package| {
-        package.upload = Some(Upload {
-            sha256: contents.sha256,
-            files: contents.files,
-            copied: false,
-            error: failure.or(contents.error),
-            ready_at,
-        });
-    });
-    if let Some(app) = world.packages.get(guid).map(|package| package.app) {
-        world.expire_packages_at(ready_at, app);
-    }
-}
-
-/// The bits in a multipart body, and the resources that it names.
-fn read_upload<'r>(request: &Request<'r>) -> Result<(Option<&'r Bits>, Vec<Resource>), CcError> {
-    let resources = request.form.text("resources");
-    let resources = resources.filter(|resources| !resources.is_empty());
-    let resources = resources.map(resources::read_uploaded).transpose()?;
-    let bits = request.form.bits("bits").filter(|bits| !bits.is_empty());
-    let resources = resources.unwrap_or_default();
-    if bits.is_none() && resources.is_empty() {
-        return Err(CcError::unprocessable(
-            "Upload must include either resources or bits",
-        ));
-    }
-    Ok((bits, resources))
 }
 
 /// `POST /v3/packages?source_guid=...`

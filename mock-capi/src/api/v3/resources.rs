@@ -3,10 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::api::context::RequestContext;
-use crate::api::error::CcError;
+use crate::api::error::{CcError, validate};
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::world::Resource;
 
 pub(crate) const ROUTES: &[Route] = &[Route::post("/v3/resource_matches", matches)
     .by_anyone()
@@ -91,7 +90,7 @@ fn read_resources(value: Option<&Value>) -> Result<Vec<&Map<String, Value>>, CcE
         }
         resources.extend(item.as_object());
     }
-    super::apps::validate(&errors)?;
+    validate(&errors)?;
     Ok(resources)
 }
 
@@ -119,32 +118,4 @@ fn problems(resource: &Value) -> Vec<&'static str> {
         Some(_) => problems.push("a non-string mode"),
     }
     problems
-}
-
-/// The `resources` of an upload: JSON, with today's names or those of v2.
-pub(crate) fn read_uploaded(json: &[u8]) -> Result<Vec<Resource>, CcError> {
-    let unreadable = || CcError::unprocessable("Resources must be valid JSON.");
-    let values: Vec<Map<String, Value>> = serde_json::from_slice(json).map_err(|_| unreadable())?;
-    let resources = values.iter().map(read_one).collect::<Option<_>>();
-    resources.ok_or_else(unreadable)
-}
-
-fn read_one(resource: &Map<String, Value>) -> Option<Resource> {
-    let text = |value: Option<&Value>| match value {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) => Some(text.clone()),
-        Some(other) => Some(other.to_string()),
-    };
-    let of_today = resource.contains_key("checksum") && resource.contains_key("size_in_bytes");
-    let (path, sha1) = if of_today {
-        let checksum = resource["checksum"].as_object()?;
-        (resource.get("path"), checksum.get("value"))
-    } else {
-        (resource.get("fn"), resource.get("sha1"))
-    };
-    Some(Resource {
-        path: text(path),
-        sha1: text(sha1).unwrap_or_default(),
-        mode: text(resource.get("mode")),
-    })
 }

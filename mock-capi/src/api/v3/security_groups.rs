@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::security_rules::rule_errors;
 use super::spaces;
 use crate::api::context::{RequestContext, View, to_many};
 use crate::api::error::CcError;
@@ -10,6 +9,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{Message, to_many_body};
 use crate::api::router::Route;
+use crate::api::shared::security_rules::rule_errors;
 use crate::api::state::Present;
 use crate::world::{Field, Guid, Home, Kind, Row, SecurityGroup, Space, UPDATE_SPACE, World};
 

@@ -8,11 +8,12 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::shared::processes;
 use crate::api::state::Present;
 use crate::world::{Field, Guid, NewSidecar, Process, Sidecar, WRITE_SPACE, ruby};
 
+use super::apps;
 use super::manifest_message::{check_number, sidecar_memory};
-use super::{apps, processes};
 
 /// The longest type of a process.
 const MAX_TYPE: usize = 255;

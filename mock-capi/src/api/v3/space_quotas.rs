@@ -8,13 +8,12 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{Message, to_many_body};
 use crate::api::router::Route;
+use crate::api::shared::quota_limits;
 use crate::api::state::Present;
 use crate::world::{
     Field, Guid, Home, Key, Kind, Limits, MANAGE_ORG, Org, Row, Selection, Space, SpaceQuota,
     Target, World,
 };
-
-use super::quota_limits;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/space_quotas", index),

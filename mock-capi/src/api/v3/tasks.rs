@@ -8,6 +8,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{MAX_INT, Message};
 use crate::api::router::Route;
+use crate::api::shared::processes::MAX_COMMAND;
 use crate::api::state::Present;
 use crate::world::{
     App, Droplet, Field, Guid, MANAGE_APPS, MAX_APP_DISK_MB, NewTask, Process, Registered, Row,
@@ -236,7 +237,7 @@ fn command_problems(command: Option<&str>) -> Vec<&'static str> {
     match command {
         None => vec!["command presence", "command is not present"],
         Some(command) if command.trim().is_empty() => vec!["command presence"],
-        Some(command) if command.chars().count() > processes::MAX_COMMAND => vec![TOO_LONG],
+        Some(command) if command.chars().count() > MAX_COMMAND => vec![TOO_LONG],
         Some(_) => Vec::new(),
     }
 }

@@ -1,0 +1,61 @@
+//! Lists and copies of droplets.
+
+use serde_json::{Value, json};
+
+use crate::api::context::{RequestContext, View};
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::api::list::ListQuery;
+use crate::world::{App, Droplet, Field, Guid, Home, Lifecycle, Registered};
+
+/// Only droplets that have bits have a checksum.
+pub(crate) fn checksum(droplet: &Droplet, view: &View<'_>) -> Option<Value> {
+    let has_bits = droplet.is_staged(view.at) && droplet.lifecycle != Lifecycle::Docker;
+    has_bits.then(|| json!({"type": "sha256", "value": droplet.sha256}))
+}
+
+/// Droplets; of one app or package, if that is given.
+pub(crate) fn list(
+    context: &RequestContext<'_>,
+    query: &ListQuery,
+    nested: Option<(Field, Guid)>,
+    keep: impl Fn(&Droplet) -> bool,
+    present: fn(&Droplet, &View<'_>) -> Value,
+) -> Result<Response, CcError> {
+    let now = context.world.now();
+    let keep = |droplet: &Droplet| keep(droplet) && query.admits("states", droplet.state(now));
+    query.respond(
+        context,
+        &query.by_owners(context.world, nested)?,
+        keep,
+        present,
+    )
+}
+
+/// Starts the copy of a staged droplet to an app.
+pub(crate) fn copy_droplet(
+    context: &mut RequestContext<'_>,
+    source: &str,
+    app: &str,
+) -> Result<Guid, CcError> {
+    let source: &Droplet = context.row_of(source)?;
+    let app: &App = context.row_of(app)?;
+    context.authorize(Home::Space(app.space))?;
+    if !source.is_staged(context.world.now()) {
+        return Err(CcError::unprocessable("source droplet is not staged"));
+    }
+    if source.lifecycle.kind() != app.lifecycle.kind() {
+        return Err(CcError::unprocessable(
+            "source and destination lifecycle types do not match",
+        ));
+    }
+    let (source, app, name) = (source.base.guid, app.base.guid, app.name.clone());
+    let error = context.faults.copy(&name);
+    let copy = context.world.copy_droplet(source, app, error);
+    let copy = copy.ok_or_else(|| CcError::not_found(Droplet::KIND))?;
+    let text = format!("Creating droplet for app with guid {app}");
+    context.world.log_api(app, text);
+    let data = json!({"droplet_guid": copy, "request": {"source_droplet_guid": source}});
+    context.world.record(app, "audit.app.droplet.create", data);
+    Ok(copy)
+}

@@ -1,0 +1,89 @@
+//! Reading requests that create apps.
+
+use serde_json::{Map, Value};
+
+use super::lifecycle::{self, Purpose};
+use crate::api::context::RequestContext;
+use crate::api::error::{CcError, validate};
+use crate::api::message::{Message, environment_errors};
+use crate::world::metadata::MetadataPatch;
+use crate::world::{Guid, Lifecycle, Space, World, ruby};
+
+pub(crate) const MAX_NAME: usize = 255;
+
+/// An app that a request asks for.
+pub(crate) struct NewApp {
+    pub(crate) space: Guid,
+    pub(crate) name: String,
+    pub(crate) lifecycle: Lifecycle,
+    environment: Map<String, Value>,
+    metadata: MetadataPatch,
+}
+
+impl NewApp {
+    pub(crate) fn create(self, world: &mut World) -> Guid {
+        world.create_app(
+            self.space,
+            self.name,
+            self.lifecycle,
+            self.environment,
+            self.metadata,
+        )
+    }
+}
+
+/// Reads the body of a creating request, which may have these fields;
+/// `no_space` is what it is told if its space does not exist.
+pub(crate) fn read_new(
+    context: &RequestContext<'_>,
+    fields: &[&str],
+    no_space: &str,
+) -> Result<NewApp, CcError> {
+    let body = context.request.object()?;
+    let mut message = Message::new(&body, fields);
+    let space = message.relationships(&["space"], |inner| inner.related("space"));
+    let name = message.check("name").string().length(0..=MAX_NAME);
+    let name = name.text().unwrap_or_default().trim();
+    let environment = message
+        .object("environment_variables")
+        .cloned()
+        .unwrap_or_default();
+    let default = Lifecycle::Buildpack {
+        buildpacks: Vec::new(),
+        stack: context.world.default_stack.into(),
+        cnb: false,
+    };
+    let asked = lifecycle::read(&mut message, &default, context.world, Purpose::NewApp);
+    let metadata = message.metadata();
+    message.finish()?;
+    let space: &Space = context.related(space.flatten(), no_space)?;
+    let space = space.base.guid;
+    lifecycle::check_flag(context, &asked.lifecycle)?;
+    asked.check()?;
+    let mut errors = name_errors(name);
+    for (_, reason) in environment_errors(&environment) {
+        // The model takes the validator's arguments for the text.
+        let reason = ruby::inspect_string(reason);
+        errors.push(format!("environment_variables {{:message=>{reason}}}"));
+    }
+    validate(&errors)?;
+    Ok(NewApp {
+        space,
+        name: name.into(),
+        lifecycle: asked.lifecycle,
+        environment,
+        metadata,
+    })
+}
+
+/// What the model says of a name, after the request's own validation.
+pub(crate) fn name_errors(name: &str) -> Vec<String> {
+    let mut errors = Vec::new();
+    if name.trim().is_empty() {
+        errors.push("name presence".to_owned());
+    }
+    if name.is_empty() || name.chars().any(char::is_control) {
+        errors.push("name format".to_owned());
+    }
+    errors
+}

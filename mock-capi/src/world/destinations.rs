@@ -1,0 +1,174 @@
+//! Destinations of routes: the processes of apps that requests are sent to.
+
+use super::{App, Destination, Guid, Lifecycle, Route, World};
+use crate::world::error::Error;
+
+/// The events of apps that routes lead to from now on, or no more.
+const MAP_ROUTE: &str = "audit.app.map-route";
+
+pub(crate) const UNMAP_ROUTE: &str = "audit.app.unmap-route";
+
+/// How many destinations a route may have.
+pub(crate) const MAX_DESTINATIONS: usize = 100;
+
+/// The port that apps of buildpacks listen on.
+pub(crate) const DEFAULT_PORT: u16 = 8080;
+
+/// Only routes of router groups take it, and of those there are none.
+pub(crate) const TCP: &str = "tcp";
+
+/// A destination that is to be added to a route.
+#[derive(Debug, Default)]
+pub(crate) struct NewDestination {
+    /// The type of the process; `web` unless it is given.
+    pub(crate) process: Option<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) weight: Option<u8>,
+    /// `http1` unless it is given.
+    pub(crate) protocol: Option<&'static str>,
+}
+
+impl Destination {
+    /// Whether two destinations lead to the same process and port.
+    pub(crate) fn has_same_target(&self, other: &Self) -> bool {
+        (self.app, &self.process, self.port) == (other.app, &other.process, other.port)
+    }
+}
+
+impl World {
+    /// A destination that leads to an app; no route has it yet.
+    pub(crate) fn new_destination(&mut self, app: Guid, new: NewDestination) -> Destination {
+        let guid = self.next_guid();
+        let lifecycle = self.apps.get(app).map(|app: &App| &app.lifecycle);
+        let docker = lifecycle == Some(&Lifecycle::Docker);
+        Destination {
+            guid,
+            app,
+            process: new.process.unwrap_or_else(|| "web".into()),
+            weight: new.weight,
+            port: new.port.or((!docker).then_some(DEFAULT_PORT)),
+            protocol: new.protocol.unwrap_or("http1").into(),
+            created: self.now(),
+            updated: self.now(),
+        }
+    }
+
+    /// Adds destinations to a route; those that it has stay as they are.
+    pub(crate) fn add_destinations(
+        &mut self,
+        guid: Guid,
+        new: Vec<Destination>,
+    ) -> Result<(), Error> {
+        let existing = self.routes.get(guid);
+        let existing = existing.map_or(&[][..], |route| &route.destinations);
+        if existing.len() + new.len() > MAX_DESTINATIONS {
+            return Err(Error::unprocessable(
+                "Routes can be mapped to at most 100 destinations.",
+            ));
+        }
+        if existing
+            .iter()
+            .any(|destination| destination.weight.is_some())
+        {
+            return Err(Error::unprocessable(
+                "Destinations cannot be inserted when there are weighted destinations already configured.",
+            ));
+        }
+        for destination in &new {
+            self.check_protocol(guid, existing, destination)?;
+        }
+        let mut mapped = Vec::new();
+        self.touch(guid, |route: &mut Route| {
+            for destination in new {
+                if !route
+                    .destinations
+                    .iter()
+                    .any(|other| other.has_same_target(&destination))
+                {
+                    // Most routes have one.
+                    route.destinations.reserve_exact(1);
+                    mapped.push(destination.clone());
+                    route.destinations.push(destination);
+                }
+            }
+        });
+        for destination in mapped {
+            self.record_mapping(MAP_ROUTE, guid, &destination);
+        }
+        Ok(())
+    }
+
+    /// Refuses a protocol that the route has not, or another one than it has for
+    /// the same destination.
+    fn check_protocol(
+        &self,
+        route: Guid,
+        existing: &[Destination],
+        new: &Destination,
+    ) -> Result<(), Error> {
+        let Destination {
+            app,
+            process,
+            protocol,
+            ..
+        } = new;
+        let mut same = existing.iter().filter(|other| other.has_same_target(new));
+        let refusal = match same.next() {
+            Some(other) if other.protocol != *protocol => {
+                let route = self.routes.get(route);
+                let url = route.map(|route| self.route_url(route)).unwrap_or_default();
+                format!(
+                    "Cannot add destination with protocol: {protocol}. Destination already exists for route: {url}, app: {app}, process: {process}, and protocol: {}.",
+                    other.protocol
+                )
+            }
+            None if protocol == TCP => {
+                "Cannot use 'tcp' protocol for http routes; valid options are: [http1, http2]."
+                    .into()
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::unprocessable(refusal))
+    }
+
+    /// Gives a route these destinations instead of those that it has.
+    pub(crate) fn put_destinations(&mut self, guid: Guid, new: Vec<Destination>) {
+        let before = self.destinations_of(guid);
+        self.touch(guid, |route: &mut Route| {
+            let old = std::mem::take(&mut route.destinations);
+            for destination in new {
+                // What stays the same keeps its GUID.
+                let kept = old.iter().find(|other| {
+                    other.has_same_target(&destination)
+                        && (other.weight, &other.protocol)
+                            == (destination.weight, &destination.protocol)
+                });
+                route
+                    .destinations
+                    .push(kept.cloned().unwrap_or(destination));
+            }
+        });
+        let after = self.destinations_of(guid);
+        for destination in without(&after, &before) {
+            self.record_mapping(MAP_ROUTE, guid, destination);
+        }
+        for destination in without(&before, &after) {
+            self.record_mapping(UNMAP_ROUTE, guid, destination);
+        }
+    }
+
+    fn destinations_of(&self, route: Guid) -> Vec<Destination> {
+        let route = self.routes.get(route);
+        route.map_or_else(Vec::new, |route| route.destinations.clone())
+    }
+}
+
+/// Those destinations that are not among others.
+fn without<'d>(
+    destinations: &'d [Destination],
+    others: &[Destination],
+) -> impl Iterator<Item = &'d Destination> {
+    destinations
+        .iter()
+        .filter(|one| others.iter().all(|other| other.guid != one.guid))
+}

@@ -1,0 +1,31 @@
+//! Environment variables of apps, and of all apps.
+
+use serde_json::{Map, Value};
+
+use super::{App, Guid, World};
+
+impl World {
+    /// Sets variables of an app; null removes one.
+    pub(crate) fn set_environment(&mut self, app: Guid, variables: Map<String, Value>) {
+        if variables.is_empty() {
+            return;
+        }
+        self.touch(app, |app: &mut App| {
+            merge_environment(&mut app.environment, variables);
+        });
+    }
+}
+
+/// Sets variables; null removes one.
+pub(crate) fn merge_environment(
+    environment: &mut Map<String, Value>,
+    variables: Map<String, Value>,
+) {
+    for (key, value) in variables {
+        if value.is_null() {
+            environment.remove(&key);
+        } else {
+            environment.insert(key, value);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Packages, and the bits that they receive.
+
+use serde_json::json;
+
+use super::{App, Bits, Guid, Package, PackageKind, Registered, Resource, Upload, World};
+use crate::world::clock::Timestamp;
+use crate::world::error::Error;
+use crate::world::metadata::MetadataPatch;
+
+impl World {
+    /// Adds a package to an app.
+    pub(crate) fn add_package(
+        &mut self,
+        app: Guid,
+        kind: PackageKind,
+        metadata: MetadataPatch,
+    ) -> Result<Guid, Error> {
+        let owner = self.apps.get(app);
+        let owner = owner.ok_or(Error::not_found(App::KIND))?;
+        let space = owner.space;
+        let base = self.base_with(metadata);
+        let guid = self.add(Package {
+            base,
+            app,
+            space,
+            kind,
+            upload: None,
+            expired: false,
+        });
+        self.log_api(app, format!("Adding app package for app with guid {app}"));
+        Ok(guid)
+    }
+
+    /// Gives a package its bits, which are processed, or fail, at some moment.
+    pub(crate) fn receive_bits(
+        &mut self,
+        guid: Guid,
+        bits: Option<&Bits>,
+        resources: &[Resource],
+        (ready_at, failure): (Timestamp, Option<String>),
+    ) {
+        let app = self.packages.get(guid).map(|package| package.app);
+        if let Some(app) = app {
+            let text = format!("Uploading app package for app with guid {app}");
+            self.log_api(app, text);
+            let data = json!({"package_guid": guid});
+            self.record(app, "audit.app.package.upload", data);
+        }
+        let contents = self.unpack(bits, resources);
+        self.touch(guid, |package: &mut Package| {
+            package.upload = Some(Upload {
+                sha256: contents.sha256,
+                files: contents.files,
+                copied: false,
+                error: failure.or(contents.error),
+                ready_at,
+            });
+        });
+        if let Some(app) = app {
+            self.expire_packages_at(ready_at, app);
+        }
+    }
+}
