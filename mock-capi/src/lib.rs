@@ -40,10 +40,12 @@
 //! chooses between today's API and that of April 2017.
 
 mod api;
+mod data_plane;
 mod serve;
 mod world;
 
 pub use api::operations::Operation;
+pub use data_plane::{AppBehaviour, InvalidApps};
 pub use serve::adapter::Adapter;
 pub use serve::builder::MockCapiBuilder;
 pub use serve::controller::{CloudController, TokenError};

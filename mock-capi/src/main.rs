@@ -93,6 +93,12 @@ struct Arguments {
     /// How long a task runs
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_TASK_TIME")]
     task_time: Duration,
+    /// How long a network policy takes to have an effect on connections between apps
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_POLICY_TIME")]
+    policy_time: Duration,
+    /// How long a security group takes to have an effect on connections of apps
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_ASG_TIME")]
+    asg_time: Duration,
     /// By how much, from 0 to 1, each of these times may be longer or shorter
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = read_share, env = "MOCK_CAPI_JITTER")]
     jitter: f64,
@@ -312,6 +318,8 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         .start_time(arguments.start_time)
         .job_time(arguments.job_time)
         .task_time(arguments.task_time)
+        .policy_time(arguments.policy_time)
+        .asg_time(arguments.asg_time)
         .token_lifetime(arguments.token_lifetime)
         .keep_events(arguments.keep_events)
         .keep_requests(arguments.keep_requests)

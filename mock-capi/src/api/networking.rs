@@ -1,7 +1,7 @@
 //! The policy server's external API: which apps may reach which others
 //! directly. Its two versions differ in how they write ports.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::api::uaa::token::Caller;
-use crate::world::{App, NetworkPolicy, RoleType};
+use crate::world::{App, NetworkPolicies, NetworkPolicy, RoleType};
 
 /// Open, because the policy server itself looks at the token, after the
 /// version.
@@ -134,7 +134,7 @@ fn authenticate(context: &RequestContext<'_>) -> Result<Caller, Refusal> {
 }
 
 /// Policies as `/_mock/state` shows them.
-pub(crate) fn present_all(policies: &BTreeSet<NetworkPolicy>) -> Value {
+pub(crate) fn present_all(policies: &NetworkPolicies) -> Value {
     let policies = policies.iter();
     policies
         .filter_map(|policy| present(policy, Version::V1))

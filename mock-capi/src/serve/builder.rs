@@ -228,6 +228,22 @@ impl<A: Adapter> MockCapiBuilder<A> {
         self
     }
 
+    /// How long a network policy takes to let an app reach another; without it, none.
+    /// Jitter does not change it.
+    #[must_use]
+    pub fn policy_time(mut self, time: Duration) -> Self {
+        self.options.timings.policy = time;
+        self
+    }
+
+    /// How long a security group takes to let apps reach what it allows, counted from
+    /// its last change; without it, none. Jitter does not change it.
+    #[must_use]
+    pub fn asg_time(mut self, time: Duration) -> Self {
+        self.options.timings.asg = time;
+        self
+    }
+
     /// Makes each of these times, and the latency, longer or shorter by up to
     /// this share of it, from 0 to 1.
     #[must_use]

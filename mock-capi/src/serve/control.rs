@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::api::error::CcError;
 use crate::api::http::{Request, Response, read_object};
+use crate::data_plane::AppBehaviour;
 use crate::serve::core::Core;
 use crate::serve::faults::Fault;
 use crate::serve::hosts;
@@ -47,6 +48,7 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
         ("GET", "stats") => {
             let mut stats = json!(core.stats());
             stats["forgotten"] = core.forgotten();
+            stats["app_requests"] = json!(core.app_requests());
             Response::ok(&stats)
         }
         ("GET", "state") => Response::ok(&core.state(base)),
@@ -58,6 +60,8 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
         }
         ("GET", "faults") => Response::ok(&core.faults()),
         ("PUT", "faults") => change(set_faults(core, request), |()| {}),
+        ("GET", "apps") => Response::ok(&core.app_behaviours()),
+        ("PUT", "apps") => change(set_apps(core, request), |()| {}),
         ("GET", "times") => Response::ok(&core.timings().present()),
         ("PUT", "times") => change(read_timings(core, request), |times| core.set_timings(times)),
         ("POST", "advance") => change(read_advance(request), |by| core.advance(by)),
@@ -232,6 +236,12 @@ fn set_faults(core: &Core, request: &Request<'_>) -> Result<(), String> {
     let text = str::from_utf8(request.body).map_err(|error| format!("faults: {error}"))?;
     let set = Fault::list_from_json(text).and_then(|faults| core.set_faults(faults));
     set.map_err(|error| format!("faults: {error}"))
+}
+
+fn set_apps(core: &Core, request: &Request<'_>) -> Result<(), String> {
+    let read = AppBehaviour::list_from_json(request.body);
+    let set = read.and_then(|behaviours| core.set_app_behaviours(behaviours));
+    set.map_err(|error| format!("apps: {error}"))
 }
 
 /// The times as they shall be: those that there are, with the given changes.

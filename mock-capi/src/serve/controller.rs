@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::api::http::{Request, Response};
 use crate::api::osb::{self, BrokerReply, BrokerRequest};
+use crate::data_plane::{AppBehaviour, InvalidApps};
 use crate::serve::core::{Answer, Core, RecordedRequest, Stats};
 use crate::serve::faults::{Fault, FaultCount, InvalidFaults};
 use crate::serve::state::StateError;
@@ -167,6 +168,39 @@ impl CloudController {
     /// the earlier ones then stay.
     pub fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidFaults> {
         self.core.set_faults(faults)
+    }
+
+    /// Lets apps answer on their routes as a test wants it, in the place of all
+    /// behaviours that were set earlier. Other apps answer as the program that they
+    /// start does, if it is one of the scaling test, or else with what they were asked.
+    ///
+    /// ```
+    /// use mock_capi::{AppBehaviour, MockCapi};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mock = MockCapi::builder().front().start().await?;
+    /// mock.org("o").space("s").app("web").route("web")?.started();
+    /// mock.set_apps(vec![AppBehaviour::fixed("web", 200).body("hello")])?;
+    ///
+    /// let http = reqwest::Client::new();
+    /// let request = http.get(mock.uri()).header("Host", "web.apps.mock.test");
+    /// assert_eq!(request.send().await?.text().await?, "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidApps`] if one of them makes no sense, or wiremock serves the mock: apps
+    /// need [`front`](crate::MockCapiBuilder::front). The earlier ones then stay.
+    pub fn set_apps(&self, behaviours: Vec<AppBehaviour>) -> Result<(), InvalidApps> {
+        self.core.set_app_behaviours(behaviours)
+    }
+
+    /// How many requests apps have got on their routes.
+    pub fn app_requests(&self) -> u64 {
+        self.core.app_requests()
     }
 
     /// The faults in force, each with how often it was met and how often it

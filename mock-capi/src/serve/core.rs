@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -20,9 +21,12 @@ use crate::api::state::present_world;
 use crate::api::uaa::KeyError;
 use crate::api::uaa::authorization::bearer;
 use crate::api::uaa::token::{Caller, Holder, TokenKind, Tokens};
+use crate::data_plane::{
+    AppBehaviour, AppRequest, InvalidApps, Outcome as AppOutcome, Plane, Scene,
+};
 use crate::serve::control;
 use crate::serve::courier::Courier;
-use crate::serve::faults::{Effect, Fault, FaultCount, FaultPlan, InvalidFaults, Strike};
+use crate::serve::faults::{Effect, Fault, FaultCount, FaultPlan, InvalidFaults, NO_APPS, Strike};
 use crate::serve::inside_broker::InsideBroker;
 use crate::serve::rate_limit::{self, Allowance, Counted, RateLimiter};
 use crate::serve::request_log::{Outcome, RequestFilter, RequestLog, Verification, Verified};
@@ -33,7 +37,9 @@ use crate::serve::worlds::Worlds;
 use crate::world::clock::{Clock, Timestamp};
 use crate::world::random::Random;
 use crate::world::settings::{Dialect, RateLimit, Settings, Timings};
-use crate::world::{ADMIN_GROUP, Access, Account, CF_CLIENT, Errand, Guid, UAA_ORIGIN, World};
+use crate::world::{
+    ADMIN_GROUP, Access, Account, CF_CLIENT, Errand, Guid, InstanceAddress, UAA_ORIGIN, World,
+};
 
 /// How a request is answered.
 #[derive(Debug)]
@@ -167,6 +173,8 @@ pub(crate) struct State {
     pub(crate) recorded: Vec<RecordedRequest>,
     log: RequestLog,
     stubs: Stubs,
+    /// What the apps that answer know.
+    plane: Plane,
     /// Whose token the current request has.
     user: Option<String>,
     rate_limiter: RateLimiter,
@@ -225,6 +233,7 @@ impl Core {
             recorded: Vec::new(),
             log: RequestLog::new(settings.keep_requests),
             stubs: Stubs::default(),
+            plane: Plane::new(random.split()),
             user: None,
             rate_limiter: RateLimiter::default(),
             random,
@@ -400,6 +409,50 @@ impl Core {
         self.lock().stubs.set(stubs);
     }
 
+    /// How apps answer that were told to behave in another way than their start
+    /// command suggests, as JSON.
+    pub(crate) fn app_behaviours(&self) -> Value {
+        self.lock().plane.behaviours()
+    }
+
+    pub(crate) fn set_app_behaviours(
+        &self,
+        behaviours: Vec<AppBehaviour>,
+    ) -> Result<(), InvalidApps> {
+        if self.wire == Wire::Wiremock {
+            return Err(InvalidApps(NO_APPS.to_owned()));
+        }
+        self.lock().plane.set_behaviours(behaviours)
+    }
+
+    /// How many requests were for apps.
+    pub(crate) fn app_requests(&self) -> u64 {
+        self.lock().plane.requests()
+    }
+
+    /// What becomes of a request for an app; none if its host is of no domain of the
+    /// world.
+    pub(crate) fn answer_app(&self, request: &AppRequest<'_>) -> Option<AppOutcome> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let now = self.clock.now();
+        state.world.settle(now);
+        let mut faults = state.faults.of_traffic(now);
+        Scene::new(&state.world, &mut state.plane, &mut faults).answer(request)
+    }
+
+    /// Whether a request was forwarded by an app of this mock, and so leads back to it.
+    pub(crate) fn has_forwarded(&self, headers: &HeaderMap) -> bool {
+        self.lock().plane.has_forwarded(headers)
+    }
+
+    /// Remembers how long another server took for an instance.
+    pub(crate) fn record_latency(&self, proxy: InstanceAddress, latency: Duration) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.plane.record_latency(proxy, latency, &state.world);
+    }
+
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
     }
@@ -507,6 +560,7 @@ impl Core {
         }
         self.register_brokers(&mut state.world);
         state.stubs.set(Vec::new());
+        state.plane.reset();
         state.faults.set(self.faults.clone(), self.clock.now());
         state.stats = Stats::default();
         state.recorded.clear();

@@ -2,13 +2,7 @@
 
 use std::net::IpAddr;
 
-/// The host of a `Host` header, without its port and brackets.
-pub(crate) fn without_port(host: &str) -> &str {
-    let bracketed = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.split(']').next());
-    bracketed.unwrap_or_else(|| host.split(':').next().unwrap_or_default())
-}
+use crate::world::without_port;
 
 /// Whether a `Host` header names the mock itself: by an IP address, a name of
 /// the loopback interface, or a name that `--allow-host` lists. All other names

@@ -26,6 +26,11 @@ pub(crate) struct InstanceState {
     pub(crate) uptime: Option<u64>,
 }
 
+impl InstanceState {
+    /// How many instances of a process are listed.
+    pub(crate) const LISTED: u32 = 10_000;
+}
+
 impl World {
     /// Adds a stopped app without processes; its name must be free.
     pub(crate) fn create_app(
@@ -79,6 +84,7 @@ impl World {
             revision: None,
             crashing: false,
             starts: Vec::new(),
+            placements: Vec::new(),
             v2: V2Marks::default(),
         });
         self.record_process(guid, "audit.app.process.create", &Value::Null);
@@ -281,8 +287,7 @@ impl World {
     /// The instances of a process as they are now, by index. There may be two
     /// billion of them; so that no request fills the memory, the list ends.
     pub(crate) fn instances(&self, process: &Process) -> Vec<InstanceState> {
-        const LISTED: u32 = 10_000;
-        (0..process.scale.instances.min(LISTED))
+        (0..process.scale.instances.min(InstanceState::LISTED))
             .map(|index| self.instance(process, index))
             .collect()
     }
@@ -307,6 +312,20 @@ impl World {
             name,
             uptime: Some(self.now.seconds_since(since)),
         }
+    }
+
+    /// Since when an instance is `RUNNING`; none if it is not.
+    pub(crate) fn running_since(&self, process: &Process, index: u32) -> Option<Timestamp> {
+        let covering = process.starts.iter().find(|(upto, _)| index < *upto);
+        let &(_, started) = covering.filter(|_| process.started && !process.crashing)?;
+        let since = started.plus(self.start_time(process, index));
+        (since <= self.now).then_some(since)
+    }
+
+    /// The indexes of the instances of a process that are `RUNNING`.
+    pub(crate) fn running_instances(&self, process: &Process) -> impl Iterator<Item = u32> {
+        let listed = 0..process.scale.instances.min(InstanceState::LISTED);
+        listed.filter(|index| self.running_since(process, *index).is_some())
     }
 
     /// How long an instance takes to start: each time it is asked, the same.

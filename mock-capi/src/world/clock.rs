@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A moment, in milliseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Timestamp(u64);
 
 impl Timestamp {
@@ -29,6 +29,12 @@ impl Timestamp {
 
     pub(crate) fn unix_nanos(self) -> u64 {
         self.0.saturating_mul(1_000_000)
+    }
+
+    /// In UTC with milliseconds, such as `2017-04-25T20:53:11.250Z`.
+    pub(crate) fn to_precise_text(self) -> String {
+        let at = UNIX_EPOCH + Duration::from_millis(self.0.min(Clock::LAST.0));
+        humantime::format_rfc3339_millis(at).to_string()
     }
 
     pub(crate) fn unix_seconds(self) -> u64 {

@@ -269,6 +269,7 @@ impl World {
             revision: None,
             crashing: false,
             starts: Vec::new(),
+            placements: Vec::new(),
             v2: web.v2.clone(),
         })
     }

@@ -2,6 +2,14 @@
 
 use super::{Domain, Route, World};
 
+/// The host of a `Host` header, without its port and brackets.
+pub(crate) fn without_port(host: &str) -> &str {
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.split(']').next());
+    bracketed.unwrap_or_else(|| host.split(':').next().unwrap_or_default())
+}
+
 /// What a host and a path name.
 #[derive(Debug)]
 pub(crate) enum HostLookup<'w> {
@@ -33,6 +41,24 @@ impl World {
             None if domains.is_empty() => HostLookup::OtherDomain,
             None => HostLookup::UnknownRoute,
         }
+    }
+
+    /// The route of an internal domain that a name is of, and the index of the
+    /// instance that is meant, if it is but one: `1.app.apps.internal`.
+    pub(crate) fn find_internal(&self, name: &str) -> Option<(&Route, Option<u32>)> {
+        let whole = self.internal_route(name).map(|route| (route, None));
+        whole.or_else(|| {
+            let (index, rest) = name.split_once('.')?;
+            let route = self.internal_route(rest)?;
+            Some((route, Some(index.parse().ok()?)))
+        })
+    }
+
+    fn internal_route(&self, name: &str) -> Option<&Route> {
+        let (host, domain) = name.split_once('.')?;
+        let domain = self.named::<Domain>(domain)?;
+        let domain = Some(domain).filter(|domain| domain.internal)?;
+        self.routes_at(domain, host).into_iter().next()
     }
 
     fn public_domain(&self, name: &str) -> Option<&Domain> {

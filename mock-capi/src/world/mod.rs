@@ -18,6 +18,7 @@ mod deployments;
 mod destinations;
 mod droplets;
 pub(crate) mod durations;
+mod egress;
 mod environment;
 pub(crate) mod error;
 mod events;
@@ -29,6 +30,7 @@ pub(crate) mod metadata;
 pub(crate) mod mishaps;
 mod model;
 mod network_policies;
+mod overlay;
 mod packages;
 mod pairs;
 mod processes;
@@ -54,7 +56,7 @@ mod usage;
 mod usage_events;
 mod users;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -73,11 +75,12 @@ pub(crate) use delete::Kind;
 pub(crate) use deployments::NewDeployment;
 pub(crate) use destinations::{DEFAULT_PORT, MAX_DESTINATIONS, NewDestination, TCP, UNMAP_ROUTE};
 pub(crate) use droplets::{NewDroplet, sha256};
+pub(crate) use egress::ROUTER;
 pub(crate) use environment::merge_environment;
 use events::Actor;
 pub(crate) use events::{Event, Target, audited};
 pub(crate) use guid::{Guid, GuidSource, SHARED_SEGMENT};
-pub(crate) use host_lookup::HostLookup;
+pub(crate) use host_lookup::{HostLookup, without_port};
 pub(crate) use logs::{LogLine, instance_guid};
 pub(crate) use marketplace::{
     BrokerState, CatalogEntry, CatalogOffering, CatalogPlan, ServiceBroker, ServiceOffering,
@@ -90,7 +93,9 @@ pub(crate) use model::{
     Quota, Role, RoleType, Route, RouteBinding, Scale, SecurityGroup, ServiceBinding,
     ServiceInstance, Sidecar, Space, SpaceQuota, Stack, StackState, Task, Upload, User, V2Marks,
 };
-pub(crate) use network_policies::NetworkPolicy;
+pub(crate) use network_policies::{NetworkPolicies, NetworkPolicy};
+use overlay::Overlay;
+pub(crate) use overlay::{Departure, InstanceAddress, REGISTRY_BASE_URL, is_usual};
 pub(crate) use processes::{CheckPatch, ProcessPatch};
 pub(crate) use registry::Registered;
 use registry::{declare_world, empty_world, with_resources};
@@ -186,7 +191,11 @@ with_resources! { declare_world
         /// What is still to be asked of brokers.
         #[serde(skip)]
         errands: Vec<Errand>,
-        pub(crate) network_policies: BTreeSet<NetworkPolicy>,
+        pub(crate) network_policies: NetworkPolicies,
+        #[serde(skip)]
+        overlay: Overlay,
+        #[serde(default)]
+        departures: VecDeque<Departure>,
         #[serde(skip)]
         pub(crate) timings: Timings,
         #[serde(skip)]
@@ -231,7 +240,9 @@ impl World {
         let random = guids.split();
         let mut world = with_resources! { empty_world
             errands: Vec::new(),
-            network_policies: BTreeSet::new(),
+            network_policies: NetworkPolicies::default(),
+            overlay: Overlay::default(),
+            departures: VecDeque::new(),
             timings,
             default_stack: Settings::default_stack(settings.dialect),
             kept_events: settings.keep_events,
@@ -335,6 +346,7 @@ impl World {
         self.default_stack = Settings::default_stack(settings.dialect);
         self.kept_events = settings.keep_events;
         self.count_usage();
+        self.place_all();
         self.resume_work();
         self.admit_configured(settings);
     }

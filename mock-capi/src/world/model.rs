@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::broker_work::{Operation, Work};
 use super::guid::Guid;
+use super::overlay::Placement;
 use super::resources::PackageFile;
 use super::table::Base;
 use crate::world::clock::Timestamp;
@@ -412,6 +413,9 @@ pub(crate) struct Process {
     /// When instances were started: `(n, at)` for those below index `n` that
     /// no earlier entry covers.
     pub(crate) starts: Vec<(u32, Timestamp)>,
+    /// Where those instances are.
+    #[serde(default)]
+    pub(crate) placements: Vec<Placement>,
     #[serde(default)]
     pub(crate) v2: V2Marks,
 }

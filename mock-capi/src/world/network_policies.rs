@@ -2,11 +2,14 @@
 //! apart from the Cloud Controller: apps that go leave their policies behind,
 //! until it cleans up.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Keys;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{App, Due, World};
+use crate::world::clock::{Timestamp, exact};
 
 /// How often the policy server cleans up.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -29,10 +32,80 @@ impl NetworkPolicy {
     }
 }
 
+/// Policies in order, each with the moment at which it was added.
+#[derive(Debug, Default)]
+pub(crate) struct NetworkPolicies(BTreeMap<NetworkPolicy, Timestamp>);
+
+/// A policy in a state file.
+#[derive(Serialize, Deserialize)]
+struct Entry<P> {
+    #[serde(flatten)]
+    policy: P,
+    /// Long ago, where an earlier version has saved it.
+    #[serde(default, with = "exact")]
+    added: Timestamp,
+}
+
+impl Serialize for NetworkPolicies {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let entries = self.0.iter();
+        serializer.collect_seq(entries.map(|(policy, &added)| Entry { policy, added }))
+    }
+}
+
+impl<'de> Deserialize<'de> for NetworkPolicies {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let entries: Vec<Entry<NetworkPolicy>> = Vec::deserialize(deserializer)?;
+        let entries = entries.into_iter();
+        Ok(Self(
+            entries.map(|entry| (entry.policy, entry.added)).collect(),
+        ))
+    }
+}
+
+impl NetworkPolicies {
+    pub(crate) fn iter(&self) -> Keys<'_, NetworkPolicy, Timestamp> {
+        self.0.keys()
+    }
+
+    pub(crate) fn remove(&mut self, policy: &NetworkPolicy) {
+        self.0.remove(policy);
+    }
+
+    /// Whether a policy that was added by `deadline` allows an app to connect to
+    /// a port of another.
+    pub(crate) fn allow(
+        &self,
+        source: &str,
+        destination: &str,
+        protocol: &str,
+        port: u16,
+        deadline: Timestamp,
+    ) -> bool {
+        let first = NetworkPolicy {
+            source: source.into(),
+            destination: destination.into(),
+            protocol: String::new(),
+            start_port: i64::MIN,
+            end_port: i64::MIN,
+        };
+        let policies = self.0.range(first..);
+        let mut of_apps = policies.take_while(|(policy, _)| policy.apps() == [source, destination]);
+        of_apps.any(|(policy, added)| {
+            policy.protocol == protocol
+                && (policy.start_port..=policy.end_port).contains(&i64::from(port))
+                && *added <= deadline
+        })
+    }
+}
+
 impl World {
     /// Adds policies; those that are there already stay.
     pub(crate) fn add_network_policies(&mut self, policies: Vec<NetworkPolicy>) {
-        self.network_policies.extend(policies);
+        let now = self.now;
+        for policy in policies {
+            self.network_policies.0.entry(policy).or_insert(now);
+        }
         self.plan_policy_cleanup();
     }
 
@@ -60,5 +133,51 @@ impl World {
     fn is_stale(&self, policy: &NetworkPolicy) -> bool {
         let is_there = |app| self.look_up::<App>(app).is_some();
         !policy.apps().into_iter().all(is_there)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::clock::Clock;
+
+    #[test]
+    fn a_policy_allows_its_ports_once_it_is_old_enough() {
+        let now = Clock::new().now();
+        let policy = NetworkPolicy {
+            source: "a".into(),
+            destination: "b".into(),
+            protocol: "tcp".into(),
+            start_port: 7000,
+            end_port: 7002,
+        };
+        let policies = NetworkPolicies(BTreeMap::from([(policy, now)]));
+        for (source, destination, protocol, port, expected) in [
+            ("a", "b", "tcp", 7000, true),
+            ("a", "b", "tcp", 7002, true),
+            ("a", "b", "tcp", 7003, false),
+            ("a", "b", "udp", 7000, false),
+            ("b", "a", "tcp", 7000, false),
+            ("a", "bb", "tcp", 7000, false),
+        ] {
+            let allowed = policies.allow(source, destination, protocol, port, now);
+            assert_eq!(
+                allowed, expected,
+                "{source} {destination} {protocol} {port}"
+            );
+        }
+        let earlier = now.minus(Duration::from_millis(1));
+        assert!(!policies.allow("a", "b", "tcp", 7000, earlier));
+    }
+
+    #[test]
+    fn policies_of_earlier_state_files_are_read() {
+        let json =
+            r#"[{"source":"a","destination":"b","protocol":"tcp","start_port":1,"end_port":2}]"#;
+        let policies: NetworkPolicies = serde_json::from_str(json).unwrap();
+        assert!(policies.allow("a", "b", "tcp", 2, Clock::new().now()));
+        let saved = serde_json::to_string(&policies).unwrap();
+        let read: NetworkPolicies = serde_json::from_str(&saved).unwrap();
+        assert_eq!(read.iter().count(), 1);
     }
 }

@@ -1,5 +1,9 @@
 //! Changes of a process other than its sizes.
 
+use std::borrow::Cow;
+
+use serde_json::Value;
+
 use super::{CowStr, Guid, HealthCheck, Process, World};
 use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
@@ -56,6 +60,19 @@ impl Process {
 }
 
 impl World {
+    /// The user's command, else the one that staging detected; empty if there is
+    /// none.
+    pub(crate) fn command_of<'w>(&'w self, process: &'w Process) -> Cow<'w, str> {
+        let own = process.command.as_deref();
+        if let Some(own) = own.filter(|command| !command.trim().is_empty()) {
+            return own.into();
+        }
+        let droplet = self.apps.get(process.app).and_then(|app| app.droplet);
+        let droplet = droplet.and_then(|droplet| self.droplets.get(droplet));
+        let detected = droplet.and_then(|droplet| droplet.process_types.get(&process.kind));
+        detected.and_then(Value::as_str).unwrap_or_default().into()
+    }
+
     /// Changes a process, if what it would be then is valid.
     pub(crate) fn update_process(&mut self, guid: Guid, patch: ProcessPatch) -> Result<(), Error> {
         let Some(process) = self.processes.get(guid) else {

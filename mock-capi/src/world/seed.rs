@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::{
     Account, App, CowStr, Destination, Domain, Droplet, Guid, Lifecycle, Limits, NewDroplet,
-    NewRoute, Org, Package, PackageKind, Process, Quota, RoleType, Route, RouteRefusal, Row,
-    SecurityGroup, Space, UAA_ORIGIN, Upload, World, sha256,
+    NewRoute, Org, Package, PackageKind, Quota, RoleType, Route, RouteRefusal, Row, SecurityGroup,
+    Space, UAA_ORIGIN, Upload, World, sha256,
 };
 use crate::world::metadata::MetadataPatch;
 use crate::world::settings::{Dialect, Settings};
@@ -107,11 +107,7 @@ impl World {
         let start = self.timings.longest_start();
         let processes: Vec<Guid> = self.processes_of(app).iter().map(|p| p.guid()).collect();
         for process in processes {
-            self.change_process(process, |process: &mut Process| {
-                for (_, started) in &mut process.starts {
-                    *started = started.minus(start);
-                }
-            });
+            self.start_earlier(process, start);
         }
     }
 

@@ -57,7 +57,12 @@ pub(crate) struct Timings {
     pub(crate) start: Duration,
     pub(crate) job: Duration,
     pub(crate) task: Duration,
-    /// By how much, of 1, each of these times may be longer or shorter.
+    /// How long a network policy takes to have an effect.
+    pub(crate) policy: Duration,
+    /// The same of a security group.
+    pub(crate) asg: Duration,
+    /// By how much, of 1, each of these times, but those of policies and groups, may be
+    /// longer or shorter.
     pub(crate) jitter: f64,
 }
 
@@ -77,6 +82,10 @@ pub(crate) struct TimingsPatch {
     job: Option<Duration>,
     #[serde(with = "durations")]
     task: Option<Duration>,
+    #[serde(with = "durations")]
+    policy: Option<Duration>,
+    #[serde(with = "durations")]
+    asg: Option<Duration>,
     jitter: Option<f64>,
 }
 
@@ -96,6 +105,8 @@ impl Timings {
             "start": time(self.start),
             "job": time(self.job),
             "task": time(self.task),
+            "policy": time(self.policy),
+            "asg": time(self.asg),
             "jitter": self.jitter,
         })
     }
@@ -113,6 +124,8 @@ impl Timings {
             (&mut self.start, patch.start),
             (&mut self.job, patch.job),
             (&mut self.task, patch.task),
+            (&mut self.policy, patch.policy),
+            (&mut self.asg, patch.asg),
         ] {
             *time = change.unwrap_or(*time);
         }

@@ -67,6 +67,7 @@ impl World {
         if let Some((space, (before, used), (after, uses))) = changed {
             self.account(space, before, after);
             self.record_usage(guid, used, uses);
+            self.place_instances(guid);
         }
     }
 
@@ -83,6 +84,7 @@ impl World {
     }
 
     pub(super) fn remove_process(&mut self, guid: Guid) {
+        self.displace_instances(guid);
         if let Some(process) = self.processes.remove(guid) {
             self.account(process.space, Usage::of_process(&process), Usage::default());
             self.record_removal(&process);

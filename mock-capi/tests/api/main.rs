@@ -16,6 +16,7 @@ mod architecture;
 mod binary;
 mod brokers;
 mod connections;
+mod data_plane;
 mod deployments;
 mod documented;
 mod domains;

@@ -10,7 +10,8 @@ use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::api::shared::app_environment;
 use crate::world::{
-    App, Field, Guid, Home, InstanceState, Process, READ_SECRETS, Selection, instance_guid,
+    App, Field, Guid, Home, InstanceAddress, InstanceState, Process, READ_SECRETS, Selection,
+    instance_guid,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -94,14 +95,15 @@ fn stats(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         let Some(uptime) = instance.uptime else {
             return json!({"state": instance.name, "stats": {"uptime": 0}});
         };
+        let address = world.address_of(process, instance.index);
         json!({
             "state": instance.name,
             "routable": instance.name == "RUNNING",
             "stats": {
                 "name": app.name,
                 "uris": uris,
-                "host": "10.0.0.1",
-                "port": 61_000,
+                "host": address.map(|address| address.host().to_string()),
+                "port": address.map(InstanceAddress::external_port),
                 "instance_guid": instance_guid(process, instance.index),
                 "uptime": uptime,
                 "mem_quota": u64::from(process.scale.memory_mb) * MEGABYTE,

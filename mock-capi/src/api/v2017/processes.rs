@@ -8,7 +8,7 @@ use crate::api::http::Response;
 use crate::api::list::ListSpec;
 use crate::api::router::Route;
 use crate::api::shared::processes as shared;
-use crate::world::{Guid, InstanceState, Process};
+use crate::world::{Guid, InstanceAddress, InstanceState, Process};
 
 use super::apps;
 
@@ -110,16 +110,20 @@ fn present_stats(process: &Process, instance: InstanceState, view: &View<'_>) ->
             "uptime": 0,
         });
     };
+    let address = view.world.address_of(process, instance.index);
     json!({
         "type": process.kind,
         "index": instance.index,
         "state": instance.name,
         "usage": {"time": view.at, "cpu": 0.0, "mem": 0, "disk": 0},
-        "host": "10.0.0.1",
+        "host": address.map(|address| address.host().to_string()),
         "uptime": uptime,
         "mem_quota": u64::from(process.scale.memory_mb) * MEGABYTE,
         "disk_quota": u64::from(process.scale.disk_mb) * MEGABYTE,
         "fds_quota": 16_384,
-        "instance_ports": [{"external": 61_000, "internal": 8080}],
+        "instance_ports": [{
+            "external": address.map(InstanceAddress::external_port),
+            "internal": 8080,
+        }],
     })
 }

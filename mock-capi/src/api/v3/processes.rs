@@ -9,7 +9,9 @@ use crate::api::list::{ListQuery, ListSpec};
 use crate::api::router::Route;
 use crate::api::shared::processes::{change, find, list, scale_process};
 use crate::api::state::Present;
-use crate::world::{HealthCheck, InstanceState, MANAGE_APPS, Process, instance_guid};
+use crate::world::{
+    HealthCheck, InstanceAddress, InstanceState, MANAGE_APPS, Process, instance_guid,
+};
 
 use super::apps;
 
@@ -83,14 +85,7 @@ pub(crate) fn present(process: &Process, view: &View<'_>) -> Value {
 /// The user's command, else the one that staging detected; empty if there is
 /// none.
 pub(crate) fn command(process: &Process, view: &View<'_>) -> String {
-    let own = process.command.as_ref();
-    let own = own.filter(|command| !command.trim().is_empty());
-    own.cloned().unwrap_or_else(|| {
-        let droplet = view.world.apps.get(process.app).and_then(|app| app.droplet);
-        let droplet = droplet.and_then(|droplet| view.world.droplets.get(droplet));
-        let detected = droplet.and_then(|droplet| droplet.process_types.get(&process.kind));
-        detected.and_then(Value::as_str).unwrap_or_default().into()
-    })
+    view.world.command_of(process).into_owned()
 }
 
 fn present_check(check: &HealthCheck, with_timeout: bool) -> Value {
@@ -162,6 +157,8 @@ fn stats(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 fn present_stats(process: &Process, instance: InstanceState, view: &View<'_>) -> Value {
     const MEGABYTE: u64 = 1024 * 1024;
     let segment = view.world.segment_of(process.space);
+    let address = view.world.address_of(process, instance.index);
+    let port = address.map(InstanceAddress::external_port);
     let Some(uptime) = instance.uptime else {
         return json!({
             "type": process.kind,
@@ -179,8 +176,8 @@ fn present_stats(process: &Process, instance: InstanceState, view: &View<'_>) ->
         "instance_guid": instance_guid(process, instance.index),
         "state": instance.name,
         "routable": instance.name == "RUNNING",
-        "host": "10.0.0.1",
-        "instance_internal_ip": "10.255.0.1",
+        "host": address.map(|address| address.host().to_string()),
+        "instance_internal_ip": address.map(|address| address.ip().to_string()),
         "uptime": uptime,
         "mem_quota": u64::from(process.scale.memory_mb) * MEGABYTE,
         "disk_quota": u64::from(process.scale.disk_mb) * MEGABYTE,
@@ -189,9 +186,9 @@ fn present_stats(process: &Process, instance: InstanceState, view: &View<'_>) ->
         "isolation_segment": segment,
         "details": null,
         "instance_ports": [{
-            "external": 61_000,
+            "external": port,
             "internal": 8080,
-            "external_tls_proxy_port": 61_001,
+            "external_tls_proxy_port": port.map(|port| port + 1),
             "internal_tls_proxy_port": 61_001,
         }],
         "usage": {

@@ -48,6 +48,9 @@ impl Fault {
 
     /// What the API that is spoken, or what serves it, has against a fault.
     fn complaint_here(&self, router: &Router, wire: Wire) -> Option<String> {
+        if self.fault.is_of_traffic() {
+            return (wire == Wire::Wiremock).then(|| NO_APPS.to_owned());
+        }
         if self.fault == Effect::Truncate && wire == Wire::Wiremock {
             return Some(
                 "wiremock cannot break off an answer: start the mock with \
@@ -68,7 +71,8 @@ impl Fault {
         let only = [
             (
                 self.app.is_some() && !effect.is_of_app(),
-                "'app' goes with failed_staging, failed_copy, failed_task and crashing_instances",
+                "'app' goes with failed_staging, failed_copy, failed_task, crashing_instances, \
+                 unreachable, unregistered and slow",
             ),
             (
                 self.operation.is_some() && effect != Effect::FailedJob,
@@ -83,12 +87,16 @@ impl Fault {
                 "'retry_after' goes with answer",
             ),
             (
-                self.delay.is_some() && !effect.is_of_request(),
-                "'delay' goes with faults of requests",
+                self.delay.is_some() && !effect.has_delay(),
+                "'delay' goes with faults of requests, unreachable and slow",
             ),
             (
                 self.delay.is_none() && effect == Effect::Delay,
                 "delay needs a 'delay'",
+            ),
+            (
+                self.delay.is_none() && effect == Effect::Slow,
+                "slow needs a 'delay'",
             ),
             (
                 !effect.has_error()
@@ -151,6 +159,10 @@ impl Fault {
     }
 }
 
+/// What wiremock has against everything that is about apps.
+pub(crate) const NO_APPS: &str = "wiremock does not serve apps: start the mock with \
+                                  MockCapi::builder().front()";
+
 /// Why faults cannot be set, or a text is no list of faults.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -193,7 +205,12 @@ mod tests {
             ),
             (
                 r#"[{"fault": "truncate", "app": "a"}]"#,
-                "fault 0: 'app' goes with failed_staging, failed_copy, failed_task and crashing_instances",
+                "fault 0: 'app' goes with failed_staging, failed_copy, failed_task, crashing_instances, unreachable, unregistered and slow",
+            ),
+            (r#"[{"fault": "slow"}]"#, "fault 0: slow needs a 'delay'"),
+            (
+                r#"[{"fault": "unregistered", "delay": "1s"}]"#,
+                "fault 0: 'delay' goes with faults of requests, unreachable and slow",
             ),
             (
                 r#"[{"fault": "answer", "status": 99}]"#,

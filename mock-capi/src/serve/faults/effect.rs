@@ -17,6 +17,9 @@ pub(crate) enum Effect {
     FailedTask,
     FailedJob,
     CrashingInstances,
+    Unreachable,
+    Unregistered,
+    Slow,
 }
 
 impl Effect {
@@ -31,6 +34,16 @@ impl Effect {
                 | Self::Truncate
                 | Self::ExpiredToken
         )
+    }
+
+    /// Whether it applies to what an app answers, or to its connections.
+    pub(super) fn is_of_traffic(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Unregistered | Self::Slow)
+    }
+
+    /// Whether it can take a time of its own.
+    pub(super) fn has_delay(self) -> bool {
+        self.is_of_request() || matches!(self, Self::Unreachable | Self::Slow)
     }
 
     /// Whether it applies to something that belongs to an app.

@@ -18,6 +18,7 @@ use crate::api::http::Response;
 use crate::world::durations;
 
 pub use check::InvalidFaults;
+pub(crate) use check::NO_APPS;
 pub(crate) use effect::Effect;
 pub(crate) use pattern::matches_path;
 pub use plan::FaultCount;
@@ -168,8 +169,8 @@ impl Fault {
         Self::of_effect(Effect::FailedJob)
     }
 
-    /// Restricts a failed staging, copy or task, or crashing instances, to the
-    /// app of that name (of a copy: the destination), and a failed job to that
+    /// Restricts a failed staging, copy or task, crashing instances, or a fault of apps
+    /// that answer, to the app of that name (of a copy: the destination), and a failed job to that
     /// operation (`app.delete`).
     #[must_use]
     pub fn of(mut self, name: &str) -> Self {
@@ -187,6 +188,30 @@ impl Fault {
         self.method = Some(method.into());
         self.path = Some(path.into());
         self
+    }
+}
+
+/// Faults of the apps that answer on their routes, which only
+/// [`front`](crate::MockCapiBuilder::front) serves. For all apps, unless
+/// [`of`](Fault::of) says otherwise; [`by`](Fault::by) restricts them to requests that
+/// the app gets.
+impl Fault {
+    /// Lets nobody connect to instances: the router answers 502, and connections of
+    /// other apps time out.
+    pub fn unreachable() -> Self {
+        Self::of_effect(Effect::Unreachable)
+    }
+
+    /// Keeps instances out of the lists of registries.
+    pub fn unregistered() -> Self {
+        Self::of_effect(Effect::Unregistered)
+    }
+
+    /// Lets apps answer late.
+    pub fn slow(delay: Duration) -> Self {
+        let mut fault = Self::of_effect(Effect::Slow);
+        fault.delay = Some(delay);
+        fault
     }
 }
 

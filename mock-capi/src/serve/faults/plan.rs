@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{Effect, Fault};
 use crate::api::error::CcError;
 use crate::api::http::Response;
+use crate::data_plane::{AppFault, AppFaults, AppRequest};
 use crate::world::clock::Timestamp;
 use crate::world::error::Failure;
 use crate::world::mishaps::Mishaps;
@@ -145,6 +146,40 @@ impl FaultPlan {
             }
         }
         due
+    }
+}
+
+/// The faults in force, as they are at a moment for the apps that answer.
+#[derive(Debug)]
+pub(crate) struct TrafficFaults<'p> {
+    plan: &'p mut FaultPlan,
+    now: Timestamp,
+}
+
+impl FaultPlan {
+    pub(crate) fn of_traffic(&mut self, now: Timestamp) -> TrafficFaults<'_> {
+        TrafficFaults { plan: self, now }
+    }
+}
+
+impl AppFaults for TrafficFaults<'_> {
+    fn strike(&mut self, fault: AppFault, app: &str, request: &AppRequest<'_>) -> Option<Duration> {
+        let plan = &mut *self.plan;
+        if plan.rules.is_empty() {
+            return None;
+        }
+        plan.now = self.now;
+        request.method.clone_into(&mut plan.method);
+        request.path.clone_into(&mut plan.path);
+        let effect = match fault {
+            AppFault::Unreachable => Effect::Unreachable,
+            AppFault::Unregistered => Effect::Unregistered,
+            AppFault::Slow => Effect::Slow,
+        };
+        let struck = plan.strike(|fault| {
+            fault.fault == effect && fault.app.as_ref().is_none_or(|only| only == app)
+        })?;
+        Some(struck.delay.unwrap_or_default())
     }
 }
 

@@ -87,6 +87,41 @@ pub(super) fn discard(parts: &Parts, mut body: Incoming) {
     }));
 }
 
+/// Reads the beginning of a body, and discards the rest; none if it breaks off.
+pub(super) async fn read_beginning(body: &mut Incoming, length: usize) -> Option<Vec<u8>> {
+    let mut beginning = Vec::new();
+    while let Some(piece) = next_piece(body).await? {
+        let missing = length.saturating_sub(beginning.len()).min(piece.len());
+        beginning.extend_from_slice(&piece[..missing]);
+    }
+    Some(beginning)
+}
+
+/// How many bytes a body has; none if it breaks off.
+pub(super) async fn count(mut body: Incoming) -> Option<u64> {
+    let mut bytes = 0_u64;
+    while let Some(piece) = next_piece(&mut body).await? {
+        bytes = bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+    }
+    Some(bytes)
+}
+
+/// The next piece of a body, or its end; none if it breaks off.
+async fn next_piece(body: &mut Incoming) -> Option<Option<Bytes>> {
+    loop {
+        match timeout(PATIENCE, body.frame()).await.ok()? {
+            None => return Some(None),
+            Some(Err(_)) => return None,
+            Some(Ok(frame)) => {
+                // Trailers say nothing here.
+                if let Ok(piece) = frame.into_data() {
+                    return Some(Some(piece));
+                }
+            }
+        }
+    }
+}
+
 fn too_large(limit: u64) -> Response {
     let mebibytes = limit / (1024 * 1024);
     let detail = format!("mock-capi takes bodies of at most {mebibytes} MiB here");

@@ -3,10 +3,14 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
 use crate::api::http::Response;
+use crate::data_plane::{Reply, ReplyBody};
 use crate::serve::core::{Answer, Ending};
+use crate::world::random::Random;
 
 /// A connection that is closed without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -30,21 +34,86 @@ pub(super) fn present(answer: Answer) -> Result<hyper::Response<Content>, Droppe
     for (name, value) in headers {
         builder = builder.header(name.as_ref(), value);
     }
-    let content = Content::new(body.into(), answer.ending);
+    let content = Content::Whole(Whole::new(body.into(), answer.ending));
     // A fault may ask for an invalid status.
     builder.body(content).map_err(|_| Dropped)
 }
 
-/// The body of an answer, which may break in the middle.
+/// The answer of an app.
+pub(super) fn of_reply(reply: Reply) -> Result<hyper::Response<Content>, Dropped> {
+    let mut builder = hyper::Response::builder().status(reply.status);
+    for (name, value) in reply.headers {
+        builder = builder.header(name.as_ref(), value);
+    }
+    let content = match reply.body {
+        ReplyBody::Bytes(body) => Content::Whole(Whole::new(body.into(), Ending::Whole)),
+        ReplyBody::Random(left) => Content::Random(RandomBytes {
+            left,
+            random: Random::from_seed(Random::any_seed()),
+        }),
+    };
+    builder.body(content).map_err(|_| Dropped)
+}
+
+/// The body of an answer.
 #[derive(Debug)]
-pub(super) struct Content {
+pub(super) enum Content {
+    Whole(Whole),
+    Random(RandomBytes),
+    /// Another server's.
+    Streamed(UnsyncBoxBody<Bytes, Dropped>),
+}
+
+impl Content {
+    pub(super) fn streamed(
+        body: impl Body<Data = Bytes, Error = Dropped> + Send + 'static,
+    ) -> Self {
+        Self::Streamed(body.boxed_unsync())
+    }
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = Dropped;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
+        match self.get_mut() {
+            Self::Whole(whole) => whole.poll(context),
+            Self::Random(random) => Poll::Ready(random.next().map(|it| Ok(Frame::data(it)))),
+            Self::Streamed(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(whole) => whole.data.is_none() && !whole.breaks,
+            Self::Random(random) => random.left == 0,
+            Self::Streamed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(whole) => SizeHint::with_exact(whole.length),
+            Self::Random(random) => SizeHint::with_exact(random.left),
+            Self::Streamed(body) => body.size_hint(),
+        }
+    }
+}
+
+/// A body that is in memory, and may break in the middle.
+#[derive(Debug)]
+pub(super) struct Whole {
     length: u64,
     data: Option<Bytes>,
     breaks: bool,
     flushed: bool,
 }
 
-impl Content {
+impl Whole {
     fn new(mut data: Bytes, ending: Ending) -> Self {
         let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
         let breaks = ending == Ending::Truncated;
@@ -58,16 +127,8 @@ impl Content {
             flushed: false,
         }
     }
-}
 
-impl Body for Content {
-    type Data = Bytes;
-    type Error = Dropped;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
         if let Some(data) = self.data.take() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
@@ -82,12 +143,28 @@ impl Body for Content {
         }
         Poll::Ready(Some(Err(Dropped)))
     }
+}
 
-    fn is_end_stream(&self) -> bool {
-        self.data.is_none() && !self.breaks
-    }
+/// Bytes that nobody can tell.
+#[derive(Debug)]
+pub(super) struct RandomBytes {
+    left: u64,
+    random: Random,
+}
 
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.length)
+impl RandomBytes {
+    fn next(&mut self) -> Option<Bytes> {
+        const PIECE: u64 = 64 * 1024;
+        let length = usize::try_from(self.left.min(PIECE)).unwrap_or_default();
+        if length == 0 {
+            return None;
+        }
+        self.left = self.left.saturating_sub(PIECE);
+        let mut piece = Vec::with_capacity(length + 8);
+        while piece.len() < length {
+            piece.extend_from_slice(&self.random.step().to_le_bytes());
+        }
+        piece.truncate(length);
+        Some(piece.into())
     }
 }

@@ -2,6 +2,7 @@
 //! thread of its own accepts connections, hands their requests to the
 //! [`CloudController`], and hangs up where a fault wants it.
 
+mod apps;
 mod body;
 mod content;
 mod tls;
@@ -28,10 +29,10 @@ use tokio::time::timeout;
 use crate::api::http::Request;
 use crate::serve::adapter::Adapter;
 use crate::serve::adapter::sealed::{Serve, ServeOptions, WireKind};
-use crate::serve::app_routes;
 use crate::serve::controller::CloudController;
 use crate::serve::core::{Answer, Wire};
 
+use apps::Taken;
 use content::{Content, Dropped};
 pub(crate) use tls::Tls;
 
@@ -169,6 +170,11 @@ async fn serve(
         async move {
             let (mut parts, body) = request.into_parts();
             adopt_authority(&mut parts);
+            let request = match apps::take(parts, body, client, &controller) {
+                Taken::Other(request) => request,
+                Taken::ForApp(request) => return request.answer(&controller).await,
+            };
+            let (parts, body) = *request;
             let mut answer = answer(&parts, body, client, &controller).await;
             if let Some(read) = answer.read.take() {
                 let response = controller.read(parts.uri.path(), read).await;
@@ -205,10 +211,6 @@ async fn answer(
 ) -> Answer {
     let core = controller.core();
     let head = Request::of_parts(parts, b"", Some(client));
-    if let Some(response) = app_routes::answer(core, &head) {
-        body::discard(parts, body);
-        return response.into();
-    }
     if body.is_end_stream() {
         return controller.answer(&head);
     }

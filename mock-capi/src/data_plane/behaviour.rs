@@ -1,0 +1,108 @@
+//! What apps do: which of the known ones an app is.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::settings::FixedAnswer;
+use super::{AppRequest, PORT, tick};
+
+/// What an app does with requests.
+#[derive(Clone, Debug)]
+pub(super) enum Behaviour {
+    /// It says who it is, and registers with a registry.
+    Tick,
+    /// It connects to other instances.
+    Proxy,
+    /// It lists the instances that have registered.
+    Registry,
+    /// It answers what it was asked.
+    Echo,
+    /// Another server answers.
+    Forward(Arc<Url>),
+    /// It always answers the same.
+    Fixed(Arc<FixedAnswer>),
+}
+
+impl Behaviour {
+    /// The behaviour of a bundled app.
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "tick" => Some(Self::Tick),
+            "proxy" => Some(Self::Proxy),
+            "registry" => Some(Self::Registry),
+            _ => None,
+        }
+    }
+
+    /// The behaviour of an app that nobody has set another for: that of the Go
+    /// package that it is, or of the program that it starts.
+    pub(super) fn of_app(environment: &Map<String, Value>, command: &str) -> Self {
+        let package = environment.get("GOPACKAGENAME").and_then(Value::as_str);
+        let package = package.and_then(|package| Self::of_name(last_segment(package)));
+        let program = command.split_whitespace().next().unwrap_or_default();
+        package
+            .or_else(|| Self::of_name(last_segment(program)))
+            .unwrap_or(Self::Echo)
+    }
+
+    /// Whether an app listens on a port.
+    pub(super) fn listens(&self, environment: &Map<String, Value>, port: u16) -> bool {
+        match self {
+            Self::Tick => port == PORT || tick::extra_ports(environment).contains(&port),
+            Self::Proxy | Self::Registry => port == PORT,
+            Self::Echo | Self::Forward(_) | Self::Fixed(_) => true,
+        }
+    }
+
+    /// Whether the answer to a request depends on what its body is.
+    pub(super) fn reads_body(&self, request: &AppRequest<'_>) -> bool {
+        match self {
+            Self::Echo => true,
+            Self::Registry => request.method == "POST",
+            _ => false,
+        }
+    }
+}
+
+fn last_segment(path: &str) -> &str {
+    let path = path.trim_end_matches('/');
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// A variable of an environment, as the app sees it.
+pub(super) fn variable<'e>(
+    environment: &'e Map<String, Value>,
+    name: &str,
+) -> Option<std::borrow::Cow<'e, str>> {
+    let text = match environment.get(name)? {
+        Value::String(text) => text.as_str().into(),
+        other => other.to_string().into(),
+    };
+    Some(text).filter(|text: &std::borrow::Cow<'_, str>| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_app_is_what_its_package_or_its_command_is() {
+        for (package, command, expected) in [
+            (json!("example-apps/tick"), "", "Tick"),
+            (json!("tick"), "./bin/proxy", "Tick"),
+            (json!("example-apps/proxy/"), "", "Proxy"),
+            (json!("my/service"), "./bin/registry -v", "Registry"),
+            (Value::Null, "tick", "Tick"),
+            (Value::Null, "java -jar tick", "Echo"),
+            (Value::Null, "", "Echo"),
+        ] {
+            let environment = Map::from_iter([("GOPACKAGENAME".to_owned(), package.clone())]);
+            let found = format!("{:?}", Behaviour::of_app(&environment, command));
+            assert_eq!(found, expected, "{package} {command}");
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Apps that answer on their routes, and on the network of their containers.
+//!
+//! It reads the world, decides what becomes of a request, and does no I/O: what takes
+//! time, is streamed or goes to another server is an [`Action`] for whoever serves the
+//! request. No program runs: an app has a [`Behaviour`], such as that of the `tick`
+//! that the scaling test has many of.
+
+mod behaviour;
+mod connection;
+mod echo;
+mod forward;
+mod go;
+mod proxy;
+mod registry;
+mod reply;
+mod router;
+mod settings;
+mod tick;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use crate::world::clock::Timestamp;
+use crate::world::random::Random;
+use crate::world::{App, Guid, GuidSource, InstanceAddress, Process, World, instance_guid};
+
+use behaviour::Behaviour;
+pub(crate) use forward::{FORWARDED_BY, Forward, forward_failed, is_of_connection};
+pub(crate) use reply::{Reply, ReplyBody};
+pub(crate) use router::loop_detected;
+pub use settings::{AppBehaviour, InvalidApps};
+
+/// The port that an app listens on: its `$PORT`.
+const PORT: u16 = 8080;
+
+/// How many bytes of a body the apps read that read any.
+pub(crate) const READ_BODY: usize = 64 * 1024;
+
+/// A request for an app.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AppRequest<'r> {
+    pub(crate) method: &'r str,
+    /// As it was sent, with its port.
+    pub(crate) host: &'r str,
+    /// As it was sent, with its escapes.
+    pub(crate) path: &'r str,
+    pub(crate) query: Option<&'r str>,
+    pub(crate) headers: &'r HeaderMap,
+    pub(crate) body: RequestBody<'r>,
+    /// `http` or `https`.
+    pub(crate) scheme: &'r str,
+    pub(crate) client: Option<IpAddr>,
+}
+
+/// The body of a request for an app.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RequestBody<'r> {
+    Empty,
+    /// There is one, and nothing of it has been read.
+    Unread,
+    /// Its beginning, one byte more than [`READ_BODY`] if it has more.
+    Read(&'r [u8]),
+}
+
+/// What becomes of a request for an app.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// How long the app takes.
+    pub(crate) delay: Duration,
+    pub(crate) action: Action,
+    /// The `X-Vcap-Request-Id` of the answer.
+    pub(crate) request_id: String,
+}
+
+/// How a request for an app is answered.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Reply(Reply),
+    /// The app is asked again with the beginning of the body.
+    ReadBody,
+    /// The body is read, and the answer is how long it was.
+    CountBody,
+    /// Another server answers.
+    Forward(Forward),
+}
+
+impl From<Reply> for Outcome {
+    fn from(reply: Reply) -> Self {
+        Action::Reply(reply).into()
+    }
+}
+
+impl From<Action> for Outcome {
+    fn from(action: Action) -> Self {
+        Self {
+            delay: Duration::ZERO,
+            action,
+            request_id: String::new(),
+        }
+    }
+}
+
+/// The answer of an app that counted the bytes of a body.
+pub(crate) fn counted(bytes: u64) -> Reply {
+    proxy::counted(bytes)
+}
+
+/// What can go wrong with an app on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AppFault {
+    /// Nobody can connect to it.
+    Unreachable,
+    /// It does not register.
+    Unregistered,
+    /// It answers late.
+    Slow,
+}
+
+/// Decides, each time that something could go wrong with an app, whether it does.
+pub(crate) trait AppFaults: fmt::Debug {
+    /// How long the fault takes, if it strikes.
+    fn strike(&mut self, fault: AppFault, app: &str, request: &AppRequest<'_>) -> Option<Duration>;
+}
+
+/// What the data plane knows besides the world.
+#[derive(Debug)]
+pub(crate) struct Plane {
+    settings: settings::Settings,
+    /// How many requests each route has got, which go to its instances in turn.
+    turns: HashMap<Guid, usize>,
+    /// How long the connections of proxies took, in seconds.
+    latencies: HashMap<InstanceAddress, VecDeque<f64>>,
+    registries: HashMap<InstanceAddress, registry::Memory>,
+    /// How many requests were for apps.
+    requests: u64,
+    guids: GuidSource,
+    /// Who has forwarded a request.
+    id: String,
+}
+
+/// How many instances may have a memory before those are looked for that are gone.
+const REMEMBERED: usize = 1000;
+
+impl Plane {
+    pub(crate) fn new(random: Random) -> Self {
+        let mut guids = GuidSource::new(random);
+        Self {
+            settings: settings::Settings::default(),
+            turns: HashMap::new(),
+            latencies: HashMap::new(),
+            registries: HashMap::new(),
+            requests: 0,
+            id: GuidSource::new(Random::from_seed(Random::any_seed()))
+                .next()
+                .to_string(),
+            guids: GuidSource::new(guids.split()),
+        }
+    }
+
+    /// Forgets everything that it was told, and all requests.
+    pub(crate) fn reset(&mut self) {
+        self.settings = settings::Settings::default();
+        self.turns.clear();
+        self.latencies.clear();
+        self.registries.clear();
+        self.requests = 0;
+    }
+
+    /// How many requests were for apps.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Puts behaviours in the place of all earlier ones.
+    pub(crate) fn set_behaviours(
+        &mut self,
+        behaviours: Vec<AppBehaviour>,
+    ) -> Result<(), InvalidApps> {
+        self.settings = settings::Settings::new(behaviours)?;
+        Ok(())
+    }
+
+    /// The behaviours that were set, with how often apps answered by them, as JSON.
+    pub(crate) fn behaviours(&self) -> serde_json::Value {
+        self.settings.present()
+    }
+
+    /// The latest latencies of an instance's connections.
+    fn latencies_of(&mut self, address: InstanceAddress, world: &World) -> &mut VecDeque<f64> {
+        if self.latencies.len() >= REMEMBERED && !self.latencies.contains_key(&address) {
+            self.latencies
+                .retain(|address, _| world.instance_at(*address).is_some());
+        }
+        self.latencies.entry(address).or_default()
+    }
+}
+
+/// The world as a request for an app finds it.
+#[derive(Debug)]
+pub(crate) struct Scene<'s> {
+    pub(crate) world: &'s World,
+    pub(crate) plane: &'s mut Plane,
+    pub(crate) faults: &'s mut dyn AppFaults,
+    /// How many connections lead to each other.
+    depth: u32,
+}
+
+impl<'s> Scene<'s> {
+    pub(crate) fn new(
+        world: &'s World,
+        plane: &'s mut Plane,
+        faults: &'s mut dyn AppFaults,
+    ) -> Self {
+        Self {
+            world,
+            plane,
+            faults,
+            depth: 0,
+        }
+    }
+
+    /// What becomes of a request; none if its host is of no domain of the world.
+    pub(crate) fn answer(&mut self, request: &AppRequest<'_>) -> Option<Outcome> {
+        let mut outcome = self.route(request)?;
+        if !matches!(outcome.action, Action::ReadBody) {
+            self.plane.requests += 1;
+        }
+        outcome.request_id = self.plane.guids.next().to_string();
+        if let Action::Forward(forward) = &mut outcome.action {
+            forward.set_header("x-vcap-request-id", &outcome.request_id);
+        }
+        Some(outcome)
+    }
+
+    /// The moment of the mock's clock.
+    fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    /// What an instance answers to a request that has reached it.
+    fn serve(
+        &mut self,
+        instance: &Instance<'s>,
+        behaviour: &Behaviour,
+        request: &AppRequest<'_>,
+        caller: IpAddr,
+    ) -> Outcome {
+        if matches!(request.body, RequestBody::Unread) && behaviour.reads_body(request) {
+            return Action::ReadBody.into();
+        }
+        let app = &instance.app.name;
+        let slow = self.faults.strike(AppFault::Slow, app, request);
+        let mut outcome = match behaviour {
+            Behaviour::Tick => tick::answer(instance).into(),
+            Behaviour::Proxy => self.serve_proxy(instance, request, caller),
+            Behaviour::Registry => self.serve_registry(instance, request).into(),
+            Behaviour::Echo => echo::answer(instance, request).into(),
+            Behaviour::Forward(url) => self.forward(instance, url, request),
+            Behaviour::Fixed(answer) => answer.reply().into(),
+        };
+        outcome.delay = outcome.delay.saturating_add(slow.unwrap_or_default());
+        outcome
+    }
+
+    /// How an instance behaves, which counts as a request if it is set by a tester.
+    fn behaviour(&mut self, instance: &Instance<'s>) -> Behaviour {
+        self.plane.settings.count(self.world, instance.app, || {
+            self.world.command_of(instance.process)
+        })
+    }
+}
+
+/// A running instance of an app.
+#[derive(Clone, Copy, Debug)]
+struct Instance<'w> {
+    app: &'w App,
+    process: &'w Process,
+    index: u32,
+    address: InstanceAddress,
+}
+
+impl<'w> Instance<'w> {
+    /// An instance of a process, if it runs and has an address.
+    fn running(world: &'w World, process: &'w Process, index: u32) -> Option<Self> {
+        world.running_since(process, index)?;
+        Some(Self {
+            app: world.apps.get(process.app)?,
+            process,
+            index,
+            address: world.address_of(process, index)?,
+        })
+    }
+
+    fn ip(&self) -> IpAddr {
+        self.address.ip().into()
+    }
+
+    fn guid(&self) -> String {
+        instance_guid(self.process, self.index)
+    }
+}

@@ -1,0 +1,589 @@
+//! The app `registry`: it lists the instances that have registered.
+//!
+//! Ticks send no requests. What an instance of the registry would know by them follows
+//! from when it and they run: a tick registers when it starts, and four times in the
+//! time that a registration lasts; while there has been no registry yet, it tries more
+//! often. What clients register is kept as it was said.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::behaviour::Behaviour;
+use super::tick::Registration;
+use super::{AppFault, AppRequest, Instance, PORT, READ_BODY, Reply, RequestBody, Scene, go};
+use crate::world::clock::Timestamp;
+use crate::world::{App, Departure, Guid, HostLookup, InstanceAddress, without_port};
+
+const INSTANCES: &str = "/api/v1/instances";
+const DEFAULT_TTL: i64 = 30;
+const LEAST_TTL: i64 = 10;
+const MOST_TTL: i64 = 86_400;
+
+/// How often a tick tries again while its registry is not there.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What an instance of the registry was told by clients.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    registered: BTreeMap<String, Registered>,
+    /// When what was deregistered.
+    removed: HashMap<String, Timestamp>,
+}
+
+/// Something that is registered.
+#[derive(Clone, Debug)]
+struct Registered {
+    said: Said,
+    id: String,
+    renewed: Timestamp,
+}
+
+/// What a client says of itself.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    service_name: String,
+    endpoint: Endpoint,
+    ttl: i64,
+    status: String,
+    metadata: Option<Value>,
+    tags: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Endpoint {
+    #[serde(rename = "type")]
+    kind: String,
+    value: String,
+}
+
+/// As it is listed.
+#[derive(Serialize)]
+struct Listed<'r> {
+    id: &'r str,
+    service_name: &'r str,
+    endpoint: &'r Endpoint,
+    ttl: i64,
+    status: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: &'r Option<Value>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    tags: &'r [String],
+    last_heartbeat: String,
+}
+
+impl Registered {
+    fn new(mut said: Said, now: Timestamp) -> Self {
+        said.ttl = match said.ttl {
+            0 => DEFAULT_TTL,
+            ttl => ttl.clamp(LEAST_TTL, MOST_TTL),
+        };
+        if said.status.is_empty() {
+            said.status = "UP".into();
+        }
+        let Endpoint { kind, value } = &said.endpoint;
+        let digest = Sha256::digest(format!("{}\0{kind}\0{value}", said.service_name));
+        let id = digest.iter().take(8).map(|byte| format!("{byte:02x}"));
+        Self {
+            id: id.collect(),
+            said,
+            renewed: now,
+        }
+    }
+
+    /// A tick's.
+    fn of_tick(name: &str, address: InstanceAddress, ttl: Duration, renewed: Timestamp) -> Self {
+        let said = Said {
+            service_name: name.into(),
+            endpoint: Endpoint {
+                kind: "tcp".into(),
+                value: format!("{}:{PORT}", address.ip()),
+            },
+            ttl: i64::try_from(ttl.as_secs()).unwrap_or(MOST_TTL),
+            ..Said::default()
+        };
+        Self::new(said, renewed)
+    }
+
+    fn has_expired(&self, now: Timestamp) -> bool {
+        let ttl = u64::try_from(self.said.ttl).unwrap_or_default();
+        now.since(self.renewed) > Duration::from_secs(ttl)
+    }
+
+    fn present(&self) -> Listed<'_> {
+        Listed {
+            id: &self.id,
+            service_name: &self.said.service_name,
+            endpoint: &self.said.endpoint,
+            ttl: self.said.ttl,
+            status: &self.said.status,
+            metadata: &self.said.metadata,
+            tags: &self.said.tags,
+            last_heartbeat: self.renewed.to_precise_text(),
+        }
+    }
+}
+
+/// When an instance of the registry was there, and others of its app before.
+struct Presence {
+    since: Timestamp,
+    before: Vec<(Timestamp, Timestamp)>,
+}
+
+impl Presence {
+    fn was_there(&self, at: Timestamp) -> bool {
+        let mut before = self.before.iter();
+        self.since <= at || before.any(|(from, until)| (*from..*until).contains(&at))
+    }
+
+    /// When a tick that runs since a moment has registered last with the instance.
+    fn last_registration(
+        &self,
+        tick: Timestamp,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let every = ttl / 4;
+        let first = match self.was_there(tick) {
+            true => tick,
+            false => {
+                let retry = RETRY.min(every);
+                let tries = self
+                    .since
+                    .since(tick)
+                    .as_millis()
+                    .div_ceil(retry.as_millis());
+                tick.plus(times(retry, tries))
+            }
+        };
+        if now < first {
+            return None;
+        }
+        let rounds = now.since(first).as_millis() / every.as_millis();
+        let last = first.plus(times(every, rounds));
+        (last >= self.since).then_some(last)
+    }
+}
+
+fn times(duration: Duration, count: u128) -> Duration {
+    let millis = duration.as_millis().saturating_mul(count);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+impl<'s> Scene<'s> {
+    pub(super) fn serve_registry(
+        &mut self,
+        instance: &Instance<'s>,
+        request: &AppRequest<'_>,
+    ) -> Reply {
+        let path = request.path;
+        let id = path
+            .strip_prefix(INSTANCES)
+            .and_then(|rest| rest.strip_prefix('/'));
+        match (request.method, path, id) {
+            ("GET", "/", _) => {
+                let instances = self.registered(instance, request).len();
+                go::json(
+                    200,
+                    &Summary {
+                        instances,
+                        name: "registry",
+                    },
+                )
+            }
+            ("GET", "/health", _) => go::json(200, &BTreeMap::from([("status", "UP")])),
+            ("GET", "/api/v1/services", _) => {
+                let all = self.registered(instance, request);
+                let mut names: Vec<&str> =
+                    all.iter().map(|it| it.said.service_name.as_str()).collect();
+                names.dedup();
+                go::json(200, &BTreeMap::from([("services", names)]))
+            }
+            ("GET", INSTANCES, _) => {
+                let all = self.registered(instance, request);
+                let listed: Vec<_> = all.iter().map(Registered::present).collect();
+                go::json(200, &BTreeMap::from([("instances", listed)]))
+            }
+            ("POST", INSTANCES, _) => self.register(instance, request),
+            ("PUT", _, Some(id)) if id.ends_with("/heartbeat") => {
+                let id = id.trim_end_matches("/heartbeat");
+                found(self.renew(instance, request, id))
+            }
+            ("DELETE", _, Some(id)) => found(self.deregister(instance, request, id)),
+            (method, path, _) => failure(404, &format!("there is no {method} {path}")),
+        }
+    }
+
+    /// What an instance of the registry lists: by name, then address.
+    fn registered(&mut self, instance: &Instance<'s>, request: &AppRequest<'_>) -> Vec<Registered> {
+        let now = self.now();
+        let mut all = self.ticks(instance, request);
+        all.extend(self.departed_ticks(instance));
+        if let Some(memory) = self.plane.registries.get_mut(&instance.address) {
+            memory.registered.retain(|_, it| !it.has_expired(now));
+            let removed = &memory.removed;
+            all.retain(|it| removed.get(&it.id).is_none_or(|at| it.renewed > *at));
+            all.extend(memory.registered.values().cloned());
+        }
+        all.sort_by(|a, b| {
+            let key =
+                |it: &Registered| (it.said.service_name.clone(), it.said.endpoint.value.clone());
+            key(a).cmp(&key(b)).then(b.renewed.cmp(&a.renewed))
+        });
+        all.dedup_by(|later, first| later.id == first.id);
+        all
+    }
+
+    /// The ticks that run and are registered.
+    fn ticks(&mut self, registry: &Instance<'s>, request: &AppRequest<'_>) -> Vec<Registered> {
+        let (world, now) = (self.world, self.now());
+        let Some(presence) = self.presence(registry) else {
+            return Vec::new();
+        };
+        let mut leads = HashMap::new();
+        let mut all = Vec::new();
+        for app in world.apps.iter().filter(|app| app.started) {
+            let Some(registration) = Registration::read(&app.environment) else {
+                continue;
+            };
+            let url = registration.url.into_owned();
+            let leads = leads
+                .entry(url)
+                .or_insert_with_key(|url| self.leads_to(url, registry.process.app));
+            if !*leads {
+                continue;
+            }
+            for process in world.processes_of(app.base.guid) {
+                let command = || world.command_of(process);
+                let named = (app.name.as_str(), app.space);
+                let settings = &self.plane.settings;
+                let behaviour = settings.behaviour(world, named, &app.environment, command);
+                if process.kind != "web" || !matches!(behaviour, Behaviour::Tick) {
+                    continue;
+                }
+                for index in world.running_instances(process) {
+                    all.extend(self.tick(
+                        app,
+                        process,
+                        index,
+                        registration.ttl,
+                        &presence,
+                        request,
+                        now,
+                    ));
+                }
+            }
+        }
+        all
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a step of the loop above")]
+    fn tick(
+        &mut self,
+        app: &App,
+        process: &'s crate::world::Process,
+        index: u32,
+        ttl: Duration,
+        presence: &Presence,
+        request: &AppRequest<'_>,
+        now: Timestamp,
+    ) -> Option<Registered> {
+        let since = self.world.running_since(process, index)?;
+        let address = self.world.address_of(process, index)?;
+        let renewed = presence.last_registration(since, ttl, now)?;
+        let unregistered = self
+            .faults
+            .strike(AppFault::Unregistered, &app.name, request);
+        if unregistered.is_some() {
+            return None;
+        }
+        Some(Registered::of_tick(&app.name, address, ttl, renewed))
+    }
+
+    /// The ticks that have ended, and whose registrations last.
+    fn departed_ticks(&self, registry: &Instance<'s>) -> Vec<Registered> {
+        let (world, now) = (self.world, self.now());
+        let Some(presence) = self.presence(registry) else {
+            return Vec::new();
+        };
+        let lasting = |departure: &&Departure| {
+            let registration = Registration::read(&departure.environment);
+            registration.is_some_and(|registration| {
+                now.since(departure.at) <= registration.ttl
+                    && self.leads_to(&registration.url, registry.process.app)
+            })
+        };
+        let mut all = Vec::new();
+        for departure in world.departures().filter(lasting) {
+            let Departure {
+                name,
+                space,
+                environment,
+                command,
+                ..
+            } = departure;
+            let settings = &self.plane.settings;
+            let command = || command.as_str().into();
+            let behaviour = settings.behaviour(world, (name, *space), environment, command);
+            let registration = Registration::read(environment);
+            let Some(registration) = registration.filter(|_| matches!(behaviour, Behaviour::Tick))
+            else {
+                continue;
+            };
+            let ttl = registration.ttl;
+            if presence
+                .last_registration(departure.since, ttl, departure.at)
+                .is_none()
+            {
+                continue;
+            }
+            let addresses = (0..departure.count).map(|count| departure.address.plus(count));
+            all.extend(
+                addresses.map(|address| Registered::of_tick(name, address, ttl, departure.at)),
+            );
+        }
+        all
+    }
+
+    fn presence(&self, registry: &Instance<'s>) -> Option<Presence> {
+        let since = self.world.running_since(registry.process, registry.index)?;
+        let before = self.world.departures();
+        let before = before.filter(|departure| departure.app == registry.process.app);
+        Some(Presence {
+            since,
+            before: before.map(|it| (it.since, it.at)).collect(),
+        })
+    }
+
+    /// Whether a URL leads to an app.
+    fn leads_to(&self, url: &str, app: Guid) -> bool {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let (host, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        let host = without_port(host);
+        let route = match self.world.find_by_host(host, &format!("{path}{INSTANCES}")) {
+            HostLookup::Route(route) => Some(route),
+            HostLookup::UnknownRoute | HostLookup::OtherDomain => {
+                self.world.find_internal(host).map(|(route, _)| route)
+            }
+        };
+        if let Some(route) = route {
+            return route.destinations.iter().any(|it| it.app == app);
+        }
+        let address = host.parse().ok().and_then(InstanceAddress::of_ip);
+        let instance = address.and_then(|address| self.world.instance_at(address));
+        instance.is_some_and(|(process, _)| process.app == app)
+    }
+
+    fn register(&mut self, instance: &Instance<'s>, request: &AppRequest<'_>) -> Reply {
+        let body = match request.body {
+            RequestBody::Read(body) => body,
+            RequestBody::Empty | RequestBody::Unread => &[],
+        };
+        let said = match read(body) {
+            Ok(said) => said,
+            Err(error) => {
+                let text = format!("the body is not a registration: {error}");
+                return failure(400, &text);
+            }
+        };
+        let Endpoint { kind, value } = &said.endpoint;
+        if said.service_name.is_empty() || kind.is_empty() || value.is_empty() {
+            let text = "service_name, endpoint.type and endpoint.value are required";
+            return failure(400, text);
+        }
+        let registered = Registered::new(said, self.now());
+        let scheme = request.headers.get("x-forwarded-proto");
+        let scheme = scheme.and_then(|scheme| scheme.to_str().ok());
+        let scheme = scheme.unwrap_or(request.scheme);
+        let own = format!("{scheme}://{}{INSTANCES}/{}", request.host, registered.id);
+        let reply = go::json(
+            201,
+            &Created {
+                id: &registered.id,
+                links: Links {
+                    heartbeat: format!("{own}/heartbeat"),
+                    own: &own,
+                },
+                ttl: registered.said.ttl,
+            },
+        );
+        let memory = self.memory(instance);
+        memory.registered.insert(registered.id.clone(), registered);
+        reply.with_header("Location", own)
+    }
+
+    fn renew(&mut self, instance: &Instance<'s>, request: &AppRequest<'_>, id: &str) -> bool {
+        let all = self.registered(instance, request);
+        let now = self.now();
+        let Some(mut renewed) = all.into_iter().find(|it| it.id == id) else {
+            return false;
+        };
+        renewed.renewed = now;
+        let memory = self.memory(instance);
+        memory.registered.insert(renewed.id.clone(), renewed);
+        true
+    }
+
+    fn deregister(&mut self, instance: &Instance<'s>, request: &AppRequest<'_>, id: &str) -> bool {
+        let all = self.registered(instance, request);
+        let now = self.now();
+        let is_there = all.iter().any(|it| it.id == id);
+        if is_there {
+            let memory = self.memory(instance);
+            memory.registered.remove(id);
+            memory.removed.insert(id.to_owned(), now);
+        }
+        is_there
+    }
+
+    fn memory(&mut self, instance: &Instance<'_>) -> &mut Memory {
+        let (world, registries) = (self.world, &mut self.plane.registries);
+        if registries.len() >= super::REMEMBERED && !registries.contains_key(&instance.address) {
+            registries.retain(|address, _| world.instance_at(*address).is_some());
+        }
+        registries.entry(instance.address).or_default()
+    }
+}
+
+#[derive(Serialize)]
+struct Summary {
+    instances: usize,
+    name: &'static str,
+}
+
+#[derive(Serialize)]
+struct Created<'r> {
+    id: &'r str,
+    links: Links<'r>,
+    ttl: i64,
+}
+
+#[derive(Serialize)]
+struct Links<'r> {
+    heartbeat: String,
+    #[serde(rename = "self")]
+    own: &'r str,
+}
+
+/// Reads a registration; else says what Go finds wrong with it.
+fn read(body: &[u8]) -> Result<Said, String> {
+    if body.len() > READ_BODY {
+        return Err("http: request body too large".into());
+    }
+    if body.trim_ascii().is_empty() {
+        return Err("EOF".into());
+    }
+    // Like Go's decoder, it reads one value and leaves the rest.
+    let mut values = serde_json::Deserializer::from_slice(body).into_iter::<Value>();
+    let value = match values.next() {
+        Some(Ok(value)) => value,
+        Some(Err(error)) if error.is_eof() => return Err("unexpected EOF".into()),
+        Some(Err(error)) => return Err(error.to_string()),
+        None => return Err("EOF".into()),
+    };
+    let Value::Object(fields) = value else {
+        let kind = match value {
+            Value::Array(_) => "array",
+            Value::String(_) => "string",
+            Value::Bool(_) => "bool",
+            Value::Null => return Ok(Said::default()),
+            Value::Number(_) | Value::Object(_) => "number",
+        };
+        return Err(format!(
+            "json: cannot unmarshal {kind} into Go value of type main.instance"
+        ));
+    };
+    let given: Map<String, Value> = fields.into_iter().filter(|(_, it)| !it.is_null()).collect();
+    serde_json::from_value(Value::Object(given)).map_err(|error| format!("json: {error}"))
+}
+
+fn failure(status: u16, error: &str) -> Reply {
+    go::json(status, &BTreeMap::from([("error", error)]))
+}
+
+fn found(is_found: bool) -> Reply {
+    match is_found {
+        true => Reply::new(200, ""),
+        false => failure(410, "no such instance"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::clock::Clock;
+
+    const TTL: Duration = Duration::from_secs(180);
+
+    #[test]
+    fn a_tick_registers_when_it_starts_and_every_quarter_of_its_ttl() {
+        let start = Clock::new().now();
+        let at = |seconds| start.plus(Duration::from_secs(seconds));
+        let presence = Presence {
+            since: at(0),
+            before: Vec::new(),
+        };
+        let last = |now| presence.last_registration(at(10), TTL, at(now));
+        assert_eq!(last(9), None);
+        assert_eq!([last(10), last(54)], [Some(at(10)); 2]);
+        assert_eq!([last(55), last(99)], [Some(at(55)); 2]);
+    }
+
+    #[test]
+    fn a_tick_tries_every_five_seconds_until_there_is_a_registry() {
+        let start = Clock::new().now();
+        let at = |seconds| start.plus(Duration::from_secs(seconds));
+        let presence = Presence {
+            since: at(17),
+            before: Vec::new(),
+        };
+        let last = |now| presence.last_registration(at(0), TTL, at(now));
+        assert_eq!([last(17), last(19)], [None; 2]);
+        assert_eq!(
+            [last(20), last(64), last(65)],
+            [Some(at(20)), Some(at(20)), Some(at(65))]
+        );
+    }
+
+    #[test]
+    fn a_registry_that_was_started_again_knows_nobody_until_they_register_again() {
+        let start = Clock::new().now();
+        let at = |seconds| start.plus(Duration::from_secs(seconds));
+        let presence = Presence {
+            since: at(50),
+            before: vec![(at(0), at(50))],
+        };
+        let last = |now| presence.last_registration(at(0), TTL, at(now));
+        assert_eq!([last(50), last(89)], [None; 2]);
+        assert_eq!(last(90), Some(at(90)));
+    }
+
+    #[test]
+    fn registrations_are_read_as_go_reads_them() {
+        for (body, error) in [
+            ("", "EOF"),
+            ("{", "unexpected EOF"),
+            (
+                "[]",
+                "json: cannot unmarshal array into Go value of type main.instance",
+            ),
+        ] {
+            assert_eq!(read(body.as_bytes()).unwrap_err(), error, "{body}");
+        }
+        let said = read(br#"{"service_name": "a", "endpoint": {"type": "tcp", "value": "b"}, "ttl": 3, "tags": null} x"#);
+        let registered = Registered::new(said.unwrap(), Clock::new().now());
+        assert_eq!(
+            (registered.said.ttl, registered.said.status.as_str()),
+            (10, "UP")
+        );
+        assert_eq!(registered.id.len(), 16);
+    }
+}

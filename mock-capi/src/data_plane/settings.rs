@@ -1,0 +1,383 @@
+//! What a tester says about how apps behave: `PUT /_mock/apps`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::behaviour::Behaviour;
+use super::{Reply, go};
+use crate::world::{App, Guid, Space, World};
+
+/// How an app answers its requests, instead of as its start command suggests.
+///
+/// ```
+/// use mock_capi::AppBehaviour;
+///
+/// // The app `web` answers as a server of the test does ...
+/// AppBehaviour::forward("web", "http://127.0.0.1:9000");
+/// // ... and the app `status` of one space always answers the same.
+/// AppBehaviour::fixed("status", 503).body("down").space("my-org", "my-space");
+/// ```
+///
+/// As JSON, which `PUT /_mock/apps` takes a list of, the second of these is
+/// `{"app": "status", "org": "my-org", "space": "my-space", "answer": {"status": 503,
+/// "body": "down"}}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppBehaviour {
+    app: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    org: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    space: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behaviour: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forward: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<FixedAnswer>,
+}
+
+/// An answer that is always the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FixedAnswer {
+    #[serde(default = "ok")]
+    status: u16,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<String, String>,
+    /// A string is sent as it is, anything else as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<Value>,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+impl FixedAnswer {
+    pub(super) fn reply(&self) -> Reply {
+        let (kind, body) = match &self.body {
+            None => ("", String::new()),
+            Some(Value::String(text)) => (go::TEXT, text.clone()),
+            Some(json) => ("application/json", json.to_string()),
+        };
+        let mut reply = Reply::new(self.status, body);
+        for (name, value) in &self.headers {
+            reply = reply.with_header(name.clone(), value);
+        }
+        match kind {
+            "" => reply,
+            _ if reply.header("content-type").is_some() => reply,
+            kind => reply.with_header("Content-Type", kind),
+        }
+    }
+}
+
+/// The names of behaviours that need no more than a name.
+const NAMED: [&str; 4] = ["tick", "proxy", "registry", "echo"];
+
+impl AppBehaviour {
+    /// The apps of that name answer as the `tick` of the scaling test.
+    pub fn tick(app: &str) -> Self {
+        Self::named(app, "tick")
+    }
+
+    /// The apps of that name answer as the `proxy` of the scaling test.
+    pub fn proxy(app: &str) -> Self {
+        Self::named(app, "proxy")
+    }
+
+    /// The apps of that name answer as the `registry` of the scaling test.
+    pub fn registry(app: &str) -> Self {
+        Self::named(app, "registry")
+    }
+
+    /// The apps of that name answer what they were asked, as JSON.
+    pub fn echo(app: &str) -> Self {
+        Self::named(app, "echo")
+    }
+
+    /// Requests for the apps of that name go to a server, below a URL.
+    pub fn forward(app: &str, url: &str) -> Self {
+        Self {
+            forward: Some(url.into()),
+            ..Self::of(app)
+        }
+    }
+
+    /// The apps of that name always answer with a status.
+    pub fn fixed(app: &str, status: u16) -> Self {
+        Self {
+            answer: Some(FixedAnswer {
+                status,
+                headers: BTreeMap::new(),
+                body: None,
+            }),
+            ..Self::of(app)
+        }
+    }
+
+    /// Sets the body of a [`fixed`](Self::fixed) answer: a string is sent as it is,
+    /// any other value as JSON. Other behaviours have none.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Value>) -> Self {
+        if let Some(answer) = &mut self.answer {
+            answer.body = Some(body.into());
+        }
+        self
+    }
+
+    /// Adds a header to a [`fixed`](Self::fixed) answer. Other behaviours have none.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        if let Some(answer) = &mut self.answer {
+            answer.headers.insert(name.into(), value.into());
+        }
+        self
+    }
+
+    /// Restricts the behaviour to the app of one space.
+    #[must_use]
+    pub fn space(mut self, org: &str, space: &str) -> Self {
+        (self.org, self.space) = (Some(org.into()), Some(space.into()));
+        self
+    }
+
+    fn named(app: &str, behaviour: &str) -> Self {
+        Self {
+            behaviour: Some(behaviour.into()),
+            ..Self::of(app)
+        }
+    }
+
+    fn of(app: &str) -> Self {
+        Self {
+            app: app.into(),
+            org: None,
+            space: None,
+            behaviour: None,
+            forward: None,
+            answer: None,
+        }
+    }
+
+    /// Reads a JSON list of behaviours, as `PUT /_mock/apps` takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidApps`] if it is not such a list.
+    pub fn list_from_json(json: &[u8]) -> Result<Vec<Self>, InvalidApps> {
+        serde_json::from_slice(json).map_err(|error| InvalidApps(error.to_string()))
+    }
+
+    /// What it says, or what is wrong with it.
+    fn read(&self) -> Result<Behaviour, String> {
+        if self.app.is_empty() {
+            return Err("'app' is the name of an app".into());
+        }
+        match (&self.behaviour, &self.forward, &self.answer) {
+            (Some(name), None, None) if name == "echo" => Ok(Behaviour::Echo),
+            (Some(name), None, None) => Behaviour::of_name(name)
+                .ok_or_else(|| format!("'behaviour' is one of {}", NAMED.join(", "))),
+            (None, Some(url), None) => read_url(url).map(Behaviour::Forward),
+            (None, None, Some(answer)) => {
+                answer.check()?;
+                Ok(Behaviour::Fixed(Arc::new(answer.clone())))
+            }
+            _ => Err("one of 'behaviour', 'forward' and 'answer' is needed".into()),
+        }
+    }
+
+    fn is_of(&self, world: &World, name: &str, space: Guid) -> bool {
+        if self.app != name {
+            return false;
+        }
+        let space_name = || world.get(space).map(|space: &Space| space.name.as_str());
+        let org_name = || world.org_of(space).map(|org| org.name.as_str());
+        (self.space.is_none() || self.space.as_deref() == space_name())
+            && (self.org.is_none() || self.org.as_deref() == org_name())
+    }
+}
+
+fn read_url(text: &str) -> Result<Arc<Url>, String> {
+    let url = Url::parse(text).map_err(|error| format!("'forward' is no URL: {error}"))?;
+    if !["http", "https"].contains(&url.scheme()) || !url.has_host() {
+        return Err("'forward' is a URL of http or https".into());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("'forward' has no query and no fragment".into());
+    }
+    Ok(Arc::new(url))
+}
+
+impl FixedAnswer {
+    fn check(&self) -> Result<(), String> {
+        if !(200..=599).contains(&self.status) {
+            return Err("'status' must be from 200 to 599".into());
+        }
+        let invalid = self.headers.iter().find(|(name, value)| {
+            HeaderName::try_from(name.as_str()).is_err()
+                || HeaderValue::try_from(value.as_str()).is_err()
+        });
+        match invalid {
+            Some((name, _)) => Err(format!(
+                "'{name}' is not a valid header, or its value is not"
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why behaviours cannot be set.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidApps(pub(crate) String);
+
+/// The behaviours that were set; the first that is an app's counts.
+#[derive(Debug, Default)]
+pub(super) struct Settings(Vec<Setting>);
+
+#[derive(Debug)]
+struct Setting {
+    said: AppBehaviour,
+    behaviour: Behaviour,
+    answered: u64,
+}
+
+impl Settings {
+    pub(super) fn new(behaviours: Vec<AppBehaviour>) -> Result<Self, InvalidApps> {
+        let behaviours = behaviours.into_iter().enumerate();
+        let settings = behaviours.map(|(index, said)| match said.read() {
+            Ok(behaviour) => Ok(Setting {
+                said,
+                behaviour,
+                answered: 0,
+            }),
+            Err(complaint) => Err(InvalidApps(format!("app {index}: {complaint}"))),
+        });
+        settings.collect::<Result<_, _>>().map(Self)
+    }
+
+    pub(super) fn present(&self) -> Value {
+        let settings = self.0.iter();
+        let settings = settings.map(|setting| {
+            let mut said = json!(setting.said);
+            said["answered"] = json!(setting.answered);
+            said
+        });
+        settings.collect()
+    }
+
+    /// How an app behaves, which is about to answer a request.
+    pub(super) fn count<'c>(
+        &mut self,
+        world: &World,
+        app: &App,
+        command: impl FnOnce() -> Cow<'c, str>,
+    ) -> Behaviour {
+        let mut settings = self.0.iter_mut();
+        let set = settings.find(|setting| setting.said.is_of(world, &app.name, app.space));
+        match set {
+            Some(setting) => {
+                setting.answered += 1;
+                setting.behaviour.clone()
+            }
+            None => Behaviour::of_app(&app.environment, &command()),
+        }
+    }
+
+    /// How an app of a name and a space behaves, or did while it was there.
+    pub(super) fn behaviour<'c>(
+        &self,
+        world: &World,
+        (name, space): (&str, Guid),
+        environment: &Map<String, Value>,
+        command: impl FnOnce() -> Cow<'c, str>,
+    ) -> Behaviour {
+        let mut settings = self.0.iter();
+        let set = settings.find(|setting| setting.said.is_of(world, name, space));
+        match set {
+            Some(setting) => setting.behaviour.clone(),
+            None => Behaviour::of_app(environment, &command()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(json: Value) -> Result<Settings, InvalidApps> {
+        Settings::new(AppBehaviour::list_from_json(json.to_string().as_bytes())?)
+    }
+
+    #[test]
+    fn behaviours_that_mean_nothing_are_refused() {
+        for (list, complaint) in [
+            (json!({}), "invalid type: map, expected a sequence"),
+            (json!([{}]), "missing field `app`"),
+            (json!([{"app": "a", "port": 1}]), "unknown field `port`"),
+            (
+                json!([{"app": "", "behaviour": "tick"}]),
+                "app 0: 'app' is the name of an app",
+            ),
+            (
+                json!([{"app": "a"}]),
+                "app 0: one of 'behaviour', 'forward' and 'answer' is needed",
+            ),
+            (
+                json!([{"app": "a", "behaviour": "tick"}, {"app": "b", "behaviour": "tock"}]),
+                "app 1: 'behaviour' is one of tick, proxy, registry, echo",
+            ),
+            (
+                json!([{"app": "a", "behaviour": "tick", "forward": "http://b"}]),
+                "app 0: one of 'behaviour', 'forward' and 'answer' is needed",
+            ),
+            (
+                json!([{"app": "a", "forward": "b"}]),
+                "app 0: 'forward' is no URL: relative URL without a base",
+            ),
+            (
+                json!([{"app": "a", "forward": "ftp://b"}]),
+                "app 0: 'forward' is a URL of http or https",
+            ),
+            (
+                json!([{"app": "a", "forward": "http://b?c"}]),
+                "app 0: 'forward' has no query and no fragment",
+            ),
+            (
+                json!([{"app": "a", "answer": {"status": 99}}]),
+                "app 0: 'status' must be from 200 to 599",
+            ),
+            (
+                json!([{"app": "a", "answer": {"headers": {"a b": "c"}}}]),
+                "app 0: 'a b' is not a valid header, or its value is not",
+            ),
+        ] {
+            let error = set(list.clone()).unwrap_err().to_string();
+            assert!(error.starts_with(complaint), "{list}: {error}");
+        }
+    }
+
+    #[test]
+    fn behaviours_are_json() {
+        let behaviours = vec![
+            AppBehaviour::tick("a"),
+            AppBehaviour::echo("b").space("o", "s"),
+            AppBehaviour::forward("c", "http://127.0.0.1:1/base"),
+            AppBehaviour::fixed("d", 418)
+                .header("X-A", "b")
+                .body(json!({"e": 1})),
+        ];
+        let json = serde_json::to_vec(&behaviours).unwrap();
+        assert_eq!(AppBehaviour::list_from_json(&json).unwrap(), behaviours);
+        let settings = Settings::new(behaviours).unwrap();
+        assert_eq!(settings.present()[3]["answered"], 0);
+    }
+}
