@@ -71,7 +71,12 @@ pub use desired::Desired;
 pub use events::{Event, EventSink, Events};
 pub use manifest::entry::{EntryError, ManifestEntry};
 pub use report::{Counts, RunCounts};
-pub use spec::scaling::{ConfigError, Connection, Names, Problem, ScalingTest};
+pub use spec::config::Configuration;
+pub use spec::file::{SpecError, SpecFile, SpecProblem, SpecProblemReason};
+pub use spec::multispace::Multispace;
+pub use spec::preset::Preset;
+pub use spec::reader::{ConfigError, Problem};
+pub use spec::scaling::{Connection, Names, ScalingTest};
 pub use spec::sources::{SourceError, Sources};
 pub use tokio_util::sync::CancellationToken;
 

@@ -140,7 +140,7 @@ impl Group {
         self.name == name || stem.trim_end_matches(['-', '_']) == name
     }
 
-    pub(super) fn check(&self) -> Result<(), DesiredError> {
+    pub(crate) fn check(&self) -> Result<(), DesiredError> {
         let refused = |property: &'static str, reason: &'static str| DesiredError::Property {
             group: self.name.clone(),
             property,

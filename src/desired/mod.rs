@@ -18,8 +18,10 @@ use std::collections::{BTreeMap, HashSet};
 
 pub use error::DesiredError;
 pub use group::{AppState, Bits, Group};
+pub(crate) use network::matches;
 pub use network::{GloballyEnabled, NetworkPolicy, Rule, SecurityGroup};
 pub use people::Role;
+pub(crate) use people::{ORG_ROLES, SPACE_ROLES};
 use protected::Protected;
 pub use quota::{Limit, Limits, OrgQuota, SpaceQuota};
 pub use service::{ServiceInstance, ServiceKind};

@@ -17,7 +17,7 @@ mod overrides;
 mod parts;
 mod properties;
 pub(crate) mod size;
-mod text;
+pub(crate) mod text;
 mod transform;
 mod variables;
 pub(crate) mod yaml;

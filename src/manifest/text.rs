@@ -8,10 +8,14 @@ use std::path::Path;
 const MAX_BYTES: u64 = 10 * 1024 * 1024;
 
 /// Reads a file of at most 10 MiB: UTF-8, or UTF-16 with a byte order mark.
-pub(super) fn read(path: &Path) -> io::Result<String> {
+pub(crate) fn read(path: &Path) -> io::Result<String> {
+    read_from(File::open(path)?)
+}
+
+/// Reads such a text from a stream.
+pub(crate) fn read_from(stream: impl Read) -> io::Result<String> {
     let mut bytes = Vec::new();
-    let file = File::open(path)?;
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    stream.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(invalid("larger than 10 MiB"));
     }

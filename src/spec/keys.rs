@@ -7,34 +7,39 @@ use serde_json::{Map, Value, json};
 
 use super::scaling::{LONGEST_PREFIX, ScalingTest};
 
-/// A key of the configuration.
-pub(super) struct Key {
+/// A key of a configuration.
+pub(super) struct Key<C: 'static> {
     pub(super) name: &'static str,
     /// What the key means, as a sentence without a full stop.
     about: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: Kind<C>,
     /// The value in a first configuration; a comment for keys that most
     /// configurations do not need.
     example: Example,
 }
 
-enum Example {
+pub(super) enum Example {
     Value(&'static str),
     Comment(&'static str),
 }
 
 /// The values that a key allows, and the field that they are stored in.
-pub(super) enum Kind {
-    Number(RangeInclusive<u32>, fn(&mut ScalingTest) -> &mut u32),
-    Text(fn(&mut ScalingTest, String)),
-    Prefix,
-    Flag(fn(&mut ScalingTest) -> &mut bool),
+pub(super) enum Kind<C: 'static> {
+    Number(RangeInclusive<u32>, fn(&mut C) -> &mut u32),
+    Text(fn(&mut C, String)),
+    Prefix(fn(&mut C) -> &mut String),
+    Flag(fn(&mut C) -> &mut bool),
 }
 
 use Example::{Comment, Value as Set};
 use Kind::{Flag, Number, Prefix, Text};
 
-const fn key(name: &'static str, about: &'static str, kind: Kind, example: Example) -> Key {
+pub(super) const fn key<C>(
+    name: &'static str,
+    about: &'static str,
+    kind: Kind<C>,
+    example: Example,
+) -> Key<C> {
     Key {
         name,
         about,
@@ -44,11 +49,11 @@ const fn key(name: &'static str, about: &'static str, kind: Kind, example: Examp
 }
 
 /// Every key that is read.
-pub(super) const KEYS: &[Key] = &[
+pub(super) const KEYS: &[Key<ScalingTest>] = &[
     key(
         "prefix",
         "Prefix of the names of the org, space, quota, security group and apps",
-        Prefix,
+        Prefix(|c| &mut c.prefix),
         Set("\"scale-\""),
     ),
     key(
@@ -160,28 +165,34 @@ pub(super) const GO_SUITE_KEYS: &[&str] = &[
 /// The key with which a configuration names its JSON Schema, for editors.
 pub(super) const SCHEMA_KEY: &str = "$schema";
 
+/// The JSON Schema (draft 2020-12) of a configuration with these keys, and others that
+/// are not used.
+pub(super) fn json_schema<C: Default>(title: &str, keys: &[Key<C>], unused: &[&str]) -> Value {
+    let mut properties = Map::new();
+    properties.insert(SCHEMA_KEY.to_owned(), json!({"type": "string"}));
+    for key in keys {
+        let mut property = key.kind.schema();
+        property.insert("description".to_owned(), json!(key.about));
+        properties.insert(key.name.to_owned(), Value::Object(property));
+    }
+    for name in unused {
+        let about = "Used by the Go scaling suite of cf-networking-release only";
+        properties.insert((*name).to_owned(), json!({"description": about}));
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
 impl ScalingTest {
     /// The JSON Schema (draft 2020-12) of the configuration that
     /// [`ScalingTest::parse`] reads.
     pub fn json_schema() -> Value {
-        let mut properties = Map::new();
-        properties.insert(SCHEMA_KEY.to_owned(), json!({"type": "string"}));
-        for key in KEYS {
-            let mut property = key.kind.schema();
-            property.insert("description".to_owned(), json!(key.about));
-            properties.insert(key.name.to_owned(), Value::Object(property));
-        }
-        for name in GO_SUITE_KEYS {
-            let about = "Used by the Go scaling suite of cf-networking-release only";
-            properties.insert((*name).to_owned(), json!({"description": about}));
-        }
-        json!({
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "title": "Configuration of cf-pusher",
-            "type": "object",
-            "properties": properties,
-            "additionalProperties": false,
-        })
+        json_schema("Configuration of cf-pusher", KEYS, GO_SUITE_KEYS)
     }
 
     /// A first configuration, with a comment for each key.
@@ -208,9 +219,9 @@ impl ScalingTest {
     }
 }
 
-impl Kind {
+impl<C: Default> Kind<C> {
     fn schema(&self) -> Map<String, Value> {
-        let mut defaults = ScalingTest::default();
+        let mut defaults = C::default();
         let schema = match self {
             Number(range, field) => json!({
                 "type": "integer",
@@ -219,11 +230,11 @@ impl Kind {
                 "default": *field(&mut defaults),
             }),
             Text(_) => json!({"type": "string", "pattern": "\\S"}),
-            Prefix => json!({
+            Prefix(field) => json!({
                 "type": "string",
                 "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]*$",
                 "maxLength": LONGEST_PREFIX,
-                "default": defaults.prefix,
+                "default": *field(&mut defaults),
             }),
             Flag(field) => json!({"type": "boolean", "default": *field(&mut defaults)}),
         };

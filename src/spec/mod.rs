@@ -1,7 +1,12 @@
 //! What is asked for, in the forms that users write it: each is turned into a
 //! [`Desired`](crate::desired::Desired).
 
+pub(crate) mod config;
+pub(crate) mod file;
 mod jsonc;
 mod keys;
+pub(crate) mod multispace;
+pub(crate) mod preset;
+pub(crate) mod reader;
 pub(crate) mod scaling;
 pub(crate) mod sources;

@@ -72,9 +72,16 @@ impl Sources {
     /// # Errors
     /// [`SourceError`], which names the folder.
     pub fn read(test: &ScalingTest, apps_dir: Option<&Path>) -> Result<Self, SourceError> {
+        Self::of_kinds(&test.kinds(), apps_dir)
+    }
+
+    pub(super) fn of_kinds(
+        kinds: &[GroupKind],
+        apps_dir: Option<&Path>,
+    ) -> Result<Self, SourceError> {
         match apps_dir {
-            None => Self::bundled(&test.kinds()),
-            Some(dir) if dir.is_dir() => Self::of_folder(dir, &test.kinds()),
+            None => Self::bundled(kinds),
+            Some(dir) if dir.is_dir() => Self::of_folder(dir, kinds),
             Some(dir) => Err(SourceError::NoFolder {
                 dir: dir.to_owned(),
             }),
@@ -83,14 +90,7 @@ impl Sources {
 
     pub(crate) fn bundled(kinds: &[GroupKind]) -> Result<Self, SourceError> {
         let source = |kind: &GroupKind| {
-            let folder = format!("{}/", kind.name());
-            let names = BundledApps::iter().filter(|name| name.starts_with(&folder));
-            let files: BTreeMap<String, Vec<u8>> = names
-                .filter_map(|name| {
-                    let content = BundledApps::get(&name)?.data.into_owned();
-                    Some((name.strip_prefix(&folder)?.to_owned(), content))
-                })
-                .collect();
+            let files = bundled_files(*kind);
             let path = Path::new(kind.name()).join("manifest.yml");
             let text = files.get("manifest.yml");
             let (entry, warnings) = match text.map(|text| String::from_utf8_lossy(text)) {
@@ -148,6 +148,30 @@ impl Sources {
         let sources = self.groups.values();
         sources.flat_map(|source| source.warnings.clone()).collect()
     }
+}
+
+/// The files of a bundled app, by their paths.
+fn bundled_files(kind: GroupKind) -> BTreeMap<String, Vec<u8>> {
+    let folder = format!("{}/", kind.name());
+    let names = BundledApps::iter().filter(|name| name.starts_with(&folder));
+    let files = names.filter_map(|name| {
+        let content = BundledApps::get(&name)?.data.into_owned();
+        Some((name.strip_prefix(&folder)?.to_owned(), content))
+    });
+    files.collect()
+}
+
+/// The bits of the bundled app of a name.
+pub(super) fn bundled(name: &str) -> Option<Bits> {
+    let kind = GroupKind::ALL.into_iter().find(|it| it.name() == name)?;
+    Some(Bits::files(bundled_files(kind)))
+}
+
+/// The name of the bundled app that has these bits.
+pub(super) fn bundled_name(bits: &Bits) -> Option<&'static str> {
+    let mut kinds = GroupKind::ALL.into_iter();
+    let kind = kinds.find(|kind| *bits == Bits::files(bundled_files(*kind)))?;
+    Some(kind.name())
 }
 
 fn refused(path: &Path, reason: String) -> ManifestError {

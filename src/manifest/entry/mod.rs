@@ -9,6 +9,7 @@ mod normal;
 mod placeholders;
 mod read;
 mod routes;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -25,6 +26,7 @@ pub(crate) use normal::{is_of_process, normalized, rate_text, scalar, text_of};
 pub(crate) use placeholders::{filled_in, has_index};
 pub(crate) use read::{known_keys, known_process_keys};
 pub(crate) use routes::route_text;
+pub(crate) use schema::{exclusive_properties, property_schemas};
 pub(crate) use write::Purpose;
 
 /// Replaces a value that may be secret.
@@ -146,6 +148,11 @@ impl ManifestEntry {
 
     pub(crate) fn entry_routes(&self) -> &[EntryRoute] {
         self.routes.as_deref().unwrap_or_default()
+    }
+
+    /// Whether an app gets the route of its name.
+    pub(crate) fn has_default_route(&self) -> bool {
+        self.default_route && self.routes.is_none()
     }
 
     /// Whether the entry removes all routes.

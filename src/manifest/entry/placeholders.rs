@@ -17,7 +17,7 @@ impl ManifestEntry {
     pub(crate) fn needs_apps_domain(&self) -> bool {
         let mut texts = self.env.values().map(String::as_str);
         let mut routes = self.entry_routes().iter();
-        (self.default_route && self.routes.is_none())
+        self.has_default_route()
             || texts.any(|text| text.contains(APPS_DOMAIN))
             || routes.any(|route| route.route.contains(APPS_DOMAIN))
     }
@@ -38,7 +38,7 @@ impl ManifestEntry {
         for route in entry.routes.iter_mut().flatten() {
             route.route = route_text(&filled_in(&route.route, index, apps_domain));
         }
-        if self.default_route && self.routes.is_none() {
+        if self.has_default_route() {
             let route = format!("{}.{apps_domain}", name.to_lowercase());
             entry = entry.with_routes(vec![route]);
         }

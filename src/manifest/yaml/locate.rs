@@ -1,10 +1,13 @@
 //! Finds lines and anchors in the text of a document, for messages about it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use granit_parser::{Event, Parser};
 
 use super::Loader;
+
+/// The key whose value is merged into its map. A map may have several.
+const MERGE_KEY: &str = "<<";
 
 /// A list or map on the way to the current value.
 enum Open {
@@ -43,6 +46,50 @@ pub(crate) fn line_of(text: &str, path: &[&str]) -> Option<usize> {
         !is_at
     });
     found
+}
+
+/// The lines of all values of a document, as a tree of the same form.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    /// The line of the key, or of the item of a list.
+    pub(crate) line: usize,
+    children: HashMap<String, Lines>,
+}
+
+impl Lines {
+    /// The lines of a value in this one, by its key or position; `None` if it is not
+    /// written there, because an anchor supplies it.
+    pub(crate) fn get(&self, part: &str) -> Option<&Self> {
+        self.children.get(part)
+    }
+}
+
+/// The lines of all values in the first document of a text, and each key that its map
+/// has already, with its line.
+pub(crate) fn lines(text: &str) -> (Lines, Vec<(String, usize)>) {
+    let mut root = Lines::default();
+    let mut repeated = Vec::new();
+    visit(text, |place| {
+        let mut current = &mut root;
+        let last = place.open.len().checked_sub(1);
+        for (depth, open) in place.open.iter().enumerate() {
+            let (part, line) = match open {
+                Open::List(at) => (at.to_string(), place.line),
+                Open::Map(Some((key, line))) => (key.clone(), *line),
+                Open::Map(None) => return true,
+            };
+            let is_new = Some(depth) == last;
+            if is_new && part != MERGE_KEY && current.children.contains_key(&part) {
+                repeated.push((part.clone(), line));
+            }
+            current = current.children.entry(part).or_default();
+            if is_new {
+                current.line = line;
+            }
+        }
+        true
+    });
+    (root, repeated)
 }
 
 /// The keys of the outermost map whose values have anchors.
@@ -122,6 +169,21 @@ mod tests {
         assert_eq!(line_of(TEXT, &["applications"]), Some(5));
         assert_eq!(line_of(TEXT, &["applications", "1", "x"]), None);
         assert_eq!(line_of("a: [", &["b"]), None);
+    }
+
+    #[test]
+    fn all_values_have_lines_and_repeated_keys_are_found() {
+        let (found, repeated) = lines(TEXT);
+        let apps = found.get("applications").unwrap();
+        assert_eq!(apps.line, 5);
+        let env = apps.get("0").unwrap().get("env").unwrap();
+        assert_eq!(env.get("A").unwrap().line, 8);
+        let second = apps.get("1").unwrap();
+        assert_eq!((second.line, second.get("memory").unwrap().line), (9, 11));
+        assert!(second.get("x").is_none());
+        assert_eq!(repeated, []);
+        let (_, repeated) = lines("a: 1\nb: {c: 1, c: 2}\n<<: {}\n<<: {}\na: 2\n");
+        assert_eq!(repeated, [("c".to_owned(), 2), ("a".to_owned(), 5)]);
     }
 
     #[test]

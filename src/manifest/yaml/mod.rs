@@ -15,7 +15,7 @@ mod tests;
 mod write;
 
 use load::Loader;
-pub(crate) use locate::{anchored_keys, line_of};
+pub(crate) use locate::{Lines, anchored_keys, line_of, lines};
 pub(crate) use map::Map;
 use scalar::{float, float_text};
 
@@ -45,6 +45,18 @@ pub(crate) enum Value {
 pub struct YamlError {
     line: usize,
     reason: String,
+}
+
+impl YamlError {
+    /// The line of the error, from 1.
+    pub(crate) fn line(&self) -> usize {
+        self.line
+    }
+
+    /// What is wrong there.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
 }
 
 impl Value {

@@ -1,0 +1,257 @@
+//! The apps of a space: entries of a manifest, with a count, a state and bits.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value as Json};
+
+use super::{Expander, Names, PlacedGroup};
+use crate::desired::{AppState, Bits, Group};
+use crate::manifest::entry::{ManifestEntry, known_keys};
+use crate::spec::file::keys::{BITS_KEYS, MOST_COUNT};
+use crate::spec::file::node::Node;
+use crate::spec::file::problem::At;
+use crate::spec::file::scope::Scope;
+use crate::spec::sources::bundled;
+
+/// The properties of an app in which placeholders are replaced. In others, such as a
+/// command of a shell, `{i}` may mean something else.
+const FILLED: [&str; 5] = ["env", "routes", "services", "metadata", "docker"];
+
+/// The state of an app that does not run.
+const STOPPED: &str = "stopped";
+
+/// Parts of names of environment variables whose values no plan shows.
+const SECRET: [&str; 8] = [
+    "PASS",
+    "SECRET",
+    "TOKEN",
+    "KEY",
+    "CREDENTIAL",
+    "PRIVATE",
+    "AUTH",
+    "CERT",
+];
+
+/// An app with its numbers, as far as they are known.
+struct App<'n> {
+    node: &'n Node,
+    name: String,
+    scope: Scope,
+    count: Option<u32>,
+}
+
+impl<'n> Expander<'_, 'n> {
+    pub(super) fn apps(&mut self, space: &'n Node, scope: Scope, place: &str) -> Vec<PlacedGroup> {
+        let nodes = space.list("apps");
+        let mut apps = Vec::new();
+        let mut entries = Vec::new();
+        for node in nodes {
+            let app = self.app(node, scope);
+            let written = node.get("name").and_then(Node::text).unwrap_or_default();
+            entries.push((written, self.properties(&app)));
+            apps.push(app);
+        }
+        self.bind(space, scope, &mut entries);
+        let mut names = Names::new("app", place.to_owned());
+        let mut groups = Vec::new();
+        for (app, (_, properties)) in apps.iter().zip(entries) {
+            let group = self.group(app, properties);
+            for name in group.group.app_names() {
+                names.add(&name, app.node.at, self.problems);
+            }
+            groups.push(group);
+        }
+        groups
+    }
+
+    fn app(&mut self, node: &'n Node, scope: Scope) -> App<'n> {
+        // The numbers of counted apps are filled in for each app.
+        let count = node.get("count").map(|count| {
+            let count = count.number::<u32>().filter(|it| *it <= MOST_COUNT);
+            count.unwrap_or(1)
+        });
+        let scope = match count {
+            Some(_) => Scope { i: None, ..scope },
+            None => scope,
+        };
+        let value = node.get("name");
+        let text = value.and_then(Node::text).unwrap_or_default();
+        let mut count = count;
+        if let Some(value) = value {
+            let checked = match count {
+                Some(_) => text.replace("{i}", ""),
+                None => text.clone(),
+            };
+            self.check_placeholders(value, "name", &checked, scope);
+            if let Some(many @ 2..) = count
+                && !text.contains("{i}")
+            {
+                let allowed = format!("a name with {{i}}, since there are {many}");
+                self.problems
+                    .value(value.at, "name", value.shown(), allowed);
+                count = Some(1);
+            }
+        }
+        App {
+            node,
+            name: scope.fill(&text).into_owned(),
+            scope,
+            count,
+        }
+    }
+
+    /// The properties of the app's entry in a manifest.
+    fn properties(&mut self, app: &App<'_>) -> Map<String, Json> {
+        let mut properties = Map::new();
+        for (key, node) in app.node.entries() {
+            let is_property = known_keys().any(|known| known == key);
+            if !is_property || ["name", "path"].contains(&key.as_str()) {
+                continue;
+            }
+            let is_filled = FILLED.contains(&key.as_str());
+            let value = match is_filled {
+                true => node.json(&|text| app.scope.fill(text).into_owned()),
+                false => node.json(&str::to_owned),
+            };
+            if key == "services" && app.count.is_some() && value.to_string().contains("{i}") {
+                let reason = "`services` cannot have {i} in an app with a `count`";
+                self.problems.refused(node.at, app.subject(), reason);
+            }
+            properties.insert(key.clone(), value);
+        }
+        for route in app.node.list("routes") {
+            let Some(route) = route.get("route") else {
+                continue;
+            };
+            let text = route.text().unwrap_or_default();
+            let checked = match app.count {
+                Some(_) => text.replace("{i}", ""),
+                None => text,
+            };
+            self.check_placeholders(route, "route", &checked, app.scope);
+        }
+        properties
+    }
+
+    fn group(&mut self, app: &App<'_>, properties: Map<String, Json>) -> PlacedGroup {
+        let node = app.node;
+        let entry = self.entry(app, properties);
+        let bits = self.bits(app);
+        let has_bits = bits.is_some();
+        let bits = bits.unwrap_or(Bits::None);
+        let mut group = Group::new(&app.name, entry, bits).count(app.count.unwrap_or(1));
+        group.shown_env = shown_env(node);
+        if node.get("state").and_then(Node::text).as_deref() == Some(STOPPED) {
+            group = group.state(AppState::Stopped);
+        }
+        let like = node.get("like");
+        if let Some(like) = like.and_then(Node::text) {
+            // `{i}` is the number of the other app, if that is counted.
+            let scope = Scope {
+                i: None,
+                ..app.scope
+            };
+            group = group.like(scope.fill(&like));
+        }
+        if has_bits && let Err(error) = group.check() {
+            self.problems
+                .refused(node.at, app.subject(), error.to_string());
+        }
+        PlacedGroup {
+            group,
+            like_at: like.map_or(node.at, |like| like.at),
+        }
+    }
+
+    /// The entry of a manifest, without the properties that cannot be used.
+    fn entry(&mut self, app: &App<'_>, mut properties: Map<String, Json>) -> ManifestEntry {
+        loop {
+            let error = match ManifestEntry::from_value(Json::Object(properties.clone())) {
+                Ok(entry) => return entry,
+                Err(error) => error,
+            };
+            // Some errors have the newer name of a property.
+            let property = error.property();
+            let older = match property {
+                "buildpacks" => "buildpack",
+                "disk_quota" => "disk-quota",
+                _ => property,
+            };
+            let key = [property, older]
+                .into_iter()
+                .find(|key| properties.contains_key(*key));
+            let at = key.and_then(|key| app.node.get(key));
+            let at = at.map_or(app.node.at, |node| node.at);
+            self.problems.refused(at, app.subject(), error.to_string());
+            if key.and_then(|key| properties.remove(key)).is_none() {
+                return ManifestEntry::default();
+            }
+        }
+    }
+
+    /// Where the app's droplet comes from; nothing if that is missing, which is reported.
+    fn bits(&mut self, app: &App<'_>) -> Option<Bits> {
+        let node = app.node;
+        let text = |key: &str| node.get(key).and_then(|it| Some((it.text()?, it.at)));
+        if let Some((path, at)) = text("path") {
+            let path = self.path(&app.scope.fill(&path), at);
+            if self.needs_bits && !path.exists() {
+                let reason = format!("the path {} does not exist", path.display());
+                self.problems.refused(at, app.subject(), reason);
+            }
+            return Some(match path.is_file() {
+                true => Bits::archive(path),
+                false => Bits::folder(path),
+            });
+        }
+        if let Some((path, at)) = text("droplet") {
+            let path = self.path(&app.scope.fill(&path), at);
+            if self.needs_bits && !path.is_file() {
+                let reason = format!("the droplet {} does not exist", path.display());
+                self.problems.refused(at, app.subject(), reason);
+            }
+            return Some(Bits::droplet(path));
+        }
+        if let Some((name, _)) = text("bundled")
+            && let Some(bits) = bundled(&name)
+        {
+            return Some(bits);
+        }
+        let is_stopped = node.get("state").and_then(Node::text).as_deref() == Some(STOPPED);
+        let needs_none = BITS_KEYS.iter().any(|key| node.has(key)) || node.has("docker");
+        if !needs_none && !is_stopped {
+            let reason =
+                "needs its bits: `path`, `droplet`, `like` or `bundled`, or `state: stopped`";
+            self.problems.refused(node.at, app.subject(), reason);
+            return None;
+        }
+        Some(Bits::None)
+    }
+
+    /// A path, which is relative to its file.
+    fn path(&self, path: &str, at: At) -> PathBuf {
+        match self.folders.get(at.file) {
+            Some(folder) => folder.join(path),
+            None => PathBuf::from(path),
+        }
+    }
+}
+
+impl App<'_> {
+    fn subject(&self) -> String {
+        match self.name.as_str() {
+            "" => "an app".to_owned(),
+            name => format!("app {name}"),
+        }
+    }
+}
+
+/// The variables whose values are in the file itself, but those that seem to be secret.
+fn shown_env(node: &Node) -> std::collections::HashSet<String> {
+    let env = node.get("env").map(Node::entries).unwrap_or_default();
+    let shown = env.iter().filter(|(name, value)| {
+        let name = name.to_uppercase();
+        !value.is_variable && !SECRET.iter().any(|part| name.contains(part))
+    });
+    shown.map(|(name, _)| name.clone()).collect()
+}

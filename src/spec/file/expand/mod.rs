@@ -1,0 +1,507 @@
+//! Turns the checked document of a spec into what should exist: each counted thing as
+//! often as its count says, with its numbers filled in. Only apps stay in groups.
+
+mod app;
+mod network;
+mod quota;
+mod services;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+
+use super::keys::MOST_COUNT;
+use super::node::{Data, Node};
+use super::problem::{At, Problems, SpecProblemReason, nearest};
+use super::scope::Scope;
+use crate::desired::{
+    Desired, DesiredBuilder, GloballyEnabled, Group, Limit, Limits, Metadata, Org, OrgQuota, Role,
+    Rule, SecurityGroup, Space, SpaceQuota,
+};
+
+/// The most spaces, and the most apps, that a spec may have.
+const MOST_THINGS: u64 = 1_000_000;
+
+/// An org of the desired state, and where it is written.
+struct PlacedOrg<'n> {
+    org: Org,
+    at: At,
+    /// The quota's name, and where the org has it.
+    quota: Option<(String, At)>,
+    /// The quotas of its spaces, by name.
+    space_quotas: HashMap<String, &'n Node>,
+    spaces: Vec<PlacedSpace<'n>>,
+}
+
+struct PlacedSpace<'n> {
+    space: Space,
+    node: &'n Node,
+    at: At,
+    scope: Scope,
+    quota: Option<(String, At)>,
+    groups: Vec<PlacedGroup>,
+}
+
+struct PlacedGroup {
+    group: Group,
+    /// Where `like` is.
+    like_at: At,
+}
+
+/// Reads a document that was checked. Problems of its own are added to others.
+pub(super) struct Expander<'a, 'n> {
+    pub(super) root: &'n Node,
+    /// The folders of the files, from which paths of bits begin.
+    pub(super) folders: &'a [PathBuf],
+    /// Whether the bits of apps must exist.
+    pub(super) needs_bits: bool,
+    pub(super) problems: &'a mut Problems,
+}
+
+/// The names of things that must be different, with their places.
+struct Names {
+    kind: &'static str,
+    /// Where they must be, such as ` in the space prod`.
+    place: String,
+    seen: HashMap<String, At>,
+    /// The pairs that were reported. Two things with counts may have many names in common.
+    reported: HashSet<(At, At)>,
+}
+
+impl Names {
+    fn new(kind: &'static str, place: String) -> Self {
+        Self {
+            kind,
+            place,
+            seen: HashMap::new(),
+            reported: HashSet::new(),
+        }
+    }
+
+    /// Reports a name that is there already. The Cloud Controller ignores case.
+    fn add(&mut self, name: &str, at: At, problems: &mut Problems) {
+        match self.seen.get(&name.to_lowercase()) {
+            None => {
+                self.seen.insert(name.to_lowercase(), at);
+            }
+            Some(other) if self.reported.insert((*other, at)) => {
+                let reason = SpecProblemReason::Duplicate {
+                    kind: self.kind,
+                    name: name.to_owned(),
+                    place: self.place.clone(),
+                    other: problems.place(*other),
+                };
+                problems.add(at, reason);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+impl<'n> Expander<'_, 'n> {
+    /// Everything that should exist. It may be used only if there are no problems.
+    pub(super) fn desired(mut self) -> DesiredBuilder {
+        let root = self.root;
+        let text = |key: &str| root.get(key).and_then(Node::text);
+        let mut desired = Desired::builder(text("name").unwrap_or_default());
+        if let Some(domain) = text("apps_domain") {
+            desired = desired.apps_domain(domain);
+        }
+        let mut org_quotas = HashMap::new();
+        let mut names = Names::new("org quota", String::new());
+        for node in root.list("org_quotas") {
+            let name = self.name(node, "name", Scope::default());
+            names.add(&name, node.at, self.problems);
+            desired = desired.org_quota(OrgQuota::new(&name, limits(node)));
+            org_quotas.insert(name, node);
+        }
+        let mut group_names = Vec::new();
+        for group in self.security_groups() {
+            group_names.push(group.name.clone());
+            desired = desired.security_group(group);
+        }
+        let mut domains = Names::new("domain", String::new());
+        for (domain, at) in texts(root, "domains", Scope::default()) {
+            domains.add(&domain, at, self.problems);
+            desired = desired.domain(domain);
+        }
+        let mut users = Names::new("user", String::new());
+        for (user, at) in texts(root, "users", Scope::default()) {
+            users.add(&user, at, self.problems);
+            desired = desired.user(user);
+        }
+        for (flag, is_enabled) in flags(root.get("feature_flags")) {
+            desired = desired.feature_flag(flag, is_enabled);
+        }
+        for (pattern, _) in texts(root, "protected", Scope::default()) {
+            desired = desired.protect(pattern);
+        }
+        let mut orgs = self.orgs(&group_names, &mut domains);
+        self.network_policies(&mut orgs);
+        self.resolve_likes(&mut orgs);
+        self.check_references(&orgs, &org_quotas);
+        self.check_quotas(&orgs, &org_quotas);
+        for placed in orgs {
+            desired = desired.org(placed.finish());
+        }
+        desired
+    }
+
+    fn orgs(&mut self, group_names: &[String], domains: &mut Names) -> Vec<PlacedOrg<'n>> {
+        let root = self.root;
+        let mut orgs = Vec::new();
+        if !self.is_in_bounds() {
+            return orgs;
+        }
+        let mut names = Names::new("org", String::new());
+        for node in root.list("orgs") {
+            for number in self.numbers(node, "{org}") {
+                let scope = Scope {
+                    org: number,
+                    ..Scope::default()
+                };
+                let scope = scope.within(number);
+                let placed = self.org(node, scope, group_names, domains);
+                names.add(&placed.org.name, placed.at, self.problems);
+                orgs.push(placed);
+            }
+        }
+        orgs
+    }
+
+    /// Whether the counts do not multiply to too much.
+    fn is_in_bounds(&mut self) -> bool {
+        let count = |node: &Node| node.get("count").and_then(Node::number::<u64>).unwrap_or(1);
+        let (mut spaces, mut apps) = (0_u64, 0_u64);
+        for org in self.root.list("orgs") {
+            for space in org.list("spaces") {
+                let copies = count(org).saturating_mul(count(space));
+                spaces = spaces.saturating_add(copies);
+                let of_space = space.list("apps").iter().map(count);
+                let of_space = of_space.fold(0_u64, u64::saturating_add);
+                apps = apps.saturating_add(copies.saturating_mul(of_space));
+            }
+        }
+        let most = [(spaces, "spaces"), (apps, "apps")];
+        let Some((count, things)) = most.into_iter().find(|(count, _)| *count > MOST_THINGS) else {
+            return true;
+        };
+        let at = self.root.get("orgs").map_or(self.root.at, |orgs| orgs.at);
+        let reason = format!("the counts make {count} {things}, must be at most {MOST_THINGS}");
+        self.problems.refused(at, "`orgs`", reason);
+        false
+    }
+
+    fn org(
+        &mut self,
+        node: &'n Node,
+        scope: Scope,
+        group_names: &[String],
+        domains: &mut Names,
+    ) -> PlacedOrg<'n> {
+        let mut org = Org::new(self.name(node, "name", scope));
+        org.suspended = node.get("suspended").and_then(Node::truth);
+        org.isolation_segment = node.get("isolation_segment").and_then(Node::text);
+        org.metadata = metadata(node, scope);
+        for (domain, at) in texts(node, "domains", scope) {
+            domains.add(&domain, at, self.problems);
+            org.domains.push(domain);
+        }
+        let place = format!(" in the org {}", org.name);
+        org.roles = self.roles(node, scope, &place);
+        let mut space_quotas = HashMap::new();
+        let mut names = Names::new("space quota", place.clone());
+        for quota in node.list("space_quotas") {
+            let name = self.name(quota, "name", scope);
+            names.add(&name, quota.at, self.problems);
+            org.space_quotas.push(SpaceQuota::new(&name, limits(quota)));
+            space_quotas.insert(name, quota);
+        }
+        let mut names = Names::new("space", place);
+        let mut spaces = Vec::new();
+        for space in node.list("spaces") {
+            for number in self.numbers(space, "{space}") {
+                let scope = Scope {
+                    space: number,
+                    ..scope
+                };
+                let scope = scope.within(number);
+                let placed = self.space(space, scope, group_names);
+                names.add(&placed.space.name, placed.at, self.problems);
+                spaces.push(placed);
+            }
+        }
+        let quota = self.reference(node, "quota", scope);
+        org.quota = quota.as_ref().map(|(name, _)| name.clone());
+        PlacedOrg {
+            org,
+            at: node.at,
+            quota,
+            space_quotas,
+            spaces,
+        }
+    }
+
+    fn space(&mut self, node: &'n Node, scope: Scope, group_names: &[String]) -> PlacedSpace<'n> {
+        let mut space = Space::new(self.name(node, "name", scope));
+        space.isolation_segment = node.get("isolation_segment").and_then(Node::text);
+        space.metadata = metadata(node, scope);
+        space.features = flags(node.get("features")).collect();
+        let place = format!(" in the space {}", space.name);
+        space.roles = self.roles(node, scope, &place);
+        space.security_groups = self.groups_of(node, scope, group_names);
+        space.services = self.services(node, scope, &place);
+        let groups = self.apps(node, scope, &place);
+        let quota = self.reference(node, "quota", scope);
+        space.quota = quota.as_ref().map(|(name, _)| name.clone());
+        PlacedSpace {
+            space,
+            node,
+            at: node.at,
+            scope,
+            quota,
+            groups,
+        }
+    }
+
+    /// The security groups that a space names, by themselves or by a pattern.
+    fn groups_of(&mut self, node: &Node, scope: Scope, known: &[String]) -> Vec<String> {
+        let mut groups: Vec<String> = Vec::new();
+        for (name, at) in texts(node, "security_groups", scope) {
+            let named: Vec<&String> = match is_pattern(&name) {
+                true => known
+                    .iter()
+                    .filter(|it| crate::desired::matches(&name, it))
+                    .collect(),
+                false => known.iter().filter(|it| **it == name).collect(),
+            };
+            if named.is_empty() {
+                let known = known.iter().map(String::as_str);
+                self.unknown(
+                    at,
+                    "security_groups",
+                    ("the spec", "security group"),
+                    &name,
+                    known,
+                );
+            }
+            groups.extend(named.into_iter().cloned());
+        }
+        let mut seen = HashSet::new();
+        groups.retain(|name| seen.insert(name.clone()));
+        groups
+    }
+
+    fn security_groups(&mut self) -> Vec<SecurityGroup> {
+        let root = self.root;
+        let mut groups = Vec::new();
+        let mut names = Names::new("security group", String::new());
+        for node in root.list("security_groups") {
+            let enabled = node.get("globally_enabled");
+            let flag = |key: &str| enabled.and_then(|it| it.get(key)).and_then(Node::truth);
+            let globally_enabled = GloballyEnabled {
+                running: flag("running"),
+                staging: flag("staging"),
+            };
+            for number in self.numbers(node, "{i}") {
+                let scope = Scope::default().within(number);
+                let name = self.name(node, "name", scope);
+                names.add(&name, node.at, self.problems);
+                let rules = node.list("rules").iter();
+                let mut group =
+                    SecurityGroup::new(name, rules.map(|node| rule(node, scope)).collect());
+                group.globally_enabled = globally_enabled;
+                groups.push(group);
+            }
+        }
+        groups
+    }
+
+    fn roles(&mut self, node: &Node, scope: Scope, place: &str) -> Vec<Role> {
+        let mut roles = Vec::new();
+        let mut names = Names::new("role", place.to_owned());
+        for node in node.list("roles") {
+            let kind = node.get("type").and_then(Node::text).unwrap_or_default();
+            let user = self.name(node, "user", scope);
+            let origin = node.get("origin").and_then(Node::text);
+            let shown = match &origin {
+                Some(origin) => format!("{kind} of {user} ({origin})"),
+                None => format!("{kind} of {user}"),
+            };
+            names.add(&shown, node.at, self.problems);
+            let role = Role::new(kind, user);
+            roles.push(match origin {
+                Some(origin) => role.origin(origin),
+                None => role,
+            });
+        }
+        roles
+    }
+
+    /// The numbers of a thing: one for each that its `count` asks for, or none.
+    fn numbers(&mut self, node: &Node, own: &'static str) -> Vec<Option<u32>> {
+        let Some(count) = node.get("count") else {
+            return vec![None];
+        };
+        let number = count.number::<u32>().filter(|it| *it <= MOST_COUNT);
+        let Some(number) = number else {
+            // Reported as no number.
+            return vec![Some(0)];
+        };
+        if let Some(name) = node.get("name")
+            && let Some(text) = name.text()
+            && number > 1
+            && !text.contains("{i}")
+            && !text.contains(own)
+        {
+            let allowed = format!("a name with {{i}}, since there are {number}");
+            self.problems.value(name.at, "name", name.shown(), allowed);
+            return vec![Some(0)];
+        }
+        (0..number).map(Some).collect()
+    }
+
+    /// A name with its numbers. A placeholder without a number is a problem.
+    fn name(&mut self, node: &Node, key: &str, scope: Scope) -> String {
+        let Some(value) = node.get(key) else {
+            return String::new();
+        };
+        let text = value.text().unwrap_or_default();
+        self.check_placeholders(value, key, &text, scope);
+        scope.fill(&text).into_owned()
+    }
+
+    fn check_placeholders(&mut self, value: &Node, key: &str, text: &str, scope: Scope) {
+        if let Some(placeholder) = scope.unfilled(text) {
+            let cause = match placeholder {
+                "{org}" => "the org has no `count`",
+                "{space}" => "the space has no `count`",
+                _ => "nothing around it has a `count`",
+            };
+            let allowed = format!("a text without {placeholder}: {cause}");
+            self.problems.value(value.at, key, value.shown(), allowed);
+        }
+    }
+
+    /// A name of another thing, and its place.
+    fn reference(&mut self, node: &Node, key: &str, scope: Scope) -> Option<(String, At)> {
+        let at = node.get(key)?.at;
+        Some((self.name(node, key, scope), at))
+    }
+
+    fn unknown<'k>(
+        &mut self,
+        at: At,
+        key: &str,
+        (owner, kind): (&'static str, &'static str),
+        name: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) {
+        let reason = SpecProblemReason::UnknownReference {
+            key: key.to_owned(),
+            owner,
+            kind,
+            name: name.to_owned(),
+            nearest: nearest(name, known),
+        };
+        self.problems.add(at, reason);
+    }
+
+    /// Quotas and other apps that are named must be there.
+    fn check_references(&mut self, orgs: &[PlacedOrg<'_>], org_quotas: &HashMap<String, &Node>) {
+        for placed in orgs {
+            if let Some((name, at)) = &placed.quota
+                && !org_quotas.is_empty()
+                && !org_quotas.contains_key(name)
+            {
+                let known = org_quotas.keys().map(String::as_str);
+                self.unknown(*at, "quota", ("the spec", "org quota"), name, known);
+            }
+            for space in &placed.spaces {
+                if let Some((name, at)) = &space.quota
+                    && !placed.space_quotas.contains_key(name)
+                {
+                    let known = placed.space_quotas.keys().map(String::as_str);
+                    self.unknown(*at, "quota", ("the org", "space quota"), name, known);
+                }
+            }
+        }
+    }
+}
+
+impl PlacedOrg<'_> {
+    fn finish(self) -> Org {
+        let mut org = self.org;
+        for placed in self.spaces {
+            let mut space = placed.space;
+            space.groups = placed.groups.into_iter().map(|it| it.group).collect();
+            org.spaces.push(space);
+        }
+        org
+    }
+}
+
+fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?'])
+}
+
+/// The texts of a list, each with its place.
+fn texts(node: &Node, key: &str, scope: Scope) -> Vec<(String, At)> {
+    let items = node.list(key).iter();
+    let text = |item: &Node| Some((scope.fill(&item.text()?).into_owned(), item.at));
+    items.filter_map(text).collect()
+}
+
+fn flags(node: Option<&Node>) -> impl Iterator<Item = (String, bool)> {
+    let entries = node.map(Node::entries).unwrap_or_default().iter();
+    entries.filter_map(|(name, node)| Some((name.clone(), node.truth()?)))
+}
+
+fn metadata(node: &Node, scope: Scope) -> Metadata {
+    let metadata = node.get("metadata");
+    let part = |key: &str| {
+        let part = metadata.and_then(|it| it.get(key));
+        let entries = part.map(Node::entries).unwrap_or_default().iter();
+        let texts = entries.map(|(name, value)| {
+            let json = value.json(&|text| scope.fill(text).into_owned());
+            (name.clone(), crate::manifest::entry::text_of(&json))
+        });
+        texts.collect::<BTreeMap<_, _>>()
+    };
+    let mut read = Metadata::new();
+    (read.labels, read.annotations) = (part("labels"), part("annotations"));
+    read
+}
+
+fn limits(node: &Node) -> Limits {
+    let mut limits = Limits::new();
+    for (section, node) in node.entries().iter().filter(|(key, _)| key != "name") {
+        for (key, node) in node.entries() {
+            let limit = match node.data {
+                Data::Null => Some(Limit::Unlimited),
+                Data::Bool(is) => Some(Limit::Allowed(is)),
+                _ => node.number::<u64>().map(Limit::Most),
+            };
+            if let Some(limit) = limit {
+                limits = limits.limit(section, key, limit);
+            }
+        }
+    }
+    limits
+}
+
+fn rule(node: &Node, scope: Scope) -> Rule {
+    let text = |key: &str| {
+        let text = node.get(key).and_then(Node::text);
+        text.map(|text| scope.fill(&text).into_owned())
+    };
+    let number = |key: &str| node.get(key).and_then(Node::number::<i64>);
+    let mut rule = Rule::new(
+        text("protocol").unwrap_or_default(),
+        text("destination").unwrap_or_default(),
+        text("ports"),
+    );
+    (rule.icmp_type, rule.icmp_code) = (number("type"), number("code"));
+    rule.description = text("description");
+    rule.log = node.get("log").and_then(Node::truth);
+    rule
+}

@@ -1,0 +1,198 @@
+//! What the apps and services of the spec need at least, against the quotas of the spec.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value as Json;
+
+use super::{Expander, PlacedGroup, PlacedOrg, PlacedSpace};
+use crate::desired::ServiceKind;
+use crate::manifest::size;
+use crate::spec::file::node::Node;
+use crate::spec::file::problem::SpecProblemReason;
+
+/// What an org or space needs at least. What the foundation decides, such as the memory
+/// of apps that name none, is not in it.
+#[derive(Default)]
+struct Needs {
+    instances: u64,
+    memory_mb: u64,
+    /// Routes that only one app of a group has.
+    own_routes: u64,
+    /// Routes that several apps may share.
+    shared_routes: HashSet<String>,
+    managed_services: u64,
+    domains: u64,
+    /// The app whose process has the most memory, and how much that is.
+    largest: Option<(String, u64)>,
+}
+
+impl Needs {
+    fn of_space(space: &PlacedSpace<'_>) -> Self {
+        let mut needs = Self::default();
+        for placed in &space.groups {
+            needs.add(placed);
+        }
+        let services = space.space.services.iter();
+        let managed = services.filter(|it| matches!(it.kind, ServiceKind::Managed { .. }));
+        needs.managed_services = count(managed);
+        needs
+    }
+
+    fn add(&mut self, placed: &PlacedGroup) {
+        let group = &placed.group;
+        let apps = u64::from(group.count);
+        if apps == 0 {
+            return;
+        }
+        for (instances, memory_mb) in processes(placed) {
+            if let Some(memory_mb) = memory_mb
+                && self
+                    .largest
+                    .as_ref()
+                    .is_none_or(|(_, most)| *most < memory_mb)
+            {
+                self.largest = Some((group.app_name(0), memory_mb));
+            }
+            if group.is_started() {
+                let instances = instances.saturating_mul(apps);
+                self.instances = self.instances.saturating_add(instances);
+                let memory_mb = memory_mb.unwrap_or(0).saturating_mul(instances);
+                self.memory_mb = self.memory_mb.saturating_add(memory_mb);
+            }
+        }
+        let routes = |index: u32| {
+            let entry = group
+                .entry
+                .of_app(&group.app_name(index), index, "{apps_domain}");
+            let routes = entry.routes().into_iter().flatten();
+            routes.map(str::to_owned).collect::<HashSet<_>>()
+        };
+        let (first, second) = (routes(0), routes(1));
+        for route in first {
+            match apps > 1 && !second.contains(&route) {
+                true => self.own_routes = self.own_routes.saturating_add(apps),
+                false => {
+                    self.shared_routes.insert(route);
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        self.instances = self.instances.saturating_add(other.instances);
+        self.memory_mb = self.memory_mb.saturating_add(other.memory_mb);
+        self.own_routes = self.own_routes.saturating_add(other.own_routes);
+        self.shared_routes.extend(other.shared_routes);
+        self.managed_services = self.managed_services.saturating_add(other.managed_services);
+        let is_larger =
+            |(_, mine): &(String, u64)| other.largest.as_ref().is_none_or(|(_, most)| mine >= most);
+        if !self.largest.as_ref().is_some_and(is_larger) {
+            self.largest = other.largest;
+        }
+    }
+}
+
+fn count<T>(all: impl Iterator<Item = T>) -> u64 {
+    u64::try_from(all.count()).unwrap_or(u64::MAX)
+}
+
+/// The instances and the memory of each process of an app.
+fn processes(placed: &PlacedGroup) -> Vec<(u64, Option<u64>)> {
+    let entry = &placed.group.entry;
+    let web = (u64::from(entry.instances().unwrap_or(1)), entry.memory_mb());
+    let others = entry.get("processes").and_then(Json::as_array);
+    let others = others.into_iter().flatten().map(|process| {
+        let instances = process.get("instances").and_then(Json::as_u64);
+        let memory = process.get("memory").and_then(Json::as_str);
+        let memory = memory.and_then(|memory| size::megabytes(memory).ok());
+        (instances.unwrap_or(0), memory)
+    });
+    std::iter::once(web).chain(others).collect()
+}
+
+impl Expander<'_, '_> {
+    /// Reports each limit of a quota that an org or space would exceed.
+    pub(super) fn check_quotas(
+        &mut self,
+        orgs: &[PlacedOrg<'_>],
+        org_quotas: &HashMap<String, &Node>,
+    ) {
+        for placed in orgs {
+            let mut all = Needs {
+                domains: count(placed.org.domains.iter()),
+                ..Needs::default()
+            };
+            for space in &placed.spaces {
+                let needs = Needs::of_space(space);
+                if let Some((name, _)) = &space.quota
+                    && let Some(quota) = placed.space_quotas.get(name)
+                {
+                    let subject = format!("the space {}", space.space.name);
+                    self.check_quota(name, quota, &subject, &needs);
+                }
+                all.join(needs);
+            }
+            if let Some((name, _)) = &placed.quota
+                && let Some(quota) = org_quotas.get(name)
+            {
+                let subject = format!("the org {}", placed.org.name);
+                self.check_quota(name, quota, &subject, &all);
+            }
+        }
+    }
+
+    fn check_quota(&mut self, name: &str, quota: &Node, subject: &str, needs: &Needs) {
+        let routes = needs
+            .own_routes
+            .saturating_add(count(needs.shared_routes.iter()));
+        let sums = [
+            ("apps", "total_instances", needs.instances, "instance"),
+            ("apps", "total_memory_in_mb", needs.memory_mb, "MB"),
+            ("routes", "total_routes", routes, "route"),
+            (
+                "services",
+                "total_service_instances",
+                needs.managed_services,
+                "managed service instance",
+            ),
+            ("domains", "total_domains", needs.domains, "domain"),
+        ];
+        for (section, key, sum, unit) in sums {
+            let asked = match (unit, sum) {
+                ("MB", _) | (_, 1) => format!("{sum} {unit}"),
+                _ => format!("{sum} {unit}s"),
+            };
+            self.check_limit(name, quota, (section, key), sum, subject, asked);
+        }
+        if let Some((app, memory_mb)) = &needs.largest {
+            let asked = format!("an app {app} with {memory_mb} MB");
+            let key = ("apps", "per_process_memory_in_mb");
+            self.check_limit(name, quota, key, *memory_mb, subject, asked);
+        }
+    }
+
+    fn check_limit(
+        &mut self,
+        name: &str,
+        quota: &Node,
+        (section, key): (&str, &str),
+        value: u64,
+        subject: &str,
+        asked: String,
+    ) {
+        let Some(node) = quota.get(section).and_then(|it| it.get(key)) else {
+            return;
+        };
+        let Some(limit) = node.number::<u64>().filter(|limit| *limit < value) else {
+            return;
+        };
+        let reason = SpecProblemReason::ExceedsQuota {
+            key: key.to_owned(),
+            quota: name.to_owned(),
+            limit,
+            subject: subject.to_owned(),
+            asked,
+        };
+        self.problems.add(node.at, reason);
+    }
+}

@@ -1,0 +1,236 @@
+//! Reads the files of a spec: YAML, with the values of variables in place of `((name))`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::node::{Data, Node};
+use super::problem::{At, Problems, SpecError, SpecProblemReason};
+use crate::manifest::yaml::{Lines, Value, lines};
+use crate::manifest::{Variables, text};
+
+/// The name of standard input.
+const STANDARD_INPUT: &str = "-";
+
+/// The most values of a spec, with those of variables.
+const MOST_VALUES: usize = 1_000_000;
+
+/// A file, read.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) name: String,
+    pub(super) text: String,
+    /// The folder that relative paths begin at.
+    pub(super) folder: PathBuf,
+}
+
+/// The files of paths: each file, and of each folder its `*.yml` and `*.yaml` files in
+/// order. `-` is standard input.
+pub(super) fn sources<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<Source>, SpecError> {
+    let mut sources = Vec::new();
+    for path in paths {
+        let path = path.as_ref();
+        if path.as_os_str() == STANDARD_INPUT {
+            let text = text::read_from(io::stdin().lock()).map_err(failed(path))?;
+            sources.push(Source {
+                name: "standard input".to_owned(),
+                text,
+                folder: PathBuf::new(),
+            });
+            continue;
+        }
+        for file in files(path)? {
+            sources.push(Source {
+                name: file.display().to_string(),
+                text: text::read(&file).map_err(failed(&file))?,
+                folder: file.parent().map(Path::to_owned).unwrap_or_default(),
+            });
+        }
+    }
+    Ok(sources)
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> SpecError {
+    let path = path.to_owned();
+    |source| SpecError::Read { path, source }
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, SpecError> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = path.read_dir().map_err(failed(path))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let file = entry.map_err(failed(path))?.path();
+        let extension = file.extension().and_then(|it| it.to_str());
+        if matches!(extension, Some("yml" | "yaml")) && file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    match files.is_empty() {
+        true => Err(SpecError::NoFiles {
+            path: path.to_owned(),
+        }),
+        false => Ok(files),
+    }
+}
+
+/// The value of each file that is YAML.
+pub(super) fn documents(
+    sources: &[Source],
+    variables: &Variables,
+    problems: &mut Problems,
+) -> Vec<Node> {
+    let mut documents = Vec::new();
+    let mut rest = MOST_VALUES;
+    for (file, source) in sources.iter().enumerate() {
+        let value = match Value::parse(&source.text) {
+            Ok(value) => value,
+            Err(error) => {
+                let line = error.line();
+                let reason = SpecProblemReason::Yaml(error.reason().to_owned());
+                problems.add(At { file, line }, reason);
+                continue;
+            }
+        };
+        let (lines, repeated) = lines(&source.text);
+        for (key, line) in repeated {
+            problems.add(At { file, line }, SpecProblemReason::GivenAgain { key });
+        }
+        let mut loader = Loader {
+            variables,
+            problems,
+            rest: &mut rest,
+        };
+        documents.push(loader.node(value, At { file, line: 1 }, Some(&lines)));
+        if rest == 0 {
+            let reason = format!("the spec has more than {MOST_VALUES} values");
+            problems.refused(At { file, line: 1 }, "too large", reason);
+            break;
+        }
+    }
+    documents
+}
+
+struct Loader<'a> {
+    variables: &'a Variables,
+    problems: &'a mut Problems,
+    /// How many values there may be yet.
+    rest: &'a mut usize,
+}
+
+impl Loader<'_> {
+    /// A value with its place; without lines it has the place of what it is in.
+    fn node(&mut self, value: Value, at: At, lines: Option<&Lines>) -> Node {
+        *self.rest = self.rest.saturating_sub(1);
+        if *self.rest == 0 {
+            return Node::new(at, Data::Null);
+        }
+        let inner = |part: &str| {
+            let lines = lines.and_then(|lines| lines.get(part));
+            let line = lines.map_or(at.line, |lines| lines.line);
+            (At { line, ..at }, lines)
+        };
+        let data = match value {
+            Value::Null => Data::Null,
+            Value::Bool(truth) => Data::Bool(truth),
+            Value::Int(number) => Data::Int(number),
+            Value::Float(number) => Data::Float(number),
+            Value::Text(text) => return self.text(text, at),
+            Value::List(list) => {
+                let items = list.into_iter().enumerate().map(|(place, item)| {
+                    let (at, lines) = inner(&place.to_string());
+                    self.node(item, at, lines)
+                });
+                Data::List(items.collect())
+            }
+            Value::Map(map) => {
+                let mut entries: Vec<(String, Node)> = Vec::with_capacity(map.len());
+                for (key, value) in map {
+                    let key = key.scalar_text().unwrap_or_default();
+                    let (at, lines) = inner(&key);
+                    let key = self.key(key, at, &entries);
+                    entries.push((key, self.node(value, at, lines)));
+                }
+                Data::Map(entries)
+            }
+        };
+        Node::new(at, data)
+    }
+
+    /// A string, in which variables are replaced.
+    fn text(&mut self, text: String, at: At) -> Node {
+        if !text.contains("((") {
+            return Node::new(at, Data::Text(text));
+        }
+        let before = text.clone();
+        let value = match self.variables.interpolate(Value::Text(text)) {
+            Ok(Value::Text(text)) => {
+                let is_variable = text != before;
+                return Node {
+                    is_variable,
+                    ..Node::new(at, Data::Text(text))
+                };
+            }
+            Ok(value) => value,
+            Err(error) => {
+                let reason = SpecProblemReason::Variable(error.to_string());
+                self.problems.add(at, reason);
+                return Node::new(at, Data::Unresolved(before));
+            }
+        };
+        let mut node = Self::supplied(value, at, self.rest);
+        node.is_variable = true;
+        node
+    }
+
+    /// A value of a variable, in which no variables are replaced.
+    fn supplied(value: Value, at: At, rest: &mut usize) -> Node {
+        *rest = rest.saturating_sub(1);
+        let data = match value {
+            _ if *rest == 0 => Data::Null,
+            Value::Null => Data::Null,
+            Value::Bool(truth) => Data::Bool(truth),
+            Value::Int(number) => Data::Int(number),
+            Value::Float(number) => Data::Float(number),
+            Value::Text(text) => Data::Text(text),
+            Value::List(list) => {
+                let items = list.into_iter().map(|item| Self::supplied(item, at, rest));
+                Data::List(items.collect())
+            }
+            Value::Map(map) => {
+                let entries = map.into_iter().map(|(key, value)| {
+                    let key = key.scalar_text().unwrap_or_default();
+                    (key, Self::supplied(value, at, rest))
+                });
+                Data::Map(entries.collect())
+            }
+        };
+        Node {
+            is_variable: true,
+            ..Node::new(at, data)
+        }
+    }
+
+    fn key(&mut self, key: String, at: At, others: &[(String, Node)]) -> String {
+        if !key.contains("((") {
+            return key;
+        }
+        match self.variables.interpolate(Value::Text(key.clone())) {
+            Ok(value) => {
+                let key = value.scalar_text().unwrap_or(key);
+                if others.iter().any(|(other, _)| *other == key) {
+                    let key = key.clone();
+                    self.problems.add(at, SpecProblemReason::GivenAgain { key });
+                }
+                key
+            }
+            Err(error) => {
+                let reason = SpecProblemReason::Variable(error.to_string());
+                self.problems.add(at, reason);
+                key
+            }
+        }
+    }
+}

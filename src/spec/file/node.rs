@@ -1,0 +1,153 @@
+//! The values of a spec, each with its place.
+
+use serde_json::{Map, Number, Value as Json};
+
+use super::problem::At;
+
+/// The longest value that a message shows, in characters.
+const LONGEST_SHOWN: usize = 60;
+
+/// A value and where it is written.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) at: At,
+    pub(super) data: Data,
+    /// Whether a variable supplied it, or a part of it: then it may be secret.
+    pub(super) is_variable: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Data {
+    Null,
+    Bool(bool),
+    Int(i128),
+    /// Never a whole number.
+    Float(f64),
+    Text(String),
+    List(Vec<Node>),
+    /// In order; each key once.
+    Map(Vec<(String, Node)>),
+    /// A string with a variable that has no value, which is reported already. It may
+    /// stand for a value of any kind.
+    Unresolved(String),
+}
+
+impl Node {
+    pub(super) fn new(at: At, data: Data) -> Self {
+        Self {
+            at,
+            data,
+            is_variable: false,
+        }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        let found = self.entries().iter().find(|(name, _)| name == key);
+        found.map(|(_, node)| node)
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The entries of a map; none of another value.
+    pub(super) fn entries(&self) -> &[(String, Self)] {
+        match &self.data {
+            Data::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The items of a list; none of another value.
+    pub(super) fn items(&self) -> &[Self] {
+        match &self.data {
+            Data::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The items of the list of a key.
+    pub(super) fn list(&self, key: &str) -> &[Self] {
+        self.get(key).map(Self::items).unwrap_or_default()
+    }
+
+    /// A string, or a whole number as one.
+    pub(super) fn text(&self) -> Option<String> {
+        match &self.data {
+            Data::Text(text) | Data::Unresolved(text) => Some(text.clone()),
+            Data::Int(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn truth(&self) -> Option<bool> {
+        match self.data {
+            Data::Bool(truth) => Some(truth),
+            _ => None,
+        }
+    }
+
+    pub(super) fn number<N: TryFrom<i128>>(&self) -> Option<N> {
+        match self.data {
+            Data::Int(number) => N::try_from(number).ok(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_unresolved(&self) -> bool {
+        matches!(self.data, Data::Unresolved(_))
+    }
+
+    /// The type of the value.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.data {
+            Data::Null => "empty",
+            Data::Bool(_) => "a boolean",
+            Data::Int(_) | Data::Float(_) => "a number",
+            Data::Text(_) | Data::Unresolved(_) => "a string",
+            Data::List(_) => "a list",
+            Data::Map(_) => "a map",
+        }
+    }
+
+    /// The value for a message: shortened, and none that a variable supplied.
+    pub(super) fn shown(&self) -> String {
+        if self.is_variable {
+            return format!("{} that a variable supplies", self.kind());
+        }
+        let text = match &self.data {
+            Data::Text(text) | Data::Unresolved(text) => format!("{text:?}"),
+            Data::Bool(truth) => truth.to_string(),
+            Data::Int(number) => number.to_string(),
+            Data::Float(number) => number.to_string(),
+            Data::Null | Data::List(_) | Data::Map(_) => self.kind().to_owned(),
+        };
+        match text.char_indices().nth(LONGEST_SHOWN) {
+            Some((end, _)) => format!("{}...", &text[..end]),
+            None => text,
+        }
+    }
+
+    /// The value as JSON, with each string as `text` makes it.
+    pub(super) fn json(&self, text: &dyn Fn(&str) -> String) -> Json {
+        match &self.data {
+            Data::Null => Json::Null,
+            Data::Bool(truth) => Json::Bool(*truth),
+            Data::Int(number) => Number::from_i128(*number).map_or(Json::Null, Json::Number),
+            Data::Float(number) => Number::from_f64(*number).map_or(Json::Null, Json::Number),
+            Data::Text(given) | Data::Unresolved(given) => Json::String(text(given)),
+            Data::List(items) => items.iter().map(|item| item.json(text)).collect(),
+            Data::Map(entries) => {
+                let entries = entries.iter();
+                let entries = entries.map(|(key, node)| (key.clone(), node.json(text)));
+                Json::Object(entries.collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    /// Whether both have the same value, wherever they are written.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let plain = |node: &Self| node.json(&str::to_owned);
+        plain(self) == plain(other)
+    }
+}

@@ -1,0 +1,574 @@
+use std::collections::BTreeSet;
+
+use rstest::rstest;
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::desired::{Group, Limit};
+
+/// A spec with every key.
+const FULL: &str = include_str!("full.yml");
+
+fn parse(text: &str) -> Result<SpecFile, SpecError> {
+    SpecFile::parse(text, "spec.yml", &Variables::default())
+}
+
+/// What should exist for the orgs of a spec.
+fn orgs(text: &str) -> Desired {
+    let text = format!("version: 1\nname: me\n{text}");
+    parse(&text).unwrap().into_desired()
+}
+
+/// The problems of a spec, without its first two lines.
+fn problems(text: &str) -> String {
+    let text = format!("version: 1\nname: me\n{text}");
+    parse(&text).unwrap_err().to_string()
+}
+
+fn apps(desired: &Desired) -> Vec<String> {
+    let groups = desired.groups();
+    let apps = groups.flat_map(|it| {
+        let place = format!("{}/{}", it.space.org.name, it.space.space.name);
+        let names = it.group.app_names();
+        names
+            .map(move |name| format!("{place}/{name}"))
+            .collect::<Vec<_>>()
+    });
+    apps.collect()
+}
+
+#[test]
+fn counts_multiply_and_the_nearest_one_gives_the_number() {
+    let desired = orgs(
+        "orgs:
+- name: o{i}
+  count: 2
+  spaces:
+  - name: s{org}{space}
+    count: 2
+    apps:
+    - name: a-{org}.{space}.{i}
+      count: 2
+      bundled: proxy
+      routes: [{route: 'a{org}{space}{i}.test'}]
+      env: {AT: '{org}.{space}.{i}', KEEP: '{other}'}
+    - name: one-{i}
+      bundled: proxy
+  - name: only
+    apps:
+    - name: last-{i}
+      bundled: proxy
+",
+    );
+    insta::assert_snapshot!(apps(&desired).join("\n"), @"
+    o0/s00/a-0.0.0
+    o0/s00/a-0.0.1
+    o0/s00/one-0
+    o0/s01/a-0.1.0
+    o0/s01/a-0.1.1
+    o0/s01/one-1
+    o0/only/last-0
+    o1/s10/a-1.0.0
+    o1/s10/a-1.0.1
+    o1/s10/one-0
+    o1/s11/a-1.1.0
+    o1/s11/a-1.1.1
+    o1/s11/one-1
+    o1/only/last-1
+    ");
+    let group = &desired.orgs()[1].spaces[1].groups[0];
+    let entry = group.entry.of_app("a", 1, "apps.test");
+    assert_eq!(entry.env()["AT"], "1.1.1");
+    assert_eq!(entry.env()["KEEP"], "{other}");
+    assert_eq!(entry.routes().unwrap().collect::<Vec<_>>(), ["a111.test"]);
+}
+
+#[test]
+fn every_key_is_read() {
+    let spec = parse(FULL).unwrap_or_else(|error| panic!("{error}"));
+    let desired = spec.desired();
+    assert_eq!((desired.orgs().len(), desired.app_count()), (2, 2 * 2 * 4));
+    let quota = &desired.org_quotas()[0].limits.sections()["apps"];
+    assert_eq!(quota["total_instances"], Limit::Most(100));
+    assert_eq!(
+        quota["log_rate_limit_in_bytes_per_second"],
+        Limit::Unlimited
+    );
+    let org = &desired.orgs()[1];
+    assert_eq!(org.metadata.labels["team"], "1");
+    assert_eq!(org.domains, ["org-1.example.com"]);
+    let space = &org.spaces[0];
+    assert_eq!(space.security_groups, ["group-0", "group-1"]);
+    assert_eq!(space.services.len(), 2);
+    let policies: Vec<String> = space
+        .network_policies
+        .iter()
+        .map(|it| format!("{} {} {} {:?}", it.from, it.to, it.protocol, it.ports))
+        .collect();
+    assert_eq!(
+        policies,
+        [
+            "web-* worker tcp (8080, 8080)",
+            "web-* org-0/space-1/worker udp (7000, 7010)"
+        ]
+    );
+    let worker = &space.groups[1];
+    assert_eq!(worker.like.as_deref(), Some("web"));
+    let services = worker.entry.get("services").unwrap();
+    let binding =
+        json!([{"name": "queue", "binding_name": "jobs", "parameters": {"prefetch": 10}}]);
+    assert_eq!(*services, binding);
+}
+
+#[test]
+fn a_rendered_spec_declares_the_same() {
+    let desired = parse(FULL).unwrap().into_desired();
+    let text = SpecFile::render(&desired);
+    let again = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(again.desired(), &desired);
+}
+
+#[test]
+fn every_problem_is_reported_with_its_line() {
+    let text = "\
+apps_domian: x
+domains: a
+users: [a, '', a]
+feature_flags: {docker: 1}
+protected: ['(']
+security_groups:
+- name: g
+  count: 3
+  rules:
+  - {protocol: tpc, destination: 10.0.0.1}
+  - {destination: 10.0.0.1, port: 80}
+orgs:
+- nmae: o
+- name: o
+  count: -1
+  roles: [{type: space_developer, user: a}]
+- name: p
+  quota: 5
+  suspended: maybe
+  metadata: {labels: [a], extra: {}}
+  spaces:
+  - name: s
+    features: {shh: true}
+    security_groups: [f]
+    service_instances:
+    - {name: db, type: managed, offering: sql}
+    - {name: db, type: user-provided, credentials: secret}
+    - {name: other, type: brokered}
+    network_policies:
+    - {from: 'a[0-9]', to: b, ports: 0}
+    apps:
+    - name: a
+      memory: 64
+      instances: many
+      memroy: 1G
+      bundled: procy
+      path: a
+    - name: b
+      count: 2
+      like: c
+    - memory: 1G
+";
+    insta::assert_snapshot!(problems(text), @r#"
+    spec.yml:3: unknown key `apps_domian`, did you mean `apps_domain`?
+    spec.yml:4: `domains` is "a", must be a list of non-empty strings
+    spec.yml:5: `users` is "", must be a non-empty string
+    spec.yml:5: there is another user named a: spec.yml:5
+    spec.yml:6: `docker` is 1, must be true or false
+    spec.yml:7: `protected` is "(", must be a regular expression
+    spec.yml:9: `name` is "g", must be a name with {i}, since there are 3
+    spec.yml:12: `protocol` is "tpc", must be tcp, udp, icmp, icmpv6 or all
+    spec.yml:13: unknown key `port`, did you mean `ports`?
+    spec.yml:13: `protocol` is missing, must be tcp, udp, icmp, icmpv6 or all
+    spec.yml:15: unknown key `nmae`, did you mean `name`?
+    spec.yml:15: `name` is missing, must be a non-empty string
+    spec.yml:17: `count` is -1, must be a whole number from 0 to 100000
+    spec.yml:18: `type` is "space_developer", must be organization_user, organization_auditor, organization_manager or organization_billing_manager
+    spec.yml:21: `suspended` is "maybe", must be true or false
+    spec.yml:22: `labels` is a list, must be a map of strings
+    spec.yml:22: unknown key `extra`
+    spec.yml:25: unknown key `shh`
+    spec.yml:26: `security_groups` is f, but the spec has no security group of that name
+    spec.yml:28: `plan` is missing, must be a non-empty string
+    spec.yml:29: `credentials` is "secret", must be a map
+    spec.yml:29: there is another service instance named db in the space s: spec.yml:28
+    spec.yml:30: `type` is "brokered", must be user-provided or managed
+    spec.yml:32: `from` is "a[0-9]", must be a name of an app, or a pattern with `*` and `?`
+    spec.yml:32: `ports` is 0, must be a port from 1 to 65535, or a range such as 7000-7010
+    spec.yml:35: app a: `memory` is 64, must be a size with a unit, such as 512M or 2G
+    spec.yml:36: app a: `instances` is many, must be a whole number
+    spec.yml:37: unknown key `memroy`, did you mean `memory`?
+    spec.yml:38: `bundled` is "procy", must be proxy, registry or tick
+    spec.yml:38: app a: `bundled` cannot be used together with `path`
+    spec.yml:39: app a: the path a does not exist
+    spec.yml:40: `name` is "b", must be a name with {i}, since there are 2
+    spec.yml:42: `like` is c, but the spec has no other app of that name
+    spec.yml:43: `name` is missing, must be a non-empty string
+    spec.yml:43: an app: needs its bits: `path`, `droplet`, `like` or `bundled`, or `state: stopped`
+    "#);
+}
+
+#[test]
+fn names_must_be_different_after_numbers_are_filled_in() {
+    let text = "\
+orgs:
+- name: o
+  spaces:
+  - name: s
+    apps:
+    - {name: 'a-{i}', count: 3, bundled: proxy}
+    - {name: A-1, bundled: proxy}
+  - name: s
+- name: o
+";
+    insta::assert_snapshot!(problems(text), @"
+    spec.yml:9: there is another app named A-1 in the space s: spec.yml:8
+    spec.yml:10: there is another space named s in the org o: spec.yml:6
+    spec.yml:11: there is another org named o: spec.yml:4
+    ");
+}
+
+#[test]
+fn placeholders_without_a_number_are_refused() {
+    let text = "\
+orgs:
+- name: o-{org}
+  spaces:
+  - name: s-{i}
+    apps:
+    - name: a-{space}
+      bundled: proxy
+      routes: [{route: 'a-{i}.test'}]
+    - name: b-{i}
+      count: 2
+      bundled: proxy
+      services: ['db-{i}']
+";
+    insta::assert_snapshot!(problems(text), @r#"
+    spec.yml:4: `name` is "o-{org}", must be a text without {org}: the org has no `count`
+    spec.yml:6: `name` is "s-{i}", must be a text without {i}: nothing around it has a `count`
+    spec.yml:8: `name` is "a-{space}", must be a text without {space}: the space has no `count`
+    spec.yml:10: `route` is "a-{i}.test", must be a text without {i}: nothing around it has a `count`
+    spec.yml:14: app b-{i}: `services` cannot have {i} in an app with a `count`
+    "#);
+}
+
+#[test]
+fn what_exceeds_the_quotas_of_the_spec_is_refused() {
+    let text = "\
+org_quotas:
+- name: small
+  apps: {total_instances: 9, total_memory_in_mb: 512, per_process_memory_in_mb: 128}
+  routes: {total_routes: 4}
+  services: {total_service_instances: 0}
+  domains: {total_domains: 0}
+orgs:
+- name: o
+  quota: small
+  domains: [own.test]
+  space_quotas:
+  - name: tiny
+    apps: {total_instances: 4}
+  spaces:
+  - name: s
+    quota: tiny
+    service_instances:
+    - {name: q, type: managed, offering: rabbit, plan: small}
+    apps:
+    - name: a-{i}
+      count: 3
+      instances: 2
+      memory: 64M
+      bundled: proxy
+      routes: [{route: 'a-{i}.test'}, {route: all.test}]
+    - name: b
+      instances: 4
+      memory: 256M
+      bundled: proxy
+      routes: [{route: all.test}, {route: b.test}]
+    - name: stopped
+      state: stopped
+      instances: 100
+      like: b
+";
+    insta::assert_snapshot!(problems(text), @"
+    spec.yml:5: `total_instances` of the quota small is 9, and the org o has 10 instances
+    spec.yml:5: `total_memory_in_mb` of the quota small is 512, and the org o has 1408 MB
+    spec.yml:5: `per_process_memory_in_mb` of the quota small is 128, and the org o has an app b with 256 MB
+    spec.yml:6: `total_routes` of the quota small is 4, and the org o has 5 routes
+    spec.yml:7: `total_service_instances` of the quota small is 0, and the org o has 1 managed service instance
+    spec.yml:8: `total_domains` of the quota small is 0, and the org o has 1 domain
+    spec.yml:15: `total_instances` of the quota tiny is 4, and the space s has 10 instances
+    ");
+}
+
+#[test]
+fn unknown_references_suggest_the_nearest_name() {
+    let text = "\
+org_quotas: [{name: small}]
+security_groups: [{name: public}]
+network_policies:
+- {from: o/s/*, to: o/t/web}
+orgs:
+- name: o
+  quota: smal
+  spaces:
+  - name: s
+    quota: none
+    security_groups: [pubilc, 'p*']
+    service_bindings: [{app: wbe, service_instance: db}]
+    network_policies: [{from: web, to: s/worker}]
+    apps:
+    - {name: web, bundled: proxy}
+    - {name: other, like: s/wbe}
+    - {name: itself, like: itself}
+";
+    insta::assert_snapshot!(problems(text), @"
+    spec.yml:6: `to` is o/t/web, but the spec has no app of that name
+    spec.yml:9: `quota` is smal, but the spec has no org quota of that name, did you mean `small`?
+    spec.yml:12: `quota` is none, but the org has no space quota of that name
+    spec.yml:13: `security_groups` is pubilc, but the spec has no security group of that name, did you mean `public`?
+    spec.yml:14: `app` is wbe, but the space has no app of that name
+    spec.yml:15: `to` is s/worker, but that space has no app of that name
+    spec.yml:18: `like` is s/wbe, but the spec has no other app of that name
+    spec.yml:19: `like` is itself, but the spec has no other app of that name
+    ");
+}
+
+#[test]
+fn variables_are_replaced_and_their_values_are_not_shown() {
+    let mut variables = Variables::default();
+    variables
+        .add_yaml("count: 2\nsecret: hunter2\norg: {name: o, spaces: []}")
+        .unwrap();
+    let text = "version: 1\nname: me\nusers: ((count))\norgs:\n- ((org))\n- name: p\n  quota: ((none))-((missing))\n  count: ((secret))\n  suspended: ((also))\n";
+    let error = SpecFile::parse(text, "spec.yml", &variables).unwrap_err();
+    insta::assert_snapshot!(error, @"
+    spec.yml:3: `users` is a number that a variable supplies, must be a list of non-empty strings
+    spec.yml:7: no value for the variables missing, none
+    spec.yml:8: `count` is a string that a variable supplies, must be a whole number from 0 to 100000
+    spec.yml:9: no value for the variables also
+    ");
+    assert!(!error.to_string().contains("hunter2"));
+}
+
+#[test]
+fn values_of_variables_are_not_shown_in_plans() {
+    let mut variables = Variables::default();
+    variables.set("level", "debug").unwrap();
+    let text = "version: 1\nname: me\norgs: [{name: o, spaces: [{name: s, apps: [{name: a, bundled: tick, env: {LEVEL: ((level)), MODE: fast, API_KEY: k}}]}]}]";
+    let spec = SpecFile::parse(text, "spec.yml", &variables).unwrap();
+    let group: &Group = &spec.desired().orgs()[0].spaces[0].groups[0];
+    assert_eq!(group.entry.env()["LEVEL"], "debug");
+    assert_eq!(group.shown_env.iter().collect::<Vec<_>>(), ["MODE"]);
+}
+
+#[test]
+fn files_and_folders_are_one_spec() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let text = format!("version: 1\nname: me\n{text}");
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let base = file(
+        "base.yml",
+        "domains: [a.test]\norgs:\n- name: o\n  quota: q\n  spaces:\n  - name: s\n    apps: [{name: a, path: bits}]\n",
+    );
+    file(
+        "more/1.yml",
+        "domains: [b.test]\norgs:\n- name: o\n  quota: q\n  spaces:\n  - name: s\n    apps: [{name: b, path: ../bits}]\n",
+    );
+    file("more/2.yaml", "orgs:\n- name: p\n  spaces: [{name: s}]\n");
+    file("more/notes.txt", "");
+    std::fs::create_dir(dir.path().join("bits")).unwrap();
+    let paths = [base.clone(), dir.path().join("more")];
+    let spec = SpecFile::read(&paths, &Variables::default()).unwrap();
+    assert_eq!(spec.desired().domains(), ["a.test", "b.test"]);
+    assert_eq!(apps(spec.desired()), ["o/s/a", "o/s/b"]);
+    assert_eq!(spec.desired().orgs()[1].name, "p");
+    let bits = &spec.desired().orgs()[0].spaces[0].groups[1].bits;
+    assert_eq!(
+        *bits,
+        crate::desired::Bits::folder(dir.path().join("more/../bits"))
+    );
+
+    let other = file(
+        "other.yml",
+        "orgs:\n- name: o\n  quota: r\n  spaces:\n  - name: s\n    apps: [{name: a, path: none}]\n",
+    );
+    let error = SpecFile::read(&[base, other.clone()], &Variables::default()).unwrap_err();
+    let error = error
+        .to_string()
+        .replace(dir.path().to_str().unwrap(), "DIR");
+    insta::assert_snapshot!(error, @r#"
+    DIR/other.yml:5: `quota` is "r", and DIR/base.yml:6 has "q"
+    DIR/other.yml:8: app a: the path DIR/none does not exist
+    DIR/other.yml:8: there is another app named a in the space s: DIR/base.yml:9
+    "#);
+    SpecFile::read_without_bits(&[other], &Variables::default()).unwrap();
+    let empty = tempfile::tempdir().unwrap();
+    let error = SpecFile::read(&[empty.path()], &Variables::default()).unwrap_err();
+    assert!(matches!(error, SpecError::NoFiles { .. }));
+}
+
+#[rstest]
+#[case("version: 1\nname: me\na: [", "invalid YAML")]
+#[case("", "the spec` is empty, must be a map")]
+#[case("version: 2\nname: me", "`version` is 2, must be 1")]
+#[case("name: me", "`version` is missing, must be 1")]
+#[case(
+    "version: 1\nversion: 1\nname: me",
+    "spec.yml:2: `version` is given again"
+)]
+#[case(
+    "version: 1\nname: me\norgs: [{name: 'o{i}', count: 100000, spaces: [{name: 's{i}', count: 100000}]}]",
+    "the counts make 10000000000 spaces"
+)]
+fn a_text_that_is_no_spec_is_refused(#[case] text: &str, #[case] expected: &str) {
+    let error = parse(text).unwrap_err().to_string();
+    assert!(error.contains(expected), "{error}");
+}
+
+/// Whether the keys and types of a document are right. What its parts say about each other
+/// is no matter of the schema.
+fn is_read(document: &Json) -> bool {
+    let source = Source {
+        name: "spec.yml".to_owned(),
+        text: document.to_string(),
+        folder: PathBuf::new(),
+    };
+    let error = match SpecFile::of_sources(&[source], &Variables::default(), false) {
+        Ok(_) | Err(SpecError::Desired { .. }) => return true,
+        Err(error) => error,
+    };
+    let SpecError::Invalid { problems } = error else {
+        return false;
+    };
+    problems.iter().all(|problem| match problem.reason() {
+        SpecProblemReason::Duplicate { .. }
+        | SpecProblemReason::UnknownReference { .. }
+        | SpecProblemReason::ExceedsQuota { .. } => true,
+        SpecProblemReason::Value { allowed, .. } => {
+            allowed.starts_with("a text without {") || allowed.starts_with("a name with {i}")
+        }
+        SpecProblemReason::Refused { reason, .. } => reason.contains("is to"),
+        _ => false,
+    })
+}
+
+/// The pointers to all values of a document.
+fn pointers(value: &Json, at: &str, all: &mut Vec<String>) {
+    all.push(at.to_owned());
+    match value {
+        Json::Object(map) => {
+            for (key, value) in map {
+                pointers(value, &format!("{at}/{key}"), all);
+            }
+        }
+        Json::Array(list) => {
+            for (place, value) in list.iter().enumerate() {
+                pointers(value, &format!("{at}/{place}"), all);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn the_schema_accepts_what_the_reader_accepts_and_nothing_else() {
+    let schema = jsonschema::validator_for(&SpecFile::json_schema()).unwrap();
+    let full = crate::manifest::yaml::Value::parse(FULL).unwrap();
+    let mut full = serde_json::to_value(full).unwrap();
+    // As few as possible, since each is read often.
+    full["orgs"][0]["count"] = json!(1);
+    full["orgs"][0]["spaces"][0]["count"] = json!(1);
+    assert!(schema.is_valid(&full) && is_read(&full));
+    let values = [
+        json!(null),
+        json!(true),
+        json!(1),
+        json!(-1),
+        json!(1.5),
+        json!(" "),
+        json!("a"),
+        json!("64M"),
+        json!("[x]"),
+        json!("a/b/c/d"),
+        json!(["a"]),
+        json!([{}]),
+        json!({}),
+        json!({"a": "b"}),
+    ];
+    let mut all = Vec::new();
+    pointers(&full, "", &mut all);
+    let (mut accepted, mut refused) = (0, 0);
+    let mut compare = |document: &Json, what: &str| {
+        let is_valid = schema.is_valid(document);
+        assert_eq!(
+            is_valid,
+            is_read(document),
+            "{what}: {:?}",
+            SpecFile::parse(&document.to_string(), "", &Variables::default())
+                .err()
+                .map(|it| it.to_string())
+        );
+        match is_valid {
+            true => accepted += 1,
+            false => refused += 1,
+        }
+    };
+    for pointer in &all {
+        for value in &values {
+            let mut document = full.clone();
+            *document.pointer_mut(pointer).unwrap() = value.clone();
+            compare(&document, &format!("{pointer} = {value}"));
+        }
+        let mut document = full.clone();
+        let (parent, key) = pointer.rsplit_once('/').unwrap_or_default();
+        if let Some(Json::Object(map)) =
+            document.pointer_mut(parent).filter(|_| !pointer.is_empty())
+        {
+            map.remove(key);
+            compare(&document, &format!("without {pointer}"));
+        }
+        let mut document = full.clone();
+        if let Some(Json::Object(map)) = document.pointer_mut(pointer) {
+            map.insert("zebra".to_owned(), json!("z"));
+            compare(&document, &format!("{pointer} with zebra"));
+        }
+    }
+    assert!(accepted > 500 && refused > 1_000, "{accepted} {refused}");
+}
+
+#[test]
+fn the_schema_has_every_key_that_is_in_the_full_spec() {
+    let schema = SpecFile::json_schema();
+    assert!(jsonschema::meta::is_valid(&schema));
+    let app = &schema["properties"]["orgs"]["anyOf"][0]["items"]["properties"]["spaces"]["anyOf"]
+        [0]["items"]["properties"]["apps"]["anyOf"][0]["items"]["properties"];
+    let app: BTreeSet<&str> = app
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let known: BTreeSet<&str> = crate::manifest::entry::known_keys()
+        .chain(["count", "state", "like", "droplet", "bundled"])
+        .collect();
+    assert_eq!(app, known);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in "(orgs: |- |name: |\\{i\\}|count: |\n  |[a-z0-9]|\\[|\\{|\\(\\(a\\)\\))*") {
+        let _ = parse(&text);
+        let _ = parse(&format!("version: 1\nname: a\n{text}"));
+    }
+}

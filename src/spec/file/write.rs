@@ -1,0 +1,245 @@
+//! Writes what should exist as a spec.
+
+use serde_json::Value as Json;
+
+use crate::desired::{
+    AppState, Bits, Desired, Group, Limit, Limits, Metadata, NetworkPolicy, Org, Role, Rule,
+    SecurityGroup, ServiceInstance, ServiceKind, Space,
+};
+use crate::manifest::entry::{Purpose, has_index};
+use crate::manifest::yaml::{Map, Value};
+use crate::spec::sources::bundled_name;
+
+/// A map that is being written, in order.
+#[derive(Default)]
+struct Writer(Map);
+
+impl Writer {
+    fn set(&mut self, key: &str, value: impl Into<Value>) {
+        self.0.set(key, value.into());
+    }
+
+    /// Sets a value if there is one.
+    fn some(&mut self, key: &str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.set(key, value);
+        }
+    }
+
+    /// Sets a list if it has items.
+    fn list<T>(&mut self, key: &str, items: &[T], write: impl Fn(&T) -> Value) {
+        if !items.is_empty() {
+            self.set(key, Value::List(items.iter().map(write).collect()));
+        }
+    }
+
+    fn texts(&mut self, key: &str, texts: &[String]) {
+        self.list(key, texts, |text| Value::text(text.as_str()));
+    }
+
+    /// Sets a map if it has entries.
+    fn map<'e, T: 'e>(
+        &mut self,
+        key: &str,
+        entries: impl IntoIterator<Item = (&'e String, &'e T)>,
+        write: impl Fn(&T) -> Value,
+    ) {
+        let entries = entries.into_iter();
+        let map: Map = entries
+            .map(|(key, value)| (Value::text(key.as_str()), write(value)))
+            .collect();
+        if !map.is_empty() {
+            self.set(key, Value::Map(map));
+        }
+    }
+
+    fn finish(self) -> Value {
+        Value::Map(self.0)
+    }
+}
+
+/// The spec of a desired state as YAML. Values that the default gives are left out.
+pub(super) fn render(desired: &Desired) -> String {
+    let mut root = Writer::default();
+    root.set("version", Value::Int(1));
+    root.set("name", desired.owner());
+    root.some("apps_domain", desired.apps_domain());
+    root.list("org_quotas", desired.org_quotas(), |quota| {
+        limits(&quota.name, &quota.limits)
+    });
+    root.list("security_groups", desired.security_groups(), security_group);
+    root.texts("domains", desired.domains());
+    root.texts("users", desired.users());
+    root.map("feature_flags", desired.feature_flags(), |is| {
+        Value::Bool(*is)
+    });
+    root.texts("protected", desired.protected());
+    root.list("orgs", desired.orgs(), org);
+    root.finish().render()
+}
+
+fn limits(name: &str, limits: &Limits) -> Value {
+    let mut quota = Writer::default();
+    quota.set("name", name);
+    for (section, keys) in limits.sections() {
+        quota.map(section, keys, |limit| match limit {
+            Limit::Unlimited => Value::Null,
+            Limit::Allowed(is) => Value::Bool(*is),
+            Limit::Most(most) => Value::Int(i128::from(*most)),
+        });
+    }
+    quota.finish()
+}
+
+fn security_group(group: &SecurityGroup) -> Value {
+    let mut map = Writer::default();
+    map.set("name", group.name.as_str());
+    let mut enabled = Writer::default();
+    enabled.some("running", group.globally_enabled.running.map(Value::Bool));
+    enabled.some("staging", group.globally_enabled.staging.map(Value::Bool));
+    if !enabled.0.is_empty() {
+        map.set("globally_enabled", enabled.finish());
+    }
+    map.list("rules", &group.rules, rule);
+    map.finish()
+}
+
+fn rule(rule: &Rule) -> Value {
+    let mut map = Writer::default();
+    map.set("protocol", rule.protocol.as_str());
+    map.set("destination", rule.destination.as_str());
+    map.some("ports", rule.ports.as_deref());
+    map.some("type", rule.icmp_type.map(|it| Value::Int(it.into())));
+    map.some("code", rule.icmp_code.map(|it| Value::Int(it.into())));
+    map.some("description", rule.description.as_deref());
+    map.some("log", rule.log.map(Value::Bool));
+    map.finish()
+}
+
+fn metadata(map: &mut Writer, metadata: &Metadata) {
+    let mut parts = Writer::default();
+    for (key, part) in [
+        ("labels", &metadata.labels),
+        ("annotations", &metadata.annotations),
+    ] {
+        parts.map(key, part, |text| Value::text(text.as_str()));
+    }
+    if !parts.0.is_empty() {
+        map.set("metadata", parts.finish());
+    }
+}
+
+fn role(role: &Role) -> Value {
+    let mut map = Writer::default();
+    map.set("type", role.kind.as_str());
+    map.set("user", role.user.as_str());
+    map.some("origin", role.origin.as_deref());
+    map.finish()
+}
+
+fn org(org: &Org) -> Value {
+    let mut map = Writer::default();
+    map.set("name", org.name.as_str());
+    map.some("quota", org.quota.as_deref());
+    map.some("suspended", org.suspended.map(Value::Bool));
+    metadata(&mut map, &org.metadata);
+    map.texts("domains", &org.domains);
+    map.some("isolation_segment", org.isolation_segment.as_deref());
+    map.list("roles", &org.roles, role);
+    map.list("space_quotas", &org.space_quotas, |quota| {
+        limits(&quota.name, &quota.limits)
+    });
+    map.list("spaces", &org.spaces, space);
+    map.finish()
+}
+
+fn space(space: &Space) -> Value {
+    let mut map = Writer::default();
+    map.set("name", space.name.as_str());
+    map.some("quota", space.quota.as_deref());
+    map.map("features", &space.features, |is| Value::Bool(*is));
+    map.texts("security_groups", &space.security_groups);
+    map.some("isolation_segment", space.isolation_segment.as_deref());
+    metadata(&mut map, &space.metadata);
+    map.list("roles", &space.roles, role);
+    map.list("service_instances", &space.services, service);
+    map.list("network_policies", &space.network_policies, policy);
+    map.list("apps", &space.groups, app);
+    map.finish()
+}
+
+fn service(service: &ServiceInstance) -> Value {
+    let json = |map: &serde_json::Map<String, Json>| Value::from(&Json::Object(map.clone()));
+    let mut map = Writer::default();
+    map.set("name", service.name.as_str());
+    match &service.kind {
+        ServiceKind::UserProvided {
+            credentials,
+            syslog_drain_url,
+            route_service_url,
+        } => {
+            map.set("type", "user-provided");
+            map.some("credentials", credentials.as_ref().map(json));
+            map.some("syslog_drain_url", syslog_drain_url.as_deref());
+            map.some("route_service_url", route_service_url.as_deref());
+        }
+        ServiceKind::Managed {
+            offering,
+            plan,
+            broker,
+            parameters,
+        } => {
+            map.set("type", "managed");
+            map.set("offering", offering.as_str());
+            map.set("plan", plan.as_str());
+            map.some("broker", broker.as_deref());
+            map.some("parameters", parameters.as_ref().map(json));
+        }
+    }
+    map.texts("tags", &service.tags);
+    map.finish()
+}
+
+fn policy(policy: &NetworkPolicy) -> Value {
+    let mut map = Writer::default();
+    map.set("from", policy.from.as_str());
+    map.set("to", policy.to.as_str());
+    map.set("protocol", policy.protocol.as_str());
+    let (first, last) = policy.ports;
+    match first == last {
+        true => map.set("ports", Value::Int(first.into())),
+        false => map.set("ports", Value::text(format!("{first}-{last}"))),
+    }
+    map.finish()
+}
+
+fn app(group: &Group) -> Value {
+    let mut map = Writer::default();
+    map.set("name", group.name.as_str());
+    let entry = Json::Object(group.entry.application(Purpose::Change));
+    if group.count != 1 || has_index(&group.name) || has_index(&entry.to_string()) {
+        map.set("count", Value::Int(group.count.into()));
+    }
+    if group.state == AppState::Stopped {
+        map.set("state", "stopped");
+    }
+    match (&group.like, &group.bits) {
+        (Some(like), _) => map.set("like", like.as_str()),
+        (None, Bits::Folder(path) | Bits::Archive(path)) => {
+            map.set("path", Value::text(path.display().to_string()));
+        }
+        (None, Bits::Droplet(path)) => {
+            map.set("droplet", Value::text(path.display().to_string()));
+        }
+        (None, bits) => map.some("bundled", bundled_name(bits)),
+    }
+    if let Value::Map(properties) = Value::from(&entry) {
+        for (key, value) in properties {
+            map.0.set(key, value);
+        }
+    }
+    if group.entry.has_default_route() {
+        map.set("default-route", Value::Bool(true));
+    }
+    map.finish()
+}
