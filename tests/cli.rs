@@ -16,6 +16,7 @@ async fn api() -> MockCapi {
 
 #[rstest]
 #[case::all("")]
+#[case::apply("apply")]
 #[case::converge("converge")]
 #[case::plan("plan")]
 #[case::verify("verify")]
@@ -24,6 +25,7 @@ async fn api() -> MockCapi {
 #[case::clone("clone")]
 #[case::manifest("manifest")]
 #[case::init("init")]
+#[case::spec("spec")]
 #[case::schema("schema")]
 #[case::completions("completions")]
 #[case::man("man")]

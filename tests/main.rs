@@ -35,6 +35,7 @@ mod push_refused;
 mod push_wait;
 mod random_faults;
 mod recordings;
+mod spec;
 mod support;
 mod troubleshooting;
 mod two_runs;

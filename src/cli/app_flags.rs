@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 
 use cf_pusher::manifest::{
     HealthCheckType, Manifest, OverrideField, Overrides, Redacted, Strategy, TransformError,
-    Variables,
 };
 
 use super::CommandError;
+use super::variables::{VariableFlags, existing};
 
 /// The environment variable with credentials for registries of Cloud Native
 /// Buildpacks.
@@ -34,13 +34,8 @@ pub(super) struct AppFlags {
     #[arg(long, conflicts_with_all = ["manifest", "vars", "vars_files"])]
     no_manifest: bool,
 
-    /// Variable for ((NAME)) in the manifest; VALUE is YAML
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
-    vars: Vec<(String, String)>,
-
-    /// Path to a YAML file of variables; later files and --var take precedence
-    #[arg(long = "vars-file", value_name = "FILE", value_parser = existing)]
-    vars_files: Vec<PathBuf>,
+    #[command(flatten)]
+    variables: VariableFlags,
 
     /// Number of instances
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = count)]
@@ -168,7 +163,7 @@ impl AppFlags {
     /// The manifest that the flags select, or that of the working directory, with
     /// variables interpolated.
     pub(super) fn manifest(&self) -> Result<Manifest, CommandError> {
-        let variables = self.variables()?;
+        let variables = self.variables.variables()?;
         let without = || match self.apps.as_slice() {
             [] => Ok(Manifest::for_app("")),
             [name] => Ok(Manifest::for_app(name)),
@@ -193,21 +188,6 @@ impl AppFlags {
         // As the cf CLI does, a link in a given folder is followed.
         let file = Manifest::locate(&file)?.unwrap_or(file);
         Ok(Manifest::read(&file, &variables)?)
-    }
-
-    fn variables(&self) -> Result<Variables, CommandError> {
-        let mut variables = Variables::default();
-        for path in &self.vars_files {
-            let added = variables.add_file(path);
-            added.map_err(|error| CommandError::usage(error.to_string()))?;
-        }
-        for (name, value) in &self.vars {
-            let set = variables.set(name, value);
-            set.map_err(|error| {
-                CommandError::usage(format!("invalid value for --var {name}: {error}"))
-            })?;
-        }
-        Ok(variables)
     }
 
     /// The changes to the manifest. A flag with an empty value counts as not given.
@@ -366,15 +346,6 @@ fn argument(field: OverrideField) -> Option<clap::Arg> {
     arguments.find(|it| it.get_id() == field.name).cloned()
 }
 
-fn variable(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
-            Ok((name.to_owned(), value.to_owned()))
-        }
-        _ => Err("must be NAME=VALUE, with both".to_owned()),
-    }
-}
-
 /// A variable with a value that may be empty.
 fn env(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -391,18 +362,6 @@ fn count(text: &str) -> Result<u32, String> {
 fn positive(text: &str) -> Result<u32, String> {
     let number = text.parse().ok().filter(|number| *number >= 1);
     number.ok_or_else(|| format!("must be a whole number from 1 to {}", u32::MAX))
-}
-
-/// A path to an existing file or folder.
-fn existing(path: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(path);
-    match path.metadata() {
-        Ok(_) => Ok(path),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err("no such file or folder".to_owned())
-        }
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 /// A path that may not be built yet.

@@ -1,17 +1,16 @@
 //! Connects to the foundation that flags, environment, configuration or the cf CLI
 //! select.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use cf_pusher::{
-    Client, ConfigError, ConnectOptions, Connection, Converger, Counts, Credentials, Event,
-    EventSink, Events, ScalingTest, Sources,
+    Client, ConnectOptions, Connection, Converger, Counts, Credentials, Event, EventSink, Events,
 };
 
+use super::input::{Apps, Input};
 use super::progress::Progress;
 use super::{CommandError, Common, Format, Foundation, cf_home, logging};
 
@@ -27,19 +26,10 @@ pub(super) struct Connected {
     mock: Option<mock_capi::MockCapi<mock_capi::Front>>,
 }
 
-/// A configuration, its bits and a connection.
+/// What should exist, and a connection.
 pub(super) struct Session {
-    pub(super) config: ScalingTest,
-    pub(super) sources: Sources,
+    pub(super) input: Input,
     pub(super) connected: Connected,
-}
-
-/// Whether a command needs the apps' bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Apps {
-    Needed,
-    /// A missing folder of apps is ignored.
-    NotNeeded,
 }
 
 impl Connected {
@@ -126,7 +116,7 @@ impl Connected {
 }
 
 impl Session {
-    /// Reads configuration and bits, then connects.
+    /// Reads what should exist, then connects.
     pub(super) async fn open(
         common: &Common,
         apps: Apps,
@@ -142,46 +132,30 @@ impl Session {
         interrupt: &CancellationToken,
         recordings: Vec<Arc<dyn EventSink>>,
     ) -> Result<Self, CommandError> {
-        let mut config = read_config(&common.config)?;
-        let apps_dir = common.apps_dir.as_deref();
-        let sources = Sources::read(&config, apps_dir.filter(|_| apps == Apps::Needed))?;
+        let input = Input::read(&common.input, apps)?;
         let foundation = &common.foundation;
-        if let Some(concurrency) = foundation.concurrency {
-            config.concurrency = concurrency;
-        }
-        let notes = config.notes.iter().filter(|_| foundation.verbose > 0);
-        let warnings = notes.cloned().chain(sources.warnings());
-        let (connection, concurrency) = (&config.connection, config.concurrency);
+        let concurrency = foundation.concurrency.unwrap_or(input.concurrency());
+        let connection = input.connection();
         let connected = Connected::open(
             foundation,
-            connection,
+            &connection,
             concurrency,
             interrupt,
-            warnings,
+            input.warnings(foundation.verbose > 0),
             recordings,
         );
         Ok(Self {
             connected: connected.await?,
-            sources,
-            config,
+            input,
         })
     }
 }
 
 impl Session {
-    /// What the configuration asks for, on the foundation.
+    /// What should exist, on the foundation.
     pub(super) fn converger(&self) -> Result<Converger, CommandError> {
-        let desired = self.config.desired(&self.sources);
-        let desired = desired.map_err(|error| CommandError::usage(error.to_string()))?;
+        let desired = self.input.desired()?;
         Ok(Converger::new(self.connected.client.clone(), desired))
-    }
-}
-
-/// Reads the configuration from a file, or from standard input if its name is `-`.
-fn read_config(path: &Path) -> Result<ScalingTest, ConfigError> {
-    match path.as_os_str() == "-" {
-        true => ScalingTest::read_from(std::io::stdin().lock(), "standard input"),
-        false => ScalingTest::read(path),
     }
 }
 
@@ -279,7 +253,7 @@ fn missing(has_api: bool) -> CommandError {
 }
 
 /// The value of an environment variable, unless it is empty.
-fn variable(name: &str) -> Option<String> {
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

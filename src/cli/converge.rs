@@ -8,13 +8,14 @@ use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 use super::approval::ApprovalArgs;
-use super::connect::{Apps, Session};
+use super::connect::Session;
+use super::input::Apps;
 use super::record::RecordArgs;
 use super::{CommandError, Common, Format, INTERRUPTED, help, output, plan};
 
 /// Create, change and delete what the configuration asks for, and verify it
 ///
-/// Only differences are applied: a second run changes nothing, and the next run
+/// `apply` does the same for a spec. Only differences are applied: a second run changes nothing, and the next run
 /// finishes an interrupted one. A run that deletes apps or an org asks first, or needs
 /// --yes or --max-deletes.
 #[derive(Debug, Args)]
@@ -32,7 +33,7 @@ pub(super) struct ConvergeArgs {
     recreate: bool,
 
     /// Take over unmanaged orgs, spaces, apps, quotas and security groups by the names
-    /// of the configuration
+    /// of the configuration or spec
     #[arg(long, conflicts_with = "dry_run")]
     adopt: bool,
 

@@ -6,14 +6,16 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::approval::ApprovalArgs;
-use super::connect::{Apps, Session};
+use super::connect::Session;
+use super::input::Apps;
 use super::{CommandError, Common, Format, INTERRUPTED, output};
 
-/// Delete the org, quota and security group of the configuration
+/// Delete the orgs, quotas and security groups of the configuration or spec
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cf-pusher destroy --config scale-test.json
+  cf-pusher destroy -f shop.yml
   cf-pusher destroy --config scale-test.json --yes")]
 pub(super) struct DestroyArgs {
     #[command(flatten)]

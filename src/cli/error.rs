@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use cf_pusher::clone::CloneError;
 use cf_pusher::manifest::{ManifestError, TransformError, VariablesError};
 use cf_pusher::push::PushError;
-use cf_pusher::{ConfigError, ConvergeError, Error, SourceError, Target};
+use cf_pusher::{
+    ConfigError, ConvergeError, Error, SourceError, SpecError, SpecProblemReason, Target,
+};
 
 use super::{INTERRUPTED, app_flags, clone, help, push};
 
@@ -14,6 +16,8 @@ use super::{INTERRUPTED, app_flags, clone, help, push};
 pub(super) enum CommandError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error("{}", spec_message(.0))]
+    Spec(#[from] SpecError),
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
@@ -107,6 +111,9 @@ impl CommandError {
                 ConvergeError::Unmanaged { targets } if targets.len() > 1 => listed(targets),
                 _ => Vec::new(),
             },
+            Self::Spec(SpecError::Invalid { problems }) if problems.len() > 1 => {
+                problems.iter().map(ToString::to_string).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -150,6 +157,18 @@ impl CommandError {
                 "check the path in --config, or write a first configuration with `cf-pusher init`"
                     .to_owned(),
             ),
+            Self::Spec(SpecError::Invalid { problems }) => {
+                let is_missing =
+                    |reason: &SpecProblemReason| matches!(reason, SpecProblemReason::Variable(_));
+                let mut reasons = problems.iter().map(|it| it.reason());
+                match reasons.any(is_missing) {
+                    true => Some("set variables with --var or --vars-file".to_owned()),
+                    false => Some("see `cf-pusher schema spec` for all keys".to_owned()),
+                }
+            }
+            Self::Spec(SpecError::Read { .. } | SpecError::NoFiles { .. }) => {
+                Some("check the path in -f".to_owned())
+            }
             Self::Threads { .. } => Some(
                 "raise the limit for processes (`ulimit -u`), or end other programs".to_owned(),
             ),
@@ -163,6 +182,7 @@ impl CommandError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_)
+            | Self::Spec(_)
             | Self::Source(_)
             | Self::Manifest(_)
             | Self::Transform(_)
@@ -191,6 +211,7 @@ impl CommandError {
     fn kind(&self) -> &'static str {
         match (self.exit_code(), self) {
             (_, Self::Config(_)) => "configuration",
+            (_, Self::Spec(_)) => "spec",
             (_, Self::Source(_) | Self::Push(_)) => "bits",
             (_, Self::Manifest(_) | Self::Transform(_)) => "manifest",
             (_, Self::Output(_) | Self::Threads { .. }) => "system",
@@ -213,6 +234,16 @@ impl CommandError {
             error["details"] = json!(details);
         }
         json!({"error": error})
+    }
+}
+
+/// One problem as it is; several are listed below.
+fn spec_message(error: &SpecError) -> String {
+    match error {
+        SpecError::Invalid { problems } if problems.len() > 1 => {
+            format!("the spec has {} problems", problems.len())
+        }
+        other => other.to_string(),
     }
 }
 

@@ -8,19 +8,45 @@ use clap::{Args, ValueEnum};
 
 use cf_pusher::Dialect;
 
-/// The flags of the subcommands that read a configuration.
+use super::variables::VariableFlags;
+
+/// The flags of the subcommands that read what should exist: a configuration or a spec.
 #[derive(Debug, Args)]
 pub(super) struct Common {
-    /// Path to the configuration, a JSON file; `-` reads standard input
-    #[arg(long, value_name = "FILE", display_order = 0)]
-    pub(super) config: PathBuf,
-
-    /// Folder with the bits of each group: registry, tick, proxy [default: bundled apps]
-    #[arg(long, value_name = "DIR", env = "APPS_DIR", hide_env = true)]
-    pub(super) apps_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) input: InputFlags,
 
     #[command(flatten)]
     pub(super) foundation: Foundation,
+}
+
+/// The flags that say what should exist.
+#[derive(Debug, Args)]
+pub(super) struct InputFlags {
+    #[command(flatten)]
+    pub(super) files: InputFiles,
+
+    #[command(flatten)]
+    pub(super) variables: VariableFlags,
+
+    /// Folder with the bits of each group of a configuration: registry, tick, proxy
+    /// [default: APPS_DIR, then bundled apps]
+    #[arg(long, value_name = "DIR", conflicts_with = "specs")]
+    pub(super) apps_dir: Option<PathBuf>,
+}
+
+/// A configuration or the files of a spec.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct InputFiles {
+    /// Path to a spec, a YAML file, or to a folder with such files; `-` reads standard
+    /// input. May be repeated: the files are one spec
+    #[arg(short = 'f', long = "file", value_name = "FILE", display_order = 0)]
+    pub(super) specs: Vec<PathBuf>,
+
+    /// Path to a configuration of a scaling test, a JSON file; `-` reads standard input
+    #[arg(long, value_name = "FILE", display_order = 0)]
+    pub(super) config: Option<PathBuf>,
 }
 
 /// The flags of the subcommands that connect to a foundation.

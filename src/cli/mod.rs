@@ -5,6 +5,7 @@
 //! configuration or manifest error; 3 connection or login failed; 130 interrupted.
 
 mod app_flags;
+mod apply;
 mod approval;
 mod cf_home;
 mod clone;
@@ -16,6 +17,7 @@ mod error;
 mod flags;
 mod help;
 mod init;
+mod input;
 mod interrupt;
 mod logging;
 mod man;
@@ -29,7 +31,9 @@ mod record;
 mod runtime;
 mod schema;
 mod screen;
+mod spec;
 mod usage;
+mod variables;
 mod verify;
 
 use std::ffi::OsString;
@@ -48,7 +52,7 @@ use usage::Hints;
 /// The version, and the commit that it was built from if that is known.
 const VERSION: &str = env!("CF_PUSHER_VERSION");
 
-/// Converge a Cloud Foundry org to many running apps
+/// Converge a Cloud Foundry foundation to declared orgs, spaces and running apps
 ///
 /// Each kind of app is staged once; all other apps get a copy of its droplet.
 #[derive(Debug, Parser)]
@@ -76,13 +80,15 @@ Examples:
   # write a first configuration, and show what it creates
   cf-pusher init scale-test.json
   cf-pusher plan --config scale-test.json
+  # declare any orgs, spaces and apps in YAML
+  cf-pusher apply -f fixtures/specs/shop.yml --mock
   # on another foundation than the one that the cf CLI targets
   CF_USERNAME=admin CF_PASSWORD=... cf-pusher converge --config scale-test.json --api api.example.com
 
 Exit codes:
   0    converged, or up to date
   1    not converged, or drift, or an app could not be pushed
-  2    usage, configuration or manifest error
+  2    usage, configuration, spec or manifest error
   3    the foundation cannot be reached, or the login failed
   130  interrupted
   With `plan --detailed-exitcode`: 0 no changes, 2 changes, 1 every error";
@@ -101,7 +107,7 @@ Environment variables:
   NO_COLOR               No colors, like --color never
   RUST_LOG               Filter for logs, in addition to -v";
 
-/// The environment variables of the subcommands with a configuration.
+/// The environment variables of the subcommands with a configuration or a spec.
 const ENVIRONMENT_OF_CONFIG: &str = "
   APPS_DIR               Folder with the bits of each group, like --apps-dir";
 
@@ -115,6 +121,7 @@ const ENVIRONMENT_OF_PUSH: &str = "
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Apply(apply::ApplyArgs),
     Converge(converge::ConvergeArgs),
     Plan(plan::PlanArgs),
     Verify(verify::VerifyArgs),
@@ -123,6 +130,7 @@ enum Command {
     Clone(clone::CloneArgs),
     Manifest(manifest::ManifestArgs),
     Init(init::InitArgs),
+    Spec(spec::SpecArgs),
     Schema(schema::SchemaArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -147,6 +155,7 @@ fn command() -> clap::Command {
     let command = with_environment(command, &all);
     let with_config = |command| with_environment(command, ENVIRONMENT_OF_CONFIG);
     command
+        .mut_subcommand("apply", with_config)
         .mut_subcommand("converge", with_config)
         .mut_subcommand("plan", with_config)
         .mut_subcommand("verify", with_config)
@@ -202,6 +211,7 @@ fn execute(command: Command) -> Result<u8, CommandError> {
 
 async fn run(command: Command, interrupt: &CancellationToken) -> Result<u8, CommandError> {
     match command {
+        Command::Apply(args) => apply::run(args, interrupt).await,
         Command::Converge(args) => converge::run(args, interrupt).await,
         Command::Plan(args) => plan::run(args, interrupt).await,
         Command::Verify(args) => verify::run(args, interrupt).await,
@@ -210,6 +220,7 @@ async fn run(command: Command, interrupt: &CancellationToken) -> Result<u8, Comm
         Command::Clone(args) => clone::run(args, interrupt).await,
         Command::Manifest(args) => manifest::run(args),
         Command::Init(args) => init::run(args),
+        Command::Spec(args) => spec::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),

@@ -36,9 +36,10 @@ struct Run<'a> {
     duration_ms: u64,
 }
 
-fn scale_group(config: &ScalingTest) -> ScaleGroup {
+/// The keys that scale tests find their apps by.
+pub(super) fn scale_group(config: &ScalingTest) -> Value {
     let names = config.names();
-    ScaleGroup {
+    json!(ScaleGroup {
         org: names.org,
         space: names.space,
         tick_apps: names.ticks,
@@ -46,7 +47,7 @@ fn scale_group(config: &ScalingTest) -> ScaleGroup {
         registry: names.registry,
         proxy_apps: names.proxies,
         proxy_instances: config.proxy_instances,
-    }
+    })
 }
 
 /// Prints lines to standard output. A closed pipe is not an error.
@@ -96,9 +97,10 @@ pub(super) fn eprintln_line(line: &str) {
     screen::line(line);
 }
 
-/// Prints the JSON object of a command: the keys of the Go cf-pusher, and `extra`.
+/// Prints the JSON object of a command: what it is about, with the keys of the Go
+/// cf-pusher for a scaling test, and `extra`.
 pub(super) fn print_json(session: &Session, extra: Value) -> io::Result<()> {
-    let mut object = json!(scale_group(&session.config));
+    let mut object = session.input.head();
     if let (Some(object), Value::Object(extra)) = (object.as_object_mut(), extra) {
         object.extend(extra);
     }

@@ -4,18 +4,20 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use cf_pusher::{Client, Converger, Plan, SavedPlan};
+use cf_pusher::{Converger, Plan, SavedPlan};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{Apps, Session};
+use super::connect::Session;
+use super::input::Apps;
 use super::{CommandError, Common, Format, output};
 
-/// Show the changes that `converge` would make
+/// Show the changes that `converge` or `apply` would make
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cf-pusher plan --config scale-test.json
+  cf-pusher plan -f shop.yml
   cf-pusher plan --config scale-test.json --out plan.json
   # in CI: 0 no changes, 2 changes, 1 every error
   cf-pusher plan --config scale-test.json --detailed-exitcode
@@ -26,7 +28,7 @@ pub(super) struct PlanArgs {
     #[arg(long)]
     detailed_exitcode: bool,
 
-    /// Write the plan to a file, for `converge --plan FILE`
+    /// Write the plan to a file, for `converge` or `apply` with `--plan FILE`
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
@@ -86,17 +88,21 @@ pub(super) async fn show(
         })?;
     }
     match session.connected.format {
-        Format::Text => output::print(&text(&session.connected.client, &plan, all))?,
+        Format::Text => output::print(&text(session, &plan, all))?,
         Format::Json => output::print_json(session, output::plan_json(&plan))?,
     }
     Ok(plan)
 }
 
 /// The foundation, what the apps take of it, and the changes.
-fn text(client: &Client, plan: &Plan, all: bool) -> String {
+fn text(session: &Session, plan: &Plan, all: bool) -> String {
+    let client = &session.connected.client;
     let mut text = format!("api {} as {}\n", client.api(), client.user());
     for org in &plan.orgs {
         let _ = writeln!(text, "org {org}");
+    }
+    if let Some(facts) = session.input.facts() {
+        let _ = writeln!(text, "{facts}");
     }
     text.push('\n');
     let _ = match all {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{Apps, Session};
+use super::connect::Session;
+use super::input::Apps;
 use super::plan::OnlyArgs;
 use super::{CommandError, Common, Format, output};
 
-/// Check the foundation against the configuration
+/// Check the foundation against the configuration or spec
 ///
 /// Lists all drift: missing, unwanted, stopped or differently scaled apps, instances
 /// that do not run, missing routes, and differences in security group rules,
@@ -18,6 +19,7 @@ use super::{CommandError, Common, Format, output};
 #[command(after_help = "\
 Examples:
   cf-pusher verify --config scale-test.json && run-the-scale-test
+  cf-pusher verify -f shop.yml
   cf-pusher verify --config scale-test.json --wait 5m")]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
@@ -48,7 +50,7 @@ pub(super) async fn run(
             for difference in &drift {
                 output::print(&difference.to_string())?;
             }
-            let org = session.config.names().org;
+            let org = session.input.subject();
             output::print(&match drift.len() {
                 0 => format!("{org} is up to date"),
                 1 => format!("{org} has drift: 1 difference"),
