@@ -12,7 +12,10 @@ use std::time::Duration;
 use clap::Parser;
 use mock_capi::{AnsweredRequest, Dialect, Fault, Front, MockCapi};
 use tempfile::NamedTempFile;
-use tokio::signal::unix::{SignalKind, signal};
+
+use self::shutdown::Shutdown;
+
+mod shutdown;
 
 /// Hundreds of thousands of small things come and go.
 #[global_allocator]
@@ -184,6 +187,9 @@ struct Arguments {
     /// Let the deletion of a service instance wait for bindings that take time to delete
     #[arg(long, env = "MOCK_CAPI_RECURSIVE_DELETE")]
     recursive_delete: bool,
+    /// End when standard input ends, so that a test that is killed leaves no mock behind
+    #[arg(long, env = "MOCK_CAPI_UNTIL_EOF")]
+    until_eof: bool,
     /// Log a line per request to standard error; without it, only those that are not implemented
     #[arg(short, long, env = "MOCK_CAPI_VERBOSE")]
     verbose: bool,
@@ -256,8 +262,7 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     // Signals count from before anyone can know that the mock is there.
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let mut terminated = signal(SignalKind::terminate())?;
+    let shutdown = Shutdown::listen(arguments.until_eof)?;
     let mut builder = MockCapi::builder();
     if let Some(seed) = arguments.seed {
         builder = builder.seed(seed);
@@ -334,10 +339,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         None => None,
     };
     announce(&mock, certificate.as_ref())?;
-    tokio::select! {
-        _ = interrupted.recv() => {}
-        _ = terminated.recv() => {}
-    }
+    shutdown.wait().await;
     if let Some(file) = &arguments.state {
         mock.save_state(file)?;
     }

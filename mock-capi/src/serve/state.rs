@@ -3,7 +3,6 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -209,7 +208,7 @@ pub(crate) fn from_snapshot(json: &[u8], dialect: Dialect) -> Result<LoadedState
     Ok(state)
 }
 
-/// Writes a state in the place of the file, all of it or nothing. Only its
+/// Writes a state in the place of the file, all of it or nothing. On Unix, only its
 /// owner can read it: it has passwords.
 pub(crate) fn save(path: &Path, state: &impl Serialize) -> Result<(), StateError> {
     replace(path, state).map(drop)
@@ -219,7 +218,7 @@ pub(crate) fn save(path: &Path, state: &impl Serialize) -> Result<(), StateError
 fn replace(path: &Path, state: &impl Serialize) -> Result<File, StateError> {
     let (name, file) = create_new(path)?;
     let written = write(&file, state).and_then(|()| fs::rename(&name, path));
-    let written = written.and_then(|()| File::open(folder_of(path))?.sync_all());
+    let written = written.and_then(|()| sync_folder(path));
     if let Err(source) = written {
         // What failed is reported; the file may be gone.
         let _ = fs::remove_file(&name);
@@ -247,7 +246,8 @@ fn create_new(path: &Path) -> Result<(PathBuf, File), StateError> {
     let name = PathBuf::from(name);
     let mut options = OpenOptions::new();
     // Truncated only once it is locked.
-    options.write(true).create(true).truncate(false).mode(0o600);
+    options.write(true).create(true).truncate(false);
+    keep_private(&mut options);
     let failed = |source| StateError::Write {
         path: path.to_owned(),
         source,
@@ -266,6 +266,30 @@ fn write(file: &File, state: &impl Serialize) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Lets only its owner read a file that is created.
+#[cfg(unix)]
+fn keep_private(options: &mut OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(0o600);
+}
+
+/// Elsewhere, a new file has the access rules of its folder.
+#[cfg(not(unix))]
+fn keep_private(_: &mut OpenOptions) {}
+
+/// Writes the entry of a file in its folder to the disk.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// Elsewhere, folders cannot be opened as files.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,

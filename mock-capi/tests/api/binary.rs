@@ -116,6 +116,29 @@ async fn it_speaks_the_dialect_it_is_told() {
     assert!(state.contains("bosh-lite.com"), "{state}");
 }
 
+#[tokio::test]
+async fn it_ends_with_its_standard_input_if_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("world.json");
+    let mut child = Command::new(cargo_bin("mock-capi"))
+        .args(["--listen", "127.0.0.1:0", "--until-eof", "--state"])
+        .arg(&file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    let uri = line.strip_prefix("mock-capi listening on ").unwrap();
+    // It serves as long as the input is open.
+    let health = format!("{}/_mock/health", uri.trim_end());
+    assert_eq!(reqwest::get(health).await.unwrap().status(), 200);
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(file.exists(), "the state is saved");
+}
+
 /// Exit code and what was printed as an error.
 fn refused(arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(cargo_bin("mock-capi"))
