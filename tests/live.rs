@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! eval "$(scripts/bosh-lite)" && cargo test --test live -- --ignored
+//! eval "$(scripts/kind)" && cargo test --test live -- --ignored
 //! ```
 //!
 //! Needs `CF_API` and `CF_USERNAME` with `CF_PASSWORD` (or `CF_CLIENT_ID` with

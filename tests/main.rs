@@ -25,6 +25,7 @@ mod entries;
 mod examples;
 mod failures;
 mod faults;
+mod foundation_scripts;
 mod interrupt;
 mod killed;
 mod library;
