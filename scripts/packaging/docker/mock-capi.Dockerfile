@@ -1,0 +1,29 @@
+# An image with mock-capi, which serves at port 8181 of all addresses. Build it in the root
+# of the repository:
+#
+#   docker build --file scripts/packaging/docker/mock-capi.Dockerfile --tag mock-capi .
+#   docker run --rm --publish 8181:8181 mock-capi
+#
+# Flags are appended, or are environment variables: MOCK_CAPI_SEED_FILE, ... A client that
+# reaches /_mock/ by the name of a container needs --allow-host NAME.
+#
+# No image has been built of this file so far. .ci/full runs its build stage
+# (scripts/packaging/docker/build) and the health check without Docker.
+FROM rust:1.95-slim-bookworm AS build
+# The toolchain of the image, instead of the one in rust-toolchain.toml.
+ENV RUSTUP_TOOLCHAIN=1.95.0
+WORKDIR /source
+COPY . .
+RUN scripts/packaging/docker/build mock-capi /out
+
+FROM debian:bookworm-slim
+COPY --from=build /out/ /
+COPY --chmod=0755 scripts/packaging/docker/healthcheck /usr/local/bin/mock-capi-healthcheck
+ENV MOCK_CAPI_LISTEN=0.0.0.0:8181
+EXPOSE 8181
+# No user of this number exists in the image: it owns no file.
+USER 65532:65532
+WORKDIR /tmp
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --start-interval=1s \
+    CMD ["mock-capi-healthcheck"]
+ENTRYPOINT ["mock-capi"]
