@@ -1,0 +1,3 @@
+module cf-pusher/mockcapi
+
+go 1.23.0
