@@ -107,6 +107,20 @@ pub(crate) fn float_text(float: f64) -> String {
     format!("{digits}{point}e{sign}{exponent:0>2}")
 }
 
+/// `Object#class`
+pub(crate) fn class_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NilClass",
+        Value::Bool(true) => "TrueClass",
+        Value::Bool(false) => "FalseClass",
+        Value::Number(number) if number.is_f64() => "BigDecimal",
+        Value::Number(_) => "Integer",
+        Value::String(_) => "String",
+        Value::Array(_) => "Array",
+        Value::Object(_) => "Hash",
+    }
+}
+
 /// What ActiveModel takes for the length of a value.
 pub(crate) fn length(value: &Value) -> usize {
     match value {

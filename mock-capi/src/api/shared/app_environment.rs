@@ -1,6 +1,6 @@
 //! The environment of an app: its own variables, and what the platform adds.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::bound_services;
 use crate::api::context::{RequestContext, View};
@@ -70,4 +70,36 @@ pub(crate) fn present_env(app: &App, view: &View<'_>) -> Value {
             }
         },
     })
+}
+
+/// What is wrong with the names of an app's environment variables; `label` is
+/// what the errors call them.
+pub(crate) fn check_environment(label: &str, variables: &Map<String, Value>) -> Vec<String> {
+    environment_errors(variables)
+        .map(|(_, reason)| format!("{label} {reason}"))
+        .collect()
+}
+
+/// The same by the name of the variable.
+pub(crate) fn environment_errors(
+    variables: &Map<String, Value>,
+) -> impl Iterator<Item = (&str, &'static str)> {
+    let names = variables.keys().map(String::as_str);
+    names.filter_map(|name| Some((name, environment_error(name)?)))
+}
+
+/// What is wrong with the name of an environment variable.
+pub(crate) fn environment_error(name: &str) -> Option<&'static str> {
+    let upper = name.to_uppercase();
+    if name.is_empty() {
+        Some("key must be a minimum length of 1")
+    } else if upper.starts_with("VCAP_") {
+        Some("cannot start with VCAP_")
+    } else if upper.starts_with("VMC") {
+        Some("cannot start with VMC_")
+    } else if upper == "PORT" {
+        Some("cannot set PORT")
+    } else {
+        None
+    }
 }

@@ -13,8 +13,9 @@ const CNB: &str = "cnb";
 const KINDS: [&str; 3] = [BUILDPACK, "docker", CNB];
 /// What lets apps be of Docker images.
 const DOCKER: &str = "diego_docker";
-const MAX_TEXT: usize = 4096;
-const BOUNDS: &str = "must be between 1 and 4096 characters";
+/// The longest name of a buildpack or a stack, in characters.
+pub(crate) const MAX_TEXT: usize = 4096;
+pub(crate) const TEXT_BOUNDS: &str = "must be between 1 and 4096 characters";
 
 /// Presents a lifecycle with its data.
 pub(crate) fn present(lifecycle: &Lifecycle) -> Value {
@@ -223,16 +224,15 @@ fn check_data(message: &mut Message<'_>, kind: Option<&Value>, data: Option<&Map
     };
     let mut inner = Message::new(data, allowed);
     if kind != "docker" {
-        let stack = inner.check("stack").allow_null().string();
-        stack.length_or(1..=MAX_TEXT, BOUNDS);
+        read_stack(&mut inner);
         check_buildpacks(&mut inner);
-        inner.object("credentials");
-        check_credentials(&mut inner);
+        let credentials = inner.get("credentials");
+        check_credentials(&mut inner, credentials);
     }
     message.absorb_as("Lifecycle", inner);
 }
 
-fn check_buildpacks(message: &mut Message<'_>) {
+pub(crate) fn check_buildpacks(message: &mut Message<'_>) {
     let Some(buildpacks) = message.get("buildpacks") else {
         return;
     };
@@ -246,15 +246,24 @@ fn check_buildpacks(message: &mut Message<'_>) {
     let is_sound = |name: &str| !name.trim().is_empty() && name.chars().count() <= MAX_TEXT;
     let mut names = buildpacks.iter().filter_map(Value::as_str);
     if !names.all(is_sound) {
-        message.error(format!("Buildpacks entries {BOUNDS}"));
+        message.error(format!("Buildpacks entries {TEXT_BOUNDS}"));
     }
 }
 
-fn check_credentials(message: &mut Message<'_>) {
-    let credentials = message.get("credentials").and_then(Value::as_object);
-    if credentials.is_some_and(|all| !all.values().all(Value::is_object)) {
-        message.error("Credentials credentials value must be a hash");
+pub(crate) fn check_credentials(message: &mut Message<'_>, credentials: Option<&Value>) {
+    match credentials.map(Value::as_object) {
+        Some(None) => message.error("Credentials must be an object"),
+        Some(Some(all)) if !all.values().all(Value::is_object) => {
+            message.error("Credentials credentials value must be a hash");
+        }
+        None | Some(Some(_)) => {}
     }
+}
+
+/// The name of a stack, which may be absent or null.
+pub(crate) fn read_stack<'b>(message: &mut Message<'b>) -> Option<&'b str> {
+    let stack = message.check("stack").allow_null().string();
+    stack.length_or(1..=MAX_TEXT, TEXT_BOUNDS).text()
 }
 
 /// What is wrong with buildpacks for a stack, and with the stack. Cloud native

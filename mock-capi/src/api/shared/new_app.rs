@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use super::lifecycle::{self, Purpose};
 use crate::api::context::RequestContext;
 use crate::api::error::{CcError, validate};
-use crate::api::message::{Message, environment_errors};
+use crate::api::message::Message;
+use crate::api::shared::app_environment::environment_errors;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{Guid, Lifecycle, Space, World, ruby};
 

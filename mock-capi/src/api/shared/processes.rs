@@ -155,11 +155,29 @@ fn read_patch(body: &Map<String, Value>) -> Result<ProcessPatch, CcError> {
 }
 
 /// A text whose length has bounds; null unsets it.
-fn read_limited(message: &mut Message<'_>, key: &str, max: usize) -> Option<Option<String>> {
+pub(crate) fn read_limited(
+    message: &mut Message<'_>,
+    key: &str,
+    max: usize,
+) -> Option<Option<String>> {
     let bounds = format!("must be between 1 and {max} characters");
     let text = message.check(key).allow_null().string();
     let text = text.length_or(1..=max, &bounds).text();
     message.has(key).then(|| text.map(str::to_owned))
+}
+
+/// A time of a health check, in seconds; null unsets it.
+pub(crate) fn read_seconds(
+    message: &mut Message<'_>,
+    label: &str,
+    value: Option<&Value>,
+) -> Option<Option<u32>> {
+    let value = value?;
+    if value.is_null() {
+        return Some(None);
+    }
+    let seconds = message.integer_of(label, value, 1..=MAX_INT);
+    Some(seconds.and_then(|seconds| u32::try_from(seconds).ok()))
 }
 
 fn read_check(message: &mut Message<'_>, key: &str) -> CheckPatch {
@@ -180,13 +198,8 @@ fn read_check(message: &mut Message<'_>, key: &str) -> CheckPatch {
     }
     let data = check.get("data").and_then(Value::as_object);
     let mut seconds = |name: &str, words: &str| {
-        let value = data.and_then(|data| data.get(name))?;
-        if value.is_null() {
-            return Some(None);
-        }
-        let label = format!("{label} {words}");
-        let seconds = message.integer_of(&label, value, 1..=MAX_INT);
-        Some(seconds.and_then(|seconds| u32::try_from(seconds).ok()))
+        let value = data.and_then(|data| data.get(name));
+        read_seconds(message, &format!("{label} {words}"), value)
     };
     // Readiness has no such timeout: it is not looked at.
     if !is_readiness {

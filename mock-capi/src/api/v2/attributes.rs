@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
+use crate::world::ruby;
 
 /// An attribute that requests may have.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +72,7 @@ impl Attribute {
     /// What is wrong with a value.
     fn error(&self, value: &Value) -> Option<String> {
         let misfit = |class: &str| {
-            let given = class_of(value);
+            let given = ruby::class_name(value);
             format!("Expected instance of {class}, given an instance of {given}")
         };
         match self.kind {
@@ -79,7 +80,7 @@ impl Attribute {
             Kind::Integer if !is_integer(value) => Some(misfit("Integer")),
             Kind::Object if !value.is_object() => Some(misfit("Hash")),
             Kind::Boolean if !value.is_boolean() => {
-                let given = inspect(value);
+                let given = ruby::text(value);
                 Some(format!("Expected instance of true or false, given {given}"))
             }
             Kind::Texts => items_error(value, "String", Value::is_string),
@@ -93,7 +94,7 @@ impl Attribute {
 /// What is wrong with a list of values of a class.
 fn items_error(value: &Value, class: &str, is_right: impl Fn(&Value) -> bool) -> Option<String> {
     let Value::Array(items) = value else {
-        let given = class_of(value);
+        let given = ruby::class_name(value);
         return Some(format!(
             "Expected instance of Array, given instance of {given}"
         ));
@@ -101,7 +102,7 @@ fn items_error(value: &Value, class: &str, is_right: impl Fn(&Value) -> bool) ->
     let wrong = items.iter().enumerate().filter(|(_, item)| !is_right(item));
     let errors: Vec<String> = wrong
         .map(|(index, item)| {
-            let given = class_of(item);
+            let given = ruby::class_name(item);
             format!("At index {index}: Expected instance of {class}, given an instance of {given}")
         })
         .collect();
@@ -110,28 +111,6 @@ fn items_error(value: &Value, class: &str, is_right: impl Fn(&Value) -> bool) ->
 
 fn is_integer(value: &Value) -> bool {
     value.is_i64() || value.is_u64()
-}
-
-/// What Ruby calls a value's class.
-fn class_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NilClass",
-        Value::Bool(true) => "TrueClass",
-        Value::Bool(false) => "FalseClass",
-        Value::Number(number) if number.is_f64() => "BigDecimal",
-        Value::Number(_) => "Integer",
-        Value::String(_) => "String",
-        Value::Array(_) => "Array",
-        Value::Object(_) => "Hash",
-    }
-}
-
-/// A value as Ruby prints it into a text.
-fn inspect(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 /// The attributes of a request: those of a schema that are not null.

@@ -8,8 +8,8 @@ use super::{authorize, put};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
-use crate::api::message::check_environment;
 use crate::api::router::Route;
+use crate::api::shared::app_environment::check_environment;
 use crate::world::{ADMINS, EnvironmentGroup, FeatureFlag, Guid, Home, Row};
 
 pub(crate) const ROUTES: &[Route] = &[

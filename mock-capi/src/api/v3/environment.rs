@@ -5,9 +5,11 @@ use serde_json::{Map, Value, json};
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
-use crate::api::message::{Message, check_environment};
+use crate::api::message::Message;
 use crate::api::router::Route;
-use crate::api::shared::app_environment::{VISIBILITY, VISIBILITY_TO_DEVELOPERS, links, show_env};
+use crate::api::shared::app_environment::{
+    VISIBILITY, VISIBILITY_TO_DEVELOPERS, check_environment, links, show_env,
+};
 use crate::world::{App, Guid, MANAGE_APPS};
 
 use super::apps;

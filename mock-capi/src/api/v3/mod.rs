@@ -1,7 +1,6 @@
 //! Today's v3 API, one file a resource: its routes, handlers and presenter.
 
 mod app_features;
-mod apply_manifest;
 pub(crate) mod apps;
 pub(crate) mod audit_events;
 pub(crate) mod buildpacks;
@@ -17,9 +16,6 @@ mod instance_sharing;
 pub(crate) mod isolation_segments;
 pub(crate) mod jobs;
 mod managed_instances;
-mod manifest_diff;
-mod manifest_message;
-mod manifest_routes;
 pub(crate) mod manifests;
 pub(crate) mod organization_quotas;
 pub(crate) mod organizations;
@@ -113,5 +109,5 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     route_policies::ROUTES,
     jobs::ROUTES,
     manifests::ROUTES,
-    apply_manifest::ROUTES,
+    manifests::apply::ROUTES,
 ];

@@ -6,14 +6,13 @@ use crate::api::context::{RequestContext, View, to_one};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
-use crate::api::message::Message;
+use crate::api::message::{MAX_INT, Message, check_integer};
 use crate::api::router::Route;
-use crate::api::shared::processes;
+use crate::api::shared::{byte_sizes, processes};
 use crate::api::state::Present;
 use crate::world::{Field, Guid, NewSidecar, Process, Sidecar, WRITE_SPACE, ruby};
 
 use super::apps;
-use super::manifest_message::{check_number, sidecar_memory};
 
 /// The longest type of a process.
 const MAX_TYPE: usize = 255;
@@ -118,86 +117,86 @@ fn read(body: &Map<String, Value>, whole: bool) -> Result<NewSidecar, CcError> {
         if value.is_null() {
             return Ok(None);
         }
-        let size = check_number(value, (i64::MIN, i64::from(i32::MAX)))?;
-        let size = u32::try_from(size).ok().filter(|size| *size > 0);
-        size.map(Some)
-            .ok_or_else(|| "must be greater than 0".into())
+        let size = check_integer(value, i64::MIN..=MAX_INT)?;
+        positive(size).map(Some)
     });
-    let (new, errors) = read_fields(body, whole, memory);
-    for error in errors {
-        message.error(error);
-    }
+    let new = read_fields(&mut message, whole, memory);
     message.finish()?;
     Ok(new)
 }
 
-/// Reads a sidecar of a manifest, and what is wrong with it.
+/// Reads a sidecar of a manifest, and returns its errors.
 pub(crate) fn read_manifest(sidecar: &Map<String, Value>) -> (NewSidecar, Vec<String>) {
-    let memory = sidecar.get("memory").filter(|value| !value.is_null());
-    read_fields(sidecar, true, memory.map(sidecar_memory))
+    let mut message = Message::of_any(sidecar);
+    let memory = message.get("memory").map(read_memory);
+    let new = read_fields(&mut message, true, memory);
+    (new, message.into_errors())
 }
 
-/// Reads a sidecar; a whole one cannot do without any of its fields.
+/// The memory of a sidecar in a manifest; a number without a unit counts megabytes.
+fn read_memory(value: &Value) -> Result<Option<u32>, String> {
+    let size = match byte_sizes::megabytes(value) {
+        Ok(None) => return Ok(None),
+        Ok(Some(size)) => size,
+        Err(_) => check_integer(value, i64::MIN..=i64::MAX)?,
+    };
+    positive(size).map(Some)
+}
+
+fn positive(size: i64) -> Result<u32, String> {
+    let size = u32::try_from(size).ok().filter(|size| *size > 0);
+    size.ok_or_else(|| "must be greater than 0".into())
+}
+
+/// Reads a sidecar; if it is `whole`, all fields but the memory are required.
 fn read_fields(
-    fields: &Map<String, Value>,
+    message: &mut Message<'_>,
     whole: bool,
     memory: Option<Result<Option<u32>, String>>,
-) -> (NewSidecar, Vec<String>) {
-    let mut errors = Vec::new();
-    let wanted = |key: &str| whole || fields.contains_key(key);
-    let mut text = |key: &str, label: &str| {
-        let value = fields.get(key).unwrap_or(&Value::Null);
-        if !wanted(key) {
+) -> NewSidecar {
+    let mut text = |key: &str| {
+        if !whole && !message.has(key) {
             return None;
         }
-        if ruby::is_blank(value) {
-            errors.push(format!("{label} can't be blank"));
-        }
-        if !value.is_string() {
-            errors.push(format!("{label} must be a string"));
-        }
-        value.as_str().map(str::to_owned)
+        let text = message.check(key).present().string().text();
+        text.map(str::to_owned)
     };
-    let name = text("name", "Name");
-    let command = text("command", "Command");
-    let mut process_types = None;
-    if wanted("process_types") {
-        let given = fields.get("process_types").unwrap_or(&Value::Null);
-        let types = given.as_array();
-        if types.is_none() {
-            errors.push("Process types must be an array".into());
-        }
-        let types = types.map_or(&[][..], Vec::as_slice);
-        if ruby::length(given) == 0 {
-            errors.push("Process types must have at least 1 process_type".into());
-        }
-        let names = types.iter().map(|kind| kind.as_str().unwrap_or_default());
-        let names: Vec<String> = names.map(str::to_owned).collect();
-        if names.iter().any(String::is_empty) {
-            errors.push("type presence".into());
-        }
-        if names.iter().any(|name| name.chars().count() > MAX_TYPE) {
-            errors.push(format!(
-                "Process type is too long (maximum is {MAX_TYPE} characters)"
-            ));
-        }
-        let mut names = names;
-        names.sort();
-        process_types = Some(names);
-    }
-    let memory_mb = match memory {
-        None => None,
-        Some(Ok(memory)) => Some(memory),
-        Some(Err(reason)) => {
-            errors.push(format!("Memory in mb {reason}"));
-            None
-        }
-    };
-    let new = NewSidecar {
+    let (name, command) = (text("name"), text("command"));
+    let has_types = whole || message.has("process_types");
+    let process_types = has_types.then(|| read_process_types(message));
+    let memory_mb = memory.and_then(|memory| {
+        let memory = memory.map_err(|reason| message.error(format!("Memory in mb {reason}")));
+        memory.ok()
+    });
+    NewSidecar {
         name,
         command,
         process_types,
         memory_mb,
-    };
-    (new, errors)
+    }
+}
+
+/// The types of processes that a sidecar runs beside, sorted.
+fn read_process_types(message: &mut Message<'_>) -> Vec<String> {
+    let given = message.get("process_types").unwrap_or(&Value::Null);
+    let types = given.as_array();
+    if types.is_none() {
+        message.error("Process types must be an array");
+    }
+    if ruby::length(given) == 0 {
+        message.error("Process types must have at least 1 process_type");
+    }
+    let types = types.into_iter().flatten();
+    let names = types.map(|kind| kind.as_str().unwrap_or_default().to_owned());
+    let mut names: Vec<String> = names.collect();
+    if names.iter().any(String::is_empty) {
+        message.error("type presence");
+    }
+    if names.iter().any(|name| name.chars().count() > MAX_TYPE) {
+        message.error(format!(
+            "Process type is too long (maximum is {MAX_TYPE} characters)"
+        ));
+    }
+    names.sort();
+    names
 }

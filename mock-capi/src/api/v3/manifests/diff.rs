@@ -1,9 +1,9 @@
 //! What applying a manifest would change, as JSON patches with the old values.
 
-use crate::api::shared::byte_sizes;
 use serde_json::{Map, Value, json};
 
-use super::manifest_message::log_rate_word;
+use super::processes::log_rate_word;
+use crate::api::shared::byte_sizes;
 
 /// The keys of an application that are compared.
 const APP_KEYS: &[&str] = &[

@@ -1,6 +1,13 @@
 //! Apps as manifests: `GET /v3/apps/:guid/manifest`,
 //! `POST /v3/spaces/:guid/manifest_diff`
 
+pub(crate) mod application;
+pub(super) mod apply;
+mod diff;
+mod processes;
+mod routes;
+mod staging;
+
 use serde_json::{Map, Value, json};
 
 use crate::api::context::{RequestContext, View};
@@ -14,12 +21,13 @@ use crate::world::{
     App, Field, HealthCheck, Lifecycle, PackageKind, Process, READ_SECRETS, Selection, WRITE_SPACE,
 };
 
-use super::manifest_message::{AppManifest, Refused};
-use super::{app_features, apps, manifest_diff, routes, sidecars, spaces};
+use super::{app_features, apps, sidecars, spaces};
+use application::AppManifest;
+use staging::Refused;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps/:guid/manifest", show).by(READ_SECRETS),
-    Route::post("/v3/spaces/:guid/manifest_diff", diff).by(WRITE_SPACE),
+    Route::post("/v3/spaces/:guid/manifest_diff", show_diff).by(WRITE_SPACE),
 ];
 
 const MAX_MANIFEST_BYTES: usize = 1024 * 1024;
@@ -174,17 +182,17 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::text("application/x-yaml", yaml::emit(&manifest)))
 }
 
-fn diff(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+fn show_diff(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let applications = read(context)?.applications;
     let space = spaces::find(context)?;
     let view = context.view();
     let mut changes = Vec::new();
     for (index, mut wanted) in applications.into_iter().enumerate() {
-        manifest_diff::normalize_app(&mut wanted);
+        diff::normalize_app(&mut wanted);
         let name = wanted.get("name").and_then(Value::as_str);
         let existing = view.world.find_app(space, name.unwrap_or_default());
         let existing = existing.map(|app| present(app, &view));
-        changes.extend(manifest_diff::diff_app(index, wanted, existing));
+        changes.extend(diff::diff_app(index, wanted, existing));
     }
     Ok(Response::created(&json!({"diff": changes})))
 }
@@ -241,7 +249,7 @@ pub(crate) fn read(context: &RequestContext<'_>) -> Result<ManifestBody, CcError
     };
     let mut manifests = Vec::new();
     let mut errors = Vec::new();
-    let options = routes::option_rules(context.world);
+    let options = super::routes::option_rules(context.world);
     for (index, application) in applications.iter().enumerate() {
         match AppManifest::read(index, application, refused, &options) {
             Ok(manifest) => manifests.push(manifest),

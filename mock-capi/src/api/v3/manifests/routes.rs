@@ -4,10 +4,8 @@
 use serde_json::{Map, Value};
 
 use crate::api::message::Message;
+use crate::api::v3::routes::{self, OptionRules};
 use crate::world::ruby;
-
-use super::manifest_message::{Fields, is_present};
-use super::routes::{self, OptionRules};
 
 /// What a manifest wants of an app's routes.
 #[derive(Clone, Debug, Default)]
@@ -85,24 +83,24 @@ impl Address {
 const PROTOCOLS: [&str; 3] = ["http1", "http2", "tcp"];
 
 /// Reads what an application says of routes.
-pub(crate) fn read(fields: &mut Fields<'_>, rules: &OptionRules) -> WantedRoutes {
-    let named = fields.value("routes").map(|routes| {
+pub(crate) fn read(message: &mut Message<'_>, rules: &OptionRules) -> WantedRoutes {
+    let named = message.value("routes").map(|routes| {
         let read = read_routes(routes);
         match &read {
             Ok(routes) => {
                 for error in errors_of(routes, rules) {
-                    fields.error(error);
+                    message.error(error);
                 }
             }
-            Err(error) => fields.error(*error),
+            Err(error) => message.error(*error),
         }
         read.unwrap_or_default()
     });
-    let none = fields.flag("no_route", "No-route");
-    let default = fields.flag("default_route", "Default-route");
-    let random = fields.flag("random_route", "Random-route");
+    let none = message.boolean_of("No-route", "no_route") == Some(true);
+    let default = message.boolean_of("Default-route", "default_route") == Some(true);
+    let random = message.boolean_of("Random-route", "random_route") == Some(true);
     if random && default {
-        fields.error("Random-route and default-route may not be used together");
+        message.error("Random-route and default-route may not be used together");
     }
     let named = named.map(|routes| routes.into_iter().filter_map(wanted).collect());
     WantedRoutes {
@@ -214,7 +212,7 @@ fn known_protocol(value: &Value) -> Option<&'static str> {
 fn wanted((text, fields): Entry<'_>) -> Option<WantedRoute> {
     let options = fields.get("options").and_then(Value::as_object);
     let mut options = options.cloned().unwrap_or_default();
-    options.retain(|_, value| is_present(value));
+    options.retain(|_, value| !ruby::is_blank(value));
     Some(WantedRoute {
         text: text.into(),
         address: Address::parse(text)?,

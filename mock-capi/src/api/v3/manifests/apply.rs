@@ -13,6 +13,8 @@ use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::api::shared::new_app::name_errors;
 use crate::api::shared::{lifecycle, processes};
+use crate::api::v3::managed_instances::bind_in_job;
+use crate::api::v3::{app_features, route_names, routes, spaces};
 use crate::api::yaml;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
@@ -20,10 +22,10 @@ use crate::world::{
     Scale, Selection, ServiceInstance, WRITE_SPACE, is_in_host,
 };
 
-use super::managed_instances::bind_in_job;
-use super::manifest_message::{AppManifest, ScalePatch, WantedLifecycle, WantedService};
-use super::manifest_routes::{WantedRoute, WantedRoutes};
-use super::{app_features, manifests, route_names, routes, spaces};
+use super::application::{AppManifest, WantedService};
+use super::processes::ScalePatch;
+use super::routes::{WantedRoute, WantedRoutes};
+use super::staging::WantedLifecycle;
 
 pub(crate) const ROUTES: &[Route] =
     &[Route::post("/v3/spaces/:guid/actions/apply_manifest", apply).by(WRITE_SPACE)];
@@ -31,7 +33,7 @@ pub(crate) const ROUTES: &[Route] =
 const OPERATION: &str = "space.apply_manifest";
 
 fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let body = manifests::read(context)?;
+    let body = super::read(context)?;
     let (manifests, applications) = (body.manifests, body.applications);
     let space = spaces::find(context)?;
     let mut apps = Vec::new();

@@ -1,0 +1,350 @@
+//! Reading a request's JSON with the Cloud Controller's validations: every
+//! violation is collected, in its words, and reported at once.
+
+mod field_check;
+mod relationships;
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+use field_check::FieldCheck;
+pub(crate) use relationships::to_many_body;
+
+use crate::api::error::CcError;
+use crate::world::metadata::{Metadata, MetadataPatch};
+use crate::world::ruby;
+
+/// The largest integer that a column of the Cloud Controller's database holds.
+pub(crate) const MAX_INT: i64 = i32::MAX as i64;
+
+/// What a model says of a name that a request takes away.
+pub(crate) const UNNAMED: &str = "name presence, name format";
+
+/// A JSON object being read.
+#[derive(Debug)]
+pub(crate) struct Message<'b> {
+    fields: &'b Map<String, Value>,
+    errors: Vec<String>,
+    /// Why metadata that is valid cannot be stored.
+    metadata_fault: Option<CcError>,
+}
+
+impl<'b> Message<'b> {
+    /// Starts reading; fields other than `allowed` are an error.
+    pub(crate) fn new(fields: &'b Map<String, Value>, allowed: &[&str]) -> Self {
+        let mut message = Self::of_any(fields);
+        message.refuse_unknown(allowed);
+        message
+    }
+
+    /// Starts reading; fields that nobody reads are ignored.
+    pub(crate) fn of_any(fields: &'b Map<String, Value>) -> Self {
+        Self {
+            fields,
+            errors: Vec::new(),
+            metadata_fault: None,
+        }
+    }
+
+    /// Fields other than `allowed` are an error.
+    pub(crate) fn refuse_unknown(&mut self, allowed: &[&str]) {
+        let unknown: Vec<&str> = self
+            .fields
+            .keys()
+            .map(String::as_str)
+            .filter(|key| !allowed.contains(key))
+            .collect();
+        if !unknown.is_empty() {
+            self.error(format!("Unknown field(s): '{}'", unknown.join("', '")));
+        }
+    }
+
+    /// Ends reading: 422 with everything that was wrong.
+    pub(crate) fn finish(self) -> Result<(), CcError> {
+        if self.errors.is_empty() {
+            self.metadata_fault.map_or(Ok(()), Err)
+        } else {
+            Err(CcError::unprocessable(self.errors.join(", ")))
+        }
+    }
+
+    /// Everything that was wrong.
+    pub(crate) fn into_errors(self) -> Vec<String> {
+        self.errors
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.fields.contains_key(key)
+    }
+
+    /// The value of a field, which may be null.
+    pub(crate) fn value(&self, key: &str) -> Option<&'b Value> {
+        self.fields.get(key)
+    }
+
+    /// The value of a field that is not null.
+    pub(crate) fn get(&self, key: &str) -> Option<&'b Value> {
+        self.fields.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Whether nothing was found wrong so far.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    pub(crate) fn error(&mut self, error: impl Into<String>) {
+        self.errors.push(error.into());
+    }
+
+    /// Starts to check a field, in the order in which the Cloud Controller does.
+    pub(crate) fn check(&mut self, key: &str) -> FieldCheck<'_, 'b> {
+        let value = self.get(key);
+        self.check_value(key, value)
+    }
+
+    /// The same of a value that is not a field of its own.
+    pub(crate) fn check_value(
+        &mut self,
+        name: &str,
+        value: Option<&'b Value>,
+    ) -> FieldCheck<'_, 'b> {
+        FieldCheck {
+            label: humanize(name),
+            value: value.filter(|value| !value.is_null()),
+            skips: false,
+            errors: &mut self.errors,
+        }
+    }
+
+    /// A text that may be absent or null.
+    pub(crate) fn optional_text(
+        &mut self,
+        key: &str,
+        length: RangeInclusive<usize>,
+    ) -> Option<&'b str> {
+        self.check(key).allow_null().string().length(length).text()
+    }
+
+    /// What a text column makes of a field whose type nobody checks.
+    pub(crate) fn column(&self, key: &str) -> Result<Option<String>, CcError> {
+        let value = self.get(key).unwrap_or(&Value::Null);
+        ruby::column(value).map_err(|()| CcError::unknown())
+    }
+
+    pub(crate) fn is_blank(&self, key: &str) -> bool {
+        self.get(key).is_none_or(ruby::is_blank)
+    }
+
+    /// The `name` of an organization or a space, which may be absent or null,
+    /// without the blanks around it.
+    pub(crate) fn printable_name(&mut self, length: RangeInclusive<usize>) -> Option<&'b str> {
+        let name = self.check("name").allow_null().string().length(length);
+        let name = name.matches(is_printable_line, "must not contain escaped characters");
+        name.text().map(str::trim)
+    }
+
+    /// An integer that may be absent or null.
+    pub(crate) fn integer(&mut self, key: &str, range: RangeInclusive<i64>) -> Option<i64> {
+        let value = self.get(key)?;
+        let integer = check_integer(value, range);
+        integer
+            .map_err(|reason| self.error(format!("{} {reason}", humanize(key))))
+            .ok()
+    }
+
+    /// The same of a value that the errors call `label`, and whose lower bound
+    /// they name.
+    pub(crate) fn integer_of(
+        &mut self,
+        label: &str,
+        value: &Value,
+        range: RangeInclusive<i64>,
+    ) -> Option<i64> {
+        let min = *range.start();
+        let integer = check_integer(value, i64::MIN..=*range.end());
+        let integer = integer.and_then(|integer| match integer >= min {
+            true => Ok(integer),
+            false => Err(format!("must be greater than or equal to {min}")),
+        });
+        integer
+            .map_err(|reason| self.error(format!("{label} {reason}")))
+            .ok()
+    }
+
+    /// A boolean that may be absent or null.
+    pub(crate) fn boolean(&mut self, key: &str) -> Option<bool> {
+        self.boolean_of(&humanize(key), key)
+    }
+
+    /// The same, where errors call the field `label`.
+    pub(crate) fn boolean_of(&mut self, label: &str, key: &str) -> Option<bool> {
+        let value = self.get(key)?;
+        let boolean = value.as_bool();
+        if boolean.is_none() {
+            self.error(format!("{label} must be a boolean"));
+        }
+        boolean
+    }
+
+    pub(crate) fn object(&mut self, key: &str) -> Option<&'b Map<String, Value>> {
+        let value = self.get(key)?;
+        let object = value.as_object();
+        if object.is_none() {
+            self.error(format!("{} must be an object", humanize(key)));
+        }
+        object
+    }
+
+    pub(crate) fn metadata(&mut self) -> MetadataPatch {
+        let Some(metadata) = self.fields.get("metadata") else {
+            return MetadataPatch::default();
+        };
+        let patch = MetadataPatch::read(metadata, &mut self.errors);
+        self.metadata_fault = patch.check().err().map(Into::into);
+        patch
+    }
+
+    /// The same for a resource that has metadata already.
+    pub(crate) fn metadata_beside(&mut self, current: &Metadata) -> MetadataPatch {
+        let patch = self.metadata();
+        let exceeded = patch.check_beside(current).err().map(Into::into);
+        self.metadata_fault = self.metadata_fault.take().or(exceeded);
+        patch
+    }
+
+    /// Reads an object inside this one; its errors are prefixed with its name.
+    pub(crate) fn nested<T>(
+        &mut self,
+        key: &str,
+        allowed: &[&str],
+        read: impl FnOnce(&mut Message<'b>) -> T,
+    ) -> Option<T> {
+        let object = self.object(key)?;
+        let mut inner = Message::new(object, allowed);
+        let result = read(&mut inner);
+        let label = humanize(key);
+        let errors = inner.errors.into_iter();
+        self.errors
+            .extend(errors.map(|error| format!("{label} {error}")));
+        Some(result)
+    }
+
+    /// Takes over the errors of an object that is part of this one.
+    pub(crate) fn absorb_as(&mut self, label: &str, inner: Message<'_>) {
+        let errors = inner.errors.into_iter();
+        self.errors
+            .extend(errors.map(|error| format!("{label} {error}")));
+    }
+
+    /// Takes over the errors of an object that was read on its own.
+    pub(crate) fn absorb(&mut self, inner: Message<'_>) {
+        self.errors.extend(inner.errors);
+    }
+}
+
+/// Whether a text is one line, which may end with a line feed, of characters
+/// that can be seen.
+fn is_printable_line(text: &str) -> bool {
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    !line.is_empty() && !line.contains(char::is_control)
+}
+
+/// An integer, or a text that is one.
+pub(crate) fn check_integer(value: &Value, range: RangeInclusive<i64>) -> Result<i64, String> {
+    let text = match value {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) if text.trim().parse::<f64>().is_ok_and(f64::is_finite) => text.clone(),
+        _ => return Err("is not a number".into()),
+    };
+    let (min, max) = (*range.start(), *range.end());
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(&text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("must be an integer".into());
+    }
+    let too_big = if text.starts_with('-') {
+        i64::MIN
+    } else {
+        i64::MAX
+    };
+    let parsed = text.parse();
+    let overflows = parsed.is_err();
+    let integer = parsed.unwrap_or(too_big);
+    if integer < min {
+        // The Cloud Controller words a lower bound of 1 as "greater than 0".
+        return Err(if min == 1 {
+            "must be greater than 0".into()
+        } else {
+            format!("must be greater than or equal to {min}")
+        });
+    }
+    if integer > max || overflows {
+        return Err(format!("must be less than or equal to {max}"));
+    }
+    Ok(integer)
+}
+
+/// `total_memory_in_mb` as the Cloud Controller's errors name it.
+pub(crate) fn humanize(key: &str) -> String {
+    let spaced = key.replace('_', " ");
+    let mut chars = spaced.chars();
+    match chars.next() {
+        Some(first) => first.to_uppercase().chain(chars).collect(),
+        None => spaced,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    pub(super) fn check(body: Value, read: impl FnOnce(&mut Message<'_>)) -> Option<String> {
+        let Value::Object(fields) = body else {
+            panic!("not an object")
+        };
+        let mut message =
+            Message::new(&fields, &["name", "total_instances", "on", "relationships"]);
+        read(&mut message);
+        message
+            .finish()
+            .err()
+            .map(|error| error.causes[0].detail.clone())
+    }
+
+    #[test]
+    fn errors_are_collected_in_the_cloud_controllers_words() {
+        let body = json!({"x": 1, "name": 3, "total_instances": -2, "on": "yes"});
+        let detail = check(body, |message| {
+            message.check("name").present().string().length(0..=255);
+            message.integer("total_instances", 0..=MAX_INT);
+            message.boolean("on");
+        });
+        assert_eq!(
+            detail.as_deref(),
+            Some(
+                "Unknown field(s): 'x', Name must be a string, \
+                 Total instances must be greater than or equal to 0, On must be a boolean"
+            )
+        );
+    }
+
+    #[test]
+    fn integers_have_bounds() {
+        let cases = [
+            (json!(0), "must be greater than 0"),
+            (json!(1.5), "must be an integer"),
+            (json!("x"), "is not a number"),
+            (json!([1]), "is not a number"),
+            (json!("1.5"), "must be an integer"),
+            (json!(u64::MAX), "must be less than or equal to 2147483647"),
+            (json!(i64::MAX), "must be less than or equal to 2147483647"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(check_integer(&value, 1..=MAX_INT), Err(expected.into()));
+        }
+        assert_eq!(check_integer(&json!(2), 1..=MAX_INT), Ok(2));
+        assert_eq!(check_integer(&json!("2"), 1..=MAX_INT), Ok(2));
+    }
+}
