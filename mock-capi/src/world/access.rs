@@ -1,4 +1,4 @@
-//! What roles allow: who sees what, and who may change it.
+//! Permissions: which resources a caller may see, and which it may change.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::RoleType::{
 };
 use super::{Field, Guid, RoleType, Row, Selection, User, World};
 
-/// Some of the types of roles.
+/// A set of types of roles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Roles(u8);
 
@@ -32,56 +32,58 @@ impl Roles {
     }
 }
 
-/// What only administrators may do.
+/// For operations of administrators only.
 pub(crate) const ADMINS: Roles = Roles::of(&[]);
 const READ_ORG: Roles = Roles::of(&[OrgManager, OrgAuditor, OrgUser, OrgBillingManager]);
 pub(crate) const MANAGE_ORG: Roles = Roles::of(&[OrgManager]);
-/// Who sees what is in a space.
+/// Roles that may read the resources of a space.
 const READ_SPACE: Roles = SPACE_MEMBERS.and(MANAGE_ORG);
 pub(super) const SPACE_MEMBERS: Roles =
     Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, SpaceSupporter]);
 pub(super) const READ_ROUTES: Roles = READ_SPACE.and(Roles::of(&[OrgAuditor]));
-/// Who sees what was done in a space, besides those who audit its organization.
+/// Roles in a space that may read its events. Auditors of the organization may, too.
 pub(super) const READ_EVENTS: Roles = Roles::of(&[SpaceAuditor, SpaceDeveloper, SpaceSupporter]);
-/// Who sees the brokers of a space.
+/// Roles that may read the brokers of a space.
 pub(super) const READ_BROKERS: Roles = Roles::of(&[SpaceDeveloper, SpaceSupporter]);
 pub(super) const AUDIT_ORG: Roles = Roles::of(&[OrgAuditor]);
-/// Who sees what is in a space by v2, which knows no supporters.
+/// Roles that may read the resources of a space through v2, which does not know
+/// supporters.
 pub(crate) const READ_V2_SPACE: Roles =
     Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, OrgManager]);
-/// Who sees events by v2: of a space, or of an organization.
+/// Roles that may read the events of a space or an organization through v2.
 pub(crate) const READ_V2_EVENTS: Roles = Roles::of(&[SpaceAuditor, SpaceDeveloper, OrgAuditor]);
-/// Who sees the domains of an organization, besides the members of its spaces.
+/// Roles that may read the domains of an organization. Members of its spaces may,
+/// too.
 const READ_DOMAINS: Roles = Roles::of(&[OrgManager, OrgAuditor]);
 pub(crate) const DOWNLOAD_DROPLETS: Roles =
     Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, OrgManager]);
 pub(crate) const READ_SECRETS: Roles = Roles::of(&[SpaceDeveloper]);
-/// Who may change the space itself, and who is in it.
+/// Roles that may change the space itself and its members.
 pub(crate) const UPDATE_SPACE: Roles = Roles::of(&[SpaceManager, OrgManager]);
 pub(crate) const WRITE_SPACE: Roles = Roles::of(&[SpaceDeveloper]);
-/// Who may run the apps of a space, and read their environment.
+/// Roles that may run the apps of a space and read their environment.
 pub(crate) const MANAGE_APPS: Roles = Roles::of(&[SpaceDeveloper, SpaceSupporter]);
 
-/// Where a row belongs, and so whose roles count.
+/// The place that a row belongs to: roles there decide who may access the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Home {
     Everywhere,
     Org(Guid),
     Space(Guid),
-    /// What it belongs to is gone.
+    /// The place was deleted.
     Nowhere,
 }
 
-/// What the caller of a request may see and do.
+/// The permissions of the caller of a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Access {
-    /// An administrator's.
+    /// The permissions of an administrator.
     Everything,
-    /// What these roles allow.
+    /// The permissions of roles.
     Held(Arc<Held>),
 }
 
-/// A user's roles by organization and space.
+/// The roles of a user by organization and space.
 #[derive(Debug)]
 pub(crate) struct Held {
     user: Guid,
@@ -93,7 +95,7 @@ impl Access {
         matches!(self, Self::Everything)
     }
 
-    /// Whether the caller has one of the roles there.
+    /// Whether the caller has one of the roles in a place.
     pub(crate) fn allows(&self, world: &World, home: Home, roles: Roles) -> bool {
         let Self::Held(held) = self else {
             return true;
@@ -109,7 +111,7 @@ impl Access {
         }
     }
 
-    /// Whether the caller sees what has this home.
+    /// Whether the caller sees rows of this place.
     pub(crate) fn sees(&self, world: &World, home: Home) -> bool {
         match home {
             Home::Everywhere => true,
@@ -124,7 +126,7 @@ impl Access {
             || world.allows_in_any_space(self, Field::Org, org, SPACE_MEMBERS)
     }
 
-    /// Whether the caller sees by v2 the domains that an organization owns or
+    /// Whether the caller sees, through v2, the domains that an organization owns or
     /// shares.
     pub(crate) fn sees_v2_domains_of(&self, world: &World, org: Guid) -> bool {
         const MEMBERS: Roles = Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor]);
@@ -132,7 +134,7 @@ impl Access {
             || world.allows_in_any_space(self, Field::Org, org, MEMBERS)
     }
 
-    /// Whether the caller is that user, or may do everything.
+    /// Whether the caller is that user or an administrator.
     pub(crate) fn is_of(&self, user: Guid) -> bool {
         match self {
             Self::Everything => true,
@@ -140,8 +142,8 @@ impl Access {
         }
     }
 
-    /// Whether the caller is that user, or sees an organization that they are
-    /// in.
+    /// Whether the caller is that user, or sees an organization of which they are a
+    /// member.
     pub(crate) fn sees_user(&self, world: &World, user: &User) -> bool {
         let Self::Held(held) = self else {
             return true;
@@ -159,7 +161,7 @@ impl Held {
 }
 
 impl World {
-    /// What a user's roles allow.
+    /// The permissions of a user's roles.
     pub(crate) fn access_of(&self, user: Guid) -> Access {
         let mut by_place: HashMap<Guid, Roles> = HashMap::new();
         for role in self.roles_of(user) {
@@ -169,14 +171,13 @@ impl World {
         Access::Held(Arc::new(Held { user, by_place }))
     }
 
-    /// Where what belongs to an app belongs.
+    /// The place of an app's rows.
     pub(crate) fn home_of_app(&self, app: Guid) -> Home {
         let app = self.apps.get(app);
         app.map_or(Home::Nowhere, |app| Home::Space(app.space))
     }
 
-    /// Whether any of the spaces that are found by a field is one that the
-    /// caller has one of the roles in.
+    /// Whether the caller has one of the roles in any of the spaces with this key.
     pub(crate) fn allows_in_any_space(
         &self,
         access: &Access,

@@ -14,7 +14,7 @@ use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 use crate::world::random::Random;
 
-/// The disk that an instance may have.
+/// The most disk that an instance may have.
 pub(crate) const MAX_APP_DISK_MB: u32 = 2048;
 
 /// What the scheduler reports of an instance.
@@ -22,7 +22,7 @@ pub(crate) const MAX_APP_DISK_MB: u32 = 2048;
 pub(crate) struct InstanceState {
     pub(crate) index: u32,
     pub(crate) name: &'static str,
-    /// Seconds since the instance was placed; `None` if it is not there.
+    /// Seconds since the instance was placed; `None` if the instance does not exist.
     pub(crate) uptime: Option<u64>,
 }
 
@@ -56,8 +56,8 @@ impl World {
         guid
     }
 
-    /// Adds a process of a type that the app does not have yet. The web
-    /// process has its app's GUID. `None` if there is no such app.
+    /// Adds a process of a type that the app does not have yet. The web process has
+    /// its app's GUID. `None` if the app does not exist.
     pub(crate) fn create_process(&mut self, app: Guid, kind: &str) -> Option<Guid> {
         let space = self.apps.get(app).map(|app| app.space)?;
         let web = kind == "web";
@@ -95,14 +95,14 @@ impl World {
         self.processes.select(&Selection::by(Field::App, app))
     }
 
-    /// The app's process of a type; while it is deployed, the newest.
+    /// The app's process of a type. During a deployment, the newest one.
     pub(crate) fn process(&self, app: Guid, kind: &str) -> Option<&Process> {
         let processes = self.processes_of(app);
         processes.into_iter().rfind(|process| process.kind == kind)
     }
 
-    /// Makes a staged droplet the app's current one, with a process for each
-    /// type that it has.
+    /// Makes a staged droplet the app's current one, and adds missing processes for
+    /// its types.
     pub(crate) fn assign_droplet(&mut self, app: Guid, droplet: Guid) {
         self.touch(app, |app: &mut App| app.droplet = Some(droplet));
         let data = json!({"request": {"droplet_guid": droplet}});
@@ -116,7 +116,8 @@ impl World {
         }
     }
 
-    /// Starts what is not started; such instances crash if they are `crashing`.
+    /// Starts the processes that are stopped; their instances crash if `crashing` is
+    /// set.
     pub(crate) fn start_app(&mut self, guid: Guid, crashing: bool) -> Result<(), Error> {
         self.await_start(guid)?;
         self.begin_all(guid, crashing);
@@ -124,8 +125,8 @@ impl World {
         Ok(())
     }
 
-    /// Wants an app started, whose processes do not start before it is staged;
-    /// what it will run, a revision remembers.
+    /// Marks an app as started and updates its revision. Its processes start when it
+    /// is staged.
     pub(crate) fn await_start(&mut self, guid: Guid) -> Result<(), Error> {
         let started = self.apps.get(guid).is_some_and(|app| app.started);
         self.want_started(guid)?;
@@ -135,14 +136,14 @@ impl World {
         Ok(())
     }
 
-    /// The same of what a revision remembers already.
+    /// Marks an app as started, but does not change its revision.
     pub(super) fn want_started(&mut self, guid: Guid) -> Result<(), Error> {
         self.check_start(guid, |process| process.scale)?;
         self.set_started(guid, true);
         Ok(())
     }
 
-    /// Whether its quota allows an app to run with such sizes.
+    /// Checks that the quota allows an app to run with such sizes.
     pub(crate) fn check_start(
         &self,
         guid: Guid,
@@ -157,7 +158,7 @@ impl World {
         self.check_quota(app.space, &sizes)
     }
 
-    /// Whether its quota allows an app to be stopped and started again.
+    /// Checks that the quota allows an app to be stopped and started again.
     pub(crate) fn check_restart(&self, guid: Guid) -> Result<(), Error> {
         let Some(app) = self.apps.get(guid) else {
             return Ok(());
@@ -165,7 +166,7 @@ impl World {
         self.check_restart_quota(app.space, &self.processes_of(guid))
     }
 
-    /// Moves an app to another space, with all that belongs to it.
+    /// Moves an app and its resources to another space.
     pub(crate) fn move_app(&mut self, guid: Guid, space: Guid) {
         let of_app = Selection::by(Field::App, guid);
         for process in self.processes.guids_newest_first(&of_app) {
@@ -197,7 +198,7 @@ impl World {
         self.silence_instances(guid);
     }
 
-    /// Starts the processes of an app that are not.
+    /// Starts those processes of an app that are stopped.
     pub(super) fn begin_all(&mut self, app: Guid, crashing: bool) {
         let stopped: Vec<Guid> = self
             .processes_of(app)
@@ -228,7 +229,7 @@ impl World {
         self.log_start(process, 0);
     }
 
-    /// Gives a process new sizes, if its quota allows them to run.
+    /// Scales a process, if its quota allows the sizes.
     pub(crate) fn scale(&mut self, guid: Guid, scale: Scale) -> Result<(), Error> {
         self.check_scale(guid, scale)?;
         self.resize(guid, scale);
@@ -258,7 +259,7 @@ impl World {
         Ok(())
     }
 
-    /// The same, whatever the quota says.
+    /// Scales a process without a check of its quota.
     pub(super) fn resize(&mut self, guid: Guid, scale: Scale) {
         let Some(process) = self.processes.get(guid) else {
             return;
@@ -276,7 +277,7 @@ impl World {
         }
     }
 
-    /// Stops an instance of a process, which is started again at once.
+    /// Stops an instance of a process and starts it again at once.
     pub(crate) fn restart_instance(&mut self, guid: Guid, index: u32) {
         let now = self.now;
         self.change_process(guid, |process| {
@@ -284,8 +285,8 @@ impl World {
         });
     }
 
-    /// The instances of a process as they are now, by index. There may be two
-    /// billion of them; so that no request fills the memory, the list ends.
+    /// The current instances of a process, by index. A process may have two billion
+    /// of them, so the list is limited to save memory.
     pub(crate) fn instances(&self, process: &Process) -> Vec<InstanceState> {
         (0..process.scale.instances.min(InstanceState::LISTED))
             .map(|index| self.instance(process, index))
@@ -314,7 +315,7 @@ impl World {
         }
     }
 
-    /// Since when an instance is `RUNNING`; none if it is not.
+    /// When an instance became `RUNNING`; `None` if it is not.
     pub(crate) fn running_since(&self, process: &Process, index: u32) -> Option<Timestamp> {
         let covering = process.starts.iter().find(|(upto, _)| index < *upto);
         let &(_, started) = covering.filter(|_| process.started && !process.crashing)?;
@@ -328,13 +329,14 @@ impl World {
         listed.filter(|index| self.running_since(process, *index).is_some())
     }
 
-    /// How long an instance takes to start: each time it is asked, the same.
+    /// The time that an instance takes to start, which is the same whenever it is
+    /// computed.
     pub(super) fn start_time(&self, process: &Process, index: u32) -> Duration {
         let mut random = Random::of(&(process.base.guid, index));
         random.around(self.timings.start, self.timings.jitter)
     }
 
-    /// The version of a process: another one whenever it is started, or has
+    /// The version of a process, which changes when the process is started or gets
     /// other memory.
     pub(crate) fn version_of(&self, process: &Process) -> Guid {
         let started = process.starts.first().map(|(_, at)| at.unix_nanos());
@@ -342,7 +344,7 @@ impl World {
         GuidSource::new(Random::of(&version)).next()
     }
 
-    /// How many instances of a process are starting or running.
+    /// The number of instances that are starting or running.
     pub(crate) fn live_instances(&self, process: &Process) -> u32 {
         if process.started && !process.crashing {
             process.scale.instances
@@ -352,7 +354,7 @@ impl World {
     }
 }
 
-/// Keeps the oldest instances, adds new ones that start now.
+/// Keeps the oldest instances, and starts missing ones now.
 fn rescale(starts: &mut Vec<(u32, Timestamp)>, instances: u32, now: Timestamp) {
     let kept = starts.partition_point(|(upto, _)| *upto < instances);
     match starts.get_mut(kept) {
@@ -367,7 +369,7 @@ fn rescale(starts: &mut Vec<(u32, Timestamp)>, instances: u32, now: Timestamp) {
     }
 }
 
-/// Lets one instance start now, and leaves the others alone.
+/// Restarts one instance now.
 fn restart(starts: &mut Vec<(u32, Timestamp)>, index: u32, now: Timestamp) {
     let covering = starts.partition_point(|(upto, _)| *upto <= index);
     let Some(&(upto, at)) = starts.get(covering) else {

@@ -1,6 +1,6 @@
-//! Uploaded bits, as far as the world needs them. They are measured, hashed and
-//! listed piece by piece before the world is locked, so that a large upload
-//! neither fills the memory nor delays other requests.
+//! Uploaded bits. They are measured, hashed and listed piece by piece before the
+//! world is locked, so a large upload neither fills the memory nor delays other
+//! requests.
 
 use std::io::{self, BufReader, Read, Seek, Write};
 
@@ -12,10 +12,10 @@ use super::blobs::MAX_BLOB;
 use super::droplets::hex;
 use super::resources::{PackageFile, list_archive};
 
-/// How many of the first bytes are kept: enough to recognize a tar archive.
+/// The number of first bytes that are kept: enough to recognize a tar archive.
 const HEAD: usize = 512;
 
-/// The largest manifest of a buildpack that is read.
+/// The largest manifest of a buildpack that is read, in bytes.
 const MAX_MANIFEST: u64 = 1024 * 1024;
 
 /// The bits of a package, a droplet or a buildpack.
@@ -29,8 +29,8 @@ pub(crate) struct Bits {
     pub(crate) head: Vec<u8>,
     /// All bytes, if they are few enough to be kept.
     pub(super) content: Option<Vec<u8>>,
-    /// The files of a zip archive; none if the bits are not one. Otherwise why a
-    /// package cannot have these bits, in the Cloud Controller's words.
+    /// The files of a zip archive; empty for other bits. The error says, in the
+    /// Cloud Controller's words, why a package cannot have these bits.
     pub(super) files: Result<Vec<PackageFile>, String>,
     /// The text of `manifest.yml` in a zip archive.
     pub(crate) manifest: Option<String>,
@@ -42,8 +42,8 @@ impl Bits {
     }
 }
 
-/// Takes bits piece by piece. Those that are too large to be kept go to a
-/// temporary file without a name, which vanishes with the process.
+/// Receives bits piece by piece. Bits that are too large to be kept go to an unnamed
+/// temporary file, which is deleted with the process.
 #[derive(Debug)]
 pub(crate) struct BitsWriter {
     file: SpooledTempFile,
@@ -70,7 +70,7 @@ impl BitsWriter {
         self.file.write_all(piece)
     }
 
-    /// Reads what the world needs to know of all pieces.
+    /// Reads what the world needs from all pieces.
     pub(crate) fn finish(mut self) -> io::Result<Bits> {
         let content = if self.file.is_rolled() {
             None

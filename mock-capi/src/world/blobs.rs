@@ -1,22 +1,22 @@
-//! Bits that can be downloaded again: the latest, as far as there is room for
-//! them. The same bits are kept once, whoever has them.
+//! Bits that can be downloaded again: the latest ones that fit into a limit. Equal
+//! bits are stored once.
 
 use std::collections::{HashMap, VecDeque};
 
-/// What is larger is not kept.
+/// Larger bits are not kept; in bytes.
 pub(super) const MAX_BLOB: usize = 1024 * 1024;
 
-/// What all blobs may take.
+/// The limit of all blobs, in bytes.
 const ROOM: usize = 16 * 1024 * 1024;
 
-/// About what a blob takes besides its bits.
+/// The approximate memory that a blob needs besides its bits, in bytes.
 const OVERHEAD: usize = 256;
 
 /// Bits by their SHA-256 checksums.
 #[derive(Debug, Default)]
 pub(crate) struct Blobs {
     by_checksum: HashMap<String, Vec<u8>>,
-    /// Their checksums, the oldest first.
+    /// Checksums, the oldest first.
     oldest: VecDeque<String>,
     taken: usize,
 }
@@ -26,7 +26,7 @@ impl Blobs {
         self.by_checksum.get(checksum).map(Vec::as_slice)
     }
 
-    /// Keeps bits, for which older ones may have to go.
+    /// Keeps bits, and drops older ones if they no longer fit.
     pub(crate) fn keep(&mut self, checksum: &str, bits: &[u8]) {
         if bits.len() > MAX_BLOB || self.by_checksum.contains_key(checksum) {
             return;

@@ -1,6 +1,6 @@
-//! What jobs have still to do with service brokers. Brokers are asked while no
-//! request is answered: the world keeps the steps that a job has left and says
-//! which jobs are to go on; what it takes to ask is the API's business.
+//! The work of jobs with service brokers. Requests are sent to brokers while no
+//! request is answered: the world keeps the remaining steps of each job and lists
+//! the jobs that continue. The API sends the requests.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use super::{
 };
 use crate::world::clock::{Timestamp, exact};
 
-/// For how long a broker may be asked how far it is, unless the plan says.
+/// How long an operation of a broker may take, unless the plan sets another limit.
 const MAX_POLLING: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// The latest that was done to what a broker has.
+/// The last operation of a broker on a resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Operation {
     /// `create`, `update` or `delete`.
     pub(crate) kind: CowStr,
     pub(crate) state: OperationState,
     pub(crate) description: Option<String>,
-    /// What the broker calls it.
+    /// The broker's identifier of the operation.
     pub(crate) broker_operation: Option<String>,
     pub(crate) at: Timestamp,
 }
@@ -60,7 +60,7 @@ impl Operation {
         }
     }
 
-    /// Whether it is not over.
+    /// Whether the operation is still in progress.
     pub(crate) fn is_pending(&self) -> bool {
         matches!(
             self.state,
@@ -73,7 +73,7 @@ impl Operation {
     }
 }
 
-/// A binding of one of its kinds.
+/// A binding of any kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum BindingRef {
     Credential(Guid),
@@ -88,7 +88,7 @@ impl BindingRef {
     }
 }
 
-/// What is changed of a managed instance; `None` is left alone.
+/// A change of a managed instance; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct InstanceChange {
     pub(crate) name: Option<String>,
@@ -96,11 +96,11 @@ pub(crate) struct InstanceChange {
     pub(crate) plan: Option<Guid>,
     pub(crate) parameters: Option<Value>,
     pub(crate) maintenance_info: Option<Value>,
-    /// As the request had it.
+    /// The metadata of the request.
     pub(crate) metadata: Option<Value>,
 }
 
-/// What is changed of a broker; `None` is left alone.
+/// A change of a broker; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct BrokerChange {
     pub(crate) name: Option<String>,
@@ -109,56 +109,56 @@ pub(crate) struct BrokerChange {
     pub(crate) metadata: Option<Value>,
 }
 
-/// One thing that a job does.
+/// A step of a job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Step {
-    /// Reads the catalog of a new broker.
+    /// Read the catalog of a new broker.
     ReadCatalog(Guid),
-    /// The same of one that is changed, and was in that state before.
+    /// Read the catalog of a changed broker, which had this state before.
     UpdateBroker(Guid, BrokerChange, super::BrokerState),
     Provision(Guid, Option<Value>),
     Update(Guid, InstanceChange),
     Deprovision(Guid),
-    /// Asks how far an instance is.
+    /// Poll the last operation of an instance.
     PollInstance(Guid, Option<InstanceChange>),
-    /// Reads what a broker knows of an instance that it has made or changed.
+    /// Read an instance that the broker has created or changed.
     ReadInstance(Guid, Option<InstanceChange>),
     Bind(BindingRef, Option<Value>),
     Unbind(BindingRef),
     PollBinding(BindingRef),
     ReadBinding(BindingRef),
-    /// Deletes what is the world's alone.
+    /// Delete a resource that no broker knows.
     Delete(Kind, Guid),
 }
 
-/// The steps that a job has left.
+/// The remaining steps of a job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Work {
-    /// The next one is the last.
+    /// In reverse order: the last element is the next step.
     pub(crate) steps: Vec<Step>,
-    /// Who the job works for.
+    /// The user on whose behalf the job runs.
     pub(crate) actor: Actor,
-    /// What the request was, for the event that says so.
+    /// The request, for the event at the end.
     pub(crate) request: Value,
     #[serde(with = "exact")]
     pub(crate) began: Timestamp,
-    /// Whether a broker was asked already and is not done.
+    /// Whether the job waits for an asynchronous operation of a broker.
     pub(crate) polls: bool,
 }
 
-/// What is to be asked of a broker once the request is answered.
+/// A request that is sent to a broker after the current request is answered.
 #[derive(Clone, Debug)]
 pub(crate) enum Errand {
-    /// A job goes on.
+    /// Continue a job.
     GoOn(Guid),
-    /// The broker of a plan may have made an instance that nobody wants.
+    /// Remove an instance that the broker of a plan may have created although the
+    /// request failed.
     RemoveOrphan {
         plan: Guid,
         instance: Guid,
         binding: Option<Guid>,
     },
-    /// A client waits for what the broker of an instance, or of its binding,
-    /// knows of its parameters.
+    /// Read the parameters of an instance or a binding, for which a client waits.
     ReadParameters {
         instance: Guid,
         binding: Option<Guid>,
@@ -166,7 +166,7 @@ pub(crate) enum Errand {
 }
 
 impl World {
-    /// Starts a job that does these steps, one after the other.
+    /// Starts a job that carries out these steps in order.
     pub(crate) fn start_work(
         &mut self,
         operation: &str,
@@ -188,7 +188,7 @@ impl World {
         job
     }
 
-    /// What brokers have to be asked for before something is deleted.
+    /// The requests to brokers that are needed before a resource can be deleted.
     pub(crate) fn broker_steps(&self, kind: Kind, guid: Guid) -> Vec<Step> {
         let spaces = match kind {
             Kind::App => {
@@ -218,23 +218,23 @@ impl World {
         steps.collect()
     }
 
-    /// Adds an errand that is no job's.
+    /// Adds an errand that belongs to no job.
     pub(crate) fn ask_for(&mut self, errand: Errand) {
         self.errands.push(errand);
     }
 
-    /// The parameters that the client of the latest request waits for.
+    /// Takes the errand for whose parameters the client of the latest request waits.
     pub(crate) fn take_read(&mut self) -> Option<Errand> {
         let is_read = |errand: &Errand| matches!(errand, Errand::ReadParameters { .. });
         self.errands.pop_if(|errand| is_read(errand))
     }
 
-    /// The errands since this was asked last.
+    /// Takes the errands that were added since the last call.
     pub(crate) fn take_errands(&mut self) -> Vec<Errand> {
         std::mem::take(&mut self.errands)
     }
 
-    /// Sends all jobs on their way again that a world was saved with.
+    /// Continues all jobs of a world that was loaded.
     pub(super) fn resume_work(&mut self) {
         let jobs = self.jobs.iter().filter(|job| job.work.is_some());
         self.errands = jobs.map(|job| Errand::GoOn(job.guid())).collect();
@@ -248,12 +248,12 @@ impl World {
         self.jobs.get(job)?.work.as_deref()
     }
 
-    /// Goes on to the next step of a job, or ends it.
+    /// Continues with the next step of a job, or ends the job.
     pub(crate) fn finish_step(&mut self, job: Guid) {
         self.replace_step(job, None);
     }
 
-    /// Puts another step in the place of the one that is done.
+    /// Replaces the step that is done.
     pub(crate) fn replace_step(&mut self, job: Guid, next: Option<Step>) {
         let now = self.now;
         self.jobs.update(job, |job| {
@@ -268,7 +268,7 @@ impl World {
         });
     }
 
-    /// Ends a job that went wrong.
+    /// Ends a job with a failure.
     pub(crate) fn fail_work(&mut self, job: Guid, failure: Failure) {
         let now = self.now;
         self.jobs
@@ -279,8 +279,8 @@ impl World {
         self.jobs.update(job, |job| job.warnings.push(warning));
     }
 
-    /// Whether a job has asked for so long how far a broker is that it may give
-    /// up; `longest` is in seconds.
+    /// Whether a job has polled a broker for longer than `longest` seconds, so it
+    /// may give up.
     pub(crate) fn is_work_late(&self, job: Guid, longest: Option<u64>) -> bool {
         let longest = longest.map_or(MAX_POLLING, Duration::from_secs);
         let longest = longest.min(MAX_POLLING);
@@ -288,20 +288,20 @@ impl World {
             .is_some_and(|work| work.began.plus(longest) < self.now)
     }
 
-    /// Lets who a job works for do what is done until the next request.
+    /// Makes the user of a job the actor until the next request.
     pub(crate) fn act_for(&mut self, job: Guid) {
         if let Some(actor) = self.work_of(job).map(|work| work.actor.clone()) {
             self.actor = actor;
         }
     }
 
-    /// The request that a job came from.
+    /// The request that started a job.
     pub(crate) fn request_of(&self, job: Guid) -> Value {
         let work = self.work_of(job);
         work.map_or(Value::Null, |work| work.request.clone())
     }
 
-    /// The operation of an instance of a broker.
+    /// The last operation of a managed instance.
     pub(crate) fn operation_of_instance(&self, instance: Guid) -> Option<&Operation> {
         let managed = self.service_instances.get(instance)?.managed.as_ref()?;
         Some(&managed.operation)
@@ -333,7 +333,7 @@ impl World {
         }
     }
 
-    /// The instance that a binding is of.
+    /// The instance of a binding.
     pub(crate) fn instance_of(&self, binding: BindingRef) -> Option<&ServiceInstance> {
         let instance = match binding {
             BindingRef::Credential(guid) => self.service_bindings.get(guid)?.instance,

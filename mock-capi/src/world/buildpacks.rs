@@ -3,8 +3,7 @@
 use super::{Buildpack, Guid, Row, World};
 
 impl World {
-    /// Puts a buildpack where a client wants it among those of its lifecycle,
-    /// or last.
+    /// Moves a buildpack to a position among those of its lifecycle, or to the end.
     pub(crate) fn move_buildpack(&mut self, guid: Guid, position: u32) {
         let Some(lifecycle) = self.get(guid).map(|it: &Buildpack| it.lifecycle.clone()) else {
             return;

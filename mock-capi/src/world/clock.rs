@@ -1,5 +1,5 @@
-//! The mock's time: every state that takes time on a real Cloud Controller is
-//! derived from it when it is read.
+//! The mock's time. States that take time on a real Cloud Controller are derived
+//! from it when they are read.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A moment, in milliseconds since the Unix epoch.
+/// A point in time, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Timestamp(u64);
 
@@ -20,9 +20,9 @@ impl Timestamp {
         Self(self.0.saturating_sub(millis(duration)))
     }
 
-    /// The last moment at which something that is due now was still pending.
-    /// Answers to a creating request are presented at it, so that they show
-    /// `STAGING`, `COPYING` or `PROCESSING_UPLOAD` even if that takes no time.
+    /// The millisecond before. Responses to creating requests are presented at it,
+    /// so that they show `STAGING`, `COPYING` or `PROCESSING_UPLOAD` even if that
+    /// takes no time.
     pub(crate) fn just_before(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
@@ -41,12 +41,12 @@ impl Timestamp {
         self.0 / 1000
     }
 
-    /// The time from `earlier` to this moment; none if it is later.
+    /// The time since `earlier`; zero if `earlier` is later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// Whole seconds from `earlier` to this moment; 0 if it is later.
+    /// Whole seconds since `earlier`; 0 if `earlier` is later.
     pub(crate) fn seconds_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0) / 1000
     }
@@ -55,14 +55,14 @@ impl Timestamp {
 /// The Cloud Controller's format: UTC, in seconds, such as `2017-04-25T20:53:11Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Years beyond 9999 have no such format.
+        // The format has no years beyond 9999.
         const LAST: u64 = 253_402_300_799;
         let at = UNIX_EPOCH + Duration::from_secs(self.unix_seconds().min(LAST));
         humantime::format_rfc3339_seconds(at).fmt(f)
     }
 }
 
-/// On the wire as it is displayed.
+/// Serialized as it is displayed.
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -78,7 +78,7 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// A moment to the millisecond, where seconds would let time go back. For
+/// Timestamps in milliseconds, where rounding to seconds would move time back. For
 /// `#[serde(with = ...)]`.
 pub(crate) mod exact {
     use super::{Deserialize, Deserializer, Serializer, Timestamp};
@@ -97,8 +97,7 @@ pub(crate) mod exact {
     }
 }
 
-/// A clock that can be moved forward, and stopped; it goes backwards only when it
-/// is reset.
+/// A clock that can be moved forward and stopped. Only a reset moves it back.
 #[derive(Debug)]
 pub(crate) struct Clock {
     epoch_millis: u64,
@@ -109,14 +108,14 @@ pub(crate) struct Clock {
 #[derive(Clone, Copy, Debug, Default)]
 struct Hands {
     advanced_millis: u64,
-    /// How long the clock stood still.
+    /// How long the clock was stopped.
     lost_millis: u64,
-    /// Where it stands still now.
+    /// The time at which the clock is stopped.
     frozen: Option<Timestamp>,
 }
 
 impl Clock {
-    /// The year 2500, where logs' nanoseconds are about to end.
+    /// The year 2500; the nanoseconds of logs overflow soon after.
     const LAST: Timestamp = Timestamp(16_725_225_600_000);
 
     pub(crate) fn new() -> Self {
@@ -145,14 +144,14 @@ impl Clock {
         self.hands().frozen.is_some()
     }
 
-    /// Stops the clock, until it is thawed; it can be moved all the same.
+    /// Stops the clock until it is thawed. A stopped clock can still be moved.
     pub(crate) fn freeze(&self) {
         let mut hands = self.hands();
         let now = self.running(*hands);
         hands.frozen.get_or_insert(now);
     }
 
-    /// Lets the clock go on from where it stands.
+    /// Starts the clock again from where it is.
     pub(crate) fn thaw(&self) {
         let mut hands = self.hands();
         if let Some(frozen) = hands.frozen.take() {
@@ -161,7 +160,7 @@ impl Clock {
         }
     }
 
-    /// Goes back to the time of this machine, and runs.
+    /// Resets the clock to the time of this machine, running.
     pub(crate) fn reset(&self) {
         *self.hands() = Hands::default();
     }

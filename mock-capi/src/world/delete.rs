@@ -1,4 +1,4 @@
-//! Deleting resources with all that belongs to them.
+//! Deletion of resources and of everything that belongs to them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     Buildpack,
     Domain,
     Route,
-    /// The routes of a space that no app is mapped to.
+    /// The routes of a space without destinations.
     UnmappedRoutes,
 }
 
@@ -155,7 +155,8 @@ impl World {
         self.service_instances.remove(guid);
     }
 
-    /// The brokers of a space, its instances, and its share in those of others.
+    /// Deletes the brokers and instances of a space, and removes the space from
+    /// shared instances.
     fn delete_services_of(&mut self, space: Guid) {
         let of_space = Selection::by(Field::Space, space);
         let mut instances = self.service_instances.guids_newest_first(&of_space);
@@ -208,7 +209,7 @@ impl World {
         self.plan_policy_cleanup();
     }
 
-    /// Takes an app's destinations from all routes.
+    /// Removes an app's destinations from all routes.
     pub(crate) fn unmap_routes(&mut self, app: Guid) {
         let of_app = Selection::by(Field::App, app);
         for route in self.routes.guids_newest_first(&of_app) {

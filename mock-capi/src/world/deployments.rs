@@ -1,6 +1,6 @@
-//! Deployments: a new web process takes the place of an app's old ones, a few
-//! instances at a time, in the steps of the Cloud Controller's deployment
-//! updater. A step is due when instances have started.
+//! Deployments: a new web process replaces an app's old ones, a few instances at a
+//! time, in the steps of the Cloud Controller's deployment updater. A step is due
+//! when instances have started.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use super::{
 use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 
-/// How often the updater tries again what a quota refuses.
+/// How often the updater retries a step that a quota refuses.
 const UPDATE_FREQUENCY: Duration = Duration::from_secs(5);
 
-/// A deployment to be.
+/// A deployment that is to be created.
 #[derive(Debug)]
 pub(crate) struct NewDeployment {
     pub(crate) app: Guid,
     pub(crate) droplet: Guid,
-    /// The revision that the app goes back to, if it does.
+    /// The revision to which a rollback returns.
     pub(crate) rollback: Option<Guid>,
     pub(crate) options: DeploymentOptions,
     pub(crate) metadata: MetadataPatch,
-    /// Whether what it starts crashes.
+    /// Whether the instances that it starts crash.
     pub(crate) crashing: bool,
 }
 
-/// How the instances of a process are.
+/// The numbers of a process's instances by state.
 #[derive(Clone, Copy, Debug, Default)]
 struct Health {
     starting: u32,
@@ -36,7 +36,7 @@ struct Health {
     unhealthy: u32,
 }
 
-/// The canary's share of a step, and all instances that there are in it.
+/// The number of canary instances in a step, and of all instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct CanaryStep {
     canary: u32,
@@ -51,7 +51,7 @@ impl Deployment {
         )
     }
 
-    /// Whether it makes progress, or would if it were continued.
+    /// Whether the deployment is active and not being canceled.
     pub(crate) fn is_progressing(&self) -> bool {
         self.is_active() && self.state != DeploymentState::Canceling
     }
@@ -71,7 +71,7 @@ impl Deployment {
             .unwrap_or(self.original_instances)
     }
 
-    /// What the canary deployment wants in its current step.
+    /// The numbers of instances in the current step of a canary deployment.
     fn canary_step(&self) -> CanaryStep {
         let original = self.original_instances;
         let Some(steps) = &self.options.canary_steps else {
@@ -105,13 +105,13 @@ fn canary_step(instances: u32, weight: u8) -> CanaryStep {
 }
 
 impl World {
-    /// The app's deployment that is under way.
+    /// The app's active deployment.
     pub(crate) fn active_deployment(&self, app: Guid) -> Option<&Deployment> {
         let deployments = self.deployments.select(&Selection::by(Field::App, app));
         deployments.into_iter().rfind(|d| d.is_active())
     }
 
-    /// Whether the web processes of an app are a deployment's.
+    /// Whether an app has an active deployment, which controls its web processes.
     pub(crate) fn is_deploying(&self, app: Guid) -> bool {
         let deployments = self.deployments.select(&Selection::by(Field::App, app));
         deployments.iter().any(|d| d.is_progressing())
@@ -123,7 +123,7 @@ impl World {
         processes
     }
 
-    /// Starts a deployment; of a stopped app, it is done at once.
+    /// Starts a deployment. The deployment of a stopped app is done at once.
     pub(crate) fn deploy(&mut self, new: NewDeployment) -> Result<Guid, Error> {
         let app = self.apps.get(new.app);
         let (started, previous_droplet) = match app {
@@ -194,7 +194,7 @@ impl World {
         Ok(self.add(deployment))
     }
 
-    /// Makes an app what is to be deployed, which its newest revision remembers.
+    /// Sets the droplet, or rolls back to a revision, and creates the new revision.
     fn set_target(
         &mut self,
         app: Guid,
@@ -211,7 +211,7 @@ impl World {
         Some((latest.guid(), latest.version))
     }
 
-    /// Whether the quota allows the app to be scaled as a deployment wants.
+    /// Checks that the quota allows the sizes of a deployment.
     pub(crate) fn check_deployment_quota(
         &self,
         app: Guid,
@@ -229,8 +229,8 @@ impl World {
         self.check_quota(web.space, &[(web, Scale { instances, ..scale })])
     }
 
-    /// The process that a deployment starts: as the newest one, but for its
-    /// sizes, or the command of the revision that it goes back to.
+    /// The process that a deployment starts: a copy of the newest one with the
+    /// deployment's sizes, or the command of the revision of a rollback.
     fn deploying_process(
         &mut self,
         deployment: &Deployment,
@@ -287,7 +287,7 @@ impl World {
         });
     }
 
-    /// Starts to undo a deployment.
+    /// Starts to cancel a deployment.
     pub(crate) fn cancel_deployment(&mut self, guid: Guid) {
         self.change_deployment(guid, |deployment| {
             deployment.set(DeploymentState::Canceling, "CANCELING");
@@ -295,7 +295,7 @@ impl World {
         self.visit_in(Duration::ZERO, guid);
     }
 
-    /// Goes on with a paused deployment.
+    /// Continues a paused deployment.
     pub(crate) fn continue_deployment(&mut self, guid: Guid) {
         self.change_deployment(guid, |deployment| {
             let steps = deployment.options.canary_steps.as_ref().map_or(0, Vec::len);
@@ -311,8 +311,7 @@ impl World {
         self.visit_in(Duration::ZERO, guid);
     }
 
-    /// Lets the updater look at what the app deploys once its instances have
-    /// started.
+    /// Schedules a visit of the updater for when the app's instances have started.
     pub(super) fn visit_deployment_of(&mut self, app: Guid) {
         if let Some(guid) = self.active_deployment(app).map(Row::guid) {
             self.visit_in(self.timings.longest_start(), guid);
@@ -357,8 +356,8 @@ impl World {
         });
     }
 
-    /// Takes instances from the old processes and gives some to the new one;
-    /// whether that has all that are `wanted`, of a `total` with the old ones.
+    /// Moves instances from the old processes to the new one. Returns whether the
+    /// new one has all that are `wanted`, of a `total` with the old ones.
     fn scale_deployment(&mut self, guid: Guid, total: u32, wanted: u32) -> bool {
         let Some((deployment, new)) = self.deployments.get(guid).and_then(|deployment| {
             let process = self.processes.get(deployment.process?)?;
@@ -367,8 +366,8 @@ impl World {
             return false;
         };
         let (max_in_flight, app) = (deployment.options.max_in_flight, deployment.app);
-        // The longer it has been stuck, the less often it is looked at: time may
-        // be moved by years.
+        // The longer a deployment has been stuck, the less often it is visited,
+        // since tests move time by years.
         let stuck = self.now.since(deployment.healthy_at);
         let (new, instances, scale) = (new.guid(), new.scale.instances, new.scale);
         let health = self.health(new);
@@ -391,7 +390,7 @@ impl World {
         let step = health.routable.saturating_add(max_in_flight).min(wanted);
         let grows = grows && !finished && step != instances;
         let grown = |instances| grows.then_some((new, Scale { instances, ..scale }));
-        // Steps that take no time are one, if the quota has room for it.
+        // Steps that take no time are done at once, if the quota allows it.
         let leaps = self.timings.longest_start().is_zero()
             && self
                 .check_deployment_step(app, &shrunk, grown(wanted))
@@ -423,7 +422,7 @@ impl World {
         false
     }
 
-    /// Whether the quota allows what a step does in all.
+    /// Checks that the quota allows the whole of a step.
     fn check_deployment_step(
         &self,
         app: Guid,
@@ -458,7 +457,7 @@ impl World {
         }
     }
 
-    /// Stops what superseded canaries have started.
+    /// Stops the processes of superseded canary deployments.
     fn retire_canceled(&mut self, app: Guid) {
         for process in self.superseded(app, DeploymentState::Canceled) {
             self.set_instances(process, 0);
@@ -482,7 +481,7 @@ impl World {
         }
     }
 
-    /// Looks again when the next instances have started.
+    /// Schedules the next visit for when the next instances have started.
     fn visit_when_started(&mut self, deployment: Guid, process: Guid) {
         let Some(process) = self.processes.get(process).filter(|p| p.started) else {
             return;
@@ -558,7 +557,7 @@ impl World {
         });
     }
 
-    /// Gives the app back to the process that it had before.
+    /// Gives all instances back to the previous process.
     fn undo_deployment(&mut self, guid: Guid) {
         let Some(deployment) = self.deployments.get(guid) else {
             return;
@@ -585,7 +584,7 @@ impl World {
 }
 
 impl DeploymentOptions {
-    /// The sizes of instances, where the deployment changes them.
+    /// The sizes of instances, with the changes of the deployment.
     fn scaled(&self, scale: Scale) -> Scale {
         Scale {
             instances: scale.instances,
@@ -596,8 +595,8 @@ impl DeploymentOptions {
     }
 }
 
-/// Which processes have to shrink to how many instances, the oldest first, so
-/// that so many are left of all.
+/// The processes that must shrink, oldest first, and their new numbers of instances,
+/// so that `left` remain in total.
 fn shrink(processes: &[(Guid, u32)], left: u32) -> Vec<(Guid, u32)> {
     let total: u64 = processes.iter().map(|(_, n)| u64::from(*n)).sum();
     let mut surplus = total.saturating_sub(u64::from(left));

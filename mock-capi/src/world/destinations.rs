@@ -3,7 +3,7 @@
 use super::{App, Destination, Guid, Lifecycle, Route, World};
 use crate::world::error::Error;
 
-/// The events of apps that routes lead to from now on, or no more.
+/// The event of an app to which a route is mapped.
 const MAP_ROUTE: &str = "audit.app.map-route";
 
 pub(crate) const UNMAP_ROUTE: &str = "audit.app.unmap-route";
@@ -14,7 +14,7 @@ pub(crate) const MAX_DESTINATIONS: usize = 100;
 /// The port that apps of buildpacks listen on.
 pub(crate) const DEFAULT_PORT: u16 = 8080;
 
-/// Only routes of router groups take it, and of those there are none.
+/// Only routes of router groups can be TCP routes, and there are no router groups.
 pub(crate) const TCP: &str = "tcp";
 
 /// A destination that is to be added to a route.
@@ -36,7 +36,7 @@ impl Destination {
 }
 
 impl World {
-    /// A destination that leads to an app; no route has it yet.
+    /// Creates a destination of an app without adding it to a route.
     pub(crate) fn new_destination(&mut self, app: Guid, new: NewDestination) -> Destination {
         let guid = self.next_guid();
         let lifecycle = self.apps.get(app).map(|app: &App| &app.lifecycle);
@@ -53,7 +53,7 @@ impl World {
         }
     }
 
-    /// Adds destinations to a route; those that it has stay as they are.
+    /// Adds destinations to a route and keeps its existing ones.
     pub(crate) fn add_destinations(
         &mut self,
         guid: Guid,
@@ -85,7 +85,7 @@ impl World {
                     .iter()
                     .any(|other| other.has_same_target(&destination))
                 {
-                    // Most routes have one.
+                    // Most routes have one destination.
                     route.destinations.reserve_exact(1);
                     mapped.push(destination.clone());
                     route.destinations.push(destination);
@@ -98,8 +98,8 @@ impl World {
         Ok(())
     }
 
-    /// Refuses a protocol that the route has not, or another one than it has for
-    /// the same destination.
+    /// Refuses a protocol that the route does not support, or that differs from the
+    /// protocol of an equal destination.
     fn check_protocol(
         &self,
         route: Guid,
@@ -131,13 +131,13 @@ impl World {
         Err(Error::unprocessable(refusal))
     }
 
-    /// Gives a route these destinations instead of those that it has.
+    /// Replaces the destinations of a route.
     pub(crate) fn put_destinations(&mut self, guid: Guid, new: Vec<Destination>) {
         let before = self.destinations_of(guid);
         self.touch(guid, |route: &mut Route| {
             let old = std::mem::take(&mut route.destinations);
             for destination in new {
-                // What stays the same keeps its GUID.
+                // Destinations that stay the same keep their GUIDs.
                 let kept = old.iter().find(|other| {
                     other.has_same_target(&destination)
                         && (other.weight, &other.protocol)
@@ -163,7 +163,7 @@ impl World {
     }
 }
 
-/// Those destinations that are not among others.
+/// The destinations that are not among others.
 fn without<'d>(
     destinations: &'d [Destination],
     others: &[Destination],

@@ -1,4 +1,4 @@
-//! Droplets: staged from packages, or copied from other droplets.
+//! Droplets, which are staged from packages or copied from other droplets.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -13,10 +13,11 @@ use super::{
 
 /// The start command that staging detects.
 const DETECTED_COMMAND: &str = "./app";
-/// How many packages and droplets of an app do not expire, besides those in use.
+/// The number of packages and droplets of an app that do not expire, besides those
+/// in use.
 const KEPT: usize = 5;
 
-/// A droplet to be: where it comes from and whether that fails.
+/// The lifecycle and the error of a droplet that is to be staged.
 #[derive(Debug)]
 pub(crate) struct NewDroplet {
     pub(crate) lifecycle: Lifecycle,
@@ -24,7 +25,7 @@ pub(crate) struct NewDroplet {
 }
 
 impl World {
-    /// Adds the droplet that staging a package yields.
+    /// Adds the droplet that results from staging a package.
     pub(crate) fn stage(&mut self, package: Guid, new: NewDroplet) -> Option<Guid> {
         let buildpacks: &[String] = match &new.lifecycle {
             Lifecycle::Buildpack { buildpacks, .. } => buildpacks,
@@ -64,8 +65,7 @@ impl World {
         Some(droplet)
     }
 
-    /// Lets the droplets of an app expire of which it has enough newer ones; the
-    /// current one stays.
+    /// Expires old droplets of an app, except for the current one.
     pub(super) fn expire_droplets(&mut self, app: Guid) {
         let current = self.apps.get(app).and_then(|app| app.droplet);
         let now = self.now;
@@ -79,7 +79,7 @@ impl World {
         }
     }
 
-    /// The same of packages, of which that of the current droplet stays.
+    /// Expires old packages of an app, except for that of the current droplet.
     pub(super) fn expire_packages(&mut self, app: Guid) {
         let current = self.apps.get(app).and_then(|app| app.droplet);
         let current = current.and_then(|droplet| self.droplets.get(droplet)?.package);
@@ -94,13 +94,12 @@ impl World {
         }
     }
 
-    /// Looks what expires of an app once a package of it is ready.
+    /// Schedules the expiry of packages for when a package is ready.
     pub(crate) fn expire_packages_at(&mut self, at: Timestamp, app: Guid) {
         self.plan(at, Due::ExpirePackages(app));
     }
 
-    /// Adds a copy of a droplet for another app; bits and checksum are the
-    /// same.
+    /// Adds a copy of a droplet for another app, with the same bits and checksum.
     pub(crate) fn copy_droplet(
         &mut self,
         source: Guid,
@@ -127,7 +126,7 @@ impl World {
         Some(self.add(copy))
     }
 
-    /// Adds a droplet that a client is to upload.
+    /// Adds a droplet whose bits a client will upload.
     pub(crate) fn await_droplet(
         &mut self,
         app: Guid,
@@ -156,7 +155,7 @@ impl World {
     }
 }
 
-/// What staging detects.
+/// The process types that staging detects.
 fn detected() -> Map<String, Value> {
     Map::from_iter([("web".to_owned(), DETECTED_COMMAND.into())])
 }
@@ -168,8 +167,8 @@ fn image_of(package: &Package) -> Option<String> {
     }
 }
 
-/// A droplet as staging makes it, but for the app: the package that it is of is
-/// named instead. The same bits always make the same droplet.
+/// The bits of a droplet. They depend only on the package, so equal bits have equal
+/// droplets.
 fn droplet_of(package: &str) -> Vec<u8> {
     let info = json!({"detected_buildpack": "", "start_command": DETECTED_COMMAND}).to_string();
     let note =
@@ -182,7 +181,7 @@ fn droplet_of(package: &str) -> Vec<u8> {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
         header.set_size(u64::try_from(content.len()).unwrap_or_default());
-        // Memory takes what it is given, and the paths are short.
+        // Writing to memory cannot fail, and the paths are short.
         let _ = archive.append_data(&mut header, path, content);
     }
     let archive = archive.into_inner().and_then(GzEncoder::finish);

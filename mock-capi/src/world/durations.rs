@@ -1,5 +1,5 @@
-//! Durations in JSON, as a person writes them: `"1s 500ms"`. For
-//! `#[serde(with = ...)]` on an optional one.
+//! Optional durations in JSON, in the notation of humantime, such as `"1s 500ms"`.
+//! For `#[serde(with = ...)]`.
 
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
-//! Environment variables of apps, and of all apps.
+//! Environment variables of apps and of environment variable groups.
 
 use serde_json::{Map, Value};
 
 use super::{App, Guid, World};
 
 impl World {
-    /// Sets variables of an app; null removes one.
+    /// Sets variables of an app; null removes a variable.
     pub(crate) fn set_environment(&mut self, app: Guid, variables: Map<String, Value>) {
         if variables.is_empty() {
             return;
@@ -16,7 +16,7 @@ impl World {
     }
 }
 
-/// Sets variables; null removes one.
+/// Sets variables; null removes a variable.
 pub(crate) fn merge_environment(
     environment: &mut Map<String, Value>,
     variables: Map<String, Value>,

@@ -1,35 +1,34 @@
-//! What the world refuses, and how jobs fail. How an API reports that is its own
-//! business.
+//! Errors of the world and failures of jobs. The APIs decide how they report them.
 
 use serde::{Deserialize, Serialize};
 
-/// Why the world does not do something.
+/// Why the world refuses an operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
-    /// It is asked for what cannot be.
+    /// The operation is not valid.
     #[error("{0}")]
     Unprocessable(String),
-    /// The database does not take it, and the Cloud Controller has no text for
-    /// that.
+    /// The database of the Cloud Controller would refuse the change, for which it
+    /// has no message.
     #[error("An unknown error occurred.")]
     Unknown,
-    /// There would be more labels than this at a resource.
+    /// A resource would have more labels than allowed.
     #[error("Failed to add {count} labels because it would exceed maximum of {max}")]
     TooManyLabels {
-        /// How many are to be added.
+        /// The number of labels to be added.
         count: usize,
-        /// How many there may be.
+        /// The largest number of labels.
         max: usize,
     },
-    /// There would be more annotations than this at a resource.
+    /// A resource would have more annotations than allowed.
     #[error("Failed to add {count} annotations because it would exceed maximum of {max}")]
     TooManyAnnotations {
-        /// How many are to be added.
+        /// The number of annotations to be added.
         count: usize,
-        /// How many there may be.
+        /// The largest number of annotations.
         max: usize,
     },
-    /// Something of that kind is gone.
+    /// A resource of that kind does not exist.
     #[error("{0} not found")]
     NotFound(&'static str),
 }
@@ -44,7 +43,7 @@ impl Error {
     }
 }
 
-/// One error that is reported.
+/// An error of a response or a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cause {
     pub(crate) code: u32,
@@ -52,7 +51,7 @@ pub(crate) struct Cause {
     pub(crate) detail: String,
 }
 
-/// What a job failed of.
+/// The errors of a failed job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Failure {
     pub(crate) status: u16,

@@ -1,4 +1,4 @@
-//! Audit events: who did what to which resource, and when.
+//! Audit events.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::world::ruby;
 /// How long events are kept.
 const KEPT: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
-/// Who does something.
+/// The user or component that causes an event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Actor {
-    /// A user's GUID, which is any text.
+    /// A user's GUID, which may be any string.
     pub(crate) id: String,
-    /// `user`, or what of the foundation it was.
+    /// `user`, or a component of the foundation.
     pub(crate) kind: CowStr,
     pub(crate) name: Option<String>,
 }
@@ -36,18 +36,18 @@ impl Default for Actor {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Event {
     pub(crate) base: Base,
-    /// Such as `audit.app.start`.
+    /// The type, such as `audit.app.start`.
     pub(crate) kind: CowStr,
     pub(crate) actor: Actor,
-    /// The resource that it was done to.
+    /// The changed resource.
     #[serde(alias = "app")]
     pub(crate) target: Guid,
     #[serde(default = "app")]
     pub(crate) target_kind: CowStr,
-    /// As it was called then.
+    /// The target's name at that time.
     #[serde(alias = "app_name")]
     pub(crate) target_name: Box<str>,
-    /// The GUID on the wire of a target that is a user.
+    /// The target's GUID on the wire, if it is a user.
     #[serde(default)]
     pub(crate) user: Option<Box<str>>,
     pub(crate) data: Value,
@@ -55,7 +55,7 @@ pub(crate) struct Event {
     pub(crate) org: Option<Guid>,
 }
 
-/// What events were of before they were of other resources too.
+/// Older state files have only events of apps.
 fn app() -> CowStr {
     "app".into()
 }
@@ -70,7 +70,7 @@ impl Event {
     }
 }
 
-/// What something is done to, and where that is.
+/// The target of an event, and its place.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) kind: &'static str,
@@ -82,7 +82,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// What is in no organization.
+    /// A target that belongs to no organization.
     pub(crate) fn of(kind: &'static str, guid: Guid, name: &str) -> Self {
         Self {
             kind,
@@ -96,7 +96,7 @@ impl Target {
 }
 
 impl World {
-    /// Says who does what is done from now on.
+    /// Sets the actor of the following events.
     pub(crate) fn act_as(&mut self, user: &str, name: Option<&str>) {
         self.actor = Actor {
             id: user.into(),
@@ -105,13 +105,13 @@ impl World {
         };
     }
 
-    /// Records what the actor has done to an app.
+    /// Records an event of an app.
     pub(crate) fn record(&mut self, app: Guid, kind: &'static str, data: Value) {
         let actor = self.actor.clone();
         self.record_of(actor, app, self.now, kind, data);
     }
 
-    /// Records in the log and the events of an app what a request changes of it.
+    /// Records in the log and the events of an app which changes a request makes.
     pub(crate) fn record_app_update(&mut self, app: Guid, request: Map<String, Value>) {
         let request = audited(request);
         let change = ruby::inspect_with_string_keys(&request);
@@ -119,7 +119,7 @@ impl World {
         self.record(app, "audit.app.update", json!({"request": request}));
     }
 
-    /// The same at some moment, which may be yet to come.
+    /// Records an event at a given time, which may be in the future.
     pub(crate) fn record_at(&mut self, app: Guid, at: Timestamp, kind: &'static str, data: Value) {
         let actor = self.actor.clone();
         self.record_of(actor, app, at, kind, data);
@@ -144,7 +144,7 @@ impl World {
         self.record_target_of(actor, at, kind, target, data);
     }
 
-    /// Records what the actor has done to a resource of any kind.
+    /// Records an event of a resource of any kind.
     pub(crate) fn record_target(&mut self, kind: &'static str, target: Target, data: Value) {
         let actor = self.actor.clone();
         self.record_target_of(actor, self.now, kind, target, data);
@@ -180,7 +180,7 @@ impl World {
         self.forget_events();
     }
 
-    /// Records what a broker has done to a resource.
+    /// Records an event of a resource whose actor is a broker.
     pub(super) fn record_as_broker(&mut self, broker: Guid, kind: &'static str, target: Target) {
         let name = self.service_brokers.get(broker);
         let actor = Actor {
@@ -191,7 +191,7 @@ impl World {
         self.record_target_of(actor, self.now, kind, target, json!({}));
     }
 
-    /// Records what the actor has done to a resource of no organization.
+    /// Records an event of a resource that belongs to no organization.
     pub(crate) fn record_named(
         &mut self,
         kind: &'static str,
@@ -203,7 +203,7 @@ impl World {
         self.record_target(kind, Target::of(target_kind, guid, name), data);
     }
 
-    /// Records what the actor has done to an organization.
+    /// Records an event of an organization.
     pub(crate) fn record_org(&mut self, org: Guid, kind: &'static str, request: Value) {
         let Some(name) = self.orgs.get(org).map(|org| org.name.clone()) else {
             return;
@@ -215,7 +215,7 @@ impl World {
         self.record_target(kind, target, json!({"request": request}));
     }
 
-    /// The same to a space.
+    /// Records an event of a space.
     pub(crate) fn record_space(&mut self, space: Guid, kind: &'static str, request: Value) {
         let Some(name) = self.spaces.get(space).map(|space| space.name.clone()) else {
             return;
@@ -227,7 +227,7 @@ impl World {
         self.record_target(kind, target, json!({"request": request}));
     }
 
-    /// The same to a route.
+    /// Records an event of a route.
     pub(crate) fn record_route(&mut self, route: Guid, kind: &'static str, data: Value) {
         let Some(found) = self.routes.get(route) else {
             return;
@@ -239,7 +239,7 @@ impl World {
         self.record_target(kind, target, data);
     }
 
-    /// Records that a user gets a role, or loses it.
+    /// Records that a user gets or loses a role.
     pub(crate) fn record_role(&mut self, role: Guid, added: bool, request: Value) {
         let Some(role) = self.roles.get(role) else {
             return;
@@ -260,7 +260,7 @@ impl World {
         self.record_target(kind, target, json!({"request": request}));
     }
 
-    /// Records what the actor has done to a process.
+    /// Records an event of a process.
     pub(crate) fn record_process(&mut self, process: Guid, kind: &'static str, more: &Value) {
         let Some(process) = self.processes.get(process) else {
             return;
@@ -276,7 +276,7 @@ impl World {
         self.record(app, kind, data);
     }
 
-    /// Records that a route leads to an app from now on, or no more.
+    /// Records that a route is mapped to an app, or unmapped.
     pub(crate) fn record_mapping(
         &mut self,
         kind: &'static str,
@@ -299,7 +299,7 @@ impl World {
         self.record(destination.app, kind, data);
     }
 
-    /// Records that an instance exits, as its app and as its process.
+    /// Records that an instance crashed, as events of its app and of its process.
     pub(super) fn record_crash(&mut self, process: Guid, at: Timestamp, payload: Value) {
         let Some(process) = self.processes.get(process) else {
             return;
@@ -317,7 +317,7 @@ impl World {
         self.record_of(of_process, app, at, "audit.app.process.crash", payload);
     }
 
-    /// Forgets the crashes of an app that are yet to come.
+    /// Removes the future crash events of an app.
     pub(super) fn forget_crashes(&mut self, app: Guid) {
         let of_app = Selection::by(Field::Target, app);
         let events = self.events.select(&of_app).into_iter();
@@ -328,7 +328,7 @@ impl World {
         }
     }
 
-    /// Takes back what was recorded of an app that was refused in the end.
+    /// Removes the events of an app whose creation was refused in the end.
     pub(crate) fn forget_events_of(&mut self, app: Guid) {
         let of_app = Selection::by(Field::Target, app);
         let events: Vec<Guid> = self
@@ -342,8 +342,7 @@ impl World {
         }
     }
 
-    /// Forgets what happened too long ago, or too much ago: many apps leave many
-    /// more events.
+    /// Removes old events, and the oldest ones if there are too many.
     fn forget_events(&mut self) {
         let surplus = self.events.keep_newest(self.kept_events, |_| true);
         self.forgotten.events += surplus;
@@ -359,7 +358,7 @@ impl World {
     }
 }
 
-/// The request as events show it: without commands and environment variables.
+/// A request as events show it: without commands and environment variables.
 pub(crate) fn audited(mut request: Map<String, Value>) -> Value {
     for hidden in ["command", "environment_variables"] {
         if let Some(value) = request.get_mut(hidden) {

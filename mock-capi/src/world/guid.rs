@@ -1,4 +1,4 @@
-//! GUIDs: 16 bytes in memory, the usual hyphenated text on the wire.
+//! GUIDs: 16 bytes in memory, hyphenated text on the wire.
 
 use std::fmt;
 
@@ -10,20 +10,19 @@ use crate::world::random::Random;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Guid(u128);
 
-/// The isolation segment that every foundation has, by the GUID that it has in
-/// each of them.
+/// The GUID of the shared isolation segment, which is the same on every foundation.
 pub(crate) const SHARED_SEGMENT: Guid = Guid(0x933b_4c58_120b_499a_b85d_4b6f_c9e2_903b);
 
 impl Guid {
-    /// Reads the canonical text; anything else names no resource.
+    /// Reads the canonical text; other spellings identify no resource.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let guid = u128::from_str_radix(&text.replace('-', ""), 16).map(Self);
         guid.ok().filter(|guid| guid.to_string() == text)
     }
 }
 
-/// Digits are looked up, not formatted: an answer has a dozen GUIDs for each of
-/// its resources.
+/// Digits are looked up instead of formatted, since a response has a dozen GUIDs for
+/// each resource.
 impl fmt::Display for Guid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -38,7 +37,7 @@ impl fmt::Display for Guid {
     }
 }
 
-/// On the wire as it is displayed.
+/// Serialized as it is displayed.
 impl Serialize for Guid {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -69,7 +68,7 @@ impl GuidSource {
         Guid((bits & FREE_BITS) | VERSION_4 | VARIANT)
     }
 
-    /// Numbers that have nothing to do with the GUIDs.
+    /// A stream of random numbers that is independent of the GUIDs.
     pub(crate) fn split(&mut self) -> Random {
         self.0.split()
     }

@@ -1,4 +1,4 @@
-//! From the host and the path of a request to the route that it takes.
+//! Finds the route of a request by its host and path.
 
 use super::{Domain, Route, World};
 
@@ -10,19 +10,19 @@ pub(crate) fn without_port(host: &str) -> &str {
     bracketed.unwrap_or_else(|| host.split(':').next().unwrap_or_default())
 }
 
-/// What a host and a path name.
+/// The result of a lookup.
 #[derive(Debug)]
 pub(crate) enum HostLookup<'w> {
     Route(&'w Route),
-    /// A host of a domain of the world, without a route.
+    /// The domain exists, but no route matches.
     UnknownRoute,
-    /// A host that is of no domain of the world.
+    /// No domain of the world has the host.
     OtherDomain,
 }
 
 impl World {
-    /// The route of a request, as gorouter finds it: an exact host goes before a
-    /// wildcard, and of several paths the longest.
+    /// The route of a request, as gorouter finds it: exact hosts precede wildcards,
+    /// and long paths precede short ones.
     pub(crate) fn find_by_host(&self, host: &str, path: &str) -> HostLookup<'_> {
         let domains: Vec<(&str, &Domain)> = splits(host)
             .filter_map(|(label, domain)| Some((label, self.public_domain(domain)?)))
@@ -67,14 +67,14 @@ impl World {
     }
 }
 
-/// The host and the domain that a name may consist of, the longest domain first.
+/// The possible hosts and domains of a name, the longest domain first.
 fn splits(name: &str) -> impl Iterator<Item = (&str, &str)> {
     let dots = name.match_indices('.');
     let parts = dots.map(|(at, _)| (&name[..at], &name[at + 1..]));
     [("", name)].into_iter().chain(parts)
 }
 
-/// Whether a path is that of a route, or below it.
+/// Whether a path equals that of a route, or is below it.
 fn is_below(path: &str, route: &str) -> bool {
     path.len() >= route.len()
         && path.is_char_boundary(route.len())

@@ -1,6 +1,6 @@
-//! What apps log: lines of the API, of staging, of cells, and of the apps
-//! themselves, each with the moment at which it is written. Those of what takes
-//! time are there at once, and seen when their moment has come.
+//! The logs of apps: lines of the API, of staging, of cells and of the apps
+//! themselves, each with a timestamp. Lines of operations that take time are stored
+//! at once, with timestamps in the future, and appear when their time has come.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::model::CowStr;
 use super::{Guid, Package, PackageKind, Process, World};
 use crate::world::clock::Timestamp;
 
-/// Who writes a line.
+/// The source of a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Source {
     Api,
@@ -22,7 +22,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// The `source_type` that envelopes are tagged with.
+    /// The `source_type` tag of envelopes.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Api => "API".into(),
@@ -33,11 +33,11 @@ impl Source {
     }
 }
 
-/// A line that is logged.
+/// A line of a log.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LogLine {
-    /// When, in nanoseconds since the Unix epoch; no two lines of an app share
-    /// one.
+    /// The timestamp in nanoseconds since the Unix epoch, which is unique within an
+    /// app.
     pub(crate) nanos: u64,
     pub(crate) source: Source,
     pub(crate) instance: u32,
@@ -45,13 +45,13 @@ pub(crate) struct LogLine {
     pub(crate) text: CowStr,
 }
 
-/// How many lines of an app are kept.
+/// The number of lines of an app that are kept.
 const KEPT: usize = 1000;
 
-/// The cell that everything runs on.
+/// The GUID of the only cell.
 const CELL: &str = "22ab8a8b-1d0d-4f7c-a6b5-3a0d0f4c2f6e";
 
-/// Lines of one source that are written over some time.
+/// Lines of one source that are written over a period.
 struct Script {
     source: Source,
     instance: u32,
@@ -77,29 +77,29 @@ impl Script {
 }
 
 impl World {
-    /// The lines of an app that are written by now, oldest first.
+    /// The lines of an app up to now, oldest first.
     pub(crate) fn logs(&self, app: Guid) -> &[LogLine] {
         let lines = self.logs.get(&app).map_or(&[][..], Vec::as_slice);
         let now = self.now.plus(Duration::from_millis(1)).unix_nanos();
         &lines[..lines.partition_point(|line| line.nanos < now)]
     }
 
-    /// The apps that have logged something.
+    /// The apps that have logs.
     pub(crate) fn logging_apps(&self) -> impl Iterator<Item = Guid> {
         self.logs.keys().copied()
     }
 
-    /// What the API says of an app, now.
+    /// Logs a line of the API now.
     pub(crate) fn log_api(&mut self, app: Guid, text: impl Into<CowStr>) {
         self.log_api_at(app, self.now, text);
     }
 
-    /// What the API will say of an app.
+    /// Logs a line of the API at a time in the future.
     pub(crate) fn log_api_at(&mut self, app: Guid, at: Timestamp, text: impl Into<CowStr>) {
         self.write(app, at, Source::Api, 0, (false, text.into()));
     }
 
-    /// What the staging of a package says until it is done, or has failed.
+    /// Logs the staging of a package until it is done or has failed.
     pub(super) fn log_staging(
         &mut self,
         package: Guid,
@@ -127,8 +127,7 @@ impl World {
         self.play(app, self.now, ready_at.since(self.now), script);
     }
 
-    /// What cells and the instances of a process from `first` on say when they
-    /// are started now.
+    /// Logs the start of a process's instances from index `first` on.
     pub(super) fn log_start(&mut self, process: Guid, first: u32) {
         let Some(process) = self.processes.get(process) else {
             return;
@@ -181,7 +180,7 @@ impl World {
         self.log_api_at(app, at, payload);
     }
 
-    /// Takes back what instances were about to write, as they are stopped.
+    /// Removes the future lines of instances that are stopped.
     pub(super) fn silence_instances(&mut self, app: Guid) {
         let now = self.now.plus(Duration::from_millis(1)).unix_nanos();
         if let Some(lines) = self.logs.get_mut(&app) {
@@ -193,7 +192,7 @@ impl World {
         self.forget_crashes(app);
     }
 
-    /// Spreads lines evenly over some time, the last one at its end.
+    /// Spreads lines evenly over a period; the last one is at its end.
     fn play(&mut self, app: Guid, from: Timestamp, time: Duration, script: Script) {
         let count = u32::try_from(script.lines.len()).unwrap_or(u32::MAX).max(2);
         for (position, line) in (0..count).zip(script.lines) {
@@ -225,7 +224,7 @@ impl World {
             text,
         };
         if lines.len() < 4 {
-            // Most apps have few.
+            // Most apps have few lines.
             lines.reserve_exact(1);
         }
         lines.insert(position, line);
@@ -236,12 +235,12 @@ impl World {
     }
 }
 
-/// The GUID of an instance, as its cell has it.
+/// The GUID of an instance.
 pub(crate) fn instance_guid(process: &Process, index: u32) -> String {
     format!("{}-{index}", process.base.guid)
 }
 
-/// What an event says of an instance that exits.
+/// The data of the event of an instance that exits.
 fn crash_payload(kind: &Source, index: u32, id: &str) -> Value {
     json!({
         "instance": id,
@@ -288,7 +287,7 @@ fn script_staging(
     script.out("Uploading complete");
 }
 
-/// The reason as buildpacks give it, before the build itself reports it.
+/// The reason of a failure as buildpacks print it, before the build reports it.
 fn script_failure(script: &mut Script, error: &str) {
     let (title, detail) = error.split_once(" - ").unwrap_or(("", error));
     let (reason, status) = match title {

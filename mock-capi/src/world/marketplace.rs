@@ -1,4 +1,4 @@
-//! The marketplace: service brokers, what they offer, and the plans of that.
+//! The marketplace: service brokers, offerings and plans.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -6,21 +6,21 @@ use serde_json::{Map, Value};
 use super::access::{Access, Home, SPACE_MEMBERS};
 use super::{Base, Field, Guid, Row, Selection, World};
 
-/// A service broker, as it was registered.
+/// A registered service broker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ServiceBroker {
     pub(crate) base: Base,
     pub(crate) name: String,
-    /// Without `/v2/catalog`.
+    /// The URL without `/v2/catalog`.
     pub(crate) url: String,
     pub(crate) username: String,
     pub(crate) password: String,
-    /// The only space that its plans are for.
+    /// The space of a space-scoped broker.
     pub(crate) space: Option<Guid>,
     pub(crate) state: BrokerState,
 }
 
-/// What the Cloud Controller does with a broker's catalog.
+/// The progress of the synchronization of a broker's catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum BrokerState {
     Synchronizing,
@@ -35,7 +35,7 @@ impl BrokerState {
     }
 }
 
-/// A service that a broker has in its catalog.
+/// A service offering of a broker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ServiceOffering {
     pub(crate) base: Base,
@@ -44,7 +44,7 @@ pub(crate) struct ServiceOffering {
     pub(crate) catalog: CatalogOffering,
 }
 
-/// The same as the catalog has it.
+/// A service offering as the catalog describes it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct CatalogOffering {
     pub(crate) id: String,
@@ -77,21 +77,21 @@ pub(crate) struct ServicePlan {
     pub(crate) base: Base,
     pub(crate) offering: Guid,
     pub(crate) available: bool,
-    /// Whether everyone sees it.
+    /// Whether the plan is visible to everyone.
     pub(crate) public: bool,
-    /// Else the organizations that it was made visible to.
+    /// The organizations that see a plan that is not public.
     pub(crate) orgs: Vec<Guid>,
     pub(crate) catalog: CatalogPlan,
 }
 
-/// The same as the catalog has it.
+/// A plan as the catalog describes it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct CatalogPlan {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) description: String,
     pub(crate) free: bool,
-    /// As the offering, unless the plan says.
+    /// `None` if the offering decides.
     pub(crate) bindable: Option<bool>,
     pub(crate) plan_updateable: Option<bool>,
     pub(crate) metadata: Option<Map<String, Value>>,
@@ -104,7 +104,7 @@ pub(crate) struct CatalogPlan {
 /// An offering of a catalog with its plans.
 pub(crate) type CatalogEntry = (CatalogOffering, Vec<CatalogPlan>);
 
-/// Who sees a plan.
+/// The visibility of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Visibility {
     Public,
@@ -153,7 +153,7 @@ impl World {
         }
     }
 
-    /// Whether a caller who is no administrator sees a plan.
+    /// Whether a caller who is not an administrator sees a plan.
     pub(super) fn sees_plan(&self, access: &Access, plan: &ServicePlan) -> bool {
         let mut orgs = plan.orgs.iter();
         plan.public
@@ -188,7 +188,7 @@ impl World {
         plan.catalog.plan_updateable.unwrap_or_else(of_offering)
     }
 
-    /// The plans that were made visible to an organization.
+    /// The plans that are visible to an organization.
     pub(super) fn plans_visible_to(&self, org: Guid) -> Vec<Guid> {
         let plans = self.service_plans.iter();
         let visible = plans.filter(|plan| plan.orgs.contains(&org));
@@ -206,8 +206,8 @@ impl World {
         plans.any(|plan| self.has_instances_of_plan(plan.guid()))
     }
 
-    /// Takes over a broker's catalog; the plans that are no longer in it and
-    /// have instances still, by the offerings' names.
+    /// Synchronizes a broker's catalog. Returns the plans that it no longer contains
+    /// but that have instances, by the names of their offerings.
     pub(crate) fn take_catalog(
         &mut self,
         broker: Guid,
@@ -340,7 +340,8 @@ impl World {
         self.service_offerings.remove(offering);
     }
 
-    /// Adds a broker whose plans everyone sees, or tells where a known one is now.
+    /// Adds a broker whose plans everyone sees, or updates the URL of a known
+    /// broker.
     pub(crate) fn register_broker(&mut self, name: &str, url: String, catalog: Vec<CatalogEntry>) {
         let known = self.named::<ServiceBroker>(name).map(Row::guid);
         let guid = match known {
@@ -371,7 +372,7 @@ impl World {
         }
     }
 
-    /// Removes a broker that has no instances, with all that it offers.
+    /// Removes a broker that has no instances, with its offerings.
     pub(super) fn delete_service_broker(&mut self, broker: Guid) {
         let offerings: Vec<Guid> = self
             .offerings_of(broker)
@@ -389,7 +390,7 @@ impl World {
         self.service_brokers.remove(broker);
     }
 
-    /// Removes an offering with its plans and instances, without asking its
+    /// Removes an offering with its plans and instances without requests to its
     /// broker.
     pub(crate) fn purge_offering(&mut self, offering: Guid) {
         let plans: Vec<Guid> = self.plans_of(offering).iter().map(|it| it.guid()).collect();

@@ -39,7 +39,7 @@ impl Maps {
     }
 }
 
-/// As it is presented: both maps, even if they are empty.
+/// Serializes both maps, even if they are empty.
 impl Serialize for Metadata {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         static NONE: Maps = Maps {
@@ -55,7 +55,7 @@ impl Metadata {
         json!(self)
     }
 
-    /// Only what there is, as manifests have it.
+    /// The maps that are not empty, as manifests contain them.
     pub(crate) fn present_non_empty(&self) -> Option<Value> {
         let maps = self.0.as_ref()?;
         let mut found = Map::new();
@@ -78,7 +78,7 @@ impl Metadata {
         })
     }
 
-    /// Sets what has a value, removes what is null.
+    /// Sets keys that have values, and removes keys that are null.
     pub(crate) fn apply(&mut self, patch: MetadataPatch) {
         if patch.labels.is_empty() && patch.annotations.is_empty() {
             return;
@@ -108,13 +108,13 @@ fn label_value_key(key: &str, value: &str) -> Key {
     Key::exact(Field::LabelValue, format!("{key}={value}"))
 }
 
-/// A change of metadata, as a request's `metadata` asks for it.
+/// A change of metadata by a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MetadataPatch {
     labels: Vec<(String, Option<String>)>,
-    /// An annotation may be there without a value.
+    /// An annotation may have no value.
     annotations: Vec<(String, Option<Option<String>>)>,
-    /// Why the database does not take it, although it is valid.
+    /// Why the database would refuse the valid change.
     fault: Option<Error>,
 }
 
@@ -160,8 +160,8 @@ impl MetadataPatch {
         patch
     }
 
-    /// Why it cannot be applied: too many labels or annotations, beside those
-    /// that there are.
+    /// Why a change cannot be applied to the current labels or annotations: they
+    /// would be too many.
     fn limit_exceeded(&self, current: Option<&Maps>) -> Option<Error> {
         let labels = adds(&self.labels, current.map(|maps| &maps.labels));
         if labels > MAX_LABELS {
@@ -177,19 +177,19 @@ impl MetadataPatch {
         })
     }
 
-    /// Refuses what the database does not take.
+    /// Refuses changes that the database would refuse.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.fault.clone().map_or(Ok(()), Err)
     }
 
-    /// Refuses what would be too much beside the metadata that there is.
+    /// Refuses changes that would add too many entries to the current metadata.
     pub(crate) fn check_beside(&self, current: &Metadata) -> Result<(), Error> {
         let exceeded = self.limit_exceeded(current.0.as_deref());
         exceeded.map_or(Ok(()), Err)
     }
 }
 
-/// How many entries there are after a change that adds some; 0 if it adds none.
+/// The number of entries after a change that adds some; 0 if it adds none.
 fn adds<V>(changes: &[(String, Option<V>)], current: Option<&BTreeMap<String, V>>) -> usize {
     let holds = |key: &String| current.is_some_and(|current| current.contains_key(key));
     let (mut added, mut removed) = (0, 0);
@@ -213,15 +213,15 @@ fn read_map<'v>(
 ) -> Option<&'v Map<String, Value>> {
     let map = fields.get(name).filter(|value| !value.is_null())?;
     let object = map.as_object();
-    // Ruby takes false for nothing.
+    // Ruby treats false as absent.
     if object.is_none() && *map != Value::Bool(false) {
         errors.push(format!("Metadata '{name}' is not an object"));
     }
     object
 }
 
-/// What an annotation becomes: `None` removes it. Whatever has no size in Ruby,
-/// and what no column takes, is an error of the Cloud Controller.
+/// The new value of an annotation: `None` removes it. Values without a size in Ruby,
+/// and values that no column stores, are errors of the Cloud Controller.
 fn annotation(value: &Value) -> Result<Option<Option<String>>, ()> {
     match value {
         Value::Null => Ok(None),
@@ -361,8 +361,8 @@ impl LabelSelector {
         Ok(Self(parsed))
     }
 
-    /// The same for lists that do not check it: what is no requirement counts
-    /// for none.
+    /// Parses a selector for lists that do not validate it: invalid requirements are
+    /// ignored.
     pub(crate) fn parse_unchecked(selector: &str) -> Result<Self, String> {
         let requirements = split_requirements(selector).into_iter();
         let requirements = requirements.filter_map(match_requirement);
@@ -371,7 +371,7 @@ impl LabelSelector {
         ))
     }
 
-    /// For each requirement that an index can answer, the keys any of which
+    /// For each requirement that an index can answer, the keys of which any
     /// satisfies it.
     pub(crate) fn clauses(&self) -> impl Iterator<Item = Vec<Key>> {
         self.0.iter().filter_map(|requirement| match requirement {
@@ -386,7 +386,7 @@ impl LabelSelector {
         })
     }
 
-    /// Whether the requirements that no index can answer hold.
+    /// Whether metadata satisfies the requirements that no index can answer.
     pub(crate) fn allows(&self, metadata: &Metadata) -> bool {
         self.0.iter().all(|requirement| match requirement {
             Requirement::In(..) | Requirement::Exists(_) => true,
@@ -398,7 +398,7 @@ impl LabelSelector {
     }
 }
 
-/// Splits at commas outside of parentheses; empty parts do not count.
+/// Splits at commas outside of parentheses and drops empty parts.
 fn split_requirements(selector: &str) -> Vec<&str> {
     let mut depth = 0_usize;
     selector
@@ -425,8 +425,8 @@ fn parse_requirement(text: &str) -> Result<Requirement, String> {
     Ok(requirement)
 }
 
-/// Values as Ruby splits them: without the empty ones at the end. So there may
-/// be none, which nothing is equal to.
+/// Values as Ruby splits them, without empty ones at the end. An empty list equals
+/// no label.
 fn label_values(text: &str) -> Vec<String> {
     let values = text.trim_end_matches(',').split(',');
     let values = values.filter(|_| !text.trim_end_matches(',').is_empty());

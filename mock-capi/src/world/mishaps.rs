@@ -1,23 +1,24 @@
-//! What may go wrong with what requests start. The world does not know why.
+//! Failures of operations that requests start. The world does not know their
+//! reasons.
 
 use std::fmt;
 
 use super::error::Failure;
 
-/// Decides, each time that something starts, whether it goes wrong.
+/// Decides whether an operation fails.
 pub(crate) trait Mishaps: fmt::Debug {
-    /// The error that staging the app's package ends with.
+    /// The error with which the staging of the app's package ends.
     fn staging(&mut self, app: &str) -> Option<String>;
 
-    /// The error that copying a droplet to the app ends with.
+    /// The error with which the copy of a droplet to the app ends.
     fn copy(&mut self, app: &str) -> Option<String>;
 
-    /// Whether what is started of the app crashes.
+    /// Whether started instances of the app crash.
     fn crashes(&mut self, app: &str) -> bool;
 
-    /// Why a task of the app fails.
+    /// The error with which a task of the app ends.
     fn task(&mut self, app: &str) -> Option<String>;
 
-    /// The error that a job ends with.
+    /// The error with which a job ends.
     fn job(&mut self, operation: &str) -> Option<Failure>;
 }

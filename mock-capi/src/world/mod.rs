@@ -1,10 +1,10 @@
-//! The state of the fake Cloud Controller: typed tables, and the operations on
-//! them that all dialects share.
+//! The state of the fake Cloud Controller: typed tables, and the operations on them
+//! that all dialects share.
 //!
-//! Nothing happens in the background. What takes time has a moment at which it
-//! is ready and its state is derived when it is read; what jobs change later is
-//! kept in [`World::settle`]'s agenda and done before the next request that
-//! comes late enough to see it.
+//! Nothing runs in the background. An operation that takes time has a completion
+//! time, and its state is derived when it is read. Later changes by jobs are in the
+//! agenda of [`World::settle`], which carries them out before the first request
+//! after their time.
 
 mod access;
 mod apps;
@@ -121,10 +121,10 @@ use crate::world::metadata::{Metadata, MetadataPatch};
 use crate::world::random::Random;
 use crate::world::settings::{Settings, Timings};
 
-/// How many jobs that are done are kept.
+/// The number of finished jobs that are kept.
 const KEPT_JOBS: usize = 10_000;
 
-/// How much is no longer kept, because too much came after it.
+/// How many old resources were dropped because of limits.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Forgotten {
     jobs: u64,
@@ -133,10 +133,10 @@ pub(crate) struct Forgotten {
     log_lines: u64,
 }
 
-/// The name of the quota that organizations have unless told otherwise.
+/// The name of the default quota of organizations.
 pub(crate) const DEFAULT_QUOTA: &str = "default";
 
-/// Stacks that apps can run on, newest first; the last is that of 2017.
+/// The stacks, newest first; the last is that of 2017.
 const STACKS: &[(&str, &str)] = &[
     (
         "cflinuxfs4",
@@ -152,7 +152,7 @@ const STACKS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Buildpacks that the foundation has.
+/// The buildpacks of the foundation.
 const BUILDPACKS: &[&str] = &[
     "staticfile_buildpack",
     "java_buildpack",
@@ -167,25 +167,25 @@ const BUILDPACKS: &[&str] = &[
     "r_buildpack",
 ];
 
-/// What is to be done at some moment.
+/// An action that is due at some time.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Due {
-    /// Delete what a job deletes.
+    /// Delete the resource of a job.
     Delete(Kind, Guid),
-    /// Look how far a deployment is.
+    /// Visit a deployment.
     Deploy(Guid),
-    /// Remove the network policies of apps that are gone.
+    /// Remove the network policies of deleted apps.
     CleanNetworkPolicies,
     /// Run a droplet, whose instances may crash.
     Run(Guid, bool),
-    /// Let old droplets of an app expire.
+    /// Expire old droplets of an app.
     ExpireDroplets(Guid),
-    /// The same of packages.
+    /// Expire old packages of an app.
     ExpirePackages(Guid),
 }
 
 with_resources! { declare_world
-    /// Everything that the Cloud Controller knows, and the users that UAA does.
+    /// The state of the Cloud Controller and of UAA.
     #[derive(Debug, Serialize, Deserialize)]
     pub(crate) struct World {
         /// What is still to be asked of brokers.
@@ -200,23 +200,23 @@ with_resources! { declare_world
         pub(crate) timings: Timings,
         #[serde(skip)]
         pub(crate) default_stack: &'static str,
-        /// How many events of each kind are kept.
+        /// The number of events of each kind that are kept.
         #[serde(skip)]
         kept_events: usize,
         #[serde(skip)]
         pub(crate) forgotten: Forgotten,
-        /// Who does what is done now.
+        /// The actor of the current request.
         #[serde(skip)]
         actor: Actor,
         #[serde(with = "exact")]
         now: Timestamp,
         guids: GuidSource,
-        /// What jitter and random routes come from.
+        /// The source of jitter and random routes.
         random: Random,
         #[serde(skip)]
         usage: HashMap<Guid, Usage>,
         logs: HashMap<Guid, Vec<LogLine>>,
-        /// Sizes of the files that were uploaded.
+        /// The sizes of uploaded files by their checksums.
         #[serde(with = "pairs")]
         resources: HashMap<resources::Checksum, u64>,
         #[serde(skip)]
@@ -229,8 +229,8 @@ with_resources! { declare_world
 }
 
 impl World {
-    /// The world before anyone did anything: a shared domain and the default
-    /// quota.
+    /// A new world, with a shared domain, the default quota and the configured
+    /// users.
     pub(crate) fn new(
         mut guids: GuidSource,
         now: Timestamp,
@@ -333,14 +333,14 @@ impl World {
         }
     }
 
-    /// An empty world in the place of this one. GUIDs go on where they were, so
-    /// that none of the old world names anything in the new one.
+    /// Replaces this world with an empty one. New GUIDs continue the sequence, so
+    /// that an old GUID never identifies a new resource.
     pub(crate) fn reset(&mut self, settings: &Settings, now: Timestamp) {
         let guids = GuidSource::new(self.guids.split());
         *self = Self::new(guids, now, self.timings, settings);
     }
 
-    /// Goes on with a world that was loaded, for these users besides its own.
+    /// Continues with a world that was loaded, and adds the configured users.
     pub(crate) fn resume(&mut self, timings: Timings, settings: &Settings) {
         self.timings = timings;
         self.default_stack = Settings::default_stack(settings.dialect);
@@ -355,8 +355,7 @@ impl World {
         self.now
     }
 
-    /// Moves to `now`, doing what jobs and deployments had to do by then, each
-    /// at its own moment.
+    /// Moves the time to `now` and carries out due actions, each at its own time.
     pub(crate) fn settle(&mut self, now: Timestamp) {
         let now = self.now.max(now);
         while let Some(entry) = self.agenda.first_entry() {
@@ -404,13 +403,13 @@ impl World {
         R::table(self).get(guid)
     }
 
-    /// The row that a text is the GUID of.
+    /// The row with a GUID in text form.
     pub(crate) fn look_up<R: Row>(&self, guid: &str) -> Option<&R> {
         self.get(Guid::parse(guid)?)
     }
 
-    /// The GUIDs, each once, of the rows that texts name, if there is a row that
-    /// is `right` for each of them; else the texts for which there is none.
+    /// The GUIDs, without duplicates, of the rows with these GUIDs, if a row that is
+    /// `right` exists for each. The error lists the others.
     pub(crate) fn look_up_all<'t, R: Row>(
         &self,
         guids: &[&'t str],
@@ -438,7 +437,7 @@ impl World {
         guid
     }
 
-    /// Changes a row, if it is there, and dates the change.
+    /// Changes a row, if it exists, and sets `updated_at`.
     pub(crate) fn touch<R: Row>(&mut self, guid: Guid, change: impl FnOnce(&mut R)) {
         let now = self.now;
         R::table_mut(self).update(guid, |row| {
@@ -447,13 +446,13 @@ impl World {
         });
     }
 
-    /// The first row of a name.
+    /// The first row with a name.
     pub(crate) fn named<R: Row>(&self, name: &str) -> Option<&R> {
         let named = Selection::all().any(vec![Key::text(Field::Name, name)]);
         R::table(self).select(&named).first().copied()
     }
 
-    /// Whether a name is taken by another row than `own`.
+    /// Whether another row than `own` has a name.
     pub(crate) fn name_taken<R: Row>(&self, name: &str, own: Option<Guid>) -> bool {
         let named = Selection::all().any(vec![Key::text(Field::Name, name)]);
         let holders = R::table(self).select(&named);
@@ -464,19 +463,20 @@ impl World {
         self.guids.next()
     }
 
-    /// A random number below `limit`, which is not 0.
+    /// A random number below `limit`, which must not be 0.
     pub(crate) fn random_below(&mut self, limit: usize) -> usize {
         self.random.below(limit)
     }
 
-    /// When something is done that begins now and takes one of the times.
+    /// The completion time of an operation that starts now and takes one of the
+    /// times.
     pub(crate) fn ready_after(&mut self, time: impl FnOnce(&Timings) -> Duration) -> Timestamp {
         let time = time(&self.timings);
         self.now.plus(self.random.around(time, self.timings.jitter))
     }
 
-    /// Adds a job of a resource, and its deletion, if the job does that when it
-    /// is done.
+    /// Adds a job, and schedules the deletion of its resource, if the job deletes
+    /// it.
     pub(crate) fn schedule(
         &mut self,
         operation: String,
@@ -504,7 +504,7 @@ impl World {
         job
     }
 
-    /// The quota of organizations that were created without one.
+    /// The quota of organizations that are created without one.
     pub(crate) fn default_quota(&self) -> Option<&Quota> {
         self.named(DEFAULT_QUOTA)
     }
@@ -519,7 +519,7 @@ impl World {
         self.apps.select(&named).first().copied()
     }
 
-    /// Spaces of any of these organizations.
+    /// The spaces of these organizations.
     pub(crate) fn spaces_of(&self, orgs: Vec<Guid>) -> Vec<Guid> {
         let spaces = Selection::all().any_guid(Field::Org, orgs);
         self.spaces
@@ -533,8 +533,8 @@ impl World {
         self.orgs.get(org).is_some_and(|org| org.suspended)
     }
 
-    /// The isolation segment that the apps of a space run on; none is the
-    /// shared one.
+    /// The isolation segment on which the apps of a space run; `None` for the shared
+    /// one.
     pub(crate) fn segment_of(&self, space: Guid) -> Option<&str> {
         let space = self.spaces.get(space)?;
         let chosen = space
@@ -548,7 +548,7 @@ impl World {
         self.orgs.get(self.spaces.get(space)?.org)
     }
 
-    /// The first shared domain that is not internal, else the first private one
+    /// The first shared domain that is not internal, or the first private domain
     /// that the organization may use.
     pub(crate) fn default_domain(&self, org: Guid) -> Option<&Domain> {
         let mut domains = self.domains.iter();
@@ -561,7 +561,7 @@ impl World {
 }
 
 impl Limits {
-    /// The default quota of a usual deployment.
+    /// The default quota of a typical deployment.
     pub(crate) fn of_default_quota() -> Self {
         Self {
             total_memory: Some(102_400),

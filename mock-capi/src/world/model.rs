@@ -1,5 +1,4 @@
-//! The rows of the world: what a Cloud Controller's database has of each
-//! resource.
+//! The rows of the world: the columns of the Cloud Controller's database.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,18 +14,18 @@ use super::table::Base;
 use crate::world::clock::Timestamp;
 use crate::world::error::Failure;
 
-/// A user whom the Cloud Controller knows; UAA has the name.
+/// A user of the Cloud Controller, whose name is in UAA.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct User {
     pub(crate) base: Base,
-    /// The GUID on the wire, which is any text: a client's is its name.
+    /// The GUID on the wire, which may be any string: that of a client is its name.
     pub(crate) id: String,
-    /// Whether they logged in before anyone else named them.
+    /// Whether the user logged in before a request named them.
     #[serde(default)]
     pub(crate) active: bool,
 }
 
-/// What a user may be in an organization or a space.
+/// The types of roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RoleType {
     OrgAuditor,
@@ -68,7 +67,7 @@ impl RoleType {
         }
     }
 
-    /// The event of someone who gets the role, or loses it.
+    /// The event of a user who gets or loses the role.
     pub(super) fn audited(self, added: bool) -> &'static str {
         match (self, added) {
             (Self::OrgAuditor, true) => "audit.user.organization_auditor_add",
@@ -95,19 +94,19 @@ impl RoleType {
     }
 }
 
-/// What the operator lets users do.
+/// A feature flag.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct FeatureFlag {
     pub(crate) base: Base,
     pub(crate) name: CowStr,
     pub(crate) enabled: bool,
     pub(crate) error_message: Option<String>,
-    /// Whether anyone ever set it.
+    /// Whether the flag was ever set.
     pub(crate) changed: bool,
 }
 
 impl FeatureFlag {
-    /// All flags and whether they are on, by name.
+    /// All flags and their defaults, by name.
     pub(crate) const DEFAULTS: [(&'static str, bool); 19] = [
         ("app_bits_upload", true),
         ("app_scaling", true),
@@ -130,7 +129,7 @@ impl FeatureFlag {
         ("user_org_creation", false),
     ];
 
-    /// Whether administrators may do it even while it is off.
+    /// Whether administrators may use the feature while it is off.
     pub(crate) fn spares_admins(&self) -> bool {
         const FOR_ALL: [&str; 4] = [
             "env_var_visibility",
@@ -142,7 +141,7 @@ impl FeatureFlag {
     }
 }
 
-/// Variables that all apps have while they run, or are staged.
+/// Environment variables of all running apps, or of all apps that are staged.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct EnvironmentGroup {
     pub(crate) base: Base,
@@ -155,12 +154,12 @@ pub(crate) struct Role {
     pub(crate) base: Base,
     pub(crate) kind: RoleType,
     pub(crate) user: Guid,
-    /// The organization, or that of the space.
+    /// The organization, or the organization of the space.
     pub(crate) org: Guid,
     pub(crate) space: Option<Guid>,
 }
 
-/// One of a few words that the Cloud Controller has for something.
+/// A string that is usually one of a few constants.
 pub(crate) type CowStr = Cow<'static, str>;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -168,20 +167,20 @@ pub(crate) struct Org {
     pub(crate) base: Base,
     pub(crate) name: String,
     pub(crate) suspended: bool,
-    /// A mark that only v2 knows.
+    /// A field that only v2 shows.
     #[serde(default)]
     pub(crate) billing_enabled: bool,
     pub(crate) quota: Guid,
-    /// The isolation segment of the spaces that have none of their own.
+    /// The isolation segment of the spaces that have no own one.
     pub(crate) default_segment: Option<Guid>,
 }
 
-/// Cells that only the apps of some organizations run on.
+/// Cells for the apps of some organizations.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct IsolationSegment {
     pub(crate) base: Base,
     pub(crate) name: String,
-    /// The organizations that are entitled to it.
+    /// The entitled organizations.
     pub(crate) orgs: Vec<Guid>,
 }
 
@@ -193,7 +192,7 @@ pub(crate) struct Space {
     pub(crate) suspended: bool,
     pub(crate) allows_ssh: bool,
     pub(crate) segment: Option<Guid>,
-    /// The space's own quota, besides that of its organization.
+    /// The space's own quota, which applies besides that of its organization.
     pub(crate) quota: Option<Guid>,
 }
 
@@ -240,17 +239,17 @@ pub(crate) struct SecurityGroup {
     pub(crate) staging_spaces: Vec<Guid>,
 }
 
-/// A shared domain, or with an `org`, one scoped to it.
+/// A shared domain; with an `org`, a private domain.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Domain {
     pub(crate) base: Base,
     pub(crate) name: String,
     pub(crate) org: Option<Guid>,
-    /// Whether only apps reach it.
+    /// Whether only apps can reach it.
     pub(crate) internal: bool,
-    /// Other organizations that may have routes of it.
+    /// Other organizations that may use it.
     pub(crate) shared_with: Vec<Guid>,
-    /// `any`, `org` or `space` where its routes have policies.
+    /// `any`, `org` or `space`, if its routes have policies.
     #[serde(default)]
     pub(crate) route_policies_scope: Option<String>,
 }
@@ -267,7 +266,7 @@ pub(crate) enum Lifecycle {
     Buildpack {
         buildpacks: Vec<String>,
         stack: String,
-        /// Whether they are cloud native ones.
+        /// Whether the buildpacks are cloud native.
         #[serde(default)]
         cnb: bool,
     },
@@ -283,7 +282,7 @@ impl Lifecycle {
         }
     }
 
-    /// The stack that apps run on; none has no name.
+    /// The name of the stack; empty if there is none.
     pub(crate) fn stack(&self) -> &str {
         match self {
             Self::Buildpack { stack, .. } => stack,
@@ -304,7 +303,7 @@ pub(crate) struct App {
     pub(crate) features: Features,
 }
 
-/// What can be switched on and off of an app.
+/// The optional features of an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Feature {
     Ssh,
@@ -335,7 +334,7 @@ impl Feature {
     }
 }
 
-/// Which features an app has switched on, in the order of [`Feature::ALL`].
+/// The features of an app that are on, in the order of [`Feature::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Features([bool; 4]);
 
@@ -382,13 +381,13 @@ impl HealthCheck {
     }
 }
 
-/// Sizes that a process is scaled by.
+/// The sizes of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Scale {
     pub(crate) instances: u32,
     pub(crate) memory_mb: u32,
     pub(crate) disk_mb: u32,
-    /// Bytes a second; -1 is unlimited.
+    /// Bytes per second; -1 is unlimited.
     pub(crate) log_rate: i64,
 }
 
@@ -398,19 +397,19 @@ pub(crate) struct Process {
     pub(crate) app: Guid,
     pub(crate) space: Guid,
     pub(crate) kind: String,
-    /// As set by the user; without it, the droplet's.
+    /// The user's command; `None` for that of the droplet.
     pub(crate) command: Option<String>,
-    /// As set by the user; without it, the default one.
+    /// The user's choice; `None` for the default.
     pub(crate) user: Option<String>,
     pub(crate) scale: Scale,
     pub(crate) health_check: HealthCheck,
     pub(crate) readiness_check: HealthCheck,
     pub(crate) started: bool,
-    /// What it runs, if its app has revisions.
+    /// The revision that it runs, if its app has revisions.
     pub(crate) revision: Option<Guid>,
-    /// Whether its instances exit once they are started.
+    /// Whether its instances exit after their start.
     pub(crate) crashing: bool,
-    /// When instances were started: `(n, at)` for those below index `n` that
+    /// The start times of instances: `(n, at)` applies to those below index `n` that
     /// no earlier entry covers.
     pub(crate) starts: Vec<(u32, Timestamp)>,
     /// Where those instances are.
@@ -420,17 +419,17 @@ pub(crate) struct Process {
     pub(crate) v2: V2Marks,
 }
 
-/// What only v2 knows of a process.
+/// Fields of a process that only v2 has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct V2Marks {
     pub(crate) production: bool,
     pub(crate) console: bool,
     pub(crate) debug: Option<String>,
-    /// Whether it is to run on what was there before Diego.
+    /// Whether the process is marked to run on DEA, the predecessor of Diego.
     pub(crate) on_dea: bool,
-    /// The ports that it listens on, where they were chosen.
+    /// The chosen ports.
     pub(crate) ports: Vec<u16>,
-    /// Whether v2 gave its app an environment, which may be empty.
+    /// Whether v2 set an environment, which may be empty.
     pub(crate) environment: bool,
 }
 
@@ -445,8 +444,7 @@ pub(crate) struct Sidecar {
     pub(crate) memory_mb: Option<u32>,
 }
 
-/// An instance of a service: one that a user provides, known by its credentials,
-/// or one that a broker manages.
+/// A service instance: user-provided, with credentials, or managed by a broker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ServiceInstance {
     pub(crate) base: Base,
@@ -456,9 +454,9 @@ pub(crate) struct ServiceInstance {
     pub(crate) credentials: Option<Map<String, Value>>,
     pub(crate) syslog_drain_url: Option<String>,
     pub(crate) route_service_url: Option<String>,
-    /// When it was changed last.
+    /// When it was last changed.
     pub(crate) changed: Option<Timestamp>,
-    /// What only an instance of a broker has.
+    /// Only managed instances have this.
     #[serde(default)]
     pub(crate) managed: Option<Box<Managed>>,
     /// Other spaces whose apps may be bound to it.
@@ -466,7 +464,7 @@ pub(crate) struct ServiceInstance {
     pub(crate) shared_with: Vec<Guid>,
 }
 
-/// What a service instance has of its broker.
+/// The fields of a managed instance.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Managed {
     pub(crate) plan: Guid,
@@ -477,7 +475,7 @@ pub(crate) struct Managed {
 }
 
 impl ServiceInstance {
-    /// The plan, if a broker manages it.
+    /// The plan of a managed instance.
     pub(crate) fn plan(&self) -> Option<Guid> {
         self.managed.as_ref().map(|managed| managed.plan)
     }
@@ -488,16 +486,15 @@ impl ServiceInstance {
     }
 }
 
-/// Credentials of a service instance: of an app that has them in its
-/// environment, or a key.
+/// Credentials of a service instance: those of a bound app, or a service key.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ServiceBinding {
     pub(crate) base: Base,
     pub(crate) name: Option<String>,
-    /// None has a key.
+    /// `None` for a key.
     pub(crate) app: Option<Guid>,
     pub(crate) instance: Guid,
-    /// What only a binding of a broker's instance has.
+    /// Only bindings of managed instances have this.
     #[serde(default)]
     pub(crate) operation: Option<Operation>,
     #[serde(default)]
@@ -515,7 +512,7 @@ pub(crate) struct RouteBinding {
     pub(crate) route: Guid,
     pub(crate) instance: Guid,
     pub(crate) route_service_url: Option<String>,
-    /// What only a binding of a broker's instance has.
+    /// Only bindings of managed instances have this.
     pub(crate) operation: Option<Operation>,
 }
 
@@ -528,12 +525,12 @@ pub(crate) enum PackageKind {
     },
 }
 
-/// Uploaded bits, by their checksum.
+/// Uploaded bits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Upload {
     pub(crate) sha256: String,
     pub(crate) files: Arc<[PackageFile]>,
-    /// Whether the bits are another package's.
+    /// Whether the bits were copied from another package.
     pub(crate) copied: bool,
     pub(crate) error: Option<String>,
     pub(crate) ready_at: Timestamp,
@@ -546,13 +543,13 @@ pub(crate) struct Package {
     pub(crate) space: Guid,
     pub(crate) kind: PackageKind,
     pub(crate) upload: Option<Upload>,
-    /// Whether its bits are gone, because its app has newer ones.
+    /// Whether the bits were deleted, because the app has newer ones.
     #[serde(default)]
     pub(crate) expired: bool,
 }
 
 impl Package {
-    /// Whether it can be staged.
+    /// Whether the package can be staged.
     pub(crate) fn is_ready(&self, now: Timestamp) -> bool {
         self.state(now) == "READY"
     }
@@ -610,12 +607,12 @@ impl Build {
     }
 }
 
-/// How a droplet comes to be.
+/// How a droplet is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Origin {
     Staging,
     Copying,
-    /// The client is to upload it.
+    /// A client will upload it.
     Awaited,
     Uploading,
 }
@@ -630,11 +627,11 @@ pub(crate) struct Droplet {
     pub(crate) ready_at: Timestamp,
     pub(crate) error: Option<String>,
     pub(crate) sha256: String,
-    /// The start command of each type of process.
+    /// The start commands by type of process.
     pub(crate) process_types: Map<String, Value>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) image: Option<String>,
-    /// Whether its bits are gone, because its app has newer ones.
+    /// Whether the bits were deleted, because the app has newer ones.
     #[serde(default)]
     pub(crate) expired: bool,
 }
@@ -658,7 +655,7 @@ impl Droplet {
         self.state(now) == "STAGED"
     }
 
-    /// Whether clients are shown it, which they are not what is being staged.
+    /// Whether clients see the droplet; those that are being staged are hidden.
     pub(crate) fn is_shown(&self, now: Timestamp) -> bool {
         self.origin != Origin::Staging || self.expired || self.is_staged(now)
     }
@@ -680,7 +677,7 @@ pub(crate) struct Destination {
 pub(crate) struct Route {
     pub(crate) base: Base,
     pub(crate) space: Guid,
-    /// Other spaces whose apps it may lead to.
+    /// Other spaces whose apps may be its destinations.
     pub(crate) shared_with: Vec<Guid>,
     pub(crate) domain: Guid,
     pub(crate) host: String,
@@ -702,7 +699,7 @@ pub(crate) struct Task {
     pub(crate) app: Guid,
     pub(crate) space: Guid,
     pub(crate) droplet: Guid,
-    /// Counts the tasks of its app.
+    /// The number of the task within its app.
     pub(crate) sequence: u64,
     pub(crate) name: String,
     pub(crate) command: String,
@@ -735,7 +732,7 @@ pub(crate) struct Stack {
     pub(crate) state_reason: Option<String>,
 }
 
-/// What may still be staged on a stack.
+/// What a stack may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum StackState {
     Active,
@@ -769,23 +766,23 @@ pub(crate) struct Buildpack {
     pub(crate) stack: Option<String>,
     /// `buildpack` or `cnb`.
     pub(crate) lifecycle: CowStr,
-    /// Counted from 1, among those of the same lifecycle.
+    /// Counted from 1, among the buildpacks of the same lifecycle.
     pub(crate) position: u32,
     pub(crate) enabled: bool,
     pub(crate) locked: bool,
-    /// What was uploaded, and when it is there.
+    /// The name of the uploaded file, and when it was processed.
     pub(crate) file: Option<(String, Timestamp)>,
 }
 
 impl Buildpack {
-    /// The name of the file that it is made of, once it is there.
+    /// The name of the uploaded file, after it was processed.
     pub(crate) fn file_name(&self, now: Timestamp) -> Option<&str> {
         let file = self.file.as_ref().filter(|(_, ready_at)| *ready_at <= now);
         file.map(|(name, _)| name.as_str())
     }
 }
 
-/// Where a deployment is.
+/// The state of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum DeploymentState {
     Deploying,
@@ -809,10 +806,10 @@ impl DeploymentState {
     }
 }
 
-/// How a deployment goes on, and what it changes besides the droplet.
+/// How a deployment proceeds, and what it changes besides the droplet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct DeploymentOptions {
-    /// Whether the strategy is `canary`; else it is `rolling`.
+    /// Whether the strategy is `canary` instead of `rolling`.
     pub(crate) canary: bool,
     pub(crate) max_in_flight: u32,
     pub(crate) web_instances: Option<u32>,
@@ -828,15 +825,15 @@ pub(crate) struct Deployment {
     pub(crate) base: Base,
     pub(crate) app: Guid,
     pub(crate) state: DeploymentState,
-    /// The `reason` of its status.
+    /// The `reason` of the status.
     pub(crate) reason: CowStr,
     pub(crate) droplet: Guid,
     pub(crate) previous_droplet: Option<Guid>,
-    /// GUID and version of what it deploys, if its app has revisions.
+    /// GUID and version of the deployed revision, if the app has revisions.
     pub(crate) revision: Option<(Guid, u32)>,
-    /// The web process that it starts, which may be gone since.
+    /// The web process that it starts, which may have been deleted since.
     pub(crate) process: Option<Guid>,
-    /// How many instances the app had before.
+    /// The number of instances before the deployment.
     pub(crate) original_instances: u32,
     /// Counted from 1; `None` unless it is a canary deployment.
     pub(crate) canary_step: Option<usize>,
@@ -846,17 +843,17 @@ pub(crate) struct Deployment {
     pub(crate) error: Option<String>,
 }
 
-/// Work that a real Cloud Controller does in the background.
+/// A job, which a real Cloud Controller runs in the background.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) base: Base,
-    /// Such as `app.delete`: the resource's type, and what is done to it.
+    /// The type of the resource and the operation, such as `app.delete`.
     pub(crate) operation: String,
     /// The resource.
     pub(crate) of: Option<Guid>,
     pub(crate) ready_at: Timestamp,
     pub(crate) failure: Option<Failure>,
-    /// What it has still to do with service brokers.
+    /// The remaining work with service brokers.
     #[serde(default)]
     pub(crate) work: Option<Box<Work>>,
     #[serde(default)]

@@ -1,6 +1,5 @@
-//! Which apps may reach which others directly. The policy server keeps that
-//! apart from the Cloud Controller: apps that go leave their policies behind,
-//! until it cleans up.
+//! Policies for traffic between apps. The policy server stores them apart from the
+//! Cloud Controller: deleted apps leave their policies behind until it cleans up.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Keys;
@@ -14,8 +13,8 @@ use crate::world::clock::{Timestamp, exact};
 /// How often the policy server cleans up.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// Apps are named by any text: network administrators may allow for those that
-/// are still to come.
+/// Apps are identified by any string: network administrators may create policies for
+/// apps that do not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct NetworkPolicy {
     pub(crate) source: String,
@@ -26,7 +25,7 @@ pub(crate) struct NetworkPolicy {
 }
 
 impl NetworkPolicy {
-    /// The apps that it is about.
+    /// The source and the destination.
     pub(crate) fn apps(&self) -> [&str; 2] {
         [&self.source, &self.destination]
     }
@@ -100,7 +99,7 @@ impl NetworkPolicies {
 }
 
 impl World {
-    /// Adds policies; those that are there already stay.
+    /// Adds policies that do not exist yet.
     pub(crate) fn add_network_policies(&mut self, policies: Vec<NetworkPolicy>) {
         let now = self.now;
         for policy in policies {
@@ -109,7 +108,7 @@ impl World {
         self.plan_policy_cleanup();
     }
 
-    /// Cleans up once the policy server would, if there is anything to clean.
+    /// Schedules the cleanup by the policy server, if there are policies.
     pub(super) fn plan_policy_cleanup(&mut self) {
         let mut policies = self.network_policies.iter();
         if !self.policy_cleanup_planned && policies.any(|policy| self.is_stale(policy)) {
@@ -118,7 +117,7 @@ impl World {
         }
     }
 
-    /// Removes the policies of apps that are not there, and returns them.
+    /// Removes the policies of apps that do not exist, and returns them.
     pub(crate) fn clean_network_policies(&mut self) -> Vec<NetworkPolicy> {
         self.policy_cleanup_planned = false;
         let stale = self.network_policies.iter();

@@ -31,7 +31,7 @@ impl World {
         Ok(guid)
     }
 
-    /// Gives a package its bits, which are processed, or fail, at some moment.
+    /// Stores the bits of a package, which are processed, or fail, at some time.
     pub(crate) fn receive_bits(
         &mut self,
         guid: Guid,

@@ -1,5 +1,5 @@
-//! Maps whose keys are no texts, in JSON: lists of pairs. For
-//! `#[serde(with = ...)]`.
+//! Maps whose keys are not strings, as lists of pairs in JSON. For `#[serde(with =
+//! ...)]`.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -12,7 +12,7 @@ use crate::world::metadata::MetadataPatch;
 const USERS: [&str; 2] = ["vcap", "ContainerUser"];
 const MAX_TIMEOUT: u32 = 180;
 
-/// What a request changes of a health check; `None` is left alone.
+/// A change of a health check; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CheckPatch {
     pub(crate) kind: Option<&'static str>,
@@ -24,7 +24,7 @@ pub(crate) struct CheckPatch {
 
 impl CheckPatch {
     fn applied_to(self, check: &HealthCheck) -> HealthCheck {
-        // Only HTTP checks have an endpoint, unless it is said.
+        // Only HTTP checks have an endpoint, unless the request sets one.
         let endpoint = match (self.endpoint, self.kind) {
             (Some(endpoint), _) => endpoint,
             (None, Some(kind)) if kind != "http" => None,
@@ -42,7 +42,7 @@ impl CheckPatch {
     }
 }
 
-/// What a request changes of a process; `None` is left alone.
+/// A change of a process; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ProcessPatch {
     pub(crate) command: Option<Option<String>>,
@@ -53,15 +53,14 @@ pub(crate) struct ProcessPatch {
 }
 
 impl Process {
-    /// The user that the process runs as.
+    /// The user that runs the process.
     pub(crate) fn user(&self) -> &str {
         self.user.as_deref().unwrap_or(USERS[0])
     }
 }
 
 impl World {
-    /// The user's command, else the one that staging detected; empty if there is
-    /// none.
+    /// The user's command, or the detected one; empty if neither exists.
     pub(crate) fn command_of<'w>(&'w self, process: &'w Process) -> Cow<'w, str> {
         let own = process.command.as_deref();
         if let Some(own) = own.filter(|command| !command.trim().is_empty()) {
@@ -73,7 +72,7 @@ impl World {
         detected.and_then(Value::as_str).unwrap_or_default().into()
     }
 
-    /// Changes a process, if what it would be then is valid.
+    /// Changes a process, if the result is valid.
     pub(crate) fn update_process(&mut self, guid: Guid, patch: ProcessPatch) -> Result<(), Error> {
         let Some(process) = self.processes.get(guid) else {
             return Ok(());
@@ -100,7 +99,7 @@ impl World {
     }
 }
 
-/// What the model says of a check, in the words of its database.
+/// The errors of the model for a check, with the names of database columns.
 fn check_errors(which: &str, check: &HealthCheck) -> Vec<String> {
     let column = which.replace(' ', "_");
     let mut errors = Vec::new();

@@ -1,5 +1,5 @@
-//! The files of packages, by their fingerprints: what an upload has, and what
-//! the Cloud Controller has seen before and need not be sent again.
+//! The files of packages by their checksums: the files of an upload, and the files
+//! that the Cloud Controller knows, which clients need not send again.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek};
@@ -12,16 +12,16 @@ use zip::ZipArchive;
 
 use super::{Bits, World, sha256};
 
-/// Files of these sizes are remembered; matched are those between them.
+/// Files of these sizes are remembered; files within the bounds are matched.
 const REMEMBERED: std::ops::RangeInclusive<u64> = 65_536..=536_870_912;
 
-/// What all files of a package may take.
+/// The largest total size of a package's files, in bytes.
 const MAX_PACKAGE_SIZE: u64 = 1_073_741_824;
 
-/// The mode of a resource that comes without one.
+/// The mode of a resource without one.
 const DEFAULT_MODE: u32 = 0o744;
 
-/// The least that an app's files must permit.
+/// The permissions that an app's files must have at least.
 const MIN_MODE: u32 = 0o600;
 
 /// A SHA-1 checksum.
@@ -31,31 +31,31 @@ pub(super) type Checksum = [u8; 20];
 /// [`CloudController::package_files`](crate::CloudController::package_files).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageFile {
-    /// Where it is in the package, such as `src/main.go`.
+    /// The path in the package, such as `src/main.go`.
     pub path: String,
-    /// How many bytes it has.
+    /// The size in bytes.
     pub size: u64,
-    /// Its permissions; `None` if the archive that it came in has none.
+    /// The permissions; `None` if the archive had none.
     pub mode: Option<u32>,
-    /// Its SHA-1 checksum, in hexadecimal.
+    /// The SHA-1 checksum, in hexadecimal.
     pub sha1: String,
 }
 
-/// A file that a client says the Cloud Controller has.
+/// A file that, according to a client, the Cloud Controller has.
 #[derive(Clone, Debug)]
 pub(crate) struct Resource {
     pub(crate) path: Option<String>,
     pub(crate) sha1: String,
-    /// As it was sent: octal digits.
+    /// Octal digits, as sent.
     pub(crate) mode: Option<String>,
 }
 
-/// What an upload makes of a package.
+/// The result of an upload.
 #[derive(Debug)]
 pub(crate) struct Contents {
     pub(crate) files: Arc<[PackageFile]>,
     pub(crate) sha256: String,
-    /// Why it cannot be a package, in the Cloud Controller's words.
+    /// Why the upload is not a valid package, in the Cloud Controller's words.
     pub(crate) error: Option<String>,
 }
 
@@ -67,8 +67,8 @@ impl World {
         sized && readable && parse(sha1).is_some_and(|sha1| self.resources.contains_key(&sha1))
     }
 
-    /// Reads the bits of an upload, remembers the files among them, and adds
-    /// those that it only names.
+    /// Reads the bits of an upload, remembers its files, and adds the files that it
+    /// only names.
     pub(crate) fn unpack(&mut self, bits: Option<&Bits>, resources: &[Resource]) -> Contents {
         let mut files = BTreeMap::new();
         let unpacked = bits.map_or_else(|| Ok(Vec::new()), |bits| bits.files.clone());
@@ -106,7 +106,7 @@ impl World {
         }
     }
 
-    /// The files that resources name; all are checked before any is looked up.
+    /// The files of resources. All resources are checked before any is looked up.
     fn find_resources(&self, resources: &[Resource]) -> Result<Vec<PackageFile>, String> {
         let mut files = Vec::new();
         for resource in resources {
@@ -157,7 +157,7 @@ pub(super) fn list_archive(
         if entry.is_dir() {
             continue;
         }
-        // What an entry says of its own size may be wrong.
+        // The size that an entry declares may be wrong.
         check_size([sizes, entry.size()])?;
         let left = MAX_PACKAGE_SIZE.saturating_sub(sizes);
         let (size, sha1) = hash(&mut entry, left).map_err(|_| INVALID)?;
@@ -183,8 +183,8 @@ fn check_size(sizes: impl IntoIterator<Item = u64>) -> Result<(), String> {
     Ok(())
 }
 
-/// Size and checksum of a file, which is read piece by piece, and no more than a
-/// byte beyond the size that it may have.
+/// Size and checksum of a file. It is read piece by piece, up to a byte beyond the
+/// largest size.
 fn hash(file: &mut impl Read, most: u64) -> io::Result<(u64, String)> {
     let mut file = file.take(most + 1);
     let (mut sha1, mut size) = (Sha1::new(), 0);
@@ -222,7 +222,7 @@ fn parse(sha1: &str) -> Option<Checksum> {
     Some(checksum)
 }
 
-/// Whether a path stays in the package.
+/// Whether a path stays inside the package.
 fn is_safe(path: &str) -> bool {
     let mut depth: i64 = 0;
     Path::new(path).components().all(|component| {

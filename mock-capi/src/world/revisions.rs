@@ -1,4 +1,4 @@
-//! Revisions: what of an app was deployed, remembered when that has changed.
+//! Revisions: what was deployed of an app, recorded when it has changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,18 +8,18 @@ use serde_json::{Map, Value, json};
 use super::{App, Base, Feature, Field, Guid, Row, Selection, Sidecar, World};
 use crate::world::error::Error;
 
-/// What a revision remembers of its app.
+/// What a revision records of its app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Deployed {
     pub(crate) droplet: Guid,
     pub(crate) environment: Map<String, Value>,
-    /// The user's command for each type of process.
+    /// The user's commands by type of process.
     pub(crate) commands: BTreeMap<String, Option<String>>,
     /// By name.
     pub(crate) sidecars: BTreeMap<String, DeployedSidecar>,
 }
 
-/// What a revision remembers of a sidecar.
+/// What a revision records of a sidecar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DeployedSidecar {
     pub(crate) command: String,
@@ -36,14 +36,14 @@ pub(crate) struct Revision {
     pub(crate) deployed: Deployed,
 }
 
-/// A return to what a revision remembers, and why that is a new one.
+/// A rollback to a revision, and the description of the new revision.
 #[derive(Debug)]
 pub(super) struct Rollback {
     description: String,
     pub(super) deployed: Deployed,
 }
 
-/// After this version, versions begin anew.
+/// The highest version, after which versions start again.
 const LAST_VERSION: u32 = 9999;
 
 impl Deployed {
@@ -52,7 +52,8 @@ impl Deployed {
         self.commands.get(kind).cloned().flatten()
     }
 
-    /// Why what comes after this is another revision, in the order of the words.
+    /// The changes that make a new revision necessary, in the order of the
+    /// description.
     fn changes(&self, next: &Self) -> Vec<String> {
         let mut changes = Vec::new();
         if self.droplet != next.droplet {
@@ -102,7 +103,7 @@ impl World {
         revisions.last().copied()
     }
 
-    /// Remembers what is about to run of an app, if it is not what ran before.
+    /// Creates a revision, if the app is about to run something new.
     pub(super) fn update_revision(&mut self, app: Guid) {
         let Some(deployed) = self.deployed_of(app).filter(|_| self.has_revisions(app)) else {
             return;
@@ -116,7 +117,7 @@ impl World {
         }
     }
 
-    /// How an app goes back to a revision; 422 if that changes nothing.
+    /// Plans a rollback to a revision; 422 if that changes nothing.
     pub(super) fn plan_rollback(&self, target: &Revision) -> Result<Rollback, Error> {
         let latest = self.latest_revision(target.app);
         let changes = latest.map(|latest| latest.deployed.changes(&target.deployed));
@@ -134,8 +135,8 @@ impl World {
         })
     }
 
-    /// Gives an app the environment and the sidecars that it had, and remembers
-    /// that as a new revision.
+    /// Restores the environment and the sidecars of a revision, and creates a new
+    /// revision.
     pub(super) fn roll_back(&mut self, app: Guid, rollback: Rollback) {
         let Rollback {
             description,
@@ -185,7 +186,7 @@ impl World {
         self.log_api(app, text);
     }
 
-    /// What would be deployed of an app now; `None` if it has no droplet.
+    /// What would be deployed of an app now; `None` without a droplet.
     fn deployed_of(&self, guid: Guid) -> Option<Deployed> {
         let app = self.apps.get(guid)?;
         let processes = self.processes_of(guid).into_iter();

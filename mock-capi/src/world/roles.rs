@@ -1,16 +1,16 @@
-//! Who is what in which organization or space.
+//! Roles of users in organizations and spaces.
 
 use serde_json::json;
 
 use super::{Field, Guid, Role, RoleType, Selection, World};
 
 impl World {
-    /// The roles that a user has, everywhere.
+    /// All roles of a user.
     pub(crate) fn roles_of(&self, user: Guid) -> Vec<&Role> {
         self.roles.select(&Selection::by(Field::User, user))
     }
 
-    /// Gives a role; `None` if the user has it there.
+    /// Assigns a role; `None` if the user already has it.
     pub(crate) fn assign(
         &mut self,
         kind: RoleType,
@@ -31,7 +31,7 @@ impl World {
         }))
     }
 
-    /// Takes a role from a user who may have it.
+    /// Removes a role from a user, if they have it.
     pub(crate) fn unassign(&mut self, kind: RoleType, user: Guid, org: Guid, space: Option<Guid>) {
         let roles = self.roles_of(user).into_iter();
         let mut held = roles.filter(|role| (role.kind, role.org, role.space) == (kind, org, space));

@@ -1,4 +1,5 @@
-//! Policies of routes: which apps, spaces and organizations may reach them.
+//! Route policies: which apps, spaces and organizations may send requests to a
+//! route.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -6,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Base, Guid};
 
-/// A source that may reach a route.
+/// A source whose requests a route accepts.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RoutePolicy {
     pub(crate) base: Base,
@@ -14,7 +15,7 @@ pub(crate) struct RoutePolicy {
     pub(crate) source: RoutePolicySource,
 }
 
-/// Whose requests a policy is about.
+/// The source of a route policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RoutePolicySource {
     Any,

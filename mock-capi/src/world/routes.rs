@@ -1,16 +1,16 @@
-//! Routes: what makes one acceptable.
+//! Routes and their validation.
 
 use serde_json::{Map, Value};
 
 use super::{Domain, Field, Guid, Key, Route, Selection, Space, World};
 use crate::world::metadata::MetadataPatch;
 
-/// Whether a host other than `*` may have a character.
+/// Whether a character is allowed in hosts other than `*`.
 pub(crate) fn is_in_host(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
 }
 
-/// A route to be.
+/// A route that is to be created.
 #[derive(Debug)]
 pub(crate) struct NewRoute {
     pub(crate) space: Guid,
@@ -22,7 +22,7 @@ pub(crate) struct NewRoute {
     pub(crate) metadata: MetadataPatch,
 }
 
-/// Why a route cannot be.
+/// Why a route is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RouteRefusal {
     NoSpace,
@@ -38,12 +38,12 @@ pub(crate) enum RouteRefusal {
     PathUnsupported,
     PathTooLong,
     PathInvalid,
-    /// The quota of the organization reserves no more ports.
+    /// The quota of the organization does not allow more reserved ports.
     PortQuotaExceeded,
     PathSingleSlash,
     PortUnsupported,
     Taken,
-    /// Another space has the host.
+    /// Another space has a route with that host.
     TakenElsewhere,
 }
 
@@ -107,7 +107,7 @@ impl World {
         if self.find_route(domain, &new.host, &new.path).is_some() {
             return Err(RouteRefusal::Taken);
         }
-        // Of private domains, spaces share hosts.
+        // Spaces share the hosts of private domains.
         let elsewhere = |route: &&Route| route.space != new.space;
         let at_host = self.routes_at(domain, &new.host);
         if domain.org.is_none() && at_host.iter().any(elsewhere) {
@@ -120,8 +120,8 @@ impl World {
         Ok(())
     }
 
-    /// Whether the quota of a space's organization reserves ports at all: only
-    /// HTTP domains exist here, so none is in use.
+    /// Whether the quota of a space's organization allows reserved ports. Only HTTP
+    /// domains exist here, so none is in use.
     fn reserves_ports(&self, space: &Space) -> bool {
         let quota = self
             .orgs
@@ -135,14 +135,14 @@ impl World {
         routes.find(|route| route.path.eq_ignore_ascii_case(path))
     }
 
-    /// The routes of a host, whatever their path.
+    /// The routes of a host, with any path.
     pub(crate) fn routes_at(&self, domain: &Domain, host: &str) -> Vec<&Route> {
         let of_domain = Selection::by(Field::Domain, domain.base.guid);
         self.routes
             .select(&of_domain.any(vec![Key::text(Field::Host, host)]))
     }
 
-    /// Whether the quotas of a space and its organization allow another route.
+    /// Checks that the quotas of a space and its organization allow another route.
     fn check_route_quotas(&self, space: &Space) -> Result<(), RouteRefusal> {
         let routes_in = |space: Guid| self.routes.count(&Key::Guid(Field::Space, space));
         let full = |limit: Option<u64>, routes: usize| {
@@ -167,7 +167,7 @@ impl World {
         Ok(())
     }
 
-    /// The address of a route, without its scheme.
+    /// The address of a route, without a scheme.
     pub(crate) fn route_url(&self, route: &Route) -> String {
         let domain = self.domains.get(route.domain);
         let domain = domain.map_or("", |domain| domain.name.as_str());
@@ -179,7 +179,7 @@ impl World {
     }
 }
 
-/// Whether a path may have a character, as addresses have them.
+/// Whether a character is allowed in the path of a URL.
 fn is_in_path(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.!~*'()%:@&=+$,;/?#".contains(c)
 }

@@ -1,4 +1,4 @@
-//! What each kind of row is called, and what it is found and ordered by.
+//! The keys, order and visibility of each kind of row.
 
 use super::World;
 use super::access::{
@@ -142,7 +142,7 @@ impl Row for SpaceQuota {
         Home::Org(self.org)
     }
 
-    /// Members of the spaces that it is applied to see it too.
+    /// Members of the spaces that have the quota see it too.
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         access.allows(world, self.home(world), MANAGE_ORG)
             || world.allows_in_any_space(access, Field::Quota, self.guid(), SPACE_MEMBERS)

@@ -1,6 +1,5 @@
-//! Values as Ruby sees them, for whatever the Cloud Controller does not check
-//! the type of: how they are printed, how long they are, and what a text column
-//! of its database makes of them.
+//! Values as Ruby treats them, where the Cloud Controller does not check types: how
+//! they are printed, their length, and what a text column of its database stores.
 
 use serde_json::{Map, Value};
 
@@ -9,7 +8,7 @@ pub(crate) fn inspect(value: &Value) -> String {
     inspect_with(value, &inspect_symbol)
 }
 
-/// The same where the keys of objects are strings.
+/// `Object#inspect`, where the keys of objects are strings.
 pub(crate) fn inspect_with_string_keys(value: &Value) -> String {
     inspect_with(value, &inspect_string)
 }
@@ -33,7 +32,7 @@ fn inspect_with(value: &Value, key: &impl Fn(&str) -> String) -> String {
     }
 }
 
-/// A symbol: bare if it looks like a name, else quoted.
+/// A symbol: bare if it is a valid name, else quoted.
 pub(crate) fn inspect_symbol(name: &str) -> String {
     let bare = name.strip_suffix(['?', '!', '=']).unwrap_or(name);
     let mut chars = bare.chars();
@@ -121,7 +120,7 @@ pub(crate) fn class_name(value: &Value) -> &'static str {
     }
 }
 
-/// What ActiveModel takes for the length of a value.
+/// The length of a value for ActiveModel.
 pub(crate) fn length(value: &Value) -> usize {
     match value {
         Value::Array(items) => items.len(),
@@ -141,9 +140,8 @@ pub(crate) fn is_blank(value: &Value) -> bool {
     }
 }
 
-/// What a text column holds once a value was written to it, as Sequel writes
-/// it: a list of one is its item, an empty one null. `Err` where the database
-/// refuses the statement.
+/// What a text column stores for a value: a list of one item is that item, an empty
+/// one null. `Err` if the database refuses the statement.
 pub(crate) fn column(value: &Value) -> Result<Option<String>, ()> {
     match value {
         Value::Null => Ok(None),
@@ -157,8 +155,8 @@ pub(crate) fn column(value: &Value) -> Result<Option<String>, ()> {
     }
 }
 
-/// The parameters that Rails makes of a JSON body: what is no object is named
-/// `_json`, and lists lose their nulls.
+/// The parameters that Rails creates from a JSON body: a value other than an object
+/// is called `_json`, and lists lose their nulls.
 pub(crate) fn parameters(body: Value) -> Map<String, Value> {
     match without_nulls(body) {
         Value::Object(fields) => fields,

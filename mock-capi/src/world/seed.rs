@@ -1,5 +1,5 @@
-//! Putting things into the world that no client has created: what tests and seed
-//! files start from. Limits of quotas do not count for it.
+//! Seeds: resources that no client has created, from tests and seed files. Quotas do
+//! not limit them.
 
 use serde_json::{Map, Value};
 
@@ -11,11 +11,11 @@ use super::{
 use crate::world::metadata::MetadataPatch;
 use crate::world::settings::{Dialect, Settings};
 
-/// What a seeded app's bits are.
+/// The bits of seeded apps.
 const BITS: &[u8] = b"mock-capi: a seeded app";
 
 impl World {
-    /// The organization of a name, made if there is none yet.
+    /// The organization of a name, which is created if it does not exist.
     pub(crate) fn seed_org(&mut self, name: &str) -> Guid {
         if let Some(org) = self.named::<Org>(name) {
             return org.base.guid;
@@ -34,7 +34,8 @@ impl World {
         })
     }
 
-    /// The space of a name in an organization, made if there is none yet.
+    /// The space of a name in an organization, which is created if it does not
+    /// exist.
     pub(crate) fn seed_space(&mut self, org: Guid, name: &str) -> Guid {
         if let Some(space) = self.find_space(org, name) {
             return space.base.guid;
@@ -51,8 +52,8 @@ impl World {
         })
     }
 
-    /// The app of a name in a space, made if there is none yet: staged, stopped,
-    /// with one instance.
+    /// The app of a name in a space, which is created if it does not exist: staged,
+    /// stopped, with one instance.
     pub(crate) fn seed_app(&mut self, space: Guid, name: &str, dialect: Dialect) -> Guid {
         if let Some(app) = self.find_app(space, name) {
             return app.base.guid;
@@ -64,7 +65,7 @@ impl World {
         };
         let none = MetadataPatch::default();
         let app = self.create_app(space, name.into(), lifecycle.clone(), Map::new(), none);
-        // The app is there.
+        // The app exists.
         let _ = self.create_process(app, "web");
         let package = self.seed_package(app, space);
         let new = NewDroplet {
@@ -100,7 +101,7 @@ impl World {
         })
     }
 
-    /// Starts an app, all of whose instances then run already.
+    /// Starts an app, all of whose instances run at once.
     pub(crate) fn seed_started(&mut self, app: Guid) {
         self.touch(app, |app: &mut App| app.started = true);
         self.begin_all(app, false);
@@ -111,7 +112,7 @@ impl World {
         }
     }
 
-    /// Lets a route of a domain lead to an app's web process.
+    /// Maps a route of a domain to an app's web process.
     pub(crate) fn seed_route(
         &mut self,
         app: Guid,
@@ -156,9 +157,9 @@ impl World {
     }
 }
 
-/// What a seed file has besides orgs, spaces and apps.
+/// What a seed file describes besides orgs, spaces and apps.
 impl World {
-    /// Gives an app's web process these sizes.
+    /// Sets the sizes of an app's web process.
     pub(crate) fn seed_sizes(
         &mut self,
         app: Guid,
@@ -175,7 +176,7 @@ impl World {
         }
     }
 
-    /// A quota with these limits.
+    /// Adds a quota.
     pub(crate) fn seed_quota(&mut self, name: &str, limits: Limits) {
         match self.named::<Quota>(name).map(Row::guid) {
             Some(guid) => self.touch(guid, |quota: &mut Quota| quota.limits = limits),
@@ -187,14 +188,15 @@ impl World {
         }
     }
 
-    /// Gives an organization the quota of a name; `None` if there is none.
+    /// Sets the quota of an organization by name; `None` if the quota does not
+    /// exist.
     pub(crate) fn seed_org_quota(&mut self, org: Guid, name: &str) -> Option<()> {
         let quota = self.named::<Quota>(name)?.guid();
         self.touch(org, |org: &mut Org| org.quota = quota);
         Some(())
     }
 
-    /// A security group with these rules.
+    /// Adds a security group.
     pub(crate) fn seed_security_group(
         &mut self,
         name: &str,
@@ -222,7 +224,7 @@ impl World {
         });
     }
 
-    /// Binds a space to the security group of a name; `None` if there is none.
+    /// Binds a space to the security group of a name; `None` if it does not exist.
     pub(crate) fn seed_running_group(&mut self, space: Guid, name: &str) -> Option<()> {
         let group = self.named::<SecurityGroup>(name)?.guid();
         self.touch(group, |group: &mut SecurityGroup| {
@@ -233,8 +235,7 @@ impl World {
         Some(())
     }
 
-    /// The host and the domain that a route's name is made of: of the domains
-    /// that it ends with, the longest.
+    /// The host and the domain of a route's name: the longest matching domain.
     pub(crate) fn seed_domain_of(&self, name: &str) -> Option<(String, Guid)> {
         let domains = self.domains.iter().filter_map(|domain| {
             let host = name.strip_suffix(domain.name.as_str())?;
@@ -249,7 +250,7 @@ impl World {
         Some((host.to_owned(), domain.base.guid))
     }
 
-    /// A user who can log in, if there is a password.
+    /// Adds a user, who can log in if there is a password.
     pub(crate) fn seed_account(&mut self, name: &str, password: Option<&str>, admin: bool) -> Guid {
         let guid = self.know_account(name, UAA_ORIGIN);
         self.set_admin(guid, admin);
@@ -261,8 +262,8 @@ impl World {
         guid
     }
 
-    /// Gives a user a role in an organization, or in a space of it; `None` if
-    /// there is no such place.
+    /// Assigns a role in an organization or one of its spaces; `None` if the place
+    /// does not exist.
     pub(crate) fn seed_role(
         &mut self,
         account: Guid,
@@ -277,7 +278,7 @@ impl World {
         };
         let user = self.know_user(&account.to_string());
         if space.is_some() {
-            // Nobody is in a space without being in its organization.
+            // Members of a space must be members of its organization.
             self.assign(RoleType::OrgUser, user, org, None);
         }
         self.assign(kind, user, org, space);

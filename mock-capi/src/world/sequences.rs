@@ -1,24 +1,24 @@
-//! Which rows have a key, or a name, in order.
+//! The rows of a key or a name, in order.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-/// The place of a row in its table: rows that were inserted later have a higher
+/// The position of a row in its table: rows that were inserted later have a higher
 /// one.
 pub(super) type Sequence = u64;
 
-/// The rows that have a key, in insertion order. Most keys belong to one row. Of
-/// keys that belong to many, such as the type of an event, the oldest row is
-/// removed as fast as the newest.
+/// The rows of a key, in insertion order. Most keys have one row. For keys with
+/// many, such as the type of an event, removing the oldest row is as fast as
+/// removing the newest.
 #[derive(Debug)]
 pub(super) enum Sequences {
     Few(SmallVec<[Sequence; 2]>),
     Many(VecDeque<Sequence>),
 }
 
-/// From how many rows on a key belongs to many.
+/// The number of rows from which on a key has many.
 const MANY: usize = 64;
 
 impl Default for Sequences {
@@ -75,12 +75,12 @@ impl Sequences {
     }
 }
 
-/// A row in the order of names: without regard to case, then with it, then in
+/// A row in the order of names: first without regard to case, then with it, then in
 /// insertion order.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ByName {
     lower: Box<str>,
-    /// Where it differs from that.
+    /// The name, if it differs from its lower case.
     exact: Option<Box<str>>,
     pub(super) sequence: Sequence,
 }

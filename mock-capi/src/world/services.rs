@@ -1,4 +1,4 @@
-//! Service instances and what is bound to them.
+//! Service instances and their bindings.
 
 use serde_json::{Value, json};
 
@@ -10,14 +10,14 @@ use super::{
 };
 use crate::world::metadata::MetadataPatch;
 
-/// An app that is to be bound.
+/// A binding of an app that is to be created.
 #[derive(Debug)]
 pub(crate) struct NewBinding {
     pub(crate) app: Guid,
     pub(crate) instance: Guid,
     pub(crate) name: Option<String>,
     pub(crate) metadata: MetadataPatch,
-    /// How many bindings of the app and the instance there may be.
+    /// The largest number of bindings of the app and the instance.
     pub(crate) limit: usize,
     /// Whether there may be more than one.
     pub(crate) multiple: bool,
@@ -33,7 +33,7 @@ impl World {
         self.service_instances.select(&named).first().copied()
     }
 
-    /// The same among those that are shared with the space too.
+    /// The service instance of a name that belongs to a space, or is shared with it.
     pub(crate) fn find_usable_service_instance(
         &self,
         space: Guid,
@@ -67,8 +67,8 @@ impl World {
         self.route_bindings.select(&of_route).first().copied()
     }
 
-    /// Adds a binding of an app, whose broker may yet have to make it; else says
-    /// why not.
+    /// Adds a binding of an app, which the broker may still have to create. The
+    /// error says why it is refused.
     pub(crate) fn bind(&mut self, new: NewBinding) -> Result<Guid, String> {
         let space = self.apps.get(new.app).map(|app: &App| app.space);
         let instance = self.service_instances.get(new.instance);
@@ -123,8 +123,8 @@ impl World {
         }))
     }
 
-    /// Why nothing may be bound to an instance of a broker now; `unbindable` is
-    /// what is said of its plan.
+    /// Why an instance of a broker cannot be bound now; `unbindable` is the message
+    /// for its plan.
     pub(crate) fn check_bindable(&self, instance: Guid, unbindable: &str) -> Result<(), String> {
         let instance = self.service_instances.get(instance);
         let Some(managed) = instance.and_then(|it| it.managed.as_ref()) else {
@@ -143,7 +143,7 @@ impl World {
         Ok(())
     }
 
-    /// Records what is done to a service instance.
+    /// Records an event of a service instance.
     pub(crate) fn record_instance(&mut self, instance: Guid, verb: &str, request: Value) {
         let data = json!({"request": request});
         self.record_instance_with(instance, verb, data);
@@ -171,7 +171,7 @@ impl World {
         self.record_target(kind, target, data);
     }
 
-    /// Records what is done to a binding.
+    /// Records an event of a binding.
     pub(crate) fn record_binding(&mut self, binding: BindingRef, verb: &str, data: Value) {
         let (kinds, target_kind, name) = match binding {
             BindingRef::Route(_) => (ROUTE_BINDING_EVENTS, "service_route_binding", ""),
@@ -207,7 +207,7 @@ impl World {
         self.record_target(kind, target, data);
     }
 
-    /// Records that a binding is made, as asked for; `by_manifest` if one asked.
+    /// Records that a binding was created by a request or a manifest.
     pub(crate) fn record_bound(&mut self, binding: BindingRef, request: Value, by_manifest: bool) {
         let mut data = json!({"request": request});
         if by_manifest {
@@ -216,7 +216,7 @@ impl World {
         self.record_binding(binding, "create", data);
     }
 
-    /// What a binding is of, as events of its end have it.
+    /// The data of events at the end of a binding.
     pub(crate) fn binding_data(&self, binding: BindingRef) -> Value {
         let (app, route) = match binding {
             BindingRef::Credential(guid) => {
@@ -232,7 +232,7 @@ impl World {
         }})
     }
 
-    /// Removes a binding, whatever its broker has of it.
+    /// Removes a binding without a request to its broker.
     pub(crate) fn unbind_service(&mut self, binding: BindingRef) {
         let data = self.binding_data(binding);
         self.record_binding(binding, "delete", data);
@@ -242,8 +242,7 @@ impl World {
         }
     }
 
-    /// Removes an instance with all that is bound to it, whatever its broker has
-    /// of it.
+    /// Removes an instance and its bindings without requests to its broker.
     pub(crate) fn purge_service_instance(&mut self, instance: Guid) {
         for binding in self.all_bindings_of(instance) {
             self.unbind_service(binding);
@@ -253,7 +252,7 @@ impl World {
         self.service_instances.remove(instance);
     }
 
-    /// Routes, apps and keys that are bound to an instance.
+    /// All bindings of an instance: of routes, apps and keys.
     pub(crate) fn all_bindings_of(&self, instance: Guid) -> Vec<BindingRef> {
         let routes = self.route_bindings_of_instance(instance).into_iter();
         let routes = routes.map(|binding| BindingRef::Route(binding.guid()));
@@ -262,7 +261,7 @@ impl World {
         routes.chain(others).collect()
     }
 
-    /// Why a route may not be bound to an instance.
+    /// Why a route cannot be bound to an instance.
     pub(crate) fn check_route_binding(
         &self,
         route: &Route,
@@ -309,7 +308,7 @@ impl World {
         }
     }
 
-    /// Records what is done to a broker, an offering or a plan.
+    /// Records an event of a broker, an offering or a plan.
     pub(crate) fn record_broker(&mut self, kind: &'static str, broker: Guid, request: &Value) {
         let Some(found) = self.service_brokers.get(broker) else {
             return;
@@ -343,7 +342,7 @@ impl World {
 
 const ALREADY_BOUND: &str = "The app is already bound to the service instance";
 
-/// What a binding of the same app and instance has against another one.
+/// Why an existing binding of the same app and instance excludes another one.
 fn check_beside(binding: &ServiceBinding, new: &NewBinding) -> Result<(), String> {
     let is = |kind, state| {
         let operation = binding.operation.as_ref();

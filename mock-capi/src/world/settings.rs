@@ -1,4 +1,4 @@
-//! What a mock is started with.
+//! The settings with which a mock is started.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 use crate::world::Guid;
 use crate::world::durations;
 
-/// The Cloud Controller API that the mock speaks.
+/// The version of the Cloud Controller API that the mock serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
-    /// Today's v3 API (3.228), and of v2 (2.293) what clients still ask for.
+    /// Today's v3 API (3.228), and the part of v2 (2.293) that clients still use.
     #[default]
     V3,
     /// The API of April 2017: v2, and the v3 of that time.
     Documented2017,
 }
 
-/// A text that names no [`Dialect`].
+/// The name of a [`Dialect`] is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown dialect '{0}': use 'v3' or '2017'")]
 pub struct UnknownDialect(String);
@@ -47,8 +47,8 @@ impl fmt::Display for Dialect {
     }
 }
 
-/// How long answers are held back, and how long things take that a real Cloud
-/// Controller does in the background.
+/// How long responses are delayed, and how long operations take that a real Cloud
+/// Controller carries out in the background.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Timings {
     pub(crate) latency: Duration,
@@ -57,12 +57,11 @@ pub(crate) struct Timings {
     pub(crate) start: Duration,
     pub(crate) job: Duration,
     pub(crate) task: Duration,
-    /// How long a network policy takes to have an effect.
+    /// The time until a network policy takes effect.
     pub(crate) policy: Duration,
-    /// The same of a security group.
+    /// The time until a security group takes effect.
     pub(crate) asg: Duration,
-    /// By how much, of 1, each of these times, but those of policies and groups, may be
-    /// longer or shorter.
+    /// The largest deviation of each of these times but the last two, as a fraction.
     pub(crate) jitter: f64,
 }
 
@@ -90,7 +89,7 @@ pub(crate) struct TimingsPatch {
 }
 
 impl Timings {
-    /// After which every instance has started.
+    /// The time after which every instance has started.
     pub(crate) fn longest_start(&self) -> Duration {
         let seconds = self.start.as_secs_f64() * (1.0 + self.jitter);
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
@@ -111,7 +110,7 @@ impl Timings {
         })
     }
 
-    /// Takes over what a change has.
+    /// Applies a change.
     pub(crate) fn change(&mut self, patch: &TimingsPatch) -> Result<(), String> {
         if let Some(jitter) = patch.jitter {
             check_jitter(jitter)?;
@@ -133,7 +132,7 @@ impl Timings {
     }
 }
 
-/// Jitter is a share of a time.
+/// Checks that a jitter is a fraction.
 pub(crate) fn check_jitter(jitter: f64) -> Result<f64, String> {
     if (0.0..=1.0).contains(&jitter) {
         Ok(jitter)
@@ -142,14 +141,14 @@ pub(crate) fn check_jitter(jitter: f64) -> Result<f64, String> {
     }
 }
 
-/// How many requests a user may make in a window of time.
+/// The number of requests that a user may send in a period.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RateLimit {
     pub(crate) requests: u64,
     pub(crate) window: Duration,
 }
 
-/// Someone who can log in from the start.
+/// A user who can log in from the start.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     pub(crate) name: String,
@@ -165,44 +164,43 @@ pub(crate) struct Client {
     pub(crate) secret: String,
 }
 
-/// Everything about a mock that does not change while it runs.
+/// The settings of a mock, which do not change while it runs.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) dialect: Dialect,
     pub(crate) users: Vec<Account>,
-    /// A client that logs in with its own credentials, an administrator too.
+    /// A client with the permissions of an administrator, which logs in with its own
+    /// credentials.
     pub(crate) client: Option<Client>,
     pub(crate) apps_domain: String,
     pub(crate) token_lifetime: Duration,
     pub(crate) record_requests: bool,
     pub(crate) deployments_disabled: bool,
     pub(crate) rate_limit: Option<RateLimit>,
-    /// How many events of each kind are kept.
+    /// The number of events of each kind that are kept.
     pub(crate) keep_events: usize,
-    /// How many requests are kept for those who watch the mock.
+    /// The number of requests that `/_mock/requests` keeps.
     pub(crate) keep_requests: usize,
-    /// How many requests administrators may make in its window, unless that is as
-    /// for everyone.
+    /// The rate limit of administrators, if it differs.
     pub(crate) admin_rate_limit: Option<u64>,
-    /// Whether the v2 API is there at all.
+    /// Whether the v2 API is served.
     pub(crate) v2: bool,
-    /// Names besides its own by which `/_mock/` may be asked.
+    /// Further host names at which `/_mock/` answers.
     pub(crate) allowed_hosts: Vec<String>,
-    /// How many bindings an app and a service instance may have.
+    /// The largest number of bindings of an app and a service instance.
     pub(crate) bindings_per_app: usize,
-    /// How long a service broker may take to answer.
+    /// The time limit of requests to service brokers.
     pub(crate) broker_timeout: Duration,
-    /// After which time a broker is asked again how far it is, at the earliest.
+    /// The shortest interval between polls of a broker.
     pub(crate) broker_poll_interval: Duration,
-    /// Whether rules of security groups may be of IPv6.
+    /// Whether security groups may have IPv6 rules.
     pub(crate) ipv6: bool,
-    /// Whether an instance is deleted once its bindings are, however long that
-    /// takes.
+    /// Whether the deletion of an instance waits for its bindings.
     pub(crate) recursive_delete: bool,
 }
 
 impl Settings {
-    /// The stack that apps have unless told otherwise.
+    /// The default stack of apps.
     pub(crate) fn default_stack(dialect: Dialect) -> &'static str {
         match dialect {
             Dialect::V3 => "cflinuxfs4",

@@ -1,8 +1,8 @@
-//! Sidecars: what makes one acceptable.
+//! Sidecars and their validation.
 
 use super::{Field, Guid, Selection, Sidecar, World};
 
-/// A sidecar as a request wants it; `None` is left alone.
+/// The fields of a sidecar; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NewSidecar {
     pub(crate) name: Option<String>,
@@ -21,7 +21,7 @@ impl World {
         sidecars.find(|sidecar| sidecar.name == name)
     }
 
-    /// What the sidecars of a process use together, one of them excepted.
+    /// The memory of all sidecars of a process except for one.
     pub(super) fn sidecar_memory(&self, app: Guid, kind: &str, except: Option<Guid>) -> u64 {
         self.sidecars_of(app)
             .into_iter()
@@ -84,7 +84,7 @@ impl World {
             (None, Some(sidecar)) => sidecar.memory_mb,
             (None, None) => None,
         };
-        // A sidecar that claims no memory is not compared when it is created.
+        // A sidecar without memory is not checked when it is created.
         if own.is_some() || memory.is_some() {
             for kind in types {
                 let others = self.sidecar_memory(app, kind, own);

@@ -1,5 +1,5 @@
-//! Staging as v2 knows it: the state of an app's package, and apps that run
-//! once they are staged.
+//! Staging as v2 presents it: the state of an app's package, and apps that run once
+//! they are staged.
 
 use super::{App, Droplet, Due, Field, Guid, Package, Row, Selection, World};
 
@@ -10,7 +10,7 @@ impl World {
         packages.last().copied()
     }
 
-    /// The app's newest droplet; there is none before it is staged.
+    /// The app's newest droplet that is not being staged.
     pub(crate) fn latest_droplet(&self, app: Guid) -> Option<&Droplet> {
         let droplets = self.droplets.select(&Selection::by(Field::App, app));
         let exists = |droplet: &&Droplet| droplet.is_shown(self.now);
@@ -24,8 +24,8 @@ impl World {
         states.any(|state| state == "STAGING")
     }
 
-    /// `PENDING` until the newest package is the current droplet, which is
-    /// `STAGED`; `FAILED` if that will not be.
+    /// `PENDING` until the newest package is the current droplet, which is `STAGED`;
+    /// `FAILED` if its upload or staging failed.
     pub(crate) fn package_state(&self, app: &App) -> &'static str {
         let of_app = Selection::by(Field::App, app.guid());
         let package = self.latest_package(app.guid());
@@ -59,8 +59,8 @@ impl World {
         }
     }
 
-    /// Makes a droplet that is being staged the current one of its app when it
-    /// is done, and runs it; its instances crash if they are `crashing`.
+    /// Makes a droplet that is being staged the current one of its app when it is
+    /// done, and runs it. Its instances crash if `crashing` is set.
     pub(crate) fn run_when_staged(&mut self, droplet: Guid, crashing: bool) {
         if let Some(droplet) = self.droplets.get(droplet) {
             let (ready_at, guid) = (droplet.ready_at, droplet.guid());

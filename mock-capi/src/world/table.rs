@@ -1,5 +1,6 @@
-//! A table of rows in the order they were made, with secondary indexes: a
-//! filtered list costs what its most selective filter matches, not the table.
+//! A table of rows in insertion order with secondary indexes: the cost of a filtered
+//! list depends on the matches of its most selective filter, not on the size of the
+//! table.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -13,7 +14,7 @@ use super::sequences::{ByName, Sequence, Sequences};
 use crate::world::clock::Timestamp;
 use crate::world::metadata::Metadata;
 
-/// What rows can be found by.
+/// The fields by which rows are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Field {
     Guid,
@@ -36,9 +37,9 @@ pub(crate) enum Field {
     Host,
     Type,
     Destination,
-    /// What an event is of.
+    /// The target of an event.
     Target,
-    /// Organizations or spaces that what is another's is shared with.
+    /// Organizations or spaces with which a row is shared.
     SharedWith,
     RunningSpace,
     StagingSpace,
@@ -46,7 +47,7 @@ pub(crate) enum Field {
     LabelValue,
 }
 
-/// One value of one field of a row.
+/// A value of a field.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
     Guid(Field, Guid),
@@ -54,18 +55,18 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    /// A key for a text that the Cloud Controller compares without case.
+    /// A key for a string that the Cloud Controller compares without regard to case.
     pub(crate) fn text(field: Field, value: &str) -> Self {
         Self::Text(field, value.to_lowercase().into())
     }
 
-    /// A key for a text in which case matters.
+    /// A key for a string whose case matters.
     pub(crate) fn exact(field: Field, value: impl Into<Box<str>>) -> Self {
         Self::Text(field, value.into())
     }
 }
 
-/// What every resource has.
+/// The columns that all rows have.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Base {
     pub(crate) guid: Guid,
@@ -76,33 +77,33 @@ pub(crate) struct Base {
 
 /// A row of a [`Table`].
 pub(crate) trait Row: Registered {
-    /// Whether the table keeps the rows in the order of their names, too.
+    /// Whether the table also keeps the rows in the order of their names.
     const IS_ORDERED_BY_NAME: bool = false;
 
-    /// The keys that the row is found by, its GUID and labels excepted.
+    /// The keys of the row, besides its GUID and labels.
     fn keys(&self) -> Vec<Key>;
 
-    /// Where the row belongs.
+    /// The place whose roles decide who may access the row.
     fn home(&self, _world: &World) -> Home {
         Home::Everywhere
     }
 
-    /// Whether the caller of a request sees the row.
+    /// Whether a caller sees the row.
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         access.sees(world, self.home(world))
     }
 
-    /// Whether lists have the row for the caller of a request.
+    /// Whether lists contain the row for a caller.
     fn is_listed(&self, world: &World, access: &Access) -> bool {
         self.is_visible(world, access)
     }
 
-    /// The text that `order_by=name` and its like compare.
+    /// The string by which `order_by` sorts a column.
     fn order_text(&self, _column: &str) -> &str {
         ""
     }
 
-    /// The number that is compared where those texts are the same.
+    /// The number by which rows with equal strings are sorted.
     fn order_number(&self) -> u32 {
         0
     }
@@ -118,7 +119,7 @@ fn all_keys<R: Row>(row: &R) -> Vec<Key> {
     keys
 }
 
-/// A conjunction of filters; each holds if any of its keys is the row's.
+/// A conjunction of filters. A filter matches a row that has any of its keys.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selection {
     clauses: Vec<Vec<Key>>,
@@ -147,7 +148,7 @@ impl Selection {
         self
     }
 
-    /// Whether it selects every row.
+    /// Whether it selects all rows.
     pub(crate) fn is_all(&self) -> bool {
         self.clauses.is_empty()
     }
@@ -156,15 +157,15 @@ impl Selection {
 /// Rows by GUID and by their keys, in insertion order.
 #[derive(Debug)]
 pub(crate) struct Table<R> {
-    /// Boxed, since the nodes of a map that is filled in order are half empty.
+    /// Boxed, since nodes of a map that is filled in order are half empty.
     rows: BTreeMap<Sequence, Box<R>>,
     by_guid: HashMap<Guid, Sequence>,
     by_key: HashMap<Key, Sequences>,
     by_name: BTreeSet<ByName>,
     next: Sequence,
-    /// The latest moment at which a row was created.
+    /// The latest creation time of a row.
     latest: Option<Timestamp>,
-    /// Whether no row was created before one that was inserted earlier.
+    /// Whether rows were inserted in the order of their creation times.
     is_chronological: bool,
 }
 
@@ -182,7 +183,7 @@ impl<R> Default for Table<R> {
     }
 }
 
-/// Its rows in order; the indexes follow from them.
+/// Serializes the rows in order; the indexes are rebuilt from them.
 impl<R: Row + Serialize> Serialize for Table<R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter())
@@ -226,7 +227,7 @@ impl<R: Row> Table<R> {
         self.rows.get(self.by_guid.get(&guid)?).map(Box::as_ref)
     }
 
-    /// Changes a row and keeps the indexes true; `None` if there is none.
+    /// Changes a row and updates the indexes; `None` if the row does not exist.
     pub(crate) fn update<T>(&mut self, guid: Guid, change: impl FnOnce(&mut R) -> T) -> Option<T> {
         let sequence = *self.by_guid.get(&guid)?;
         let row = self.rows.get_mut(&sequence)?;
@@ -263,8 +264,8 @@ impl<R: Row> Table<R> {
         Some(*row)
     }
 
-    /// Removes the oldest rows until so many are left, or one is there that is not
-    /// to be removed; how many were.
+    /// Removes the oldest rows until `count` are left, or until a row may not be
+    /// removed. Returns the number of removed rows.
     pub(crate) fn keep_newest(&mut self, count: usize, may_go: impl Fn(&R) -> bool) -> u64 {
         let mut removed = 0;
         while self.len() > count {
@@ -290,13 +291,13 @@ impl<R: Row> Table<R> {
         self.rows.len()
     }
 
-    /// When the row was created that was created last.
+    /// The creation time of the newest row.
     pub(crate) fn latest(&self) -> Option<Timestamp> {
         self.latest
     }
 
-    /// Rows from a position on in the order of a column, as far as the table has
-    /// that order at hand; costs what is taken and skipped, not what there is.
+    /// Rows in the order of a column, if the table keeps that order. The cost
+    /// depends on the rows that are taken and skipped, not on the size of the table.
     pub(crate) fn ordered(
         &self,
         column: &str,
@@ -312,7 +313,7 @@ impl<R: Row> Table<R> {
         }
     }
 
-    /// The rows that match, in insertion order.
+    /// The matching rows, in insertion order.
     pub(crate) fn select(&self, selection: &Selection) -> Vec<&R> {
         let Some(narrowest) = selection
             .clauses
@@ -340,7 +341,7 @@ impl<R: Row> Table<R> {
             .collect()
     }
 
-    /// How many rows have the key.
+    /// The number of rows with the key.
     pub(crate) fn count(&self, key: &Key) -> usize {
         match key {
             Key::Guid(Field::Guid, guid) => usize::from(self.by_guid.contains_key(guid)),
@@ -348,8 +349,8 @@ impl<R: Row> Table<R> {
         }
     }
 
-    /// GUIDs of the rows that match, newest first: the order in which removing
-    /// them all is cheapest.
+    /// GUIDs of the matching rows, newest first: the cheapest order for removing all
+    /// of them.
     pub(crate) fn guids_newest_first(&self, selection: &Selection) -> Vec<Guid> {
         let mut guids: Vec<Guid> = self.select(selection).iter().map(|r| r.guid()).collect();
         guids.reverse();

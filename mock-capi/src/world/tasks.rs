@@ -5,7 +5,7 @@ use super::{Field, Guid, Selection, Task, World};
 use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 
-/// A task to be.
+/// A task that is to be run.
 #[derive(Debug)]
 pub(crate) struct NewTask {
     pub(crate) app: Guid,
@@ -17,14 +17,14 @@ pub(crate) struct NewTask {
     pub(crate) memory_mb: u32,
     pub(crate) disk_mb: u32,
     pub(crate) log_rate: i64,
-    /// Why it will fail, if it will.
+    /// The error with which it ends.
     pub(crate) failure: Option<String>,
     pub(crate) metadata: MetadataPatch,
 }
 
 impl World {
-    /// Starts a task, if nothing is wrong with it: neither the `problems` that
-    /// were found already, nor with its user and the quotas.
+    /// Starts a task, unless `problems`, its user or the quotas are a reason against
+    /// it.
     pub(crate) fn run_task(&mut self, new: NewTask, problems: &[&str]) -> Result<Guid, Error> {
         let mut problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         problems.extend(self.task_quota_problems(new.space, new.memory_mb, new.log_rate));
@@ -59,7 +59,7 @@ impl World {
         Ok(self.add(task))
     }
 
-    /// Tells a task to stop, which takes as long as a job.
+    /// Cancels a task, which takes as long as a job.
     pub(crate) fn cancel_task(&mut self, guid: Guid) {
         let ready_at = self.ready_after(|timings| timings.job);
         self.touch(guid, |task: &mut Task| {

@@ -9,16 +9,16 @@ use super::{Guid, World};
 use crate::world::metadata::MetadataPatch;
 use crate::world::settings::{self, Settings};
 
-/// The origin of users who log in with a password of UAA.
+/// The origin of users with a password in UAA.
 pub(crate) const UAA_ORIGIN: &str = "uaa";
 
-/// The client of the cf CLI, which needs no secret.
+/// The client of the cf CLI, which has an empty secret.
 pub(crate) const CF_CLIENT: &str = "cf";
 
-/// The client that exchanges the codes of `cf ssh-code`.
+/// The client for which `cf ssh-code` requests codes.
 pub(crate) const SSH_CLIENT: &str = "ssh-proxy";
 
-/// The group whose members administrate the Cloud Controller.
+/// The group of the Cloud Controller's administrators.
 pub(crate) const ADMIN_GROUP: &str = "cloud_controller.admin";
 
 /// The groups that every user belongs to. UAA does not store these memberships.
@@ -50,22 +50,22 @@ const FURTHER_GROUPS: &[&str] = &[
     "uaa.resource",
 ];
 
-/// A user whom UAA knows.
+/// A user of UAA.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Account {
     pub(crate) base: Base,
     pub(crate) name: String,
-    /// `None` for users of other origins, which check passwords themselves.
+    /// `None` for users of other origins, whose passwords UAA does not check.
     pub(crate) password: Option<String>,
     pub(crate) origin: String,
     pub(crate) profile: Profile,
-    /// The groups that the user was added to.
+    /// The groups to which the user was added.
     pub(crate) groups: Vec<Guid>,
     /// The number of changes, for `If-Match`.
     pub(crate) version: u32,
 }
 
-/// What UAA knows of a user besides name and password.
+/// The attributes of a user besides name and password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) given_name: Option<String>,
@@ -87,7 +87,7 @@ pub(crate) struct Email {
 }
 
 impl Profile {
-    /// The profile of a user of whom only the name is known.
+    /// The default profile for a name.
     pub(crate) fn of_name(name: &str) -> Self {
         Self {
             given_name: Some(name.to_owned()),
@@ -111,7 +111,7 @@ impl Profile {
     }
 }
 
-/// A user to be added to UAA.
+/// A user that is to be added to UAA.
 #[derive(Debug)]
 pub(crate) struct NewAccount {
     pub(crate) name: String,
@@ -126,7 +126,7 @@ pub(crate) struct Group {
     pub(crate) base: Base,
     pub(crate) name: String,
     pub(crate) description: Option<String>,
-    /// The groups that this group's members belong to as well.
+    /// The groups of which this group is a member.
     pub(crate) groups: Vec<Guid>,
     /// The number of changes, for `If-Match`.
     pub(crate) version: u32,
@@ -159,25 +159,25 @@ impl Member {
 pub(crate) struct Client {
     pub(crate) base: Base,
     pub(crate) id: String,
-    /// Empty for a client that needs none; `None` if nobody knows it.
+    /// Empty for a public client; `None` if the secret is unknown.
     pub(crate) secret: Option<String>,
     pub(crate) details: ClientDetails,
 }
 
-/// What a client may do.
+/// The permissions and limits of a client.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ClientDetails {
-    /// The scopes that users' tokens of the client may have.
+    /// The possible scopes of users' tokens.
     pub(crate) scope: Vec<String>,
     /// The scopes of the client's own tokens.
     pub(crate) authorities: Vec<String>,
     pub(crate) grant_types: Vec<String>,
     pub(crate) redirect_uris: Vec<String>,
-    /// Seconds; `None` is the usual time.
+    /// Seconds; `None` for the default.
     pub(crate) access_token_validity: Option<u64>,
-    /// Seconds; `None` is the usual time.
+    /// Seconds; `None` for the default.
     pub(crate) refresh_token_validity: Option<u64>,
-    /// Further keys, which UAA keeps as they are.
+    /// Further keys, which UAA stores unchanged.
     pub(crate) further: Map<String, Value>,
 }
 
@@ -208,7 +208,7 @@ impl Row for Client {
 }
 
 impl World {
-    /// Adds the groups and clients that every UAA has.
+    /// Adds the default groups and clients.
     pub(super) fn populate_uaa(&mut self, settings: &Settings) {
         let groups = [DEFAULT_GROUPS, ADMIN_GROUPS, FURTHER_GROUPS];
         for name in groups.into_iter().flatten() {
@@ -245,8 +245,7 @@ impl World {
         self.admit_configured(settings);
     }
 
-    /// Lets the configured users and the configured client log in, with the
-    /// configured passwords.
+    /// Adds or updates the configured users and the configured client.
     pub(super) fn admit_configured(&mut self, settings: &Settings) {
         for user in &settings.users {
             self.admit_user(user);
@@ -305,7 +304,7 @@ impl World {
         self.add_client(client.id.clone(), Some(client.secret.clone()), details);
     }
 
-    /// Sets the password of a user, unless it is that already.
+    /// Sets the password of a user, if it differs.
     fn set_password(&mut self, user: Guid, password: &str) {
         let known = self.accounts.get(user);
         if known.is_some_and(|known| known.password.as_deref() != Some(password)) {
@@ -315,7 +314,7 @@ impl World {
         }
     }
 
-    /// Adds a user to the groups of administrators, or removes them from these.
+    /// Adds a user to the groups of administrators, or removes them.
     pub(crate) fn set_admin(&mut self, user: Guid, admin: bool) {
         for name in ADMIN_GROUPS {
             let Some(group) = self.named::<Group>(name).map(Row::guid) else {
@@ -329,7 +328,8 @@ impl World {
         }
     }
 
-    /// Adds a user to UAA. The error is the GUID of the user who has the name.
+    /// Adds a user to UAA. The error is the GUID of the user who already has the
+    /// name.
     pub(crate) fn register(&mut self, new: NewAccount) -> Result<Guid, Guid> {
         let known = self.accounts_named(&new.name, Some(std::slice::from_ref(&new.origin)));
         if let Some(account) = known.first() {
@@ -347,8 +347,8 @@ impl World {
         }))
     }
 
-    /// The GUID of the user of a name and an origin; the user is added if UAA
-    /// does not know them.
+    /// The GUID of a user by name and origin; the user is added if UAA does not know
+    /// them.
     pub(crate) fn know_account(&mut self, name: &str, origin: &str) -> Guid {
         let registered = self.register(NewAccount {
             name: name.into(),
@@ -359,8 +359,7 @@ impl World {
         registered.unwrap_or_else(|known| known)
     }
 
-    /// UAA's users of a name, without regard to case; with `origins`, only those
-    /// of one of these.
+    /// Users by name, without regard to case, optionally of some origins only.
     pub(crate) fn accounts_named(&self, name: &str, origins: Option<&[String]>) -> Vec<&Account> {
         let mut selection = Selection::all().any(vec![Key::text(Field::Name, name)]);
         if let Some(origins) = origins {
@@ -401,7 +400,7 @@ impl World {
         self.clients.select(&by_id).first().copied()
     }
 
-    /// The user or group of a GUID.
+    /// The user or group with a GUID.
     pub(crate) fn find_member(&self, guid: &str) -> Option<Member> {
         let guid = Guid::parse(guid)?;
         if self.accounts.get(guid).is_some() {
@@ -427,7 +426,7 @@ impl World {
         groups.is_some_and(|groups| groups.contains(&group))
     }
 
-    /// Adds a member to a group, unless it is one.
+    /// Adds a member to a group, unless it is already a member.
     pub(crate) fn add_member(&mut self, group: Guid, member: Member) {
         if self.is_member(group, member.guid()) {
             return;
@@ -460,8 +459,8 @@ impl World {
         self.groups.remove(group);
     }
 
-    /// The groups that a user belongs to, and whether the user was added to the
-    /// group itself, rather than to one of its members.
+    /// The groups of a user, and whether the user was added to the group itself
+    /// instead of to one of its members.
     pub(crate) fn groups_of(&self, user: &Account) -> Vec<(&Group, bool)> {
         let defaults = self.groups.iter().filter(|group| group.is_default());
         let mut found: Vec<(&Group, bool)> = defaults.map(|group| (group, true)).collect();
@@ -469,7 +468,7 @@ impl World {
         found
     }
 
-    /// The names of these groups, each once, in alphabetical order.
+    /// The names of the user's groups, without duplicates, in alphabetical order.
     pub(crate) fn scopes_of(&self, user: &Account) -> Vec<String> {
         let groups = self.groups_of(user).into_iter();
         let mut names: Vec<String> = groups.map(|(group, _)| group.name.clone()).collect();
@@ -478,7 +477,7 @@ impl World {
     }
 }
 
-/// Adds groups, and the groups that they are members of, unless they are there.
+/// Adds groups that are missing, and the groups of which they are members.
 fn collect<'g>(
     table: &'g Table<Group>,
     guids: &[Guid],

@@ -1,14 +1,14 @@
-//! What started processes use of the quotas of their space and organization.
-//! Kept up to date with each change of a process, so that a check costs nothing.
+//! The quota usage of started processes by space and organization. It is updated
+//! with each change of a process, so that checks are cheap.
 
 use super::usage_events::Used;
 use super::{Field, Guid, Limits, Process, Row, Scale, Selection, World};
 use crate::world::error::Error;
 
-/// The log rate of what has no limit.
+/// The value of an unlimited log rate.
 const UNLIMITED: i64 = -1;
 
-/// What the started processes of a space or an organization use.
+/// The usage of a space's or an organization's started processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     memory_mb: i64,
@@ -27,7 +27,7 @@ impl Usage {
         }
     }
 
-    /// What a process uses now: only started ones count.
+    /// The usage of a process, which is zero unless it is started.
     fn of_process(process: &Process) -> Self {
         if process.started {
             Self::of(process.scale)
@@ -54,7 +54,7 @@ impl Usage {
 }
 
 impl World {
-    /// Changes a process and accounts for what it then uses.
+    /// Changes a process and updates the usage.
     pub(super) fn change_process(&mut self, guid: Guid, change: impl FnOnce(&mut Process)) {
         let now = self.now;
         let changed = self.processes.update(guid, |process| {
@@ -71,7 +71,7 @@ impl World {
         }
     }
 
-    /// Moves a process to another space, and accounts for it there.
+    /// Moves a process to another space and updates the usage.
     pub(super) fn move_process(&mut self, guid: Guid, space: Guid) {
         let moved = self.processes.update(guid, |process| {
             let from = std::mem::replace(&mut process.space, space);
@@ -91,7 +91,7 @@ impl World {
         }
     }
 
-    /// Accounts for all processes, in a world that was loaded.
+    /// Computes the usage of a world that was loaded.
     pub(super) fn count_usage(&mut self) {
         self.usage.clear();
         let used = self.processes.iter();
@@ -114,14 +114,13 @@ impl World {
         }
     }
 
-    /// How many instances the started processes of a space or an organization
-    /// have.
+    /// The number of instances of a space's or an organization's started processes.
     pub(crate) fn started_instances(&self, owner: Guid) -> u64 {
         let instances = self.usage.get(&owner).map_or(0, |usage| usage.instances);
         instances.unsigned_abs()
     }
 
-    /// Whether a process in one of those spaces has no log rate limit, running or
+    /// Whether a process in one of those spaces has no log rate limit, started or
     /// not.
     pub(crate) fn has_unlimited_log_rate(&self, spaces: &[Guid]) -> bool {
         let processes = self.processes.iter();
@@ -130,7 +129,7 @@ impl World {
         spaces_of_unlimited.any(|space| spaces.contains(&space))
     }
 
-    /// Why the quotas do not allow one more task of an app of that space.
+    /// Why the quotas do not allow another task of an app in a space.
     pub(super) fn task_quota_problems(
         &self,
         space: Guid,
@@ -157,8 +156,8 @@ impl World {
         violations.texts()
     }
 
-    /// Whether the quotas leave that much memory for staging. As with all that
-    /// the Cloud Controller stages, the organization's quota is looked at last.
+    /// Checks that the quotas leave that much memory for staging. As in the Cloud
+    /// Controller, the organization's quota is checked last.
     pub(crate) fn check_staging_memory(&self, space: Guid, memory_mb: u32) -> Result<(), Error> {
         let (own, of_org) = self.owners(space);
         for owner in own.iter().chain(&of_org) {
@@ -173,7 +172,7 @@ impl World {
         Ok(())
     }
 
-    /// The same of the log rate.
+    /// Checks that the quotas leave that much of the log rate for staging.
     pub(crate) fn check_staging_log_rate(&self, space: Guid, log_rate: i64) -> Result<(), Error> {
         let (own, of_org) = self.owners(space);
         for owner in own.iter().chain(&of_org) {
@@ -188,9 +187,9 @@ impl World {
         Ok(())
     }
 
-    /// Whether the quotas of a space and of its organization allow its
-    /// processes to run at new sizes, one after the other. Texts as the Cloud
-    /// Controller's model validation gives them.
+    /// Checks that the quotas of a space and its organization allow processes to run
+    /// with new sizes, one after the other. The messages are those of the Cloud
+    /// Controller's models.
     pub(super) fn check_quota(
         &self,
         space: Guid,
@@ -204,7 +203,7 @@ impl World {
         self.check_sizes(space, changes)
     }
 
-    /// The same of processes that are stopped first.
+    /// Checks that the quotas allow processes to be stopped and started again.
     pub(super) fn check_restart_quota(
         &self,
         space: Guid,
@@ -234,7 +233,7 @@ impl World {
         Ok(())
     }
 
-    /// A space and its organization, as far as they have a quota.
+    /// A space and its organization, if they have quotas.
     fn owners(&self, space: Guid) -> (Option<Owner<'_>>, Option<Owner<'_>>) {
         let own = self.spaces.get(space).and_then(|space| {
             let limits = &self.space_quotas.get(space.quota?)?.limits;
@@ -242,7 +241,7 @@ impl World {
         });
         let of_org = self.org_of(space).and_then(|org| {
             let limits = &self.quotas.get(org.quota)?.limits;
-            // Most worlds have no tasks: then the spaces do not matter.
+            // Most worlds have no tasks, so spaces need not be looked up.
             let spaces = if self.tasks.is_empty() {
                 Vec::new()
             } else {
@@ -287,13 +286,13 @@ impl World {
     }
 }
 
-/// What runs in a space or an organization that has a quota, and its limits.
+/// The usage and the limits of a space or an organization with a quota.
 #[derive(Debug)]
 struct Owner<'w> {
     kind: &'static str,
     name: &'w str,
     limits: &'w Limits,
-    /// By processes and tasks.
+    /// The usage of processes and tasks.
     used: Usage,
     tasks: i64,
 }
@@ -317,12 +316,12 @@ impl Owner<'_> {
     }
 }
 
-/// A process that is to run at some size.
+/// A process that is to get a new size.
 #[derive(Debug)]
 struct SizeChange {
-    /// What it uses now.
+    /// The current usage.
     before: Usage,
-    /// Its size, if it runs already.
+    /// The current size, if the process is started.
     was: Option<Scale>,
     scale: Scale,
 }
@@ -378,7 +377,7 @@ impl SizeChange {
         violations.refuse()
     }
 
-    /// What is asked for in addition, where log rate or instances change.
+    /// The additional log rate, if log rate or instances change.
     fn requested_log_rate(&self) -> Option<i64> {
         let rate = |scale: Scale| (scale.instances, scale.log_rate);
         if self.was.is_some_and(|was| rate(was) == rate(self.scale)) {
@@ -393,8 +392,8 @@ impl SizeChange {
     }
 }
 
-/// What a model's validation finds wrong, by field in the order of the first
-/// violation of each.
+/// The errors of a model's validation, by field, in the order of each field's first
+/// error.
 #[derive(Debug, Default)]
 struct Violations(Vec<(&'static str, String)>);
 

@@ -1,5 +1,5 @@
-//! Usage events: what a foundation bills by. One for each change of what runs,
-//! of what is staged, and of the service instances that there are.
+//! Usage events, which are the basis of billing: one for each change of running
+//! processes, of staging, and of service instances.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,10 +7,10 @@ use super::model::CowStr;
 use super::{Base, Build, Guid, Lifecycle, Process, Row, Scale, ServiceInstance, Task, World};
 use crate::world::clock::Timestamp;
 
-/// What staging counts as, whatever it takes.
+/// The memory of staging in usage events, whatever it uses.
 const STAGING_MEMORY_MB: u32 = 1024;
 
-/// What an app uses from some moment on.
+/// The usage of an app from some time on.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct AppUsageEvent {
     pub(crate) base: Base,
@@ -23,16 +23,15 @@ pub(crate) struct AppUsageEvent {
     pub(crate) process: Option<(Guid, String)>,
     /// GUID and name, if the event is of a task.
     pub(crate) task: Option<(Guid, String)>,
-    /// The state, the instances and their memory in megabytes; and what they
-    /// were before.
+    /// The new and the previous state, instances and memory.
     pub(crate) now: Used,
     pub(crate) before: Used,
-    /// The state of the package, and what it was before.
+    /// The new and the previous state of the package.
     pub(crate) package: (CowStr, CowStr),
     pub(crate) buildpack: Option<String>,
 }
 
-/// What is used.
+/// The usage of a process or a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Used {
     pub(crate) state: CowStr,
@@ -40,7 +39,7 @@ pub(crate) struct Used {
     pub(crate) memory_mb: u32,
 }
 
-/// What became of a service instance.
+/// A change of a service instance.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ServiceUsageEvent {
     pub(crate) base: Base,
@@ -50,7 +49,7 @@ pub(crate) struct ServiceUsageEvent {
     pub(crate) space: Guid,
     pub(crate) space_name: String,
     pub(crate) org: Option<Guid>,
-    /// Plan, offering and broker, GUID and name each, of a managed instance.
+    /// GUID and name of plan, offering and broker, for managed instances.
     #[serde(default)]
     pub(crate) from: Option<Box<[(Guid, String); 3]>>,
 }
@@ -64,7 +63,7 @@ impl Used {
         }
     }
 
-    /// What a process uses.
+    /// The usage of a process.
     pub(super) fn of(process: &Process) -> Self {
         let Scale {
             instances,
@@ -81,7 +80,7 @@ impl Used {
 }
 
 impl World {
-    /// Records a change of what a process uses, if it is one that is billed.
+    /// Records a change of a process's usage, if it is billed.
     pub(super) fn record_usage(&mut self, process: Guid, before: Used, now: Used) {
         let started = before.state == "STARTED" || now.state == "STARTED";
         if before == now || !started {
@@ -97,7 +96,7 @@ impl World {
         });
     }
 
-    /// Records that a process is gone, which may have run.
+    /// Records that a process was removed, if it was running.
     pub(super) fn record_removal(&mut self, process: &Process) {
         if !process.started {
             return;
@@ -112,7 +111,7 @@ impl World {
         });
     }
 
-    /// Records that staging begins, and when it will be over.
+    /// Records the start and the end of staging.
     pub(crate) fn record_staging(&mut self, build: &Build) {
         let buildpack = match &build.lifecycle {
             Lifecycle::Buildpack { buildpacks, .. } => buildpacks.first().cloned(),
@@ -135,7 +134,7 @@ impl World {
         }
     }
 
-    /// Records that a task begins, or is over at some moment.
+    /// Records that a task starts, or when it ends.
     pub(super) fn record_task(&mut self, task: &Task, at: Timestamp, state: &'static str) {
         let known = (task.base.guid, task.name.clone());
         self.record_task_of(task.app, known, task.memory_mb, at, state);
@@ -157,7 +156,7 @@ impl World {
         });
     }
 
-    /// Records that a task is over at another moment than it would have been.
+    /// Corrects the time at which a task ends.
     pub(super) fn record_task_end(&mut self, task: Guid, at: Timestamp) {
         self.forget_task_end(task);
         let Some(task) = self.tasks.get(task) else {
@@ -213,7 +212,7 @@ impl World {
         self.forgotten.events += self.app_usage_events.keep_newest(kept, |_| true);
     }
 
-    /// Forgets all usage of apps, but for what runs now.
+    /// Replaces the usage events of apps by the current usage.
     pub(crate) fn reseed_app_usage(&mut self) {
         self.app_usage_events.keep_newest(0, |_| true);
         let started = self.processes.iter().filter(|process| process.started);
@@ -232,7 +231,7 @@ impl World {
         }
     }
 
-    /// Records what becomes of a service instance.
+    /// Records a change of a service instance.
     pub(crate) fn record_service_usage(&mut self, instance: Guid, state: &'static str) {
         let base = self.base();
         let Some(instance) = self.service_instances.get(instance) else {
@@ -265,14 +264,14 @@ impl World {
         self.forgotten.events += self.service_usage_events.keep_newest(kept, |_| true);
     }
 
-    /// Adds a service instance, and accounts for it.
+    /// Adds a service instance and records its usage.
     pub(crate) fn add_service_instance(&mut self, instance: ServiceInstance) -> Guid {
         let guid = self.add(instance);
         self.record_service_usage(guid, "CREATED");
         guid
     }
 
-    /// Forgets all usage of services, but for the instances that there are.
+    /// Replaces the usage events of services by the existing instances.
     pub(crate) fn reseed_service_usage(&mut self) {
         self.service_usage_events.keep_newest(0, |_| true);
         let instances: Vec<Guid> = self.service_instances.iter().map(Row::guid).collect();

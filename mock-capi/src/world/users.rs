@@ -1,16 +1,15 @@
-//! The users that the Cloud Controller knows. UAA has their names, see
-//! [`super::uaa`].
+//! The users of the Cloud Controller. Their names are in UAA, see [`super::uaa`].
 
 use super::{Account, Field, Guid, Key, Selection, User, World};
 use crate::world::metadata::MetadataPatch;
 
 impl World {
-    /// UAA's user for a user of the Cloud Controller.
+    /// The UAA user of a user of the Cloud Controller.
     pub(crate) fn account_of(&self, user: &User) -> Option<&Account> {
         self.look_up(&user.id)
     }
 
-    /// The user's name; without one, the GUID.
+    /// The user's name, or else the GUID.
     pub(crate) fn presentation_name<'w>(&'w self, user: &'w User) -> &'w str {
         self.account_of(user)
             .map_or(&user.id, |account| &account.name)
@@ -21,7 +20,7 @@ impl World {
         self.users.select(&by_id).first().copied()
     }
 
-    /// The user of a GUID; the user is added if the Cloud Controller does not know
+    /// The user with a GUID, who is added if the Cloud Controller does not know
     /// them.
     pub(crate) fn know_user(&mut self, id: &str) -> Guid {
         match self.find_user(id) {
@@ -30,7 +29,8 @@ impl World {
         }
     }
 
-    /// The same for a user who logged in.
+    /// The user who logged in, who is added if the Cloud Controller does not know
+    /// them.
     pub(crate) fn know_caller(&mut self, id: &str) -> Guid {
         if let Some(user) = self.find_user(id) {
             return user.base.guid;
