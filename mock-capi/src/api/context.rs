@@ -1,4 +1,4 @@
-//! One request being handled: what handlers have at hand.
+//! The context of a request, which handlers use.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ use crate::world::{
     Row, Step, World,
 };
 
-/// A request, the world that it acts on, and what it was routed by.
+/// A request, the world that it acts on, and the route that handles it.
 #[derive(Debug)]
 pub(crate) struct RequestContext<'a> {
     pub(crate) request: &'a Request<'a>,
@@ -26,31 +26,31 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) world: &'a mut World,
     pub(crate) faults: &'a mut dyn Mishaps,
     pub(crate) tokens: &'a mut Tokens,
-    /// Who the token says the request is from; none without a good one.
+    /// The user or client of the token; `None` without a valid token.
     pub(crate) caller: Option<Caller>,
-    /// What it may see and do.
+    /// The permissions of the caller.
     pub(crate) access: Access,
-    /// Who may do what it asks for.
+    /// The roles that the operation needs.
     pub(crate) allowed: Allowed,
-    /// `http://host:port`, as the client knows the mock.
+    /// `http://host:port`, as in the client's URL of the mock.
     pub(crate) base: String,
-    /// What the path had in the place of the pattern's `:names`.
+    /// The parts of the path for the pattern's `:names`.
     pub(crate) captures: Vec<(&'static str, String)>,
 }
 
 impl RequestContext<'_> {
-    /// Who the request is from.
+    /// The caller; 401 without a valid token.
     pub(crate) fn caller(&self) -> Result<&Caller, CcError> {
         self.caller.as_ref().ok_or_else(CcError::not_authenticated)
     }
 
-    /// Refuses whoever is no administrator.
+    /// Refuses callers that are not administrators.
     pub(crate) fn require_admin(&self) -> Result<(), CcError> {
         self.require(ADMINS, Home::Nowhere)
     }
 
-    /// Refuses whoever has none of the roles there, and changes of what is
-    /// suspended.
+    /// Refuses callers without any of the roles in a place, and changes in suspended
+    /// organizations and spaces.
     pub(crate) fn require(&self, roles: Roles, home: Home) -> Result<(), CcError> {
         if !self.access.allows(self.world, home, roles) {
             return Err(CcError::not_authorized());
@@ -69,7 +69,7 @@ impl RequestContext<'_> {
         if org.is_some_and(|org| self.world.is_suspended(org)) {
             return Err(CcError::org_suspended());
         }
-        // Managers of the organization may still change it.
+        // Managers of the organization may still change a suspended space.
         let manager = self.access.allows(self.world, home, MANAGE_ORG);
         if space.is_some_and(|space| space.suspended) && !manager {
             return Err(CcError::space_suspended());
@@ -77,8 +77,8 @@ impl RequestContext<'_> {
         Ok(())
     }
 
-    /// Refuses what a feature flag has switched off; administrators may do most
-    /// of it all the same.
+    /// Refuses operations whose feature flag is off. Administrators may still use
+    /// most of them.
     pub(crate) fn require_flag(&self, name: &str) -> Result<(), CcError> {
         let flag = self.world.named::<FeatureFlag>(name);
         if flag.is_some_and(FeatureFlag::spares_admins) && self.access.is_everything() {
@@ -87,7 +87,7 @@ impl RequestContext<'_> {
         self.require_flag_of_all(name)
     }
 
-    /// The same where administrators are not spared either.
+    /// Refuses operations whose feature flag is off, also for administrators.
     pub(crate) fn require_flag_of_all(&self, name: &str) -> Result<(), CcError> {
         let flag = self.world.named::<FeatureFlag>(name);
         match flag.filter(|flag| !flag.enabled) {
@@ -99,7 +99,7 @@ impl RequestContext<'_> {
         }
     }
 
-    /// Refuses whoever may not do there what the request asks for.
+    /// Refuses callers who may not carry out the operation in a place.
     pub(crate) fn authorize(&self, home: Home) -> Result<(), CcError> {
         match self.allowed {
             Allowed::Anyone => Ok(()),
@@ -107,34 +107,34 @@ impl RequestContext<'_> {
         }
     }
 
-    /// The text that the path had in the place of `:name`.
+    /// The part of the path for `:name`.
     pub(crate) fn capture(&self, name: &str) -> &str {
         let found = self.captures.iter().find(|(key, _)| *key == name);
         found.map_or("", |(_, value)| value)
     }
 
-    /// The row that `:name` is the GUID of, for a caller who may do with it what
-    /// the request asks for; 404 if they do not see it, else 403.
+    /// The row whose GUID is `:name`, for a caller who may carry out the operation.
+    /// The error is 404 if the caller does not see the row, else 403.
     pub(crate) fn named<R: Row>(&self, name: &str) -> Result<&R, CcError> {
         let row: &R = self.row_of(self.capture(name))?;
         self.authorize(row.home(self.world))?;
         Ok(row)
     }
 
-    /// The row that a text is the GUID of; 404 if the caller sees none.
+    /// The row with a GUID; 404 if the caller does not see it.
     pub(crate) fn row_of<R: Row>(&self, guid: &str) -> Result<&R, CcError> {
         self.visible(guid)
             .ok_or_else(|| CcError::not_found(R::KIND))
     }
 
-    /// The row that a text is the GUID of, if the caller sees it.
+    /// The row with a GUID, if the caller sees it.
     pub(crate) fn visible<R: Row>(&self, guid: &str) -> Option<&R> {
         let row: &R = self.world.look_up(guid)?;
         row.is_visible(self.world, &self.access).then_some(row)
     }
 
-    /// The row that the body of a request names, for a caller who may do there
-    /// what the request asks for; 422 with `missing` if they do not see it.
+    /// A row that the body names, for a caller who may carry out the operation
+    /// there; 422 with `missing` if the caller does not see the row.
     pub(crate) fn related<R: Row>(
         &self,
         guid: Option<&str>,
@@ -146,8 +146,8 @@ impl RequestContext<'_> {
         Ok(row)
     }
 
-    /// The same for a caller who may manage apps there; 422 with `missing` if
-    /// they may not.
+    /// A row that the body names, for a caller who may manage apps there; 422 with
+    /// `missing` if the caller may not.
     pub(crate) fn manageable<R: Row>(
         &self,
         guid: Option<&str>,
@@ -164,7 +164,7 @@ impl RequestContext<'_> {
         Ok(row)
     }
 
-    /// The row that `:name` is the GUID of, as an answer.
+    /// A response with the row whose GUID is `:name`.
     pub(crate) fn show<R: Row>(
         &self,
         name: &str,
@@ -174,23 +174,23 @@ impl RequestContext<'_> {
         Ok(Response::ok(&present(row, &self.view_of(row))))
     }
 
-    /// The GUID `:name`, if there is such a row; else 404.
+    /// The GUID `:name` of an existing row; else 404.
     pub(crate) fn guid_of<R: Row>(&self, name: &str) -> Result<Guid, CcError> {
         self.named(name).map(R::guid)
     }
 
-    /// The row of a GUID; 404 if it is gone.
+    /// The row with a GUID; 404 if it was deleted.
     pub(crate) fn row<R: Row>(&self, guid: Guid) -> Result<&R, CcError> {
         let row = self.world.get(guid);
         row.ok_or_else(|| CcError::not_found(R::KIND))
     }
 
-    /// Makes a path of the mock an absolute URL.
+    /// The absolute URL of a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// The world as it is now, for presenters.
+    /// The current world, for presenters.
     pub(crate) fn view(&self) -> View<'_> {
         View {
             dialect: self.settings.dialect,
@@ -198,7 +198,8 @@ impl RequestContext<'_> {
         }
     }
 
-    /// The same for a row, whose secrets not everyone sees.
+    /// The current world, for presenting a row. Secrets are hidden from callers who
+    /// may not read them.
     pub(crate) fn view_of<R: Row>(&self, row: &R) -> View<'_> {
         let mut view = self.view();
         let home = row.home(self.world);
@@ -208,7 +209,7 @@ impl RequestContext<'_> {
         view
     }
 
-    /// The row of a GUID, presented.
+    /// Presents the row with a GUID.
     pub(crate) fn present<R: Row>(
         &self,
         guid: Guid,
@@ -218,7 +219,7 @@ impl RequestContext<'_> {
         Ok(present(row, &self.view_of(row)))
     }
 
-    /// The same as an answer.
+    /// A response with the row of a GUID.
     pub(crate) fn ok<R: Row>(
         &self,
         guid: Guid,
@@ -227,7 +228,7 @@ impl RequestContext<'_> {
         self.present(guid, present).map(|row| Response::ok(&row))
     }
 
-    /// The same to a request that made the row.
+    /// A response of status 201 with the row of a GUID.
     pub(crate) fn created<R: Row>(
         &self,
         guid: Guid,
@@ -237,7 +238,7 @@ impl RequestContext<'_> {
             .map(|row| Response::created(&row))
     }
 
-    /// The change of metadata that a request asks for, and nothing else.
+    /// The change of metadata in a body that may contain nothing else.
     pub(crate) fn metadata_patch(&self) -> Result<MetadataPatch, CcError> {
         let body = self.request.object()?;
         let mut message = Message::new(&body, &["metadata"]);
@@ -246,7 +247,7 @@ impl RequestContext<'_> {
         Ok(patch)
     }
 
-    /// Makes that change of a row, which is the answer.
+    /// Changes the metadata of a row, and responds with it.
     pub(crate) fn update_metadata<R: Row>(
         &mut self,
         guid: Guid,
@@ -258,8 +259,8 @@ impl RequestContext<'_> {
         self.ok(guid, present)
     }
 
-    /// The row of a GUID, presented while what this request started is still
-    /// under way.
+    /// Presents the row with a GUID as it is while an operation of this request is
+    /// in progress.
     pub(crate) fn present_pending<R: Row>(
         &self,
         guid: Guid,
@@ -271,14 +272,14 @@ impl RequestContext<'_> {
         Ok(present(row, &view))
     }
 
-    /// The bits of a checksum, if they are still kept.
+    /// The bits with a checksum, if they are still kept.
     pub(crate) fn bits(&self, checksum: &str) -> Result<Response, CcError> {
         let bits = self.world.blobs.get(checksum);
         let bits = bits.ok_or_else(CcError::bits_not_kept)?;
         Ok(Response::bits(bits.into()))
     }
 
-    /// Starts the job that deletes something: 202 and where to watch it.
+    /// Starts the job that deletes a resource: 202 with the job's URL.
     pub(crate) fn delete_in_job(&mut self, operation: &str, kind: Kind, guid: Guid) -> Response {
         let mut steps = self.world.broker_steps(kind, guid);
         if !steps.is_empty() {
@@ -289,13 +290,13 @@ impl RequestContext<'_> {
         self.in_job(job)
     }
 
-    /// Starts the job that does what leaves no trace.
+    /// Starts a job that changes nothing.
     pub(crate) fn do_in_job(&mut self, operation: &str, of: Option<Guid>) -> Response {
         let job = self.start_job(operation, of, None);
         self.in_job(job)
     }
 
-    /// Starts the job that does what brokers are asked for.
+    /// Starts a job whose steps are requests to brokers.
     pub(crate) fn work_in_job(
         &mut self,
         operation: &str,
@@ -312,12 +313,12 @@ impl RequestContext<'_> {
         self.in_job(job)
     }
 
-    /// The body of the request as events have it.
+    /// The body of the request, for events.
     pub(crate) fn request_body(&self) -> Value {
         Value::Object(self.request.object().unwrap_or_default())
     }
 
-    /// Answers with a job of a resource, whose outcome is known already.
+    /// Responds with a job of a resource, whose outcome is known already.
     pub(crate) fn job_with(
         &mut self,
         operation: &str,
@@ -342,13 +343,13 @@ impl RequestContext<'_> {
         Ok(self.world.start_app(app, crashing)?)
     }
 
-    /// Whether a fault crashes what is about to be started of an app.
+    /// Whether a fault crashes instances of an app that are about to start.
     pub(crate) fn crashes(&mut self, app: Guid) -> bool {
         let app = self.world.apps.get(app);
         app.is_some_and(|app| self.faults.crashes(&app.name))
     }
 
-    /// Why a fault fails the task that is about to be started of an app.
+    /// The error of a fault for a task of an app that is about to start.
     pub(crate) fn fail_task(&mut self, app: Guid) -> Option<String> {
         let app = self.world.apps.get(app)?;
         self.faults.task(&app.name)
@@ -366,18 +367,18 @@ impl RequestContext<'_> {
     }
 }
 
-/// What presenters see.
+/// The input of presenters.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'w> {
     pub(crate) world: &'w World,
     base: &'w str,
-    /// The moment at which states are derived.
+    /// The time at which states are derived.
     pub(crate) at: Timestamp,
-    /// What the caller may see.
+    /// The permissions of the caller.
     pub(crate) access: &'w Access,
-    /// The APIs that the caller speaks.
+    /// The version of the API.
     pub(crate) dialect: Dialect,
-    /// What is in the place of secrets.
+    /// The text that replaces secrets.
     hidden: Option<&'static str>,
 }
 
@@ -396,24 +397,24 @@ impl<'w> View<'w> {
         }
     }
 
-    /// The same for lists, which have no secrets.
+    /// The view for lists, which contain no secrets.
     pub(crate) fn in_list(mut self) -> Self {
         self.hidden = Some(HIDDEN_IN_LISTS);
         self
     }
 
-    /// A value that not everyone sees, and lists do not show at all.
+    /// A value that is hidden in lists and from callers who may not read it.
     pub(crate) fn secret(&self, value: Value) -> Value {
         self.hidden.map_or(value, |hidden| json!(hidden))
     }
 
-    /// The same of an object.
+    /// An object that is hidden in lists and from callers who may not read it.
     pub(crate) fn secrets(&self, object: Value) -> Value {
         self.hidden
             .map_or(object, |hidden| json!({"redacted_message": hidden}))
     }
 
-    /// Of these spaces those that the caller sees.
+    /// Those of the spaces that the caller sees.
     pub(crate) fn visible_spaces(
         &self,
         spaces: impl IntoIterator<Item = Guid>,
@@ -422,7 +423,7 @@ impl<'w> View<'w> {
         spaces.filter(|space| self.access.sees(self.world, Home::Space(*space)))
     }
 
-    /// Of these organizations those that the caller sees.
+    /// Those of the organizations that the caller sees.
     pub(crate) fn visible_orgs(
         &self,
         orgs: impl IntoIterator<Item = Guid>,
@@ -431,7 +432,8 @@ impl<'w> View<'w> {
         orgs.filter(|org| self.access.sees(self.world, Home::Org(*org)))
     }
 
-    /// What resources of a list belong to: each once, the oldest first.
+    /// The resources to which those of a list belong, without duplicates, oldest
+    /// first.
     pub(crate) fn included<R: Row>(
         &self,
         guids: impl Iterator<Item = Guid>,
@@ -449,12 +451,12 @@ impl<'w> View<'w> {
         json!({"href": self.url(path)})
     }
 
-    /// A path of the mock as an absolute URL.
+    /// The absolute URL of a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// A link that takes another method than `GET`.
+    /// A link with another method than `GET`.
     pub(crate) fn action(&self, method: &str, path: &str) -> Value {
         json!({"href": self.url(path), "method": method})
     }

@@ -1,11 +1,11 @@
-//! The Cloud Controller's errors: codes, titles and texts as its own
-//! `errors/v2.yml` and `errors/v3.yml` have them.
+//! The Cloud Controller's errors, with the codes, titles and messages of its
+//! `errors/v2.yml` and `errors/v3.yml`.
 
 use serde_json::{Value, json};
 
 use crate::world::error::{Cause, Error, Failure};
 
-/// An answer that reports failure.
+/// An error response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{status}: {}", self.details())]
 pub(crate) struct CcError {
@@ -13,7 +13,7 @@ pub(crate) struct CcError {
     pub(crate) causes: Vec<Cause>,
 }
 
-/// What the world refuses, as the Cloud Controller reports it.
+/// Errors of the world, as the Cloud Controller reports them.
 impl From<Error> for CcError {
     fn from(error: Error) -> Self {
         let detail = error.to_string();
@@ -71,7 +71,7 @@ impl CcError {
         Self::new(404, 10000, "CF-NotFound", "Unknown request")
     }
 
-    /// `kind` as a person writes it, such as `Service instance`.
+    /// `kind` is in words, such as `Service instance`.
     pub(crate) fn not_found(kind: &str) -> Self {
         let detail = format!("{kind} not found");
         Self::new(404, 10010, "CF-ResourceNotFound", detail)
@@ -81,7 +81,7 @@ impl CcError {
         Self::new(422, 10008, "CF-UnprocessableEntity", detail)
     }
 
-    /// Several things wrong with one request, each with its own error.
+    /// Several errors of one request.
     pub(crate) fn all_unprocessable(details: Vec<String>) -> Self {
         let causes = details.into_iter().map(Self::unprocessable);
         Self {
@@ -99,7 +99,7 @@ impl CcError {
         Self::new(403, 10003, "CF-NotAuthorized", detail)
     }
 
-    /// An organization or a space that only administrators change.
+    /// Only administrators can change a suspended organization.
     pub(crate) fn org_suspended() -> Self {
         let detail = "The organization is suspended";
         Self::new(403, 10017, "CF-OrgSuspended", detail)
@@ -109,8 +109,8 @@ impl CcError {
         Self::new(403, 10019, "CF-SpaceSuspended", "The space is suspended")
     }
 
-    /// A page of another origin asks the mock to change; the Cloud
-    /// Controller has no such error.
+    /// A page of another origin tried to change the mock. The Cloud Controller has
+    /// no such error.
     pub(crate) fn foreign(origin: &str) -> Self {
         let detail = format!("a page of {origin} may not change this mock");
         Self::new(403, 10003, "MockCapi-ForeignOrigin", detail)
@@ -121,27 +121,26 @@ impl CcError {
         Self::new(403, 330_002, "CF-FeatureDisabled", detail)
     }
 
-    /// What the Cloud Controller has no text for.
+    /// An error for which the Cloud Controller has no message.
     pub(crate) fn unknown() -> Self {
         Self::new(500, 10001, "UnknownError", "An unknown error occurred.")
     }
 
-    /// What the Cloud Controller can do and the mock cannot. It has no such
-    /// error; the title says whose it is.
+    /// An operation of the Cloud Controller that the mock does not implement. The
+    /// Cloud Controller has no such error, so the title names the mock.
     pub(crate) fn unimplemented(method: &str, path: &str) -> Self {
         let detail = format!("mock-capi does not implement {method} {path}");
         Self::new(501, 10001, "MockCapi-NotImplemented", detail)
     }
 
-    /// Bits that were larger, or are older, than those that the mock keeps. It
-    /// has no such error either.
+    /// Bits that the mock does not keep, because they are too large or too old. The
+    /// Cloud Controller has no such error.
     pub(crate) fn bits_not_kept() -> Self {
         let detail = "mock-capi keeps only the latest bits, and no large ones: these are gone";
         Self::new(404, 10010, "MockCapi-BitsNotKept", detail)
     }
 
-    /// The same, saying what it is about; errors that are about no resource
-    /// stay as they are.
+    /// Adds a prefix to the messages of errors about resources.
     pub(crate) fn prefixed(mut self, prefix: &str) -> Self {
         if [404, 422].contains(&self.status) {
             for cause in &mut self.causes {
@@ -170,7 +169,7 @@ impl CcError {
         Self::new(400, 10004, "CF-InvalidRequest", "The request is invalid")
     }
 
-    /// The `errors` of a v3 answer or job.
+    /// The `errors` of a v3 response or job.
     pub(crate) fn errors(&self) -> Value {
         let causes = self.causes.iter();
         causes
@@ -184,18 +183,18 @@ impl CcError {
             .collect()
     }
 
-    /// The body of a v3 answer.
+    /// The body of a v3 response.
     pub(crate) fn body(&self) -> Value {
         json!({"errors": self.errors()})
     }
 
-    /// How builds and droplets report an error.
+    /// The error of a build or a droplet.
     pub(crate) fn staging_text(&self) -> Option<String> {
         let cause = self.causes.first()?;
         Some(format!("{} - {}", cause.title, cause.detail))
     }
 
-    /// The body of a v2 answer, which has room for one error.
+    /// The body of a v2 response, which contains one error.
     pub(crate) fn v2_body(&self) -> Value {
         let Some(cause) = self.causes.first() else {
             return json!({});
@@ -207,14 +206,14 @@ impl CcError {
         })
     }
 
-    /// What is wrong, in words.
+    /// All messages.
     pub(crate) fn details(&self) -> String {
         let details: Vec<&str> = self.causes.iter().map(|c| c.detail.as_str()).collect();
         details.join(", ")
     }
 }
 
-/// Refuses a request for everything that is wrong with it.
+/// Refuses a request with all of its errors.
 pub(crate) fn validate(errors: &[String]) -> Result<(), CcError> {
     if errors.is_empty() {
         return Ok(());

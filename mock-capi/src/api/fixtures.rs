@@ -1,9 +1,9 @@
-//! The documented answers of 2017, as templates: an answer that is made from
-//! one has every documented key.
+//! The documented responses of 2017, as templates: a response that is made from one
+//! has every documented key.
 
 use serde_json::Value;
 
-/// A documented answer.
+/// A documented response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Template(&'static str);
 
@@ -19,7 +19,7 @@ pub(crate) const CREATE_APP: Template = template!("create-app.response.json");
 pub(crate) const COPY_DROPLET: Template = template!("copy-droplet.response.json");
 
 impl Template {
-    /// The documented answer with these values in the place of its own.
+    /// The documented response with these values instead of its own.
     pub(crate) fn fill(self, values: Value) -> Value {
         overlay(self.example(), values)
     }
@@ -29,7 +29,7 @@ impl Template {
     }
 }
 
-/// Objects are merged; anything else, and what shall be empty, is replaced.
+/// Merges objects; other values, and empty objects, are replaced.
 fn overlay(template: Value, values: Value) -> Value {
     match (template, values) {
         (Value::Object(mut template), Value::Object(values)) if !values.is_empty() => {

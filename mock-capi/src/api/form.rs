@@ -1,4 +1,4 @@
-//! Reads `multipart/form-data` as it arrives.
+//! Reads `multipart/form-data` while it arrives.
 
 use std::error::Error;
 use std::io;
@@ -12,13 +12,13 @@ use multer::{Field, Multipart, parse_boundary};
 
 use crate::world::{Bits, BitsWriter};
 
-/// The field that has text; all others have bits.
+/// The field with text; all others contain bits.
 const TEXT_FIELD: &str = "resources";
 
 /// The largest text, in bytes.
 const MAX_TEXT: usize = 32 * 1024 * 1024;
 
-/// How many bytes are written at once.
+/// The number of bytes that are written at once.
 const BATCH: usize = 1024 * 1024;
 
 /// The parts of a form.
@@ -44,19 +44,19 @@ enum Content {
     Bits(Bits),
 }
 
-/// Where hashing and writing happens.
+/// Where bits are hashed and written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Worker {
     /// On the thread that reads the form.
     Inline,
-    /// On a thread of its own, while this one answers other requests.
+    /// On another thread, while this one handles other requests.
     Pool,
 }
 
-/// Why a form was not read to its end.
+/// Why a form could not be read completely.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FormError {
-    /// The body broke off, or was larger than it may be.
+    /// The body was incomplete or too large.
     #[error("the body broke off")]
     Body,
     #[error("cannot write the upload to a temporary file")]
@@ -64,7 +64,7 @@ pub(crate) enum FormError {
 }
 
 impl Form {
-    /// The text of the first field of a name.
+    /// The text of the first field with a name.
     pub(crate) fn text(&self, name: &str) -> Option<&[u8]> {
         match &self.part(name)?.content {
             Content::Text(text) => Some(text),
@@ -72,7 +72,7 @@ impl Form {
         }
     }
 
-    /// The bits of the first field of a name.
+    /// The bits of the first field with a name.
     pub(crate) fn bits(&self, name: &str) -> Option<&Bits> {
         match &self.part(name)?.content {
             Content::Bits(bits) => Some(bits),
@@ -80,7 +80,8 @@ impl Form {
         }
     }
 
-    /// The same with the name of the file that they are, if they have one.
+    /// The bits of the first field with a name, and the name of the file, if it has
+    /// one.
     pub(crate) fn file(&self, name: &str) -> Option<(&str, &Bits)> {
         let file_name = self.part(name)?.file_name.as_deref()?;
         Some((file_name, self.bits(name)?))
@@ -90,12 +91,12 @@ impl Form {
         self.parts.iter().find(|part| part.name == name)
     }
 
-    /// Whether a body of that type is a form.
+    /// Whether the body of a content type is a form.
     pub(crate) fn is_type(content_type: &str) -> bool {
         parse_boundary(content_type).is_ok()
     }
 
-    /// Reads a form. One that is not well-formed has no parts.
+    /// Reads a form. A malformed form has no parts.
     pub(crate) async fn read<S, E>(
         content_type: &str,
         body: S,
@@ -124,13 +125,13 @@ impl Form {
         }
     }
 
-    /// The same of a body that is in memory.
+    /// Reads a form that is in memory.
     pub(crate) fn of_bytes(content_type: &str, body: &[u8]) -> Result<Self, FormError> {
         const PIECE: usize = 64 * 1024;
         let pieces = body.chunks(PIECE).map(Bytes::copy_from_slice);
         let pieces = stream::iter(pieces.map(Ok::<_, io::Error>));
         let mut reading = pin!(Self::read(content_type, pieces, Worker::Inline));
-        // It waits for nothing.
+        // The future never waits.
         let mut context = Context::from_waker(Waker::noop());
         loop {
             if let Poll::Ready(form) = reading.as_mut().poll(&mut context) {
@@ -140,7 +141,7 @@ impl Form {
     }
 }
 
-/// Why a part was not read to its end.
+/// Why a part could not be read completely.
 enum PartError {
     Malformed,
     Form(FormError),
@@ -224,9 +225,9 @@ impl Worker {
     }
 }
 
-/// The same stream, which waits after each piece. multer takes all that a stream
-/// has without waiting, and overlooks a first piece that it had to wait for if the
-/// end comes right after it.
+/// Returns a stream that waits after each piece. multer reads a stream as long as it
+/// does not wait, and overlooks a first piece for which it waited if the stream ends
+/// right after it.
 fn one_at_a_time<T>(pieces: impl Stream<Item = T> + Send) -> impl Stream<Item = T> + Send {
     let mut pieces = Box::pin(pieces);
     let mut had_piece = false;
@@ -299,7 +300,7 @@ mod tests {
     fn a_boundary_across_pieces_is_found() {
         let mut body = b"--b\r\nContent-Disposition: form-data; name=\"bits\"\r\n\r\n".to_vec();
         let start = body.len();
-        // The end of the part is around the end of the second piece.
+        // The part ends near the end of the second piece.
         body.resize(128 * 1024 - 3, b'\r');
         let size = (body.len() - start) as u64;
         body.extend_from_slice(b"\r\n--b--\r\n");

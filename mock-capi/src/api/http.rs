@@ -1,4 +1,4 @@
-//! Requests as the handlers see them, and the answers they give.
+//! Requests and responses of handlers.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -17,7 +17,7 @@ use crate::api::form::{Form, NO_FORM};
 use crate::world::CowStr;
 use crate::world::ruby;
 
-/// An HTTP request, path and query decoded.
+/// An HTTP request with decoded path and query.
 #[derive(Clone, Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
@@ -25,13 +25,13 @@ pub(crate) struct Request<'a> {
     pub(crate) raw_query: Option<&'a str>,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: &'a HeaderMap,
-    /// Of an upload, at least its beginning.
+    /// The body; of an upload at least its beginning.
     pub(crate) body: &'a [u8],
-    /// In bytes; more than `body` has if that is only the beginning.
+    /// The size in bytes, which is larger than `body` if that is only the beginning.
     pub(crate) body_size: u64,
-    /// What an upload has; empty if the body is not a form.
+    /// The form of an upload; empty for other bodies.
     pub(crate) form: &'a Form,
-    /// Where the request came from, if the connection still tells.
+    /// The address of the client, if the connection still has one.
     pub(crate) client: Option<IpAddr>,
 }
 
@@ -57,7 +57,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The same with what its body has as a form, and the size of the body.
+    /// Adds the form in the body, and the size of the body.
     pub(crate) fn with_form(mut self, form: &'a Form, body_size: u64) -> Self {
         (self.form, self.body_size) = (form, body_size);
         self
@@ -74,7 +74,7 @@ impl<'a> Request<'a> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Path and query, as they were sent.
+    /// Path and query, as sent.
     pub(crate) fn target(&self) -> String {
         match self.raw_query {
             Some(query) => format!("{}?{query}", self.path),
@@ -87,12 +87,12 @@ impl<'a> Request<'a> {
         last_value(&self.query, name)
     }
 
-    /// Whether it changes nothing.
+    /// Whether the method is one that changes nothing.
     pub(crate) fn is_read(&self) -> bool {
         matches!(self.method, "GET" | "HEAD")
     }
 
-    /// A number in the query, if there is one.
+    /// A number in the query, if the parameter is present.
     pub(crate) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, CcError> {
         let Some(text) = self.query(name) else {
             return Ok(None);
@@ -101,12 +101,12 @@ impl<'a> Request<'a> {
         text.parse().map(Some).map_err(refuse)
     }
 
-    /// The body as a JSON object; without a body, an empty one.
+    /// The body as a JSON object; empty without a body.
     pub(crate) fn object(&self) -> Result<Map<String, Value>, CcError> {
         if self.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Map::new());
         }
-        // v3 is a Rails application, v2 is not.
+        // v3 is a Rails application, unlike v2.
         if self.path.starts_with("/v3/") {
             let body = serde_json::from_slice(self.body);
             return body
@@ -116,7 +116,7 @@ impl<'a> Request<'a> {
         self.untouched_object()
     }
 
-    /// The same as it was sent, without what Rails does to it.
+    /// The body as a JSON object, without the changes that Rails makes.
     pub(crate) fn untouched_object(&self) -> Result<Map<String, Value>, CcError> {
         match serde_json::from_slice(self.body) {
             Ok(Value::Object(object)) => Ok(object),
@@ -126,7 +126,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Whether a path is of the v2 API.
+/// Whether a path belongs to the v2 API.
 fn is_v2(path: &str) -> bool {
     path == "/v2" || path.starts_with("/v2/")
 }
@@ -137,8 +137,8 @@ pub(crate) fn last_value<'p>(params: &'p [(String, String)], name: &str) -> Opti
     found.map(|(_, value)| value.as_str())
 }
 
-/// Reads a JSON object. Serde alone would take a list too, for the fields in
-/// their order.
+/// Reads a JSON object. Serde alone would also accept a list of the fields in their
+/// order.
 pub(crate) fn read_object<'de, T: Deserialize<'de>>(
     json: &'de [u8],
 ) -> Result<T, serde_json::Error> {
@@ -148,7 +148,7 @@ pub(crate) fn read_object<'de, T: Deserialize<'de>>(
     serde_json::from_slice(json)
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -164,7 +164,7 @@ impl Response {
         Self::json_text(status, body.to_string().into_bytes())
     }
 
-    /// An answer that is JSON already.
+    /// A response whose body is JSON text.
     pub(crate) fn json_text(status: u16, body: Vec<u8>) -> Self {
         Self {
             status,
@@ -191,9 +191,9 @@ impl Response {
         }
     }
 
-    /// An error as the API that `path` is of words it.
+    /// An error in the format of the API to which `path` belongs.
     pub(crate) fn error(path: &str, error: &CcError) -> Self {
-        // What no API has is looked for in v2 last.
+        // Paths that belong to no API are looked up in v2 last.
         let is_elsewhere = !path.starts_with("/v3") && *error == CcError::unknown_request();
         let body = if is_v2(path) || is_elsewhere {
             error.v2_body()
@@ -203,7 +203,7 @@ impl Response {
         Self::json(error.status, &body)
     }
 
-    /// The same as the API that `path` is of names its content.
+    /// Sets the content type of the API to which `path` belongs.
     pub(crate) fn in_dialect_of(mut self, path: &str) -> Self {
         if is_v2(path) && self.content_type == Self::JSON {
             self.content_type = "application/json;charset=utf-8".into();
@@ -229,7 +229,7 @@ impl Response {
         }
     }
 
-    /// Tells the client something besides the answer, if there is something.
+    /// Adds a warning, if there is one.
     pub(crate) fn with_warnings(self, warning: Option<String>) -> Self {
         match warning {
             None => self,
@@ -240,15 +240,15 @@ impl Response {
         }
     }
 
-    /// Tells the client to come back after a time: in whole seconds, rounded up,
-    /// since who comes earlier comes too early.
+    /// Adds `Retry-After`, in whole seconds, rounded up, so that clients do not
+    /// return too early.
     pub(crate) fn with_retry_after(self, time: Duration) -> Self {
         let more = u64::from(time.subsec_nanos() > 0);
         let seconds = time.as_secs().saturating_add(more);
         self.with_header("Retry-After", seconds.to_string())
     }
 
-    /// Another answer with the headers that this one has.
+    /// Another response with the headers of this one.
     pub(crate) fn replaced_by(self, other: Self) -> Self {
         Self {
             headers: self.headers,
@@ -262,7 +262,7 @@ impl Response {
     }
 }
 
-/// Decodes percent escapes as in a path, where a `+` is a plus sign.
+/// Decodes percent escapes of a path, in which `+` is a plus sign.
 pub(crate) fn percent_decode(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

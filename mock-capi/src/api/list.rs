@@ -1,4 +1,4 @@
-//! v3 lists: the query parameters they take, filters, order, and pages.
+//! Lists of v3: their query parameters, filters, order and pages.
 
 use std::collections::BTreeMap;
 
@@ -28,32 +28,32 @@ const COMMON: &[&str] = &[
 
 const COMMON_IN_2017: &[&str] = &["page", "per_page", "order_by", "order_direction", "guids"];
 
-/// What a list takes besides pages, order, `guids`, `created_ats` and
+/// The query parameters of a list, besides pages, order, `guids`, `created_ats` and
 /// `updated_ats`.
 #[derive(Debug)]
 pub(crate) struct ListSpec {
     /// Further query parameters, in the order in which errors name them.
     pub(crate) params: &'static [&'static str],
-    /// What `order_by` takes besides `created_at` and `updated_at`.
+    /// The values of `order_by` besides `created_at` and `updated_at`.
     pub(crate) order_by: &'static [&'static str],
-    /// What `include` takes.
+    /// The values of `include`.
     pub(crate) include: &'static [&'static str],
-    /// What `embed` takes.
+    /// The values of `embed`.
     pub(crate) embed: &'static [&'static str],
-    /// The resources that `fields` takes, and which of their fields.
+    /// The resources of `fields`, and the fields that can be selected of each.
     pub(crate) fields: Fields,
-    /// Whether it takes what is common to lists.
+    /// Whether the query has the parameters that all lists have.
     pub(crate) is_list: bool,
-    /// Whether a `label_selector` that could not match anything is refused.
+    /// Whether invalid requirements in `label_selector` are refused.
     pub(crate) checks_labels: bool,
-    /// Whether resources cannot be filtered by when they were created.
+    /// Whether `created_ats` is refused.
     pub(crate) refuses_created_ats: bool,
 }
 
 pub(crate) type Fields = &'static [(&'static str, &'static [&'static str])];
 
 impl ListSpec {
-    /// A list with these parameters and nothing else.
+    /// A list with these parameters.
     pub(crate) const fn of(params: &'static [&'static str]) -> Self {
         Self {
             params,
@@ -71,7 +71,7 @@ impl ListSpec {
         self.params.contains(&name) || self.is_list && COMMON.contains(&name)
     }
 
-    /// One resource, which takes these parameters and nothing else.
+    /// A single resource with these parameters.
     pub(crate) const fn of_one(params: &'static [&'static str]) -> Self {
         Self {
             is_list: false,
@@ -96,18 +96,17 @@ pub(crate) struct ListQuery {
 struct Order {
     column: String,
     descending: bool,
-    /// Whether the links to other pages name it.
+    /// Whether links to other pages contain the order.
     in_links: bool,
 }
 
 impl ListQuery {
-    /// Reads the query of a request; 400 in the Cloud Controller's words if it
-    /// is not one that the list takes.
+    /// Reads the query of a request; 400 if it is not valid for the list.
     pub(crate) fn read(context: &RequestContext<'_>, spec: &ListSpec) -> Result<Self, CcError> {
         Self::read_or(context, spec, CcError::bad_query)
     }
 
-    /// The same for a list that refuses queries in its own way.
+    /// Reads the query of a list that reports errors in its own way.
     pub(crate) fn read_or(
         context: &RequestContext<'_>,
         spec: &ListSpec,
@@ -137,7 +136,7 @@ impl ListQuery {
             ("included", "include", spec.include),
             ("embedded", "embed", spec.embed),
         ] {
-            // What takes none does not know the parameter.
+            // Without valid values, the parameter is unknown.
             if !valid.is_empty() {
                 check_choices(kind, query.values(name), valid, &mut errors);
             }
@@ -162,11 +161,11 @@ impl ListQuery {
         }
     }
 
-    /// A parameter's comma-separated values, each of them decoded once more:
-    /// that is how a value with a comma is written.
+    /// A parameter's comma-separated values. Each is decoded once more, since values
+    /// with commas are encoded twice.
     pub(crate) fn values(&self, name: &str) -> Option<Vec<String>> {
         let value = last_value(&self.params, name)?;
-        // Blanks after a comma do not count, those at the start do.
+        // Blanks after a comma are ignored, unlike those at the start.
         let mut values = value.split(',');
         let first = values.next().unwrap_or_default();
         let rest = values.map(str::trim_start);
@@ -178,7 +177,8 @@ impl ListQuery {
         last_value(&self.params, name)
     }
 
-    /// Whether there is a parameter, such as `created_ats` or `created_ats[gt]`.
+    /// Whether the query has a parameter, such as `created_ats` or
+    /// `created_ats[gt]`.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.params.iter().any(|(key, _)| param_name(key) == name)
     }
@@ -196,13 +196,13 @@ impl ListQuery {
             .is_some_and(|values| values.iter().any(|value| value == what))
     }
 
-    /// The fields that are asked for of a resource that belongs to the listed
-    /// ones; `None` if it is not.
+    /// The selected fields of a related resource; `None` if the resource is not
+    /// selected.
     pub(crate) fn fields(&self, resource: &str) -> Option<Vec<String>> {
         self.values(&format!("fields[{resource}]"))
     }
 
-    /// The GUIDs of a parameter; those that are none match nothing.
+    /// The GUIDs of a parameter; malformed ones match nothing.
     pub(crate) fn guids(&self, name: &str) -> Option<Vec<Guid>> {
         let values = self.values(name)?;
         Some(
@@ -213,8 +213,8 @@ impl ListQuery {
         )
     }
 
-    /// Orders by a column unless the query says otherwise; the links to other
-    /// pages may name it.
+    /// Sets the order for queries without one, and whether links to other pages
+    /// contain it.
     pub(crate) fn or_ordered_by(mut self, column: &str, in_links: bool) -> Self {
         self.order.get_or_insert_with(|| Order {
             column: column.into(),
@@ -224,17 +224,17 @@ impl ListQuery {
         self
     }
 
-    /// Starts a selection with the filters that every list has.
+    /// Starts a selection with the filters that all lists have.
     pub(crate) fn selection(&self) -> Selection {
         self.by_guids(self.labelled(), "guids", Field::Guid)
     }
 
-    /// The same without `guids`.
+    /// Starts a selection with the filters that all lists have, except for `guids`.
     pub(crate) fn labelled(&self) -> Selection {
         self.labels.clauses().fold(Selection::all(), Selection::any)
     }
 
-    /// Filters by users, whose GUIDs on the wire are any texts.
+    /// Filters by users, whose GUIDs on the wire may be any string.
     pub(crate) fn by_users(
         &self,
         world: &World,
@@ -256,8 +256,8 @@ impl ListQuery {
         }
     }
 
-    /// `app_guids`, `space_guids` and `organization_guids` of what belongs to
-    /// apps; what is listed below an app does not take them.
+    /// Filters by `app_guids`, `space_guids` and `organization_guids`, which lists
+    /// below an app do not have.
     pub(crate) fn by_owners(
         &self,
         world: &World,
@@ -275,7 +275,7 @@ impl ListQuery {
         })
     }
 
-    /// `space_guids` and `organization_guids` of what belongs to spaces.
+    /// Filters by `space_guids` and `organization_guids`.
     pub(crate) fn by_spaces(&self, world: &World, selection: Selection) -> Selection {
         let selection = self.by_guids(selection, "space_guids", Field::Space);
         match self.guids("organization_guids") {
@@ -284,7 +284,7 @@ impl ListQuery {
         }
     }
 
-    /// Refuses parameters that the list takes elsewhere only.
+    /// Refuses parameters that only other paths of the list have.
     pub(crate) fn refuse(&self, names: &[&str]) -> Result<(), CcError> {
         let given = names
             .iter()
@@ -309,23 +309,23 @@ impl ListQuery {
         }
     }
 
-    /// Whether `value` is among a parameter's values, or it has none.
+    /// Whether `value` is among a parameter's values, or the parameter is absent.
     pub(crate) fn admits(&self, name: &str, value: &str) -> bool {
         self.values(name)
             .is_none_or(|values| values.iter().any(|other| other == value))
     }
 
-    /// Whether the query asks for some of the rows only.
+    /// Whether the query has filters.
     fn is_filtered(&self) -> bool {
-        /// What chooses no rows.
+        /// Parameters that are not filters.
         const SHAPE: [&str; 6] = ["page", "per_page", "order_by", "include", "embed", "fields"];
         self.params
             .iter()
             .any(|(name, _)| !SHAPE.contains(&param_name(name)))
     }
 
-    /// The rows of the asked-for page, where `keep` admits every row unless the
-    /// query has filters. Without any, the page costs what it has.
+    /// The rows of the requested page, where `keep` admits every row unless the
+    /// query has filters. Without filters, the cost depends on the size of the page.
     pub(crate) fn page_by_query<'w, R: Row>(
         &self,
         world: &'w World,
@@ -337,8 +337,8 @@ impl ListQuery {
         unfiltered.unwrap_or_else(|| self.page(world, selection, keep))
     }
 
-    /// A page of all rows, if the table has them in the right order, and the caller
-    /// sees them all.
+    /// A page of all rows, if the table has the right order and the caller sees all
+    /// rows.
     fn page_of_all<'w, R: Row>(&self, world: &'w World) -> Option<Page<'w, R>> {
         let table = R::table(world);
         let total = table.len();
@@ -352,7 +352,7 @@ impl ListQuery {
         Some(Page { rows, total })
     }
 
-    /// The rows of the asked-for page, and how many there are on all pages.
+    /// The rows of the requested page, and the number of rows on all pages.
     pub(crate) fn page<'w, R: Row>(
         &self,
         world: &'w World,
@@ -398,7 +398,7 @@ impl ListQuery {
         }
     }
 
-    /// The answer: pagination and the presented resources.
+    /// The response: pagination and the presented resources.
     pub(crate) fn answer<R, S: Serialize>(
         &self,
         context: &RequestContext<'_>,
@@ -407,12 +407,13 @@ impl ListQuery {
     ) -> ListAnswer {
         let view = context.view().in_list();
         let resources = page.rows.iter().map(|row| present(row, &view));
-        // The Cloud Controller counts while it reads the page: none, none.
+        // The Cloud Controller counts while it reads the page, so the total of an
+        // empty page is 0.
         let total = if page.rows.is_empty() { 0 } else { page.total };
         ListAnswer::new(&self.pagination(context, total), resources)
     }
 
-    /// A list without anything more to it: select, keep, present.
+    /// Responds with a list: selects, filters and presents rows.
     pub(crate) fn respond<R: Row, S: Serialize>(
         &self,
         context: &RequestContext<'_>,
@@ -424,7 +425,8 @@ impl ListQuery {
         Ok(self.answer(context, &page, present).into())
     }
 
-    /// The same where `keep` admits every row unless the query has filters.
+    /// Responds with a list where `keep` admits every row unless the query has
+    /// filters.
     pub(crate) fn respond_by_query<R: Row, S: Serialize>(
         &self,
         context: &RequestContext<'_>,
@@ -436,7 +438,7 @@ impl ListQuery {
         Ok(self.answer(context, &page, present).into())
     }
 
-    /// The same of resources that no table has: the asked-for page of them all.
+    /// Responds with a page of resources that are in no table.
     pub(crate) fn answer_all(
         &self,
         context: &RequestContext<'_>,
@@ -448,7 +450,7 @@ impl ListQuery {
         ListAnswer::new(&self.pagination(context, total), page)
     }
 
-    /// Where the asked-for page is among so many.
+    /// The range of the requested page.
     fn bounds(&self, total: usize) -> (usize, usize) {
         let start = (self.page - 1).saturating_mul(self.per_page);
         let start = usize::try_from(start).unwrap_or(usize::MAX).min(total);
@@ -474,14 +476,14 @@ impl ListQuery {
         })
     }
 
-    /// Adds a filter that the path implies, and that the links to other pages
-    /// name.
+    /// Adds a filter that follows from the path and is part of the links to other
+    /// pages.
     pub(crate) fn with_implied(mut self, name: &str, value: String) -> Self {
         self.params.push((name.into(), value));
         self
     }
 
-    /// The address of another page: the same query, sorted by name.
+    /// The URL of another page: the same query, sorted by name.
     fn page_url(&self, context: &RequestContext<'_>, page: u64) -> String {
         let paging = ["page", "per_page", "order_by"];
         let mut params: Vec<(String, String)> = self
@@ -496,7 +498,7 @@ impl ListQuery {
             let direction = if order.descending { '-' } else { '+' };
             params.push(("order_by".into(), format!("{direction}{}", order.column)));
         }
-        // As the names of parameters, whose keys in brackets come after them.
+        // Sorted by the names of parameters, and then by keys in brackets.
         params.sort_by_cached_key(|(key, value)| (key.replace(']', "\0"), value.clone()));
         let query = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(params)
@@ -505,12 +507,12 @@ impl ListQuery {
     }
 }
 
-/// A list as it is sent. Each resource is written as soon as it is presented: a
-/// tree of them all takes several times as long to make and to drop.
+/// A list as it is sent. Each resource is serialized as soon as it is presented,
+/// since building and dropping a tree of all of them takes several times as long.
 #[derive(Debug)]
 pub(crate) struct ListAnswer {
     body: Vec<u8>,
-    /// Has `included`, if there is something.
+    /// Contains `included`, if anything is included.
     pub(crate) rest: Value,
 }
 
@@ -521,7 +523,7 @@ impl ListAnswer {
             if index > 0 {
                 body.push(b',');
             }
-            // Resources have text keys, and memory takes what it is given.
+            // Resources have string keys, and writing to memory cannot fail.
             let _ = serde_json::to_writer(&mut body, &resource);
         }
         body.push(b']');
@@ -547,20 +549,20 @@ pub(crate) struct Page<'t, R> {
     pub(crate) total: usize,
 }
 
-/// `created_ats[gt]` is the parameter `created_ats`.
+/// `created_ats[gt]` belongs to the parameter `created_ats`.
 fn param_name(key: &str) -> &str {
     key.split('[').next().unwrap_or(key)
 }
 
-/// `names[]=a&names[]=b` is a list, which the Cloud Controller then takes for the
-/// text `["a", "b"]`.
+/// The Cloud Controller treats the list `names[]=a&names[]=b` as the string `["a",
+/// "b"]`.
 fn with_lists_as_texts(params: &[(String, String)]) -> Vec<(String, String)> {
     let mut read: Vec<(String, String)> = Vec::new();
     let mut lists: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (key, value) in params {
         match key.strip_suffix("[]") {
             Some(name) => lists.entry(name).or_default().push(value),
-            // The last value counts.
+            // The last value is used.
             None => match read.iter_mut().find(|(other, _)| other == key) {
                 Some((_, other)) => other.clone_from(value),
                 None => read.push((key.clone(), value.clone())),
@@ -634,7 +636,8 @@ fn page_errors(params: &[(String, String)]) -> Vec<String> {
     errors
 }
 
-/// A positive integer as Ruby's `to_i` reads it: leading digits count.
+/// A positive integer as Ruby's `to_i` reads it, which ignores what follows the
+/// digits.
 fn page_number(text: Option<&str>) -> Option<u64> {
     let text = text?.trim_start();
     let digits = text
@@ -738,7 +741,7 @@ enum TimeCondition {
 }
 
 impl TimeFilter {
-    /// Timestamps have one format, in which texts compare as times do.
+    /// Timestamps have one format, so their strings compare as times do.
     fn allows(&self, base: &Base) -> bool {
         let time = if self.updated {
             base.updated

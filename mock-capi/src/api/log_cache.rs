@@ -1,5 +1,5 @@
-//! The part of log-cache that clients read an app's log from, in the words of
-//! its HTTP gateway.
+//! The part of log-cache from which clients read the logs of apps, with the errors
+//! of its HTTP gateway.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,8 +11,8 @@ use crate::api::http::{Response, last_value};
 use crate::api::router::Route;
 use crate::world::{App, Guid, LogLine};
 
-/// Open, because log-cache itself looks at the token: who has none is told
-/// that there is nothing.
+/// Open, because log-cache checks the token itself: without a valid one, its lists
+/// are empty.
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/api/v1/read/:source_id", read).open(),
     Route::get("/api/v1/meta", meta).open(),
@@ -23,7 +23,7 @@ const MAX_LIMIT: i64 = 1000;
 const DEFAULT_LIMIT: usize = 100;
 const ENVELOPE_TYPES: [&str; 6] = ["ANY", "LOG", "COUNTER", "GAUGE", "TIMER", "EVENT"];
 
-/// What is asked for: lines from `start` on, before `end`.
+/// The requested period: lines from `start` until before `end`.
 struct Query {
     start: i64,
     end: Option<i64>,
@@ -58,7 +58,7 @@ fn meta(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&json!({"meta": meta})))
 }
 
-/// Whether the caller sees the app that logs.
+/// Whether the caller sees the app with the logs.
 fn may_read(context: &RequestContext<'_>, source: &str) -> bool {
     context.access.is_everything() || context.visible::<App>(source).is_some()
 }
@@ -157,18 +157,18 @@ fn read_query(params: &[(String, String)]) -> Result<Query, Response> {
         end: (end != 0).then_some(end),
         limit: if count == 0 { DEFAULT_LIMIT } else { count },
         descending,
-        // A name filter selects metrics by their names; lines have none.
+        // A name filter selects metrics, and lines have no names.
         with_logs: (any_type || types.any(|name| name == "LOG"))
             && value("name_filter").is_none_or(str::is_empty),
     })
 }
 
-/// A parameter that the gateway cannot read.
+/// An error of the gateway about a parameter.
 fn invalid(field: &str, reason: &str) -> Response {
     refusal(400, 3, &format!("parsing field \"{field}\": {reason}"))
 }
 
-/// A parameter that log-cache does not want: an error without a kind.
+/// An error of log-cache about a parameter, which has no type.
 fn failed(message: &str) -> Response {
     refusal(500, 2, message)
 }

@@ -1,6 +1,5 @@
-//! The APIs that the fake speaks, from a parsed request to the answer: one
-//! folder an API, one file a resource. What they change is in
-//! [`crate::world`].
+//! The APIs of the fake Cloud Controller: each has a folder with one file for each
+//! resource. Their state is in [`crate::world`].
 
 pub(crate) mod context;
 pub(crate) mod error;

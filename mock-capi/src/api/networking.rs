@@ -1,5 +1,5 @@
-//! The policy server's external API: which apps may reach which others
-//! directly. Its two versions differ in how they write ports.
+//! The policy server's external API for policies between apps. Its two versions
+//! differ in the format of ports.
 
 use std::collections::HashSet;
 
@@ -12,8 +12,7 @@ use crate::api::router::Route;
 use crate::api::uaa::token::Caller;
 use crate::world::{App, NetworkPolicies, NetworkPolicy, RoleType};
 
-/// Open, because the policy server itself looks at the token, after the
-/// version.
+/// Open, because the policy server checks the token itself, after the version.
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/networking/:version/external/policies", index).open(),
     Route::post("/networking/:version/external/policies", create).open(),
@@ -21,8 +20,8 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::post("/networking/:version/external/policies/cleanup", cleanup).open(),
 ];
 
-/// How many policies other than a network administrator's an app may be the
-/// source of.
+/// The largest number of policies with an app as the source, except for network
+/// administrators.
 const MAX_POLICIES_PER_APP_SOURCE: usize = 150;
 
 const MAX_PORT: i64 = 65535;
@@ -35,7 +34,7 @@ enum Version {
     V1,
 }
 
-/// An answer that reports failure.
+/// An error response.
 struct Refusal {
     status: u16,
     error: String,
@@ -64,7 +63,7 @@ impl Refusal {
     }
 
     fn respond(&self) -> Response {
-        // As the policy server: a quote in the text is not escaped.
+        // Like the policy server, this does not escape quotes in the message.
         let body = format!("{{\"error\": \"{}\"}}", self.error);
         let response = Response {
             status: self.status,
@@ -77,7 +76,7 @@ impl Refusal {
     }
 }
 
-/// The policy server leaves the content type to be guessed.
+/// The policy server sends no content type.
 fn text(body: String) -> Response {
     Response::text("text/plain; charset=utf-8", body)
 }
@@ -100,7 +99,7 @@ fn cleanup(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(answer(context, clean_policies))
 }
 
-/// Answers to who may ask, in a version that there is.
+/// Handles a request whose version exists and whose caller has permission.
 fn answer(context: &mut RequestContext<'_>, handler: Handler) -> Response {
     let result = read_version(context).and_then(|version| {
         let caller = authenticate(context)?;
@@ -133,7 +132,7 @@ fn authenticate(context: &RequestContext<'_>) -> Result<Caller, Refusal> {
         .ok_or_else(|| Refusal::unauthorized("failed to verify token with uaa"))
 }
 
-/// Policies as `/_mock/state` shows them.
+/// All policies, for `/_mock/state`.
 pub(crate) fn present_all(policies: &NetworkPolicies) -> Value {
     let policies = policies.iter();
     policies
@@ -141,7 +140,7 @@ pub(crate) fn present_all(policies: &NetworkPolicies) -> Value {
         .collect()
 }
 
-/// A policy, unless the version cannot say it.
+/// A policy, unless the version cannot express it.
 fn present(policy: &NetworkPolicy, version: Version) -> Option<Value> {
     let mut destination = json!({"id": policy.destination, "protocol": policy.protocol});
     match version {
@@ -161,7 +160,7 @@ fn present_list<'p>(policies: impl Iterator<Item = &'p NetworkPolicy>, version: 
     json!({"total_policies": policies.len(), "policies": policies})
 }
 
-/// `id` is either end; `source_id` and `dest_id` are one each.
+/// `id` filters by either end; `source_id` and `dest_id` filter by one end each.
 fn list_policies(
     context: &mut RequestContext<'_>,
     caller: &Caller,
@@ -225,7 +224,8 @@ fn clean_policies(
     Ok(present_list(cleaned.iter(), Version::V1))
 }
 
-/// Whether the caller is a developer where an app is; `None` if it is nowhere.
+/// Whether the caller is a developer in the space of an app; `None` if the app does
+/// not exist.
 fn develops(context: &RequestContext<'_>, caller: &Caller, app: &str) -> Option<bool> {
     let app: &App = context.world.look_up(app)?;
     let org = context.world.org_of(app.space)?.base.guid;
@@ -238,7 +238,7 @@ fn develops(context: &RequestContext<'_>, caller: &Caller, app: &str) -> Option<
     }))
 }
 
-/// The policies of a request that the caller may change.
+/// The policies of a request, if the caller may change them.
 fn read_accessible(
     context: &RequestContext<'_>,
     caller: &Caller,
@@ -268,7 +268,7 @@ fn exceeds_quota(context: &RequestContext<'_>, added: &[NetworkPolicy]) -> bool 
     })
 }
 
-/// Reads `{"policies": [...]}`, or says what is wrong with it.
+/// Reads `{"policies": [...]}`. The error says what is wrong.
 fn read_policies(body: &[u8], version: Version) -> Result<Vec<NetworkPolicy>, String> {
     let payload = parse(body).map_err(unreadable)?;
     let policies = match &payload["policies"] {
@@ -298,7 +298,7 @@ fn unreadable(reason: String) -> String {
     format!("unmarshal json: {reason}")
 }
 
-/// Parses JSON, with the policy server's complaints about what is none.
+/// Parses JSON, with the policy server's errors.
 fn parse(body: &[u8]) -> Result<Value, String> {
     let parsed: Result<Value, serde_json::Error> = serde_json::from_slice(body);
     match parsed {
@@ -320,7 +320,7 @@ fn parse(body: &[u8]) -> Result<Value, String> {
     }
 }
 
-/// A policy as it was sent, with what is checked before it is one.
+/// A policy as sent, which is not validated yet.
 struct ReadPolicy {
     policy: NetworkPolicy,
     tagged: bool,
@@ -362,7 +362,7 @@ fn read_policy(value: &Value, version: Version) -> Result<ReadPolicy, String> {
     })
 }
 
-/// A text, which is empty where there is none.
+/// A string, which is empty if it is absent.
 fn read_text(value: &Value, name: &str, place: &str) -> Result<String, String> {
     match &value[name] {
         Value::Null => Ok(String::new()),
@@ -371,7 +371,7 @@ fn read_text(value: &Value, name: &str, place: &str) -> Result<String, String> {
     }
 }
 
-/// A port, which is 0 where there is none.
+/// A port, which is 0 if it is absent.
 fn read_port(value: &Value, name: &str, place: &str) -> Result<i64, String> {
     match &value[name] {
         Value::Null => Ok(0),
@@ -389,7 +389,7 @@ fn mismatch(value: &Value, place: &str, expected: &str) -> String {
     format!("json: cannot unmarshal {kind} into Go struct field {place} of type {expected}")
 }
 
-/// What Go calls a kind of JSON value.
+/// The name of a JSON type in Go.
 fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -1,5 +1,4 @@
-//! From method and path to the handler, by the tables that each resource's
-//! file has.
+//! Finds the handler for a method and a path in the route tables of the resources.
 
 use std::collections::HashMap;
 
@@ -16,30 +15,31 @@ use crate::api::v2017;
 use crate::world::settings::Dialect;
 use crate::world::{ADMINS, Roles};
 
-/// Answers a request.
+/// Handles a request.
 pub(crate) type Handler = fn(&mut RequestContext<'_>) -> Result<Response, CcError>;
 
-/// An operation: how it is addressed and what answers it.
+/// An operation: its method, its path and its handler.
 #[derive(Debug)]
 pub(crate) struct Route {
     method: &'static str,
-    /// Segments that start with `:` capture; the rest is literal.
+    /// Segments that start with `:` are captured; all others are literal.
     pattern: &'static str,
     handler: Handler,
     open: bool,
     implemented: bool,
     allowed: Allowed,
-    /// Whether others are refused before it is looked what the path names.
+    /// Whether callers other than administrators are refused before the resource is
+    /// looked up.
     admins_first: bool,
     flag: Option<&'static str>,
 }
 
-/// Who may use an operation.
+/// The roles that an operation needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Allowed {
-    /// Whoever sees what it is about; or its handler decides.
+    /// Any caller who sees the resource, or the handler checks permissions.
     Anyone,
-    /// Who has one of these roles where it is about.
+    /// Callers with one of these roles in the place of the resource.
     Holders(Roles),
 }
 
@@ -77,7 +77,7 @@ impl Route {
         Self::new("DELETE", pattern, handler)
     }
 
-    /// An operation of the API that the mock only knows by name.
+    /// An operation that is not implemented.
     pub(crate) const fn unimplemented(method: &'static str, pattern: &'static str) -> Self {
         Self {
             implemented: false,
@@ -85,27 +85,28 @@ impl Route {
         }
     }
 
-    /// The same for whoever has one of these roles in the organization or the
-    /// space that it is about. Unless told so, only administrators may change
-    /// things.
+    /// Allows the operation for these roles in the organization or the space of the
+    /// resource. The default for changes is administrators only.
     pub(crate) const fn by(mut self, roles: Roles) -> Self {
         self.allowed = Allowed::Holders(roles);
         self
     }
 
-    /// The same for administrators, others being refused at once.
+    /// Allows the operation for administrators; others are refused before the
+    /// lookup.
     pub(crate) const fn by_admins(mut self) -> Self {
         self.admins_first = true;
         self
     }
 
-    /// The same for whoever sees what it is about; or its handler decides.
+    /// Allows the operation for any caller who sees the resource, or the handler
+    /// checks permissions.
     pub(crate) const fn by_anyone(mut self) -> Self {
         self.allowed = Allowed::Anyone;
         self
     }
 
-    /// The same while a feature flag is on.
+    /// Refuses the operation while a feature flag is off.
     pub(crate) const fn flagged(mut self, flag: &'static str) -> Self {
         self.flag = Some(flag);
         self
@@ -119,14 +120,13 @@ impl Route {
         self.allowed
     }
 
-    /// Whether it is clear, whatever the path names, that nobody but
-    /// administrators may.
+    /// Whether only administrators may use the operation, whatever the path names.
     pub(crate) fn is_for_admins(&self) -> bool {
         let named = self.segments().any(|segment| segment.starts_with(':'));
         matches!(self.allowed, Allowed::Holders(ADMINS)) && (self.admins_first || !named)
     }
 
-    /// The same without a token.
+    /// Allows the operation without a token.
     pub(crate) const fn open(mut self) -> Self {
         self.open = true;
         self.by_anyone()
@@ -148,7 +148,7 @@ impl Route {
         self.pattern
     }
 
-    /// The name that the route is counted under, such as `GET /v3/apps/:guid`.
+    /// The name of the route in statistics, such as `GET /v3/apps/:guid`.
     pub(crate) fn key(&self) -> String {
         format!("{} {}", self.method, self.pattern)
     }
@@ -161,12 +161,12 @@ impl Route {
         split(self.pattern)
     }
 
-    /// What a request has to have to be looked at.
+    /// The method and the number of segments, by which routes are grouped.
     fn shape(&self) -> (&'static str, usize) {
         (self.method, self.segments().count())
     }
 
-    /// Whether both are the same operation, whatever their captures are called.
+    /// Whether both are the same operation, whatever the names of their captures.
     fn is_same(&self, other: &Self) -> bool {
         let unnamed = |segment: &'static str| match segment.strip_prefix(':') {
             Some(_) => ":",
@@ -176,7 +176,7 @@ impl Route {
         self.method == other.method && own.eq(others)
     }
 
-    /// Literal segments go before captures.
+    /// Literal segments precede captures.
     fn rank(&self) -> Vec<bool> {
         self.segments()
             .map(|segment| segment.starts_with(':'))
@@ -184,13 +184,13 @@ impl Route {
     }
 }
 
-/// The operations of a dialect.
+/// The operations of a version of the API.
 #[derive(Debug)]
 pub(crate) struct Router {
     by_shape: HashMap<(&'static str, usize), Vec<&'static Route>>,
 }
 
-/// A route that was found, with what its path captured.
+/// The route of a request, with the captured parts of its path.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) route: &'static Route,
@@ -233,16 +233,15 @@ impl Router {
         self.by_shape.entry(route.shape()).or_default().push(route);
     }
 
-    /// Whether there is a handler for an operation.
+    /// Whether an operation has a handler.
     pub(crate) fn implements(&self, operation: &Route) -> bool {
         let routes = self.by_shape.get(&operation.shape());
         let mut routes = routes.into_iter().flatten();
         routes.any(|route| route.implemented && route.is_same(operation))
     }
 
-    /// Whether an operation has that method, or any for `*`, and a path that a
-    /// pattern admits; `:` stands for any one segment, a last `*` for whatever
-    /// follows.
+    /// Whether an operation matches a method, or `*` for any, and a pattern, in
+    /// which `:` stands for any segment and a last `*` for the rest.
     pub(crate) fn knows(&self, method: &str, pattern: &str) -> bool {
         let method = if method.eq_ignore_ascii_case("HEAD") {
             "GET"
@@ -268,13 +267,13 @@ impl Router {
     }
 }
 
-/// Answers an operation that the mock only knows by name.
+/// Responds that an operation is not implemented.
 fn refuse_unimplemented(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let Request { method, path, .. } = context.request;
     Err(CcError::unimplemented(method, path))
 }
 
-/// Whether there is a path that both patterns admit.
+/// Whether a path exists that matches both patterns.
 fn overlaps(pattern: &str, operation: &str) -> bool {
     let (mut wanted, mut there) = (pattern.split('/'), operation.split('/'));
     loop {

@@ -8,17 +8,17 @@ use crate::world::registry::with_resources;
 use crate::world::settings::Dialect;
 use crate::world::{Access, Row, World};
 
-/// How `/_mock/state` shows a kind of resource.
+/// How `/_mock/state` presents a kind of resource.
 pub(crate) trait Present: Row {
     fn present(&self, view: &View<'_>) -> Value;
 
-    /// Whether clients that speak the dialect are shown the resource.
+    /// Whether clients of an API version see the resource.
     fn is_shown(&self, _view: &View<'_>, _dialect: Dialect) -> bool {
         true
     }
 }
 
-/// All resources that clients of a dialect are shown, by the names of their lists.
+/// All resources that clients of an API version see, by the names of their lists.
 pub(crate) fn present_world(world: &World, base: &str, dialect: Dialect) -> Value {
     let view = View::new(world, base, &Access::Everything);
     let mut lists = Map::new();

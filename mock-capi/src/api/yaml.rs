@@ -1,5 +1,5 @@
-//! YAML as the Cloud Controller's reader has it: Psych, which keeps to YAML 1.1
-//! in its own way, with `strict_integer` and without classes, symbols or aliases.
+//! YAML as the Cloud Controller reads it, with Ruby's Psych: YAML 1.1 with
+//! deviations, with `strict_integer`, and without classes, symbols or aliases.
 
 use std::sync::LazyLock;
 
@@ -10,20 +10,20 @@ use serde_json::{Map, Number, Value};
 use crate::api::error::CcError;
 use crate::world::ruby;
 
-/// Documents nested deeper are refused.
+/// The deepest nesting of a document.
 const MAX_DEPTH: usize = 100;
 
-/// A value of a document, as Ruby has it.
+/// A value of a document, with Ruby's types.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Yaml {
     Null,
     Bool(bool),
-    /// In decimal, however many digits.
+    /// In decimal, with any number of digits.
     Int(String),
     Float(f64),
     Text(String),
     List(Vec<Yaml>),
-    /// In the order of the keys; of a key that is there twice, the last value.
+    /// In the order of the keys; of a duplicate key, the last value.
     Map(Vec<(Yaml, Yaml)>),
 }
 
@@ -47,7 +47,7 @@ impl Yaml {
         }
     }
 
-    /// As JSON has it; keys become texts.
+    /// The value in JSON, whose keys are strings.
     pub(crate) fn to_json(&self) -> Value {
         match self {
             Self::Null => Value::Null,
@@ -66,7 +66,7 @@ impl Yaml {
         }
     }
 
-    /// `Object#to_s`, once the texts among the keys are symbols.
+    /// `Object#to_s`, after string keys were converted to symbols.
     pub(crate) fn to_text(&self) -> String {
         match self {
             Self::Null => String::new(),
@@ -102,7 +102,8 @@ impl Yaml {
     }
 }
 
-/// What no `i64` or `u64` holds is a number with a fraction in JSON.
+/// An integer that fits neither `i64` nor `u64` becomes a floating-point number in
+/// JSON.
 fn integer(digits: &str) -> Value {
     let signed = digits.parse::<i64>().map(Value::from);
     let unsigned = || digits.parse::<u64>().map(Value::from);
@@ -112,7 +113,7 @@ fn integer(digits: &str) -> Value {
         .unwrap_or_else(|_| float().map_or(Value::Null, Value::Number))
 }
 
-/// Reads the first document of a text; the others do not count.
+/// Reads the first document of a text and ignores others.
 pub(crate) fn parse(text: &str) -> Result<Yaml, CcError> {
     let options = granit_parser::options! {
         emit_comments: false,
@@ -129,7 +130,7 @@ pub(crate) fn parse(text: &str) -> Result<Yaml, CcError> {
     Ok(Yaml::Null)
 }
 
-/// What is being read: lists and maps that are not closed yet.
+/// The document that is being read: the lists and maps that are still open.
 #[derive(Default)]
 struct Reader {
     open: Vec<Open>,
@@ -137,18 +138,18 @@ struct Reader {
 
 enum Open {
     List(Vec<Yaml>),
-    /// With the key that waits for its value.
+    /// With the key whose value follows.
     Map(Vec<(Yaml, Yaml)>, Option<Key>),
 }
 
 struct Key {
     value: Yaml,
-    /// Whether it is `<<`, which takes over another map's entries.
+    /// Whether the key is `<<`, which merges another map.
     merges: bool,
 }
 
 impl Reader {
-    /// Takes the next event; the document, once it is complete.
+    /// Handles the next event; returns the document when it is complete.
     fn take(&mut self, event: Event<'_>) -> Result<Option<Yaml>, CcError> {
         match event {
             Event::Scalar(text, style, _, tag) => {
@@ -191,7 +192,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Puts a value where it belongs; at the top, it is the document.
+    /// Adds a value to the innermost list or map; at the top level, it is the
+    /// document.
     fn add(&mut self, value: Yaml, merges: bool) -> Option<Yaml> {
         match self.open.last_mut() {
             None => return Some(value),
@@ -213,7 +215,7 @@ fn set(entries: &mut Vec<(Yaml, Yaml)>, key: Yaml, value: Yaml) {
     }
 }
 
-/// `<<: {...}` and `<<: [{...}, {...}]`, of which the first counts.
+/// Merges `<<: {...}` or `<<: [{...}, {...}]`; earlier entries take precedence.
 fn merge(entries: &mut Vec<(Yaml, Yaml)>, key: Yaml, value: Yaml) {
     let is_map = |value: &Yaml| matches!(value, Yaml::Map(_));
     let maps = match value {
@@ -230,7 +232,7 @@ fn merge(entries: &mut Vec<(Yaml, Yaml)>, key: Yaml, value: Yaml) {
     }
 }
 
-/// No classes but the plain ones: the Cloud Controller fails on others.
+/// Only the core tags are allowed, as in the Cloud Controller.
 fn check_tag(tag: Option<&Tag>) -> Result<(), CcError> {
     match tag.map(full_name) {
         Some(tag) if tag.starts_with("!ruby/") => Err(CcError::unknown()),
@@ -262,7 +264,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Yaml, CcE
     }
 }
 
-/// A regular expression that is known to be one.
+/// A regular expression that is known to be valid.
 macro_rules! pattern {
     ($name:ident, $pattern:expr) => {
         static $name: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new($pattern).ok());
@@ -298,7 +300,7 @@ fn is(pattern: &LazyLock<Option<Regex>>, text: &str) -> bool {
     pattern.as_ref().is_some_and(|regex| regex.is_match(text))
 }
 
-/// What a text without quotes is.
+/// The value of a string without quotes.
 fn plain(text: &str) -> Result<Yaml, CcError> {
     if text.is_empty() {
         return Ok(Yaml::Null);
@@ -307,7 +309,7 @@ fn plain(text: &str) -> Result<Yaml, CcError> {
         return Ok(word(text));
     }
     let lower = text.to_ascii_lowercase();
-    // Times, dates and symbols are of classes that nobody permitted.
+    // Times, dates and symbols belong to classes that are not permitted.
     let is_symbol = text.starts_with(':') && text.len() > 1;
     if is(&TIME, text) || is(&DATE, text) || is_symbol {
         return Err(CcError::unknown());
@@ -337,7 +339,7 @@ fn word(text: &str) -> Yaml {
     Yaml::Text(text.into())
 }
 
-/// `1:30` counts hours, of which there are 60 in what comes first.
+/// `1:30` is 90: the parts are digits in base 60.
 fn base_60(text: &str) -> Yaml {
     let parts = text.split(':').map(|part| part.replace('_', ""));
     let parts = parts.map(|part| part.parse::<i128>().unwrap_or_default());
@@ -393,14 +395,14 @@ fn decimal(sign: &str, digits: &str) -> String {
     }
 }
 
-/// Writes a value as Psych writes it, after the mark that starts a document.
+/// Writes a value as Psych does, after the marker of a document.
 pub(crate) fn emit(value: &Value) -> String {
     let mut text = String::from("---");
     emit_value(&mut text, value, 0);
     text
 }
 
-/// Columns after which a text is broken at a blank.
+/// The column after which a string is broken at a blank.
 const WIDTH: usize = 80;
 
 fn emit_value(text: &mut String, value: &Value, indent: usize) {
@@ -415,7 +417,7 @@ fn emit_value(text: &mut String, value: &Value, indent: usize) {
                 text.push_str(&" ".repeat(indent));
                 text.push('-');
                 match item {
-                    // The first field stands beside the dash.
+                    // The first field follows the dash on the same line.
                     Value::Object(fields) if !fields.is_empty() => {
                         text.push(' ');
                         let start = text.len();
@@ -452,7 +454,7 @@ fn emit_fields(text: &mut String, fields: &Map<String, Value>, indent: usize) {
         text.push_str(&key);
         text.push(':');
         match value {
-            // A list stands below the key that it belongs to.
+            // A list is not indented below its key.
             Value::Array(_) => emit_value(text, value, indent),
             other => emit_value(text, other, indent + 2),
         }
@@ -468,7 +470,7 @@ fn emit_text(text: &mut String, string: &str, indent: usize) {
     }
 }
 
-/// How a text is written.
+/// The style of a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
     Plain,
@@ -477,7 +479,7 @@ enum Style {
     Literal,
 }
 
-/// What Psych asks for, unless that cannot be written so.
+/// The style that Psych chooses, unless the string cannot be written that way.
 fn style_of(string: &str) -> Style {
     let asked = if string.trim_end_matches('\n').contains('\n') || string.ends_with("\n\n") {
         Style::Literal
@@ -504,7 +506,7 @@ fn style_of(string: &str) -> Style {
     }
 }
 
-/// Whether a line of it begins with a sign, and has no quotes.
+/// Whether a line begins with an indicator and contains no quotes.
 fn begins_oddly(string: &str) -> bool {
     string.lines().any(|line| {
         let first = line.chars().next();
@@ -513,7 +515,7 @@ fn begins_oddly(string: &str) -> bool {
     })
 }
 
-/// Whether a text needs no quotes where blocks are written.
+/// Whether a string needs no quotes in block style.
 fn is_plain(string: &str) -> bool {
     const INDICATORS: &str = "#,[]{}&*!|>'\"%@`";
     let blank_at_the_edge = string.starts_with(' ') || string.ends_with(' ');
@@ -533,8 +535,8 @@ fn is_plain(string: &str) -> bool {
         || marks)
 }
 
-/// Writes a text on one line, or on several where it may be `broken`: from that
-/// column, at that indent.
+/// Writes a string on one line, or on several from the column and with the
+/// indentation of `broken`.
 fn styled(string: &str, style: Style, broken: Option<(usize, usize)>) -> String {
     match style {
         Style::Plain => wrapped(string, broken),
@@ -546,7 +548,7 @@ fn styled(string: &str, style: Style, broken: Option<(usize, usize)>) -> String 
     }
 }
 
-/// Breaks lines at single blanks once they are too long.
+/// Breaks long lines at single blanks.
 fn wrapped(string: &str, broken: Option<(usize, usize)>) -> String {
     let Some((mut column, indent)) = broken else {
         return string.to_owned();
@@ -594,7 +596,7 @@ fn double_quoted(string: &str, broken: Option<(usize, usize)>) -> String {
     wrapped(&escaped, broken)
 }
 
-/// A block of lines, with what becomes of the line feeds at its end.
+/// A literal block with a marker for the line feeds at its end.
 fn literal(string: &str, indent: usize) -> String {
     let hint = if string.starts_with([' ', '\n']) {
         "2"

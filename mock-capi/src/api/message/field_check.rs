@@ -6,14 +6,14 @@ use serde_json::Value;
 
 use crate::world::ruby;
 
-/// A field being checked: each step adds the error that the Cloud Controller's
-/// validator of that name adds.
+/// The checks of one field. Each step may add the error of the Cloud Controller's
+/// validator of that name.
 #[derive(Debug)]
 pub(crate) struct FieldCheck<'m, 'b> {
     pub(super) label: String,
     /// `None` if the field is null or absent.
     pub(super) value: Option<&'b Value>,
-    /// Whether the steps that follow are left out.
+    /// Whether the following steps are skipped.
     pub(super) skips: bool,
     pub(super) errors: &'m mut Vec<String>,
 }
@@ -26,7 +26,7 @@ impl<'b> FieldCheck<'_, 'b> {
         self
     }
 
-    /// Leaves out the following steps where the field is null or absent.
+    /// Skips the following steps if the field is null or absent.
     pub(crate) fn allow_null(mut self) -> Self {
         self.skips = self.value.is_none();
         self
@@ -36,13 +36,13 @@ impl<'b> FieldCheck<'_, 'b> {
         self.present_or("can't be blank")
     }
 
-    /// The same in other words.
+    /// Requires presence, with another message.
     pub(crate) fn present_or(self, text: &str) -> Self {
         let present = !self.value.is_none_or(ruby::is_blank);
         self.require(present, text)
     }
 
-    /// A list is one of several if all of its items are.
+    /// A list is allowed if all of its items are.
     pub(crate) fn one_of(self, allowed: &[&str], text: &str) -> Self {
         let is_allowed = |value: &Value| value.as_str().is_some_and(|it| allowed.contains(&it));
         let holds = match self.value {
@@ -52,7 +52,7 @@ impl<'b> FieldCheck<'_, 'b> {
         self.require(holds, text)
     }
 
-    /// One of several; no list is.
+    /// Requires one of several strings; lists are not allowed.
     pub(crate) fn one_of_texts(self, allowed: &[&str], text: &str) -> Self {
         let is_allowed = |value: &Value| value.as_str().is_some_and(|it| allowed.contains(&it));
         let holds = self.value.is_some_and(is_allowed);
@@ -64,7 +64,7 @@ impl<'b> FieldCheck<'_, 'b> {
         self.require(is_string, "must be a string")
     }
 
-    /// Null is too short for any minimum, and not too long for any maximum.
+    /// Null is too short for any minimum, but not too long for any maximum.
     pub(crate) fn length(self, range: RangeInclusive<usize>) -> Self {
         let (min, max) = (*range.start(), *range.end());
         let actual = self.value.map_or(0, ruby::length);
@@ -79,7 +79,7 @@ impl<'b> FieldCheck<'_, 'b> {
         )
     }
 
-    /// A text of 1 to 200 characters.
+    /// Requires a string of 1 to 200 characters.
     pub(crate) fn guid(self) -> Self {
         let is_sound = self
             .value
@@ -89,25 +89,25 @@ impl<'b> FieldCheck<'_, 'b> {
             .require(is_sound, "must be between 1 and 200 characters")
     }
 
-    /// Null is too long, too: so it is where null is not allowed.
+    /// Null is also reported as too long.
     pub(crate) fn length_at_most(self, max: usize) -> Self {
         let fits = self.value.is_some_and(|value| ruby::length(value) <= max);
         self.require(fits, &format!("is too long (maximum is {max} characters)"))
     }
 
-    /// The same in other words; null is too short.
+    /// Checks the length, with another message; null is too short.
     pub(crate) fn length_or(self, range: RangeInclusive<usize>, text: &str) -> Self {
         let actual = self.value.map_or(0, ruby::length);
         self.require(range.contains(&actual), text)
     }
 
-    /// What is no text is matched as it is printed.
+    /// Checks a pattern. Values other than strings are matched as Ruby prints them.
     pub(crate) fn matches(self, is_match: impl Fn(&str) -> bool, text: &str) -> Self {
         let value = self.value.map(ruby::text).unwrap_or_default();
         self.require(is_match(&value), text)
     }
 
-    /// The text, if it is one.
+    /// The value, if it is a string.
     pub(crate) fn text(self) -> Option<&'b str> {
         self.value.and_then(Value::as_str)
     }

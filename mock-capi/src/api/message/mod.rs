@@ -1,5 +1,5 @@
-//! Reading a request's JSON with the Cloud Controller's validations: every
-//! violation is collected, in its words, and reported at once.
+//! Reads JSON in requests with the Cloud Controller's validations: all errors are
+//! collected, in its words, and reported at once.
 
 mod field_check;
 mod relationships;
@@ -15,30 +15,30 @@ use crate::api::error::CcError;
 use crate::world::metadata::{Metadata, MetadataPatch};
 use crate::world::ruby;
 
-/// The largest integer that a column of the Cloud Controller's database holds.
+/// The largest integer of a column in the Cloud Controller's database.
 pub(crate) const MAX_INT: i64 = i32::MAX as i64;
 
-/// What a model says of a name that a request takes away.
+/// The error of a model whose name is set to null.
 pub(crate) const UNNAMED: &str = "name presence, name format";
 
-/// A JSON object being read.
+/// A JSON object that is being read.
 #[derive(Debug)]
 pub(crate) struct Message<'b> {
     fields: &'b Map<String, Value>,
     errors: Vec<String>,
-    /// Why metadata that is valid cannot be stored.
+    /// Why valid metadata cannot be stored.
     metadata_fault: Option<CcError>,
 }
 
 impl<'b> Message<'b> {
-    /// Starts reading; fields other than `allowed` are an error.
+    /// Starts reading; fields other than `allowed` are errors.
     pub(crate) fn new(fields: &'b Map<String, Value>, allowed: &[&str]) -> Self {
         let mut message = Self::of_any(fields);
         message.refuse_unknown(allowed);
         message
     }
 
-    /// Starts reading; fields that nobody reads are ignored.
+    /// Starts reading; unknown fields are ignored.
     pub(crate) fn of_any(fields: &'b Map<String, Value>) -> Self {
         Self {
             fields,
@@ -47,7 +47,7 @@ impl<'b> Message<'b> {
         }
     }
 
-    /// Fields other than `allowed` are an error.
+    /// Reports fields other than `allowed` as errors.
     pub(crate) fn refuse_unknown(&mut self, allowed: &[&str]) {
         let unknown: Vec<&str> = self
             .fields
@@ -60,7 +60,7 @@ impl<'b> Message<'b> {
         }
     }
 
-    /// Ends reading: 422 with everything that was wrong.
+    /// Ends reading: 422 with all errors.
     pub(crate) fn finish(self) -> Result<(), CcError> {
         if self.errors.is_empty() {
             self.metadata_fault.map_or(Ok(()), Err)
@@ -69,7 +69,7 @@ impl<'b> Message<'b> {
         }
     }
 
-    /// Everything that was wrong.
+    /// All errors.
     pub(crate) fn into_errors(self) -> Vec<String> {
         self.errors
     }
@@ -88,7 +88,7 @@ impl<'b> Message<'b> {
         self.fields.get(key).filter(|value| !value.is_null())
     }
 
-    /// Whether nothing was found wrong so far.
+    /// Whether there are no errors so far.
     pub(crate) fn is_sound(&self) -> bool {
         self.errors.is_empty()
     }
@@ -97,13 +97,13 @@ impl<'b> Message<'b> {
         self.errors.push(error.into());
     }
 
-    /// Starts to check a field, in the order in which the Cloud Controller does.
+    /// Starts the checks of a field, whose order is that of the errors.
     pub(crate) fn check(&mut self, key: &str) -> FieldCheck<'_, 'b> {
         let value = self.get(key);
         self.check_value(key, value)
     }
 
-    /// The same of a value that is not a field of its own.
+    /// Starts the checks of a value that is not a field of this object.
     pub(crate) fn check_value(
         &mut self,
         name: &str,
@@ -117,7 +117,7 @@ impl<'b> Message<'b> {
         }
     }
 
-    /// A text that may be absent or null.
+    /// A string that may be absent or null.
     pub(crate) fn optional_text(
         &mut self,
         key: &str,
@@ -126,7 +126,7 @@ impl<'b> Message<'b> {
         self.check(key).allow_null().string().length(length).text()
     }
 
-    /// What a text column makes of a field whose type nobody checks.
+    /// The value that a text column stores for a field without type checks.
     pub(crate) fn column(&self, key: &str) -> Result<Option<String>, CcError> {
         let value = self.get(key).unwrap_or(&Value::Null);
         ruby::column(value).map_err(|()| CcError::unknown())
@@ -137,7 +137,7 @@ impl<'b> Message<'b> {
     }
 
     /// The `name` of an organization or a space, which may be absent or null,
-    /// without the blanks around it.
+    /// without surrounding blanks.
     pub(crate) fn printable_name(&mut self, length: RangeInclusive<usize>) -> Option<&'b str> {
         let name = self.check("name").allow_null().string().length(length);
         let name = name.matches(is_printable_line, "must not contain escaped characters");
@@ -153,8 +153,8 @@ impl<'b> Message<'b> {
             .ok()
     }
 
-    /// The same of a value that the errors call `label`, and whose lower bound
-    /// they name.
+    /// An integer of a value that errors call `label`; the message names the lower
+    /// bound.
     pub(crate) fn integer_of(
         &mut self,
         label: &str,
@@ -205,7 +205,7 @@ impl<'b> Message<'b> {
         patch
     }
 
-    /// The same for a resource that has metadata already.
+    /// Reads the metadata of a resource that has metadata already.
     pub(crate) fn metadata_beside(&mut self, current: &Metadata) -> MetadataPatch {
         let patch = self.metadata();
         let exceeded = patch.check_beside(current).err().map(Into::into);
@@ -213,7 +213,7 @@ impl<'b> Message<'b> {
         patch
     }
 
-    /// Reads an object inside this one; its errors are prefixed with its name.
+    /// Reads a nested object; its errors begin with its name.
     pub(crate) fn nested<T>(
         &mut self,
         key: &str,
@@ -230,27 +230,27 @@ impl<'b> Message<'b> {
         Some(result)
     }
 
-    /// Takes over the errors of an object that is part of this one.
+    /// Adds the errors of a part, which begin with `label`.
     pub(crate) fn absorb_as(&mut self, label: &str, inner: Message<'_>) {
         let errors = inner.errors.into_iter();
         self.errors
             .extend(errors.map(|error| format!("{label} {error}")));
     }
 
-    /// Takes over the errors of an object that was read on its own.
+    /// Adds the errors of an object that was read separately.
     pub(crate) fn absorb(&mut self, inner: Message<'_>) {
         self.errors.extend(inner.errors);
     }
 }
 
-/// Whether a text is one line, which may end with a line feed, of characters
-/// that can be seen.
+/// Whether a string is one line of printable characters, which may end with a line
+/// feed.
 fn is_printable_line(text: &str) -> bool {
     let line = text.strip_suffix('\n').unwrap_or(text);
     !line.is_empty() && !line.contains(char::is_control)
 }
 
-/// An integer, or a text that is one.
+/// An integer, which may be a string.
 pub(crate) fn check_integer(value: &Value, range: RangeInclusive<i64>) -> Result<i64, String> {
     let text = match value {
         Value::Number(number) => number.to_string(),
@@ -271,7 +271,7 @@ pub(crate) fn check_integer(value: &Value, range: RangeInclusive<i64>) -> Result
     let overflows = parsed.is_err();
     let integer = parsed.unwrap_or(too_big);
     if integer < min {
-        // The Cloud Controller words a lower bound of 1 as "greater than 0".
+        // The Cloud Controller's message for a lower bound of 1 is "greater than 0".
         return Err(if min == 1 {
             "must be greater than 0".into()
         } else {
@@ -284,7 +284,7 @@ pub(crate) fn check_integer(value: &Value, range: RangeInclusive<i64>) -> Result
     Ok(integer)
 }
 
-/// `total_memory_in_mb` as the Cloud Controller's errors name it.
+/// The name of a key in the Cloud Controller's errors, such as `Total memory in mb`.
 pub(crate) fn humanize(key: &str) -> String {
     let spaced = key.replace('_', " ");
     let mut chars = spaced.chars();

@@ -7,7 +7,7 @@ use crate::api::error::CcError;
 use crate::world::ruby;
 
 impl<'b> Message<'b> {
-    /// The `relationships` of a request that cannot do without them.
+    /// Reads the required `relationships` of a request.
     pub(crate) fn relationships<T>(
         &mut self,
         allowed: &[&str],
@@ -28,7 +28,7 @@ impl<'b> Message<'b> {
         }
     }
 
-    /// The same where others than those that are read are ignored.
+    /// Reads the required `relationships` and ignores unknown ones.
     pub(crate) fn relationships_of_any<T>(
         &mut self,
         read: impl FnOnce(&mut Message<'b>) -> T,
@@ -38,8 +38,8 @@ impl<'b> Message<'b> {
         self.relationships(&all.unwrap_or_default(), read)
     }
 
-    /// The GUID of a required `{"data": {"guid": "..."}}`; none, and no error, of
-    /// `{"data": null}`.
+    /// The GUID of a required `{"data": {"guid": "..."}}`; `None` without an error
+    /// for `{"data": null}`.
     pub(crate) fn related(&mut self, key: &str) -> Option<&'b str> {
         let label = humanize(key);
         if self.is_blank(key) {
@@ -48,8 +48,8 @@ impl<'b> Message<'b> {
         self.related_or_missing(key)
     }
 
-    /// The same of a relationship that the Cloud Controller does not ask to be
-    /// present.
+    /// The GUID of a relationship whose presence the Cloud Controller does not
+    /// check.
     pub(crate) fn related_or_missing(&mut self, key: &str) -> Option<&'b str> {
         let label = humanize(key);
         let guid = self.get(key).and_then(to_one_guid);
@@ -92,7 +92,7 @@ impl<'b> Message<'b> {
         })
     }
 
-    /// The GUID of a body that is itself a to-one relationship.
+    /// The GUID of a body that is a to-one relationship.
     pub(crate) fn data_guid(&mut self) -> Option<&'b str> {
         let data = self.object("data")?;
         for (wrong, reason) in [
@@ -113,8 +113,8 @@ impl<'b> Message<'b> {
     }
 }
 
-/// What a to-one relationship names, which may be nothing; `None` where it is
-/// no such relationship at all.
+/// The GUID of a to-one relationship, which may be null; `None` if the structure is
+/// wrong.
 fn to_one_guid(relationship: &Value) -> Option<Option<&Value>> {
     let relationship = relationship.as_object()?;
     let data = relationship
@@ -127,7 +127,7 @@ fn to_one_guid(relationship: &Value) -> Option<Option<&Value>> {
     }
 }
 
-/// The GUIDs of a body that is itself a to-many relationship.
+/// The GUIDs of a body that is a to-many relationship.
 pub(crate) fn to_many_body(body: &Map<String, Value>) -> Result<Vec<&str>, CcError> {
     let mut message = Message::new(body, &["data"]);
     let mut guids = Vec::new();

@@ -1,4 +1,4 @@
-//! The environment of an app: its own variables, and what the platform adds.
+//! The environment of an app: its own variables, and those of the platform.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::world::{App, EnvironmentGroup, Field, Selection};
 
-/// What lets anyone see the environment of apps, and those who run them.
+/// The feature flags for reading environments.
 pub(crate) const VISIBILITY: &str = "env_var_visibility";
 
 pub(crate) const VISIBILITY_TO_DEVELOPERS: &str = "space_developer_env_var_visibility";
@@ -72,15 +72,14 @@ pub(crate) fn present_env(app: &App, view: &View<'_>) -> Value {
     })
 }
 
-/// What is wrong with the names of an app's environment variables; `label` is
-/// what the errors call them.
+/// The errors for the names of environment variables, which begin with `label`.
 pub(crate) fn check_environment(label: &str, variables: &Map<String, Value>) -> Vec<String> {
     environment_errors(variables)
         .map(|(_, reason)| format!("{label} {reason}"))
         .collect()
 }
 
-/// The same by the name of the variable.
+/// The errors for environment variables by their names.
 pub(crate) fn environment_errors(
     variables: &Map<String, Value>,
 ) -> impl Iterator<Item = (&str, &'static str)> {
@@ -88,7 +87,7 @@ pub(crate) fn environment_errors(
     names.filter_map(|name| Some((name, environment_error(name)?)))
 }
 
-/// What is wrong with the name of an environment variable.
+/// The error for the name of an environment variable.
 pub(crate) fn environment_error(name: &str) -> Option<&'static str> {
     let upper = name.to_uppercase();
     if name.is_empty() {

@@ -1,12 +1,12 @@
-//! The services that an app is bound to, as its environment has them.
+//! The services to which an app is bound, for its environment.
 
 use serde_json::{Value, json};
 
 use crate::api::context::View;
 use crate::world::{App, OperationState, ServiceBinding, ServiceInstance};
 
-/// The `VCAP_SERVICES` of an app: of each instance the newest binding that was
-/// made.
+/// The `VCAP_SERVICES` of an app, with the newest successful binding of each
+/// instance.
 pub(crate) fn present_bound(app: &App, view: &View<'_>) -> Value {
     let bindings = view.world.bindings_of(app.base.guid);
     let made = |binding: &ServiceBinding| {
@@ -32,7 +32,7 @@ pub(crate) fn present_bound(app: &App, view: &View<'_>) -> Value {
     services
 }
 
-/// A bound service as the environment of its app has it, and its label.
+/// A bound service in the environment, and its label.
 fn present_service(
     binding: &ServiceBinding,
     instance: &ServiceInstance,

@@ -1,10 +1,10 @@
-//! Sizes as manifests write them: `1G`, `512MB`, `64K`.
+//! Sizes in manifests, such as `1G`, `512MB` or `64K`.
 
 use serde_json::Value;
 
 const MEGABYTE: i64 = 1024 * 1024;
 
-/// Why a text is no size.
+/// Why a string is not a size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SizeError {
     NoNumber,
@@ -12,7 +12,7 @@ pub(crate) enum SizeError {
 }
 
 impl SizeError {
-    /// What the Cloud Controller says of the property that has it.
+    /// The Cloud Controller's message about the property.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::NoNumber => "is not a number",
@@ -21,7 +21,7 @@ impl SizeError {
     }
 }
 
-/// The bytes of a size; `None` without one.
+/// The bytes of a size; `None` for an empty value.
 pub(crate) fn bytes(size: &Value) -> Result<Option<i64>, SizeError> {
     let text = match size {
         Value::Null | Value::Bool(false) => return Ok(None),
@@ -48,7 +48,7 @@ pub(crate) fn bytes(size: &Value) -> Result<Option<i64>, SizeError> {
     scaled(number, factor).ok_or(SizeError::NoUnit).map(Some)
 }
 
-/// A decimal number of a unit, in thousandths of it if need be.
+/// A decimal number of units, with at most three decimal places.
 fn scaled(number: &str, factor: i64) -> Option<i64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let digits = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
@@ -58,17 +58,17 @@ fn scaled(number: &str, factor: i64) -> Option<i64> {
     let sign = if whole.starts_with('-') { -1 } else { 1 };
     let thousandths: String = fraction.chars().chain("000".chars()).take(3).collect();
     let thousandths = thousandths.parse::<i64>().ok()?.checked_mul(factor)? / 1000;
-    // What no number can hold is more than anything allows.
+    // Numbers that are too large become the largest one, which exceeds every limit.
     let whole = whole.parse::<i64>().ok()?.saturating_mul(factor);
     Some(whole.saturating_add(sign * thousandths))
 }
 
-/// The same in megabytes.
+/// The whole megabytes of a size; `None` for an empty value.
 pub(crate) fn megabytes(size: &Value) -> Result<Option<i64>, SizeError> {
     bytes(size).map(|bytes| bytes.map(|bytes| bytes / MEGABYTE))
 }
 
-/// The largest unit that needs no fraction: `1024` is `1K`.
+/// The size in the largest unit without a fraction: `1024` is `1K`.
 pub(crate) fn human(bytes: i64) -> String {
     let units = [('T', 4), ('G', 3), ('M', 2), ('K', 1)];
     let found = units

@@ -29,8 +29,8 @@ pub(crate) fn present_droplet_relationship(
     relationship
 }
 
-/// The droplet that a request wants to make an app's current one: it must be
-/// the app's and staged, and the app must not be `refused`.
+/// The droplet that a request assigns to an app: it must belong to the app and be
+/// staged, and the app must not be `refused`.
 pub(crate) fn read_assigned_droplet(
     context: &RequestContext<'_>,
     app: Guid,

@@ -8,13 +8,13 @@ use crate::api::http::Response;
 use crate::api::list::ListQuery;
 use crate::world::{App, Droplet, Field, Guid, Home, Lifecycle, Registered};
 
-/// Only droplets that have bits have a checksum.
+/// The checksum, if the droplet has bits.
 pub(crate) fn checksum(droplet: &Droplet, view: &View<'_>) -> Option<Value> {
     let has_bits = droplet.is_staged(view.at) && droplet.lifecycle != Lifecycle::Docker;
     has_bits.then(|| json!({"type": "sha256", "value": droplet.sha256}))
 }
 
-/// Droplets; of one app or package, if that is given.
+/// Responds with droplets, optionally of one app or package.
 pub(crate) fn list(
     context: &RequestContext<'_>,
     query: &ListQuery,
@@ -32,7 +32,7 @@ pub(crate) fn list(
     )
 }
 
-/// Starts the copy of a staged droplet to an app.
+/// Starts to copy a staged droplet to an app.
 pub(crate) fn copy_droplet(
     context: &mut RequestContext<'_>,
     source: &str,

@@ -11,7 +11,7 @@ const BUILDPACK: &str = "buildpack";
 /// Cloud native buildpacks.
 const CNB: &str = "cnb";
 const KINDS: [&str; 3] = [BUILDPACK, "docker", CNB];
-/// What lets apps be of Docker images.
+/// The feature flag for apps with Docker images.
 const DOCKER: &str = "diego_docker";
 /// The longest name of a buildpack or a stack, in characters.
 pub(crate) const MAX_TEXT: usize = 4096;
@@ -32,12 +32,12 @@ pub(crate) fn present(lifecycle: &Lifecycle) -> Value {
     json!({"type": lifecycle.kind(), "data": data})
 }
 
-/// A buildpack's name or address, without the credentials in that.
+/// A buildpack's name or URL, without credentials.
 pub(crate) fn shown(buildpack: &str) -> String {
     const REDACTED: &str = "***";
     match url::Url::parse(buildpack) {
         Ok(mut url) if !url.username().is_empty() => {
-            // An address with a user has room for both.
+            // A URL with a user can also have a password.
             let _ = url.set_username(REDACTED);
             let _ = url.set_password(Some(REDACTED));
             url.into()
@@ -46,7 +46,7 @@ pub(crate) fn shown(buildpack: &str) -> String {
     }
 }
 
-/// Refuses apps of Docker images while the operator does not want them.
+/// Refuses lifecycles that feature flags disable.
 pub(crate) fn check_flag(
     context: &RequestContext<'_>,
     lifecycle: &Lifecycle,
@@ -58,7 +58,7 @@ pub(crate) fn check_flag(
     }
 }
 
-/// What a lifecycle is read for: the Cloud Controller looks at it differently.
+/// The kind of request, on which the validation depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     NewApp,
@@ -70,8 +70,8 @@ pub(crate) enum Purpose {
 #[derive(Debug)]
 pub(crate) struct LifecycleRequest {
     pub(crate) lifecycle: Lifecycle,
-    /// What is wrong with its buildpacks and its stack, which is found once the
-    /// rest of the request is valid.
+    /// Errors about buildpacks and stack, which are reported after the rest of the
+    /// request was validated.
     problems: Vec<String>,
 }
 
@@ -84,7 +84,7 @@ impl LifecycleRequest {
     }
 }
 
-/// Reads a request's `lifecycle`; what it does not say is as in `current`.
+/// Reads a request's `lifecycle`; missing parts are taken from `current`.
 pub(crate) fn read(
     message: &mut Message<'_>,
     current: &Lifecycle,
@@ -92,7 +92,7 @@ pub(crate) fn read(
     purpose: Purpose,
 ) -> LifecycleRequest {
     if !message.has("lifecycle") {
-        // A build is held to its app's buildpacks, too.
+        // A build also checks its app's buildpacks.
         let problems = match (purpose, current) {
             (
                 Purpose::Build,
@@ -165,7 +165,7 @@ fn requested(
             .filter_map(|it| it.as_str().map(str::to_owned))
             .collect()
     };
-    // `buildpack` is how 2017 named the only one.
+    // `buildpack` is the only buildpack in requests of 2017.
     let only = given("buildpack").and_then(Value::as_str);
     let asked = given("buildpacks")
         .map(texts)
@@ -179,7 +179,7 @@ fn requested(
         None => Vec::new(),
     };
     let problems = match purpose {
-        // Apps are held to the default stack where they ask for none.
+        // Without a stack, buildpacks are checked against the default one.
         Purpose::NewApp | Purpose::App => problems(
             world,
             &asked.unwrap_or_default(),
@@ -201,7 +201,7 @@ fn requested(
     }
 }
 
-/// Checks the type, and the data as that type has it.
+/// Checks the type, and the data of that type.
 fn check_data(message: &mut Message<'_>, kind: Option<&Value>, data: Option<&Map<String, Value>>) {
     let kind = kind.filter(|kind| **kind != Value::Bool(false));
     let known = match kind {
@@ -266,8 +266,8 @@ pub(crate) fn read_stack<'b>(message: &mut Message<'b>) -> Option<&'b str> {
     stack.length_or(1..=MAX_TEXT, TEXT_BOUNDS).text()
 }
 
-/// What is wrong with buildpacks for a stack, and with the stack. Cloud native
-/// ones may come from any registry.
+/// The errors about buildpacks and their stack. Cloud native buildpacks may come
+/// from any registry.
 pub(crate) fn problems(
     world: &World,
     buildpacks: &[String],
@@ -292,8 +292,8 @@ pub(crate) fn problems(
     problems
 }
 
-/// Whether a text names a buildpack that is for that stack, if one is given, or
-/// is the address of one.
+/// Whether a string is the name of a buildpack for the stack, if one is given, or a
+/// URL.
 pub(crate) fn is_buildpack(world: &World, name: &str, stack: Option<&str>) -> bool {
     let fits = |buildpack: &Buildpack| {
         let own = buildpack.stack.as_deref();

@@ -33,8 +33,8 @@ impl NewApp {
     }
 }
 
-/// Reads the body of a creating request, which may have these fields;
-/// `no_space` is what it is told if its space does not exist.
+/// Reads the body of a creating request with these fields; `no_space` is the error
+/// if the space does not exist.
 pub(crate) fn read_new(
     context: &RequestContext<'_>,
     fields: &[&str],
@@ -63,7 +63,7 @@ pub(crate) fn read_new(
     asked.check()?;
     let mut errors = name_errors(name);
     for (_, reason) in environment_errors(&environment) {
-        // The model takes the validator's arguments for the text.
+        // The model prints the validator's arguments instead of the message.
         let reason = ruby::inspect_string(reason);
         errors.push(format!("environment_variables {{:message=>{reason}}}"));
     }
@@ -77,7 +77,7 @@ pub(crate) fn read_new(
     })
 }
 
-/// What the model says of a name, after the request's own validation.
+/// The errors of the model for a name, which follow the request's own validation.
 pub(crate) fn name_errors(name: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if name.trim().is_empty() {

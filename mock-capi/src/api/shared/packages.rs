@@ -30,7 +30,7 @@ pub(crate) fn present_data(package: &Package, view: &View<'_>) -> Value {
     }
 }
 
-/// Packages; of one app, if that is given.
+/// Responds with packages, optionally of one app.
 pub(crate) fn list(
     context: &RequestContext<'_>,
     spec: &ListSpec,
@@ -46,7 +46,7 @@ pub(crate) fn list(
     query.respond_by_query(context, &selection, keep, present)
 }
 
-/// Adds the package that the body asks for.
+/// Creates the package that the body describes.
 pub(crate) fn create_package(context: &mut RequestContext<'_>) -> Result<Guid, CcError> {
     let body = context.request.object()?;
     let NewPackage {
@@ -127,7 +127,7 @@ fn read_docker(message: &mut Message<'_>) -> PackageKind {
     PackageKind::Docker { image, username }
 }
 
-/// Takes the files that the body has or names.
+/// Stores the files that the body contains or names.
 pub(crate) fn upload_bits(context: &mut RequestContext<'_>) -> Result<Guid, CcError> {
     let (bits, resources) = read_upload(context.request)?;
     let guid = context.guid_of::<Package>("guid")?;
@@ -164,7 +164,8 @@ fn read_upload<'r>(request: &Request<'r>) -> Result<(Option<&'r Bits>, Vec<Resou
     Ok((bits, resources))
 }
 
-/// The `resources` of an upload: JSON, with today's names or those of v2.
+/// Reads the `resources` of an upload: JSON, with today's field names or those of
+/// v2.
 pub(crate) fn read_resources(json: &[u8]) -> Result<Vec<Resource>, CcError> {
     let unreadable = || CcError::unprocessable("Resources must be valid JSON.");
     let values: Vec<Map<String, Value>> = serde_json::from_slice(json).map_err(|_| unreadable())?;

@@ -1,4 +1,4 @@
-//! Processes as requests name, list, scale and change them.
+//! Requests about processes: lists, scaling and changes.
 
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ use crate::world::{
 
 const HEALTH_CHECKS: [&str; 3] = ["port", "process", "http"];
 
-/// What the Cloud Controller says of another kind.
+/// The Cloud Controller's message for an unknown type.
 pub(crate) const CHECK_KINDS: &str = "must be \"port\", \"process\", or \"http\"";
 
 pub(crate) const MAX_COMMAND: usize = 4096;
@@ -22,7 +22,7 @@ pub(crate) const MAX_USER: usize = 255;
 
 const MAX_ENDPOINT: usize = 255;
 
-/// The process that a path names by its GUID, or by its app's and its type.
+/// The process that a path names by its GUID, or by its app's GUID and its type.
 pub(crate) fn find<'c>(context: &'c RequestContext<'_>) -> Result<&'c Process, CcError> {
     if context.capture("guid").is_empty() {
         return context.named("process");
@@ -33,7 +33,7 @@ pub(crate) fn find<'c>(context: &'c RequestContext<'_>) -> Result<&'c Process, C
     process.ok_or_else(|| CcError::not_found(Process::KIND))
 }
 
-/// Processes; of one app, if that is given.
+/// Responds with processes, optionally of one app.
 pub(crate) fn list(
     context: &RequestContext<'_>,
     spec: &ListSpec,
@@ -51,7 +51,7 @@ pub(crate) fn list(
     )
 }
 
-/// Scales the process that the path names as the body asks.
+/// Scales the process that the path names.
 pub(crate) fn scale_process(context: &mut RequestContext<'_>) -> Result<Guid, CcError> {
     let process = find(context)?;
     let (guid, current) = (process.base.guid, process.scale);
@@ -64,7 +64,7 @@ pub(crate) fn scale_process(context: &mut RequestContext<'_>) -> Result<Guid, Cc
     Ok(guid)
 }
 
-/// The web processes of an app are its deployment's while there is one.
+/// Refuses to change web processes during a deployment.
 pub(crate) fn check_not_deploying(
     context: &RequestContext<'_>,
     process: Guid,
@@ -105,7 +105,7 @@ fn read_scale(body: &Map<String, Value>, current: Scale) -> Result<Scale, CcErro
     Ok(scale)
 }
 
-/// Changes the process that the path names as the body asks.
+/// Changes the process that the path names.
 pub(crate) fn change(context: &mut RequestContext<'_>) -> Result<Guid, CcError> {
     let guid = find(context)?.base.guid;
     let body = context.request.object()?;
@@ -116,7 +116,7 @@ pub(crate) fn change(context: &mut RequestContext<'_>) -> Result<Guid, CcError> 
     Ok(guid)
 }
 
-/// Tells the log and the events of an app what a request does to a process.
+/// Records a change of a process in the log and the events of its app.
 fn log(
     context: &mut RequestContext<'_>,
     guid: Guid,
@@ -154,7 +154,7 @@ fn read_patch(body: &Map<String, Value>) -> Result<ProcessPatch, CcError> {
     Ok(patch)
 }
 
-/// A text whose length has bounds; null unsets it.
+/// A string of limited length; null unsets the property.
 pub(crate) fn read_limited(
     message: &mut Message<'_>,
     key: &str,
@@ -201,7 +201,7 @@ fn read_check(message: &mut Message<'_>, key: &str) -> CheckPatch {
         let value = data.and_then(|data| data.get(name));
         read_seconds(message, &format!("{label} {words}"), value)
     };
-    // Readiness has no such timeout: it is not looked at.
+    // Readiness checks have no such timeout, and the Cloud Controller ignores it.
     if !is_readiness {
         patch.timeout = seconds("timeout", "timeout");
     }
@@ -223,7 +223,7 @@ fn read_check(message: &mut Message<'_>, key: &str) -> CheckPatch {
     patch
 }
 
-/// The kind of a health check that a value names.
+/// The type of a health check.
 pub(crate) fn check_kind(value: &Value) -> Option<&'static str> {
     HEALTH_CHECKS.into_iter().find(|known| value == known)
 }

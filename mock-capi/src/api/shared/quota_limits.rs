@@ -1,4 +1,4 @@
-//! The limits that quotas of organizations and spaces have in common.
+//! The limits of quotas for organizations and for spaces.
 
 use serde_json::{Map, Value, json};
 
@@ -29,7 +29,7 @@ pub(crate) fn present(limits: &Limits) -> [(&'static str, Value); 3] {
     [("apps", apps), ("services", services), ("routes", routes)]
 }
 
-/// Reads limits; what a request does not say stays.
+/// Reads limits; those that the request does not contain stay unchanged.
 pub(crate) fn read(message: &mut Message<'_>, mut limits: Limits) -> Limits {
     let apps = [
         ("total_memory_in_mb", MAX_INT),
@@ -66,7 +66,7 @@ pub(crate) fn read(message: &mut Message<'_>, mut limits: Limits) -> Limits {
     limits
 }
 
-/// The name of a quota, if a request has one; null is refused.
+/// The name of a quota, if the request contains it; null is an error.
 pub(crate) fn read_name<'b>(message: &mut Message<'b>) -> Option<&'b str> {
     if !message.has("name") {
         return None;
@@ -82,18 +82,18 @@ pub(crate) fn limits_log_rate(body: &Map<String, Value>) -> bool {
     limit.is_some_and(|limit| !limit.is_null())
 }
 
-/// Whether there are more reserved ports than routes.
+/// Whether more ports are reserved than routes allowed.
 pub(crate) fn reserves_too_much(limits: &Limits) -> bool {
     exceeds(limits.reserved_ports, limits.routes)
 }
 
-/// Whether a limit that there is is above another that there is.
+/// Whether a limit exceeds another limit; absent ones do not count.
 pub(crate) fn exceeds(limit: Option<u64>, other: Option<u64>) -> bool {
     limit.zip(other).is_some_and(|(limit, other)| limit > other)
 }
 
-/// Refuses to limit the log rate where the apps of those owners have no limit;
-/// `kind` is what the owners are.
+/// Refuses a log rate limit for owners whose apps have no limit; `kind` is the kind
+/// of the owners.
 pub(crate) fn refuse_unlimited(kind: &str, mut names: Vec<&str>) -> Result<(), CcError> {
     const NAMED: usize = 2;
     names.sort_unstable();
@@ -113,7 +113,7 @@ pub(crate) fn refuse_unlimited(kind: &str, mut names: Vec<&str>) -> Result<(), C
     )))
 }
 
-/// Refuses to apply a quota that limits the log rate to such apps.
+/// Refuses to apply a quota with a log rate limit to such apps.
 pub(crate) fn refuse_to_limit(
     world: &World,
     limits: &Limits,
@@ -128,7 +128,8 @@ pub(crate) fn refuse_to_limit(
     Ok(())
 }
 
-/// Reads the limits of a section; null is unlimited, what is absent stays.
+/// Reads the limits of a section; null means unlimited, and absent ones stay
+/// unchanged.
 fn read_section<const N: usize>(
     message: &mut Message<'_>,
     section: &str,
@@ -161,7 +162,7 @@ fn read_section<const N: usize>(
 }
 
 impl Limits {
-    /// A quota's limits where its creator said nothing: none.
+    /// The limits of a quota that is created without limits.
     pub(crate) fn of_new_quota() -> Self {
         Self {
             total_memory: None,

@@ -1,12 +1,11 @@
-//! The rules of security groups: what makes one valid.
+//! The validation of rules of security groups.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-/// What is wrong with a rule, in the Cloud Controller's words.
-/// `ipv6` is whether there are rules of IPv6 at all.
+/// The errors of a rule. `ipv6` is whether IPv6 rules are enabled.
 pub(crate) fn rule_errors(rule: &Value, ipv6: bool) -> Vec<String> {
     const KEYS: &[&str] = &[
         "code",
@@ -116,7 +115,7 @@ fn protocol_errors(protocol: &str, rule: &Map<String, Value>, ipv6: bool) -> Vec
     errors
 }
 
-/// Whether a text is a port, a list of ports, or a range of them.
+/// Whether a string is a port, a list of ports, or a range of ports.
 pub(crate) fn are_ports(ports: &str) -> bool {
     let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
     if let Some((first, last)) = ports.split_once('-') {
@@ -126,21 +125,21 @@ pub(crate) fn are_ports(ports: &str) -> bool {
     !ports.is_empty() && ports.into_iter().all(|text| port(text).is_some())
 }
 
-/// The parts of a text as Ruby splits it: without the empty ones at its end.
+/// Splits a string as Ruby does, without empty parts at its end.
 fn split(text: &str, separator: char) -> Vec<&str> {
     let parts = text.trim_end_matches(separator).split(separator);
     parts.filter(|_| !text.is_empty()).collect()
 }
 
-/// Whether a text is an address, a range of them, or a network.
+/// Whether a string is an address, a range of addresses, or a network.
 pub(crate) fn is_destination(text: &str) -> bool {
     read_destination(Some(&Value::from(text)), false)
         .0
         .is_empty()
 }
 
-/// What is wrong with a destination, and its first address; those of IPv6 are
-/// none unless operators allow them.
+/// The errors of a destination, and its first address. IPv6 is an error unless it is
+/// enabled.
 fn read_destination(
     destination: Option<&Value>,
     ipv6: bool,
@@ -201,7 +200,7 @@ fn has_leading_zeros(address: &str) -> bool {
     address.contains('.') && octets.any(padded)
 }
 
-/// Whether an address is alone, or has a prefix or a mask.
+/// Whether an address has no suffix, or a valid prefix length or mask.
 fn is_cidr(address: IpAddr, text: &str) -> bool {
     let Some((_, suffix)) = text.split_once('/') else {
         return true;

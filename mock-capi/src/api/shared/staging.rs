@@ -10,7 +10,7 @@ use crate::world::{
     App, Build, Buildpack, Droplet, Guid, Lifecycle, MAX_APP_DISK_MB, NewDroplet, World,
 };
 
-/// What staging gets at least.
+/// The minimum memory and disk of staging.
 const MIN_STAGING_MEMORY_MB: u32 = 1024;
 
 const MIN_STAGING_DISK_MB: u32 = 4096;
@@ -26,7 +26,7 @@ pub(crate) struct NewBuild {
     pub(crate) metadata: MetadataPatch,
 }
 
-/// Starts to stage a package, if that is possible.
+/// Starts to stage a package, if it can be staged.
 pub(crate) fn stage(context: &mut RequestContext<'_>, new: NewBuild) -> Result<Guid, CcError> {
     check_flag(context, &new.lifecycle)?;
     check_stageable(context, new.package, new.app)?;
@@ -91,8 +91,8 @@ pub(crate) fn stage(context: &mut RequestContext<'_>, new: NewBuild) -> Result<G
     Ok(context.world.add(build))
 }
 
-/// The memory that staging gets: what is asked for if the quotas leave that, at
-/// least the minimum, which no quota is asked about.
+/// The memory of staging: the requested memory, which the quotas must allow, or the
+/// minimum, which is not checked.
 fn staging_memory(context: &RequestContext<'_>, new: &NewBuild) -> Result<u32, CcError> {
     if new.memory_mb < MIN_STAGING_MEMORY_MB {
         return Ok(MIN_STAGING_MEMORY_MB);
@@ -104,8 +104,7 @@ fn staging_memory(context: &RequestContext<'_>, new: &NewBuild) -> Result<u32, C
     Ok(new.memory_mb)
 }
 
-/// The disk that staging gets: as much as an app may have, and at least the
-/// minimum.
+/// The disk of staging, which is at least the minimum and at most that of an app.
 fn staging_disk(new: &NewBuild) -> Result<u32, CcError> {
     if new.disk_mb > MIN_STAGING_DISK_MB.max(MAX_APP_DISK_MB) {
         return Err(CcError::unprocessable("disk limit exceeded"));
@@ -120,13 +119,14 @@ fn check_staging_log_rate(context: &RequestContext<'_>, new: &NewBuild) -> Resul
         .check_staging_log_rate(app.space, new.log_rate)?)
 }
 
-/// The error that a fault wants the staging of an app's package to end with.
+/// The error of a fault for the staging of an app's package.
 pub(crate) fn fail_staging(context: &mut RequestContext<'_>, app: Guid) -> Option<String> {
     let name = context.world.apps.get(app).map(|app| app.name.as_str());
     context.faults.staging(name.unwrap_or_default())
 }
 
-/// A package can be staged once it is ready and while no other of its app is.
+/// A package can be staged if it is ready and no other package of its app is being
+/// staged.
 fn check_stageable(context: &RequestContext<'_>, package: Guid, app: Guid) -> Result<(), CcError> {
     let world = &*context.world;
     if world.is_staging(app) {
@@ -144,7 +144,7 @@ fn check_stageable(context: &RequestContext<'_>, package: Guid, app: Guid) -> Re
     ))
 }
 
-/// Buildpacks that an operator has disabled stage nothing.
+/// Refuses disabled buildpacks.
 fn check_enabled(world: &World, lifecycle: &Lifecycle) -> Result<(), CcError> {
     let Lifecycle::Buildpack { buildpacks, .. } = lifecycle else {
         return Ok(());
