@@ -1,18 +1,17 @@
-//! Catalogs of service brokers: what is read of them, and what is wrong.
+//! Reads and validates catalogs of service brokers.
 
 use serde_json::{Map, Value};
 
 use crate::world::{CatalogEntry, CatalogOffering, CatalogPlan, ruby};
 
-/// What a broker had in its catalog before: the ID and the name of an offering,
-/// and whether it may go.
+/// An offering of the broker's previous catalog, and whether it may be removed.
 pub(super) struct Known {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) is_removable: bool,
 }
 
-/// What is wrong with something, and with what is in it.
+/// The errors of a part of the catalog, and of its parts.
 #[derive(Default)]
 struct Problems {
     own: Vec<String>,
@@ -28,7 +27,7 @@ impl Problems {
         self.own.is_empty() && self.nested.iter().all(|(_, nested)| nested.is_empty())
     }
 
-    /// All of it, the deeper the further to the right.
+    /// The errors in lines, indented by their depth.
     fn text(&self, depth: usize) -> String {
         let indent = "  ".repeat(depth);
         let own = self.own.iter().map(|text| format!("{indent}{text}\n"));
@@ -92,7 +91,7 @@ impl Problems {
     }
 }
 
-/// Reads a catalog; else says all that is wrong with it, in lines.
+/// Reads a catalog. The error contains all problems, in lines.
 pub(super) fn read(
     body: &Map<String, Value>,
     known: &[Known],
@@ -156,7 +155,7 @@ fn plans_of(service: &Value) -> &[Value] {
     plans.map_or(&[], Vec::as_slice)
 }
 
-/// IDs of plans are one broker's alone.
+/// IDs of plans must be unique within a broker.
 fn check_plan_ids(services: &[Value], problems: &mut Problems) {
     let mut seen: Vec<(&str, String, String)> = Vec::new();
     for service in services {

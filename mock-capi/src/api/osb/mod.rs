@@ -1,6 +1,5 @@
-//! The Open Service Broker API, as the Cloud Controller speaks it: what brokers
-//! are asked, and what becomes of their answers. Who sends and waits is not
-//! known here.
+//! The Open Service Broker API as the Cloud Controller uses it: requests to brokers,
+//! and the effects of their responses. Sending and waiting happens elsewhere.
 
 mod catalog;
 mod reply;
@@ -41,7 +40,7 @@ pub(crate) fn read_catalog(body: &Value) -> Result<Vec<CatalogEntry>, String> {
     catalog::read(&body, &[])
 }
 
-/// What is asked of a broker next, if anything is.
+/// The next request to a broker for an errand, if there is one.
 pub(crate) fn request(world: &World, errand: &Errand) -> Option<BrokerRequest> {
     match errand {
         Errand::GoOn(job) => of_job(world, *job),
@@ -63,7 +62,7 @@ pub(crate) fn request(world: &World, errand: &Errand) -> Option<BrokerRequest> {
     }
 }
 
-/// The answer to a client that waits for what a broker knows of an instance.
+/// The response for a client that waits for parameters.
 pub(crate) fn parameters(reply: &BrokerReply) -> Result<Response, CcError> {
     let read = reply::read_parameters(reply).map_err(|error| error.for_client())?;
     let parameters = read.get("parameters").cloned();
@@ -81,7 +80,7 @@ fn path(instance: Guid, binding: Option<Guid>) -> String {
 /// A request to a service broker, and its purpose.
 struct Asker<'w> {
     broker: &'w ServiceBroker,
-    /// Where and how it is asked, unless as the broker says.
+    /// The URL and the login to use, if they differ from the broker's.
     url: Option<&'w str>,
     login: Option<&'w (String, String)>,
     user: Option<&'w str>,
@@ -102,7 +101,7 @@ impl<'w> Asker<'w> {
         Self { user, ..self }
     }
 
-    /// The broker's own GUIDs of a plan and its offering, as a query.
+    /// The broker's IDs of a plan and its offering, as a query.
     fn ids(&self, world: &World, plan: Guid) -> Option<String> {
         let plan = world.service_plans.get(plan)?;
         let offering = world.offering_of(plan)?;
@@ -156,7 +155,7 @@ fn of_job(world: &World, job: Guid) -> Option<BrokerRequest> {
             )
         }
         Step::UpdateBroker(broker, change, _) => {
-            // A new name alone needs no catalog.
+            // A change of the name needs no catalog.
             if change.url.is_none() && change.login.is_none() {
                 return None;
             }
@@ -302,7 +301,7 @@ fn add_parameters(body: &mut Value, parameters: Option<&Value>) {
     }
 }
 
-/// The annotations that are sent to brokers: those with a prefix.
+/// The annotations that brokers receive: those with a prefix.
 fn public_annotations(metadata: Value) -> Value {
     let annotations = metadata.get("annotations").and_then(Value::as_object);
     let mut annotations: Map<String, Value> = annotations.cloned().unwrap_or_default();
@@ -310,7 +309,7 @@ fn public_annotations(metadata: Value) -> Value {
     Value::Object(annotations)
 }
 
-/// An instance that its broker is asked about.
+/// The instance of a request, with its broker.
 struct Asked<'w> {
     asker: Asker<'w>,
     instance: &'w ServiceInstance,
@@ -365,7 +364,7 @@ impl<'w> Asked<'w> {
         self.query(operation.as_slice())
     }
 
-    /// A request about the instance, or what is below it.
+    /// A request about the instance or a resource below it.
     fn request(
         &self,
         method: &'static str,

@@ -1,15 +1,15 @@
-//! What brokers answer, and what of it is refused.
+//! Reads responses of brokers, and refuses invalid ones.
 
 use serde_json::{Map, Value};
 
 use crate::api::error::CcError;
 
-/// What came of a request to a broker.
+/// The outcome of a request to a broker.
 #[derive(Clone, Debug)]
 pub(crate) enum BrokerReply {
     Answer {
         status: u16,
-        /// Such as `Not Found`.
+        /// The reason phrase, such as `Not Found`.
         reason: String,
         /// In seconds.
         retry_after: Option<u64>,
@@ -17,11 +17,11 @@ pub(crate) enum BrokerReply {
     },
     Unreachable,
     TimedOut,
-    /// Another reason for which there is no answer.
+    /// Another reason for a missing response.
     Failed(String),
 }
 
-/// Why an answer is refused.
+/// Why a response is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(super) struct BrokerError {
@@ -30,7 +30,7 @@ pub(super) struct BrokerError {
     /// Whether the broker may have created the resource despite the error.
     pub(super) leaves_orphan: bool,
     status: u16,
-    /// The broker's own status and its reason.
+    /// The broker's status and reason phrase.
     pub(super) answered: String,
 }
 
@@ -87,21 +87,21 @@ impl BrokerError {
         }
     }
 
-    /// As the Cloud Controller answers with it, or fails a job.
+    /// The error for clients and failed jobs.
     pub(super) fn for_client(&self) -> CcError {
         let title = format!("CF-{}", self.kind.title().0);
         CcError::new(self.status, 10001, title, self.message.clone())
     }
 }
 
-/// What a broker is asked for.
+/// The kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask<'a> {
     Catalog,
     Provision,
     Update,
     Deprovision,
-    /// What the offering requires.
+    /// With the `requires` of the offering.
     Bind(&'a [String]),
     Unbind,
 }
@@ -120,11 +120,11 @@ pub(super) enum Progress {
     Pending,
     Succeeded,
     Failed,
-    /// The broker does not know the resource any more.
+    /// The resource no longer exists at the broker.
     Gone,
 }
 
-/// A response that is being read.
+/// The response that is being read.
 struct Answer<'a> {
     status: u16,
     reason: &'a str,
@@ -162,7 +162,7 @@ impl<'a> Answer<'a> {
         serde_json::from_str(self.body).ok()
     }
 
-    /// The broker's own words for what is wrong.
+    /// The broker's description of the error.
     fn description(&self) -> Option<String> {
         let parsed = self.parsed()?;
         let description = parsed.as_object()?.get("description")?;
@@ -200,7 +200,7 @@ impl<'a> Answer<'a> {
         )
     }
 
-    /// The same where the broker's own words do not count.
+    /// The error of an invalid response, without the broker's description.
     fn bad_without_description(&self) -> BrokerError {
         self.refuse(BrokerErrorKind::BadResponse, shortened(self.bad_text()))
     }
@@ -241,7 +241,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// The statuses that mean the same for whatever was asked.
+    /// Checks the statuses whose meaning does not depend on the request.
     fn common(&self) -> Result<(), BrokerError> {
         match self.status {
             401 => Err(self.refuse(
@@ -259,7 +259,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// What the `error` of a 422 says.
+    /// The error for the `error` of a 422.
     fn named_error(&self, ask: Ask<'_>) -> BrokerError {
         let parsed = self.parsed();
         let name = parsed.as_ref().and_then(|it| it.get("error")?.as_str());
@@ -292,7 +292,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Checks the types of fields that have one.
+    /// Checks the types of fields.
     fn check_types(
         &self,
         body: &Map<String, Value>,
@@ -333,7 +333,7 @@ fn json_type(value: &Value) -> &'static str {
     }
 }
 
-/// Very long errors are not passed on whole.
+/// Shortens very long messages.
 fn shortened(message: String) -> String {
     const MAX: usize = 1 << 14;
     const KEPT: usize = 1 << 13;
@@ -347,7 +347,7 @@ fn shortened(message: String) -> String {
     )
 }
 
-/// Reads the answer to a request that changes something, or for the catalog.
+/// Reads the response to a changing request, or a request for the catalog.
 pub(super) fn read(ask: Ask<'_>, reply: &BrokerReply) -> Result<Accepted, BrokerError> {
     const OPERATION: (&str, &[&str]) = ("operation", &["string"]);
     const DASHBOARD: (&str, &[&str]) = ("dashboard_url", &["string", "null"]);
@@ -396,7 +396,7 @@ pub(super) fn read(ask: Ask<'_>, reply: &BrokerReply) -> Result<Accepted, Broker
     }
 }
 
-/// What a binding may not have unless its offering says so.
+/// Refuses parts of a binding that its offering does not require.
 fn check_binding(
     answer: &Answer<'_>,
     body: &Map<String, Value>,
@@ -454,7 +454,7 @@ fn check_binding(
     Ok(())
 }
 
-/// Reads how far a broker is, and what it says of that.
+/// Reads the progress of an operation, and its description.
 pub(super) fn read_progress(
     reply: &BrokerReply,
 ) -> Result<(Progress, Option<String>), BrokerError> {
@@ -491,7 +491,7 @@ pub(super) fn read_progress(
     }
 }
 
-/// Reads what a broker knows of an instance or a binding.
+/// Reads the parameters of an instance or a binding.
 pub(super) fn read_parameters(reply: &BrokerReply) -> Result<Map<String, Value>, BrokerError> {
     let answer = Answer::of(reply)?;
     answer.common()?;

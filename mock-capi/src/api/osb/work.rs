@@ -1,4 +1,4 @@
-//! What becomes of a job once a broker has answered, or is not asked at all.
+//! Continues jobs after a broker has responded, or without a request.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use crate::world::{
     ServiceOffering, Step, World,
 };
 
-/// When a job goes on.
+/// When a job continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Now,
     After(Duration),
-    /// It is over.
+    /// The job is done.
     Never,
 }
 
-/// Goes on with a job for which a broker was asked, or without one.
+/// Continues a job with the response of a broker, or without one.
 pub(crate) fn go_on(
     world: &mut World,
     settings: &Settings,
@@ -49,7 +49,7 @@ pub(crate) fn go_on(
     }
 }
 
-/// A job that goes on.
+/// A job that continues.
 struct Run<'w> {
     world: &'w mut World,
     settings: &'w Settings,
@@ -88,13 +88,13 @@ impl Run<'_> {
             (Step::Bind(binding, _), Some(reply)) => self.bind(binding, reply),
             (Step::Unbind(binding), Some(reply)) => self.unbind(binding, reply),
             (Step::Unbind(binding), None) => {
-                // No broker has it.
+                // The binding has no broker.
                 self.world.unbind_service(binding);
                 Ok(self.done())
             }
             (Step::PollBinding(binding), Some(reply)) => self.poll_binding(binding, reply),
             (Step::ReadBinding(binding), Some(reply)) => self.read_binding(binding, reply),
-            // What it was about is gone.
+            // The resource was deleted.
             (_, None) => Ok(self.done()),
         }
     }
@@ -112,7 +112,7 @@ impl Run<'_> {
         next
     }
 
-    /// Asks again later, not before the broker says.
+    /// Polls again later, not before the broker's `Retry-After`.
     fn later(&self, reply: Option<&BrokerReply>) -> Next {
         let wanted = match reply {
             Some(BrokerReply::Answer { retry_after, .. }) => *retry_after,
@@ -133,13 +133,13 @@ impl Run<'_> {
         }
     }
 
-    /// Whether this step is not the last one of its job.
+    /// Whether further steps of the job follow.
     fn is_part(&self) -> bool {
         let work = self.world.work_of(self.job);
         work.is_some_and(|work| work.steps.len() > 1)
     }
 
-    // Brokers.
+    // Steps about brokers.
 
     fn read_catalog(&mut self, broker: Guid, reply: &BrokerReply) -> Result<Next, CcError> {
         let taken = self.take_catalog(broker, reply);
@@ -244,7 +244,7 @@ impl Run<'_> {
         Ok(self.done())
     }
 
-    // Instances.
+    // Steps about instances.
 
     fn set_managed(&mut self, instance: Guid, change: impl FnOnce(&mut Managed)) {
         self.world
@@ -301,7 +301,7 @@ impl Run<'_> {
         Ok(self.then(Step::PollInstance(instance, None), self.later(Some(reply))))
     }
 
-    /// Notes what a broker has begun.
+    /// Records that a broker has begun an operation.
     fn begin(&mut self, instance: Guid, kind: &'static str, body: &Map<String, Value>) {
         let operation = Operation {
             description: (kind != "delete").then(String::new),
@@ -311,7 +311,7 @@ impl Run<'_> {
         self.world.set_instance_operation(instance, operation);
     }
 
-    /// Notes that an instance is made or changed.
+    /// Records that an instance was created or changed.
     fn complete_instance(&mut self, instance: Guid, change: Option<InstanceChange>) {
         let request = self.world.request_of(self.job);
         let Some(change) = change else {
@@ -488,8 +488,7 @@ impl Run<'_> {
         self.world.offering_of(self.world.service_plans.get(plan)?)
     }
 
-    /// For how long the broker of an instance may be asked, in seconds, unless
-    /// that is as usual.
+    /// The longest operation on an instance in seconds, if its plan sets it.
     fn longest(&self, instance: Guid) -> Option<u64> {
         let plan = self.world.service_instances.get(instance)?.plan()?;
         self.world
@@ -499,7 +498,7 @@ impl Run<'_> {
             .maximum_polling_duration
     }
 
-    /// Fails what a broker does not get done in time.
+    /// Fails an operation that takes too long.
     fn check_time(&mut self, instance: Guid) -> Result<(), CcError> {
         if !self.world.is_work_late(self.job, self.longest(instance)) {
             return Ok(());
@@ -527,7 +526,7 @@ impl Run<'_> {
         Err(timed_out())
     }
 
-    // Bindings.
+    // Steps about bindings.
 
     fn bind(&mut self, binding: BindingRef, reply: &BrokerReply) -> Result<Next, CcError> {
         const NOT_RETRIEVABLE: &str =
@@ -619,7 +618,8 @@ impl Run<'_> {
         if !self.is_part() || self.settings.recursive_delete {
             return Ok(self.then(Step::PollBinding(binding), self.later(Some(reply))));
         }
-        // The binding goes on on its own, and what needs it gone fails.
+        // The binding continues in its own job, and the job that needs its deletion
+        // fails.
         let steps = vec![Step::PollBinding(binding)];
         let operation = match binding {
             BindingRef::Credential(_) => "service_bindings.delete",
@@ -631,7 +631,7 @@ impl Run<'_> {
         Err(self.fail_whole(binding, &why))
     }
 
-    /// What is said of a binding that is not gone yet.
+    /// The error for a binding whose deletion is still in progress.
     fn in_progress(&self, binding: BindingRef) -> String {
         let instance = self.world.instance_of(binding);
         let instance = instance.map_or("", |instance| &instance.name);
@@ -673,7 +673,7 @@ impl Run<'_> {
         }
     }
 
-    /// Fails what a binding is only a part of.
+    /// Fails a job of which the binding is only a part.
     fn fail_whole(&mut self, binding: BindingRef, why: &str) -> CcError {
         let steps = self
             .world
@@ -765,7 +765,7 @@ fn timed_out() -> CcError {
     )
 }
 
-/// The warning of plans that are no longer in a catalog, and have instances.
+/// The warning about plans with instances that are no longer in a catalog.
 fn inactive_plans(url: &str, plans: &[(String, String)]) -> String {
     let mut warning = format!(
         "Warning: Service plans are missing from the broker's catalog ({url}/v2/catalog) but can not be removed from Cloud Foundry while instances exist. The plans have been deactivated to prevent users from attempting to provision new instances of these plans. The broker should continue to support bind, unbind, and delete for existing instances; if these operations fail contact your broker provider.\n"

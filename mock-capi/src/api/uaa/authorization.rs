@@ -10,8 +10,8 @@ pub(crate) fn bearer(header: &str) -> Option<&str> {
     credentials(header, "bearer")
 }
 
-/// The client and its secret of an `Authorization: Basic ...` header. UAA's
-/// clients escape both as in a form.
+/// The client and its secret in an `Authorization: Basic ...` header. UAA's clients
+/// escape both as in a form.
 pub(super) fn basic(header: &str) -> Option<(String, String)> {
     let decoded = STANDARD.decode(credentials(header, "basic")?).ok()?;
     let text = String::from_utf8(decoded).ok()?;

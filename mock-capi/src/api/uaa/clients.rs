@@ -31,7 +31,7 @@ const WRITE: &str = "clients.write clients.admin uaa.admin";
 const SECRET: &str = "clients.secret clients.admin uaa.admin";
 const SCHEMAS: [&str; 1] = ["http://cloudfoundry.org/schema/scim/oauth-clients-1.0"];
 
-/// The ways to a token that the fake knows.
+/// The grant types that the fake supports.
 pub(super) const GRANT_TYPES: &[&str] = &[
     "authorization_code",
     "client_credentials",
@@ -39,7 +39,7 @@ pub(super) const GRANT_TYPES: &[&str] = &[
     "refresh_token",
 ];
 
-/// Others that UAA lets a client have.
+/// Further grant types that UAA accepts.
 const FURTHER_GRANT_TYPES: &[&str] = &[
     "implicit",
     "urn:ietf:params:oauth:grant-type:jwt-bearer",
@@ -90,7 +90,7 @@ fn present(client: &Client) -> Value {
     presented
 }
 
-/// A client as a request has it. UAA keeps further keys as they are.
+/// A client in a request. UAA stores further keys unchanged.
 #[derive(Debug, Deserialize)]
 struct ClientMessage {
     client_id: Option<String>,
@@ -109,7 +109,7 @@ struct ClientMessage {
     further: Map<String, Value>,
 }
 
-/// A list, or one text with commas.
+/// A list, or a string with commas.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Texts {
@@ -145,7 +145,7 @@ fn no_client(id: &str) -> Refusal {
     Refusal::new(404, "invalid_client", description)
 }
 
-/// A list of at least one value.
+/// The list, or `none` if it is empty.
 fn or_none(list: Vec<String>) -> Vec<String> {
     match list.is_empty() {
         true => vec!["uaa.none".into()],
@@ -158,7 +158,7 @@ impl ClientMessage {
         read_object(context.request.body).map_err(|error| invalid(error.to_string()))
     }
 
-    /// What the client may do, if it is valid.
+    /// The permissions and limits of the client, if they are valid.
     fn validate(self) -> Result<ClientDetails, Refusal> {
         let mut grant_types = self.authorized_grant_types.list();
         let known = [GRANT_TYPES, FURTHER_GRANT_TYPES].concat();
@@ -261,8 +261,8 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     find(context).map(|client| Response::ok(&present(client)))
 }
 
-/// Changes everything but the secret. Lists that the message does not have stay
-/// as they are.
+/// Replaces everything but the secret. Lists that the request does not contain stay
+/// unchanged.
 fn replace(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     require_scope(context, WRITE)?;
     let mut message = ClientMessage::read(context)?;
@@ -311,7 +311,7 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     Ok(Response::ok(&presented))
 }
 
-/// A client changes its own secret with the old one.
+/// Changes a client's own secret, which needs the old one.
 fn set_secret(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

@@ -1,7 +1,7 @@
 //! SCIM filters, such as `userName eq "ada" and origin sw "ld"`.
 
-/// What a resource can be filtered and sorted by: names in lower case, each with
-/// its values.
+/// The attributes by which resources can be filtered and sorted: names in lower
+/// case, and their values.
 pub(super) type Attributes<R> = &'static [(&'static str, fn(&R) -> Vec<String>)];
 
 /// A filter in disjunctive form: it matches if all comparisons of one of the
@@ -87,7 +87,8 @@ impl<R> Comparison<R> {
     }
 }
 
-/// Words and quoted texts; these keep their quotes. `None` if a quote is open.
+/// Splits a filter into words and quoted strings with their quotes. `None` if a
+/// quote is not closed.
 fn words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut rest = text.trim_start();

@@ -105,7 +105,7 @@ fn invalid(description: impl Into<String>) -> Refusal {
     Refusal::scim(400, "invalid_scim_resource", description)
 }
 
-/// A group as a request has it. Further keys do not count.
+/// A group in a request. Further keys are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct GroupMessage {
@@ -132,7 +132,7 @@ impl GroupMessage {
         name.ok_or_else(|| invalid("A group must have a displayName."))
     }
 
-    /// The members, if UAA knows them all.
+    /// The members, if UAA knows all of them.
     fn members(&self, world: &World) -> Result<Vec<Member>, Refusal> {
         let members = self.members.iter().flatten();
         let members = members.map(|member| {
@@ -293,7 +293,7 @@ fn add_member(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     Ok(Response::created(&present_member(member)))
 }
 
-/// The group and the member that a path names.
+/// The group and the member in a path.
 fn find_membership(context: &RequestContext<'_>) -> Result<(Guid, Member), Refusal> {
     let group = find(context)?.base.guid;
     let id = context.capture("member");

@@ -14,16 +14,16 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
-/// The name of the key in tokens and in `/token_keys`.
+/// The ID of the key in tokens and in `/token_keys`.
 const KEY_ID: &str = "key-1";
 
-/// Why there is no key.
+/// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyError {
     /// The system's random numbers or the library failed.
     #[error("an RSA key pair cannot be generated")]
     Generate,
-    /// A state file has something else in its place.
+    /// A state file contains no valid key.
     #[error("the key is not an RSA key in PKCS #8: {0}")]
     Read(String),
     /// The library refused to sign.
@@ -55,7 +55,7 @@ impl SigningKey {
         key.clone().ok_or(KeyError::Generate)
     }
 
-    /// The same key, if it has been needed before.
+    /// The key of this process, if it was already generated.
     pub(crate) fn generated() -> Option<Arc<Self>> {
         PROCESS_KEY.get()?.clone()
     }
@@ -79,7 +79,7 @@ impl SigningKey {
         })
     }
 
-    /// Signs claims. `keys_url` is where the public key is.
+    /// Signs claims. `keys_url` is the URL of the public key.
     pub(crate) fn sign(
         &self,
         claims: &impl Serialize,
@@ -94,7 +94,7 @@ impl SigningKey {
     /// The claims of a token that this key has signed, expired or not.
     pub(crate) fn verify<T: DeserializeOwned>(&self, token: &str) -> Option<T> {
         let mut validation = Validation::new(Algorithm::RS256);
-        // The fake has a clock of its own.
+        // The fake has its own clock.
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
@@ -102,7 +102,7 @@ impl SigningKey {
         decoded.ok().map(|decoded| decoded.claims)
     }
 
-    /// The public key as a JSON Web Key, with its PEM text as UAA adds it.
+    /// The public key as a JSON Web Key, with the PEM text that UAA adds.
     pub(crate) fn public(&self) -> Value {
         json!({
             "kty": "RSA",
@@ -128,7 +128,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// In a state file: the private key in PEM.
+/// Serialized as the private key in PEM.
 impl Serialize for SigningKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.private_pem)

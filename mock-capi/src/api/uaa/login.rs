@@ -1,5 +1,5 @@
-//! How users and clients get tokens: `/oauth/token` and `/oauth/authorize`, and
-//! `/check_token`.
+//! Tokens for users and clients: `/oauth/token`, `/oauth/authorize` and
+//! `/check_token`
 
 use std::fmt;
 
@@ -48,7 +48,7 @@ impl Form {
         self.get(name).unwrap_or_default()
     }
 
-    /// The client whose credentials a request has, in its header or in the form.
+    /// The client whose credentials are in the header or in the form.
     fn client<'c>(&self, context: &'c RequestContext<'_>) -> Result<&'c Client, Refusal> {
         let header = context.request.header("authorization");
         let credentials = header.and_then(basic);
@@ -70,7 +70,7 @@ fn issue_token(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     Ok(Response::ok(&tokens).with_header("Cache-Control", "no-store"))
 }
 
-/// The holder of the token that a form asks for.
+/// The holder of the requested token.
 fn grant(context: &mut RequestContext<'_>, form: &Form) -> Result<Holder, Refusal> {
     let Some(grant_type) = form.get("grant_type") else {
         return Err(Refusal::new(400, "invalid_request", "Missing grant type"));
@@ -211,7 +211,7 @@ impl Challenge {
     }
 }
 
-/// Keeps the scopes that a form asks for; all of them if it names none.
+/// Keeps the requested scopes; all of them if the form names none.
 fn restrict(holder: &mut Holder, wanted: &str) -> Result<(), Refusal> {
     let wanted: Vec<&str> = wanted
         .split([' ', ','])
@@ -307,8 +307,8 @@ fn redirect(location: Url) -> Response {
     Response::empty(302).with_header("Location", location)
 }
 
-/// Where a client is to be sent: to the address that the request names, if it is
-/// registered, else to the one that is registered.
+/// The redirect URI of a response: the requested one, if it is registered, or the
+/// only registered one.
 fn redirect_to(client: &Client, wanted: Option<&str>) -> Result<Url, Refusal> {
     let registered = &client.details.redirect_uris;
     let refuse = |description: String| Refusal::new(400, "invalid_grant", description);

@@ -1,7 +1,7 @@
-//! UAA, as far as clients of the Cloud Controller use it: they log in, verify
-//! tokens, and manage users, groups and clients.
+//! The part of UAA that clients of the Cloud Controller use: login, verification of
+//! tokens, and management of users, groups and clients.
 
-/// Makes a handler of a function whose errors are UAA's.
+/// Converts a function with errors of UAA into a handler.
 macro_rules! uaa_handler {
     ($function:path) => {
         |context| Ok($function(context).unwrap_or_else($crate::api::uaa::refusal::Refusal::answer))
@@ -37,7 +37,7 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     clients::ROUTES,
 ];
 
-/// Operations that tell clients about the server, with and without the prefix.
+/// Operations about the server, with and without the prefix.
 const SERVER: &[Route] = &[
     Route::get("/login", info).open(),
     Route::get("/uaa/login", info).open(),
@@ -58,10 +58,10 @@ const SERVER: &[Route] = &[
     .open(),
 ];
 
-/// Where tokens are issued.
+/// The path of the token endpoint.
 pub(crate) const TOKEN_PATH: &str = "/uaa/oauth/token";
 
-/// Where UAA is, below the mock's own address.
+/// The path of UAA below the mock's URL.
 pub(crate) const PATH: &str = "/uaa";
 
 fn info(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -99,7 +99,7 @@ fn token_keys(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     Ok(Response::ok(&json!({"keys": [key]})))
 }
 
-/// What OpenID Connect clients discover: only what the fake can do.
+/// The discovery document of OpenID Connect, with the features of the fake.
 fn configuration(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let url = |path: &str| context.url(&format!("{PATH}{path}"));
     Ok(Response::ok(&json!({

@@ -1,11 +1,11 @@
-//! UAA's errors, which are not those of the Cloud Controller.
+//! The errors of UAA, whose format differs from the Cloud Controller's
 
 use serde_json::{Value, json};
 
 use super::keys::KeyError;
 use crate::api::http::Response;
 
-/// An error answer of UAA.
+/// An error response of UAA.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: u16,
@@ -19,7 +19,7 @@ impl Refusal {
         Self { status, body }
     }
 
-    /// An error of SCIM, which has its description twice.
+    /// An error of SCIM, which contains its description twice.
     pub(super) fn scim(status: u16, error: &str, description: impl Into<String>) -> Self {
         let description = description.into();
         Self::new(status, error, description.clone()).with("message", description)
@@ -40,7 +40,7 @@ impl Refusal {
         Self::new(403, "insufficient_scope", description).with("scope", scopes)
     }
 
-    /// A body that is not the JSON that is expected.
+    /// The error for a body that is not the expected JSON.
     pub(super) fn unreadable(error: &serde_json::Error) -> Self {
         Self::scim(400, "invalid_scim_resource", error.to_string())
     }

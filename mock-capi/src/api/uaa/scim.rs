@@ -1,5 +1,4 @@
-//! What UAA's users, groups and clients have in common: permissions, lists,
-//! and versions.
+//! What UAA's users, groups and clients share: permissions, lists, and versions
 
 use serde_json::{Value, json};
 
@@ -36,7 +35,7 @@ pub(super) fn require_scope(context: &RequestContext<'_>, scopes: &str) -> Resul
     }
 }
 
-/// Refuses a caller who is not that user, and has none of the scopes.
+/// Refuses callers that are neither that user nor have any of the scopes.
 pub(super) fn require_self_or_scope(
     context: &RequestContext<'_>,
     user: &str,
@@ -48,8 +47,8 @@ pub(super) fn require_self_or_scope(
     require_scope(context, scopes)
 }
 
-/// The page of a list that a request asks for by `filter`, `sortBy`, `sortOrder`,
-/// `startIndex`, `count` and `attributes`.
+/// The page of a list, by `filter`, `sortBy`, `sortOrder`, `startIndex`, `count` and
+/// `attributes`.
 pub(super) fn list<'w, R>(
     context: &'w RequestContext<'_>,
     rows: impl Iterator<Item = &'w R>,
@@ -98,7 +97,7 @@ pub(super) fn list<'w, R>(
     })))
 }
 
-/// Only the keys of a resource that a list, separated by commas, names.
+/// The keys of a resource that are in a comma-separated list.
 fn select(mut resource: Value, attributes: Option<&str>) -> Value {
     if let (Some(attributes), Value::Object(keys)) = (attributes, &mut resource) {
         let wanted: Vec<&str> = attributes
@@ -110,8 +109,7 @@ fn select(mut resource: Value, attributes: Option<&str>) -> Value {
     resource
 }
 
-/// Refuses a change of a resource that has another version than the `If-Match`
-/// header says.
+/// Refuses a change if the `If-Match` header has another version than the resource.
 pub(super) fn check_version(
     context: &RequestContext<'_>,
     what: &str,
@@ -139,7 +137,7 @@ pub(super) fn check_version(
     Err(Refusal::scim(409, "scim_resource_conflict", description))
 }
 
-/// An answer with the version of the resource that it shows.
+/// Adds the version of the resource to a response.
 pub(super) fn with_version(response: Response, version: u32) -> Response {
     response.with_header("ETag", format!("\"{version}\""))
 }

@@ -11,16 +11,16 @@ use crate::api::uaa;
 use crate::world::clock::Timestamp;
 use crate::world::{ADMIN_GROUP, Account, Client, Guid, World};
 
-/// Seconds, as UAA has it for the cf client.
+/// The lifetime of refresh tokens in seconds, as UAA has it for the cf client.
 const REFRESH_LIFETIME: u64 = 30 * 24 * 3600;
 
-/// Seconds that an authorization code can be exchanged for.
+/// The lifetime of authorization codes in seconds.
 const CODE_LIFETIME: u64 = 5 * 60;
 
-/// How many verified tokens are remembered before expired ones are forgotten.
+/// The number of remembered tokens above which expired ones are dropped.
 const REMEMBERED: usize = 1_000;
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Claims {
     pub(crate) jti: String,
@@ -32,7 +32,7 @@ pub(crate) struct Claims {
     pub(crate) grant_type: String,
     #[serde(flatten)]
     pub(crate) user: Option<UserClaims>,
-    /// Whose token it is, in a value that changes when tokens are revoked.
+    /// Identifies the holder; changes when tokens are revoked.
     pub(crate) rev_sig: String,
     pub(crate) iat: u64,
     pub(crate) exp: u64,
@@ -41,7 +41,7 @@ pub(crate) struct Claims {
     pub(crate) aud: Vec<String>,
 }
 
-/// What a user's token says besides.
+/// Further claims of a user's token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct UserClaims {
     pub(crate) user_id: String,
@@ -51,7 +51,7 @@ pub(crate) struct UserClaims {
     pub(crate) auth_time: u64,
 }
 
-/// The user or client that sends a request, by its token.
+/// The user or client of a request's token.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller(Arc<Claims>);
 
@@ -85,7 +85,7 @@ impl Caller {
     }
 }
 
-/// To whom a token is issued, and for what.
+/// The user or client to whom a token is issued, and its scopes.
 #[derive(Clone, Debug)]
 pub(crate) struct Holder {
     client_id: String,
@@ -156,16 +156,16 @@ pub(crate) enum TokenKind {
     Refresh,
 }
 
-/// A token, and what the answer of the token endpoint says of it.
+/// A token, and its description in the response of the token endpoint.
 #[derive(Debug)]
 pub(crate) struct IssuedToken {
     pub(crate) text: String,
     pub(crate) id: String,
-    /// Seconds.
+    /// In seconds.
     pub(crate) lifetime: u64,
 }
 
-/// What an authorization code stands for, until it is exchanged.
+/// The meaning of an authorization code, until it is exchanged.
 #[derive(Debug)]
 pub(crate) struct AuthorizationCode {
     pub(crate) client_id: String,
@@ -178,21 +178,21 @@ pub(crate) struct AuthorizationCode {
 #[derive(Debug)]
 pub(crate) enum Challenge {
     Plain(String),
-    /// Of the verifier's SHA-256, in base64url.
+    /// The verifier's SHA-256 in base64url.
     S256(String),
 }
 
 /// The tokens of one world.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Tokens {
-    /// Tells the tokens of the worlds apart that a process has: they share a key.
+    /// Distinguishes the tokens of this process's worlds, which share a key.
     world: u64,
-    /// Access tokens of an earlier revision have been revoked.
+    /// Access tokens of earlier revisions are revoked.
     revision: u64,
     issued: u64,
     /// `None` until a token is needed.
     key: Option<Arc<SigningKey>>,
-    /// With the second at which they expire.
+    /// The codes, with the second at which they expire.
     #[serde(skip)]
     codes: HashMap<String, (u64, AuthorizationCode)>,
     #[serde(skip)]
@@ -213,12 +213,12 @@ impl Default for Tokens {
 }
 
 impl Tokens {
-    /// Makes all access tokens invalid that were issued so far.
+    /// Revokes all access tokens.
     pub(crate) fn expire(&mut self) {
         self.revision += 1;
     }
 
-    /// The key that tokens are signed with.
+    /// The key that signs tokens.
     pub(crate) fn key(&mut self) -> Result<Arc<SigningKey>, KeyError> {
         if self.key.is_none() {
             self.key = Some(SigningKey::of_process()?);
@@ -226,8 +226,8 @@ impl Tokens {
         self.key.clone().ok_or(KeyError::Generate)
     }
 
-    /// Issues a token. `usual_lifetime`, in seconds, is for access tokens of
-    /// clients that have none of their own.
+    /// Issues a token. `usual_lifetime`, in seconds, is for access tokens of clients
+    /// without their own lifetime.
     pub(crate) fn issue(
         &mut self,
         holder: &Holder,
@@ -269,7 +269,7 @@ impl Tokens {
         Ok(IssuedToken { text, id, lifetime })
     }
 
-    /// The caller whose token this is, if it was issued here and is still valid.
+    /// The caller of a token that was issued here and is still valid.
     pub(crate) fn caller(
         &mut self,
         token: &str,
@@ -293,7 +293,7 @@ impl Tokens {
         if let Some(claims) = self.verified.get(token) {
             return Some(Arc::clone(claims));
         }
-        // A snapshot of a mock that had no key yet has none.
+        // Snapshots of mocks that never needed a key contain none.
         let key = self.key.clone().or_else(SigningKey::generated)?;
         let claims: Arc<Claims> = Arc::new(key.verify(token)?);
         if self.verified.len() >= REMEMBERED {
@@ -315,7 +315,7 @@ impl Tokens {
         }
     }
 
-    /// Keeps what a new authorization code stands for.
+    /// Stores a new authorization code.
     pub(crate) fn add_code(&mut self, text: String, code: AuthorizationCode, now: Timestamp) {
         let now = now.unix_seconds();
         self.codes.retain(|_, (expires, _)| now < *expires);
@@ -323,15 +323,14 @@ impl Tokens {
         self.codes.insert(text, (expires, code));
     }
 
-    /// What an authorization code stands for; it can be exchanged once.
+    /// Takes the meaning of an authorization code, which can be exchanged once.
     pub(crate) fn take_code(&mut self, text: &str, now: Timestamp) -> Option<AuthorizationCode> {
         let (expires, code) = self.codes.remove(text)?;
         (now.unix_seconds() < expires).then_some(code)
     }
 }
 
-/// The client, and the applications that the scopes are of: what precedes the
-/// last dot of each.
+/// The client and the prefixes of the scopes, up to the last dot of each.
 fn audience(client_id: &str, scopes: &[String]) -> Vec<String> {
     let mut audience = vec![client_id.to_owned()];
     for scope in scopes {

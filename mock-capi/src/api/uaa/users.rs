@@ -14,7 +14,7 @@ use crate::api::router::Route;
 use crate::api::state::Present;
 use crate::world::{Account, Email, Guid, NewAccount, Profile, UAA_ORIGIN, World};
 
-/// UAA has errors of its own, so the handlers check tokens themselves.
+/// UAA has its own errors, so the handlers check tokens themselves.
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/uaa/Users", uaa_handler!(index)).open(),
     Route::post("/uaa/Users", uaa_handler!(create)).open(),
@@ -139,7 +139,7 @@ fn name_taken(name: &str, holder: Guid) -> Refusal {
         .with("active", true)
 }
 
-/// A user as a request has it. Further keys do not count.
+/// A user in a request. Further keys are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct UserMessage {
@@ -167,7 +167,7 @@ struct PhoneNumber {
     value: String,
 }
 
-/// What a `PATCH` removes before it adds.
+/// The attributes that a `PATCH` removes first.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct MetaMessage {
@@ -253,7 +253,7 @@ impl UserMessage {
             name.family_name = change.family_name.or(name.family_name.take());
             name.given_name = change.given_name.or(name.given_name.take());
         }
-        // UAA keeps one address: of several, the primary one.
+        // UAA stores one address: of several, the primary one.
         if let Some(emails) = self.emails.filter(|emails| !emails.is_empty()) {
             let primary = emails.iter().position(|email| email.primary);
             let email = emails.into_iter().nth(primary.unwrap_or(0));
@@ -319,7 +319,7 @@ fn patch(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     update(context, patched)
 }
 
-/// Gives a user everything that a message has, except for a password.
+/// Replaces the attributes of a user, except for the password.
 fn update(context: &mut RequestContext<'_>, message: UserMessage) -> Result<Response, Refusal> {
     let user = find(context)?;
     let guid = user.base.guid;
@@ -367,7 +367,7 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     deleted
 }
 
-/// Users have to know the old password to change their own.
+/// Users need the old password to change their own.
 fn set_password(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     #[derive(Default, Deserialize)]
     #[serde(default, rename_all = "camelCase")]

@@ -1,4 +1,4 @@
-//! `PUT /v2/apps/:guid/bits`, and `/v2/resource_match` that goes before it.
+//! `PUT /v2/apps/:guid/bits`, and `/v2/resource_match`, which clients use before it
 
 use serde_json::{Map, Value, json};
 
@@ -59,13 +59,13 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::created(&jobs::present_queued(context.world, job)))
 }
 
-/// Refuses whoever may not upload bits of an app.
+/// Refuses callers who may not upload bits of an app.
 fn uploadable(context: &RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
     context.require_flag("app_bits_upload")?;
     writable(context, guid)
 }
 
-/// `POST /v2/apps/:guid/copy_bits`: the bits of another app become this one's.
+/// `POST /v2/apps/:guid/copy_bits`: copies the bits of another app.
 fn copy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let source = body.get("source_app_guid").and_then(Value::as_str);
@@ -109,7 +109,7 @@ fn download(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.bits(&upload.sha256)
 }
 
-/// `GET /v2/apps/:guid/droplet/download`: what the app runs.
+/// `GET /v2/apps/:guid/droplet/download`: the current droplet.
 fn download_droplet(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = APPS.readable(context)?;
     let app: &App = context.row(guid)?;

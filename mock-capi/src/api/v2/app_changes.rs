@@ -1,5 +1,5 @@
-//! What creates and changes `/v2/apps`: an app and its web process at once,
-//! and staging where a start needs it.
+//! Creates and changes apps of v2: an app together with its web process, and staging
+//! when a start needs it.
 
 use serde_json::{Map, Value};
 
@@ -27,12 +27,12 @@ pub(crate) const ROUTES: &[Route] = &[
     post("/v2/apps/:guid/restage", restage),
 ];
 
-/// The disk that an instance may have at most.
+/// The most disk that an instance may have, in megabytes.
 const MAX_DISK_MB: i64 = 2048;
 
 const HEALTH_CHECKS: [&str; 4] = ["http", "none", "port", "process"];
 
-/// The attributes that are the process's; while it is deployed, they stay.
+/// The attributes of the process, which cannot be changed during a deployment.
 const OF_PROCESS: [&str; 11] = [
     "production",
     "memory",
@@ -47,7 +47,7 @@ const OF_PROCESS: [&str; 11] = [
     "ports",
 ];
 
-/// What a request says of an app; `None` is left alone.
+/// The fields of a request about an app; `None` leaves a field unchanged.
 struct AppRequest<'b> {
     name: Option<&'b str>,
     environment: Option<&'b Map<String, Value>>,
@@ -64,13 +64,13 @@ struct AppRequest<'b> {
     disk: Option<i64>,
     state: Option<&'b str>,
     v2: Marks,
-    /// Whether it is about the process.
+    /// Whether the request changes the process.
     of_process: bool,
-    /// What is wrong with it, in the words of the model.
+    /// The errors of the model.
     errors: Vec<String>,
 }
 
-/// What a request says of the process that only v2 knows.
+/// The fields of a process that only v2 has.
 struct Marks {
     production: Option<bool>,
     console: Option<bool>,
@@ -102,7 +102,7 @@ impl<'b> AppRequest<'b> {
         }
         let check = read_check(attributes, &mut errors);
         let ports = read_ports(attributes, &mut errors);
-        // An empty text unsets what has a default.
+        // An empty string resets a value to its default.
         let unset_or = |name| {
             let text = attributes.text(name)?;
             Some((!text.is_empty()).then(|| text.to_owned()))
@@ -136,7 +136,7 @@ impl<'b> AppRequest<'b> {
         }
     }
 
-    /// What the model says of it.
+    /// Checks the request as the model does.
     fn check(&self, world: &World) -> Result<(), CcError> {
         if self.memory.is_some_and(|memory| memory < 1) {
             let detail = "You have specified an invalid amount of memory for your application.";
@@ -171,7 +171,7 @@ impl<'b> AppRequest<'b> {
         }
     }
 
-    /// The sizes that a process has then.
+    /// The new sizes of a process.
     fn scale(&self, current: Scale) -> Scale {
         let size = |asked: Option<i64>, current| {
             asked
@@ -198,7 +198,7 @@ fn read_check(attributes: &Attributes, errors: &mut Vec<String>) -> CheckPatch {
     if timeout.is_some_and(|timeout| timeout < 1) {
         errors.push("health_check_timeout less_than_one".into());
     }
-    // What is too large is refused with the process.
+    // Values that are too large are refused with the process.
     let timeout = timeout.map(|timeout| u32::try_from(timeout).unwrap_or(u32::MAX));
     let endpoint = attributes.text("health_check_http_endpoint");
     CheckPatch {
@@ -209,7 +209,7 @@ fn read_check(attributes: &Attributes, errors: &mut Vec<String>) -> CheckPatch {
     }
 }
 
-/// The ports that an app shall listen on; none are as good as no word of them.
+/// The ports of an app; an empty list is the same as an absent one.
 fn read_ports(attributes: &Attributes, errors: &mut Vec<String>) -> Option<Vec<u16>> {
     const MOST: usize = 10;
     let ports = attributes.list("ports").filter(|ports| !ports.is_empty())?;
@@ -247,7 +247,7 @@ fn taken(name: &str) -> CcError {
     CcError::new(400, 100_002, "CF-AppNameTaken", detail)
 }
 
-/// What the model says of a name in a space.
+/// Checks a name in a space as the model does.
 fn validate_name(
     context: &RequestContext<'_>,
     name: &str,
@@ -264,7 +264,7 @@ fn validate_name(
     }
 }
 
-/// Refuses SSH where the space has none, unless an administrator wants it.
+/// Refuses SSH in spaces without SSH, except for administrators.
 fn verify_ssh(
     context: &RequestContext<'_>,
     asked: &AppRequest<'_>,
@@ -311,7 +311,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = world.create_app(space, name.into(), lifecycle, Map::new(), metadata);
     world.create_process(guid, "web");
     if let Err(refusal) = change(context, guid, asked) {
-        // It is as if it had never been there.
+        // The app is removed without a trace.
         context.world.delete(Kind::App, guid);
         context.world.forget_events_of(guid);
         return Err(refusal);
@@ -363,7 +363,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(APPS.changed(context, guid)?.with_warnings(warning))
 }
 
-/// Refuses to scale an app while nobody but administrators may.
+/// Refuses to scale an app while only administrators may.
 fn require_scaling(
     context: &RequestContext<'_>,
     guid: Guid,
@@ -382,7 +382,7 @@ fn require_scaling(
     }
 }
 
-/// Refuses to close ports that routes lead to.
+/// Refuses to close ports to which routes are mapped.
 fn check_mapped_ports(world: &World, app: Guid, asked: &AppRequest<'_>) -> Result<(), CcError> {
     const DEFAULT: u16 = 8080;
     let Some(ports) = &asked.v2.ports else {
@@ -404,7 +404,7 @@ fn check_mapped_ports(world: &World, app: Guid, asked: &AppRequest<'_>) -> Resul
     }
 }
 
-/// Why a process that a deployment replaces stays as it is.
+/// The error for a process that a deployment is replacing.
 fn deploying(asked: &AppRequest<'_>) -> CcError {
     let scales = asked.memory.is_some() || asked.instances.is_some() || asked.disk.is_some();
     let (code, title, detail) = if asked.state == Some("STOPPED") {
@@ -429,7 +429,7 @@ fn deploying(asked: &AppRequest<'_>) -> CcError {
     CcError::new(422, code, title, detail)
 }
 
-/// Does what a request asks for.
+/// Carries out a request.
 fn change(
     context: &mut RequestContext<'_>,
     guid: Guid,
@@ -446,7 +446,7 @@ fn change(
     }
     let mut check = asked.check.clone();
     if check.kind.is_some() {
-        // Another type of check leaves the rest of it alone.
+        // Another type of check keeps the other properties.
         let current = context.row::<Process>(process)?.health_check.clone();
         check.timeout = check.timeout.or(Some(current.timeout));
         check.endpoint = check.endpoint.or(Some(current.endpoint));
@@ -487,7 +487,7 @@ fn change(
     }
 }
 
-/// Notes of a process what only v2 knows.
+/// Sets the fields of a process that only v2 has.
 fn mark(world: &mut World, process: Guid, marks: &mut Marks) {
     world.processes.update(process, |process| {
         let v2 = &mut process.v2;
@@ -502,7 +502,7 @@ fn mark(world: &mut World, process: Guid, marks: &mut Marks) {
     });
 }
 
-/// Whether there is something to run or to stage.
+/// Whether the app has a droplet or a package that is ready.
 fn has_package(context: &RequestContext<'_>, app: &App) -> bool {
     let package = context.world.latest_package(app.base.guid);
     app.droplet.is_some() || package.is_some_and(|package| package.is_ready(context.world.now()))
@@ -513,7 +513,7 @@ fn change_app(
     guid: Guid,
     asked: &AppRequest<'_>,
 ) -> Result<(), CcError> {
-    // A stack that is not there leaves an app on the default one.
+    // An unknown stack selects the default one.
     let stack = asked.stack.map(|text| {
         let stack = context.world.look_up::<Stack>(text);
         stack.map_or_else(
@@ -532,7 +532,7 @@ fn change_app(
             app.features.set(Feature::Ssh, enabled);
         }
         if stack.is_some() {
-            // What was staged on another stack does not run on this one.
+            // Droplets of another stack do not run on this one.
             app.droplet = None;
         }
         if let Lifecycle::Buildpack {
@@ -568,7 +568,7 @@ fn start(context: &mut RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
     stage(context, guid)
 }
 
-/// Stages an app's newest package, and runs it then.
+/// Stages an app's newest package, and then runs it.
 fn stage(context: &mut RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
     let started = context.world.await_start(guid);
     started.map_err(|error| quota_exceeded(error.into()))?;

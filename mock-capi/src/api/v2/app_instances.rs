@@ -1,4 +1,4 @@
-//! What runs of `/v2/apps`: instances, their statistics, and the environment.
+//! Instances of `/v2/apps`, their statistics, and the environment
 
 use serde_json::{Map, Value, json};
 
@@ -22,7 +22,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/apps/:guid/env", show_env).flagged(app_environment::VISIBILITY),
 ];
 
-/// The app that is asked for, and its web process.
+/// The app that the path names, and its web process.
 fn find<'c>(
     context: &'c RequestContext<'_>,
     guid: Guid,
@@ -32,7 +32,7 @@ fn find<'c>(
     Ok((context.row(guid)?, process))
 }
 
-/// Each instance by its index.
+/// Presents instances by their indices.
 fn by_index(
     context: &RequestContext<'_>,
     process: &Process,
@@ -123,19 +123,19 @@ fn stats(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }))
 }
 
-/// `DELETE /v2/apps/:guid/instances/:index`: another instance takes its place.
+/// `DELETE /v2/apps/:guid/instances/:index`: the instance is replaced.
 fn stop_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &APPS)?;
     writable(context, guid)?;
     let (_, process) = find(context, guid)?;
     let process = process.base.guid;
-    // What is no number is the first instance.
+    // Other values than numbers select the first instance.
     let index = context.capture("index").parse().unwrap_or_default();
     context.world.restart_instance(process, index);
     Ok(Response::empty(204))
 }
 
-/// `GET /v2/apps/:guid/crashes`: the instances that crashed last.
+/// `GET /v2/apps/:guid/crashes`: the crashed instances.
 fn crashes(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let (_, process) = find(context, APPS.readable(context)?)?;
     let now = context.world.now().unix_seconds();

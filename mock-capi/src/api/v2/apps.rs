@@ -1,4 +1,4 @@
-//! `/v2/apps`: apps as v2 knew them, which is with their web process.
+//! `/v2/apps`: apps together with their web processes
 
 use serde_json::{Value, json};
 
@@ -94,7 +94,7 @@ pub(super) static APPS: Collection = Collection {
     not_found: (100_004, "CF-AppNotFound", "The app could not be found"),
 };
 
-/// What a request may say of an app.
+/// The attributes of an app in requests.
 pub(super) const ATTRIBUTES: &[Attribute] = &[
     Attribute::boolean("enable_ssh"),
     Attribute::text("buildpack"),
@@ -120,13 +120,13 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
     Attribute::text("stack_guid"),
 ];
 
-/// An app with its web process, without which v2 does not know it.
+/// An app with its web process, without which v2 does not show it.
 pub(super) fn web_app<'w>(world: &'w World, app: &'w App) -> Option<Entity<'w>> {
     let process = world.process(app.guid(), "web")?;
     Some(Entity::App(app, process))
 }
 
-/// The stack that an app runs on; an image has the default one.
+/// The stack of an app; apps with images have the default one.
 fn stack_of<'w>(world: &'w World, app: &App) -> Option<&'w Stack> {
     let name = match &app.lifecycle {
         Lifecycle::Buildpack { stack, .. } => stack.as_str(),
@@ -135,8 +135,7 @@ fn stack_of<'w>(world: &'w World, app: &App) -> Option<&'w Stack> {
     world.named::<Stack>(name)
 }
 
-/// The ports that an app listens on, as far as anyone said so: those that were
-/// set, and those that routes lead to.
+/// The chosen ports of an app, and the ports of its routes.
 fn ports(world: &World, app: &App, process: &Process) -> Vec<u16> {
     const DEFAULT: u16 = 8080;
     let mut ports = process.v2.ports.clone();
@@ -168,7 +167,7 @@ pub(super) fn attributes(app: &App, process: &Process, view: &View<'_>) -> Value
     attributes
 }
 
-/// The attributes of an app that summaries have too.
+/// The attributes of an app that are also in summaries.
 fn basic_attributes(app: &App, process: &Process, view: &View<'_>) -> Value {
     let world = view.world;
     let buildpack = match &app.lifecycle {
@@ -192,7 +191,7 @@ fn basic_attributes(app: &App, process: &Process, view: &View<'_>) -> Value {
     let home = Home::Space(app.space);
     let environment = match view.access.allows(world, home, READ_SECRETS) {
         true if process.v2.environment || !app.environment.is_empty() => json!(app.environment),
-        // Nobody ever said anything of it.
+        // The environment was never set.
         true => Value::Null,
         false => json!({"redacted_message": "[PRIVATE DATA HIDDEN]"}),
     };
@@ -203,7 +202,7 @@ fn basic_attributes(app: &App, process: &Process, view: &View<'_>) -> Value {
         "space_guid": app.space,
         "stack_guid": stack_of(world, app).map(Row::guid),
         "buildpack": buildpack.map(|name| lifecycle::shown(name)),
-        // Staging is simulated: no buildpack says what it found.
+        // Staging is simulated, so buildpacks detect nothing.
         "detected_buildpack": of_buildpacks.map(|_| ""),
         "detected_buildpack_guid": null,
         "environment_json": environment,
@@ -233,7 +232,7 @@ fn basic_attributes(app: &App, process: &Process, view: &View<'_>) -> Value {
     })
 }
 
-/// Refuses whoever may not change the app that the path names.
+/// Refuses callers who may not change the app that the path names.
 pub(super) fn writable(context: &RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
     let space = context.row::<App>(guid)?.space;
     authorize(context, WRITE_SPACE, Home::Space(space))
@@ -250,7 +249,7 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::empty(204))
 }
 
-/// `GET /v2/apps/:guid/permissions`: whether the caller sees secrets of an app.
+/// `GET /v2/apps/:guid/permissions`: the caller's permissions.
 fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = super::known(context, &APPS)?;
     let home = Home::Space(context.row::<App>(guid)?.space);
@@ -264,7 +263,7 @@ fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     })))
 }
 
-/// An app as its own summary and those of spaces have it.
+/// An app in its own summary and in that of its space.
 fn summarize(app: &App, process: &Process, view: &View<'_>) -> Value {
     let world = view.world;
     let mapped = world.routes.select(&Selection::by(Field::App, app.guid()));
@@ -290,7 +289,7 @@ fn summary(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let process = world.process(guid, "web");
     let process = process.ok_or_else(|| APPS.not_found(context.capture("guid")))?;
     let mut summary = summarize(app, process, &view);
-    // Whoever reads the summary sees the environment.
+    // The summary always shows the environment.
     summary["environment_json"] = json!(app.environment);
     let org = world.org_of(app.space).map(Row::guid);
     let usable = |domain: &&Domain| org.is_some_and(|org| domain.is_usable_by(org));
@@ -311,7 +310,7 @@ fn summary(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&summary))
 }
 
-/// An app as the summary of its space has it.
+/// An app in the summary of its space.
 pub(super) fn summarize_in_space(process: &Process, view: &View<'_>) -> Option<Value> {
     let world = view.world;
     let app = world.apps.get(process.app)?;

@@ -1,4 +1,5 @@
-//! Reading the attributes of a v2 request, with its complaints.
+//! Reads the attributes of a v2 request by a schema, as v2 does: types are checked
+//! first, and the errors are about the body as a whole.
 
 use serde_json::{Map, Value};
 
@@ -6,12 +7,12 @@ use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::world::ruby;
 
-/// An attribute that requests may have.
+/// An attribute of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attribute {
     name: &'static str,
     kind: Kind,
-    /// Whether a request that creates something must have it.
+    /// Whether a creating request must have it.
     required: bool,
 }
 
@@ -63,13 +64,13 @@ impl Attribute {
         Self::optional(name, Kind::Objects)
     }
 
-    /// The same, which a request that creates something must have.
+    /// Requires the attribute in creating requests.
     pub(super) const fn required(mut self) -> Self {
         self.required = true;
         self
     }
 
-    /// What is wrong with a value.
+    /// The error of a value.
     fn error(&self, value: &Value) -> Option<String> {
         let misfit = |class: &str| {
             let given = ruby::class_name(value);
@@ -91,7 +92,7 @@ impl Attribute {
     }
 }
 
-/// What is wrong with a list of values of a class.
+/// The errors of a list of values of a class.
 fn items_error(value: &Value, class: &str, is_right: impl Fn(&Value) -> bool) -> Option<String> {
     let Value::Array(items) = value else {
         let given = ruby::class_name(value);
@@ -113,14 +114,14 @@ fn is_integer(value: &Value) -> bool {
     value.is_i64() || value.is_u64()
 }
 
-/// The attributes of a request: those of a schema that are not null.
+/// The attributes of a request that are in the schema and not null.
 #[derive(Debug)]
 pub(super) struct Attributes {
     fields: Map<String, Value>,
 }
 
 impl Attributes {
-    /// Reads a request that creates something.
+    /// Reads a creating request.
     pub(super) fn of_new(
         context: &RequestContext<'_>,
         schema: &[Attribute],
@@ -128,7 +129,7 @@ impl Attributes {
         Self::read(context, schema, true)
     }
 
-    /// Reads a request that changes something.
+    /// Reads a changing request.
     pub(super) fn of_change(
         context: &RequestContext<'_>,
         schema: &[Attribute],
@@ -171,7 +172,7 @@ impl Attributes {
         self.fields.get(name)?.as_str()
     }
 
-    /// The text of an attribute that is required.
+    /// The string of a required attribute.
     pub(super) fn required(&self, name: &str) -> &str {
         self.text(name).unwrap_or_default()
     }
@@ -198,7 +199,7 @@ impl Attributes {
     }
 }
 
-/// What is wrong with the body of a request.
+/// The error about the body of a request.
 pub(super) fn parse_error(error: &str) -> CcError {
     let detail = format!("Request invalid due to parse error: {error}");
     CcError::new(400, 1001, "CF-MessageParseError", detail)

@@ -75,7 +75,7 @@ fn invalid(errors: &[String]) -> CcError {
     CcError::new(400, 290_003, "CF-BuildpackInvalid", detail)
 }
 
-/// What the model says of a buildpack of a name, a stack and a lifecycle.
+/// Checks name, stack and lifecycle of a buildpack as the model does.
 fn validate(
     context: &RequestContext<'_>,
     name: &str,
@@ -144,7 +144,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     BUILDPACKS.created(context, guid)
 }
 
-/// Puts a buildpack at a position, counted from 1.
+/// Moves a buildpack to a position, counted from 1.
 fn move_to(context: &mut RequestContext<'_>, guid: Guid, position: i64) {
     let position = u32::try_from(position.max(1)).unwrap_or(u32::MAX);
     context.world.move_buildpack(guid, position);
@@ -174,7 +174,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     BUILDPACKS.changed(context, guid)
 }
 
-/// The buildpack that the path names. There is no word of which one is missing.
+/// The buildpack that the path names. The error does not contain the GUID.
 fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
     known(context, &BUILDPACKS).map_err(|_| CcError::unknown_request())
 }

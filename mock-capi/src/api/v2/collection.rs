@@ -1,6 +1,5 @@
-//! The collections of v2, and what all of them answer alike: lists, single
-//! resources and related resources, with relations inlined as deep as the
-//! client asks for.
+//! The collections of v2, whose requests are handled alike: lists, single resources
+//! and related resources, with relations inlined as deep as the client asks for.
 
 use serde_json::{Map, Value, json};
 
@@ -12,44 +11,44 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::world::{Field, Guid, Selection, World};
 
-/// Resources of one kind, and what they are related to.
+/// A collection of resources and their relations.
 #[derive(Debug)]
 pub(super) struct Collection {
-    /// Such as `/v2/apps`.
+    /// The path, such as `/v2/apps`.
     pub(super) path: &'static str,
-    /// The resources of rows that match.
+    /// The resources that match a selection.
     pub(super) select: for<'w> fn(&'w World, &Selection) -> Vec<Entity<'w>>,
-    /// The resource of a GUID of the world.
+    /// The resource with a GUID of the world.
     pub(super) get: for<'w> fn(&'w World, Guid) -> Option<Entity<'w>>,
-    /// The GUID of the world that a text in a path stands for.
+    /// The GUID of the world for a string in a path.
     pub(super) parse: fn(&World, &str) -> Option<Guid>,
     pub(super) relations: &'static [Relation],
     pub(super) filters: &'static [Filter],
-    /// What `order-by` may be.
+    /// The values of `order-by`.
     pub(super) order_by: &'static [&'static str],
-    /// Code, title and text where a GUID names nothing; the GUID follows.
+    /// Code, title and message of the error for a GUID that does not exist.
     pub(super) not_found: (u32, &'static str, &'static str),
 }
 
-/// What the resources of a collection are related to.
+/// A relation of the resources of a collection.
 #[derive(Debug)]
 pub(super) struct Relation {
     name: &'static str,
     to: &'static Collection,
     find: Find,
-    /// What is inlined, where that is not what the list of them has.
+    /// Finds the inlined resources, if they differ from the relation's list.
     inlined: Option<FindMany>,
 }
 
 type FindOne = for<'w> fn(&'w World, Guid) -> Option<Entity<'w>>;
 type FindMany = for<'w> fn(&'w World, Guid) -> Vec<Entity<'w>>;
 
-/// How the related resources of a GUID are found.
+/// Finds the related resources of a GUID.
 #[derive(Debug)]
 enum Find {
     One(FindOne),
     Many(FindMany),
-    /// Many that are never inlined.
+    /// A list that is never inlined.
     Link(FindMany),
 }
 
@@ -75,30 +74,30 @@ impl Relation {
         Self::new(name, to, Find::Link(find))
     }
 
-    /// The same with others inlined than those that the list has.
+    /// Sets other resources to be inlined than those of the list.
     pub(super) const fn inlining(mut self, find: FindMany) -> Self {
         self.inlined = Some(find);
         self
     }
 }
 
-/// The rows that match, as resources.
+/// The rows that match a selection, as resources.
 pub(super) fn rows<'w, R: Presented>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
     let rows = R::table(world).select(selection).into_iter();
     rows.map(Entity::from).collect()
 }
 
-/// The row of a GUID, as a resource.
+/// The row with a GUID, as a resource.
 pub(super) fn row<'w, R: Presented>(world: &'w World, guid: Guid) -> Option<Entity<'w>> {
     world.get::<R>(guid).map(Entity::from)
 }
 
-/// How most collections are addressed.
+/// Parses a GUID, the identifier of most collections.
 pub(super) fn by_guid(_world: &World, text: &str) -> Option<Guid> {
     Guid::parse(text)
 }
 
-/// The rows of a field's value, as resources.
+/// The rows with a key, as resources.
 pub(super) fn rows_by<'w, R: Presented>(
     world: &'w World,
     field: Field,
@@ -108,7 +107,7 @@ pub(super) fn rows_by<'w, R: Presented>(
 }
 
 impl Collection {
-    /// The collection that a path is of.
+    /// The collection of a path.
     fn of(path: &str) -> Result<&'static Self, CcError> {
         let mut collections = COLLECTIONS.iter().copied();
         let found = collections.find(|collection| {
@@ -127,13 +126,13 @@ impl Collection {
         CcError::new(404, code, title, format!("{text}: {guid}"))
     }
 
-    /// The GUID of the resource that a text names, whoever asks.
+    /// The GUID of the resource with an identifier, without a check of permissions.
     pub(super) fn look_up(&self, world: &World, text: &str) -> Result<Guid, CcError> {
         let found = self.find(world, text);
         found.map(Entity::guid).ok_or_else(|| self.not_found(text))
     }
 
-    /// The resource that `:guid` of the path names, for whoever may read it.
+    /// The resource of `:guid` in the path, if the caller may read it.
     fn read<'c>(&self, context: &'c RequestContext<'_>) -> Result<Entity<'c>, CcError> {
         let text = context.capture("guid");
         let found = self.find(context.world, text);
@@ -145,13 +144,12 @@ impl Collection {
         }
     }
 
-    /// The GUID of the resource that `:guid` of the path names, for whoever may
-    /// read it.
+    /// The GUID of the resource of `:guid` in the path, if the caller may read it.
     pub(super) fn readable(&self, context: &RequestContext<'_>) -> Result<Guid, CcError> {
         self.read(context).map(Entity::guid)
     }
 
-    /// A resource as an answer shows it.
+    /// Presents a resource for the request.
     pub(super) fn present(
         &'static self,
         context: &RequestContext<'_>,
@@ -163,7 +161,7 @@ impl Collection {
         Ok(present(self, found, &context.view(), &inline))
     }
 
-    /// The same of a request that changed the resource.
+    /// The response to a request that changed the resource.
     pub(super) fn changed(
         &'static self,
         context: &RequestContext<'_>,
@@ -172,7 +170,7 @@ impl Collection {
         Ok(Response::created(&self.present(context, guid)?))
     }
 
-    /// The same of a request that created the resource.
+    /// The response to a request that created the resource.
     pub(super) fn created(
         &'static self,
         context: &RequestContext<'_>,
@@ -185,7 +183,7 @@ impl Collection {
     }
 }
 
-/// `GET` of a collection.
+/// `GET` of a collection
 pub(super) fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let collection = Collection::of(context.request.path)?;
     let query = Query::read(context, collection, true)?;
@@ -193,7 +191,7 @@ pub(super) fn index(context: &mut RequestContext<'_>) -> Result<Response, CcErro
     Ok(query.answer(context, collection, found, collection.path))
 }
 
-/// `GET` of a resource.
+/// `GET` of a resource
 pub(super) fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let collection = Collection::of(context.request.path)?;
     let inline = Inline::read(context)?;
@@ -206,7 +204,7 @@ pub(super) fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError
     )))
 }
 
-/// `GET` of what a resource is related to.
+/// `GET` of related resources
 pub(super) fn related(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let collection = Collection::of(context.request.path)?;
     let owner = collection.read(context)?;
@@ -228,7 +226,7 @@ pub(super) fn related(context: &mut RequestContext<'_>) -> Result<Response, CcEr
     Ok(query.answer(context, relation.to, found, &path))
 }
 
-/// A resource as an answer shows it.
+/// Presents a resource for the request.
 fn present<'w>(
     collection: &'static Collection,
     entity: Entity<'w>,
@@ -238,13 +236,13 @@ fn present<'w>(
     Presenter::new(view, inline).present(collection, entity)
 }
 
-/// Presents resources with what they are related to.
+/// Presents resources with their relations.
 pub(super) struct Presenter<'p, 'w> {
     view: &'p View<'w>,
     inline: &'p Inline,
     /// The collections of the resources that are being presented.
     parents: Vec<&'static Collection>,
-    /// Related resources by their GUIDs, if they are to be beside the others.
+    /// Related resources by GUID, if the request asks for them beside the others.
     pub(super) orphans: Option<Map<String, Value>>,
 }
 
@@ -260,7 +258,7 @@ impl<'p, 'w> Presenter<'p, 'w> {
 
     pub(super) fn present(&mut self, collection: &'static Collection, entity: Entity<'w>) -> Value {
         let mut presented = self.present_related(collection, entity);
-        // Names of users are UAA's, which is asked once for an answer.
+        // Users' names are read from UAA, once per response.
         if let Entity::User(user) = entity
             && let Some(name) = users::name(user, self.view)
         {
@@ -290,7 +288,7 @@ impl<'p, 'w> Presenter<'p, 'w> {
         relation: &Relation,
     ) {
         let Relation { name, to, find, .. } = relation;
-        // A resource that has a collection's relations only by name.
+        // The resource presents only the name of the relation.
         if matches!(entity, Entity::Domain(domain) if domain.org.is_none()) {
             return;
         }

@@ -1,5 +1,5 @@
-//! `/v2/config`: feature flags, and variables that all apps run or are staged
-//! with.
+//! `/v2/config`: feature flags, and variables of all running apps, or of all apps
+//! that are staged
 
 use serde_json::{Map, Value, json};
 
@@ -20,7 +20,7 @@ pub(crate) const ROUTES: &[Route] = &[
     put("/v2/config/environment_variable_groups/:name", update_group),
 ];
 
-/// The flags in the order in which the Cloud Controller got them.
+/// The flags in the order in which the Cloud Controller introduced them.
 const FLAGS: [&str; 19] = [
     "user_org_creation",
     "private_domain_creation",
@@ -108,7 +108,7 @@ fn show_group(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&json!(group.variables)))
 }
 
-/// Sets all variables of a group at once.
+/// Replaces all variables of a group.
 fn update_group(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = find_group(context)?;
     authorize(context, ADMINS, Home::Nowhere)?;

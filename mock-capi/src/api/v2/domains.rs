@@ -104,7 +104,7 @@ pub(super) static PRIVATE_DOMAINS: Collection = Collection {
     not_found: NOT_FOUND,
 };
 
-/// Domains of organizations, or shared ones.
+/// The private or the shared domains.
 fn of_kind<'w>(world: &'w World, selection: &Selection, private: bool) -> Vec<Entity<'w>> {
     let domains = world.domains.select(selection).into_iter();
     let of_kind = domains.filter(|domain| domain.org.is_some() == private);
@@ -146,14 +146,14 @@ pub(super) fn attributes(domain: &Domain, view: &View<'_>) -> Value {
         "router_group_guid": null,
         "router_group_type": null,
     });
-    // Apps reached each other by routes only in 2017.
+    // In 2017, there were no internal domains.
     if view.dialect == Dialect::V3 {
         attributes["internal"] = json!(domain.internal);
     }
     attributes
 }
 
-/// A domain as the summaries of apps have it.
+/// A domain in the summaries of apps.
 pub(super) fn summarize(domain: &Domain, view: &View<'_>) -> Value {
     let mut summary = attributes(domain, view);
     summary["guid"] = json!(domain.guid());
@@ -177,7 +177,7 @@ fn invalid(reason: &str) -> CcError {
     CcError::new(400, 130_001, "CF-DomainInvalid", detail)
 }
 
-/// What the model says of the name of a new domain.
+/// Checks the name of a new domain as the model does.
 fn validate(world: &World, name: &str, owner: Option<Guid>) -> Result<(), CcError> {
     const MAX_NAME: usize = 253;
     if world.name_taken::<Domain>(name, None) {
@@ -215,7 +215,7 @@ fn validate(world: &World, name: &str, owner: Option<Guid>) -> Result<(), CcErro
     }
 }
 
-/// Two or more labels of letters, digits and hyphens.
+/// Whether a name has two or more labels of letters, digits and hyphens.
 fn is_domain_name(name: &str) -> bool {
     let is_label = |label: &str| {
         let inside = label.chars().all(|c| is_in_host(c) && c != '_');
@@ -225,20 +225,20 @@ fn is_domain_name(name: &str) -> bool {
     name.contains('.') && name.split('.').all(is_label)
 }
 
-/// A name and what is above it, the top level excepted.
+/// A name and its parent domains, except for the top level.
 fn intermediate(name: &str) -> impl Iterator<Item = &str> {
     let above = std::iter::successors(Some(name), |name| Some(name.split_once('.')?.1));
     above.filter(|name| name.contains('.'))
 }
 
-/// A domain of another organization that a name is below.
+/// The domain of another organization that contains a name.
 fn overlapping<'w>(world: &'w World, name: &str, owner: Option<Guid>) -> Option<&'w str> {
     let mut domains = intermediate(name).filter_map(|name| world.named::<Domain>(name));
     let found = domains.find(|domain| domain.org.is_some() && domain.org != owner);
     found.map(|domain| domain.name.as_str())
 }
 
-/// The address of a route that a name is, or is below.
+/// The address of a route that equals a name or contains it.
 fn reserving_route(world: &World, name: &str) -> Option<String> {
     let mut names = intermediate(name);
     let found = names.find(|name| {
@@ -275,7 +275,7 @@ fn add(world: &mut World, name: &str, org: Option<Guid>, internal: Option<bool>)
     })
 }
 
-/// Nothing of a shared domain can be changed.
+/// Shared domains cannot be changed.
 fn update_shared(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Attributes::of_change(context, &[])?;
     let guid = known(context, &SHARED_DOMAINS)?;

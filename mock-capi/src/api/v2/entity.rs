@@ -1,4 +1,4 @@
-//! The resources of v2: one type for what lists and relations mix.
+//! The resources of v2 as one type, since lists and relations mix them.
 
 use serde_json::{Value, json};
 
@@ -14,10 +14,10 @@ use crate::world::{
     ServiceInstance, ServiceUsageEvent, Space, SpaceQuota, Stack, User,
 };
 
-/// A resource that v2 presents.
+/// A resource of v2.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Entity<'w> {
-    /// An app is what v3 has as an app and its web process.
+    /// An app with its web process, which are two resources in v3.
     App(&'w App, &'w Process),
     AppUsage(&'w AppUsageEvent),
     Binding(&'w ServiceBinding),
@@ -26,7 +26,7 @@ pub(super) enum Entity<'w> {
     Event(&'w Event),
     Group(&'w SecurityGroup),
     Instance(&'w ServiceInstance),
-    /// A route mapping is what v3 has as a destination of a route.
+    /// A route mapping, which is a destination of a route in v3.
     Mapping(&'w Route, &'w Destination),
     Org(&'w Org),
     Quota(&'w Quota),
@@ -38,7 +38,7 @@ pub(super) enum Entity<'w> {
     User(&'w User),
 }
 
-/// A row that v2 presents by itself.
+/// A row that is a resource of v2 by itself.
 pub(super) trait Presented: Row + 'static {
     fn entity(&self) -> Entity<'_>;
 }
@@ -78,7 +78,7 @@ entity_of! {
 }
 
 impl<'w> Entity<'w> {
-    /// The GUID that the world knows the resource by.
+    /// The GUID of the resource in the world.
     pub(super) fn guid(self) -> Guid {
         match self {
             Self::App(app, _) => app.guid(),
@@ -101,7 +101,7 @@ impl<'w> Entity<'w> {
         }
     }
 
-    /// The GUID as clients know it: a user's is any text.
+    /// The GUID on the wire; a user's may be any string.
     pub(super) fn id(self) -> String {
         match self {
             Self::User(user) => user.id.clone(),
@@ -144,7 +144,7 @@ impl<'w> Entity<'w> {
         }
     }
 
-    /// The same as `metadata` has it: of domains, by their kind.
+    /// The URL in `metadata`; that of domains depends on their kind.
     pub(super) fn url(self, collection: &str) -> String {
         match self {
             Self::Domain(domain) => domains::url(domain),
@@ -159,14 +159,14 @@ impl<'w> Entity<'w> {
             "url": self.url(collection),
             "created_at": created,
         });
-        // What happened is never updated.
+        // Usage events are never updated.
         if !matches!(self, Self::AppUsage(_) | Self::ServiceUsage(_)) {
             metadata["updated_at"] = json!(updated);
         }
         metadata
     }
 
-    /// What the resource says of itself, its relations excepted.
+    /// The attributes of the resource without its relations.
     pub(super) fn attributes(self, view: &View<'_>) -> Value {
         match self {
             Self::App(app, process) => apps::attributes(app, process, view),
@@ -191,8 +191,8 @@ impl<'w> Entity<'w> {
         }
     }
 
-    /// Whether lists and relations have the resource for the caller. Supporters
-    /// of spaces, whom v2 never knew, see less here than in v3.
+    /// Whether lists and relations contain the resource for the caller. Supporters
+    /// of spaces, whom v2 does not know, see less than in v3.
     pub(super) fn is_visible(self, view: &View<'w>) -> bool {
         let View { world, access, .. } = *view;
         let allows = |home, roles| access.allows(world, home, roles);
@@ -227,8 +227,7 @@ impl<'w> Entity<'w> {
         }
     }
 
-    /// What `order-by` compares: `name`, or nothing where GUIDs are in order
-    /// already.
+    /// The value for `order-by`: the name, or nothing.
     pub(super) fn name(self) -> &'w str {
         match self {
             Self::App(app, _) => &app.name,

@@ -1,4 +1,4 @@
-//! `/v2/events`, and `/v2/app_events`, which nothing has added to for years.
+//! `/v2/events`, and `/v2/app_events`, which has been empty for years
 
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ pub(super) static APP_EVENTS: Collection = Collection {
     ),
 };
 
-/// What is in no space has an empty text for it.
+/// The GUID, or an empty string.
 fn guid_text(guid: Option<Guid>) -> String {
     guid.map_or_else(String::new, |guid| guid.to_string())
 }
@@ -73,7 +73,7 @@ fn texts(event: Entity<'_>, text: impl Fn(&Event) -> String) -> Vec<String> {
     }
 }
 
-/// Events that have happened by now, the oldest first.
+/// The events up to now, oldest first.
 pub(super) fn so_far<'w>(world: &'w World, mut events: Vec<Entity<'w>>) -> Vec<Entity<'w>> {
     let time = |event: &Entity<'_>| match event {
         Entity::Event(event) => Some(event.base.created),

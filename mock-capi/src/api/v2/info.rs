@@ -1,4 +1,4 @@
-//! `GET /v2/info`, and where `GET /` says that v2 is.
+//! `GET /v2/info`, and the link to v2 in `GET /`
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::world::settings::Dialect;
 
 pub(crate) const ROUTES: &[Route] = &[Route::get("/v2/info", info).open()];
 
-/// The version of the v2 API that came with each dialect's v3.
+/// The version of the v2 API.
 fn version(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::V3 => "2.293.0",
@@ -19,7 +19,7 @@ fn version(dialect: Dialect) -> &'static str {
     }
 }
 
-/// The link to v2 of `GET /`.
+/// The link to v2 in `GET /`.
 pub(crate) fn link(context: &RequestContext<'_>) -> Value {
     json!({
         "href": context.url("/v2"),

@@ -36,14 +36,14 @@ fn present(job: &Job, at: Timestamp) -> Value {
     })
 }
 
-/// A job that was just started.
+/// Presents a job that was just started.
 pub(super) fn present_queued(world: &World, job: Guid) -> Value {
     let job = world.jobs.get(job);
     job.map(|job| present(job, world.now().just_before()))
         .unwrap_or_default()
 }
 
-/// A job that is not known is taken for one that is done and forgotten.
+/// An unknown job is shown as finished.
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let job = context.world.look_up::<Job>(context.capture("guid"));
     Ok(Response::ok(&match job {

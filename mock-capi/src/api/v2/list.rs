@@ -1,4 +1,4 @@
-//! v2 lists: `q`, order, pages, and how deep relations are inlined.
+//! Lists of v2: `q`, order, pages, and how deep relations are inlined.
 
 use std::cmp::Ordering;
 
@@ -17,24 +17,24 @@ const MAX_PER_LARGE_PAGE: i64 = 10_000;
 const DEFAULT_PER_PAGE: i64 = 50;
 const MAX_DEPTH: i64 = 2;
 
-/// What `q` can filter a list by.
+/// A field by which `q` can filter a list.
 #[derive(Debug)]
 pub(super) struct Filter {
     name: &'static str,
-    /// The index that finds the rows of a value at once.
+    /// The index for the values, if there is one.
     index: Option<Field>,
     /// The values of a resource.
     values: for<'w> fn(&'w World, Entity<'w>) -> Vec<String>,
     kind: Kind,
 }
 
-/// How a value is compared.
+/// How values are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Text,
-    /// Names, which have no case.
+    /// Strings without regard to case.
     Name,
-    /// GUIDs of something else, which are only ever equal.
+    /// GUIDs of other resources, which can only be equal.
     Guid,
     Flag,
     Number,
@@ -82,31 +82,31 @@ impl Filter {
         Self::of(name, Kind::Number, values)
     }
 
-    /// The name of the resource, which the rows are indexed by.
+    /// The name of the resource, which is indexed.
     pub(super) const NAME: Self = Self {
         index: Some(Field::Name),
         ..Self::of("name", Kind::Name, |_, entity| vec![entity.name().into()])
     };
 
-    /// The same where an index has the values.
+    /// Sets the index for the values.
     pub(super) const fn indexed(mut self, field: Field) -> Self {
         self.index = Some(field);
         self
     }
 
-    /// The same of a text that has no case.
+    /// Compares values without regard to case.
     pub(super) const fn without_case(mut self) -> Self {
         self.kind = Kind::Name;
         self
     }
 }
 
-/// One condition of `q`.
+/// A condition of `q`.
 #[derive(Debug)]
 struct Condition {
     filter: &'static Filter,
     comparison: Comparison,
-    /// `None` is a value that was left out, which nothing has.
+    /// `None` for an empty value, which matches nothing.
     values: Option<Vec<String>>,
 }
 
@@ -119,7 +119,7 @@ enum Comparison {
     GreaterOrEqual,
 }
 
-/// How deep an answer inlines relations, and which.
+/// How deep a response inlines relations, and which.
 #[derive(Debug, Default)]
 pub(super) struct Inline {
     depth: usize,
@@ -128,7 +128,7 @@ pub(super) struct Inline {
 }
 
 impl Inline {
-    /// How many related resources are inlined at most.
+    /// The largest number of inlined resources of a relation.
     pub(super) const MOST: usize = 50;
 
     pub(super) fn read(context: &RequestContext<'_>) -> Result<Self, CcError> {
@@ -148,16 +148,15 @@ impl Inline {
         })
     }
 
-    /// Whether a relation is inlined of a resource that is so deep in the
-    /// answer, counted from 1.
+    /// Whether a relation of a resource at this level, counted from 1, is inlined.
     pub(super) fn has(&self, relation: &str, level: usize) -> bool {
         let named = |names: &Vec<String>| names.iter().any(|name| name == relation);
         level <= self.depth && self.only.as_ref().is_none_or(named) && !named(&self.except)
     }
 }
 
-/// An integer of the query. The Cloud Controller does not expect anything else,
-/// and fails; here the client is told why.
+/// An integer of the query. The Cloud Controller fails with an internal error for
+/// other values; the mock reports the reason.
 fn integer(context: &RequestContext<'_>, name: &str) -> Result<Option<i64>, CcError> {
     let text = context.request.query(name);
     let number = text.map(|text| text.trim().parse::<i64>());
@@ -177,8 +176,8 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Reads the query of a list; one that a collection itself answers checks
-    /// what it can be ordered by.
+    /// Reads the query of a list; the order is only validated for collections
+    /// themselves.
     pub(super) fn read(
         context: &RequestContext<'_>,
         collection: &'static Collection,
@@ -227,7 +226,7 @@ impl Query {
                 return Err(CcError::bad_query(detail));
             }
         };
-        // The Cloud Controller fails, as its database refuses such limits.
+        // The Cloud Controller fails, since its database refuses such limits.
         for (name, number) in [("page", page), ("results-per-page", per_page)] {
             if number < 1 {
                 return Err(CcError::bad_query(name));
@@ -244,7 +243,7 @@ impl Query {
         })
     }
 
-    /// The conditions that an index answers.
+    /// The conditions that indexes answer.
     pub(super) fn selection(&self) -> Selection {
         let conditions = self.conditions.iter();
         conditions.fold(Selection::all(), |selection, condition| {
@@ -255,7 +254,7 @@ impl Query {
         })
     }
 
-    /// The same of a list whose pages may be larger.
+    /// Reads the query of a list whose pages may be larger.
     pub(super) fn read_large(
         context: &RequestContext<'_>,
         collection: &'static Collection,
@@ -264,7 +263,7 @@ impl Query {
         Self::read_up_to(context, collection, true, conditions, MAX_PER_LARGE_PAGE)
     }
 
-    /// The same without conditions, for a list that has its own.
+    /// Reads the query of a list that reads its conditions itself.
     pub(super) fn read_page(
         context: &RequestContext<'_>,
         collection: &'static Collection,
@@ -272,7 +271,7 @@ impl Query {
         Self::read_with(context, collection, false, Vec::new())
     }
 
-    /// The answer of the resources that match, as far as the caller sees them.
+    /// Responds with the matching resources that the caller sees.
     pub(super) fn answer(
         &self,
         context: &RequestContext<'_>,
@@ -283,7 +282,7 @@ impl Query {
         Response::ok(&self.page(context, collection, found, path))
     }
 
-    /// The same as JSON.
+    /// The response as JSON.
     pub(super) fn page(
         &self,
         context: &RequestContext<'_>,
@@ -332,7 +331,7 @@ impl Query {
         answer
     }
 
-    /// The address of another page: what the client asked for, by name.
+    /// The URL of another page, with the parameters of the request sorted by name.
     fn url(&self, context: &RequestContext<'_>, path: &str, page: i64) -> String {
         const KEPT: [&str; 8] = [
             "after_guid",
@@ -373,7 +372,7 @@ fn cannot_order_by(order_by: &str) -> CcError {
     CcError::new(500, 10012, "CF-OrderByParameterInvalid", detail)
 }
 
-/// Escapes a value of a query, leaving what need not be escaped there.
+/// Escapes a value of a query, except for characters that need no escape there.
 fn escape(value: &str) -> String {
     let escaped = form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>();
     let mut escaped = escaped.replace('+', "%20");
@@ -383,8 +382,8 @@ fn escape(value: &str) -> String {
     escaped
 }
 
-/// The conditions of all `q`: several are separated by `;`, which is written
-/// twice where it is part of a value.
+/// The conditions of all `q` parameters. `;` separates conditions, and `;;` is a `;`
+/// in a value.
 fn read_conditions(
     context: &RequestContext<'_>,
     collection: &'static Collection,
@@ -418,7 +417,7 @@ fn read_condition(text: &str, collection: &'static Collection) -> Result<Conditi
         let at = text.find(mark)?;
         Some((at, *mark, *comparison))
     });
-    // The first one counts, and of two at one place, the longer.
+    // The first operator counts, and the longer of two at the same position.
     let first = found.min_by_key(|(at, mark, _)| (*at, std::cmp::Reverse(mark.len())));
     let (key, comparison, values) = match first {
         None => (text, Comparison::Equal, None),

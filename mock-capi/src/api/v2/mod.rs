@@ -1,5 +1,5 @@
-//! The v2 API, one file a resource: that of April 2017, and of today's Cloud
-//! Controller.
+//! The v2 API of April 2017 and of today's Cloud Controller. Each resource has a
+//! file.
 
 mod app_bits;
 mod app_changes;
@@ -37,7 +37,7 @@ use crate::world::{Guid, Home, Kind, RoleType, Roles, Row, World};
 use attributes::Attributes;
 use collection::Collection;
 
-/// All of its operations that the mock knows.
+/// All implemented operations.
 pub(crate) const ROUTES: &[&[Route]] = &[
     info::ROUTES,
     organizations::ROUTES,
@@ -66,7 +66,7 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     UNIMPLEMENTED,
 ];
 
-/// Operations that the mock only knows by name.
+/// Operations that are not implemented.
 const UNIMPLEMENTED: &[Route] = &[
     Route::unimplemented("DELETE", "/v2/blobstores/buildpack_cache"),
     Route::unimplemented("PUT", "/v2/buildpacks/:guid/bits"),
@@ -107,7 +107,7 @@ const UNIMPLEMENTED: &[Route] = &[
     Route::unimplemented("DELETE", "/v2/service_plan_visibilities/:guid"),
 ];
 
-/// The collections, by which paths are told apart.
+/// The collections, which are found by their paths.
 const COLLECTIONS: &[&Collection] = &[
     &organizations::ORGANIZATIONS,
     &spaces::SPACES,
@@ -139,29 +139,29 @@ const COLLECTIONS: &[&Collection] = &[
     &usage_events::SERVICE_USAGE_EVENTS,
 ];
 
-/// An operation whose handler decides who may use it: v2 reads the body first.
+/// A `POST` whose handler checks permissions, since v2 reads the body first.
 const fn post(pattern: &'static str, handler: Handler) -> Route {
     Route::post(pattern, handler).by_anyone()
 }
 
-/// The same.
+/// A `PUT` whose handler checks permissions.
 const fn put(pattern: &'static str, handler: Handler) -> Route {
     Route::put(pattern, handler).by_anyone()
 }
 
-/// The same.
+/// A `DELETE` whose handler checks permissions.
 const fn remove(pattern: &'static str, handler: Handler) -> Route {
     Route::delete(pattern, handler).by_anyone()
 }
 
-/// Refuses whoever has none of the roles there, and changes of what is
-/// suspended, of which v2 has no word of its own.
+/// Refuses callers without any of the roles in a place, and changes in suspended
+/// places, for which v2 has no error of its own.
 fn authorize(context: &RequestContext<'_>, roles: Roles, home: Home) -> Result<(), CcError> {
     let allowed = context.require(roles, home);
     allowed.map_err(|_| CcError::not_authorized())
 }
 
-/// The GUID of the resource that `:guid` of the path names, whoever asks.
+/// The GUID of the resource of `:guid` in the path, without a check of permissions.
 fn known(context: &RequestContext<'_>, collection: &Collection) -> Result<Guid, CcError> {
     collection.look_up(context.world, context.capture("guid"))
 }
@@ -170,27 +170,26 @@ fn invalid_relation(detail: impl Into<String>) -> CcError {
     CcError::new(400, 1002, "CF-InvalidRelation", detail)
 }
 
-/// The row that a text of the body is the GUID of; the code of the Cloud
-/// Controller calls what it is a `model`.
+/// The row with a GUID in the body; `model` is its class in the Cloud Controller.
 fn related_row<'w, R: Row>(world: &'w World, model: &str, guid: &str) -> Result<&'w R, CcError> {
     let row = world.look_up(guid);
     row.ok_or_else(|| invalid_relation(format!("Could not find {model} with guid: {guid}")))
 }
 
-/// The same of one of several, of which the Cloud Controller says more.
+/// The row with a GUID in a list of the body, whose error contains more.
 fn found_by_guid<'w, R: Row>(world: &'w World, model: &str, guid: &str) -> Result<&'w R, CcError> {
     let model = format!("VCAP::CloudController::{model}");
     related_row(world, &model, guid)
 }
 
-/// What is wrong with a name that nothing may have.
+/// The error for an invalid name.
 fn name_error(name: &str) -> Option<String> {
     let errors = name_errors(name);
     (!errors.is_empty()).then(|| errors.join(", "))
 }
 
-/// Gives exactly the users that a request lists a role in an organization, or
-/// in a space of it.
+/// Assigns a role in an organization or a space to exactly the users that a request
+/// lists.
 fn assign_all(
     context: &mut RequestContext<'_>,
     attributes: &Attributes,
@@ -231,7 +230,7 @@ fn delete(context: &mut RequestContext<'_>, operation: &str, kind: Kind, guid: G
     Response::json(202, &jobs::present_queued(context.world, job))
 }
 
-/// Whether a deletion shall take what belongs to the resource with it.
+/// Whether a deletion includes the resources that belong to the resource.
 fn is_recursive(context: &RequestContext<'_>) -> bool {
     context.request.query("recursive") == Some("true")
 }
@@ -245,7 +244,7 @@ fn not_staged() -> CcError {
     CcError::new(400, 170_002, "CF-NotStaged", "App has not finished staging")
 }
 
-/// A quota that an app exceeds, as v2 words it; the rest is an invalid app.
+/// Words the errors of quotas as v2 does; other errors are about an invalid app.
 fn quota_exceeded(refusal: CcError) -> CcError {
     const MORE_MEMORY: &str = "app requested more memory than available";
     let Some(cause) = refusal.causes.first() else {

@@ -85,7 +85,7 @@ pub(super) static ORGANIZATIONS: Collection = Collection {
         Relation::many("private_domains", &PRIVATE_DOMAINS, |world, guid| {
             domains_of(world, guid, |domain| domain.org.is_some())
         })
-        // Only those that other organizations share are inlined.
+        // Only domains that other organizations share are inlined.
         .inlining(|world, guid| rows_by::<Domain>(world, Field::SharedWith, guid)),
         Relation::many("users", &USERS, |world, guid| {
             users_with(world, RoleType::OrgUser, guid)
@@ -159,7 +159,7 @@ const CHANGE: &[Attribute] = &[
     Attribute::texts("auditor_guids"),
 ];
 
-/// The roles that lists of users in a request stand for.
+/// The roles for lists of users in a request.
 const ROLES: [(&str, RoleType); 4] = [
     ("user_guids", RoleType::OrgUser),
     ("manager_guids", RoleType::OrgManager),
@@ -208,7 +208,7 @@ fn invalid(reason: &str) -> CcError {
     CcError::new(400, 30001, "CF-OrganizationInvalid", detail)
 }
 
-/// What the model says of attributes.
+/// Checks attributes as the model does.
 fn validate(
     context: &RequestContext<'_>,
     attributes: &Attributes,
@@ -357,7 +357,7 @@ fn summary(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         "name": org.name,
         "status": status(org),
         "spaces": spaces,
-        // The Cloud Controller lets this slip in.
+        // The Cloud Controller adds this by mistake.
         "mode": "compat",
     })))
 }

@@ -1,4 +1,4 @@
-//! `/v2/quota_definitions`, and the limits that quotas of spaces have too.
+//! `/v2/quota_definitions`, and the limits that space quotas have, too
 
 use serde_json::{Value, json};
 
@@ -49,12 +49,12 @@ const ATTRIBUTES: &[Attribute] = &[
     Attribute::integer("total_reserved_route_ports"),
 ];
 
-/// A limit on the wire: -1 is none.
+/// A limit on the wire, where -1 is unlimited.
 fn limit(limit: Option<u64>) -> Value {
     limit.map_or_else(|| json!(-1), |limit| json!(limit))
 }
 
-/// The limits that all quotas have.
+/// The limits of all quotas.
 pub(super) fn limits(limits: &Limits) -> Value {
     json!({
         "non_basic_services_allowed": limits.paid_services,
@@ -78,7 +78,7 @@ pub(super) fn attributes(quota: &Quota) -> Value {
     attributes
 }
 
-/// A quota as the summaries of users have it.
+/// A quota in the summaries of users.
 pub(super) fn summarize(quota: &Quota) -> Value {
     let mut summary = attributes(quota);
     if let Some(summary) = summary.as_object_mut() {
@@ -93,7 +93,7 @@ pub(super) fn summarize(quota: &Quota) -> Value {
     summary
 }
 
-/// Reads limits; -1 is none, what is absent stays.
+/// Reads limits: -1 is unlimited, and absent ones stay unchanged.
 pub(super) fn read_limits(attributes: &Attributes, mut limits: Limits) -> Limits {
     let fields = [
         ("total_services", &mut limits.services),
@@ -116,7 +116,7 @@ pub(super) fn read_limits(attributes: &Attributes, mut limits: Limits) -> Limits
     limits
 }
 
-/// What is wrong with the limits that a request asks for.
+/// The errors of the limits in a request.
 pub(super) fn limit_errors(attributes: &Attributes, names: &[&str]) -> Vec<String> {
     let below = |name: &&&str| attributes.integer(name).is_some_and(|limit| limit < -1);
     let names = names.iter().filter(below);
@@ -219,7 +219,8 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     QUOTA_DEFINITIONS.changed(context, guid)
 }
 
-/// Deleting a quota left its organizations without one; the mock refuses that.
+/// The Cloud Controller leaves organizations without a quota; the mock refuses the
+/// deletion.
 fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &QUOTA_DEFINITIONS)?;
     authorize(context, ADMINS, Home::Nowhere)?;

@@ -1,5 +1,5 @@
-//! Who is what in an organization or a space: users by GUID or by name, from
-//! either side.
+//! Roles of users in organizations and spaces, by GUID or by name, below users and
+//! below the places
 
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ pub(crate) const LISTS: &[Route] = &[
     Route::get("/v2/spaces/:guid/user_roles", index_of_space),
 ];
 
-/// Where a role is, and which one, by the path of a request.
+/// The kind of place and the role in the path of a request.
 struct Place {
     collection: &'static Collection,
     kind: RoleType,
@@ -84,8 +84,8 @@ impl Place {
         Ok(Self { collection, kind })
     }
 
-    /// The organization, and the space if the role is of one, that the path names;
-    /// for whoever may change who is in it.
+    /// The organization, and the space for its roles, that the path names, if the
+    /// caller may change its members.
     fn find(&self, context: &RequestContext<'_>) -> Result<(Guid, Option<Guid>), CcError> {
         let guid = known(context, self.collection)?;
         if self.kind.is_of_space() {
@@ -97,7 +97,7 @@ impl Place {
     }
 }
 
-/// The user that the body of a request names, as UAA knows them.
+/// The UAA user that the body of a request names.
 fn named_user(context: &RequestContext<'_>) -> Result<String, CcError> {
     let body: Value = serde_json::from_slice(context.request.body)
         .map_err(|_| parse_error("invalid request body"))?;
@@ -149,7 +149,7 @@ fn add(context: &mut RequestContext<'_>, user: &str) -> Result<Response, CcError
     place.collection.changed(context, space.unwrap_or(org))
 }
 
-/// Gives a role; one in a space only to members of its organization.
+/// Assigns a role; roles in a space need membership in its organization.
 pub(super) fn assign(
     world: &mut World,
     kind: RoleType,
@@ -208,8 +208,8 @@ fn remove_by_guid(context: &mut RequestContext<'_>) -> Result<Response, CcError>
     Ok(Response::empty(204))
 }
 
-/// Refuses to take the last manager, billing manager or user of an
-/// organization from it; administrators may.
+/// Refuses to remove the last manager, billing manager or user of an organization,
+/// except by administrators.
 fn keep_the_last(
     context: &RequestContext<'_>,
     kind: RoleType,
@@ -252,8 +252,8 @@ fn keep_the_last(
     }
 }
 
-/// Takes a role of an organization from a user; being in it only once they are
-/// in none of its spaces, or with all other roles.
+/// Removes a role in an organization. Membership can only be removed from users
+/// without roles in its spaces, or with all other roles.
 fn unassign_in_org(
     context: &mut RequestContext<'_>,
     kind: RoleType,
@@ -303,7 +303,7 @@ fn remove_by_name(context: &mut RequestContext<'_>) -> Result<Response, CcError>
     Ok(Response::empty(204))
 }
 
-/// The place that `/v2/users/:guid/NAME/:place` names.
+/// The place in `/v2/users/:guid/NAME/:place`.
 fn named_place(
     context: &RequestContext<'_>,
 ) -> Result<(RoleType, Guid, Guid, Option<Guid>), CcError> {
@@ -348,7 +348,7 @@ fn remove_place(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::empty(204))
 }
 
-/// The names that lists of users have for roles.
+/// The names of roles in lists of users.
 const NAMES: [(RoleType, &str); 7] = [
     (RoleType::OrgUser, "org_user"),
     (RoleType::OrgManager, "org_manager"),
@@ -361,7 +361,7 @@ const NAMES: [(RoleType, &str); 7] = [
 
 fn index_of_org(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = ORGANIZATIONS.readable(context)?;
-    // Whatever it is called, a filter is one for a user.
+    // Any filter is one for a user, whatever its name.
     let query = context.request.query("q");
     let user = query.and_then(|query| query.split(':').nth(1));
     index(context, Field::Org, guid, user, "organization_roles")
@@ -372,7 +372,7 @@ fn index_of_space(context: &mut RequestContext<'_>) -> Result<Response, CcError>
     index(context, Field::Space, guid, None, "space_roles")
 }
 
-/// The users of a place with their roles there.
+/// The users of a place with their roles.
 fn index(
     context: &RequestContext<'_>,
     field: Field,

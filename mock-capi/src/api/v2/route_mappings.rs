@@ -1,4 +1,4 @@
-//! Which routes lead to which apps: `/v2/route_mappings`, and from either side.
+//! Route mappings: `/v2/route_mappings`, and below apps and routes
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ pub(crate) const ROUTES: &[router::Route] = &[
     remove("/v2/route_mappings/:guid", destroy),
 ];
 
-/// The port of a mapping for which nobody chose one.
+/// The default port of a mapping.
 const DEFAULT_PORT: u16 = 8080;
 
 pub(super) static ROUTE_MAPPINGS: Collection = Collection {
@@ -74,7 +74,7 @@ const ATTRIBUTES: &[Attribute] = &[
     Attribute::text("route_guid").required(),
 ];
 
-/// The mappings of a route: what leads to web processes.
+/// The mappings of a route to web processes.
 fn mappings(route: &Route) -> impl Iterator<Item = Entity<'_>> {
     let web = route.destinations.iter().filter(|it| it.process == "web");
     web.map(move |destination| Entity::Mapping(route, destination))
@@ -105,7 +105,7 @@ fn find(world: &World, guid: Guid) -> Option<(&Route, &Destination)> {
 
 pub(super) fn attributes(route: &Route, destination: &Destination, view: &View<'_>) -> Value {
     let app = view.world.apps.get(destination.app);
-    // An image says itself where it listens.
+    // Docker images define their ports.
     let of_image = app.is_some_and(|app| app.lifecycle == Lifecycle::Docker);
     let default = (!of_image).then_some(DEFAULT_PORT);
     json!({
@@ -115,7 +115,7 @@ pub(super) fn attributes(route: &Route, destination: &Destination, view: &View<'
     })
 }
 
-/// An app and a route that are to be mapped, or no more, as the path has them.
+/// The app and the route in the path of a mapping.
 fn other(context: &RequestContext<'_>, collection: &Collection) -> Result<Guid, CcError> {
     collection.look_up(context.world, context.capture("other"))
 }
@@ -179,7 +179,7 @@ fn in_same_space(context: &RequestContext<'_>, app: Guid, route: Guid) -> bool {
     of_app == of_route
 }
 
-/// The mapping of a route to a port of an app's web process, if there is one.
+/// The mapping of a route to a port of an app's web process.
 fn mapping(
     context: &RequestContext<'_>,
     app: Guid,
@@ -196,7 +196,7 @@ fn mapping(
     found.map(|destination| destination.guid)
 }
 
-/// Lets a route lead to an app's web process; that it does so already is fine.
+/// Maps a route to an app's web process; an existing mapping stays.
 fn map(
     context: &mut RequestContext<'_>,
     app: Guid,

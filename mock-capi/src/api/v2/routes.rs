@@ -48,7 +48,7 @@ pub(super) static HTTP_ROUTES: Collection = Collection {
             let route = world.routes.get(guid)?;
             world.spaces.get(route.space).map(Entity::from)
         }),
-        // There are no route services yet.
+        // The mock's v2 has no route services.
         Relation::one("service_instance", &SERVICE_INSTANCES, |_, _| None),
         Relation::many("apps", &APPS, apps_of),
         Relation::link("route_mappings", &ROUTE_MAPPINGS, mappings_of_route),
@@ -92,7 +92,7 @@ fn text(route: Entity<'_>, text: impl Fn(&Route) -> String) -> Vec<String> {
     }
 }
 
-/// The apps that a route leads to.
+/// The apps to which a route is mapped.
 fn apps_of(world: &World, guid: Guid) -> Vec<Entity<'_>> {
     let route = world.routes.get(guid);
     let destinations = route.into_iter().flat_map(|route| &route.destinations);
@@ -113,7 +113,7 @@ pub(super) fn attributes(route: &Route) -> Value {
     })
 }
 
-/// A route as summaries have it.
+/// A route in summaries.
 pub(super) fn summarize(world: &World, route: &Route) -> Value {
     let domain = world.domains.get(route.domain);
     json!({
@@ -147,7 +147,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let attributes = Attributes::of_new(context, ATTRIBUTES)?;
     match context.request.query("generate_port") {
         None | Some("false") => {}
-        // No domain is of a router group.
+        // No domain belongs to a router group.
         Some("true") => {
             let detail = "Routing API is disabled";
             return Err(CcError::new(403, 370_003, "CF-RoutingApiDisabled", detail));
@@ -186,7 +186,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     HTTP_ROUTES.created(context, guid)
 }
 
-/// Refuses routes of domains that the organization of a space may not use.
+/// Refuses domains that the organization of a space may not use.
 fn refuse_foreign_domain(world: &World, domain: Guid, org: Guid) -> Result<(), CcError> {
     let domain = world.domains.get(domain);
     match domain.filter(|domain| !domain.is_usable_by(org)) {
@@ -198,8 +198,8 @@ fn refuse_foreign_domain(world: &World, domain: Guid, org: Guid) -> Result<(), C
     }
 }
 
-/// Whoever may write to a space may create routes there, unless they catch
-/// all hosts of a shared domain.
+/// Refuses callers who may not write to the space, and wildcard hosts of shared
+/// domains.
 fn authorize_creation(
     context: &RequestContext<'_>,
     space: Guid,
@@ -238,7 +238,7 @@ fn read_port(attributes: &Attributes) -> Result<Option<u16>, CcError> {
     })
 }
 
-/// What the model says of a host and a path of a domain.
+/// Checks host and path in a domain as the model does.
 fn validate(world: &World, domain: Guid, host: &str, path: &str) -> Result<(), CcError> {
     const MAX_HOST: usize = 63;
     const MAX_NAME: usize = 253;
@@ -299,7 +299,7 @@ fn check_path(path: &str) -> Result<(), CcError> {
     Ok(())
 }
 
-/// Why the world refuses a route, in the words of v2.
+/// The v2 error for a refused route.
 fn refused(refusal: RouteRefusal, host: &str, path: &str) -> CcError {
     match refusal {
         RouteRefusal::SpaceQuotaExceeded => CcError::new(
@@ -412,7 +412,7 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(delete(context, "route.delete", Kind::Route, guid))
 }
 
-/// Whether there is a route of a host and a path, whoever may see it.
+/// Whether a route with the host and the path exists, visible or not.
 fn is_reserved(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let world = &*context.world;
     let domain = world.look_up::<Domain>(context.capture("domain"));

@@ -1,4 +1,4 @@
-//! `/v2/security_groups`, and those that all apps run or are staged with.
+//! `/v2/security_groups`, and the defaults for running and staged apps
 
 use serde_json::{Value, json};
 
@@ -131,7 +131,7 @@ pub(super) fn attributes(group: &SecurityGroup) -> Value {
     })
 }
 
-/// What is wrong with a rule, in the words of v2.
+/// The errors of a rule.
 fn rule_errors(rule: &Value) -> Vec<String> {
     let given = |key: &str| rule.get(key);
     let protocol = given("protocol").and_then(Value::as_str);
@@ -193,7 +193,7 @@ fn rule_errors(rule: &Value) -> Vec<String> {
     errors
 }
 
-/// What the model says of attributes.
+/// Checks attributes as the model does.
 fn validate(
     context: &RequestContext<'_>,
     attributes: &Attributes,
@@ -231,7 +231,7 @@ fn validate(
     }
 }
 
-/// The spaces that a request names.
+/// The spaces of a request.
 fn read_spaces(
     context: &RequestContext<'_>,
     attributes: &Attributes,
@@ -329,7 +329,7 @@ fn unbind_staging(context: &mut RequestContext<'_>) -> Result<Response, CcError>
     Ok(Response::empty(204))
 }
 
-/// Says whether all apps run, or are staged, with a security group.
+/// Sets whether a security group applies to all running or staged apps.
 fn set_default(
     context: &mut RequestContext<'_>,
     collection: &'static Collection,
@@ -338,7 +338,7 @@ fn set_default(
     let text = context.capture("guid");
     let guid = context.world.look_up::<SecurityGroup>(text).map(Row::guid);
     let (code, title, detail) = collection.not_found;
-    // It is the value of a setting, which is wrong and not missing.
+    // The error reports an invalid setting instead of a missing group.
     let invalid = || CcError::new(400, code, title, format!("{detail}: {text}"));
     let guid = guid.ok_or_else(invalid)?;
     authorize(context, ADMINS, Home::Nowhere)?;

@@ -1,5 +1,4 @@
-//! Services that users provide, and apps bound to them; brokers, of whom there
-//! are none, have lists that are empty.
+//! User-provided services and their bindings. Lists of brokers' resources are empty.
 
 use serde_json::{Value, json};
 
@@ -90,7 +89,7 @@ fn routes_of(world: &World, guid: Guid) -> Vec<Entity<'_>> {
     routes.map(Entity::from).collect()
 }
 
-/// Instances that users provide, without those of brokers.
+/// User-provided instances.
 fn provided<'w>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
     let mut instances = rows::<ServiceInstance>(world, selection);
     instances.retain(|instance| match instance {
@@ -130,7 +129,7 @@ const INSTANCE_NOT_FOUND: (u32, &str, &str) = (
     "The service instance could not be found",
 );
 
-/// A collection of what only brokers have.
+/// A collection of resources that only brokers have.
 macro_rules! of_brokers {
     ($($name:ident: $path:literal, [$($filter:literal),*], $code:literal, $title:literal, $text:literal;)*) => {
         $(pub(super) static $name: Collection = Collection {
@@ -268,7 +267,7 @@ const BINDING: &[Attribute] = &[
     Attribute::text("service_instance_guid").required(),
 ];
 
-/// Secrets, for those who may see them.
+/// Secrets, if the caller may read them.
 fn secrets(value: Value, home: Home, view: &View<'_>) -> Value {
     match view.access.allows(view.world, home, READ_SECRETS) {
         true => value,
@@ -319,7 +318,7 @@ pub(super) fn binding_attributes(binding: &ServiceBinding, view: &View<'_>) -> V
     })
 }
 
-/// The instances of a space as its summary has them.
+/// The instances in the summary of a space.
 pub(super) fn summarize_of_space(world: &World, space: Guid) -> Value {
     let instances = Selection::by(Field::Space, space);
     let instances = world.service_instances.select(&instances).into_iter();
@@ -331,7 +330,7 @@ pub(super) fn summarize_of_space(world: &World, space: Guid) -> Value {
     instances.map(summary).collect()
 }
 
-/// An instance as summaries have it.
+/// An instance in summaries.
 pub(super) fn summarize(world: &World, instance: &ServiceInstance) -> Value {
     let bindings = Key::Guid(Field::ServiceInstance, instance.base.guid);
     json!({
@@ -342,7 +341,7 @@ pub(super) fn summarize(world: &World, instance: &ServiceInstance) -> Value {
     })
 }
 
-/// Instances of brokers; those that users provide have a list of their own.
+/// Managed instances; user-provided ones have another list.
 fn index_managed(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let query = super::list::Query::read(context, &SERVICE_INSTANCES, true)?;
     let path = SERVICE_INSTANCES.path;
@@ -365,7 +364,7 @@ fn index_offerings_of_space(context: &mut RequestContext<'_>) -> Result<Response
     index_offerings(context)
 }
 
-/// What the caller may do with an instance.
+/// The caller's permissions for an instance.
 fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &SERVICE_INSTANCES)?;
     let home = Home::Space(context.row::<ServiceInstance>(guid)?.space);
@@ -381,7 +380,7 @@ fn instance_invalid(reason: &str) -> CcError {
     CcError::new(400, 60003, "CF-ServiceInstanceInvalid", detail)
 }
 
-/// What the model says of attributes, in the space where the instance is.
+/// Checks attributes in the space of the instance as the model does.
 fn validate(
     context: &RequestContext<'_>,
     attributes: &Attributes,
@@ -486,7 +485,7 @@ fn create_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError
     USER_PROVIDED.created(context, guid)
 }
 
-/// The request as events have it.
+/// The request without its secrets, for events.
 fn redacted(context: &RequestContext<'_>) -> Value {
     let mut request = context.request_body();
     if let Some(credentials) = request.get_mut("credentials") {
@@ -495,7 +494,7 @@ fn redacted(context: &RequestContext<'_>) -> Value {
     request
 }
 
-/// The instance that the path names, for whoever may change it.
+/// The instance that the path names, if the caller may change it.
 fn writable_instance(context: &RequestContext<'_>) -> Result<Guid, CcError> {
     let guid = known(context, &USER_PROVIDED)?;
     let space = context.row::<ServiceInstance>(guid)?.space;

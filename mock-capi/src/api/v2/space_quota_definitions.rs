@@ -149,8 +149,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     SPACE_QUOTA_DEFINITIONS.created(context, guid)
 }
 
-/// The quota that the path names, for whoever may change it, and its
-/// organization.
+/// The quota that the path names, if the caller may change it, and its organization.
 fn find(context: &RequestContext<'_>) -> Result<(Guid, Guid), CcError> {
     let guid = known(context, &SPACE_QUOTA_DEFINITIONS)?;
     let org = context.row::<SpaceQuota>(guid)?.org;

@@ -170,7 +170,7 @@ const ATTRIBUTES: &[Attribute] = &[
     Attribute::texts("staging_security_group_guids"),
 ];
 
-/// The roles that lists of users in a request stand for.
+/// The roles for lists of users in a request.
 const ROLES: [(&str, RoleType); 3] = [
     ("developer_guids", RoleType::SpaceDeveloper),
     ("manager_guids", RoleType::SpaceManager),
@@ -206,7 +206,7 @@ fn invalid(reason: &str) -> CcError {
     CcError::new(400, 40001, "CF-SpaceInvalid", detail)
 }
 
-/// What the model says of a name in an organization.
+/// Checks a name in an organization as the model does.
 fn validate_name(
     context: &RequestContext<'_>,
     name: &str,
@@ -223,8 +223,7 @@ fn validate_name(
     }
 }
 
-/// The isolation segment that a request asks for, which the organization must be
-/// entitled to.
+/// The isolation segment of a request, to which the organization must be entitled.
 fn read_segment(
     context: &RequestContext<'_>,
     attributes: &Attributes,
@@ -246,7 +245,7 @@ fn read_segment(
     Ok(Some(segment.guid()))
 }
 
-/// The security groups that a request names.
+/// The security groups of a request.
 fn read_groups(
     context: &RequestContext<'_>,
     attributes: &Attributes,
@@ -342,8 +341,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     SPACES.changed(context, guid)
 }
 
-/// Binds exactly these security groups to a space; `None` leaves those that are
-/// bound.
+/// Binds exactly these security groups to a space; `None` keeps the bound ones.
 fn bind_groups(
     world: &mut World,
     space: Guid,
@@ -431,7 +429,7 @@ fn domains(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(answer.with_warnings(Some("Endpoint deprecated".into())))
 }
 
-/// Only services of brokers, unless all are wanted.
+/// Managed services only, unless the request asks for all.
 fn index_instances(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     const ALL: &str = "return_user_provided_service_instances";
     let guid = SPACES.readable(context)?;

@@ -115,7 +115,8 @@ pub(super) fn service_attributes(event: &ServiceUsageEvent) -> Value {
     })
 }
 
-/// Usage is what the operator bills by; others need not even ask.
+/// Refuses callers other than administrators, since operators use usage events for
+/// billing.
 fn require_operator(context: &RequestContext<'_>) -> Result<(), CcError> {
     match context.access.is_everything() {
         true => Ok(()),
@@ -138,7 +139,7 @@ fn index_of_services(context: &mut RequestContext<'_>) -> Result<Response, CcErr
     index(context, &SERVICE_USAGE_EVENTS, &query)
 }
 
-/// The events after one, if that is given.
+/// The events after another event, if the query names it.
 fn index(
     context: &RequestContext<'_>,
     collection: &'static Collection,

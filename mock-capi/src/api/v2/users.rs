@@ -38,7 +38,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/users/:guid/audited_spaces", collection::related),
 ];
 
-/// What a user has a role in, by the names that v2 has for that.
+/// The relations of users to places, with their roles.
 pub(super) const PLACES: [(&str, RoleType); 7] = [
     ("spaces", RoleType::SpaceDeveloper),
     ("organizations", RoleType::OrgUser),
@@ -119,7 +119,7 @@ const NEW: &[Attribute] = &[
     Attribute::text("default_space_guid"),
 ];
 
-/// The places where a user has a role, in the order in which they were made.
+/// The places where a user has a role, in the order of the roles' creation.
 fn places<'w>(world: &'w World, user: Guid, kind: RoleType) -> Vec<Entity<'w>> {
     let roles = world.roles_of(user).into_iter();
     let roles = roles.filter(|role| role.kind == kind);
@@ -136,8 +136,8 @@ fn ids(world: &World, user: Entity<'_>, kind: RoleType) -> Vec<String> {
     places.map(Entity::id).collect()
 }
 
-/// The users with a role in an organization or a space, in the order in which
-/// they were made.
+/// The users with a role in an organization or a space, in the order of the roles'
+/// creation.
 pub(super) fn users_with<'w>(world: &'w World, kind: RoleType, place: Guid) -> Vec<Entity<'w>> {
     let field = match kind.is_of_space() {
         true => Field::Space,
@@ -149,7 +149,7 @@ pub(super) fn users_with<'w>(world: &'w World, kind: RoleType, place: Guid) -> V
     collection::rows::<User>(world, &Selection::all().any_guid(Field::Guid, users))
 }
 
-/// What UAA calls a user.
+/// The name of a user in UAA.
 pub(super) fn name<'w>(user: &User, view: &View<'w>) -> Option<&'w str> {
     let account = view.world.account_of(user)?;
     Some(&account.name)
@@ -196,7 +196,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     USERS.changed(context, guid)
 }
 
-/// Gives a user exactly the roles that a request names.
+/// Assigns exactly the roles of a request to a user.
 fn assign_places(
     context: &mut RequestContext<'_>,
     attributes: &Attributes,
@@ -228,7 +228,7 @@ fn assign_places(
     Ok(())
 }
 
-/// The organization, and the space if the role is of one, that a text names.
+/// The organization with an identifier, and the space for roles in spaces.
 fn find_place(world: &World, kind: RoleType, text: &str) -> Result<(Guid, Option<Guid>), CcError> {
     if kind.is_of_space() {
         let space = super::found_by_guid::<Space>(world, "Space", text)?;
@@ -244,7 +244,7 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(delete(context, "user.delete", Kind::User, guid))
 }
 
-/// `GET /v2/users/:guid/summary`: all that a user has a role in.
+/// `GET /v2/users/:guid/summary`: all places where a user has a role.
 fn summary(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = USERS.readable(context)?;
     let world = &*context.world;
@@ -263,7 +263,7 @@ fn summary(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     )))
 }
 
-/// A resource as summaries have it: without its URL.
+/// A resource in summaries, which has no URL.
 fn resource(entity: Entity<'_>, attributes: Value) -> Value {
     let mut metadata = entity.metadata("");
     if let Some(metadata) = metadata.as_object_mut() {

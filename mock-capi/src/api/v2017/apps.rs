@@ -1,5 +1,5 @@
-//! `/v3/apps` of 2017: no relationships, no metadata, no process before there
-//! is a droplet.
+//! `/v3/apps` of 2017: no relationships, no metadata, and no process before a
+//! droplet is assigned
 
 use serde_json::{Map, Value, json};
 
@@ -159,7 +159,7 @@ fn stop(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.ok(guid, present_shown)
 }
 
-/// Variables stood beside the links.
+/// Variables are beside the links.
 fn present_environment(app: &App, view: &View<'_>) -> Value {
     let mut body = json!({"links": app_environment::links(app, view)});
     if let Value::Object(fields) = &mut body {

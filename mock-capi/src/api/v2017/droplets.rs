@@ -1,4 +1,4 @@
-//! `/v3/droplets` of 2017: packages were staged to droplets, without builds.
+//! `/v3/droplets` of 2017: packages are staged to droplets without builds
 
 use serde_json::{Value, json};
 
@@ -111,8 +111,8 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.ok(find(context)?, present)
 }
 
-/// `POST /v3/droplets/:guid/copy`, as documented, and
-/// `POST /v3/droplets?source_guid=:guid`, which came in its place that month.
+/// `POST /v3/droplets/:guid/copy`, as documented, and `POST
+/// /v3/droplets?source_guid=:guid`, which replaced it that month.
 fn copy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let mut message = Message::new(&body, &["relationships"]);

@@ -1,5 +1,5 @@
-//! The v3 API of April 2017, one file a resource. What it has in common with
-//! today's is taken from [`crate::api::v3`].
+//! The v3 API of April 2017. Each resource has a file; what it shares with today's
+//! API is in [`crate::api::shared`].
 
 mod apps;
 mod droplets;
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::api::router::Route;
 
-/// All of its operations that the mock knows.
+/// All implemented operations.
 pub(crate) const ROUTES: &[&[Route]] = &[
     root::ROUTES,
     apps::ROUTES,
@@ -22,7 +22,7 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     route_mappings::ROUTES,
 ];
 
-/// A text of a relationship as 2017 wrote it: `{"app": {"guid": "..."}}`.
+/// The GUID of a relationship in the format of 2017: `{"app": {"guid": "..."}}`.
 fn related<'b>(body: &'b serde_json::Map<String, Value>, name: &str) -> Option<&'b str> {
     body.get("relationships")?.get(name)?.get("guid")?.as_str()
 }

@@ -1,4 +1,4 @@
-//! Where a client of 2017 starts.
+//! The links of `GET /` and `GET /v3` in 2017
 
 use serde_json::json;
 

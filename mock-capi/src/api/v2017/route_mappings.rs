@@ -116,7 +116,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         ));
     }
     if context.world.process(app.base.guid, kind).is_none() {
-        // The Cloud Controller of that time had no answer for this.
+        // The Cloud Controller of that time had no message for this.
         return Err(CcError::new(
             500,
             10001,

@@ -1,4 +1,4 @@
-//! `/v3/apps/:guid/features`, and whether SSH works
+//! `/v3/apps/:guid/features` and `/v3/apps/:guid/ssh_enabled`
 
 use serde_json::{Value, json};
 
@@ -32,14 +32,14 @@ fn present(feature: Feature, features: Features) -> Value {
     })
 }
 
-/// Features as a manifest has them.
+/// The features of an app in a manifest.
 pub(crate) fn present_manifest(features: Features) -> Value {
     let all = Feature::ALL.into_iter();
     all.map(|feature| (feature.name().to_owned(), json!(features.has(feature))))
         .collect()
 }
 
-/// Switches features of an app; two of them exclude each other.
+/// Switches features of an app on or off; two of them exclude each other.
 pub(crate) fn switch(
     context: &mut RequestContext<'_>,
     app: Guid,
@@ -86,7 +86,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     })))
 }
 
-/// The feature that the path names; 404 if there is none.
+/// The feature that the path names; 404 if it does not exist.
 fn find(context: &RequestContext<'_>) -> Result<(Guid, Feature), CcError> {
     let app = apps::find(context)?;
     let feature = Feature::of_name(context.capture("name"));
@@ -120,7 +120,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     presented(context, app, feature)
 }
 
-/// The `enabled` of a request that switches a feature.
+/// The `enabled` of a request.
 pub(super) fn read_enabled(context: &RequestContext<'_>) -> Result<bool, CcError> {
     let body = context.request.object()?;
     let mut message = Message::new(&body, &["enabled"]);

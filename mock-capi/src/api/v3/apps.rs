@@ -74,7 +74,7 @@ const LIST: ListSpec = ListSpec {
 
 const NO_SPACE: &str = "Invalid space. Ensure that the space exists and you have access to it.";
 
-/// What a creating request may have.
+/// The fields of a creating request.
 const FIELDS: &[&str] = &[
     "name",
     "environment_variables",
@@ -93,9 +93,9 @@ pub(crate) fn present(app: &App, view: &View<'_>) -> Value {
     json!(Presented::new(app, view))
 }
 
-/// The same as text: lists of many apps are what clients wait for most.
+/// An app as JSON text: lists of many apps are the slowest responses.
 fn present_text(app: &App, view: &View<'_>) -> Option<Box<RawValue>> {
-    // Always some: its keys are texts.
+    // Serialization cannot fail, since all keys are strings.
     serde_json::value::to_raw_value(&Presented::new(app, view)).ok()
 }
 
@@ -118,8 +118,8 @@ struct Relationships {
     current_droplet: Related,
 }
 
-/// As the Cloud Controller presents a current droplet: an object even without
-/// one.
+/// A relationship in the Cloud Controller's format, which is an object even without
+/// a droplet.
 #[derive(Serialize)]
 struct Related {
     data: Reference,
@@ -167,14 +167,14 @@ struct Link<'l> {
 }
 
 struct Links {
-    /// The app's own.
+    /// The URL of the app.
     url: String,
     space: String,
 }
 
 impl Serialize for Links {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        /// Names, and paths below the app's.
+        /// Names of links, and their paths below the app's URL.
         const BELOW: &[(&str, &str)] = &[
             ("self", ""),
             ("environment_variables", "/environment_variables"),
@@ -302,7 +302,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let app: &App = context.named("guid")?;
-    // `include` is read as lists read it.
+    // `include` is validated as in lists.
     let spec = ListSpec {
         include: LIST.include,
         ..ListSpec::of_one(&["include"])
@@ -416,7 +416,7 @@ fn restart(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.ok(guid, present)
 }
 
-/// There is no cache: what it would do is done.
+/// There is no cache, so the job does nothing.
 fn clear_buildpack_cache(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = find(context)?;
     let text = format!("Enqueued job to delete app buildpack cache with app guid {guid}");
@@ -424,7 +424,7 @@ fn clear_buildpack_cache(context: &mut RequestContext<'_>) -> Result<Response, C
     Ok(context.do_in_job("app.clear_buildpack_cache", Some(guid)))
 }
 
-/// What the caller may see of an app that it sees at all.
+/// The permissions of a caller who sees the app.
 fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let home = context.world.home_of_app(find(context)?);
     Ok(Response::ok(&json!({

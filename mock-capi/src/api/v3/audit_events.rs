@@ -57,7 +57,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let others = targets_of(context, &others);
     let now = context.world.now();
     let keep = |event: &Event| event.base.created <= now && !others.contains(&event.target);
-    // Crashes are recorded before they happen.
+    // Crashes are recorded in advance.
     let all_happened = context.world.events.latest() <= Some(now);
     match all_happened {
         true => query.respond_by_query(context, &selection, keep, present),
@@ -65,7 +65,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }
 }
 
-/// The resources of these GUIDs; those of users are any texts.
+/// The resources with these GUIDs; those of users may be any string.
 fn targets_of(context: &RequestContext<'_>, ids: &[String]) -> Vec<Guid> {
     let users = ids.iter().filter_map(|id| context.world.find_user(id));
     let users = users.map(Row::guid);

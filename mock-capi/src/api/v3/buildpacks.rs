@@ -34,7 +34,7 @@ const LIST: ListSpec = ListSpec {
     ])
 };
 
-/// The kinds of buildpacks, the usual one first.
+/// The lifecycles of buildpacks; the first is the default.
 const LIFECYCLES: [&str; 2] = ["buildpack", "cnb"];
 const NO_LIFECYCLE: &str = "must be either \"buildpack\" or \"cnb\"";
 const MAX_NAME: usize = 250;
@@ -86,7 +86,7 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.show("guid", present)
 }
 
-/// What a request wants of a buildpack; `None` is left alone.
+/// The fields of a request about a buildpack; `None` leaves a field unchanged.
 struct BuildpackRequest<'b> {
     name: Option<&'b str>,
     stack: Option<&'b str>,
@@ -214,7 +214,7 @@ fn read_position(message: &mut Message<'_>) -> Option<u32> {
     None
 }
 
-/// Refuses a new buildpack for a stack that is none, and one that there is.
+/// Refuses a new buildpack whose stack does not exist, and duplicates.
 fn check(world: &World, buildpack: &Buildpack) -> Result<(), CcError> {
     if let Some(stack) = &buildpack.stack {
         check_stack(world, stack)?;
@@ -258,7 +258,7 @@ fn check_unique(
     }
 }
 
-/// Records what is done to a buildpack.
+/// Records an event of a buildpack.
 fn record(context: &mut RequestContext<'_>, guid: Guid, kind: &'static str) {
     let name = context.world.buildpacks.get(guid);
     let name = name.map_or_else(String::new, |buildpack| buildpack.name.clone());
@@ -291,7 +291,7 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let job = context
         .world
         .schedule(UPLOAD.into(), Some(guid), None, failure);
-    // What was uploaded before is there until the job is done.
+    // The previous bits stay until the job is done.
     let buildpack = context.present(guid, present)?;
     let ready_at = context.row::<Job>(job)?.ready_at;
     if is_taken {
@@ -306,13 +306,13 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 const UPLOAD: &str = "buildpack.upload";
 
-/// The stack that the manifest in a zip file names.
+/// The stack in the manifest of a zip file.
 fn stack_of(bits: &Bits) -> Option<String> {
     let manifest = yaml::parse(bits.manifest.as_deref()?).ok()?;
     manifest.get("stack").map(Yaml::to_text)
 }
 
-/// Whether a buildpack can be for the stack that its bits name.
+/// Checks that a buildpack has the stack that its bits name.
 fn check_stack_of_bits(
     world: &World,
     buildpack: &Buildpack,
@@ -338,7 +338,7 @@ fn check_stack_of_bits(
     }
 }
 
-/// The buildpack in a multipart body, and its name.
+/// The buildpack in a multipart body, and its file name.
 fn read_bits<'r>(request: &Request<'r>, lifecycle: &str) -> Result<(&'r str, &'r Bits), CcError> {
     const ZIP: &[u8] = b"PK\x03\x04";
     const GZIP: &[u8] = b"\x1F\x8B\x08";
@@ -377,7 +377,7 @@ fn read_bits<'r>(request: &Request<'r>, lifecycle: &str) -> Result<(&'r str, &'r
     }
 }
 
-/// There is no cache: what it would do is done.
+/// There is no cache, so the job does nothing.
 fn clear_cache(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(context.do_in_job("admin.clear_buildpack_cache", None))
 }

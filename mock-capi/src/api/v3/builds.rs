@@ -113,8 +113,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.ok(guid, present)
 }
 
-/// How a stager says that staging ended: with what it knows of the droplet, or
-/// with an error.
+/// The result of a stager: data about the droplet, or an error.
 type Outcome = Result<Map<String, Value>, String>;
 
 fn read_outcome(message: &mut Message<'_>) -> Option<Outcome> {
@@ -136,7 +135,7 @@ fn read_outcome(message: &mut Message<'_>) -> Option<Outcome> {
     outcome.map(|outcome| outcome.map_err(|_| error.unwrap_or_default().to_owned()))
 }
 
-/// Ends the staging of a build, whatever it was going to come to.
+/// Ends the staging of a build, whose simulated result is replaced.
 fn end(world: &mut World, guid: Guid, outcome: &Outcome) {
     let now = world.now();
     let error = outcome.as_ref().err();
@@ -220,7 +219,7 @@ fn read_new(context: &RequestContext<'_>, body: &Map<String, Value>) -> Result<N
     )?;
     asked.check()?;
     let lifecycle = match (asked.lifecycle, app.map(|app| &app.lifecycle)) {
-        // Nothing is kept of what a build of bits does not use.
+        // Parts of a lifecycle that a build of bits does not use are dropped.
         (Lifecycle::Docker, Some(Lifecycle::Buildpack { .. })) => Lifecycle::Buildpack {
             buildpacks: Vec::new(),
             stack: String::new(),

@@ -32,7 +32,7 @@ const LIST: ListSpec = ListSpec::of(&[
     "label_selector",
 ]);
 
-/// What `options` may have.
+/// The fields of `options`.
 const OPTIONS: &[&str] = &[
     "canary",
     "max_in_flight",
@@ -216,7 +216,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.created(deployment, present)
 }
 
-/// The revision that an app is to go back to.
+/// The revision of a rollback.
 fn find_revision<'c>(context: &'c RequestContext<'_>, guid: &str) -> Result<&'c Revision, CcError> {
     let revision = context.world.look_up::<Revision>(guid);
     let revision = revision.ok_or_else(|| CcError::unprocessable("The revision does not exist"))?;
@@ -233,7 +233,7 @@ fn find_revision<'c>(context: &'c RequestContext<'_>, guid: &str) -> Result<&'c 
     Ok(revision)
 }
 
-/// The droplet to deploy: the one asked for, else the app's.
+/// The droplet to deploy: the requested one, or the app's.
 fn droplet_of(
     context: &RequestContext<'_>,
     app: &App,
@@ -266,7 +266,7 @@ fn unassignable() -> CcError {
     )
 }
 
-/// Adds to an error of a quota whose quota it is.
+/// Adds the name of the quota to its error.
 fn blame_quota(context: &RequestContext<'_>, app: Guid, error: CcError) -> CcError {
     const REASON: &str = "quota may not be large enough to support rolling deployments or your \
                           configured max-in-flight.";
@@ -434,7 +434,7 @@ fn read_canary(options: &mut Message<'_>, canary: bool) -> Option<Vec<u8>> {
     Some(weights)
 }
 
-/// Who may not cancel or continue a deployment is told that there is none.
+/// The deployment, for a caller who may cancel or continue it; others get a 404.
 fn find_manageable<'c>(context: &'c RequestContext<'_>) -> Result<&'c Deployment, CcError> {
     let deployment: &Deployment = context.row_of(context.capture("guid"))?;
     let home = deployment.home(context.world);

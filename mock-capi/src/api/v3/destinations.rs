@@ -58,7 +58,7 @@ fn present_list(route: &Route, view: &View<'_>) -> Value {
     })
 }
 
-/// A destination by itself.
+/// A single destination.
 fn present_one(route: Guid, destination: &Destination, view: &View<'_>) -> Value {
     let path = format!("/v3/routes/{route}");
     let mut presented = present(destination);
@@ -140,7 +140,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     )))
 }
 
-/// The destination that the path names of a route.
+/// The destination of a route that the path names.
 fn find<'c>(context: &'c RequestContext<'_>, route: Guid) -> Result<&'c Destination, CcError> {
     let guid = Guid::parse(context.capture("destination"));
     let route = context.row::<Route>(route)?;
@@ -207,7 +207,7 @@ struct DestinationRequest {
 }
 
 impl DestinationRequest {
-    /// `None` if no app has such a GUID, which [`check_apps`] refuses.
+    /// `None` if the GUID is malformed, which [`check_apps`] refuses.
     fn into_destination(self, world: &mut World) -> Option<Destination> {
         let app = Guid::parse(&self.app)?;
         let new = NewDestination {

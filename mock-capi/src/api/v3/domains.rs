@@ -117,8 +117,8 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 struct NewDomain<'b> {
     name: &'b str,
     internal: bool,
-    /// The organization that it belongs to, and those that it is shared with;
-    /// `None` asks for a shared domain.
+    /// The owning organization and those with which the domain is shared; `None` for
+    /// a shared domain.
     orgs: Option<(&'b str, Vec<&'b str>)>,
     in_router_group: bool,
     route_policies_scope: Option<&'b str>,
@@ -254,7 +254,7 @@ fn read_name<'b>(message: &mut Message<'b>) -> &'b str {
     name.text().unwrap_or_default()
 }
 
-/// Labels of letters, digits and hyphens, as RFC 1035 has them.
+/// Whether a name consists of letters, digits and hyphens, as in RFC 1035.
 fn is_domain_name(text: &str) -> bool {
     let is_label = |label: &str| {
         let inside = label
@@ -266,7 +266,7 @@ fn is_domain_name(text: &str) -> bool {
     text.contains('.') && text.split('.').all(is_label)
 }
 
-/// Whether a domain is to be of a router group.
+/// Whether a request asks for a domain of a router group.
 fn read_router_group(message: &mut Message<'_>) -> bool {
     message
         .nested("router_group", &["guid"], |inner| {
@@ -277,13 +277,13 @@ fn read_router_group(message: &mut Message<'_>) -> bool {
         .is_some()
 }
 
-/// Router groups are of the Routing API, which a foundation need not have.
+/// Router groups need the Routing API, which a foundation may not have.
 fn no_routing_api() -> CcError {
     let detail = "The Routing API is disabled.";
     CcError::new(503, 10015, "CF-ServiceUnavailable", detail)
 }
 
-/// The organization that a private domain shall belong to.
+/// The owning organization of a new private domain.
 fn find_owner(context: &RequestContext<'_>, text: &str) -> Result<Guid, CcError> {
     let org = context.world.look_up::<Org>(text).map(Row::guid);
     let org = org.ok_or_else(|| no_org(text))?;
@@ -298,7 +298,7 @@ fn no_org(guid: &str) -> CcError {
     ))
 }
 
-/// The organizations that a domain of `owner` shall be shared with.
+/// The organizations with which a domain of `owner` is to be shared.
 fn find_others(
     context: &RequestContext<'_>,
     texts: &[&str],
@@ -306,7 +306,8 @@ fn find_others(
 ) -> Result<Vec<Guid>, CcError> {
     let mut orgs: Vec<&Org> = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        // It counts what it finds: of what is named twice, one is missing.
+        // The Cloud Controller compares numbers, so one of two equal GUIDs is
+        // missing.
         let text = if texts[..index].contains(text) {
             ""
         } else {
@@ -347,7 +348,7 @@ fn find_others(
     Ok(orgs)
 }
 
-/// Refuses a name that is in use, or that others have a claim to.
+/// Refuses names that are in use or reserved by another organization.
 fn check_name(world: &World, name: &str, org: Option<Guid>) -> Result<(), CcError> {
     if world.name_taken::<Domain>(name, None) {
         return Err(CcError::unprocessable(format!(
@@ -399,13 +400,13 @@ fn check_quota(world: &World, org: &Org) -> Result<(), CcError> {
     Ok(())
 }
 
-/// The domains that a name is in, such as `b.c` of `a.b.c`, shortest first.
+/// The parent domains of a name, such as `b.c` for `a.b.c`, shortest first.
 fn parents(name: &str) -> impl Iterator<Item = &str> {
     let dots = name.rmatch_indices('.').skip(1);
     dots.map(|(at, _)| &name[at + 1..])
 }
 
-/// Whether a route has a name for its host and domain.
+/// Whether a route has the name as its host and domain.
 fn is_route(world: &World, name: &str) -> bool {
     let Some((host, domain)) = name.split_once('.') else {
         return false;
@@ -452,7 +453,7 @@ fn share(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.ok(guid, present_shared)
 }
 
-/// The GUIDs of a body that is a to-many relationship, if it is one.
+/// The GUIDs of a body that is a valid to-many relationship.
 fn read_data(data: Option<&Value>) -> Option<Vec<&str>> {
     let data = data?.as_array()?.iter();
     data.map(|item| {
@@ -463,7 +464,7 @@ fn read_data(data: Option<&Value>) -> Option<Vec<&str>> {
     .collect()
 }
 
-/// Ends that an organization uses a domain, which either of the two may.
+/// Ends the sharing of a domain with an organization; a manager of either may do it.
 fn unshare(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let domain: &Domain = context.named("guid")?;
     let (guid, owner) = (domain.guid(), domain.org);
@@ -474,7 +475,8 @@ fn unshare(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let by_owner = context.require(MANAGE_ORG, owner.map_or(Home::Nowhere, Home::Org));
     by_owner.or_else(|refusal| {
         let refused = context.require(MANAGE_ORG, home);
-        // That either is suspended says more than that one may not.
+        // The error about a suspended organization takes precedence over missing
+        // permissions.
         refused.map_err(|other| {
             if refusal == CcError::not_authorized() {
                 other

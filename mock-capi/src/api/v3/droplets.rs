@@ -46,7 +46,7 @@ impl Present for Droplet {
         present(self, view)
     }
 
-    /// Droplets that are being staged are not shown by today's API.
+    /// Today's API does not show droplets that are being staged.
     fn is_shown(&self, view: &View<'_>, dialect: Dialect) -> bool {
         dialect != Dialect::V3 || is_visible(self, view)
     }
@@ -115,8 +115,8 @@ fn present_buildpacks(buildpacks: &[String]) -> Vec<Value> {
     buildpacks.iter().map(present).collect()
 }
 
-/// Today's Cloud Controller adds the droplet of a build when the build is done,
-/// and none if it failed.
+/// Whether today's Cloud Controller has the droplet: it adds the droplet of a build
+/// when the build succeeds.
 pub(crate) fn is_visible(droplet: &Droplet, view: &View<'_>) -> bool {
     droplet.is_shown(view.at)
 }

@@ -1,5 +1,5 @@
-//! `/v3/environment_variable_groups`: variables that all apps run or are staged
-//! with.
+//! `/v3/environment_variable_groups`: variables of all running apps, and of all apps
+//! that are staged.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `/v3/feature_flags`: what the operator lets users do.
+//! `/v3/feature_flags`
 
 use serde_json::{Value, json};
 
@@ -51,7 +51,8 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         return Err(CcError::bad_query("Order by can only be: 'name'"));
     }
     let query = ListQuery::read(context, &LIST)?;
-    // A flag that nobody changed was never updated. None has a GUID to show.
+    // A flag that was never changed has no `updated_at`. Flags have no GUIDs in
+    // responses.
     let keep = |flag: &FeatureFlag| flag.changed || !query.has("updated_ats");
     query.respond(context, &query.labelled(), keep, present)
 }

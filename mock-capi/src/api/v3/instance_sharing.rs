@@ -82,8 +82,7 @@ fn share(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&present(context, guid)?))
 }
 
-/// The spaces that a request names, all of which the caller has to see and may
-/// write to.
+/// The spaces of a request, which the caller must see and may write to.
 fn targets(
     context: &RequestContext<'_>,
     instance: Guid,
@@ -217,8 +216,8 @@ fn check_state(instance: &ServiceInstance, managed: &Managed) -> Result<(), CcEr
     Ok(())
 }
 
-/// Bindings of the space's apps go too: those of brokers in the background, since
-/// this operation has no job.
+/// Bindings of the space's apps are deleted, too. Brokers are asked in the
+/// background, since this operation has no job.
 fn unshare(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = context.guid_of::<ServiceInstance>("guid")?;
     let text = context.capture("space_guid").to_owned();

@@ -1,5 +1,5 @@
-//! `/v3/isolation_segments`: which cells apps run on. Organizations are entitled
-//! to them; spaces, or organizations for all of theirs, choose one.
+//! `/v3/isolation_segments`. Organizations are entitled to segments; spaces choose
+//! one, and organizations choose a default for their spaces.
 
 use serde_json::{Map, Value, json};
 
@@ -97,7 +97,7 @@ fn index_of_orgs(context: &mut RequestContext<'_>) -> Result<Response, CcError> 
     organizations::list(context, |org| segment.orgs.contains(&org.base.guid))
 }
 
-/// The name that a request has for a segment.
+/// The name of a segment in a request.
 fn read_name<'b>(message: &mut Message<'b>, required: bool) -> Option<&'b str> {
     let name = message.check("name").allow_null().string().text();
     if required {
@@ -185,7 +185,7 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::empty(204))
 }
 
-/// The organizations that are entitled to a segment, as the caller sees them.
+/// The entitled organizations that the caller sees.
 fn present_orgs(segment: &IsolationSegment, view: &View<'_>) -> Value {
     let path = format!("/v3/isolation_segments/{}", segment.base.guid);
     let mut relationship = to_many(view.visible_orgs(segment.orgs.iter().copied()));
@@ -211,7 +211,7 @@ fn show_spaces(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&relationship))
 }
 
-/// The organizations of a request; its errors are not those of other
+/// The organizations of a request. The errors differ from those of other
 /// relationships.
 fn read_orgs(body: &Map<String, Value>) -> Result<Vec<&str>, CcError> {
     let mut message = Message::new(body, &["data"]);
@@ -282,7 +282,7 @@ fn revoke(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::empty(204))
 }
 
-/// The segment that an organization or a space has chosen.
+/// The segment of an organization or a space.
 fn present_choice(view: &View<'_>, path: &str, segment: Option<Guid>) -> Value {
     let mut relationship = to_one(segment);
     relationship["links"] = json!({"self": view.link(path)});
@@ -313,8 +313,8 @@ fn show_own(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.show("guid", present_own)
 }
 
-/// The segment that a request chooses for an organization; `place` says what
-/// it has to be entitled to.
+/// The segment that a request chooses; `place` is the organization that must be
+/// entitled to it.
 fn read_choice(
     context: &RequestContext<'_>,
     org: Guid,

@@ -1,4 +1,4 @@
-//! What of `/v3/service_instances` only instances of brokers have.
+//! The part of `/v3/service_instances` for managed instances.
 
 use serde_json::{Map, Value, json};
 
@@ -23,7 +23,7 @@ pub(crate) const ROUTES: &[Route] = &[Route::get(
 
 const NO_PLAN: &str = "Invalid service plan. Ensure that the service plan exists, is available, and you have access to it.";
 
-/// A managed instance as it is asked for.
+/// A managed instance that is to be created.
 pub(super) struct NewInstance<'b> {
     pub(super) name: String,
     pub(super) space: Guid,
@@ -33,7 +33,7 @@ pub(super) struct NewInstance<'b> {
     pub(super) metadata: MetadataPatch,
 }
 
-/// The plan of a text that may be used in a space.
+/// The plan with a GUID, if it can be used in a space.
 fn find_plan(
     context: &RequestContext<'_>,
     plan: Option<&str>,
@@ -108,7 +108,7 @@ pub(super) fn create(
     Ok(context.work_in_job("service_instance.create", guid, steps, request))
 }
 
-/// A request as events have it.
+/// A request without its secrets, for events.
 pub(super) fn redacted(body: &Map<String, Value>) -> Value {
     let mut request = body.clone();
     if request.contains_key("parameters") {
@@ -117,8 +117,8 @@ pub(super) fn redacted(body: &Map<String, Value>) -> Value {
     Value::Object(request)
 }
 
-/// What the quotas of organization and space say of one more instance, or of a
-/// plan that costs.
+/// Checks that the quotas of organization and space allow one more instance, or a
+/// plan that is not free.
 fn check_quota(world: &World, space: Guid, free: bool, more: bool) -> Result<(), CcError> {
     let org = world.org_of(space);
     let of_org = org.and_then(|org| world.quotas.get(org.quota));
@@ -151,7 +151,7 @@ fn check_quota(world: &World, space: Guid, free: bool, more: bool) -> Result<(),
     Err(CcError::unprocessable(detail))
 }
 
-/// An update of a managed instance, as it is asked for.
+/// Reads an update of a managed instance.
 fn read_update(
     context: &RequestContext<'_>,
     guid: Guid,
@@ -211,7 +211,7 @@ fn read_update(
     Ok((change, metadata))
 }
 
-/// Three numbers with points between, and what may follow them.
+/// Whether a string is a semantic version.
 fn is_semver(text: &str) -> bool {
     let core = text.split(['-', '+']).next().unwrap_or_default();
     let parts: Vec<&str> = core.split('.').collect();
@@ -250,7 +250,7 @@ pub(super) fn update(context: &mut RequestContext<'_>, guid: Guid) -> Result<Res
     context.ok(guid, service_instances::present)
 }
 
-/// Marks an instance as being updated, unless something is being done to it.
+/// Marks an instance as being updated, unless another operation is in progress.
 fn lock(context: &mut RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
     let operation = context.world.operation_of_instance(guid);
     if operation.is_some_and(Operation::is_pending) {
@@ -276,7 +276,7 @@ fn version(info: Option<&Map<String, Value>>) -> Option<&Value> {
     info.and_then(|info| info.get("version"))
 }
 
-/// Refuses what cannot be changed of an instance.
+/// Refuses changes that an instance does not support.
 fn check_update(
     context: &RequestContext<'_>,
     guid: Guid,
@@ -359,7 +359,7 @@ fn check_update(
     }
 }
 
-/// Whether a broker has to be asked for a change.
+/// Whether a change needs a request to the broker.
 fn is_for_broker(
     context: &RequestContext<'_>,
     guid: Guid,
@@ -380,7 +380,7 @@ fn is_for_broker(
         || info.is_some() && version(info) != version(managed.maintenance_info.as_ref())
 }
 
-/// Deletes an instance in a job that asks its broker, after its bindings.
+/// Deletes an instance after its bindings, in a job with requests to its broker.
 pub(super) fn delete(context: &mut RequestContext<'_>, guid: Guid) -> Result<Response, CcError> {
     let operation = context.world.operation_of_instance(guid);
     let blocks = operation.is_some_and(|operation| {
@@ -402,7 +402,7 @@ pub(super) fn delete(context: &mut RequestContext<'_>, guid: Guid) -> Result<Res
     Ok(context.work_in_job("service_instance.delete", guid, steps, Value::Null))
 }
 
-/// Makes a binding of an instance of a broker in a job.
+/// Creates a binding of a managed instance, in a job.
 pub(super) fn bind_in_job(
     context: &mut RequestContext<'_>,
     binding: BindingRef,

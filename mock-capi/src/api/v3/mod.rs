@@ -1,4 +1,4 @@
-//! Today's v3 API, one file a resource: its routes, handlers and presenter.
+//! Today's v3 API. Each resource has a file with its routes, handlers and presenter.
 
 mod app_features;
 pub(crate) mod apps;
@@ -50,7 +50,7 @@ use serde_json::Value;
 
 use crate::api::router::Route;
 
-/// The asked-for fields of a resource.
+/// The selected fields of a resource.
 fn pick(fields: &[String], mut resource: Value) -> Value {
     let asked = |key: &String| {
         fields
@@ -63,7 +63,7 @@ fn pick(fields: &[String], mut resource: Value) -> Value {
     resource
 }
 
-/// All of its operations that the mock knows.
+/// All implemented operations.
 pub(crate) const ROUTES: &[&[Route]] = &[
     root::ROUTES,
     users::ROUTES,

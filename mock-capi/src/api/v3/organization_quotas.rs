@@ -52,7 +52,7 @@ pub(crate) fn present(quota: &Quota, view: &View<'_>) -> Value {
     presented
 }
 
-/// The organizations that a quota applies to.
+/// The organizations of a quota.
 pub(crate) fn orgs_of(world: &World, quota: Guid) -> Vec<Guid> {
     let orgs = world.orgs.select(&Selection::by(Field::Quota, quota));
     orgs.into_iter().map(Row::guid).collect()
@@ -153,7 +153,7 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(context.delete_in_job("organization_quota.delete", Kind::Quota, guid))
 }
 
-/// Records what is done to a quota.
+/// Records an event of a quota.
 fn record(context: &mut RequestContext<'_>, guid: Guid, kind: &'static str) {
     let name = context.world.quotas.get(guid);
     let name = name.map_or_else(String::new, |quota| quota.name.clone());
@@ -187,7 +187,7 @@ fn set_quota(context: &mut RequestContext<'_>, orgs: &[Guid], quota: Guid) {
     }
 }
 
-/// A log rate limit is for organizations whose apps all have one.
+/// Refuses a log rate limit for organizations whose apps have no limit.
 fn refuse_unlimited(world: &World, quota: Guid) -> Result<(), CcError> {
     let orgs = orgs_of(world, quota);
     let names = orgs.into_iter().filter_map(|org| {

@@ -69,7 +69,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     list(context, |_| true)
 }
 
-/// The organizations that are kept, as far as the caller sees them.
+/// Responds with those of the organizations that the caller sees.
 pub(crate) fn list(
     context: &RequestContext<'_>,
     keep: impl Fn(&Org) -> bool,

@@ -82,8 +82,7 @@ pub(crate) fn present(process: &Process, view: &View<'_>) -> Value {
     })
 }
 
-/// The user's command, else the one that staging detected; empty if there is
-/// none.
+/// The user's command, or the detected one; empty if neither exists.
 pub(crate) fn command(process: &Process, view: &View<'_>) -> String {
     view.world.command_of(process).into_owned()
 }
@@ -111,7 +110,7 @@ fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     list(context, &LIST, Some(app), present_asked)
 }
 
-/// With its instances, if the query wants them.
+/// Presents a process, with its instances if the query asks for them.
 fn present_asked(process: &Process, view: &View<'_>, query: &ListQuery) -> Value {
     let mut resource = present(process, view);
     if query.embeds("process_instances") {
@@ -202,7 +201,7 @@ fn present_stats(process: &Process, instance: InstanceState, view: &View<'_>) ->
     })
 }
 
-/// `DELETE .../instances/:index`: the instance is stopped, and started again.
+/// `DELETE .../instances/:index`: stops the instance and starts it again.
 fn terminate(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let process = find(context)?;
     let index = leading_integer(context.capture("index"));
@@ -222,7 +221,7 @@ fn terminate(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::empty(204))
 }
 
-/// An index as Ruby's `to_i` reads it; none if it is negative.
+/// An index as Ruby's `to_i` reads it; `None` if it is negative.
 fn leading_integer(text: &str) -> Option<u32> {
     let end = text.find(|c: char| !c.is_ascii_digit());
     match &text[..end.unwrap_or(text.len())] {

@@ -1,4 +1,4 @@
-//! `/v3/resource_matches`, and the resources that uploads name.
+//! `/v3/resource_matches`
 
 use serde_json::{Map, Value, json};
 
@@ -14,8 +14,8 @@ pub(crate) const ROUTES: &[Route] = &[Route::post("/v3/resource_matches", matche
 const MAX_RESOURCES: usize = 5000;
 const SHA1_LENGTH: usize = 40;
 
-/// Where matches of different sizes are put: the Cloud Controller looks files
-/// up by size, and answers in that order.
+/// The order of matches: the Cloud Controller looks files up by size, and responds
+/// in that order.
 const SIZE_GROUPS: [u64; 5] = [
     1024,
     100 * 1024,
@@ -64,7 +64,7 @@ fn read_resources(value: Option<&Value>) -> Result<Vec<&Map<String, Value>>, CcE
     if !value.is_array() {
         errors.push("Resources must be an array".to_owned());
     }
-    // What is no list has a length, too.
+    // Values other than lists have a length, too.
     let length = match value {
         Value::Array(items) => items.len(),
         Value::Object(fields) => fields.len(),
@@ -94,7 +94,7 @@ fn read_resources(value: Option<&Value>) -> Result<Vec<&Map<String, Value>>, CcE
     Ok(resources)
 }
 
-/// What is wrong with a resource.
+/// The errors of a resource.
 fn problems(resource: &Value) -> Vec<&'static str> {
     let mut problems = Vec::new();
     match resource.get("checksum") {

@@ -70,7 +70,7 @@ pub(crate) fn present(revision: &Revision, view: &View<'_>) -> Value {
 fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let app = apps::find(context)?;
     let query = ListQuery::read(context, &LIST)?;
-    // What a query has is text, and so never one.
+    // The value is always a string, and so never valid.
     if query.value("deployable").is_some() {
         return Err(CcError::bad_query("Deployable must be a boolean"));
     }
@@ -79,7 +79,7 @@ fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     query.respond(context, &selection, keep, present)
 }
 
-/// The revisions that the started processes of an app run.
+/// The revisions of the app's started processes.
 fn index_of_deployed(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let app = apps::find(context)?;
     let query = ListQuery::read(context, &LIST_DEPLOYED)?;

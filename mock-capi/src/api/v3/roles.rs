@@ -1,4 +1,4 @@
-//! `/v3/roles`: who is what in which organization or space.
+//! `/v3/roles`
 
 use serde_json::{Value, json};
 
@@ -113,13 +113,13 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&answer))
 }
 
-/// How a request says whose role it is.
+/// How a request identifies the user of a role.
 enum Owner<'b> {
     Guid(&'b str),
     Name(&'b str, Option<&'b str>),
 }
 
-/// Where the role is to be.
+/// The place of a role.
 enum Place<'b> {
     Org(&'b str),
     Space(&'b str),
@@ -134,7 +134,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         read_related(inner, kind)
     });
     let known = RoleType::of_name(kind);
-    // Every item of an empty list is an allowed type.
+    // An empty list is valid, since all of its items are allowed types.
     let is_empty_list = message.get("type") == Some(&json!([]));
     if known.is_none() && !is_empty_list {
         message.error(format!(
@@ -158,7 +158,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.created(guid, present)
 }
 
-/// Whose role it is to be, and where.
+/// Reads the user and the place of a role.
 fn read_related<'b>(message: &mut Message<'b>, kind: &str) -> Option<(Owner<'b>, Place<'b>)> {
     let data = |key| message.get(key).and_then(|value| value.get("data"));
     let data = |key| data(key).filter(|data| !data.is_null());
@@ -222,7 +222,7 @@ fn check_place(message: &mut Message<'_>, kind: &str, space: bool, org: bool) ->
     report(message, errors)
 }
 
-/// Reports the errors that apply; whether there are none.
+/// Reports the errors that apply, and returns whether there are none.
 fn report(message: &mut Message<'_>, errors: [(bool, String); 4]) -> bool {
     let mut none = true;
     for (_, error) in errors.into_iter().filter(|(applies, _)| *applies) {
@@ -305,7 +305,7 @@ fn nobody(name: &str, origin: Option<&str>) -> String {
     }
 }
 
-/// The GUID that UAA knows a user by.
+/// The GUID of a user in UAA.
 fn look_up(
     context: &RequestContext<'_>,
     name: &str,
@@ -349,7 +349,7 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(context.delete_in_job("role.delete", Kind::Role, guid))
 }
 
-/// Whether the user of a role has another in a space of its organization.
+/// Whether the user of a role has another role in a space of its organization.
 fn has_space_role(world: &World, role: &Role) -> bool {
     let mut others = world.roles_of(role.user).into_iter();
     others.any(|other| other.org == role.org && other.space.is_some())

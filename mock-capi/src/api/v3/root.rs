@@ -1,5 +1,4 @@
-//! Where a client starts: the links of `GET /` and `GET /v3`, and the
-//! foundation's description.
+//! The links of `GET /` and `GET /v3`, and `GET /v3/info`.
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +9,7 @@ use crate::api::router::Route;
 use crate::api::uaa;
 use crate::api::v2;
 
-/// The version of the Cloud Controller that this API is.
+/// The version of the Cloud Controller API.
 const API_VERSION: &str = "3.228.0";
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -19,7 +18,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/info", info).open(),
 ];
 
-/// The resources that `GET /v3` links to.
+/// The resources in the links of `GET /v3`.
 const RESOURCES: &[&str] = &[
     "app_usage_events",
     "apps",
@@ -71,10 +70,10 @@ fn root(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "login": uaa,
             "uaa": uaa,
             "credhub": null,
-            // There is no routing API.
+            // The mock has no routing API.
             "routing": null,
             "logging": {"href": context.url("").replacen("http", "ws", 1)},
-            // Clients put their own path in the place of this link's.
+            // Clients replace the path of this link.
             "log_cache": link(""),
             "log_stream": link("/log-stream"),
             "app_ssh": {

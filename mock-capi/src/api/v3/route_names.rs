@@ -11,7 +11,7 @@ const NOUNS: [&str; 16] = [
     "lantern", "meadow", "otter", "pebble", "raven", "sparrow", "walrus",
 ];
 
-/// A name that nobody is likely to have had before.
+/// A name that is unlikely to be in use.
 pub(crate) fn random(world: &mut World) -> String {
     let adjective = ADJECTIVES[world.random_below(ADJECTIVES.len())];
     let noun = NOUNS[world.random_below(NOUNS.len())];

@@ -1,5 +1,5 @@
-//! `/v3/route_policies`: which apps, spaces and organizations may reach the
-//! routes of a domain that enforces it.
+//! `/v3/route_policies`: which apps, spaces and organizations may send requests to
+//! the routes of a domain that enforces policies.
 
 use serde_json::{Value, json};
 
@@ -116,7 +116,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(answer.into())
 }
 
-/// Adds what policies are about, as far as the caller sees it.
+/// Adds the sources and routes of policies that the caller sees.
 fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, policies: &[&RoutePolicy]) {
     if query.includes("route") {
         let routes = policies.iter().map(|policy| policy.route);
@@ -187,7 +187,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.created(guid, present)
 }
 
-/// Whether a route may have a policy for that source besides those it has.
+/// Checks that a route may have a policy for a source besides its existing ones.
 fn check(
     context: &RequestContext<'_>,
     route: Guid,

@@ -1,5 +1,5 @@
-//! `/v3/routes/:guid/relationships`: the space that a route belongs to, and
-//! those whose apps it may lead to besides.
+//! `/v3/routes/:guid/relationships`: the space of a route, and the spaces with which
+//! it is shared.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::world::{Guid, Home, MANAGE_APPS, Route, Row, Space, WRITE_SPACE};
 
 use super::security_groups::add_missing;
 
-/// It spares nobody.
+/// The flag applies to administrators, too.
 const FLAG: &str = "route_sharing";
 
 pub(crate) const ROUTES: &[router::Route] = &[
@@ -62,7 +62,7 @@ fn share(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.ok(guid, present)
 }
 
-/// The spaces of these GUIDs, if the caller sees and may write to all of them.
+/// The spaces with these GUIDs, if the caller sees and may write to all of them.
 fn find_spaces(
     context: &RequestContext<'_>,
     url: &str,
@@ -102,7 +102,7 @@ fn find_spaces(
     Err(CcError::unprocessable(problems.join("\n")))
 }
 
-/// The space of a GUID, if the caller may have a route there; else why not.
+/// The space with a GUID, if the caller may have a route there.
 fn find_space<'c>(context: &'c RequestContext<'_>, text: &str) -> Result<&'c Space, &'static str> {
     let space: Option<&Space> = context.visible(text);
     let space = space.ok_or("Ensure the space exists and that you have access to it.")?;
@@ -141,7 +141,7 @@ fn unshare(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::empty(204))
 }
 
-/// Gives a route to another space; the one that had it still may use it.
+/// Transfers a route to another space; it is shared with the previous one.
 fn transfer(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let route: &Route = context.named("guid")?;
     let (guid, own) = (route.guid(), route.space);

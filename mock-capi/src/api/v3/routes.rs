@@ -129,7 +129,7 @@ fn list(context: &RequestContext<'_>, app: Option<Guid>) -> Result<Response, CcE
     Ok(answer.into())
 }
 
-/// Whether a domain has a route with the asked-for host, path and port.
+/// Whether a domain has a route with the requested host, path and port.
 fn check_reservation(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let domain = context.guid_of::<Domain>("guid")?;
     let asked = |name: &str| {
@@ -179,7 +179,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.created(guid, present)
 }
 
-/// Adds a route; else says why not.
+/// Adds a route. The error says why it is refused.
 pub(crate) fn add(world: &mut World, new: NewRoute) -> Result<Guid, String> {
     let (host, path) = (new.host.clone(), new.path.clone());
     let (space, domain) = (new.space, new.domain);
@@ -187,7 +187,7 @@ pub(crate) fn add(world: &mut World, new: NewRoute) -> Result<Guid, String> {
     created.map_err(|refusal| refusal_text(world, refusal, space, domain, &host, &path))
 }
 
-/// A GUID that cannot be read names nothing.
+/// Malformed GUIDs identify no resource.
 fn guid_or_none(text: Option<&str>, missing: &str) -> Result<Guid, CcError> {
     let guid = text.and_then(Guid::parse);
     guid.ok_or_else(|| CcError::unprocessable(missing))
@@ -236,7 +236,7 @@ fn read_new(body: &Map<String, Value>, world: &World) -> Result<NewRoute, CcErro
         domain: guid_or_none(domain, NO_DOMAIN)?,
         host: host.into(),
         path: path.into(),
-        // 0 is none.
+        // 0 means no port.
         port: port
             .and_then(|port| u16::try_from(port).ok())
             .filter(|port| *port > 0),
@@ -245,14 +245,14 @@ fn read_new(body: &Map<String, Value>, world: &World) -> Result<NewRoute, CcErro
     })
 }
 
-/// What a route's options may say, unless it is empty.
+/// The valid options of a route.
 pub(crate) struct OptionRules {
     pub(crate) names: &'static [&'static str],
     pub(crate) algorithms: &'static [&'static str],
     pub(crate) hashes: bool,
 }
 
-/// Options for hash-based routing are behind a feature flag.
+/// The valid options; those for hash-based routing need a feature flag.
 pub(crate) fn option_rules(world: &World) -> OptionRules {
     let flag = world.named::<FeatureFlag>("hash_based_routing");
     match flag.is_some_and(|flag| flag.enabled) {
@@ -275,7 +275,7 @@ const MAX_OPTIONS: usize = 1024;
 const MAX_HASH_HEADER: usize = 128;
 const MAX_HASH_BALANCE: usize = 16;
 
-/// How requests are balanced among the instances that a route leads to.
+/// Reads the options of a route, which choose how requests are balanced.
 fn read_options<'b>(message: &mut Message<'b>, world: &World) -> Option<&'b Map<String, Value>> {
     if !message.has("options") {
         return None;
@@ -345,7 +345,7 @@ pub(crate) fn check_hash_options(
     }
 }
 
-/// What is wrong with the share of the load that an instance may have.
+/// The error for a hash balance.
 fn hash_balance_error(text: &str) -> Option<&'static str> {
     if text.chars().count() > MAX_HASH_BALANCE {
         return Some("must be at most 16 characters");
@@ -357,8 +357,8 @@ fn hash_balance_error(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Sets options as the model keeps them: null removes one, those for hashing go
-/// with another algorithm, and a balance is a text with one decimal.
+/// Merges options as the model does: null removes an option, those for hashing are
+/// removed with the algorithm, and a balance is a string with one decimal place.
 fn merge_options<'o>(
     options: &mut Map<String, Value>,
     changes: impl IntoIterator<Item = (&'o String, &'o Value)>,
@@ -382,7 +382,7 @@ fn merge_options<'o>(
     }
 }
 
-/// What the model says of options.
+/// Checks merged options, with the errors of the model.
 fn check_options(options: &Map<String, Value>) -> Result<(), CcError> {
     let hashes = options.get("loadbalancing").is_some_and(|it| it == "hash");
     if hashes && options.get("hash_header").is_none_or(ruby::is_blank) {
@@ -438,7 +438,7 @@ fn refusal_text(
             "Host combined with domain name must be no more than 253 characters.".into()
         }
         RouteRefusal::PortUnsupported => "Routes with protocol 'http' do not support ports.".into(),
-        // The Cloud Controller has no better words for it.
+        // The Cloud Controller has no better message.
         RouteRefusal::TakenElsewhere => {
             "domain_id and host host_and_domain_taken_different_space".into()
         }
@@ -495,7 +495,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.ok(guid, present)
 }
 
-/// Sets options; null removes one.
+/// Sets options; null removes an option.
 pub(crate) fn set_options(
     world: &mut World,
     guid: Guid,

@@ -53,7 +53,7 @@ const LIST: ListSpec = ListSpec::of(&[
 const LIST_OF_SPACE: ListSpec = ListSpec::of(&["names"]);
 const MAX_NAME: usize = 250;
 
-/// Which of a group's two lists of spaces.
+/// One of a group's two lists of spaces.
 #[derive(Clone, Copy)]
 enum Phase {
     Running,
@@ -75,7 +75,7 @@ impl Phase {
         }
     }
 
-    /// Whether a group counts for what runs, or is staged, in a space.
+    /// Whether a group applies to running or staged apps of a space.
     fn applies(self, group: &SecurityGroup, space: Guid) -> bool {
         match self {
             Self::Running => group.running_default || group.running_spaces.contains(&space),
@@ -101,7 +101,7 @@ pub(crate) fn present(group: &SecurityGroup, view: &View<'_>) -> Value {
     present_with(group, view, |_| true)
 }
 
-/// A group with those of its spaces that are to be seen.
+/// A group, with those of its spaces that are `seen`.
 fn present_with(group: &SecurityGroup, view: &View<'_>, seen: impl Fn(&Guid) -> bool) -> Value {
     let spaces = |bound: &[Guid]| to_many(view.visible_spaces(bound.iter().copied().filter(&seen)));
     json!({
@@ -162,7 +162,7 @@ fn index_staging(context: &mut RequestContext<'_>) -> Result<Response, CcError> 
     index_of_space(context, Phase::Staging)
 }
 
-/// The groups that count for a space, which show no other spaces.
+/// The groups that apply to a space; other spaces are not shown.
 fn index_of_space(context: &RequestContext<'_>, phase: Phase) -> Result<Response, CcError> {
     let query = ListQuery::read_or(context, &LIST_OF_SPACE, CcError::unprocessable)?;
     let space = spaces::find(context)?;
@@ -270,7 +270,7 @@ fn bind(context: &mut RequestContext<'_>, phase: Phase) -> Result<Response, CcEr
     Ok(Response::ok(&relationship))
 }
 
-/// Adds what is not there yet.
+/// Adds GUIDs that are missing.
 pub(crate) fn add_missing(present: &mut Vec<Guid>, guids: &[Guid]) {
     for guid in guids {
         if !present.contains(guid) {

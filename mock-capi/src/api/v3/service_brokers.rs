@@ -71,13 +71,13 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.show("guid", present)
 }
 
-/// What a request says of a broker.
+/// The fields of a request about a broker.
 struct BrokerRequest {
     change: BrokerChange,
     metadata: MetadataPatch,
 }
 
-/// Reads the fields of a broker; a new one has them all.
+/// Reads the fields of a broker; a new broker needs all of them.
 fn read(message: &mut Message<'_>, body: &Map<String, Value>, is_new: bool) -> BrokerRequest {
     let metadata = message.metadata();
     let asked = |key: &str| is_new || body.get(key).is_some_and(|value| !value.is_null());
@@ -121,7 +121,7 @@ fn check_url(message: &mut Message<'_>, url: &Value) {
     }
 }
 
-/// The user and the password of `authentication`.
+/// The username and the password of `authentication`.
 fn read_login(message: &mut Message<'_>) -> Option<(String, String)> {
     let Some(Value::Object(given)) = message.get("authentication") else {
         message.error("Authentication must be an object");
@@ -236,7 +236,7 @@ fn is_taken(context: &RequestContext<'_>, name: &str, own: Option<Guid>) -> bool
     brokers.any(|broker| broker.name == name && Some(broker.base.guid) != own)
 }
 
-/// A request as events have it.
+/// A request without the password, for events.
 fn without_password(body: &Map<String, Value>) -> Value {
     let mut request = Value::Object(body.clone());
     if let Some(password) = request.pointer_mut("/authentication/credentials/password") {
@@ -245,7 +245,7 @@ fn without_password(body: &Map<String, Value>) -> Value {
     request
 }
 
-/// The broker of the path, if the caller may change it.
+/// The broker that the path names, if the caller may change it.
 fn writable(context: &RequestContext<'_>) -> Result<(Guid, BrokerState), CcError> {
     let missing = || CcError::not_found(ServiceBroker::KIND);
     let broker: Option<&ServiceBroker> = context.world.look_up(context.capture("guid"));

@@ -1,4 +1,4 @@
-//! `/v3/service_credential_bindings`: apps bound to service instances, and keys
+//! `/v3/service_credential_bindings`: bindings of apps, and service keys
 
 use serde_json::{Map, Value, json};
 
@@ -191,7 +191,7 @@ fn show_details(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&details))
 }
 
-/// What errors call a binding.
+/// The name of the kind of binding in errors.
 fn what(binding: &ServiceBinding) -> &'static str {
     match binding.app {
         Some(_) => "service binding",
@@ -339,7 +339,7 @@ fn create_key(
     Ok(bind_in_job(context, binding, job, parameters, request))
 }
 
-/// What the quotas of space and organization say of one more key.
+/// Checks that the quotas of space and organization allow one more key.
 fn check_key_quota(context: &RequestContext<'_>, space: Guid) -> Result<(), CcError> {
     let world = &*context.world;
     let keys_in = |spaces: &[Guid]| {
@@ -369,7 +369,7 @@ fn check_key_quota(context: &RequestContext<'_>, space: Guid) -> Result<(), CcEr
     Ok(())
 }
 
-/// The name of a new binding, which only the model looks at.
+/// The name of a new binding, which only the model checks.
 fn binding_name(body: &Map<String, Value>) -> Result<Option<String>, CcError> {
     const MAX: usize = 255;
     let name = body.get("name").unwrap_or(&Value::Null);

@@ -1,5 +1,5 @@
-//! `/v3/service_instances`: those that users provide, and what they have in
-//! common with those of brokers.
+//! `/v3/service_instances`: user-provided instances, and what they share with
+//! managed ones.
 
 use serde_json::{Map, Value, json};
 
@@ -68,7 +68,7 @@ const LIST: ListSpec = ListSpec {
     ])
 };
 
-/// What one instance is shown with.
+/// The query parameters of a single instance.
 const SHOW: ListSpec = ListSpec {
     fields: &[
         ("space", &["name", "guid"]),
@@ -167,8 +167,8 @@ fn present_managed(managed: &Managed, view: &View<'_>, presented: &mut Value) {
     }
 }
 
-/// What was done last to an instance; what its user provides is made, or
-/// changed, at once.
+/// The last operation of an instance. User-provided instances are created and
+/// changed at once.
 fn present_last_operation(instance: &ServiceInstance) -> Value {
     if let Some(managed) = &instance.managed {
         let operation = &managed.operation;
@@ -194,7 +194,7 @@ fn present_last_operation(instance: &ServiceInstance) -> Value {
     })
 }
 
-/// The last operation of a binding; without a broker it was made at once.
+/// The last operation of a binding. Without a broker, it was created at once.
 pub(super) fn present_operation(operation: Option<&Operation>, made: Timestamp) -> Value {
     let at = operation.map_or(made, |operation| operation.at);
     json!({
@@ -258,8 +258,8 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&answer))
 }
 
-/// Adds the asked-for fields of spaces and organizations, and of plans and what
-/// is above them, which only instances of brokers have.
+/// Adds the selected fields of spaces and organizations, and of plans, offerings and
+/// brokers, which only managed instances have.
 fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, rows: &[&ServiceInstance]) {
     include_spaces(query, view, answer, rows.iter().map(|row| row.space));
     let plans: Vec<Guid> = rows.iter().filter_map(|row| row.plan()).collect();
@@ -288,7 +288,7 @@ fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, rows: &[&Serv
     }
 }
 
-/// Adds the asked-for fields of spaces and their organizations.
+/// Adds the selected fields of spaces and their organizations.
 pub(super) fn include_spaces(
     query: &ListQuery,
     view: &View<'_>,
@@ -315,7 +315,7 @@ pub(super) fn include_spaces(
     }
 }
 
-/// What the caller may do with a service that exists, seen or not.
+/// The caller's permissions for an existing instance, which the caller need not see.
 fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = context.capture("guid");
     let instance = context.world.look_up::<ServiceInstance>(guid);
@@ -339,7 +339,7 @@ fn show_credentials(context: &mut RequestContext<'_>) -> Result<Response, CcErro
     Ok(Response::ok(&Value::Object(credentials)))
 }
 
-/// What a request says of an instance; `None` is left alone.
+/// The fields of a request about an instance; `None` leaves a field unchanged.
 #[derive(Default)]
 struct ServiceInstanceRequest {
     tags: Option<Vec<String>>,
@@ -407,7 +407,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.created(guid, present)
 }
 
-/// A request as events have it.
+/// A request without credentials, for events.
 fn without_credentials(body: &Map<String, Value>) -> Value {
     let mut request = body.clone();
     if request.contains_key("credentials") {
@@ -438,7 +438,8 @@ fn read_managed(body: &Map<String, Value>) -> Result<Option<&str>, CcError> {
 
 fn read_provided(body: &Map<String, Value>) -> Result<ServiceInstanceRequest, CcError> {
     let mut message = Message::of_any(body);
-    // The message and the one that it is derived from both check these.
+    // Two message classes of the Cloud Controller check these, one of which inherits
+    // from the other.
     let space = |message: &mut Message<'_>| {
         message.relationships(&["space"], |inner| {
             inner.related("space");
@@ -453,7 +454,7 @@ fn read_provided(body: &Map<String, Value>) -> Result<ServiceInstanceRequest, Cc
     asked
 }
 
-/// Reads all but the name of a user-provided service.
+/// Reads the fields of a user-provided instance, except for the name.
 fn read(message: &mut Message<'_>) -> Result<ServiceInstanceRequest, CcError> {
     let credentials = message.get("credentials").filter(|it| !ruby::is_blank(it));
     let credentials = match credentials.map(Value::as_object) {
@@ -485,7 +486,7 @@ fn read(message: &mut Message<'_>) -> Result<ServiceInstanceRequest, CcError> {
     })
 }
 
-/// Null takes the tags away.
+/// Reads tags; null removes all of them.
 pub(super) fn read_tags(message: &mut Message<'_>) -> Option<Vec<String>> {
     let given = message.get("tags").filter(|tags| !ruby::is_blank(tags));
     let tags = given.and_then(Value::as_array);
@@ -509,7 +510,7 @@ fn check_url(message: &mut Message<'_>, key: &str, label: &str) {
     }
 }
 
-/// What the model says of a service.
+/// The errors of the model.
 pub(super) fn model_problems(
     name: Option<&Value>,
     tags: Option<&[String]>,
@@ -612,13 +613,13 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.ok(guid, present)
 }
 
-/// The instance of the path, for a caller who may change it. Members of the spaces
-/// that it is shared with may not.
+/// The instance that the path names, for a caller who may change it. Members of the
+/// spaces with which it is shared may not.
 fn writable<'c>(context: &'c RequestContext<'_>) -> Result<&'c ServiceInstance, CcError> {
     context.named("guid")
 }
 
-/// What users provide is gone at once, with what was bound to it.
+/// User-provided instances are deleted at once, with their bindings.
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let instance = writable(context)?;
     let (guid, managed) = (instance.base.guid, instance.managed.is_some());

@@ -78,7 +78,7 @@ pub(crate) fn present(offering: &ServiceOffering, view: &View<'_>) -> Value {
     })
 }
 
-/// Refuses whoever is not logged in while the marketplace is for others only.
+/// Refuses callers without a token while the marketplace is hidden from them.
 pub(super) fn check_open(context: &RequestContext<'_>) -> Result<(), CcError> {
     let hidden = context
         .world
@@ -89,8 +89,8 @@ pub(super) fn check_open(context: &RequestContext<'_>) -> Result<(), CcError> {
     }
 }
 
-/// Whether a plan is shown in the marketplace; who is not logged in sees what
-/// everyone does.
+/// Whether a plan is shown in the marketplace. Without a token, only public plans
+/// are.
 pub(super) fn is_shown(context: &RequestContext<'_>, plan: &ServicePlan) -> bool {
     plan.public || context.caller.is_some() && plan.is_visible(context.world, &context.access)
 }
@@ -101,7 +101,7 @@ fn is_offered(context: &RequestContext<'_>, offering: &ServiceOffering) -> bool 
     everything || plans.any(|plan| is_shown(context, plan))
 }
 
-/// The value of the filter `available`, if the list has it.
+/// The value of the filter `available`, if the query has it.
 pub(super) fn read_available(query: &ListQuery) -> Result<Option<bool>, CcError> {
     match query.value("available") {
         None => Ok(None),
@@ -111,7 +111,7 @@ pub(super) fn read_available(query: &ListQuery) -> Result<Option<bool>, CcError>
     }
 }
 
-/// Whether a plan is one for the spaces and organizations that a list asks for.
+/// Whether a plan is available in the spaces and organizations of a query.
 pub(super) fn is_for_places(query: &ListQuery, world: &World, plan: &ServicePlan) -> bool {
     let of_broker = world.broker_of(plan).and_then(|broker| broker.space);
     let in_spaces = query.guids("space_guids").is_none_or(|spaces| {
@@ -131,7 +131,7 @@ pub(super) fn is_for_places(query: &ListQuery, world: &World, plan: &ServicePlan
     in_spaces && in_orgs
 }
 
-/// Whether a broker is one that a list asks for.
+/// Whether a query selects the broker.
 pub(super) fn is_of_broker(query: &ListQuery, broker: Option<&ServiceBroker>) -> bool {
     let guid = broker.map(|broker| broker.base.guid);
     let guids = query.guids("service_broker_guids");
@@ -167,7 +167,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(answer.into())
 }
 
-/// The asked-for fields of brokers.
+/// The selected fields of brokers.
 pub(super) fn included_brokers(
     view: &View<'_>,
     brokers: impl Iterator<Item = Guid>,
@@ -203,8 +203,8 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&answer))
 }
 
-/// The row of the path, for a caller who may change its broker's offerings. For a
-/// caller who may only see it, the request is forbidden.
+/// The row that the path names, for a caller who may change its broker's offerings;
+/// 403 for callers who only see it.
 pub(super) fn writable<R: Row>(context: &RequestContext<'_>) -> Result<Guid, CcError> {
     let row: Option<&R> = context.world.look_up(context.capture("guid"));
     let row = row.ok_or_else(|| CcError::not_found(R::KIND))?;
@@ -258,7 +258,7 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::empty(204))
 }
 
-/// The asked-for fields of offerings.
+/// The selected fields of offerings.
 pub(super) fn included_fields(
     view: &View<'_>,
     offerings: impl Iterator<Item = Guid>,

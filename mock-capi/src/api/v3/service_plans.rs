@@ -1,4 +1,4 @@
-//! `/v3/service_plans`, and who sees them.
+//! `/v3/service_plans` and their visibility
 
 use serde_json::{Map, Value, json};
 
@@ -111,7 +111,7 @@ pub(crate) fn present(plan: &ServicePlan, view: &View<'_>) -> Value {
     })
 }
 
-/// What a plan costs, if its metadata say so in the usual way.
+/// The costs of a plan in its metadata, in the usual format.
 fn costs(metadata: &Value) -> Value {
     let Some(Value::Array(costs)) = metadata.get("costs") else {
         return json!([]);
@@ -202,7 +202,7 @@ fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, plans: &[&Ser
     }
 }
 
-/// The plan of the path, if the caller sees it.
+/// The plan that the path names, if the caller sees it.
 fn shown<'c>(context: &'c RequestContext<'_>) -> Result<&'c ServicePlan, CcError> {
     let plan: Option<&ServicePlan> = context.world.look_up(context.capture("guid"));
     let plan = plan.filter(|plan| is_shown(context, plan));
@@ -408,7 +408,7 @@ fn delete_visibility(context: &mut RequestContext<'_>) -> Result<Response, CcErr
     Ok(Response::empty(204))
 }
 
-/// The asked-for fields of plans.
+/// The selected fields of plans.
 pub(super) fn included_fields(
     view: &View<'_>,
     plans: impl Iterator<Item = Guid>,

@@ -175,7 +175,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.created(guid, present)
 }
 
-/// Refuses to bind again what is bound already, unless that went wrong.
+/// Refuses to create a binding again, unless its creation failed.
 fn check_known(operation: Option<&crate::world::Operation>) -> Result<(), CcError> {
     match operation {
         Some(operation) if operation.is("create", OperationState::Failed) => Ok(()),
@@ -217,7 +217,7 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     )
 }
 
-/// Removes a binding: at once, or in a job that asks its broker.
+/// Deletes a binding: at once, or in a job with a request to its broker.
 pub(super) fn unbind(
     context: &mut RequestContext<'_>,
     binding: BindingRef,
@@ -277,7 +277,7 @@ pub(super) fn are_retrievable(context: &RequestContext<'_>, instance: Guid) -> b
     offering.is_some_and(|offering| offering.catalog.bindings_retrievable)
 }
 
-/// Lets the client wait for what a broker answers.
+/// Makes the client wait for the response of a broker.
 pub(super) fn read_parameters(
     context: &mut RequestContext<'_>,
     instance: Guid,
@@ -289,7 +289,7 @@ pub(super) fn read_parameters(
     Response::ok(&json!({}))
 }
 
-/// 404 for what was not made, or is being deleted.
+/// 404 for bindings that were not created or are being deleted.
 pub(super) fn check_made(
     operation: Option<&crate::world::Operation>,
     what: &str,

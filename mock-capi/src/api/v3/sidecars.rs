@@ -14,7 +14,7 @@ use crate::world::{Field, Guid, NewSidecar, Process, Sidecar, WRITE_SPACE, ruby}
 
 use super::apps;
 
-/// The longest type of a process.
+/// The longest type of a process, in characters.
 const MAX_TYPE: usize = 255;
 
 pub(crate) const ROUTES: &[Route] = &[

@@ -1,4 +1,4 @@
-//! `/v3/spaces/:guid/features`: there is one, `ssh`.
+//! `/v3/spaces/:guid/features`: `ssh` is the only one.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ fn present(space: &Space, _: &View<'_>) -> Value {
     })
 }
 
-/// The space, if the feature is the one that there is.
+/// The space, if the path names `ssh`.
 fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
     let space = spaces::find(context)?;
     match context.capture("name") {

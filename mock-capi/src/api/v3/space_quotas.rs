@@ -55,7 +55,7 @@ pub(crate) fn present(quota: &SpaceQuota, view: &View<'_>) -> Value {
     presented
 }
 
-/// The spaces that a quota is applied to.
+/// The spaces of a quota.
 fn spaces_of(world: &World, quota: Guid) -> Vec<Guid> {
     let spaces = world.spaces.select(&Selection::by(Field::Quota, quota));
     spaces.into_iter().map(Row::guid).collect()
@@ -172,7 +172,7 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(context.delete_in_job("space_quota.delete", Kind::SpaceQuota, guid))
 }
 
-/// Records what is done to a quota.
+/// Records an event of a quota.
 fn record(context: &mut RequestContext<'_>, guid: Guid, kind: &'static str) {
     let Some(quota) = context.world.space_quotas.get(guid) else {
         return;
@@ -261,7 +261,7 @@ fn check_name(
     Ok(())
 }
 
-/// The spaces of these GUIDs, if they are all there and right.
+/// The spaces with these GUIDs, if all exist and are allowed.
 fn known_spaces(
     world: &World,
     guids: &[&str],

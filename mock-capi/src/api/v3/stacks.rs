@@ -71,7 +71,7 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     const FIELDS: [&str; 5] = ["name", "description", "state", "state_reason", "metadata"];
     let mut body = context.request.object()?;
-    // Here alone, what is unknown is not refused.
+    // Unlike all other resources, unknown fields are ignored.
     body.retain(|key, _| FIELDS.contains(&key.as_str()));
     let mut message = Message::new(&body, &FIELDS);
     message.check("name").present().length(0..=MAX_NAME);
@@ -168,7 +168,7 @@ fn read_state(message: &mut Message<'_>) -> Option<StackState> {
         return None;
     }
     if message.get("state") == Some(&json!([])) {
-        // An empty list is in every list; the model refuses it.
+        // Rails treats an empty list as included, and the model refuses it.
         message.error("state includes");
         return None;
     }
@@ -182,8 +182,8 @@ fn read_state(message: &mut Message<'_>) -> Option<StackState> {
     state
 }
 
-/// Whether an app may be staged by a lifecycle: what there is to warn of, or why
-/// not. An app that was staged before may be so on more stacks.
+/// Checks that an app may be staged with a lifecycle: returns a warning, or an
+/// error. Apps that were staged before may use more stacks.
 pub(crate) fn check(
     world: &World,
     lifecycle: &Lifecycle,
@@ -213,7 +213,7 @@ pub(crate) fn check(
     })
 }
 
-/// The same for an app that there is.
+/// Checks that an existing app may be staged with a lifecycle.
 pub(crate) fn check_app(
     world: &World,
     app: &App,

@@ -22,9 +22,9 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/tasks/:guid", show),
     Route::patch("/v3/tasks/:guid", update).by(WRITE_SPACE),
     Route::post("/v3/tasks/:guid/actions/cancel", cancel).by(MANAGE_APPS),
-    // Described, and not routed by every Cloud Controller.
+    // Documented, but not every Cloud Controller has this route.
     Route::put("/v3/tasks/:guid/actions/cancel", cancel).by(MANAGE_APPS),
-    // As it was called before actions had paths of their own.
+    // The path before actions had paths of their own.
     Route::put("/v3/tasks/:guid/cancel", cancel).by(MANAGE_APPS),
     Route::get("/v3/apps/:guid/tasks", index_of_app),
     Route::post("/v3/apps/:guid/tasks", create)
@@ -78,7 +78,7 @@ pub(crate) fn present(task: &Task, view: &View<'_>) -> Value {
     })
 }
 
-/// Lists of all apps' tasks do not show what they run.
+/// A task in the list of all apps' tasks, which does not show commands.
 fn present_without_command(task: &Task, view: &View<'_>) -> Value {
     let mut presented = present(task, view);
     if let Some(fields) = presented.as_object_mut() {
@@ -147,7 +147,7 @@ fn accepted(context: &RequestContext<'_>, guid: Guid) -> Result<Response, CcErro
 struct TaskRequest<'b> {
     name: Option<String>,
     name_problems: Vec<&'static str>,
-    /// `Some(None)` asks for no command at all.
+    /// `Some(None)` sets no command.
     command: Option<Option<String>>,
     user: Option<&'b str>,
     droplet: Option<&'b str>,
@@ -219,7 +219,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     accepted(context, task)
 }
 
-/// What the model says of a name, whatever it is.
+/// The errors of the model for a name of any type.
 fn name_problems(name: &Value) -> Vec<&'static str> {
     let text = ruby::text(name);
     let mut problems = Vec::new();
@@ -297,7 +297,7 @@ fn read_new(body: &Map<String, Value>) -> Result<TaskRequest<'_>, CcError> {
     if message.has("template") {
         message.check_value("template_process_guid", process).guid();
     }
-    // Ruby takes false for nothing.
+    // Ruby treats false as absent.
     let is_there = |value: Option<&Value>| value.is_some_and(|value| *value != json!(false));
     if !is_there(message.get("command")) && !is_there(message.get("template")) {
         message.error("Command No command or template provided");
@@ -313,7 +313,7 @@ fn read_new(body: &Map<String, Value>) -> Result<TaskRequest<'_>, CcError> {
     message.finish()?;
     Ok(TaskRequest {
         name: match &name_problems {
-            // What the model refuses never comes to the database.
+            // Values that the model refuses are not written to the database.
             Some(problems) if !problems.is_empty() => None,
             _ => name?,
         },

@@ -1,5 +1,5 @@
-//! `/v3/app_usage_events` and `/v3/service_usage_events`: what a foundation
-//! bills by, for its operators.
+//! `/v3/app_usage_events` and `/v3/service_usage_events`, which operators use for
+//! billing
 
 use serde_json::{Value, json};
 
@@ -107,7 +107,7 @@ fn present_of_service(event: &ServiceUsageEvent, view: &View<'_>) -> Value {
     })
 }
 
-/// The place of the event after which a list begins, if it is given.
+/// The position of the event after which a list begins, if the query has it.
 fn after<R: Row>(
     context: &RequestContext<'_>,
     query: &ListQuery,
@@ -127,7 +127,7 @@ fn after<R: Row>(
     known.map(Some).ok_or_else(missing)
 }
 
-/// The events after a place, all if there is none.
+/// The events after a position.
 fn later<R: Row>(context: &RequestContext<'_>, place: Option<usize>) -> Vec<Guid> {
     let first = place.map_or(0, |place| place + 1);
     R::table(context.world)

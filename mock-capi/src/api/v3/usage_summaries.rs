@@ -1,4 +1,4 @@
-//! `usage_summary` of the foundation, of organizations and of spaces.
+//! `usage_summary` of the foundation, of organizations and of spaces
 
 use serde_json::{Value, json};
 
@@ -57,8 +57,8 @@ fn answer(summary: Value, links: Value) -> Response {
     Response::ok(&json!({"usage_summary": summary, "links": links}))
 }
 
-/// What these spaces use, and how many domains organizations own. Of managed
-/// services, their keys, and ports there are none.
+/// The usage of these spaces, and the number of domains. Managed services, their
+/// keys and reserved ports are not counted.
 fn summary(world: &World, spaces: Vec<Guid>, owns: impl Fn(Guid) -> bool) -> Value {
     let in_spaces = Selection::all().any_guid(Field::Space, spaces);
     let mut processes = world.processes.select(&in_spaces);

@@ -1,4 +1,4 @@
-//! `/v3/users`: whom the Cloud Controller knows, with the names that UAA has.
+//! `/v3/users`: users of the Cloud Controller, with their names from UAA
 
 use serde_json::{Value, json};
 
@@ -50,7 +50,7 @@ pub(crate) fn present(user: &User, view: &View<'_>) -> Value {
 
 pub(crate) fn path(user: &User) -> String {
     let id: String = url::form_urlencoded::byte_serialize(user.id.as_bytes()).collect();
-    // In a path a blank is no plus.
+    // A path has no plus signs for blanks.
     format!("/v3/users/{}", id.replace('+', "%20"))
 }
 
@@ -67,7 +67,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 /// `GET /v3/organizations/:guid/users`
 pub(crate) fn index_of_org(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    // The query is looked at before the organization.
+    // The query is validated before the organization is looked up.
     ListQuery::read(context, &LIST)?;
     let org = organizations::find(context)?;
     let members = context.world.members(Field::Org, org);
@@ -110,7 +110,7 @@ fn check_names(query: &ListQuery) -> Result<(), &'static str> {
     }
 }
 
-/// Whether UAA finds the account by the names that are asked for.
+/// Whether an account has one of the requested names.
 fn is_named(query: &ListQuery, account: Option<&Account>) -> bool {
     let has = |param: &str, test: fn(&str, &str) -> bool, text: &str| {
         let values = query.values(param);

@@ -1,9 +1,8 @@
 //! `POST /v3/spaces/:guid/actions/apply_manifest`
 //!
-//! The request is refused as a whole if any application in it is not valid.
-//! Apps that do not exist are created at once; the rest is the work of a job,
-//! app by app. As in the Cloud Controller, what the job did before something
-//! was refused stays done.
+//! The request is refused if any application in it is not valid. Apps that do not
+//! exist are created at once; a job applies the rest, app by app. As in the Cloud
+//! Controller, the changes of a job that fails stay.
 
 use serde_json::{Map, Value, json};
 
@@ -52,7 +51,7 @@ fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(context.job_with(OPERATION, space, outcome))
 }
 
-/// Records what is applied to an app; its variables are nobody's business.
+/// Records an application that is applied to an app, without its variables.
 fn record(context: &mut RequestContext<'_>, app: Guid, mut application: Map<String, Value>) {
     if let Some(environment) = application.get_mut("env") {
         *environment = json!("[PRIVATE DATA HIDDEN]");
@@ -105,7 +104,7 @@ fn find_or_create(
     Ok(guid)
 }
 
-/// Whether a manifest fits the kind of app that there is.
+/// Checks that an application has the lifecycle of the existing app.
 fn check_kind(
     context: &RequestContext<'_>,
     app: Guid,
@@ -170,7 +169,7 @@ fn apply_to(
     Ok(())
 }
 
-/// Binds an app to a service of its space, unless it is bound already.
+/// Binds an app to a service of its space, unless it is already bound.
 fn bind(
     context: &mut RequestContext<'_>,
     app: Guid,
@@ -309,7 +308,7 @@ fn set_routes(
     map_routes(context, app, vec![route])
 }
 
-/// Whether an app's name can be the host of its default route.
+/// Checks that an app's name can be the host of its default route.
 fn check_host(name: &str) -> Result<(), CcError> {
     const MAX_HOST: usize = 63;
     let reason = if name.chars().count() > MAX_HOST {
@@ -332,7 +331,7 @@ fn default_domain(context: &RequestContext<'_>, app: Guid) -> Result<String, CcE
     Ok(domain.name.clone())
 }
 
-/// Maps routes to an app's web process, but only if all of them can be.
+/// Maps routes to an app's web process, if all of them can be mapped.
 fn map_routes(
     context: &mut RequestContext<'_>,
     app: Guid,
@@ -357,8 +356,7 @@ fn map_routes(
             destinations.find(|destination| destination.app == app)
         });
         match current {
-            // Whatever is wrong with the destinations is no error that a job
-            // of the Cloud Controller has a text for.
+            // The Cloud Controller's job has no message for errors of destinations.
             None => {
                 let added = context.world.add_destinations(route, vec![destination]);
                 added.map_err(|_| CcError::unknown())?;

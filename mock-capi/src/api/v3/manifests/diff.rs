@@ -1,4 +1,5 @@
-//! What applying a manifest would change, as JSON patches with the old values.
+//! The changes that applying a manifest would make, as JSON patches with the old
+//! values.
 
 use serde_json::{Map, Value, json};
 
@@ -61,14 +62,14 @@ const PROCESS_KEYS: &[&str] = &[
     "timeout",
 ];
 
-/// Lists whose entries are told apart by a field.
+/// The fields that identify the entries of lists.
 const IDENTIFIERS: &[(&str, &str)] = &[
     ("processes", "type"),
     ("routes", "route"),
     ("sidecars", "name"),
 ];
 
-/// What a sidecar is compared by.
+/// The keys of a sidecar that are compared.
 const SIDECAR_KEYS: &[&str] = &["name", "command", "process_types", "memory"];
 const SERVICE_KEYS: &[&str] = &["name", "parameters"];
 const METADATA_KEYS: &[&str] = &["labels", "annotations"];
@@ -76,7 +77,7 @@ const METADATA_KEYS: &[&str] = &["labels", "annotations"];
 const SIZES: &[&str] = &["memory", "disk-quota", "disk_quota"];
 const LOG_RATE: &str = "log-rate-limit-per-second";
 
-/// Writes sizes as the Cloud Controller does, and drops what it does not
+/// Writes sizes as the Cloud Controller does, and drops keys that it does not
 /// compare.
 pub(crate) fn normalize_app(app: &mut Map<String, Value>) {
     normalize_sizes(app);
@@ -113,8 +114,8 @@ fn normalize_sizes(fields: &mut Map<String, Value>) {
         }
     }
     if let Some(rate) = fields.get_mut(LOG_RATE) {
-        // As in the Cloud Controller a text, so that it differs from the
-        // number that apps have.
+        // As in the Cloud Controller, a string, which differs from the number of the
+        // app.
         if let Some(word) = log_rate_word(rate) {
             *rate = json!(word.to_string());
         } else if let Ok(Some(bytes)) = byte_sizes::bytes(rate) {
@@ -123,9 +124,8 @@ fn normalize_sizes(fields: &mut Map<String, Value>) {
     }
 }
 
-/// What an application of a manifest would change of the existing app of its
-/// name. Like the Cloud Controller, this does not compare memory and disk
-/// outside of `processes`.
+/// The changes of an application to the existing app with its name. Like the Cloud
+/// Controller, this compares memory and disk only in `processes`.
 pub(crate) fn diff_app(
     index: usize,
     wanted: Map<String, Value>,
@@ -144,7 +144,7 @@ pub(crate) fn diff_app(
     changes
 }
 
-/// Sizes of the web process stand at the top of an application, too.
+/// Copies the sizes of the web process to the top level of an application.
 fn with_web_process(mut app: Map<String, Value>) -> Map<String, Value> {
     let processes = app.get("processes").and_then(Value::as_array);
     let web = processes.and_then(|processes| processes.iter().find(|p| p["type"] == "web"));
@@ -154,7 +154,7 @@ fn with_web_process(mut app: Map<String, Value>) -> Map<String, Value> {
     app
 }
 
-/// Drops from an existing value what the manifest says nothing about.
+/// Drops the parts of an existing value that the manifest does not mention.
 fn prune(key: &str, existing: Value, wanted: &Value) -> Value {
     let identifier = IDENTIFIERS
         .iter()
@@ -163,8 +163,7 @@ fn prune(key: &str, existing: Value, wanted: &Value) -> Value {
     match (identifier, existing, wanted) {
         (Some(id), Value::Array(mut entries), Value::Array(wanted)) => {
             let mut index = 0;
-            // As in the Cloud Controller, the entry after one that is dropped
-            // stays as it is.
+            // As in the Cloud Controller, the entry after a dropped one is skipped.
             while index < entries.len() {
                 let own = entries[index].get(id);
                 match wanted.iter().find(|other| other.get(id) == own) {
@@ -221,11 +220,11 @@ fn diff_objects(
     }
 }
 
-/// Entries are paired by how much they have in common, as the Cloud Controller's
-/// library does; what is left goes or comes.
+/// Entries are paired by similarity, as the Cloud Controller's library does. The
+/// others are removed or added.
 fn diff_arrays(path: &str, was: &[Value], wanted: &[Value], changes: &mut Vec<Value>) {
     if wanted.is_empty() {
-        // Each removal moves what comes after it to the start.
+        // A removal shifts the entries after it.
         let removed = was.iter();
         let removed =
             removed.map(|it| json!({"op": "remove", "path": format!("{path}/0"), "was": it}));
@@ -244,7 +243,7 @@ fn diff_arrays(path: &str, was: &[Value], wanted: &[Value], changes: &mut Vec<Va
         changes.push(json!({"op": "remove", "path": path, "was": was[index]}));
     }
     for (from, to) in pairing.moves() {
-        // Unlike the path, the origin is not told from where it starts.
+        // Unlike the path, the origin does not begin at the root.
         let (from, path) = (format!("/{from}"), format!("{path}/{to}"));
         changes.push(json!({"op": "move", "from": from, "path": path}));
     }
@@ -254,7 +253,8 @@ fn diff_arrays(path: &str, was: &[Value], wanted: &[Value], changes: &mut Vec<Va
     }
 }
 
-/// Which entries of a list become which of another; the rest goes or comes.
+/// The pairs of similar entries of two lists. The other entries are removed or
+/// added.
 #[derive(Debug)]
 struct Pairing {
     pairs: Vec<(usize, usize)>,
@@ -291,7 +291,7 @@ impl Pairing {
                 None => pairing.removed.push(before),
                 Some(after) => {
                     taken[after] = true;
-                    // Those that have little in common are others.
+                    // Entries with little in common are not paired.
                     if alike(before, after) >= 0.5 {
                         pairing.pairs.push((before, after));
                     } else {
@@ -306,7 +306,7 @@ impl Pairing {
         pairing
     }
 
-    /// The moves, one after the other, between the removals and the additions.
+    /// The moves between the removals and the additions, in order.
     fn moves(&self) -> Vec<(usize, usize)> {
         let without = |index: usize, gone: &[usize]| {
             gone.iter().fold(index, |index, &gone| {
@@ -341,8 +341,8 @@ impl Pairing {
     }
 }
 
-/// Takes places out of `targets` of which each goes to the next, and the last to
-/// the first.
+/// Takes a cycle of moves out of `targets`: each position moves to the next, and the
+/// last to the first.
 fn ring(targets: &mut Vec<(usize, usize)>) -> Vec<usize> {
     let (first, mut target) = targets.remove(0);
     let mut ring = vec![first];
@@ -356,8 +356,8 @@ fn ring(targets: &mut Vec<(usize, usize)>) -> Vec<usize> {
     ring
 }
 
-/// How much two entries have in common, from 0 to 1: of those with a type or a
-/// name, all or nothing.
+/// The similarity of two entries, from 0 to 1. Entries with a type or a name are
+/// equal or different.
 fn similarity(was: &Value, wanted: &Value) -> f64 {
     match (was, wanted) {
         (Value::Object(was), Value::Object(wanted)) => {
@@ -393,7 +393,7 @@ fn similarity(was: &Value, wanted: &Value) -> f64 {
     }
 }
 
-/// A key as a JSON pointer has it.
+/// A key in a JSON pointer.
 fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }

@@ -1,5 +1,5 @@
-//! Apps as manifests: `GET /v3/apps/:guid/manifest`,
-//! `POST /v3/spaces/:guid/manifest_diff`
+//! Manifests of apps: `GET /v3/apps/:guid/manifest`, `POST
+//! /v3/spaces/:guid/manifest_diff`
 
 pub(crate) mod application;
 pub(super) mod apply;
@@ -85,7 +85,7 @@ pub(crate) fn present(app: &App, view: &View<'_>) -> Map<String, Value> {
     manifest
 }
 
-/// The image of the package that the current droplet was made of.
+/// The image of the current droplet's package.
 fn present_docker(app: &App, view: &View<'_>) -> Option<Value> {
     let droplet = view.world.droplets.get(app.droplet?)?;
     let mut docker = json!({"image": droplet.image.as_ref()?});
@@ -102,7 +102,7 @@ fn present_docker(app: &App, view: &View<'_>) -> Option<Value> {
     Some(docker)
 }
 
-/// The names of the services that an app is bound to.
+/// The names of the services to which an app is bound.
 fn present_services<'w>(app: &App, view: &View<'w>) -> Vec<&'w str> {
     let bindings = view.world.bindings_of(app.base.guid).into_iter();
     let instances =
@@ -197,20 +197,19 @@ fn show_diff(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::created(&json!({"diff": changes})))
 }
 
-/// A manifest of a request: its `applications` as they are, and as they were
-/// understood.
+/// The manifest in a request: its `applications`, unchanged and parsed.
 #[derive(Debug)]
 pub(crate) struct ManifestBody {
     pub(crate) applications: Vec<Map<String, Value>>,
     pub(crate) manifests: Vec<AppManifest>,
 }
 
-/// Reads the manifest that is a request's body; 422 with all that is wrong.
+/// Reads the manifest in a request; 422 with all errors.
 pub(crate) fn read(context: &RequestContext<'_>) -> Result<ManifestBody, CcError> {
     let content_type = context.request.header("content-type").unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     if !["application/x-yaml", "text/yaml"].contains(&media_type) {
-        // Whoever says that it is JSON has it read as that first.
+        // A body that is declared as JSON is parsed as JSON first.
         if media_type == "application/json" {
             context.request.object()?;
         }

@@ -1,5 +1,5 @@
-//! The routes of a manifest: their addresses, options and protocols, and the
-//! ways to ask for a route without naming one.
+//! The routes of an application: their addresses, options and protocols, and the
+//! keys for routes without addresses.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use crate::api::message::Message;
 use crate::api::v3::routes::{self, OptionRules};
 use crate::world::ruby;
 
-/// What a manifest wants of an app's routes.
+/// The routes that an application asks for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WantedRoutes {
     pub(crate) none: bool,
@@ -16,10 +16,10 @@ pub(crate) struct WantedRoutes {
     pub(crate) named: Option<Vec<WantedRoute>>,
 }
 
-/// A route that a manifest names.
+/// A route with an address.
 #[derive(Clone, Debug)]
 pub(crate) struct WantedRoute {
-    /// As the manifest writes it.
+    /// The address as written.
     pub(crate) text: String,
     pub(crate) address: Address,
     pub(crate) protocol: Option<&'static str>,
@@ -29,7 +29,7 @@ pub(crate) struct WantedRoute {
 /// A route's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
-    /// Host and domain; where one ends is for the known domains to tell.
+    /// Host and domain; the known domains decide where the host ends.
     pub(crate) name: String,
     pub(crate) port: Option<u16>,
     pub(crate) path: String,
@@ -54,7 +54,7 @@ impl Address {
         };
         let known = match &scheme {
             Some(scheme) => schemes.contains(&scheme.as_str()),
-            // Without a scheme, only a dot tells a host from a path.
+            // Without a scheme, a dot distinguishes a host from a path.
             None => name.contains('.'),
         };
         let clean = |c: char| !c.is_whitespace() && !matches!(c, ':' | '@' | '[' | ']' | '\\');
@@ -69,7 +69,7 @@ impl Address {
         })
     }
 
-    /// Hosts and domains that the name may be made of, the likeliest first.
+    /// Possible hosts and domains of the name, the likeliest first.
     pub(crate) fn candidates(&self) -> Vec<(&str, &str)> {
         let (host, domain) = self.name.split_once('.').unwrap_or((&self.name, ""));
         if self.name.starts_with('*') {
@@ -82,7 +82,7 @@ impl Address {
 
 const PROTOCOLS: [&str; 3] = ["http1", "http2", "tcp"];
 
-/// Reads what an application says of routes.
+/// Reads the keys about routes.
 pub(crate) fn read(message: &mut Message<'_>, rules: &OptionRules) -> WantedRoutes {
     let named = message.value("routes").map(|routes| {
         let read = read_routes(routes);
@@ -111,7 +111,7 @@ pub(crate) fn read(message: &mut Message<'_>, rules: &OptionRules) -> WantedRout
     }
 }
 
-/// A route that names itself, with what it says besides.
+/// An entry of `routes`: its address, and all of its fields.
 type Entry<'m> = (&'m str, &'m Map<String, Value>);
 
 fn read_routes(routes: &Value) -> Result<Vec<Entry<'_>>, &'static str> {
@@ -172,7 +172,7 @@ fn option_errors((text, fields): &Entry<'_>, rules: &OptionRules) -> Vec<String>
     }
 }
 
-/// What is wrong with the options for hashing.
+/// The errors of options for hashing.
 fn hash_errors((text, fields): &Entry<'_>) -> Vec<String> {
     let Some(options) = fields.get("options").and_then(Value::as_object) else {
         return Vec::new();
@@ -222,7 +222,7 @@ fn wanted((text, fields): Entry<'_>) -> Option<WantedRoute> {
 }
 
 impl WantedRoute {
-    /// The route of a name that the foundation chooses.
+    /// A route with only a name, which the foundation chooses.
     pub(crate) fn named(name: String) -> Self {
         Self {
             text: name.clone(),
