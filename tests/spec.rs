@@ -304,7 +304,12 @@ fn schemas_are_printed_of_all_formats() {
     assert_eq!(schema(&[]), schema(&["config"]));
     let spec = schema(&["spec"]);
     let validator = jsonschema::validator_for(&spec).unwrap();
-    for example in examples().into_iter().filter(|it| it.is_file()) {
+    let files = examples().into_iter().flat_map(|example| {
+        let in_folder = std::fs::read_dir(&example);
+        let files = in_folder.map(|files| files.map(|file| file.unwrap().path()).collect());
+        files.unwrap_or_else(|_| vec![example])
+    });
+    for example in files {
         let text = std::fs::read_to_string(&example).unwrap();
         let document: Value = serde_saphyr::from_str(&text).unwrap();
         let errors: Vec<String> = validator

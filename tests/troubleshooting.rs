@@ -61,6 +61,10 @@ fn local_errors() -> Vec<(&'static str, String)> {
         "manifest.yml",
         "applications:\n- name: ((app))\n  path: nowhere\n",
     );
+    place.file(
+        "shop.yml",
+        "version: 1\nname: shop\norgs:\n- name: shop\n  spaces:\n  - name: production\n    aps: []\n    security_groups: [databse]\nsecurity_groups:\n- name: database\n",
+    );
     let plan = "plan --config scale-test.json";
     let user = [("CF_USERNAME", "admin")];
     let login = [("CF_USERNAME", "admin"), ("CF_PASSWORD", "secret")];
@@ -95,6 +99,7 @@ fn local_errors() -> Vec<(&'static str, String)> {
             "no-bits",
             alone(&place, &format!("{plan} --apps-dir apps"), &[]),
         ),
+        ("spec", alone(&place, "plan -f shop.yml", &[])),
         ("no-foundation", alone(&place, plan, &[])),
         (
             "no-credentials",
