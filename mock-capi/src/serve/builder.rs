@@ -318,8 +318,8 @@ impl<A: Adapter> MockCapiBuilder<A> {
         self
     }
 
-    /// Starts with the orgs, spaces, apps, users, quotas and security groups of a
-    /// YAML file, to which [`CloudController::reset`] goes back; a state file
+    /// Starts with the orgs, spaces, apps, services, users, quotas, security groups and
+    /// so on of a YAML file, which may be a spec of `cf-pusher apply -f`. To it [`CloudController::reset`] goes back; a state file
     /// that is there goes before it.
     #[must_use]
     pub fn seed_file(mut self, path: impl Into<PathBuf>) -> Self {
@@ -590,7 +590,7 @@ impl Options {
             None => {
                 let mut world = World::new(guids, clock.now(), self.timings, &settings);
                 if let (Some(seed), Some(path)) = (&seed, self.seed_file) {
-                    let applied = seed.apply(&mut world, self.dialect);
+                    let applied = seed.apply(&mut world, &settings);
                     applied.map_err(|reason| StartError::SeedFile { path, reason })?;
                 }
                 (world, Tokens::default())

@@ -556,7 +556,7 @@ impl Core {
         state.world.reset(&self.settings, self.clock.now());
         if let Some(seed) = &self.seed {
             // It was good at the start, and nothing else is there now.
-            let _ = seed.apply(&mut state.world, self.settings.dialect);
+            let _ = seed.apply(&mut state.world, &self.settings);
         }
         self.register_brokers(&mut state.world);
         state.stubs.set(Vec::new());

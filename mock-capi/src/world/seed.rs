@@ -1,12 +1,12 @@
 //! Seeds: resources that no client has created, from tests and seed files. Quotas do
 //! not limit them.
 
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use super::{
-    Account, App, CowStr, Destination, Domain, Droplet, Guid, Lifecycle, Limits, NewDroplet,
-    NewRoute, Org, Package, PackageKind, Quota, RoleType, Route, RouteRefusal, Row, SecurityGroup,
-    Space, UAA_ORIGIN, Upload, World, sha256,
+    Account, App, CowStr, Destination, Domain, Droplet, Guid, Lifecycle, NewDroplet, NewRoute, Org,
+    Package, PackageKind, RoleType, Route, RouteRefusal, Row, SecurityGroup, Space, UAA_ORIGIN,
+    Upload, World, sha256,
 };
 use crate::world::metadata::MetadataPatch;
 use crate::world::settings::{Dialect, Settings};
@@ -55,19 +55,68 @@ impl World {
     /// The app of a name in a space, which is created if it does not exist: staged,
     /// stopped, with one instance.
     pub(crate) fn seed_app(&mut self, space: Guid, name: &str, dialect: Dialect) -> Guid {
-        if let Some(app) = self.find_app(space, name) {
-            return app.base.guid;
-        }
         let lifecycle = Lifecycle::Buildpack {
             buildpacks: Vec::new(),
             stack: Settings::default_stack(dialect).into(),
             cnb: false,
         };
+        self.seed_staged_app(space, name, lifecycle)
+    }
+
+    /// The same with a lifecycle for bits.
+    pub(crate) fn seed_staged_app(
+        &mut self,
+        space: Guid,
+        name: &str,
+        lifecycle: Lifecycle,
+    ) -> Guid {
+        if let Some(app) = self.find_app(space, name) {
+            return app.base.guid;
+        }
+        let app = self.seed_unstaged_app(space, name, lifecycle.clone());
+        let package = self.seed_package(app, space);
+        self.seed_droplet(app, package, lifecycle);
+        app
+    }
+
+    /// The app of a name that runs a Docker image.
+    pub(crate) fn seed_docker_app(
+        &mut self,
+        space: Guid,
+        name: &str,
+        image: &str,
+        username: Option<&str>,
+    ) -> Guid {
+        if let Some(app) = self.find_app(space, name) {
+            return app.base.guid;
+        }
+        let app = self.seed_unstaged_app(space, name, Lifecycle::Docker);
+        let base = self.base();
+        let package = self.add(Package {
+            base,
+            app,
+            space,
+            kind: PackageKind::Docker {
+                image: image.to_owned(),
+                username: username.map(str::to_owned),
+            },
+            upload: None,
+            expired: false,
+        });
+        self.seed_droplet(app, package, Lifecycle::Docker);
+        app
+    }
+
+    fn seed_unstaged_app(&mut self, space: Guid, name: &str, lifecycle: Lifecycle) -> Guid {
         let none = MetadataPatch::default();
-        let app = self.create_app(space, name.into(), lifecycle.clone(), Map::new(), none);
+        let app = self.create_app(space, name.into(), lifecycle, Map::new(), none);
         // The app exists.
         let _ = self.create_process(app, "web");
-        let package = self.seed_package(app, space);
+        app
+    }
+
+    /// Gives an app a droplet that was staged from a package.
+    fn seed_droplet(&mut self, app: Guid, package: Guid, lifecycle: Lifecycle) {
         let new = NewDroplet {
             lifecycle,
             error: None,
@@ -79,7 +128,6 @@ impl World {
             });
             self.assign_droplet(app, droplet);
         }
-        app
     }
 
     fn seed_package(&mut self, app: Guid, space: Guid) -> Guid {
@@ -176,54 +224,6 @@ impl World {
         }
     }
 
-    /// Adds a quota.
-    pub(crate) fn seed_quota(&mut self, name: &str, limits: Limits) {
-        match self.named::<Quota>(name).map(Row::guid) {
-            Some(guid) => self.touch(guid, |quota: &mut Quota| quota.limits = limits),
-            None => {
-                let base = self.base();
-                let name = name.into();
-                self.add(Quota { base, name, limits });
-            }
-        }
-    }
-
-    /// Sets the quota of an organization by name; `None` if the quota does not
-    /// exist.
-    pub(crate) fn seed_org_quota(&mut self, org: Guid, name: &str) -> Option<()> {
-        let quota = self.named::<Quota>(name)?.guid();
-        self.touch(org, |org: &mut Org| org.quota = quota);
-        Some(())
-    }
-
-    /// Adds a security group.
-    pub(crate) fn seed_security_group(
-        &mut self,
-        name: &str,
-        rules: Vec<Value>,
-        running_default: bool,
-        staging_default: bool,
-    ) {
-        let known = self.named::<SecurityGroup>(name).map(Row::guid);
-        let guid = known.unwrap_or_else(|| {
-            let base = self.base();
-            self.add(SecurityGroup {
-                base,
-                name: name.into(),
-                rules: Vec::new(),
-                running_default,
-                staging_default,
-                running_spaces: Vec::new(),
-                staging_spaces: Vec::new(),
-            })
-        });
-        self.touch(guid, |group: &mut SecurityGroup| {
-            group.rules = rules;
-            group.running_default = running_default;
-            group.staging_default = staging_default;
-        });
-    }
-
     /// Binds a space to the security group of a name; `None` if it does not exist.
     pub(crate) fn seed_running_group(&mut self, space: Guid, name: &str) -> Option<()> {
         let group = self.named::<SecurityGroup>(name)?.guid();
@@ -233,21 +233,6 @@ impl World {
             }
         });
         Some(())
-    }
-
-    /// The host and the domain of a route's name: the longest matching domain.
-    pub(crate) fn seed_domain_of(&self, name: &str) -> Option<(String, Guid)> {
-        let domains = self.domains.iter().filter_map(|domain| {
-            let host = name.strip_suffix(domain.name.as_str())?;
-            let host = match host.strip_suffix('.') {
-                Some(host) => host,
-                None if host.is_empty() => host,
-                None => return None,
-            };
-            Some((host, domain))
-        });
-        let (host, domain) = domains.max_by_key(|(_, domain)| domain.name.len())?;
-        Some((host.to_owned(), domain.base.guid))
     }
 
     /// Adds a user, who can log in if there is a password.
@@ -262,26 +247,19 @@ impl World {
         guid
     }
 
-    /// Assigns a role in an organization or one of its spaces; `None` if the place
-    /// does not exist.
-    pub(crate) fn seed_role(
+    /// Assigns a role in an organization or one of its spaces.
+    pub(crate) fn seed_role_in(
         &mut self,
         account: Guid,
         kind: RoleType,
-        org: &str,
-        space: Option<&str>,
-    ) -> Option<()> {
-        let org = self.named::<Org>(org)?.guid();
-        let space = match space {
-            Some(name) => Some(self.find_space(org, name)?.guid()),
-            None => None,
-        };
+        org: Guid,
+        space: Option<Guid>,
+    ) {
         let user = self.know_user(&account.to_string());
         if space.is_some() {
             // Members of a space must be members of its organization.
             self.assign(RoleType::OrgUser, user, org, None);
         }
         self.assign(kind, user, org, space);
-        Some(())
     }
 }

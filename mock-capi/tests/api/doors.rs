@@ -344,7 +344,7 @@ async fn worlds_of_one_process_are_apart() {
 }
 
 const SEED: &str = "
-quotas:
+org_quotas:
 - name: small
   apps: {total_memory_in_mb: 4096}
 security_groups:
@@ -357,7 +357,9 @@ orgs:
   quota: small
   spaces:
   - name: s
-    running_security_groups: [db]
+    security_groups: [db]
+    roles:
+    - {type: space_developer, user: dev}
     apps:
     - name: a
       instances: 2
@@ -366,13 +368,148 @@ orgs:
       routes:
       - route: a.apps.mock.test/path
     - name: idle
-      state: STOPPED
+      state: stopped
 users:
 - name: dev
   password: secret
-  roles:
-  - {type: space_developer, org: o, space: s}
 ";
+
+/// Every key that a world can show.
+const WHOLE_WORLD: &str = "
+version: 1
+name: team-a
+apps_domain: apps.mock.test
+feature_flags: {diego_docker: true}
+domains: [shared.test]
+protected: [system]
+org_quotas:
+- name: small
+  apps: {total_memory_in_mb: 1}
+security_groups:
+- name: db
+  rules: [{protocol: tcp, destination: 10.0.0.1, ports: '5432'}]
+users: [ann]
+network_policies:
+- {from: o/s/web, to: 'p/t/*', protocol: udp, ports: 7000-7010}
+orgs:
+- name: o
+  quota: small
+  suspended: true
+  metadata: {labels: {team: a}, annotations: {note: b}}
+  domains: [o.test]
+  isolation_segment: segment
+  roles: [{type: organization_manager, user: ann}]
+  space_quotas: [{name: tiny, routes: {total_routes: 1}}]
+  spaces:
+  - name: s
+    quota: tiny
+    features: {ssh: false}
+    security_groups: [db]
+    isolation_segment: segment
+    metadata: {labels: {env: test}}
+    roles: [{type: space_developer, user: ann, origin: ldap}]
+    service_instances:
+    - {name: db, type: user-provided, credentials: {uri: x}, tags: [sql], syslog_drain_url: 'syslog://logs'}
+    service_bindings: [{app: worker, service_instance: db, name: main}]
+    network_policies: [{from: web, to: worker}]
+    apps:
+    - name: web
+      path: ../web
+      lifecycle: buildpack
+      buildpacks: [go_buildpack]
+      stack: cflinuxfs4
+      memory: 64M
+      env: {URL: 'https://web.{apps_domain}'}
+      routes:
+      - {route: 'web.{apps_domain}/api', protocol: http2}
+      - {route: web.o.test}
+      - {route: web.shared.test}
+      services: [db]
+      features: {ssh: false}
+      metadata: {labels: {tier: web}}
+      processes: [{type: web, instances: 2, health-check-type: http, health-check-http-endpoint: /up}, {type: tick, instances: 0}]
+      sidecars: [{name: side, command: ./side, process_types: [web]}]
+    - {name: worker, like: web, no-route: true, state: stopped}
+- name: p
+  spaces:
+  - name: t
+    apps: [{name: image, docker: {image: registry.test/image, username: u}}]
+";
+
+#[tokio::test]
+async fn a_seed_file_has_the_keys_of_a_spec() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("seed.yml");
+    std::fs::write(&file, WHOLE_WORLD).unwrap();
+    let cf = Session::start(MockCapi::builder().seed_file(&file)).await;
+    let web = cf.mock.app("web").unwrap();
+    assert_eq!((web.started, web.instances, web.running), (true, 2, 2));
+    assert!(!cf.mock.app("worker").unwrap().started);
+    assert_eq!(cf.mock.app("image").unwrap().running, 1);
+    let manifest = cf.get(&format!("/v3/apps/{}/manifest", web.guid)).await;
+    assert_lines(
+        &manifest.text,
+        &[
+            "URL: https://web.apps.mock.test",
+            "- go_buildpack",
+            "stack: cflinuxfs4",
+            "ssh: false",
+            "- db",
+            "route: web.apps.mock.test/api",
+            "protocol: http2",
+            "route: web.o.test",
+            "route: web.shared.test",
+            "tier: web",
+            "health-check-http-endpoint: \"/up\"",
+            "type: tick",
+            "name: side",
+        ],
+    );
+    let org = &cf.get("/v3/organizations?names=o").await.json()["resources"][0];
+    assert_eq!(
+        (&org["suspended"], &org["metadata"]["labels"]["team"]),
+        (&json!(true), &json!("a"))
+    );
+    let quotas = cf.get("/v3/organization_quotas?names=small").await.json();
+    let of_quota = &quotas["resources"][0]["relationships"]["organizations"]["data"];
+    assert_eq!(of_quota[0]["guid"], org["guid"]);
+    let space = &cf.get("/v3/spaces?names=s").await.json()["resources"][0];
+    assert_eq!(space["metadata"]["labels"]["env"], "test");
+    assert!(!space["relationships"]["quota"]["data"].is_null());
+    let space = space["guid"].as_str().unwrap();
+    let ssh = cf.get(&format!("/v3/spaces/{space}/features/ssh")).await;
+    assert_eq!(ssh.json()["enabled"], false);
+    let segment = cf
+        .get(&format!(
+            "/v3/spaces/{space}/relationships/isolation_segment"
+        ))
+        .await;
+    assert!(!segment.json()["data"].is_null());
+    let policies = cf.get("/networking/v1/external/policies").await.json();
+    assert_eq!(policies["total_policies"], 2);
+    let roles = cf
+        .get("/v3/roles?types=organization_manager,space_developer")
+        .await
+        .json();
+    assert_eq!(roles["pagination"]["total_results"], 2);
+    let bindings = cf.get("/v3/service_credential_bindings").await.json();
+    assert_eq!(bindings["pagination"]["total_results"], 2);
+    assert_eq!(
+        cf.get("/v3/audit_events").await.json()["pagination"]["total_results"],
+        0
+    );
+}
+
+/// Each line is there, however deep.
+fn assert_lines(text: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(
+            text.lines()
+                .any(|it| it.trim().trim_start_matches("- ") == line.trim_start_matches("- ")),
+            "{line}\n{text}"
+        );
+    }
+}
 
 #[tokio::test]
 async fn a_world_starts_from_a_seed_file_and_goes_back_to_it() {
@@ -408,26 +545,41 @@ async fn a_seed_file_that_asks_for_what_cannot_be_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("seed.yml");
     for (seed, reason) in [
-        ("orgs:\n- nam: o\n", "line 2"),
+        (
+            "orgs:\n- nam: o\n",
+            "line 2: unknown key `nam`, did you mean `name`?",
+        ),
         (
             "orgs: [{name: o, quota: big}]",
             "org 'o': there is no quota 'big'",
         ),
         (
-            "users: [{name: u, roles: [{type: king, org: o}]}]",
-            "user 'u': there is no role 'king'",
+            "orgs: [{name: o, roles: [{type: king, user: u}]}]",
+            "org 'o': user 'u': there is no role 'king' here",
         ),
         (
             "orgs: [{name: o, spaces: [{name: s, apps: [{name: a, memory: lots}]}]}]",
-            "app 'a': is not a number",
+            "app 'a': Process \"web\": Memory is not a number",
         ),
         (
             "orgs: [{name: o, spaces: [{name: s, apps: [{name: a, routes: [{route: a.b}]}]}]}]",
-            "app 'a': no domain fits the route 'a.b'",
+            "app 'a': No domains exist for route a.b",
         ),
         (
-            "quotas: [{name: q, apps: {total_memory_in_mb: many}}]",
-            "quota 'q': ",
+            "org_quotas: [{name: q, apps: {total_memory_in_mb: many}}]",
+            "quota 'q': Apps Total memory in mb is not a number",
+        ),
+        (
+            "orgs: [{name: o, spaces: [{name: s, service_instances: [{name: d, type: managed}]}]}]",
+            "service instance 'd': is managed by a broker",
+        ),
+        (
+            "network_policies: [{from: o/s/a, to: o/s/b}]",
+            "network policy from 'o/s/a' to 'o/s/b': there is no app 'o/s/a'",
+        ),
+        (
+            "orgs: [{name: o, spaces: [{name: s, apps: [{name: a, state: RUNNING}]}]}]",
+            "app 'a': the state 'RUNNING' must be 'started' or 'stopped'",
         ),
     ] {
         std::fs::write(&file, seed).unwrap();

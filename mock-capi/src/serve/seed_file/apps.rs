@@ -1,0 +1,85 @@
+//! The apps of a seed: each is staged, and then gets the properties of its entry as a
+//! manifest would give them.
+
+use serde_json::{Value, json};
+
+use super::entries::AppEntry;
+use super::requests::Requests;
+use crate::world::settings::Settings;
+use crate::world::{Guid, Lifecycle, Space};
+
+/// The placeholder for the domain of the apps' routes.
+const APPS_DOMAIN: &str = "{apps_domain}";
+
+/// Creates the apps of a space.
+pub(super) fn apply(
+    fake: &mut Requests<'_>,
+    space: Guid,
+    apps: &[AppEntry],
+    apps_domain: Option<&str>,
+) -> Result<(), String> {
+    let org = fake.world.spaces.get(space).map(|space: &Space| space.org);
+    let default = org.and_then(|org| fake.world.default_domain(org));
+    let default = default.map(|domain| domain.name.to_string());
+    let apps_domain = apps_domain.map(str::to_owned).or(default);
+    let apps_domain = apps_domain.unwrap_or_default();
+    for app in apps {
+        create(fake, space, app, &apps_domain)
+            .map_err(|error| format!("app '{}': {error}", app.name()))?;
+    }
+    Ok(())
+}
+
+fn create(
+    fake: &mut Requests<'_>,
+    space: Guid,
+    app: &AppEntry,
+    apps_domain: &str,
+) -> Result<(), String> {
+    let starts = match app.state() {
+        "started" => true,
+        "stopped" => false,
+        other => {
+            return Err(format!(
+                "the state '{other}' must be 'started' or 'stopped'"
+            ));
+        }
+    };
+    let guid = match app.docker() {
+        Some((image, username)) => fake
+            .world
+            .seed_docker_app(space, app.name(), image, username),
+        None => {
+            let stack = Settings::default_stack(fake.settings.dialect);
+            let lifecycle = Lifecycle::Buildpack {
+                buildpacks: Vec::new(),
+                stack: app.text("stack").unwrap_or(stack).into(),
+                cnb: app.text("lifecycle") == Some("cnb"),
+            };
+            fake.world.seed_staged_app(space, app.name(), lifecycle)
+        }
+    };
+    let mut manifest = Value::Object(app.manifest());
+    fill_in(&mut manifest, apps_domain);
+    let applied = fake.apply_manifest(space, &json!({"applications": [manifest]}));
+    applied.map_err(|error| {
+        let prefix = format!("For application '{}': ", app.name());
+        error.strip_prefix(&prefix).unwrap_or(&error).to_owned()
+    })?;
+    if starts {
+        fake.world.seed_started(guid);
+    }
+    Ok(())
+}
+
+/// Replaces the placeholder for the domain of the apps, in all texts.
+fn fill_in(value: &mut Value, apps_domain: &str) {
+    match value {
+        Value::String(text) if text.contains(APPS_DOMAIN) => {
+            *text = text.replace(APPS_DOMAIN, apps_domain);
+        }
+        Value::Array(list) => list.iter_mut().for_each(|it| fill_in(it, apps_domain)),
+        Value::Object(map) => map.values_mut().for_each(|it| fill_in(it, apps_domain)),
+        _ => {}
+    }
+}

@@ -1,0 +1,281 @@
+//! The keys of a seed file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+/// A seed file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Seed {
+    version: Version,
+    /// Who is responsible, in a spec. A seed needs nobody.
+    name: Option<Value>,
+    pub(super) apps_domain: Option<String>,
+    pub(super) org_quotas: Vec<QuotaEntry>,
+    pub(super) security_groups: Vec<SecurityGroupEntry>,
+    pub(super) domains: Vec<String>,
+    pub(super) users: Vec<UserEntry>,
+    pub(super) feature_flags: BTreeMap<String, bool>,
+    /// What no run of cf-pusher touches: nothing that the world would know.
+    protected: Vec<String>,
+    pub(super) network_policies: Vec<PolicyEntry>,
+    pub(super) orgs: Vec<OrgEntry>,
+}
+
+/// The version of the format, which is 1.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Version;
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        match u64::deserialize(from)? {
+            1 => Ok(Self),
+            other => Err(D::Error::custom(format!(
+                "the version is {other}, must be 1"
+            ))),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct QuotaEntry {
+    pub(super) name: String,
+    pub(super) apps: Option<Value>,
+    pub(super) services: Option<Value>,
+    pub(super) routes: Option<Value>,
+    pub(super) domains: Option<Value>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SecurityGroupEntry {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) rules: Vec<Value>,
+    #[serde(default)]
+    pub(super) globally_enabled: GloballyEnabled,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct GloballyEnabled {
+    pub(super) running: bool,
+    pub(super) staging: bool,
+}
+
+/// A user: the name alone, or also how they log in to UAA.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum UserEntry {
+    Name(String),
+    Account(AccountEntry),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccountEntry {
+    pub(super) name: String,
+    pub(super) password: Option<String>,
+    #[serde(default)]
+    pub(super) admin: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RoleEntry {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) user: String,
+    pub(super) origin: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OrgEntry {
+    pub(super) name: String,
+    pub(super) quota: Option<String>,
+    #[serde(default)]
+    pub(super) suspended: bool,
+    pub(super) metadata: Option<Value>,
+    #[serde(default)]
+    pub(super) domains: Vec<String>,
+    pub(super) isolation_segment: Option<String>,
+    #[serde(default)]
+    pub(super) roles: Vec<RoleEntry>,
+    #[serde(default)]
+    pub(super) space_quotas: Vec<QuotaEntry>,
+    #[serde(default)]
+    pub(super) spaces: Vec<SpaceEntry>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SpaceEntry {
+    pub(super) name: String,
+    pub(super) quota: Option<String>,
+    #[serde(default)]
+    pub(super) features: BTreeMap<String, bool>,
+    #[serde(default)]
+    pub(super) security_groups: Vec<String>,
+    pub(super) isolation_segment: Option<String>,
+    pub(super) metadata: Option<Value>,
+    #[serde(default)]
+    pub(super) roles: Vec<RoleEntry>,
+    #[serde(default)]
+    pub(super) service_instances: Vec<ServiceInstanceEntry>,
+    #[serde(default)]
+    pub(super) service_bindings: Vec<ServiceBindingEntry>,
+    #[serde(default)]
+    pub(super) network_policies: Vec<PolicyEntry>,
+    #[serde(default)]
+    pub(super) apps: Vec<AppEntry>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServiceInstanceEntry {
+    pub(super) name: String,
+    #[serde(rename = "type", default = "user_provided")]
+    pub(super) kind: String,
+    pub(super) credentials: Option<Value>,
+    pub(super) syslog_drain_url: Option<String>,
+    pub(super) route_service_url: Option<String>,
+    #[serde(default)]
+    pub(super) tags: Vec<String>,
+}
+
+fn user_provided() -> String {
+    "user-provided".into()
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServiceBindingEntry {
+    pub(super) app: String,
+    pub(super) service_instance: String,
+    pub(super) name: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PolicyEntry {
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) protocol: Option<String>,
+    pub(super) ports: Option<Value>,
+}
+
+/// The keys of an app that a manifest does not have.
+const OWN_KEYS: [&str; 5] = ["state", "path", "droplet", "like", "bundled"];
+
+/// The keys of an app: those of an application of a manifest, and [`OWN_KEYS`].
+const KEYS: [&str; 38] = [
+    "name",
+    "memory",
+    "instances",
+    "command",
+    "env",
+    "routes",
+    "services",
+    "buildpack",
+    "buildpacks",
+    "cnb-credentials",
+    "default-route",
+    "disk-quota",
+    "disk_quota",
+    "docker",
+    "features",
+    "health-check-http-endpoint",
+    "health-check-interval",
+    "health-check-invocation-timeout",
+    "health-check-timeout",
+    "health-check-type",
+    "lifecycle",
+    "log-rate-limit-per-second",
+    "metadata",
+    "no-route",
+    "processes",
+    "random-route",
+    "readiness-health-check-http-endpoint",
+    "readiness-health-check-interval",
+    "readiness-health-check-invocation-timeout",
+    "readiness-health-check-type",
+    "sidecars",
+    "stack",
+    "timeout",
+    "state",
+    "path",
+    "droplet",
+    "like",
+    "bundled",
+];
+
+/// An app: an application of a manifest, which is staged, with its state.
+#[derive(Clone, Debug)]
+pub(super) struct AppEntry(Map<String, Value>);
+
+impl AppEntry {
+    pub(super) fn name(&self) -> &str {
+        let name = self.0.get("name").and_then(Value::as_str);
+        name.unwrap_or_default()
+    }
+
+    /// `started` unless it says something else.
+    pub(super) fn state(&self) -> &str {
+        let state = self.0.get("state").and_then(Value::as_str);
+        state.unwrap_or("started")
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.as_str()
+    }
+
+    /// The image of a Docker app, and the user of its registry.
+    pub(super) fn docker(&self) -> Option<(&str, Option<&str>)> {
+        let docker = self.0.get("docker")?;
+        let username = docker.get("username").and_then(Value::as_str);
+        Some((docker.get("image")?.as_str()?, username))
+    }
+
+    /// The application, without what only seeds and specs have.
+    pub(super) fn manifest(&self) -> Map<String, Value> {
+        let mut manifest = self.0.clone();
+        manifest.retain(|key, _| !OWN_KEYS.contains(&key.as_str()));
+        manifest
+    }
+}
+
+impl<'de> Deserialize<'de> for AppEntry {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct OfApp;
+
+        impl<'de> Visitor<'de> for OfApp {
+            type Value = AppEntry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an app with its name and the keys of a manifest")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<AppEntry, M::Error> {
+                let mut entry = Map::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    if !KEYS.contains(&key.as_str()) {
+                        return Err(M::Error::unknown_field(&key, &KEYS));
+                    }
+                    entry.insert(key, map.next_value()?);
+                }
+                match entry.get("name") {
+                    Some(Value::String(_)) => Ok(AppEntry(entry)),
+                    _ => Err(M::Error::missing_field("name")),
+                }
+            }
+        }
+
+        from.deserialize_map(OfApp)
+    }
+}

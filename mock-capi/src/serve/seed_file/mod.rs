@@ -1,0 +1,158 @@
+//! A world to start from, written by hand: `--seed-file`, in YAML. Its keys are those of
+//! a spec that `cf-pusher apply -f` reads, so one file can be both: `export --as-seed`
+//! writes one. What generates more than it says, such as `count`, is not for seeds.
+//!
+//! What the file asks for is requested of the fake itself, as an administrator would, so
+//! that names, rules and limits are validated as everywhere. Quotas are given last: they
+//! do not count for a seed.
+
+mod apply;
+mod apps;
+mod entries;
+mod policies;
+mod requests;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::api::yaml;
+use crate::serve::mock_capi::StartError;
+use crate::world::World;
+use crate::world::settings::Settings;
+use entries::Seed;
+
+/// A seed file that was read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SeedFile {
+    seed: Seed,
+}
+
+impl SeedFile {
+    /// Reads a file; errors name the line.
+    pub(crate) fn read(path: &Path) -> Result<Self, StartError> {
+        let refuse = |reason: String| StartError::SeedFile {
+            path: PathBuf::from(path),
+            reason,
+        };
+        let text = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+        Self::parse(&text).map_err(refuse)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        // This reader knows the lines. It reads YAML 1.2.
+        let located: Result<Seed, _> = serde_saphyr::from_str(text);
+        // Values are those of the Cloud Controller's own reader, as in manifests.
+        let document = yaml::parse(text).map_err(|error| error.details())?;
+        let read = match document.to_json() {
+            Value::Null => Ok(Seed::default()),
+            document => serde_json::from_value(document),
+        };
+        match (located, read) {
+            (Ok(_), Ok(seed)) => Ok(Self { seed }),
+            (Ok(_), Err(error)) => Err(error.to_string()),
+            (Err(error), Ok(_)) => Err(error.to_string()),
+            (Err(located), Err(read)) => Err(explain(&located.to_string(), &read.to_string())),
+        }
+    }
+
+    /// Puts it into a world.
+    pub(crate) fn apply(&self, world: &mut World, settings: &Settings) -> Result<(), String> {
+        apply::apply(&self.seed, world, settings)
+    }
+}
+
+/// What is wrong, in the words of both readers: one knows the line, the other the keys
+/// that are allowed.
+fn explain(located: &str, read: &str) -> String {
+    let mut quoted = read.split('`').skip(1).step_by(2);
+    let (true, Some(key)) = (read.starts_with("unknown field"), quoted.next()) else {
+        return located.to_owned();
+    };
+    let known: Vec<&str> = quoted.collect();
+    let line = located.split("line ").nth(1).unwrap_or_default();
+    let line: String = line.chars().take_while(char::is_ascii_digit).collect();
+    let hint = match key {
+        "count" => ": it generates what it stands for, and a seed has no such keys".to_owned(),
+        key => match nearest(key, &known) {
+            Some(near) => format!(", did you mean `{near}`?"),
+            None => format!(", must be one of {}", known.join(", ")),
+        },
+    };
+    format!("line {line}: unknown key `{key}`{hint}")
+}
+
+/// Of some keys the one that a key was probably meant to be.
+fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+    let is_part = |known: &&&str| known.ends_with(key) || key.ends_with(**known);
+    if let Some(part) = known.iter().find(is_part) {
+        return Some(part);
+    }
+    let near = known.iter().map(|known| (distance(key, known), *known));
+    let (distance, near) = near.min()?;
+    (distance <= 1 + key.len() / 4).then_some(near)
+}
+
+/// How many letters have to be changed, added or left out.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = i;
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+        for (j, b) in other.chars().enumerate() {
+            let (left, above) = (row[j], row[j + 1]);
+            let changed = diagonal + usize::from(a != b);
+            diagonal = above;
+            row[j + 1] = changed.min(left + 1).min(above + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        SeedFile::parse(text).unwrap_err()
+    }
+
+    #[test]
+    fn unknown_keys_are_named_with_their_line_and_what_was_meant() {
+        assert_eq!(
+            refused("orgs:\n- nam: o\n"),
+            "line 2: unknown key `nam`, did you mean `name`?"
+        );
+        assert_eq!(
+            refused(
+                "orgs:\n- name: o\n  spaces:\n  - name: s\n    apps:\n    - name: a\n      memroy: 1G\n"
+            ),
+            "line 7: unknown key `memroy`, did you mean `memory`?"
+        );
+        assert_eq!(
+            refused("quotas: []\n"),
+            "line 1: unknown key `quotas`, did you mean `org_quotas`?"
+        );
+        let generated = "orgs:\n- name: o\n  count: 2\n";
+        assert!(refused(generated).starts_with("line 3: unknown key `count`: it generates"));
+    }
+
+    #[test]
+    fn values_are_read_as_in_manifests() {
+        let text = "version: 1\nname: me\norgs: [{name: o, spaces: [{name: s, apps: [{name: a, env: {A: yes, B: 0123}}]}]}]";
+        let SeedFile { seed } = SeedFile::parse(text).unwrap();
+        let app = seed.orgs[0].spaces[0].apps[0].manifest();
+        assert_eq!(app["env"], serde_json::json!({"A": true, "B": 83}));
+        assert!(refused("version: 2").contains("version"));
+    }
+
+    #[test]
+    fn distances_count_changed_letters() {
+        for (one, other, expected) in [("", "ab", 2), ("memroy", "memory", 2), ("a", "a", 0)] {
+            assert_eq!(distance(one, other), expected, "{one} {other}");
+        }
+    }
+}
