@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::poll::Progress;
 
@@ -84,21 +84,27 @@ impl Metadata {
 }
 
 /// An organization.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Org {
     pub(crate) guid: String,
     pub(crate) name: String,
     pub(crate) ownership: Ownership,
     /// The GUID of its quota.
     pub(crate) quota: Option<String>,
+    /// Whether its users may change nothing; not read in 2017.
+    pub(crate) is_suspended: bool,
     /// Empty in 2017.
     pub(crate) labels: Labels,
     /// Empty in 2017.
     pub(crate) annotations: Labels,
 }
 
+/// The limits of a quota by section and key; `None` is no limit. They are numbers, and
+/// only `paid_services_allowed` is a flag. Empty in 2017.
+pub(crate) type Limits = BTreeMap<String, BTreeMap<String, Option<Value>>>;
+
 /// A quota of orgs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct OrgQuota {
     pub(crate) guid: String,
     pub(crate) name: String,
@@ -106,26 +112,122 @@ pub(crate) struct OrgQuota {
     pub(crate) orgs: Vec<String>,
     /// Whether it has no limit, as one that we create.
     pub(crate) is_unlimited: bool,
+    pub(crate) limits: Limits,
     /// The memory that the apps of an org may take in all, in MB. `None` without a limit.
     pub(crate) memory_mb: Option<u64>,
 }
 
-/// A service instance.
-#[derive(Debug, Clone)]
-pub(crate) struct ServiceInstance {
+/// A quota of an org's spaces.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SpaceQuota {
+    pub(crate) guid: String,
     pub(crate) name: String,
     /// The GUID of its org.
     pub(crate) org: String,
+    pub(crate) limits: Limits,
+}
+
+/// A service instance.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ServiceInstance {
+    /// Empty in 2017.
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    /// The GUID of its org; empty in lists by space.
+    pub(crate) org: String,
+    /// The GUID of its space; empty in 2017.
+    pub(crate) space: String,
+    /// Unknown in 2017.
+    pub(crate) ownership: Ownership,
+    pub(crate) tags: Vec<String>,
+    pub(crate) syslog_drain_url: Option<String>,
+    pub(crate) route_service_url: Option<String>,
+    /// The GUID of its service plan; `None` if it is user-provided.
+    pub(crate) plan: Option<String>,
+    /// The last work of its broker and how it went, such as `create failed`; empty if
+    /// it is user-provided.
+    pub(crate) last_operation: String,
+}
+
+/// A service instance that is to be created.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewServiceInstance<'a> {
+    pub(crate) name: &'a str,
+    /// The GUID of its space.
+    pub(crate) space: &'a str,
+    pub(crate) settings: ServiceSettings<'a>,
+    pub(crate) metadata: &'a Metadata,
+}
+
+/// The settings of a service instance. What is `None` keeps its value.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ServiceSettings<'a> {
+    pub(crate) tags: Option<&'a [String]>,
+    /// The GUID of the service plan of a managed service instance.
+    pub(crate) plan: Option<&'a str>,
+    pub(crate) parameters: Option<&'a Map<String, Value>>,
+    pub(crate) credentials: Option<&'a Map<String, Value>>,
+    /// `Some(None)` for none.
+    pub(crate) syslog_drain_url: Option<Option<&'a str>>,
+    /// `Some(None)` for none.
+    pub(crate) route_service_url: Option<Option<&'a str>>,
+}
+
+/// A service plan, with the names of what it is of.
+#[derive(Debug, Clone)]
+pub(crate) struct ServicePlan {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    pub(crate) offering: String,
+    pub(crate) broker: String,
+}
+
+/// A role of a user.
+#[derive(Debug, Clone)]
+pub(crate) struct Role {
+    /// Such as `organization_manager`.
+    pub(crate) kind: String,
+    /// The user's name, or the GUID of a user without name, such as a UAA client.
+    pub(crate) user: String,
+    pub(crate) origin: Option<String>,
+    /// The GUID of its org or space.
+    pub(crate) place: String,
+}
+
+/// A user that the Cloud Controller knows.
+#[derive(Debug, Clone)]
+pub(crate) struct User {
+    pub(crate) guid: String,
+    /// `None` of a UAA client.
+    pub(crate) name: Option<String>,
+    pub(crate) origin: Option<String>,
+    pub(crate) ownership: Ownership,
+}
+
+/// An isolation segment: a part of the cells.
+#[derive(Debug, Clone)]
+pub(crate) struct IsolationSegment {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+}
+
+/// A feature of the foundation.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct FeatureFlag {
+    pub(crate) name: String,
+    pub(crate) enabled: bool,
 }
 
 /// A space of an org.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Space {
     pub(crate) guid: String,
     pub(crate) name: String,
     /// The GUID of its org.
     pub(crate) org: String,
     pub(crate) ownership: Ownership,
+    /// The GUID of its quota; not read in 2017.
+    pub(crate) quota: Option<String>,
     /// Empty in 2017.
     pub(crate) labels: Labels,
     /// Empty in 2017.
@@ -133,7 +235,7 @@ pub(crate) struct Space {
 }
 
 /// A security group: rules for the traffic of apps.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct SecurityGroup {
     pub(crate) guid: String,
     pub(crate) name: String,
@@ -142,17 +244,55 @@ pub(crate) struct SecurityGroup {
     pub(crate) running_spaces: Vec<String>,
     /// The GUIDs of the spaces whose stagings it applies to.
     pub(crate) staging_spaces: Vec<String>,
+    /// Whether it applies to the running apps of all spaces.
+    pub(crate) globally_running: bool,
+    /// Whether it applies to the stagings of all spaces.
+    pub(crate) globally_staging: bool,
+}
+
+impl SecurityGroup {
     /// Whether it applies to all spaces.
-    pub(crate) is_global: bool,
+    pub(crate) fn is_global(&self) -> bool {
+        self.globally_running || self.globally_staging
+    }
+}
+
+/// A security group that is to be created.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct NewSecurityGroup<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) rules: &'a [Rule],
+    /// The GUIDs of the spaces whose running apps it applies to.
+    pub(crate) running_spaces: &'a [&'a str],
+    pub(crate) enabled: Enabled,
+}
+
+/// Whether a security group applies to all spaces, in a request. `None` keeps it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Enabled {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) running: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) staging: Option<bool>,
 }
 
 /// One rule of a security group: what traffic it allows.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Rule {
     pub(crate) protocol: String,
     pub(crate) destination: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ports: Option<String>,
+    /// The type of ICMP messages.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(crate) icmp_type: Option<i64>,
+    /// The code of ICMP messages.
+    #[serde(default, rename = "code", skip_serializing_if = "Option::is_none")]
+    pub(crate) icmp_code: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) log: Option<bool>,
 }
 
 /// A domain that routes can be in.
@@ -164,6 +304,8 @@ pub(crate) struct Domain {
     pub(crate) is_for_apps: bool,
     /// The GUID of the org that owns it; `None` for one that all orgs share.
     pub(crate) owner: Option<String>,
+    /// Unknown in 2017.
+    pub(crate) ownership: Ownership,
 }
 
 /// An app, as lists of apps show it.

@@ -11,9 +11,10 @@ use super::client::Client;
 use super::dialect::Dialect;
 use super::error::Error;
 use super::model::{
-    App, Build, Deployment, Destination, DiffEntry, DockerImage, Domain, Droplet, Env, HealthCheck,
-    Instance, Metadata, NewApp, NewDeployment, NewRoute, Org, OrgApps, OrgQuota, Package, Process,
-    Resource, Route, Rule, Scale, SecurityGroup, ServiceInstance, Space, Summary,
+    App, Build, Deployment, Destination, DiffEntry, DockerImage, Domain, Droplet, Enabled, Env,
+    HealthCheck, Instance, Limits, Metadata, NewApp, NewDeployment, NewRoute, NewSecurityGroup,
+    Org, OrgApps, OrgQuota, Package, Process, Resource, Route, Rule, Scale, SecurityGroup,
+    ServiceInstance, Space, Summary,
 };
 use super::poll::Progress;
 use super::transport::{Replay, Upload};
@@ -68,9 +69,14 @@ impl Client {
         in_dialect!(self, quotas::named(names))
     }
 
-    /// Creates a quota without a limit; returns the GUID.
-    pub(crate) async fn create_quota(&self, name: &str) -> Result<String, Error> {
-        in_dialect!(self, quotas::create(name))
+    /// Creates a quota with these limits, and no others; returns the GUID.
+    pub(crate) async fn create_quota(&self, name: &str, limits: &Limits) -> Result<String, Error> {
+        in_dialect!(self, quotas::create(name, limits))
+    }
+
+    /// Sets limits of a quota. Others stay.
+    pub(crate) async fn set_quota_limits(&self, quota: &str, limits: &Limits) -> Result<(), Error> {
+        in_dialect!(self, quotas::set_limits(quota, limits))
     }
 
     pub(crate) async fn assign_quota(&self, quota: &str, org: &str) -> Result<(), Error> {
@@ -138,15 +144,21 @@ impl Client {
         in_dialect!(self, security_groups::named(names))
     }
 
-    /// Creates a security group that applies to the running apps of some spaces;
-    /// returns the GUID.
+    /// Returns the GUID.
     pub(crate) async fn create_security_group(
         &self,
-        name: &str,
-        rules: &[Rule],
-        running_spaces: &[&str],
+        group: &NewSecurityGroup<'_>,
     ) -> Result<String, Error> {
-        in_dialect!(self, security_groups::create(name, rules, running_spaces))
+        in_dialect!(self, security_groups::create(group))
+    }
+
+    /// Applies a security group to all spaces, or no longer.
+    pub(crate) async fn enable_security_group(
+        &self,
+        group: &str,
+        enabled: Enabled,
+    ) -> Result<(), Error> {
+        in_dialect!(self, security_groups::enable(group, enabled))
     }
 
     pub(crate) async fn update_security_group(
@@ -157,9 +169,13 @@ impl Client {
         in_dialect!(self, security_groups::update(group, rules))
     }
 
-    /// Binds a security group to one more space, for running apps.
-    pub(crate) async fn bind_security_group(&self, group: &str, space: &str) -> Result<(), Error> {
-        in_dialect!(self, security_groups::bind(group, space))
+    /// Binds a security group to more spaces, for running apps.
+    pub(crate) async fn bind_security_group(
+        &self,
+        group: &str,
+        spaces: &[&str],
+    ) -> Result<(), Error> {
+        in_dialect!(self, security_groups::bind(group, spaces))
     }
 
     /// Succeeds if it does not exist.
@@ -581,5 +597,6 @@ impl Client {
     }
 }
 
+mod around_apps;
 #[cfg(test)]
 mod tests;

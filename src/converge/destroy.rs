@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::target::Target;
 use super::{ConvergeError, Converger, protect};
 use crate::capi::error::Error;
-use crate::desired::Group;
+use crate::desired::{Group, user_and_origin};
 use crate::events::{Phase, StepContext};
 
 /// The time between two counts of the apps that an org still has.
@@ -40,7 +40,8 @@ struct Beside {
 }
 
 impl Converger {
-    /// Deletes the orgs with everything in them, their quotas, and the security groups.
+    /// Deletes the orgs with everything in them, their quotas, the security groups, the
+    /// shared domains, and the users that it created. Feature flags stay as they are.
     ///
     /// # Errors
     /// [`ConvergeError::NotOurs`] for an org without our label and
@@ -81,6 +82,8 @@ impl Converger {
             let what = format!("deleting the {target}");
             let deleted = match target {
                 Target::Quota { .. } => self.client.delete_quota(&what, &guid).await,
+                Target::Domain { .. } => self.client.delete_domain(&what, &guid).await,
+                Target::User { .. } => self.client.delete_user(&what, &guid).await,
                 _ => self.client.delete_security_group(&what, &guid).await,
             };
             match deleted {
@@ -131,10 +134,17 @@ impl Converger {
             }
             let others = found.other_apps.iter();
             content.extend(others.map(|it| (app(&it.space, &it.name), it.ownership.is_of(owner))));
+            let space_name = |guid: &str| {
+                let mut found = observed.spaces.iter().filter_map(|it| it.space.as_ref());
+                let found = found.find(|space| space.guid == guid);
+                found.map(|space| space.name.clone()).unwrap_or_default()
+            };
             let services = services.iter().filter(|it| it.org == org.guid);
             content.extend(services.map(|service| {
                 let (org, name) = (org.name.clone(), service.name.clone());
-                (Target::ServiceInstance { org, name }, false)
+                let space = space_name(&service.space);
+                let is_ours = service.ownership.is_of(owner);
+                (Target::ServiceInstance { org, space, name }, is_ours)
             }));
             let unmanaged = content.iter().filter(|(_, is_ours)| !is_ours);
             let unmanaged: Vec<Target> = unmanaged.map(|(target, _)| target.clone()).collect();
@@ -150,7 +160,7 @@ impl Converger {
         Ok(deletions)
     }
 
-    /// The quotas and security groups that exist.
+    /// The quotas, security groups, shared domains and users that exist.
     fn exist_beside_orgs(&self, observed: &Observed) -> Vec<Beside> {
         let quotas = self.desired.quotas().into_iter().filter_map(|name| {
             let quota = observed.quotas.get(name)?;
@@ -158,7 +168,7 @@ impl Converger {
             Some(Beside {
                 target: Target::Quota { name },
                 guid: quota.guid.clone(),
-                is_ours: observed.is_our_quota(quota),
+                is_ours: observed.is_our_quota(quota, self.desired.limits_of(&quota.name)),
             })
         });
         let groups = self.desired.security_groups().iter().filter_map(|group| {
@@ -167,10 +177,38 @@ impl Converger {
             Some(Beside {
                 target: Target::SecurityGroup { name },
                 guid: found.guid.clone(),
-                is_ours: observed.is_our_group(found, group),
+                is_ours: observed.is_our_group(found, group, self.desired.owner()),
             })
         });
-        quotas.chain(groups).collect()
+        let owner = self.desired.owner();
+        let domains = self.desired.domains().iter().filter_map(|name| {
+            let mut domains = observed.domains.iter();
+            let found = domains.find(|domain| domain.name == *name)?;
+            let name = name.clone();
+            Some(Beside {
+                target: Target::Domain { name },
+                guid: found.guid.clone(),
+                is_ours: found.ownership.is_of(owner),
+            })
+        });
+        // Users may have more than what is desired here, so they are deleted only if we
+        // have created them.
+        let users = self.desired.users().iter().filter_map(|text| {
+            let (name, origin) = user_and_origin(text);
+            let mut users = observed.around.users.iter();
+            let found = users.find(|user| {
+                user.ownership.managed
+                    && user.ownership.is_of(owner)
+                    && user.name.as_deref() == Some(name)
+                    && user.origin.as_deref() == origin
+            })?;
+            Some(Beside {
+                target: Target::User { name: text.clone() },
+                guid: found.guid.clone(),
+                is_ours: true,
+            })
+        });
+        quotas.chain(groups).chain(domains).chain(users).collect()
     }
 
     /// Deletes the orgs that exist.

@@ -12,6 +12,7 @@ mod destroy;
 mod ended;
 pub(crate) mod observe;
 mod observe_2017;
+mod observe_around;
 pub(crate) mod observed;
 mod only;
 pub(crate) mod outcome;
@@ -332,7 +333,7 @@ impl Converger {
 
     /// Reads the bits once, and refuses properties that the foundation does not support.
     async fn prepare(&self) -> Result<&[Bits], ConvergeError> {
-        supported::check(&self.desired)?;
+        supported::check(&self.desired, self.client.dialect())?;
         if self.client.dialect() == Dialect::Documented2017 {
             check_properties(&self.desired)?;
         }

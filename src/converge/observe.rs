@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::compare::{EntryDifference, compare};
 use super::observe_2017;
+use super::observe_around::{self, Around};
 use super::observed::{App, by_app, web_by_app};
 use crate::capi::client::Client;
 use crate::capi::dialect::Dialect;
@@ -52,6 +53,8 @@ pub(crate) struct Observed {
     /// The GUIDs of the orgs and spaces that are ours: the desired ones, and others
     /// that a quota or security group applies to.
     pub(crate) managed: HashSet<String>,
+    /// What is around the apps.
+    pub(crate) around: Around,
     /// In the order of the desired orgs.
     pub(crate) orgs: Vec<ObservedOrg>,
     /// In the order of all desired spaces.
@@ -155,11 +158,14 @@ async fn observe_v3(client: &Client, desired: &Desired, packages: bool) -> Resul
     } else {
         &[]
     };
-    let (mut routes, mut packages, differences) = try_join!(
+    let (mut routes, mut packages, differences, around) = try_join!(
         client.routes_of_spaces(&there),
         client.packages_of_spaces(of_packages),
         differences(client, desired, &observed),
+        // Boxed, as it is large and most of it is rarely needed.
+        Box::pin(observe_around::observe(client, desired, &observed)),
     )?;
+    observed.around = around;
     unique(&mut routes, |route| &route.guid);
     unique(&mut packages, |package| &package.guid);
     let mut routes = routes_by_space(routes);
@@ -381,6 +387,13 @@ impl Observed {
     /// The domain of the apps of an org: the desired one, the first shared domain, or the
     /// org's own.
     fn domain_of(&self, desired: &Desired, org: Option<&Org>) -> Result<String, Error> {
+        // One that is desired may not exist yet.
+        if let Some(name) = desired
+            .apps_domain()
+            .filter(|name| desired.has_domain(name))
+        {
+            return Ok(name.to_owned());
+        }
         let org = org.map(|org| org.guid.as_str());
         let mut domains = self.domains.iter();
         let found = match desired.apps_domain() {

@@ -283,6 +283,8 @@ fn config_text(converger: &Converger, bits: &[Bits]) -> String {
             placed.org_id, space.name, space.security_groups, space.metadata
         );
     }
+    let around = desired.around_apps();
+    let _ = writeln!(text, "{around:?}");
     for placed in desired.groups() {
         let group = placed.group;
         let is_selected = converger

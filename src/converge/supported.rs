@@ -1,30 +1,56 @@
 //! Refuses what a convergence does not bring about, so that nothing is ignored.
 
 use super::ConvergeError;
+use crate::capi::dialect::Dialect;
 use crate::desired::{Bits, Desired};
 
-/// Refuses the properties that are not converged.
-pub(super) fn check(desired: &Desired) -> Result<(), ConvergeError> {
+/// Refuses the properties that are not converged on this foundation.
+pub(super) fn check(desired: &Desired, dialect: Dialect) -> Result<(), ConvergeError> {
+    let refuse = |subject: String, property: &'static str, reason: &'static str| {
+        Err(ConvergeError::Unsupported {
+            subject,
+            property,
+            reason,
+        })
+    };
+    for placed in desired.groups() {
+        let group = placed.group;
+        let of_group = [
+            ("like", desired.source_of(&placed).is_some()),
+            ("state", !group.is_started()),
+            ("a droplet", matches!(group.bits, Bits::Droplet(_))),
+        ];
+        if let Some(property) = first(&of_group) {
+            let subject = format!("the group {}", group.name);
+            return refuse(subject, property, "cf-pusher does not converge it yet");
+        }
+    }
+    if dialect == Dialect::V3 {
+        return Ok(());
+    }
+    match beyond_2017(desired) {
+        None => Ok(()),
+        Some((subject, property)) => refuse(subject, property, "the API of 2017 lacks it"),
+    }
+}
+
+/// The first property that has no counterpart in 2017, with what it is of.
+fn beyond_2017(desired: &Desired) -> Option<(String, &'static str)> {
     let of_foundation = [
         ("org_quotas", !desired.org_quotas().is_empty()),
         ("domains", !desired.domains().is_empty()),
         ("users", !desired.users().is_empty()),
         ("feature_flags", !desired.feature_flags().is_empty()),
     ];
-    refuse(|| "the foundation".to_owned(), &of_foundation)?;
+    if let Some(property) = first(&of_foundation) {
+        return Some(("the foundation".to_owned(), property));
+    }
     for group in desired.security_groups() {
         let enabled = group.globally_enabled;
-        let is_enabled = enabled.running.or(enabled.staging).is_some();
-        let has_details = group.rules.iter().any(|rule| {
-            rule.icmp_type.or(rule.icmp_code).is_some()
-                || rule.description.is_some()
-                || rule.log.is_some()
-        });
-        let of_group = [
-            ("globally_enabled", is_enabled),
-            ("type, code, description or log of a rule", has_details),
-        ];
-        refuse(|| format!("the security group {}", group.name), &of_group)?;
+        if enabled.running.or(enabled.staging).is_some() {
+            let subject = format!("the security group {}", group.name);
+            return Some((subject, "globally_enabled"));
+        }
     }
     for org in desired.orgs() {
         let of_org = [
@@ -34,9 +60,11 @@ pub(super) fn check(desired: &Desired) -> Result<(), ConvergeError> {
             ("roles", !org.roles.is_empty()),
             ("space_quotas", !org.space_quotas.is_empty()),
         ];
-        refuse(|| format!("the org {}", org.name), &of_org)?;
+        if let Some(property) = first(&of_org) {
+            return Some((format!("the org {}", org.name), property));
+        }
     }
-    for placed in desired.spaces() {
+    desired.spaces().find_map(|placed| {
         let space = placed.space;
         let of_space = [
             ("quota", space.quota.is_some()),
@@ -46,32 +74,12 @@ pub(super) fn check(desired: &Desired) -> Result<(), ConvergeError> {
             ("service_instances", !space.services.is_empty()),
             ("network_policies", !space.network_policies.is_empty()),
         ];
-        refuse(|| format!("the space {}", space.name), &of_space)?;
-    }
-    for placed in desired.groups() {
-        let group = placed.group;
-        let of_group = [
-            ("like", desired.source_of(&placed).is_some()),
-            ("state", !group.is_started()),
-            ("a droplet", matches!(group.bits, Bits::Droplet(_))),
-        ];
-        refuse(|| format!("the group {}", group.name), &of_group)?;
-    }
-    Ok(())
+        Some((format!("the space {}", space.name), first(&of_space)?))
+    })
 }
 
-/// Refuses the first property that is there.
-fn refuse(
-    subject: impl Fn() -> String,
-    properties: &[(&'static str, bool)],
-) -> Result<(), ConvergeError> {
+/// The first property that is there.
+fn first(properties: &[(&'static str, bool)]) -> Option<&'static str> {
     let mut present = properties.iter().filter(|(_, is_present)| *is_present);
-    match present.next() {
-        None => Ok(()),
-        Some((property, _)) => Err(ConvergeError::Unsupported {
-            subject: subject(),
-            property,
-            reason: "cf-pusher does not converge it yet",
-        }),
-    }
+    present.next().map(|(property, _)| *property)
 }

@@ -33,10 +33,56 @@ pub enum Target {
         /// The security group's name.
         name: String,
     },
+    /// A feature of the foundation.
+    FeatureFlag {
+        /// The feature's name.
+        name: String,
+    },
+    /// A user that the Cloud Controller knows.
+    User {
+        /// The user's name, after the identity provider and a `/` where that is given.
+        name: String,
+    },
+    /// A domain.
+    Domain {
+        /// The domain's name.
+        name: String,
+    },
+    /// A quota for the spaces of an org.
+    SpaceQuota {
+        /// The name of the quota's org.
+        org: String,
+        /// The quota's name.
+        name: String,
+    },
+    /// A role of a user.
+    Role {
+        /// The name of the org.
+        org: String,
+        /// The name of the space, for a role in a space.
+        space: Option<String>,
+        /// The type of the role, such as `space_developer`.
+        role: String,
+        /// The user's name, after the identity provider and a `/` where that is given.
+        user: String,
+    },
+    /// A network policy.
+    NetworkPolicy {
+        /// The name of the org of the apps that send.
+        org: String,
+        /// The name of the space of the apps that send.
+        space: String,
+        /// The apps that send and those that receive, the protocol and the ports, such as
+        /// `web-* to db tcp 5432`.
+        name: String,
+    },
     /// A service instance.
     ServiceInstance {
         /// The name of the service instance's org.
         org: String,
+        /// The name of the service instance's space; empty where that is not known.
+        #[serde(default)]
+        space: String,
         /// The service instance's name.
         name: String,
     },
@@ -59,18 +105,30 @@ impl Target {
             | Self::Org { name }
             | Self::Space { name, .. }
             | Self::SecurityGroup { name }
+            | Self::FeatureFlag { name }
+            | Self::User { name }
+            | Self::Domain { name }
+            | Self::SpaceQuota { name, .. }
+            | Self::NetworkPolicy { name, .. }
             | Self::ServiceInstance { name, .. }
             | Self::App { name, .. } => name,
+            Self::Role { user, .. } => user,
         }
     }
 
-    /// `app`, `org`, `space`, `quota`, `security group` or `service instance`.
+    /// Such as `app`, `org` or `space quota`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Quota { .. } => "quota",
             Self::Org { .. } => "org",
             Self::Space { .. } => "space",
             Self::SecurityGroup { .. } => "security group",
+            Self::FeatureFlag { .. } => "feature flag",
+            Self::User { .. } => "user",
+            Self::Domain { .. } => "domain",
+            Self::SpaceQuota { .. } => "space quota",
+            Self::Role { .. } => "role",
+            Self::NetworkPolicy { .. } => "network policy",
             Self::ServiceInstance { .. } => "service instance",
             Self::App { .. } => "app",
         }
@@ -83,6 +141,14 @@ impl Target {
         approval::ranges(&names)
     }
 
+    /// The kind of several resources, such as `apps`.
+    pub(crate) fn plural(kind: &str) -> String {
+        match kind.strip_suffix('y') {
+            Some(stem) => format!("{stem}ies"),
+            None => format!("{kind}s"),
+        }
+    }
+
     /// Whether it is an app.
     pub fn is_app(&self) -> bool {
         matches!(self, Self::App { .. })
@@ -91,6 +157,20 @@ impl Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind(), self.name())
+        match self {
+            Self::Role {
+                org,
+                space,
+                role,
+                user,
+            } => {
+                write!(f, "role {role} of {user} in {org}")?;
+                match space {
+                    Some(space) => write!(f, "/{space}"),
+                    None => Ok(()),
+                }
+            }
+            _ => write!(f, "{} {}", self.kind(), self.name()),
+        }
     }
 }

@@ -49,8 +49,10 @@ impl Desired {
         for org in &self.orgs {
             self.check_org(org)?;
         }
+        let groups = self.security_groups.iter();
+        let groups: HashSet<&str> = groups.map(|group| group.name.as_str()).collect();
         for placed in self.spaces() {
-            self.check_space(&placed)?;
+            self.check_space(&placed, &groups)?;
         }
         for placed in self.groups() {
             self.check_source(&placed)?;
@@ -77,11 +79,15 @@ impl Desired {
         check_roles(&org.roles, &subject, &ORG_ROLES)
     }
 
-    fn check_space(&self, placed: &PlacedSpace<'_>) -> Result<(), DesiredError> {
+    fn check_space(
+        &self,
+        placed: &PlacedSpace<'_>,
+        groups: &HashSet<&str>,
+    ) -> Result<(), DesiredError> {
         let PlacedSpace { org, space, .. } = placed;
         let subject = format!("the space {}", space.name);
         for name in &space.security_groups {
-            if !self.security_groups.iter().any(|group| group.name == *name) {
+            if !groups.contains(name.as_str()) {
                 return Err(DesiredError::UnknownSecurityGroup {
                     space: space.name.clone(),
                     security_group: name.clone(),

@@ -14,14 +14,14 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 pub use error::DesiredError;
 pub use group::{AppState, Bits, Group};
 pub(crate) use network::matches;
 pub use network::{GloballyEnabled, NetworkPolicy, Rule, SecurityGroup};
 pub use people::Role;
-pub(crate) use people::{ORG_ROLES, SPACE_ROLES};
+pub(crate) use people::{ORG_ROLES, SPACE_ROLES, user_and_origin};
 use protected::Protected;
 pub use quota::{Limit, Limits, OrgQuota, SpaceQuota};
 pub use service::{ServiceInstance, ServiceKind};
@@ -177,7 +177,7 @@ impl Desired {
         &self.domains
     }
 
-    /// The names of the users.
+    /// The names of the users: see [`DesiredBuilder::user`].
     pub fn users(&self) -> &[String] {
         &self.users
     }
@@ -231,6 +231,59 @@ impl Desired {
         groups
             .enumerate()
             .map(|(id, (space, group))| PlacedGroup { id, space, group })
+    }
+
+    /// The limits that a quota of orgs should have, if any are named.
+    pub(crate) fn limits_of(&self, quota: &str) -> Option<&Limits> {
+        let mut quotas = self.org_quotas.iter();
+        let quota = quotas.find(|it| it.name == quota)?;
+        Some(&quota.limits).filter(|limits| !limits.is_empty())
+    }
+
+    /// Whether a domain is one of the desired ones.
+    pub(crate) fn has_domain(&self, name: &str) -> bool {
+        let private = self.orgs.iter().flat_map(|org| &org.domains);
+        self.domains.iter().chain(private).any(|it| it == name)
+    }
+
+    /// The names of all isolation segments, each once.
+    pub(crate) fn isolation_segments(&self) -> Vec<&str> {
+        let orgs = self.orgs.iter().map(|org| &org.isolation_segment);
+        let spaces = self.orgs.iter().flat_map(|org| &org.spaces);
+        let all = orgs.chain(spaces.map(|space| &space.isolation_segment));
+        let names: BTreeSet<&str> = all.filter_map(Option::as_deref).collect();
+        names.into_iter().collect()
+    }
+
+    /// All that is around the apps as text, including what may be secret.
+    pub(crate) fn around_apps(&self) -> String {
+        let mut text = format!(
+            "{:?} {:?} {:?} {:?} {:?}\n",
+            self.org_quotas, self.domains, self.users, self.feature_flags, self.protected.patterns
+        );
+        for org in &self.orgs {
+            text += &format!(
+                "{:?} {:?} {:?} {:?} {:?}\n",
+                org.suspended, org.domains, org.isolation_segment, org.roles, org.space_quotas
+            );
+        }
+        for PlacedSpace { space, .. } in self.spaces() {
+            text += &format!(
+                "{:?} {:?} {:?} {:?} {:?}\n",
+                space.quota,
+                space.features,
+                space.isolation_segment,
+                space.roles,
+                space.network_policies
+            );
+            for service in &space.services {
+                text += &format!("{:?} {}\n", service, service.secrets());
+            }
+        }
+        for PlacedGroup { group, .. } in self.groups() {
+            text += &format!("{:?} {:?}\n", group.state, group.like);
+        }
+        text
     }
 
     /// The names of all quotas, each once.
@@ -300,7 +353,9 @@ impl DesiredBuilder {
         self
     }
 
-    /// With a user, by name.
+    /// With a user that the Cloud Controller should know: `alice`, or `ldap/alice` for one
+    /// of an identity provider. The Cloud Controller creates users of identity providers
+    /// only; others must be created in the UAA.
     #[must_use]
     pub fn user(mut self, name: impl Into<String>) -> Self {
         self.0.users.push(name.into());
@@ -462,7 +517,8 @@ impl Space {
         self
     }
 
-    /// With a role of a user. A user who has no role in the org becomes one of its users.
+    /// With a role of a user, who also gets the role `organization_user` in the org, as
+    /// the Cloud Controller asks for it.
     #[must_use]
     pub fn role(mut self, role: Role) -> Self {
         self.roles.push(role);

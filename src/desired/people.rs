@@ -27,7 +27,7 @@ pub struct Role {
     /// in an org; `space_auditor`, `space_developer`, `space_manager` or
     /// `space_supporter` in a space.
     pub kind: String,
-    /// The user's name, or the ID of a UAA client.
+    /// The user's name.
     pub user: String,
     /// The identity provider of the user, such as `uaa` or `ldap`. None if only one
     /// provider has a user of that name.
@@ -65,5 +65,13 @@ impl Role {
             });
         }
         Ok(())
+    }
+}
+
+/// The name and the identity provider of a user such as `ldap/alice`.
+pub(crate) fn user_and_origin(user: &str) -> (&str, Option<&str>) {
+    match user.split_once('/') {
+        Some((origin, name)) => (name, Some(origin)),
+        None => (user, None),
     }
 }

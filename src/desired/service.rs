@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// A service instance of a space. Apps are bound to it by `services` of their entries.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +78,20 @@ impl ServiceInstance {
             name: name.into(),
             kind,
             tags: Vec::new(),
+        }
+    }
+
+    /// What may be secret of it.
+    pub(crate) fn secrets(&self) -> Value {
+        match &self.kind {
+            ServiceKind::UserProvided {
+                credentials,
+                syslog_drain_url,
+                route_service_url,
+            } => json!([credentials, syslog_drain_url, route_service_url]),
+            ServiceKind::Managed {
+                broker, parameters, ..
+            } => json!([broker, parameters]),
         }
     }
 

@@ -51,7 +51,11 @@ impl Workflow {
         config: &ScalingTest,
         sources: &Sources,
     ) -> Converger {
-        let converger = Converger::new(client.clone(), desired(config, sources));
+        self.of(client, desired(config, sources))
+    }
+
+    pub(crate) fn of(self, client: &Client, desired: Desired) -> Converger {
+        let converger = Converger::new(client.clone(), desired);
         match self {
             Self::PerApp => converger.per_app(),
             Self::Manifest | Self::Documented2017 => converger,

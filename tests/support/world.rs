@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use cf_pusher::{Approval, Client, Converger, Error, Events, ScalingTest, Sources};
+use cf_pusher::{Approval, Client, Converger, Desired, Error, Events};
 use mock_capi::{CloudController, MockCapiBuilder};
 use serde_json::Value;
 
-use super::{Workflow, read, target};
+use super::{Workflow, desired, read, target};
 
 /// A desired state and a workflow, for any number of foundations.
 pub(crate) struct World {
-    config: ScalingTest,
-    sources: Sources,
+    desired: Desired,
     pub(crate) workflow: Workflow,
     http: reqwest::Client,
     timeout: Duration,
@@ -27,9 +26,13 @@ impl World {
     /// With the bits of a folder.
     pub(crate) fn of(workflow: Workflow, config: &str, apps_dir: Option<&Path>) -> Self {
         let (config, sources) = read(config, apps_dir);
+        Self::desired(workflow, desired(&config, &sources))
+    }
+
+    /// With any desired state.
+    pub(crate) fn desired(workflow: Workflow, desired: Desired) -> Self {
         Self {
-            config,
-            sources,
+            desired,
             workflow,
             http: reqwest::Client::new(),
             timeout: Duration::from_secs(20),
@@ -80,7 +83,7 @@ impl World {
     }
 
     fn converger(&self, client: &Client) -> Converger {
-        self.workflow.converger(client, &self.config, &self.sources)
+        self.workflow.of(client, self.desired.clone())
     }
 
     /// The state of the mock.

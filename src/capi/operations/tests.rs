@@ -7,7 +7,9 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 use crate::capi::client::ConnectOptions;
-use crate::capi::model::DeploymentOptions;
+use crate::capi::model::{
+    DeploymentOptions, Enabled, Limits, NewSecurityGroup, NewServiceInstance, ServiceSettings,
+};
 use crate::capi::transport::Credentials;
 use crate::events::Events;
 
@@ -97,7 +99,40 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         protocol: "tcp".to_owned(),
         destination: "169.254.0.1".to_owned(),
         ports: Some("1".to_owned()),
+        ..Rule::default()
     }];
+    let group = |running_spaces: &'static [&'static str]| NewSecurityGroup {
+        name: "g",
+        rules: &rules,
+        running_spaces,
+        enabled: Enabled::default(),
+    };
+    let enabled = Enabled {
+        running: Some(true),
+        staging: None,
+    };
+    let limit = BTreeMap::from([("total_instances".to_owned(), Some(7.into()))]);
+    let limits = Limits::from([("apps".to_owned(), limit)]);
+    let tags = ["sql".to_owned()];
+    let credentials = serde_json::Map::from_iter([("password".to_owned(), "p".into())]);
+    let settings = ServiceSettings {
+        tags: Some(&tags),
+        credentials: Some(&credentials),
+        syslog_drain_url: Some(None),
+        ..ServiceSettings::default()
+    };
+    let managed = ServiceSettings {
+        plan: Some("PLAN"),
+        parameters: Some(&credentials),
+        ..ServiceSettings::default()
+    };
+    let ours = Metadata::managed("scale-");
+    let service = |settings| NewServiceInstance {
+        name: "db",
+        space: "SPACE",
+        settings,
+        metadata: &ours,
+    };
     let env = Env::from([("GOPACKAGENAME".to_owned(), "example-apps/proxy".to_owned())]);
     let changes = BTreeMap::from([
         ("A".to_owned(), Some("1".to_owned())),
@@ -172,7 +207,9 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         set_org_metadata("ORG", &removed);
         delete_org("", "ORG");
         quotas_named(&["q"]);
-        create_quota("q");
+        create_quota("q", &Limits::new());
+        create_quota("q", &limits);
+        set_quota_limits("QUOTA", &limits);
         assign_quota("QUOTA", "ORG");
         delete_quota("", "QUOTA");
         spaces_named(&["ORG"], &["s"]);
@@ -182,12 +219,52 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         space_of_org_named("o", "s");
         create_space("s", "ORG", &metadata);
         security_groups_named(&["g"]);
-        create_security_group("g", &rules, &[]);
-        create_security_group("g", &rules, &["SPACE"]);
+        create_security_group(&group(&[]));
+        create_security_group(&group(&["SPACE"]));
+        enable_security_group("GROUP", enabled);
         update_security_group("GROUP", &rules);
-        bind_security_group("GROUP", "SPACE");
+        bind_security_group("GROUP", &["SPACE"]);
         delete_security_group("", "GROUP");
         domains();
+        managed_orgs();
+        managed_spaces();
+        set_suspended("ORG", true);
+        delete_space("", "SPACE");
+        space_feature("SPACE", "ssh");
+        set_space_feature("SPACE", "ssh", false);
+        space_quotas_named(&["ORG"], &["q"]);
+        create_space_quota("q", "ORG", &limits);
+        set_space_quota_limits("QUOTA", &limits);
+        apply_space_quota("QUOTA", "SPACE");
+        create_domain("d.test", None, &metadata);
+        create_domain("d.test", Some("ORG"), &metadata);
+        set_domain_metadata("DOMAIN", &removed);
+        delete_domain("", "DOMAIN");
+        feature_flags();
+        set_feature_flag("diego_docker", true);
+        users_named(&["alice"]);
+        create_user("alice", "ldap", &metadata);
+        delete_user("", "USER");
+        roles_of_orgs(&["ORG"]);
+        roles_of_spaces(&["SPACE"]);
+        create_role("organization_user", "alice", None, "ORG");
+        create_role("space_developer", "alice", Some("ldap"), "SPACE");
+        isolation_segments_named(&["i"]);
+        entitled_orgs("SEGMENT");
+        entitle_org("SEGMENT", "ORG");
+        isolation_of_org("ORG");
+        set_isolation_of_org("ORG", "SEGMENT");
+        isolation_of_space("SPACE");
+        set_isolation_of_space("SPACE", "SEGMENT");
+        services_of_spaces(&["SPACE"]);
+        service("SERVICE");
+        service_credentials("SERVICE");
+        service_plans(&["mysql"]);
+        create_service("", &service(settings));
+        create_service("", &service(managed));
+        update_service("", "SERVICE", &settings);
+        set_service_metadata("", "SERVICE", &removed);
+        delete_service("", "SERVICE");
         apps_of_orgs(&["ORG", "OTHER"]);
         app_count_of_org("ORG");
         apps_named("SPACE", &["a", "b"]);

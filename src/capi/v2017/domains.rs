@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::V2;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::Domain;
+use crate::capi::model::{Domain, Ownership};
 
 #[derive(Deserialize)]
 struct WireDomain {
@@ -20,6 +20,7 @@ pub(in crate::capi) async fn all(client: &Client) -> Result<Vec<Domain>, Error> 
         name: domain.entity.name,
         is_for_apps: true,
         owner: None,
+        ownership: Ownership::default(),
     });
     Ok(domains.collect())
 }

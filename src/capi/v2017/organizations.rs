@@ -21,6 +21,7 @@ pub(in crate::capi) async fn named(client: &Client, names: &[&str]) -> Result<Ve
         name,
         ownership: Ownership::default(),
         quota: org.entity.quota_definition_guid,
+        is_suspended: false,
         labels: Labels::new(),
         annotations: Labels::new(),
     });

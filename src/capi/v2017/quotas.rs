@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::organizations;
+use super::{missing, organizations};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::OrgQuota;
+use crate::capi::model::{Limits, OrgQuota};
 use crate::capi::parallel;
 use crate::capi::transport::Request;
 
@@ -23,6 +23,7 @@ pub(in crate::capi) async fn named(
         Ok::<_, Error>(OrgQuota {
             orgs: organizations::with_quota(client, &guid).await?,
             is_unlimited: quota.entity.is_unlimited(),
+            limits: Limits::new(),
             memory_mb: Some(quota.entity.memory_limit).filter(|limit| *limit < MEMORY_LIMIT),
             guid,
             name,
@@ -58,7 +59,14 @@ impl WireQuota {
 }
 
 /// A quota without a limit.
-pub(in crate::capi) async fn create(client: &Client, name: &str) -> Result<String, Error> {
+pub(in crate::capi) async fn create(
+    client: &Client,
+    name: &str,
+    limits: &Limits,
+) -> Result<String, Error> {
+    if !limits.is_empty() {
+        return Err(missing("limiting a quota"));
+    }
     let request = Request::post("/v2/quota_definitions").json(json!({
         "name": name,
         "non_basic_services_allowed": true,
@@ -69,6 +77,14 @@ pub(in crate::capi) async fn create(client: &Client, name: &str) -> Result<Strin
         "app_instance_limit": -1,
     }));
     client.create(&request).await
+}
+
+pub(in crate::capi) async fn set_limits(
+    _client: &Client,
+    _quota: &str,
+    _limits: &Limits,
+) -> Result<(), Error> {
+    Err(missing("limiting a quota"))
 }
 
 pub(in crate::capi) async fn assign(client: &Client, quota: &str, org: &str) -> Result<(), Error> {

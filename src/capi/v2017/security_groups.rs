@@ -4,12 +4,15 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::{LARGEST_PAGE, V2};
+use super::{LARGEST_PAGE, V2, missing};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::{Rule, SecurityGroup};
+use crate::capi::model::{Enabled, NewSecurityGroup, Rule, SecurityGroup};
 use crate::capi::parallel;
 use crate::capi::transport::Request;
+
+/// What 2017 needs requests of its own for, which are not sent.
+const ENABLING: &str = "enabling a security group globally";
 
 #[derive(Deserialize)]
 struct WireGroup {
@@ -31,7 +34,8 @@ pub(in crate::capi) async fn named(
         Ok::<_, Error>(SecurityGroup {
             guid,
             name,
-            is_global: group.entity.running_default || group.entity.staging_default,
+            globally_running: group.entity.running_default,
+            globally_staging: group.entity.staging_default,
             rules: group.entity.rules,
             running_spaces,
             staging_spaces: Vec::new(),
@@ -49,16 +53,25 @@ async fn spaces(client: &Client, group: &str) -> Result<Vec<String>, Error> {
 
 pub(in crate::capi) async fn create(
     client: &Client,
-    name: &str,
-    rules: &[Rule],
-    running_spaces: &[&str],
+    group: &NewSecurityGroup<'_>,
 ) -> Result<String, Error> {
-    let mut body = json!({"name": name, "rules": rules});
-    if !running_spaces.is_empty() {
-        body["space_guids"] = json!(running_spaces);
+    if group.enabled != Enabled::default() {
+        return Err(missing(ENABLING));
+    }
+    let mut body = json!({"name": group.name, "rules": group.rules});
+    if !group.running_spaces.is_empty() {
+        body["space_guids"] = json!(group.running_spaces);
     }
     let request = Request::post("/v2/security_groups").json(body);
     client.create(&request).await
+}
+
+pub(in crate::capi) async fn enable(
+    _client: &Client,
+    _group: &str,
+    _enabled: Enabled,
+) -> Result<(), Error> {
+    Err(missing(ENABLING))
 }
 
 pub(in crate::capi) async fn update(
@@ -72,9 +85,15 @@ pub(in crate::capi) async fn update(
     Ok(())
 }
 
-pub(in crate::capi) async fn bind(client: &Client, group: &str, space: &str) -> Result<(), Error> {
-    let request = Request::put(format!("/v2/security_groups/{group}/spaces/{space}"));
-    client.send(&request).await?;
+pub(in crate::capi) async fn bind(
+    client: &Client,
+    group: &str,
+    spaces: &[&str],
+) -> Result<(), Error> {
+    for space in spaces {
+        let request = Request::put(format!("/v2/security_groups/{group}/spaces/{space}"));
+        client.send(&request).await?;
+    }
     Ok(())
 }
 

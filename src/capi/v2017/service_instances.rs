@@ -30,6 +30,7 @@ pub(in crate::capi) async fn of_orgs(
             services.extend(found.into_iter().map(|instance| ServiceInstance {
                 name: instance.entity.name,
                 org: (*org).to_owned(),
+                ..ServiceInstance::default()
             }));
         }
     }

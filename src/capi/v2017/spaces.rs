@@ -30,6 +30,7 @@ pub(in crate::capi) async fn named(
             name,
             org: (*org).to_owned(),
             ownership: Ownership::default(),
+            quota: None,
             labels: Labels::new(),
             annotations: Labels::new(),
         }));
@@ -85,6 +86,7 @@ pub(in crate::capi) async fn of_orgs(client: &Client, orgs: &[&str]) -> Result<V
             name: space.entity.name,
             org: (*org).to_owned(),
             ownership: Ownership::default(),
+            quota: None,
             labels: Labels::new(),
             annotations: Labels::new(),
         }));

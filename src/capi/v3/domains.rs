@@ -2,16 +2,20 @@
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::json;
 
-use super::{LARGEST_PAGE, ToOne, into_all};
+use super::{LARGEST_PAGE, OurMetadata, ToOne, into_all, to_one};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::Domain;
+use crate::capi::model::{Domain, Metadata};
+use crate::capi::transport::Request;
 
 #[derive(Deserialize)]
 struct WireDomain {
     guid: String,
     name: String,
+    #[serde(default)]
+    metadata: OurMetadata,
     #[serde(default)]
     internal: bool,
     router_group: Option<IgnoredAny>,
@@ -33,6 +37,7 @@ impl From<WireDomain> for Domain {
             name: domain.name,
             is_for_apps: !domain.internal && domain.router_group.is_none(),
             owner: owner.and_then(ToOne::guid),
+            ownership: domain.metadata.ownership(),
         }
     }
 }
@@ -41,4 +46,40 @@ impl From<WireDomain> for Domain {
 pub(in crate::capi) async fn all(client: &Client) -> Result<Vec<Domain>, Error> {
     let path = format!("/v3/domains?{LARGEST_PAGE}");
     Ok(into_all(client.list::<WireDomain>(&path).await?))
+}
+
+/// A domain that an org owns, or that all orgs share.
+pub(in crate::capi) async fn create(
+    client: &Client,
+    name: &str,
+    org: Option<&str>,
+    metadata: &Metadata,
+) -> Result<String, Error> {
+    let mut body = json!({"name": name, "metadata": metadata});
+    if let Some(org) = org {
+        body["relationships"] = json!({"organization": to_one(org)});
+    }
+    client
+        .create(&Request::post("/v3/domains").json(body))
+        .await
+}
+
+pub(in crate::capi) async fn set_metadata(
+    client: &Client,
+    domain: &str,
+    metadata: &Metadata,
+) -> Result<(), Error> {
+    let path = format!("/v3/domains/{domain}");
+    let request = Request::patch(path).json(json!({"metadata": metadata}));
+    client.send(&request).await?;
+    Ok(())
+}
+
+pub(in crate::capi) async fn delete(
+    client: &Client,
+    what: &str,
+    domain: &str,
+) -> Result<(), Error> {
+    let request = Request::delete(format!("/v3/domains/{domain}"));
+    client.delete(what, &request).await
 }

@@ -5,6 +5,8 @@ pub(super) mod builds;
 pub(super) mod deployments;
 pub(super) mod domains;
 pub(super) mod droplets;
+pub(super) mod feature_flags;
+pub(super) mod isolation_segments;
 pub(super) mod jobs;
 pub(super) mod manifests;
 pub(super) mod organizations;
@@ -12,11 +14,15 @@ pub(super) mod packages;
 pub(super) mod processes;
 pub(super) mod quotas;
 pub(super) mod resource_matches;
+pub(super) mod roles;
 pub(super) mod routes;
 pub(super) mod security_groups;
 pub(super) mod service_bindings;
 pub(super) mod service_instances;
+pub(super) mod service_plans;
+pub(super) mod space_quotas;
 pub(super) mod spaces;
+pub(super) mod users;
 
 use std::time::UNIX_EPOCH;
 
@@ -27,7 +33,7 @@ use serde_json::{Value, json};
 use super::chunks;
 use super::client::Client;
 use super::error::Error;
-use super::model::{MANAGED_BY_VALUE, Ownership};
+use super::model::{MANAGED_BY_LABEL, MANAGED_BY_VALUE, Ownership};
 
 /// The largest page of a list.
 const LARGEST_PAGE: &str = "per_page=5000";
@@ -178,6 +184,11 @@ fn list_item(value: &str) -> String {
 /// A value, encoded for a query.
 pub(super) fn encoded(value: &str) -> String {
     url::form_urlencoded::byte_serialize(value.as_bytes()).collect()
+}
+
+/// The filter for resources with our label.
+fn managed_by_us() -> String {
+    format!("label_selector={MANAGED_BY_LABEL}%3D{MANAGED_BY_VALUE}")
 }
 
 /// A relationship to one resource, as a body.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{ToOne, into_all, list_by, list_items};
+use super::{LARGEST_PAGE, ToOne, into_all, list_by, list_items, managed_by_us};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{Metadata, Org};
@@ -15,6 +15,8 @@ pub(super) struct WireOrg {
     name: String,
     #[serde(default)]
     metadata: Metadata,
+    #[serde(default)]
+    suspended: bool,
     relationships: Option<OfQuota>,
 }
 
@@ -31,6 +33,7 @@ impl From<WireOrg> for Org {
             name: org.name,
             ownership: org.metadata.ownership(),
             quota: quota.and_then(ToOne::guid),
+            is_suspended: org.suspended,
             labels: org.metadata.labels,
             annotations: org.metadata.annotations,
         }
@@ -71,6 +74,23 @@ pub(in crate::capi) async fn set_metadata(
     let request = Request::patch(path).json(json!({"metadata": metadata}));
     client.send(&request).await?;
     Ok(())
+}
+
+pub(in crate::capi) async fn set_suspended(
+    client: &Client,
+    org: &str,
+    is_suspended: bool,
+) -> Result<(), Error> {
+    let path = format!("/v3/organizations/{org}");
+    let request = Request::patch(path).json(json!({"suspended": is_suspended}));
+    client.send(&request).await?;
+    Ok(())
+}
+
+/// Those with our label, whoever they were created for.
+pub(in crate::capi) async fn managed(client: &Client) -> Result<Vec<Org>, Error> {
+    let path = format!("/v3/organizations?{}&{LARGEST_PAGE}", managed_by_us());
+    Ok(into_all(client.list::<WireOrg>(&path).await?))
 }
 
 pub(in crate::capi) async fn delete(client: &Client, what: &str, org: &str) -> Result<(), Error> {

@@ -8,26 +8,53 @@ use serde_json::{Value, json};
 use super::{ToMany, into_all, list_by, list_items, to_many};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::OrgQuota;
+use crate::capi::model::{Limits, OrgQuota};
 use crate::capi::transport::Request;
 
 #[derive(Deserialize)]
 struct WireQuota {
     guid: String,
     name: String,
-    #[serde(default)]
-    apps: Limits,
-    #[serde(default)]
-    services: Limits,
-    #[serde(default)]
-    routes: Limits,
-    #[serde(default)]
-    domains: Limits,
+    #[serde(flatten)]
+    limits: WireLimits,
     relationships: Option<OfOrgs>,
 }
 
+/// The limits of a quota of orgs or spaces.
+#[derive(Deserialize)]
+pub(super) struct WireLimits {
+    #[serde(default)]
+    apps: Section,
+    #[serde(default)]
+    services: Section,
+    #[serde(default)]
+    routes: Section,
+    #[serde(default)]
+    domains: Section,
+}
+
 /// Limits by their names: none, or numbers; only `paid_services_allowed` is a flag.
-type Limits = BTreeMap<String, Option<Value>>;
+type Section = BTreeMap<String, Option<Value>>;
+
+impl WireLimits {
+    pub(super) fn limits(self) -> Limits {
+        let sections = [
+            ("apps", self.apps),
+            ("services", self.services),
+            ("routes", self.routes),
+            ("domains", self.domains),
+        ];
+        let sections = sections.into_iter();
+        let sections = sections.map(|(name, limits)| (name.to_owned(), limits));
+        sections.collect()
+    }
+}
+
+/// Whether all limits are those that a quota has if none is asked for.
+fn is_unlimited(limits: &Limits) -> bool {
+    let mut limits = limits.values().flat_map(BTreeMap::values);
+    limits.all(|limit| limit.is_none() || *limit == Some(Value::Bool(true)))
+}
 
 #[derive(Deserialize)]
 struct OfOrgs {
@@ -35,24 +62,16 @@ struct OfOrgs {
     organizations: ToMany,
 }
 
-impl WireQuota {
-    fn is_unlimited(&self) -> bool {
-        let parts = [&self.apps, &self.services, &self.routes, &self.domains];
-        let mut limits = parts.into_iter().flat_map(|part| part.values());
-        limits.all(|limit| limit.is_none() || *limit == Some(Value::Bool(true)))
-    }
-
-    fn memory_mb(&self) -> Option<u64> {
-        let limit = self.apps.get("total_memory_in_mb")?;
-        limit.as_ref()?.as_u64()
-    }
-}
-
 impl From<WireQuota> for OrgQuota {
     fn from(quota: WireQuota) -> Self {
+        let limits = quota.limits.limits();
+        let memory = limits
+            .get("apps")
+            .and_then(|it| it.get("total_memory_in_mb"));
         Self {
-            is_unlimited: quota.is_unlimited(),
-            memory_mb: quota.memory_mb(),
+            is_unlimited: is_unlimited(&limits),
+            memory_mb: memory.and_then(|it| it.as_ref()?.as_u64()),
+            limits,
             orgs: match quota.relationships {
                 Some(related) => related.organizations.guids(),
                 None => Vec::new(),
@@ -72,10 +91,34 @@ pub(in crate::capi) async fn named(
     Ok(into_all(quotas))
 }
 
-/// A quota without a limit.
-pub(in crate::capi) async fn create(client: &Client, name: &str) -> Result<String, Error> {
-    let request = Request::post("/v3/organization_quotas").json(json!({"name": name}));
+/// A quota with these limits, and no others.
+pub(in crate::capi) async fn create(
+    client: &Client,
+    name: &str,
+    limits: &Limits,
+) -> Result<String, Error> {
+    let mut body = json!({"name": name});
+    add_limits(&mut body, limits);
+    let request = Request::post("/v3/organization_quotas").json(body);
     client.create(&request).await
+}
+
+pub(in crate::capi) async fn set_limits(
+    client: &Client,
+    quota: &str,
+    limits: &Limits,
+) -> Result<(), Error> {
+    let path = format!("/v3/organization_quotas/{quota}");
+    client
+        .send(&Request::patch(path).json(json!(limits)))
+        .await?;
+    Ok(())
+}
+
+pub(super) fn add_limits(body: &mut Value, limits: &Limits) {
+    for (section, limits) in limits {
+        body[section] = json!(limits);
+    }
 }
 
 pub(in crate::capi) async fn assign(client: &Client, quota: &str, org: &str) -> Result<(), Error> {

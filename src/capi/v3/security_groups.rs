@@ -1,12 +1,12 @@
 //! `/v3/security_groups`
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{ToMany, into_all, list_by, list_items, to_many};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::{Rule, SecurityGroup};
+use crate::capi::model::{Enabled, NewSecurityGroup, Rule, SecurityGroup};
 use crate::capi::transport::Request;
 
 #[derive(Deserialize)]
@@ -15,12 +15,12 @@ struct WireGroup {
     name: String,
     rules: Vec<Rule>,
     #[serde(default)]
-    globally_enabled: Enabled,
+    globally_enabled: WireEnabled,
     relationships: Option<OfSpaces>,
 }
 
 #[derive(Deserialize, Default)]
-struct Enabled {
+struct WireEnabled {
     #[serde(default)]
     running: bool,
     #[serde(default)]
@@ -44,7 +44,8 @@ impl From<WireGroup> for SecurityGroup {
             rules: group.rules,
             running_spaces: related.running_spaces.guids(),
             staging_spaces: related.staging_spaces.guids(),
-            is_global: group.globally_enabled.running || group.globally_enabled.staging,
+            globally_running: group.globally_enabled.running,
+            globally_staging: group.globally_enabled.staging,
         }
     }
 }
@@ -60,13 +61,14 @@ pub(in crate::capi) async fn named(
 
 pub(in crate::capi) async fn create(
     client: &Client,
-    name: &str,
-    rules: &[Rule],
-    running_spaces: &[&str],
+    group: &NewSecurityGroup<'_>,
 ) -> Result<String, Error> {
-    let mut body = json!({"name": name, "rules": rules});
-    if !running_spaces.is_empty() {
-        body["relationships"] = json!({"running_spaces": to_many(running_spaces)});
+    let mut body = json!({"name": group.name, "rules": group.rules});
+    if group.enabled != Enabled::default() {
+        body["globally_enabled"] = json!(group.enabled);
+    }
+    if !group.running_spaces.is_empty() {
+        body["relationships"] = json!({"running_spaces": to_many(group.running_spaces)});
     }
     let request = Request::post("/v3/security_groups").json(body);
     client.create(&request).await
@@ -77,15 +79,30 @@ pub(in crate::capi) async fn update(
     group: &str,
     rules: &[Rule],
 ) -> Result<(), Error> {
+    patch(client, group, json!({"rules": rules})).await
+}
+
+pub(in crate::capi) async fn enable(
+    client: &Client,
+    group: &str,
+    enabled: Enabled,
+) -> Result<(), Error> {
+    patch(client, group, json!({"globally_enabled": enabled})).await
+}
+
+async fn patch(client: &Client, group: &str, body: Value) -> Result<(), Error> {
     let path = format!("/v3/security_groups/{group}");
-    let request = Request::patch(path).json(json!({"rules": rules}));
-    client.send(&request).await?;
+    client.send(&Request::patch(path).json(body)).await?;
     Ok(())
 }
 
-pub(in crate::capi) async fn bind(client: &Client, group: &str, space: &str) -> Result<(), Error> {
+pub(in crate::capi) async fn bind(
+    client: &Client,
+    group: &str,
+    spaces: &[&str],
+) -> Result<(), Error> {
     let path = format!("/v3/security_groups/{group}/relationships/running_spaces");
-    let request = Request::post(path).json(to_many(&[space])).repeatable();
+    let request = Request::post(path).json(to_many(spaces)).repeatable();
     client.send(&request).await?;
     Ok(())
 }

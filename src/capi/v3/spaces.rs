@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::organizations::WireOrg;
-use super::{LARGEST_PAGE, ToOne, into_all, list_by, list_item, list_items, to_one};
+use super::{LARGEST_PAGE, ToOne, into_all, list_by, list_item, list_items, managed_by_us, to_one};
 use crate::capi::chunks;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
@@ -23,6 +23,7 @@ pub(super) struct WireSpace {
 #[derive(Deserialize)]
 struct OfOrg {
     organization: Option<ToOne>,
+    quota: Option<ToOne>,
 }
 
 /// The `included` resources of a page of spaces.
@@ -34,12 +35,16 @@ struct Included {
 
 impl From<WireSpace> for Space {
     fn from(space: WireSpace) -> Self {
-        let org = space.relationships.and_then(|related| related.organization);
+        let (org, quota) = match space.relationships {
+            Some(related) => (related.organization, related.quota),
+            None => (None, None),
+        };
         Self {
             guid: space.guid,
             name: space.name,
             org: org.and_then(ToOne::guid).unwrap_or_default(),
             ownership: space.metadata.ownership(),
+            quota: quota.and_then(ToOne::guid),
             labels: space.metadata.labels,
             annotations: space.metadata.annotations,
         }
@@ -120,4 +125,42 @@ pub(in crate::capi) async fn set_metadata(
     let request = Request::patch(format!("/v3/spaces/{space}")).json(json!({"metadata": metadata}));
     client.send(&request).await?;
     Ok(())
+}
+
+/// Those with our label, whoever they were created for.
+pub(in crate::capi) async fn managed(client: &Client) -> Result<Vec<Space>, Error> {
+    let path = format!("/v3/spaces?{}&{LARGEST_PAGE}", managed_by_us());
+    Ok(into_all(client.list::<WireSpace>(&path).await?))
+}
+
+#[derive(Deserialize)]
+struct Feature {
+    enabled: bool,
+}
+
+/// Whether a feature of a space, such as `ssh`, is enabled.
+pub(in crate::capi) async fn feature(
+    client: &Client,
+    space: &str,
+    feature: &str,
+) -> Result<bool, Error> {
+    let path = format!("/v3/spaces/{space}/features/{feature}");
+    Ok(client.get::<Feature>(&path).await?.enabled)
+}
+
+pub(in crate::capi) async fn set_feature(
+    client: &Client,
+    space: &str,
+    feature: &str,
+    is_enabled: bool,
+) -> Result<(), Error> {
+    let path = format!("/v3/spaces/{space}/features/{feature}");
+    let request = Request::patch(path).json(json!({"enabled": is_enabled}));
+    client.send(&request).await?;
+    Ok(())
+}
+
+pub(in crate::capi) async fn delete(client: &Client, what: &str, space: &str) -> Result<(), Error> {
+    let request = Request::delete(format!("/v3/spaces/{space}"));
+    client.delete(what, &request).await
 }

@@ -69,6 +69,7 @@ impl Apply<'_> {
                 (None, _) if !is_fresh => Ok(()),
                 (None, Ok(guids)) => {
                     app.progress.app = guids.get(plan.name()).cloned();
+                    self.note_created(plan, &app.progress);
                     let found = app.progress.app.as_ref();
                     found.map(|_| ()).ok_or_else(|| Error::Gone {
                         what: "finding the app".to_owned(),

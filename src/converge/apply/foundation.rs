@@ -1,15 +1,16 @@
-//! Carries out the plans of orgs, quotas, spaces and security groups, in parallel where
-//! they do not depend on each other.
+//! Carries out the plans of everything but apps, in parallel where they do not depend on
+//! each other.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
 
+use super::around::limits_of;
 use super::unknown;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::{Metadata, Rule};
+use crate::capi::model::{Enabled, Metadata, NewSecurityGroup, Rule};
 use crate::converge::observe::Observed;
 use crate::converge::outcome::Failure;
 use crate::converge::plan::{Plan, ResourcePlan, Step};
@@ -20,29 +21,62 @@ use crate::events::{Phase, StepContext};
 
 /// The GUIDs of existing and created resources.
 pub(super) struct Foundation<'a> {
-    client: &'a Client,
-    desired: &'a Desired,
-    guids: HashMap<Target, String>,
+    pub(super) client: &'a Client,
+    pub(super) desired: &'a Desired,
+    pub(super) observed: &'a Observed,
+    pub(super) guids: HashMap<Target, String>,
     pub(super) failures: Vec<Failure>,
 }
 
-/// A step and its resource.
-type PlannedStep<'p> = (&'p ResourcePlan, &'p Step);
+/// A resource and its steps of one wave, in order.
+pub(super) type Work<'p> = (&'p ResourcePlan, Vec<&'p Step>);
+
+/// The waves before the apps are worked on.
+const WAVES_BEFORE_APPS: usize = 3;
+
+/// The wave of the bindings of security groups, while apps are worked on.
+const BINDINGS: usize = 3;
+
+/// The wave after the apps.
+const AFTER_APPS: usize = 4;
 
 /// The wave of a step. Steps that others need come first.
-fn wave(step: &Step) -> usize {
-    match step {
-        Step::CreateQuota
-        | Step::CreateOrg
-        | Step::CreateSecurityGroup
-        | Step::UpdateSecurityGroup => 0,
-        Step::BindSecurityGroup { .. } => 2,
+fn wave(resource: &ResourcePlan, step: &Step) -> usize {
+    match (step, &resource.target) {
+        (Step::CreateSecurityGroup { spaces }, _) if !spaces.is_empty() => 2,
+        (Step::SetLimits { .. }, Target::Quota { .. })
+        | (Step::CreateDomain { org: None }, _)
+        | (
+            Step::CreateQuota
+            | Step::CreateOrg
+            | Step::CreateSecurityGroup { .. }
+            | Step::SetFeatureFlag { .. }
+            | Step::CreateUser
+            | Step::UpdateSecurityGroup
+            | Step::EnableSecurityGroup { .. }
+            | Step::SetSuspended { suspended: false },
+            _,
+        ) => 0,
+        (Step::AssignRole, Target::Role { space: Some(_), .. })
+        | (
+            Step::SetIsolationSegment { .. }
+            | Step::ApplySpaceQuota { .. }
+            | Step::SetFeature { .. }
+            | Step::CreateService
+            | Step::AwaitService
+            | Step::UpdateService { .. }
+            | Step::DeleteService,
+            _,
+        )
+        | (Step::SetMetadata { .. }, Target::ServiceInstance { .. }) => 2,
+        (Step::BindSecurityGroup { .. }, _) => BINDINGS,
+        (Step::AllowTraffic { .. } | Step::SetSuspended { suspended: true }, _) => AFTER_APPS,
         _ => 1,
     }
 }
 
 impl<'a> Foundation<'a> {
-    pub(super) fn new(client: &'a Client, desired: &'a Desired, observed: &Observed) -> Self {
+    pub(super) fn new(client: &'a Client, desired: &'a Desired, observed: &'a Observed) -> Self {
         let mut guids = HashMap::new();
         for (name, quota) in &observed.quotas {
             let name = name.clone();
@@ -58,24 +92,45 @@ impl<'a> Foundation<'a> {
             guids.extend(guid.map(|guid| (Target::Org { name }, guid)));
         }
         for (placed, found) in desired.spaces().zip(&observed.spaces) {
-            let guid = found.space.as_ref().map(|space| space.guid.clone());
-            guids.extend(guid.map(|guid| (placed.target(), guid)));
+            let Some(space) = &found.space else { continue };
+            guids.insert(placed.target(), space.guid.clone());
+            for service in &placed.space.services {
+                let key = (space.guid.clone(), service.name.clone());
+                let found = observed.around.services.get(&key);
+                let guid = found.map(|it| it.instance.guid.clone());
+                guids.extend(guid.map(|guid| (placed.service(service), guid)));
+            }
+        }
+        for ((org, name), quota) in &observed.around.space_quotas {
+            let orgs = observed.orgs.iter().filter_map(|it| it.org.as_ref());
+            let org = orgs.filter(|it| it.guid == *org).map(|it| it.name.clone());
+            let quotas = org.map(|org| {
+                let name = name.clone();
+                (Target::SpaceQuota { org, name }, quota.guid.clone())
+            });
+            guids.extend(quotas);
+        }
+        for domain in &observed.domains {
+            let name = domain.name.clone();
+            guids.insert(Target::Domain { name }, domain.guid.clone());
         }
         Self {
             client,
             desired,
+            observed,
             guids,
             failures: Vec::new(),
         }
     }
 
-    /// Carries out everything except the bindings of security groups, wave by wave.
+    /// Carries out what apps need, wave by wave.
     pub(super) async fn prepare(&mut self, plan: &Plan) {
-        let steps = steps(plan, |wave| wave < 2);
-        let progress = Progress::start(self.client, Phase::Foundation, steps.len());
-        for number in 0..2 {
-            let of_wave = steps.iter().filter(|(_, step)| wave(step) == number);
-            let of_wave: Vec<PlannedStep<'_>> = of_wave.copied().collect();
+        let before = |wave| wave < WAVES_BEFORE_APPS;
+        let all = work(plan, before);
+        let count = all.iter().map(|(_, steps)| steps.len()).sum();
+        let progress = Progress::start(self.client, Phase::Foundation, count);
+        for number in 0..WAVES_BEFORE_APPS {
+            let of_wave = work(plan, |wave| wave == number);
             for (target, outcome) in self.take_all(&of_wave, &progress).await {
                 match outcome {
                     Ok(guid) => self.guids.extend(guid.map(|guid| (target, guid))),
@@ -88,9 +143,24 @@ impl<'a> Foundation<'a> {
 
     /// Binds security groups to spaces.
     pub(super) async fn bind(&self, plan: &Plan) -> Vec<Failure> {
-        let steps = steps(plan, |wave| wave == 2);
+        let steps = work(plan, |wave| wave == BINDINGS);
+        self.take_quietly(&steps).await
+    }
+
+    /// Carries out what needs the apps, whose GUIDs are given.
+    pub(super) async fn finish(&self, plan: &Plan, apps: &HashMap<Target, String>) -> Vec<Failure> {
+        let is_policy = |work: &Work<'_>| matches!(work.0.target, Target::NetworkPolicy { .. });
+        let steps = work(plan, |wave| wave == AFTER_APPS);
+        let (policies, others): (Vec<Work<'_>>, Vec<Work<'_>>) =
+            steps.into_iter().partition(is_policy);
+        let mut failures = self.allow_traffic(&policies, apps).await;
+        failures.extend(self.take_quietly(&others).await);
+        failures
+    }
+
+    async fn take_quietly(&self, steps: &[Work<'_>]) -> Vec<Failure> {
         let progress = Progress::start(self.client, Phase::Foundation, 0);
-        let outcomes = self.take_all(&steps, &progress).await.into_iter();
+        let outcomes = self.take_all(steps, &progress).await.into_iter();
         outcomes.filter_map(|(_, outcome)| outcome.err()).collect()
     }
 
@@ -108,10 +178,19 @@ impl<'a> Foundation<'a> {
             let quota = quota.map(|name| Target::Quota { name });
             let groups = placed.space.security_groups.iter().map(name);
             let groups = groups.map(|name| Target::SecurityGroup { name });
+            let space_quota = placed.space.quota.as_ref().map(name);
+            let space_quota = space_quota.map(|name| Target::SpaceQuota {
+                org: placed.org.name.clone(),
+                name,
+            });
+            let services = placed.space.services.iter();
+            let services = services.map(|service| placed.service(service));
             let mut needed = [org, placed.target()]
                 .into_iter()
                 .chain(quota)
-                .chain(groups);
+                .chain(groups)
+                .chain(space_quota)
+                .chain(services);
             let failed = needed.find(|target| failed.contains(target));
             let guid = self.guids.get(&placed.target()).cloned();
             spaces.insert(
@@ -126,33 +205,94 @@ impl<'a> Foundation<'a> {
         spaces
     }
 
+    /// Carries out the steps of each resource in their order, and resources in parallel.
     async fn take_all(
         &self,
-        steps: &[PlannedStep<'_>],
+        work: &[Work<'_>],
         progress: &Progress<'_>,
     ) -> Vec<(Target, Result<Option<String>, Failure>)> {
-        let taken: Vec<_> = steps
+        let taken: Vec<_> = work
             .iter()
-            .filter(|(resource, step)| self.is_possible(resource, step))
-            .map(|(resource, step)| self.take_one(resource, step, progress))
+            .map(|(resource, steps)| self.take_each(resource, steps, progress))
             .collect();
-        join_all(taken).await
+        join_all(taken).await.into_iter().flatten().collect()
+    }
+
+    /// Carries out steps of a resource until one fails. The GUID of a resource that is
+    /// created is among the results.
+    async fn take_each(
+        &self,
+        resource: &ResourcePlan,
+        steps: &[&Step],
+        progress: &Progress<'_>,
+    ) -> Vec<(Target, Result<Option<String>, Failure>)> {
+        let mut outcomes = Vec::new();
+        for step in steps {
+            if !self.is_possible(resource, step) {
+                continue;
+            }
+            let outcome = self.take_one(resource, step, progress).await;
+            let has_failed = outcome.1.is_err();
+            outcomes.push(outcome);
+            if has_failed {
+                break;
+            }
+        }
+        outcomes
     }
 
     /// Whether the resources that a step needs exist. If not, their steps have failed.
     fn is_possible(&self, resource: &ResourcePlan, step: &Step) -> bool {
         let known = |target: &Target| self.guids.contains_key(target);
         let quota = |name: &String| Target::Quota { name: name.clone() };
+        let org = |name: &String| Target::Org { name: name.clone() };
+        let space = |org: &String, name: &String| Target::Space {
+            org: org.clone(),
+            name: name.clone(),
+        };
         match (step, &resource.target) {
             (Step::AssignQuota { quota: name }, org) => known(&quota(name)) && known(org),
-            (Step::CreateSpace, Target::Space { org, .. }) => {
-                known(&Target::Org { name: org.clone() })
-            }
             // The space may be created in the same wave, with its labels.
             (Step::SetMetadata { .. }, target) => {
                 known(target) || resource.steps.contains(&Step::CreateSpace)
             }
-            (Step::BindSecurityGroup { space }, group) => known(space) && known(group),
+            (Step::ApplySpaceQuota { quota }, target @ Target::Space { org, .. }) => {
+                let (org, name) = (org.clone(), quota.clone());
+                known(&Target::SpaceQuota { org, name }) && known(target)
+            }
+            (Step::BindSecurityGroup { spaces }, group) => spaces.iter().any(known) && known(group),
+            (Step::CreateDomain { org: Some(name) }, _) => known(&org(name)),
+            (Step::CreateSpace, Target::Space { org: name, .. })
+            | (Step::CreateSpaceQuota, Target::SpaceQuota { org: name, .. }) => known(&org(name)),
+            (
+                Step::SetSuspended { .. }
+                | Step::EntitleIsolationSegment { .. }
+                | Step::SetIsolationSegment { .. }
+                | Step::SetFeature { .. },
+                target,
+            ) => known(target),
+            (
+                _,
+                Target::Role {
+                    org: of,
+                    space: None,
+                    ..
+                },
+            ) => known(&org(of)),
+            (
+                _,
+                Target::Role {
+                    org,
+                    space: Some(name),
+                    ..
+                },
+            )
+            | (
+                Step::CreateService,
+                Target::ServiceInstance {
+                    org, space: name, ..
+                },
+            ) => known(&space(org, name)),
             _ => true,
         }
     }
@@ -166,7 +306,7 @@ impl<'a> Foundation<'a> {
         let target = &resource.target;
         let phase = Some(Phase::Foundation);
         let context = StepContext::in_phase(phase, target.to_string(), step.to_string());
-        let taken = self.take(resource, step);
+        let taken = Box::pin(self.take(resource, step));
         let events = self.client.events();
         let outcome = events.step(Arc::clone(&context), taken).await;
         progress.advance(outcome.is_ok());
@@ -174,7 +314,7 @@ impl<'a> Foundation<'a> {
         (target.clone(), outcome)
     }
 
-    fn guid(&self, target: &Target) -> Result<&str, Error> {
+    pub(super) fn guid(&self, target: &Target) -> Result<&str, Error> {
         let guid = self.guids.get(target).map(String::as_str);
         guid.ok_or_else(|| unknown(target.kind()))
     }
@@ -186,14 +326,15 @@ impl<'a> Foundation<'a> {
         let target = &resource.target;
         let name = target.name();
         match step {
-            Step::CreateQuota => return client.create_quota(name).await.map(Some),
+            Step::CreateQuota => {
+                let limits = limits_of(self.desired.limits_of(name));
+                return client.create_quota(name, &limits).await.map(Some);
+            }
             Step::CreateOrg => {
                 return client.create_org(name, &ours).await.map(Some);
             }
-            Step::CreateSecurityGroup => {
-                let rules = self.rules(name);
-                let group = client.create_security_group(name, &rules, &[]);
-                return group.await.map(Some);
+            Step::CreateSecurityGroup { spaces } => {
+                return self.create_security_group(name, spaces).await.map(Some);
             }
             Step::CreateSpace => {
                 let Target::Space { org, .. } = target else {
@@ -234,14 +375,35 @@ impl<'a> Foundation<'a> {
                     .update_security_group(group, &self.rules(name))
                     .await?;
             }
-            Step::BindSecurityGroup { space } => {
-                let (group, space) = (self.guid(target)?, self.guid(space)?);
-                client.bind_security_group(group, space).await?;
+            Step::BindSecurityGroup { spaces } => {
+                let spaces = spaces.iter().filter_map(|space| self.guids.get(space));
+                let spaces: Vec<&str> = spaces.map(String::as_str).collect();
+                client
+                    .bind_security_group(self.guid(target)?, &spaces)
+                    .await?;
             }
-            // All others are steps of apps.
-            _ => {}
+            _ => return self.take_around_apps(resource, step).await,
         }
         Ok(None)
+    }
+
+    async fn create_security_group(&self, name: &str, spaces: &[Target]) -> Result<String, Error> {
+        let spaces = spaces.iter().filter_map(|space| self.guids.get(space));
+        let spaces: Vec<&str> = spaces.map(String::as_str).collect();
+        let mut groups = self.desired.security_groups().iter();
+        let enabled = groups.find(|it| it.name == name);
+        let enabled = enabled.map(|group| group.globally_enabled);
+        let enabled = enabled.unwrap_or_default();
+        let group = NewSecurityGroup {
+            name,
+            rules: &self.rules(name),
+            running_spaces: &spaces,
+            enabled: Enabled {
+                running: enabled.running,
+                staging: enabled.staging,
+            },
+        };
+        self.client.create_security_group(&group).await
     }
 
     async fn set_metadata(
@@ -263,6 +425,12 @@ impl<'a> Foundation<'a> {
         };
         match target {
             Target::Org { .. } => self.client.set_org_metadata(guid, &metadata).await,
+            Target::Domain { .. } => self.client.set_domain_metadata(guid, &metadata).await,
+            Target::ServiceInstance { name, .. } => {
+                let what = format!("labelling the service instance {name}");
+                let set = self.client.set_service_metadata(&what, guid, &metadata);
+                set.await
+            }
             _ => self.client.set_space_metadata(guid, &metadata).await,
         }
     }
@@ -277,14 +445,23 @@ impl<'a> Foundation<'a> {
             protocol: rule.protocol.clone(),
             destination: rule.destination.clone(),
             ports: rule.ports.clone(),
+            icmp_type: rule.icmp_type,
+            icmp_code: rule.icmp_code,
+            description: rule.description.clone(),
+            log: rule.log,
         };
         rules.iter().map(rule).collect()
     }
 }
 
 /// The steps of the resources other than apps, in the wanted waves.
-fn steps(plan: &Plan, is_wanted: impl Fn(usize) -> bool) -> Vec<PlannedStep<'_>> {
+fn work(plan: &Plan, is_wanted: impl Fn(usize) -> bool) -> Vec<Work<'_>> {
     let resources = plan.resources.iter().filter(|it| !it.target.is_app());
-    let steps = resources.flat_map(|it| it.steps.iter().map(move |step| (it, step)));
-    steps.filter(|(_, step)| is_wanted(wave(step))).collect()
+    let work = resources.map(|resource| {
+        let steps = resource.steps.iter();
+        let steps = steps.filter(|step| is_wanted(wave(resource, step)));
+        (resource, steps.collect())
+    });
+    work.filter(|(_, steps): &Work<'_>| !steps.is_empty())
+        .collect()
 }

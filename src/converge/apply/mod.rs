@@ -1,13 +1,14 @@
 //! Carries out a plan. Each step is a request, or a request and the wait for the work
 //! that it starts. A failure ends the plan of its app; the others go on.
 
+mod around;
 mod batches;
 mod foundation;
 mod steps;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use batches::Beginning;
 use foundation::Foundation;
@@ -80,6 +81,7 @@ pub(crate) async fn apply(
         manifest_permits: Semaphore::new(MANIFESTS_AT_ONCE),
         staged: desired.groups().map(|_| Staged::new()).collect(),
         bound: SetOnce::new(),
+        created: Mutex::new(existing(desired, observed)),
         deploys: AtomicBool::new(true),
     };
     let bind = async {
@@ -89,7 +91,15 @@ pub(crate) async fn apply(
         let _ = apply.bound.set(failed);
         failures
     };
-    let work = async { join!(bind, apply.apps(plan)) };
+    let work = async {
+        let (bindings, applied) = join!(bind, apply.apps(plan));
+        let apps = apply.created.lock().map(|apps| apps.clone());
+        let last = foundation.finish(plan, &apps.unwrap_or_default()).await;
+        (
+            bindings.into_iter().chain(last).collect::<Vec<Failure>>(),
+            applied,
+        )
+    };
     let (bindings, mut applied) = tokio::select! {
         worked = work => worked,
         never = apply.copies.run(client) => match never {},
@@ -99,6 +109,23 @@ pub(crate) async fn apply(
         .failures
         .extend(std::mem::take(&mut foundation.failures));
     applied
+}
+
+/// The GUIDs of the apps that exist in the desired spaces.
+fn existing(desired: &Desired, observed: &Observed) -> HashMap<Target, String> {
+    let spaces = desired.spaces().zip(&observed.spaces);
+    let apps = spaces.flat_map(|(placed, space)| {
+        let apps = space.apps.iter();
+        apps.map(move |app| {
+            let target = Target::App {
+                org: placed.org.name.clone(),
+                space: placed.space.name.clone(),
+                name: app.name.clone(),
+            };
+            (target, app.guid.clone())
+        })
+    });
+    apps.collect()
 }
 
 /// The prototypes of the groups, by the groups' places.
@@ -138,6 +165,8 @@ struct Apply<'a> {
     /// The security group that could not be bound, or none, once that is known. No
     /// app starts before.
     bound: SetOnce<Option<Target>>,
+    /// The GUIDs of the desired apps that exist by now.
+    created: Mutex<HashMap<Target, String>>,
     /// Whether the foundation accepts deployments, as far as is known.
     deploys: AtomicBool,
 }
@@ -323,11 +352,21 @@ impl Apply<'_> {
         let taken = Box::pin(self.step(plan, step, progress));
         let taken = events.step(Arc::clone(&context), taken).await;
         taken.map_err(|error| Box::new(Failure::new(&plan.target, &context, error)))?;
+        if matches!(step, Step::CreateApp { .. }) {
+            self.note_created(plan, progress);
+        }
         if let Some(milestone) = milestone_after(step) {
             let name = plan.name().to_owned();
             events.emit(Event::App { name, milestone });
         }
         Ok(())
+    }
+
+    /// Keeps the GUID of an app for what comes after the apps.
+    fn note_created(&self, plan: &ResourcePlan, progress: &AppProgress) {
+        if let (Some(guid), Ok(mut created)) = (&progress.app, self.created.lock()) {
+            created.insert(plan.target.clone(), guid.clone());
+        }
     }
 
     /// Clones have as many permits as there are concurrent requests, so the requests that

@@ -213,9 +213,26 @@ impl Apply<'_> {
             | Step::AssignQuota { .. }
             | Step::CreateSpace
             | Step::SetMetadata { .. }
-            | Step::CreateSecurityGroup
+            | Step::CreateSecurityGroup { .. }
             | Step::UpdateSecurityGroup
-            | Step::BindSecurityGroup { .. } => {}
+            | Step::BindSecurityGroup { .. }
+            | Step::SetFeatureFlag { .. }
+            | Step::CreateUser
+            | Step::CreateDomain { .. }
+            | Step::SetLimits { .. }
+            | Step::SetSuspended { .. }
+            | Step::CreateSpaceQuota
+            | Step::ApplySpaceQuota { .. }
+            | Step::EntitleIsolationSegment { .. }
+            | Step::SetIsolationSegment { .. }
+            | Step::SetFeature { .. }
+            | Step::AssignRole
+            | Step::CreateService
+            | Step::AwaitService
+            | Step::UpdateService { .. }
+            | Step::DeleteService
+            | Step::AllowTraffic { .. }
+            | Step::EnableSecurityGroup { .. } => {}
         }
         Ok(())
     }

@@ -1,43 +1,64 @@
 //! Plans orgs, quotas, spaces and security groups.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::{Action, Change, ResourcePlan, Step};
+use super::{Action, Change, ResourcePlan, Step, around};
 use crate::capi::model::{
     Labels as Found, MANAGED_BY_LABEL, MANAGED_BY_VALUE, OrgQuota, Ownership, PREFIX_ANNOTATION,
     Rule as FoundRule, SecurityGroup as FoundGroup,
 };
 use crate::converge::observe::Observed;
 use crate::converge::target::Target;
-use crate::desired::{Desired, Metadata, Org, PlacedSpace, Rule, SecurityGroup};
+use crate::desired::{Desired, Limits, Metadata, Org, PlacedSpace, Rule, SecurityGroup};
 
 pub(super) fn foundation(desired: &Desired, observed: &Observed) -> Vec<ResourcePlan> {
-    let mut plans = Vec::new();
+    let owner = desired.owner();
+    let mut plans = around::of_foundation(desired, observed);
     let mut quotas = HashSet::new();
+    let mut spaces = desired.spaces().peekable();
     for (org_id, org) in desired.orgs().iter().enumerate() {
         if let Some(quota) = org.quota.as_deref().filter(|name| quotas.insert(*name)) {
-            plans.push(plan_quota(quota, observed));
+            plans.push(plan_quota(quota, desired, observed));
         }
-        plans.push(plan_org(org_id, org, observed, desired.owner()));
-        let spaces = desired.spaces().filter(|placed| placed.org_id == org_id);
-        plans.extend(spaces.map(|placed| plan_space(&placed, observed, desired.owner())));
+        plans.push(plan_org(org_id, org, observed, owner));
+        plans.extend(around::of_org(org_id, org, observed, owner));
+        while let Some(placed) = spaces.next_if(|placed| placed.org_id == org_id) {
+            plans.push(plan_space(&placed, observed, owner));
+            plans.extend(around::of_space(&placed, observed, owner));
+        }
+    }
+    let unused = desired.org_quotas().iter().map(|quota| quota.name.as_str());
+    let unused = unused.filter(|name| quotas.insert(name));
+    plans.extend(unused.map(|name| plan_quota(name, desired, observed)));
+    let mut bound: HashMap<&str, Vec<PlacedSpace<'_>>> = HashMap::new();
+    for placed in desired.spaces() {
+        for group in &placed.space.security_groups {
+            bound.entry(group).or_default().push(placed);
+        }
     }
     let groups = desired.security_groups().iter();
-    plans.extend(groups.map(|group| plan_security_group(desired, group, observed)));
+    plans.extend(groups.map(|group| {
+        let spaces = bound.get(group.name.as_str());
+        let spaces = spaces.map(Vec::as_slice).unwrap_or_default();
+        plan_security_group(group, spaces, observed, owner)
+    }));
     plans
 }
 
-/// Creates a missing quota. The limits of an existing one are an operator's decision and
-/// stay.
-fn plan_quota(name: &str, observed: &Observed) -> ResourcePlan {
+/// Creates a missing quota. Limits of an existing one that are not named are an operator's
+/// decision and stay.
+fn plan_quota(name: &str, desired: &Desired, observed: &Observed) -> ResourcePlan {
     let target = Target::Quota {
         name: name.to_owned(),
     };
     let found = observed.quotas.get(name);
     let mut plan = ResourcePlan::new(target, found.is_some());
-    plan.unmanaged = found.is_some_and(|quota| !observed.is_our_quota(quota));
-    if plan.action == Action::Create {
-        plan.steps.push(Step::CreateQuota);
+    let wanted = desired.limits_of(name);
+    plan.unmanaged = found.is_some_and(|quota| !observed.is_our_quota(quota, wanted));
+    match (found, wanted) {
+        (None, _) => plan.steps.push(Step::CreateQuota),
+        (Some(found), Some(wanted)) => plan.change_limits(wanted, &found.limits),
+        (Some(_), None) => {}
     }
     plan
 }
@@ -55,6 +76,10 @@ fn plan_org(org_id: usize, org: &Org, observed: &Observed, owner: &str) -> Resou
         plan.steps.push(Step::CreateOrg);
         plan.steps.extend(org.quota.as_ref().map(assign));
         plan.create_metadata(&org.metadata);
+        plan_isolation_of_org(&mut plan, org, None, observed);
+        let suspend = org.suspended.filter(|is_suspended| *is_suspended);
+        plan.steps
+            .extend(suspend.map(|suspended| Step::SetSuspended { suspended }));
         return plan;
     };
     if let Some(quota) = &org.quota {
@@ -65,7 +90,67 @@ fn plan_org(org_id: usize, org: &Org, observed: &Observed, owner: &str) -> Resou
     }
     let metadata = plan.adopted(&org.metadata, &found.ownership, observed, owner);
     plan.change_metadata(&metadata, &found.labels, &found.annotations);
+    plan_isolation_of_org(&mut plan, org, Some(&found.guid), observed);
+    if let Some(suspended) = org.suspended.filter(|it| *it != found.is_suspended) {
+        let change = Change::new("suspended", found.is_suspended, suspended);
+        plan.change(change, Step::SetSuspended { suspended });
+    }
     plan
+}
+
+/// An org is entitled to the isolation segments that it and its spaces name.
+fn plan_isolation_of_org(
+    plan: &mut ResourcePlan,
+    org: &Org,
+    guid: Option<&str>,
+    observed: &Observed,
+) {
+    let spaces = org.spaces.iter();
+    let of_spaces = spaces.filter_map(|space| space.isolation_segment.as_deref());
+    let segments: BTreeSet<&str> = of_spaces.chain(org.isolation_segment.as_deref()).collect();
+    for name in segments {
+        let segment = observed.around.segments.get(name);
+        let is_entitled = segment.is_some_and(|it| guid.is_some_and(|guid| it.orgs.contains(guid)));
+        if !is_entitled {
+            let step = Step::EntitleIsolationSegment {
+                segment: name.to_owned(),
+            };
+            let property = format!("isolation segment {name}");
+            plan.step_or_change(
+                guid,
+                || Change::new(property, "not entitled", "entitled"),
+                step,
+            );
+        }
+    }
+    plan_isolation(plan, org.isolation_segment.as_deref(), guid, observed);
+}
+
+/// The isolation segment of an org or space.
+fn plan_isolation(
+    plan: &mut ResourcePlan,
+    wanted: Option<&str>,
+    guid: Option<&str>,
+    observed: &Observed,
+) {
+    let Some(name) = wanted else { return };
+    let around = &observed.around;
+    let wanted = around.segments.get(name).map(|segment| &segment.guid);
+    let found = guid.and_then(|guid| around.isolation.get(guid));
+    if found.is_some() && found == wanted {
+        return;
+    }
+    let mut segments = around.segments.iter();
+    let old = segments.find(|(_, segment)| Some(&segment.guid) == found);
+    let old = match (old, found) {
+        (Some((name, _)), _) => name,
+        (None, Some(_)) => "another",
+        (None, None) => "none",
+    };
+    let step = Step::SetIsolationSegment {
+        segment: name.to_owned(),
+    };
+    plan.step_or_change(guid, || Change::new("isolation segment", old, name), step);
 }
 
 fn plan_space(placed: &PlacedSpace<'_>, observed: &Observed, owner: &str) -> ResourcePlan {
@@ -85,90 +170,179 @@ fn plan_space(placed: &PlacedSpace<'_>, observed: &Observed, owner: &str) -> Res
             plan.change_metadata(&metadata, &found.labels, &found.annotations);
         }
     }
+    let guid = found.map(|space| space.guid.as_str());
+    plan_isolation(
+        &mut plan,
+        space.isolation_segment.as_deref(),
+        guid,
+        observed,
+    );
+    if let Some(quota) = &space.quota {
+        let wanted = found.map(|space| (space.org.clone(), quota.clone()));
+        let wanted = wanted.and_then(|key| observed.around.space_quotas.get(&key));
+        let has_it = found
+            .and_then(|space| space.quota.as_ref())
+            .is_some_and(|it| wanted.is_some_and(|wanted| wanted.guid == *it));
+        if !has_it {
+            let step = Step::ApplySpaceQuota {
+                quota: quota.clone(),
+            };
+            plan.step_or_change(guid, || Change::new("quota", "another", quota), step);
+        }
+    }
+    for (feature, enabled) in &space.features {
+        let key = guid.map(|guid| (guid.to_owned(), feature.clone()));
+        let old = key.and_then(|key| observed.around.space_features.get(&key));
+        if old != Some(enabled) {
+            let step = Step::SetFeature {
+                feature: feature.clone(),
+                enabled: *enabled,
+            };
+            let shown = |is: bool| if is { "enabled" } else { "disabled" };
+            let old = old.map_or("unknown", |is| shown(*is));
+            let property = format!("feature {feature}");
+            plan.step_or_change(guid, || Change::new(property, old, shown(*enabled)), step);
+        }
+    }
     plan
 }
 
 fn plan_security_group(
-    desired: &Desired,
     group: &SecurityGroup,
+    spaces: &[PlacedSpace<'_>],
     observed: &Observed,
+    owner: &str,
 ) -> ResourcePlan {
     let found = observed.security_groups.get(&group.name);
     let target = Target::SecurityGroup {
         name: group.name.clone(),
     };
     let mut plan = ResourcePlan::new(target, found.is_some());
-    plan.unmanaged = found.is_some_and(|found| !observed.is_our_group(found, group));
-    match found {
-        None => plan.steps.push(Step::CreateSecurityGroup),
-        Some(found) if !are_equal(&found.rules, &group.rules) => {
-            let old = match found.rules.len() {
-                count if count == group.rules.len() => "other rules".to_owned(),
-                count => count.to_string(),
-            };
-            let change = Change::new("rules", old, group.rules.len());
-            plan.change(change, Step::UpdateSecurityGroup);
-        }
-        Some(_) => {}
-    }
-    let named = |placed: &PlacedSpace<'_>| placed.space.security_groups.contains(&group.name);
-    for placed in desired.spaces().filter(named) {
-        let space = observed
-            .spaces
-            .get(placed.id)
-            .and_then(|it| it.space.as_ref());
-        let is_bound = space.is_some_and(|space| {
-            found.is_some_and(|found| found.running_spaces.contains(&space.guid))
-        });
-        if is_bound {
-            continue;
-        }
-        let bind = Step::BindSecurityGroup {
-            space: placed.target(),
+    let Some(found) = found else {
+        let spaces: Vec<Target> = spaces.iter().map(PlacedSpace::target).collect();
+        // The document of 2017 binds it later.
+        let (at_once, later) = match observed.has_labels {
+            true => (spaces, Vec::new()),
+            false => (Vec::new(), spaces),
         };
-        match found {
-            None => plan.steps.push(bind),
-            Some(_) => plan.change(Change::new("binding", "none", &placed.space.name), bind),
+        plan.steps
+            .push(Step::CreateSecurityGroup { spaces: at_once });
+        if !later.is_empty() {
+            plan.steps.push(Step::BindSecurityGroup { spaces: later });
         }
+        return plan;
+    };
+    plan.unmanaged = !observed.is_our_group(found, group, owner);
+    if !are_equal(&found.rules, &group.rules) {
+        let old = match found.rules.len() {
+            count if count == group.rules.len() => "other rules".to_owned(),
+            count => count.to_string(),
+        };
+        let change = Change::new("rules", old, group.rules.len());
+        plan.change(change, Step::UpdateSecurityGroup);
+    }
+    plan_globally_enabled(&mut plan, group, found);
+    let bound: HashSet<&str> = found.running_spaces.iter().map(String::as_str).collect();
+    let mut missing = Vec::new();
+    for placed in spaces {
+        let space = observed.spaces.get(placed.id);
+        let space = space.and_then(|it| it.space.as_ref());
+        if !space.is_some_and(|space| bound.contains(space.guid.as_str())) {
+            let change = Change::new("binding", "none", &placed.space.name);
+            plan.changes.push(change);
+            missing.push(placed.target());
+        }
+    }
+    if !missing.is_empty() {
+        plan.action = Action::Change;
+        plan.steps.push(Step::BindSecurityGroup { spaces: missing });
     }
     plan
 }
 
+/// Whether the group applies to all spaces.
+fn plan_globally_enabled(plan: &mut ResourcePlan, group: &SecurityGroup, found: &FoundGroup) {
+    let wanted = group.globally_enabled;
+    let differs = |wanted: Option<bool>, found: bool| wanted.filter(|wanted| *wanted != found);
+    let running = differs(wanted.running, found.globally_running);
+    let staging = differs(wanted.staging, found.globally_staging);
+    for (phase, new) in [("running", running), ("staging", staging)] {
+        if let Some(new) = new {
+            let property = format!("globally enabled for {phase}");
+            plan.changes.push(Change::new(property, !new, new));
+        }
+    }
+    if running.or(staging).is_some() {
+        plan.action = Action::Change;
+        plan.steps
+            .push(Step::EnableSecurityGroup { running, staging });
+    }
+}
+
 impl Observed {
     /// Whether a quota is ours: all orgs that it applies to are, or it applies to none
-    /// and has no limit.
-    pub(crate) fn is_our_quota(&self, quota: &OrgQuota) -> bool {
+    /// and is as it would be created with the wanted limits.
+    pub(crate) fn is_our_quota(&self, quota: &OrgQuota, wanted: Option<&Limits>) -> bool {
+        let is_wanted = || {
+            let mut plan = ResourcePlan::new(
+                Target::Quota {
+                    name: String::new(),
+                },
+                true,
+            );
+            wanted.is_some_and(|wanted| {
+                plan.change_limits(wanted, &quota.limits);
+                plan.changes.is_empty()
+            })
+        };
         match quota.orgs.as_slice() {
-            [] => quota.is_unlimited,
+            [] => quota.is_unlimited || is_wanted(),
             orgs => orgs.iter().all(|org| self.managed.contains(org)),
         }
     }
 
     /// Whether a security group is ours: all spaces that it applies to are, or it
-    /// applies to none and has the rules that it would be created with.
-    pub(crate) fn is_our_group(&self, found: &FoundGroup, wanted: &SecurityGroup) -> bool {
+    /// applies to none and has the rules that it would be created with. One for all
+    /// spaces is ours if it should be, and has those rules or a name that begins as ours.
+    pub(crate) fn is_our_group(
+        &self,
+        found: &FoundGroup,
+        wanted: &SecurityGroup,
+        owner: &str,
+    ) -> bool {
         let mut spaces = found.running_spaces.iter().chain(&found.staging_spaces);
         let is_unbound = found.running_spaces.is_empty() && found.staging_spaces.is_empty();
-        match found.is_global {
-            true => false,
-            false if is_unbound => are_equal(&found.rules, &wanted.rules),
+        let has_rules = || are_equal(&found.rules, &wanted.rules);
+        if found.is_global() {
+            let enabled = wanted.globally_enabled;
+            let is_wanted = enabled.running.or(enabled.staging).is_some();
+            let is_named = !owner.is_empty() && found.name.starts_with(owner);
+            return is_wanted && (is_named || has_rules());
+        }
+        match is_unbound {
+            true => has_rules(),
             false => spaces.all(|space| self.managed.contains(space)),
         }
     }
 }
 
+/// Whether rules allow the same. What is not desired of a rule is not compared.
 fn are_equal(found: &[FoundRule], wanted: &[Rule]) -> bool {
-    let found = found.iter();
-    let mut found: Vec<_> = found
-        .map(|rule| (&rule.protocol, &rule.destination, &rule.ports))
-        .collect();
-    let wanted = wanted.iter();
-    let mut wanted: Vec<_> = wanted
-        .map(|rule| (&rule.protocol, &rule.destination, &rule.ports))
-        .collect();
-    found.sort();
-    wanted.sort();
-    found == wanted
+    let mut found: Vec<&FoundRule> = found.iter().collect();
+    let mut wanted: Vec<&Rule> = wanted.iter().collect();
+    found.sort_by_key(|it| (&it.protocol, &it.destination, &it.ports, &it.description));
+    wanted.sort_by_key(|it| (&it.protocol, &it.destination, &it.ports, &it.description));
+    let is_equal = |(found, wanted): (&&FoundRule, &&Rule)| {
+        let of_found = (&found.protocol, &found.destination, &found.ports);
+        of_found == (&wanted.protocol, &wanted.destination, &wanted.ports)
+            && (wanted.icmp_type.is_none() || wanted.icmp_type == found.icmp_type)
+            && (wanted.icmp_code.is_none() || wanted.icmp_code == found.icmp_code)
+            && (wanted.description.is_none() || wanted.description == found.description)
+            && wanted
+                .log
+                .is_none_or(|log| log == found.log.unwrap_or_default())
+    };
+    found.len() == wanted.len() && found.iter().zip(&wanted).all(is_equal)
 }
 
 impl PlacedSpace<'_> {
@@ -182,7 +356,7 @@ impl PlacedSpace<'_> {
 }
 
 impl ResourcePlan {
-    fn new(target: Target, exists: bool) -> Self {
+    pub(super) fn new(target: Target, exists: bool) -> Self {
         Self {
             target,
             action: if exists {
@@ -197,15 +371,23 @@ impl ResourcePlan {
         }
     }
 
-    fn change(&mut self, change: Change, step: Step) {
+    pub(super) fn change(&mut self, change: Change, step: Step) {
         self.action = Action::Change;
         self.changes.push(change);
         self.steps.push(step);
     }
 
+    /// A step of a resource that is created, or a change of one that exists.
+    fn step_or_change(&mut self, guid: Option<&str>, change: impl FnOnce() -> Change, step: Step) {
+        match guid {
+            None => self.steps.push(step),
+            Some(_) => self.change(change(), step),
+        }
+    }
+
     /// Notes whether an org or space that exists is ours; one that is not gets our
     /// label with its metadata, where there are labels.
-    fn adopted(
+    pub(super) fn adopted(
         &mut self,
         metadata: &Metadata,
         ownership: &Ownership,
@@ -233,7 +415,12 @@ impl ResourcePlan {
     }
 
     /// Sets labels and annotations that differ; others are left alone.
-    fn change_metadata(&mut self, metadata: &Metadata, labels: &Found, annotations: &Found) {
+    pub(super) fn change_metadata(
+        &mut self,
+        metadata: &Metadata,
+        labels: &Found,
+        annotations: &Found,
+    ) {
         let mut differing = |kind: &str, wanted: &BTreeMap<String, String>, found: &Found| {
             let differs = |(key, value): &(&String, &String)| {
                 found.get(*key).and_then(Option::as_ref) != Some(*value)

@@ -2,6 +2,7 @@
 //! input gives the same plan.
 
 mod app;
+pub(super) mod around;
 mod drift;
 mod foundation;
 mod step;
@@ -192,6 +193,7 @@ pub(crate) fn plan(
             resources.push(context.plan(&name, need));
         }
     }
+    resources.extend(around::policies(desired, observed));
     Plan {
         orgs: OrgTotals::of(desired, observed),
         resources,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 use crate::converge::target::Target;
+use crate::desired::Limits;
 use crate::manifest::entry::{ManifestEntry, REDACTED};
 
 /// One step: a request, or the wait for the work that a request started.
@@ -14,8 +15,76 @@ use crate::manifest::entry::{ManifestEntry, REDACTED};
 #[serde(tag = "step", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Step {
-    /// Creates the quota, without limits.
+    /// Enables or disables the feature of the foundation.
+    SetFeatureFlag {
+        /// Whether it is enabled.
+        enabled: bool,
+    },
+    /// Creates the user.
+    CreateUser,
+    /// Creates the domain.
+    CreateDomain {
+        /// The name of the org that owns it; none if all orgs share it.
+        org: Option<String>,
+    },
+    /// Creates the quota with its desired limits, and no others.
     CreateQuota,
+    /// Sets limits of the quota; others stay.
+    SetLimits {
+        /// The limits.
+        limits: Limits,
+    },
+    /// Suspends the org, or ends that.
+    SetSuspended {
+        /// Whether it is suspended.
+        suspended: bool,
+    },
+    /// Creates the quota for spaces of the org.
+    CreateSpaceQuota,
+    /// Applies the quota of the org to the space.
+    ApplySpaceQuota {
+        /// The quota's name.
+        quota: String,
+    },
+    /// Lets the spaces of the org use an isolation segment.
+    EntitleIsolationSegment {
+        /// The isolation segment's name.
+        segment: String,
+    },
+    /// Sets the isolation segment of the org or space.
+    SetIsolationSegment {
+        /// The isolation segment's name.
+        segment: String,
+    },
+    /// Enables or disables a feature of the space.
+    SetFeature {
+        /// The feature, such as `ssh`.
+        feature: String,
+        /// Whether it is enabled.
+        enabled: bool,
+    },
+    /// Gives the user the role.
+    AssignRole,
+    /// Creates the service instance, and waits for its broker.
+    CreateService,
+    /// Waits for the work of the service instance's broker.
+    AwaitService,
+    /// Changes settings of the service instance, and waits for its broker.
+    UpdateService {
+        /// The settings, such as `tags`.
+        settings: Vec<String>,
+    },
+    /// Deletes the service instance, and waits for its broker.
+    DeleteService,
+    /// Lets apps send traffic to others.
+    AllowTraffic {
+        /// The pairs of apps that lack the policy.
+        pairs: Vec<(Target, Target)>,
+        /// `tcp` or `udp`.
+        protocol: String,
+        /// The first and the last port.
+        ports: (u16, u16),
+    },
     /// Creates the org.
     CreateOrg,
     /// Assigns the org its quota.
@@ -33,13 +102,23 @@ pub enum Step {
         annotations: BTreeMap<String, String>,
     },
     /// Creates the security group.
-    CreateSecurityGroup,
+    CreateSecurityGroup {
+        /// The spaces whose running apps it applies to at once.
+        spaces: Vec<Target>,
+    },
+    /// Applies the security group to all spaces, or no longer.
+    EnableSecurityGroup {
+        /// Whether it applies to all running apps; none stays as it is.
+        running: Option<bool>,
+        /// Whether it applies to all stagings; none stays as it is.
+        staging: Option<bool>,
+    },
     /// Sets the rules of the security group.
     UpdateSecurityGroup,
-    /// Applies the security group to the running apps of a space.
+    /// Applies the security group to the running apps of more spaces.
     BindSecurityGroup {
-        /// The space.
-        space: Target,
+        /// The spaces.
+        spaces: Vec<Target>,
     },
     /// Creates the app with its environment.
     CreateApp {
@@ -261,12 +340,30 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::SetFeatureFlag { .. } => "setting the feature flag",
+            Self::CreateUser => "creating the user",
+            Self::CreateDomain { .. } => "creating the domain",
+            Self::SetLimits { .. } => "setting the limits",
+            Self::SetSuspended { suspended: true } => "suspending the org",
+            Self::SetSuspended { suspended: false } => "ending the suspension of the org",
+            Self::CreateSpaceQuota => "creating the space quota",
+            Self::ApplySpaceQuota { .. } => "applying the space quota",
+            Self::EntitleIsolationSegment { .. } => "entitling the org to the isolation segment",
+            Self::SetIsolationSegment { .. } => "setting the isolation segment",
+            Self::SetFeature { .. } => "setting the feature",
+            Self::AssignRole => "giving the role",
+            Self::CreateService => "creating the service instance",
+            Self::AwaitService => "waiting for the service broker",
+            Self::UpdateService { .. } => "updating the service instance",
+            Self::DeleteService => "deleting the service instance",
+            Self::AllowTraffic { .. } => "creating the network policies",
+            Self::EnableSecurityGroup { .. } => "enabling the security group",
             Self::CreateQuota => "creating the quota",
             Self::CreateOrg => "creating the org",
             Self::AssignQuota { .. } => "assigning the quota",
             Self::CreateSpace => "creating the space",
             Self::SetMetadata { .. } => "setting labels and annotations",
-            Self::CreateSecurityGroup => "creating the security group",
+            Self::CreateSecurityGroup { .. } => "creating the security group",
             Self::UpdateSecurityGroup => "updating the security group",
             Self::BindSecurityGroup { .. } => "binding the security group",
             Self::CreateApp { .. } => "creating the app",

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::capi::model::{
-    Destination, Domain, Droplet, Instance, InstanceState, Labels, Org, OrgQuota, Ownership,
-    Package, Process, ResourceState, Rule, SecurityGroup, Space as FoundSpace,
+    Destination, Domain, Droplet, Instance, InstanceState, Org, OrgQuota, Ownership, Package,
+    Process, ResourceState, Rule, SecurityGroup, Space as FoundSpace,
 };
 use crate::converge::compare::EntryDifference;
 use crate::converge::observe::{ObservedOrg, OtherApp};
@@ -50,6 +50,7 @@ fn nothing() -> Observed {
             name: DOMAIN.to_owned(),
             is_for_apps: true,
             owner: None,
+            ownership: Ownership::default(),
         }],
         knows_destinations: true,
         has_labels: true,
@@ -75,7 +76,7 @@ fn quota() -> OrgQuota {
         name: "scale-quota".to_owned(),
         orgs: vec!["org".to_owned()],
         is_unlimited: true,
-        memory_mb: None,
+        ..OrgQuota::default()
     }
 }
 
@@ -88,6 +89,7 @@ fn as_desired(desired: &Desired) -> Observed {
         protocol: rule.protocol.clone(),
         destination: rule.destination.clone(),
         ports: rule.ports.clone(),
+        ..Rule::default()
     });
     let group = SecurityGroup {
         guid: "group".to_owned(),
@@ -95,7 +97,7 @@ fn as_desired(desired: &Desired) -> Observed {
         rules: rules.collect(),
         running_spaces: vec!["space".to_owned()],
         staging_spaces: Vec::new(),
-        is_global: false,
+        ..SecurityGroup::default()
     };
     observed
         .security_groups
@@ -105,8 +107,7 @@ fn as_desired(desired: &Desired) -> Observed {
         name: "scale-org".to_owned(),
         ownership: ours(),
         quota: Some("quota".to_owned()),
-        labels: Labels::new(),
-        annotations: Labels::new(),
+        ..Org::default()
     });
     let space = &mut observed.spaces[0];
     space.space = Some(FoundSpace {
@@ -114,8 +115,7 @@ fn as_desired(desired: &Desired) -> Observed {
         name: "scale-space".to_owned(),
         org: "org".to_owned(),
         ownership: ours(),
-        labels: Labels::new(),
-        annotations: Labels::new(),
+        ..FoundSpace::default()
     });
     for placed in desired.groups() {
         for (i, name) in placed.group.app_names().enumerate() {
@@ -467,7 +467,7 @@ fn changes_that_are_alike_share_a_line() {
 #[case::unbound(
     |it: &mut Observed| it.security_groups.get_mut("scale-asg").unwrap().running_spaces.clear(),
     "~ security group scale-asg (binding: none -> scale-space)",
-    &["security group: BindSecurityGroup { space: Space { org: \"scale-org\", name: \"scale-space\" } }"],
+    &["security group: BindSecurityGroup { spaces: [Space { org: \"scale-org\", name: \"scale-space\" }] }"],
 )]
 #[case::another_quota(
     |it: &mut Observed| it.orgs[0].org.as_mut().unwrap().quota = Some("default".to_owned()),

@@ -18,7 +18,8 @@ const COUNTED: [(Action, &str); 4] = [
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.resources.iter();
-        let shown = shown.filter(|it| f.alternate() || it.action != Action::Unchanged);
+        let shown =
+            shown.filter(|it| f.alternate() || it.action != Action::Unchanged || it.unmanaged);
         let places = self.names_places();
         for line in lines(shown) {
             line.write(f, places)?;
@@ -59,7 +60,7 @@ impl Plan {
             resources.count()
         };
         let counts = COUNTED.map(|(action, words)| format!("{} {words}", of_kind(action)));
-        format!("{kind}s: {}", counts.join(", "))
+        format!("{}: {}", Target::plural(kind), counts.join(", "))
     }
 }
 
@@ -67,6 +68,8 @@ impl Plan {
 #[derive(PartialEq)]
 struct Alike<'p> {
     kind: &'static str,
+    /// The type of a user's role.
+    role: Option<&'p str>,
     place: Option<(&'p str, &'p str)>,
     action: Action,
     unmanaged: bool,
@@ -108,12 +111,21 @@ const LOOK_BACK: usize = 100;
 impl<'p> Alike<'p> {
     fn of(resource: &'p ResourcePlan) -> Self {
         let place = match &resource.target {
-            Target::App { org, space, .. } => Some((org.as_str(), space.as_str())),
+            Target::App { org, space, .. }
+            | Target::ServiceInstance { org, space, .. }
+            | Target::NetworkPolicy { org, space, .. } => Some((org.as_str(), space.as_str())),
+            Target::Role {
+                org, space, role, ..
+            } => {
+                let space = space.as_deref().unwrap_or_default();
+                return Self::of_role(resource, role, (org, space));
+            }
             _ => None,
         };
         let size = resource.app.as_ref().and_then(|app| app.size);
         Self {
             kind: resource.target.kind(),
+            role: None,
             place,
             action: resource.action,
             unmanaged: resource.unmanaged,
@@ -123,17 +135,37 @@ impl<'p> Alike<'p> {
     }
 }
 
+impl<'p> Alike<'p> {
+    /// The roles of one kind in one org or space are alike.
+    fn of_role(resource: &'p ResourcePlan, role: &'p str, place: (&'p str, &'p str)) -> Self {
+        Self {
+            kind: "role",
+            role: Some(role),
+            place: Some(place),
+            action: resource.action,
+            unmanaged: resource.unmanaged,
+            changes: &resource.changes,
+            size: None,
+        }
+    }
+}
+
 impl Line<'_> {
     fn write(&self, f: &mut fmt::Formatter<'_>, names_places: bool) -> fmt::Result {
         let alike = &self.alike;
         write_start(f, alike.action, alike.unmanaged)?;
         let names = Target::ranges(self.targets.iter().copied()).join(", ");
-        match self.targets.len() {
-            1 => write!(f, "{} {names}", alike.kind)?,
-            count => write!(f, "{count} {}s {names}", alike.kind)?,
+        let count = self.targets.len();
+        match (alike.role, count) {
+            (Some(role), _) => {
+                write!(f, "role {role} of {names}")?;
+                write_place(f, alike.place)?;
+            }
+            (None, 1) => write!(f, "{} {names}", alike.kind)?,
+            (None, count) => write!(f, "{count} {} {names}", Target::plural(alike.kind))?,
         }
-        if let Some((org, space)) = alike.place.filter(|_| names_places) {
-            write!(f, " in {org}/{space}")?;
+        if names_places && alike.role.is_none() {
+            write_place(f, alike.place)?;
         }
         if let Some(size) = alike.size {
             write!(f, ": {size}")?;
@@ -148,6 +180,14 @@ impl fmt::Display for ResourcePlan {
         write_start(f, self.action, self.unmanaged)?;
         write!(f, "{}", self.target)?;
         write_changes(f, &self.changes)
+    }
+}
+
+fn write_place(f: &mut fmt::Formatter<'_>, place: Option<(&str, &str)>) -> fmt::Result {
+    match place {
+        Some((org, "")) => write!(f, " in {org}"),
+        Some((org, space)) => write!(f, " in {org}/{space}"),
+        None => Ok(()),
     }
 }
 

@@ -1,0 +1,375 @@
+//! The operations for what is around apps: none of them was in the document of 2017.
+
+use serde_json::{Map, Value};
+
+use crate::capi::client::Client;
+use crate::capi::dialect::Dialect;
+use crate::capi::error::Error;
+use crate::capi::model::{
+    FeatureFlag, IsolationSegment, Limits, Metadata, NewServiceInstance, Org, Role,
+    ServiceInstance, ServicePlan, ServiceSettings, Space, SpaceQuota, User,
+};
+use crate::capi::v3;
+
+/// Calls a function of v3. The dialect of 2017 lacks the operation: nothing is sent.
+macro_rules! in_v3 {
+    ($client:expr, $what:literal, $resource:ident :: $operation:ident ( $($argument:expr),* )) => {
+        match $client.dialect() {
+            Dialect::V3 => v3::$resource::$operation($client $(, $argument)*).await,
+            Dialect::Documented2017 => Err(Error::NotInDialect { operation: $what }),
+        }
+    };
+}
+
+/// What is around apps, and was not in the document of 2017.
+impl Client {
+    /// The orgs with our label, whoever they were created for.
+    #[allow(dead_code, reason = "the operations come before what uses them")]
+    pub(crate) async fn managed_orgs(&self) -> Result<Vec<Org>, Error> {
+        in_v3!(self, "listing orgs by label", organizations::managed())
+    }
+
+    /// The spaces with our label, whoever they were created for.
+    #[allow(dead_code, reason = "the operations come before what uses them")]
+    pub(crate) async fn managed_spaces(&self) -> Result<Vec<Space>, Error> {
+        in_v3!(self, "listing spaces by label", spaces::managed())
+    }
+
+    pub(crate) async fn set_suspended(&self, org: &str, is_suspended: bool) -> Result<(), Error> {
+        in_v3!(
+            self,
+            "suspending an org",
+            organizations::set_suspended(org, is_suspended)
+        )
+    }
+
+    /// Succeeds if it does not exist.
+    #[allow(dead_code, reason = "the operations come before what uses them")]
+    pub(crate) async fn delete_space(&self, what: &str, space: &str) -> Result<(), Error> {
+        in_v3!(self, "deleting a space", spaces::delete(what, space))
+    }
+
+    /// Whether a feature of a space, such as `ssh`, is enabled.
+    pub(crate) async fn space_feature(&self, space: &str, feature: &str) -> Result<bool, Error> {
+        in_v3!(
+            self,
+            "reading a feature of a space",
+            spaces::feature(space, feature)
+        )
+    }
+
+    pub(crate) async fn set_space_feature(
+        &self,
+        space: &str,
+        feature: &str,
+        is_enabled: bool,
+    ) -> Result<(), Error> {
+        in_v3!(
+            self,
+            "changing a feature of a space",
+            spaces::set_feature(space, feature, is_enabled)
+        )
+    }
+
+    pub(crate) async fn space_quotas_named(
+        &self,
+        orgs: &[&str],
+        names: &[&str],
+    ) -> Result<Vec<SpaceQuota>, Error> {
+        in_v3!(
+            self,
+            "listing space quotas",
+            space_quotas::named(orgs, names)
+        )
+    }
+
+    /// Creates a quota with these limits, and no others; returns the GUID.
+    pub(crate) async fn create_space_quota(
+        &self,
+        name: &str,
+        org: &str,
+        limits: &Limits,
+    ) -> Result<String, Error> {
+        in_v3!(
+            self,
+            "creating a space quota",
+            space_quotas::create(name, org, limits)
+        )
+    }
+
+    /// Sets limits of a quota. Others stay.
+    pub(crate) async fn set_space_quota_limits(
+        &self,
+        quota: &str,
+        limits: &Limits,
+    ) -> Result<(), Error> {
+        in_v3!(
+            self,
+            "limiting a space quota",
+            space_quotas::set_limits(quota, limits)
+        )
+    }
+
+    pub(crate) async fn apply_space_quota(&self, quota: &str, space: &str) -> Result<(), Error> {
+        in_v3!(
+            self,
+            "applying a space quota",
+            space_quotas::apply(quota, space)
+        )
+    }
+
+    /// Creates a domain that an org owns, or that all orgs share; returns the GUID.
+    pub(crate) async fn create_domain(
+        &self,
+        name: &str,
+        org: Option<&str>,
+        metadata: &Metadata,
+    ) -> Result<String, Error> {
+        in_v3!(
+            self,
+            "creating a domain",
+            domains::create(name, org, metadata)
+        )
+    }
+
+    /// As [`Client::set_org_metadata`].
+    pub(crate) async fn set_domain_metadata(
+        &self,
+        domain: &str,
+        metadata: &Metadata,
+    ) -> Result<(), Error> {
+        in_v3!(
+            self,
+            "labelling a domain",
+            domains::set_metadata(domain, metadata)
+        )
+    }
+
+    /// Succeeds if it does not exist.
+    pub(crate) async fn delete_domain(&self, what: &str, domain: &str) -> Result<(), Error> {
+        in_v3!(self, "deleting a domain", domains::delete(what, domain))
+    }
+
+    pub(crate) async fn feature_flags(&self) -> Result<Vec<FeatureFlag>, Error> {
+        in_v3!(self, "listing feature flags", feature_flags::all())
+    }
+
+    pub(crate) async fn set_feature_flag(&self, name: &str, is_enabled: bool) -> Result<(), Error> {
+        in_v3!(
+            self,
+            "changing a feature flag",
+            feature_flags::set(name, is_enabled)
+        )
+    }
+
+    /// The users of these names, of all identity providers.
+    pub(crate) async fn users_named(&self, names: &[&str]) -> Result<Vec<User>, Error> {
+        in_v3!(self, "listing users", users::named(names))
+    }
+
+    /// Creates a user of an identity provider other than the UAA itself; returns the
+    /// GUID.
+    pub(crate) async fn create_user(
+        &self,
+        name: &str,
+        origin: &str,
+        metadata: &Metadata,
+    ) -> Result<String, Error> {
+        in_v3!(
+            self,
+            "creating a user",
+            users::create(name, origin, metadata)
+        )
+    }
+
+    /// Succeeds if it does not exist.
+    pub(crate) async fn delete_user(&self, what: &str, user: &str) -> Result<(), Error> {
+        in_v3!(self, "deleting a user", users::delete(what, user))
+    }
+
+    /// The roles in some orgs themselves, not in their spaces.
+    pub(crate) async fn roles_of_orgs(&self, orgs: &[&str]) -> Result<Vec<Role>, Error> {
+        in_v3!(self, "listing roles", roles::of_orgs(orgs))
+    }
+
+    pub(crate) async fn roles_of_spaces(&self, spaces: &[&str]) -> Result<Vec<Role>, Error> {
+        in_v3!(self, "listing roles", roles::of_spaces(spaces))
+    }
+
+    /// Gives a user a role in an org or space, which `place` is the GUID of; returns the
+    /// GUID of the role.
+    pub(crate) async fn create_role(
+        &self,
+        kind: &str,
+        user: &str,
+        origin: Option<&str>,
+        place: &str,
+    ) -> Result<String, Error> {
+        in_v3!(
+            self,
+            "giving a role",
+            roles::create(kind, user, origin, place)
+        )
+    }
+
+    pub(crate) async fn isolation_segments_named(
+        &self,
+        names: &[&str],
+    ) -> Result<Vec<IsolationSegment>, Error> {
+        in_v3!(
+            self,
+            "listing isolation segments",
+            isolation_segments::named(names)
+        )
+    }
+
+    /// The GUIDs of the orgs that are entitled to an isolation segment.
+    pub(crate) async fn entitled_orgs(&self, segment: &str) -> Result<Vec<String>, Error> {
+        in_v3!(
+            self,
+            "reading an isolation segment",
+            isolation_segments::entitled_orgs(segment)
+        )
+    }
+
+    pub(crate) async fn entitle_org(&self, segment: &str, org: &str) -> Result<(), Error> {
+        in_v3!(
+            self,
+            "entitling an org to an isolation segment",
+            isolation_segments::entitle(segment, org)
+        )
+    }
+
+    /// The GUID of the default isolation segment of an org.
+    pub(crate) async fn isolation_of_org(&self, org: &str) -> Result<Option<String>, Error> {
+        in_v3!(
+            self,
+            "reading an isolation segment",
+            isolation_segments::of_org(org)
+        )
+    }
+
+    pub(crate) async fn set_isolation_of_org(&self, org: &str, segment: &str) -> Result<(), Error> {
+        in_v3!(
+            self,
+            "setting the isolation segment of an org",
+            isolation_segments::set_of_org(org, segment)
+        )
+    }
+
+    /// The GUID of the isolation segment of a space.
+    pub(crate) async fn isolation_of_space(&self, space: &str) -> Result<Option<String>, Error> {
+        in_v3!(
+            self,
+            "reading an isolation segment",
+            isolation_segments::of_space(space)
+        )
+    }
+
+    pub(crate) async fn set_isolation_of_space(
+        &self,
+        space: &str,
+        segment: &str,
+    ) -> Result<(), Error> {
+        in_v3!(
+            self,
+            "setting the isolation segment of a space",
+            isolation_segments::set_of_space(space, segment)
+        )
+    }
+
+    pub(crate) async fn services_of_spaces(
+        &self,
+        spaces: &[&str],
+    ) -> Result<Vec<ServiceInstance>, Error> {
+        in_v3!(
+            self,
+            "listing service instances",
+            service_instances::of_spaces(spaces)
+        )
+    }
+
+    /// The credentials of a user-provided service instance.
+    pub(crate) async fn service_credentials(
+        &self,
+        instance: &str,
+    ) -> Result<Map<String, Value>, Error> {
+        in_v3!(
+            self,
+            "reading the credentials of a service instance",
+            service_instances::credentials(instance)
+        )
+    }
+
+    /// The service plans of some offerings that are available to the user.
+    pub(crate) async fn service_plans(
+        &self,
+        offerings: &[&str],
+    ) -> Result<Vec<ServicePlan>, Error> {
+        in_v3!(
+            self,
+            "listing service plans",
+            service_plans::of_offerings(offerings)
+        )
+    }
+
+    /// Creates a service instance, and waits for its broker.
+    pub(crate) async fn create_service(
+        &self,
+        what: &str,
+        instance: &NewServiceInstance<'_>,
+    ) -> Result<(), Error> {
+        in_v3!(
+            self,
+            "creating a service instance",
+            service_instances::create(what, instance)
+        )
+    }
+
+    /// Changes a service instance, and waits for its broker.
+    pub(crate) async fn update_service(
+        &self,
+        what: &str,
+        instance: &str,
+        changed: &ServiceSettings<'_>,
+    ) -> Result<(), Error> {
+        in_v3!(
+            self,
+            "changing a service instance",
+            service_instances::update(what, instance, changed)
+        )
+    }
+
+    /// As [`Client::set_org_metadata`].
+    pub(crate) async fn set_service_metadata(
+        &self,
+        what: &str,
+        instance: &str,
+        metadata: &Metadata,
+    ) -> Result<(), Error> {
+        in_v3!(
+            self,
+            "labelling a service instance",
+            service_instances::set_metadata(what, instance, metadata)
+        )
+    }
+
+    /// Deletes a service instance, and waits for its broker. Succeeds if it does not
+    /// exist.
+    pub(crate) async fn delete_service(&self, what: &str, instance: &str) -> Result<(), Error> {
+        in_v3!(
+            self,
+            "deleting a service instance",
+            service_instances::delete(what, instance)
+        )
+    }
+
+    /// The current state of a service instance.
+    pub(crate) async fn service(&self, instance: &str) -> Result<ServiceInstance, Error> {
+        in_v3!(
+            self,
+            "reading a service instance",
+            service_instances::get(instance)
+        )
+    }
+}
