@@ -137,6 +137,21 @@ impl Api {
         serde_json::from_slice(&answer).unwrap_or_default()
     }
 
+    /// Asks for what an app answers at a host.
+    pub(crate) fn ask(&mut self, host: &str, path: &str) {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        self.stream
+            .get_mut()
+            .write_all(request.as_bytes())
+            .expect("a connection");
+    }
+
+    /// Gets what an app answers at a host: its head and its body.
+    pub(crate) fn get_from(&mut self, host: &str, path: &str) -> (String, Vec<u8>) {
+        self.ask(host, path);
+        self.read_answer()
+    }
+
     /// Sends a request and reads the answer: its head and its body.
     pub(crate) fn send(
         &mut self,

@@ -10,6 +10,7 @@ mod connection;
 mod echo;
 mod forward;
 mod go;
+mod presence;
 mod proxy;
 mod registry;
 mod reply;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::behaviour::Behaviour;
+use super::presence::Presence;
 use super::tick::Registration;
 use super::{AppFault, AppRequest, Instance, PORT, READ_BODY, Reply, RequestBody, Scene, go};
 use crate::world::clock::Timestamp;
@@ -22,9 +23,6 @@ const INSTANCES: &str = "/api/v1/instances";
 const DEFAULT_TTL: i64 = 30;
 const LEAST_TTL: i64 = 10;
 const MOST_TTL: i64 = 86_400;
-
-/// How often a tick tries again while its registry is not there.
-const RETRY: Duration = Duration::from_secs(5);
 
 /// What an instance of the registry was told by clients.
 #[derive(Debug, Default)]
@@ -127,52 +125,6 @@ impl Registered {
             last_heartbeat: self.renewed.to_precise_text(),
         }
     }
-}
-
-/// When an instance of the registry was there, and others of its app before.
-struct Presence {
-    since: Timestamp,
-    before: Vec<(Timestamp, Timestamp)>,
-}
-
-impl Presence {
-    fn was_there(&self, at: Timestamp) -> bool {
-        let mut before = self.before.iter();
-        self.since <= at || before.any(|(from, until)| (*from..*until).contains(&at))
-    }
-
-    /// When a tick that runs since a moment has registered last with the instance.
-    fn last_registration(
-        &self,
-        tick: Timestamp,
-        ttl: Duration,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
-        let every = ttl / 4;
-        let first = match self.was_there(tick) {
-            true => tick,
-            false => {
-                let retry = RETRY.min(every);
-                let tries = self
-                    .since
-                    .since(tick)
-                    .as_millis()
-                    .div_ceil(retry.as_millis());
-                tick.plus(times(retry, tries))
-            }
-        };
-        if now < first {
-            return None;
-        }
-        let rounds = now.since(first).as_millis() / every.as_millis();
-        let last = first.plus(times(every, rounds));
-        (last >= self.since).then_some(last)
-    }
-}
-
-fn times(duration: Duration, count: u128) -> Duration {
-    let millis = duration.as_millis().saturating_mul(count);
-    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
 impl<'s> Scene<'s> {
@@ -520,51 +472,6 @@ fn found(is_found: bool) -> Reply {
 mod tests {
     use super::*;
     use crate::world::clock::Clock;
-
-    const TTL: Duration = Duration::from_secs(180);
-
-    #[test]
-    fn a_tick_registers_when_it_starts_and_every_quarter_of_its_ttl() {
-        let start = Clock::new().now();
-        let at = |seconds| start.plus(Duration::from_secs(seconds));
-        let presence = Presence {
-            since: at(0),
-            before: Vec::new(),
-        };
-        let last = |now| presence.last_registration(at(10), TTL, at(now));
-        assert_eq!(last(9), None);
-        assert_eq!([last(10), last(54)], [Some(at(10)); 2]);
-        assert_eq!([last(55), last(99)], [Some(at(55)); 2]);
-    }
-
-    #[test]
-    fn a_tick_tries_every_five_seconds_until_there_is_a_registry() {
-        let start = Clock::new().now();
-        let at = |seconds| start.plus(Duration::from_secs(seconds));
-        let presence = Presence {
-            since: at(17),
-            before: Vec::new(),
-        };
-        let last = |now| presence.last_registration(at(0), TTL, at(now));
-        assert_eq!([last(17), last(19)], [None; 2]);
-        assert_eq!(
-            [last(20), last(64), last(65)],
-            [Some(at(20)), Some(at(20)), Some(at(65))]
-        );
-    }
-
-    #[test]
-    fn a_registry_that_was_started_again_knows_nobody_until_they_register_again() {
-        let start = Clock::new().now();
-        let at = |seconds| start.plus(Duration::from_secs(seconds));
-        let presence = Presence {
-            since: at(50),
-            before: vec![(at(0), at(50))],
-        };
-        let last = |now| presence.last_registration(at(0), TTL, at(now));
-        assert_eq!([last(50), last(89)], [None; 2]);
-        assert_eq!(last(90), Some(at(90)));
-    }
 
     #[test]
     fn registrations_are_read_as_go_reads_them() {

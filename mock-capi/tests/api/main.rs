@@ -12,6 +12,7 @@ mod browser;
 mod common;
 
 mod adapters;
+mod app_network;
 mod architecture;
 mod binary;
 mod brokers;
@@ -24,6 +25,7 @@ mod doors;
 mod downloads;
 mod errors;
 mod events;
+mod example_apps;
 mod faults;
 mod front;
 mod garbage;

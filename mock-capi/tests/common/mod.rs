@@ -4,6 +4,7 @@
 #![allow(dead_code, clippy::panic, clippy::unwrap_used)]
 
 pub(crate) mod broker;
+pub(crate) mod scale;
 
 use mock_capi::{Adapter, MockCapi, MockCapiBuilder, Wiremock};
 use reqwest::{Method, StatusCode};
