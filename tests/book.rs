@@ -163,3 +163,38 @@ fn commands_are_found_in_a_block() {
     let commands: Vec<String> = commands.iter().map(|words| words.join(" ")).collect();
     assert_eq!(commands, ["plan --config x --all", "verify"]);
 }
+
+/// A block of code after a comment with the name of a file is the content of that file.
+/// With `UPDATE_DOCS=1`, the blocks are rewritten.
+#[test]
+fn programs_in_the_documentation_are_the_files_that_they_name() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = root.join("docs/mock-capi.md");
+    let text = std::fs::read_to_string(&document).unwrap();
+    let (mut current, mut count) = (String::new(), 0);
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        current += &format!("{line}\n");
+        let name = line
+            .strip_prefix("<!-- ")
+            .and_then(|it| it.strip_suffix(" -->"));
+        let Some(name) = name.filter(|name| root.join(name).is_file()) else {
+            continue;
+        };
+        let fence = lines.next().unwrap();
+        assert!(fence.starts_with("```"), "no block after {name}");
+        lines.by_ref().find(|line| *line == "```").unwrap();
+        let file = std::fs::read_to_string(root.join(name)).unwrap();
+        current += &format!("{fence}\n{file}```\n");
+        count += 1;
+    }
+    assert!(count >= 5, "only {count} programs were found");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&document, &current).unwrap();
+    }
+    assert!(
+        current == text,
+        "set UPDATE_DOCS=1 to rewrite {}",
+        document.display()
+    );
+}

@@ -53,6 +53,7 @@ mod services;
 mod space_quotas;
 mod state;
 mod tasks;
+mod testers;
 mod uaa;
 mod uaa_tokens;
 mod uploads;

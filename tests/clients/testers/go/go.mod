@@ -1,0 +1,3 @@
+module mock-capi-testers
+
+go 1.21
