@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::model::CowStr;
-use super::{Base, Destination, Field, Guid, Row, Selection, World};
+use super::{Access, Base, Destination, Field, Guid, Home, Key, Row, Selection, World};
+use crate::world::access::{AUDIT_ORG, READ_EVENTS};
 use crate::world::clock::Timestamp;
 use crate::world::ruby;
 
@@ -366,4 +367,25 @@ pub(crate) fn audited(mut request: Map<String, Value>) -> Value {
         }
     }
     Value::Object(request)
+}
+
+impl Row for Event {
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        let org = self.org.map_or(Home::Nowhere, Home::Org);
+        access.allows(world, self.home(world), READ_EVENTS) || access.allows(world, org, AUDIT_ORG)
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        let mut keys = vec![
+            Key::Guid(Field::Target, self.target),
+            Key::text(Field::Type, &self.kind),
+        ];
+        keys.extend(self.space.map(|space| Key::Guid(Field::Space, space)));
+        keys.extend(self.org.map(|org| Key::Guid(Field::Org, org)));
+        keys
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        self.space.map_or(Home::Nowhere, Home::Space)
+    }
 }

@@ -1,10 +1,11 @@
 //! The marketplace: service brokers, offerings and plans.
 
+use crate::world::access::READ_BROKERS;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::access::{Access, Home, SPACE_MEMBERS};
-use super::{Base, Field, Guid, Row, Selection, World};
+use super::{Base, Field, Guid, Key, Row, Selection, World};
 
 /// A registered service broker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -402,5 +403,70 @@ impl World {
             self.service_plans.remove(plan);
         }
         self.service_offerings.remove(offering);
+    }
+}
+
+impl Row for ServiceBroker {
+    fn keys(&self) -> Vec<Key> {
+        let mut keys = vec![Key::text(Field::Name, &self.name)];
+        keys.extend(self.space.map(|space| Key::Guid(Field::Space, space)));
+        keys
+    }
+
+    fn order_text(&self, _column: &str) -> &str {
+        &self.name
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        self.space.map_or(Home::Nowhere, Home::Space)
+    }
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        access.allows(world, self.home(world), READ_BROKERS)
+    }
+}
+
+impl Row for ServiceOffering {
+    fn keys(&self) -> Vec<Key> {
+        vec![
+            Key::text(Field::Name, &self.catalog.name),
+            Key::Guid(Field::Broker, self.broker),
+        ]
+    }
+
+    fn order_text(&self, _column: &str) -> &str {
+        &self.catalog.name
+    }
+
+    fn home(&self, world: &World) -> Home {
+        let broker = world.service_brokers.get(self.broker);
+        broker.map_or(Home::Nowhere, |broker| broker.home(world))
+    }
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        let mut plans = world.plans_of(self.guid()).into_iter();
+        access.is_everything() || plans.any(|plan| world.sees_plan(access, plan))
+    }
+}
+
+impl Row for ServicePlan {
+    fn keys(&self) -> Vec<Key> {
+        vec![
+            Key::text(Field::Name, &self.catalog.name),
+            Key::Guid(Field::Offering, self.offering),
+        ]
+    }
+
+    fn order_text(&self, _column: &str) -> &str {
+        &self.catalog.name
+    }
+
+    fn home(&self, world: &World) -> Home {
+        let broker = world.broker_of(self);
+        broker.map_or(Home::Nowhere, |broker| broker.home(world))
+    }
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        access.is_everything() || world.sees_plan(access, self)
     }
 }

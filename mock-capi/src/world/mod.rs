@@ -22,6 +22,7 @@ mod egress;
 mod environment;
 pub(crate) mod error;
 mod events;
+mod foundation;
 mod guid;
 mod host_lookup;
 mod logs;
@@ -41,7 +42,6 @@ mod revisions;
 mod roles;
 mod route_policies;
 mod routes;
-mod rows;
 pub(crate) mod ruby;
 mod seed;
 mod sequences;
@@ -79,6 +79,7 @@ pub(crate) use egress::ROUTER;
 pub(crate) use environment::merge_environment;
 use events::Actor;
 pub(crate) use events::{Event, Target, audited};
+pub(crate) use foundation::DEFAULT_QUOTA;
 pub(crate) use guid::{Guid, GuidSource, SHARED_SEGMENT};
 pub(crate) use host_lookup::{HostLookup, without_port};
 pub(crate) use logs::{LogLine, instance_guid};
@@ -132,40 +133,6 @@ pub(crate) struct Forgotten {
     events: u64,
     log_lines: u64,
 }
-
-/// The name of the default quota of organizations.
-pub(crate) const DEFAULT_QUOTA: &str = "default";
-
-/// The stacks, newest first; the last is that of 2017.
-const STACKS: &[(&str, &str)] = &[
-    (
-        "cflinuxfs4",
-        "Cloud Foundry Linux-based filesystem (Ubuntu 22.04)",
-    ),
-    (
-        "cflinuxfs3",
-        "Cloud Foundry Linux-based filesystem (Ubuntu 18.04)",
-    ),
-    (
-        "cflinuxfs2",
-        "Cloud Foundry Linux-based filesystem (Ubuntu 14.04)",
-    ),
-];
-
-/// The buildpacks of the foundation.
-const BUILDPACKS: &[&str] = &[
-    "staticfile_buildpack",
-    "java_buildpack",
-    "ruby_buildpack",
-    "dotnet_core_buildpack",
-    "nodejs_buildpack",
-    "go_buildpack",
-    "python_buildpack",
-    "php_buildpack",
-    "binary_buildpack",
-    "nginx_buildpack",
-    "r_buildpack",
-];
 
 /// An action that is due at some time.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -261,76 +228,6 @@ impl World {
         };
         world.populate(settings);
         world
-    }
-
-    fn populate(&mut self, settings: &Settings) {
-        let base = self.base();
-        self.quotas.insert(Quota {
-            base,
-            name: DEFAULT_QUOTA.into(),
-            limits: Limits::of_default_quota(),
-        });
-        let mut base = self.base();
-        base.guid = SHARED_SEGMENT;
-        self.isolation_segments.insert(IsolationSegment {
-            base,
-            name: "shared".into(),
-            orgs: Vec::new(),
-        });
-        let base = self.base();
-        self.domains.insert(Domain {
-            base,
-            name: settings.apps_domain.clone(),
-            org: None,
-            internal: false,
-            route_policies_scope: None,
-            shared_with: Vec::new(),
-        });
-        for (name, enabled) in FeatureFlag::DEFAULTS {
-            let base = self.base();
-            self.feature_flags.insert(FeatureFlag {
-                base,
-                name: name.into(),
-                enabled,
-                error_message: None,
-                changed: false,
-            });
-        }
-        for name in ["running", "staging"] {
-            let base = self.base();
-            self.environment_groups.insert(EnvironmentGroup {
-                base,
-                name: name.into(),
-                variables: serde_json::Map::new(),
-            });
-        }
-        self.populate_uaa(settings);
-        for (name, description) in STACKS {
-            let base = self.base();
-            self.stacks.insert(Stack {
-                base,
-                name: (*name).into(),
-                description: Some((*description).into()),
-                state: StackState::Active,
-                state_reason: None,
-            });
-        }
-        for (position, name) in (1..).zip(BUILDPACKS) {
-            let base = self.base();
-            self.buildpacks.insert(Buildpack {
-                base,
-                name: (*name).into(),
-                stack: Some(self.default_stack.into()),
-                lifecycle: "buildpack".into(),
-                position,
-                enabled: true,
-                locked: false,
-                file: Some((
-                    format!("{name}-{}-v1.0.0.zip", self.default_stack),
-                    self.now,
-                )),
-            });
-        }
     }
 
     /// Replaces this world with an empty one. New GUIDs continue the sequence, so
@@ -557,24 +454,5 @@ impl World {
             let mut domains = self.domains.iter();
             domains.find(|domain| domain.org.is_some() && domain.is_usable_by(org))
         })
-    }
-}
-
-impl Limits {
-    /// The default quota of a typical deployment.
-    pub(crate) fn of_default_quota() -> Self {
-        Self {
-            total_memory: Some(102_400),
-            process_memory: None,
-            instances: None,
-            tasks: None,
-            log_rate: None,
-            paid_services: true,
-            services: Some(100),
-            service_keys: None,
-            routes: Some(1000),
-            reserved_ports: Some(0),
-            domains: None,
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{App, Base, Feature, Field, Guid, Row, Selection, Sidecar, World};
+use super::{App, Base, Feature, Field, Guid, Home, Key, Row, Selection, Sidecar, World};
 use crate::world::error::Error;
 
 /// What a revision records of its app.
@@ -212,5 +212,15 @@ impl DeployedSidecar {
             memory_mb: sidecar.memory_mb,
             process_types: sidecar.process_types.clone(),
         }
+    }
+}
+
+impl Row for Revision {
+    fn keys(&self) -> Vec<Key> {
+        vec![Key::Guid(Field::App, self.app)]
+    }
+
+    fn home(&self, world: &World) -> Home {
+        world.home_of_app(self.app)
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Base, Guid};
+use super::{Base, Field, Guid, Home, Key, Row, World};
 
 /// A source whose requests a route accepts.
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,5 +57,16 @@ impl Display for RoutePolicySource {
             Self::Space(guid) => write!(f, "cf:space:{guid}"),
             Self::Org(guid) => write!(f, "cf:org:{guid}"),
         }
+    }
+}
+
+impl Row for RoutePolicy {
+    fn keys(&self) -> Vec<Key> {
+        vec![Key::Guid(Field::Route, self.route)]
+    }
+
+    fn home(&self, world: &World) -> Home {
+        let route = world.routes.get(self.route);
+        route.map_or(Home::Nowhere, |route| Home::Space(route.space))
     }
 }

@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::model::CowStr;
-use super::{Base, Build, Guid, Lifecycle, Process, Row, Scale, ServiceInstance, Task, World};
+use super::{
+    Base, Build, Guid, Home, Key, Lifecycle, Process, Row, Scale, ServiceInstance, Task, World,
+};
 use crate::world::clock::Timestamp;
 
 /// The memory of staging in usage events, whatever it uses.
@@ -278,5 +280,25 @@ impl World {
         for instance in instances {
             self.record_service_usage(instance, "CREATED");
         }
+    }
+}
+
+impl Row for AppUsageEvent {
+    fn keys(&self) -> Vec<Key> {
+        Vec::new()
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Nowhere
+    }
+}
+
+impl Row for ServiceUsageEvent {
+    fn keys(&self) -> Vec<Key> {
+        Vec::new()
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Nowhere
     }
 }

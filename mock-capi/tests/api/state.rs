@@ -105,6 +105,26 @@ async fn quotas_and_users_are_as_they_were() {
 }
 
 #[tokio::test]
+async fn a_file_that_lacks_newer_kinds_of_resources_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("world.json");
+    let cf = Session::v3().await;
+    cf.create_org("org").await;
+    cf.mock.save_state(&file).unwrap();
+    let mut saved: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let world = saved["world"].as_object_mut().unwrap();
+    for table in ["sidecars", "route_policies", "app_usage_events"] {
+        assert!(world.remove(table).is_some(), "{table}");
+    }
+    let older = folder.path().join("older.json");
+    fs::write(&older, saved.to_string()).unwrap();
+    let builder = MockCapi::builder().state_file(&older);
+    let state = builder.start().await.unwrap().state();
+    assert_eq!(state["organizations"][0]["name"], "org");
+    assert_eq!(state["sidecars"], json!([]));
+}
+
+#[tokio::test]
 async fn only_the_owner_reads_the_file_and_a_missing_one_is_a_beginning() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("world.json");

@@ -1,8 +1,9 @@
 //! Creates and changes apps of v2: an app together with its web process, and staging
 //! when a start needs it.
 
-use serde_json::{Map, Value};
+use serde_json::Map;
 
+use super::app_request::{AppRequest, Marks, invalid};
 use super::apps::{APPS, ATTRIBUTES, writable};
 use super::attributes::Attributes;
 use super::spaces::SPACES;
@@ -11,14 +12,12 @@ use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::api::shared::app_environment::check_environment;
-use crate::api::shared::lifecycle;
 use crate::api::shared::staging::{self, NewBuild};
 use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    App, Build, CheckPatch, Destination, Feature, Field, Guid, Home, Kind, Lifecycle, PackageKind,
-    Process, ProcessPatch, Row, Scale, Selection, Space, Stack, WRITE_SPACE, World,
+    App, Build, Destination, Feature, Field, Guid, Home, Kind, Lifecycle, PackageKind, Process,
+    ProcessPatch, Row, Scale, Selection, Space, Stack, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -26,212 +25,6 @@ pub(crate) const ROUTES: &[Route] = &[
     put("/v2/apps/:guid", update),
     post("/v2/apps/:guid/restage", restage),
 ];
-
-/// The most disk that an instance may have, in megabytes.
-const MAX_DISK_MB: i64 = 2048;
-
-const HEALTH_CHECKS: [&str; 4] = ["http", "none", "port", "process"];
-
-/// The attributes of the process, which cannot be changed during a deployment.
-const OF_PROCESS: [&str; 11] = [
-    "production",
-    "memory",
-    "instances",
-    "disk_quota",
-    "state",
-    "command",
-    "health_check_type",
-    "health_check_timeout",
-    "health_check_http_endpoint",
-    "diego",
-    "ports",
-];
-
-/// The fields of a request about an app; `None` leaves a field unchanged.
-struct AppRequest<'b> {
-    name: Option<&'b str>,
-    environment: Option<&'b Map<String, Value>>,
-    enable_ssh: Option<bool>,
-    buildpacks: Option<Vec<String>>,
-    space: Option<&'b str>,
-    stack: Option<&'b str>,
-    docker_image: Option<&'b str>,
-    docker_username: Option<&'b str>,
-    command: Option<Option<String>>,
-    check: CheckPatch,
-    memory: Option<i64>,
-    instances: Option<i64>,
-    disk: Option<i64>,
-    state: Option<&'b str>,
-    v2: Marks,
-    /// Whether the request changes the process.
-    of_process: bool,
-    /// The errors of the model.
-    errors: Vec<String>,
-}
-
-/// The fields of a process that only v2 has.
-struct Marks {
-    production: Option<bool>,
-    console: Option<bool>,
-    debug: Option<String>,
-    diego: Option<bool>,
-    ports: Option<Vec<u16>>,
-    environment: bool,
-}
-
-impl<'b> AppRequest<'b> {
-    fn read(attributes: &'b Attributes) -> Self {
-        let mut errors = Vec::new();
-        let environment = attributes.object("environment_json");
-        if let Some(variables) = environment {
-            errors.extend(check_environment("environment_variables", variables));
-        }
-        let credentials = attributes.object("docker_credentials");
-        let username = credentials.and_then(|credentials| credentials.get("username"));
-        let disk = attributes.integer("disk_quota");
-        if let Some(disk) = disk.filter(|disk| *disk > MAX_DISK_MB) {
-            errors.push(format!(
-                "disk_quota too much disk requested (requested {disk} MB - must be less than {MAX_DISK_MB} MB)"
-            ));
-        }
-        if disk.is_some_and(|disk| disk < 1) {
-            errors.push(
-                "disk_quota too little disk requested (must be greater than zero)".to_owned(),
-            );
-        }
-        let check = read_check(attributes, &mut errors);
-        let ports = read_ports(attributes, &mut errors);
-        // An empty string resets a value to its default.
-        let unset_or = |name| {
-            let text = attributes.text(name)?;
-            Some((!text.is_empty()).then(|| text.to_owned()))
-        };
-        let (buildpack, command) = (unset_or("buildpack"), unset_or("command"));
-        Self {
-            name: attributes.text("name"),
-            environment,
-            enable_ssh: attributes.boolean("enable_ssh"),
-            buildpacks: buildpack.map(|buildpack| buildpack.into_iter().collect()),
-            space: attributes.text("space_guid"),
-            stack: attributes.text("stack_guid"),
-            docker_image: attributes.text("docker_image"),
-            docker_username: username.and_then(Value::as_str),
-            command,
-            check,
-            memory: attributes.integer("memory"),
-            instances: attributes.integer("instances"),
-            disk,
-            state: attributes.text("state"),
-            v2: Marks {
-                production: attributes.boolean("production"),
-                console: attributes.boolean("console"),
-                debug: attributes.text("debug").map(str::to_owned),
-                diego: attributes.boolean("diego"),
-                ports,
-                environment: environment.is_some(),
-            },
-            of_process: OF_PROCESS.iter().any(|name| attributes.has(name)),
-            errors,
-        }
-    }
-
-    /// Checks the request as the model does.
-    fn check(&self, world: &World) -> Result<(), CcError> {
-        if self.memory.is_some_and(|memory| memory < 1) {
-            let detail = "You have specified an invalid amount of memory for your application.";
-            return Err(CcError::new(400, 100_006, "CF-AppMemoryInvalid", detail));
-        }
-        for (size, attribute) in [
-            (self.memory, "memory"),
-            (self.instances, "instances"),
-            (self.disk, "disk_quota"),
-        ] {
-            if size.is_some_and(|size| size > i64::from(i32::MAX)) {
-                return Err(invalid(&format!("{attribute} is too large")));
-            }
-        }
-        if self.instances.is_some_and(|instances| instances < 0) {
-            return Err(invalid("Number of instances less than 0"));
-        }
-        if self
-            .state
-            .is_some_and(|state| !["STARTED", "STOPPED"].contains(&state))
-        {
-            return Err(invalid("Invalid app state provided"));
-        }
-        let mut buildpacks = self.buildpacks.iter().flatten();
-        if let Some(name) = buildpacks.find(|name| !lifecycle::is_buildpack(world, name, None)) {
-            let reason = format!("Specified unknown buildpack name: \"{name}\"");
-            return Err(invalid(&reason));
-        }
-        match self.errors.as_slice() {
-            [] => Ok(()),
-            errors => Err(invalid(&errors.join(", "))),
-        }
-    }
-
-    /// The new sizes of a process.
-    fn scale(&self, current: Scale) -> Scale {
-        let size = |asked: Option<i64>, current| {
-            asked
-                .and_then(|size| u32::try_from(size).ok())
-                .unwrap_or(current)
-        };
-        Scale {
-            instances: size(self.instances, current.instances),
-            memory_mb: size(self.memory, current.memory_mb),
-            disk_mb: size(self.disk, current.disk_mb),
-            log_rate: current.log_rate,
-        }
-    }
-}
-
-fn read_check(attributes: &Attributes, errors: &mut Vec<String>) -> CheckPatch {
-    let kind = attributes.text("health_check_type");
-    let known = kind.and_then(|kind| HEALTH_CHECKS.into_iter().find(|known| *known == kind));
-    if kind.is_some() && known.is_none() {
-        let kinds = HEALTH_CHECKS.join(", ");
-        errors.push(format!("health_check_type must be one of {kinds}"));
-    }
-    let timeout = attributes.integer("health_check_timeout");
-    if timeout.is_some_and(|timeout| timeout < 1) {
-        errors.push("health_check_timeout less_than_one".into());
-    }
-    // Values that are too large are refused with the process.
-    let timeout = timeout.map(|timeout| u32::try_from(timeout).unwrap_or(u32::MAX));
-    let endpoint = attributes.text("health_check_http_endpoint");
-    CheckPatch {
-        kind: known,
-        timeout: timeout.map(Some),
-        endpoint: endpoint.map(|endpoint| Some(endpoint.to_owned())),
-        ..CheckPatch::default()
-    }
-}
-
-/// The ports of an app; an empty list is the same as an absent one.
-fn read_ports(attributes: &Attributes, errors: &mut Vec<String>) -> Option<Vec<u16>> {
-    const MOST: usize = 10;
-    let ports = attributes.list("ports").filter(|ports| !ports.is_empty())?;
-    if ports.len() > MOST {
-        errors.push(format!("Process must have at most {MOST} exposed ports."));
-        return None;
-    }
-    let port = |port: &Value| {
-        let port = port.as_u64().and_then(|port| u16::try_from(port).ok());
-        port.filter(|port| *port > 1023)
-    };
-    let ports: Option<Vec<u16>> = ports.iter().map(port).collect();
-    if ports.is_none() {
-        errors.push("Ports must be in the 1024-65535 range.".into());
-    }
-    ports
-}
-
-fn invalid(reason: &str) -> CcError {
-    let detail = format!("The app is invalid: {reason}");
-    CcError::new(400, 100_001, "CF-AppInvalid", detail)
-}
 
 fn package_invalid(reason: &str) -> CcError {
     let detail = format!("The app package is invalid: {reason}");

@@ -4,6 +4,7 @@
 mod app_bits;
 mod app_changes;
 mod app_instances;
+mod app_request;
 mod apps;
 mod attributes;
 mod buildpacks;
@@ -21,6 +22,7 @@ mod roles;
 mod route_mappings;
 mod routes;
 mod security_groups;
+mod service_changes;
 mod services;
 mod space_quota_definitions;
 mod spaces;

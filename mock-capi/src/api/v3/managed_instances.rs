@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::service_instances::{self, check_name, model_problems, read_tags};
+use super::service_instance_requests::{check_name, model_problems, read_tags};
+use super::service_instances;
 use super::service_route_bindings::read_parameters;
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;

@@ -14,7 +14,7 @@ use crate::world::{Feature, NewSidecar, ProcessPatch, ruby};
 use super::processes::{self, ScalePatch};
 use super::routes::{self, WantedRoutes};
 use super::staging::{self, Refused, WantedLifecycle};
-use crate::api::v3::routes::OptionRules;
+use crate::api::v3::route_options::OptionRules;
 use crate::api::v3::sidecars;
 
 /// The changes of an app that an application of a manifest asks for.

@@ -13,7 +13,7 @@ use crate::api::router::Route;
 use crate::api::shared::new_app::name_errors;
 use crate::api::shared::{lifecycle, processes};
 use crate::api::v3::managed_instances::bind_in_job;
-use crate::api::v3::{app_features, route_names, routes, spaces};
+use crate::api::v3::{app_features, route_names, route_options, routes, spaces};
 use crate::api::yaml;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
@@ -393,7 +393,7 @@ fn find_or_create_route(
             ));
         }
         let guid = route.guid();
-        routes::set_options(context.world, guid, &wanted.options)
+        route_options::set_options(context.world, guid, &wanted.options)
             .map_err(|error| error.prefixed(&format!("For route '{}': ", wanted.text)))?;
         return Ok(guid);
     }

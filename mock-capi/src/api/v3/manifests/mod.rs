@@ -248,7 +248,7 @@ pub(crate) fn read(context: &RequestContext<'_>) -> Result<ManifestBody, CcError
     };
     let mut manifests = Vec::new();
     let mut errors = Vec::new();
-    let options = super::routes::option_rules(context.world);
+    let options = super::route_options::option_rules(context.world);
     for (index, application) in applications.iter().enumerate() {
         match AppManifest::read(index, application, refused, &options) {
             Ok(manifest) => manifests.push(manifest),

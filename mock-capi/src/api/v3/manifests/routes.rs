@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::api::message::Message;
-use crate::api::v3::routes::{self, OptionRules};
+use crate::api::v3::route_options::{self, OptionRules};
 use crate::world::ruby;
 
 /// The routes that an application asks for.
@@ -179,7 +179,7 @@ fn hash_errors((text, fields): &Entry<'_>) -> Vec<String> {
     };
     let mut message = Message::of_any(options);
     let given = |name: &str| options.get(name).filter(|value| !ruby::is_blank(value));
-    routes::check_hash_options(
+    route_options::check_hash_options(
         &mut message,
         given("loadbalancing"),
         given("hash_header"),

@@ -1,6 +1,10 @@
 //! Labels and annotations: the rules for keys and values, changes to them, and
 //! `label_selector`s.
 
+mod selector;
+
+pub(crate) use selector::LabelSelector;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -12,7 +16,6 @@ use crate::world::{Field, Key, ruby};
 const MAX_NAME: usize = 63;
 const MAX_PREFIX: usize = 253;
 const MAX_ANNOTATION: usize = 5000;
-const MAX_REQUIREMENTS: usize = 50;
 const MAX_LABELS: usize = 50;
 const MAX_ANNOTATIONS: usize = 200;
 
@@ -324,148 +327,6 @@ fn start_of(text: &str) -> String {
     text.chars().take(8).collect()
 }
 
-/// One requirement of a `label_selector`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Requirement {
-    In(String, Vec<String>),
-    NotIn(String, Vec<String>),
-    Exists(String),
-    NotExists(String),
-}
-
-/// A `label_selector`: requirements that must all hold.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LabelSelector(Vec<Requirement>);
-
-impl LabelSelector {
-    pub(crate) fn parse(selector: &str) -> Result<Self, String> {
-        let requirements = split_requirements(selector);
-        if requirements.is_empty() {
-            return Err("Missing label_selector value".into());
-        }
-        if requirements.len() > MAX_REQUIREMENTS {
-            return Err(format!(
-                "Too many label_selector requirements (maximum is {MAX_REQUIREMENTS})"
-            ));
-        }
-        let (mut parsed, mut errors) = (Vec::new(), Vec::new());
-        for requirement in requirements {
-            match parse_requirement(requirement) {
-                Ok(requirement) => parsed.push(requirement),
-                Err(error) => errors.push(error),
-            }
-        }
-        if !errors.is_empty() {
-            return Err(errors.join(", "));
-        }
-        Ok(Self(parsed))
-    }
-
-    /// Parses a selector for lists that do not validate it: invalid requirements are
-    /// ignored.
-    pub(crate) fn parse_unchecked(selector: &str) -> Result<Self, String> {
-        let requirements = split_requirements(selector).into_iter();
-        let requirements = requirements.filter_map(match_requirement);
-        Ok(Self(
-            requirements.map(|(requirement, _)| requirement).collect(),
-        ))
-    }
-
-    /// For each requirement that an index can answer, the keys of which any
-    /// satisfies it.
-    pub(crate) fn clauses(&self) -> impl Iterator<Item = Vec<Key>> {
-        self.0.iter().filter_map(|requirement| match requirement {
-            Requirement::In(key, values) => Some(
-                values
-                    .iter()
-                    .map(|value| label_value_key(key, value))
-                    .collect(),
-            ),
-            Requirement::Exists(key) => Some(vec![Key::exact(Field::Label, key.as_str())]),
-            Requirement::NotIn(..) | Requirement::NotExists(_) => None,
-        })
-    }
-
-    /// Whether metadata satisfies the requirements that no index can answer.
-    pub(crate) fn allows(&self, metadata: &Metadata) -> bool {
-        self.0.iter().all(|requirement| match requirement {
-            Requirement::In(..) | Requirement::Exists(_) => true,
-            Requirement::NotIn(key, values) => metadata
-                .label(key)
-                .is_none_or(|value| !values.iter().any(|other| other == value)),
-            Requirement::NotExists(key) => metadata.label(key).is_none(),
-        })
-    }
-}
-
-/// Splits at commas outside of parentheses and drops empty parts.
-fn split_requirements(selector: &str) -> Vec<&str> {
-    let mut depth = 0_usize;
-    selector
-        .split(move |c| {
-            match c {
-                '(' => depth += 1,
-                ')' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            c == ',' && depth == 0
-        })
-        .filter(|part| !part.is_empty())
-        .collect()
-}
-
-fn parse_requirement(text: &str) -> Result<Requirement, String> {
-    let (requirement, key) = match_requirement(text).ok_or("Invalid label_selector value")?;
-    check_key(&key)?;
-    if let Requirement::In(_, values) | Requirement::NotIn(_, values) = &requirement {
-        values
-            .iter()
-            .try_for_each(|value| check_label_value(value))?;
-    }
-    Ok(requirement)
-}
-
-/// Values as Ruby splits them, without empty ones at the end. An empty list equals
-/// no label.
-fn label_values(text: &str) -> Vec<String> {
-    let values = text.trim_end_matches(',').split(',');
-    let values = values.filter(|_| !text.trim_end_matches(',').is_empty());
-    values.map(str::to_owned).collect()
-}
-
-fn match_requirement(text: &str) -> Option<(Requirement, String)> {
-    let set = |operator: &str| {
-        let (key, rest) = text.split_once(operator)?;
-        Some((key.to_owned(), label_values(rest.strip_suffix(')')?)))
-    };
-    if let Some((key, values)) = set(" notin (") {
-        return Some((Requirement::NotIn(key.clone(), values), key));
-    }
-    if let Some((key, values)) = set(" in (") {
-        return Some((Requirement::In(key.clone(), values), key));
-    }
-    let key_end = text
-        .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/')))
-        .unwrap_or(text.len());
-    let (key, rest) = text.split_at(key_end);
-    let owned = key.to_owned();
-    if key.is_empty() {
-        let key = rest.strip_prefix('!')?.to_owned();
-        return Some((Requirement::NotExists(key.clone()), key));
-    }
-    if rest.is_empty() {
-        return Some((Requirement::Exists(owned.clone()), owned));
-    }
-    if let Some(value) = rest.strip_prefix("!=") {
-        return Some((
-            Requirement::NotIn(owned.clone(), label_values(value)),
-            owned,
-        ));
-    }
-    let value = rest.strip_prefix("==").or_else(|| rest.strip_prefix('='))?;
-    Some((Requirement::In(owned.clone(), label_values(value)), owned))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -476,7 +337,7 @@ mod tests {
         errors
     }
 
-    fn metadata(labels: &Value) -> Metadata {
+    pub(super) fn metadata(labels: &Value) -> Metadata {
         let mut metadata = Metadata::default();
         metadata.apply(MetadataPatch::read(
             &json!({ "labels": labels }),
@@ -540,56 +401,5 @@ mod tests {
         let patch = MetadataPatch::read(&json!({"labels": {"a": null}}), &mut Vec::new());
         metadata.apply(patch);
         assert_eq!(metadata.present()["labels"], json!({"b": "2"}));
-    }
-
-    #[test]
-    fn every_operator_is_understood() {
-        use Requirement::{Exists, In, NotExists, NotIn};
-        let selector = "a=1,b==2,c!=3,d in (x,y),e notin (z),f,!g";
-        let strings = |values: &[&str]| values.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            LabelSelector::parse(selector).unwrap().0,
-            [
-                In("a".into(), strings(&["1"])),
-                In("b".into(), strings(&["2"])),
-                NotIn("c".into(), strings(&["3"])),
-                In("d".into(), strings(&["x", "y"])),
-                NotIn("e".into(), strings(&["z"])),
-                Exists("f".into()),
-                NotExists("g".into()),
-            ]
-        );
-        for invalid in ["", ",", "a b", "=1", "a in (x", "a=%", "!"] {
-            assert!(LabelSelector::parse(invalid).is_err(), "{invalid}");
-        }
-    }
-
-    #[test]
-    fn nothing_is_equal_to_no_value() {
-        let clauses = |selector: &str| -> Vec<Vec<Key>> {
-            let selector = LabelSelector::parse(selector).unwrap();
-            selector.clauses().collect()
-        };
-        for selector in ["a=", "a==", "a in ()", "a in (,)"] {
-            assert_eq!(clauses(selector), [vec![]], "{selector}");
-        }
-        for selector in ["a!=", "a notin ()"] {
-            let selector = LabelSelector::parse(selector).unwrap();
-            assert!(selector.allows(&metadata(&json!({"a": ""}))));
-        }
-        let error = LabelSelector::parse("a b,c d").unwrap_err();
-        assert_eq!(
-            error,
-            "Invalid label_selector value, Invalid label_selector value"
-        );
-    }
-
-    #[test]
-    fn negative_requirements_hold_without_the_label() {
-        let selector = LabelSelector::parse("a!=1,!b").unwrap();
-        assert!(selector.allows(&metadata(&json!({}))));
-        assert!(selector.allows(&metadata(&json!({"a": "2"}))));
-        assert!(!selector.allows(&metadata(&json!({"a": "1"}))));
-        assert!(!selector.allows(&metadata(&json!({"b": "1"}))));
     }
 }

@@ -1,0 +1,244 @@
+//! Requests that create, change and delete user-provided services and bindings.
+
+use serde_json::{Value, json};
+
+use super::apps::APPS;
+use super::attributes::Attributes;
+use super::services::{BINDING, INSTANCE, SERVICE_BINDINGS, SERVICE_INSTANCES, USER_PROVIDED};
+use super::{association_not_empty, authorize, delete, is_recursive, known, related_row};
+use crate::api::context::RequestContext;
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::world::metadata::MetadataPatch;
+use crate::world::{
+    App, BindingRef, Field, Guid, Home, Key, Kind, NewBinding, Row, ServiceBinding,
+    ServiceInstance, Space, WRITE_SPACE,
+};
+
+fn instance_invalid(reason: &str) -> CcError {
+    let detail = format!("The service instance is invalid: {reason}");
+    CcError::new(400, 60003, "CF-ServiceInstanceInvalid", detail)
+}
+
+/// Checks attributes in the space of the instance as the model does.
+fn validate(
+    context: &RequestContext<'_>,
+    attributes: &Attributes,
+    space: Guid,
+    own: Option<Guid>,
+) -> Result<(), CcError> {
+    const MAX_NAME: usize = 255;
+    const MAX_DRAIN: usize = 10_000;
+    const MAX_TAGS: usize = 2048;
+    let name = attributes.text("name");
+    if let Some(name) = name {
+        let holder = context.world.find_service_instance(space, name.trim());
+        if holder.is_some_and(|holder| Some(holder.guid()) != own) {
+            let detail = format!("The service instance name is taken: {name}");
+            return Err(CcError::new(
+                400,
+                60002,
+                "CF-ServiceInstanceNameTaken",
+                detail,
+            ));
+        }
+    }
+    let url = attributes.text("route_service_url").unwrap_or_default();
+    let complaint = match url::Url::parse(url) {
+        _ if url.is_empty() => None,
+        Ok(url) if url.host_str().is_none_or(|host| host.starts_with('.')) => {
+            Some("route_service_url is invalid.")
+        }
+        Ok(url) if url.scheme() == "https" => None,
+        Ok(_) => Some("Scheme for route_service_url must be https."),
+        Err(_) => Some("route_service_url is invalid."),
+    };
+    if let Some(complaint) = complaint {
+        let detail = format!("The route service URL is invalid: {complaint}");
+        let title = "CF-ServiceInstanceRouteServiceURLInvalid";
+        return Err(CcError::new(400, 60019, title, detail));
+    }
+    let tags = attributes.texts("tags").unwrap_or_default();
+    let length: usize = tags.iter().map(|tag| tag.chars().count()).sum();
+    if length > MAX_TAGS {
+        let detail = format!(
+            "Combined length of tags for service {} must be {MAX_TAGS} characters or less.",
+            name.unwrap_or_default()
+        );
+        return Err(CcError::new(
+            400,
+            60015,
+            "CF-ServiceInstanceTagsTooLong",
+            detail,
+        ));
+    }
+    if name.is_some_and(|name| name.chars().count() > MAX_NAME) {
+        let detail = "You have requested an invalid service instance name. Names are limited to 255 characters.";
+        return Err(CcError::new(
+            400,
+            60009,
+            "CF-ServiceInstanceNameTooLong",
+            detail,
+        ));
+    }
+    let drain = attributes.text("syslog_drain_url").unwrap_or_default();
+    if drain.chars().count() > MAX_DRAIN {
+        return Err(instance_invalid("syslog_drain_url max_length"));
+    }
+    match name {
+        Some(name) if name.trim().is_empty() => Err(instance_invalid("name presence")),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn create_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let attributes = Attributes::of_new(context, INSTANCE)?;
+    let space = attributes.required("space_guid");
+    let space = related_row::<Space>(context.world, "Space", space)?.guid();
+    validate(context, &attributes, space, None)?;
+    if !context.access.is_everything() {
+        context.require_flag("service_instance_creation")?;
+    }
+    authorize(context, WRITE_SPACE, Home::Space(space))?;
+    let url = |name: &str| attributes.text(name).unwrap_or_default().trim().to_owned();
+    let tags = attributes.texts("tags").unwrap_or_default();
+    let base = context.world.base();
+    let guid = context.world.add_service_instance(ServiceInstance {
+        base,
+        name: attributes.required("name").trim().into(),
+        space,
+        tags: tags.into_iter().map(str::to_owned).collect(),
+        credentials: Some(
+            attributes
+                .object("credentials")
+                .cloned()
+                .unwrap_or_default(),
+        ),
+        syslog_drain_url: Some(url("syslog_drain_url")),
+        route_service_url: Some(url("route_service_url")),
+        changed: None,
+        managed: None,
+        shared_with: Vec::new(),
+    });
+    let request = redacted(context);
+    context.world.record_instance(guid, "create", request);
+    USER_PROVIDED.created(context, guid)
+}
+
+/// The request without its secrets, for events.
+fn redacted(context: &RequestContext<'_>) -> Value {
+    let mut request = context.request_body();
+    if let Some(credentials) = request.get_mut("credentials") {
+        *credentials = json!("[REDACTED]");
+    }
+    request
+}
+
+/// The instance that the path names, if the caller may change it.
+fn writable_instance(context: &RequestContext<'_>) -> Result<Guid, CcError> {
+    let guid = known(context, &USER_PROVIDED)?;
+    let space = context.row::<ServiceInstance>(guid)?.space;
+    authorize(context, WRITE_SPACE, Home::Space(space))?;
+    Ok(guid)
+}
+
+pub(super) fn update_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let attributes = Attributes::of_change(context, INSTANCE)?;
+    let guid = writable_instance(context)?;
+    let space = context.row::<ServiceInstance>(guid)?.space;
+    let other = attributes.text("space_guid");
+    if other.is_some_and(|other| other != space.to_string()) {
+        return Err(instance_invalid("cannot change space for service instance"));
+    }
+    validate(context, &attributes, space, Some(guid))?;
+    let url = |name: &str| attributes.text(name).map(|url| url.trim().to_owned());
+    let name = &context.row::<ServiceInstance>(guid)?.name;
+    let renamed = attributes
+        .text("name")
+        .is_some_and(|other| other.trim() != name);
+    context.world.touch(guid, |instance: &mut ServiceInstance| {
+        if let Some(name) = attributes.text("name") {
+            instance.name = name.trim().into();
+        }
+        if let Some(credentials) = attributes.object("credentials") {
+            instance.credentials = Some(credentials.clone());
+        }
+        if let Some(tags) = attributes.texts("tags") {
+            instance.tags = tags.into_iter().map(str::to_owned).collect();
+        }
+        if let Some(drain) = url("syslog_drain_url") {
+            instance.syslog_drain_url = Some(drain);
+        }
+        if let Some(service) = url("route_service_url") {
+            instance.route_service_url = Some(service);
+        }
+    });
+    if renamed {
+        context.world.record_service_usage(guid, "UPDATED");
+    }
+    let request = redacted(context);
+    context.world.record_instance(guid, "update", request);
+    USER_PROVIDED.changed(context, guid)
+}
+
+pub(super) fn delete_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = writable_instance(context)?;
+    let bound = Key::Guid(Field::ServiceInstance, guid);
+    if context.world.service_bindings.count(&bound) > 0 && !is_recursive(context) {
+        return Err(association_not_empty(
+            "service_bindings",
+            "service_instances",
+        ));
+    }
+    let operation = "service_instance.delete";
+    Ok(delete(context, operation, Kind::ServiceInstance, guid))
+}
+
+pub(super) fn create_binding(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let attributes = Attributes::of_new(context, BINDING)?;
+    let app = APPS.look_up(context.world, attributes.required("app_guid"))?;
+    let instance = attributes.required("service_instance_guid");
+    let instance = SERVICE_INSTANCES.look_up(context.world, instance)?;
+    let space = context.row::<App>(app)?.space;
+    context.require(WRITE_SPACE, Home::Space(space))?;
+    let name = attributes.text("name").map(str::to_owned);
+    let bound = context.world.bind(NewBinding {
+        app,
+        instance,
+        name,
+        metadata: MetadataPatch::default(),
+        limit: 1,
+        multiple: false,
+    });
+    let title = "CF-ServiceBindingAppServiceTaken";
+    let guid = bound.map_err(|reason| CcError::new(400, 90003, title, reason))?;
+    let binding = BindingRef::Credential(guid);
+    let request = context.request_body();
+    context.world.record_bound(binding, request, false);
+    let answer = SERVICE_BINDINGS.created(context, guid)?;
+    let parameters = attributes.object("parameters");
+    let warning = parameters
+        .filter(|parameters| !parameters.is_empty())
+        .map(|_| {
+            "Configuration parameters are ignored for bindings to user-provided service instances."
+                .to_owned()
+        });
+    Ok(answer.with_warnings(warning))
+}
+
+pub(super) fn delete_binding(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = known(context, &SERVICE_BINDINGS)?;
+    let home = context.row::<ServiceBinding>(guid)?.home(context.world);
+    context.require(WRITE_SPACE, home)?;
+    context.world.unbind_service(BindingRef::Credential(guid));
+    Ok(Response::empty(204))
+}
+
+pub(super) fn delete_binding_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let app = known(context, &APPS)?;
+    super::apps::writable(context, app)?;
+    let other = context.capture("other");
+    let guid = SERVICE_BINDINGS.look_up(context.world, other)?;
+    context.world.unbind_service(BindingRef::Credential(guid));
+    Ok(Response::empty(204).with_warnings(Some("Endpoint deprecated".into())))
+}

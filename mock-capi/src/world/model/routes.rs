@@ -1,0 +1,111 @@
+//! Domains and routes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::CowStr;
+use crate::world::access::READ_ROUTES;
+use crate::world::clock::Timestamp;
+use crate::world::{Access, Base, Field, Guid, Home, Key, Row, World};
+
+/// A shared domain; with an `org`, a private domain.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Domain {
+    pub(crate) base: Base,
+    pub(crate) name: String,
+    pub(crate) org: Option<Guid>,
+    /// Whether only apps can reach it.
+    pub(crate) internal: bool,
+    /// Other organizations that may use it.
+    pub(crate) shared_with: Vec<Guid>,
+    /// `any`, `org` or `space`, if its routes have policies.
+    #[serde(default)]
+    pub(crate) route_policies_scope: Option<String>,
+}
+
+impl Domain {
+    pub(crate) fn is_usable_by(&self, org: Guid) -> bool {
+        self.org.is_none_or(|owner| owner == org) || self.shared_with.contains(&org)
+    }
+}
+
+impl Row for Domain {
+    fn keys(&self) -> Vec<Key> {
+        let mut keys = vec![Key::text(Field::Name, &self.name)];
+        keys.extend(self.org.map(|org| Key::Guid(Field::Org, org)));
+        let shared_with = self.shared_with.iter();
+        keys.extend(shared_with.map(|org| Key::Guid(Field::SharedWith, *org)));
+        keys
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        self.org.map_or(Home::Everywhere, Home::Org)
+    }
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        let mut orgs = self.org.iter().chain(&self.shared_with);
+        self.org.is_none() || orgs.any(|org| access.sees_domains_of(world, *org))
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Route {
+    pub(crate) base: Base,
+    pub(crate) space: Guid,
+    /// Other spaces whose apps may be its destinations.
+    pub(crate) shared_with: Vec<Guid>,
+    pub(crate) domain: Guid,
+    pub(crate) host: String,
+    pub(crate) path: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) options: Map<String, Value>,
+    pub(crate) destinations: Vec<Destination>,
+}
+
+impl Route {
+    pub(crate) fn is_usable_in(&self, space: Guid) -> bool {
+        self.space == space || self.shared_with.contains(&space)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Destination {
+    pub(crate) guid: Guid,
+    pub(crate) app: Guid,
+    pub(crate) process: String,
+    pub(crate) weight: Option<u8>,
+    pub(crate) port: Option<u16>,
+    pub(crate) protocol: CowStr,
+    pub(crate) created: Timestamp,
+    pub(crate) updated: Timestamp,
+}
+
+impl Row for Route {
+    fn keys(&self) -> Vec<Key> {
+        let mut keys = vec![
+            Key::Guid(Field::Space, self.space),
+            Key::Guid(Field::Domain, self.domain),
+            Key::text(Field::Host, &self.host),
+        ];
+        let shared_with = self.shared_with.iter();
+        keys.extend(shared_with.map(|space| Key::Guid(Field::SharedWith, *space)));
+        for destination in &self.destinations {
+            keys.push(Key::Guid(Field::App, destination.app));
+            keys.push(Key::Guid(Field::Destination, destination.guid));
+        }
+        keys
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Space(self.space)
+    }
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        access.allows(world, self.home(world), READ_ROUTES)
+    }
+
+    fn is_listed(&self, world: &World, access: &Access) -> bool {
+        let mut spaces = std::iter::once(&self.space).chain(&self.shared_with);
+        spaces.any(|space| access.allows(world, Home::Space(*space), READ_ROUTES))
+    }
+}

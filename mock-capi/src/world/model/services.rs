@@ -1,0 +1,144 @@
+//! Service instances and their bindings.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::world::broker_work::Operation;
+use crate::world::clock::Timestamp;
+use crate::world::{Access, Base, Field, Guid, Home, Key, Row, World};
+
+/// A service instance: user-provided, with credentials, or managed by a broker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ServiceInstance {
+    pub(crate) base: Base,
+    pub(crate) name: String,
+    pub(crate) space: Guid,
+    pub(crate) tags: Vec<String>,
+    pub(crate) credentials: Option<Map<String, Value>>,
+    pub(crate) syslog_drain_url: Option<String>,
+    pub(crate) route_service_url: Option<String>,
+    /// When it was last changed.
+    pub(crate) changed: Option<Timestamp>,
+    /// Only managed instances have this.
+    #[serde(default)]
+    pub(crate) managed: Option<Box<Managed>>,
+    /// Other spaces whose apps may be bound to it.
+    #[serde(default)]
+    pub(crate) shared_with: Vec<Guid>,
+}
+
+impl ServiceInstance {
+    /// The plan of a managed instance.
+    pub(crate) fn plan(&self) -> Option<Guid> {
+        self.managed.as_ref().map(|managed| managed.plan)
+    }
+
+    /// Whether apps of a space may be bound to it.
+    pub(crate) fn is_usable_in(&self, space: Guid) -> bool {
+        self.space == space || self.shared_with.contains(&space)
+    }
+}
+
+/// The fields of a managed instance.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Managed {
+    pub(crate) plan: Guid,
+    pub(crate) dashboard_url: Option<String>,
+    pub(crate) maintenance_info: Option<Map<String, Value>>,
+    pub(crate) broker_metadata: Option<Value>,
+    pub(crate) operation: Operation,
+}
+
+impl Row for ServiceInstance {
+    const IS_ORDERED_BY_NAME: bool = true;
+
+    fn keys(&self) -> Vec<Key> {
+        let mut keys = vec![
+            Key::text(Field::Name, &self.name),
+            Key::Guid(Field::Space, self.space),
+        ];
+        keys.extend(self.plan().map(|plan| Key::Guid(Field::Plan, plan)));
+        let shared_with = self.shared_with.iter();
+        keys.extend(shared_with.map(|space| Key::Guid(Field::SharedWith, *space)));
+        keys
+    }
+
+    fn order_text(&self, _column: &str) -> &str {
+        &self.name
+    }
+
+    fn home(&self, _world: &World) -> Home {
+        Home::Space(self.space)
+    }
+
+    fn is_visible(&self, world: &World, access: &Access) -> bool {
+        let mut spaces = std::iter::once(&self.space).chain(&self.shared_with);
+        spaces.any(|space| access.sees(world, Home::Space(*space)))
+    }
+}
+
+/// Credentials of a service instance: those of a bound app, or a service key.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ServiceBinding {
+    pub(crate) base: Base,
+    pub(crate) name: Option<String>,
+    /// `None` for a key.
+    pub(crate) app: Option<Guid>,
+    pub(crate) instance: Guid,
+    /// Only bindings of managed instances have this.
+    #[serde(default)]
+    pub(crate) operation: Option<Operation>,
+    #[serde(default)]
+    pub(crate) credentials: Option<Value>,
+    #[serde(default)]
+    pub(crate) syslog_drain_url: Option<String>,
+    #[serde(default)]
+    pub(crate) volume_mounts: Option<Value>,
+}
+
+impl Row for ServiceBinding {
+    fn keys(&self) -> Vec<Key> {
+        let mut keys = vec![Key::Guid(Field::ServiceInstance, self.instance)];
+        keys.extend(self.app.map(|app| Key::Guid(Field::App, app)));
+        let name = self.name.as_deref();
+        keys.extend(name.map(|name| Key::text(Field::Name, name)));
+        keys
+    }
+
+    fn order_text(&self, _column: &str) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
+
+    fn home(&self, world: &World) -> Home {
+        if let Some(app) = self.app {
+            return world.home_of_app(app);
+        }
+        let instance = world.service_instances.get(self.instance);
+        instance.map_or(Home::Nowhere, |instance| Home::Space(instance.space))
+    }
+}
+
+/// A route whose requests go through a service instance first.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RouteBinding {
+    pub(crate) base: Base,
+    pub(crate) route: Guid,
+    pub(crate) instance: Guid,
+    pub(crate) route_service_url: Option<String>,
+    /// Only bindings of managed instances have this.
+    pub(crate) operation: Option<Operation>,
+}
+
+impl Row for RouteBinding {
+    fn keys(&self) -> Vec<Key> {
+        vec![
+            Key::Guid(Field::Route, self.route),
+            Key::Guid(Field::ServiceInstance, self.instance),
+        ]
+    }
+
+    fn home(&self, world: &World) -> Home {
+        let route = world.routes.get(self.route);
+        route.map_or(Home::Nowhere, |route| Home::Space(route.space))
+    }
+}
