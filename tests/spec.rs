@@ -192,6 +192,43 @@ fn the_spec_of_a_configuration_with_many_spaces_declares_the_same() {
     assert_eq!(spec.desired(), &declared, "{text}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_with_many_spaces_is_converged() {
+    let (mock, place) = (MockCapi::start().await.unwrap(), Place::new());
+    let config = r#"{"prefix": "p-", "total_spaces": 3, "spaces_with_one_asg": 1,
+        "how_many_asgs_is_many": 2, "global_asgs": 1, "apps_per_space": 2, "asg_size": 3,
+        "app_instances_per_app": 2, "rule_count_for_space_specific_asgs": 500}"#;
+    let plan = place.on(&mock, config, &["plan"]);
+    assert_eq!(plan.code, 0, "{}", plan.err);
+    let rules = "security group rules that reach cells: 96\n";
+    assert!(plan.out.contains(rules), "{}", plan.out);
+    let first = place.on(&mock, config, &["converge", "--format", "json"]);
+    assert_eq!(first.code, 0, "{}", first.err);
+    let first = json_of(&first);
+    assert_eq!(
+        (&first["orgs"], &first["rules_on_cells"]),
+        (&json!(["p-org"]), &json!(96))
+    );
+    let apps = mock.apps().into_iter();
+    let mut apps: Vec<String> = apps
+        .map(|app| format!("{}/{}/{} {}", app.org, app.space, app.name, app.running))
+        .collect();
+    apps.sort();
+    insta::assert_snapshot!(apps.join("\n"), @"
+    p-org/p-space-0/p-app-0-0 2
+    p-org/p-space-0/p-app-0-1 2
+    p-org/p-space-1/p-app-1-0 2
+    p-org/p-space-1/p-app-1-1 2
+    p-org/p-space-2/p-app-2-0 2
+    p-org/p-space-2/p-app-2-1 2
+    ");
+    let again = json_of(&place.on(&mock, config, &["converge", "--format", "json"]));
+    assert_eq!(again["run"]["changed"], 0);
+    let destroy = place.on(&mock, config, &["destroy", "--yes"]);
+    assert_eq!(destroy.code, 0, "{}", destroy.err);
+    assert_eq!(mock.apps(), []);
+}
+
 /// The writes of a run, without GUIDs.
 fn writes(fixture: &Fixture) -> Vec<String> {
     let guid = |part: &str| part.len() == 36 && part.matches('-').count() == 4;
@@ -441,7 +478,8 @@ mod documentation {
     fn docs_spec_md_has_the_example_and_the_keys_of_the_schema() {
         let path = root().join("docs/spec.md");
         let mut text = std::fs::read_to_string(&path).unwrap();
-        let example = std::fs::read_to_string(root().join("fixtures/specs/shop.yml")).unwrap();
+        let example = std::fs::read_to_string(root().join("fixtures/specs/foundation.yml"));
+        let example = example.unwrap();
         let mut reference = String::new();
         table("The file", &SpecFile::json_schema(), &mut reference);
         let reference = reference.trim_end().to_owned() + "\n";

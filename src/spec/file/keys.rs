@@ -109,7 +109,11 @@ pub(super) const ROOT: Table = &[
         entries(SECURITY_GROUP),
     ),
     key("domains", "Domains that all orgs share", TEXTS),
-    key("users", "Users, by name", TEXTS),
+    key(
+        "users",
+        "Users that the Cloud Controller should know: the name of one who exists, or `ORIGIN/NAME` to create one of an identity provider such as `ldap`",
+        TEXTS,
+    ),
     key(
         "feature_flags",
         "Features of the foundation that are enabled or disabled, such as `diego_docker`",
