@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use mock_capi::MockCapi;
 use rstest::rstest;
+use serde_json::json;
 
 use crate::support::command::cf_pusher;
 
@@ -154,6 +156,52 @@ fn commands_in_the_documentation_run(
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The commands of mock-capi's chapter, one block after the other, on a fake that runs.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs curl and jq"]
+async fn commands_for_a_running_mock_capi_work() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/mock-capi.md");
+    let text = std::fs::read_to_string(&document).unwrap();
+    let mock = MockCapi::builder().front().start().await.unwrap();
+    // What a client under test may have done before.
+    let create = reqwest::Client::new().post(format!("{}/v3/apps", mock.uri()));
+    let create = create.bearer_auth(mock.token("admin").unwrap());
+    let created = create.json(&json!({"name": "web"})).send().await;
+    assert_eq!(created.unwrap().status().as_u16(), 422, "it has no space");
+    let folder = folder();
+    let mut count = 0;
+    for mut block in blocks(&text) {
+        // Some blocks reset the mock.
+        let space = mock.org("my-org").space("my-space");
+        space.app("web").route("web").unwrap().started();
+        // Only the command has further worlds.
+        let is_of_worlds = block.text.contains("/_mock/worlds");
+        if block.need.is_some() || is_of_worlds || !block.text.contains("curl") {
+            continue;
+        }
+        let lines = block.text.lines();
+        let lines = lines.filter(|line| !line.starts_with("mock-capi "));
+        let lines: Vec<&str> = lines.collect();
+        let commands = lines
+            .join("\n")
+            .replace("http://127.0.0.1:8181", &mock.uri());
+        block.text = format!(
+            "curl() {{ command curl --silent --show-error --fail-with-body \"$@\"; }}\n{commands}"
+        );
+        let output = run(folder.path(), &block);
+        assert!(
+            output.status.success(),
+            "{}:{}: {}{}",
+            document.display(),
+            block.line,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        count += 1;
+    }
+    assert!(count >= 10, "only {count} blocks were run");
 }
 
 #[test]
