@@ -129,6 +129,11 @@ impl StateFile {
     /// Saves a state, and stays locked.
     pub(crate) fn save(&self, state: &impl Serialize) -> Result<(), StateError> {
         let mut held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if cfg!(not(unix)) {
+            // An open file cannot be replaced everywhere. Until the new one is there, no
+            // file is locked.
+            *held = None;
+        }
         *held = Some(replace(&self.path, state)?);
         Ok(())
     }
