@@ -24,6 +24,14 @@ pub enum Phase {
     Instances,
     /// Pushes the apps of a manifest.
     Push,
+    /// Waits until the instances of a scaling test have registered themselves.
+    Registration,
+    /// Creates or deletes the network policies of a scaling test.
+    Policies,
+    /// Tries the connections of a scaling test.
+    Connections,
+    /// Measures how long changes take to have an effect.
+    Measurements,
 }
 
 impl Phase {
@@ -36,6 +44,10 @@ impl Phase {
             Self::Deletions => "deletions",
             Self::Instances => "instances",
             Self::Push => "push",
+            Self::Registration => "registration",
+            Self::Policies => "policies",
+            Self::Connections => "connections",
+            Self::Measurements => "measurements",
         }
     }
 }
@@ -195,6 +207,65 @@ pub struct EndedFailure {
     pub request_id: Option<String>,
 }
 
+/// A check of a scaling test: some connections, at one point of the test.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[non_exhaustive]
+pub struct Check {
+    /// Which apps connect to which, such as `one-client`.
+    pub context: String,
+    /// The point of the test, such as `with-policies`.
+    pub phase: String,
+}
+
+impl Check {
+    pub(crate) fn new(context: impl Into<String>, phase: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self {
+            context: context.into(),
+            phase: phase.into(),
+        })
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.context, self.phase.replace('-', " "))
+    }
+}
+
+/// A connection of a scaling test that was tried.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TriedConnection {
+    /// The check that it is part of.
+    pub check: Arc<Check>,
+    /// The name of the proxy app.
+    pub proxy: String,
+    /// The name of the tick app.
+    pub tick: String,
+    /// The tick instance's address and port, such as `10.255.0.1:8080`.
+    pub address: String,
+    /// When it was tried first.
+    pub began: Instant,
+    /// The time until the last try ended.
+    pub took: Duration,
+    /// How often it was tried.
+    pub tries: u32,
+    /// In what way it was not as expected; `None` if it was.
+    pub failure: Option<String>,
+}
+
+/// The result of a part of a scaling test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct EndedCheck {
+    /// Which apps connect to which, such as `one-client`; empty for other parts.
+    pub context: String,
+    /// The part, such as `with-policies` or `registration`.
+    pub name: String,
+    /// What was not as expected, a line each.
+    pub failures: Vec<String>,
+}
+
 /// Something that happened during a run.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -312,6 +383,17 @@ pub enum Event {
         /// The size of the upload in bytes.
         total: u64,
     },
+    /// A connection of a scaling test was tried.
+    Connection(Arc<TriedConnection>),
+    /// A scaling test ended.
+    TestEnded {
+        /// Every part of the test that was carried out, in order.
+        checks: Arc<[EndedCheck]>,
+        /// Why the test stopped early; `None` if it did not.
+        error: Option<String>,
+    },
+    /// What the run does next, for the user.
+    Note(String),
     /// A warning for the user, from cf-pusher or the Cloud Controller.
     Warning(String),
 }

@@ -48,9 +48,11 @@ pub mod clone;
 mod converge;
 pub mod desired;
 pub mod events;
+mod latency;
 pub mod manifest;
 pub mod push;
 pub mod report;
+pub mod scale_test;
 mod spec;
 
 pub use capi::client::{Client, ConnectOptions};

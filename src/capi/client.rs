@@ -275,13 +275,11 @@ impl Client {
 
     /// Requests to apps by the hosts of their routes. `router` is where the router is, if
     /// DNS does not resolve those hosts.
-    #[allow(dead_code, reason = "the operations come before what uses them")]
     pub(crate) fn app_requests(&self, router: Option<&Url>) -> Result<AppRequests, Error> {
         self.connection.transport.app_requests(router.cloned())
     }
 
     /// Does work that an interrupt does not stop, such as deleting what a run created.
-    #[allow(dead_code, reason = "the operations come before what uses them")]
     pub(crate) async fn despite_interrupt<T>(&self, work: impl Future<Output = T>) -> T {
         despite_interrupt(work).await
     }

@@ -14,7 +14,6 @@ pub(crate) mod error;
 pub(crate) mod halves;
 pub(crate) mod log_cache;
 pub(crate) mod model;
-#[allow(dead_code, reason = "the operations come before what uses them")]
 pub(crate) mod network_policies;
 mod operations;
 pub(crate) mod parallel;

@@ -178,6 +178,15 @@ impl Client {
         in_dialect!(self, security_groups::bind(group, spaces))
     }
 
+    /// Unbinds a security group from the running apps of a space.
+    pub(crate) async fn unbind_security_group(
+        &self,
+        group: &str,
+        space: &str,
+    ) -> Result<(), Error> {
+        in_dialect!(self, security_groups::unbind(group, space))
+    }
+
     /// Succeeds if it does not exist.
     pub(crate) async fn delete_security_group(&self, what: &str, group: &str) -> Result<(), Error> {
         in_dialect!(self, security_groups::delete(what, group))
@@ -336,6 +345,12 @@ impl Client {
     /// The instances of a process. Empty if the process does not exist.
     pub(crate) async fn instances(&self, process: &str) -> Result<Vec<Instance>, Error> {
         in_dialect!(self, processes::instances(process))
+    }
+
+    /// Where the running instances of an app's web process are reached from outside of
+    /// the container network: addresses of cells with ports.
+    pub(crate) async fn cell_addresses(&self, app: &str) -> Result<Vec<String>, Error> {
+        in_dialect!(self, processes::cell_addresses(app))
     }
 
     /// Sets the command of an app's web process. `None` selects the droplet's command.

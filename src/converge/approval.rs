@@ -137,7 +137,7 @@ fn listed(parts: &[String]) -> String {
 }
 
 /// Names with consecutive numbers as one: `a-0`, `a-1`, `a-2` are `a-{0..2}`.
-pub(super) fn ranges(names: &[&str]) -> Vec<String> {
+pub(crate) fn ranges(names: &[&str]) -> Vec<String> {
     let mut numbered: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     let mut shown = Vec::new();
     for name in names {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::latency::{Latencies, Percentiles};
 use crate::events::{Event, EventSink};
+use crate::latency::{Latencies, Percentiles};
 
 /// A sink that counts requests, retries and latencies.
 ///

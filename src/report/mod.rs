@@ -4,7 +4,6 @@
 mod counts;
 mod har;
 mod junit;
-mod latency;
 mod page;
 mod recording;
 mod trace;
@@ -12,7 +11,8 @@ mod trace;
 pub use counts::{Counts, RunCounts};
 pub use har::HttpArchive;
 pub use junit::Junit;
-pub use latency::Percentiles;
 pub use page::HtmlReport;
 pub use recording::Recording;
 pub use trace::Trace;
+
+pub use crate::latency::Percentiles;

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::counts::{Counts, RunCounts};
-use super::latency::{Latencies, Percentiles};
 use super::recording::{self, Output, Recording};
 use crate::events::{AppMilestone, EndedResource, Event, EventSink};
+use crate::latency::{Latencies, Percentiles};
 
 const PAGE: &str = include_str!("page.html");
 

@@ -224,6 +224,7 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         enable_security_group("GROUP", enabled);
         update_security_group("GROUP", &rules);
         bind_security_group("GROUP", &["SPACE"]);
+        unbind_security_group("GROUP", "SPACE");
         delete_security_group("", "GROUP");
         domains();
         managed_orgs();
@@ -291,6 +292,7 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         processes_of_apps(&guids);
         summaries("SPACE");
         instances("PROCESS");
+        cell_addresses("APP");
         set_command("APP", Some("./proxy"));
         set_command("APP", None);
         set_health_check("APP", &check);

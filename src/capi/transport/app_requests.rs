@@ -38,7 +38,6 @@ pub(crate) struct AppResponse {
     pub(crate) router_error: Option<String>,
 }
 
-#[allow(dead_code, reason = "the operations come before what uses them")]
 impl AppResponse {
     /// Whether it is a response of an app that was successful.
     pub(crate) fn is_success(&self) -> bool {
@@ -46,7 +45,6 @@ impl AppResponse {
     }
 }
 
-#[allow(dead_code, reason = "the operations come before what uses them")]
 impl AppRequests {
     pub(super) fn new(http: &HttpClients, router: Option<Url>) -> Result<Self, Error> {
         let redirects = match router {

@@ -15,7 +15,7 @@ mod secrets;
 mod tls;
 mod upload;
 
-pub(crate) use app_requests::AppRequests;
+pub(crate) use app_requests::{AppRequests, AppResponse};
 pub(crate) use auth::Auth;
 pub use auth::Credentials;
 pub(crate) use http::{Authorization, Body, Request, Response, Transport, despite_interrupt};

@@ -111,6 +111,13 @@ pub(in crate::capi) async fn of_apps(
     Err(missing("listing the processes of apps"))
 }
 
+pub(in crate::capi) async fn cell_addresses(
+    _client: &Client,
+    _app: &str,
+) -> Result<Vec<String>, Error> {
+    Err(missing("reading the addresses of instances"))
+}
+
 /// Sets the command of the web process. `None` selects the droplet's command.
 pub(in crate::capi) async fn set_command(
     client: &Client,

@@ -97,6 +97,16 @@ pub(in crate::capi) async fn bind(
     Ok(())
 }
 
+pub(in crate::capi) async fn unbind(
+    client: &Client,
+    group: &str,
+    space: &str,
+) -> Result<(), Error> {
+    let request = Request::delete(format!("/v2/security_groups/{group}/spaces/{space}"));
+    client.send(&request).await?;
+    Ok(())
+}
+
 pub(in crate::capi) async fn delete(client: &Client, what: &str, group: &str) -> Result<(), Error> {
     let request = Request::delete(format!("/v2/security_groups/{group}"));
     client.delete(what, &request).await

@@ -115,6 +115,38 @@ pub(in crate::capi) async fn instances(
     }
 }
 
+/// The addresses of cells, and the ports there that lead to the running instances.
+pub(in crate::capi) async fn cell_addresses(
+    client: &Client,
+    app: &str,
+) -> Result<Vec<String>, Error> {
+    #[derive(Deserialize)]
+    struct Stats {
+        resources: Vec<Placed>,
+    }
+    #[derive(Deserialize)]
+    struct Placed {
+        host: Option<String>,
+        #[serde(default)]
+        instance_ports: Vec<Ports>,
+    }
+    #[derive(Deserialize)]
+    struct Ports {
+        external: Option<u16>,
+        external_tls_proxy_port: Option<u16>,
+    }
+    let path = format!("/v3/apps/{app}/processes/web/stats");
+    let stats: Stats = client.get(&path).await?;
+    let addresses = stats.resources.into_iter().filter_map(|placed| {
+        let host = placed.host.filter(|host| !host.is_empty())?;
+        let ports = placed.instance_ports.into_iter().next()?;
+        let open = |port: Option<u16>| port.filter(|port| *port > 0);
+        let port = open(ports.external).or(open(ports.external_tls_proxy_port))?;
+        Some(format!("{host}:{port}"))
+    });
+    Ok(addresses.collect())
+}
+
 /// Sets the command of the web process. `None` selects the droplet's command.
 pub(in crate::capi) async fn set_command(
     client: &Client,

@@ -107,6 +107,16 @@ pub(in crate::capi) async fn bind(
     Ok(())
 }
 
+pub(in crate::capi) async fn unbind(
+    client: &Client,
+    group: &str,
+    space: &str,
+) -> Result<(), Error> {
+    let path = format!("/v3/security_groups/{group}/relationships/running_spaces/{space}");
+    client.send(&Request::delete(path)).await?;
+    Ok(())
+}
+
 pub(in crate::capi) async fn delete(client: &Client, what: &str, group: &str) -> Result<(), Error> {
     let request = Request::delete(format!("/v3/security_groups/{group}"));
     client.delete(what, &request).await

@@ -1,4 +1,4 @@
-//! Histograms of request latencies, with fixed precision and little memory.
+//! Histograms of latencies, with fixed precision and little memory.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const DIGITS: u8 = 2;
 
 /// The latencies of many requests.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Latencies(Option<Histogram<u32>>);
+pub(crate) struct Latencies(Option<Histogram<u32>>);
 
 /// Percentiles of request latencies in milliseconds, precise to 1 %.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -32,7 +32,7 @@ pub struct Percentiles {
 
 impl Latencies {
     /// Adds the time that a request took.
-    pub(super) fn add(&mut self, took: Duration) {
+    pub(crate) fn add(&mut self, took: Duration) {
         if self.0.is_none() {
             // Fails only for digits that cannot be.
             self.0 = Histogram::new(DIGITS).ok();
@@ -44,7 +44,7 @@ impl Latencies {
     }
 
     /// Adds all of another.
-    pub(super) fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         match (&mut self.0, &other.0) {
             (Some(times), Some(others)) => {
                 // As above.
@@ -55,7 +55,7 @@ impl Latencies {
         }
     }
 
-    pub(super) fn percentiles(&self) -> Percentiles {
+    pub(crate) fn percentiles(&self) -> Percentiles {
         let Some(times) = &self.0 else {
             return Percentiles::default();
         };

@@ -1,0 +1,305 @@
+//! Measures how long changes take to have an effect: mapped routes, and bound and unbound
+//! security groups.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::probe::describe_error;
+use super::run::{Run, in_step};
+use super::{TestError, Tester};
+use crate::capi::error::Error;
+use crate::capi::model::{NewRoute, NewSecurityGroup, Rule};
+use crate::events::{Event, Phase};
+use crate::latency::{Latencies, Percentiles};
+
+/// The time between two looks at the effect of a change.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The time that the deletion of what was created has after a measurement failed.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long changes of one kind took to have an effect.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct MeasuredLatency {
+    /// The change: `route-mapping`, `security-group-binding` or
+    /// `security-group-unbinding`.
+    pub name: &'static str,
+    /// The time from the response of the Cloud Controller to the effect.
+    pub latency_ms: Percentiles,
+}
+
+/// The effect that a change should have.
+enum Effect<'a> {
+    /// An app responds to a host below the domain of the apps.
+    Responds { host: &'a str },
+    /// A proxy app connects to an address, or does not.
+    Connects { address: &'a str, expected: bool },
+}
+
+/// Maps a route again and again.
+pub(super) async fn routes(tester: &Tester, times: u32) -> Result<MeasuredLatency, TestError> {
+    let run = Run::prepare(tester).await?;
+    let client = &tester.client;
+    let host = format!("{}latency-", tester.test.prefix.to_lowercase());
+    // An earlier run may have been killed.
+    for route in client.routes_of_spaces(&[&run.apps.space]).await? {
+        if route.host.starts_with(&host) && route.domain == run.domain.guid {
+            delete_route(&run, &route.host, &route.guid).await?;
+        }
+    }
+    let mut latencies = Latencies::default();
+    let progress = Progress::start(&run, times);
+    for number in 0..times {
+        let host = format!("{host}{number}");
+        let route = NewRoute {
+            host: &host,
+            domain: &run.domain.guid,
+            space: &run.apps.space,
+            path: None,
+        };
+        let route = client.create_route(&route).await?;
+        let measured = map_route(&run, &host, &route).await;
+        let deleted = client.despite_interrupt(delete_route(&run, &host, &route));
+        let deleted = tokio::time::timeout(CLEANUP_TIMEOUT, deleted).await;
+        latencies.add(measured?);
+        deleted.unwrap_or(Ok(()))?;
+        progress.advance(number + 1);
+    }
+    progress.end();
+    Ok(MeasuredLatency {
+        name: "route-mapping",
+        latency_ms: latencies.percentiles(),
+    })
+}
+
+async fn map_route(run: &Run<'_>, host: &str, route: &str) -> Result<Duration, TestError> {
+    let client = &run.tester.client;
+    let proxies = run.apps.guids(&run.apps.names.proxies);
+    let proxy = proxies.first().copied().unwrap_or_default();
+    in_step(
+        client,
+        "routes",
+        "mapping a route",
+        client.map_route(route, proxy),
+    )
+    .await?;
+    let what = format!("mapping the route {host}.{}", run.domain.name);
+    until(run, &what, &Effect::Responds { host }).await
+}
+
+async fn delete_route(run: &Run<'_>, host: &str, route: &str) -> Result<(), TestError> {
+    let what = format!("deleting the route {host}.{}", run.domain.name);
+    Ok(run.tester.client.delete_route(&what, route).await?)
+}
+
+/// Binds and unbinds a security group again and again.
+pub(super) async fn security_groups(
+    tester: &Tester,
+    times: u32,
+    target: Option<&str>,
+) -> Result<[MeasuredLatency; 2], TestError> {
+    let run = Run::prepare(tester).await?;
+    let client = &tester.client;
+    let target = target_of(&run, target).await?;
+    let name = format!("{}asg-latency", tester.test.prefix);
+    let what = format!("deleting the security group {name}");
+    // An earlier run may have been killed.
+    for group in client.security_groups_named(&[&name]).await? {
+        client.delete_security_group(&what, &group.guid).await?;
+    }
+    let rule = Rule {
+        protocol: "tcp".to_owned(),
+        destination: target.ip().to_string(),
+        ports: Some(target.port().to_string()),
+        ..Rule::default()
+    };
+    let group = NewSecurityGroup {
+        name: &name,
+        rules: &[rule],
+        ..NewSecurityGroup::default()
+    };
+    let group = client.create_security_group(&group).await?;
+    let measured = bind_and_unbind(&run, times, &group, &target.to_string()).await;
+    let deleted = client.despite_interrupt(client.delete_security_group(&what, &group));
+    let deleted = tokio::time::timeout(CLEANUP_TIMEOUT, deleted).await;
+    let measured = measured?;
+    deleted.unwrap_or(Ok(()))?;
+    Ok(measured)
+}
+
+async fn bind_and_unbind(
+    run: &Run<'_>,
+    times: u32,
+    group: &str,
+    address: &str,
+) -> Result<[MeasuredLatency; 2], TestError> {
+    let (client, space) = (&run.tester.client, run.apps.space.as_str());
+    let spaces = [space];
+    let effect = |expected| Effect::Connects { address, expected };
+    if let Err(problem) = look(run, &effect(false)).await? {
+        return Err(TestError::InvalidTarget {
+            reason: format!(
+                "{address} must not be reached without the security group, but: {problem}"
+            ),
+        });
+    }
+    let (mut bound, mut unbound) = (Latencies::default(), Latencies::default());
+    let progress = Progress::start(run, times);
+    for number in 0..times {
+        let binding = client.bind_security_group(group, &spaces);
+        in_step(client, "security groups", "binding the group", binding).await?;
+        let what = format!("binding a security group that allows {address}");
+        bound.add(until(run, &what, &effect(true)).await?);
+        let unbinding = client.unbind_security_group(group, space);
+        in_step(client, "security groups", "unbinding the group", unbinding).await?;
+        let what = format!("unbinding the security group that allows {address}");
+        unbound.add(until(run, &what, &effect(false)).await?);
+        progress.advance(number + 1);
+    }
+    progress.end();
+    let latency = |name, latencies: Latencies| MeasuredLatency {
+        name,
+        latency_ms: latencies.percentiles(),
+    };
+    Ok([
+        latency("security-group-binding", bound),
+        latency("security-group-unbinding", unbound),
+    ])
+}
+
+/// The address that the security group allows.
+async fn target_of(run: &Run<'_>, given: Option<&str>) -> Result<SocketAddr, TestError> {
+    let found = match given {
+        Some(given) => Some(given.to_owned()),
+        None => {
+            let ticks = run.apps.guids(&run.apps.names.ticks);
+            let tick = ticks.first().copied().unwrap_or_default();
+            let addresses = run.tester.client.cell_addresses(tick).await?;
+            addresses.into_iter().next()
+        }
+    };
+    let invalid = |reason: String| TestError::InvalidTarget { reason };
+    let found = found.ok_or_else(|| {
+        let tick = run.apps.names.ticks.first().cloned().unwrap_or_default();
+        invalid(format!("no port of a cell leads to an instance of {tick}"))
+    })?;
+    found
+        .parse()
+        .map_err(|_| invalid(format!("the target \"{found}\" is not IP:PORT")))
+}
+
+/// Looks again and again until a change has an effect; returns how long that took.
+async fn until(run: &Run<'_>, what: &str, effect: &Effect<'_>) -> Result<Duration, TestError> {
+    let (client, clock) = (&run.tester.client, &run.tester.clock);
+    let began = clock.now();
+    loop {
+        let last = match look(run, effect).await? {
+            Ok(()) => return Ok(clock.now().saturating_sub(began)),
+            Err(last) => last,
+        };
+        let waited = clock.now().saturating_sub(began);
+        if waited > client.timeout() {
+            let what = what.to_owned();
+            return Err(TestError::NoEffect { what, waited, last });
+        }
+        client.unless_interrupted(clock.wait(PAUSE)).await?;
+    }
+}
+
+/// Whether an effect is visible; if not, what is visible instead.
+async fn look(run: &Run<'_>, effect: &Effect<'_>) -> Result<Result<(), String>, TestError> {
+    let proxy = run.apps.names.proxies.first();
+    let proxy = proxy.map(String::as_str).unwrap_or_default();
+    let answer = match effect {
+        Effect::Responds { host } => run.prober.get(host, "/").await,
+        Effect::Connects { address, .. } => {
+            run.prober.get(proxy, &format!("/proxy/{address}")).await
+        }
+    };
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error @ Error::Interrupted) => return Err(error.into()),
+        Err(Error::Unreachable { url, reason, .. }) => {
+            return Err(TestError::NoRouter { url, reason });
+        }
+        Err(error) => return Ok(Err(describe_error(proxy, &error))),
+    };
+    if let Some(reason) = &answer.router_error {
+        return Ok(Err(format!(
+            "the router responded with {} ({reason})",
+            answer.status
+        )));
+    }
+    let is_visible = match effect {
+        Effect::Responds { .. } => answer.is_success(),
+        Effect::Connects { expected, .. } => is_connected(&answer.body) == *expected,
+    };
+    Ok(match is_visible {
+        true => Ok(()),
+        false => Err(format!(
+            "the response was {} \"{}\"",
+            answer.status,
+            answer.body.trim()
+        )),
+    })
+}
+
+/// Whether a proxy app could connect. Something at an address that does not speak HTTP,
+/// such as a port for TLS, was reached all the same.
+fn is_connected(body: &str) -> bool {
+    const REACHED: [&str; 3] = ["malformed HTTP", "EOF", "connection reset by peer"];
+    !body.contains("request failed") || REACHED.iter().any(|it| body.contains(it))
+}
+
+/// Reports how many measurements were made.
+struct Progress<'a>(&'a Run<'a>);
+
+impl<'a> Progress<'a> {
+    fn start(run: &'a Run<'_>, total: u32) -> Progress<'a> {
+        let total = usize::try_from(total).unwrap_or(usize::MAX);
+        let phase = Phase::Measurements;
+        run.emit(Event::PhaseStarted { phase, total });
+        Progress(run)
+    }
+
+    fn advance(&self, done: u32) {
+        self.0.emit(Event::PhaseProgress {
+            phase: Phase::Measurements,
+            done: usize::try_from(done).unwrap_or(usize::MAX),
+            failed: 0,
+        });
+    }
+
+    fn end(self) {
+        let phase = Phase::Measurements;
+        self.0.emit(Event::PhaseEnded { phase });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("mock-capi: 10.0.0.1:61000", true)]
+    #[case(
+        "request failed: Get \"http://10.0.0.1\": dial tcp 10.0.0.1:80: i/o timeout",
+        false
+    )]
+    #[case(
+        "request failed: Get \"http://10.0.0.1\": net/http: HTTP/1.x transport connection broken: malformed HTTP response",
+        true
+    )]
+    #[case("request failed: Get \"http://10.0.0.1\": EOF", true)]
+    fn a_port_that_does_not_speak_http_is_reached_all_the_same(
+        #[case] body: &str,
+        #[case] expected: bool,
+    ) {
+        assert_eq!(is_connected(body), expected);
+    }
+}

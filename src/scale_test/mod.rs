@@ -1,0 +1,302 @@
+//! The scaling test of container networking: network policies for many apps take effect
+//! within a given time, and so does their deletion.
+//!
+//! It does what the scaling suite of cf-networking-release does, on the apps that
+//! [`ScalingTest::desired`] describes: registry, tick apps and proxy apps. Proxy apps try
+//! to connect to tick apps without policies, with policies, and after the policies were
+//! deleted, in two [`Context`]s.
+//!
+//! ```
+//! # #[cfg(feature = "mock")]
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use cf_pusher::scale_test::{Clock, Tester};
+//! use cf_pusher::{
+//!     Approval, Client, ConnectOptions, Converger, Credentials, Events, ScalingTest, Sources,
+//! };
+//!
+//! // On a foundation, there is neither a router nor a clock to set.
+//! let mock = std::sync::Arc::new(mock_capi::MockCapi::builder().front().start().await?);
+//! let credentials = Credentials::Password {
+//!     username: "admin".to_owned(),
+//!     password: "admin".into(),
+//! };
+//! let options = ConnectOptions::new(mock.uri(), credentials);
+//! let client = Client::connect(&options, Events::default()).await?;
+//!
+//! let config = r#"{"test_applications": 3, "proxy_applications": 2, "extra_listen_ports": 1}"#;
+//! let config = ScalingTest::parse(config, "inline")?;
+//! let desired = config.desired(&Sources::read(&config, None)?)?;
+//! Converger::new(client.clone(), desired).converge(Approval::None).await?;
+//!
+//! let fake = std::sync::Arc::clone(&mock);
+//! let outcome = Tester::new(client, config)
+//!     .router(mock.uri())
+//!     .clock(Clock::advanced_by(move |by| fake.advance(by)))
+//!     .run()
+//!     .await?;
+//! assert!(outcome.is_ok(), "{:?}", outcome.failures());
+//! assert_eq!(outcome.contexts[0].connections, 6); // 1 proxy, 3 ticks, 2 ports
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "mock"))]
+//! # fn main() {}
+//! ```
+
+mod clock;
+mod foundation;
+mod measure;
+mod numbers;
+mod outcome;
+mod policies;
+mod probe;
+mod registry;
+mod run;
+
+use std::time::Duration;
+
+pub use clock::Clock;
+pub use measure::MeasuredLatency;
+pub use numbers::Context;
+pub use outcome::{ContextOutcome, FailedConnection, PhaseOutcome, TestOutcome, TestPhase};
+pub use registry::{RegisteredApp, Registration};
+
+use run::Run;
+
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::events::{EndedCheck, Event};
+use crate::spec::scaling::ScalingTest;
+
+/// The time that the policies are left in place after they were tested.
+const DEFAULT_SETTLE: Duration = Duration::from_secs(30);
+
+/// Why a scaling test could not come to an outcome.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TestError {
+    /// The foundation could not be worked with.
+    #[error(transparent)]
+    Api(#[from] Error),
+    /// The configuration has nothing to test.
+    #[error("testing failed: `{key}` is 0, must be at least 1")]
+    NothingToTest {
+        /// The key of the configuration.
+        key: &'static str,
+    },
+    /// The router's URL is not an http or https URL.
+    #[error("invalid router URL {url}: {reason}")]
+    InvalidRouter {
+        /// The URL.
+        url: String,
+        /// The cause.
+        reason: String,
+    },
+    /// The router in front of the apps could not be reached.
+    #[error("cannot reach the apps at {url}: {reason}")]
+    NoRouter {
+        /// The URL that was requested.
+        url: String,
+        /// The cause.
+        reason: String,
+    },
+    /// Apps of the configuration do not exist.
+    #[error("testing failed: {}", missing(apps, org, space, user))]
+    MissingApps {
+        /// The names of the apps.
+        apps: Vec<String>,
+        /// The name of their org.
+        org: String,
+        /// The name of their space.
+        space: String,
+        /// The user who does not see them.
+        user: String,
+    },
+    /// A measurement needs an address that only the security group allows.
+    #[error("measuring the latency of security groups failed: {reason}")]
+    InvalidTarget {
+        /// The cause.
+        reason: String,
+    },
+    /// A change had no effect.
+    #[error("{what} had no effect within {}: {last}", humantime::format_duration(*waited))]
+    NoEffect {
+        /// The change, such as `mapping the route scale-latency-0.apps.example.com`.
+        what: String,
+        /// The length of the wait.
+        waited: Duration,
+        /// What was observed last.
+        last: String,
+    },
+}
+
+fn missing(apps: &[String], org: &str, space: &str, user: &str) -> String {
+    let names: Vec<&str> = apps.iter().map(String::as_str).collect();
+    let kind = if apps.len() == 1 { "app" } else { "apps" };
+    format!(
+        "{kind} {} not found in {org}/{space}, or not visible to {user}",
+        crate::converge::approval::ranges(&names).join(", ")
+    )
+}
+
+impl TestError {
+    /// Whether the foundation could not be reached or logged in to.
+    pub fn is_connection(&self) -> bool {
+        match self {
+            Self::Api(error) => error.is_connection(),
+            Self::NoRouter { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// Runs the scaling test.
+///
+/// It is cheap to clone, and can be moved to another task.
+#[derive(Debug, Clone)]
+pub struct Tester {
+    client: Client,
+    test: ScalingTest,
+    contexts: Vec<Context>,
+    seed: Option<u64>,
+    sample_percent: i32,
+    policy_wait: Duration,
+    settle: Duration,
+    keeps_policies: bool,
+    router: Option<String>,
+    clock: Clock,
+}
+
+impl Tester {
+    /// Tests the apps of a configuration, which [`Converger`](crate::Converger) has
+    /// created.
+    ///
+    /// Samples are of [`ScalingTest::sample_percent`], and policies have
+    /// [`ScalingTest::policy_update_wait_seconds`] to take effect.
+    pub fn new(client: Client, test: ScalingTest) -> Self {
+        Self {
+            client,
+            contexts: Context::ALL.to_vec(),
+            seed: None,
+            sample_percent: i32::try_from(test.sample_percent).unwrap_or(100),
+            policy_wait: Duration::from_secs(test.policy_update_wait_seconds.into()),
+            settle: DEFAULT_SETTLE,
+            keeps_policies: false,
+            router: None,
+            clock: Clock::real(),
+            test,
+        }
+    }
+
+    /// The same, with only these contexts, in this order. Without, all are tested.
+    #[must_use]
+    pub fn contexts(self, contexts: impl IntoIterator<Item = Context>) -> Self {
+        let contexts = contexts.into_iter().collect();
+        Self { contexts, ..self }
+    }
+
+    /// The same, with the samples of this seed. Without, each run draws others.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        let seed = Some(seed);
+        Self { seed, ..self }
+    }
+
+    /// The same, with another percentage of connections that are tried. One that is not
+    /// between 1 and 100 means all, and so does one that is less than one connection.
+    #[must_use]
+    pub fn sample_percent(self, sample_percent: i32) -> Self {
+        Self {
+            sample_percent,
+            ..self
+        }
+    }
+
+    /// The same, with another time for policies to take effect.
+    #[must_use]
+    pub fn policy_wait(self, policy_wait: Duration) -> Self {
+        Self {
+            policy_wait,
+            ..self
+        }
+    }
+
+    /// The same, with another time than 30 seconds that policies stay in place after they
+    /// were tested.
+    #[must_use]
+    pub fn settle(self, settle: Duration) -> Self {
+        Self { settle, ..self }
+    }
+
+    /// The same; the policies of the last context are not deleted. The next test deletes
+    /// them.
+    #[must_use]
+    pub fn keep_policies(self, keeps_policies: bool) -> Self {
+        Self {
+            keeps_policies,
+            ..self
+        }
+    }
+
+    /// The same; requests to apps are sent to this URL, with the apps' hosts in the header
+    /// `Host`. For foundations whose domain of apps DNS does not resolve.
+    #[must_use]
+    pub fn router(self, url: impl Into<String>) -> Self {
+        let router = Some(url.into());
+        Self { router, ..self }
+    }
+
+    /// The same, with another clock for all waits.
+    #[must_use]
+    pub fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Runs the test. What fails is in the [`TestOutcome`].
+    ///
+    /// Policies of an earlier test of the same apps, which was killed or kept them, are
+    /// deleted first. If the run is interrupted or stops with an error, it deletes the
+    /// policies that it has created.
+    ///
+    /// # Errors
+    /// [`TestError`], if the test cannot be carried out to its end.
+    pub async fn run(&self) -> Result<TestOutcome, TestError> {
+        // Boxed, so that the futures of callers stay small.
+        let outcome = Box::pin(Run::test(self)).await;
+        let (checks, error): (Vec<EndedCheck>, _) = match &outcome {
+            Ok(outcome) => (outcome.checks(), None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        self.client.events().emit(Event::TestEnded {
+            checks: checks.into(),
+            error,
+        });
+        outcome
+    }
+    /// Maps a route to the first proxy app, `times` times, and measures each time how long
+    /// it takes until the app responds to it.
+    ///
+    /// # Errors
+    /// As [`Tester::run`], and [`TestError::NoEffect`].
+    pub async fn route_latency(&self, times: u32) -> Result<MeasuredLatency, TestError> {
+        Box::pin(measure::routes(self, times)).await
+    }
+
+    /// Binds a security group to the space of the apps and unbinds it, `times` times, and
+    /// measures each time how long it takes until the first proxy app can connect to
+    /// `target`, and until it cannot connect any more.
+    ///
+    /// The target is `IP:PORT`. It must accept connections, and no other security group
+    /// may allow it. Without one, it is where the cell of the first tick app's first
+    /// instance forwards to it.
+    ///
+    /// # Errors
+    /// As [`Tester::run`], [`TestError::InvalidTarget`] and [`TestError::NoEffect`].
+    pub async fn asg_latency(
+        &self,
+        times: u32,
+        target: Option<&str>,
+    ) -> Result<[MeasuredLatency; 2], TestError> {
+        Box::pin(measure::security_groups(self, times, target)).await
+    }
+}

@@ -1,0 +1,291 @@
+//! The result of a scaling test, as data.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::numbers::Context;
+use super::registry::Registration;
+use crate::converge::approval;
+use crate::events::EndedCheck;
+use crate::latency::Percentiles;
+
+/// A point of a scaling test at which connections are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum TestPhase {
+    /// Before the policies are created: every connection must fail.
+    WithoutPolicies,
+    /// With the policies in effect: every connection must succeed.
+    WithPolicies,
+    /// After the policies were deleted: every connection must fail.
+    AfterDeletion,
+}
+
+impl TestPhase {
+    /// The phase's name, such as `with-policies`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WithoutPolicies => "without-policies",
+            Self::WithPolicies => "with-policies",
+            Self::AfterDeletion => "after-deletion",
+        }
+    }
+
+    /// Whether connections must succeed.
+    pub(super) fn expects_success(self) -> bool {
+        self == Self::WithPolicies
+    }
+}
+
+/// The result of a scaling test.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct TestOutcome {
+    /// Whether all tick instances were registered. If not, nothing else is tested.
+    pub registry: Registration,
+    /// Each context that was tested.
+    pub contexts: Vec<ContextOutcome>,
+    /// The times of the connections that succeeded as expected, as the sender of the
+    /// requests sees them.
+    pub latency_ms: Percentiles,
+    /// The seed of the samples: with it, a test of the same apps tries the same
+    /// connections.
+    pub seed: u64,
+    /// The time that the test waited, on its [`Clock`](super::Clock).
+    #[serde(rename = "waited_seconds", serialize_with = "seconds")]
+    pub waited: Duration,
+}
+
+fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
+}
+
+/// The result of one context.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ContextOutcome {
+    /// Which apps connect to which.
+    pub name: Context,
+    /// The number of proxy apps that connect.
+    pub proxies: usize,
+    /// The number of tick apps that they connect to.
+    pub ticks: usize,
+    /// The number of policies that were created.
+    pub policies: usize,
+    /// The number of connections: proxy apps x addresses x ports.
+    pub connections: u64,
+    /// How many of them were tried in each phase.
+    pub sampled: u64,
+    /// The phases in order.
+    pub phases: Vec<PhaseOutcome>,
+}
+
+/// The result of one phase of a context.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PhaseOutcome {
+    /// The phase.
+    pub name: TestPhase,
+    /// Whether all connections were as expected.
+    pub ok: bool,
+    /// The connections that were not, by proxy app, tick app and address.
+    pub failed: Vec<FailedConnection>,
+}
+
+/// A connection that was not as expected.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
+pub struct FailedConnection {
+    /// The name of the proxy app that connects.
+    pub proxy: String,
+    /// The name of the tick app that it connects to.
+    pub tick: String,
+    /// The tick instance's address and port, such as `10.255.0.1:8080`.
+    pub address: String,
+    /// What happened in the last try.
+    pub reason: String,
+}
+
+impl fmt::Display for FailedConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            proxy,
+            tick,
+            address,
+            reason,
+        } = self;
+        write!(f, "{proxy} to {tick} ({address}): {reason}")
+    }
+}
+
+impl TestOutcome {
+    /// Whether all instances were registered, and all connections as expected.
+    pub fn is_ok(&self) -> bool {
+        let mut phases = self.contexts.iter().flat_map(|it| &it.phases);
+        self.registry.ok && phases.all(|phase| phase.ok)
+    }
+
+    /// What failed, by cause: the apps and addresses that each failure is about.
+    pub fn failures(&self) -> Vec<String> {
+        let mut failures = self.registry.failures();
+        for context in &self.contexts {
+            for phase in &context.phases {
+                let check = format!("{}, {}", context.name.name(), phase.name.name());
+                failures.extend(phase.failures().map(|it| format!("{check}: {it}")));
+            }
+        }
+        failures
+    }
+
+    /// Every part of the test, for the sinks of events.
+    pub(super) fn checks(&self) -> Vec<EndedCheck> {
+        let mut checks = vec![EndedCheck {
+            context: String::new(),
+            name: "registration".to_owned(),
+            failures: self.registry.failures(),
+        }];
+        for context in &self.contexts {
+            checks.extend(context.phases.iter().map(|phase| EndedCheck {
+                context: context.name.name().to_owned(),
+                name: phase.name.name().to_owned(),
+                failures: phase.failures().collect(),
+            }));
+        }
+        checks
+    }
+}
+
+impl Registration {
+    /// What is wrong, a line each. A difference that is allowed is not wrong.
+    pub(super) fn failures(&self) -> Vec<String> {
+        if self.ok {
+            return Vec::new();
+        }
+        if let Some(error) = &self.error {
+            return vec![format!("the registry cannot be read: {error}")];
+        }
+        let mut by_numbers: BTreeMap<(u64, u64), Vec<&str>> = BTreeMap::new();
+        for app in &self.differences {
+            let numbers = (app.registered, app.expected);
+            by_numbers.entry(numbers).or_default().push(&app.app);
+        }
+        let lines = by_numbers
+            .into_iter()
+            .map(|((registered, expected), apps)| {
+                let apps = approval::ranges(&apps).join(", ");
+                match expected {
+                    0 => format!("{apps}: registered, but not part of the test"),
+                    _ => format!("{apps}: {registered} of {expected} instances registered"),
+                }
+            });
+        let lines: Vec<String> = lines.collect();
+        match lines.is_empty() {
+            true => vec![format!(
+                "{} of {} instances registered",
+                self.registered, self.expected
+            )],
+            false => lines,
+        }
+    }
+}
+
+impl PhaseOutcome {
+    /// The failed connections, those with the same proxy apps, tick apps and cause as
+    /// one.
+    fn failures(&self) -> impl Iterator<Item = String> {
+        // By cause and tick app: the proxy apps and the addresses.
+        let mut by_tick: BTreeMap<(String, &str), (BTreeSet<&str>, BTreeSet<&str>)> =
+            BTreeMap::new();
+        for failed in &self.failed {
+            let cause = failed.reason.replace(&failed.address, "...");
+            let (proxies, addresses) = by_tick.entry((cause, &failed.tick)).or_default();
+            proxies.insert(&failed.proxy);
+            addresses.insert(&failed.address);
+        }
+        // By cause and proxy apps: the tick apps and the addresses.
+        type Ticks<'a> = (Vec<&'a str>, BTreeSet<&'a str>);
+        let mut groups: BTreeMap<(String, Vec<&str>), Ticks<'_>> = BTreeMap::new();
+        for ((cause, tick), (proxies, addresses)) in by_tick {
+            let proxies: Vec<&str> = proxies.into_iter().collect();
+            let (ticks, all) = groups.entry((cause, proxies)).or_default();
+            ticks.push(tick);
+            all.extend(addresses);
+        }
+        let lines = groups
+            .into_iter()
+            .map(|((cause, proxies), (ticks, addresses))| {
+                let (proxies, ticks) = (approval::ranges(&proxies), approval::ranges(&ticks));
+                let (proxies, ticks) = (proxies.join(", "), ticks.join(", "));
+                format!("{proxies} to {ticks} ({}): {cause}", some_of(&addresses))
+            });
+        lines.collect::<Vec<_>>().into_iter()
+    }
+}
+
+/// The first addresses, and how many more there are.
+fn some_of(addresses: &BTreeSet<&str>) -> String {
+    const MOST: usize = 6;
+    let mut shown: Vec<&str> = addresses.iter().take(MOST).copied().collect();
+    let more = format!("and {} more", addresses.len().saturating_sub(MOST));
+    if addresses.len() > MOST {
+        shown.push(&more);
+    }
+    shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scale_test::registry::Address;
+
+    fn failed(proxy: usize, tick: usize, port: u16, reason: &str) -> FailedConnection {
+        let address = format!("10.255.0.{tick}:{port}");
+        FailedConnection {
+            proxy: format!("proxy-{proxy}"),
+            tick: format!("tick-{tick}"),
+            reason: reason.replace("ADDRESS", &address),
+            address,
+        }
+    }
+
+    fn lines(failed: Vec<FailedConnection>) -> String {
+        let phase = PhaseOutcome {
+            name: TestPhase::WithPolicies,
+            ok: failed.is_empty(),
+            failed,
+        };
+        phase.failures().collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn failures_name_the_apps_and_addresses_that_they_are_about() {
+        let timeout = "request failed: dial ADDRESS: timeout";
+        let one_tick =
+            (0..3).flat_map(|proxy| [8080, 7000].map(|port| failed(proxy, 4, port, timeout)));
+        let one_proxy = (0..9).map(|tick| failed(7, tick, 8080, "no response"));
+        insta::assert_snapshot!(lines(one_tick.chain(one_proxy).collect()), @"
+        proxy-7 to tick-{0..8} (10.255.0.0:8080, 10.255.0.1:8080, 10.255.0.2:8080, 10.255.0.3:8080, 10.255.0.4:8080, 10.255.0.5:8080, and 3 more): no response
+        proxy-{0..2} to tick-4 (10.255.0.4:7000, 10.255.0.4:8080): request failed: dial ...: timeout
+        ");
+    }
+
+    #[test]
+    fn missing_instances_are_named() {
+        let ticks: Vec<String> = (0..4).map(|i| format!("tick-{i}")).collect();
+        let address = |app: &str| Address {
+            app: app.to_owned(),
+            ip: "10.255.0.1".to_owned(),
+        };
+        let addresses = ["tick-0", "tick-0", "tick-1", "other"].map(address);
+        let registration = Registration::of(&ticks, 2, &addresses);
+        insta::assert_snapshot!(registration.failures().join("\n"), @"
+        tick-{2..3}: 0 of 2 instances registered
+        other: registered, but not part of the test
+        tick-1: 1 of 2 instances registered
+        ");
+    }
+}

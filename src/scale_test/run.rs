@@ -1,0 +1,376 @@
+//! One run of the test: registration, then the phases of each context.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::foundation::{self, Apps};
+use super::numbers::{self, Connections, Context};
+use super::outcome::{ContextOutcome, PhaseOutcome, TestOutcome, TestPhase};
+use super::policies::{self, Created};
+use super::probe::{Checked, Prober, describe_error};
+use super::registry::{self, Address, Registration};
+use super::{TestError, Tester};
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::capi::model::Domain;
+use crate::capi::network_policies::NetworkPolicy;
+use crate::events::{Check, Event, Phase, StepContext};
+use crate::latency::Latencies;
+
+/// The time that tick instances have to register themselves.
+const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The time between two looks at the registry.
+const REGISTRATION_PAUSE: Duration = Duration::from_millis(500);
+
+/// The most connections that are tried at once, for each instance of a proxy app.
+const CONNECTIONS_PER_INSTANCE: u32 = 10;
+
+/// The highest seed that is chosen, so that it is easily typed.
+const LARGEST_SEED: u64 = 999_999;
+
+/// What a run knows about its foundation.
+pub(super) struct Run<'a> {
+    pub(super) tester: &'a Tester,
+    pub(super) apps: Apps,
+    pub(super) prober: Prober,
+    /// The domain of the apps' routes.
+    pub(super) domain: Domain,
+    extra_ports: u16,
+    created: Created,
+    latencies: Latencies,
+}
+
+impl<'a> Run<'a> {
+    /// Runs the test.
+    pub(super) async fn test(tester: &'a Tester) -> Result<TestOutcome, TestError> {
+        let seed = tester
+            .seed
+            .unwrap_or_else(|| fastrand::u64(..=LARGEST_SEED));
+        let mut run = Self::prepare(tester).await?;
+        let outcome = run.all(seed).await;
+        if outcome.is_err() {
+            run.created.clean_up(&tester.client).await;
+        }
+        outcome
+    }
+
+    /// Finds the apps.
+    pub(super) async fn prepare(tester: &'a Tester) -> Result<Self, TestError> {
+        let test = &tester.test;
+        let counts = [
+            ("test_applications", test.test_applications),
+            ("test_app_instances", test.test_app_instances),
+            ("proxy_applications", test.proxy_applications),
+            ("proxy_instances", test.proxy_instances),
+        ];
+        if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(TestError::NothingToTest { key });
+        }
+        let router = foundation::router(tester)?;
+        let apps = Apps::find(tester).await?;
+        let domain = foundation::domain(tester, &apps.org).await?;
+        let prober = Prober {
+            client: tester.client.clone(),
+            requests: tester.client.app_requests(router.as_ref())?,
+            domain: domain.name.clone(),
+            clock: tester.clock.clone(),
+        };
+        Ok(Self {
+            tester,
+            apps,
+            prober,
+            domain,
+            extra_ports: u16::try_from(test.extra_listen_ports).unwrap_or(u16::MAX),
+            created: Created::default(),
+            latencies: Latencies::default(),
+        })
+    }
+
+    async fn all(&mut self, seed: u64) -> Result<TestOutcome, TestError> {
+        let waited_before = self.tester.clock.waited();
+        let registry = self.registration().await?;
+        let mut contexts = Vec::new();
+        if registry.ok {
+            self.delete_left_over().await?;
+            let last = self.tester.contexts.len().saturating_sub(1);
+            for (at, context) in self.tester.contexts.iter().enumerate() {
+                let keeps = self.tester.keeps_policies && at == last;
+                contexts.push(self.context(*context, seed, keeps).await?);
+            }
+        }
+        Ok(TestOutcome {
+            registry,
+            contexts,
+            latency_ms: self.latencies.percentiles(),
+            seed,
+            waited: self.tester.clock.waited().saturating_sub(waited_before),
+        })
+    }
+
+    /// Waits until all tick instances are registered, for some seconds.
+    async fn registration(&self) -> Result<Registration, TestError> {
+        let (ticks, instances) = (&self.apps.names.ticks, self.tester.test.test_app_instances);
+        let clock = &self.tester.clock;
+        let deadline = clock.now() + REGISTRATION_TIMEOUT;
+        let total = ticks.len() * usize::try_from(instances).unwrap_or(usize::MAX);
+        let phase = Phase::Registration;
+        self.emit(Event::PhaseStarted { phase, total });
+        loop {
+            let found = self.registered().await?;
+            let registration = match &found {
+                Ok(addresses) => Registration::of(ticks, instances, addresses),
+                Err(error) => Registration::failed(ticks, instances, error.clone()),
+            };
+            self.emit(Event::PhaseProgress {
+                phase,
+                done: found.map_or(0, |addresses| addresses.len().min(total)),
+                failed: 0,
+            });
+            if registration.ok || clock.now() + REGISTRATION_PAUSE > deadline {
+                self.emit(Event::PhaseEnded { phase });
+                return Ok(registration);
+            }
+            let pause = clock.wait(REGISTRATION_PAUSE);
+            self.tester.client.unless_interrupted(pause).await?;
+        }
+    }
+
+    /// The registered instances, or why they cannot be read.
+    async fn registered(&self) -> Result<Result<Vec<Address>, String>, TestError> {
+        let app = &self.apps.names.registry;
+        match self.prober.get(app, registry::PATH).await {
+            Ok(answer) if answer.is_success() => Ok(registry::parse(&answer.body)),
+            Ok(answer) => Ok(Err(match &answer.router_error {
+                Some(reason) => format!(
+                    "the router responded for {app} with {} ({reason})",
+                    answer.status
+                ),
+                None => format!("{app} responded with {}", answer.status),
+            })),
+            Err(error @ Error::Interrupted) => Err(error.into()),
+            // A router that is not there will not be there for the next app either.
+            Err(Error::Unreachable { url, reason, .. }) => Err(TestError::NoRouter { url, reason }),
+            Err(error) => Ok(Err(describe_error(app, &error))),
+        }
+    }
+
+    async fn delete_left_over(&mut self) -> Result<(), TestError> {
+        let client = &self.tester.client;
+        let left_over = policies::left_over(client, &self.apps, self.extra_ports).await?;
+        if left_over.is_empty() {
+            return Ok(());
+        }
+        let count = left_over.len();
+        self.note(format!(
+            "deleting {count} policies that an earlier test has left"
+        ));
+        client.delete_network_policies(&left_over).await?;
+        self.wait_for_policies("setup", "the deletion").await
+    }
+
+    /// All phases of a context.
+    async fn context(
+        &mut self,
+        context: Context,
+        seed: u64,
+        keeps_policies: bool,
+    ) -> Result<ContextOutcome, TestError> {
+        let name = context.name();
+        let (proxies, ticks) = context.apps(&self.apps.names.proxies, &self.apps.names.ticks);
+        let (proxies, ticks) = (proxies.to_vec(), ticks.to_vec());
+        let connections = self.connections(&proxies, &ticks).await?;
+        let count = connections.count();
+        let sampled = numbers::sample_size(count, self.tester.sample_percent);
+        let policies = self.policies(&proxies, &ticks)?;
+        self.note(format!(
+            "{name}: {} to {} on {}, {}",
+            counted(proxies.len() as u64, "proxy app"),
+            counted(ticks.len() as u64, "tick app"),
+            counted(u64::from(self.extra_ports) + 1, "port"),
+            counted(count, "connection"),
+        ));
+        let mut outcome = ContextOutcome {
+            name: context,
+            proxies: proxies.len(),
+            ticks: ticks.len(),
+            policies: policies.len(),
+            connections: count,
+            sampled,
+            phases: Vec::new(),
+        };
+        let mut random = randomness(seed, context);
+        let mut next = move || fastrand::Rng::with_seed(random.u64(..));
+
+        let phase = self.check(context, TestPhase::WithoutPolicies, &connections, next());
+        outcome.phases.push(phase.await?);
+        self.note(format!(
+            "{name}: creating {}",
+            counted_policies(policies.len())
+        ));
+        let (client, created) = (&self.tester.client, &mut self.created);
+        in_step(
+            client,
+            name,
+            "creating the policies",
+            created.create(client, &policies),
+        )
+        .await?;
+        self.wait_for_policies(name, "the policies").await?;
+
+        let phase = self.check(context, TestPhase::WithPolicies, &connections, next());
+        outcome.phases.push(phase.await?);
+        if keeps_policies {
+            self.created.keep();
+            return Ok(outcome);
+        }
+        let settle = self.tester.settle;
+        self.wait(name, "while the policies are in place", settle)
+            .await?;
+        self.note(format!(
+            "{name}: deleting {}",
+            counted_policies(policies.len())
+        ));
+        let created = &mut self.created;
+        in_step(
+            client,
+            name,
+            "deleting the policies",
+            created.delete(client),
+        )
+        .await?;
+        self.wait_for_policies(name, "the deletion").await?;
+
+        let phase = self.check(context, TestPhase::AfterDeletion, &connections, next());
+        outcome.phases.push(phase.await?);
+        Ok(outcome)
+    }
+
+    /// The connections from some proxy apps to all registered instances of some tick apps.
+    async fn connections(
+        &self,
+        proxies: &[String],
+        ticks: &[String],
+    ) -> Result<Connections, TestError> {
+        let registered = self.registered().await?.map_err(|error| {
+            let what = "reading the addresses of the tick instances";
+            Error::impossible(what, error)
+        })?;
+        let wanted: HashSet<&String> = ticks.iter().collect();
+        let addresses = registered.into_iter();
+        let addresses: Vec<Address> = addresses.filter(|it| wanted.contains(&it.app)).collect();
+        if addresses.is_empty() {
+            let what = format!("reading the addresses of {}", ticks.join(", "));
+            return Err(Error::impossible(what, "no instance is registered").into());
+        }
+        let ports = numbers::ports(self.extra_ports);
+        Ok(Connections::new(proxies, addresses, ports))
+    }
+
+    fn policies(
+        &self,
+        proxies: &[String],
+        ticks: &[String],
+    ) -> Result<Vec<NetworkPolicy>, TestError> {
+        let ranges = numbers::port_ranges(self.extra_ports);
+        let (proxies, ticks) = (self.apps.guids(proxies), self.apps.guids(ticks));
+        let policies = numbers::policies(&proxies, &ticks, &ranges);
+        Ok(self.tester.client.policies_on_wire(policies)?)
+    }
+
+    /// Tries a sample of the connections.
+    async fn check(
+        &mut self,
+        context: Context,
+        phase: TestPhase,
+        connections: &Connections,
+        mut random: fastrand::Rng,
+    ) -> Result<PhaseOutcome, TestError> {
+        let count = connections.count();
+        let size = numbers::sample_size(count, self.tester.sample_percent);
+        let check = Check::new(context.name(), phase.name());
+        let expected = match phase.expects_success() {
+            true => "succeed",
+            false => "fail",
+        };
+        self.note(format!(
+            "{check}: {size} of {count} connections must {expected}"
+        ));
+        let at_once = CONNECTIONS_PER_INSTANCE.saturating_mul(self.tester.test.proxy_instances);
+        let checked = Checked {
+            check,
+            connections: connections.clone(),
+            sample: numbers::sample(count, size, &mut random),
+            expects_success: phase.expects_success(),
+            at_once: usize::try_from(at_once).unwrap_or(usize::MAX),
+        };
+        let step = format!("trying the connections {}", phase.name().replace('-', " "));
+        let checking = self.prober.check(checked);
+        let results = in_step(&self.tester.client, context.name(), &step, checking).await?;
+        self.latencies.merge(&results.latencies);
+        Ok(PhaseOutcome {
+            name: phase,
+            ok: results.failed.is_empty(),
+            failed: results.failed,
+        })
+    }
+
+    async fn wait_for_policies(&self, context: &str, what: &str) -> Result<(), TestError> {
+        let time = self.tester.policy_wait;
+        let what = format!("until {what} should have taken effect");
+        self.wait(context, &what, time).await
+    }
+
+    async fn wait(&self, context: &str, what: &str, time: Duration) -> Result<(), TestError> {
+        let step = format!("waiting {} {what}", humantime::format_duration(time));
+        self.note(format!("{context}: {step}"));
+        let client = &self.tester.client;
+        let wait = client.unless_interrupted(self.tester.clock.wait(time));
+        Ok(in_step(client, context, &step, wait).await?)
+    }
+
+    pub(super) fn note(&self, text: String) {
+        self.emit(Event::Note(text));
+    }
+
+    pub(super) fn emit(&self, event: Event) {
+        self.tester.client.events().emit(event);
+    }
+}
+
+/// Executes a step of a context, for the trace.
+pub(super) async fn in_step<T>(
+    client: &Client,
+    context: &str,
+    step: &str,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let context = StepContext::new(format!("test {context}"), step);
+    client.events().step(context, work).await
+}
+
+/// The randomness of a context, which does not depend on the contexts before it.
+fn randomness(seed: u64, context: Context) -> fastrand::Rng {
+    let mut random = fastrand::Rng::with_seed(seed);
+    for other in Context::ALL {
+        let seed = random.u64(..);
+        if other == context {
+            return fastrand::Rng::with_seed(seed);
+        }
+    }
+    random
+}
+
+fn counted(count: u64, name: &str) -> String {
+    match count {
+        1 => format!("1 {name}"),
+        _ => format!("{count} {name}s"),
+    }
+}
+
+fn counted_policies(count: usize) -> String {
+    match count {
+        1 => "1 policy".to_owned(),
+        _ => format!("{count} policies"),
+    }
+}
