@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library, and which others each may use.
-const TABLE: [(&str, &[&str]); 9] = [
+const TABLE: [(&str, &[&str]); 11] = [
     ("spec", &["desired", "manifest"]),
     ("desired", &["manifest"]),
     (
@@ -15,10 +15,15 @@ const TABLE: [(&str, &[&str]); 9] = [
     ),
     ("push", &["capi", "desired", "events", "manifest"]),
     ("clone", &["capi", "events", "manifest", "push"]),
-    ("report", &["events"]),
+    (
+        "scale_test",
+        &["capi", "converge", "events", "latency", "spec"],
+    ),
+    ("report", &["events", "latency"]),
     ("capi", &["events"]),
     ("manifest", &[]),
     ("events", &[]),
+    ("latency", &[]),
 ];
 
 /// The module of the binary. It uses the public API of the library only.

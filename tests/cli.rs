@@ -21,6 +21,7 @@ async fn api() -> MockCapi {
 #[case::plan("plan")]
 #[case::verify("verify")]
 #[case::destroy("destroy")]
+#[case::test("test")]
 #[case::push("push")]
 #[case::clone("clone")]
 #[case::manifest("manifest")]

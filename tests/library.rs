@@ -6,6 +6,7 @@ use cf_pusher::clone::Cloner;
 use cf_pusher::desired::{Desired, Org, Space};
 use cf_pusher::manifest::Manifest;
 use cf_pusher::push::{Push, PushPlan, PushSpace};
+use cf_pusher::scale_test::{Clock, Tester};
 use cf_pusher::{Approval, Client, ConnectOptions, Converger, Credentials, Events};
 use mock_capi::MockCapi;
 use tokio::task::JoinSet;
@@ -26,6 +27,8 @@ fn the_main_types_are_owned_and_shareable() {
     assert_owned::<PushPlan>();
     assert_owned::<Cloner>();
     assert_owned::<Manifest>();
+    assert_owned::<Tester>();
+    assert_owned::<Clock>();
 }
 
 /// Fails to compile if the future of a public async method is not `Send`.
@@ -37,6 +40,7 @@ async fn all_futures_are_send(
     push: Push,
     plan: PushPlan,
     cloner: Cloner,
+    tester: Tester,
 ) {
     let _ = assert_send(Client::connect(&options, Events::default())).await;
     let _ = assert_send(converger.plan()).await;
@@ -47,6 +51,9 @@ async fn all_futures_are_send(
     let _ = assert_send(push.run()).await;
     let _ = assert_send(plan.apply()).await;
     let _ = assert_send(cloner.run()).await;
+    let _ = assert_send(tester.run()).await;
+    let _ = assert_send(tester.route_latency(1)).await;
+    let _ = assert_send(tester.asg_latency(1, None)).await;
     drop(client);
 }
 

@@ -1,4 +1,4 @@
-//! The same convergence against a real foundation:
+//! The same convergence, and the scaling test, against a real foundation:
 //!
 //! ```text
 //! eval "$(scripts/bosh-lite)" && cargo test --test live -- --ignored
@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Needs `CF_API` and `CF_USERNAME` with `CF_PASSWORD` (or `CF_CLIENT_ID` with
-//! `CF_CLIENT_SECRET`), and honours `CF_SKIP_SSL_VALIDATION`. The names of everything that
+//! `CF_CLIENT_SECRET`), and honours `CF_SKIP_SSL_VALIDATION`. `CF_ROUTER` is the URL of the
+//! router, if DNS does not resolve the domain of the apps. The names of everything that
 //! it creates begin with `cf-pusher-live-`, and it deletes everything at the end.
 
 #![allow(
@@ -19,6 +20,7 @@
 use std::env;
 use std::time::Duration;
 
+use cf_pusher::scale_test::Tester;
 use cf_pusher::{
     Approval, Client, ConnectOptions, Converger, Credentials, Events, Outcome, ScalingTest, Sources,
 };
@@ -107,4 +109,36 @@ async fn a_foundation_is_converged_scaled_and_left_as_it_was() {
     let destroyed = converger.destroy(Approval::All).await.unwrap();
     assert_eq!(destroyed.targets.len(), 3);
     assert!(!converger.verify().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs a foundation: CF_API, CF_USERNAME and CF_PASSWORD"]
+async fn network_policies_are_tested_after_the_setup_and_before_the_teardown() {
+    let target = target().expect("set CF_API, CF_USERNAME and CF_PASSWORD to the foundation");
+    let client = Client::connect(&target, Events::default()).await.unwrap();
+    let text = r#"{
+        "prefix": "cf-pusher-live-test-", "concurrency": 8,
+        "proxy_applications": 2, "proxy_instances": 1,
+        "test_applications": 2, "test_app_instances": 2,
+        "extra_listen_ports": 1, "policy_update_wait_seconds": 15
+    }"#;
+    let config = ScalingTest::parse(text, "live").unwrap();
+    let converger = converger(&client, &config);
+    // An earlier run may have been killed.
+    let teardown = converger.clone().force(true);
+    teardown.destroy(Approval::All).await.unwrap();
+    assert_eq!(converge(&client, &config).await.changed(), 5);
+
+    let tester = Tester::new(client, config).settle(Duration::from_secs(5));
+    let tester = match variable("CF_ROUTER") {
+        Some(router) => tester.router(router),
+        None => tester,
+    };
+    let tested = tester.run().await;
+    let routes = tester.route_latency(2).await;
+    // Also after a failure.
+    teardown.destroy(Approval::All).await.unwrap();
+    let tested = tested.unwrap();
+    assert!(tested.is_ok(), "{:#?}", tested.failures());
+    assert_eq!(routes.unwrap().latency_ms.count, 2);
 }

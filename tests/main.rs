@@ -36,6 +36,7 @@ mod push_refused;
 mod push_wait;
 mod random_faults;
 mod recordings;
+mod scale_test;
 mod spec;
 mod support;
 mod troubleshooting;

@@ -10,6 +10,10 @@ use cf_pusher::{
     Client, ConnectOptions, Connection, Converger, Counts, Credentials, Event, EventSink, Events,
 };
 
+#[cfg(feature = "mock")]
+use cf_pusher::scale_test::Clock;
+use cf_pusher::scale_test::Tester;
+
 use super::input::{Apps, Input};
 use super::progress::Progress;
 use super::{CommandError, Common, Format, Foundation, cf_home, logging};
@@ -104,6 +108,26 @@ impl Connected {
         let (_, _, _) = (org, space, app);
     }
 
+    /// Whether the foundation is the embedded fake.
+    pub(super) fn is_fake(&self) -> bool {
+        #[cfg(feature = "mock")]
+        return self.mock.is_some();
+        #[cfg(not(feature = "mock"))]
+        return false;
+    }
+
+    /// On the embedded fake, a test waits on the clock of the fake, which is also the
+    /// router of its apps.
+    pub(super) fn on_fake(&self, tester: Tester) -> Tester {
+        #[cfg(feature = "mock")]
+        if let Some(mock) = &self.mock {
+            let fake: mock_capi::CloudController = (**mock).clone();
+            let clock = Clock::advanced_by(move |by| fake.advance(by));
+            return tester.router(mock.uri()).clock(clock);
+        }
+        tester
+    }
+
     /// Ends the live lines, for what is printed at the end.
     pub(super) fn end_progress(&self) {
         self.progress.stop();
@@ -133,7 +157,16 @@ impl Session {
         recordings: Vec<Arc<dyn EventSink>>,
     ) -> Result<Self, CommandError> {
         let input = Input::read(&common.input, apps)?;
-        let foundation = &common.foundation;
+        Self::of(input, &common.foundation, interrupt, recordings).await
+    }
+
+    /// Connects, with what should exist already read.
+    pub(super) async fn of(
+        input: Input,
+        foundation: &Foundation,
+        interrupt: &CancellationToken,
+        recordings: Vec<Arc<dyn EventSink>>,
+    ) -> Result<Self, CommandError> {
         let concurrency = foundation.concurrency.unwrap_or(input.concurrency());
         let connection = input.connection();
         let connected = Connected::open(
@@ -159,6 +192,11 @@ impl Session {
     }
 }
 
+/// How long a network policy of the embedded fake takes to have an effect: as long as on
+/// a foundation, at most.
+#[cfg(feature = "mock")]
+const POLICY_TIME: std::time::Duration = std::time::Duration::from_secs(5);
+
 #[cfg(feature = "mock")]
 async fn start_mock(
     foundation: &Foundation,
@@ -172,6 +210,7 @@ async fn start_mock(
         DialectChoice::Auto | DialectChoice::V3 => mock_capi::Dialect::V3,
     };
     let mock = mock_capi::MockCapi::builder().front().dialect(dialect);
+    let mock = mock.policy_time(POLICY_TIME);
     let mock = mock.start().await;
     mock.map(Some).map_err(|error| {
         CommandError::usage(format!(

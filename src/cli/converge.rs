@@ -38,7 +38,7 @@ pub(super) struct ConvergeArgs {
     adopt: bool,
 
     /// Show the changes without making them, as `plan` does
-    #[arg(long, conflicts_with = "recreate")]
+    #[arg(long, conflicts_with_all = ["recreate", "trace", "report", "har", "junit"])]
     dry_run: bool,
 
     /// How apps are created [default: manifest; per-app with --dialect 2017]
@@ -142,7 +142,7 @@ fn batch_without_manifests() -> CommandError {
         .help("leave out --batch, or use --workflow manifest")
 }
 
-fn exit_code(outcome: &Outcome) -> u8 {
+pub(super) fn exit_code(outcome: &Outcome) -> u8 {
     // A connection that was lost during the run counts as no connection.
     let lost = outcome.failures.iter().any(|it| it.error.is_connection());
     match outcome.is_converged() {
@@ -153,7 +153,7 @@ fn exit_code(outcome: &Outcome) -> u8 {
     }
 }
 
-fn report(session: &Session, outcome: &Outcome) -> Result<(), CommandError> {
+pub(super) fn report(session: &Session, outcome: &Outcome) -> Result<(), CommandError> {
     match session.connected.format {
         Format::Json => output::print_json(session, output::run_json(session, outcome))?,
         Format::Text => {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use cf_pusher::clone::CloneError;
 use cf_pusher::manifest::{ManifestError, TransformError, VariablesError};
 use cf_pusher::push::PushError;
+use cf_pusher::scale_test::TestError;
 use cf_pusher::{
     ConfigError, ConvergeError, Error, SourceError, SpecError, SpecProblemReason, Target,
 };
@@ -35,6 +36,8 @@ pub(super) enum CommandError {
     },
     #[error(transparent)]
     Converge(Box<ConvergeError>),
+    #[error(transparent)]
+    Test(Box<TestError>),
     #[error("writing to standard output failed: {0}")]
     Output(#[from] std::io::Error),
     #[error("starting threads failed: {source}")]
@@ -50,6 +53,15 @@ impl From<Error> for CommandError {
 impl From<ConvergeError> for CommandError {
     fn from(error: ConvergeError) -> Self {
         Self::Converge(Box::new(error))
+    }
+}
+
+impl From<TestError> for CommandError {
+    fn from(error: TestError) -> Self {
+        match error {
+            TestError::Api(error) => error.into(),
+            other => Self::Test(Box::new(other)),
+        }
     }
 }
 
@@ -153,6 +165,7 @@ impl CommandError {
                 }
                 _ => None,
             },
+            Self::Test(error) => help::for_test(error),
             Self::Config(ConfigError::Read { .. }) => Some(
                 "check the path in --config, or write a first configuration with `cf-pusher init`"
                     .to_owned(),
@@ -203,7 +216,9 @@ impl CommandError {
                 CloneError::SameName { .. } | CloneError::Host { .. } | CloneError::NeedsV3 => 2,
                 _ => 1,
             },
-            Self::Output(_) | Self::Threads { .. } => 1,
+            Self::Test(error) if error.is_connection() => 3,
+            Self::Test(error) if error.is_usage() => 2,
+            Self::Test(_) | Self::Output(_) | Self::Threads { .. } => 1,
         }
     }
 

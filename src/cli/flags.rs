@@ -141,6 +141,15 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     Ok(timeout)
 }
 
+/// A time that may also be none.
+pub(super) fn wait(text: &str) -> Result<Duration, String> {
+    let wait = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match wait > Duration::from_secs(7 * 24 * 60 * 60) {
+        true => Err("must be at most 7days".to_owned()),
+        false => Ok(wait),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,5 +160,7 @@ mod tests {
         assert!(timeout("0s").is_err());
         assert!(timeout("8days").is_err());
         assert!(timeout("soon").is_err());
+        assert_eq!(wait("0s"), Ok(Duration::ZERO));
+        assert!(wait("8days").is_err());
     }
 }

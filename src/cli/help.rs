@@ -1,5 +1,6 @@
 //! The `help:` line below an error. Messages of the library name no flags; these do.
 
+use cf_pusher::scale_test::TestError;
 use cf_pusher::{ConnectionProblem, Error};
 
 /// What to do about an error of the foundation.
@@ -45,4 +46,24 @@ pub(super) fn for_step(step: &str, app: &str, error: &Error) -> Option<String> {
         }
         _ => for_error(error),
     }
+}
+
+/// What to do about an error of a scaling test.
+pub(super) fn for_test(error: &TestError) -> Option<String> {
+    let help = match error {
+        TestError::NothingToTest { .. } => "set it in the configuration",
+        TestError::InvalidRouter { .. } => "correct --router",
+        TestError::NoRouter { .. } => {
+            "if DNS does not resolve the domain of the apps, name the foundation's router with --router URL"
+        }
+        TestError::MissingApps { .. } => "create them with `cf-pusher converge`, or add --setup",
+        TestError::InvalidTarget { .. } => {
+            "name an address that only the security group allows with --asg-target IP:PORT"
+        }
+        TestError::NoEffect { .. } => {
+            "allow more time with --timeout; security groups take effect without a restart only where dynamic ASGs are enabled"
+        }
+        _ => return None,
+    };
+    Some(help.to_owned())
 }

@@ -1,7 +1,7 @@
 //! The command line: turns flags into calls of the library, and their results into
 //! output and an exit code.
 //!
-//! Exit codes: 0 converged or up to date; 1 not converged, or drift; 2 usage,
+//! Exit codes: 0 converged or up to date; 1 not converged, drift, or a failed test; 2 usage,
 //! configuration or manifest error; 3 connection or login failed; 130 interrupted.
 
 mod app_flags;
@@ -32,6 +32,7 @@ mod runtime;
 mod schema;
 mod screen;
 mod spec;
+mod test;
 mod usage;
 mod variables;
 mod verify;
@@ -87,7 +88,7 @@ Examples:
 
 Exit codes:
   0    converged, or up to date
-  1    not converged, or drift, or an app could not be pushed
+  1    not converged, or drift, or a failed test, or an app could not be pushed
   2    usage, configuration, spec or manifest error
   3    the foundation cannot be reached, or the login failed
   130  interrupted
@@ -125,6 +126,7 @@ enum Command {
     Converge(converge::ConvergeArgs),
     Plan(plan::PlanArgs),
     Verify(verify::VerifyArgs),
+    Test(Box<test::TestArgs>),
     Destroy(destroy::DestroyArgs),
     Push(push::PushArgs),
     Clone(clone::CloneArgs),
@@ -159,6 +161,7 @@ fn command() -> clap::Command {
         .mut_subcommand("converge", with_config)
         .mut_subcommand("plan", with_config)
         .mut_subcommand("verify", with_config)
+        .mut_subcommand("test", with_config)
         .mut_subcommand("destroy", with_config)
         .mut_subcommand("push", |command| {
             with_environment(command, ENVIRONMENT_OF_PUSH)
@@ -215,6 +218,7 @@ async fn run(command: Command, interrupt: &CancellationToken) -> Result<u8, Comm
         Command::Converge(args) => converge::run(args, interrupt).await,
         Command::Plan(args) => plan::run(args, interrupt).await,
         Command::Verify(args) => verify::run(args, interrupt).await,
+        Command::Test(args) => test::run(*args, interrupt).await,
         Command::Destroy(args) => destroy::run(args, interrupt).await,
         Command::Push(args) => push::run(args, interrupt).await,
         Command::Clone(args) => clone::run(args, interrupt).await,

@@ -18,20 +18,20 @@ use super::{CommandError, output};
 #[command(next_help_heading = "Recordings")]
 pub(super) struct RecordArgs {
     /// Write a trace of steps and requests for ui.perfetto.dev
-    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 
     /// Write an HTML report: apps and latencies over time, failures
-    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
     /// Write all requests and responses as an HTTP Archive, without secrets and
     /// with the first 16 KiB of each body
-    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    #[arg(long, value_name = "FILE")]
     har: Option<PathBuf>,
 
     /// Write the result for each app as JUnit XML, for CI systems
-    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 }
 

@@ -1,5 +1,5 @@
 //! Writes the end of a run as JUnit XML, which CI systems show: a test case for each
-//! app, and one for each other resource that failed.
+//! app, one for each other resource that failed, and one for each part of a scaling test.
 
 use std::io;
 use std::path::Path;
@@ -8,12 +8,17 @@ use std::sync::Mutex;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::recording::{self, Output, Recording};
-use crate::events::{EndedFailure, EndedResource, Event, EventSink};
+use crate::events::{EndedCheck, EndedFailure, EndedResource, Event, EventSink};
 
 /// A sink that writes the result for each app as JUnit XML.
 pub struct Junit {
     /// `None` after [`Recording::finish`].
-    out: Mutex<Option<Box<dyn Output>>>,
+    writing: Mutex<Option<Writing>>,
+}
+
+struct Writing {
+    out: Box<dyn Output>,
+    suites: Vec<TestSuite>,
 }
 
 impl Junit {
@@ -27,50 +32,89 @@ impl Junit {
 
     fn to(mut out: Box<dyn Output>) -> io::Result<Self> {
         // What stays if the process is killed.
-        out.replace(render(&[], Some("the run did not come to its end"))?)?;
-        let out = Mutex::new(Some(out));
-        Ok(Self { out })
+        let killed = converged(&[], Some("the run did not come to its end"));
+        out.replace(render(&[killed])?)?;
+        let writing = Mutex::new(Some(Writing {
+            out,
+            suites: Vec::new(),
+        }));
+        Ok(Self { writing })
     }
 }
 
 impl EventSink for Junit {
     fn handle(&self, event: &Event) {
-        let Event::Ended {
-            error, resources, ..
-        } = event
-        else {
-            return;
+        let suite = match event {
+            Event::Ended {
+                error, resources, ..
+            } => converged(resources, error.as_deref()),
+            Event::TestEnded { checks, error } => tested(checks, error.as_deref()),
+            _ => return,
         };
-        if let Ok(mut out) = self.out.lock()
-            && let Some(out) = out.as_mut()
-            && let Ok(text) = render(resources, error.as_deref())
+        if let Ok(mut writing) = self.writing.lock()
+            && let Some(Writing { out, suites }) = writing.as_mut()
         {
-            // A failed write is reported by `finish`, which writes the last of it.
-            let _ = out.replace(text);
+            suites.push(suite);
+            if let Ok(text) = render(suites) {
+                // A failed write is reported by `finish`, which writes the last of it.
+                let _ = out.replace(text);
+            }
         }
     }
 }
 
 impl Recording for Junit {
     fn finish(&self) -> io::Result<()> {
-        let out = self.out.lock().ok().and_then(|mut it| it.take());
-        out.map_or(Ok(()), |mut out| out.finish())
+        let writing = self.writing.lock().ok().and_then(|mut it| it.take());
+        writing.map_or(Ok(()), |mut writing| writing.out.finish())
     }
 }
 
-/// The report; `error` is why the run ended early, if it did.
-fn render(resources: &[EndedResource], error: Option<&str>) -> io::Result<Vec<u8>> {
-    let mut suite = TestSuite::new("converge");
-    suite.add_test_cases(resources.iter().map(case));
-    if let Some(error) = error {
-        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-        status.set_message(error);
-        suite.add_test_case(TestCase::new("the run", status));
-    }
+fn render(suites: &[TestSuite]) -> io::Result<Vec<u8>> {
     let mut report = Report::new("cf-pusher");
-    report.add_test_suite(suite);
+    report.add_test_suites(suites.iter().cloned());
     let text = report.to_string().map_err(io::Error::other)?;
     Ok(text.into_bytes())
+}
+
+/// The end of a convergence; `error` is why it ended early, if it did.
+fn converged(resources: &[EndedResource], error: Option<&str>) -> TestSuite {
+    let mut suite = TestSuite::new("converge");
+    suite.add_test_cases(resources.iter().map(case));
+    suite.add_test_cases(error.map(early_end));
+    suite
+}
+
+/// The end of a scaling test; `error` is why it ended early, if it did.
+fn tested(checks: &[EndedCheck], error: Option<&str>) -> TestSuite {
+    let mut suite = TestSuite::new("scaling test");
+    suite.add_test_cases(checks.iter().map(|check| {
+        let mut status = match check.failures.as_slice() {
+            [] => TestCaseStatus::success(),
+            [first, ..] => {
+                let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                status.set_message(first.as_str());
+                status
+            }
+        };
+        if !check.failures.is_empty() {
+            status.set_description(check.failures.join("\n"));
+        }
+        let mut case = TestCase::new(check.name.as_str(), status);
+        case.set_classname(match check.context.as_str() {
+            "" => "all",
+            context => context,
+        });
+        case
+    }));
+    suite.add_test_cases(error.map(early_end));
+    suite
+}
+
+fn early_end(error: &str) -> TestCase {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_message(error);
+    TestCase::new("the run", status)
 }
 
 fn case(resource: &EndedResource) -> TestCase {
@@ -127,6 +171,26 @@ mod tests {
             failed: 1,
             error: None,
             resources: vec![resource("one", None), resource("two", Some(failure))].into(),
+        });
+        junit.finish().unwrap();
+        insta::assert_snapshot!(paper.text());
+    }
+    #[test]
+    fn each_part_of_a_scaling_test_is_a_test_case() {
+        let paper = Buffer::default();
+        let junit = Junit::to(paper.output()).unwrap();
+        let check = |context: &str, name: &str, failures: &[&str]| EndedCheck {
+            context: context.to_owned(),
+            name: name.to_owned(),
+            failures: failures.iter().map(|it| (*it).to_owned()).collect(),
+        };
+        junit.handle(&Event::TestEnded {
+            checks: [
+                check("", "registration", &[]),
+                check("one-client", "with-policies", &["a to b: no", "a to c: no"]),
+            ]
+            .into(),
+            error: Some("interrupted".to_owned()),
         });
         junit.finish().unwrap();
         insta::assert_snapshot!(paper.text());

@@ -3,6 +3,7 @@
 
 mod counts;
 mod har;
+mod heat;
 mod junit;
 mod page;
 mod recording;

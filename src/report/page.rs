@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::counts::{Counts, RunCounts};
+use super::heat::{HeatMap, HeatMaps};
 use super::recording::{self, Output, Recording};
-use crate::events::{AppMilestone, EndedResource, Event, EventSink};
+use crate::events::{AppMilestone, EndedCheck, EndedResource, Event, EventSink};
 use crate::latency::{Latencies, Percentiles};
 
 const PAGE: &str = include_str!("page.html");
@@ -106,6 +107,8 @@ struct Seen {
     /// Those at the end of the run, with every target. `None` before the end.
     last_failures: Option<Vec<Failed>>,
     outcome: Option<Ended>,
+    connections: HeatMaps,
+    test: Option<EndedTest>,
 }
 
 /// What happened in a part of the time.
@@ -145,6 +148,16 @@ struct Data {
     slowest: Vec<Slow>,
     refused: Vec<Refused>,
     failures: Vec<Failed>,
+    /// The connections of a scaling test, by check.
+    connections: Vec<HeatMap>,
+    /// The result of a scaling test, if one has ended.
+    test: Option<EndedTest>,
+}
+
+#[derive(Clone, Serialize)]
+struct EndedTest {
+    checks: Vec<EndedCheck>,
+    error: Option<String>,
 }
 
 #[derive(Clone, Serialize)]
@@ -210,6 +223,8 @@ impl Seen {
             failures: BTreeMap::new(),
             last_failures: None,
             outcome: None,
+            connections: HeatMaps::default(),
+            test: None,
         }
     }
 
@@ -241,6 +256,13 @@ impl Seen {
                 bin.rate_limited += u64::from(*rate_limited);
             }
             Event::App { name, milestone } => self.app(now, name, *milestone),
+            Event::Connection(tried) => self.connections.add(tried),
+            Event::TestEnded { checks, error } => {
+                self.test = Some(EndedTest {
+                    checks: checks.to_vec(),
+                    error: error.clone(),
+                });
+            }
             Event::StepEnded {
                 context,
                 error: Some(error),
@@ -385,6 +407,8 @@ impl Seen {
                 })
                 .collect(),
             failures: failures.unwrap_or_else(|| so_far.collect()),
+            connections: self.connections.shown(),
+            test: self.test.clone(),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::recording::{self, Entries, Output, Recording};
-use crate::events::{AppMilestone, Event, EventSink, Phase, StepContext};
+use crate::events::{AppMilestone, Event, EventSink, Phase, StepContext, TriedConnection};
 
 /// The process of the phases and of the counts of apps per milestone.
 const RUN: u64 = 1;
@@ -120,6 +120,7 @@ impl Writing {
             Event::StepEnded { context, error } => self.end_step(now, context, error.as_deref()),
             Event::App { name, milestone } => self.app(now, name, *milestone),
             Event::Request { .. } => self.request(event),
+            Event::Connection(tried) => self.connection(tried),
             Event::Retry {
                 endpoint,
                 rate_limited,
@@ -229,6 +230,23 @@ impl Writing {
             "args": {
                 "method": method, "endpoint": path, "status": status,
                 "request_id": request_id, "in_flight": in_flight,
+            },
+        }));
+    }
+
+    fn connection(&mut self, tried: &TriedConnection) {
+        let track = self.lane(tried.began, tried.began + tried.took);
+        let category = match tried.failure {
+            None => "connection",
+            Some(_) => "connection,failed",
+        };
+        self.entries.push(&json!({
+            "ph": "X", "name": format!("{} to {}", tried.proxy, tried.tick), "cat": category,
+            "pid": track.process, "tid": track.thread,
+            "ts": self.at(tried.began), "dur": microseconds(tried.took),
+            "args": {
+                "check": tried.check.to_string(), "address": tried.address,
+                "tries": tried.tries, "failure": tried.failure,
             },
         }));
     }

@@ -148,6 +148,14 @@ impl TestError {
             _ => false,
         }
     }
+
+    /// Whether the configuration or an argument has to be corrected.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::NothingToTest { .. } | Self::InvalidRouter { .. } | Self::InvalidTarget { .. }
+        )
+    }
 }
 
 /// Runs the scaling test.

@@ -55,7 +55,8 @@ pub struct TestOutcome {
     /// The seed of the samples: with it, a test of the same apps tries the same
     /// connections.
     pub seed: u64,
-    /// The time that the test waited, on its [`Clock`](super::Clock).
+    /// The time that the test waited for policies, and while they were in place, on its
+    /// [`Clock`](super::Clock).
     #[serde(rename = "waited_seconds", serialize_with = "seconds")]
     pub waited: Duration,
 }
@@ -197,9 +198,10 @@ impl PhaseOutcome {
     /// The failed connections, those with the same proxy apps, tick apps and cause as
     /// one.
     fn failures(&self) -> impl Iterator<Item = String> {
+        type Names<'a> = BTreeSet<&'a str>;
+        type Ticks<'a> = (Vec<&'a str>, Names<'a>);
         // By cause and tick app: the proxy apps and the addresses.
-        let mut by_tick: BTreeMap<(String, &str), (BTreeSet<&str>, BTreeSet<&str>)> =
-            BTreeMap::new();
+        let mut by_tick: BTreeMap<(String, &str), (Names<'_>, Names<'_>)> = BTreeMap::new();
         for failed in &self.failed {
             let cause = failed.reason.replace(&failed.address, "...");
             let (proxies, addresses) = by_tick.entry((cause, &failed.tick)).or_default();
@@ -207,7 +209,6 @@ impl PhaseOutcome {
             addresses.insert(&failed.address);
         }
         // By cause and proxy apps: the tick apps and the addresses.
-        type Ticks<'a> = (Vec<&'a str>, BTreeSet<&'a str>);
         let mut groups: BTreeMap<(String, Vec<&str>), Ticks<'_>> = BTreeMap::new();
         for ((cause, tick), (proxies, addresses)) in by_tick {
             let proxies: Vec<&str> = proxies.into_iter().collect();

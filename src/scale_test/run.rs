@@ -39,6 +39,7 @@ pub(super) struct Run<'a> {
     extra_ports: u16,
     created: Created,
     latencies: Latencies,
+    waited: Duration,
 }
 
 impl<'a> Run<'a> {
@@ -84,11 +85,11 @@ impl<'a> Run<'a> {
             extra_ports: u16::try_from(test.extra_listen_ports).unwrap_or(u16::MAX),
             created: Created::default(),
             latencies: Latencies::default(),
+            waited: Duration::ZERO,
         })
     }
 
     async fn all(&mut self, seed: u64) -> Result<TestOutcome, TestError> {
-        let waited_before = self.tester.clock.waited();
         let registry = self.registration().await?;
         let mut contexts = Vec::new();
         if registry.ok {
@@ -104,7 +105,7 @@ impl<'a> Run<'a> {
             contexts,
             latency_ms: self.latencies.percentiles(),
             seed,
-            waited: self.tester.clock.waited().saturating_sub(waited_before),
+            waited: self.waited,
         })
     }
 
@@ -225,7 +226,7 @@ impl<'a> Run<'a> {
             return Ok(outcome);
         }
         let settle = self.tester.settle;
-        self.wait(name, "while the policies are in place", settle)
+        self.wait(name, "with the policies in place", settle)
             .await?;
         self.note(format!(
             "{name}: deleting {}",
@@ -315,18 +316,20 @@ impl<'a> Run<'a> {
         })
     }
 
-    async fn wait_for_policies(&self, context: &str, what: &str) -> Result<(), TestError> {
+    async fn wait_for_policies(&mut self, context: &str, what: &str) -> Result<(), TestError> {
         let time = self.tester.policy_wait;
-        let what = format!("until {what} should have taken effect");
+        let what = format!("for {what} to take effect");
         self.wait(context, &what, time).await
     }
 
-    async fn wait(&self, context: &str, what: &str, time: Duration) -> Result<(), TestError> {
+    async fn wait(&mut self, context: &str, what: &str, time: Duration) -> Result<(), TestError> {
         let step = format!("waiting {} {what}", humantime::format_duration(time));
         self.note(format!("{context}: {step}"));
         let client = &self.tester.client;
         let wait = client.unless_interrupted(self.tester.clock.wait(time));
-        Ok(in_step(client, context, &step, wait).await?)
+        in_step(client, context, &step, wait).await?;
+        self.waited += time;
+        Ok(())
     }
 
     pub(super) fn note(&self, text: String) {

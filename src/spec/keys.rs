@@ -106,13 +106,13 @@ pub(super) const KEYS: &[Key<ScalingTest>] = &[
     ),
     key(
         "policy_update_wait_seconds",
-        "Seconds that the scaling test waits for a network policy; not used by cf-pusher",
+        "Seconds that `test` waits for network policies to take effect",
         Number(0..=86_400, |c| &mut c.policy_update_wait_seconds),
         Comment("10"),
     ),
     key(
         "sample_percent",
-        "Percentage of app pairs that the scaling test tries; not used by cf-pusher",
+        "Percentage of the connections that `test` tries; 0 means all",
         Number(0..=100, |c| &mut c.sample_percent),
         Comment("100"),
     ),

@@ -42,14 +42,15 @@ pub struct ScalingTest {
     /// instance that no longer reports, `REGISTRY_TTL_SECONDS` in the environment of the
     /// tick apps. Seconds, 0 to 86,400; default 180.
     pub test_app_registry_ttl_seconds: u32,
-    /// `policy_update_wait_seconds`: the time that the scaling test waits for a network
-    /// policy to take effect. Seconds, 0 to 86,400; default 10. Convergence does not use it.
+    /// `policy_update_wait_seconds`: the time that [`Tester`](crate::scale_test::Tester)
+    /// waits for network policies to take effect. Seconds, 0 to 86,400; default 10.
     pub policy_update_wait_seconds: u32,
     /// `extra_listen_ports`: the number of ports that each tick app listens on besides
     /// `$PORT`, from 7000 on (`LISTEN_PORTS`, `START_PORT`). 0 to 1,000; default 0.
     pub extra_listen_ports: u32,
-    /// `sample_percent`: the share of connections that the scaling test tries. Percent,
-    /// 0 to 100; default 100. Convergence does not use it.
+    /// `sample_percent`: the share of connections that
+    /// [`Tester`](crate::scale_test::Tester) tries. Percent, 0 to 100, where 0 means all;
+    /// default 100.
     pub sample_percent: u32,
     /// `prefix`: the beginning of the names of the org, space, quota, security group and
     /// apps. Letters, digits, `-` and `_`; default `scale-`.

@@ -149,6 +149,7 @@ impl State {
             Event::StagingLog { app, line, .. } => screen::line(&format!("{app} | {line}")),
             Event::UploadProgress { name, sent, total } => self.upload(name, *sent, *total),
             Event::Warning(text) => self.warn(text),
+            Event::Note(text) => screen::line(text),
             Event::Request { .. } => self.status.requests += 1,
             Event::Retry {
                 endpoint,

@@ -1,0 +1,301 @@
+//! `cf-pusher test`: runs the scaling test on the apps of the configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cf_pusher::scale_test::{Context, MeasuredLatency, TestOutcome, Tester};
+use cf_pusher::{Approval, Outcome, ScalingTest};
+use clap::{ArgGroup, Args, ValueEnum};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::approval::ApprovalArgs;
+use super::connect::{Session, variable};
+use super::input::Input;
+use super::record::RecordArgs;
+use super::{CommandError, Format, Foundation, converge, flags, output};
+
+mod summary;
+
+/// Test whether network policies take effect at scale
+///
+/// Proxy apps connect to tick apps: without network policies every connection must
+/// fail, with policies it must succeed, and after their deletion it must fail again.
+/// The apps are those that `converge` creates from the same configuration. Needs an
+/// admin, or a user with the scope network.admin.
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("latency").args(["route_latency", "asg_latency"]).multiple(true),
+    after_help = "\
+Examples:
+  cf-pusher test --setup --mock --config fixtures/configs/scale-test.json
+  cf-pusher test --config scale-test.json --seed 7 --sample 5
+  # where DNS does not resolve the domain of the apps
+  cf-pusher test --config scale-test.json --router http://10.244.0.34
+  cf-pusher test --config scale-test.json --context one-server --keep-policies
+  cf-pusher test --config scale-test.json --format json --junit test.xml --report test.html
+  cf-pusher test --config scale-test.json --route-latency --fail-above 5s"
+)]
+pub(super) struct TestArgs {
+    /// Converge first: create, change and delete what the configuration asks for
+    #[arg(long)]
+    setup: bool,
+
+    /// Seed of the samples; the same seed tries the same connections again [default:
+    /// random]
+    #[arg(long, value_name = "N", conflicts_with = "latency")]
+    seed: Option<u64>,
+
+    /// Percentage of the connections to try; less than 1 or more than 100 means all
+    /// [default: `sample_percent` in the configuration, then 100]
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        allow_negative_numbers = true,
+        conflicts_with = "latency"
+    )]
+    sample: Option<i32>,
+
+    /// Which apps connect to which
+    #[arg(long, value_enum, default_value_t = ContextChoice::Both, conflicts_with = "latency")]
+    context: ContextChoice,
+
+    /// Send requests for apps to this URL, with the app's host in the header `Host`
+    /// [default: http:// and the app's host]
+    #[arg(long, value_name = "URL")]
+    router: Option<String>,
+
+    /// Do not delete the policies of the last context; the next test deletes them
+    #[arg(long, conflicts_with = "latency")]
+    keep_policies: bool,
+
+    /// Time that policies stay in place after they were tested
+    #[arg(long, value_name = "TIME", value_parser = flags::wait, default_value = "30s", conflicts_with = "latency")]
+    settle: Duration,
+
+    /// Time for policies to take effect [default: `policy_update_wait_seconds` in the
+    /// configuration, then 10s]
+    #[arg(long, value_name = "TIME", value_parser = flags::wait, conflicts_with = "latency")]
+    policy_wait: Option<Duration>,
+
+    #[command(flatten)]
+    measurements: Measurements,
+
+    #[command(flatten)]
+    approval: ApprovalArgs,
+
+    /// Path to the configuration, a JSON file; `-` reads standard input
+    #[arg(long, value_name = "FILE", display_order = 0)]
+    config: PathBuf,
+
+    /// Folder with the bits of each group: registry, tick, proxy [default: APPS_DIR, then
+    /// bundled apps]
+    #[arg(long, value_name = "DIR", requires = "setup")]
+    apps_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    foundation: Foundation,
+
+    #[command(flatten)]
+    record: RecordArgs,
+}
+
+/// The flags that measure something instead of testing policies.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Measurements")]
+struct Measurements {
+    /// Instead, map routes, and measure how long it takes until an app responds
+    #[arg(long)]
+    route_latency: bool,
+
+    /// Instead, bind and unbind a security group, and measure how long it takes until
+    /// an app's connection changes
+    #[arg(long)]
+    asg_latency: bool,
+
+    /// Address that the security group allows; it must accept connections, and no other
+    /// group may allow it [default: where a cell forwards to the first tick app]
+    #[arg(long, value_name = "IP:PORT", requires = "asg_latency")]
+    asg_target: Option<String>,
+
+    /// Number of measurements, 1 to 1000 [default: 10]
+    #[arg(long, value_name = "N", requires = "latency", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: Option<u32>,
+
+    /// Fail if the 95th percentile is above this time
+    #[arg(long, value_name = "TIME", requires = "latency", value_parser = flags::timeout)]
+    fail_above: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ContextChoice {
+    /// The first proxy app connects to all tick apps
+    OneClient,
+    /// All proxy apps connect to the first tick app
+    OneServer,
+    /// One after the other
+    Both,
+}
+
+impl ContextChoice {
+    fn contexts(self) -> Vec<Context> {
+        match self {
+            Self::OneClient => vec![Context::OneClient],
+            Self::OneServer => vec![Context::OneServer],
+            Self::Both => Context::ALL.to_vec(),
+        }
+    }
+}
+
+pub(super) async fn run(args: TestArgs, interrupt: &CancellationToken) -> Result<u8, CommandError> {
+    let recordings = args.record.open(interrupt).await?;
+    let input = input(&args)?;
+    let test = match &input {
+        Input::Scaling(test, _) => ScalingTest::clone(test),
+        _ => return Err(no_scaling_test()),
+    };
+    let session = Session::of(input, &args.foundation, interrupt, recordings.sinks()).await?;
+    let setup = match args.setup {
+        true => Some(set_up(&args, &session).await?),
+        false => None,
+    };
+    if let Some(outcome) = &setup {
+        if !outcome.is_converged() {
+            session.connected.end_progress();
+            converge::report(&session, outcome)?;
+            return Ok(converge::exit_code(outcome));
+        }
+        if session.connected.format == Format::Text {
+            let took = session.connected.began.elapsed();
+            let counts = session.connected.counts.get();
+            output::print(&output::summary(outcome, &counts, took))?;
+        }
+    }
+    let setup = setup.as_ref();
+    let tester = tester(&args, &session, test);
+    if args.measurements.route_latency || args.measurements.asg_latency {
+        return measure(&args.measurements, &session, &tester, setup).await;
+    }
+    let tested = tester.run().await?;
+    session.connected.end_progress();
+    report(&session, &tested, setup)?;
+    Ok(u8::from(!tested.is_ok()))
+}
+
+async fn set_up(args: &TestArgs, session: &Session) -> Result<Outcome, CommandError> {
+    let approval: Approval = args.approval.approval(session.connected.client.api());
+    Ok(session.converger()?.converge(approval).await?)
+}
+
+/// The configuration, and the bits of its apps if they are to be set up.
+fn input(args: &TestArgs) -> Result<Input, CommandError> {
+    let given = args.apps_dir.clone();
+    let apps_dir = given.or_else(|| variable("APPS_DIR").map(PathBuf::from));
+    let apps_dir = apps_dir.filter(|_| args.setup);
+    Input::of_config(&args.config, apps_dir.as_deref())
+}
+
+fn no_scaling_test() -> CommandError {
+    CommandError::usage("the configuration has no scaling test: it has no tick and proxy apps")
+        .help("name a configuration with `test_applications` and `proxy_applications`")
+}
+
+fn tester(args: &TestArgs, session: &Session, test: ScalingTest) -> Tester {
+    let mut tester = Tester::new(session.connected.client.clone(), test)
+        .contexts(args.context.contexts())
+        .settle(args.settle)
+        .keep_policies(args.keep_policies);
+    if let Some(seed) = args.seed {
+        tester = tester.seed(seed);
+    }
+    if let Some(sample) = args.sample {
+        tester = tester.sample_percent(sample);
+    }
+    if let Some(wait) = args.policy_wait {
+        tester = tester.policy_wait(wait);
+    }
+    tester = session.connected.on_fake(tester);
+    match &args.router {
+        Some(router) => tester.router(router),
+        None => tester,
+    }
+}
+
+async fn measure(
+    args: &Measurements,
+    session: &Session,
+    tester: &Tester,
+    setup: Option<&Outcome>,
+) -> Result<u8, CommandError> {
+    const DEFAULT_REPEAT: u32 = 10;
+    let repeat = args.repeat.unwrap_or(DEFAULT_REPEAT);
+    let mut measured: Vec<MeasuredLatency> = Vec::new();
+    if args.route_latency {
+        measured.push(tester.route_latency(repeat).await?);
+    }
+    if args.asg_latency {
+        let target = args.asg_target.as_deref();
+        measured.extend(tester.asg_latency(repeat, target).await?);
+    }
+    session.connected.end_progress();
+    match session.connected.format {
+        Format::Json => print_json(session, setup, json!({ "latencies": measured }))?,
+        Format::Text => {
+            for latency in &measured {
+                output::print(&summary::latency(latency.name, &latency.latency_ms))?;
+            }
+        }
+    }
+    let Some(limit) = args.fail_above else {
+        return Ok(0);
+    };
+    let slow: Vec<&MeasuredLatency> = measured
+        .iter()
+        .filter(|it| it.latency_ms.p95 > limit.as_secs_f64() * 1e3)
+        .collect();
+    for latency in &slow {
+        output::eprintln_labelled_error(&format!(
+            "{}: the 95th percentile is {:.1} ms, must be at most {}",
+            latency.name,
+            latency.latency_ms.p95,
+            humantime::format_duration(limit)
+        ));
+    }
+    Ok(u8::from(!slow.is_empty()))
+}
+
+/// Prints the object: the keys of the Go cf-pusher, the run that set the apps up, and
+/// the result.
+fn print_json(session: &Session, setup: Option<&Outcome>, result: Value) -> std::io::Result<()> {
+    let mut object = match setup {
+        Some(outcome) => output::run_json(session, outcome),
+        None => json!({}),
+    };
+    if let (Some(object), Value::Object(result)) = (object.as_object_mut(), result) {
+        object.extend(result);
+    }
+    output::print_json(session, object)
+}
+
+fn report(
+    session: &Session,
+    tested: &TestOutcome,
+    setup: Option<&Outcome>,
+) -> Result<(), CommandError> {
+    match session.connected.format {
+        Format::Json => print_json(session, setup, json!({ "test": tested }))?,
+        Format::Text => {
+            let took = session.connected.began.elapsed();
+            let is_fake = session.connected.is_fake();
+            output::print(&summary::test(tested, is_fake, took))?;
+        }
+    }
+    // Last, so that they are what is on the screen.
+    for failure in tested.failures() {
+        output::eprintln_labelled_error(&failure);
+    }
+    if let Some(help) = summary::help(tested) {
+        output::eprintln_help(&help);
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+module cf-pusher/tests/clients/scaling
+
+go 1.21
