@@ -94,6 +94,8 @@ impl Filled {
         let space = json!({"name": "space",
             "relationships": {"organization": {"data": {"guid": org}}}});
         let space = guid(&api.json("POST", "/v3/spaces", &space));
+        let on = json!({"enabled": true});
+        api.json("PATCH", "/v3/feature_flags/diego_docker", &on);
         let app = json!({"name": "prototype", "lifecycle": {"type": "docker", "data": {}},
             "relationships": {"space": {"data": {"guid": space}}}});
         let app = guid(&api.json("POST", "/v3/apps", &app));

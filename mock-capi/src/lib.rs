@@ -54,6 +54,7 @@ pub use serve::faults::{Fault, FaultCount, InvalidFaults};
 pub use serve::front::Front;
 pub use serve::mock_capi::{MockCapi, StartError};
 pub use serve::on_wiremock::{Scope, Wiremock};
+pub use serve::pace::{InvalidProfile, Profile};
 pub use serve::seeds::{AppSeed, AppState, OrgSeed, RouteError, SpaceSeed};
 pub use serve::state::StateError;
 pub use wiremock;

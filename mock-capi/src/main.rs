@@ -4,13 +4,14 @@ use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use mock_capi::{AnsweredRequest, Dialect, Fault, Front, MockCapi};
+use mock_capi::{AnsweredRequest, Dialect, Fault, Front, MockCapi, MockCapiBuilder, Profile};
 use tempfile::NamedTempFile;
 
 use self::shutdown::Shutdown;
@@ -79,32 +80,38 @@ struct Arguments {
     )]
     apps_domain: String,
     /// How long each answer is held back
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_LATENCY")]
-    latency: Duration,
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_LATENCY")]
+    latency: Option<Duration>,
     /// How long a build takes
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_STAGING_TIME")]
-    staging_time: Duration,
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_STAGING_TIME")]
+    staging_time: Option<Duration>,
     /// How long the copying of a droplet takes
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_COPY_TIME")]
-    copy_time: Duration,
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_COPY_TIME")]
+    copy_time: Option<Duration>,
     /// How long an instance takes to start
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_START_TIME")]
-    start_time: Duration,
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_START_TIME")]
+    start_time: Option<Duration>,
     /// How long a job takes
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_JOB_TIME")]
-    job_time: Duration,
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_JOB_TIME")]
+    job_time: Option<Duration>,
     /// How long a task runs
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_TASK_TIME")]
-    task_time: Duration,
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_TASK_TIME")]
+    task_time: Option<Duration>,
     /// How long a network policy takes to have an effect on connections between apps
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_POLICY_TIME")]
-    policy_time: Duration,
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_POLICY_TIME")]
+    policy_time: Option<Duration>,
     /// How long a security group takes to have an effect on connections of apps
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_ASG_TIME")]
-    asg_time: Duration,
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_ASG_TIME")]
+    asg_time: Option<Duration>,
     /// By how much, from 0 to 1, each of these times may be longer or shorter
-    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = read_share, env = "MOCK_CAPI_JITTER")]
-    jitter: f64,
+    #[arg(long, value_name = "SHARE", value_parser = read_share, env = "MOCK_CAPI_JITTER")]
+    jitter: Option<f64>,
+    /// Take as long as a foundation: `measured`, or a YAML file; times of other flags go before it
+    #[arg(long, value_name = "measured|FILE", env = "MOCK_CAPI_PROFILE")]
+    profile: Option<PathBuf>,
+    /// How many requests are served at once, others queue; without it, all
+    #[arg(long, value_name = "COUNT", env = "MOCK_CAPI_WORKERS")]
+    workers: Option<NonZeroUsize>,
     /// How long an access token is good
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration, env = "MOCK_CAPI_TOKEN_LIFETIME")]
     token_lifetime: Duration,
@@ -311,24 +318,15 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     if arguments.tls {
         builder = builder.tls();
     }
-    let mock = builder
+    let mock = with_times(builder, &arguments)?
         .worlds(arguments.world_ports)
         .listen(arguments.listen)
         .dialect(arguments.dialect)
         .user(&arguments.user, &arguments.password)
         .apps_domain(&arguments.apps_domain)
-        .latency(arguments.latency)
-        .staging_time(arguments.staging_time)
-        .copy_time(arguments.copy_time)
-        .start_time(arguments.start_time)
-        .job_time(arguments.job_time)
-        .task_time(arguments.task_time)
-        .policy_time(arguments.policy_time)
-        .asg_time(arguments.asg_time)
         .token_lifetime(arguments.token_lifetime)
         .keep_events(arguments.keep_events)
         .keep_requests(arguments.keep_requests)
-        .jitter(arguments.jitter)
         .bindings_per_app(arguments.bindings_per_app.into())
         .broker_timeout(arguments.broker_timeout)
         .broker_poll_interval(arguments.broker_poll_interval)
@@ -344,6 +342,50 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         mock.save_state(file)?;
     }
     Ok(())
+}
+
+/// The times that the arguments say, which go before those of a profile.
+fn with_times(
+    mut builder: MockCapiBuilder<Front>,
+    arguments: &Arguments,
+) -> Result<MockCapiBuilder<Front>, String> {
+    if let Some(profile) = &arguments.profile {
+        builder = builder.profile(read_profile(profile)?);
+    }
+    if let Some(count) = arguments.workers {
+        builder = builder.workers(count.get());
+    }
+    if let Some(jitter) = arguments.jitter {
+        builder = builder.jitter(jitter);
+    }
+    type Set = fn(MockCapiBuilder<Front>, Duration) -> MockCapiBuilder<Front>;
+    let times: [(Option<Duration>, Set); 8] = [
+        (arguments.latency, MockCapiBuilder::latency),
+        (arguments.staging_time, MockCapiBuilder::staging_time),
+        (arguments.copy_time, MockCapiBuilder::copy_time),
+        (arguments.start_time, MockCapiBuilder::start_time),
+        (arguments.job_time, MockCapiBuilder::job_time),
+        (arguments.task_time, MockCapiBuilder::task_time),
+        (arguments.policy_time, MockCapiBuilder::policy_time),
+        (arguments.asg_time, MockCapiBuilder::asg_time),
+    ];
+    for (time, set) in times {
+        if let Some(time) = time {
+            builder = set(builder, time);
+        }
+    }
+    Ok(builder)
+}
+
+/// The measured profile, or that of a file.
+fn read_profile(file: &Path) -> Result<Profile, String> {
+    if file == Path::new("measured") {
+        return Ok(Profile::measured());
+    }
+    let explain =
+        |error: &dyn Display| format!("cannot read the profile {}: {error}", file.display());
+    let text = fs::read_to_string(file).map_err(|error| explain(&error))?;
+    Profile::from_yaml(&text).map_err(|error| explain(&error))
 }
 
 fn read_faults(file: &Path) -> Result<Vec<Fault>, String> {

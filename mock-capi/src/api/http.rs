@@ -155,6 +155,8 @@ pub(crate) struct Response {
     pub(crate) headers: Vec<(CowStr, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) content_type: CowStr,
+    /// The number of resources, if it is a list.
+    pub(crate) listed: Option<usize>,
 }
 
 impl Response {
@@ -171,6 +173,7 @@ impl Response {
             headers: Vec::new(),
             body,
             content_type: Self::JSON.into(),
+            listed: None,
         }
     }
 
@@ -188,6 +191,7 @@ impl Response {
             headers: Vec::new(),
             body: Vec::new(),
             content_type: Self::JSON.into(),
+            listed: None,
         }
     }
 
@@ -217,6 +221,7 @@ impl Response {
             headers: Vec::new(),
             body: body.into_bytes(),
             content_type: content_type.into(),
+            listed: None,
         }
     }
 
@@ -226,6 +231,7 @@ impl Response {
             headers: Vec::new(),
             body: bits,
             content_type: "application/octet-stream".into(),
+            listed: None,
         }
     }
 
@@ -254,6 +260,12 @@ impl Response {
             headers: self.headers,
             ..other
         }
+    }
+
+    /// The same as a list of so many resources.
+    pub(crate) fn listing(mut self, resources: usize) -> Self {
+        self.listed = Some(resources);
+        self
     }
 
     pub(crate) fn with_header(mut self, name: impl Into<CowStr>, value: impl Into<String>) -> Self {

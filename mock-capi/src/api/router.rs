@@ -233,6 +233,11 @@ impl Router {
         self.by_shape.entry(route.shape()).or_default().push(route);
     }
 
+    /// The names of all operations, such as `GET /v3/apps/:guid`.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = String> {
+        self.by_shape.values().flatten().map(|route| route.key())
+    }
+
     /// Whether an operation has a handler.
     pub(crate) fn implements(&self, operation: &Route) -> bool {
         let routes = self.by_shape.get(&operation.shape());

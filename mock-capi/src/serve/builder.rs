@@ -19,6 +19,7 @@ use crate::serve::front::{Front, Tls};
 use crate::serve::inside_broker::{BrokerSpec, InsideBroker};
 use crate::serve::mock_capi::{MockCapi, StartError};
 use crate::serve::on_wiremock::Wiremock;
+use crate::serve::pace::Profile;
 use crate::serve::seed_file::SeedFile;
 use crate::serve::state::{LoadedState, StateFile};
 use crate::serve::worlds::Worlds;
@@ -48,6 +49,8 @@ struct Options {
     client: Option<(String, String)>,
     apps_domain: String,
     timings: Timings,
+    profile: Option<Profile>,
+    workers: usize,
     token_lifetime: Duration,
     record_requests: bool,
     deployments_disabled: bool,
@@ -95,6 +98,8 @@ impl MockCapiBuilder {
             client: None,
             apps_domain: "apps.mock.test".into(),
             timings: Timings::default(),
+            profile: None,
+            workers: 0,
             token_lifetime: Duration::from_secs(600),
             record_requests: false,
             deployments_disabled: false,
@@ -190,6 +195,28 @@ impl<A: Adapter> MockCapiBuilder<A> {
     #[must_use]
     pub fn latency(mut self, latency: Duration) -> Self {
         self.options.timings.latency = latency;
+        self
+    }
+
+    /// Lets requests take as long as a profile says, besides the latency, and what
+    /// happens in the background, too. Times that are set later replace those of the
+    /// profile.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        // A profile has been checked when it was read.
+        let _ = profile.set_times(&mut self.options.timings);
+        if let Some(workers) = profile.workers() {
+            self.options.workers = workers;
+        }
+        self.options.profile = Some(profile);
+        self
+    }
+
+    /// Serves at most so many requests at once, as a Cloud Controller with so many
+    /// workers: others queue until one is free. 0, the default, is no ceiling.
+    #[must_use]
+    pub fn workers(mut self, count: usize) -> Self {
+        self.options.workers = count;
         self
     }
 
@@ -609,6 +636,8 @@ impl Options {
             seed,
             state_file,
             observer: self.observer,
+            profile: self.profile,
+            workers: self.workers,
             brokers: brokers.map_err(StartError::Broker)?,
         })?;
         if let Some(path) = self.state_file.filter(|_| is_new) {

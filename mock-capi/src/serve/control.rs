@@ -4,23 +4,24 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::api::error::CcError;
 use crate::api::http::{Request, Response, read_object};
 use crate::data_plane::AppBehaviour;
-use crate::serve::core::Core;
+use crate::serve::core::{Core, Times};
 use crate::serve::faults::Fault;
 use crate::serve::hosts;
 use crate::serve::overview;
+use crate::serve::pace::Profile;
 use crate::serve::page;
 use crate::serve::request_log::RequestFilter;
 use crate::serve::stubs::Stub;
 use crate::serve::worlds::Worlds;
 use crate::world::clock::Timestamp;
 use crate::world::durations;
-use crate::world::settings::{Timings, TimingsPatch};
+use crate::world::settings::TimingsPatch;
 
 /// Answers a request to `/_mock/`; `None` if it is to somewhere else.
 pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<Response> {
@@ -49,6 +50,7 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
             let mut stats = json!(core.stats());
             stats["forgotten"] = core.forgotten();
             stats["app_requests"] = json!(core.app_requests());
+            stats["queue"] = core.queue();
             Response::ok(&stats)
         }
         ("GET", "state") => Response::ok(&core.state(base)),
@@ -62,8 +64,9 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
         ("PUT", "faults") => change(set_faults(core, request), |()| {}),
         ("GET", "apps") => Response::ok(&core.app_behaviours()),
         ("PUT", "apps") => change(set_apps(core, request), |()| {}),
-        ("GET", "times") => Response::ok(&core.timings().present()),
-        ("PUT", "times") => change(read_timings(core, request), |times| core.set_timings(times)),
+        ("GET", "times") => Response::ok(&core.times()),
+        ("PUT", "times") => change(read_times(core, request), |times| core.set_times(times)),
+        ("GET", "profile") => Response::ok(&core.profile()),
         ("POST", "advance") => change(read_advance(request), |by| core.advance(by)),
         ("POST", "expire_tokens") => {
             core.expire_tokens();
@@ -245,13 +248,37 @@ fn set_apps(core: &Core, request: &Request<'_>) -> Result<(), String> {
 }
 
 /// The times as they shall be: those that there are, with the given changes.
-fn read_timings(core: &Core, request: &Request<'_>) -> Result<Timings, String> {
-    let patch: TimingsPatch =
-        read_object(request.body).map_err(|error| format!("times: {error}"))?;
+fn read_times(core: &Core, request: &Request<'_>) -> Result<Times, String> {
+    let refuse = |complaint: String| format!("times: {complaint}");
+    let mut said: Map<String, Value> =
+        read_object(request.body).map_err(|error| refuse(error.to_string()))?;
+    let profile = match said.remove("profile") {
+        None => None,
+        Some(Value::String(name)) if name == "none" => Some(None),
+        Some(Value::String(name)) if name == "measured" => Some(Some(Profile::measured())),
+        // The one that is in force stays.
+        Some(Value::String(name)) if name == core.times()["profile"] => None,
+        Some(name) => {
+            return Err(refuse(format!(
+                "profile is 'measured' or 'none', not {name}"
+            )));
+        }
+    };
+    let workers = said.remove("workers").map(serde_json::from_value::<usize>);
+    let workers = workers.transpose();
+    let workers = workers.map_err(|error| refuse(format!("workers: {error}")))?;
     let mut timings = core.timings();
-    let changed = timings.change(&patch);
-    changed.map_err(|complaint| format!("times: {complaint}"))?;
-    Ok(timings)
+    if let Some(Some(profile)) = &profile {
+        profile.set_times(&mut timings).map_err(refuse)?;
+    }
+    let patch: TimingsPatch =
+        serde_json::from_value(Value::Object(said)).map_err(|error| refuse(error.to_string()))?;
+    timings.change(&patch).map_err(refuse)?;
+    Ok(Times {
+        timings,
+        profile,
+        workers,
+    })
 }
 
 /// `{"by": "10s"}`

@@ -128,6 +128,7 @@ impl CloudController {
         let mut state = self.core.lock();
         state.recorded.clear();
         state.stats = Stats::default();
+        state.pace.reset_peak();
     }
 
     /// How many requests were answered, by route.
@@ -196,6 +197,13 @@ impl CloudController {
     /// need [`front`](crate::MockCapiBuilder::front). The earlier ones then stay.
     pub fn set_apps(&self, behaviours: Vec<AppBehaviour>) -> Result<(), InvalidApps> {
         self.core.set_app_behaviours(behaviours)
+    }
+
+    /// The most requests that have waited at once since the start or since
+    /// [`forget_requests`](Self::forget_requests), because all
+    /// [`workers`](crate::MockCapiBuilder::workers) were busy.
+    pub fn peak_queue(&self) -> usize {
+        self.core.peak_queue()
     }
 
     /// How many requests apps have got on their routes.

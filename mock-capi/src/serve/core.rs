@@ -26,8 +26,9 @@ use crate::data_plane::{
 };
 use crate::serve::control;
 use crate::serve::courier::Courier;
-use crate::serve::faults::{Effect, Fault, FaultCount, FaultPlan, InvalidFaults, NO_APPS, Strike};
+use crate::serve::faults::{Effect, Fault, FaultCount, FaultPlan, InvalidFaults, NO_APPS};
 use crate::serve::inside_broker::InsideBroker;
+use crate::serve::pace::{Pace, PriceList, Profile, Service};
 use crate::serve::rate_limit::{self, Allowance, Counted, RateLimiter};
 use crate::serve::request_log::{Outcome, RequestFilter, RequestLog, Verification, Verified};
 use crate::serve::seed_file::SeedFile;
@@ -40,6 +41,20 @@ use crate::world::settings::{Dialect, RateLimit, Settings, Timings};
 use crate::world::{
     ADMIN_GROUP, Access, Account, CF_CLIENT, Errand, Guid, InstanceAddress, UAA_ORIGIN, World,
 };
+
+/// Times as they are changed while the mock runs.
+#[derive(Debug)]
+pub(crate) struct Times {
+    pub(crate) timings: Timings,
+    /// Another profile, or none, if that is changed.
+    pub(crate) profile: Option<Option<Profile>>,
+    pub(crate) workers: Option<usize>,
+}
+
+fn pace(profile: Option<&Profile>, workers: usize, router: &Router) -> Pace {
+    let prices = profile.map(|profile| PriceList::new(profile.clone(), router));
+    Pace::new(prices, workers)
+}
 
 /// How a request is answered.
 #[derive(Debug)]
@@ -144,6 +159,8 @@ pub(crate) struct Core {
     settings: Settings,
     /// The values that it was started with, to which a reset returns.
     timings: Timings,
+    profile: Option<Profile>,
+    workers: usize,
     faults: Vec<Fault>,
     seed: Option<SeedFile>,
     /// Where the state is kept, if that was asked for.
@@ -175,6 +192,8 @@ pub(crate) struct State {
     stubs: Stubs,
     /// What the apps that answer know.
     plane: Plane,
+    /// How long requests take.
+    pub(crate) pace: Pace,
     /// Whose token the current request has.
     user: Option<String>,
     rate_limiter: RateLimiter,
@@ -195,6 +214,8 @@ pub(crate) struct Parts {
     pub(crate) seed: Option<SeedFile>,
     pub(crate) state_file: Option<StateFile>,
     pub(crate) observer: Option<Observer>,
+    pub(crate) profile: Option<Profile>,
+    pub(crate) workers: usize,
     pub(crate) brokers: Vec<InsideBroker>,
 }
 
@@ -220,6 +241,8 @@ impl Core {
             seed,
             state_file,
             observer,
+            profile,
+            workers,
             brokers,
         } = parts;
         let router = Router::new(settings.dialect);
@@ -234,6 +257,7 @@ impl Core {
             log: RequestLog::new(settings.keep_requests),
             stubs: Stubs::default(),
             plane: Plane::new(random.split()),
+            pace: pace(profile.as_ref(), workers, &router),
             user: None,
             rate_limiter: RateLimiter::default(),
             random,
@@ -242,6 +266,8 @@ impl Core {
             router,
             settings,
             timings,
+            profile,
+            workers,
             faults,
             seed,
             state_file,
@@ -366,8 +392,39 @@ impl Core {
         self.lock().world.timings
     }
 
-    pub(crate) fn set_timings(&self, timings: Timings) {
-        self.lock().world.timings = timings;
+    /// The times, the profile and the workers, as JSON.
+    pub(crate) fn times(&self) -> Value {
+        let state = self.lock();
+        let mut times = state.world.timings.present();
+        state.pace.present(&mut times);
+        times
+    }
+
+    pub(crate) fn set_times(&self, times: Times) {
+        let mut state = self.lock();
+        state.world.timings = times.timings;
+        if let Some(profile) = times.profile {
+            let prices = profile.map(|profile| PriceList::new(profile, &self.router));
+            state.pace.set_prices(prices);
+        }
+        if let Some(workers) = times.workers {
+            state.pace.set_workers(workers);
+        }
+    }
+
+    /// The profile in force, as JSON.
+    pub(crate) fn profile(&self) -> Value {
+        self.lock().pace.profile()
+    }
+
+    /// The queue of requests, as JSON.
+    pub(crate) fn queue(&self) -> Value {
+        self.lock().pace.queue()
+    }
+
+    /// The most requests that have waited for a worker at once.
+    pub(crate) fn peak_queue(&self) -> usize {
+        self.lock().pace.peak_queue()
     }
 
     /// The logged requests after the one of that number that are meant, as JSON.
@@ -553,6 +610,7 @@ impl Core {
         let mut state = self.lock();
         self.clock.reset();
         state.world.timings = self.timings;
+        state.pace = pace(self.profile.as_ref(), self.workers, &self.router);
         state.world.reset(&self.settings, self.clock.now());
         if let Some(seed) = &self.seed {
             // It was good at the start, and nothing else is there now.
@@ -621,10 +679,8 @@ impl Core {
         let strike = state.faults.begin(request.method, request.path, now);
         let effect = strike.as_ref().map(|strike| strike.effect);
         let timings = state.world.timings;
-        let mut delay = state.random.around(timings.latency, timings.jitter);
-        if let Some(Strike { delay: more, .. }) = strike {
-            delay = delay.saturating_add(more);
-        }
+        let priced = state.pace.price(request.path, found.as_ref());
+        let held_back = strike.as_ref().map(|strike| strike.delay);
         if effect == Some(Effect::ExpiredToken) {
             state.tokens.expire();
         }
@@ -636,6 +692,17 @@ impl Core {
                 None if self.is_switched_off(request.path) => v2_disabled(),
                 None => self.process(found, request, state, base),
             },
+        };
+        let Service { total, runtime } =
+            state
+                .pace
+                .serve(priced, response.listed, &timings, &mut state.random);
+        let delay = total.saturating_add(held_back.unwrap_or_default());
+        let response = match runtime {
+            Some(runtime) => {
+                response.with_header("X-Runtime", format!("{:.6}", runtime.as_secs_f64()))
+            }
+            None => response,
         };
         let read = state.world.take_read();
         let read = read.and_then(|errand| osb::request(&state.world, &errand));

@@ -16,6 +16,7 @@ pub(crate) mod inside_broker;
 pub(crate) mod mock_capi;
 pub(crate) mod on_wiremock;
 mod overview;
+pub(crate) mod pace;
 mod page;
 pub(crate) mod rate_limit;
 mod request_log;

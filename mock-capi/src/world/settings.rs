@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::world::Guid;
@@ -66,25 +66,26 @@ pub(crate) struct Timings {
 }
 
 /// A change of [`Timings`], as JSON.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TimingsPatch {
-    #[serde(with = "durations")]
+    #[serde(with = "durations", skip_serializing_if = "Option::is_none")]
     latency: Option<Duration>,
-    #[serde(with = "durations")]
+    #[serde(with = "durations", skip_serializing_if = "Option::is_none")]
     staging: Option<Duration>,
-    #[serde(with = "durations")]
+    #[serde(with = "durations", skip_serializing_if = "Option::is_none")]
     copy: Option<Duration>,
-    #[serde(with = "durations")]
+    #[serde(with = "durations", skip_serializing_if = "Option::is_none")]
     start: Option<Duration>,
-    #[serde(with = "durations")]
+    #[serde(with = "durations", skip_serializing_if = "Option::is_none")]
     job: Option<Duration>,
-    #[serde(with = "durations")]
+    #[serde(with = "durations", skip_serializing_if = "Option::is_none")]
     task: Option<Duration>,
-    #[serde(with = "durations")]
+    #[serde(with = "durations", skip_serializing_if = "Option::is_none")]
     policy: Option<Duration>,
-    #[serde(with = "durations")]
+    #[serde(with = "durations", skip_serializing_if = "Option::is_none")]
     asg: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     jitter: Option<f64>,
 }
 

@@ -156,7 +156,7 @@ async fn times_are_changed_while_the_mock_runs() {
     assert_eq!(
         shown.json(),
         json!({"latency": "0s", "staging": "1m", "copy": "0s", "start": "0s",
-               "job": "2s 500ms", "task": "0s", "policy": "0s", "asg": "0s", "jitter": 0.5})
+               "job": "2s 500ms", "task": "0s", "policy": "0s", "asg": "0s", "jitter": 0.5, "workers": 0, "profile": "none"})
     );
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;

@@ -40,6 +40,7 @@ mod of_2017;
 mod operator;
 mod operators;
 mod overview;
+mod pace;
 mod page;
 mod permissions;
 mod quotas;

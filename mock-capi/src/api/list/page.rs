@@ -194,6 +194,8 @@ impl ListQuery {
 #[derive(Debug)]
 pub(crate) struct ListAnswer {
     body: Vec<u8>,
+    /// The number of resources.
+    count: usize,
     /// Contains `included`, if anything is included.
     pub(crate) rest: Value,
 }
@@ -201,8 +203,10 @@ pub(crate) struct ListAnswer {
 impl ListAnswer {
     fn new(pagination: &Value, resources: impl Iterator<Item = impl Serialize>) -> Self {
         let mut body = format!(r#"{{"pagination":{pagination},"resources":["#).into_bytes();
-        for (index, resource) in resources.enumerate() {
-            if index > 0 {
+        let mut count = 0;
+        for resource in resources {
+            count += 1;
+            if count > 1 {
                 body.push(b',');
             }
             // Resources have string keys, and writing to memory cannot fail.
@@ -210,7 +214,7 @@ impl ListAnswer {
         }
         body.push(b']');
         let rest = json!({});
-        Self { body, rest }
+        Self { body, count, rest }
     }
 }
 
@@ -222,11 +226,16 @@ pub(crate) struct Page<'t, R> {
 }
 
 impl From<ListAnswer> for Response {
-    fn from(ListAnswer { mut body, rest }: ListAnswer) -> Self {
+    fn from(answer: ListAnswer) -> Self {
+        let ListAnswer {
+            mut body,
+            count,
+            rest,
+        } = answer;
         if let Some(included) = rest.get("included") {
             body.extend(format!(r#","included":{included}"#).into_bytes());
         }
         body.push(b'}');
-        Self::json_text(200, body)
+        Self::json_text(200, body).listing(count)
     }
 }

@@ -279,7 +279,9 @@ impl Query {
         found: Vec<Entity<'_>>,
         path: &str,
     ) -> Response {
-        Response::ok(&self.page(context, collection, found, path))
+        let page = self.page(context, collection, found, path);
+        let listed = page["resources"].as_array().map_or(0, Vec::len);
+        Response::ok(&page).listing(listed)
     }
 
     /// The response as JSON.

@@ -22,7 +22,7 @@ pub(crate) use check::NO_APPS;
 pub(crate) use effect::Effect;
 pub(crate) use pattern::matches_path;
 pub use plan::FaultCount;
-pub(crate) use plan::{FaultPlan, Strike};
+pub(crate) use plan::FaultPlan;
 
 /// A failure that a test asks for.
 ///

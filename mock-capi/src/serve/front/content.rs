@@ -26,6 +26,7 @@ pub(super) fn present(answer: Answer) -> Result<hyper::Response<Content>, Droppe
         headers,
         body,
         content_type,
+        ..
     } = answer.response;
     let mut builder = hyper::Response::builder().status(status);
     if !body.is_empty() {

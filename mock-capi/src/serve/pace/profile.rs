@@ -1,0 +1,294 @@
+//! The price list of requests: a time for one resource, for a list, and for each
+//! resource on its page, by the type of the resource.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::router::{Found, Router};
+use crate::world::durations;
+use crate::world::settings::{Dialect, Timings, TimingsPatch};
+
+const MEASURED: &str = include_str!("measured.yml");
+
+/// How long a foundation takes: for requests by the type of their resources, and for
+/// what happens in the background.
+///
+/// ```
+/// use mock_capi::{MockCapi, Profile};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // As the Cloud Controller's own performance tests measure it, with 20 workers.
+/// MockCapi::builder().profile(Profile::measured()).workers(20);
+/// // Half a millisecond for each app on a page, and nothing for anything else.
+/// Profile::from_yaml("types: {apps: {each: 500us}}")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Profile {
+    name: Cow<'static, str>,
+    said: Said,
+}
+
+/// Why a text is no [`Profile`].
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidProfile(String);
+
+/// A profile as it is written.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Said {
+    times: TimingsPatch,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workers: Option<usize>,
+    default: Entry,
+    types: BTreeMap<String, Entry>,
+    operations: BTreeMap<String, Entry>,
+}
+
+/// Times; those that are missing are the default's.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Entry {
+    #[serde(with = "durations", skip_serializing_if = "Option::is_none")]
+    one: Option<Duration>,
+    #[serde(with = "durations", skip_serializing_if = "Option::is_none")]
+    list: Option<Duration>,
+    #[serde(with = "durations", skip_serializing_if = "Option::is_none")]
+    each: Option<Duration>,
+}
+
+/// What a request costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Price {
+    one: Duration,
+    list: Duration,
+    each: Duration,
+}
+
+impl Price {
+    fn with(self, entry: Entry) -> Self {
+        Self {
+            one: entry.one.unwrap_or(self.one),
+            list: entry.list.unwrap_or(self.list),
+            each: entry.each.unwrap_or(self.each),
+        }
+    }
+
+    /// The time of a request whose response lists so many resources.
+    pub(super) fn of(self, listed: Option<usize>) -> Duration {
+        match listed {
+            None => self.one,
+            Some(count) => {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                self.list.saturating_add(self.each.saturating_mul(count))
+            }
+        }
+    }
+}
+
+impl Profile {
+    /// The times that the Cloud Controller's own performance tests have published in
+    /// August 2026.
+    pub fn measured() -> Self {
+        // A test reads it.
+        let said = serde_saphyr::from_str(MEASURED).unwrap_or_default();
+        let name = "measured".into();
+        Self { name, said }
+    }
+
+    /// Reads a profile.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidProfile`] if it has a key, a type of resources or an operation that the
+    /// API does not have, or a time that is none.
+    pub fn from_yaml(text: &str) -> Result<Self, InvalidProfile> {
+        let said: Said =
+            serde_saphyr::from_str(text).map_err(|error| InvalidProfile(error.to_string()))?;
+        said.check()?;
+        let name = "file".into();
+        Ok(Self { name, said })
+    }
+
+    /// Takes the times of what happens in the background over.
+    pub(crate) fn set_times(&self, timings: &mut Timings) -> Result<(), String> {
+        timings.change(&self.said.times)
+    }
+
+    /// How many requests are served at once, if the profile says so.
+    pub(crate) fn workers(&self) -> Option<usize> {
+        self.said.workers
+    }
+}
+
+impl Said {
+    fn check(&self) -> Result<(), InvalidProfile> {
+        Timings::default()
+            .change(&self.times)
+            .map_err(|complaint| InvalidProfile(format!("times: {complaint}")))?;
+        let routers = [Dialect::V3, Dialect::Documented2017].map(Router::new);
+        let keys: Vec<String> = routers.iter().flat_map(Router::keys).collect();
+        let has_type = |name: &str| {
+            let mut segments = keys.iter().flat_map(|key| key.split('/').skip(1));
+            !name.starts_with(':') && segments.any(|segment| segment == name)
+        };
+        if let Some(name) = self.types.keys().find(|name| !has_type(name)) {
+            return Err(InvalidProfile(format!(
+                "types: the API has no resources of the type '{name}'"
+            )));
+        }
+        let known = |operation: &&String| keys.iter().any(|key| is_same(key, operation));
+        match self.operations.keys().find(|operation| !known(operation)) {
+            Some(operation) => Err(InvalidProfile(format!(
+                "operations: the API has no operation '{operation}', such as 'GET /v3/apps/:guid'"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The price of an operation: its own, or that of the type that its path names last.
+    fn price(&self, key: &str) -> Price {
+        let default = Price::default().with(self.default);
+        let mut operations = self.operations.iter();
+        if let Some((_, entry)) = operations.find(|(operation, _)| is_same(key, operation)) {
+            return default.with(*entry);
+        }
+        let mut segments = key.rsplit('/');
+        let of_type = segments.find_map(|segment| self.types.get(segment));
+        of_type.map_or(default, |entry| default.with(*entry))
+    }
+}
+
+/// Whether two operations are the same, whatever the names of their parameters.
+fn is_same(one: &str, other: &str) -> bool {
+    let unnamed = |segment: &str| match segment.starts_with(':') {
+        true => ":".to_owned(),
+        false => segment.to_owned(),
+    };
+    one.split('/')
+        .map(unnamed)
+        .eq(other.split('/').map(unnamed))
+}
+
+/// A profile by the operations of a dialect.
+#[derive(Clone, Debug)]
+pub(crate) struct PriceList {
+    profile: Profile,
+    prices: HashMap<String, Price>,
+}
+
+impl PriceList {
+    pub(crate) fn new(profile: Profile, router: &Router) -> Self {
+        let keys = router.keys();
+        let prices = keys.map(|key| {
+            let price = profile.said.price(&key);
+            (key, price)
+        });
+        Self {
+            prices: prices.collect(),
+            profile,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.profile.name
+    }
+
+    pub(super) fn profile(&self) -> &Said {
+        &self.profile.said
+    }
+
+    pub(super) fn of(&self, found: Option<&Found>) -> Price {
+        let price = found.and_then(|found| self.prices.get(&found.route.key()));
+        price
+            .copied()
+            .unwrap_or_else(|| Price::default().with(self.profile.said.default))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The mean time of an operation in milliseconds.
+    fn millis(profile: &Profile, method: &str, path: &str, listed: Option<usize>) -> u128 {
+        let router = Router::new(Dialect::V3);
+        let list = PriceList::new(profile.clone(), &router);
+        let found = router.find(method, path);
+        list.of(found.as_ref()).of(listed).as_millis()
+    }
+
+    #[test]
+    fn the_measured_profile_has_the_published_times() {
+        let read = Profile::from_yaml(MEASURED).unwrap();
+        let profile = Profile::measured();
+        assert_eq!(format!("{:?}", read.said), format!("{:?}", profile.said));
+        for (path, of_50, of_500) in [
+            ("/v3/organizations", 94, 267),
+            ("/v3/roles", 133, 251),
+            ("/v3/security_groups", 179, 1048),
+            ("/v3/domains", 247, 2251),
+        ] {
+            for (count, published) in [(50, of_50), (500, of_500)] {
+                let time = millis(&profile, "GET", path, Some(count));
+                assert!(time.abs_diff(published) <= 3, "{path} {count}: {time}");
+            }
+        }
+        for (method, path, time) in [
+            ("GET", "/v3/apps/a", 57),
+            ("POST", "/v3/organizations", 57),
+            ("POST", "/v3/routes/a/destinations", 225),
+            ("GET", "/v3/nothing", 57),
+        ] {
+            assert_eq!(
+                millis(&profile, method, path, None),
+                time,
+                "{method} {path}"
+            );
+        }
+        let mut timings = Timings::default();
+        profile.set_times(&mut timings).unwrap();
+        assert_eq!((timings.staging.as_secs(), timings.jitter), (30, 0.3));
+    }
+
+    #[test]
+    fn a_list_costs_what_the_type_that_its_path_names_last_costs() {
+        let profile =
+            "default: {one: 1ms, list: 2ms}\ntypes: {apps: {each: 5ms}, droplets: {list: 7ms}}";
+        let profile = Profile::from_yaml(profile).unwrap();
+        for (path, listed, time) in [
+            ("/v3/apps", Some(3), 17),
+            ("/v3/apps/a", None, 1),
+            ("/v3/apps/a/droplets", Some(3), 7),
+            ("/v3/apps/a/features", Some(3), 17),
+            ("/v3/spaces", Some(3), 2),
+        ] {
+            assert_eq!(millis(&profile, "GET", path, listed), time, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_profile_that_could_not_have_an_effect_is_refused() {
+        for (text, complaint) in [
+            ("latency: 1s", "unknown field"),
+            (
+                "types: {moons: {one: 1s}}",
+                "types: the API has no resources of the type 'moons'",
+            ),
+            (
+                "operations: {GET /v3/moons: {one: 1s}}",
+                "operations: the API has no operation 'GET /v3/moons'",
+            ),
+            ("default: {one: soon}", "expected number"),
+            ("times: {jitter: 2}", "times: jitter"),
+        ] {
+            let error = Profile::from_yaml(text).unwrap_err().to_string();
+            assert!(error.contains(complaint), "{text}: {error}");
+        }
+    }
+}
