@@ -48,6 +48,7 @@ pub mod clone;
 mod converge;
 pub mod desired;
 pub mod events;
+pub mod export;
 mod latency;
 pub mod manifest;
 pub mod push;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library, and which others each may use.
-const TABLE: [(&str, &[&str]); 11] = [
+const TABLE: [(&str, &[&str]); 12] = [
     ("spec", &["desired", "manifest"]),
     ("desired", &["manifest"]),
     (
@@ -20,6 +20,7 @@ const TABLE: [(&str, &[&str]); 11] = [
         &["capi", "converge", "events", "latency", "spec"],
     ),
     ("report", &["events", "latency"]),
+    ("export", &["capi", "desired", "manifest", "spec"]),
     ("capi", &["events"]),
     ("manifest", &[]),
     ("events", &[]),

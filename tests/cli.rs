@@ -24,6 +24,7 @@ async fn api() -> MockCapi {
 #[case::test("test")]
 #[case::push("push")]
 #[case::clone("clone")]
+#[case::export("export")]
 #[case::manifest("manifest")]
 #[case::init("init")]
 #[case::spec("spec")]

@@ -23,6 +23,7 @@ mod declared;
 mod documented;
 mod entries;
 mod examples;
+mod export;
 mod failures;
 mod faults;
 mod foundation_scripts;

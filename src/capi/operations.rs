@@ -613,5 +613,6 @@ impl Client {
 }
 
 mod around_apps;
+mod export;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use cf_pusher::clone::CloneError;
+use cf_pusher::export::ExportError;
 use cf_pusher::manifest::{ManifestError, TransformError, VariablesError};
 use cf_pusher::push::PushError;
 use cf_pusher::scale_test::TestError;
@@ -10,7 +11,7 @@ use cf_pusher::{
     ConfigError, ConvergeError, Error, SourceError, SpecError, SpecProblemReason, Target,
 };
 
-use super::{INTERRUPTED, app_flags, clone, help, push};
+use super::{INTERRUPTED, app_flags, clone, export, help, push};
 
 /// Why a command ended without doing its work.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,8 @@ pub(super) enum CommandError {
     Push(Box<PushError>),
     #[error(transparent)]
     Clone(Box<CloneError>),
+    #[error(transparent)]
+    Export(Box<ExportError>),
     #[error("{message}")]
     Usage {
         message: String,
@@ -78,6 +81,15 @@ impl From<PushError> for CommandError {
             PushError::Manifest(error) => error.into(),
             PushError::Transform(error) => error.into(),
             other => Self::Push(Box::new(other)),
+        }
+    }
+}
+
+impl From<ExportError> for CommandError {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Api(error) => error.into(),
+            other => Self::Export(Box::new(other)),
         }
     }
 }
@@ -141,6 +153,7 @@ impl CommandError {
             }) => Some("set them with --var or --vars-file".to_owned()),
             Self::Push(error) => push::help_for(error),
             Self::Clone(error) => clone::help_for(error),
+            Self::Export(error) => export::help_for(error),
             Self::Converge(error) => match error.as_ref() {
                 ConvergeError::Api(error) => help::for_error(error),
                 ConvergeError::NotOurs { .. } => {
@@ -218,7 +231,7 @@ impl CommandError {
             },
             Self::Test(error) if error.is_connection() => 3,
             Self::Test(error) if error.is_usage() => 2,
-            Self::Test(_) | Self::Output(_) | Self::Threads { .. } => 1,
+            Self::Export(_) | Self::Test(_) | Self::Output(_) | Self::Threads { .. } => 1,
         }
     }
 

@@ -14,6 +14,7 @@ mod connect;
 mod converge;
 mod destroy;
 mod error;
+mod export;
 mod flags;
 mod help;
 mod init;
@@ -130,6 +131,7 @@ enum Command {
     Destroy(destroy::DestroyArgs),
     Push(push::PushArgs),
     Clone(clone::CloneArgs),
+    Export(export::ExportArgs),
     Manifest(manifest::ManifestArgs),
     Init(init::InitArgs),
     Spec(spec::SpecArgs),
@@ -166,6 +168,7 @@ fn command() -> clap::Command {
         .mut_subcommand("push", |command| {
             with_environment(command, ENVIRONMENT_OF_PUSH)
         })
+        .mut_subcommand("export", |command| with_environment(command, ""))
         .mut_subcommand("clone", |command| {
             with_environment(command, ENVIRONMENT_OF_CLONE)
         })
@@ -222,6 +225,7 @@ async fn run(command: Command, interrupt: &CancellationToken) -> Result<u8, Comm
         Command::Destroy(args) => destroy::run(args, interrupt).await,
         Command::Push(args) => push::run(args, interrupt).await,
         Command::Clone(args) => clone::run(args, interrupt).await,
+        Command::Export(args) => export::run(args, interrupt).await,
         Command::Manifest(args) => manifest::run(args),
         Command::Init(args) => init::run(args),
         Command::Spec(args) => spec::run(args),

@@ -378,6 +378,12 @@ impl DesiredBuilder {
         self
     }
 
+    /// The desired state without any check: what exists is not always what a run could
+    /// create.
+    pub(crate) fn build_unchecked(self) -> Desired {
+        self.0
+    }
+
     /// Checks what was collected.
     ///
     /// # Errors

@@ -324,6 +324,12 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         copy_droplet("DROPLET", "APP");
         upload_droplet("", "DROPLET", upload());
         delete_droplet("", "DROPLET");
+        download_droplet("DROPLET", std::path::Path::new("droplet.tgz"));
+        quotas_by_guids(&["QUOTA"]);
+        space_quotas_of_orgs(&["ORG"]);
+        security_groups_of_spaces(&["SPACE"]);
+        isolation_segments_by_guids(&["SEGMENT"]);
+        service_plans_by_guids(&["PLAN"]);
         routes_of_spaces(&["SPACE"]);
         routes_of_app("APP");
         routes_of_apps(&["A", "B"]);

@@ -1,7 +1,7 @@
 //! One HTTP exchange, and the loop that retries it if [`retry`] allows that.
 
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use reqwest::{Method, StatusCode, Version, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
 
@@ -53,6 +54,9 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) body: Body,
     pub(crate) replay: Replay,
+    /// The file that the response's body is written to. A redirect to the body is
+    /// followed, without the token.
+    file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -74,6 +78,7 @@ impl Request {
             path,
             body: Body::Empty,
             replay,
+            file: None,
         }
     }
 
@@ -104,6 +109,12 @@ impl Request {
 
     pub(crate) fn body(mut self, body: Body) -> Self {
         self.body = body;
+        self
+    }
+
+    /// Has the response's body written to a file, which is created or replaced.
+    pub(crate) fn into_file(mut self, file: &Path) -> Self {
+        self.file = Some(file.to_owned());
         self
     }
 
@@ -185,6 +196,14 @@ impl Response {
 enum ReadError {
     Transport(reqwest::Error),
     TooLong,
+    /// The file of a download cannot be written.
+    File(std::io::Error),
+}
+
+impl From<std::io::Error> for ReadError {
+    fn from(error: std::io::Error) -> Self {
+        Self::File(error)
+    }
 }
 
 impl From<reqwest::Error> for ReadError {
@@ -477,6 +496,10 @@ impl Transport {
             }
         };
         let builder = self.with_body(builder, &request.body).await?;
+        let builder = match request.file {
+            Some(_) => builder.timeout(self.timeout),
+            None => builder,
+        };
         let endpoint = request.endpoint();
         let turn = async {
             let slot = self.gate.enter(&endpoint).await;
@@ -487,9 +510,10 @@ impl Transport {
         let under_way = UnderWay::begin(&self.in_flight);
         let began = Instant::now();
         let received = tokio::select! {
-            received = self.receive(builder) => received.map_err(|error| match error {
+            received = self.receive(builder, request.file.as_deref()) => received.map_err(|error| match error {
                 ReadError::Transport(error) => transport_error(base, request, proxy, error),
                 ReadError::TooLong => too_long(request),
+                ReadError::File(error) => Error::local("writing a download", error),
             }),
             cut = self.cut() => Err(cut),
         };
@@ -551,14 +575,29 @@ impl Transport {
         })
     }
 
-    /// Sends a request and reads its response.
-    async fn receive(&self, builder: reqwest::RequestBuilder) -> Result<Received, ReadError> {
+    /// Sends a request and reads its response, into a file if there is one.
+    async fn receive(
+        &self,
+        builder: reqwest::RequestBuilder,
+        file: Option<&Path>,
+    ) -> Result<Received, ReadError> {
         let began = Instant::now();
         let mut answer = builder.send().await?;
+        if file.is_some() && answer.status().is_redirection() {
+            answer = self.follow(answer).await?;
+        }
         self.reached.store(true, Ordering::Relaxed);
         self.pacer.on_answer(answer.headers());
         let waited = began.elapsed();
         let mut body = Vec::new();
+        let file = file.filter(|_| answer.status().is_success());
+        if let Some(file) = file {
+            let mut file = tokio::fs::File::create(file).await?;
+            while let Some(piece) = answer.chunk().await? {
+                file.write_all(&piece).await?;
+            }
+            file.flush().await?;
+        }
         while let Some(piece) = answer.chunk().await? {
             if body.len() + piece.len() > LONGEST_BODY {
                 return Err(ReadError::TooLong);
@@ -572,6 +611,19 @@ impl Transport {
             headers: answer.headers().clone(),
             body,
         })
+    }
+
+    /// Follows a redirect once, without the token: its target is a blobstore.
+    async fn follow(&self, answer: reqwest::Response) -> Result<reqwest::Response, ReadError> {
+        let target = text_of(answer.headers(), LOCATION);
+        let target = target.and_then(|target| answer.url().join(&target).ok());
+        match target {
+            Some(url) => {
+                let request = self.http.of(&url).get(url);
+                Ok(request.timeout(self.timeout).send().await?)
+            }
+            None => Ok(answer),
+        }
     }
 
     fn answer(
@@ -639,6 +691,7 @@ fn load_of(request: &Request, received: &Result<Received, Error>, took: Duration
     match received {
         Ok(answer) if OVERLOADED.contains(&answer.status) => Answer::Overloaded,
         Ok(_) if matches!(request.body, Body::Upload(_)) => Answer::Unmeasured,
+        Ok(_) if request.file.is_some() => Answer::Unmeasured,
         Ok(answer) if answer.status.is_success() => Answer::Good(took),
         Err(Error::NoAnswer { .. }) => Answer::Overloaded,
         Ok(_) | Err(_) => Answer::Unmeasured,

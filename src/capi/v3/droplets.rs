@@ -1,5 +1,7 @@
 //! `/v3/droplets`
 
+use std::path::Path;
+
 use serde::Deserialize;
 use serde_json::json;
 
@@ -123,6 +125,17 @@ pub(in crate::capi) async fn upload(
     let path = format!("/v3/droplets/{droplet}/upload");
     let request = Request::post(path).body(Body::Upload(upload));
     client.finish(what, &request).await
+}
+
+/// Downloads a droplet to a file.
+pub(in crate::capi) async fn download(
+    client: &Client,
+    droplet: &str,
+    file: &Path,
+) -> Result<(), Error> {
+    let path = format!("/v3/droplets/{droplet}/download");
+    client.send(&Request::get(path).into_file(file)).await?;
+    Ok(())
 }
 
 pub(in crate::capi) async fn delete(

@@ -33,6 +33,15 @@ pub(in crate::capi) async fn named(
     Ok(into_all(segments))
 }
 
+pub(in crate::capi) async fn by_guids(
+    client: &Client,
+    guids: &[&str],
+) -> Result<Vec<IsolationSegment>, Error> {
+    let list = "/v3/isolation_segments";
+    let segments = list_by::<WireSegment>(client, list, "guids", guids, "").await?;
+    Ok(into_all(segments))
+}
+
 /// The GUIDs of the orgs that are entitled to it.
 pub(in crate::capi) async fn entitled_orgs(
     client: &Client,

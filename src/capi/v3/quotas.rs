@@ -91,6 +91,15 @@ pub(in crate::capi) async fn named(
     Ok(into_all(quotas))
 }
 
+pub(in crate::capi) async fn by_guids(
+    client: &Client,
+    guids: &[&str],
+) -> Result<Vec<OrgQuota>, Error> {
+    let list = "/v3/organization_quotas";
+    let quotas = list_by::<WireQuota>(client, list, "guids", guids, "").await?;
+    Ok(into_all(quotas))
+}
+
 /// A quota with these limits, and no others.
 pub(in crate::capi) async fn create(
     client: &Client,

@@ -59,6 +59,17 @@ pub(in crate::capi) async fn named(
     Ok(into_all(groups))
 }
 
+/// The groups that are bound to some spaces, for running apps. One that is bound to
+/// several may be listed more than once.
+pub(in crate::capi) async fn of_spaces(
+    client: &Client,
+    spaces: &[&str],
+) -> Result<Vec<SecurityGroup>, Error> {
+    let (list, filter) = ("/v3/security_groups", "running_space_guids");
+    let groups = list_by::<WireGroup>(client, list, filter, spaces, "").await?;
+    Ok(into_all(groups))
+}
+
 pub(in crate::capi) async fn create(
     client: &Client,
     group: &NewSecurityGroup<'_>,

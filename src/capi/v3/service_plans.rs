@@ -55,12 +55,27 @@ pub(in crate::capi) async fn of_offerings(
     client: &Client,
     offerings: &[&str],
 ) -> Result<Vec<ServicePlan>, Error> {
+    let offerings: Vec<String> = offerings.iter().map(|name| list_item(name)).collect();
+    list(client, "service_offering_names", &offerings).await
+}
+
+pub(in crate::capi) async fn by_guids(
+    client: &Client,
+    guids: &[&str],
+) -> Result<Vec<ServicePlan>, Error> {
+    list(client, "guids", guids).await
+}
+
+async fn list(
+    client: &Client,
+    filter: &str,
+    values: &[impl AsRef<str>],
+) -> Result<Vec<ServicePlan>, Error> {
     let mut plans = Vec::new();
-    for offerings in super::chunks::for_urls(offerings.iter().map(|name| list_item(name))) {
+    for values in super::chunks::for_urls(values) {
         let fields =
             "fields%5Bservice_offering.service_broker%5D=guid,name&include=service_offering";
-        let path =
-            format!("/v3/service_plans?service_offering_names={offerings}&{fields}&{LARGEST_PAGE}");
+        let path = format!("/v3/service_plans?{filter}={values}&{fields}&{LARGEST_PAGE}");
         let (found, included) = client.list_including::<WirePlan, Included>(&path).await?;
         let mut offerings: HashMap<String, (String, Option<String>)> = HashMap::new();
         let mut brokers: HashMap<String, String> = HashMap::new();

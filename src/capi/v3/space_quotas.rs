@@ -52,6 +52,16 @@ pub(in crate::capi) async fn named(
     Ok(into_all(quotas))
 }
 
+/// All quotas of some orgs.
+pub(in crate::capi) async fn of_orgs(
+    client: &Client,
+    orgs: &[&str],
+) -> Result<Vec<SpaceQuota>, Error> {
+    let (list, filter) = ("/v3/space_quotas", "organization_guids");
+    let quotas = list_by::<WireQuota>(client, list, filter, orgs, "").await?;
+    Ok(into_all(quotas))
+}
+
 /// A quota with these limits, and no others.
 pub(in crate::capi) async fn create(
     client: &Client,

@@ -1,0 +1,78 @@
+//! The operations that only an export needs: they read what exists without knowing its
+//! name. None of them was in the document of 2017.
+
+use std::path::Path;
+
+use crate::capi::client::Client;
+use crate::capi::dialect::Dialect;
+use crate::capi::error::Error;
+use crate::capi::model::{IsolationSegment, OrgQuota, SecurityGroup, ServicePlan, SpaceQuota};
+use crate::capi::v3;
+
+/// Calls a function of v3. The dialect of 2017 lacks the operation: nothing is sent.
+macro_rules! in_v3 {
+    ($client:expr, $what:literal, $resource:ident :: $operation:ident ( $($argument:expr),* )) => {
+        match $client.dialect() {
+            Dialect::V3 => v3::$resource::$operation($client $(, $argument)*).await,
+            Dialect::Documented2017 => Err(Error::NotInDialect { operation: $what }),
+        }
+    };
+}
+
+/// What an export reads.
+impl Client {
+    pub(crate) async fn quotas_by_guids(&self, guids: &[&str]) -> Result<Vec<OrgQuota>, Error> {
+        in_v3!(self, "listing quotas", quotas::by_guids(guids))
+    }
+
+    /// All quotas for spaces that some orgs have.
+    pub(crate) async fn space_quotas_of_orgs(
+        &self,
+        orgs: &[&str],
+    ) -> Result<Vec<SpaceQuota>, Error> {
+        in_v3!(self, "listing space quotas", space_quotas::of_orgs(orgs))
+    }
+
+    /// The security groups that are bound to some spaces, for running apps.
+    pub(crate) async fn security_groups_of_spaces(
+        &self,
+        spaces: &[&str],
+    ) -> Result<Vec<SecurityGroup>, Error> {
+        in_v3!(
+            self,
+            "listing security groups",
+            security_groups::of_spaces(spaces)
+        )
+    }
+
+    pub(crate) async fn isolation_segments_by_guids(
+        &self,
+        guids: &[&str],
+    ) -> Result<Vec<IsolationSegment>, Error> {
+        in_v3!(
+            self,
+            "listing isolation segments",
+            isolation_segments::by_guids(guids)
+        )
+    }
+
+    pub(crate) async fn service_plans_by_guids(
+        &self,
+        guids: &[&str],
+    ) -> Result<Vec<ServicePlan>, Error> {
+        in_v3!(
+            self,
+            "listing service plans",
+            service_plans::by_guids(guids)
+        )
+    }
+
+    /// Downloads a droplet to a file, which is created or replaced.
+    pub(crate) async fn download_droplet(&self, droplet: &str, file: &Path) -> Result<(), Error> {
+        in_v3!(
+            self,
+            "downloading a droplet",
+            droplets::download(droplet, file)
+        )
+    }
+}

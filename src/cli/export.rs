@@ -1,0 +1,158 @@
+//! `cf-pusher export`: writes the spec of what exists.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use cf_pusher::Connection;
+use cf_pusher::export::{Export, ExportError, Exporter};
+
+use super::connect::Connected;
+use super::push::summary;
+use super::{CommandError, Format, Foundation, help, output};
+
+/// The number of concurrent requests without --concurrency.
+const CONCURRENCY: u32 = 16;
+
+/// Write the spec of what exists in an org
+///
+/// `cf-pusher apply -f` reads the spec. Values that look secret are written as variables,
+/// `((name))`, which are listed at the end. Without --bits, apps that run are written as
+/// stopped, since the spec lacks their bits.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cf-pusher export --org my-org -o my-org.yml
+  cf-pusher export --org my-org --space prod --bits droplets -o prod.yml
+  cf-pusher export --org my-org --no-values
+  cf-pusher export --org my-org --as-seed -o seed.yml && mock-capi --seed-file seed.yml")]
+pub(super) struct ExportArgs {
+    /// The org
+    #[arg(long, env = "CF_ORG", hide_env = true)]
+    org: String,
+
+    /// Export this space only
+    #[arg(long)]
+    space: Option<String>,
+
+    /// Download the apps' droplets to this folder, so that the spec can rebuild the apps
+    #[arg(long, value_name = "DIR", conflicts_with = "as_seed")]
+    bits: Option<PathBuf>,
+
+    /// Write all values of environment variables as variables, not only those that look
+    /// secret
+    #[arg(long, conflicts_with = "as_seed")]
+    no_values: bool,
+
+    /// Write a seed file of mock-capi, with made-up values for those that look secret
+    #[arg(long)]
+    as_seed: bool,
+
+    /// Write to this file [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    #[command(flatten)]
+    foundation: Foundation,
+}
+
+pub(super) async fn run(
+    args: ExportArgs,
+    interrupt: &CancellationToken,
+) -> Result<u8, CommandError> {
+    let foundation = &args.foundation;
+    let concurrency = foundation.concurrency.unwrap_or(CONCURRENCY);
+    let connection = Connection::default();
+    let connected = Connected::open(
+        foundation,
+        &connection,
+        concurrency,
+        interrupt,
+        Vec::new(),
+        Vec::new(),
+    );
+    let connected = connected.await?;
+    let fake_space = args.space.as_deref().unwrap_or("space");
+    connected.fake_app(&args.org, fake_space, "app");
+    let export = args.exporter(&connected).run().await?;
+    connected.end_progress();
+    if let Some(file) = &args.output {
+        let written = std::fs::write(file, &export.text);
+        written.map_err(|source| ExportError::File {
+            file: file.clone(),
+            source,
+        })?;
+    }
+    report(&connected, &args, &export)?;
+    Ok(0)
+}
+
+impl ExportArgs {
+    fn exporter(&self, connected: &Connected) -> Exporter {
+        let mut exporter = Exporter::new(connected.client.clone(), &self.org);
+        if let Some(space) = &self.space {
+            exporter = exporter.space(space);
+        }
+        if let Some(folder) = &self.bits {
+            let in_spec = in_spec(folder, self.output.as_deref());
+            exporter = exporter.bits(folder, in_spec);
+        }
+        if self.no_values {
+            exporter = exporter.no_values();
+        }
+        if self.as_seed {
+            exporter = exporter.as_seed();
+        }
+        exporter
+    }
+}
+
+/// How a spec names a folder: relative to the spec if the folder is beside or below it.
+fn in_spec(folder: &Path, spec: Option<&Path>) -> PathBuf {
+    let beside = spec.and_then(Path::parent).unwrap_or(Path::new(""));
+    match folder.strip_prefix(beside) {
+        Ok(relative) if folder.is_relative() == relative.is_relative() || spec.is_some() => {
+            relative.to_owned()
+        }
+        _ => std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
+    }
+}
+
+fn report(connected: &Connected, args: &ExportArgs, export: &Export) -> Result<(), CommandError> {
+    match (connected.format, &args.output) {
+        (Format::Json, file) => {
+            let names = export.variables.iter().map(|it| &it.name);
+            let object = json!({
+                "file": file,
+                "text": export.text,
+                "variables": names.collect::<Vec<_>>(),
+                "droplets": export.droplets,
+                "warnings": export.warnings,
+                "run": summary::run_json(connected),
+            });
+            output::print(&format!("{object:#}"))?;
+        }
+        (Format::Text, None) => output::print(export.text.trim_end())?,
+        (Format::Text, Some(file)) => output::print(&format!("wrote {}", file.display()))?,
+    }
+    for warning in &export.warnings {
+        output::eprintln_line(&format!("warning: not exported: {warning}"));
+    }
+    if !export.variables.is_empty() {
+        let names: Vec<&str> = export.variables.iter().map(|it| it.name.as_str()).collect();
+        output::eprintln_line(&format!("variables to set: {}", names.join(", ")));
+    }
+    Ok(())
+}
+
+/// What to do about an error of an export.
+pub(super) fn help_for(error: &ExportError) -> Option<String> {
+    match error {
+        ExportError::Api(error) => help::for_error(error),
+        ExportError::NeedsV3 => Some("use a foundation with the v3 API".to_owned()),
+        ExportError::File { .. } => Some("check the path and its permissions".to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,228 @@
+//! `export`: writes the spec of what exists in an org, or a seed of mock-capi.
+//!
+//! Everything is read in lists; only the manifest of each app, the credentials of each
+//! service instance, and the features and isolation segment of each space take a
+//! request of their own.
+
+mod build;
+mod observed;
+mod secrets;
+mod text;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::capi::client::Client;
+use crate::capi::dialect::Dialect;
+use crate::capi::error::Error;
+use crate::capi::parallel;
+use crate::manifest::YamlError;
+use crate::manifest::entry::EntryError;
+use build::Names;
+use observed::Observed;
+pub use secrets::SecretVariable;
+
+/// Why an org cannot be exported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The foundation cannot be used, or shows too little.
+    #[error(transparent)]
+    Api(#[from] Error),
+    /// The Cloud Controller's manifest of an app is not YAML.
+    #[error("reading the manifest of the app {app} failed: {source}")]
+    Yaml {
+        /// The app's name.
+        app: String,
+        /// The cause.
+        source: YamlError,
+    },
+    /// The Cloud Controller's manifest of an app has a property that a spec cannot have.
+    #[error("the app {app} cannot be written: {source}")]
+    Entry {
+        /// The app's name.
+        app: String,
+        /// The cause.
+        source: EntryError,
+    },
+    /// A file of a droplet cannot be written.
+    #[error("writing {} failed: {source}", .file.display())]
+    File {
+        /// The file or folder.
+        file: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The Cloud Controller of 2017 shows too little.
+    #[error("exporting needs the v3 API: the API of 2017 shows too little")]
+    NeedsV3,
+}
+
+/// An export of an org, or of a space in it.
+///
+/// ```
+/// # #[cfg(feature = "mock")]
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cf_pusher::export::Exporter;
+/// # let mock = mock_capi::MockCapi::start().await?;
+/// # mock.org("o").space("s").app("web").instances(2).started();
+/// # let options = cf_pusher::ConnectOptions::new(mock.uri(), cf_pusher::Credentials::Password {
+/// #     username: "admin".to_owned(),
+/// #     password: "admin".into(),
+/// # });
+/// # let client = cf_pusher::Client::connect(&options, cf_pusher::Events::default()).await?;
+///
+/// let export = Exporter::new(client, "o").run().await?;
+/// assert!(export.text.contains("- name: web"));
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "mock"))]
+/// # fn main() {}
+/// ```
+#[derive(Debug, Clone)]
+pub struct Exporter {
+    client: Client,
+    org: String,
+    space: Option<String>,
+    bits: Option<PathBuf>,
+    /// How the spec names the folder of the droplets.
+    bits_in_spec: Option<PathBuf>,
+    values: bool,
+    seed: bool,
+}
+
+/// What an export wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Export {
+    /// The spec or seed, in YAML. The same foundation gives the same text.
+    pub text: String,
+    /// The variables that stand for values in it, by name.
+    pub variables: Vec<SecretVariable>,
+    /// The files of the droplets.
+    pub droplets: Vec<PathBuf>,
+    /// What exists and is not in the text.
+    pub warnings: Vec<String>,
+}
+
+impl Exporter {
+    /// An export of an org with all its spaces.
+    pub fn new(client: Client, org: impl Into<String>) -> Self {
+        Self {
+            client,
+            org: org.into(),
+            space: None,
+            bits: None,
+            bits_in_spec: None,
+            values: true,
+            seed: false,
+        }
+    }
+
+    /// Exports this space only.
+    #[must_use]
+    pub fn space(mut self, name: impl Into<String>) -> Self {
+        self.space = Some(name.into());
+        self
+    }
+
+    /// Downloads the apps' droplets to a folder, which is created if needed. The text
+    /// names their files below `in_spec`: relative paths are relative to the spec.
+    #[must_use]
+    pub fn bits(mut self, folder: impl Into<PathBuf>, in_spec: impl Into<PathBuf>) -> Self {
+        self.bits = Some(folder.into());
+        self.bits_in_spec = Some(in_spec.into());
+        self
+    }
+
+    /// Writes variables in place of all values of environment variables, not only of
+    /// those that look secret.
+    #[must_use]
+    pub fn no_values(mut self) -> Self {
+        self.values = false;
+        self
+    }
+
+    /// Writes a seed file of mock-capi. It has no variables: values that look secret
+    /// are replaced by made-up ones.
+    #[must_use]
+    pub fn as_seed(mut self) -> Self {
+        self.seed = true;
+        self
+    }
+
+    /// Reads what exists, downloads the droplets if that was asked for, and writes the
+    /// text.
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub async fn run(&self) -> Result<Export, ExportError> {
+        if self.client.dialect() == Dialect::Documented2017 {
+            return Err(ExportError::NeedsV3);
+        }
+        let observed = self.observe().await?;
+        let files = match &self.bits {
+            Some(folder) => self.download(folder, &observed).await?,
+            None => Files::default(),
+        };
+        self.write(&observed, &files)
+    }
+
+    /// Downloads each droplet once: droplets of the same checksum are the same.
+    async fn download(
+        &self,
+        folder: &std::path::Path,
+        observed: &Observed,
+    ) -> Result<Files, ExportError> {
+        let mut files = Files::default();
+        let mut by_checksum: BTreeMap<&str, String> = BTreeMap::new();
+        let mut wanted = Vec::new();
+        let mut names = Names::default();
+        for (space, app) in observed.apps() {
+            let Some(droplet) = app.droplet.as_ref().filter(|_| !app.is_docker()) else {
+                continue;
+            };
+            let known = droplet.checksum.as_deref();
+            let known = known.and_then(|checksum| by_checksum.get(checksum).cloned());
+            let name = known.clone().unwrap_or_else(|| {
+                let name = names.unique(&format!("{}-{}", space.name, app.name));
+                format!("{name}.tgz")
+            });
+            if known.is_none() {
+                if let Some(checksum) = &droplet.checksum {
+                    by_checksum.insert(checksum, name.clone());
+                }
+                wanted.push((droplet.guid.clone(), folder.join(&name)));
+            }
+            files.by_app.insert(app.guid.clone(), name);
+        }
+        let failed = |file: &std::path::Path| {
+            let file = file.to_owned();
+            move |source| ExportError::File { file, source }
+        };
+        std::fs::create_dir_all(folder).map_err(failed(folder))?;
+        let downloads = wanted.iter().map(|(droplet, file)| async move {
+            // A download that is cut leaves no file that looks complete.
+            let part = file.with_extension("part");
+            let downloaded = self.client.download_droplet(droplet, &part).await;
+            if downloaded.is_err() {
+                let _ = std::fs::remove_file(&part);
+            }
+            downloaded?;
+            std::fs::rename(&part, file).map_err(failed(file))
+        });
+        let downloads: Vec<_> = downloads.collect();
+        parallel::run(self.client.concurrency(), downloads).await?;
+        files.all = wanted.into_iter().map(|(_, file)| file).collect();
+        Ok(files)
+    }
+}
+
+/// The files of droplets.
+#[derive(Debug, Default)]
+struct Files {
+    /// The name of the file of an app's droplet, by the app's GUID.
+    by_app: BTreeMap<String, String>,
+    all: Vec<PathBuf>,
+}

@@ -1,0 +1,303 @@
+//! What exists in an org, as an export reads it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use futures::try_join;
+use serde_json::{Map, Value};
+
+use super::{ExportError, Exporter};
+use crate::capi::error::Error;
+use crate::capi::model;
+use crate::capi::network_policies::NetworkPolicy;
+use crate::capi::parallel;
+use crate::manifest::yaml;
+
+/// An org and what is in it. Lists are ordered by name.
+#[derive(Debug)]
+pub(super) struct Observed {
+    pub(super) org: model::Org,
+    /// The org's quota, and whether it applies to no other org.
+    pub(super) quota: Option<(model::OrgQuota, bool)>,
+    pub(super) isolation_segment: Option<String>,
+    pub(super) roles: Vec<model::Role>,
+    pub(super) space_quotas: Vec<model::SpaceQuota>,
+    pub(super) domains: Vec<model::Domain>,
+    /// Those that are bound to the spaces, for running apps.
+    pub(super) security_groups: Vec<model::SecurityGroup>,
+    pub(super) policies: BTreeSet<NetworkPolicy>,
+    pub(super) plans: HashMap<String, model::ServicePlan>,
+    pub(super) spaces: Vec<ObservedSpace>,
+}
+
+#[derive(Debug)]
+pub(super) struct ObservedSpace {
+    pub(super) guid: String,
+    pub(super) name: String,
+    pub(super) space: model::Space,
+    pub(super) allows_ssh: bool,
+    pub(super) isolation_segment: Option<String>,
+    pub(super) roles: Vec<model::Role>,
+    pub(super) services: Vec<ObservedService>,
+    pub(super) apps: Vec<ObservedApp>,
+}
+
+#[derive(Debug)]
+pub(super) struct ObservedService {
+    pub(super) instance: model::ServiceInstance,
+    /// Of a user-provided instance.
+    pub(super) credentials: Map<String, Value>,
+}
+
+#[derive(Debug)]
+pub(super) struct ObservedApp {
+    pub(super) guid: String,
+    pub(super) name: String,
+    pub(super) is_started: bool,
+    pub(super) droplet: Option<model::Droplet>,
+    /// The app's entry in the Cloud Controller's manifest.
+    pub(super) manifest: Map<String, Value>,
+}
+
+impl ObservedApp {
+    pub(super) fn is_docker(&self) -> bool {
+        self.manifest.contains_key("docker")
+    }
+}
+
+impl Observed {
+    /// All apps, with their spaces.
+    pub(super) fn apps(&self) -> impl Iterator<Item = (&ObservedSpace, &ObservedApp)> {
+        let spaces = self.spaces.iter();
+        spaces.flat_map(|space| space.apps.iter().map(move |app| (space, app)))
+    }
+}
+
+impl Exporter {
+    pub(super) async fn observe(&self) -> Result<Observed, ExportError> {
+        let client = &self.client;
+        let org = client.orgs_named(&[&self.org]).await?.into_iter().next();
+        let org = org.ok_or_else(|| not_found(format!("finding org {}", self.org)))?;
+        let orgs = [org.guid.as_str()];
+        let quota_guids: Vec<&str> = org.quota.as_deref().into_iter().collect();
+        let (spaces, quotas, mut space_quotas, roles, domains, apps, droplets) = try_join!(
+            self.spaces_of(&orgs),
+            client.quotas_by_guids(&quota_guids),
+            client.space_quotas_of_orgs(&orgs),
+            client.roles_of_orgs(&orgs),
+            client.domains(),
+            client.apps_of_orgs(&orgs),
+            client.droplets_of_orgs(&orgs),
+        )?;
+        space_quotas.sort_by(|a, b| a.name.cmp(&b.name));
+        let space_guids: Vec<&str> = spaces.iter().map(|space| space.guid.as_str()).collect();
+        let of_spaces: HashSet<&str> = space_guids.iter().copied().collect();
+        let apps = apps.apps.into_iter();
+        let mut apps: Vec<model::App> = apps
+            .filter(|app| of_spaces.contains(app.space.as_str()))
+            .collect();
+        apps.sort_by(|a, b| a.name.cmp(&b.name));
+        let app_guids: Vec<&str> = apps.iter().map(|app| app.guid.as_str()).collect();
+        let (space_roles, services, mut security_groups, policies, segments, manifests) = try_join!(
+            client.roles_of_spaces(&space_guids),
+            self.services_of(&space_guids),
+            client.security_groups_of_spaces(&space_guids),
+            self.policies_of(&app_guids),
+            self.segments_of(&org.guid, &spaces),
+            self.manifests_of(&apps),
+        )?;
+        security_groups.sort_by(|a, b| a.name.cmp(&b.name));
+        security_groups.dedup_by(|a, b| a.guid == b.guid);
+        let plans = services.iter();
+        let plans = plans.filter_map(|service| service.instance.plan.as_deref());
+        let plans: BTreeSet<&str> = plans.collect();
+        let plans: Vec<&str> = plans.into_iter().collect();
+        let plans = client.service_plans_by_guids(&plans).await?.into_iter();
+        let manifests = manifests.into_iter().zip(&apps);
+        let manifests = manifests.map(|(text, app)| Ok((app.guid.clone(), entry_of(app, &text)?)));
+        let manifests: HashMap<String, Map<String, Value>> =
+            manifests.collect::<Result<_, ExportError>>()?;
+        let parts = Parts {
+            features: self.features_of(&spaces).await?,
+            segments,
+            roles: sorted_roles(space_roles),
+            services,
+            apps,
+            droplets: droplets
+                .into_iter()
+                .map(|droplet| (droplet.guid.clone(), droplet))
+                .collect(),
+            manifests,
+        };
+        let quota = quotas.into_iter().next();
+        Ok(Observed {
+            quota: quota.map(|quota| {
+                let is_own = quota.orgs.iter().all(|it| *it == org.guid);
+                (quota, is_own)
+            }),
+            isolation_segment: parts.segments.get(&org.guid).cloned(),
+            roles: sorted_roles(roles),
+            space_quotas,
+            domains,
+            security_groups,
+            policies,
+            plans: plans.map(|plan| (plan.guid.clone(), plan)).collect(),
+            spaces: spaces.into_iter().map(|space| parts.of(space)).collect(),
+            org,
+        })
+    }
+
+    async fn spaces_of(&self, orgs: &[&str]) -> Result<Vec<model::Space>, Error> {
+        let mut spaces = match &self.space {
+            None => self.client.spaces_of_orgs(orgs).await?,
+            Some(name) => {
+                let found = self.client.spaces_named(orgs, &[name]).await?;
+                if found.is_empty() {
+                    let what = format!("finding space {name} in org {}", self.org);
+                    return Err(not_found(what));
+                }
+                found
+            }
+        };
+        spaces.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(spaces)
+    }
+
+    async fn services_of(&self, spaces: &[&str]) -> Result<Vec<ObservedService>, Error> {
+        let client = &self.client;
+        let mut services = client.services_of_spaces(spaces).await?;
+        services.sort_by(|a, b| a.name.cmp(&b.name));
+        let services = services.into_iter().map(|instance| async move {
+            let credentials = match instance.plan {
+                None => client.service_credentials(&instance.guid).await?,
+                Some(_) => Map::new(),
+            };
+            Ok::<_, Error>(ObservedService {
+                instance,
+                credentials,
+            })
+        });
+        let services: Vec<_> = services.collect();
+        parallel::run(client.concurrency(), services).await
+    }
+
+    async fn policies_of(&self, apps: &[&str]) -> Result<BTreeSet<NetworkPolicy>, Error> {
+        match apps.is_empty() {
+            true => Ok(BTreeSet::new()),
+            false => self.client.network_policies(apps).await,
+        }
+    }
+
+    /// The names of isolation segments, by the GUID of their org or space.
+    async fn segments_of(
+        &self,
+        org: &str,
+        spaces: &[model::Space],
+    ) -> Result<HashMap<String, String>, Error> {
+        let client = &self.client;
+        let mut of_place: Vec<(String, String)> = Vec::new();
+        if let Some(segment) = client.isolation_of_org(org).await? {
+            of_place.push((org.to_owned(), segment));
+        }
+        let asked = spaces
+            .iter()
+            .map(|space| client.isolation_of_space(&space.guid));
+        let asked: Vec<_> = asked.collect();
+        let found = parallel::run(client.concurrency(), asked).await?;
+        for (space, segment) in spaces.iter().zip(found) {
+            of_place.extend(segment.map(|segment| (space.guid.clone(), segment)));
+        }
+        let guids: BTreeSet<&str> = of_place.iter().map(|(_, it)| it.as_str()).collect();
+        let guids: Vec<&str> = guids.into_iter().collect();
+        let segments = client.isolation_segments_by_guids(&guids).await?;
+        let named = |guid: &str| segments.iter().find(|segment| segment.guid == guid);
+        let named = of_place
+            .into_iter()
+            .filter_map(|(place, segment)| Some((place, named(&segment)?.name.clone())));
+        Ok(named.collect())
+    }
+
+    /// Whether each space allows SSH.
+    async fn features_of(&self, spaces: &[model::Space]) -> Result<HashMap<String, bool>, Error> {
+        let client = &self.client;
+        let asked = spaces
+            .iter()
+            .map(|space| client.space_feature(&space.guid, "ssh"));
+        let asked: Vec<_> = asked.collect();
+        let enabled = parallel::run(client.concurrency(), asked).await?;
+        let guids = spaces.iter().map(|space| space.guid.clone());
+        Ok(guids.zip(enabled).collect())
+    }
+
+    async fn manifests_of(&self, apps: &[model::App]) -> Result<Vec<String>, Error> {
+        let client = &self.client;
+        let asked = apps.iter().map(|app| client.app_manifest(&app.guid));
+        let asked: Vec<_> = asked.collect();
+        parallel::run(client.concurrency(), asked).await
+    }
+}
+
+/// What was read, until it is sorted by spaces.
+struct Parts {
+    features: HashMap<String, bool>,
+    segments: HashMap<String, String>,
+    roles: Vec<model::Role>,
+    services: Vec<ObservedService>,
+    apps: Vec<model::App>,
+    droplets: BTreeMap<String, model::Droplet>,
+    manifests: HashMap<String, Map<String, Value>>,
+}
+
+impl Parts {
+    fn of(&self, space: model::Space) -> ObservedSpace {
+        let guid = &space.guid;
+        let services = self.services.iter();
+        let services = services.filter(|service| service.instance.space == *guid);
+        let services = services.map(|service| ObservedService {
+            instance: service.instance.clone(),
+            credentials: service.credentials.clone(),
+        });
+        let apps = self.apps.iter().filter(|app| app.space == *guid);
+        let apps = apps.map(|app| ObservedApp {
+            guid: app.guid.clone(),
+            name: app.name.clone(),
+            is_started: app.is_started,
+            droplet: app
+                .current_droplet
+                .as_ref()
+                .and_then(|droplet| self.droplets.get(droplet).cloned()),
+            manifest: self.manifests.get(&app.guid).cloned().unwrap_or_default(),
+        });
+        let roles = self.roles.iter().filter(|role| role.place == *guid);
+        ObservedSpace {
+            allows_ssh: self.features.get(guid).copied().unwrap_or(true),
+            isolation_segment: self.segments.get(guid).cloned(),
+            roles: roles.cloned().collect(),
+            services: services.collect(),
+            apps: apps.collect(),
+            guid: guid.clone(),
+            name: space.name.clone(),
+            space,
+        }
+    }
+}
+
+fn sorted_roles(mut roles: Vec<model::Role>) -> Vec<model::Role> {
+    roles.sort_by(|a, b| (&a.kind, &a.user, &a.origin).cmp(&(&b.kind, &b.user, &b.origin)));
+    roles
+}
+
+fn not_found(what: String) -> Error {
+    Error::impossible(what, "not found, or not visible to the user")
+}
+
+/// The only application of a manifest.
+fn entry_of(app: &model::App, text: &str) -> Result<Map<String, Value>, ExportError> {
+    let manifest = yaml::Value::parse(text).map_err(|source| ExportError::Yaml {
+        app: app.name.clone(),
+        source,
+    })?;
+    let manifest = serde_json::to_value(&manifest).unwrap_or_default();
+    let application = manifest.pointer("/applications/0");
+    let application = application.and_then(Value::as_object);
+    Ok(application.cloned().unwrap_or_default())
+}

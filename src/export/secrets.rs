@@ -1,0 +1,202 @@
+//! Values that look secret, and the variables that stand for them.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use url::Url;
+
+use super::build::Names;
+
+/// A variable of the spec that stands for a value of the foundation.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct SecretVariable {
+    /// The variable's name.
+    pub name: String,
+    /// Where its value is, such as `DB_PASSWORD of the app web`.
+    pub place: String,
+}
+
+/// The value of a seed for what looks secret.
+const MADE_UP: &str = "made-up";
+
+/// Words in names of what is secret.
+const SECRET_WORDS: [&str; 9] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "credential",
+    "private",
+    "apikey",
+    "pwd",
+];
+
+/// Whether a value is written as a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hiding {
+    /// If its name or the value itself looks secret.
+    Secrets,
+    Everything,
+}
+
+/// Collects the variables of a spec.
+#[derive(Debug)]
+pub(super) struct Secrets {
+    is_seed: bool,
+    names: Names,
+    variables: BTreeMap<String, String>,
+}
+
+impl Secrets {
+    pub(super) fn new(is_seed: bool) -> Self {
+        Self {
+            is_seed,
+            names: Names::default(),
+            variables: BTreeMap::new(),
+        }
+    }
+
+    /// Replaces a value, or each value in a list or map. `owner` is the beginning of the
+    /// variables' names, `place` says where the value is.
+    pub(super) fn hide(
+        &mut self,
+        value: &Value,
+        hiding: Hiding,
+        key: &str,
+        owner: &str,
+        place: &str,
+    ) -> Value {
+        match value {
+            Value::Object(map) => {
+                let hidden = map.iter().map(|(inner, value)| {
+                    let path = format!("{key}_{inner}");
+                    let value = self.hide_leaf_or_tree(value, hiding, inner, &path, owner, place);
+                    (inner.clone(), value)
+                });
+                Value::Object(hidden.collect())
+            }
+            other => self.hide_leaf_or_tree(other, hiding, key, key, owner, place),
+        }
+    }
+
+    fn hide_leaf_or_tree(
+        &mut self,
+        value: &Value,
+        hiding: Hiding,
+        key: &str,
+        path: &str,
+        owner: &str,
+        place: &str,
+    ) -> Value {
+        match value {
+            Value::Object(_) => self.hide(value, hiding, path, owner, place),
+            Value::Array(list) => {
+                let items = list.iter().enumerate().map(|(at, item)| {
+                    let path = format!("{path}_{at}");
+                    self.hide_leaf_or_tree(item, hiding, key, &path, owner, place)
+                });
+                Value::Array(items.collect())
+            }
+            Value::Null => Value::Null,
+            leaf if is_hidden(leaf, hiding, key) => self.variable(path, owner, place),
+            leaf => leaf.clone(),
+        }
+    }
+
+    fn variable(&mut self, path: &str, owner: &str, place: &str) -> Value {
+        if self.is_seed {
+            return Value::from(MADE_UP);
+        }
+        let name = self.names.unique(&format!("{owner}-{path}"));
+        self.variables
+            .insert(name.clone(), format!("{path} of {place}"));
+        Value::from(format!("(({name}))"))
+    }
+
+    pub(super) fn into_variables(self) -> Vec<SecretVariable> {
+        let variables = self.variables.into_iter();
+        variables
+            .map(|(name, place)| SecretVariable { name, place })
+            .collect()
+    }
+}
+
+fn is_hidden(value: &Value, hiding: Hiding, key: &str) -> bool {
+    let text = value.as_str().unwrap_or_default();
+    // A spec would take it for a variable.
+    hiding == Hiding::Everything || text.contains("((") || is_secret(key, text)
+}
+
+/// Whether a value looks secret, by its name or because it is a URL with a user.
+fn is_secret(name: &str, value: &str) -> bool {
+    let name = name.to_lowercase();
+    let has_word = SECRET_WORDS.iter().any(|word| name.contains(word));
+    let mut parts = name.split(|it: char| !it.is_alphanumeric());
+    has_word || parts.any(|part| part == "key" || part == "keys") || has_user(value)
+}
+
+fn has_user(value: &str) -> bool {
+    let mut words = value.split_whitespace().filter(|word| word.contains("://"));
+    words.any(|word| {
+        let url = Url::parse(word);
+        url.is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[rstest]
+    #[case("DB_PASSWORD", "x", true)]
+    #[case("awsSecretAccess", "x", true)]
+    #[case("API_KEY", "x", true)]
+    #[case("KEYS", "x", true)]
+    #[case("MONKEY", "x", false)]
+    #[case("DATABASE_URL", "postgres://user:pass@db/x", true)]
+    #[case("DATABASE_URL", "postgres://db/x", false)]
+    #[case("TEXT", "a@b.test", false)]
+    fn secrets_are_known_by_their_names_and_by_users_in_urls(
+        #[case] name: &str,
+        #[case] value: &str,
+        #[case] expected: bool,
+    ) {
+        assert_eq!(is_secret(name, value), expected);
+    }
+
+    #[test]
+    fn variables_are_unique_and_say_where_their_values_are() {
+        let mut secrets = Secrets::new(false);
+        let credentials = json!({"uri": "x", "hosts": ["a", {"port": 1}]});
+        let hidden = secrets.hide(&credentials, Hiding::Everything, "credentials", "db", "db");
+        assert_eq!(
+            hidden,
+            json!({
+                "uri": "((db-credentials_uri))",
+                "hosts": ["((db-credentials_hosts_0))", {"port": "((db-credentials_hosts_1_port))"}],
+            })
+        );
+        secrets.hide(&json!("y"), Hiding::Everything, "a.b", "db", "db");
+        secrets.hide(&json!("y"), Hiding::Everything, "a b", "db", "db");
+        let names: Vec<String> = secrets
+            .into_variables()
+            .into_iter()
+            .map(|variable| variable.name)
+            .collect();
+        assert!(names.contains(&"db-a_b".to_owned()), "{names:?}");
+        assert!(names.contains(&"db-a_b-2".to_owned()), "{names:?}");
+    }
+
+    #[test]
+    fn a_seed_has_made_up_values() {
+        let mut secrets = Secrets::new(true);
+        let hidden = secrets.hide(&json!("x"), Hiding::Secrets, "TOKEN", "web", "web");
+        assert_eq!(hidden, json!(MADE_UP));
+        assert!(secrets.into_variables().is_empty());
+    }
+}
