@@ -165,6 +165,25 @@ async fn a_spec_with_fewer_apps_deletes_them_only_with_approval() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn spaces_of_others_in_the_same_org_are_left_alone_and_are_no_drift() {
+    let (mock, place) = (MockCapi::start().await.unwrap(), Place::new());
+    let spec = |space: &str| {
+        format!(
+            "version: 1\nname: me\norgs: [{{name: o, spaces: [{{name: {space}, apps: [{{name: a, bundled: proxy}}]}}]}}]\n"
+        )
+    };
+    let apply =
+        |spec: &str, command: &str| run_with_input(&place, &mock, &[command, "-f", "-"], spec);
+    assert_eq!(apply(&spec("one"), "apply").code, 0);
+    mock.org("o").space("theirs").app("b").started();
+    let other = apply(&spec("two"), "apply");
+    assert_eq!(other.code, 0, "{}", other.err);
+    let verify = apply(&spec("one"), "verify");
+    assert_eq!(verify.code, 0, "{}", verify.out);
+    assert_eq!(mock.apps().len(), 3);
+}
+
 #[test]
 fn the_spec_of_a_configuration_declares_the_same() {
     let large = r#"{"prefix": "Big-", "test_applications": 1, "asg_size": 300,

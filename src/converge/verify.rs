@@ -1,5 +1,5 @@
 //! Compares the foundation with the desired state, without I/O. It is up to date if the
-//! plan is empty, all instances run, and the orgs have no other apps.
+//! plan is empty, all instances run, and the desired spaces have no other apps.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -35,7 +35,7 @@ pub enum Difference {
     NotDesired,
     /// One of its properties differs.
     Property(Change),
-    /// An org has another number of apps.
+    /// An org has another number of apps in its desired spaces.
     AppCount {
         /// How many apps the org has.
         actual: usize,
@@ -131,14 +131,14 @@ fn drift(target: Target, difference: Difference) -> Drift {
     }
 }
 
-/// The orgs that have more or fewer apps than desired.
+/// The orgs that have more or fewer apps than desired in the desired spaces. What is in
+/// other spaces of an org may be somebody else's.
 fn app_counts(desired: &Desired, observed: &Observed) -> Vec<Drift> {
     let orgs = desired.orgs().iter().zip(&observed.orgs).enumerate();
     let counts = orgs.filter_map(|(id, (org, found))| {
-        let mut actual = found.other_apps.len();
+        let mut actual = 0;
         let mut wanted = 0;
-        let others = found.other_apps.iter();
-        let mut unmanaged: Vec<String> = others.map(|app| app.name.clone()).collect();
+        let mut unmanaged: Vec<String> = Vec::new();
         let spaces = desired.spaces().zip(&observed.spaces);
         for (placed, space) in spaces.filter(|(placed, _)| placed.org_id == id) {
             let groups = &placed.space.groups;
