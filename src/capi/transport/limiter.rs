@@ -3,8 +3,10 @@
 //!
 //! The limit starts low. Each answer that is as fast as usual for its endpoint raises
 //! it by one, so it doubles in a round trip. After the first overload, it grows by one
-//! per round trip instead. Late answers leave it unchanged. An answer that reports
-//! overload halves it; other answers of the same burst do not halve it again.
+//! per round trip instead. Late answers mean that requests queue at the foundation, so
+//! a round trip of them lowers the limit by one: it settles at the least that keeps the
+//! foundation busy, but not below the first limit. An answer that reports overload
+//! halves it; other answers of the same burst do not halve it again.
 //!
 //! An endpoint is compared only with itself, because lists and manifests are slow by
 //! nature. While an endpoint answers late, or has not answered yet, it may use at most
@@ -20,8 +22,9 @@ const FIRST: usize = 4;
 /// this much.
 const SLACK: Duration = Duration::from_millis(20);
 
-/// With each answer, the shortest time moves towards it by this fraction of the
-/// difference, because an endpoint can become slower for good.
+/// With each answer at the lowest limit, the shortest time moves towards it by this
+/// fraction of the difference, because an endpoint can become slower for good. At a
+/// higher limit, answers are slow because requests queue.
 const FORGOTTEN: u32 = 1000;
 
 /// What an answer says about the load of the foundation.
@@ -57,6 +60,8 @@ pub(crate) struct Limiter {
     threshold: usize,
     /// Good answers since the limit was last raised, above the threshold.
     credit: usize,
+    /// Late answers since the limit was last changed.
+    late: usize,
     /// The number of the next request.
     next: u64,
     /// The first request that was admitted after the limit was halved.
@@ -77,10 +82,13 @@ struct Endpoint {
 
 impl Endpoint {
     /// Records the time of an answer. Returns whether it was on time.
-    fn measure(&mut self, took: Duration) -> bool {
+    fn measure(&mut self, took: Duration, is_lowest_limit: bool) -> bool {
         let lowest = match self.lowest {
-            Some(lowest) if lowest < took => lowest + (took - lowest) / FORGOTTEN,
-            _ => took,
+            Some(lowest) if lowest < took && is_lowest_limit => {
+                lowest + (took - lowest) / FORGOTTEN
+            }
+            Some(lowest) => lowest.min(took),
+            None => took,
         };
         self.lowest = Some(lowest);
         took <= usual(lowest)
@@ -110,6 +118,7 @@ impl Limiter {
             limit: FIRST.min(ceiling),
             threshold: ceiling,
             credit: 0,
+            late: 0,
             next: 0,
             halved: 0,
             in_flight: 0,
@@ -162,19 +171,24 @@ impl Limiter {
     /// Frees the slot of a request and adapts the limit to its answer.
     pub(crate) fn on_answer(&mut self, ticket: &Ticket, answer: Answer) {
         // A limit that is not used up must not grow.
-        let in_use = self.in_flight.max(ticket.in_flight) * 2 > ticket.limit;
+        let most = self.in_flight.max(ticket.in_flight);
+        let in_use = most * 2 > ticket.limit;
+        // An endpoint that is late uses only half of the slots.
+        let is_half_used = most * 2 >= ticket.limit;
+        let is_lowest_limit = self.limit <= FIRST;
         self.on_gone(ticket);
         let Some(endpoint) = self.endpoints.get_mut(ticket.endpoint.0) else {
             return;
         };
         let in_time = match answer {
-            Answer::Good(took) => endpoint.measure(took),
+            Answer::Good(took) => endpoint.measure(took, is_lowest_limit),
             Answer::Unmeasured => true,
             Answer::Overloaded => false,
         };
         endpoint.steady = in_time;
         match answer {
             Answer::Good(_) if in_time && in_use => self.grow(),
+            Answer::Good(_) if !in_time && is_half_used => self.shrink(),
             Answer::Overloaded if ticket.number >= self.halved => self.halve(),
             _ => {}
         }
@@ -191,14 +205,24 @@ impl Limiter {
         self.credit += 1;
         if self.limit < self.threshold || self.credit >= self.limit {
             self.limit = (self.limit + 1).min(self.ceiling);
-            self.credit = 0;
+            (self.credit, self.late) = (0, 0);
+        }
+    }
+
+    /// Counts a late answer.
+    fn shrink(&mut self) {
+        self.late += 1;
+        if self.late >= self.limit && self.limit > FIRST {
+            self.limit -= 1;
+            self.threshold = self.limit;
+            (self.credit, self.late) = (0, 0);
         }
     }
 
     fn halve(&mut self) {
         self.limit = (self.limit / 2).max(1);
         self.threshold = self.limit;
-        self.credit = 0;
+        (self.credit, self.late) = (0, 0);
         self.halved = self.next;
     }
 }
@@ -299,20 +323,42 @@ mod tests {
     }
 
     #[test]
-    fn late_answers_do_not_raise_the_limit() {
+    fn a_round_trip_of_late_answers_lowers_the_limit_by_one() {
         let mut fixture = Fixture::new(100);
         fixture.round_trip(RTT);
         fixture.round_trip(RTT);
         let limit = fixture.limiter.limit();
         assert!(limit < 100);
-        for _ in 0..10 {
+        for _ in 0..3 {
             fixture.round_trip(RTT * 5);
         }
-        assert_eq!(fixture.limiter.limit(), limit);
-        for _ in 0..10 {
+        assert_eq!(fixture.limiter.limit(), limit - 1);
+        for _ in 0..100 {
+            fixture.round_trip(RTT * 5);
+        }
+        assert_eq!(fixture.limiter.limit(), FIRST);
+        for _ in 0..5 {
             fixture.round_trip(RTT);
         }
-        assert_eq!(fixture.limiter.limit(), 100, "fast answers raise it again");
+        assert!(fixture.limiter.limit() > FIRST, "fast answers raise it");
+    }
+
+    /// A foundation that serves some requests at once, and queues the others.
+    #[test]
+    fn the_limit_settles_where_requests_begin_to_queue() {
+        let settled = |workers: usize| {
+            let mut fixture = Fixture::new(100);
+            for _ in 0..200 {
+                let tickets = fixture.all("GET /v3/apps");
+                let queued = tickets.len().div_ceil(workers);
+                let took = RTT * u32::try_from(queued).unwrap();
+                fixture.now += took;
+                fixture.answer(tickets, Answer::Good(took));
+            }
+            fixture.limiter.limit()
+        };
+        assert!((FIRST..=8).contains(&settled(1)), "{}", settled(1));
+        assert!((20..=61).contains(&settled(20)), "{}", settled(20));
     }
 
     #[test]
@@ -422,7 +468,7 @@ mod tests {
                         fixture.limiter.on_answer(&ticket, answer);
                         let after = fixture.limiter.limit();
                         prop_assert!(after <= before + 1 && after >= before / 2);
-                        prop_assert!(after >= before || answer == Answer::Overloaded);
+                        prop_assert!(after + 1 >= before || answer == Answer::Overloaded);
                     }
                     Action::Gone(at) if !in_flight.is_empty() => {
                         let ticket = in_flight.remove(at.index(in_flight.len()));
