@@ -3,113 +3,17 @@
 
 use std::collections::BTreeMap;
 
+use crate::support::declared::{declared, foundation, group, user_provided};
 use crate::support::{Fixture, Workflow};
 use cf_pusher::desired::{
-    Bits, Desired, DesiredBuilder, Group, Limits, NetworkPolicy, Org, OrgQuota, Role, Rule,
-    SecurityGroup, ServiceInstance, ServiceKind, Space, SpaceQuota,
+    AppState, Bits, Desired, DesiredBuilder, Group, NetworkPolicy, Org, Role, Rule, SecurityGroup,
+    Space,
 };
-use cf_pusher::{Approval, ConvergeError, Converger, ManifestEntry, Outcome};
-use mock_capi::{MockCapi, MockCapiBuilder};
+use cf_pusher::{Action, Approval, ConvergeError, Converger, ManifestEntry, Outcome};
 use serde_json::{Value, json};
 
 fn builder() -> DesiredBuilder {
     Desired::builder("me-")
-}
-
-fn group(name: &str, entry: &str) -> Group {
-    let entry = ManifestEntry::parse(entry).unwrap();
-    Group::new(name, entry, Bits::files([("main.go", "package main")]))
-}
-
-fn user_provided(name: &str) -> ServiceInstance {
-    let credentials = json!({"password": "s3cret"});
-    let kind = ServiceKind::UserProvided {
-        credentials: credentials.as_object().cloned(),
-        syslog_drain_url: Some("syslog://logs.test".to_owned()),
-        route_service_url: None,
-    };
-    ServiceInstance::new(name, kind).tags(["sql"])
-}
-
-/// Two orgs with three spaces, and all that can be around apps.
-fn declared() -> Desired {
-    let web = group(
-        "web-{i}",
-        "{memory: 32M, routes: [{route: 'web-{i}.apps.me.test'}], services: [db]}",
-    );
-    let limits = Limits::new()
-        .limit("apps", "total_memory_in_mb", 4096)
-        .limit("services", "paid_services_allowed", false);
-    let prod = Space::new("prod")
-        .quota("half")
-        .feature("ssh", false)
-        .security_group("me-dns")
-        .security_group("me-web")
-        .role(Role::new("space_developer", "alice"))
-        .role(Role::new("space_auditor", "bob"))
-        .service(user_provided("db"))
-        .service(ServiceInstance::managed("cache", "cache-broker", "small"))
-        .network_policy(NetworkPolicy::new("web-*", "api", "tcp", (8080, 8090)))
-        .network_policy(NetworkPolicy::new(
-            "api",
-            "back/jobs/worker",
-            "udp",
-            (53, 53),
-        ))
-        .group(web.count(2))
-        .group(group("api", "{memory: 64M, no-route: true}"));
-    let test = Space::new("test")
-        .security_group("me-dns")
-        .isolation_segment("cells")
-        .group(group("probe", "{memory: 32M, no-route: true}"));
-    let jobs = Space::new("jobs").group(group("worker", "{memory: 32M, no-route: true}"));
-    let front = Org::new("front")
-        .quota("me-big")
-        .suspended(false)
-        .domain("apps.me.test")
-        .role(Role::new("organization_manager", "alice"))
-        .space_quota(SpaceQuota::new(
-            "half",
-            Limits::new().limit("routes", "total_routes", 20),
-        ))
-        .space(prod)
-        .space(test);
-    let back = Org::new("back")
-        .suspended(true)
-        .isolation_segment("cells")
-        .space(jobs);
-    let rule = Rule::new("icmp", "10.0.0.0/8", None)
-        .icmp(0, -1)
-        .description("pings")
-        .log(true);
-    builder()
-        .org_quota(OrgQuota::new("me-big", limits))
-        .domain("shared.me.test")
-        .user("ldap/carol")
-        .feature_flag("diego_docker", true)
-        .security_group(SecurityGroup::new(
-            "me-dns",
-            vec![Rule::tcp("10.0.0.1", "53"), rule],
-        ))
-        .security_group(SecurityGroup::new(
-            "me-web",
-            vec![Rule::tcp("10.0.0.2", "443")],
-        ))
-        .security_group(
-            SecurityGroup::new("me-all", vec![Rule::tcp("10.0.0.3", "80")]).globally_running(true),
-        )
-        .org(front)
-        .org(back)
-        .build()
-        .unwrap()
-}
-
-/// A foundation with what cannot be declared: accounts, cells and a broker.
-fn foundation() -> MockCapiBuilder {
-    MockCapi::builder()
-        .add_user("alice", "secret")
-        .add_user("bob", "secret")
-        .broker("cache-broker", &["small", "large"])
 }
 
 async fn fixture() -> Fixture {
@@ -439,4 +343,272 @@ async fn protected_names_are_not_touched() {
     assert!(outcome.is_converged());
     let refused = desired("shop").destroy(Approval::All).await.unwrap_err();
     assert!(matches!(refused, ConvergeError::Protected { .. }));
+}
+
+/// A droplet, as it is downloaded.
+fn droplet_file() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("web.tgz");
+    std::fs::write(&path, "a droplet").unwrap();
+    (folder, path)
+}
+
+/// Groups with droplets of other groups, of a file, and of none.
+fn groups(droplet: &std::path::Path) -> Desired {
+    let entry = || ManifestEntry::parse("{memory: 32M, no-route: true}").unwrap();
+    let file = Bits::droplet(droplet);
+    let first = Space::new("first")
+        .group(group("web-{i}", "{memory: 32M, no-route: true}").count(2))
+        .group(Group::new("file-{i}", entry(), file).count(2))
+        .group(
+            Group::new("asleep-{i}", entry(), Bits::None)
+                .state(AppState::Stopped)
+                .count(2),
+        );
+    let second = Space::new("second").group(
+        Group::copy_of("near-{i}", entry(), "first/web")
+            .count(2)
+            .state(AppState::Stopped),
+    );
+    let third =
+        Space::new("third").group(Group::copy_of("far-{i}", entry(), "a/first/file-{i}").count(2));
+    builder()
+        .org(Org::new("a").space(first).space(second))
+        .org(Org::new("b").space(third))
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn droplets_are_copied_across_spaces_and_uploaded_once() {
+    let fixture = fixture().await;
+    let (_folder, path) = droplet_file();
+    let desired = groups(&path);
+    assert_eq!(converge(&fixture, &desired).await.changed(), 10);
+    let writes = fixture.writes();
+    let count = |method: &str, end: &str| {
+        let is_it =
+            |it: &&mock_capi::RecordedRequest| it.method == method && it.path.ends_with(end);
+        writes.iter().filter(is_it).count()
+    };
+    assert_eq!((count("POST", "/builds"), count("POST", "/upload")), (1, 2));
+    let state = fixture.mock.state();
+    let apps = state["apps"].as_array().unwrap().iter();
+    let states: BTreeMap<&str, &str> = apps
+        .map(|app| {
+            (
+                app["name"].as_str().unwrap(),
+                app["state"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(
+        format!("{states:?}"),
+        @r#"{"asleep-0": "STOPPED", "asleep-1": "STOPPED", "far-0": "STARTED", "far-1": "STARTED", "file-0": "STARTED", "file-1": "STARTED", "near-0": "STOPPED", "near-1": "STOPPED", "web-0": "STARTED", "web-1": "STARTED"}"#
+    );
+    assert_eq!(drift(&fixture, &desired).await, [""; 0]);
+    assert_eq!(converge(&fixture, &desired).await.changed(), 0);
+
+    // A droplet that is not the right one, and an app that runs and should not.
+    std::fs::write(&path, "another droplet").unwrap();
+    let near = fixture.app("near-0").await;
+    fixture
+        .curl("POST", &format!("/v3/apps/{near}/actions/start"), json!({}))
+        .await;
+    fixture.writes();
+    let outcome = converge(&fixture, &groups(&path)).await;
+    assert_eq!(outcome.changed(), 5);
+    assert_eq!(drift(&fixture, &groups(&path)).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn pruning_deletes_what_was_declared_before_and_nothing_else() {
+    let fixture = fixture().await;
+    converge(&fixture, &declared()).await;
+    // Of another owner, of nobody, and of us.
+    let other = Desired::builder("other-").org(Org::new("theirs").space(Space::new("prod")));
+    converge(&fixture, &other.build().unwrap()).await;
+    let org = fixture
+        .curl("POST", "/v3/organizations", json!({"name": "foreign"}))
+        .await;
+    assert!(org["guid"].is_string());
+    let less = || {
+        let web = group("web-{i}", "{memory: 32M, no-route: true}").count(2);
+        let prod = Space::new("prod")
+            .group(web)
+            .group(group("api", "{memory: 64M, no-route: true}"));
+        builder()
+            .org(Org::new("front").space(prod))
+            .build()
+            .unwrap()
+    };
+    fixture.writes();
+    let pruning = converger(&fixture, &less()).prune(true);
+    let plan = pruning.plan().await.unwrap();
+    let deleted = plan
+        .resources
+        .iter()
+        .filter(|it| it.action == Action::Delete);
+    let deleted: Vec<String> = deleted.map(|it| it.target.to_string()).collect();
+    insta::assert_snapshot!(deleted.join("\n"), @"
+    org back
+    space test
+    service instance db
+    service instance cache
+    domain shared.me.test
+    domain apps.me.test
+    network policy web-0 to api tcp 8080-8090
+    network policy web-1 to api tcp 8080-8090
+    ");
+    let refused = pruning.converge(Approval::None).await.unwrap_err();
+    insta::assert_snapshot!(refused, @"deleting the org back, 2 spaces, 2 apps, 2 service instances and 2 domains failed: it is not approved");
+    assert!(fixture.writes().is_empty());
+
+    let outcome = Box::pin(pruning.converge(Approval::All)).await.unwrap();
+    assert!(
+        outcome.is_converged(),
+        "{:#?} {:#?}",
+        outcome.failures,
+        outcome.drift
+    );
+    let state = fixture.mock.state();
+    let names = |kind: &str| {
+        let all = state[kind].as_array().unwrap().iter();
+        let mut names: Vec<String> = all
+            .map(|it| it["name"].as_str().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names.join(" ")
+    };
+    assert_eq!(names("organizations"), "foreign front theirs");
+    assert_eq!(names("spaces"), "prod prod");
+    assert_eq!(names("apps"), "api web-0 web-1");
+    assert_eq!(names("service_instances"), "");
+    let policies = fixture
+        .curl("GET", "/networking/v1/external/policies", Value::Null)
+        .await;
+    // The policy server itself forgets policies of apps that are gone.
+    let policies = policies["policies"].as_array().unwrap().iter();
+    let mut protocols = policies.map(|policy| &policy["destination"]["protocol"]);
+    assert!(protocols.all(|protocol| protocol == "udp"));
+    // Without a label nothing says whose they are.
+    assert!(names("security_groups").contains("me-dns"));
+    let second = Box::pin(pruning.converge(Approval::None)).await.unwrap();
+    assert!(second.is_converged());
+}
+
+#[tokio::test]
+async fn pruning_refuses_what_has_something_of_others() {
+    let fixture = fixture().await;
+    let before = builder()
+        .org(
+            Org::new("kept")
+                .space(Space::new("one"))
+                .space(Space::new("two")),
+        )
+        .org(Org::new("gone").space(Space::new("three")));
+    converge(&fixture, &before.build().unwrap()).await;
+    let add = async |space: &str| {
+        let space = guid(&fixture, &format!("/v3/spaces?names={space}")).await;
+        let of_space = json!({"space": {"data": {"guid": space}}});
+        let app = json!({"name": "theirs", "relationships": of_space});
+        Box::pin(fixture.curl("POST", "/v3/apps", app)).await["guid"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let now = builder().org(Org::new("kept").space(Space::new("one")));
+    let pruning = converger(&fixture, &now.build().unwrap()).prune(true);
+    let in_two = add("two").await;
+    fixture.writes();
+    let refused = pruning.converge(Approval::All).await.unwrap_err();
+    insta::assert_snapshot!(refused, @"deleting the space two failed: it has 1 app that cf-pusher does not manage");
+    fixture
+        .curl("DELETE", &format!("/v3/apps/{in_two}"), Value::Null)
+        .await;
+    add("three").await;
+    fixture.writes();
+    let refused = pruning.converge(Approval::All).await.unwrap_err();
+    insta::assert_snapshot!(refused, @"deleting the org gone failed: it has 1 app that cf-pusher does not manage");
+    assert!(fixture.writes().is_empty());
+}
+
+/// A thousand apps in a hundred spaces of ten orgs, with two security groups each.
+fn thousand() -> Desired {
+    let entry = || ManifestEntry::parse("{memory: 32M, no-route: true}").unwrap();
+    let mut desired = builder();
+    for org in 0..10 {
+        let mut wanted = Org::new(format!("org-{org}"));
+        for space in 0..10 {
+            let apps = match (org, space) {
+                (0, 0) => group("app-{i}", "{memory: 32M, no-route: true}"),
+                _ => Group::copy_of("app-{i}", entry(), "org-0/space-0/app"),
+            };
+            let policy = NetworkPolicy::new("app-*", "app-0", "tcp", (8080, 8080));
+            wanted = wanted.space(
+                Space::new(format!("space-{space}"))
+                    .security_group("me-dns")
+                    .security_group("me-web")
+                    .network_policy(policy)
+                    .group(apps.count(10)),
+            );
+        }
+        desired = desired.org(wanted);
+    }
+    for name in ["me-dns", "me-web"] {
+        desired =
+            desired.security_group(SecurityGroup::new(name, vec![Rule::tcp("10.0.0.1", "53")]));
+    }
+    desired.build().unwrap()
+}
+
+#[tokio::test]
+async fn a_thousand_apps_in_a_hundred_spaces_take_few_requests() {
+    let (fixture, desired) = (fixture().await, thousand());
+    fixture.mock.forget_requests();
+    assert_eq!(converge(&fixture, &desired).await.changed(), 1000);
+    let requests = fixture.mock.requests();
+    let count = |start: &str| {
+        requests
+            .iter()
+            .filter(|it| it.path.starts_with(start))
+            .count()
+    };
+    assert!(requests.len() <= 2900, "{} requests", requests.len());
+    // One creates each of the two groups, and one lists them in each observation.
+    assert!(
+        count("/v3/security_groups") <= 8,
+        "{}",
+        count("/v3/security_groups")
+    );
+    fixture.mock.forget_requests();
+    assert_eq!(drift(&fixture, &desired).await, [""; 0]);
+    let requests = fixture.mock.requests().len();
+    assert!(requests <= 140, "{requests} requests for a hundred spaces");
+}
+
+#[tokio::test]
+async fn nothing_more_is_read_than_what_is_declared() {
+    let fixture = fixture().await;
+    let org =
+        Org::new("o").space(Space::new("s").group(group("a", "{memory: 32M, no-route: true}")));
+    let desired = builder().org(org).build().unwrap();
+    converge(&fixture, &desired).await;
+    fixture.mock.forget_requests();
+    assert_eq!(drift(&fixture, &desired).await, [""; 0]);
+    let requests = fixture.mock.requests();
+    let mut read: Vec<&str> = requests
+        .iter()
+        .map(|it| it.path.split(['?']).next().unwrap())
+        .filter(|path| !path.contains("manifest_diff"))
+        .collect();
+    read.sort_unstable();
+    insta::assert_snapshot!(read.join("\n"), @"
+    /v3/apps
+    /v3/domains
+    /v3/droplets
+    /v3/organizations
+    /v3/processes
+    /v3/routes
+    ");
 }

@@ -40,6 +40,25 @@ async fn a_run_by_manifests_survives_a_failure_of_any_request(#[case] fault: Fau
     assert!(befallen >= 45, "only {befallen} requests");
 }
 
+/// Each fault affects every fourth request, with a different offset for each fault.
+#[rstest]
+#[case::answered_500(answer(500), 1)]
+#[case::answered_503(answer(503), 2)]
+#[case::rate_limited(rate_limit(), 3)]
+#[case::dropped_before(Fault::drop_before("*", "*"), 4)]
+#[case::dropped_after(Fault::drop_after("*", "*"), 1)]
+#[case::dropped_after_others(Fault::drop_after("*", "*"), 3)]
+#[case::truncated(Fault::truncate("*", "*"), 2)]
+#[case::expired_token(Fault::expired_token("*", "*"), 3)]
+#[tokio::test]
+async fn all_that_is_around_apps_survives_a_failure_of_any_request(
+    #[case] fault: Fault,
+    #[case] first: usize,
+) {
+    let befallen = befall_each_of(&World::declared(), &fault, first, 4).await;
+    assert!(befallen >= 25, "only {befallen} requests");
+}
+
 /// Each fault affects every third request, with a different offset for each fault.
 #[rstest]
 #[case::answered_500(answer(500), 1)]
@@ -79,10 +98,13 @@ async fn a_run_survives_failed_jobs_copies_and_stagings(
 /// Injects a fault at position `first`, `first + step`, and so on. Returns the number of
 /// positions.
 async fn befall_each(workflow: Workflow, fault: &Fault, first: usize, step: usize) -> usize {
-    let world = World::new(workflow, SMALL);
+    befall_each_of(&World::new(workflow, SMALL), fault, first, step).await
+}
+
+async fn befall_each_of(world: &World, fault: &Fault, first: usize, step: usize) -> usize {
     let expected = world.undisturbed().await;
     stream::iter((first..).step_by(step))
-        .map(|nth| befall(&world, fault, nth, &expected))
+        .map(|nth| befall(world, fault, nth, &expected))
         .buffered(WORLDS)
         .take_while(|befell| ready(*befell))
         .count()
@@ -94,7 +116,7 @@ async fn befall(world: &World, fault: &Fault, nth: usize, expected: &Census) -> 
     let nth_fault = fault.clone().nth(u64::try_from(nth).unwrap());
     let builder = world.foundation().front().record_requests();
     let mock = builder.faults(vec![nth_fault]).start().await.unwrap();
-    let first = world.run(&mock).await;
+    let first = Box::pin(world.run(&mock)).await;
     if !has_struck(world, &mock).await {
         assert_eq!(first, Ok(()));
         return false;
@@ -106,7 +128,7 @@ async fn befall(world: &World, fault: &Fault, nth: usize, expected: &Census) -> 
         "{fault:?}\nat the number {nth}; that request is {request:?}\nfirst run: {first:?}"
     );
     if first.is_err() {
-        let second = world.run(&mock).await;
+        let second = Box::pin(world.run(&mock)).await;
         assert_eq!(second, Ok(()), "{context}");
     }
     assert_eq!(Census::of(&mock), *expected, "{context}");

@@ -67,6 +67,49 @@ async fn a_run_killed_at_any_request_is_finished_by_the_next(
     assert!(kills >= at_least, "only {kills}");
 }
 
+#[tokio::test]
+async fn a_run_with_all_that_is_around_apps_is_finished_by_the_next() {
+    let world = World::declared();
+    let expected = world.undisturbed().await;
+    let kills = stream::iter((1..).step_by(2))
+        .map(|nth| drop_at(&world, nth, &expected))
+        .buffered(4)
+        .take_while(|killed| ready(*killed))
+        .count()
+        .await;
+    assert!(kills >= 50, "only {kills}");
+}
+
+/// Drops a run when its nth request arrives, and runs again. Returns whether the run had
+/// that many requests.
+async fn drop_at(world: &World, nth: usize, expected: &Census) -> bool {
+    let held = u64::try_from(nth).unwrap();
+    let hold = Fault::delay("*", "*", Duration::from_secs(600)).nth(held);
+    let builder = world.foundation().record_requests().faults(vec![hold]);
+    let mock = builder.start().await.unwrap();
+    let arrival = async {
+        while mock.stats().total < held {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::select! {
+        outcome = Box::pin(world.run(&mock)) => {
+            assert_eq!(outcome, Ok(()));
+            return false;
+        }
+        () = arrival => {}
+    }
+    mock.set_faults(Vec::new()).unwrap();
+    // Requests are processed in the order in which they were sent.
+    world.get(&mock, "/_mock/stats").await;
+    let request = &mock.requests()[nth - 1];
+    let context = format!("dropped at {nth}, {} {}", request.method, request.path);
+    assert_eq!(Box::pin(world.run(&mock)).await, Ok(()), "{context}");
+    assert_eq!(Census::of(&mock), *expected, "{context}");
+    assert_eq!(Box::pin(world.verify(&mock)).await, [""; 0], "{context}");
+    true
+}
+
 /// Kills a run when its nth request arrives, and runs again. Returns whether the run had
 /// that many requests.
 async fn kill_at(world: &World, nth: usize, expected: &(Census, Done)) -> bool {

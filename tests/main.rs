@@ -35,6 +35,7 @@ mod push;
 mod push_manifest;
 mod push_refused;
 mod push_wait;
+mod random_drift;
 mod random_faults;
 mod recordings;
 mod scale_test;

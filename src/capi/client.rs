@@ -269,6 +269,11 @@ impl Client {
     }
 
     /// The foundation's policy server.
+    /// Whether the foundation has network policies.
+    pub(crate) fn has_policy_server(&self) -> bool {
+        self.policy_server().is_some()
+    }
+
     pub(super) fn policy_server(&self) -> Option<&PolicyServer> {
         self.connection.policy_server.as_ref()
     }

@@ -67,17 +67,28 @@ pub struct Deletions {
 }
 
 impl Deletions {
-    /// The apps that a plan deletes.
+    /// What a plan deletes, and what is in it.
     pub(crate) fn of(plan: &Plan) -> Self {
-        let apps = plan.apps().filter(|app| app.action == Action::Delete);
+        let resources = plan.resources.iter();
+        let deleted = resources.filter(|it| it.action == Action::Delete);
+        let targets = deleted.flat_map(|resource| {
+            let content = resource.content.iter();
+            std::iter::once(&resource.target).chain(content).cloned()
+        });
         Self {
-            targets: apps.map(|app| app.target.clone()).collect(),
+            targets: targets.collect(),
         }
     }
 
-    /// The number of orgs and apps.
+    /// The number of orgs and apps, and of the spaces, service instances and domains that
+    /// a plan deletes.
     pub fn count(&self) -> usize {
-        let counted = |target: &&Target| matches!(target, Target::Org { .. } | Target::App { .. });
+        let counted = |target: &&Target| {
+            !matches!(
+                target,
+                Target::Quota { .. } | Target::SecurityGroup { .. } | Target::NetworkPolicy { .. }
+            )
+        };
         self.targets.iter().filter(counted).count()
     }
 
@@ -86,16 +97,19 @@ impl Deletions {
         self.targets.is_empty()
     }
 
-    /// The number of orgs and apps in words, such as `the org a and 2 apps`.
+    /// The number of orgs, apps and others in words, such as `the org a and 2 apps`.
     pub fn summary(&self) -> String {
         let orgs: Vec<&str> = self.named(|target| matches!(target, Target::Org { .. }));
-        let apps = self.named(Target::is_app).len();
-        let others = self.targets.len() - orgs.len() - apps;
         let mut parts: Vec<String> = orgs.iter().map(|name| format!("the org {name}")).collect();
-        match apps {
-            0 => {}
-            1 => parts.push("1 app".to_owned()),
-            count => parts.push(format!("{count} apps")),
+        let mut others = self.targets.len() - orgs.len();
+        for kind in ["space", "app", "service instance", "domain"] {
+            let count = self.named(|target| target.kind() == kind).len();
+            others -= count;
+            match count {
+                0 => {}
+                1 => parts.push(format!("1 {kind}")),
+                count => parts.push(format!("{count} {}", Target::plural(kind))),
+            }
         }
         if parts.is_empty() && others > 0 {
             let names = self.targets.iter().map(|it| format!("the {it}"));

@@ -1,14 +1,16 @@
 //! Reads and hashes the bits of the groups.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::path::{Component, Path};
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, BufRead};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
 
 use super::ConvergeError;
 use crate::desired::{Bits as Source, Desired};
 use crate::push::bits::temporary::TemporaryFolder;
-use crate::push::bits::{Bits, BitsError};
+use crate::push::bits::{Bits, BitsError, hex};
 
 /// Why bits cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -20,24 +22,73 @@ pub enum GroupBitsError {
     /// Files in memory cannot be written to a temporary folder.
     #[error("cannot write the files to a temporary folder: {0}")]
     Unpack(#[from] io::Error),
+    /// The file of a droplet cannot be read.
+    #[error("cannot read the droplet {}: {source}", path.display())]
+    Droplet {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A path of a file in memory leads out of the app's folder.
     #[error("the path {0} is not one of a file in the app's folder")]
     Path(String),
 }
 
-/// Reads the bits of all groups, in their order.
-pub(super) async fn read(desired: &Desired) -> Result<Vec<Bits>, ConvergeError> {
+/// What the droplet of a group's prototype is made of.
+#[derive(Debug, Clone)]
+pub(crate) enum GroupBits {
+    /// Bits that are staged.
+    Source(Bits),
+    /// A file that is uploaded as a droplet.
+    Droplet {
+        path: PathBuf,
+        /// The droplet's checksum.
+        sha256: String,
+    },
+    /// Nothing: the apps are copies of another group, or keep the droplets that they
+    /// have.
+    None,
+}
+
+impl GroupBits {
+    /// The SHA-256 of the bits or of the droplet; empty if there are none.
+    pub(crate) fn sha256(&self) -> &str {
+        match self {
+            Self::Source(bits) => bits.sha256(),
+            Self::Droplet { sha256, .. } => sha256,
+            Self::None => "",
+        }
+    }
+}
+
+/// Reads the bits of all groups, in their order. What several groups share is read once.
+pub(super) async fn read(desired: &Desired) -> Result<Vec<GroupBits>, ConvergeError> {
     let groups: Vec<(String, Source)> = desired
         .groups()
-        .map(|placed| (placed.group.name.clone(), placed.group.bits.clone()))
+        .map(|placed| {
+            let source = match placed.group.like {
+                Some(_) => Source::None,
+                None => placed.group.bits.clone(),
+            };
+            (placed.group.name.clone(), source)
+        })
         .collect();
     let read = tokio::task::spawn_blocking(move || {
-        let groups = groups.into_iter();
-        groups
-            .map(|(group, source)| {
-                read_one(&source).map_err(|source| ConvergeError::Bits { group, source })
-            })
-            .collect()
+        let mut known: HashMap<&Source, GroupBits> = HashMap::new();
+        let mut all = Vec::with_capacity(groups.len());
+        for (group, source) in &groups {
+            let bits = match known.get(source) {
+                Some(bits) => bits.clone(),
+                None => read_one(source).map_err(|source| {
+                    let group = group.clone();
+                    ConvergeError::Bits { group, source }
+                })?,
+            };
+            known.insert(source, bits.clone());
+            all.push(bits);
+        }
+        Ok(all)
     });
     read.await.unwrap_or_else(|error| {
         Err(ConvergeError::Bits {
@@ -47,15 +98,36 @@ pub(super) async fn read(desired: &Desired) -> Result<Vec<Bits>, ConvergeError> 
     })
 }
 
-fn read_one(source: &Source) -> Result<Bits, GroupBitsError> {
-    match source {
-        Source::Folder(path) | Source::Archive(path) => Ok(Bits::read(path)?),
-        // Refused before: see `supported`.
-        Source::Droplet(_) | Source::None => Err(GroupBitsError::Path(String::new())),
+fn read_one(source: &Source) -> Result<GroupBits, GroupBitsError> {
+    Ok(match source {
+        Source::Folder(path) | Source::Archive(path) => GroupBits::Source(Bits::read(path)?),
         Source::Files(files) => {
             let folder = unpacked(files)?;
-            Ok(Bits::read_temporary(Arc::new(folder))?)
+            GroupBits::Source(Bits::read_temporary(Arc::new(folder))?)
         }
+        Source::Droplet(path) => GroupBits::Droplet {
+            sha256: checksum(path).map_err(|source| GroupBitsError::Droplet {
+                path: path.clone(),
+                source,
+            })?,
+            path: path.clone(),
+        },
+        Source::None => GroupBits::None,
+    })
+}
+
+/// The SHA-256 of a file.
+fn checksum(path: &Path) -> io::Result<String> {
+    let mut file = io::BufReader::new(std::fs::File::open(path)?);
+    let mut hash = Sha256::new();
+    loop {
+        let part = file.fill_buf()?;
+        if part.is_empty() {
+            return Ok(hex(&hash.finalize()));
+        }
+        hash.update(part);
+        let read = part.len();
+        file.consume(read);
     }
 }
 

@@ -13,6 +13,7 @@ mod ended;
 pub(crate) mod observe;
 mod observe_2017;
 mod observe_around;
+mod observe_prune;
 pub(crate) mod observed;
 mod only;
 pub(crate) mod outcome;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use approval::{Approval, Deletions};
+use bits::GroupBits;
 pub use bits::GroupBitsError;
 pub use destroy::Destroyed;
 use observe::Observed;
@@ -51,7 +53,6 @@ use crate::capi::error::Error;
 use crate::desired::{Desired, PlacedGroup};
 use crate::events::Event;
 use crate::manifest::entry::BY_REQUESTS;
-use crate::push::bits::Bits;
 
 /// How often the foundation is observed while it changes.
 const MAX_OBSERVATIONS: usize = 3;
@@ -96,6 +97,18 @@ pub enum ConvergeError {
     Protected {
         /// The resources and the patterns that protect them.
         protected: Vec<ProtectedTarget>,
+    },
+    /// An org or space is not part of the desired state any more, and has what is not ours
+    /// to delete. No write was sent.
+    #[error(
+        "deleting the {target} failed: it has {} that cf-pusher does not manage",
+        counted(unmanaged)
+    )]
+    Occupied {
+        /// The org or space.
+        target: Target,
+        /// The spaces, apps and service instances.
+        unmanaged: Vec<Target>,
     },
     /// The org is not ours to delete.
     #[error(
@@ -149,13 +162,16 @@ pub enum ConvergeError {
 /// Such as `1 app and 2 service instances`.
 fn counted(targets: &[Target]) -> String {
     let apps = targets.iter().filter(|target| target.is_app()).count();
+    let is_space = |target: &&Target| matches!(target, Target::Space { .. });
+    let spaces = targets.iter().filter(is_space).count();
     let count = |count: usize, name: &str| match count {
         0 => None,
         1 => Some(format!("1 {name}")),
         count => Some(format!("{count} {name}s")),
     };
-    let services = count(targets.len() - apps, "service instance");
-    let parts = [count(apps, "app"), services].into_iter().flatten();
+    let services = count(targets.len() - apps - spaces, "service instance");
+    let parts = [count(spaces, "space"), count(apps, "app"), services];
+    let parts = parts.into_iter().flatten();
     parts.collect::<Vec<_>>().join(" and ")
 }
 
@@ -184,12 +200,13 @@ pub struct Converger {
     client: Client,
     desired: Arc<Desired>,
     /// Read at the first use.
-    bits: Arc<OnceCell<Vec<Bits>>>,
+    bits: Arc<OnceCell<Vec<GroupBits>>>,
     workflow: Workflow,
     batch: usize,
     recreates: bool,
     forces: bool,
     adopts: bool,
+    prunes: bool,
     /// The groups that it is about, if not all.
     only: Option<Arc<Selection>>,
     /// The plan that it must follow, if any.
@@ -220,6 +237,7 @@ impl Converger {
             recreates: false,
             forces: false,
             adopts: false,
+            prunes: false,
             only: None,
             follows: None,
         }
@@ -254,6 +272,18 @@ impl Converger {
         Self { adopts, ..self }
     }
 
+    /// The same; [`Converger::converge`] also deletes what carries our label and the owner
+    /// of the desired state, and is not part of it any more: orgs and spaces with all that
+    /// is in them, service instances, domains, and network policies between the apps.
+    /// Quotas, security groups and roles carry no label, and stay. An org or space with
+    /// anything that is not ours is refused by name: [`ConvergeError::Occupied`].
+    ///
+    /// The plan lists these deletions, and they need approval as those of apps do.
+    #[must_use]
+    pub fn prune(self, prunes: bool) -> Self {
+        Self { prunes, ..self }
+    }
+
     /// The same; [`Converger::destroy`] also deletes unmanaged resources: the orgs
     /// with the apps and service instances in them, the quotas and the security groups.
     #[must_use]
@@ -284,8 +314,9 @@ impl Converger {
     /// [protected](Desired::protected).
     pub async fn plan(&self) -> Result<Plan, ConvergeError> {
         let bits = self.prepare().await?;
-        let plan = self.look(bits, false).await?.plan;
+        let Seen { observed, plan } = self.look(bits, false).await?;
         protect::check_plan(&self.desired, &plan)?;
+        self.check_surplus(&observed)?;
         Ok(plan)
     }
 
@@ -332,7 +363,7 @@ impl Converger {
     }
 
     /// Reads the bits once, and refuses properties that the foundation does not support.
-    async fn prepare(&self) -> Result<&[Bits], ConvergeError> {
+    async fn prepare(&self) -> Result<&[GroupBits], ConvergeError> {
         supported::check(&self.desired, self.client.dialect())?;
         if self.client.dialect() == Dialect::Documented2017 {
             check_properties(&self.desired)?;
@@ -343,7 +374,7 @@ impl Converger {
 
     /// Observes the foundation and plans. Reads all packages with `packages`, or if the plan
     /// removes the annotations that make that unnecessary.
-    async fn look(&self, bits: &[Bits], packages: bool) -> Result<Seen, Error> {
+    async fn look(&self, bits: &[GroupBits], packages: bool) -> Result<Seen, Error> {
         let observed = self.observe(packages).await?;
         let plan = self.plan_of(bits, &observed);
         if packages || !plan.removes_bits_hash() {
@@ -354,7 +385,7 @@ impl Converger {
         Ok(Seen { observed, plan })
     }
 
-    fn plan_of(&self, bits: &[Bits], observed: &Observed) -> Plan {
+    fn plan_of(&self, bits: &[GroupBits], observed: &Observed) -> Plan {
         let hashes: Vec<String> = bits.iter().map(|bits| bits.sha256().to_owned()).collect();
         let mut plan = plan::plan(&self.desired, &hashes, observed, self.workflow);
         if let Some(only) = &self.only {
@@ -372,16 +403,38 @@ impl Converger {
         drift
     }
 
+    async fn observe_once(&self, packages: bool) -> Result<Observed, Error> {
+        let (client, desired) = (&self.client, &self.desired);
+        let mut observed = observe::observe(client, desired, packages).await?;
+        if self.prunes {
+            observe::add_surplus(client, desired, &mut observed).await?;
+        }
+        Ok(observed)
+    }
+
     async fn observe(&self, packages: bool) -> Result<Observed, Error> {
         let mut observations = 1;
         loop {
-            match observe::observe(&self.client, &self.desired, packages).await {
+            match self.observe_once(packages).await {
                 // A listed resource may be deleted before the next request about it.
                 Err(error) if error.is_conflict() && observations < MAX_OBSERVATIONS => {
                     observations += 1;
                 }
                 outcome => return outcome,
             }
+        }
+    }
+
+    /// Refuses to delete orgs and spaces with what is not ours.
+    fn check_surplus(&self, observed: &Observed) -> Result<(), ConvergeError> {
+        let surplus = observed.surplus.resources.iter();
+        let mut occupied = surplus.filter(|resource| !resource.unmanaged.is_empty());
+        match occupied.next() {
+            None => Ok(()),
+            Some(resource) => Err(ConvergeError::Occupied {
+                target: resource.target.clone(),
+                unmanaged: resource.unmanaged.clone(),
+            }),
         }
     }
 }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::compare::{EntryDifference, compare};
 use super::observe_2017;
 use super::observe_around::{self, Around};
+use super::observe_prune::{self, Surplus};
 use super::observed::{App, by_app, web_by_app};
 use crate::capi::client::Client;
 use crate::capi::dialect::Dialect;
@@ -55,6 +56,8 @@ pub(crate) struct Observed {
     pub(crate) managed: HashSet<String>,
     /// What is around the apps.
     pub(crate) around: Around,
+    /// What is ours and not desired any more, if that is to be deleted.
+    pub(crate) surplus: Surplus,
     /// In the order of the desired orgs.
     pub(crate) orgs: Vec<ObservedOrg>,
     /// In the order of all desired spaces.
@@ -98,6 +101,16 @@ impl Observed {
         let org = self.orgs.get(space.org_id);
         org.map(|org| org.apps_domain.as_str()).unwrap_or_default()
     }
+}
+
+/// Observes what is ours and not desired any more.
+pub(crate) async fn add_surplus(
+    client: &Client,
+    desired: &Desired,
+    observed: &mut Observed,
+) -> Result<(), Error> {
+    observed.surplus = Box::pin(observe_prune::observe(client, desired, observed)).await?;
+    Ok(())
 }
 
 /// Observes the resources of a desired state. With `packages`, it reads all packages, even

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::apply::{self, Applied};
 use super::approval::{Approval, Deletions};
+use super::bits::GroupBits;
 use super::observe::Observed;
 use super::outcome::{AppOutcome, Failure, Outcome, Tally};
 use super::plan::{Action, Plan};
@@ -16,7 +17,6 @@ use crate::capi::error::Error;
 use crate::capi::transport;
 use crate::desired::Desired;
 use crate::events::Event;
-use crate::push::bits::Bits;
 
 /// The maximum number of rounds.
 const MAX_ROUNDS: usize = 4;
@@ -34,7 +34,7 @@ const CHECKS_OF_UNMANAGED: usize = 2;
 /// A run in progress.
 pub(super) struct Run<'a> {
     converger: &'a Converger,
-    bits: &'a [Bits],
+    bits: &'a [GroupBits],
     approval: Approval,
     /// The deletions of the first plan, after their approval.
     approved: Option<HashSet<Target>>,
@@ -48,7 +48,7 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(converger: &'a Converger, bits: &'a [Bits], approval: Approval) -> Self {
+    pub(super) fn new(converger: &'a Converger, bits: &'a [GroupBits], approval: Approval) -> Self {
         Self {
             converger,
             bits,
@@ -190,6 +190,7 @@ impl<'a> Run<'a> {
             };
             let Seen { observed, plan } = seen;
             protect::check_plan(&converger.desired, &plan)?;
+            converger.check_surplus(&observed)?;
             if round == 1 {
                 converger.check_saved(self.bits, &plan)?;
             }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::bits::GroupBits;
 use super::plan::{Action, Change, Plan, ResourcePlan, Step};
 use super::target::Target;
 use super::{ConvergeError, Converger};
-use crate::push::bits::Bits;
 
 /// The version of the format that this version writes and reads.
 const FORMAT_VERSION: u32 = 1;
@@ -78,7 +78,7 @@ impl SavedPlan {
         format!("{:#}\n", json!(self))
     }
 
-    fn new(converger: &Converger, bits: &[Bits], plan: &Plan, salt: &str) -> Self {
+    fn new(converger: &Converger, bits: &[GroupBits], plan: &Plan, salt: &str) -> Self {
         let changed = plan.resources.iter();
         let changed = changed.filter(|resource| resource.action != Action::Unchanged);
         Self {
@@ -136,7 +136,7 @@ impl Converger {
     }
 
     /// Compares a plan with the saved one, if one is to be followed.
-    pub(super) fn check_saved(&self, bits: &[Bits], plan: &Plan) -> Result<(), ConvergeError> {
+    pub(super) fn check_saved(&self, bits: &[GroupBits], plan: &Plan) -> Result<(), ConvergeError> {
         let Some(saved) = &self.follows else {
             return Ok(());
         };
@@ -259,7 +259,7 @@ fn stored(step: &Step, salt: &str) -> Value {
 }
 
 /// All that the plan depends on beside the foundation.
-fn config_text(converger: &Converger, bits: &[Bits]) -> String {
+fn config_text(converger: &Converger, bits: &[GroupBits]) -> String {
     let desired = &converger.desired;
     let mut text = format!(
         "{:?} {:?} {:?} {:?}\n",
@@ -284,14 +284,14 @@ fn config_text(converger: &Converger, bits: &[Bits]) -> String {
         );
     }
     let around = desired.around_apps();
-    let _ = writeln!(text, "{around:?}");
+    let _ = writeln!(text, "{around:?} {}", converger.prunes);
     for placed in desired.groups() {
         let group = placed.group;
         let is_selected = converger
             .only
             .as_ref()
             .is_none_or(|only| only.groups.contains(&placed.id));
-        let bits = bits.get(placed.id).map(Bits::sha256);
+        let bits = bits.get(placed.id).map(GroupBits::sha256);
         let _ = writeln!(
             text,
             "group {} {:?} {} {} {bits:?} {is_selected}",

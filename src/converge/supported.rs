@@ -2,35 +2,20 @@
 
 use super::ConvergeError;
 use crate::capi::dialect::Dialect;
-use crate::desired::{Bits, Desired};
+use crate::desired::{Bits, Desired, PlacedGroup};
 
 /// Refuses the properties that are not converged on this foundation.
 pub(super) fn check(desired: &Desired, dialect: Dialect) -> Result<(), ConvergeError> {
-    let refuse = |subject: String, property: &'static str, reason: &'static str| {
-        Err(ConvergeError::Unsupported {
-            subject,
-            property,
-            reason,
-        })
-    };
-    for placed in desired.groups() {
-        let group = placed.group;
-        let of_group = [
-            ("like", desired.source_of(&placed).is_some()),
-            ("state", !group.is_started()),
-            ("a droplet", matches!(group.bits, Bits::Droplet(_))),
-        ];
-        if let Some(property) = first(&of_group) {
-            let subject = format!("the group {}", group.name);
-            return refuse(subject, property, "cf-pusher does not converge it yet");
-        }
-    }
     if dialect == Dialect::V3 {
         return Ok(());
     }
     match beyond_2017(desired) {
         None => Ok(()),
-        Some((subject, property)) => refuse(subject, property, "the API of 2017 lacks it"),
+        Some((subject, property)) => Err(ConvergeError::Unsupported {
+            subject,
+            property,
+            reason: "the API of 2017 lacks it",
+        }),
     }
 }
 
@@ -62,6 +47,16 @@ fn beyond_2017(desired: &Desired) -> Option<(String, &'static str)> {
         ];
         if let Some(property) = first(&of_org) {
             return Some((format!("the org {}", org.name), property));
+        }
+    }
+    for PlacedGroup { group, .. } in desired.groups() {
+        let of_group = [
+            ("like", group.like.is_some()),
+            ("state", !group.is_started()),
+            ("a droplet", matches!(group.bits, Bits::Droplet(_))),
+        ];
+        if let Some(property) = first(&of_group) {
+            return Some((format!("the group {}", group.name), property));
         }
     }
     desired.spaces().find_map(|placed| {

@@ -189,7 +189,8 @@ fn instances(desired: &Desired, observed: &Observed) -> Vec<Drift> {
             .iter()
             .map(|app| (app.name.as_str(), app))
             .collect();
-        for group in &placed.space.groups {
+        let groups = placed.space.groups.iter();
+        for group in groups.filter(|group| group.is_started()) {
             for name in group.app_names() {
                 // The plan covers apps that do not exist, are stopped, or are not scaled.
                 let Some(app) = apps.get(name.as_str()).filter(|app| app.started) else {

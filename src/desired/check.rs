@@ -1,10 +1,12 @@
 //! Checks a desired state: names, references and values.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::network::{matches, placed};
+use super::network::{matches, placed as reference_parts};
 use super::people::{ORG_ROLES, SPACE_ROLES};
-use super::{Desired, DesiredError, Group, NetworkPolicy, Org, PlacedGroup, PlacedSpace, Role};
+use super::{
+    Bits, Desired, DesiredError, Group, NetworkPolicy, Org, PlacedGroup, PlacedSpace, Role,
+};
 
 /// A kind of resources: one with its article, and several.
 struct Kind(&'static str, &'static str);
@@ -53,9 +55,6 @@ impl Desired {
         let groups: HashSet<&str> = groups.map(|group| group.name.as_str()).collect();
         for placed in self.spaces() {
             self.check_space(&placed, &groups)?;
-        }
-        for placed in self.groups() {
-            self.check_source(&placed)?;
         }
         Ok(())
     }
@@ -161,46 +160,32 @@ impl Desired {
         }
     }
 
-    /// A group that is like another one refers to a group, and not to itself.
-    fn check_source(&self, placed: &PlacedGroup<'_>) -> Result<(), DesiredError> {
-        let mut seen = HashSet::from([placed.id]);
-        let mut current = *placed;
-        while let Some(name) = &current.group.like {
-            let Some(next) = self.named_group(&current) else {
-                let user = format!("the group {}", current.group.name);
-                return Err(unknown(user, "group", name));
-            };
-            if !seen.insert(next.id) {
-                return Err(DesiredError::Property {
-                    group: placed.group.name.clone(),
-                    property: "like",
-                    reason: "no group of that circle has bits of its own",
-                });
+    /// The groups whose droplets the apps of each group get, by their places among all. A
+    /// group that is like another one refers to a group with bits, and not to itself.
+    pub(super) fn find_sources(&self) -> Result<Vec<Option<usize>>, DesiredError> {
+        let groups: Vec<PlacedGroup<'_>> = self.groups().collect();
+        let mut named: HashMap<(&str, &str, &str), usize> = HashMap::new();
+        for placed in &groups {
+            for name in [placed.group.name.as_str(), placed.group.stem()] {
+                let (org, space) = (&placed.space.org.name, &placed.space.space.name);
+                named.entry((org, space, name)).or_insert(placed.id);
             }
-            if next.group.count == 0 {
-                return Err(DesiredError::Property {
-                    group: placed.group.name.clone(),
-                    property: "like",
-                    reason: "the other group has no apps, so it has no droplet",
-                });
-            }
-            current = next;
         }
-        Ok(())
-    }
-
-    /// The group that a group refers to by `like`: of its own space, or of the only other
-    /// space that has one of that name.
-    pub(super) fn named_group(&self, of: &PlacedGroup<'_>) -> Option<PlacedGroup<'_>> {
-        let reference = of.group.like.as_deref()?;
-        let (org, space, name) = placed(reference);
-        let own = (of.space.org.name.as_str(), of.space.space.name.as_str());
-        let named = |it: &PlacedGroup<'_>| it.group.is_named(name);
-        let mut named = self.groups().filter(named);
-        named.find(|it| {
-            it.space.org.name == org.unwrap_or(own.0)
-                && it.space.space.name == space.unwrap_or(own.1)
-        })
+        let of = |placed: &PlacedGroup<'_>| -> Result<Option<usize>, DesiredError> {
+            let Some(reference) = placed.group.like.as_deref() else {
+                return Ok(None);
+            };
+            let (org, space, name) = reference_parts(reference);
+            let org = org.unwrap_or(&placed.space.org.name);
+            let space = space.unwrap_or(&placed.space.space.name);
+            let found = named.get(&(org, space, name)).copied();
+            let user = || format!("the group {}", placed.group.name);
+            let found = found.ok_or_else(|| unknown(user(), "group", reference))?;
+            Ok(Some(found))
+        };
+        let next: Vec<Option<usize>> = groups.iter().map(of).collect::<Result<_, _>>()?;
+        let follow = |placed: &PlacedGroup<'_>| root(placed, &groups, &next);
+        groups.iter().map(follow).collect()
     }
 
     /// The spaces whose apps may receive the traffic of a policy.
@@ -215,6 +200,39 @@ impl Desired {
         self.spaces()
             .filter(move |it| it.org.name == org && it.space.name == space)
     }
+}
+
+/// The group at the end of what a group refers to.
+fn root(
+    of: &PlacedGroup<'_>,
+    groups: &[PlacedGroup<'_>],
+    next: &[Option<usize>],
+) -> Result<Option<usize>, DesiredError> {
+    let refused = |reason: &'static str| DesiredError::Property {
+        group: of.group.name.clone(),
+        property: "like",
+        reason,
+    };
+    let follow = |id: usize| next.get(id).copied().flatten();
+    let Some(mut current) = follow(of.id) else {
+        return Ok(None);
+    };
+    let mut count = 0;
+    while let Some(further) = follow(current) {
+        count += 1;
+        if count > groups.len() {
+            return Err(refused("no group of that circle has bits of its own"));
+        }
+        current = further;
+    }
+    let root = groups.get(current);
+    if root.is_some_and(|root| root.group.count == 0) {
+        return Err(refused("the other group has no apps, so it has no droplet"));
+    }
+    if root.is_some_and(|root| root.group.bits == Bits::None) {
+        return Err(refused("the other group has no bits"));
+    }
+    Ok(Some(current))
 }
 
 fn unknown(user: String, kind: &'static str, name: &str) -> DesiredError {

@@ -48,7 +48,7 @@ pub enum AppState {
 }
 
 /// Where the bits of an app come from. They are read when they are needed first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Bits {
     /// The files of a folder, but what its `.cfignore` excludes.
@@ -134,10 +134,10 @@ impl Group {
         self.state == AppState::Started
     }
 
-    /// Whether a reference names this group.
-    pub(super) fn is_named(&self, name: &str) -> bool {
+    /// Its name without the number of each app.
+    pub(super) fn stem(&self) -> &str {
         let stem = self.name.strip_suffix(INDEX).unwrap_or(&self.name);
-        self.name == name || stem.trim_end_matches(['-', '_']) == name
+        stem.trim_end_matches(['-', '_'])
     }
 
     pub(crate) fn check(&self) -> Result<(), DesiredError> {

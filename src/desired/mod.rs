@@ -51,6 +51,8 @@ pub struct Desired {
     protected: Protected,
     security_groups: Vec<SecurityGroup>,
     orgs: Vec<Org>,
+    /// The groups whose droplets the apps of each group get, if not their own.
+    sources: Vec<Option<usize>>,
 }
 
 /// Collects what should exist; [`DesiredBuilder::build`] checks it.
@@ -154,6 +156,7 @@ impl Desired {
             protected: Protected::default(),
             security_groups: Vec::new(),
             orgs: Vec::new(),
+            sources: Vec::new(),
         })
     }
 
@@ -303,12 +306,7 @@ impl Desired {
     /// The place of the group, among all, whose droplet the apps of a group get, if that
     /// is another group.
     pub(crate) fn source_of(&self, placed: &PlacedGroup<'_>) -> Option<usize> {
-        let mut source = self.named_group(placed)?;
-        // A group that is like another one stands for it.
-        while let Some(next) = self.named_group(&source) {
-            source = next;
-        }
-        Some(source.id)
+        self.sources.get(placed.id).copied().flatten()
     }
 
     /// Whether the domain of the apps must be known.
@@ -392,6 +390,7 @@ impl DesiredBuilder {
     pub fn build(mut self) -> Result<Desired, DesiredError> {
         self.0.protected.compile()?;
         self.0.check()?;
+        self.0.sources = self.0.find_sources()?;
         Ok(self.0)
     }
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod command;
+pub(crate) mod declared;
 pub(crate) mod disturbance;
 pub(crate) mod push;
 pub(crate) mod world;

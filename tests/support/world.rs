@@ -8,12 +8,14 @@ use cf_pusher::{Approval, Client, Converger, Desired, Error, Events};
 use mock_capi::{CloudController, MockCapiBuilder};
 use serde_json::Value;
 
+use super::declared::{self, declared_on};
 use super::{Workflow, desired, read, target};
 
 /// A desired state and a workflow, for any number of foundations.
 pub(crate) struct World {
     desired: Desired,
     pub(crate) workflow: Workflow,
+    builder: Option<fn() -> MockCapiBuilder>,
     http: reqwest::Client,
     timeout: Duration,
 }
@@ -34,6 +36,7 @@ impl World {
         Self {
             desired,
             workflow,
+            builder: None,
             http: reqwest::Client::new(),
             timeout: Duration::from_secs(20),
         }
@@ -44,8 +47,22 @@ impl World {
         Self { timeout, ..self }
     }
 
+    /// The same, on foundations of another kind.
+    pub(crate) fn on(self, builder: fn() -> MockCapiBuilder) -> Self {
+        let builder = Some(builder);
+        Self { builder, ..self }
+    }
+
+    /// With all that can be around apps, but for what a foundation must have before.
+    pub(crate) fn declared() -> Self {
+        Self::desired(Workflow::Manifest, declared_on(false)).on(declared::foundation)
+    }
+
     pub(crate) fn foundation(&self) -> MockCapiBuilder {
-        self.workflow.foundation()
+        match self.builder {
+            Some(builder) => builder(),
+            None => self.workflow.foundation(),
+        }
     }
 
     /// The census after an undisturbed run on a fresh foundation.
@@ -99,7 +116,7 @@ pub(crate) struct Census(pub(crate) BTreeMap<String, usize>);
 
 impl Census {
     pub(crate) fn of(mock: &CloudController) -> Self {
-        const KINDS: [&str; 9] = [
+        const KINDS: [&str; 14] = [
             "organizations",
             "organization_quotas",
             "spaces",
@@ -109,6 +126,11 @@ impl Census {
             "packages",
             "droplets",
             "routes",
+            "domains",
+            "network_policies",
+            "roles",
+            "service_instances",
+            "space_quotas",
         ];
         let state = mock.state();
         let mut counts = BTreeMap::new();

@@ -24,13 +24,11 @@ macro_rules! in_v3 {
 /// What is around apps, and was not in the document of 2017.
 impl Client {
     /// The orgs with our label, whoever they were created for.
-    #[allow(dead_code, reason = "the operations come before what uses them")]
     pub(crate) async fn managed_orgs(&self) -> Result<Vec<Org>, Error> {
         in_v3!(self, "listing orgs by label", organizations::managed())
     }
 
     /// The spaces with our label, whoever they were created for.
-    #[allow(dead_code, reason = "the operations come before what uses them")]
     pub(crate) async fn managed_spaces(&self) -> Result<Vec<Space>, Error> {
         in_v3!(self, "listing spaces by label", spaces::managed())
     }
@@ -44,7 +42,6 @@ impl Client {
     }
 
     /// Succeeds if it does not exist.
-    #[allow(dead_code, reason = "the operations come before what uses them")]
     pub(crate) async fn delete_space(&self, what: &str, space: &str) -> Result<(), Error> {
         in_v3!(self, "deleting a space", spaces::delete(what, space))
     }

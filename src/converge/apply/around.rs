@@ -94,10 +94,22 @@ impl Foundation<'_> {
                 let what = format!("deleting the service instance {name}");
                 client.delete_service(&what, self.guid(target)?).await?;
             }
+            Step::Delete { guid } => self.delete(target, guid).await?,
             // All others are steps of apps.
             _ => {}
         }
         Ok(None)
+    }
+
+    async fn delete(&self, target: &Target, guid: &str) -> Result<(), Error> {
+        let what = format!("deleting the {target}");
+        match target {
+            Target::Org { .. } => self.client.delete_org(&what, guid).await,
+            Target::Space { .. } => self.client.delete_space(&what, guid).await,
+            Target::ServiceInstance { .. } => self.client.delete_service(&what, guid).await,
+            Target::Domain { .. } => self.client.delete_domain(&what, guid).await,
+            _ => Err(unknown("way to delete it")),
+        }
     }
 
     fn org(&self, name: &str) -> Result<&str, Error> {
@@ -307,6 +319,36 @@ impl Foundation<'_> {
         let created = self.client.create_network_policies(&policies);
         let created = self.client.events().step(Arc::clone(&context), created);
         let Err(error) = created.await else {
+            return Vec::new();
+        };
+        let plans = plans.iter();
+        plans
+            .map(|(plan, _)| Failure::new(&plan.target, &context, error.clone()))
+            .collect()
+    }
+}
+
+impl Foundation<'_> {
+    /// Deletes policies together.
+    pub(super) async fn end_traffic(&self, plans: &[Work<'_>]) -> Vec<Failure> {
+        let is_deleted = |(_, steps): &&Work<'_>| steps.contains(&&Step::DeletePolicy);
+        let plans: Vec<&Work<'_>> = plans.iter().filter(is_deleted).collect();
+        let found = self.observed.surplus.policies.iter();
+        let policies: Vec<NetworkPolicy> = found
+            .filter(|(target, _)| plans.iter().any(|(plan, _)| plan.target == *target))
+            .map(|(_, policy)| policy.clone())
+            .collect();
+        if policies.is_empty() {
+            return Vec::new();
+        }
+        let context = StepContext::in_phase(
+            Some(Phase::Foundation),
+            "network policies".to_owned(),
+            Step::DeletePolicy.to_string(),
+        );
+        let deleted = self.client.delete_network_policies(&policies);
+        let deleted = self.client.events().step(Arc::clone(&context), deleted);
+        let Err(error) = deleted.await else {
             return Vec::new();
         };
         let plans = plans.iter();

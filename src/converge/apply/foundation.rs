@@ -44,7 +44,8 @@ const AFTER_APPS: usize = 4;
 fn wave(resource: &ResourcePlan, step: &Step) -> usize {
     match (step, &resource.target) {
         (Step::CreateSecurityGroup { spaces }, _) if !spaces.is_empty() => 2,
-        (Step::SetLimits { .. }, Target::Quota { .. })
+        (Step::Delete { .. }, Target::Org { .. } | Target::Space { .. })
+        | (Step::SetLimits { .. }, Target::Quota { .. })
         | (Step::CreateDomain { org: None }, _)
         | (
             Step::CreateQuota
@@ -70,7 +71,13 @@ fn wave(resource: &ResourcePlan, step: &Step) -> usize {
         )
         | (Step::SetMetadata { .. }, Target::ServiceInstance { .. }) => 2,
         (Step::BindSecurityGroup { .. }, _) => BINDINGS,
-        (Step::AllowTraffic { .. } | Step::SetSuspended { suspended: true }, _) => AFTER_APPS,
+        (
+            Step::AllowTraffic { .. }
+            | Step::SetSuspended { suspended: true }
+            | Step::Delete { .. }
+            | Step::DeletePolicy,
+            _,
+        ) => AFTER_APPS,
         _ => 1,
     }
 }
@@ -154,6 +161,7 @@ impl<'a> Foundation<'a> {
         let (policies, others): (Vec<Work<'_>>, Vec<Work<'_>>) =
             steps.into_iter().partition(is_policy);
         let mut failures = self.allow_traffic(&policies, apps).await;
+        failures.extend(self.end_traffic(&policies).await);
         failures.extend(self.take_quietly(&others).await);
         failures
     }

@@ -6,7 +6,7 @@ mod batches;
 mod foundation;
 mod steps;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
@@ -18,6 +18,7 @@ use futures::{StreamExt, join};
 use steps::AppProgress;
 use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
 
+use super::bits::GroupBits;
 use super::observe::Observed;
 use super::outcome::Failure;
 use super::plan::{Plan, ResourcePlan, Role, Step};
@@ -28,7 +29,6 @@ use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::desired::Desired;
 use crate::events::{AppMilestone, Event, Phase, StepContext};
-use crate::push::bits::Bits;
 
 /// How many manifests are applied at once. Each is a job that changes many apps.
 const MANIFESTS_AT_ONCE: usize = 4;
@@ -61,7 +61,7 @@ pub(crate) async fn apply(
     client: &Client,
     desired: &Desired,
     observed: &Observed,
-    bits: &[Bits],
+    bits: &[GroupBits],
     plan: &Plan,
     batch: usize,
 ) -> Applied {
@@ -151,7 +151,7 @@ struct Apply<'a> {
     /// the others need, by the places of the spaces.
     spaces: HashMap<usize, Result<String, Target>>,
     prototypes: HashMap<usize, Target>,
-    bits: &'a [Bits],
+    bits: &'a [GroupBits],
     batch: usize,
     copies: BatchPoll<Droplets>,
     /// A clone holds one during a step.
@@ -214,6 +214,7 @@ impl Apply<'_> {
         deleting.end();
 
         let (prototypes, clones) = (to_do(Role::Prototype), to_do(Role::Clone));
+        self.end_without(&prototypes);
         let prototyping = Progress::start(self.client, Phase::Prototypes, prototypes.len());
         let cloning = Progress::start(self.client, Phase::Clones, clones.len());
         let prototypes = async {
@@ -306,6 +307,20 @@ impl Apply<'_> {
         (&plan.target, outcome)
     }
 
+    /// Tells clones that there will be no new droplet of the groups whose prototypes are not
+    /// worked on.
+    fn end_without(&self, prototypes: &[&ResourcePlan]) {
+        let groups = prototypes
+            .iter()
+            .filter_map(|plan| plan.app.as_ref()?.group);
+        let groups: HashSet<usize> = groups.collect();
+        let others = self.staged.iter().enumerate();
+        for (_, staged) in others.filter(|(group, _)| !groups.contains(group)) {
+            // Nothing else sets it.
+            let _ = staged.set(None);
+        }
+    }
+
     /// Tells the clones of a prototype that it got no droplet, if that is so.
     fn end_of(&self, plan: &ResourcePlan) {
         if plan.role() == Some(Role::Prototype) {
@@ -320,7 +335,7 @@ impl Apply<'_> {
         let mut _permit = None;
         for step in begun.left {
             if step.awaits_prototype() && self.staged(plan).wait().await.is_none() {
-                let group = plan.app.as_ref().and_then(|app| app.group);
+                let group = plan.app.as_ref().and_then(|app| app.droplet_of);
                 let prototype = group.and_then(|group| self.prototypes.get(&group));
                 let prototype = prototype.unwrap_or(&plan.target);
                 return Ok(End::Blocked(prototype.clone()));
@@ -381,7 +396,7 @@ impl Apply<'_> {
     /// The droplet of the prototype of an app's group.
     fn staged(&self, plan: &ResourcePlan) -> &Staged {
         static NONE: Staged = SetOnce::const_new_with(None);
-        let group = plan.app.as_ref().and_then(|app| app.group);
+        let group = plan.app.as_ref().and_then(|app| app.droplet_of);
         group
             .and_then(|group| self.staged.get(group))
             .unwrap_or(&NONE)
@@ -414,7 +429,9 @@ fn phase_of(plan: &ResourcePlan) -> Option<Phase> {
 fn milestone_after(step: &Step) -> Option<AppMilestone> {
     match step {
         Step::CreateApp { .. } => Some(AppMilestone::Created),
-        Step::Stage { .. } | Step::AwaitDroplet => Some(AppMilestone::DropletReady),
+        Step::Stage { .. } | Step::UploadDroplet | Step::AwaitDroplet => {
+            Some(AppMilestone::DropletReady)
+        }
         Step::Start | Step::Deploy { .. } => Some(AppMilestone::Started),
         _ => None,
     }

@@ -3,6 +3,7 @@
 use super::{Apply, unknown};
 use crate::capi::error::Error;
 use crate::capi::model::{Destination, HealthCheck, Metadata, NewApp, NewRoute, Scale};
+use crate::converge::bits::GroupBits;
 use crate::converge::plan::{
     DropletRef, PackageRef, ResourcePlan, Role, RouteRef, SourceDroplet, Step,
 };
@@ -65,8 +66,21 @@ impl Apply<'_> {
             Step::PushBits => {
                 let group = plan.app.as_ref().and_then(|app| app.group);
                 let bits = group.and_then(|group| self.bits.get(group));
-                let bits = bits.ok_or_else(|| unknown("bits"))?;
+                let Some(GroupBits::Source(bits)) = bits else {
+                    return Err(unknown("bits"));
+                };
                 progress.package = Some(upload::upload_bits(client, name, &app, bits).await?);
+            }
+            Step::UploadDroplet => {
+                let group = plan.app.as_ref().and_then(|app| app.group);
+                let bits = group.and_then(|group| self.bits.get(group));
+                let Some(GroupBits::Droplet { path, .. }) = bits else {
+                    return Err(unknown("droplet"));
+                };
+                let droplet = upload::upload_droplet(client, name, &app, path).await?;
+                progress.droplet = Some(droplet.clone());
+                // Each prototype gets its droplet once in a run.
+                let _ = self.staged(plan).set(Some(droplet));
             }
             Step::Stage {
                 package,
@@ -231,6 +245,8 @@ impl Apply<'_> {
             | Step::AwaitService
             | Step::UpdateService { .. }
             | Step::DeleteService
+            | Step::Delete { .. }
+            | Step::DeletePolicy
             | Step::AllowTraffic { .. }
             | Step::EnableSecurityGroup { .. } => {}
         }

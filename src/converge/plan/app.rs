@@ -11,7 +11,7 @@ use crate::capi::model::{
     Droplet, MANAGED_BY_LABEL, MANAGED_BY_VALUE, PREFIX_ANNOTATION, Process, ResourceState,
 };
 use crate::converge::observed::App;
-use crate::desired::{Group, PlacedGroup};
+use crate::desired::{Bits, Group, PlacedGroup};
 use crate::manifest::entry::{BY_REQUESTS, EntryRoute, ManifestEntry};
 
 /// The memory that a staging gets at least, in MB: the Cloud Controller's default of
@@ -32,6 +32,10 @@ pub(super) enum Need<'a> {
     /// This package has the bits, and is not staged.
     Stage(&'a str),
     Push,
+    /// The droplet of the group is uploaded.
+    Upload,
+    /// The app keeps the droplet that it has, if any.
+    Keep,
     /// The prototype's droplet is copied. `None` is the droplet that the prototype gets in
     /// this run.
     Copy(Option<&'a str>),
@@ -43,6 +47,11 @@ pub(super) fn prototype_need<'a>(
     app: Option<&'a App>,
     space: &Space<'_>,
 ) -> Need<'a> {
+    match group.bits {
+        Bits::None => return Need::Keep,
+        Bits::Droplet(_) => return droplet_need(bits, app),
+        _ => {}
+    }
     let Some(app) = app else {
         return Need::Push;
     };
@@ -68,9 +77,21 @@ pub(super) fn prototype_need<'a>(
     package.map_or(Need::Push, |package| Need::Stage(&package.guid))
 }
 
+/// How an app gets the droplet with a checksum.
+fn droplet_need<'a>(checksum: &str, app: Option<&'a App>) -> Need<'a> {
+    let same =
+        |droplet: &&Droplet| is_staged(droplet) && droplet.checksum.as_deref() == Some(checksum);
+    if let Some(droplet) = app.and_then(App::current).filter(same) {
+        return Need::Nothing(droplet);
+    }
+    let held = app.and_then(|app| app.droplets.iter().find(same));
+    held.map_or(Need::Upload, Need::Set)
+}
+
 pub(super) fn clone_need<'a>(prototype: Need<'a>, app: Option<&'a App>) -> Need<'a> {
     let source = match prototype {
         Need::Nothing(droplet) | Need::Set(droplet) => droplet,
+        Need::Keep => return Need::Keep,
         _ => return Need::Copy(None),
     };
     let same = |droplet: &&Droplet| is_staged(droplet) && droplet.checksum == source.checksum;
@@ -161,6 +182,8 @@ impl Scale {
 pub(super) struct AppContext<'a> {
     pub(super) space: &'a Space<'a>,
     pub(super) group: PlacedGroup<'a>,
+    /// The position of the group whose droplet the app gets.
+    pub(super) droplet_of: usize,
     /// The hash of the group's bits.
     pub(super) bits: &'a str,
     /// The entry of this app.
@@ -179,9 +202,11 @@ impl AppContext<'_> {
             changes: Vec::new(),
             unmanaged: self.app.is_some_and(|app| self.space.is_unmanaged(app)),
             steps: Vec::new(),
+            content: Vec::new(),
             app: Some(PlannedApp {
                 space: self.group.space.id,
                 group: Some(self.group.id),
+                droplet_of: Some(self.droplet_of),
                 role: self.role,
                 guid: self.app.map(|app| app.guid.clone()),
                 size: Some(PlannedSize::of(&self.entry)),
@@ -219,7 +244,12 @@ impl AppContext<'_> {
             steps.push(manifest);
             steps.extend(droplet);
         }
-        steps.extend(self.set_steps(need, true));
+        steps.extend(self.set_steps(need, self.is_started()));
+    }
+
+    /// Whether the app should run.
+    fn is_started(&self) -> bool {
+        self.group.group.is_started()
     }
 
     /// Whether staging needs no more than the environment and the buildpacks, and the
@@ -264,7 +294,7 @@ impl AppContext<'_> {
             steps.extend(self.route_steps(route));
         }
         steps.push(self.whole_scale().step());
-        steps.push(Step::Start);
+        steps.extend(self.is_started().then_some(Step::Start));
     }
 
     /// Changes that need a restart are made while the app is stopped. If the run is killed
@@ -298,8 +328,10 @@ impl AppContext<'_> {
         let scale = self.scale(changes, app.web.as_ref());
         let size_differs = scale.is_some_and(|it| it.memory_mb.is_some() || it.disk_mb.is_some());
         let size_differs = size_differs && app.web.is_some();
-        if !app.started {
-            changes.push(Change::new("state", "STOPPED", "STARTED"));
+        let runs = self.is_started();
+        let shown = |started: bool| if started { "STARTED" } else { "STOPPED" };
+        if app.started != runs {
+            changes.push(Change::new("state", shown(app.started), shown(runs)));
         }
 
         let restage = matches!(need, Need::Push | Need::Stage(_));
@@ -310,12 +342,13 @@ impl AppContext<'_> {
         let late = drift.properties.iter().all(by_request) && drift.unbind.is_empty();
         let stop_first = app.started
             && match is_manifest {
+                _ if !runs => true,
                 true => drift.needs_restart() || size_differs,
                 false => drift.needs_restart() && !(late && drift.env.is_empty()),
             };
         let restarts = droplet_differs || size_differs || drift.needs_restart();
         let stop_then = app.started && !stop_first && restarts;
-        let starts = !app.started || stop_first || stop_then;
+        let starts = runs && (!app.started || stop_first || stop_then);
 
         let steps = &mut plan.steps;
         steps.extend(packages);
@@ -598,9 +631,9 @@ impl AppContext<'_> {
             false => Step::SetDroplet { droplet },
         };
         match need {
-            Need::Nothing(_) => Vec::new(),
+            Need::Nothing(_) | Need::Keep => Vec::new(),
             Need::Set(droplet) => vec![set(DropletRef::Existing(droplet.guid.clone()))],
-            Need::Copy(_) => vec![set(DropletRef::New)],
+            Need::Copy(_) | Need::Upload => vec![set(DropletRef::New)],
             Need::Stage(_) | Need::Push => vec![
                 set(DropletRef::New),
                 Step::AnnotateBitsHash {
@@ -632,7 +665,8 @@ impl AppContext<'_> {
 /// Reports whether the app needs another droplet.
 fn droplet_change(need: Need<'_>, app: &App, changes: &mut Vec<Change>) -> bool {
     let new = match need {
-        Need::Nothing(_) => return false,
+        Need::Nothing(_) | Need::Keep => return false,
+        Need::Upload => "the uploaded one",
         Need::Push => "of the pushed bits",
         Need::Stage(_) => "of the staged bits",
         Need::Copy(_) => "a copy of the prototype's",
@@ -646,7 +680,8 @@ fn droplet_change(need: Need<'_>, app: &App, changes: &mut Vec<Change>) -> bool 
 /// Steps that stage or copy the app's droplet.
 fn droplet_steps(need: Need<'_>, buildpacks: Option<Vec<String>>) -> Vec<Step> {
     match need {
-        Need::Nothing(_) | Need::Set(_) => Vec::new(),
+        Need::Nothing(_) | Need::Set(_) | Need::Keep => Vec::new(),
+        Need::Upload => vec![Step::UploadDroplet],
         Need::Stage(package) => vec![Step::Stage {
             package: PackageRef::Existing(package.to_owned()),
             buildpacks,
@@ -689,7 +724,8 @@ fn unused_packages(need: Need<'_>, app: &App) -> Vec<Step> {
     let kept = match need {
         Need::Nothing(droplet) | Need::Set(droplet) => droplet.package.as_deref(),
         Need::Stage(package) => Some(package),
-        Need::Push | Need::Copy(_) => None,
+        Need::Push | Need::Upload | Need::Copy(_) => None,
+        Need::Keep => return Vec::new(),
     };
     let pushes = matches!(need, Need::Push | Need::Stage(_));
     let annotated = app.droplets.iter().filter(|droplet| droplet.annotated);
@@ -711,8 +747,9 @@ fn unused_packages(need: Need<'_>, app: &App) -> Vec<Step> {
 fn unused_droplets(need: Need<'_>, app: &App) -> Vec<Step> {
     let (kept, stages) = match need {
         Need::Nothing(droplet) | Need::Set(droplet) => (Some(droplet.guid.as_str()), false),
-        Need::Copy(_) => (None, false),
+        Need::Copy(_) | Need::Upload => (None, false),
         Need::Stage(_) | Need::Push => (None, true),
+        Need::Keep => return Vec::new(),
     };
     let droplets = app.droplets.iter();
     droplets

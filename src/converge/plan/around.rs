@@ -392,6 +392,26 @@ pub(super) fn policies(desired: &Desired, observed: &Observed) -> Vec<ResourcePl
     plans
 }
 
+/// Plans the deletion of what is ours and not desired any more.
+pub(super) fn surplus(observed: &Observed) -> Vec<ResourcePlan> {
+    let delete = |target: &Target, step: Step| {
+        let mut plan = ResourcePlan::new(target.clone(), true);
+        plan.action = Action::Delete;
+        plan.steps.push(step);
+        plan
+    };
+    let resources = observed.surplus.resources.iter().map(|it| {
+        let guid = it.guid.clone();
+        ResourcePlan {
+            content: it.content.clone(),
+            ..delete(&it.target, Step::Delete { guid })
+        }
+    });
+    let policies = observed.surplus.policies.iter();
+    let policies = policies.map(|(target, _)| delete(target, Step::DeletePolicy));
+    resources.chain(policies).collect()
+}
+
 /// The ports between apps that policies allow.
 struct Allowed<'o> {
     ports: BTreeMap<Direction<'o>, Vec<(u16, u16)>>,

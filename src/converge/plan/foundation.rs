@@ -367,6 +367,7 @@ impl ResourcePlan {
             changes: Vec::new(),
             unmanaged: false,
             steps: Vec::new(),
+            content: Vec::new(),
             app: None,
         }
     }

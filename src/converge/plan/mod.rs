@@ -24,7 +24,7 @@ use super::observe::{Observed, ObservedSpace};
 use super::target::Target;
 use crate::capi::model::Route;
 use crate::converge::observed::App;
-use crate::desired::{Desired, PlacedSpace};
+use crate::desired::{Desired, PlacedGroup, PlacedSpace};
 use crate::manifest::entry::ManifestEntry;
 
 /// What the plan does to a resource.
@@ -96,6 +96,9 @@ pub struct ResourcePlan {
     pub unmanaged: bool,
     /// The steps, in order.
     pub steps: Vec<Step>,
+    /// What is in an org or space that is deleted, and is deleted with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub content: Vec<Target>,
     #[serde(skip)]
     pub(crate) app: Option<PlannedApp>,
 }
@@ -107,6 +110,9 @@ pub(crate) struct PlannedApp {
     pub(crate) space: usize,
     /// The position of its group among all groups. `None` for an app to delete.
     pub(crate) group: Option<usize>,
+    /// The position of the group whose prototype's droplet the app gets. `None` for an app
+    /// to delete.
+    pub(crate) droplet_of: Option<usize>,
     pub(crate) role: Role,
     /// `None` if the app does not exist.
     pub(crate) guid: Option<String>,
@@ -164,25 +170,30 @@ pub(crate) fn plan(
     for space in &spaces {
         resources.extend(space.surplus());
     }
+    let needs: Vec<app::Need<'_>> = desired
+        .groups()
+        .map(|placed| own_need(&placed, bits, &spaces))
+        .collect();
     for placed in desired.groups() {
         let Some(space) = spaces.get(placed.space.id) else {
             continue;
         };
+        let source = desired.source_of(&placed);
+        let droplet_of = source.unwrap_or(placed.id);
+        let need = needs.get(droplet_of).copied().unwrap_or(app::Need::Keep);
         let bits = bits.get(placed.id).map(String::as_str).unwrap_or_default();
-        let prototype = placed.group.app_names().next();
-        let prototype = prototype.and_then(|name| space.apps.get(name.as_str()).copied());
-        let need = app::prototype_need(placed.group, bits, prototype, space);
         let usual = app::usual_sizes(placed.group, &space.apps);
         let entry = placed.group.entry.with_apps_domain(space.domain);
         for (index, name) in (0..).zip(placed.group.app_names()) {
             let app = space.apps.get(name.as_str()).copied();
-            let (role, need) = match index {
-                0 => (Role::Prototype, need),
+            let (role, need) = match (index, source) {
+                (0, None) => (Role::Prototype, need),
                 _ => (Role::Clone, app::clone_need(need, app)),
             };
             let context = AppContext {
                 space,
                 group: placed,
+                droplet_of,
                 bits,
                 entry: entry.of_app(&name, index, space.domain),
                 usual: &usual,
@@ -194,10 +205,22 @@ pub(crate) fn plan(
         }
     }
     resources.extend(around::policies(desired, observed));
+    resources.extend(around::surplus(observed));
     Plan {
         orgs: OrgTotals::of(desired, observed),
         resources,
     }
+}
+
+/// How the prototype of a group gets its droplet.
+fn own_need<'a>(placed: &PlacedGroup<'a>, bits: &[String], spaces: &[Space<'a>]) -> app::Need<'a> {
+    let Some(space) = spaces.get(placed.space.id) else {
+        return app::Need::Keep;
+    };
+    let bits = bits.get(placed.id).map(String::as_str).unwrap_or_default();
+    let prototype = placed.group.app_names().next();
+    let prototype = prototype.and_then(|name| space.apps.get(name.as_str()).copied());
+    app::prototype_need(placed.group, bits, prototype, space)
 }
 
 /// The state of a space that the plans of its apps need.
@@ -300,9 +323,11 @@ impl<'a> Space<'a> {
             changes: Vec::new(),
             unmanaged: false,
             steps,
+            content: Vec::new(),
             app: Some(PlannedApp {
                 space: self.placed.id,
                 group: None,
+                droplet_of: None,
                 role: Role::Surplus,
                 guid: Some(app.guid.clone()),
                 size: None,

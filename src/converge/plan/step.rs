@@ -76,6 +76,13 @@ pub enum Step {
     },
     /// Deletes the service instance, and waits for its broker.
     DeleteService,
+    /// Deletes the org or space with all that is in it, the service instance or the domain.
+    Delete {
+        /// Its GUID.
+        guid: String,
+    },
+    /// Deletes the network policy.
+    DeletePolicy,
     /// Lets apps send traffic to others.
     AllowTraffic {
         /// The pairs of apps that lack the policy.
@@ -147,6 +154,8 @@ pub enum Step {
     },
     /// Uploads the bits of the group as a new package.
     PushBits,
+    /// Uploads the droplet of the group.
+    UploadDroplet,
     /// Stages a package.
     Stage {
         /// The package.
@@ -356,6 +365,8 @@ impl fmt::Display for Step {
             Self::AwaitService => "waiting for the service broker",
             Self::UpdateService { .. } => "updating the service instance",
             Self::DeleteService => "deleting the service instance",
+            Self::Delete { .. } => "deleting it",
+            Self::DeletePolicy => "deleting the network policy",
             Self::AllowTraffic { .. } => "creating the network policies",
             Self::EnableSecurityGroup { .. } => "enabling the security group",
             Self::CreateQuota => "creating the quota",
@@ -371,6 +382,7 @@ impl fmt::Display for Step {
             Self::RemoveBitsHash { .. } => "removing the hash of the bits",
             Self::DeletePackage { .. } => "deleting an unused package",
             Self::PushBits => "pushing the bits",
+            Self::UploadDroplet => "uploading the droplet",
             Self::Stage { .. } => "staging",
             Self::CopyDroplet { .. } => "copying the droplet",
             Self::AwaitDroplet => "waiting for the copy of the droplet",
