@@ -1,4 +1,4 @@
-//! What apps do: which of the known ones an app is.
+//! How an app behaves: from its environment and its start command.
 
 use std::sync::Arc;
 
@@ -8,25 +8,25 @@ use url::Url;
 use super::settings::FixedAnswer;
 use super::{AppRequest, PORT, tick};
 
-/// What an app does with requests.
+/// How an app answers requests.
 #[derive(Clone, Debug)]
 pub(super) enum Behaviour {
-    /// It says who it is, and registers with a registry.
+    /// The app answers with its name and index, and registers with a registry.
     Tick,
-    /// It connects to other instances.
+    /// The app connects to other instances on request.
     Proxy,
-    /// It lists the instances that have registered.
+    /// The app lists registered instances.
     Registry,
-    /// It answers what it was asked.
+    /// The app answers with the request that it received.
     Echo,
-    /// Another server answers.
+    /// Another server answers for the app.
     Forward(Arc<Url>),
-    /// It always answers the same.
+    /// The app answers every request with the same response.
     Fixed(Arc<FixedAnswer>),
 }
 
 impl Behaviour {
-    /// The behaviour of a bundled app.
+    /// The behaviour of the bundled app of that name.
     pub(super) fn of_name(name: &str) -> Option<Self> {
         match name {
             "tick" => Some(Self::Tick),
@@ -36,8 +36,8 @@ impl Behaviour {
         }
     }
 
-    /// The behaviour of an app that nobody has set another for: that of the Go
-    /// package that it is, or of the program that it starts.
+    /// The default behaviour of an app: that of the Go package in `GOPACKAGENAME`, or of
+    /// the program in the start command.
     pub(super) fn of_app(environment: &Map<String, Value>, command: &str) -> Self {
         let package = environment.get("GOPACKAGENAME").and_then(Value::as_str);
         let package = package.and_then(|package| Self::of_name(last_segment(package)));
@@ -56,7 +56,7 @@ impl Behaviour {
         }
     }
 
-    /// Whether the answer to a request depends on what its body is.
+    /// Whether the response depends on the content of the request's body.
     pub(super) fn reads_body(&self, request: &AppRequest<'_>) -> bool {
         match self {
             Self::Echo => true,

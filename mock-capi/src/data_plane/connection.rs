@@ -1,6 +1,5 @@
-//! Connections from one instance to another, through the router, or out of the network
-//! of the containers. They end inside the mock: no address of the real network is ever
-//! asked.
+//! Connections from one instance to another, to the router, or out of the overlay
+//! network. All of them end inside the mock, which never opens a real connection.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -13,26 +12,27 @@ use super::{
 };
 use crate::world::{HostLookup, InstanceAddress, ROUTER, is_usual};
 
-/// How long a proxy waits until it is connected.
+/// The time limit of a proxy for a connection.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a proxy waits for an answer.
+/// The time limit of a proxy for a response.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 const MOST_REDIRECTS: u32 = 10;
 
-/// How many proxies may ask each other; real ones would do so until they time out.
+/// The longest chain of proxies that call each other. Real proxies end such a chain by
+/// their time limit.
 const MOST_PROXIES: u32 = 16;
 
-/// The server that names are looked up with.
+/// The DNS server of the containers.
 const RESOLVER: &str = "169.254.0.2:53";
 
-/// Why there is no answer.
+/// A connection that failed.
 #[derive(Debug)]
 struct Failure {
-    /// In the words of Go.
+    /// The error as Go words it.
     cause: String,
-    /// How long it took to find out.
+    /// The time until the connection failed.
     delay: Duration,
 }
 
@@ -45,7 +45,7 @@ impl From<String> for Failure {
     }
 }
 
-/// The parts of a URL that tell where a connection leads.
+/// The parts of a URL that a connection needs.
 #[derive(Debug, PartialEq, Eq)]
 struct Target<'u> {
     host: &'u str,
@@ -57,7 +57,7 @@ struct Target<'u> {
 }
 
 impl<'u> Target<'u> {
-    /// Reads a URL of http; else says what Go finds wrong with it.
+    /// Parses an HTTP URL. The error is worded as Go words it.
     fn read(url: &'u str) -> Result<Self, String> {
         let rest = url.strip_prefix("http://").unwrap_or(url);
         let rest = rest.split('#').next().unwrap_or_default();
@@ -96,7 +96,7 @@ impl<'u> Target<'u> {
     }
 }
 
-/// The first escape of a text that is none.
+/// The first invalid percent escape in a text.
 fn wrong_escape(text: &str) -> Option<&str> {
     let mut escapes = text.match_indices('%');
     escapes.find_map(|(at, _)| {
@@ -109,7 +109,7 @@ fn wrong_escape(text: &str) -> Option<&str> {
 }
 
 impl<'s> Scene<'s> {
-    /// What a proxy answers that fetches from `http://{destination}`.
+    /// The response of a proxy to a request to fetch `http://{destination}`.
     pub(super) fn fetch(&mut self, proxy: &Instance<'s>, destination: &str) -> Outcome {
         let mut url = format!("http://{destination}");
         if let Err(cause) = Target::read(&url) {
@@ -146,10 +146,10 @@ impl<'s> Scene<'s> {
         }
     }
 
-    /// The answer to a GET of an instance.
+    /// The response to a GET request that a proxy sends.
     fn get(&mut self, proxy: &Instance<'s>, url: &str) -> Result<Outcome, Failure> {
         if self.depth >= MOST_PROXIES {
-            // Nobody waits for what would never end.
+            // The mock does not wait for the time limit.
             return Err(Failure::from(timed_out().cause));
         }
         self.depth += 1;
@@ -255,7 +255,7 @@ impl<'s> Scene<'s> {
         Ok(self.serve(destination, &behaviour, &request, caller))
     }
 
-    /// Connects to the router, as every app may.
+    /// Connects to the router, which every app may.
     fn route_internally(
         &mut self,
         proxy: &Instance<'s>,
@@ -300,7 +300,7 @@ impl<'s> Scene<'s> {
         }
     }
 
-    /// The answer that a proxy passes on.
+    /// The response that a proxy passes on.
     fn relayed(&mut self, proxy: &Instance<'_>, mut outcome: Outcome) -> Outcome {
         outcome.action = match outcome.action {
             Action::Reply(reply) => {
@@ -313,7 +313,7 @@ impl<'s> Scene<'s> {
                 forward.through = Some(proxy.address);
                 Action::Forward(forward)
             }
-            // A GET without a body is answered at once.
+            // A GET request without a body has neither.
             other @ (Action::ReadBody | Action::CountBody) => other,
         };
         outcome
@@ -337,7 +337,7 @@ fn internal_request<'r>(
     }
 }
 
-/// An answer of which a proxy passes on nothing but its type.
+/// A response with no header but the content type, which a proxy passes on.
 fn with_its_type(reply: Reply) -> Reply {
     let kind = reply.header("content-type").map(str::to_owned);
     let is_empty = matches!(&reply.body, ReplyBody::Bytes(body) if body.is_empty());
@@ -349,7 +349,7 @@ fn with_its_type(reply: Reply) -> Reply {
     }
 }
 
-/// Where an answer sends a client, if it is to http.
+/// The target of a redirect to an HTTP URL.
 fn redirection(url: &str, action: &Action) -> Option<String> {
     let Action::Reply(reply) = action else {
         return None;

@@ -1,4 +1,4 @@
-//! The app that nobody knows: it answers what it was asked.
+//! The behaviour `echo`: the app answers with the request that it received.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ struct Echo<'a> {
     application_name: &'a str,
     instance_index: u32,
     process_type: &'a str,
-    /// The instance's.
+    /// The IP address of the instance.
     address: String,
     method: &'a str,
     host: &'a str,

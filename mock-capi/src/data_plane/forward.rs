@@ -10,10 +10,10 @@ use url::Url;
 use super::{Action, AppRequest, Instance, Outcome, Reply, RequestBody, Scene, go, router};
 use crate::world::InstanceAddress;
 
-/// Who has forwarded a request: each mock adds itself.
+/// The header with the IDs of the mocks that forwarded a request.
 pub(crate) const FORWARDED_BY: &str = "x-mock-capi-forwarded-by";
 
-/// A request as another server gets it.
+/// A request that is sent to another server.
 #[derive(Debug)]
 pub(crate) struct Forward {
     pub(crate) url: String,
@@ -34,8 +34,7 @@ impl Forward {
     }
 }
 
-/// The answer where a server that a request was forwarded to gave none in time, or
-/// none at all.
+/// The response if the server that a request was forwarded to failed or timed out.
 pub(crate) fn forward_failed(url: &str, is_proxied: bool, has_timed_out: bool) -> Reply {
     const DEADLINE: &str = "context deadline exceeded";
     if !is_proxied {
@@ -45,7 +44,7 @@ pub(crate) fn forward_failed(url: &str, is_proxied: bool, has_timed_out: bool) -
     go::error(500, &format!("request failed: Get {url:?}: {cause}"))
 }
 
-/// Whether a header is about one connection only.
+/// Whether a header applies to one connection only.
 pub(crate) fn is_of_connection(name: &HeaderName) -> bool {
     const OTHERS: [&str; 4] = [
         "keep-alive",
@@ -57,7 +56,7 @@ pub(crate) fn is_of_connection(name: &HeaderName) -> bool {
 }
 
 impl Scene<'_> {
-    /// Lets a server below a URL answer for an instance.
+    /// Forwards a request for an instance to the server at a URL.
     pub(super) fn forward(
         &mut self,
         instance: &Instance<'_>,
@@ -84,7 +83,7 @@ impl Scene<'_> {
         Action::Forward(forward).into()
     }
 
-    /// Adds what the router adds to a request.
+    /// Adds the headers that the router adds.
     fn sign(&self, forward: &mut Forward, instance: &Instance<'_>, request: &AppRequest<'_>) {
         let client = request.client.map(|client: IpAddr| client.to_string());
         let header = |name: &str| request.headers.get(name)?.to_str().ok();
@@ -116,7 +115,7 @@ fn passed_on(headers: &HeaderMap) -> HeaderMap {
 }
 
 impl super::Plane {
-    /// Whether a request was forwarded by this mock before it came here again.
+    /// Whether this mock has forwarded a request that it receives again.
     pub(crate) fn has_forwarded(&self, headers: &HeaderMap) -> bool {
         let forwarders = headers.get_all(FORWARDED_BY).iter();
         let mut forwarders = forwarders.filter_map(|value| value.to_str().ok());

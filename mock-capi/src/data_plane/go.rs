@@ -1,4 +1,4 @@
-//! Answers as programs in Go give them with its standard library.
+//! Responses as the standard library of Go writes them.
 
 use serde::Serialize;
 
@@ -22,19 +22,19 @@ pub(super) fn json(status: u16, body: &impl Serialize) -> Reply {
     Reply::new(status, text).with_header("Content-Type", "application/json")
 }
 
-/// Text whose type was left to be guessed.
+/// Text whose content type Go detects.
 pub(super) fn text(text: impl Into<String>) -> Reply {
     Reply::new(200, text.into()).with_header("Content-Type", TEXT)
 }
 
-/// The answer of `http.Error`.
+/// The response of `http.Error`.
 pub(super) fn error(status: u16, message: &str) -> Reply {
     Reply::new(status, format!("{message}\n"))
         .with_header("Content-Type", TEXT)
         .with_header("X-Content-Type-Options", "nosniff")
 }
 
-/// The answer of `http.NotFound`.
+/// The response of `http.NotFound`.
 pub(super) fn not_found() -> Reply {
     error(404, "404 page not found")
 }

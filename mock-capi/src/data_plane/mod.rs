@@ -1,9 +1,9 @@
 //! Apps that answer on their routes, and on the network of their containers.
 //!
-//! It reads the world, decides what becomes of a request, and does no I/O: what takes
-//! time, is streamed or goes to another server is an [`Action`] for whoever serves the
-//! request. No program runs: an app has a [`Behaviour`], such as that of the `tick`
-//! that the scaling test has many of.
+//! This module reads the world and decides how a request is answered. It does no I/O:
+//! delays, streams and requests to other servers are an [`Action`] that the server
+//! carries out. No program runs: each app has a [`Behaviour`], such as that of the
+//! scaling test's app `tick`.
 
 mod behaviour;
 mod connection;
@@ -38,7 +38,7 @@ pub use settings::{AppBehaviour, InvalidApps};
 /// The port that an app listens on: its `$PORT`.
 const PORT: u16 = 8080;
 
-/// How many bytes of a body the apps read that read any.
+/// The most bytes of a body that an app reads.
 pub(crate) const READ_BODY: usize = 64 * 1024;
 
 /// A request for an app.
@@ -61,16 +61,16 @@ pub(crate) struct AppRequest<'r> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RequestBody<'r> {
     Empty,
-    /// There is one, and nothing of it has been read.
+    /// The request has a body that has not been read.
     Unread,
-    /// Its beginning, one byte more than [`READ_BODY`] if it has more.
+    /// The beginning of the body: one byte more than [`READ_BODY`] if the body is longer.
     Read(&'r [u8]),
 }
 
-/// What becomes of a request for an app.
+/// How and when a request for an app is answered.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// How long the app takes.
+    /// The time that the app takes.
     pub(crate) delay: Duration,
     pub(crate) action: Action,
     /// The `X-Vcap-Request-Id` of the answer.
@@ -81,11 +81,11 @@ pub(crate) struct Outcome {
 #[derive(Debug)]
 pub(crate) enum Action {
     Reply(Reply),
-    /// The app is asked again with the beginning of the body.
+    /// The server reads the beginning of the body and calls [`Scene::answer`] again.
     ReadBody,
-    /// The body is read, and the answer is how long it was.
+    /// The server reads the body and responds with its length.
     CountBody,
-    /// Another server answers.
+    /// The server forwards the request to another server.
     Forward(Forward),
 }
 
@@ -105,45 +105,46 @@ impl From<Action> for Outcome {
     }
 }
 
-/// The answer of an app that counted the bytes of a body.
+/// The response of a proxy that has counted the bytes of a body.
 pub(crate) fn counted(bytes: u64) -> Reply {
     proxy::counted(bytes)
 }
 
-/// What can go wrong with an app on purpose.
+/// A fault of an app that a test asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AppFault {
-    /// Nobody can connect to it.
+    /// No connection to the app succeeds.
     Unreachable,
-    /// It does not register.
+    /// The app is missing in the registry.
     Unregistered,
-    /// It answers late.
+    /// The app responds late.
     Slow,
 }
 
-/// Decides, each time that something could go wrong with an app, whether it does.
+/// The faults of apps that are in force.
 pub(crate) trait AppFaults: fmt::Debug {
-    /// How long the fault takes, if it strikes.
+    /// The delay of the fault, if it strikes this time.
     fn strike(&mut self, fault: AppFault, app: &str, request: &AppRequest<'_>) -> Option<Duration>;
 }
 
-/// What the data plane knows besides the world.
+/// The state of the data plane besides the world.
 #[derive(Debug)]
 pub(crate) struct Plane {
     settings: settings::Settings,
-    /// How many requests each route has got, which go to its instances in turn.
+    /// The number of requests per route, for the round robin among its instances.
     turns: HashMap<Guid, usize>,
-    /// How long the connections of proxies took, in seconds.
+    /// The latencies of the latest requests that each proxy sent, in seconds.
     latencies: HashMap<InstanceAddress, VecDeque<f64>>,
     registries: HashMap<InstanceAddress, registry::Memory>,
-    /// How many requests were for apps.
+    /// The number of requests for apps.
     requests: u64,
     guids: GuidSource,
-    /// Who has forwarded a request.
+    /// The ID of this mock in forwarded requests.
     id: String,
 }
 
-/// How many instances may have a memory before those are looked for that are gone.
+/// The number of instances with state above which the state of gone instances is
+/// dropped.
 const REMEMBERED: usize = 1000;
 
 impl Plane {
@@ -162,7 +163,7 @@ impl Plane {
         }
     }
 
-    /// Forgets everything that it was told, and all requests.
+    /// Drops all behaviours, registrations, latencies and counts.
     pub(crate) fn reset(&mut self) {
         self.settings = settings::Settings::default();
         self.turns.clear();
@@ -171,12 +172,12 @@ impl Plane {
         self.requests = 0;
     }
 
-    /// How many requests were for apps.
+    /// The number of requests for apps.
     pub(crate) fn requests(&self) -> u64 {
         self.requests
     }
 
-    /// Puts behaviours in the place of all earlier ones.
+    /// Replaces all behaviours that were set.
     pub(crate) fn set_behaviours(
         &mut self,
         behaviours: Vec<AppBehaviour>,
@@ -200,13 +201,13 @@ impl Plane {
     }
 }
 
-/// The world as a request for an app finds it.
+/// The state that a request for an app is answered from.
 #[derive(Debug)]
 pub(crate) struct Scene<'s> {
     pub(crate) world: &'s World,
     pub(crate) plane: &'s mut Plane,
     pub(crate) faults: &'s mut dyn AppFaults,
-    /// How many connections lead to each other.
+    /// The length of the current chain of connections.
     depth: u32,
 }
 
@@ -224,7 +225,7 @@ impl<'s> Scene<'s> {
         }
     }
 
-    /// What becomes of a request; none if its host is of no domain of the world.
+    /// Answers a request; `None` if no domain of the world has its host.
     pub(crate) fn answer(&mut self, request: &AppRequest<'_>) -> Option<Outcome> {
         let mut outcome = self.route(request)?;
         if !matches!(outcome.action, Action::ReadBody) {
@@ -237,12 +238,12 @@ impl<'s> Scene<'s> {
         Some(outcome)
     }
 
-    /// The moment of the mock's clock.
+    /// The time of the mock's clock.
     fn now(&self) -> Timestamp {
         self.world.now()
     }
 
-    /// What an instance answers to a request that has reached it.
+    /// Answers a request that has reached an instance.
     fn serve(
         &mut self,
         instance: &Instance<'s>,
@@ -267,7 +268,7 @@ impl<'s> Scene<'s> {
         outcome
     }
 
-    /// How an instance behaves, which counts as a request if it is set by a tester.
+    /// The behaviour of an instance that is about to answer a request.
     fn behaviour(&mut self, instance: &Instance<'s>) -> Behaviour {
         self.plane.settings.count(self.world, instance.app, || {
             self.world.command_of(instance.process)

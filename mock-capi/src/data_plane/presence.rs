@@ -1,13 +1,13 @@
-//! When a registry was there, and so when ticks have registered with it.
+//! When ticks have registered, which depends on when they and the registry ran.
 
 use std::time::Duration;
 
 use crate::world::clock::Timestamp;
 
-/// How often a tick tries again while its registry is not there.
+/// The interval at which a tick tries to register while its registry does not run.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// When an instance of the registry was there, and others of its app before.
+/// The times at which a registry ran.
 pub(super) struct Presence {
     pub(super) since: Timestamp,
     pub(super) before: Vec<(Timestamp, Timestamp)>,
@@ -19,7 +19,7 @@ impl Presence {
         self.since <= at || before.any(|(from, until)| (*from..*until).contains(&at))
     }
 
-    /// When a tick that runs since a moment has registered last with the instance.
+    /// The latest registration, by `now`, of a tick that has been running since `tick`.
     pub(super) fn last_registration(
         &self,
         tick: Timestamp,

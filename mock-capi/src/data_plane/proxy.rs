@@ -1,4 +1,4 @@
-//! The app `proxy`: it connects to other instances, and says how that went.
+//! The app `proxy`: it connects to other instances and reports the result.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -68,7 +68,7 @@ impl<'s> Scene<'s> {
         go::json(200, &Stats { latency })
     }
 
-    /// Resolves a name, of which a port may be part.
+    /// Resolves a name, which may contain a port.
     fn dig(&self, name: &str) -> Reply {
         let name = name.split(':').next().unwrap_or(name);
         match self.resolve(name) {
@@ -82,7 +82,7 @@ impl<'s> Scene<'s> {
 }
 
 impl super::Plane {
-    /// Remembers how long a connection of a proxy took.
+    /// Records the latency of a request that a proxy sent.
     pub(crate) fn record_latency(
         &mut self,
         proxy: crate::world::InstanceAddress,

@@ -1,9 +1,8 @@
 //! The app `registry`: it lists the instances that have registered.
 //!
-//! Ticks send no requests. What an instance of the registry would know by them follows
-//! from when it and they run: a tick registers when it starts, and four times in the
-//! time that a registration lasts; while there has been no registry yet, it tries more
-//! often. What clients register is kept as it was said.
+//! Ticks send no requests. Their registrations are derived from the times at which they
+//! and the registry run: a tick registers when it starts and four times per TTL, and
+//! more often while no registry has answered yet. Registrations by clients are stored.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -24,15 +23,15 @@ const DEFAULT_TTL: i64 = 30;
 const LEAST_TTL: i64 = 10;
 const MOST_TTL: i64 = 86_400;
 
-/// What an instance of the registry was told by clients.
+/// The requests of clients that an instance of the registry remembers.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     registered: BTreeMap<String, Registered>,
-    /// When what was deregistered.
+    /// The time of the deregistration by ID.
     removed: HashMap<String, Timestamp>,
 }
 
-/// Something that is registered.
+/// A registration.
 #[derive(Clone, Debug)]
 struct Registered {
     said: Said,
@@ -40,7 +39,7 @@ struct Registered {
     renewed: Timestamp,
 }
 
-/// What a client says of itself.
+/// A registration as clients send it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Said {
@@ -60,7 +59,7 @@ struct Endpoint {
     value: String,
 }
 
-/// As it is listed.
+/// A registration as it is listed.
 #[derive(Serialize)]
 struct Listed<'r> {
     id: &'r str,
@@ -94,7 +93,7 @@ impl Registered {
         }
     }
 
-    /// A tick's.
+    /// The registration of a tick.
     fn of_tick(name: &str, address: InstanceAddress, ttl: Duration, renewed: Timestamp) -> Self {
         let said = Said {
             service_name: name.into(),
@@ -171,7 +170,7 @@ impl<'s> Scene<'s> {
         }
     }
 
-    /// What an instance of the registry lists: by name, then address.
+    /// The current registrations, ordered by name and address.
     fn registered(&mut self, instance: &Instance<'s>, request: &AppRequest<'_>) -> Vec<Registered> {
         let now = self.now();
         let mut all = self.ticks(instance, request);
@@ -183,15 +182,17 @@ impl<'s> Scene<'s> {
             all.extend(memory.registered.values().cloned());
         }
         all.sort_by(|a, b| {
-            let key =
-                |it: &Registered| (it.said.service_name.clone(), it.said.endpoint.value.clone());
-            key(a).cmp(&key(b)).then(b.renewed.cmp(&a.renewed))
+            let by_name = a.said.service_name.cmp(&b.said.service_name);
+            let by_address = || a.said.endpoint.value.cmp(&b.said.endpoint.value);
+            by_name
+                .then_with(by_address)
+                .then_with(|| b.renewed.cmp(&a.renewed))
         });
         all.dedup_by(|later, first| later.id == first.id);
         all
     }
 
-    /// The ticks that run and are registered.
+    /// The registrations of running ticks.
     fn ticks(&mut self, registry: &Instance<'s>, request: &AppRequest<'_>) -> Vec<Registered> {
         let (world, now) = (self.world, self.now());
         let Some(presence) = self.presence(registry) else {
@@ -257,7 +258,7 @@ impl<'s> Scene<'s> {
         Some(Registered::of_tick(&app.name, address, ttl, renewed))
     }
 
-    /// The ticks that have ended, and whose registrations last.
+    /// The registrations of ticks that stopped less than their TTL ago.
     fn departed_ticks(&self, registry: &Instance<'s>) -> Vec<Registered> {
         let (world, now) = (self.world, self.now());
         let Some(presence) = self.presence(registry) else {
@@ -425,7 +426,7 @@ struct Links<'r> {
     own: &'r str,
 }
 
-/// Reads a registration; else says what Go finds wrong with it.
+/// Parses a registration. The error is worded as Go words it.
 fn read(body: &[u8]) -> Result<Said, String> {
     if body.len() > READ_BODY {
         return Err("http: request body too large".into());
@@ -433,7 +434,7 @@ fn read(body: &[u8]) -> Result<Said, String> {
     if body.trim_ascii().is_empty() {
         return Err("EOF".into());
     }
-    // Like Go's decoder, it reads one value and leaves the rest.
+    // Like Go's decoder, this reads one value and ignores the rest.
     let mut values = serde_json::Deserializer::from_slice(body).into_iter::<Value>();
     let value = match values.next() {
         Some(Ok(value)) => value,

@@ -1,8 +1,8 @@
-//! Answers of apps and of the router.
+//! Responses of apps and of the router.
 
 use crate::world::CowStr;
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -10,11 +10,11 @@ pub(crate) struct Reply {
     pub(crate) body: ReplyBody,
 }
 
-/// The body of an answer.
+/// The body of a response.
 #[derive(Debug)]
 pub(crate) enum ReplyBody {
     Bytes(Vec<u8>),
-    /// So many bytes that nobody can tell.
+    /// Random bytes of this number.
     Random(u64),
 }
 

@@ -1,19 +1,18 @@
-//! The router: from a request's host and path to an instance, and its own answers
-//! where there is none.
+//! The router: it finds the instance for a host and a path, and responds with its own
+//! errors if there is none.
 
 use std::net::IpAddr;
 
 use super::{Action, AppFault, AppRequest, Instance, Outcome, PORT, Reply, Scene};
 use crate::world::{HostLookup, InstanceState, Process, ROUTER, Route, Row, without_port};
 
-/// How a client asks for an instance.
+/// The header that selects an instance.
 const APP_INSTANCE: &str = "x-cf-app-instance";
 
 const NO_CACHE: &str = "no-cache, no-store";
 
 impl<'s> Scene<'s> {
-    /// What becomes of a request that comes to the router; none if its host is of no
-    /// domain of the world.
+    /// Answers a request to the router; `None` if no domain of the world has its host.
     pub(super) fn route(&mut self, request: &AppRequest<'_>) -> Option<Outcome> {
         let world = self.world;
         let name = without_port(request.host);
@@ -75,7 +74,7 @@ impl<'s> Scene<'s> {
         self.serve(instance, &behaviour, request, IpAddr::V4(ROUTER))
     }
 
-    /// The processes that a route leads to, each with the port.
+    /// The processes of a route's destinations, each with its port.
     pub(super) fn endpoints(&self, route: &Route) -> Vec<(&'s Process, u16)> {
         let world = self.world;
         let destinations = route.destinations.iter();
@@ -87,7 +86,7 @@ impl<'s> Scene<'s> {
         endpoints.filter(|(process, _)| process.started).collect()
     }
 
-    /// The running instance whose turn it is.
+    /// The next running instance in turn.
     fn next_of(
         &self,
         endpoints: &[(&'s Process, u16)],
@@ -126,7 +125,7 @@ impl<'s> Scene<'s> {
     }
 }
 
-/// How many instances of a process may be asked.
+/// The number of a process's instances that can get requests.
 fn listed(process: &Process) -> usize {
     usize::try_from(process.scale.instances.min(InstanceState::LISTED)).unwrap_or_default()
 }
@@ -169,7 +168,7 @@ fn unknown_instance(request: &AppRequest<'_>, app: &str, index: u32) -> Reply {
     router_error(400, "unknown_route", NO_CACHE, &text)
 }
 
-/// The answer where nobody listens, or the connection broke for `reason`.
+/// The response if the app does not listen, or the connection broke for `reason`.
 pub(super) fn endpoint_failure(reason: &str) -> Reply {
     let error = match reason {
         "" => "endpoint_failure".to_owned(),
@@ -179,7 +178,7 @@ pub(super) fn endpoint_failure(reason: &str) -> Reply {
     router_error(502, &error, NO_CACHE, text)
 }
 
-/// The answer to a request that the mock itself has forwarded.
+/// The response to a request that the mock itself has forwarded.
 pub(crate) fn loop_detected() -> Reply {
     let text = "508 Loop Detected: mock-capi has forwarded this request to itself.";
     router_error(508, "loop_detected", NO_CACHE, text)

@@ -1,4 +1,4 @@
-//! What a tester says about how apps behave: `PUT /_mock/apps`.
+//! Behaviours of apps that a test sets: `PUT /_mock/apps`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,18 +13,18 @@ use super::behaviour::Behaviour;
 use super::{Reply, go};
 use crate::world::{App, Guid, Space, World};
 
-/// How an app answers its requests, instead of as its start command suggests.
+/// How an app answers requests, in place of its default behaviour.
 ///
 /// ```
 /// use mock_capi::AppBehaviour;
 ///
-/// // The app `web` answers as a server of the test does ...
+/// // A server of the test answers for the app `web` ...
 /// AppBehaviour::forward("web", "http://127.0.0.1:9000");
-/// // ... and the app `status` of one space always answers the same.
+/// // ... and the app `status` of one space always responds with 503.
 /// AppBehaviour::fixed("status", 503).body("down").space("my-org", "my-space");
 /// ```
 ///
-/// As JSON, which `PUT /_mock/apps` takes a list of, the second of these is
+/// `PUT /_mock/apps` takes a list of behaviours as JSON. The second of these is
 /// `{"app": "status", "org": "my-org", "space": "my-space", "answer": {"status": 503,
 /// "body": "down"}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct AppBehaviour {
     answer: Option<FixedAnswer>,
 }
 
-/// An answer that is always the same.
+/// A fixed response.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FixedAnswer {
@@ -79,7 +79,7 @@ impl FixedAnswer {
     }
 }
 
-/// The names of behaviours that need no more than a name.
+/// The values of `behaviour`.
 const NAMED: [&str; 4] = ["tick", "proxy", "registry", "echo"];
 
 impl AppBehaviour {
@@ -98,12 +98,12 @@ impl AppBehaviour {
         Self::named(app, "registry")
     }
 
-    /// The apps of that name answer what they were asked, as JSON.
+    /// The apps of that name answer with the request that they received, as JSON.
     pub fn echo(app: &str) -> Self {
         Self::named(app, "echo")
     }
 
-    /// Requests for the apps of that name go to a server, below a URL.
+    /// Requests for the apps of that name are forwarded to the server at a URL.
     pub fn forward(app: &str, url: &str) -> Self {
         Self {
             forward: Some(url.into()),
@@ -111,7 +111,7 @@ impl AppBehaviour {
         }
     }
 
-    /// The apps of that name always answer with a status.
+    /// The apps of that name respond with a status to every request.
     pub fn fixed(app: &str, status: u16) -> Self {
         Self {
             answer: Some(FixedAnswer {
@@ -124,7 +124,7 @@ impl AppBehaviour {
     }
 
     /// Sets the body of a [`fixed`](Self::fixed) answer: a string is sent as it is,
-    /// any other value as JSON. Other behaviours have none.
+    /// any other value as JSON. It has no effect on other behaviours.
     #[must_use]
     pub fn body(mut self, body: impl Into<Value>) -> Self {
         if let Some(answer) = &mut self.answer {
@@ -133,7 +133,8 @@ impl AppBehaviour {
         self
     }
 
-    /// Adds a header to a [`fixed`](Self::fixed) answer. Other behaviours have none.
+    /// Adds a header to a [`fixed`](Self::fixed) answer. It has no effect on other
+    /// behaviours.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let Some(answer) = &mut self.answer {
@@ -171,12 +172,12 @@ impl AppBehaviour {
     ///
     /// # Errors
     ///
-    /// [`InvalidApps`] if it is not such a list.
+    /// [`InvalidApps`] if the text is not such a list.
     pub fn list_from_json(json: &[u8]) -> Result<Vec<Self>, InvalidApps> {
         serde_json::from_slice(json).map_err(|error| InvalidApps(error.to_string()))
     }
 
-    /// What it says, or what is wrong with it.
+    /// The behaviour, or why it is invalid.
     fn read(&self) -> Result<Behaviour, String> {
         if self.app.is_empty() {
             return Err("'app' is the name of an app".into());
@@ -234,12 +235,12 @@ impl FixedAnswer {
     }
 }
 
-/// Why behaviours cannot be set.
+/// Behaviours that cannot be set, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidApps(pub(crate) String);
 
-/// The behaviours that were set; the first that is an app's counts.
+/// The behaviours that were set. The first one that applies to an app is used.
 #[derive(Debug, Default)]
 pub(super) struct Settings(Vec<Setting>);
 
@@ -274,7 +275,7 @@ impl Settings {
         settings.collect()
     }
 
-    /// How an app behaves, which is about to answer a request.
+    /// The behaviour of an app that is about to answer a request, which is counted.
     pub(super) fn count<'c>(
         &mut self,
         world: &World,
@@ -292,7 +293,7 @@ impl Settings {
         }
     }
 
-    /// How an app of a name and a space behaves, or did while it was there.
+    /// The behaviour of an app, which may have been deleted.
     pub(super) fn behaviour<'c>(
         &self,
         world: &World,

@@ -1,4 +1,4 @@
-//! The app `tick`: it says which instance of which app it is, and registers.
+//! The app `tick`: it responds with its name and index, and registers.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,7 +15,7 @@ const FIRST_EXTRA_PORT: u16 = 7000;
 const LEAST_TTL: u64 = 10;
 const MOST_TTL: u64 = 86_400;
 
-/// What a tick answers to every request.
+/// The response of a tick to every request.
 #[derive(Serialize)]
 struct Identity<'a> {
     application_name: &'a str,
@@ -43,12 +43,12 @@ pub(super) fn extra_ports(environment: &Map<String, Value>) -> Range<u16> {
 pub(super) struct Registration<'e> {
     /// The registry's URL.
     pub(super) url: Cow<'e, str>,
-    /// How long a registration lasts. Four are made in that time.
+    /// The lifetime of a registration. A tick registers four times in this time.
     pub(super) ttl: Duration,
 }
 
 impl<'e> Registration<'e> {
-    /// How a tick with this environment registers; none without a registry.
+    /// Reads the environment of a tick; `None` if it has no registry.
     pub(super) fn read(environment: &'e Map<String, Value>) -> Option<Self> {
         let url = variable(environment, REGISTRY_BASE_URL)?;
         let ttl = variable(environment, "REGISTRY_TTL_SECONDS");

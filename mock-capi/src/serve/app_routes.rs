@@ -1,4 +1,4 @@
-//! Requests for the routes of apps, which differ from those for the API by their host.
+//! Requests for apps, which are told from requests for the API by their host.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::serve::core::Core;
 use crate::serve::hosts;
 use crate::world::without_port;
 
-/// What becomes of a request for an app; none if it is for the API or for the mock's
+/// Answers a request for an app; `None` if the request is for the API or for the mock's
 /// own endpoints.
 pub(crate) fn outcome(
     core: &Core,

@@ -1,5 +1,4 @@
-//! What the security groups of a space let its apps reach outside of the network of
-//! the containers.
+//! Connections out of the overlay network, which the security groups of a space allow.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -9,8 +8,8 @@ use super::{Guid, SecurityGroup, World};
 use crate::world::clock::Timestamp;
 
 impl World {
-    /// Whether a security group that was changed last by `deadline` lets the running
-    /// apps of a space connect to a port by TCP.
+    /// Whether a security group whose last change is not after `deadline` allows the
+    /// running apps of a space to connect to a TCP port.
     pub(crate) fn can_leave(
         &self,
         space: Guid,
@@ -83,7 +82,7 @@ fn shares(network: u128, ip: u128, width: u32, length: u32) -> bool {
     }
 }
 
-/// The router's own address, as apps see it.
+/// The IP address of the router as apps see it.
 pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 255, 254);
 
 #[cfg(test)]

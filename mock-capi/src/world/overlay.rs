@@ -1,8 +1,9 @@
-//! The network of the containers: each instance that is started has an address, by
-//! which other instances reach it and which a registry lists.
+//! The overlay network: each started instance has an address, by which other instances
+//! reach it.
 //!
-//! A process has the addresses of its instances in runs, as it has their starts. Who
-//! has an address is looked up in the leases, which follow from the processes.
+//! A process stores the addresses of its instances in runs, like their start times. The
+//! leases map an address back to its process; they are rebuilt from the processes when a
+//! state is loaded.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -14,28 +15,28 @@ use serde_json::Map;
 use super::{App, Guid, InstanceState, Process, Table, World};
 use crate::world::clock::{Timestamp, exact};
 
-/// How many cells get instances in turn, before others do.
+/// The number of cells that get instances in turn. The next cells are used when these
+/// are full.
 const CELLS_AT_ONCE: u32 = 4;
 
-/// The last byte of an address is from 1 to this.
+/// The number of addresses of a cell: their last byte is from 1 to this.
 const PER_CELL: u32 = 254;
 
 const BLOCK: u32 = CELLS_AT_ONCE * PER_CELL;
 
-/// The addresses from 10.255.0.1 on, with which most foundations make do.
+/// The number of addresses in 10.255.0.0/16. Others are used only when these are full.
 const USUAL: u32 = 256 * PER_CELL;
 
-/// All that there are, the last of which are in 10.128.0.0/16.
+/// The number of all addresses. The last ones are in 10.128.0.0/16.
 const ALL: u32 = 128 * USUAL;
 
-/// How many instances of a process have addresses.
+/// The number of instances of a process that have addresses.
 const ADDRESSED: u32 = InstanceState::LISTED;
 
-/// How long it is known that an instance was there, as long as a registration can
-/// last.
+/// The time for which departures are kept: the longest lifetime of a registration.
 const KEPT: Duration = Duration::from_secs(86_400);
 
-/// How many departures are kept at most.
+/// The most departures that are kept.
 const KEPT_DEPARTURES: usize = 10_000;
 
 /// The address of an instance in the overlay network, as a number from 0 on.
@@ -47,7 +48,7 @@ impl InstanceAddress {
         CELLS_AT_ONCE * (self.0 / BLOCK) + self.0 % CELLS_AT_ONCE
     }
 
-    /// Which one it is of those of its cell, from 0 on.
+    /// The position among the addresses of the cell, from 0 on.
     fn place(self) -> u32 {
         (self.0 % BLOCK) / CELLS_AT_ONCE
     }
@@ -71,7 +72,7 @@ impl InstanceAddress {
         61_000 + 2 * self.place()
     }
 
-    /// The address that an IP address is; none if it is of no overlay network.
+    /// The address of an IP address; `None` if it is outside the overlay network.
     pub(crate) fn of_ip(ip: Ipv4Addr) -> Option<Self> {
         let [first, second, third, last] = ip.octets().map(u32::from);
         if first != 10 || second < 128 || !(1..=PER_CELL).contains(&last) {
@@ -82,13 +83,13 @@ impl InstanceAddress {
         Some(Self((cell / CELLS_AT_ONCE) * BLOCK + place))
     }
 
-    /// The address so many after this one.
+    /// The address that is `count` after this one.
     pub(crate) fn plus(self, count: u32) -> Self {
         Self(self.0.saturating_add(count))
     }
 }
 
-/// Whether an IP address is one that instances usually have.
+/// Whether an IP address is in 10.255.0.0/16.
 pub(crate) fn is_usual(ip: Ipv4Addr) -> bool {
     ip.octets()[..2] == [10, 255]
 }
@@ -100,10 +101,10 @@ pub(crate) struct Placement {
     from: u32,
     /// The index after the last.
     upto: u32,
-    /// In state files as exact as the starts are.
+    /// In state files in seconds, like the starts.
     at: Timestamp,
-    /// The address of the first of them, which the others' follow; none if there
-    /// was none left.
+    /// The address of the first instance, which the others follow; `None` if all
+    /// addresses were in use.
     address: Option<InstanceAddress>,
 }
 
@@ -118,7 +119,7 @@ impl Placement {
     }
 }
 
-/// Instances that ran, and do not any more.
+/// Instances that ran and have ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Departure {
     pub(crate) app: Guid,
@@ -127,32 +128,32 @@ pub(crate) struct Departure {
     pub(crate) space: Guid,
     /// The start command.
     pub(crate) command: String,
-    /// The app's environment, if it had a registry.
+    /// The app's environment; empty unless it names a registry.
     pub(crate) environment: Map<String, serde_json::Value>,
-    /// The address of the first of them.
+    /// The address of the first instance.
     pub(crate) address: InstanceAddress,
-    /// How many they were, whose addresses follow that one.
+    /// The number of instances. Their addresses follow the first one.
     pub(crate) count: u32,
-    /// When the first of them ran.
+    /// The time since which the first instance ran.
     #[serde(with = "exact")]
     pub(crate) since: Timestamp,
-    /// When they ended.
+    /// The time at which the instances ended.
     #[serde(with = "exact")]
     pub(crate) at: Timestamp,
 }
 
-/// Which addresses are given out.
+/// The addresses that are in use.
 #[derive(Debug)]
 pub(crate) struct Overlay {
-    /// By the first address of each.
+    /// The leases by their first address.
     leases: BTreeMap<u32, Lease>,
-    /// Where to look for free ones first.
+    /// The address at which the search for free ones begins.
     next: u32,
-    /// How many addresses are in use; more are, once these are not enough.
+    /// The number of addresses that may be leased. It grows when all are leased.
     limit: u32,
 }
 
-/// Addresses that were given out, and may be free again.
+/// Consecutive addresses of a process. A lease stays until its addresses are needed.
 #[derive(Clone, Copy, Debug)]
 struct Lease {
     process: Guid,
@@ -170,7 +171,7 @@ impl Default for Overlay {
 }
 
 impl Overlay {
-    /// Gives out addresses that follow each other; none if there are no more.
+    /// Leases consecutive addresses; `None` if there are no more.
     fn lease(
         &mut self,
         lease: Lease,
@@ -191,7 +192,7 @@ impl Overlay {
         Some(InstanceAddress(first))
     }
 
-    /// Where so many addresses are free, from a number on.
+    /// The first address, from a number on, at which `count` addresses are free.
     fn gap(&self, from: u32, count: u32) -> Option<u32> {
         let before = self.leases.range(..from).next_back();
         let end_before = before.map_or(0, |(first, lease)| first + lease.count);
@@ -205,14 +206,14 @@ impl Overlay {
         (at.checked_add(count)? <= self.limit).then_some(at)
     }
 
-    /// Whose an address was last.
+    /// The process that leased an address last.
     fn holder(&self, address: InstanceAddress) -> Option<Guid> {
         let (first, lease) = self.leases.range(..=address.0).next_back()?;
         (address.0 - first < lease.count).then_some(lease.process)
     }
 }
 
-/// Whether any address of a lease is still that of an instance.
+/// Whether an instance still has an address of a lease.
 fn is_held(processes: &Table<Process>, first: u32, lease: &Lease) -> bool {
     let Some(process) = processes.get(lease.process) else {
         return false;
@@ -224,7 +225,7 @@ fn is_held(processes: &Table<Process>, first: u32, lease: &Lease) -> bool {
     })
 }
 
-/// What becomes of some instances of a process.
+/// Consecutive instances of a process, before and after a change.
 struct Change {
     from: u32,
     upto: u32,
@@ -238,7 +239,7 @@ impl Change {
     }
 }
 
-/// The instances of a process by what becomes of them.
+/// The instances of a process, in runs that changed alike.
 fn changes(before: &[Placement], starts: &[(u32, Timestamp)]) -> Vec<Change> {
     let mut bounds: Vec<u32> = starts.iter().map(|(upto, _)| *upto).collect();
     bounds.extend(before.iter().flat_map(|it| [it.from, it.upto]));
@@ -266,7 +267,7 @@ impl World {
         placement.address_of(index)
     }
 
-    /// The instance that has an address.
+    /// The instance at an address.
     pub(crate) fn instance_at(&self, address: InstanceAddress) -> Option<(&Process, u32)> {
         let process = self.processes.get(self.overlay.holder(address)?)?;
         let index = process.placements.iter().find_map(|placement| {
@@ -276,13 +277,13 @@ impl World {
         Some((process, index))
     }
 
-    /// Instances that ran and do not any more, the latest last.
+    /// Instances that ran and have ended, the latest last.
     pub(crate) fn departures(&self) -> impl Iterator<Item = &Departure> {
         self.departures.iter()
     }
 
-    /// Gives addresses to the instances of a process that were started since this
-    /// was called last, and takes those of others back.
+    /// Assigns addresses to the instances of a process that were started since the last
+    /// call, and records the departure of those that ended.
     pub(super) fn place_instances(&mut self, guid: Guid) {
         let Some(process) = self.processes.get(guid) else {
             return;
@@ -326,7 +327,7 @@ impl World {
         for placement in departed {
             self.depart(guid, placement);
         }
-        // Not a change of the process that anyone is told of.
+        // Addresses do not change the process's `updated_at`.
         self.processes
             .update(guid, |process| process.placements = placements);
     }
@@ -342,7 +343,7 @@ impl World {
             .lease(lease, |first, lease| is_held(processes, first, lease))
     }
 
-    /// Takes the addresses of a process back that is about to be removed.
+    /// Records the departure of all instances of a process that is about to be removed.
     pub(super) fn displace_instances(&mut self, guid: Guid) {
         let process = self.processes.get(guid);
         let placements = process.map(|process| process.placements.clone());
@@ -351,7 +352,7 @@ impl World {
         }
     }
 
-    /// Remembers the instances of a placement that ran.
+    /// Records the departure of those instances of a placement that ran.
     fn depart(&mut self, guid: Guid, placement: Placement) {
         let Some(process) = self.processes.get(guid) else {
             return;
@@ -407,7 +408,7 @@ impl World {
         }
     }
 
-    /// Lets the instances of a process have started earlier than they were.
+    /// Moves the start of a process's instances to an earlier time.
     pub(super) fn start_earlier(&mut self, guid: Guid, by: Duration) {
         self.processes.update(guid, |process| {
             for (_, started) in &mut process.starts {
@@ -419,7 +420,7 @@ impl World {
         });
     }
 
-    /// Finds out who has which address, in a world that was loaded.
+    /// Rebuilds the leases in a world that was loaded.
     pub(super) fn place_all(&mut self) {
         self.overlay = Overlay::default();
         let processes = self.processes.iter();
@@ -445,7 +446,7 @@ impl World {
     }
 }
 
-/// The variable that names the registry of an app.
+/// The environment variable with the URL of an app's registry.
 pub(crate) const REGISTRY_BASE_URL: &str = "REGISTRY_BASE_URL";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Requests for apps, as the front answers them: late, streamed, or by another server.
+//! Requests for apps: delays, streams, and requests to other servers.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -20,13 +20,13 @@ use crate::data_plane::{
 use crate::serve::app_routes;
 use crate::serve::controller::CloudController;
 
-/// How long another server may take until it answers, and then to send more.
+/// The time limit of another server for its response, and for each further piece of it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A request by whom it is for.
+/// A request for an app, or another request.
 pub(super) enum Taken {
     ForApp(Box<ForApp>),
-    /// It is for the API, or for the mock's own endpoints.
+    /// A request for the API, or for the mock's own endpoints.
     Other(Box<(Parts, Incoming)>),
 }
 
@@ -38,7 +38,7 @@ pub(super) struct ForApp {
     outcome: Outcome,
 }
 
-/// Looks whom a request is for.
+/// Decides whether a request is for an app.
 pub(super) fn take(
     parts: Parts,
     body: Incoming,
@@ -78,7 +78,7 @@ impl ForApp {
             };
             let body = RequestBody::Read(&read);
             let outcome = app_routes::outcome(controller.core(), &self.parts, body, self.client);
-            // Its domain may be gone since.
+            // The domain may have been deleted meanwhile.
             self.outcome = outcome.unwrap_or_else(|| Reply::new(404, "").into());
         }
         let Outcome {
@@ -99,7 +99,7 @@ impl ForApp {
                 None => return Err(Dropped),
             },
             Action::Forward(forward) => send(forward, &self.parts, self.body, controller).await?,
-            // It has been read already.
+            // The body has been read above.
             Action::ReadBody => content::of_reply(Reply::new(500, ""))?,
         };
         if let Ok(id) = request_id.parse() {
@@ -109,7 +109,7 @@ impl ForApp {
     }
 }
 
-/// Lets another server answer a request.
+/// Forwards a request to another server.
 async fn send(
     forward: Forward,
     parts: &Parts,
@@ -161,7 +161,7 @@ async fn send(
     Ok(answer)
 }
 
-/// What sends requests to other servers; none if the system cannot do TLS.
+/// The client for other servers; `None` if TLS cannot be set up.
 fn client() -> Option<&'static reqwest::Client> {
     static CLIENT: OnceLock<Option<reqwest::Client>> = OnceLock::new();
     let client = CLIENT.get_or_init(|| {
@@ -169,7 +169,7 @@ fn client() -> Option<&'static reqwest::Client> {
             .no_proxy()
             .redirect(redirect::Policy::none())
             .read_timeout(PATIENCE)
-            // Connections end with the thread of the mock that has opened them.
+            // A connection ends with the thread of the mock that opened it.
             .pool_max_idle_per_host(0);
         builder.build().ok()
     });

@@ -1,5 +1,5 @@
-//! How long the Cloud Controller takes for a request: a price list, and workers that
-//! serve so many requests at once and let the others queue.
+//! The time that requests take: a price list, and a limited number of workers for which
+//! requests queue.
 
 mod profile;
 mod workers;
@@ -16,27 +16,27 @@ pub(crate) use profile::PriceList;
 pub use profile::{InvalidProfile, Profile};
 use workers::Workers;
 
-/// What determines the time of requests besides the latency.
+/// The price list and the workers.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     prices: Option<PriceList>,
     workers: Workers,
 }
 
-/// A request whose price is known before it is processed.
+/// The price of a request, which is known before the request is processed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Priced {
     price: profile::Price,
-    /// Whether the Cloud Controller serves it, and not UAA or another component.
+    /// Whether the request is for the Cloud Controller, not for UAA or log-cache.
     is_served: bool,
 }
 
-/// How long a request takes.
+/// The time that a request takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Service {
-    /// From its arrival to the response.
+    /// The time from the arrival to the response.
     pub(crate) total: Duration,
-    /// Without the time in the queue, if it is to be reported.
+    /// The time without the queue, if the response reports it.
     pub(crate) runtime: Option<Duration>,
 }
 
@@ -61,7 +61,7 @@ impl Pace {
         }
     }
 
-    /// Serves a request whose response lists so many resources.
+    /// Serves a request. `listed` is the number of resources in its response.
     pub(crate) fn serve(
         &mut self,
         priced: Priced,
@@ -96,14 +96,14 @@ impl Pace {
         self.workers.reset_peak();
     }
 
-    /// Its part of `/_mock/times`.
+    /// Adds the profile and the workers to `/_mock/times`.
     pub(crate) fn present(&self, times: &mut Value) {
         let profile = self.prices.as_ref().map_or("none", PriceList::name);
         times["workers"] = json!(self.workers.count());
         times["profile"] = json!(profile);
     }
 
-    /// Its part of `/_mock/stats`.
+    /// The queue as `/_mock/stats` shows it.
     pub(crate) fn queue(&mut self) -> Value {
         self.workers.present(Instant::now())
     }

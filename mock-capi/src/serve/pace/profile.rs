@@ -13,8 +13,8 @@ use crate::world::settings::{Dialect, Timings, TimingsPatch};
 
 const MEASURED: &str = include_str!("measured.yml");
 
-/// How long a foundation takes: for requests by the type of their resources, and for
-/// what happens in the background.
+/// The times of a foundation: of requests by the type of their resources, and of staging,
+/// copies, starts and jobs.
 ///
 /// ```
 /// use mock_capi::{MockCapi, Profile};
@@ -22,7 +22,7 @@ const MEASURED: &str = include_str!("measured.yml");
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// // As the Cloud Controller's own performance tests measure it, with 20 workers.
 /// MockCapi::builder().profile(Profile::measured()).workers(20);
-/// // Half a millisecond for each app on a page, and nothing for anything else.
+/// // Half a millisecond for each app on a page; other requests take no time.
 /// Profile::from_yaml("types: {apps: {each: 500us}}")?;
 /// # Ok(())
 /// # }
@@ -33,12 +33,12 @@ pub struct Profile {
     said: Said,
 }
 
-/// Why a text is no [`Profile`].
+/// A text that is not a valid [`Profile`], and why.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidProfile(String);
 
-/// A profile as it is written.
+/// The content of a profile.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Said {
@@ -50,7 +50,7 @@ pub(crate) struct Said {
     operations: BTreeMap<String, Entry>,
 }
 
-/// Times; those that are missing are the default's.
+/// Times of a type or an operation. The default applies to missing ones.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Entry {
@@ -62,7 +62,7 @@ struct Entry {
     each: Option<Duration>,
 }
 
-/// What a request costs.
+/// The price of requests for a type of resources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Price {
     one: Duration,
@@ -79,7 +79,7 @@ impl Price {
         }
     }
 
-    /// The time of a request whose response lists so many resources.
+    /// The time of a request. `listed` is the number of resources in its response.
     pub(super) fn of(self, listed: Option<usize>) -> Duration {
         match listed {
             None => self.one,
@@ -95,7 +95,7 @@ impl Profile {
     /// The times that the Cloud Controller's own performance tests have published in
     /// August 2026.
     pub fn measured() -> Self {
-        // A test reads it.
+        // A test parses it.
         let said = serde_saphyr::from_str(MEASURED).unwrap_or_default();
         let name = "measured".into();
         Self { name, said }
@@ -105,8 +105,8 @@ impl Profile {
     ///
     /// # Errors
     ///
-    /// [`InvalidProfile`] if it has a key, a type of resources or an operation that the
-    /// API does not have, or a time that is none.
+    /// [`InvalidProfile`] if the text is not YAML, has an unknown key, type or operation,
+    /// or a time that is not valid.
     pub fn from_yaml(text: &str) -> Result<Self, InvalidProfile> {
         let said: Said =
             serde_saphyr::from_str(text).map_err(|error| InvalidProfile(error.to_string()))?;
@@ -115,12 +115,12 @@ impl Profile {
         Ok(Self { name, said })
     }
 
-    /// Takes the times of what happens in the background over.
+    /// Sets the times of staging, copies, starts and jobs.
     pub(crate) fn set_times(&self, timings: &mut Timings) -> Result<(), String> {
         timings.change(&self.said.times)
     }
 
-    /// How many requests are served at once, if the profile says so.
+    /// The number of workers, if the profile sets it.
     pub(crate) fn workers(&self) -> Option<usize> {
         self.said.workers
     }
@@ -151,7 +151,7 @@ impl Said {
         }
     }
 
-    /// The price of an operation: its own, or that of the type that its path names last.
+    /// The price of an operation: its own, or that of the last type in its path.
     fn price(&self, key: &str) -> Price {
         let default = Price::default().with(self.default);
         let mut operations = self.operations.iter();

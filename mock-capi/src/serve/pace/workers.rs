@@ -1,8 +1,8 @@
-//! A ceiling of requests that are served at once.
+//! A limited number of workers, for which requests queue.
 //!
-//! When a request arrives it is known how long it takes, so it is known as well when a
-//! worker is free for it and when it ends: nobody has to wait for a turn, only for the
-//! answer. That holds for every adapter.
+//! The time that a request takes is known when it arrives. So the time at which a worker
+//! is free for it is computed at once, and the queue is a longer delay of the response,
+//! which every adapter can do.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// The workers, and the requests that they serve or will serve.
+/// The workers and their queue.
 #[derive(Debug, Default)]
 pub(super) struct Workers {
-    /// 0: there is no ceiling.
+    /// The number of workers; 0 is no limit.
     count: usize,
-    /// When each busy worker is free again.
+    /// The time at which each busy worker is free again.
     free_at: BinaryHeap<Reverse<Instant>>,
-    /// When the queued requests begin to be served, in that order.
+    /// The times at which the queued requests are started, in order.
     starts: VecDeque<Instant>,
     /// The longest queue so far.
     peak: usize,
@@ -43,7 +43,7 @@ impl Workers {
         self.peak = 0;
     }
 
-    /// Changes how many workers there are. Requests that have arrived end as planned.
+    /// Changes the number of workers. It has no effect on requests that have arrived.
     pub(super) fn set(&mut self, count: usize) {
         self.count = count;
         while count > 0 && self.free_at.len() > count {
@@ -51,7 +51,7 @@ impl Workers {
         }
     }
 
-    /// How long a request waits and is served that arrives now.
+    /// The time in the queue and at a worker of a request that arrives now.
     pub(super) fn serve(&mut self, now: Instant, takes: Duration) -> Duration {
         if self.count == 0 {
             return takes;
@@ -69,7 +69,7 @@ impl Workers {
         (start - now).saturating_add(takes)
     }
 
-    /// Forgets what is over by now.
+    /// Drops the requests that have ended.
     fn forget(&mut self, now: Instant) {
         while self
             .free_at
