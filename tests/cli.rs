@@ -21,7 +21,7 @@ async fn api() -> MockCapi {
 #[case::plan("plan")]
 #[case::verify("verify")]
 #[case::destroy("destroy")]
-#[case::test("test")]
+#[case::test_command("test")]
 #[case::push("push")]
 #[case::clone("clone")]
 #[case::export("export")]
