@@ -127,7 +127,8 @@ impl CommandError {
                     let lines = deletions.to_string();
                     lines.lines().map(str::to_owned).collect()
                 }
-                ConvergeError::HasUnmanaged { unmanaged, .. } => listed(unmanaged),
+                ConvergeError::HasUnmanaged { unmanaged, .. }
+                | ConvergeError::Occupied { unmanaged, .. } => listed(unmanaged),
                 ConvergeError::PlanChanged { differences } => {
                     let lines = differences.iter();
                     lines.map(|line| format!("- {line}")).collect()
@@ -171,6 +172,10 @@ impl CommandError {
                 ),
                 ConvergeError::Protected { .. } => Some(
                     "leave it out of the desired state, or take its pattern out of `protected`"
+                        .to_owned(),
+                ),
+                ConvergeError::Occupied { .. } => Some(
+                    "delete what is in it or move it elsewhere, or declare the org or space again"
                         .to_owned(),
                 ),
                 ConvergeError::NotApproved { .. } => {
