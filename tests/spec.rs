@@ -184,6 +184,82 @@ async fn spaces_of_others_in_the_same_org_are_left_alone_and_are_no_drift() {
     assert_eq!(mock.apps().len(), 3);
 }
 
+/// A spec with these spaces in an org.
+fn spaces(spaces: &str) -> String {
+    format!("version: 1\nname: me\norgs: [{{name: o, spaces: [{spaces}]}}]\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pruning_deletes_what_the_spec_no_longer_declares_and_nothing_else() {
+    let (mock, place) = (MockCapi::start().await.unwrap(), Place::new());
+    mock.org("other").space("s").app("a").started();
+    let apply = |spec: &str, args: &[&str]| {
+        let args = [&["apply", "-f", "-"], args].concat();
+        run_with_input(&place, &mock, &args, spec)
+    };
+    let app = "apps: [{name: a, bundled: proxy}]";
+    let both = spaces(&format!("{{name: s, {app}}}, {{name: t, {app}}}"));
+    let first = apply(&both, &[]);
+    assert_eq!(first.code, 0, "{}", first.err);
+    let one = spaces(&format!("{{name: s, {app}}}"));
+    let second = apply(&one, &[]);
+    assert_eq!(second.code, 0, "{}", second.err);
+    assert_eq!(mock.apps().len(), 3);
+    let plan = run_with_input(&place, &mock, &["plan", "-f", "-", "--prune"], &one);
+    assert!(plan.out.contains("- space t"), "{}", plan.out);
+    let refused = apply(&one, &["--prune"]);
+    assert_eq!((refused.code, mock.apps().len()), (1, 3), "{}", refused.err);
+    let pruned = apply(&one, &["--prune", "--yes"]);
+    assert_eq!(pruned.code, 0, "{}", pruned.err);
+    let left: Vec<String> = mock
+        .apps()
+        .iter()
+        .map(|it| format!("{}/{}", it.org, it.space))
+        .collect();
+    assert_eq!(left, ["other/s", "o/s"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_is_staged_once_for_all_spaces_that_a_count_makes() {
+    let (mock, place) = (
+        MockCapi::builder().record_requests().start().await.unwrap(),
+        Place::new(),
+    );
+    let spec = spaces("{name: 's{i}', count: 3, apps: [{name: 'a-{space}', bundled: proxy}]}");
+    let args = ["apply", "-f", "-", "--only", "a-2"];
+    let only = run_with_input(&place, &mock, &args, &spec);
+    assert_eq!(only.code, 0, "{}", only.err);
+    // The first one is needed for its droplet.
+    let mut names: Vec<String> = mock.apps().into_iter().map(|app| app.name).collect();
+    names.sort();
+    assert_eq!(names, ["a-0", "a-2"]);
+    let all = run_with_input(&place, &mock, &["apply", "-f", "-"], &spec);
+    assert_eq!(all.code, 0, "{}", all.err);
+    assert!(mock.apps().iter().all(|app| app.running == 1));
+    let requests = mock.requests();
+    let builds = requests
+        .iter()
+        .filter(|it| it.method == "POST" && it.path == "/v3/builds");
+    assert_eq!(builds.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cedar_preset_is_applied() {
+    let (mock, place) = (MockCapi::start().await.unwrap(), Place::new());
+    let text = Preset::Cedar.text().replace("count: 10\n", "count: 2\n");
+    let stress_app = root().join("fixtures/apps/proxy");
+    let variable = format!("stress_app={}", stress_app.display());
+    let apply = ["apply", "-f", "-", "--var", &variable, "--format", "json"];
+    let first = run_with_input(&place, &mock, &apply, &text);
+    assert_eq!(first.code, 0, "{}", first.err);
+    let (started, stopped): (Vec<_>, Vec<_>) = mock.apps().into_iter().partition(|it| it.started);
+    assert_eq!((started.len(), stopped.len()), (40, 1));
+    let instances: u32 = started.iter().map(|app| app.running).sum();
+    assert_eq!(instances, 50);
+    let second = run_with_input(&place, &mock, &apply, &text);
+    assert_eq!(json_of(&second)["run"]["changed"], 0, "{}", second.err);
+}
+
 #[test]
 fn the_spec_of_a_configuration_declares_the_same() {
     let large = r#"{"prefix": "Big-", "test_applications": 1, "asg_size": 300,

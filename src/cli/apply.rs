@@ -18,6 +18,7 @@ Examples:
   cf-pusher apply -f fixtures/specs/shop.yml --mock
   cf-pusher apply -f foundation/ --vars-file prod.yml --var version=3
   cf-pusher plan -f foundation/ --out plan.json && cf-pusher apply -f foundation/ --plan plan.json
+  cf-pusher apply -f foundation/ --prune --max-deletes 5
   cf-pusher apply -f shop.yml --only web --max-deletes 3 --format json
   cf-pusher spec --config scale-test.json | cf-pusher apply -f - --mock")]
 pub(super) struct ApplyArgs {

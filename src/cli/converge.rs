@@ -37,6 +37,11 @@ pub(super) struct ConvergeArgs {
     #[arg(long, conflicts_with = "dry_run")]
     adopt: bool,
 
+    /// Also delete what has the `name` of the spec, or the prefix of the configuration, and
+    /// is not declared any more
+    #[arg(long, conflicts_with = "only")]
+    prune: bool,
+
     /// Show the changes without making them, as `plan` does
     #[arg(long, conflicts_with_all = ["recreate", "trace", "report", "har", "junit"])]
     dry_run: bool,
@@ -88,7 +93,7 @@ pub(super) async fn run(
 ) -> Result<u8, CommandError> {
     if args.dry_run {
         let session = Session::open(&args.common, Apps::Needed, interrupt).await?;
-        let converger = args.only.select(session.converger()?)?;
+        let converger = args.only.select(session.converger()?)?.prune(args.prune);
         plan::show(&session, &converger, false, None).await?;
         return Ok(0);
     }
@@ -124,6 +129,7 @@ pub(super) async fn run(
     };
     let approval = args.approval.approval(client.api());
     let converger = converger.recreate(args.recreate).adopt(args.adopt);
+    let converger = converger.prune(args.prune);
     let outcome = match converger.converge(approval).await {
         Err(ConvergeError::Api(Error::Interrupted)) => {
             let mut outcome = Outcome::default();

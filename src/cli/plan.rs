@@ -32,6 +32,11 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
+    /// Also plan the deletion of what has the `name` of the spec, or the prefix of the
+    /// configuration, and is not declared any more
+    #[arg(long, conflicts_with = "only")]
+    prune: bool,
+
     /// Also list the resources that are up to date
     #[arg(long)]
     all: bool,
@@ -63,7 +68,7 @@ impl OnlyArgs {
 
 pub(super) async fn run(args: PlanArgs, interrupt: &CancellationToken) -> Result<u8, CommandError> {
     let session = Session::open(&args.common, Apps::Needed, interrupt).await?;
-    let converger = args.only.select(session.converger()?)?;
+    let converger = args.only.select(session.converger()?)?.prune(args.prune);
     let shown = show(&session, &converger, args.all, args.out.as_deref()).await?;
     Ok(if args.detailed_exitcode && !shown.is_empty() {
         2

@@ -41,6 +41,10 @@ impl Selection {
                 });
             }
         }
+        // Apps with a copy of another group's droplet need that group.
+        let selected = desired.groups().filter(|it| groups.contains(&it.id));
+        let sources: Vec<usize> = selected.filter_map(|it| desired.source_of(&it)).collect();
+        groups.extend(sources);
         Ok(Self { groups })
     }
 

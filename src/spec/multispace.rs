@@ -328,7 +328,8 @@ impl Multispace {
             .saturating_mul(instances)
     }
 
-    /// What should exist on the foundation, with the bits of `sources`.
+    /// What should exist on the foundation, with the bits of `sources`. The first app is
+    /// staged; all others get a copy of its droplet.
     ///
     /// # Errors
     /// [`DesiredError`] where a name is too long for a host.
@@ -350,7 +351,7 @@ impl Multispace {
                 .by_ref()
                 .take(usize::try_from(of_org).unwrap_or(usize::MAX))
             {
-                org = org.space(self.space(i, sources));
+                org = org.space(self.space(i, sources, &names));
             }
             desired = desired.org(org);
         }
@@ -363,10 +364,11 @@ impl Multispace {
             .filter(|it| *it > 0)
     }
 
-    fn space(&self, i: u32, sources: &Sources) -> Space {
+    fn space(&self, i: u32, sources: &Sources, orgs: &[String]) -> Space {
         let prefix = &self.prefix;
+        let name = |i: u32| format!("{prefix}-space-{i}");
         let app = |i: u32| format!("{prefix}-app-{i}-{{i}}");
-        let mut space = Space::new(format!("{prefix}-space-{i}"));
+        let mut space = Space::new(name(i));
         for group in self.groups_of(i) {
             space = space.security_group(group);
         }
@@ -382,7 +384,13 @@ impl Multispace {
                 entry = entry.with(property, json!(SIZE));
             }
         }
-        let group = Group::new(app(i), entry, source.bits.clone());
+        let group = match (i, orgs.first()) {
+            (1.., Some(first)) => {
+                let like = format!("{first}/{}/{}", name(0), app(0));
+                Group::copy_of(app(i), entry, like)
+            }
+            _ => Group::new(app(i), entry, source.bits.clone()),
+        };
         space.group(group.count(self.apps_per_space))
     }
 
@@ -504,6 +512,15 @@ mod tests {
         assert_eq!(ports(&rules(65_534, 2)), ["65534", "65535"]);
         assert_eq!(ports(&rules(21_845, 3)), ["1", "2", "3"]);
         assert_eq!(rules(2, 300)[253], Rule::tcp("169.254.1.0", "854"));
+    }
+
+    #[test]
+    fn one_app_is_staged_for_all_spaces() {
+        let desired = desired(&parse(SMALL));
+        let groups = desired.groups().map(|it| it.group.like.clone());
+        let likes: Vec<Option<String>> = groups.collect();
+        let like = Some("p-org/p-space-0/p-app-0-{i}".to_owned());
+        assert_eq!(likes, [None, like.clone(), like]);
     }
 
     #[test]

@@ -121,6 +121,24 @@ fn every_key_is_read() {
 }
 
 #[test]
+fn an_entry_that_counts_repeat_is_staged_once() {
+    let desired = orgs(
+        "orgs:
+- name: o{i}
+  count: 2
+  spaces:
+  - name: s{i}
+    count: 2
+    apps: [{name: 'a-{i}', count: 2, bundled: proxy}, {name: b, bundled: proxy}]
+",
+    );
+    let likes = desired.groups().map(|it| it.group.like.as_deref());
+    let likes: Vec<&str> = likes.map(|like| like.unwrap_or("bits")).collect();
+    let (a, b) = ("o0/s0/a-{i}", "o0/s0/b");
+    assert_eq!(likes, ["bits", "bits", a, b, a, b, a, b]);
+}
+
+#[test]
 fn a_rendered_spec_declares_the_same() {
     let desired = parse(FULL).unwrap().into_desired();
     let text = SpecFile::render(&desired);

@@ -41,7 +41,12 @@ struct App<'n> {
 }
 
 impl<'n> Expander<'_, 'n> {
-    pub(super) fn apps(&mut self, space: &'n Node, scope: Scope, place: &str) -> Vec<PlacedGroup> {
+    pub(super) fn apps(
+        &mut self,
+        space: &'n Node,
+        scope: Scope,
+        place: &str,
+    ) -> Vec<PlacedGroup<'n>> {
         let nodes = space.list("apps");
         let mut apps = Vec::new();
         let mut entries = Vec::new();
@@ -133,7 +138,7 @@ impl<'n> Expander<'_, 'n> {
         properties
     }
 
-    fn group(&mut self, app: &App<'_>, properties: Map<String, Json>) -> PlacedGroup {
+    fn group(&mut self, app: &App<'n>, properties: Map<String, Json>) -> PlacedGroup<'n> {
         let node = app.node;
         let entry = self.entry(app, properties);
         let bits = self.bits(app);
@@ -159,6 +164,7 @@ impl<'n> Expander<'_, 'n> {
         }
         PlacedGroup {
             group,
+            node,
             like_at: like.map_or(node.at, |like| like.at),
         }
     }

@@ -14,8 +14,8 @@ use super::node::{Data, Node};
 use super::problem::{At, Problems, SpecProblemReason, nearest};
 use super::scope::Scope;
 use crate::desired::{
-    Desired, DesiredBuilder, GloballyEnabled, Group, Limit, Limits, Metadata, Org, OrgQuota, Role,
-    Rule, SecurityGroup, Space, SpaceQuota,
+    Bits, Desired, DesiredBuilder, GloballyEnabled, Group, Limit, Limits, Metadata, Org, OrgQuota,
+    Role, Rule, SecurityGroup, Space, SpaceQuota,
 };
 
 /// The most spaces, and the most apps, that a spec may have.
@@ -38,11 +38,12 @@ struct PlacedSpace<'n> {
     at: At,
     scope: Scope,
     quota: Option<(String, At)>,
-    groups: Vec<PlacedGroup>,
+    groups: Vec<PlacedGroup<'n>>,
 }
 
-struct PlacedGroup {
+struct PlacedGroup<'n> {
     group: Group,
+    node: &'n Node,
     /// Where `like` is.
     like_at: At,
 }
@@ -138,6 +139,7 @@ impl<'n> Expander<'_, 'n> {
         let mut orgs = self.orgs(&group_names, &mut domains);
         self.network_policies(&mut orgs);
         self.resolve_likes(&mut orgs);
+        share_droplets(&mut orgs);
         self.check_references(&orgs, &org_quotas);
         self.check_quotas(&orgs, &org_quotas);
         for placed in orgs {
@@ -437,6 +439,39 @@ impl PlacedOrg<'_> {
             org.spaces.push(space);
         }
         org
+    }
+}
+
+/// Gives the apps of an entry that a count of its space or org repeats the droplet of the
+/// first ones, so that each entry is staged once.
+fn share_droplets(orgs: &mut [PlacedOrg<'_>]) {
+    let mut firsts: HashMap<*const Node, (Bits, String)> = HashMap::new();
+    for org in orgs {
+        for space in &mut org.spaces {
+            for placed in &mut space.groups {
+                let group = &mut placed.group;
+                if group.like.is_some() || group.bits == Bits::None || group.count == 0 {
+                    continue;
+                }
+                let place = [&org.org.name, &space.space.name];
+                if place.iter().any(|name| name.contains('/')) {
+                    // It cannot be referred to.
+                    continue;
+                }
+                let entry = std::ptr::from_ref(placed.node);
+                match firsts.get(&entry) {
+                    Some((bits, first)) if *bits == group.bits => {
+                        group.like = Some(first.clone());
+                        group.bits = Bits::None;
+                    }
+                    Some(_) => {}
+                    None => {
+                        let name = format!("{}/{}/{}", place[0], place[1], group.name);
+                        firsts.insert(entry, (group.bits.clone(), name));
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -38,7 +38,7 @@ impl Needs {
         needs
     }
 
-    fn add(&mut self, placed: &PlacedGroup) {
+    fn add(&mut self, placed: &PlacedGroup<'_>) {
         let group = &placed.group;
         let apps = u64::from(group.count);
         if apps == 0 {
@@ -97,7 +97,7 @@ fn count<T>(all: impl Iterator<Item = T>) -> u64 {
 }
 
 /// The instances and the memory of each process of an app.
-fn processes(placed: &PlacedGroup) -> Vec<(u64, Option<u64>)> {
+fn processes(placed: &PlacedGroup<'_>) -> Vec<(u64, Option<u64>)> {
     let entry = &placed.group.entry;
     let web = (u64::from(entry.instances().unwrap_or(1)), entry.memory_mb());
     let others = entry.get("processes").and_then(Json::as_array);
