@@ -37,6 +37,15 @@ Examples:
   cf-pusher test --config scale-test.json --route-latency --fail-above 5s"
 )]
 pub(super) struct TestArgs {
+    /// Path to the configuration, a JSON file; `-` reads standard input
+    #[arg(long, value_name = "FILE", display_order = 0)]
+    config: PathBuf,
+
+    /// Folder with the bits of each group: registry, tick, proxy [default: APPS_DIR, then
+    /// bundled apps]
+    #[arg(long, value_name = "DIR", requires = "setup")]
+    apps_dir: Option<PathBuf>,
+
     /// Converge first: create, change and delete what the configuration asks for
     #[arg(long)]
     setup: bool,
@@ -79,19 +88,10 @@ pub(super) struct TestArgs {
     policy_wait: Option<Duration>,
 
     #[command(flatten)]
-    measurements: Measurements,
-
-    #[command(flatten)]
     approval: ApprovalArgs,
 
-    /// Path to the configuration, a JSON file; `-` reads standard input
-    #[arg(long, value_name = "FILE", display_order = 0)]
-    config: PathBuf,
-
-    /// Folder with the bits of each group: registry, tick, proxy [default: APPS_DIR, then
-    /// bundled apps]
-    #[arg(long, value_name = "DIR", requires = "setup")]
-    apps_dir: Option<PathBuf>,
+    #[command(flatten)]
+    measurements: Measurements,
 
     #[command(flatten)]
     foundation: Foundation,
