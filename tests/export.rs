@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use crate::support::command::{Place, Said, cf_pusher, stable};
-use crate::support::connect;
+use crate::support::{connect, curl};
 use cf_pusher::export::Exporter;
 use mock_capi::{CloudController, MockCapi};
+use serde_json::json;
 
 /// A spec that is also a seed.
 const SEED: &str = "fixtures/specs/seed.yml";
@@ -239,4 +240,90 @@ async fn one_file_fills_a_fake_and_a_foundation_alike() {
         well(&applied, &place, &export).out,
     );
     assert_eq!(one, other);
+}
+/// How one goes from clicking to declaring.
+#[tokio::test]
+async fn an_exported_org_is_adopted_and_then_up_to_date() {
+    let (mock, place) = (seeded(Path::new(SEED)).await, Place::new());
+    well(
+        &mock,
+        &place,
+        &[
+            "export", "--org", "shop", "--bits", "bits", "-o", "shop.yml",
+        ],
+    );
+    let variables = place.file(
+        "vars.yml",
+        "prod-db-credentials_uri: postgres://shop:secret@db/shop\nprod-web-API_TOKEN: made-up\n",
+    );
+    let variables = variables.to_str().unwrap();
+    let plan = well(
+        &mock,
+        &place,
+        &["plan", "-f", "shop.yml", "--vars-file", variables],
+    );
+    insta::assert_snapshot!("adopting_plan", stable(&plan.out));
+    mock.forget_requests();
+    let apply = [
+        "apply",
+        "-f",
+        "shop.yml",
+        "--vars-file",
+        variables,
+        "--adopt",
+    ];
+    well(&mock, &place, &apply);
+    let is_write = |it: &&mock_capi::RecordedRequest| {
+        it.method != "GET" && !it.path.ends_with("/token") && !it.path.ends_with("/manifest_diff")
+    };
+    // Apps are labelled by a manifest, everything else by its metadata.
+    for write in mock.requests().iter().filter(is_write) {
+        let changed = write.json().unwrap();
+        let changed: Vec<&String> = changed.as_object().unwrap().keys().collect();
+        let is_manifest = write.path.ends_with("/actions/apply_manifest");
+        assert!(is_manifest || changed == ["metadata"], "{}", write.path);
+    }
+    let again = well(
+        &mock,
+        &place,
+        &[
+            "plan",
+            "-f",
+            "shop.yml",
+            "--vars-file",
+            variables,
+            "--detailed-exitcode",
+        ],
+    );
+    insta::assert_snapshot!("adopted_plan", stable(&again.out));
+}
+
+#[tokio::test]
+async fn an_export_with_bits_rebuilds_the_apps_on_an_empty_foundation() {
+    let (mock, place) = (seeded(Path::new(SEED)).await, Place::new());
+    let flags = [
+        "export", "--org", "shop", "--bits", "bits", "-o", "shop.yml",
+    ];
+    well(&mock, &place, &flags);
+    place.file(
+        "vars.yml",
+        "prod-db-credentials_uri: postgres://shop:secret@db/shop\nprod-web-API_TOKEN: made-up\n",
+    );
+    let empty = MockCapi::builder().start().await.unwrap();
+    well(
+        &empty,
+        &place,
+        &["apply", "-f", "shop.yml", "--vars-file", "vars.yml"],
+    );
+    let export = ["export", "--org", "shop", "--as-seed"];
+    assert_eq!(
+        well(&empty, &place, &export).out,
+        well(&mock, &place, &export).out
+    );
+    let mut apps = empty.apps().into_iter();
+    let web = apps.find(|app| app.name == "web" && app.space == "prod");
+    let web = web.unwrap();
+    assert_eq!((web.started, web.running), (true, 2));
+    let org = curl(&empty, "GET", "/v3/organizations?names=shop", json!(null)).await;
+    assert_eq!(org["resources"][0]["metadata"]["labels"]["team"], "shop");
 }

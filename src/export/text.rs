@@ -28,12 +28,12 @@ impl Comments<'_> {
         });
         let lacking = self.stopped.iter().filter(|lacks| **lacks).count();
         if lacking > 0 {
-            let apps = match lacking {
-                1 => "1 app runs".to_owned(),
-                count => format!("{count} apps run"),
+            let (apps, them) = match lacking {
+                1 => ("1 app runs".to_owned(), "it"),
+                count => (format!("{count} apps run"), "them"),
             };
             lines.push(format!(
-                "# {apps}, but the spec has no bits: give a `path`, or export with --bits DIR."
+                "# {apps}, but the spec has no bits, so applying it stops {them}: give a `path`, or export with --bits DIR."
             ));
         }
         lines.extend(
