@@ -504,10 +504,15 @@ async fn a_refused_app_fails_alone_with_the_cloud_controllers_message() {
 async fn without_deployments_droplets_are_set_and_apps_started() {
     let builder = MockCapi::builder().disable_deployments();
     let fixture = Fixture::with(Workflow::Manifest, builder).await;
-    assert_eq!(fixture.converge_well(SMALL).await, 7);
+    // More than are started at once.
+    let apps = r#"{"test_applications": 60}"#;
+    assert_eq!(fixture.converge_well(apps).await, 61);
     let routes = fixture.mock.stats().by_route;
-    assert_eq!(routes["POST /v3/apps/:guid/actions/start"], 7);
-    assert!(routes["POST /v3/deployments"] < 7, "once refused is enough");
+    assert_eq!(routes["POST /v3/apps/:guid/actions/start"], 61);
+    assert!(
+        routes["POST /v3/deployments"] < 61,
+        "once refused is enough"
+    );
 }
 
 #[tokio::test]

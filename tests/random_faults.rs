@@ -64,6 +64,7 @@ impl Config {
         let apps = usize::try_from(1 + self.proxies + self.ticks).unwrap();
         vec![
             ("apps STARTED", apps),
+            ("domains", 1),
             ("droplets STAGED", apps),
             ("organization_quotas", 2),
             ("organizations", 1),

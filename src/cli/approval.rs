@@ -20,6 +20,15 @@ pub(super) struct ApprovalArgs {
 }
 
 impl ApprovalArgs {
+    /// The flag that is given, if any.
+    pub(super) fn flag(&self) -> Option<&'static str> {
+        match self.max_deletes {
+            _ if self.yes => Some("--yes"),
+            Some(_) => Some("--max-deletes"),
+            None => None,
+        }
+    }
+
     /// What the flags approve; without flags, what somebody at the terminal does.
     pub(super) fn approval(&self, api: &str) -> Approval {
         match self.max_deletes {

@@ -148,6 +148,10 @@ impl ContextChoice {
 }
 
 pub(super) async fn run(args: TestArgs, interrupt: &CancellationToken) -> Result<u8, CommandError> {
+    if let Some(flag) = args.approval.flag().filter(|_| !args.setup) {
+        let text = format!("{flag} has no effect without --setup: a test deletes no apps");
+        return Err(CommandError::usage(text).help("leave it out, or add --setup"));
+    }
     let recordings = args.record.open(interrupt).await?;
     let input = input(&args)?;
     let test = match &input {

@@ -142,7 +142,7 @@ mod tests {
         error: invalid value 'prot' for '--health-check-type <TYPE>' [possible values: http, port, process]
         help: did you mean `port`?
         $ cf-pusher converge
-        error: the following required arguments were not provided: --config <FILE>
+        error: the following required arguments were not provided: <--file <FILE>|--config <FILE>>
         help: see `cf-pusher converge --help`
         $ cf-pusher convrge
         error: unrecognized subcommand 'convrge'

@@ -443,3 +443,18 @@ async fn an_operator_can_disable_deployments() {
         })
     );
 }
+
+#[tokio::test]
+async fn a_droplet_is_named_by_text_only() {
+    let (cf, app, _) = running_app(1).await;
+    for guid in [json!(["a"]), json!(7), json!("none")] {
+        assert_eq!(
+            deploy(&cf, &app, json!({"droplet": {"guid": guid}})).await.error(),
+            (
+                10008,
+                "Unable to assign current droplet. Ensure the droplet exists and belongs to this app."
+                    .to_owned()
+            )
+        );
+    }
+}

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 async fn feature_flags_bind_those_who_are_no_administrators() {
     let mut cf = Session::start(MockCapi::builder().add_user("dev", "secret")).await;
     let flags = cf.names("/v3/feature_flags").await;
+    // Unlike other lists, this one counts what is not on the page.
+    let beyond = cf.get("/v3/feature_flags?page=99").await.json();
+    assert_eq!(beyond["pagination"]["total_results"], flags.len());
     assert_eq!(flags.len(), 19);
     assert!(flags.is_sorted());
     assert_eq!(

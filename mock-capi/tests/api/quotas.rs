@@ -78,6 +78,11 @@ async fn what_quotas_refuse() {
         assert_eq!(cf.post(of_org, body).await.error(), (10008, detail.into()));
     }
     let path = format!("{of_org}/{quota}");
+    // The reader of the request admits an empty list in place of a boolean.
+    let paid = json!({"name": "x", "services": {"paid_services_allowed": []}});
+    let refused = (10008, "non_basic_services_allowed presence".to_owned());
+    assert_eq!(cf.post(of_org, paid.clone()).await.error(), refused);
+    assert_eq!(cf.patch(&path, paid).await.error(), refused);
     assert_eq!(
         cf.patch(&path, json!({"name": null})).await.error().1,
         "Name must be a string, Name is too short (minimum is 1 character)"

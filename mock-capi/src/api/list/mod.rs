@@ -50,6 +50,9 @@ pub(crate) struct ListSpec {
     pub(crate) checks_labels: bool,
     /// Whether `created_ats` is refused.
     pub(crate) refuses_created_ats: bool,
+    /// Whether resources are counted apart from the page, so that the total is right
+    /// also on an empty page.
+    pub(crate) counts_apart: bool,
 }
 
 pub(crate) type Fields = &'static [(&'static str, &'static [&'static str])];
@@ -66,6 +69,7 @@ impl ListSpec {
             is_list: true,
             checks_labels: true,
             refuses_created_ats: false,
+            counts_apart: false,
         }
     }
 
@@ -92,6 +96,7 @@ pub(crate) struct ListQuery {
     labels: LabelSelector,
     times: Vec<TimeFilter>,
     access: Access,
+    counts_apart: bool,
 }
 
 #[derive(Debug)]
@@ -123,6 +128,7 @@ impl ListQuery {
             labels: LabelSelector::default(),
             times: Vec::new(),
             access: context.access.clone(),
+            counts_apart: spec.counts_apart,
             params: params.clone(),
         };
         if spec.is_list {

@@ -89,9 +89,12 @@ impl ListQuery {
     ) -> ListAnswer {
         let view = context.view().in_list();
         let resources = page.rows.iter().map(|row| present(row, &view));
-        // The Cloud Controller counts while it reads the page, so the total of an
-        // empty page is 0.
-        let total = if page.rows.is_empty() { 0 } else { page.total };
+        // The Cloud Controller counts most resources while it reads the page, so the
+        // total of an empty page is 0.
+        let total = match page.rows.is_empty() && !self.counts_apart {
+            true => 0,
+            false => page.total,
+        };
         ListAnswer::new(&self.pagination(context, total), resources)
     }
 

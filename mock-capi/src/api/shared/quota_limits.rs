@@ -75,6 +75,19 @@ pub(crate) fn read_name<'b>(message: &mut Message<'b>) -> Option<&'b str> {
     name.length(1..=MAX_NAME).text()
 }
 
+/// Refuses an empty array for `paid_services_allowed`: the reader of the request admits
+/// it, and the quota does not.
+pub(crate) fn check_paid_services(body: &Map<String, Value>) -> Result<(), CcError> {
+    let services = body.get("services");
+    let paid = services.and_then(|services| services.get("paid_services_allowed"));
+    match paid == Some(&json!([])) {
+        true => Err(CcError::unprocessable(
+            "non_basic_services_allowed presence",
+        )),
+        false => Ok(()),
+    }
+}
+
 /// Whether a request sets a log rate limit.
 pub(crate) fn limits_log_rate(body: &Map<String, Value>) -> bool {
     let apps = body.get("apps");
@@ -146,7 +159,10 @@ fn read_section<const N: usize>(
         allowed.push("paid_services_allowed");
     }
     let values = message.nested(section, &allowed, |inner| {
-        inner.boolean("paid_services_allowed");
+        // An inclusion in a list of values admits an empty array.
+        if inner.get("paid_services_allowed") != Some(&json!([])) {
+            inner.boolean("paid_services_allowed");
+        }
         fields.map(|(name, max)| {
             let value = inner.integer(name, 0..=max);
             inner

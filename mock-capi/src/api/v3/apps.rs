@@ -455,7 +455,8 @@ fn current_droplet_relationship(context: &mut RequestContext<'_>) -> Result<Resp
 /// `GET /v3/apps/:guid/droplets/current`
 fn current_droplet(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let droplet = droplet_of(context, find(context)?)?;
-    let droplet = context.present(droplet, droplets::present)?;
+    // The Cloud Controller does not hide the metadata of the execution here.
+    let droplet = droplets::present(context.row(droplet)?, &context.view());
     Ok(Response::ok(&droplet))
 }
 

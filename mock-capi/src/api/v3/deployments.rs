@@ -321,7 +321,11 @@ fn read_new(body: &Map<String, Value>) -> Result<DeploymentRequest<'_>, CcError>
         value.as_str()
     };
     let app = guid_in(&["relationships", "app", "data", "guid"]);
-    let droplet = guid_in(&["droplet", "guid"]);
+    let droplet = guid_in(&["droplet", "guid"]).or_else(|| {
+        // Any other value identifies no droplet.
+        let guid = message.get("droplet")?.get("guid")?;
+        (!guid.is_null()).then_some("")
+    });
     let present = |key: &str| match message.get(key) {
         Some(Value::Object(object)) => !object.is_empty(),
         value => value.is_some(),

@@ -20,6 +20,7 @@ pub(crate) const ROUTES: &[Route] = &[
 const LIST: ListSpec = ListSpec {
     order_by: &["name"],
     refuses_created_ats: true,
+    counts_apart: true,
     ..ListSpec::of(&[])
 };
 

@@ -91,6 +91,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     message.check("name").present();
     let orgs = orgs.unwrap_or_default();
     message.finish()?;
+    quota_limits::check_paid_services(&body)?;
     check_ports(&limits)?;
     check_name(context, name, None)?;
     let orgs = known_orgs(
@@ -125,6 +126,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let name = quota_limits::read_name(&mut message);
     let limits = limits.map(|limits| quota_limits::read(&mut message, limits));
     message.finish()?;
+    quota_limits::check_paid_services(&body)?;
     if quota_limits::limits_log_rate(&body) {
         refuse_unlimited(context.world, guid)?;
     }

@@ -132,9 +132,9 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 fn scale(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = scale_process(context)?;
-    context
-        .present(guid, present)
-        .map(|process| Response::json(202, &process))
+    // The Cloud Controller does not hide the command here.
+    let process = present(context.row(guid)?, &context.view());
+    Ok(Response::json(202, &process))
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

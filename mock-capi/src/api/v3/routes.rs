@@ -165,6 +165,9 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let new = read_new(&body, context.world)?;
     if context.world.spaces.get(new.space).is_some() {
+        if context.world.domains.get(new.domain).is_none() {
+            return Err(CcError::unprocessable(NO_DOMAIN));
+        }
         context.authorize(Home::Space(new.space))?;
     }
     let domain = context.world.domains.get(new.domain);

@@ -98,6 +98,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     });
     message.check("name").present();
     message.finish()?;
+    quota_limits::check_paid_services(&body)?;
     let (org, spaces) = related.unwrap_or_default();
     let text = org.unwrap_or_default();
     let org = context
@@ -143,6 +144,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let name = quota_limits::read_name(&mut message);
     let limits = quota_limits::read(&mut message, limits);
     message.finish()?;
+    quota_limits::check_paid_services(&body)?;
     if quota_limits::limits_log_rate(&body) {
         let spaces = spaces_of(context.world, guid).into_iter();
         let unlimited = spaces.filter(|space| context.world.has_unlimited_log_rate(&[*space]));
