@@ -34,16 +34,16 @@ impl Latencies {
     /// Adds the time that a request took.
     pub(crate) fn add(&mut self, took: Duration) {
         if self.0.is_none() {
-            // Fails only for digits that cannot be.
+            // Fails only for more than five digits.
             self.0 = Histogram::new(DIGITS).ok();
         }
         if let Some(times) = &mut self.0 {
-            // A histogram that grows as it must refuses no time.
+            // A histogram that resizes itself accepts every value.
             let _ = times.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         }
     }
 
-    /// Adds all of another.
+    /// Adds all latencies of another one.
     pub(crate) fn merge(&mut self, other: &Self) {
         match (&mut self.0, &other.0) {
             (Some(times), Some(others)) => {

@@ -85,13 +85,14 @@ impl Recording for HtmlReport {
     }
 }
 
-/// The page with its data. No name can end the script that they are in.
+/// The page with its data. The data is escaped, so that no name ends the script element.
 fn render(data: &Data) -> io::Result<String> {
     let data = serde_json::to_string(data)?.replace('<', "\\u003c");
     Ok(PAGE.replacen("{{data}}", &data, 1))
 }
 
-/// When an app was how far, in milliseconds; in the order of [`AppMilestone`].
+/// When an app reached each milestone, in milliseconds, in the order of
+/// [`AppMilestone`].
 type Moments = [Option<u64>; 4];
 
 struct Seen {
@@ -102,16 +103,16 @@ struct Seen {
     bins: Vec<Bin>,
     apps: HashMap<String, Moments>,
     refused: BTreeMap<(String, Option<u16>), u64>,
-    /// By step and error: the first target, and how many.
+    /// The first failed target and the number of them, by step and error.
     failures: BTreeMap<(String, String), (String, u64)>,
-    /// Those at the end of the run, with every target. `None` before the end.
+    /// The failures at the end of the run, with all targets. `None` before the end.
     last_failures: Option<Vec<Failed>>,
     outcome: Option<Ended>,
     connections: HeatMaps,
     test: Option<EndedTest>,
 }
 
-/// What happened in a part of the time.
+/// The events of a part of the run.
 #[derive(Clone, Default)]
 struct Bin {
     latencies: Latencies,
@@ -179,7 +180,7 @@ struct ShownBin {
     apps: [u64; 4],
 }
 
-/// Some apps, by the means of their moments.
+/// Apps of one line, with the mean times of their milestones.
 #[derive(Serialize)]
 struct Row {
     count: usize,
@@ -202,7 +203,7 @@ struct Refused {
 
 #[derive(Clone, Serialize)]
 struct Failed {
-    /// What failed: all names, as a text.
+    /// The names of all failed targets.
     targets: String,
     step: String,
     error: String,
@@ -286,7 +287,7 @@ impl Seen {
         }
     }
 
-    /// Whether it is time to write the page again.
+    /// Whether the page is due to be written again.
     fn is_page_due(&mut self, now: Instant) -> bool {
         let is_due = now.saturating_duration_since(self.page_written) >= PAGE_EVERY;
         if is_due {
@@ -309,7 +310,7 @@ impl Seen {
         &mut self.bins[index]
     }
 
-    /// Makes one of each two bins.
+    /// Merges the bins in pairs.
     fn fold(&mut self) {
         self.width *= 2;
         let pairs = self.bins.chunks(2);
@@ -339,8 +340,8 @@ impl Seen {
         }
     }
 
-    /// Keeps when an app first was so far. That one runs to which nothing was
-    /// done is no news.
+    /// Records when an app first reached a milestone. An app that the run did not change
+    /// is not recorded as running.
     fn app(&mut self, now: Instant, name: &str, milestone: AppMilestone) {
         if milestone == AppMilestone::Running && !self.apps.contains_key(name) {
             return;
@@ -438,7 +439,7 @@ fn failures_of(resources: &[EndedResource]) -> Vec<Failed> {
     failures
 }
 
-/// The apps in the order in which they came about, and those that took longest.
+/// The apps in the order of their creation, and those that took longest.
 fn timeline(apps: &HashMap<String, Moments>) -> (Vec<Row>, Vec<Slow>) {
     let apps = apps.iter().map(|(name, moments)| (name.clone(), *moments));
     let mut apps: Vec<(String, Moments)> = apps.collect();

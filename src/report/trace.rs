@@ -65,24 +65,24 @@ impl Recording for Trace {
 struct Writing {
     entries: Entries,
     origin: Instant,
-    /// By the name of what they are about.
+    /// The tracks of apps and other targets, by their names.
     tracks: HashMap<String, Track>,
-    /// When each track of shared requests is free again.
+    /// The time at which each track of shared requests is free again.
     lanes: Vec<Instant>,
-    /// Those that are going on.
+    /// The phases that have started and not ended.
     phases: BTreeMap<Phase, Track>,
-    /// How many apps are how far.
+    /// The number of apps at each milestone.
     apps: BTreeMap<AppMilestone, u64>,
 }
 
-/// A line of slices.
+/// A track: a line of slices.
 #[derive(Debug, Clone, Copy)]
 struct Track {
     process: u64,
     thread: u64,
-    /// Whether a step is going on.
+    /// Whether a step has started and not ended.
     is_open: bool,
-    /// How far its app is.
+    /// The milestone that its app has reached.
     milestone: Option<AppMilestone>,
 }
 
@@ -179,8 +179,8 @@ impl Writing {
         }
     }
 
-    /// Marks it on the app's track, and counts it. That an app runs to which
-    /// nothing was done is no news.
+    /// Marks a milestone on the app's track, and counts it. An app that the run did not
+    /// change is not marked as running.
     fn app(&mut self, now: Instant, name: &str, milestone: AppMilestone) {
         let context = format!("app {name}");
         if milestone == AppMilestone::Running && !self.tracks.contains_key(&context) {
@@ -251,7 +251,7 @@ impl Writing {
         }));
     }
 
-    /// The track of an app, or of what else steps are taken for.
+    /// The track of an app, or of another target of steps.
     fn track(&mut self, name: &str) -> Track {
         if let Some(track) = self.tracks.get(name) {
             return *track;
@@ -267,7 +267,7 @@ impl Writing {
         track
     }
 
-    /// A track of shared requests that is free from `began` on; taken until `ended`.
+    /// Takes a track of shared requests that is free from `began` until `ended`.
     fn lane(&mut self, began: Instant, ended: Instant) -> Track {
         let free = self.lanes.iter().position(|until| *until <= began);
         let index = free.unwrap_or(self.lanes.len());
@@ -314,12 +314,12 @@ impl Writing {
         }));
     }
 
-    /// Microseconds since the beginning.
+    /// Microseconds since the run began.
     fn at(&self, instant: Instant) -> f64 {
         microseconds(instant.saturating_duration_since(self.origin))
     }
 
-    /// Closes what is going on: a run may end anywhere.
+    /// Ends all slices that have not ended: a run may end anywhere.
     fn end(mut self, now: Instant) -> io::Result<()> {
         let tracks = self.tracks.values().filter(|track| track.is_open);
         let open: Vec<Track> = tracks.chain(self.phases.values()).copied().collect();
@@ -342,7 +342,7 @@ fn name_of(milestone: AppMilestone) -> &'static str {
     }
 }
 
-/// To the nanosecond.
+/// Microseconds, to the nanosecond.
 #[expect(clippy::cast_precision_loss, reason = "runs take days at most")]
 fn microseconds(time: Duration) -> f64 {
     time.as_nanos() as f64 / 1e3
@@ -357,7 +357,7 @@ mod tests {
     use super::*;
     use crate::report::recording::testing::Buffer;
 
-    /// A run of which a step, a phase and nothing else are unfinished.
+    /// A run in which one step and one phase have not ended.
     fn record(paper: &Buffer) {
         let origin = Instant::now();
         let at = |ms| origin + Duration::from_millis(ms);
