@@ -34,7 +34,8 @@ pub(super) type Work<'p> = (&'p ResourcePlan, Vec<&'p Step>);
 /// The waves before the apps are worked on.
 const WAVES_BEFORE_APPS: usize = 3;
 
-/// The wave of the bindings of security groups, while apps are worked on.
+/// The wave of the bindings of security groups, and of groups that are created with
+/// theirs, while apps are worked on: they start once it has ended.
 const BINDINGS: usize = 3;
 
 /// The wave after the apps.
@@ -43,7 +44,7 @@ const AFTER_APPS: usize = 4;
 /// The wave of a step. Steps that others need come first.
 fn wave(resource: &ResourcePlan, step: &Step) -> usize {
     match (step, &resource.target) {
-        (Step::CreateSecurityGroup { spaces }, _) if !spaces.is_empty() => 2,
+        (Step::CreateSecurityGroup { spaces }, _) if !spaces.is_empty() => BINDINGS,
         (Step::Delete { .. }, Target::Org { .. } | Target::Space { .. })
         | (Step::SetLimits { .. }, Target::Quota { .. })
         | (Step::CreateDomain { org: None }, _)
