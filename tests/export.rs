@@ -6,7 +6,7 @@ use crate::support::command::{Place, Said, cf_pusher, stable};
 use crate::support::{connect, curl};
 use cf_pusher::export::Exporter;
 use mock_capi::{CloudController, MockCapi};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A spec that is also a seed.
 const SEED: &str = "fixtures/specs/seed.yml";
@@ -245,6 +245,18 @@ async fn one_file_fills_a_fake_and_a_foundation_alike() {
 #[tokio::test]
 async fn an_exported_org_is_adopted_and_then_up_to_date() {
     let (mock, place) = (seeded(Path::new(SEED)).await, Place::new());
+    // Another org has the same quota, and its space the same security group.
+    let space = mock.org("other").space("own").guid();
+    let group = curl(
+        &mock,
+        "GET",
+        "/v3/security_groups?names=shop-db",
+        Value::Null,
+    )
+    .await;
+    let group = group["resources"][0]["guid"].as_str().unwrap().to_owned();
+    let path = format!("/v3/security_groups/{group}/relationships/running_spaces");
+    curl(&mock, "POST", &path, json!({"data": [{"guid": space}]})).await;
     well(
         &mock,
         &place,
@@ -296,6 +308,8 @@ async fn an_exported_org_is_adopted_and_then_up_to_date() {
         ],
     );
     insta::assert_snapshot!("adopted_plan", stable(&again.out));
+    // What others use too needs no adoption again.
+    well(&mock, &place, &apply[..apply.len() - 1]);
 }
 
 #[tokio::test]

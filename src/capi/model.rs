@@ -103,6 +103,10 @@ pub(crate) struct Org {
 /// only `paid_services_allowed` is a flag. Empty in 2017.
 pub(crate) type Limits = BTreeMap<String, BTreeMap<String, Option<Value>>>;
 
+/// The quota that the Cloud Controller gives to orgs without one. It is the foundation's,
+/// even if there is only one org.
+pub(crate) const DEFAULT_QUOTA: &str = "default";
+
 /// A quota of orgs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OrgQuota {

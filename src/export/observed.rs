@@ -131,7 +131,8 @@ impl Exporter {
         let quota = quotas.into_iter().next();
         Ok(Observed {
             quota: quota.map(|quota| {
-                let is_own = quota.orgs.iter().all(|it| *it == org.guid);
+                let is_own = quota.name != model::DEFAULT_QUOTA
+                    && quota.orgs.iter().all(|it| *it == org.guid);
                 (quota, is_own)
             }),
             isolation_segment: parts.segments.get(&org.guid).cloned(),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{Action, Change, ResourcePlan, Step, around};
 use crate::capi::model::{
-    Labels as Found, MANAGED_BY_LABEL, MANAGED_BY_VALUE, OrgQuota, Ownership, PREFIX_ANNOTATION,
-    Rule as FoundRule, SecurityGroup as FoundGroup,
+    DEFAULT_QUOTA, Labels as Found, MANAGED_BY_LABEL, MANAGED_BY_VALUE, Org as FoundOrg, OrgQuota,
+    Ownership, PREFIX_ANNOTATION, Rule as FoundRule, SecurityGroup as FoundGroup,
 };
 use crate::converge::observe::Observed;
 use crate::converge::target::Target;
@@ -54,13 +54,29 @@ fn plan_quota(name: &str, desired: &Desired, observed: &Observed) -> ResourcePla
     let found = observed.quotas.get(name);
     let mut plan = ResourcePlan::new(target, found.is_some());
     let wanted = desired.limits_of(name);
-    plan.unmanaged = found.is_some_and(|quota| !observed.is_our_quota(quota, wanted));
     match (found, wanted) {
         (None, _) => plan.steps.push(Step::CreateQuota),
         (Some(found), Some(wanted)) => plan.change_limits(wanted, &found.limits),
         (Some(_), None) => {}
     }
+    // The foundation's own quota is anyone's to use, as long as it is not changed.
+    let is_foundations = name == DEFAULT_QUOTA && wanted.is_none();
+    let is_in_use = plan.action == Action::Unchanged && has_quota(name, desired, observed);
+    plan.unmanaged = found.is_some_and(|quota| {
+        !observed.is_our_quota(quota, wanted) && !is_foundations && !is_in_use
+    });
     plan
+}
+
+/// Whether the orgs that are to have the quota exist, are ours and have it: others may
+/// have it too.
+fn has_quota(name: &str, desired: &Desired, observed: &Observed) -> bool {
+    let guid = observed.quotas.get(name).map(|quota| &quota.guid);
+    let orgs = desired.orgs().iter().zip(&observed.orgs);
+    let orgs = orgs.filter(|(org, _)| org.quota.as_deref() == Some(name));
+    let mut orgs = orgs.map(|(_, found)| found.org.as_ref()).peekable();
+    let has = |org: &FoundOrg| observed.managed.contains(&org.guid) && org.quota.as_ref() == guid;
+    orgs.peek().is_some() && orgs.all(|org| org.is_some_and(has))
 }
 
 fn plan_org(org_id: usize, org: &Org, observed: &Observed, owner: &str) -> ResourcePlan {
@@ -232,7 +248,6 @@ fn plan_security_group(
         }
         return plan;
     };
-    plan.unmanaged = !observed.is_our_group(found, group, owner);
     if !are_equal(&found.rules, &group.rules) {
         let old = match found.rules.len() {
             count if count == group.rules.len() => "other rules".to_owned(),
@@ -257,6 +272,14 @@ fn plan_security_group(
         plan.action = Action::Change;
         plan.steps.push(Step::BindSecurityGroup { spaces: missing });
     }
+    // Spaces of ours may share a group with others.
+    let existing = spaces.iter().map(|placed| observed.spaces.get(placed.id));
+    let mut existing = existing.map(|space| space.and_then(|it| it.space.as_ref()));
+    let are_ours =
+        existing.all(|space| space.is_some_and(|it| observed.managed.contains(&it.guid)));
+    let is_in_use =
+        plan.action == Action::Unchanged && !spaces.is_empty() && are_ours && !found.is_global();
+    plan.unmanaged = !observed.is_our_group(found, group, owner) && !is_in_use;
     plan
 }
 
