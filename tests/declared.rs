@@ -453,10 +453,10 @@ async fn pruning_deletes_what_was_declared_before_and_nothing_else() {
     insta::assert_snapshot!(deleted.join("\n"), @"
     org back
     space test
-    service instance db
     service instance cache
-    domain shared.me.test
+    service instance db
     domain apps.me.test
+    domain shared.me.test
     network policy web-0 to api tcp 8080-8090
     network policy web-1 to api tcp 8080-8090
     ");

@@ -400,15 +400,22 @@ pub(super) fn surplus(observed: &Observed) -> Vec<ResourcePlan> {
         plan.steps.push(step);
         plan
     };
-    let resources = observed.surplus.resources.iter().map(|it| {
+    // By name within a kind: the foundation lists in the order of creation.
+    let mut resources: Vec<_> = observed.surplus.resources.iter().collect();
+    for of_kind in resources.chunk_by_mut(|a, b| a.target.kind() == b.target.kind()) {
+        of_kind.sort_by(|a, b| a.target.cmp(&b.target));
+    }
+    let resources = resources.into_iter().map(|it| {
         let guid = it.guid.clone();
         ResourcePlan {
             content: it.content.clone(),
             ..delete(&it.target, Step::Delete { guid })
         }
     });
-    let policies = observed.surplus.policies.iter();
-    let policies = policies.map(|(target, _)| delete(target, Step::DeletePolicy));
+    let mut policies: Vec<&Target> = observed.surplus.policies.iter().map(|it| &it.0).collect();
+    policies.sort();
+    let policies = policies.into_iter();
+    let policies = policies.map(|target| delete(target, Step::DeletePolicy));
     resources.chain(policies).collect()
 }
 
