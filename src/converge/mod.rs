@@ -425,7 +425,7 @@ impl Converger {
         }
     }
 
-    /// Refuses to delete orgs and spaces with what is not ours.
+    /// Refuses to delete orgs and spaces that contain unmanaged resources.
     fn check_surplus(&self, observed: &Observed) -> Result<(), ConvergeError> {
         let surplus = observed.surplus.resources.iter();
         let mut occupied = surplus.filter(|resource| !resource.unmanaged.is_empty());

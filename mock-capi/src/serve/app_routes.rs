@@ -1,4 +1,4 @@
-//! Requests for apps, which are told from requests for the API by their host.
+//! Requests for apps. Their host distinguishes them from requests for the API.
 
 use std::net::SocketAddr;
 

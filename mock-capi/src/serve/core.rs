@@ -466,8 +466,8 @@ impl Core {
         self.lock().stubs.set(stubs);
     }
 
-    /// How apps answer that were told to behave in another way than their start
-    /// command suggests, as JSON.
+    /// The behaviours that were set for apps, in place of those that their start
+    /// commands suggest, as JSON.
     pub(crate) fn app_behaviours(&self) -> Value {
         self.lock().plane.behaviours()
     }

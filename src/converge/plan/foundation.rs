@@ -349,7 +349,7 @@ impl Observed {
     }
 }
 
-/// Whether rules allow the same. What is not desired of a rule is not compared.
+/// Whether rules allow the same traffic. Only desired properties of a rule are compared.
 fn are_equal(found: &[FoundRule], wanted: &[Rule]) -> bool {
     let mut found: Vec<&FoundRule> = found.iter().collect();
     let mut wanted: Vec<&Rule> = wanted.iter().collect();

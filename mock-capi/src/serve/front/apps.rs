@@ -78,7 +78,7 @@ impl ForApp {
             };
             let body = RequestBody::Read(&read);
             let outcome = app_routes::outcome(controller.core(), &self.parts, body, self.client);
-            // The domain may have been deleted meanwhile.
+            // The domain may have been deleted since.
             self.outcome = outcome.unwrap_or_else(|| Reply::new(404, "").into());
         }
         let Outcome {

@@ -52,7 +52,7 @@ impl<'w> Requests<'w> {
         Self {
             world,
             settings,
-            // What is in a world does not depend on who may ask for it.
+            // The content of a seed does not depend on the rights of a user.
             router: Router::new(Dialect::V3),
             tokens: Tokens::default(),
         }
