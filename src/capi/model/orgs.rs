@@ -1,0 +1,108 @@
+//! Orgs and spaces, with their quotas, users, roles and features.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Labels, Ownership};
+
+/// An organization.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Org {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    pub(crate) ownership: Ownership,
+    /// The GUID of its quota.
+    pub(crate) quota: Option<String>,
+    /// Whether its users may change nothing; not read in 2017.
+    pub(crate) is_suspended: bool,
+    /// Empty in 2017.
+    pub(crate) labels: Labels,
+    /// Empty in 2017.
+    pub(crate) annotations: Labels,
+}
+
+/// The limits of a quota by section and key; `None` is no limit. They are numbers, and
+/// only `paid_services_allowed` is a flag. Empty in 2017.
+pub(crate) type Limits = BTreeMap<String, BTreeMap<String, Option<Value>>>;
+
+/// The quota that the Cloud Controller gives to orgs without one. It is the foundation's,
+/// even if there is only one org.
+pub(crate) const DEFAULT_QUOTA: &str = "default";
+
+/// A quota of orgs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OrgQuota {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    /// The GUIDs of the orgs that it applies to, as far as the user sees them.
+    pub(crate) orgs: Vec<String>,
+    /// Whether it has no limit, as one that we create.
+    pub(crate) is_unlimited: bool,
+    pub(crate) limits: Limits,
+    /// The memory that the apps of an org may take in all, in MB. `None` without a limit.
+    pub(crate) memory_mb: Option<u64>,
+}
+
+/// A quota of an org's spaces.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SpaceQuota {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    /// The GUID of its org.
+    pub(crate) org: String,
+    pub(crate) limits: Limits,
+}
+
+/// A role of a user.
+#[derive(Debug, Clone)]
+pub(crate) struct Role {
+    /// Such as `organization_manager`.
+    pub(crate) kind: String,
+    /// The user's name, or the GUID of a user without name, such as a UAA client.
+    pub(crate) user: String,
+    pub(crate) origin: Option<String>,
+    /// The GUID of its org or space.
+    pub(crate) place: String,
+}
+
+/// A user that the Cloud Controller knows.
+#[derive(Debug, Clone)]
+pub(crate) struct User {
+    pub(crate) guid: String,
+    /// `None` of a UAA client.
+    pub(crate) name: Option<String>,
+    pub(crate) origin: Option<String>,
+    pub(crate) ownership: Ownership,
+}
+
+/// An isolation segment: a part of the cells.
+#[derive(Debug, Clone)]
+pub(crate) struct IsolationSegment {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+}
+
+/// A feature of the foundation.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct FeatureFlag {
+    pub(crate) name: String,
+    pub(crate) enabled: bool,
+}
+
+/// A space of an org.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Space {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    /// The GUID of its org.
+    pub(crate) org: String,
+    pub(crate) ownership: Ownership,
+    /// The GUID of its quota; not read in 2017.
+    pub(crate) quota: Option<String>,
+    /// Empty in 2017.
+    pub(crate) labels: Labels,
+    /// Empty in 2017.
+    pub(crate) annotations: Labels,
+}

@@ -1,0 +1,60 @@
+//! Service instances and their plans.
+
+use serde_json::{Map, Value};
+
+use super::{Metadata, Ownership};
+
+/// A service instance.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ServiceInstance {
+    /// Empty in 2017.
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    /// The GUID of its org; empty in lists by space.
+    pub(crate) org: String,
+    /// The GUID of its space; empty in 2017.
+    pub(crate) space: String,
+    /// Unknown in 2017.
+    pub(crate) ownership: Ownership,
+    pub(crate) tags: Vec<String>,
+    pub(crate) syslog_drain_url: Option<String>,
+    pub(crate) route_service_url: Option<String>,
+    /// The GUID of its service plan; `None` if it is user-provided.
+    pub(crate) plan: Option<String>,
+    /// The last work of its broker and how it went, such as `create failed`; empty if
+    /// it is user-provided.
+    pub(crate) last_operation: String,
+}
+
+/// A service instance that is to be created.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewServiceInstance<'a> {
+    pub(crate) name: &'a str,
+    /// The GUID of its space.
+    pub(crate) space: &'a str,
+    pub(crate) settings: ServiceSettings<'a>,
+    pub(crate) metadata: &'a Metadata,
+}
+
+/// The settings of a service instance. What is `None` keeps its value.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ServiceSettings<'a> {
+    pub(crate) tags: Option<&'a [String]>,
+    /// The GUID of the service plan of a managed service instance.
+    pub(crate) plan: Option<&'a str>,
+    pub(crate) parameters: Option<&'a Map<String, Value>>,
+    pub(crate) credentials: Option<&'a Map<String, Value>>,
+    /// `Some(None)` for none.
+    pub(crate) syslog_drain_url: Option<Option<&'a str>>,
+    /// `Some(None)` for none.
+    pub(crate) route_service_url: Option<Option<&'a str>>,
+}
+
+/// A service plan, with the names of what it is of.
+#[derive(Debug, Clone)]
+pub(crate) struct ServicePlan {
+    pub(crate) guid: String,
+    pub(crate) name: String,
+    pub(crate) offering: String,
+    pub(crate) broker: String,
+}

@@ -1,0 +1,146 @@
+//! From bits to what an app runs with: files, packages, builds and droplets.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use crate::capi::poll::Progress;
+
+/// The state of a package, a build or a droplet.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum ResourceState {
+    /// A package can be staged.
+    Ready,
+    /// A build is done; an app can run with a droplet.
+    Staged,
+    /// It is being staged; of builds, and in 2017 of droplets.
+    #[serde(alias = "PENDING")]
+    Staging,
+    Failed,
+    Expired,
+    /// It is being uploaded or copied.
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl fmt::Display for ResourceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ready => "READY",
+            Self::Staged => "STAGED",
+            Self::Staging => "STAGING",
+            Self::Failed => "FAILED",
+            Self::Expired => "EXPIRED",
+            Self::Other(state) => state,
+        })
+    }
+}
+
+impl ResourceState {
+    /// The progress of a resource towards the state `done`.
+    fn progress<T>(self, done: &Self, error: Option<String>, resource: T) -> Progress<T> {
+        match self {
+            state if state == *done => Progress::Done(resource),
+            state @ (Self::Failed | Self::Expired) => {
+                Progress::Failed(error.unwrap_or_else(|| state.to_string()))
+            }
+            state => Progress::Pending(state.to_string()),
+        }
+    }
+}
+
+/// A package: the bits or image that an app is staged from.
+#[derive(Debug, Clone)]
+pub(crate) struct Package {
+    pub(crate) guid: String,
+    /// The GUID of its app.
+    pub(crate) app: String,
+    pub(crate) state: ResourceState,
+    /// The SHA-256 of its bits, where we annotated it.
+    pub(crate) bits: Option<String>,
+    /// Why it failed.
+    pub(crate) error: Option<String>,
+}
+
+impl Package {
+    /// Whether it can be staged.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state == ResourceState::Ready
+    }
+
+    /// The progress until it can be staged.
+    pub(crate) fn progress(self) -> Progress<Self> {
+        let (state, error) = (self.state.clone(), self.error.clone());
+        state.progress(&ResourceState::Ready, error, self)
+    }
+}
+
+/// A Docker image, with the login of its registry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DockerImage<'a> {
+    pub(crate) image: &'a str,
+    /// User and password.
+    pub(crate) login: Option<(&'a str, &'a str)>,
+}
+
+/// The staging of a package into a droplet.
+#[derive(Debug, Clone)]
+pub(crate) struct Build {
+    pub(crate) guid: String,
+    pub(crate) state: ResourceState,
+    /// The GUID of the droplet. In 2017, the build and the droplet are one resource.
+    pub(crate) droplet: Option<String>,
+    /// When it began, in nanoseconds since 1970 by the foundation's clock.
+    pub(crate) created_at: Option<i64>,
+    /// Why it failed.
+    pub(crate) error: Option<String>,
+}
+
+impl Build {
+    /// The progress of the staging.
+    pub(crate) fn progress(self) -> Progress<Self> {
+        let (state, error) = (self.state.clone(), self.error.clone());
+        state.progress(&ResourceState::Staged, error, self)
+    }
+}
+
+/// A droplet: a staged app, ready to run.
+#[derive(Debug, Clone)]
+pub(crate) struct Droplet {
+    pub(crate) guid: String,
+    /// The GUID of its app.
+    pub(crate) app: String,
+    pub(crate) state: ResourceState,
+    /// The same for a droplet and its copies.
+    pub(crate) checksum: Option<String>,
+    /// The SHA-256 of the bits that it was staged from, where we annotated it.
+    pub(crate) bits: Option<String>,
+    /// Whether that is annotated on the droplet itself, or in 2017 on the app that
+    /// runs with it.
+    pub(crate) annotated: bool,
+    /// The GUID of the package that it was staged from; none for a copy.
+    pub(crate) package: Option<String>,
+    /// Why it failed.
+    pub(crate) error: Option<String>,
+}
+
+impl Droplet {
+    /// The progress until an app can run with it.
+    pub(crate) fn progress(self) -> Progress<Self> {
+        let (state, error) = (self.state.clone(), self.error.clone());
+        state.progress(&ResourceState::Staged, error, self)
+    }
+}
+
+/// A file that the Cloud Controller may already have.
+#[derive(Debug, Clone)]
+pub(crate) struct Resource<'a> {
+    pub(crate) path: &'a str,
+    /// Unix permissions.
+    pub(crate) mode: u32,
+    /// The SHA-1 of its content, in hexadecimal.
+    pub(crate) sha1: String,
+    /// Bytes.
+    pub(crate) size: u64,
+}
