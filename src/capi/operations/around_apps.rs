@@ -3,23 +3,11 @@
 use serde_json::{Map, Value};
 
 use crate::capi::client::Client;
-use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
 use crate::capi::model::{
     FeatureFlag, IsolationSegment, Limits, Metadata, NewServiceInstance, Org, Role,
     ServiceInstance, ServicePlan, ServiceSettings, Space, SpaceQuota, User,
 };
-use crate::capi::v3;
-
-/// Calls a function of v3. The dialect of 2017 lacks the operation: nothing is sent.
-macro_rules! in_v3 {
-    ($client:expr, $what:literal, $resource:ident :: $operation:ident ( $($argument:expr),* )) => {
-        match $client.dialect() {
-            Dialect::V3 => v3::$resource::$operation($client $(, $argument)*).await,
-            Dialect::Documented2017 => Err(Error::NotInDialect { operation: $what }),
-        }
-    };
-}
 
 /// What is around apps, and was not in the document of 2017.
 impl Client {

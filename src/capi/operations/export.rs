@@ -4,20 +4,8 @@
 use std::path::Path;
 
 use crate::capi::client::Client;
-use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
 use crate::capi::model::{IsolationSegment, OrgQuota, SecurityGroup, ServicePlan, SpaceQuota};
-use crate::capi::v3;
-
-/// Calls a function of v3. The dialect of 2017 lacks the operation: nothing is sent.
-macro_rules! in_v3 {
-    ($client:expr, $what:literal, $resource:ident :: $operation:ident ( $($argument:expr),* )) => {
-        match $client.dialect() {
-            Dialect::V3 => v3::$resource::$operation($client $(, $argument)*).await,
-            Dialect::Documented2017 => Err(Error::NotInDialect { operation: $what }),
-        }
-    };
-}
 
 /// What an export reads.
 impl Client {

@@ -1,20 +1,22 @@
 //! Every operation in both dialects, side by side.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use wiremock::matchers::{any, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::*;
-use crate::capi::client::ConnectOptions;
+use crate::capi::client::{Client, ConnectOptions};
+use crate::capi::dialect::Dialect;
+use crate::capi::error::Error;
 use crate::capi::model::{
-    DeploymentOptions, Enabled, Limits, NewSecurityGroup, NewServiceInstance, ServiceSettings,
+    DeploymentOptions, Destination, DockerImage, Enabled, Env, HealthCheck, Limits, Metadata,
+    NewApp, NewDeployment, NewRoute, NewSecurityGroup, NewServiceInstance, Resource, Rule, Scale,
+    ServiceSettings,
 };
-use crate::capi::transport::Credentials;
+use crate::capi::transport::{Credentials, Replay, Upload};
 use crate::events::Events;
 
-/// Refuses every request once a client is logged in: so of each operation it sees
-/// the first request.
 async fn refusing_foundation(dialect: Dialect) -> (MockServer, Client) {
     let server = MockServer::start().await;
     let uri = server.uri();

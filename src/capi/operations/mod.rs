@@ -1,0 +1,40 @@
+//! Every operation of the Cloud Controller that cf-pusher uses, as a method of
+//! [`Client`](super::client::Client). Each calls a function of the same name and arguments
+//! in [`v3`](super::v3) or [`v2017`](super::v2017), depending on the client's dialect.
+//!
+//! An argument that is named after a resource (`org`, `app`) is its GUID. `what` names
+//! background work in errors, such as `deleting the org scale-org`.
+
+// The macros must precede the modules that use them.
+
+/// Calls a function of the client's dialect.
+macro_rules! in_dialect {
+    ($client:expr, $resource:ident :: $operation:ident ( $($argument:expr),* )) => {
+        match $client.dialect() {
+            $crate::capi::dialect::Dialect::V3 => $crate::capi::v3::$resource::$operation($client $(, $argument)*).await,
+            $crate::capi::dialect::Dialect::Documented2017 => $crate::capi::v2017::$resource::$operation($client $(, $argument)*).await,
+        }
+    };
+}
+
+/// Calls a function of v3. The dialect of 2017 lacks the operation: nothing is sent.
+macro_rules! in_v3 {
+    ($client:expr, $what:literal, $resource:ident :: $operation:ident ( $($argument:expr),* )) => {
+        match $client.dialect() {
+            $crate::capi::dialect::Dialect::V3 => $crate::capi::v3::$resource::$operation($client $(, $argument)*).await,
+            $crate::capi::dialect::Dialect::Documented2017 => Err($crate::capi::error::Error::NotInDialect { operation: $what }),
+        }
+    };
+}
+
+mod apps;
+mod around_apps;
+mod export;
+mod orgs;
+mod processes;
+mod routes;
+mod services;
+mod spaces;
+mod staging;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! Routes.
+
+use crate::capi::client::Client;
+use crate::capi::error::Error;
+use crate::capi::model::{Destination, NewRoute, Route};
+
+impl Client {
+    /// In 2017 without their destinations: see [`Client::summaries`].
+    pub(crate) async fn routes_of_spaces(&self, spaces: &[&str]) -> Result<Vec<Route>, Error> {
+        in_dialect!(self, routes::of_spaces(spaces))
+    }
+
+    pub(crate) async fn routes_of_app(&self, app: &str) -> Result<Vec<Route>, Error> {
+        in_dialect!(self, routes::of_app(app))
+    }
+
+    /// A route with several of the apps as destinations may be listed more than once.
+    pub(crate) async fn routes_of_apps(&self, apps: &[&str]) -> Result<Vec<Route>, Error> {
+        in_dialect!(self, routes::of_apps(apps))
+    }
+
+    /// The routes with one of these hosts in one of these domains, whatever their path.
+    pub(crate) async fn routes_with_hosts(
+        &self,
+        domains: &[&str],
+        hosts: &[&str],
+    ) -> Result<Vec<Route>, Error> {
+        in_dialect!(self, routes::with_hosts(domains, hosts))
+    }
+
+    /// Returns the GUID.
+    pub(crate) async fn create_route(&self, route: &NewRoute<'_>) -> Result<String, Error> {
+        in_dialect!(self, routes::create(route))
+    }
+
+    /// Adds a destination to a route: the web process of an app, on its default port.
+    pub(crate) async fn map_route(&self, route: &str, app: &str) -> Result<(), Error> {
+        in_dialect!(self, routes::map(route, app))
+    }
+
+    /// Makes these the only destinations of a route.
+    pub(crate) async fn set_destinations(
+        &self,
+        route: &str,
+        destinations: &[Destination],
+    ) -> Result<(), Error> {
+        in_dialect!(self, routes::set_destinations(route, destinations))
+    }
+
+    /// Succeeds if it does not exist.
+    pub(crate) async fn delete_route(&self, what: &str, route: &str) -> Result<(), Error> {
+        in_dialect!(self, routes::delete(what, route))
+    }
+}
