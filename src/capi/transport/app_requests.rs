@@ -8,7 +8,8 @@ use reqwest::{header, redirect};
 use url::Url;
 
 use super::connection_error::transport_error;
-use super::http::{HttpClients, Request};
+use super::http_clients::HttpClients;
+use super::request::Request;
 use crate::capi::error::Error;
 
 /// The longest time to establish a connection.

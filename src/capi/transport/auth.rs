@@ -12,7 +12,8 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::http::{Authorization, Body, Request, Transport};
+use super::http::{Authorization, Transport};
+use super::request::{Body, Request};
 use super::secrets::Secrets;
 use crate::capi::error::Error;
 

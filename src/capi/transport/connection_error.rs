@@ -8,7 +8,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use rustls::CertificateError;
 use url::Url;
 
-use super::http::Request;
+use super::request::Request;
 use crate::capi::error::{ConnectionProblem, Error};
 
 /// The proxies that the environment selects, as the HTTP client reads it.

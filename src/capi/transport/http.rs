@@ -1,226 +1,40 @@
 //! One HTTP exchange, and the loop that retries it if [`retry`] allows that.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{HeaderMap, HeaderName, LOCATION};
-use reqwest::{Method, StatusCode, Version, redirect};
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, LOCATION};
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
-use url::{Host, Url};
+use url::Url;
 
 use super::app_requests::AppRequests;
-use super::connection_error::{self, Proxies, Proxy, transport_error};
+use super::connection_error::{self, transport_error};
 use super::gate::Gate;
+use super::http_clients::HttpClients;
 use super::limiter::Answer;
 use super::pace::Pacer;
 use super::record;
-use super::retry::{self, Replay, Verdict};
+use super::request::{Body, Request};
+use super::response::{REQUEST_ID, ReadError, Received, Response, refusal, server_time, text_of};
+use super::retry::{self, Verdict};
 use super::secrets::Secrets;
-use super::tls;
-use super::upload::Upload;
-use crate::capi::cc_error::{self, printable};
+use crate::capi::cc_error::printable;
 use crate::capi::client::ConnectOptions;
-use crate::capi::error::{CcError, Error};
+use crate::capi::error::Error;
 use crate::capi::poll;
 use crate::events::{Event, Events, StepContext};
-
-/// The longest time to establish a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest time until a response is complete. An upload may take as long as any wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest response that is read, in bytes.
 const LONGEST_BODY: usize = 256 << 20;
-
-/// The header with the Cloud Controller's ID of a request.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-vcap-request-id");
-
-/// The time that the server took, in seconds.
-const RUNTIME: HeaderName = HeaderName::from_static("x-runtime");
-
-/// A request to the API.
-#[derive(Debug, Clone)]
-pub(crate) struct Request {
-    pub(crate) method: Method,
-    /// Path and query, beginning with `/`.
-    pub(crate) path: String,
-    pub(crate) body: Body,
-    pub(crate) replay: Replay,
-    /// The file that the response's body is written to. A redirect to the body is
-    /// followed, without the token.
-    file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum Body {
-    Empty,
-    Json(Value),
-    /// A manifest. JSON is YAML too.
-    Yaml(String),
-    /// A form with a file.
-    Upload(Upload),
-    /// Fields of a login.
-    Form(Vec<(&'static str, SecretString)>),
-}
-
-impl Request {
-    fn new(method: Method, path: String, replay: Replay) -> Self {
-        Self {
-            method,
-            path,
-            body: Body::Empty,
-            replay,
-            file: None,
-        }
-    }
-
-    pub(crate) fn get(path: impl Into<String>) -> Self {
-        Self::new(Method::GET, path.into(), Replay::Safe)
-    }
-
-    pub(crate) fn post(path: impl Into<String>) -> Self {
-        Self::new(Method::POST, path.into(), Replay::Unsafe)
-    }
-
-    pub(crate) fn put(path: impl Into<String>) -> Self {
-        Self::new(Method::PUT, path.into(), Replay::Safe)
-    }
-
-    pub(crate) fn patch(path: impl Into<String>) -> Self {
-        Self::new(Method::PATCH, path.into(), Replay::Safe)
-    }
-
-    pub(crate) fn delete(path: impl Into<String>) -> Self {
-        Self::new(Method::DELETE, path.into(), Replay::Safe)
-    }
-
-    pub(crate) fn json(mut self, body: Value) -> Self {
-        self.body = Body::Json(body);
-        self
-    }
-
-    pub(crate) fn body(mut self, body: Body) -> Self {
-        self.body = body;
-        self
-    }
-
-    /// Has the response's body written to a file, which is created or replaced.
-    pub(crate) fn into_file(mut self, file: &Path) -> Self {
-        self.file = Some(file.to_owned());
-        self
-    }
-
-    /// Marks a `POST` that leads to the same state however often it is sent.
-    pub(crate) fn repeatable(mut self) -> Self {
-        self.replay = Replay::Safe;
-        self
-    }
-
-    pub(crate) fn replay(mut self, replay: Replay) -> Self {
-        self.replay = replay;
-        self
-    }
-
-    /// Whether the Cloud Controller's rate limit counts it.
-    fn is_counted(&self) -> bool {
-        ["/v2/", "/v3/"].iter().any(|it| self.path.starts_with(it))
-    }
-
-    /// Method and path, with GUIDs as `:guid` and without the query.
-    pub(crate) fn endpoint(&self) -> String {
-        let path = self.path.split('?').next().unwrap_or_default();
-        let path: Vec<&str> = path
-            .split('/')
-            .map(|part| if is_guid(part) { ":guid" } else { part })
-            .collect();
-        format!("{} {}", self.method, path.join("/"))
-    }
-}
-
-fn is_guid(part: &str) -> bool {
-    part.len() == 36
-        && part.bytes().enumerate().all(|(i, byte)| match i {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
-}
-
-/// A successful response.
-#[derive(Debug)]
-pub(crate) struct Response {
-    method: Method,
-    path: String,
-    headers: HeaderMap,
-    body: Vec<u8>,
-    secrets: Arc<Secrets>,
-}
-
-impl Response {
-    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| Error::NotUnderstood {
-            method: self.method.to_string(),
-            path: self.path.clone(),
-            reason: self.secrets.masked(printable(&error.to_string())),
-            source: Some(Arc::new(error)),
-        })
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    /// The `Location` header: the URL of an accepted request's job.
-    pub(crate) fn location(&self) -> Option<&str> {
-        self.headers.get(LOCATION)?.to_str().ok()
-    }
-
-    pub(crate) fn not_understood(&self, reason: impl Into<String>) -> Error {
-        Error::NotUnderstood {
-            method: self.method.to_string(),
-            path: self.path.clone(),
-            reason: reason.into(),
-            source: None,
-        }
-    }
-}
-
-/// Why a response could not be read.
-enum ReadError {
-    Transport(reqwest::Error),
-    TooLong,
-    /// The file of a download cannot be written.
-    File(std::io::Error),
-}
-
-impl From<std::io::Error> for ReadError {
-    fn from(error: std::io::Error) -> Self {
-        Self::File(error)
-    }
-}
-
-impl From<reqwest::Error> for ReadError {
-    fn from(error: reqwest::Error) -> Self {
-        Self::Transport(error)
-    }
-}
-
-/// A response as it arrived.
-pub(super) struct Received {
-    pub(super) status: StatusCode,
-    pub(super) version: Version,
-    /// The time until the response began.
-    pub(super) waited: Duration,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
-}
 
 /// Counts a request as in flight while this exists.
 struct UnderWay<'a> {
@@ -247,84 +61,6 @@ pub(crate) enum Authorization<'a> {
     Nobody,
     Bearer(&'a SecretString),
     Basic(&'a str, &'a SecretString),
-}
-
-/// HTTP clients with and without the proxy that the environment names.
-pub(super) struct HttpClients {
-    proxied: reqwest::Client,
-    direct: reqwest::Client,
-    proxies: Proxies,
-    /// `None` if any certificate is accepted.
-    tls: Option<rustls::ClientConfig>,
-}
-
-impl HttpClients {
-    fn new(skip_ssl_validation: bool, ca_cert: Option<&Path>) -> Result<Self, Error> {
-        let tls = match skip_ssl_validation {
-            true => None,
-            false => Some(tls::config(ca_cert)?),
-        };
-        Self::build(tls, |builder| {
-            let builder = builder.connect_timeout(CONNECT_TIMEOUT);
-            builder.redirect(redirect::Policy::none())
-        })
-    }
-
-    /// Clients that trust the same certificates, with other settings.
-    pub(super) fn with(
-        &self,
-        configure: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
-    ) -> Result<Self, Error> {
-        Self::build(self.tls.clone(), configure)
-    }
-
-    fn build(
-        tls: Option<rustls::ClientConfig>,
-        configure: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
-    ) -> Result<Self, Error> {
-        let builder = || {
-            let builder = reqwest::Client::builder()
-                .user_agent(concat!("cf-pusher/", env!("CARGO_PKG_VERSION")));
-            let builder = match tls.clone() {
-                Some(tls) => builder.tls_backend_preconfigured(tls),
-                None => builder.tls_danger_accept_invalid_certs(true),
-            };
-            configure(builder)
-        };
-        let failed = |error| Error::local("preparing the HTTP client", error);
-        Ok(Self {
-            proxied: builder().build().map_err(failed)?,
-            direct: builder().no_proxy().build().map_err(failed)?,
-            proxies: Proxies::from_environment(),
-            tls,
-        })
-    }
-
-    /// The proxy that requests to a URL go through, if any.
-    pub(super) fn proxy_of(&self, url: &Url) -> Option<Proxy> {
-        match is_loopback(url) {
-            true => None,
-            false => self.proxies.of(url),
-        }
-    }
-
-    /// The client for a URL. As in Go's HTTP client, and so in the `cf` CLI, requests
-    /// to loopback addresses never use a proxy.
-    pub(super) fn of(&self, url: &Url) -> &reqwest::Client {
-        match is_loopback(url) {
-            true => &self.direct,
-            false => &self.proxied,
-        }
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 tokio::task_local! {
@@ -714,42 +450,10 @@ fn log(request: &Request, outcome: &Result<(StatusCode, Response), Error>, took:
     }
 }
 
-fn join(base: &Url, path: &str) -> Result<Url, Error> {
+pub(super) fn join(base: &Url, path: &str) -> Result<Url, Error> {
     let prefix = base.as_str().trim_end_matches('/');
     Url::parse(&format!("{prefix}{path}"))
         .map_err(|error| Error::local(format!("building the URL of {path} at {base}"), error))
-}
-
-fn refusal(request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
-    let mut errors = cc_error::parse(body);
-    if status.is_redirection()
-        && let Some(target) = text_of(headers, LOCATION)
-    {
-        errors = vec![CcError {
-            code: 0,
-            title: "redirect".to_owned(),
-            detail: format!("the API is at {}; use that URL", printable(&target)),
-        }];
-    }
-    Error::Refused {
-        method: request.method.to_string(),
-        path: request.path.clone(),
-        status: status.as_u16(),
-        errors,
-        request_id: text_of(headers, REQUEST_ID),
-        retry_after: retry::retry_after(status, headers),
-    }
-}
-
-/// The value of a header.
-fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<String> {
-    Some(headers.get(name)?.to_str().ok()?.to_owned())
-}
-
-/// The time that a response says the server took for it.
-fn server_time(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: f64 = text_of(headers, RUNTIME)?.parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
 }
 
 fn too_long(request: &Request) -> Error {
@@ -766,27 +470,6 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-
-    #[rstest]
-    #[case("http://localhost:8181", true)]
-    #[case("http://127.1.2.3", true)]
-    #[case("https://[::1]/v3/apps", true)]
-    #[case("https://localhost.example.com", false)]
-    #[case("https://10.0.0.1", false)]
-    fn requests_to_loopback_addresses_use_no_proxy(#[case] url: &str, #[case] expected: bool) {
-        assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected);
-    }
-
-    #[rstest]
-    #[case("/v3/apps?names=a", "GET /v3/apps")]
-    #[case(
-        "/v3/apps/d4cf0f68-d498-4f33-bc25-d6cd37d3cbe8/env",
-        "GET /v3/apps/:guid/env"
-    )]
-    #[case("/v3/apps/not-a-guid/env", "GET /v3/apps/not-a-guid/env")]
-    fn endpoints_have_no_guids(#[case] path: &str, #[case] expected: &str) {
-        assert_eq!(Request::get(path).endpoint(), expected);
-    }
 
     #[rstest]
     #[case("https://api.example.com", "https://api.example.com/v3/apps?a=b")]

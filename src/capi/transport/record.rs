@@ -8,7 +8,8 @@
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use serde_json::Value;
 
-use super::http::{Body, Received, Request};
+use super::request::{Body, Request};
+use super::response::Received;
 use super::secrets::Secrets;
 use super::upload::Upload;
 use crate::events::{Answer, Content, Exchange};

@@ -1,0 +1,126 @@
+//! A response: read with a limit, then a success or a refusal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, LOCATION};
+use reqwest::{Method, StatusCode, Version};
+use serde::de::DeserializeOwned;
+
+use super::request::Request;
+use super::retry;
+use super::secrets::Secrets;
+use crate::capi::cc_error::{self, printable};
+use crate::capi::error::{CcError, Error};
+
+/// The header with the Cloud Controller's ID of a request.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-vcap-request-id");
+
+/// The time that the server took, in seconds.
+const RUNTIME: HeaderName = HeaderName::from_static("x-runtime");
+
+/// A successful response.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    pub(super) secrets: Arc<Secrets>,
+}
+
+impl Response {
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.body).map_err(|error| Error::NotUnderstood {
+            method: self.method.to_string(),
+            path: self.path.clone(),
+            reason: self.secrets.masked(printable(&error.to_string())),
+            source: Some(Arc::new(error)),
+        })
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The `Location` header: the URL of an accepted request's job.
+    pub(crate) fn location(&self) -> Option<&str> {
+        self.headers.get(LOCATION)?.to_str().ok()
+    }
+
+    pub(crate) fn not_understood(&self, reason: impl Into<String>) -> Error {
+        Error::NotUnderstood {
+            method: self.method.to_string(),
+            path: self.path.clone(),
+            reason: reason.into(),
+            source: None,
+        }
+    }
+}
+
+/// Why a response could not be read.
+pub(super) enum ReadError {
+    Transport(reqwest::Error),
+    TooLong,
+    /// The file of a download cannot be written.
+    File(std::io::Error),
+}
+
+impl From<std::io::Error> for ReadError {
+    fn from(error: std::io::Error) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<reqwest::Error> for ReadError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Transport(error)
+    }
+}
+
+/// A response as it arrived.
+pub(super) struct Received {
+    pub(super) status: StatusCode,
+    pub(super) version: Version,
+    /// The time until the response began.
+    pub(super) waited: Duration,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+pub(super) fn refusal(
+    request: &Request,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Error {
+    let mut errors = cc_error::parse(body);
+    if status.is_redirection()
+        && let Some(target) = text_of(headers, LOCATION)
+    {
+        errors = vec![CcError {
+            code: 0,
+            title: "redirect".to_owned(),
+            detail: format!("the API is at {}; use that URL", printable(&target)),
+        }];
+    }
+    Error::Refused {
+        method: request.method.to_string(),
+        path: request.path.clone(),
+        status: status.as_u16(),
+        errors,
+        request_id: text_of(headers, REQUEST_ID),
+        retry_after: retry::retry_after(status, headers),
+    }
+}
+
+/// The value of a header.
+pub(super) fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    Some(headers.get(name)?.to_str().ok()?.to_owned())
+}
+
+/// The time that a response says the server took for it.
+pub(super) fn server_time(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: f64 = text_of(headers, RUNTIME)?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
