@@ -1,0 +1,254 @@
+//! Which droplet an app needs, and the steps that provide it and delete what is unused.
+
+use super::AppContext;
+use crate::capi::model::{Droplet, ResourceState};
+use crate::converge::observe::App;
+use crate::converge::plan::step::{DropletRef, PackageRef, SourceDroplet};
+use crate::converge::plan::{Change, Role, Space, Step};
+use crate::desired::{Bits, Group};
+
+/// How an app gets the right droplet.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::converge::plan) enum Need<'a> {
+    /// The app runs with this droplet.
+    Nothing(&'a Droplet),
+    /// The app has this droplet, and runs with another.
+    Set(&'a Droplet),
+    /// This package has the bits, and is not staged.
+    Stage(&'a str),
+    Push,
+    /// The droplet of the group is uploaded.
+    Upload,
+    /// The app keeps the droplet that it has, if any.
+    Keep,
+    /// The prototype's droplet is copied. `None` is the droplet that the prototype gets in
+    /// this run.
+    Copy(Option<&'a str>),
+}
+
+pub(in crate::converge::plan) fn prototype_need<'a>(
+    group: &Group,
+    bits: &str,
+    app: Option<&'a App>,
+    space: &Space<'_>,
+) -> Need<'a> {
+    match group.bits {
+        Bits::None => return Need::Keep,
+        Bits::Droplet(_) => return droplet_need(bits, app),
+        _ => {}
+    }
+    let Some(app) = app else {
+        return Need::Push;
+    };
+    let differences = space.observed.differences.get(&app.name);
+    let mut differences = differences.into_iter().flatten();
+    // The manifest sets another stack before the staging. A run that is killed in between
+    // must not leave a droplet that looks right.
+    if differences.any(|it| it.path.first().is_some_and(|key| key == "stack")) {
+        return Need::Push;
+    }
+    let bits = Some(bits);
+    let right = |droplet: &&Droplet| is_staged(droplet) && droplet.bits.as_deref() == bits;
+    if !buildpacks_differ(group, app) {
+        if let Some(droplet) = app.current().filter(right) {
+            return Need::Nothing(droplet);
+        }
+        if let Some(droplet) = app.droplets.iter().find(right) {
+            return Need::Set(droplet);
+        }
+    }
+    let mut packages = app.packages.iter();
+    let package = packages.find(|it| it.is_ready() && it.bits.as_deref() == bits);
+    package.map_or(Need::Push, |package| Need::Stage(&package.guid))
+}
+
+/// How an app gets the droplet with a checksum.
+fn droplet_need<'a>(checksum: &str, app: Option<&'a App>) -> Need<'a> {
+    let same =
+        |droplet: &&Droplet| is_staged(droplet) && droplet.checksum.as_deref() == Some(checksum);
+    if let Some(droplet) = app.and_then(App::current).filter(same) {
+        return Need::Nothing(droplet);
+    }
+    let held = app.and_then(|app| app.droplets.iter().find(same));
+    held.map_or(Need::Upload, Need::Set)
+}
+
+pub(in crate::converge::plan) fn clone_need<'a>(
+    prototype: Need<'a>,
+    app: Option<&'a App>,
+) -> Need<'a> {
+    let source = match prototype {
+        Need::Nothing(droplet) | Need::Set(droplet) => droplet,
+        Need::Keep => return Need::Keep,
+        _ => return Need::Copy(None),
+    };
+    let same = |droplet: &&Droplet| is_staged(droplet) && droplet.checksum == source.checksum;
+    if let Some(droplet) = app.and_then(App::current).filter(same) {
+        return Need::Nothing(droplet);
+    }
+    let held = app.and_then(|app| app.droplets.iter().find(same));
+    held.map_or(Need::Copy(Some(&source.guid)), Need::Set)
+}
+
+fn is_staged(droplet: &Droplet) -> bool {
+    droplet.state == ResourceState::Staged
+}
+
+/// The Cloud Controller shows the URL of a buildpack without its credentials.
+pub(super) fn buildpacks_differ(group: &Group, app: &App) -> bool {
+    let shown = |buildpacks: &[String]| -> Vec<String> {
+        let buildpacks = buildpacks.iter();
+        buildpacks.map(|it| without_credentials(it)).collect()
+    };
+    shown(&group.entry.buildpacks()) != shown(&app.buildpacks)
+}
+
+pub(super) fn without_credentials(buildpack: &str) -> String {
+    match (buildpack.split_once("://"), buildpack.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
+        _ => buildpack.to_owned(),
+    }
+}
+
+impl AppContext<'_> {
+    /// Steps that make the droplet the current one. With `deploys`, they also start the
+    /// app.
+    pub(super) fn set_steps(&self, need: Need<'_>, deploys: bool) -> Vec<Step> {
+        let set = |droplet: DropletRef| match deploys {
+            true => Step::Deploy { droplet },
+            false => Step::SetDroplet { droplet },
+        };
+        match need {
+            Need::Nothing(_) | Need::Keep => Vec::new(),
+            Need::Set(droplet) => vec![set(DropletRef::Existing(droplet.guid.clone()))],
+            Need::Copy(_) | Need::Upload => vec![set(DropletRef::New)],
+            Need::Stage(_) | Need::Push => vec![
+                set(DropletRef::New),
+                Step::AnnotateBitsHash {
+                    droplet: DropletRef::New,
+                    hash: self.bits.to_owned(),
+                },
+            ],
+        }
+    }
+
+    /// Annotates a prototype's droplet if only its package has the hash of the bits.
+    pub(super) fn unannotated(&self, need: Need<'_>) -> Option<Step> {
+        match need {
+            Need::Nothing(droplet) | Need::Set(droplet)
+                if self.role == Role::Prototype
+                    && droplet.package.is_some()
+                    && !droplet.annotated =>
+            {
+                Some(Step::AnnotateBitsHash {
+                    droplet: DropletRef::Existing(droplet.guid.clone()),
+                    hash: self.bits.to_owned(),
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Reports whether the app needs another droplet.
+pub(super) fn droplet_change(need: Need<'_>, app: &App, changes: &mut Vec<Change>) -> bool {
+    let new = match need {
+        Need::Nothing(_) | Need::Keep => return false,
+        Need::Upload => "the uploaded one",
+        Need::Push => "of the pushed bits",
+        Need::Stage(_) => "of the staged bits",
+        Need::Copy(_) => "a copy of the prototype's",
+        Need::Set(_) => "the one it has",
+    };
+    let old = app.current_droplet.as_ref().map_or("none", |_| "another");
+    changes.push(Change::new("droplet", old, new));
+    true
+}
+
+/// Steps that stage or copy the app's droplet.
+pub(super) fn droplet_steps(need: Need<'_>, buildpacks: Option<Vec<String>>) -> Vec<Step> {
+    match need {
+        Need::Nothing(_) | Need::Set(_) | Need::Keep => Vec::new(),
+        Need::Upload => vec![Step::UploadDroplet],
+        Need::Stage(package) => vec![Step::Stage {
+            package: PackageRef::Existing(package.to_owned()),
+            buildpacks,
+        }],
+        Need::Push => vec![
+            Step::PushBits,
+            Step::Stage {
+                package: PackageRef::Pushed,
+                buildpacks,
+            },
+        ],
+        Need::Copy(from) => {
+            let from = from.map(str::to_owned);
+            let from = from.map_or(SourceDroplet::Staged, SourceDroplet::Existing);
+            vec![Step::CopyDroplet { from }, Step::AwaitDroplet]
+        }
+    }
+}
+
+/// Steps that delete the packages that the app's current or future droplet is not staged
+/// from.
+pub(super) fn unused_packages(need: Need<'_>, app: &App) -> Vec<Step> {
+    let kept = match need {
+        Need::Nothing(droplet) | Need::Set(droplet) => droplet.package.as_deref(),
+        Need::Stage(package) => Some(package),
+        Need::Push | Need::Upload | Need::Copy(_) => None,
+        Need::Keep => return Vec::new(),
+    };
+    let pushes = matches!(need, Need::Push | Need::Stage(_));
+    let annotated = app.droplets.iter().filter(|droplet| droplet.annotated);
+    let remove = annotated
+        .filter(|_| pushes)
+        .map(|droplet| Step::RemoveBitsHash {
+            droplet: droplet.guid.clone(),
+        });
+    let packages = app.packages.iter();
+    let others = packages.filter(|package| Some(package.guid.as_str()) != kept);
+    let delete = others.map(|package| Step::DeletePackage {
+        package: package.guid.clone(),
+    });
+    remove.chain(delete).collect()
+}
+
+/// Steps that delete the droplets that the app neither runs with nor will run with. A
+/// droplet that is being staged is kept.
+pub(super) fn unused_droplets(need: Need<'_>, app: &App) -> Vec<Step> {
+    let (kept, stages) = match need {
+        Need::Nothing(droplet) | Need::Set(droplet) => (Some(droplet.guid.as_str()), false),
+        Need::Copy(_) | Need::Upload => (None, false),
+        Need::Stage(_) | Need::Push => (None, true),
+        Need::Keep => return Vec::new(),
+    };
+    let droplets = app.droplets.iter();
+    droplets
+        .filter(|droplet| Some(droplet.guid.as_str()) != kept)
+        .filter(|droplet| !(stages && droplet.state == ResourceState::Staging))
+        .map(|droplet| Step::DeleteDroplet {
+            droplet: droplet.guid.clone(),
+        })
+        .collect()
+}
+
+/// Reports unused packages and droplets of an app that keeps its droplet.
+pub(super) fn count_unused(
+    changes: &mut Vec<Change>,
+    need: Need<'_>,
+    packages: usize,
+    droplets: usize,
+) {
+    let Need::Nothing(_) = need else {
+        return;
+    };
+    for (property, count) in [("packages", packages), ("droplets", droplets)] {
+        if count > 0 {
+            changes.push(Change::new(
+                property,
+                format!("{count} unused"),
+                "none unused",
+            ));
+        }
+    }
+}
