@@ -6,8 +6,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::observe::App;
 use super::observe::Observed;
-use super::observed::App;
 use super::plan::{Action, Change, Plan};
 use super::target::Target;
 use crate::desired::{Desired, Group};

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 
+use super::observe::App;
 use super::observe::{self, Observed};
-use super::observed::App;
 use super::outcome::Failure;
 use super::plan::{Plan, Role};
 use super::run::LAG;

@@ -23,7 +23,7 @@ pub use totals::OrgTotals;
 use super::observe::{Observed, ObservedSpace};
 use super::target::Target;
 use crate::capi::model::Route;
-use crate::converge::observed::App;
+use crate::converge::observe::App;
 use crate::desired::{Desired, PlacedGroup, PlacedSpace};
 use crate::manifest::entry::ManifestEntry;
 

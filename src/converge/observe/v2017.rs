@@ -1,13 +1,14 @@
-//! Observes the apps of a space in the dialect of 2017. Environment variables of the apps
-//! replace labels and annotations.
+//! Observes a foundation with the API of 2017. Environment variables of the apps replace
+//! labels and annotations.
 
 use std::collections::HashMap;
 
 use futures::try_join;
 use serde_json::{Map, Value, json};
 
-use super::observe::unique;
-use super::observed::{App, by_app};
+use super::app::{App, by_app};
+use super::differences::compared_here;
+use super::{Names, Observed, groups_by_name, quotas_by_name, unique};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{
@@ -15,10 +16,67 @@ use crate::capi::model::{
     ResourceState, Route, Summary,
 };
 use crate::capi::parallel;
+use crate::desired::Desired;
+
+pub(super) async fn observe(
+    client: &Client,
+    desired: &Desired,
+    packages: bool,
+) -> Result<Observed, Error> {
+    let names = Names::of(desired);
+    let (domains, orgs, quotas, security_groups) = try_join!(
+        client.domains(),
+        client.orgs_named(&names.orgs),
+        client.quotas_named(&names.quotas),
+        client.security_groups_named(&names.security_groups),
+    )?;
+    let (mut spaces, mut apps) = (Vec::new(), Vec::new());
+    for org in &orgs {
+        let wanted = desired.orgs().iter().filter(|it| it.name == org.name);
+        let wanted = wanted.flat_map(|org| org.spaces.iter().map(|it| it.name.as_str()));
+        let wanted: Vec<&str> = wanted.collect();
+        let guids = [org.guid.as_str()];
+        let (found, all) = try_join!(
+            client.spaces_named(&guids, &wanted),
+            client.apps_of_orgs(&guids),
+        )?;
+        spaces.extend(found);
+        apps.extend(all.apps.into_iter().map(App::from));
+    }
+    unique(&mut apps, |app| &app.guid);
+    let mut observed = Observed {
+        quotas: quotas_by_name(quotas),
+        security_groups: groups_by_name(security_groups),
+        domains,
+        ..Observed::default()
+    };
+    observed.arrange(desired, orgs, spaces, apps)?;
+    for (space, placed) in observed.spaces.iter_mut().zip(desired.spaces()) {
+        let Some(found) = &space.space else { continue };
+        let domains = &observed.domains;
+        space.routes = add_details(client, &found.guid, domains, &mut space.apps).await?;
+        if packages {
+            let mut all = client.packages_of_spaces(&[&found.guid]).await?;
+            unique(&mut all, |package| &package.guid);
+            let mut all = by_app(all, |package| &package.app);
+            for app in &mut space.apps {
+                app.take_packages(&mut all);
+            }
+        }
+        let domain = observed
+            .orgs
+            .get(placed.org_id)
+            .map(|org| org.apps_domain.as_str());
+        space.differences = compared_here(&placed, domain.unwrap_or_default(), &space.apps);
+    }
+    observed.infer_ownership(desired);
+    observed.find_managed(client).await?;
+    Ok(observed)
+}
 
 /// Adds processes, droplets and environments to the apps of a space; returns
 /// its routes.
-pub(super) async fn add_details(
+async fn add_details(
     client: &Client,
     space: &str,
     domains: &[Domain],

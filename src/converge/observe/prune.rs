@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures::try_join;
 
-use super::observe::Observed;
-use super::target::Target;
+use super::Observed;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{App, Org, Ownership, ServiceInstance, Space};
 use crate::capi::network_policies::NetworkPolicy;
+use crate::converge::target::Target;
 use crate::desired::{self, Desired};
 
 /// What is ours and not desired any more.

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use futures::try_join;
 use serde_json::{Map, Value};
 
-use super::observe::Observed;
+use super::Observed;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{Role, ServiceInstance, ServicePlan, SpaceQuota, User};
