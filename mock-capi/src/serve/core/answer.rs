@@ -1,0 +1,343 @@
+//! Answers a request: faults, rate limit and token check around the API.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use super::record::{AnsweredRequest, Observer, Stats, record};
+use super::{Core, State};
+use crate::api::context::RequestContext;
+use crate::api::error::CcError;
+use crate::api::http::{Request, Response};
+use crate::api::osb::{self, BrokerRequest};
+use crate::api::router::Found;
+use crate::api::uaa::authorization::bearer;
+use crate::api::uaa::token::{Caller, TokenKind, Tokens};
+use crate::serve::control;
+use crate::serve::faults::Effect;
+use crate::serve::pace::Service;
+use crate::serve::rate_limit::{self, Allowance, Counted};
+use crate::serve::request_log::Outcome;
+use crate::world::clock::Timestamp;
+use crate::world::settings::RateLimit;
+use crate::world::{ADMIN_GROUP, Access, Account, Guid, World};
+
+/// How a request is answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) response: Response,
+    /// How long the answer is delayed.
+    pub(crate) delay: Duration,
+    pub(crate) ending: Ending,
+    /// What a service broker has to be asked for the response.
+    pub(crate) read: Option<BrokerRequest>,
+}
+
+/// How much of an answer arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Whole,
+    /// The connection breaks in the middle of the body.
+    Truncated,
+    /// The connection breaks before the first byte.
+    Dropped,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self {
+            response,
+            delay: Duration::ZERO,
+            ending: Ending::Whole,
+            read: None,
+        }
+    }
+}
+
+/// Whether the subject of a token, a user or a client, is an administrator.
+fn is_admin(subject: &str, world: &World) -> bool {
+    let is_admin_group = |scope: &String| scope == ADMIN_GROUP;
+    let account: Option<&Account> = world.look_up(subject);
+    let client = world.client(subject);
+    account.is_some_and(|account| world.scopes_of(account).iter().any(is_admin_group))
+        || client.is_some_and(|client| client.details.authorities.iter().any(is_admin_group))
+}
+
+impl Core {
+    /// Answers a request.
+    pub(crate) fn answer(&self, request: &Request<'_>) -> Answer {
+        let base = self.base_of(request);
+        let base = base.unwrap_or_else(|| self.base().to_owned());
+        match control::answer(self, request, &base) {
+            Some(response) => response.into(),
+            None => self.answer_api(request, base),
+        }
+    }
+
+    /// Whether a request is refused whatever its body has: its operation needs a
+    /// token, and it has none that is good. A stub may need the body nevertheless.
+    pub(crate) fn refuses_unread(&self, request: &Request<'_>) -> bool {
+        let path = canonical_path(request.path);
+        let found = self.router.find(request.method, &path);
+        if found.is_none_or(|found| found.route.is_open()) {
+            return false;
+        }
+        let mut state = self.lock();
+        let is_stubbed = state.stubs.admits(request.method, request.path);
+        let now = self.clock.now();
+        !is_stubbed && authenticate(request, &mut state.tokens, now).is_err()
+    }
+
+    fn answer_api(&self, request: &Request<'_>, base: String) -> Answer {
+        let path = canonical_path(request.path);
+        let rewritten = matches!(path, Cow::Owned(_)).then(|| Request {
+            path: &path,
+            ..request.clone()
+        });
+        let request = rewritten.as_ref().unwrap_or(request);
+        let began = Instant::now();
+        let found = self.router.find(request.method, request.path);
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let now = self.clock.now();
+        if self.settings.record_requests {
+            state.recorded.push(record(request));
+        }
+        state.user = None;
+        let stubbed = state.stubs.answer(request.method, request.path);
+        state.stats.count(found.as_ref());
+        state.world.settle(now);
+        let request_id = state.world.next_guid();
+        let strike = state.faults.begin(request.method, request.path, now);
+        let effect = strike.as_ref().map(|strike| strike.effect);
+        let timings = state.world.timings;
+        let priced = state.pace.price(request.path, found.as_ref());
+        let held_back = strike.as_ref().map(|strike| strike.delay);
+        if effect == Some(Effect::ExpiredToken) {
+            state.tokens.expire();
+        }
+        let response = match strike.and_then(|strike| strike.answer) {
+            Some(response) => response,
+            None if effect == Some(Effect::DropBefore) => Response::empty(503),
+            None => match stubbed {
+                Some(stubbed) => stubbed,
+                None if self.is_switched_off(request.path) => v2_disabled(),
+                None => self.process(found, request, state, base),
+            },
+        };
+        let Service { total, runtime } =
+            state
+                .pace
+                .serve(priced, response.listed, &timings, &mut state.random);
+        let delay = total.saturating_add(held_back.unwrap_or_default());
+        let response = match runtime {
+            Some(runtime) => {
+                response.with_header("X-Runtime", format!("{:.6}", runtime.as_secs_f64()))
+            }
+            None => response,
+        };
+        let read = state.world.take_read();
+        let read = read.and_then(|errand| osb::request(&state.world, &errand));
+        let read = read.map(|request| self.signed(request));
+        let ending = match effect {
+            Some(Effect::DropBefore | Effect::DropAfter) => Ending::Dropped,
+            Some(Effect::Truncate) => Ending::Truncated,
+            _ => Ending::Whole,
+        };
+        let outcome = Outcome {
+            at: now,
+            status: (ending != Ending::Dropped).then_some(response.status),
+            took: began.elapsed(),
+            fault: effect,
+            user: state.user.take(),
+        };
+        if let Some(Observer(observe)) = &self.observer {
+            observe(AnsweredRequest {
+                method: request.method,
+                target: &request.target(),
+                status: outcome.status,
+                took: outcome.took,
+            });
+        }
+        let sent = match ending {
+            Ending::Dropped => &[][..],
+            Ending::Whole | Ending::Truncated => response.body.as_slice(),
+        };
+        state.log.add(request, outcome, sent);
+        let request_id = request_id_header(request, request_id);
+        Answer {
+            response: response.with_header("X-Vcap-Request-Id", request_id),
+            delay,
+            ending,
+            read,
+        }
+    }
+
+    /// Whether a path is of the v2 API, and that is switched off.
+    fn is_switched_off(&self, path: &str) -> bool {
+        let is_v2 = path == "/v2" || path.starts_with("/v2/");
+        !self.settings.v2 && is_v2 && path != "/v2/info"
+    }
+
+    /// Processes a request, if its caller's rate limit allows it.
+    pub(super) fn process(
+        &self,
+        found: Option<Found>,
+        request: &Request<'_>,
+        state: &mut State,
+        base: String,
+    ) -> Response {
+        let allowance = self.count(request, state);
+        let refusal = allowance
+            .as_ref()
+            .and_then(|allowance| allowance.refusal(request.path, self.settings.dialect));
+        let response = refusal.unwrap_or_else(|| {
+            let answer = self.dispatch(found, request, state, base);
+            answer.unwrap_or_else(|error| Response::error(request.path, &error))
+        });
+        let response = response.in_dialect_of(request.path);
+        match allowance {
+            Some(allowance) => allowance.sign(response),
+            None => response,
+        }
+    }
+
+    /// Counts a request against its caller's limit, if there is one.
+    pub(super) fn count(&self, request: &Request<'_>, state: &mut State) -> Option<Allowance> {
+        let limit = self.settings.rate_limit?;
+        if !rate_limit::counts(request.path) {
+            return None;
+        }
+        let token = request.header("authorization").and_then(bearer);
+        let now = state.world.now();
+        let user = token.and_then(|token| state.tokens.subject(token, now));
+        let caller = user.map_or_else(
+            || Counted::Address(request.client.map(|ip| ip.to_string()).unwrap_or_default()),
+            Counted::User,
+        );
+        let requests = match (self.settings.admin_rate_limit, &caller) {
+            (Some(requests), Counted::User(user)) if is_admin(user, &state.world) => requests,
+            _ => limit.requests,
+        };
+        let limit = RateLimit { requests, ..limit };
+        Some(state.rate_limiter.count(limit, caller, now))
+    }
+
+    fn dispatch(
+        &self,
+        found: Option<Found>,
+        request: &Request<'_>,
+        state: &mut State,
+        base: String,
+    ) -> Result<Response, CcError> {
+        let Found { route, captures } = found.ok_or_else(CcError::unknown_request)?;
+        let caller = authenticate(request, &mut state.tokens, state.world.now());
+        let caller = match caller {
+            Err(refusal) if !route.is_open() => return Err(refusal),
+            caller => caller.ok(),
+        };
+        let access = match &caller {
+            Some(caller) => {
+                let (id, name) = (caller.id(), caller.name());
+                state.user = Some(name.unwrap_or(id).to_owned());
+                state.world.act_as(id, name);
+                let user = state.world.know_caller(id);
+                match caller.is_admin() {
+                    true => Access::Everything,
+                    false => state.world.access_of(user),
+                }
+            }
+            // What needs no token shows no resource.
+            None => Access::Everything,
+        };
+        if route.is_for_admins() && !access.is_everything() {
+            return Err(CcError::not_authorized());
+        }
+        let mut context = RequestContext {
+            request,
+            settings: &self.settings,
+            world: &mut state.world,
+            faults: &mut state.faults,
+            tokens: &mut state.tokens,
+            caller,
+            access,
+            allowed: route.allowed(),
+            base,
+            captures,
+        };
+        route
+            .flag()
+            .map_or(Ok(()), |flag| context.require_flag(flag))?;
+        route.call(&mut context)
+    }
+
+    /// The mock's address as the client wrote it, so that links lead back the way
+    /// that the client came.
+    fn base_of(&self, request: &Request<'_>) -> Option<String> {
+        let forwarded = |name: &str| {
+            let value = request.header(name)?.split(',').next()?.trim();
+            (!value.is_empty()).then_some(value)
+        };
+        let host = forwarded("x-forwarded-host").or_else(|| request.header("host"))?;
+        let own_scheme = self.base().split(':').next();
+        let scheme = match forwarded("x-forwarded-proto").or(own_scheme) {
+            Some("https") => "https",
+            _ => "http",
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+        (!host.is_empty() && host.bytes().all(plain)).then(|| format!("{scheme}://{host}"))
+    }
+}
+
+fn authenticate(
+    request: &Request<'_>,
+    tokens: &mut Tokens,
+    now: Timestamp,
+) -> Result<Caller, CcError> {
+    let header = request.header("authorization");
+    let header = header.ok_or_else(CcError::not_authenticated)?;
+    bearer(header)
+        .and_then(|token| tokens.caller(token, TokenKind::Access, now))
+        .ok_or_else(CcError::invalid_auth_token)
+}
+
+impl Stats {
+    pub(super) fn count(&mut self, found: Option<&Found>) {
+        self.total += 1;
+        let key = found.map_or_else(|| "unknown".into(), |found| found.route.key());
+        if found.is_some_and(|found| !found.route.is_implemented()) {
+            *self.not_implemented.entry(key.clone()).or_default() += 1;
+        }
+        *self.by_route.entry(key).or_default() += 1;
+    }
+}
+
+/// What the proxy in front of a Cloud Controller says whose v2 API is off.
+fn v2_disabled() -> Response {
+    let mut response = Response::text("text/plain", "V2 endpoints disabled".into());
+    response.status = 404;
+    response
+}
+
+/// As the Cloud Controller: the client's own ID, if it sent one, then ours.
+fn request_id_header(request: &Request<'_>, own: Guid) -> String {
+    match request.header("x-vcap-request-id") {
+        Some(theirs) if theirs.len() <= 255 => format!("{theirs}::{own}"),
+        _ => own.to_string(),
+    }
+}
+
+/// A path of v3 as Rails routes it: without repeated slashes, one at the end, or
+/// the suffix that asks for JSON.
+fn canonical_path(path: &str) -> Cow<'_, str> {
+    if !path.trim_start_matches('/').starts_with("v3/") {
+        return Cow::Borrowed(path);
+    }
+    let bare = path.strip_suffix(".json").unwrap_or(path);
+    let is_canonical = bare.len() == path.len() && !path.contains("//") && !path.ends_with('/');
+    if is_canonical {
+        return Cow::Borrowed(path);
+    }
+    let parts = bare.split('/').filter(|part| !part.is_empty());
+    let parts: Vec<&str> = parts.collect();
+    Cow::Owned(format!("/{}", parts.join("/")))
+}

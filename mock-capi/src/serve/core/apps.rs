@@ -1,0 +1,57 @@
+//! Requests to apps.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use serde_json::Value;
+
+use super::{Core, Wire};
+use crate::data_plane::{AppBehaviour, AppRequest, InvalidApps, Outcome as AppOutcome, Scene};
+use crate::serve::faults::NO_APPS;
+use crate::world::InstanceAddress;
+
+impl Core {
+    /// The behaviours that were set for apps, in place of those that their start
+    /// commands suggest, as JSON.
+    pub(crate) fn app_behaviours(&self) -> Value {
+        self.lock().plane.behaviours()
+    }
+
+    pub(crate) fn set_app_behaviours(
+        &self,
+        behaviours: Vec<AppBehaviour>,
+    ) -> Result<(), InvalidApps> {
+        if self.wire == Wire::Wiremock {
+            return Err(InvalidApps(NO_APPS.to_owned()));
+        }
+        self.lock().plane.set_behaviours(behaviours)
+    }
+
+    /// How many requests were for apps.
+    pub(crate) fn app_requests(&self) -> u64 {
+        self.lock().plane.requests()
+    }
+
+    /// What becomes of a request for an app; none if its host is of no domain of the
+    /// world.
+    pub(crate) fn answer_app(&self, request: &AppRequest<'_>) -> Option<AppOutcome> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let now = self.clock.now();
+        state.world.settle(now);
+        let mut faults = state.faults.of_traffic(now);
+        Scene::new(&state.world, &mut state.plane, &mut faults).answer(request)
+    }
+
+    /// Whether a request was forwarded by an app of this mock, and so leads back to it.
+    pub(crate) fn has_forwarded(&self, headers: &HeaderMap) -> bool {
+        self.lock().plane.has_forwarded(headers)
+    }
+
+    /// Remembers how long another server took for an instance.
+    pub(crate) fn record_latency(&self, proxy: InstanceAddress, latency: Duration) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.plane.record_latency(proxy, latency, &state.world);
+    }
+}

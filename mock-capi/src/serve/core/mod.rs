@@ -1,0 +1,230 @@
+//! What stands behind both adapters: one request in, one answer out, with the
+//! faults, the rate limit and the token check around the API.
+
+mod answer;
+mod apps;
+mod brokers;
+mod controls;
+mod record;
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::api::router::Router;
+use crate::api::uaa::token::Tokens;
+use crate::data_plane::Plane;
+use crate::serve::courier::Courier;
+use crate::serve::faults::{Fault, FaultPlan, InvalidFaults};
+use crate::serve::inside_broker::InsideBroker;
+use crate::serve::pace::{Pace, PriceList, Profile};
+use crate::serve::rate_limit::RateLimiter;
+use crate::serve::request_log::RequestLog;
+use crate::serve::seed_file::SeedFile;
+use crate::serve::state::StateFile;
+use crate::serve::stubs::Stubs;
+use crate::serve::worlds::Worlds;
+use crate::world::World;
+use crate::world::clock::Clock;
+use crate::world::random::Random;
+use crate::world::settings::{Dialect, Settings, Timings};
+
+pub(crate) use answer::{Answer, Ending};
+pub(crate) use controls::Times;
+pub(crate) use record::Observer;
+pub use record::{AnsweredRequest, RecordedRequest, Stats};
+
+fn pace(profile: Option<&Profile>, workers: usize, router: &Router) -> Pace {
+    let prices = profile.map(|profile| PriceList::new(profile.clone(), router));
+    Pace::new(prices, workers)
+}
+
+/// Which adapter carries the answers, and so which faults are possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Wiremock,
+    Front,
+}
+
+/// The fake and what surrounds it.
+#[derive(Debug)]
+pub(crate) struct Core {
+    settings: Settings,
+    /// The values that it was started with, to which a reset returns.
+    timings: Timings,
+    profile: Option<Profile>,
+    workers: usize,
+    faults: Vec<Fault>,
+    seed: Option<SeedFile>,
+    /// Where the state is kept, if that was asked for.
+    state_file: Option<StateFile>,
+    observer: Option<Observer>,
+    router: Router,
+    clock: Clock,
+    wire: Wire,
+    /// Where it is served.
+    base: OnceLock<String>,
+    state: Mutex<State>,
+    /// Further worlds of this process, where there may be some.
+    worlds: Mutex<Option<Worlds>>,
+    /// Asks service brokers, once there is something to ask.
+    courier: OnceLock<Courier>,
+    /// The brokers that run inside.
+    brokers: Vec<InsideBroker>,
+}
+
+/// What requests change.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) world: World,
+    pub(crate) faults: FaultPlan,
+    pub(crate) tokens: Tokens,
+    pub(crate) stats: Stats,
+    pub(crate) recorded: Vec<RecordedRequest>,
+    log: RequestLog,
+    stubs: Stubs,
+    /// What the apps that answer know.
+    plane: Plane,
+    /// How long requests take.
+    pub(crate) pace: Pace,
+    /// Whose token the current request has.
+    user: Option<String>,
+    rate_limiter: RateLimiter,
+    /// The source of the jitter of latencies.
+    random: Random,
+}
+
+/// What a [`Core`] is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    pub(crate) world: World,
+    pub(crate) tokens: Tokens,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) random: Random,
+    pub(crate) wire: Wire,
+    pub(crate) seed: Option<SeedFile>,
+    pub(crate) state_file: Option<StateFile>,
+    pub(crate) observer: Option<Observer>,
+    pub(crate) profile: Option<Profile>,
+    pub(crate) workers: usize,
+    pub(crate) brokers: Vec<InsideBroker>,
+}
+
+impl Core {
+    pub(crate) fn new(parts: Parts) -> Result<Self, InvalidFaults> {
+        let Parts {
+            settings,
+            clock,
+            world,
+            tokens,
+            faults,
+            mut random,
+            wire,
+            seed,
+            state_file,
+            observer,
+            profile,
+            workers,
+            brokers,
+        } = parts;
+        let router = Router::new(settings.dialect);
+        Fault::check_all(&faults, &router, wire)?;
+        let timings = world.timings;
+        let state = State {
+            world,
+            faults: FaultPlan::new(faults.clone(), random.split(), clock.now()),
+            tokens,
+            stats: Stats::default(),
+            recorded: Vec::new(),
+            log: RequestLog::new(settings.keep_requests),
+            stubs: Stubs::default(),
+            plane: Plane::new(random.split()),
+            pace: pace(profile.as_ref(), workers, &router),
+            user: None,
+            rate_limiter: RateLimiter::default(),
+            random,
+        };
+        let core = Self {
+            router,
+            settings,
+            timings,
+            profile,
+            workers,
+            faults,
+            seed,
+            state_file,
+            observer,
+            clock,
+            wire,
+            base: OnceLock::new(),
+            state: Mutex::new(state),
+            worlds: Mutex::new(None),
+            courier: OnceLock::new(),
+            brokers,
+        };
+        core.register_brokers(&mut core.lock().world);
+        Ok(core)
+    }
+
+    /// Where the fake is served.
+    pub(crate) fn base(&self) -> &str {
+        self.base.get().map_or("http://localhost", String::as_str)
+    }
+
+    /// Says where the fake is served; the first to say so is right.
+    pub(crate) fn serve_at(&self, base: String) {
+        let _ = self.base.set(base);
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Reads the world as it is now.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&World) -> T) -> T {
+        let mut state = self.lock();
+        state.world.settle(self.clock.now());
+        read(&state.world)
+    }
+
+    /// Changes the world as it is now, without a request.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+        let mut state = self.lock();
+        state.world.settle(self.clock.now());
+        change(&mut state.world)
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.settings.dialect
+    }
+
+    pub(crate) fn reset(&self) {
+        let mut state = self.lock();
+        self.clock.reset();
+        state.world.timings = self.timings;
+        state.pace = pace(self.profile.as_ref(), self.workers, &self.router);
+        state.world.reset(&self.settings, self.clock.now());
+        if let Some(seed) = &self.seed {
+            // It was good at the start, and nothing else is there now.
+            let _ = seed.apply(&mut state.world, &self.settings);
+        }
+        self.register_brokers(&mut state.world);
+        state.stubs.set(Vec::new());
+        state.plane.reset();
+        state.faults.set(self.faults.clone(), self.clock.now());
+        state.stats = Stats::default();
+        state.recorded.clear();
+        state.log.clear();
+        state.rate_limiter = RateLimiter::default();
+    }
+
+    /// A panic of another request leaves a state that is no worse than that of
+    /// a request that failed half-way.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
