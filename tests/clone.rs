@@ -1,5 +1,5 @@
-//! `clone`: what clones have, what they cost, and what a run leaves that is killed,
-//! refused or disturbed.
+//! `clone`: the properties of clones, the number of requests, and the state after runs
+//! that are killed, rejected or disturbed.
 
 use std::collections::BTreeSet;
 use std::future::ready;
@@ -17,8 +17,8 @@ use mock_capi::{CloudController, Fault, MockCapi, MockCapiBuilder};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// Everything that an app can have. Its label and annotation of cf-pusher are not part
-/// of a clone.
+/// An app with every possible property. Clones do not get its cf-pusher label and
+/// annotation.
 const SOURCE: &str = "
 applications:
 - name: web
@@ -132,7 +132,7 @@ async fn manifest_of(mock: &CloudController, name: &str) -> String {
     answer.await.unwrap().text().await.unwrap()
 }
 
-/// The properties of an app as `clone` must give them to a clone named `new`.
+/// The expected properties of a clone named `new`.
 async fn properties(mock: &CloudController, name: &str) -> String {
     let entry = ManifestEntry::parse(&manifest_of(mock, name).await).unwrap();
     entry.to_string()
@@ -146,7 +146,7 @@ fn expected(source: &str, new: &str) -> String {
         .replace("www.apps.mock.test", &format!("{new}.apps.mock.test"))
 }
 
-/// The states of the mock's droplets, and how many there are.
+/// The number of the mock's droplets by state.
 fn droplets(mock: &CloudController) -> usize {
     mock.state()["droplets"].as_array().unwrap().len()
 }
@@ -226,8 +226,8 @@ async fn flags_leave_parts_of_the_source_out() {
     assert!(!manifest.contains("\n  services:"), "{manifest}");
 }
 
-/// Two requests for each clone, and a fixed number for all together. Polls of instances
-/// that are starting are among them.
+/// Two requests for each clone, and a fixed number for all clones together, including the
+/// polls of starting instances.
 #[tokio::test]
 async fn a_clone_costs_two_requests_and_a_share_of_the_batches() {
     let mock = foundation(MockCapi::builder()).await;
@@ -316,7 +316,7 @@ async fn mistakes_are_explained() {
     assert_eq!(mock.apps().len(), 2, "nothing is left behind");
 }
 
-/// The org's quota has room for the source and for one clone that runs.
+/// The org's quota has room for the source and one running clone.
 #[tokio::test]
 async fn clones_that_a_quota_refuses_leave_nothing_behind() {
     let mock = foundation(MockCapi::builder()).await;
@@ -335,7 +335,7 @@ async fn clones_that_a_quota_refuses_leave_nothing_behind() {
     let help = said.err.lines().filter(|line| line.starts_with("help: "));
     assert_eq!(
         Vec::from_iter(BTreeSet::from_iter(help)),
-        ["help: raise the limits of the quota, or ask for fewer apps, instances or memory"]
+        ["help: raise the limits of the quota, or declare fewer or smaller apps"]
     );
     let left: Vec<String> = mock.apps().into_iter().map(|app| app.name).collect();
     assert_eq!(left, ["web", "copy-0"], "{}", said.err);
@@ -343,7 +343,7 @@ async fn clones_that_a_quota_refuses_leave_nothing_behind() {
     assert_eq!(routes, 4, "two of each app");
 }
 
-/// Without the right to have more apps, nothing is created at all.
+/// If the org cannot have more apps, nothing is created.
 #[tokio::test]
 async fn a_refused_manifest_leaves_nothing_behind() {
     let mock = foundation(MockCapi::builder()).await;
@@ -398,7 +398,7 @@ async fn the_outcome_is_shown_as_text_and_as_json() {
 }
 
 #[test]
-fn the_mock_has_the_app_that_is_cloned() {
+fn the_embedded_fake_has_the_cloned_app() {
     let place = Place::new();
     let mut command = cf_pusher(place.dir.path());
     command.args(["clone", "web", "load", "--count", "3", "--mock"]);
@@ -430,7 +430,8 @@ async fn check(mock: &CloudController, expected: &Census, context: &str) {
     }
 }
 
-/// Runs again. If the earlier run had finished all clones, they exist now.
+/// Runs again. If the earlier run finished all clones, the second run fails because they
+/// exist.
 async fn run_again(mock: &CloudController, context: &str) {
     match cloner(mock, "copy").await.count(3).run().await {
         Ok(outcome) => assert!(outcome.is_success(), "{context}\n{outcome:#?}"),
@@ -547,7 +548,7 @@ async fn befall(fault: &Fault, nth: u64, expected: &Census) -> bool {
 }
 
 #[tokio::test]
-async fn what_a_killed_run_left_of_another_source_is_not_taken_over() {
+async fn leftover_clones_of_another_source_are_not_taken_over() {
     let mock = foundation(MockCapi::builder()).await;
     mock.set_faults(vec![Fault::failed_copy()]).unwrap();
     let first = cloner(&mock, "copy").await.run().await.unwrap();

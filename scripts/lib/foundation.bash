@@ -3,13 +3,13 @@
 #
 # They set, before they call run_checks:
 #
-#   foundation     the name that faults begin with
+#   foundation     the name at the beginning of error messages
 #   default_api    the API without CF_API
 #   default_user   the user without CF_USERNAME
 #   deadline       the seconds that a request may take
-#   start_it       what to do when the API cannot be reached
-#   look_at_it     how to look whether a component is running
-#   apps_domain    the shared domain that apps are expected to have
+#   start_it       advice if the API cannot be reached
+#   look_at_it     how to check that a component is running
+#   apps_domain    the expected shared domain of apps
 #
 # and define `usage`, `find_password`, which sets $password or ends the run, and
 # `check_more`, which checks what only this kind of foundation needs.
@@ -18,8 +18,8 @@ mode='export'
 
 ok() { printf 'ok: %s\n' "$1" >&2; }
 
-# Ends the run with one sentence on what is wrong and what to do. Under eval the
-# exit status is lost, so that the shell is given a command that fails.
+# Ends the run with a message about the problem and its remedy. Under eval the exit status
+# is lost, so the shell gets a command that fails.
 die() {
   printf '%s: %s\n' "$foundation" "$1" >&2
   if [[ $mode == export ]]; then echo false; fi

@@ -1,9 +1,10 @@
-//! The `help:` line below an error. Messages of the library name no flags; these do.
+//! The `help:` line below an error. Messages of the library do not name flags, so the
+//! help does.
 
 use cf_pusher::scale_test::TestError;
 use cf_pusher::{ConnectionProblem, Error};
 
-/// What to do about an error of the foundation.
+/// The help for an error of the foundation.
 pub(super) fn for_error(error: &Error) -> Option<String> {
     let help = match error {
         Error::Unreachable { problem, .. } => return Some(for_connection(problem)),
@@ -16,7 +17,7 @@ pub(super) fn for_error(error: &Error) -> Option<String> {
         Error::Gone { .. } => "run again",
         Error::Interrupted => "run the same command again to finish",
         _ if error.is_quota_exceeded() => {
-            "raise the limits of the quota, or ask for fewer apps, instances or memory"
+            "raise the limits of the quota, or declare fewer or smaller apps"
         }
         _ if error.is_forbidden() => "log in as an admin",
         _ => return None,
@@ -35,7 +36,7 @@ fn for_connection(problem: &ConnectionProblem) -> String {
     }
 }
 
-/// What to do about an error in a step of an app.
+/// The help for an error in a step of an app.
 pub(super) fn for_step(step: &str, app: &str, error: &Error) -> Option<String> {
     match (error, step) {
         (Error::Failed { .. } | Error::JobFailed { .. }, "staging") => Some(format!(
@@ -48,7 +49,7 @@ pub(super) fn for_step(step: &str, app: &str, error: &Error) -> Option<String> {
     }
 }
 
-/// What to do about an error of a scaling test.
+/// The help for an error of a scaling test.
 pub(super) fn for_test(error: &TestError) -> Option<String> {
     let help = match error {
         TestError::NothingToTest { .. } => "set it in the configuration",

@@ -7,10 +7,10 @@ use super::node::{Data, Node};
 use super::problem::{At, Problems, SpecProblemReason, nearest};
 use crate::manifest::entry::known_keys;
 
-/// The version of the format that is read.
+/// The supported version of the format.
 const VERSION: u32 = 1;
 
-/// Reports everything about a map that its keys do not allow.
+/// Reports everything in a map that its keys do not allow.
 pub(super) fn map(table: Table, node: &Node, key: &str, problems: &mut Problems) {
     if node.is_unresolved() {
         return;
@@ -39,7 +39,7 @@ fn unknown<'k>(key: &str, at: At, known: impl Iterator<Item = &'k str>, problems
     problems.add(at, SpecProblemReason::UnknownKey { key, nearest });
 }
 
-/// What a kind of values allows, for messages.
+/// The allowed values of a kind, for messages.
 fn allowed(kind: Kind) -> String {
     match kind {
         Kind::Text | Kind::Name => "a non-empty string".to_owned(),
@@ -141,7 +141,7 @@ fn check(kind: Kind, node: &Node, key: &str, problems: &mut Problems) {
     problems.value(node.at, key, node.shown(), allowed(kind));
 }
 
-/// Whether a scalar is one that its kind allows.
+/// Whether a scalar is valid for its kind.
 fn is_fitting(kind: Kind, node: &Node) -> bool {
     let text = node.text();
     let text = text.as_deref().map(str::trim);
@@ -171,8 +171,8 @@ fn is_fitting(kind: Kind, node: &Node) -> bool {
     }
 }
 
-/// Whether a text may name apps: parts that are not empty, and no characters that other
-/// kinds of patterns have.
+/// Whether a text can select apps: its parts are not empty, and have no characters of
+/// other kinds of patterns.
 pub(super) fn is_apps(text: &str, least: usize, most: usize) -> bool {
     let parts: Vec<&str> = text.split('/').collect();
     let is_part = |part: &&str| {
@@ -219,7 +219,8 @@ fn typed(types: &[(&str, Table)], node: &Node, key: &str, problems: &mut Problem
     }
 }
 
-/// An entry of `apps`. The properties of a manifest are checked when it is read.
+/// Checks an entry of `apps`. The properties of a manifest are checked when the manifest
+/// is read.
 fn app(table: Table, node: &Node, key: &str, problems: &mut Problems) {
     if node.is_unresolved() {
         return;

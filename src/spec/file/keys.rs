@@ -1,5 +1,5 @@
-//! The keys of a spec: the one list by which it is read, checked, described as a JSON
-//! Schema, and documented.
+//! The keys of a spec. The reader, the checks, the JSON Schema and the documentation are
+//! all made from this list.
 
 use crate::desired::{ORG_ROLES, SPACE_ROLES};
 
@@ -7,13 +7,13 @@ use crate::desired::{ORG_ROLES, SPACE_ROLES};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
     pub(super) name: &'static str,
-    /// What the key means, as a sentence without a full stop.
+    /// The meaning of the key, as a sentence without a full stop.
     pub(super) about: &'static str,
     pub(super) kind: Kind,
     pub(super) is_required: bool,
 }
 
-/// The keys of a map, which has no others.
+/// The keys of a map. Other keys are not allowed.
 pub(super) type Table = &'static [Key];
 
 /// The values that a key allows.
@@ -21,22 +21,22 @@ pub(super) type Table = &'static [Key];
 pub(super) enum Kind {
     /// A string that is not empty, or a whole number.
     Text,
-    /// A name. Numbers replace the placeholders in it.
+    /// A name, in which numbers replace the placeholders.
     Name,
-    /// How many there are.
+    /// A number of repetitions.
     Count,
     /// The version of the format.
     Version,
     Flag,
     Choice(&'static [&'static str]),
-    /// A whole number, or null for no limit.
+    /// A whole number up to this one, or null for no limit.
     Limit(u64),
-    /// A whole number from -1 on.
+    /// A whole number of at least -1.
     Icmp,
     /// A regular expression.
     Pattern,
-    /// A name or pattern of apps, with an org and a space before it: at least so many
-    /// parts, and at most.
+    /// A name or pattern of apps, optionally preceded by an org and a space. The numbers
+    /// are the minimum and maximum of its parts.
     Apps(usize, usize),
     /// One port or a range of ports.
     Ports,
@@ -48,14 +48,15 @@ pub(super) enum Kind {
     Texts,
     Map(Table),
     List(&'static Kind),
-    /// A list of maps. Those of one name in several files are one, if `joins`.
+    /// A list of maps. If `joins` is set, items with the same name in several files are
+    /// joined.
     Entries {
         table: Table,
         joins: bool,
     },
     /// A list of maps, each with the keys of its `type`.
     Typed(&'static [(&'static str, Table)]),
-    /// A list of entries as in the `applications` of a manifest, with more keys.
+    /// A list of entries like the `applications` of a manifest, with additional keys.
     AppEntries(Table),
 }
 
@@ -81,7 +82,7 @@ const MOST: u64 = 2_147_483_647;
 const TEXTS: Kind = Kind::List(&Kind::Text);
 const COUNT: Key = key(
     "count",
-    "How many there are; `{i}` in the name is the number of each, from 0",
+    "The number of copies; `{i}` in the name is the index of each, from 0",
     Kind::Count,
 );
 
@@ -90,7 +91,7 @@ pub(super) const ROOT: Table = &[
     required("version", "The version of the format", Kind::Version),
     required(
         "name",
-        "Who is responsible for what the spec creates; it marks orgs, spaces and apps, so that one spec does not delete the apps of another. All files of a spec have the same",
+        "The owner of all resources of the spec. Orgs, spaces and apps are labelled with it, so that one spec does not delete the apps of another. All files of a spec must have the same name",
         Kind::Text,
     ),
     key(
@@ -98,38 +99,34 @@ pub(super) const ROOT: Table = &[
         "Domain for `{apps_domain}` in routes and environment variables [default: the foundation's first shared domain]",
         Kind::Text,
     ),
-    key(
-        "org_quotas",
-        "Quotas that orgs may have",
-        entries(ORG_QUOTA),
-    ),
+    key("org_quotas", "Quotas for orgs", entries(ORG_QUOTA)),
     key(
         "security_groups",
-        "Security groups that spaces may have",
+        "Security groups for spaces",
         entries(SECURITY_GROUP),
     ),
-    key("domains", "Domains that all orgs share", TEXTS),
+    key("domains", "Domains shared with all orgs", TEXTS),
     key(
         "users",
-        "Users that the Cloud Controller should know: the name of one who exists, or `ORIGIN/NAME` to create one of an identity provider such as `ldap`",
+        "Users: the name of an existing user, or `ORIGIN/NAME` to create a user of an identity provider such as `ldap`",
         TEXTS,
     ),
     key(
         "feature_flags",
-        "Features of the foundation that are enabled or disabled, such as `diego_docker`",
+        "Feature flags of the foundation to enable or disable, such as `diego_docker`",
         Kind::Flags,
     ),
     key(
         "protected",
-        "Regular expressions for what no run touches: the whole name of an org or app, or `org/space`",
+        "Regular expressions for resources that cf-pusher never changes; they match the whole name of an org or app, or `org/space`",
         Kind::List(&Kind::Pattern),
     ),
     key(
         "network_policies",
-        "Policies for traffic between apps of any spaces",
+        "Network policies between apps of any spaces",
         entries(POLICY_BETWEEN_SPACES),
     ),
-    key("orgs", "Orgs and what is in them", joining(ORG)),
+    key("orgs", "Orgs and their spaces", joining(ORG)),
 ];
 
 const fn entries(table: Table) -> Kind {
@@ -193,7 +190,7 @@ const LIMITS_OF_APPS: Table = &[
 const LIMITS_OF_SERVICES: Table = &[
     key(
         "paid_services_allowed",
-        "Whether service plans may cost something",
+        "Whether paid service plans are allowed",
         Kind::Flag,
     ),
     key(
@@ -208,7 +205,7 @@ const LIMITS_OF_ROUTES: Table = &[
     key("total_routes", "Routes", Kind::Limit(MOST)),
     key(
         "total_reserved_ports",
-        "Ports that TCP routes reserve",
+        "Ports reserved by TCP routes",
         Kind::Limit(MOST),
     ),
 ];
@@ -218,10 +215,10 @@ const LIMITS_OF_DOMAINS: Table = &[key("total_domains", "Private domains", Kind:
 const SECURITY_GROUP: Table = &[
     required("name", "The security group's name", Kind::Name),
     COUNT,
-    key("rules", "What traffic it allows", entries(RULE)),
+    key("rules", "Rules for allowed traffic", entries(RULE)),
     key(
         "globally_enabled",
-        "Whether it applies to all spaces",
+        "Whether the group applies to all spaces",
         Kind::Map(GLOBALLY_ENABLED),
     ),
 ];
@@ -260,12 +257,12 @@ const RULE: Table = &[
 const NETWORK_POLICY: Table = &[
     required(
         "from",
-        "The apps of the space that may send: a name, or a pattern with `*` and `?`",
+        "The source apps, in this space: a name, or a pattern with `*` and `?`",
         Kind::Apps(1, 1),
     ),
     required(
         "to",
-        "The apps that may receive: a name or pattern; `space/app` and `org/space/app` reach other spaces",
+        "The destination apps: a name or pattern; `space/app` and `org/space/app` refer to other spaces",
         Kind::Apps(1, 3),
     ),
     PROTOCOL,
@@ -275,12 +272,12 @@ const NETWORK_POLICY: Table = &[
 const POLICY_BETWEEN_SPACES: Table = &[
     required(
         "from",
-        "The apps that may send: `org/space/app`, each part a name or a pattern with `*` and `?`",
+        "The source apps: `org/space/app`, each part a name or a pattern with `*` and `?`",
         Kind::Apps(3, 3),
     ),
     required(
         "to",
-        "The apps that may receive, in the same way",
+        "The destination apps, in the same form",
         Kind::Apps(3, 3),
     ),
     PROTOCOL,
@@ -301,7 +298,7 @@ const PORTS: Key = key(
 
 const METADATA: Key = key(
     "metadata",
-    "Labels and annotations beside those of cf-pusher",
+    "Labels and annotations, in addition to those of cf-pusher",
     Kind::Map(&[
         key("labels", "Labels", Kind::Texts),
         key("annotations", "Annotations", Kind::Texts),
@@ -310,7 +307,7 @@ const METADATA: Key = key(
 
 const ISOLATION_SEGMENT: Key = key(
     "isolation_segment",
-    "Isolation segment of the foundation that the apps run in. The org becomes entitled to it",
+    "Existing isolation segment for the apps. The org is entitled to it",
     Kind::Text,
 );
 
@@ -319,46 +316,46 @@ const ORG: Table = &[
     COUNT,
     key(
         "quota",
-        "The org's quota. If the spec has `org_quotas`, one of them",
+        "The org's quota. If the spec has `org_quotas`, it must be one of them",
         Kind::Name,
     ),
     key(
         "suspended",
-        "Whether the org's users may change nothing",
+        "Whether the org is suspended: its users cannot change anything",
         Kind::Flag,
     ),
     METADATA,
     key(
         "domains",
-        "Private domains that the org owns",
+        "Private domains owned by the org",
         Kind::List(&Kind::Name),
     ),
     ISOLATION_SEGMENT,
     key(
         "roles",
-        "Roles of users in the org; others are left alone",
+        "Roles of users in the org; other roles are not changed",
         entries(ORG_ROLE),
     ),
     key(
         "space_quotas",
-        "Quotas that the org's spaces may have",
+        "Quotas for the org's spaces",
         entries(SPACE_QUOTA),
     ),
     key(
         "spaces",
-        "Spaces and what is in them; others are left alone",
+        "Spaces and their resources; other spaces are not changed",
         joining(SPACE),
     ),
 ];
 
 const ROLE_USER: Key = required(
     "user",
-    "The user's name, or the ID of a UAA client",
+    "The user name, or the ID of a UAA client",
     Kind::Name,
 );
 const ROLE_ORIGIN: Key = key(
     "origin",
-    "The user's identity provider, such as `uaa` or `ldap`, if several have a user of that name",
+    "The user's identity provider, such as `uaa` or `ldap`; needed if several have a user with that name",
     Kind::Text,
 );
 
@@ -384,7 +381,7 @@ const SPACE: Table = &[
     ),
     key(
         "features",
-        "Features of the space that are enabled or disabled",
+        "Features of the space to enable or disable",
         Kind::Map(&[key("ssh", "Whether users may use `cf ssh`", Kind::Flag)]),
     ),
     key(
@@ -396,7 +393,7 @@ const SPACE: Table = &[
     METADATA,
     key(
         "roles",
-        "Roles of users in the space; others are left alone",
+        "Roles of users in the space; other roles are not changed",
         entries(SPACE_ROLE),
     ),
     key(
@@ -406,40 +403,44 @@ const SPACE: Table = &[
     ),
     key(
         "service_bindings",
-        "Bindings of apps to service instances, beside those of the apps' `services`",
+        "Bindings of apps to service instances, in addition to the apps' `services`",
         entries(SERVICE_BINDING),
     ),
     key(
         "network_policies",
-        "Policies for traffic that the space's apps send",
+        "Network policies with apps of this space as the source",
         entries(NETWORK_POLICY),
     ),
     key(
         "apps",
-        "Apps: each has the keys of an application of `manifest.yml`, and these",
+        "Apps, with the keys of an application of `manifest.yml` and the keys below",
         Kind::AppEntries(APP),
     ),
 ];
 
 const SERVICE_TYPES: Kind = Kind::Choice(&["user-provided", "managed"]);
 const SERVICE_NAME: Key = required("name", "The service instance's name", Kind::Name);
-const SERVICE_TYPE: Key = required("type", "What it is an instance of", SERVICE_TYPES);
-const TAGS: Key = key("tags", "Tags, which apps see in `VCAP_SERVICES`", TEXTS);
+const SERVICE_TYPE: Key = required("type", "The type of the service instance", SERVICE_TYPES);
+const TAGS: Key = key("tags", "Tags, visible to apps in `VCAP_SERVICES`", TEXTS);
 
 const USER_PROVIDED: Table = &[
     SERVICE_NAME,
     SERVICE_TYPE,
     key(
         "credentials",
-        "What bound apps get in `VCAP_SERVICES`",
+        "Credentials for bound apps, visible in `VCAP_SERVICES`",
         Kind::Any,
     ),
     key(
         "syslog_drain_url",
-        "Where the logs of bound apps are sent",
+        "URL that receives the logs of bound apps",
         Kind::Text,
     ),
-    key("route_service_url", "The proxy of bound routes", Kind::Text),
+    key(
+        "route_service_url",
+        "URL of the proxy for bound routes",
+        Kind::Text,
+    ),
     TAGS,
 ];
 
@@ -450,12 +451,12 @@ const MANAGED: Table = &[
     required("plan", "The service plan", Kind::Text),
     key(
         "broker",
-        "The service broker, if several have that offering",
+        "The service broker; needed if several brokers have that offering",
         Kind::Text,
     ),
     key(
         "parameters",
-        "What the broker gets when the instance is created",
+        "Parameters for the broker, sent when the instance is created",
         Kind::Any,
     ),
     TAGS,
@@ -471,17 +472,17 @@ const SERVICE_BINDING: Table = &[
     key("name", "The binding's name", Kind::Name),
     key(
         "parameters",
-        "What the broker gets when the binding is created",
+        "Parameters for the broker, sent when the binding is created",
         Kind::Any,
     ),
 ];
 
-/// The keys of an app beside those of a manifest. Its name is one of a manifest.
+/// The keys of an app in addition to those of a manifest.
 const APP: Table = &[
     COUNT,
     key(
         "state",
-        "Whether the app runs [default: started]",
+        "Whether the app is running [default: started]",
         Kind::Choice(&["started", "stopped"]),
     ),
     key(
@@ -491,23 +492,23 @@ const APP: Table = &[
     ),
     key(
         "droplet",
-        "A droplet (.tgz), relative to the file, in place of bits",
+        "A droplet (.tgz), relative to the file, instead of bits",
         Kind::Text,
     ),
     key(
         "like",
-        "Another app whose droplet this one gets a copy of: the `name` of an entry of the same space, or `space/app` or `org/space/app`",
+        "Copy the droplet of this app: the `name` of an entry of the same space, or `space/app` or `org/space/app`",
         Kind::Text,
     ),
     key(
         "bundled",
-        "A small app that cf-pusher brings along, in place of bits",
+        "A small app that cf-pusher contains, instead of bits",
         Kind::Choice(&["proxy", "registry", "tick"]),
     ),
 ];
 
-/// Where an app's droplet may come from. An entry has one of these keys.
+/// The possible sources of an app's droplet. An entry has one of these keys.
 pub(super) const BITS_KEYS: [&str; 4] = ["path", "droplet", "like", "bundled"];
 
-/// The most of one thing that a `count` may ask for.
+/// The maximum value of a `count`.
 pub(super) const MOST_COUNT: u32 = 100_000;

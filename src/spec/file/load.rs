@@ -1,4 +1,4 @@
-//! Reads the files of a spec: YAML, with the values of variables in place of `((name))`.
+//! Reads the files of a spec: YAML, in which values of variables replace `((name))`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,20 +11,20 @@ use crate::manifest::{Variables, text};
 /// The name of standard input.
 const STANDARD_INPUT: &str = "-";
 
-/// The most values of a spec, with those of variables.
+/// The maximum number of values of a spec, including those of variables.
 const MOST_VALUES: usize = 1_000_000;
 
-/// A file, read.
+/// A file with its text.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) name: String,
     pub(super) text: String,
-    /// The folder that relative paths begin at.
+    /// The folder that relative paths refer to.
     pub(super) folder: PathBuf,
 }
 
-/// The files of paths: each file, and of each folder its `*.yml` and `*.yaml` files in
-/// order. `-` is standard input.
+/// The files of some paths: each file, and the `*.yml` and `*.yaml` files of each folder,
+/// in order. `-` is standard input.
 pub(super) fn sources<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<Source>, SpecError> {
     let mut sources = Vec::new();
     for path in paths {
@@ -76,7 +76,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, SpecError> {
     }
 }
 
-/// The value of each file that is YAML.
+/// The parsed files. Files that are not YAML are reported.
 pub(super) fn documents(
     sources: &[Source],
     variables: &Variables,
@@ -116,12 +116,12 @@ pub(super) fn documents(
 struct Loader<'a> {
     variables: &'a Variables,
     problems: &'a mut Problems,
-    /// How many values there may be yet.
+    /// The number of values that may still be added.
     rest: &'a mut usize,
 }
 
 impl Loader<'_> {
-    /// A value with its place; without lines it has the place of what it is in.
+    /// A value with its place. Without lines, it has the place of its parent.
     fn node(&mut self, value: Value, at: At, lines: Option<&Lines>) -> Node {
         *self.rest = self.rest.saturating_sub(1);
         if *self.rest == 0 {
@@ -185,7 +185,7 @@ impl Loader<'_> {
         node
     }
 
-    /// A value of a variable, in which no variables are replaced.
+    /// A value of a variable. Variables in it are not replaced.
     fn supplied(value: Value, at: At, rest: &mut usize) -> Node {
         *rest = rest.saturating_sub(1);
         let data = match value {

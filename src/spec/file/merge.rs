@@ -1,7 +1,7 @@
-//! Joins the documents of several files to one.
+//! Joins the documents of several files.
 //!
-//! Lists become longer. An org or space of one name in several files is one, whose lists
-//! are joined in the same way. Other values must be equal where both files have them.
+//! Lists are appended. An org or space with the same name in several files is joined,
+//! including its lists. Other values that are in several files must be equal.
 
 use super::keys::{Kind, Table};
 use super::node::{Data, Node};
@@ -10,7 +10,7 @@ use super::problem::{Problems, SpecProblemReason};
 /// Adds the second document to the first.
 pub(super) fn merge(table: Table, into: &mut Node, from: Node, problems: &mut Problems) {
     let (Data::Map(entries), Data::Map(more)) = (&mut into.data, from.data) else {
-        // Reported as no maps.
+        // Reported as invalid types.
         return;
     };
     for (key, node) in more {
@@ -63,7 +63,8 @@ fn merge_value(
     }
 }
 
-/// Joins the items of one name. Those of one file stay apart, and are reported later.
+/// Joins items with the same name. Items of the same file stay separate, and are reported
+/// later.
 fn join(table: Table, items: &mut Vec<Node>, more: Vec<Node>, problems: &mut Problems) {
     let present = items.len();
     for item in more {

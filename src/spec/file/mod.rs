@@ -1,8 +1,9 @@
-//! The spec: YAML files that declare orgs, spaces, apps and what is around them.
+//! Reads specs: YAML files that declare orgs, spaces, apps and supporting resources.
 //!
-//! A file is read in steps: YAML and variables ([`load`]), the keys and types of each
-//! value ([`check`]), several files to one ([`merge`]), and counts, references and quotas
-//! ([`expand`]). Each value keeps its place, so every problem names its file and line.
+//! A spec is read in steps: YAML and variables ([`load`]), the keys and types of each
+//! value ([`check`]), the join of several files ([`merge`]), and counts, references and
+//! quotas ([`expand`]). Each value keeps its place, so every problem names its file and
+//! line.
 
 mod check;
 mod expand;
@@ -70,20 +71,22 @@ pub struct SpecFile {
 }
 
 impl SpecFile {
-    /// Reads the files of a spec: each file, of each folder its `*.yml` and `*.yaml` files,
-    /// and standard input for `-`. Together they are one spec.
+    /// Reads the files of a spec: each file, the `*.yml` and `*.yaml` files of each
+    /// folder, and standard input for `-`. Together they are one spec.
     ///
     /// # Errors
-    /// [`SpecError`], with every problem of the files.
+    ///
+    /// [`SpecError`] with every problem of the files.
     pub fn read<P: AsRef<Path>>(paths: &[P], variables: &Variables) -> Result<Self, SpecError> {
         Self::of_sources(&load::sources(paths)?, variables, true)
     }
 
-    /// The same, but the bits of the apps need not exist. For deletions, which do not use
-    /// them.
+    /// Reads a spec without checking that the bits of its apps exist. This is for
+    /// deletions, which do not use them.
     ///
     /// # Errors
-    /// As [`SpecFile::read`].
+    ///
+    /// The same as [`SpecFile::read`].
     pub fn read_without_bits<P: AsRef<Path>>(
         paths: &[P],
         variables: &Variables,
@@ -91,11 +94,12 @@ impl SpecFile {
         Self::of_sources(&load::sources(paths)?, variables, false)
     }
 
-    /// Parses the text of one file; `origin` names it in messages. Paths of bits are
+    /// Parses the text of one file. `origin` names it in messages. Paths of bits are
     /// relative to the working directory.
     ///
     /// # Errors
-    /// As [`SpecFile::read`].
+    ///
+    /// The same as [`SpecFile::read`].
     pub fn parse(text: &str, origin: &str, variables: &Variables) -> Result<Self, SpecError> {
         let source = Source {
             name: origin.to_owned(),
@@ -161,18 +165,18 @@ impl SpecFile {
         write::render(desired)
     }
 
-    /// The JSON Schema (draft 2020-12) of the files, after variables are replaced. Values
-    /// that are no strings may also be a variable.
+    /// The JSON Schema (draft 2020-12) of the files after variables are replaced. Values
+    /// that are not strings may also be a variable.
     pub fn json_schema() -> serde_json::Value {
         schema::json_schema()
     }
 
-    /// What should exist.
+    /// The desired state.
     pub fn desired(&self) -> &Desired {
         &self.desired
     }
 
-    /// What should exist, for [`Converger::new`](crate::Converger::new).
+    /// The desired state, for [`Converger::new`](crate::Converger::new).
     pub fn into_desired(self) -> Desired {
         self.desired
     }

@@ -4,15 +4,15 @@ use serde_json::{Map, Number, Value as Json};
 
 use super::problem::At;
 
-/// The longest value that a message shows, in characters.
+/// The maximum length of a value in a message, in characters.
 const LONGEST_SHOWN: usize = 60;
 
-/// A value and where it is written.
+/// A value and its place.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) at: At,
     pub(super) data: Data,
-    /// Whether a variable supplied it, or a part of it: then it may be secret.
+    /// Whether a variable supplied the value or a part of it, so that it may be secret.
     pub(super) is_variable: bool,
 }
 
@@ -25,10 +25,10 @@ pub(super) enum Data {
     Float(f64),
     Text(String),
     List(Vec<Node>),
-    /// In order; each key once.
+    /// A map in order, with unique keys.
     Map(Vec<(String, Node)>),
-    /// A string with a variable that has no value, which is reported already. It may
-    /// stand for a value of any kind.
+    /// A string with a variable that has no value. This has been reported. The string may
+    /// stand for a value of any type.
     Unresolved(String),
 }
 
@@ -50,7 +50,7 @@ impl Node {
         self.get(key).is_some()
     }
 
-    /// The entries of a map; none of another value.
+    /// The entries of a map. Empty for other values.
     pub(super) fn entries(&self) -> &[(String, Self)] {
         match &self.data {
             Data::Map(entries) => entries,
@@ -58,7 +58,7 @@ impl Node {
         }
     }
 
-    /// The items of a list; none of another value.
+    /// The items of a list. Empty for other values.
     pub(super) fn items(&self) -> &[Self] {
         match &self.data {
             Data::List(items) => items,
@@ -71,7 +71,7 @@ impl Node {
         self.get(key).map(Self::items).unwrap_or_default()
     }
 
-    /// A string, or a whole number as one.
+    /// The string. A whole number is converted.
     pub(super) fn text(&self) -> Option<String> {
         match &self.data {
             Data::Text(text) | Data::Unresolved(text) => Some(text.clone()),
@@ -110,7 +110,7 @@ impl Node {
         }
     }
 
-    /// The value for a message: shortened, and none that a variable supplied.
+    /// The value for a message: shortened, and hidden if a variable supplied it.
     pub(super) fn shown(&self) -> String {
         if self.is_variable {
             return format!("{} that a variable supplies", self.kind());
@@ -128,7 +128,7 @@ impl Node {
         }
     }
 
-    /// The value as JSON, with each string as `text` makes it.
+    /// The value as JSON, with each string converted by `text`.
     pub(super) fn json(&self, text: &dyn Fn(&str) -> String) -> Json {
         match &self.data {
             Data::Null => Json::Null,
@@ -145,7 +145,7 @@ impl Node {
         }
     }
 
-    /// Whether both have the same value, wherever they are written.
+    /// Whether both values are equal, at any place.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let plain = |node: &Self| node.json(&str::to_owned);
         plain(self) == plain(other)

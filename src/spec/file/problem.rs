@@ -1,11 +1,11 @@
-//! What is wrong with a spec: each problem with its file and line.
+//! The problems of a spec, each with its file and line.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::desired::DesiredError;
 
-/// Why a spec cannot be used.
+/// The reason why a spec cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {
@@ -17,19 +17,19 @@ pub enum SpecError {
         /// The cause.
         source: std::io::Error,
     },
-    /// A folder has no file of a spec.
+    /// A folder does not contain any spec.
     #[error("the folder {} has no *.yml or *.yaml file", .path.display())]
     NoFiles {
         /// The folder.
         path: PathBuf,
     },
-    /// The text of the files cannot be used: every problem, in the order of the files.
+    /// The files are invalid. All problems are listed, in the order of the files.
     #[error("{}", problems.iter().map(SpecProblem::to_string).collect::<Vec<_>>().join("\n"))]
     Invalid {
         /// At least one problem.
         problems: Vec<SpecProblem>,
     },
-    /// The files are valid one by one, and what they ask for together is not.
+    /// Each file is valid, but the declared resources do not fit together.
     #[error("invalid spec {origin}: {source}")]
     Desired {
         /// The first file.
@@ -39,7 +39,7 @@ pub enum SpecError {
     },
 }
 
-/// One thing that is wrong with a spec.
+/// A problem of a spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecProblem {
     pub(super) file: String,
@@ -47,17 +47,17 @@ pub struct SpecProblem {
     pub(super) reason: SpecProblemReason,
 }
 
-/// Why a part of a spec is a [`SpecProblem`].
+/// The reason of a [`SpecProblem`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecProblemReason {
     /// The text is not YAML.
     #[error("invalid YAML: {0}")]
     Yaml(String),
-    /// A variable has no value, or one that does not fit.
+    /// A variable has no value, or an invalid one.
     #[error("{0}")]
     Variable(String),
-    /// A key that no spec has.
+    /// A key that is not allowed.
     #[error("unknown key `{key}`{}", did_you_mean(.nearest.as_deref()))]
     UnknownKey {
         /// The key.
@@ -65,12 +65,12 @@ pub enum SpecProblemReason {
         /// The known key that is most similar.
         nearest: Option<String>,
     },
-    /// A key that must be there is not.
+    /// A required key is missing.
     #[error("`{key}` is missing, must be {allowed}")]
     Missing {
         /// The key.
         key: String,
-        /// What is allowed.
+        /// The allowed values.
         allowed: String,
     },
     /// A value that is not allowed.
@@ -80,16 +80,16 @@ pub enum SpecProblemReason {
         key: String,
         /// The value, shortened, or its type.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         allowed: String,
     },
-    /// A key that its map has already.
+    /// A key that is given twice in a map.
     #[error("`{key}` is given again, must be given once")]
     GivenAgain {
         /// The key.
         key: String,
     },
-    /// A value that differs from one in another file.
+    /// A value that differs from the one in another file.
     #[error("`{key}` is {value}, and {other} has {other_value}")]
     Conflict {
         /// The key.
@@ -101,52 +101,52 @@ pub enum SpecProblemReason {
         /// The other value.
         other_value: String,
     },
-    /// A name that another thing has, after numbers were filled in.
+    /// A name that another resource has too, with numbers filled in.
     #[error("there is another {kind} named {name}{place}: {other}")]
     Duplicate {
-        /// What both are, such as `app`.
+        /// The kind of both resources, such as `app`.
         kind: &'static str,
         /// Their name.
         name: String,
-        /// Where, such as ` in the space prod`.
+        /// The scope, such as ` in the space prod`.
         place: String,
-        /// The place of the other one, such as `apps.yml:3`.
+        /// The place of the other resource, such as `apps.yml:3`.
         other: String,
     },
-    /// A name that nothing has.
+    /// A name of a resource that does not exist.
     #[error("`{key}` is {name}, but {owner} has no {kind} of that name{}", did_you_mean(.nearest.as_deref()))]
     UnknownReference {
         /// The key.
         key: String,
-        /// Where it must be, such as `the spec`.
+        /// The owner of the resource, such as `the spec`.
         owner: &'static str,
-        /// What it refers to, such as `security group`.
+        /// The kind of the resource, such as `security group`.
         kind: &'static str,
         /// The name.
         name: String,
         /// The known name that is most similar.
         nearest: Option<String>,
     },
-    /// More than a quota of the same spec allows.
+    /// A resource needs more than a quota of the same spec allows.
     #[error("`{key}` of the quota {quota} is {limit}, and {subject} has {asked}")]
     ExceedsQuota {
         /// The limit's key.
         key: String,
         /// The quota's name.
         quota: String,
-        /// The most that it allows.
+        /// The maximum.
         limit: u64,
-        /// What has the quota, such as `the org shop`.
+        /// The resource with the quota, such as `the org shop`.
         subject: String,
-        /// What it asks for, at least, such as `24 instances`.
+        /// The minimum need of the resource, such as `24 instances`.
         asked: String,
     },
     /// A property of an app or another value cannot be used.
     #[error("{subject}: {reason}")]
     Refused {
-        /// What it is about, such as `app web`.
+        /// The resource, such as `app web`.
         subject: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
@@ -158,17 +158,17 @@ fn did_you_mean(nearest: Option<&str>) -> String {
 }
 
 impl SpecProblem {
-    /// The file that the problem is in, as it was named.
+    /// The file of the problem, by the name that was given.
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// The line of the problem, from 1.
+    /// The line of the problem, starting at 1.
     pub fn line(&self) -> usize {
         self.line
     }
 
-    /// What is wrong.
+    /// The reason.
     pub fn reason(&self) -> &SpecProblemReason {
         &self.reason
     }
@@ -183,13 +183,13 @@ impl fmt::Display for SpecProblem {
 /// A place in the files of a spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct At {
-    /// The file's place among all.
+    /// The index of the file.
     pub(super) file: usize,
-    /// From 1.
+    /// The line, starting at 1.
     pub(super) line: usize,
 }
 
-/// Collects problems, each once.
+/// Collects problems without duplicates.
 #[derive(Debug)]
 pub(super) struct Problems {
     /// The names of the files.
@@ -198,7 +198,7 @@ pub(super) struct Problems {
 }
 
 impl Problems {
-    /// None yet, in files of these names.
+    /// An empty collection for files with these names.
     pub(super) fn new(files: Vec<String>) -> Self {
         Self {
             files,
@@ -207,7 +207,7 @@ impl Problems {
     }
 
     pub(super) fn add(&mut self, at: At, reason: SpecProblemReason) {
-        // A thing with a count has the same problem again and again.
+        // A counted element has the same problem many times.
         let is_known = self.found.iter().rev().take(50);
         let is_known = is_known.into_iter().any(|it| *it == (at, reason.clone()));
         if !is_known {
@@ -243,7 +243,7 @@ impl Problems {
         self.found.is_empty()
     }
 
-    /// A place as a person reads it.
+    /// A place in the form `FILE:LINE`.
     pub(super) fn place(&self, at: At) -> String {
         let file = self.files.get(at.file).map_or("", String::as_str);
         format!("{file}:{}", at.line)
@@ -251,7 +251,7 @@ impl Problems {
 
     /// All problems, in the order of the files.
     pub(super) fn finish(mut self) -> Vec<SpecProblem> {
-        // Those of one line stay in order.
+        // Problems of the same line keep their order.
         self.found.sort_by_key(|(at, _)| *at);
         self.found.dedup();
         let files = &self.files;
@@ -264,7 +264,7 @@ impl Problems {
     }
 }
 
-/// The known name that is most similar to one that is not known.
+/// The known name that is most similar to an unknown one.
 pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
     const LEAST_SIMILARITY: f64 = 0.8;
     let known = known.into_iter();

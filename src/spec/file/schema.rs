@@ -1,17 +1,17 @@
-//! The JSON Schema of a spec, from the list of its keys.
+//! The JSON Schema of a spec, made from the list of its keys.
 
 use serde_json::{Map, Value, json};
 
 use super::keys::{BITS_KEYS, Key, Kind, MOST_COUNT, ROOT, Table};
 use crate::manifest::entry::{exclusive_properties, property_schemas};
 
-/// A string that is one variable.
+/// A string that consists of a variable.
 const VARIABLE: &str = r"^\(\(!?[-/._0-9A-Za-z\p{L}]+\)\)$";
 
 /// One port or a range of ports.
 const PORTS: &str = r"^\s*[0-9]{1,5}\s*(-\s*[0-9]{1,5}\s*)?$";
 
-/// A name or pattern, as a part of one of apps.
+/// A part of a name or pattern of apps.
 const PART: &str = r"\s*([^/\[\]{}\\\s]|\{(i|space|org)\})([^/\[\]{}\\]|\{(i|space|org)\})*";
 
 pub(super) fn json_schema() -> Value {
@@ -53,11 +53,11 @@ fn property(key: &Key) -> (String, Value) {
     (key.name.to_owned(), schema)
 }
 
-/// The schema of a value, or of a variable in its place.
+/// The schema of a value, or of a variable that replaces it.
 fn value(kind: Kind) -> Value {
     let schema = plain(kind);
     match kind {
-        // A string may have a variable anyway.
+        // A string may contain a variable anyway.
         Kind::Text | Kind::Name | Kind::Pattern => schema,
         _ => json!({"anyOf": [schema, {"$ref": "#/$defs/variable"}]}),
     }
@@ -105,7 +105,7 @@ fn plain(kind: Kind) -> Value {
     }
 }
 
-/// An application of a manifest, with more keys.
+/// An application of a manifest, with additional keys.
 fn app(table: Table) -> Value {
     let mut properties = Map::new();
     let name = key_name();
@@ -121,7 +121,7 @@ fn app(table: Table) -> Value {
             exclusive.push(json!({"not": {"required": [one, other]}}));
         }
     }
-    // A started app needs bits, or is of an image.
+    // A started app needs bits or an image.
     let given = BITS_KEYS.iter().chain(&["docker"]);
     let mut sources: Vec<Value> = given.map(|key| json!({"required": [key]})).collect();
     sources.push(json!({

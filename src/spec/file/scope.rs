@@ -1,19 +1,19 @@
-//! The numbers of counted things: `{org}`, `{space}` and `{i}`.
+//! The numbers of counted elements: `{org}`, `{space}` and `{i}`.
 
 use std::borrow::Cow;
 
-/// The numbers that placeholders stand for; a placeholder without a number stays.
+/// The values of placeholders. A placeholder without a number is kept.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Scope {
     pub(super) org: Option<u32>,
     pub(super) space: Option<u32>,
-    /// The number of the nearest counted thing. None in an app with a count, whose
-    /// numbers are filled in when the app is.
+    /// The number of the nearest counted element. `None` in an app with a count, because
+    /// the numbers are filled in for each app later.
     pub(super) i: Option<u32>,
 }
 
 impl Scope {
-    /// Within a thing: with its number, if it is counted.
+    /// The scope inside an element, with the element's number if it is counted.
     pub(super) fn within(self, number: Option<u32>) -> Self {
         Self {
             i: number.or(self.i),
@@ -21,7 +21,7 @@ impl Scope {
         }
     }
 
-    /// A text with its numbers.
+    /// Fills in the numbers of a text.
     pub(super) fn fill<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if !text.contains('{') {
             return Cow::Borrowed(text);
@@ -42,7 +42,7 @@ impl Scope {
         filled
     }
 
-    /// The placeholder in a text that has no number.
+    /// The first placeholder of a text that has no number.
     pub(super) fn unfilled(&self, text: &str) -> Option<&'static str> {
         let placeholders = [
             ("{org}", self.org),

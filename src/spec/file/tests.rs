@@ -13,7 +13,7 @@ fn parse(text: &str) -> Result<SpecFile, SpecError> {
     SpecFile::parse(text, "spec.yml", &Variables::default())
 }
 
-/// What should exist for the orgs of a spec.
+/// The desired state with the orgs of a spec.
 fn orgs(text: &str) -> Desired {
     let text = format!("version: 1\nname: me\n{text}");
     parse(&text).unwrap().into_desired()
@@ -121,7 +121,7 @@ fn every_key_is_read() {
 }
 
 #[test]
-fn an_entry_that_counts_repeat_is_staged_once() {
+fn a_repeated_entry_is_staged_once() {
     let desired = orgs(
         "orgs:
 - name: o{i}
@@ -276,7 +276,7 @@ orgs:
 }
 
 #[test]
-fn what_exceeds_the_quotas_of_the_spec_is_refused() {
+fn exceeding_the_quotas_of_the_spec_is_refused() {
     let text = "\
 org_quotas:
 - name: small
@@ -449,13 +449,13 @@ fn files_and_folders_are_one_spec() {
     "version: 1\nname: me\norgs: [{name: 'o{i}', count: 100000, spaces: [{name: 's{i}', count: 100000}]}]",
     "the counts make 10000000000 spaces"
 )]
-fn a_text_that_is_no_spec_is_refused(#[case] text: &str, #[case] expected: &str) {
+fn a_text_that_is_not_a_spec_is_refused(#[case] text: &str, #[case] expected: &str) {
     let error = parse(text).unwrap_err().to_string();
     assert!(error.contains(expected), "{error}");
 }
 
-/// Whether the keys and types of a document are right. What its parts say about each other
-/// is no matter of the schema.
+/// Whether the keys and types of a document are valid. The schema does not cover
+/// relations between its parts.
 fn is_read(document: &Json) -> bool {
     let source = Source {
         name: "spec.yml".to_owned(),
@@ -481,7 +481,7 @@ fn is_read(document: &Json) -> bool {
     })
 }
 
-/// The pointers to all values of a document.
+/// The JSON pointers to all values of a document.
 fn pointers(value: &Json, at: &str, all: &mut Vec<String>) {
     all.push(at.to_owned());
     match value {
@@ -500,11 +500,11 @@ fn pointers(value: &Json, at: &str, all: &mut Vec<String>) {
 }
 
 #[test]
-fn the_schema_accepts_what_the_reader_accepts_and_nothing_else() {
+fn schema_and_reader_accept_the_same_values() {
     let schema = jsonschema::validator_for(&SpecFile::json_schema()).unwrap();
     let full = crate::manifest::yaml::Value::parse(FULL).unwrap();
     let mut full = serde_json::to_value(full).unwrap();
-    // In parts, since each is read often.
+    // Split into parts, because each is read many times.
     let mut orgs = full["orgs"].take();
     orgs[0]["count"] = json!(1);
     let mut spaces = orgs[0]["spaces"].take();
@@ -570,7 +570,7 @@ fn the_schema_accepts_what_the_reader_accepts_and_nothing_else() {
 }
 
 #[test]
-fn the_schema_has_every_key_that_is_in_the_full_spec() {
+fn the_schema_has_every_key_of_the_full_spec() {
     let schema = SpecFile::json_schema();
     assert!(jsonschema::meta::is_valid(&schema));
     let app = &schema["properties"]["orgs"]["anyOf"][0]["items"]["properties"]["spaces"]["anyOf"]

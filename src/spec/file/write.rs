@@ -1,4 +1,4 @@
-//! Writes what should exist as a spec.
+//! Writes a desired state as a spec.
 
 use serde_json::Value as Json;
 
@@ -10,7 +10,7 @@ use crate::manifest::entry::{Purpose, has_index};
 use crate::manifest::yaml::{Map, Value};
 use crate::spec::sources::bundled_name;
 
-/// A map that is being written, in order.
+/// A map in progress, in order.
 #[derive(Default)]
 struct Writer(Map);
 
@@ -58,7 +58,7 @@ impl Writer {
     }
 }
 
-/// The spec of a desired state as YAML. Values that the default gives are left out.
+/// The spec of a desired state as YAML, without values that equal the defaults.
 pub(super) fn render(desired: &Desired) -> String {
     let mut root = Writer::default();
     root.set("version", Value::Int(1));

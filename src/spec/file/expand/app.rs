@@ -1,4 +1,4 @@
-//! The apps of a space: entries of a manifest, with a count, a state and bits.
+//! Expands the apps of a space: entries of a manifest, with a count, a state and bits.
 
 use std::path::PathBuf;
 
@@ -13,14 +13,14 @@ use crate::spec::file::problem::At;
 use crate::spec::file::scope::Scope;
 use crate::spec::sources::bundled;
 
-/// The properties of an app in which placeholders are replaced. In others, such as a
-/// command of a shell, `{i}` may mean something else.
+/// The properties of an app with placeholders. In other properties, such as a command of
+/// a shell, `{i}` may mean something else.
 const FILLED: [&str; 5] = ["env", "routes", "services", "metadata", "docker"];
 
 /// The state of an app that does not run.
 const STOPPED: &str = "stopped";
 
-/// Parts of names of environment variables whose values no plan shows.
+/// Parts of the names of environment variables whose values no plan shows.
 const SECRET: [&str; 8] = [
     "PASS",
     "SECRET",
@@ -32,7 +32,7 @@ const SECRET: [&str; 8] = [
     "CERT",
 ];
 
-/// An app with its numbers, as far as they are known.
+/// An app with its numbers, if they are known.
 struct App<'n> {
     node: &'n Node,
     name: String,
@@ -70,7 +70,7 @@ impl<'n> Expander<'_, 'n> {
     }
 
     fn app(&mut self, node: &'n Node, scope: Scope) -> App<'n> {
-        // The numbers of counted apps are filled in for each app.
+        // The numbers of counted apps are filled in for each app later.
         let count = node.get("count").map(|count| {
             let count = count.number::<u32>().filter(|it| *it <= MOST_COUNT);
             count.unwrap_or(1)
@@ -151,7 +151,7 @@ impl<'n> Expander<'_, 'n> {
         }
         let like = node.get("like");
         if let Some(like) = like.and_then(Node::text) {
-            // `{i}` is the number of the other app, if that is counted.
+            // If the other app is counted, `{i}` is its number.
             let scope = Scope {
                 i: None,
                 ..app.scope
@@ -195,7 +195,7 @@ impl<'n> Expander<'_, 'n> {
         }
     }
 
-    /// Where the app's droplet comes from; nothing if that is missing, which is reported.
+    /// The source of the app's droplet. `None` if it is missing, which is reported.
     fn bits(&mut self, app: &App<'_>) -> Option<Bits> {
         let node = app.node;
         let text = |key: &str| node.get(key).and_then(|it| Some((it.text()?, it.at)));
@@ -234,7 +234,7 @@ impl<'n> Expander<'_, 'n> {
         Some(Bits::None)
     }
 
-    /// A path, which is relative to its file.
+    /// A path, resolved relative to its file.
     fn path(&self, path: &str, at: At) -> PathBuf {
         match self.folders.get(at.file) {
             Some(folder) => folder.join(path),
@@ -252,7 +252,7 @@ impl App<'_> {
     }
 }
 
-/// The variables whose values are in the file itself, but those that seem to be secret.
+/// The variables with values in the file itself, except those that look secret.
 fn shown_env(node: &Node) -> std::collections::HashSet<String> {
     let env = node.get("env").map(Node::entries).unwrap_or_default();
     let shown = env.iter().filter(|(name, value)| {

@@ -1,5 +1,5 @@
-//! Turns the checked document of a spec into what should exist: each counted thing as
-//! often as its count says, with its numbers filled in. Only apps stay in groups.
+//! Expands the checked document of a spec to a desired state: repeats each counted
+//! element, and fills in the numbers. Only apps stay in groups.
 
 mod app;
 mod network;
@@ -18,16 +18,16 @@ use crate::desired::{
     Role, Rule, SecurityGroup, Space, SpaceQuota,
 };
 
-/// The most spaces, and the most apps, that a spec may have.
+/// The maximum number of spaces, and of apps, in a spec.
 const MOST_THINGS: u64 = 1_000_000;
 
-/// An org of the desired state, and where it is written.
+/// An org of the desired state, with its place in the spec.
 struct PlacedOrg<'n> {
     org: Org,
     at: At,
-    /// The quota's name, and where the org has it.
+    /// The quota's name, with its place.
     quota: Option<(String, At)>,
-    /// The quotas of its spaces, by name.
+    /// The quotas for its spaces, by name.
     space_quotas: HashMap<String, &'n Node>,
     spaces: Vec<PlacedSpace<'n>>,
 }
@@ -44,27 +44,28 @@ struct PlacedSpace<'n> {
 struct PlacedGroup<'n> {
     group: Group,
     node: &'n Node,
-    /// Where `like` is.
+    /// The place of `like`.
     like_at: At,
 }
 
-/// Reads a document that was checked. Problems of its own are added to others.
+/// Expands a checked document. Its own problems are added to the others.
 pub(super) struct Expander<'a, 'n> {
     pub(super) root: &'n Node,
-    /// The folders of the files, from which paths of bits begin.
+    /// The folders of the files. Paths of bits are relative to them.
     pub(super) folders: &'a [PathBuf],
     /// Whether the bits of apps must exist.
     pub(super) needs_bits: bool,
     pub(super) problems: &'a mut Problems,
 }
 
-/// The names of things that must be different, with their places.
+/// Names that must be unique, with their places.
 struct Names {
     kind: &'static str,
-    /// Where they must be, such as ` in the space prod`.
+    /// The scope of the names, such as ` in the space prod`.
     place: String,
     seen: HashMap<String, At>,
-    /// The pairs that were reported. Two things with counts may have many names in common.
+    /// The pairs that were reported. Two elements with counts may have many names in
+    /// common.
     reported: HashSet<(At, At)>,
 }
 
@@ -78,7 +79,7 @@ impl Names {
         }
     }
 
-    /// Reports a name that is there already. The Cloud Controller ignores case.
+    /// Reports a repeated name. The Cloud Controller ignores case.
     fn add(&mut self, name: &str, at: At, problems: &mut Problems) {
         match self.seen.get(&name.to_lowercase()) {
             None => {
@@ -99,7 +100,7 @@ impl Names {
 }
 
 impl<'n> Expander<'_, 'n> {
-    /// Everything that should exist. It may be used only if there are no problems.
+    /// The desired state. It may be used only if there are no problems.
     pub(super) fn desired(mut self) -> DesiredBuilder {
         let root = self.root;
         let text = |key: &str| root.get(key).and_then(Node::text);
@@ -170,7 +171,7 @@ impl<'n> Expander<'_, 'n> {
         orgs
     }
 
-    /// Whether the counts do not multiply to too much.
+    /// Whether the product of all counts is within the limits.
     fn is_in_bounds(&mut self) -> bool {
         let count = |node: &Node| node.get("count").and_then(Node::number::<u64>).unwrap_or(1);
         let (mut spaces, mut apps) = (0_u64, 0_u64);
@@ -265,7 +266,7 @@ impl<'n> Expander<'_, 'n> {
         }
     }
 
-    /// The security groups that a space names, by themselves or by a pattern.
+    /// The security groups that a space selects, by name or by pattern.
     fn groups_of(&mut self, node: &Node, scope: Scope, known: &[String]) -> Vec<String> {
         let mut groups: Vec<String> = Vec::new();
         for (name, at) in texts(node, "security_groups", scope) {
@@ -339,14 +340,15 @@ impl<'n> Expander<'_, 'n> {
         roles
     }
 
-    /// The numbers of a thing: one for each that its `count` asks for, or none.
+    /// The numbers of an element: one for each repetition, or `None` if it has no
+    /// `count`.
     fn numbers(&mut self, node: &Node, own: &'static str) -> Vec<Option<u32>> {
         let Some(count) = node.get("count") else {
             return vec![None];
         };
         let number = count.number::<u32>().filter(|it| *it <= MOST_COUNT);
         let Some(number) = number else {
-            // Reported as no number.
+            // Already reported as an invalid number.
             return vec![Some(0)];
         };
         if let Some(name) = node.get("name")
@@ -384,7 +386,7 @@ impl<'n> Expander<'_, 'n> {
         }
     }
 
-    /// A name of another thing, and its place.
+    /// The name of another element, with its place.
     fn reference(&mut self, node: &Node, key: &str, scope: Scope) -> Option<(String, At)> {
         let at = node.get(key)?.at;
         Some((self.name(node, key, scope), at))
@@ -408,7 +410,7 @@ impl<'n> Expander<'_, 'n> {
         self.problems.add(at, reason);
     }
 
-    /// Quotas and other apps that are named must be there.
+    /// Checks that referenced quotas and apps exist.
     fn check_references(&mut self, orgs: &[PlacedOrg<'_>], org_quotas: &HashMap<String, &Node>) {
         for placed in orgs {
             if let Some((name, at)) = &placed.quota
@@ -442,8 +444,8 @@ impl PlacedOrg<'_> {
     }
 }
 
-/// Gives the apps of an entry that a count of its space or org repeats the droplet of the
-/// first ones, so that each entry is staged once.
+/// Lets the repetitions of an entry, caused by a count of its space or org, copy the
+/// droplet of the first one, so that each entry is staged once.
 fn share_droplets(orgs: &mut [PlacedOrg<'_>]) {
     let mut firsts: HashMap<*const Node, (Bits, String)> = HashMap::new();
     for org in orgs {
@@ -455,7 +457,7 @@ fn share_droplets(orgs: &mut [PlacedOrg<'_>]) {
                 }
                 let place = [&org.org.name, &space.space.name];
                 if place.iter().any(|name| name.contains('/')) {
-                    // It cannot be referred to.
+                    // The group cannot be referred to.
                     continue;
                 }
                 let entry = std::ptr::from_ref(placed.node);

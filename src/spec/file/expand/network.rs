@@ -1,4 +1,5 @@
-//! What refers to apps of any space: network policies, and apps that are like others.
+//! Expands references to apps of any space: network policies, and apps that are like
+//! others.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,10 +10,10 @@ use crate::spec::file::node::Node;
 use crate::spec::file::problem::At;
 use crate::spec::file::scope::Scope;
 
-/// The port of policies that name none.
+/// The default port of policies.
 const DEFAULT_PORT: (u16, u16) = (8080, 8080);
 
-/// The org and the space before the name of an app, where they are written, and the name.
+/// The org and the space before the name of an app, if they are given, and the name.
 fn placed(text: &str) -> (Option<&str>, Option<&str>, &str) {
     let parts: Vec<&str> = text.splitn(3, '/').collect();
     match parts.as_slice() {
@@ -57,7 +58,7 @@ fn spaces<'o, 'n>(
 }
 
 impl Expander<'_, '_> {
-    /// Adds the policies of spaces and those of the spec to the spaces that send.
+    /// Adds the policies of spaces and those of the spec to the sending spaces.
     pub(super) fn network_policies(&mut self, orgs: &mut [PlacedOrg<'_>]) {
         let of_spaces = spaces(orgs).any(|(_, space)| space.node.has("network_policies"));
         if !of_spaces && !self.root.has("network_policies") {
@@ -108,7 +109,7 @@ impl Expander<'_, '_> {
         Some(NetworkPolicy::new(from, to, protocol, ports))
     }
 
-    /// A policy of the spec: from and to the apps of all spaces that match.
+    /// A policy of the spec, between the matching apps of all spaces.
     fn policies_between_spaces(&mut self, node: &Node, orgs: &mut [PlacedOrg<'_>], apps: &Apps) {
         let ends = ["from", "to"].map(|key| self.apps_of(node, key, Scope::default()));
         let [Some((from, from_at)), Some((to, to_at))] = ends else {
@@ -155,10 +156,10 @@ impl Expander<'_, '_> {
         }
     }
 
-    /// The text of an end of a policy, and its place.
+    /// The text of an end of a policy, with its place.
     fn apps_of(&mut self, node: &Node, key: &str, scope: Scope) -> Option<(String, At)> {
         let value = node.get(key)?;
-        // Others are reported.
+        // Invalid texts have already been reported.
         let text = value.text().filter(|text| is_apps(text, 1, 3))?;
         self.check_placeholders(value, key, &text, scope);
         Some((scope.fill(&text).into_owned(), value.at))
@@ -171,9 +172,9 @@ impl Expander<'_, '_> {
         self.unknown(at, key, ("that space", "app"), name, known);
     }
 
-    /// Gives each app that is like another one the name of that.
+    /// Gives each app that is like another one the name of the other app's group.
     pub(super) fn resolve_likes(&mut self, orgs: &mut [PlacedOrg<'_>]) {
-        // By org, space and name; the name with and without the number.
+        // By org, space and name. Names are included with and without the number.
         let mut groups: HashSet<(String, String, String)> = HashSet::new();
         for (org, space) in spaces(orgs) {
             for placed in &space.groups {

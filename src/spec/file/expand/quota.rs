@@ -1,4 +1,5 @@
-//! What the apps and services of the spec need at least, against the quotas of the spec.
+//! Checks the quotas of the spec: the apps and services must not need more than they
+//! allow.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,19 +11,19 @@ use crate::manifest::size;
 use crate::spec::file::node::Node;
 use crate::spec::file::problem::SpecProblemReason;
 
-/// What an org or space needs at least. What the foundation decides, such as the memory
-/// of apps that name none, is not in it.
+/// The minimum needs of an org or space. Values that the foundation decides, such as the
+/// default memory of apps, are not included.
 #[derive(Default)]
 struct Needs {
     instances: u64,
     memory_mb: u64,
-    /// Routes that only one app of a group has.
+    /// Routes that belong to one app of a group.
     own_routes: u64,
     /// Routes that several apps may share.
     shared_routes: HashSet<String>,
     managed_services: u64,
     domains: u64,
-    /// The app whose process has the most memory, and how much that is.
+    /// The app whose process has the most memory, and the amount.
     largest: Option<(String, u64)>,
 }
 

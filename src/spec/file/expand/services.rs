@@ -1,4 +1,5 @@
-//! The service instances of a space, and the bindings beside those of its apps.
+//! Expands the service instances of a space, and bindings in addition to those of its
+//! apps.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -39,8 +40,8 @@ impl Expander<'_, '_> {
         services
     }
 
-    /// Adds the bindings of the space to the services of its apps, which are entries of a
-    /// manifest by the names that they are written with.
+    /// Adds the bindings of the space to the apps' services. Apps are entries of a
+    /// manifest, selected by their names in the spec.
     pub(super) fn bind(
         &mut self,
         space: &Node,
