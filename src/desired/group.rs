@@ -28,6 +28,9 @@ pub struct Group {
     pub bits: Bits,
     /// Whether the apps run.
     pub state: AppState,
+    /// Whether apps that exist keep running, or stay stopped, whatever `state` says. Only
+    /// apps without bits can do so: their new apps are created stopped.
+    pub ignores_state: bool,
     /// The group whose droplet all apps of this one get a copy of, by its name with or
     /// without `{i}`. `space/group` and `org/space/group` reach other spaces.
     pub like: Option<String>,
@@ -73,6 +76,7 @@ impl Group {
             count: 1,
             bits,
             state: AppState::Started,
+            ignores_state: false,
             like: None,
             shown_env: HashSet::new(),
         }
@@ -98,6 +102,15 @@ impl Group {
     #[must_use]
     pub fn state(mut self, state: AppState) -> Self {
         self.state = state;
+        self
+    }
+
+    /// With apps that are created stopped, and keep the state that they have once they
+    /// exist.
+    #[must_use]
+    pub fn ignore_state(mut self) -> Self {
+        self.state = AppState::Stopped;
+        self.ignores_state = true;
         self
     }
 
@@ -157,6 +170,12 @@ impl Group {
         }
         if self.bits == Bits::None && self.like.is_none() && self.is_started() {
             return Err(refused("state", "apps without bits cannot be started"));
+        }
+        if self.ignores_state && (self.bits != Bits::None || self.like.is_some()) {
+            return Err(refused(
+                "ignore_changes",
+                "apps with bits have their `state`",
+            ));
         }
         let Some(last) = self.count.checked_sub(1) else {
             return Ok(());

@@ -225,7 +225,13 @@ impl Desired {
             }
         }
         for PlacedGroup { group, .. } in self.groups() {
-            text += &format!("{:?} {:?}\n", group.state, group.like);
+            let Group {
+                state,
+                ignores_state,
+                like,
+                ..
+            } = group;
+            text += &format!("{state:?} {ignores_state} {like:?}\n");
         }
         text
     }

@@ -15,11 +15,12 @@ pub(crate) mod fuzzing;
 mod lint;
 mod overrides;
 mod parts;
+pub(crate) mod placeholder;
 mod properties;
 pub(crate) mod size;
 pub(crate) mod text;
 mod transform;
-mod variables;
+pub(crate) mod variables;
 pub(crate) mod yaml;
 
 use std::fmt;

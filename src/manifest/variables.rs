@@ -4,6 +4,7 @@
 //! string or an integer. `((map.key))` selects from maps and lists. Keys can have
 //! variables too.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
@@ -20,6 +21,12 @@ const VARIABLE: &str = r"\(\((!?[-/._0-9A-Za-z\p{L}]+)\)\)";
 #[expect(clippy::expect_used, reason = "the pattern is constant")]
 static PATTERN: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(VARIABLE).expect("the pattern of variables is a regex"));
+
+#[expect(clippy::expect_used, reason = "the pattern is constant")]
+static ESCAPED: LazyLock<Regex> = LazyLock::new(|| {
+    let pattern = format!(r"\(\({VARIABLE}\)\)");
+    Regex::new(&pattern).expect("the pattern of escaped variables is a regex")
+});
 
 /// The longest string after interpolation, in bytes.
 const LONGEST: usize = 4 * 1024 * 1024;
@@ -86,6 +93,28 @@ pub enum VariablesError {
     Key(&'static str),
 }
 
+/// A string of a spec, after variables are replaced.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Interpolated {
+    Text {
+        text: String,
+        has_variables: bool,
+    },
+    /// The value of a variable that was the whole string.
+    Variable(Value),
+}
+
+/// The names of the variables in a string.
+pub(crate) fn variables_in(text: &str) -> impl Iterator<Item = &str> {
+    let found = PATTERN.captures_iter(text);
+    found.filter_map(|it| Some(it.get(1)?.as_str().trim_start_matches('!')))
+}
+
+/// The string of a spec that stands for this one, which has no variables.
+pub(crate) fn escape_variables(text: &str) -> Cow<'_, str> {
+    PATTERN.replace_all(text, "((((${1}))))")
+}
+
 impl Variables {
     /// Adds the variables of a YAML map. Existing values are replaced.
     ///
@@ -147,6 +176,52 @@ impl Variables {
                 interpolation.missing.into_iter().collect(),
             )),
         }
+    }
+
+    /// Replaces each `((name))` in a string of a spec, where `((((name))))` is the text
+    /// `((name))`.
+    pub(crate) fn interpolate_in_spec(&self, text: &str) -> Result<Interpolated, VariablesError> {
+        let whole = PATTERN.find(text);
+        if whole.is_some_and(|found| found.len() == text.len()) {
+            let value = self.interpolate(Value::text(text))?;
+            return Ok(Interpolated::Variable(value));
+        }
+        let (mut new, mut has_variables, mut from) = (String::new(), false, 0);
+        for escaped in ESCAPED.find_iter(text) {
+            self.add_part(&text[from..escaped.start()], &mut new, &mut has_variables)?;
+            let literal = escaped.as_str();
+            new.push_str(&literal[2..literal.len() - 2]);
+            from = escaped.end();
+        }
+        self.add_part(&text[from..], &mut new, &mut has_variables)?;
+        Ok(Interpolated::Text {
+            text: new,
+            has_variables,
+        })
+    }
+
+    /// Adds a part of a string, with the values of its variables.
+    fn add_part(
+        &self,
+        part: &str,
+        to: &mut String,
+        has_variables: &mut bool,
+    ) -> Result<(), VariablesError> {
+        let Some(found) = PATTERN.find(part) else {
+            to.push_str(part);
+            return Ok(());
+        };
+        *has_variables = true;
+        match self.interpolate(Value::text(part))? {
+            Value::Text(text) => to.push_str(&text),
+            Value::Int(number) => to.push_str(&number.to_string()),
+            other => {
+                let name = found.as_str().trim_matches(['(', ')', '!']).to_owned();
+                let kind = other.kind();
+                return Err(VariablesError::NotInText { name, kind });
+            }
+        }
+        Ok(())
     }
 
     /// The value of `name`, or of `name.key.key`.
@@ -278,6 +353,43 @@ mod tests {
         let value = variables().interpolate(Value::parse(text).unwrap());
         let expected = expected.replace("a: ((host))", "a: '((host))'");
         assert_eq!(value, Ok(Value::parse(&expected).unwrap()));
+    }
+
+    #[rstest]
+    #[case("$((((host))))", "$((host))")]
+    #[case("((host)) ((((host)))) ((port))", "dora ((host)) 8080")]
+    #[case("(((((host)))))", "(((host)))")]
+    #[case("((((host)))", "((dora)")]
+    #[case("((ho st)) ((((ho st))))", "((ho st)) ((((ho st))))")]
+    fn variables_with_more_parentheses_are_text_in_a_spec(
+        #[case] text: &str,
+        #[case] expected: &str,
+    ) {
+        let read = |text: &str| match variables().interpolate_in_spec(text).unwrap() {
+            Interpolated::Text { text, .. } => text,
+            Interpolated::Variable(value) => panic!("{value:?}"),
+        };
+        assert_eq!(read(text), expected);
+        for literal in [
+            text,
+            "((host))",
+            "((!host))",
+            "((a((host))b))",
+            "((((port))",
+        ] {
+            assert_eq!(read(&escape_variables(literal)), literal);
+        }
+    }
+
+    #[test]
+    fn the_whole_value_of_a_variable_keeps_its_type() {
+        let read = variables().interpolate_in_spec("((db.user))");
+        assert_eq!(read, Ok(Interpolated::Variable(Value::text("admin"))));
+        let error = variables()
+            .interpolate_in_spec("((((host))))((db))")
+            .unwrap_err();
+        let expected = "the variable db is a map, must be a string or an integer inside a string";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

@@ -432,7 +432,7 @@ fn milestone_after(step: &Step) -> Option<AppMilestone> {
         Step::Stage { .. } | Step::UploadDroplet | Step::AwaitDroplet => {
             Some(AppMilestone::DropletReady)
         }
-        Step::Start | Step::Deploy { .. } => Some(AppMilestone::Started),
+        Step::Start | Step::Restart | Step::Deploy { .. } => Some(AppMilestone::Started),
         _ => None,
     }
 }

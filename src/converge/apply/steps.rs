@@ -206,6 +206,9 @@ impl Apply<'_> {
             Step::Start => {
                 client.start_app(&app).await?;
             }
+            Step::Restart => {
+                client.restart_app(&app).await?;
+            }
             Step::DeleteDroplet { droplet } => {
                 let what = format!("deleting a droplet of {name}");
                 client.delete_droplet(&what, droplet).await?;

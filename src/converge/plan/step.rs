@@ -259,6 +259,8 @@ pub enum Step {
     },
     /// Starts the app.
     Start,
+    /// Stops the app and starts it again, in one request.
+    Restart,
     /// Deletes an unused droplet.
     DeleteDroplet {
         /// The droplet's GUID.
@@ -342,7 +344,7 @@ impl Step {
 
     /// Whether an app runs afterwards.
     pub(crate) fn starts(&self) -> bool {
-        matches!(self, Self::Start | Self::Deploy { .. })
+        matches!(self, Self::Start | Self::Restart | Self::Deploy { .. })
     }
 }
 
@@ -402,6 +404,7 @@ impl fmt::Display for Step {
             Self::SetDestinations { .. } => "setting the destinations of the route",
             Self::Scale { .. } => "scaling",
             Self::Start => "starting the app",
+            Self::Restart => "restarting the app",
             Self::DeleteDroplet { .. } => "deleting an unused droplet",
             Self::DeleteRoute { .. } => "deleting the route",
             Self::DeleteApp => "deleting the app",

@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 use super::size;
 use normal::service_name;
 pub(crate) use normal::{is_of_process, normalized, rate_text, scalar, text_of};
-pub(crate) use placeholders::{filled_in, has_index};
+pub(crate) use placeholders::{filled_in, has_index, literal};
 pub(crate) use read::{known_keys, known_process_keys};
 pub(crate) use routes::route_text;
 pub(crate) use schema::{exclusive_properties, property_schemas};
@@ -48,8 +48,9 @@ pub(crate) const BY_REQUESTS: [&str; 8] = [
 ///
 /// An entry is normalised: sizes are in MB, environment variables are strings,
 /// `buildpack` is `buildpacks`, and the properties of the web process are those of the
-/// entry. In environment variables and routes, `{i}` is replaced by the number of the
-/// app in its group, and `{apps_domain}` by the domain of the apps.
+/// entry. In environment variables, routes, services and metadata, `{i}` is replaced by the
+/// number of the app in its group, and `{apps_domain}` by the domain of the apps. `{{i}}`
+/// is the text `{i}`.
 ///
 /// ```
 /// use cf_pusher::ManifestEntry;

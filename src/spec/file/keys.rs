@@ -486,6 +486,11 @@ const APP: Table = &[
         Kind::Choice(&["started", "stopped"]),
     ),
     key(
+        "ignore_changes",
+        "Properties that an existing app keeps: `state`. Only for apps without bits",
+        Kind::List(&Kind::Choice(&["state"])),
+    ),
+    key(
         "path",
         "The app's bits: a folder or an archive, relative to the file",
         Kind::Text,

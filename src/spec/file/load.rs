@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::node::{Data, Node};
 use super::problem::{At, Problems, SpecError, SpecProblemReason};
+use crate::manifest::variables::Interpolated;
 use crate::manifest::yaml::{Lines, Value, lines};
 use crate::manifest::{Variables, text};
 
@@ -164,25 +165,21 @@ impl Loader<'_> {
         if !text.contains("((") {
             return Node::new(at, Data::Text(text));
         }
-        let before = text.clone();
-        let value = match self.variables.interpolate(Value::Text(text)) {
-            Ok(Value::Text(text)) => {
-                let is_variable = text != before;
-                return Node {
-                    is_variable,
-                    ..Node::new(at, Data::Text(text))
-                };
-            }
-            Ok(value) => value,
+        match self.variables.interpolate_in_spec(&text) {
+            Ok(Interpolated::Variable(value)) => Self::supplied(value, at, self.rest),
+            Ok(Interpolated::Text {
+                text,
+                has_variables,
+            }) => Node {
+                is_variable: has_variables,
+                ..Node::new(at, Data::Text(text))
+            },
             Err(error) => {
                 let reason = SpecProblemReason::Variable(error.to_string());
                 self.problems.add(at, reason);
-                return Node::new(at, Data::Unresolved(before));
+                Node::new(at, Data::Unresolved(text))
             }
-        };
-        let mut node = Self::supplied(value, at, self.rest);
-        node.is_variable = true;
-        node
+        }
     }
 
     /// A value of a variable. Variables in it are not replaced.
@@ -209,6 +206,7 @@ impl Loader<'_> {
         };
         Node {
             is_variable: true,
+            is_supplied: true,
             ..Node::new(at, data)
         }
     }
@@ -217,9 +215,12 @@ impl Loader<'_> {
         if !key.contains("((") {
             return key;
         }
-        match self.variables.interpolate(Value::Text(key.clone())) {
-            Ok(value) => {
-                let key = value.scalar_text().unwrap_or(key);
+        match self.variables.interpolate_in_spec(&key) {
+            Ok(interpolated) => {
+                let key = match interpolated {
+                    Interpolated::Text { text, .. } => text,
+                    Interpolated::Variable(value) => value.scalar_text().unwrap_or(key),
+                };
                 if others.iter().any(|(other, _)| *other == key) {
                     let key = key.clone();
                     self.problems.add(at, SpecProblemReason::GivenAgain { key });

@@ -18,6 +18,7 @@ mod scope;
 mod tests;
 mod write;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::desired::Desired;
@@ -162,7 +163,13 @@ impl SpecFile {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn render(desired: &Desired) -> String {
-        write::render(desired)
+        write::render(desired, &BTreeSet::new())
+    }
+
+    /// The same, where texts that are one of these variables, as `((name))`, stand for its
+    /// value.
+    pub(crate) fn render_with(desired: &Desired, variables: &BTreeSet<&str>) -> String {
+        write::render(desired, variables)
     }
 
     /// The JSON Schema (draft 2020-12) of the files after variables are replaced. Values

@@ -14,6 +14,8 @@ pub(super) struct Node {
     pub(super) data: Data,
     /// Whether a variable supplied the value or a part of it, so that it may be secret.
     pub(super) is_variable: bool,
+    /// Whether a variable supplied all of it.
+    pub(super) is_supplied: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -38,6 +40,7 @@ impl Node {
             at,
             data,
             is_variable: false,
+            is_supplied: false,
         }
     }
 
@@ -128,14 +131,22 @@ impl Node {
         }
     }
 
-    /// The value as JSON, with each string converted by `text`.
-    pub(super) fn json(&self, text: &dyn Fn(&str) -> String) -> Json {
+    /// The value as JSON, with its strings unchanged.
+    pub(super) fn plain_json(&self) -> Json {
+        self.json(&|text, _| text.to_owned())
+    }
+
+    /// The value as JSON, with each string converted by `text`, which gets the string and
+    /// whether it is the value of a variable.
+    pub(super) fn json(&self, text: &dyn Fn(&str, bool) -> String) -> Json {
         match &self.data {
             Data::Null => Json::Null,
             Data::Bool(truth) => Json::Bool(*truth),
             Data::Int(number) => Number::from_i128(*number).map_or(Json::Null, Json::Number),
             Data::Float(number) => Number::from_f64(*number).map_or(Json::Null, Json::Number),
-            Data::Text(given) | Data::Unresolved(given) => Json::String(text(given)),
+            Data::Text(given) | Data::Unresolved(given) => {
+                Json::String(text(given, self.is_supplied))
+            }
             Data::List(items) => items.iter().map(|item| item.json(text)).collect(),
             Data::Map(entries) => {
                 let entries = entries.iter();
@@ -147,7 +158,6 @@ impl Node {
 
     /// Whether both values are equal, at any place.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let plain = |node: &Self| node.json(&str::to_owned);
-        plain(self) == plain(other)
+        self.plain_json() == other.plain_json()
     }
 }

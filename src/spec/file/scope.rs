@@ -2,6 +2,12 @@
 
 use std::borrow::Cow;
 
+use super::node::Node;
+use crate::manifest::placeholder::{self, APPS_DOMAIN, INDEX};
+
+/// The placeholders that are replaced for each app.
+pub(super) const OF_APP: [&str; 2] = [INDEX, APPS_DOMAIN];
+
 /// The values of placeholders. A placeholder without a number is kept.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Scope {
@@ -21,38 +27,40 @@ impl Scope {
         }
     }
 
-    /// Fills in the numbers of a text.
+    /// Fills in the numbers of a text, and unescapes all placeholders.
     pub(super) fn fill<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        if !text.contains('{') {
-            return Cow::Borrowed(text);
-        }
-        let numbers = [
-            ("{org}", self.org),
-            ("{space}", self.space),
-            ("{i}", self.i),
-        ];
-        let mut filled = Cow::Borrowed(text);
-        for (placeholder, number) in numbers {
-            if let Some(number) = number
-                && filled.contains(placeholder)
-            {
-                filled = Cow::Owned(filled.replace(placeholder, &number.to_string()));
-            }
-        }
-        filled
+        placeholder::filled(text, |name| self.number(name), |_| true)
+    }
+
+    /// A text of an app with its numbers, as far as they are known.
+    pub(super) fn fill_of_app<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let is_final = |name: &str| !OF_APP.contains(&name);
+        placeholder::filled(text, |name| self.number(name), is_final)
+    }
+
+    /// The string of a value with its numbers. What a variable supplies is taken as it is.
+    pub(super) fn text(&self, node: &Node) -> Option<String> {
+        let text = node.text()?;
+        Some(match node.is_supplied {
+            true => text,
+            false => self.fill(&text).into_owned(),
+        })
+    }
+
+    fn number(&self, name: &str) -> Option<String> {
+        let number = match name {
+            "org" => self.org,
+            "space" => self.space,
+            "i" => self.i,
+            _ => None,
+        };
+        number.map(|number| number.to_string())
     }
 
     /// The first placeholder of a text that has no number.
     pub(super) fn unfilled(&self, text: &str) -> Option<&'static str> {
-        let placeholders = [
-            ("{org}", self.org),
-            ("{space}", self.space),
-            ("{i}", self.i),
-        ];
-        let mut unfilled = placeholders.iter().filter(|(_, number)| number.is_none());
-        unfilled
-            .find(|(placeholder, _)| text.contains(placeholder))
-            .map(|(placeholder, _)| *placeholder)
+        let mut numbered = ["org", "space", "i"].into_iter();
+        numbered.find(|name| placeholder::has(text, name) && self.number(name).is_none())
     }
 }
 
@@ -68,7 +76,7 @@ mod tests {
         };
         let org = org.within(Some(3));
         assert_eq!(org.fill("{org}-{i}-{space}"), "3-3-{space}");
-        assert_eq!(org.unfilled("{org}-{i}-{space}"), Some("{space}"));
+        assert_eq!(org.unfilled("{org}-{i}-{space}"), Some("space"));
         let uncounted = org.within(None);
         assert_eq!(uncounted.fill("{i}"), "3");
         let space = Scope {
@@ -76,5 +84,17 @@ mod tests {
             ..uncounted
         };
         assert_eq!(space.within(Some(5)).fill("{org}.{space}.{i}"), "3.5.5");
+    }
+
+    #[test]
+    fn what_is_replaced_for_each_app_keeps_its_braces_until_then() {
+        let scope = Scope {
+            org: Some(3),
+            ..Scope::default()
+        };
+        let text = "{org} {{org}} {i} {{i}} {{apps_domain}}";
+        assert_eq!(scope.fill(text), "3 {org} {i} {i} {apps_domain}");
+        assert_eq!(scope.fill_of_app(text), "3 {org} {i} {{i}} {{apps_domain}}");
+        assert_eq!(scope.unfilled("{{i}} {org}"), None);
     }
 }

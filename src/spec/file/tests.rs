@@ -87,7 +87,7 @@ fn counts_multiply_and_the_nearest_one_gives_the_number() {
 fn every_key_is_read() {
     let spec = parse(FULL).unwrap_or_else(|error| panic!("{error}"));
     let desired = spec.desired();
-    assert_eq!((desired.orgs().len(), desired.app_count()), (2, 2 * 2 * 4));
+    assert_eq!((desired.orgs().len(), desired.app_count()), (2, 2 * 2 * 5));
     let quota = &desired.org_quotas()[0].limits.sections()["apps"];
     assert_eq!(quota["total_instances"], Limit::Most(100));
     assert_eq!(
@@ -267,11 +267,10 @@ orgs:
       services: ['db-{i}']
 ";
     insta::assert_snapshot!(problems(text), @r#"
-    spec.yml:4: `name` is "o-{org}", must be a text without {org}: the org has no `count`
-    spec.yml:6: `name` is "s-{i}", must be a text without {i}: nothing around it has a `count`
-    spec.yml:8: `name` is "a-{space}", must be a text without {space}: the space has no `count`
-    spec.yml:10: `route` is "a-{i}.test", must be a text without {i}: nothing around it has a `count`
-    spec.yml:14: app b-{i}: `services` cannot have {i} in an app with a `count`
+    spec.yml:4: `name` is "o-{org}", must be a text without {org}: the org has no `count`; {{org}} is the text {org}
+    spec.yml:6: `name` is "s-{i}", must be a text without {i}: nothing around it has a `count`; {{i}} is the text {i}
+    spec.yml:8: `name` is "a-{space}", must be a text without {space}: the space has no `count`; {{space}} is the text {space}
+    spec.yml:10: `route` is "a-{i}.test", must be a text without {i}: nothing around it has a `count`; {{i}} is the text {i}
     "#);
 }
 
@@ -582,7 +581,14 @@ fn the_schema_has_every_key_of_the_full_spec() {
         .map(String::as_str)
         .collect();
     let known: BTreeSet<&str> = crate::manifest::entry::known_keys()
-        .chain(["count", "state", "like", "droplet", "bundled"])
+        .chain([
+            "count",
+            "state",
+            "ignore_changes",
+            "like",
+            "droplet",
+            "bundled",
+        ])
         .collect();
     assert_eq!(app, known);
 }
@@ -593,4 +599,65 @@ proptest::proptest! {
         let _ = parse(&text);
         let _ = parse(&format!("version: 1\nname: a\n{text}"));
     }
+}
+
+#[test]
+fn escaped_placeholders_and_variables_are_texts() {
+    let text = "version: 1
+name: me
+orgs:
+- name: 'o{{i}}'
+  spaces:
+  - name: s
+    apps:
+    - name: 'a{{i}}'
+      bundled: proxy
+      command: 'run {i} {{i}} $((((x))))'
+      env: {A: '{{i}} {{org}} {{{apps_domain}}} ((((x)))) ((no name))', B: ((literal))}
+      metadata: {annotations: {note: '{{space}}'}}
+    - name: n-{i}-{{i}}
+      count: 2
+      bundled: proxy
+";
+    let mut variables = Variables::default();
+    variables.set("literal", "'{i} ((x)) {{i}}'").unwrap();
+    let spec = SpecFile::parse(text, "spec.yml", &variables).unwrap();
+    let desired = spec.into_desired();
+    assert_eq!(
+        apps(&desired),
+        ["o{i}/s/a{i}", "o{i}/s/n-0-{i}", "o{i}/s/n-1-{i}"]
+    );
+    let read = |desired: &Desired| {
+        let entry = desired.groups().next().unwrap().group.entry.clone();
+        entry.of_app("a{i}", 0, "apps.test")
+    };
+    let entry = read(&desired);
+    assert_eq!(
+        entry.env()["A"],
+        "{i} {org} {{apps_domain}} ((x)) ((no name))"
+    );
+    assert_eq!(entry.env()["B"], "{i} ((x)) {{i}}");
+    assert_eq!(entry.command(), Some("run {i} {{i}} $((x))"));
+    assert_eq!(entry.metadata("annotations").unwrap()["note"], "{space}");
+    let again = parse(&SpecFile::render(&desired)).unwrap().into_desired();
+    assert_eq!(apps(&again), apps(&desired));
+    assert_eq!(read(&again), entry);
+}
+
+#[test]
+fn a_placeholder_without_a_number_is_a_problem() {
+    let text = "orgs:
+- name: o
+  spaces:
+  - name: s
+    apps:
+    - name: a
+      bundled: proxy
+      env: {A: 'img-{i}.png'}
+      metadata: {annotations: {note: '{org}'}}
+";
+    insta::assert_snapshot!(problems(text), @r#"
+    spec.yml:10: `A` is "img-{i}.png", must be a text without {i}: nothing around it has a `count`; {{i}} is the text {i}
+    spec.yml:11: `note` is "{org}", must be a text without {org}: the org has no `count`; {{org}} is the text {org}
+    "#);
 }

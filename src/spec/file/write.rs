@@ -1,5 +1,7 @@
 //! Writes a desired state as a spec.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value as Json;
 
 use crate::desired::{
@@ -7,6 +9,8 @@ use crate::desired::{
     SecurityGroup, ServiceInstance, ServiceKind, Space,
 };
 use crate::manifest::entry::{Purpose, has_index};
+use crate::manifest::placeholder::{self, escaped};
+use crate::manifest::variables::{escape_variables, variables_in};
 use crate::manifest::yaml::{Map, Value};
 use crate::spec::sources::bundled_name;
 
@@ -37,6 +41,11 @@ impl Writer {
         self.list(key, texts, |text| Value::text(text.as_str()));
     }
 
+    /// Sets a list of names, in which a reader replaces placeholders.
+    fn names(&mut self, key: &str, names: &[String]) {
+        self.list(key, names, |name| literal(name));
+    }
+
     /// Sets a map if it has entries.
     fn map<'e, T: 'e>(
         &mut self,
@@ -58,8 +67,9 @@ impl Writer {
     }
 }
 
-/// The spec of a desired state as YAML, without values that equal the defaults.
-pub(super) fn render(desired: &Desired) -> String {
+/// The spec of a desired state as YAML, without values that equal the defaults. A text that
+/// is one of the variables, as `((name))`, is not escaped.
+pub(super) fn render(desired: &Desired, variables: &BTreeSet<&str>) -> String {
     let mut root = Writer::default();
     root.set("version", Value::Int(1));
     root.set("name", desired.owner());
@@ -68,19 +78,72 @@ pub(super) fn render(desired: &Desired) -> String {
         limits(&quota.name, &quota.limits)
     });
     root.list("security_groups", desired.security_groups(), security_group);
-    root.texts("domains", desired.domains());
-    root.texts("users", desired.users());
+    root.names("domains", desired.domains());
+    root.names("users", desired.users());
     root.map("feature_flags", desired.feature_flags(), |is| {
         Value::Bool(*is)
     });
     root.texts("protected", desired.protected());
     root.list("orgs", desired.orgs(), org);
-    root.finish().render()
+    without_variables(root.finish(), variables).render()
+}
+
+/// A value in which no text is a variable but those of these names.
+fn without_variables(value: Value, variables: &BTreeSet<&str>) -> Value {
+    match value {
+        Value::Text(text) if text.contains("((") => {
+            let is_variable = variables_in(&text)
+                .any(|name| text == format!("(({name}))") && variables.contains(name));
+            match is_variable {
+                true => Value::Text(text),
+                false => Value::text(escape_variables(&text)),
+            }
+        }
+        Value::List(list) => {
+            let list = list.into_iter();
+            Value::List(list.map(|it| without_variables(it, variables)).collect())
+        }
+        Value::Map(map) => {
+            let pairs = map.into_iter().map(|(key, value)| {
+                let key = without_variables(key, variables);
+                (key, without_variables(value, variables))
+            });
+            Value::Map(pairs.collect())
+        }
+        other => other,
+    }
+}
+
+/// A text in which the reader of a spec finds no placeholders.
+fn literal(text: &str) -> Value {
+    Value::text(escaped(text, &placeholder::ALL))
+}
+
+/// A text with placeholders of apps, in which the reader finds no others.
+fn of_app(text: &str) -> Value {
+    Value::text(escaped(text, &["org", "space"]))
+}
+
+/// A value with each text as `write` makes it.
+fn rewritten(value: Value, write: fn(&str) -> Value) -> Value {
+    match value {
+        Value::Text(text) => write(&text),
+        Value::List(list) => Value::List(list.into_iter().map(|it| rewritten(it, write)).collect()),
+        Value::Map(map) => {
+            let pairs = map.into_iter();
+            Value::Map(
+                pairs
+                    .map(|(key, value)| (key, rewritten(value, write)))
+                    .collect(),
+            )
+        }
+        other => other,
+    }
 }
 
 fn limits(name: &str, limits: &Limits) -> Value {
     let mut quota = Writer::default();
-    quota.set("name", name);
+    quota.set("name", literal(name));
     for (section, keys) in limits.sections() {
         quota.map(section, keys, |limit| match limit {
             Limit::Unlimited => Value::Null,
@@ -93,7 +156,7 @@ fn limits(name: &str, limits: &Limits) -> Value {
 
 fn security_group(group: &SecurityGroup) -> Value {
     let mut map = Writer::default();
-    map.set("name", group.name.as_str());
+    map.set("name", literal(&group.name));
     let mut enabled = Writer::default();
     enabled.some("running", group.globally_enabled.running.map(Value::Bool));
     enabled.some("staging", group.globally_enabled.staging.map(Value::Bool));
@@ -107,11 +170,11 @@ fn security_group(group: &SecurityGroup) -> Value {
 fn rule(rule: &Rule) -> Value {
     let mut map = Writer::default();
     map.set("protocol", rule.protocol.as_str());
-    map.set("destination", rule.destination.as_str());
-    map.some("ports", rule.ports.as_deref());
+    map.set("destination", literal(&rule.destination));
+    map.some("ports", rule.ports.as_deref().map(literal));
     map.some("type", rule.icmp_type.map(|it| Value::Int(it.into())));
     map.some("code", rule.icmp_code.map(|it| Value::Int(it.into())));
-    map.some("description", rule.description.as_deref());
+    map.some("description", rule.description.as_deref().map(literal));
     map.some("log", rule.log.map(Value::Bool));
     map.finish()
 }
@@ -122,7 +185,7 @@ fn metadata(map: &mut Writer, metadata: &Metadata) {
         ("labels", &metadata.labels),
         ("annotations", &metadata.annotations),
     ] {
-        parts.map(key, part, |text| Value::text(text.as_str()));
+        parts.map(key, part, |text| literal(text));
     }
     if !parts.0.is_empty() {
         map.set("metadata", parts.finish());
@@ -132,18 +195,18 @@ fn metadata(map: &mut Writer, metadata: &Metadata) {
 fn role(role: &Role) -> Value {
     let mut map = Writer::default();
     map.set("type", role.kind.as_str());
-    map.set("user", role.user.as_str());
+    map.set("user", literal(&role.user));
     map.some("origin", role.origin.as_deref());
     map.finish()
 }
 
 fn org(org: &Org) -> Value {
     let mut map = Writer::default();
-    map.set("name", org.name.as_str());
-    map.some("quota", org.quota.as_deref());
+    map.set("name", literal(&org.name));
+    map.some("quota", org.quota.as_deref().map(literal));
     map.some("suspended", org.suspended.map(Value::Bool));
     metadata(&mut map, &org.metadata);
-    map.texts("domains", &org.domains);
+    map.names("domains", &org.domains);
     map.some("isolation_segment", org.isolation_segment.as_deref());
     map.list("roles", &org.roles, role);
     map.list("space_quotas", &org.space_quotas, |quota| {
@@ -155,10 +218,10 @@ fn org(org: &Org) -> Value {
 
 fn space(space: &Space) -> Value {
     let mut map = Writer::default();
-    map.set("name", space.name.as_str());
-    map.some("quota", space.quota.as_deref());
+    map.set("name", literal(&space.name));
+    map.some("quota", space.quota.as_deref().map(literal));
     map.map("features", &space.features, |is| Value::Bool(*is));
-    map.texts("security_groups", &space.security_groups);
+    map.names("security_groups", &space.security_groups);
     map.some("isolation_segment", space.isolation_segment.as_deref());
     metadata(&mut map, &space.metadata);
     map.list("roles", &space.roles, role);
@@ -171,7 +234,7 @@ fn space(space: &Space) -> Value {
 fn service(service: &ServiceInstance) -> Value {
     let json = |map: &serde_json::Map<String, Json>| Value::from(&Json::Object(map.clone()));
     let mut map = Writer::default();
-    map.set("name", service.name.as_str());
+    map.set("name", literal(&service.name));
     match &service.kind {
         ServiceKind::UserProvided {
             credentials,
@@ -202,8 +265,8 @@ fn service(service: &ServiceInstance) -> Value {
 
 fn policy(policy: &NetworkPolicy) -> Value {
     let mut map = Writer::default();
-    map.set("from", policy.from.as_str());
-    map.set("to", policy.to.as_str());
+    map.set("from", literal(&policy.from));
+    map.set("to", literal(&policy.to));
     map.set("protocol", policy.protocol.as_str());
     let (first, last) = policy.ports;
     match first == last {
@@ -215,26 +278,34 @@ fn policy(policy: &NetworkPolicy) -> Value {
 
 fn app(group: &Group) -> Value {
     let mut map = Writer::default();
-    map.set("name", group.name.as_str());
+    map.set("name", of_app(&group.name));
     let entry = Json::Object(group.entry.application(Purpose::Change));
-    if group.count != 1 || has_index(&group.name) || has_index(&entry.to_string()) {
+    if group.count != 1 || has_index(&group.name) || group.entry.has_index() {
         map.set("count", Value::Int(group.count.into()));
     }
     if group.state == AppState::Stopped {
         map.set("state", "stopped");
     }
+    if group.ignores_state {
+        map.set("ignore_changes", Value::List(vec!["state".into()]));
+    }
     match (&group.like, &group.bits) {
-        (Some(like), _) => map.set("like", like.as_str()),
+        (Some(like), _) => map.set("like", of_app(like)),
         (None, Bits::Folder(path) | Bits::Archive(path)) => {
-            map.set("path", Value::text(path.display().to_string()));
+            map.set("path", literal(&path.display().to_string()));
         }
         (None, Bits::Droplet(path)) => {
-            map.set("droplet", Value::text(path.display().to_string()));
+            map.set("droplet", literal(&path.display().to_string()));
         }
         (None, bits) => map.some("bundled", bundled_name(bits)),
     }
     if let Value::Map(properties) = Value::from(&entry) {
         for (key, value) in properties {
+            let value = match key.as_text() {
+                Some("env" | "routes" | "services" | "metadata") => rewritten(value, of_app),
+                Some("docker") => rewritten(value, literal),
+                _ => value,
+            };
             map.0.set(key, value);
         }
     }

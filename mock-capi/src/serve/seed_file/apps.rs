@@ -4,12 +4,10 @@
 use serde_json::{Value, json};
 
 use super::entries::AppEntry;
+use super::escapes::{APPS_DOMAIN, WITH_DOMAIN};
 use super::requests::Requests;
 use crate::world::settings::Settings;
 use crate::world::{Guid, Lifecycle, Space};
-
-/// The placeholder for the domain of the apps' routes.
-const APPS_DOMAIN: &str = "{apps_domain}";
 
 /// Creates the apps of a space.
 pub(super) fn apply(
@@ -59,8 +57,12 @@ fn create(
             fake.world.seed_staged_app(space, app.name(), lifecycle)
         }
     };
-    let mut manifest = Value::Object(app.manifest());
-    fill_in(&mut manifest, apps_domain);
+    let mut manifest = app.manifest();
+    for key in WITH_DOMAIN {
+        if let Some(value) = manifest.get_mut(key) {
+            fill_in(value, apps_domain);
+        }
+    }
     let applied = fake.apply_manifest(space, &json!({"applications": [manifest]}));
     applied.map_err(|error| {
         let prefix = format!("For application '{}': ", app.name());
@@ -72,11 +74,16 @@ fn create(
     Ok(())
 }
 
-/// Replaces the placeholder for the domain of the apps, in all texts.
+/// Replaces the placeholder for the domain of the apps, in all texts. With two braces, it
+/// is a text.
 fn fill_in(value: &mut Value, apps_domain: &str) {
     match value {
         Value::String(text) if text.contains(APPS_DOMAIN) => {
-            *text = text.replace(APPS_DOMAIN, apps_domain);
+            let parts = text.split("{{apps_domain}}");
+            let filled: Vec<String> = parts
+                .map(|part| part.replace(APPS_DOMAIN, apps_domain))
+                .collect();
+            *text = filled.join(APPS_DOMAIN);
         }
         Value::Array(list) => list.iter_mut().for_each(|it| fill_in(it, apps_domain)),
         Value::Object(map) => map.values_mut().for_each(|it| fill_in(it, apps_domain)),

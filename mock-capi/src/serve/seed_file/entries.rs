@@ -171,10 +171,17 @@ pub(super) struct PolicyEntry {
 }
 
 /// The keys of an app that a manifest does not have.
-const OWN_KEYS: [&str; 5] = ["state", "path", "droplet", "like", "bundled"];
+const OWN_KEYS: [&str; 6] = [
+    "state",
+    "ignore_changes",
+    "path",
+    "droplet",
+    "like",
+    "bundled",
+];
 
 /// The keys of an app: those of an application of a manifest, and [`OWN_KEYS`].
-const KEYS: [&str; 38] = [
+const KEYS: [&str; 39] = [
     "name",
     "memory",
     "instances",
@@ -209,6 +216,7 @@ const KEYS: [&str; 38] = [
     "stack",
     "timeout",
     "state",
+    "ignore_changes",
     "path",
     "droplet",
     "like",

@@ -9,6 +9,7 @@
 mod apply;
 mod apps;
 mod entries;
+mod escapes;
 mod policies;
 mod requests;
 
@@ -45,7 +46,9 @@ impl SeedFile {
         let located: Result<Seed, _> = serde_saphyr::from_str(text);
         // Values are those of the Cloud Controller's own reader, as in manifests.
         let document = yaml::parse(text).map_err(|error| error.details())?;
-        let read = match document.to_json() {
+        let mut document = document.to_json();
+        escapes::read(&mut document);
+        let read = match document {
             Value::Null => Ok(Seed::default()),
             document => serde_json::from_value(document),
         };

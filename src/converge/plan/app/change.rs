@@ -47,7 +47,11 @@ impl AppContext<'_> {
         let scale = self.scale(changes, app.web.as_ref());
         let size_differs = scale.is_some_and(|it| it.memory_mb.is_some() || it.disk_mb.is_some());
         let size_differs = size_differs && app.web.is_some();
-        let runs = self.is_started();
+        let keeps_state = self.group.group.ignores_state;
+        let runs = match keeps_state {
+            true => app.started,
+            false => self.is_started(),
+        };
         let shown = |started: bool| if started { "STARTED" } else { "STOPPED" };
         if app.started != runs {
             changes.push(Change::new("state", shown(app.started), shown(runs)));
@@ -60,13 +64,16 @@ impl AppContext<'_> {
         let by_request = |key: &String| BY_REQUESTS.contains(&key.as_str()) || key == "routes";
         let late = drift.properties.iter().all(by_request) && drift.unbind.is_empty();
         let stop_first = app.started
+            && !keeps_state
             && match is_manifest {
                 _ if !runs => true,
                 true => drift.needs_restart() || size_differs,
                 false => drift.needs_restart() && !(late && drift.env.is_empty()),
             };
         let restarts = droplet_differs || size_differs || drift.needs_restart();
-        let stop_then = app.started && !stop_first && restarts;
+        // If it were stopped and the run killed, the next run would keep it stopped.
+        let restarts_at_once = app.started && keeps_state && restarts;
+        let stop_then = app.started && !stop_first && restarts && !keeps_state;
         let starts = runs && (!app.started || stop_first || stop_then);
 
         let steps = &mut plan.steps;
@@ -88,6 +95,7 @@ impl AppContext<'_> {
         }
         steps.extend(destinations);
         steps.extend((starts && !deploys).then_some(Step::Start));
+        steps.extend(restarts_at_once.then_some(Step::Restart));
         steps.extend(droplets);
         plan.action = if plan.steps.is_empty() {
             Action::Unchanged

@@ -6,9 +6,9 @@ use serde_json::{Map, Value as Json};
 
 use super::{Expander, Names, PlacedGroup};
 use crate::desired::{AppState, Bits, Group};
-use crate::manifest::entry::{ManifestEntry, known_keys};
+use crate::manifest::entry::{ManifestEntry, has_index, known_keys, literal};
 use crate::spec::file::keys::{BITS_KEYS, MOST_COUNT};
-use crate::spec::file::node::Node;
+use crate::spec::file::node::{Data, Node};
 use crate::spec::file::problem::At;
 use crate::spec::file::scope::Scope;
 use crate::spec::sources::bundled;
@@ -83,13 +83,13 @@ impl<'n> Expander<'_, 'n> {
         let text = value.and_then(Node::text).unwrap_or_default();
         let mut count = count;
         if let Some(value) = value {
-            let checked = match count {
-                Some(_) => text.replace("{i}", ""),
-                None => text.clone(),
+            let numbered = Scope {
+                i: count.map(|_| 0).or(scope.i),
+                ..scope
             };
-            self.check_placeholders(value, "name", &checked, scope);
+            self.check_placeholders(value, "name", &text, numbered);
             if let Some(many @ 2..) = count
-                && !text.contains("{i}")
+                && !has_index(&text)
             {
                 let allowed = format!("a name with {{i}}, since there are {many}");
                 self.problems
@@ -97,9 +97,10 @@ impl<'n> Expander<'_, 'n> {
                 count = Some(1);
             }
         }
+        let is_supplied = value.is_some_and(|value| value.is_supplied);
         App {
             node,
-            name: scope.fill(&text).into_owned(),
+            name: of_app(scope, &text, is_supplied),
             scope,
             count,
         }
@@ -113,29 +114,35 @@ impl<'n> Expander<'_, 'n> {
             if !is_property || ["name", "path"].contains(&key.as_str()) {
                 continue;
             }
-            let is_filled = FILLED.contains(&key.as_str());
-            let value = match is_filled {
-                true => node.json(&|text| app.scope.fill(text).into_owned()),
-                false => node.json(&str::to_owned),
+            let value = match key.as_str() {
+                "env" | "routes" | "services" | "metadata" => {
+                    node.json(&|text, is_supplied| of_app(app.scope, text, is_supplied))
+                }
+                key if FILLED.contains(&key) => node.json(&|text, is_supplied| match is_supplied {
+                    true => text.to_owned(),
+                    false => app.scope.fill(text).into_owned(),
+                }),
+                _ => node.plain_json(),
             };
-            if key == "services" && app.count.is_some() && value.to_string().contains("{i}") {
-                let reason = "`services` cannot have {i} in an app with a `count`";
-                self.problems.refused(node.at, app.subject(), reason);
+            if FILLED.contains(&key.as_str()) {
+                self.check_texts(node, key, app.numbered());
             }
             properties.insert(key.clone(), value);
         }
-        for route in app.node.list("routes") {
-            let Some(route) = route.get("route") else {
-                continue;
-            };
-            let text = route.text().unwrap_or_default();
-            let checked = match app.count {
-                Some(_) => text.replace("{i}", ""),
-                None => text,
-            };
-            self.check_placeholders(route, "route", &checked, app.scope);
-        }
         properties
+    }
+
+    /// Reports placeholders without a number in the strings of a value.
+    fn check_texts(&mut self, node: &Node, key: &str, scope: Scope) {
+        for item in node.items() {
+            self.check_texts(item, key, scope);
+        }
+        for (key, value) in node.entries() {
+            self.check_texts(value, key, scope);
+        }
+        if let Data::Text(text) = &node.data {
+            self.check_placeholders(node, key, text, scope);
+        }
     }
 
     fn group(&mut self, app: &App<'n>, properties: Map<String, Json>) -> PlacedGroup<'n> {
@@ -149,6 +156,7 @@ impl<'n> Expander<'_, 'n> {
         if node.get("state").and_then(Node::text).as_deref() == Some(STOPPED) {
             group = group.state(AppState::Stopped);
         }
+        group.ignores_state = !node.list("ignore_changes").is_empty();
         let like = node.get("like");
         if let Some(like) = like.and_then(Node::text) {
             // If the other app is counted, `{i}` is its number.
@@ -156,7 +164,7 @@ impl<'n> Expander<'_, 'n> {
                 i: None,
                 ..app.scope
             };
-            group = group.like(scope.fill(&like));
+            group = group.like(scope.fill_of_app(&like));
         }
         if has_bits && let Err(error) = group.check() {
             self.problems
@@ -243,7 +251,24 @@ impl<'n> Expander<'_, 'n> {
     }
 }
 
+/// A text in which the numbers of the apps are filled in later.
+fn of_app(scope: Scope, text: &str, is_supplied: bool) -> String {
+    let text = match is_supplied {
+        true => literal(text),
+        false => scope.fill_of_app(text),
+    };
+    text.into_owned()
+}
+
 impl App<'_> {
+    /// The numbers that are known, and that of each app if they are counted.
+    fn numbered(&self) -> Scope {
+        Scope {
+            i: self.count.map(|_| 0).or(self.scope.i),
+            ..self.scope
+        }
+    }
+
     fn subject(&self) -> String {
         match self.name.as_str() {
             "" => "an app".to_owned(),

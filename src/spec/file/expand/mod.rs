@@ -17,6 +17,7 @@ use crate::desired::{
     Bits, Desired, DesiredBuilder, GloballyEnabled, Group, Limit, Limits, Metadata, Org, OrgQuota,
     Role, Rule, SecurityGroup, Space, SpaceQuota,
 };
+use crate::manifest::placeholder;
 
 /// The maximum number of spaces, and of apps, in a spec.
 const MOST_THINGS: u64 = 1_000_000;
@@ -157,7 +158,7 @@ impl<'n> Expander<'_, 'n> {
         }
         let mut names = Names::new("org", String::new());
         for node in root.list("orgs") {
-            for number in self.numbers(node, "{org}") {
+            for number in self.numbers(node, "org") {
                 let scope = Scope {
                     org: number,
                     ..Scope::default()
@@ -222,7 +223,7 @@ impl<'n> Expander<'_, 'n> {
         let mut names = Names::new("space", place);
         let mut spaces = Vec::new();
         for space in node.list("spaces") {
-            for number in self.numbers(space, "{space}") {
+            for number in self.numbers(space, "space") {
                 let scope = Scope {
                     space: number,
                     ..scope
@@ -305,7 +306,7 @@ impl<'n> Expander<'_, 'n> {
                 running: flag("running"),
                 staging: flag("staging"),
             };
-            for number in self.numbers(node, "{i}") {
+            for number in self.numbers(node, "i") {
                 let scope = Scope::default().within(number);
                 let name = self.name(node, "name", scope);
                 names.add(&name, node.at, self.problems);
@@ -354,8 +355,8 @@ impl<'n> Expander<'_, 'n> {
         if let Some(name) = node.get("name")
             && let Some(text) = name.text()
             && number > 1
-            && !text.contains("{i}")
-            && !text.contains(own)
+            && !placeholder::has(&text, "i")
+            && !placeholder::has(&text, own)
         {
             let allowed = format!("a name with {{i}}, since there are {number}");
             self.problems.value(name.at, "name", name.shown(), allowed);
@@ -371,17 +372,22 @@ impl<'n> Expander<'_, 'n> {
         };
         let text = value.text().unwrap_or_default();
         self.check_placeholders(value, key, &text, scope);
-        scope.fill(&text).into_owned()
+        scope.text(value).unwrap_or_default()
     }
 
     fn check_placeholders(&mut self, value: &Node, key: &str, text: &str, scope: Scope) {
-        if let Some(placeholder) = scope.unfilled(text) {
-            let cause = match placeholder {
-                "{org}" => "the org has no `count`",
-                "{space}" => "the space has no `count`",
+        if value.is_supplied {
+            return;
+        }
+        if let Some(name) = scope.unfilled(text) {
+            let cause = match name {
+                "org" => "the org has no `count`",
+                "space" => "the space has no `count`",
                 _ => "nothing around it has a `count`",
             };
-            let allowed = format!("a text without {placeholder}: {cause}");
+            let allowed = format!(
+                "a text without {{{name}}}: {cause}; {{{{{name}}}}} is the text {{{name}}}"
+            );
             self.problems.value(value.at, key, value.shown(), allowed);
         }
     }
@@ -484,7 +490,7 @@ fn is_pattern(name: &str) -> bool {
 /// The texts of a list, each with its place.
 fn texts(node: &Node, key: &str, scope: Scope) -> Vec<(String, At)> {
     let items = node.list(key).iter();
-    let text = |item: &Node| Some((scope.fill(&item.text()?).into_owned(), item.at));
+    let text = |item: &Node| Some((scope.text(item)?, item.at));
     items.filter_map(text).collect()
 }
 
@@ -499,7 +505,10 @@ fn metadata(node: &Node, scope: Scope) -> Metadata {
         let part = metadata.and_then(|it| it.get(key));
         let entries = part.map(Node::entries).unwrap_or_default().iter();
         let texts = entries.map(|(name, value)| {
-            let json = value.json(&|text| scope.fill(text).into_owned());
+            let json = value.json(&|text, is_supplied| match is_supplied {
+                true => text.to_owned(),
+                false => scope.fill(text).into_owned(),
+            });
             (name.clone(), crate::manifest::entry::text_of(&json))
         });
         texts.collect::<BTreeMap<_, _>>()
@@ -527,10 +536,7 @@ fn limits(node: &Node) -> Limits {
 }
 
 fn rule(node: &Node, scope: Scope) -> Rule {
-    let text = |key: &str| {
-        let text = node.get(key).and_then(Node::text);
-        text.map(|text| scope.fill(&text).into_owned())
-    };
+    let text = |key: &str| scope.text(node.get(key)?);
     let number = |key: &str| node.get(key).and_then(Node::number::<i64>);
     let mut rule = Rule::new(
         text("protocol").unwrap_or_default(),

@@ -162,7 +162,7 @@ impl Expander<'_, '_> {
         // Invalid texts have already been reported.
         let text = value.text().filter(|text| is_apps(text, 1, 3))?;
         self.check_placeholders(value, key, &text, scope);
-        Some((scope.fill(&text).into_owned(), value.at))
+        Some((scope.text(value)?, value.at))
     }
 
     fn unknown_apps(&mut self, at: At, key: &str, name: &str, org: &str, space: &str, apps: &Apps) {
@@ -194,7 +194,7 @@ impl Expander<'_, '_> {
                     let Some(like) = placed_group.group.like.clone() else {
                         continue;
                     };
-                    let filled = space.scope.fill(&like).into_owned();
+                    let filled = space.scope.fill_of_app(&like).into_owned();
                     let is_known = |like: &String| {
                         let (org, space, name) = placed(like);
                         let (org, space) = (org.unwrap_or(own.0), space.unwrap_or(own.1));

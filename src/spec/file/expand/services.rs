@@ -78,7 +78,7 @@ impl Expander<'_, '_> {
 
 /// A map as JSON.
 fn map(node: Option<&Node>) -> Option<Map<String, Json>> {
-    match node?.json(&str::to_owned) {
+    match node?.plain_json() {
         Json::Object(map) => Some(map),
         _ => None,
     }
