@@ -6,6 +6,7 @@ use crate::support::command::{Place, Said, cf_pusher, stable};
 use crate::support::{connect, curl};
 use cf_pusher::export::Exporter;
 use mock_capi::{CloudController, MockCapi};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 /// A spec that is also a seed.
@@ -134,7 +135,7 @@ async fn an_export_costs_a_request_for_each_app_and_few_others() {
     let export = Exporter::new(client, "o").run().await.unwrap();
     assert_eq!(export.text.matches("- name: app-").count(), 40);
     let requests = mock.requests();
-    assert!(requests.len() <= 40 + 20, "{}", requests.len());
+    assert!(requests.len() <= 40 + 25, "{}", requests.len());
     assert!(requests.iter().all(|it| it.method == "GET"));
 }
 
@@ -183,8 +184,11 @@ async fn a_redirect_to_a_blobstore_is_followed_without_the_token() {
     use mock_capi::wiremock::{Mock, MockServer, ResponseTemplate};
 
     let (mock, place) = (world(WHOLE).await, Place::new());
+    let flags = ["export", "--org", "o", "--space", "s", "--bits", "direct"];
+    well(&mock, &place, &flags);
+    let droplet = std::fs::read(place.dir.path().join("direct/s-web.tgz")).unwrap();
     let blobstore = MockServer::start().await;
-    let blob = ResponseTemplate::new(200).set_body_bytes("a droplet");
+    let blob = ResponseTemplate::new(200).set_body_bytes(droplet.clone());
     Mock::given(any())
         .respond_with(blob)
         .mount(&blobstore)
@@ -198,14 +202,292 @@ async fn a_redirect_to_a_blobstore_is_followed_without_the_token() {
         .await;
     let flags = ["export", "--org", "o", "--space", "s", "--bits", "bits"];
     well(&mock, &place, &flags);
-    let file = std::fs::read_to_string(place.dir.path().join("bits/s-web.tgz"));
-    assert_eq!(file.unwrap(), "a droplet");
+    let file = std::fs::read(place.dir.path().join("bits/s-web.tgz"));
+    assert_eq!(file.unwrap(), droplet);
     for request in blobstore.received_requests().await.unwrap() {
         assert!(
             !request.headers.contains_key("authorization"),
             "{request:?}"
         );
     }
+}
+
+fn downloads(mock: &MockCapi) -> usize {
+    let requests = mock.requests();
+    mock.forget_requests();
+    let paths = requests.iter().map(|request| &request.path);
+    paths.filter(|path| path.ends_with("/download")).count()
+}
+
+#[tokio::test]
+async fn an_export_downloads_only_what_is_missing_or_differs() {
+    let (mock, place) = (world(WHOLE).await, Place::new());
+    let export = ["export", "--org", "o", "--bits", "bits"];
+    let first = well(&mock, &place, &export);
+    let all = downloads(&mock);
+    assert!(all > 0);
+    let again = well(&mock, &place, &export);
+    assert_eq!((again.out, downloads(&mock)), (first.out, 0));
+    let file = place.dir.path().join("bits/s-web.tgz");
+    let complete = std::fs::read(&file).unwrap();
+    std::fs::write(&file, "half a dro").unwrap();
+    std::fs::write(file.with_extension("part"), "left by a killed export").unwrap();
+    well(&mock, &place, &export);
+    assert_eq!(downloads(&mock), 1);
+    assert_eq!(std::fs::read(&file).unwrap(), complete);
+    assert!(!file.with_extension("part").exists());
+}
+
+#[tokio::test]
+async fn a_droplet_with_another_checksum_is_refused() {
+    use mock_capi::wiremock::matchers::path_regex;
+    use mock_capi::wiremock::{Mock, ResponseTemplate};
+
+    let (mock, place) = (world(WHOLE).await, Place::new());
+    Mock::given(path_regex("^/v3/droplets/.*/download$"))
+        .respond_with(ResponseTemplate::new(200).set_body_bytes("another droplet"))
+        .with_priority(1)
+        .mount(mock.server())
+        .await;
+    let flags = ["export", "--org", "o", "--space", "s", "--bits", "bits"];
+    let said = run(&mock, &place, &flags);
+    assert_eq!((said.code, said.out.as_str()), (1, ""));
+    assert!(
+        said.err.contains("arrived with the checksum"),
+        "{}",
+        said.err
+    );
+    let left = std::fs::read_dir(place.dir.path().join("bits")).unwrap();
+    assert_eq!(left.count(), 0);
+}
+
+#[tokio::test]
+async fn an_existing_file_is_replaced_only_on_demand() {
+    let (mock, place) = (world(WHOLE).await, Place::new());
+    let file = place.file("o.yml", "edited");
+    let export = ["export", "--org", "o", "-o", "o.yml"];
+    let said = run(&mock, &place, &export);
+    insta::assert_snapshot!(said.err, @r"
+    error: o.yml exists
+    help: use --force to replace it, or name another file with --output
+    ");
+    assert_eq!(said.code, 2);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "edited");
+    well(&mock, &place, &[&export[..], &["--force"]].concat());
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("- name: web"), "{text}");
+}
+
+/// Not even the first of many apps may be missing in silence.
+#[tokio::test]
+async fn a_user_who_sees_too_little_gets_an_explanation() {
+    let seed = "
+users: [{name: dev, password: pw}, {name: manager, password: pw}, {name: auditor, password: pw}]
+orgs:
+- name: o
+  roles: [{type: organization_manager, user: manager}, {type: organization_auditor, user: auditor}]
+  spaces:
+  - name: s
+    roles: [{type: space_developer, user: dev}]
+    apps: [{name: web, state: stopped}]
+  - {name: t, apps: [{name: hidden}]}
+";
+    let (mock, place) = (world(seed).await, Place::new());
+    let as_user = |user: &str| {
+        let mut command = cf_pusher(place.dir.path());
+        command
+            .args(["export", "--org", "o"])
+            .env("CF_API", mock.uri())
+            .env("CF_USERNAME", user)
+            .env("CF_PASSWORD", "pw");
+        let said = place.said(command, &mock);
+        let first = said.out.lines().take(2).collect::<Vec<_>>().join("\n");
+        format!("{user} ({})\n{first}\n{}", said.code, stable(&said.err))
+    };
+    let said = ["dev", "manager", "auditor"].map(as_user).join("\n");
+    insta::assert_snapshot!("too_little", said);
+}
+
+/// What a spec cannot say stays as it is when the spec is applied.
+#[tokio::test]
+async fn what_cannot_be_said_is_named_and_left_alone() {
+    let seed = "
+domains: [shared.test]
+security_groups: [{name: stagings}]
+orgs:
+- name: o
+  domains: [o.test]
+  spaces:
+  - name: s
+    service_instances: [{name: proxy, type: user-provided, route_service_url: 'https://proxy.test'}]
+    apps:
+    - {name: web, routes: [{route: web.apps.mock.test}, {route: odd.apps.mock.test}, {route: both.apps.mock.test}]}
+    - {name: only, routes: [{route: only.apps.mock.test}]}
+  - name: t
+    network_policies: [{from: there, to: s/web}, {from: there, to: 'there'}]
+    apps: [{name: there, routes: [{route: there.apps.mock.test}]}]
+- {name: p, domains: [other.test]}
+";
+    let builder = MockCapi::builder()
+        .record_requests()
+        .broker("cache-broker", &["small"]);
+    let place = Place::new();
+    let file = place.file("seed.yml", seed);
+    let mock = builder.seed_file(&file).start().await.unwrap();
+    let find = async |path: &str| -> String {
+        let found = curl(&mock, "GET", path, Value::Null).await;
+        found["resources"][0]["guid"].as_str().unwrap().to_owned()
+    };
+    let web = find("/v3/apps?names=web").await;
+    let only = find("/v3/apps?names=only").await;
+    let there = find("/v3/apps?names=there").await;
+    let space = find("/v3/spaces?names=s").await;
+    let org = find("/v3/organizations?names=o").await;
+    // A port and a process.
+    let odd = find("/v3/routes?hosts=odd").await;
+    let path = format!("/v3/routes/{odd}/destinations");
+    let destination = json!([{"app": {"guid": web, "process": {"type": "web"}}, "port": 9000}]);
+    curl(
+        &mock,
+        "PATCH",
+        &path,
+        json!({ "destinations": destination }),
+    )
+    .await;
+    // An app elsewhere.
+    let both = find("/v3/routes?hosts=both").await;
+    let path = format!("/v3/routes/{both}/destinations");
+    let share = format!("/v3/routes/{both}/relationships/shared_spaces");
+    let elsewhere = find("/v3/spaces?names=t").await;
+    curl(
+        &mock,
+        "PATCH",
+        "/v3/feature_flags/route_sharing",
+        json!({"enabled": true}),
+    )
+    .await;
+    curl(
+        &mock,
+        "POST",
+        &share,
+        json!({"data": [{"guid": elsewhere}]}),
+    )
+    .await;
+    let destination = json!([{"app": {"guid": there}}]);
+    curl(&mock, "POST", &path, json!({ "destinations": destination })).await;
+    // No app.
+    let domain = find("/v3/domains?names=apps.mock.test").await;
+    let idle = json!({"host": "idle", "relationships": {
+        "space": {"data": {"guid": space}}, "domain": {"data": {"guid": domain}},
+    }});
+    curl(&mock, "POST", "/v3/routes", idle).await;
+    // A domain of another org.
+    let other = find("/v3/domains?names=other.test").await;
+    let path = format!("/v3/domains/{other}/relationships/shared_organizations");
+    curl(&mock, "POST", &path, json!({"data": [{"guid": org}]})).await;
+    let route = json!({"host": "web", "relationships": {
+        "space": {"data": {"guid": space}}, "domain": {"data": {"guid": other}},
+    }});
+    let route = curl(&mock, "POST", "/v3/routes", route).await;
+    let path = format!(
+        "/v3/routes/{}/destinations",
+        route["guid"].as_str().unwrap()
+    );
+    let destination = json!([{"app": {"guid": only}}]);
+    curl(&mock, "POST", &path, json!({ "destinations": destination })).await;
+    // The stagings of a space.
+    let group = find("/v3/security_groups?names=stagings").await;
+    let path = format!("/v3/security_groups/{group}/relationships/staging_spaces");
+    curl(&mock, "POST", &path, json!({"data": [{"guid": space}]})).await;
+    // A shared service instance, a key, and a route with a proxy.
+    let plan = find("/v3/service_plans?names=small").await;
+    let cache = json!({"type": "managed", "name": "cache", "relationships": {
+        "space": {"data": {"guid": elsewhere}}, "service_plan": {"data": {"guid": plan}},
+    }});
+    curl(&mock, "POST", "/v3/service_instances", cache).await;
+    let cache = find("/v3/service_instances?names=cache").await;
+    curl(
+        &mock,
+        "PATCH",
+        "/v3/feature_flags/service_instance_sharing",
+        json!({"enabled": true}),
+    )
+    .await;
+    let path = format!("/v3/service_instances/{cache}/relationships/shared_spaces");
+    curl(&mock, "POST", &path, json!({"data": [{"guid": space}]})).await;
+    let binding = json!({"type": "app", "relationships": {
+        "app": {"data": {"guid": web}}, "service_instance": {"data": {"guid": cache}},
+    }});
+    curl(&mock, "POST", "/v3/service_credential_bindings", binding).await;
+    let key = json!({"type": "key", "name": "key", "relationships": {
+        "service_instance": {"data": {"guid": cache}},
+    }});
+    curl(&mock, "POST", "/v3/service_credential_bindings", key).await;
+    let proxy = find("/v3/service_instances?names=proxy").await;
+    let route = find("/v3/routes?hosts=only").await;
+    let binding = json!({"relationships": {
+        "route": {"data": {"guid": route}}, "service_instance": {"data": {"guid": proxy}},
+    }});
+    curl(&mock, "POST", "/v3/service_route_bindings", binding).await;
+
+    let said = well(&mock, &place, &["export", "--org", "o", "-o", "o.yml"]);
+    insta::assert_snapshot!("left_out", stable(&said.err));
+    let only_s = ["export", "--org", "o", "--space", "s", "-o", "s.yml"];
+    let said = well(&mock, &place, &only_s);
+    insta::assert_snapshot!("left_out_of_space", stable(&said.err));
+    let text = std::fs::read_to_string(place.dir.path().join("s.yml")).unwrap();
+    let comments = text
+        .lines()
+        .filter(|line| line.starts_with("# Not in here: "));
+    let warnings = said
+        .err
+        .lines()
+        .filter(|line| line.starts_with("warning: "));
+    assert_eq!(comments.count(), warnings.count());
+    let routes = async || {
+        let routes = curl(&mock, "GET", "/v3/routes", Value::Null).await;
+        let routes = routes["resources"].as_array().unwrap().iter();
+        let routes = routes.map(|it| json!([it["url"], it["destinations"]]).to_string());
+        routes.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = routes().await;
+    well(&mock, &place, &["apply", "-f", "s.yml", "--adopt"]);
+    assert_eq!(routes().await, before);
+    let flags = ["plan", "-f", "s.yml", "--detailed-exitcode"];
+    well(&mock, &place, &flags);
+}
+
+#[tokio::test]
+async fn an_export_can_be_piped_into_apply() {
+    let seed = "
+orgs: [{name: o, spaces: [{name: s, apps: [{name: web, env: {A: '{{i}} ((((x))))'}}]}]}]
+";
+    let (mock, place) = (world(seed).await, Place::new());
+    let text = well(&mock, &place, &["export", "--org", "o"]).out;
+    let mut command = cf_pusher(place.dir.path());
+    command
+        .args(["apply", "-f", "-", "--adopt"])
+        .env("CF_API", mock.uri())
+        .env("CF_USERNAME", "admin")
+        .env("CF_PASSWORD", "admin")
+        .write_stdin(text);
+    let said = place.said(command, &mock);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    let web = mock.app("web").unwrap();
+    assert_eq!((web.started, web.running), (true, 1));
+}
+
+#[tokio::test]
+async fn the_outcome_is_shown_as_json() {
+    let (mock, place) = (world(WHOLE).await, Place::new());
+    let flags = ["export", "--org", "o", "--bits", "bits", "--format", "json"];
+    let said = well(&mock, &place, &flags);
+    let json: Value = serde_json::from_str(&said.out).unwrap();
+    assert!(json["text"].as_str().unwrap().contains("- name: web"));
+    assert_eq!(json["file"], Value::Null);
+    assert_eq!(json["variables"].as_array().unwrap().len(), 5);
+    assert_eq!(json["droplets"][0], "bits/s-web.tgz");
+    assert!(json["run"]["requests"].as_u64().unwrap() > 10);
 }
 
 #[tokio::test]
@@ -242,8 +524,11 @@ async fn one_file_fills_a_fake_and_a_foundation_alike() {
     assert_eq!(one, other);
 }
 /// How one goes from clicking to declaring.
+#[rstest]
+#[case::with_bits("with_bits", &["--bits", "bits"])]
+#[case::without_bits("without_bits", &[])]
 #[tokio::test]
-async fn an_exported_org_is_adopted_and_then_up_to_date() {
+async fn an_exported_org_is_adopted_and_then_up_to_date(#[case] name: &str, #[case] bits: &[&str]) {
     let (mock, place) = (seeded(Path::new(SEED)).await, Place::new());
     // Another org has the same quota, and its space the same security group.
     let space = mock.org("other").space("own").guid();
@@ -257,13 +542,8 @@ async fn an_exported_org_is_adopted_and_then_up_to_date() {
     let group = group["resources"][0]["guid"].as_str().unwrap().to_owned();
     let path = format!("/v3/security_groups/{group}/relationships/running_spaces");
     curl(&mock, "POST", &path, json!({"data": [{"guid": space}]})).await;
-    well(
-        &mock,
-        &place,
-        &[
-            "export", "--org", "shop", "--bits", "bits", "-o", "shop.yml",
-        ],
-    );
+    let export = ["export", "--org", "shop", "-o", "shop.yml"];
+    well(&mock, &place, &[&export[..], bits].concat());
     let variables = place.file(
         "vars.yml",
         "prod-db-credentials_uri: postgres://shop:secret@db/shop\nprod-web-API_TOKEN: made-up\n",
@@ -274,7 +554,7 @@ async fn an_exported_org_is_adopted_and_then_up_to_date() {
         &place,
         &["plan", "-f", "shop.yml", "--vars-file", variables],
     );
-    insta::assert_snapshot!("adopting_plan", stable(&plan.out));
+    insta::assert_snapshot!(format!("adopting_plan_{name}"), stable(&plan.out));
     mock.forget_requests();
     let apply = [
         "apply",
@@ -307,9 +587,70 @@ async fn an_exported_org_is_adopted_and_then_up_to_date() {
             "--detailed-exitcode",
         ],
     );
-    insta::assert_snapshot!("adopted_plan", stable(&again.out));
+    insta::assert_snapshot!(format!("adopted_plan_{name}"), stable(&again.out));
     // What others use too needs no adoption again.
     well(&mock, &place, &apply[..apply.len() - 1]);
+    well(
+        &mock,
+        &place,
+        &["verify", "-f", "shop.yml", "--vars-file", variables],
+    );
+    let apps = mock.apps().into_iter().filter(|app| app.org == "shop");
+    assert!(
+        apps.map(|app| (app.started, app.running))
+            .all(|it| it.0 && it.1 > 0)
+    );
+}
+
+/// An app whose bits are not in the spec is created stopped, keeps its state, and is
+/// restarted by a change; without `ignore_changes`, it is stopped.
+#[tokio::test]
+async fn an_app_without_bits_keeps_its_state_and_its_droplet() {
+    let (mock, place) = (seeded(Path::new(SEED)).await, Place::new());
+    let export = [
+        "export", "--org", "shop", "--space", "test", "-o", "shop.yml",
+    ];
+    well(&mock, &place, &export);
+    let apply = ["apply", "-f", "shop.yml"];
+    well(&mock, &place, &[&apply[..], &["--adopt"]].concat());
+    let text = std::fs::read_to_string(place.dir.path().join("shop.yml")).unwrap();
+    let changed = text.replace("memory: 32M", "env: {COLOR: green}\n      memory: 32M");
+    assert_ne!(changed, text);
+    place.file("shop.yml", &changed);
+    mock.forget_requests();
+    well(&mock, &place, &apply);
+    let actions = mock.requests();
+    let actions = actions
+        .iter()
+        .filter_map(|it| it.path.rsplit_once("/actions/"));
+    let actions: Vec<&str> = actions.map(|(_, action)| action).collect();
+    assert_eq!(actions, ["apply_manifest", "restart"]);
+    let app = |mock: &MockCapi| {
+        let mut apps = mock.apps().into_iter();
+        apps.find(|app| (app.space.as_str(), app.name.as_str()) == ("test", "web"))
+            .unwrap()
+    };
+    assert_eq!((app(&mock).started, app(&mock).running), (true, 1));
+    // A stopped app stays so.
+    let path = format!("/v3/apps/{}/actions/stop", app(&mock).guid);
+    curl(&mock, "POST", &path, Value::Null).await;
+    place.file("shop.yml", &text);
+    well(&mock, &place, &apply);
+    assert!(!app(&mock).started);
+    // What does not ignore the state sets it.
+    let path = format!("/v3/apps/{}/actions/start", app(&mock).guid);
+    curl(&mock, "POST", &path, Value::Null).await;
+    let stopped = text.replace("      ignore_changes:\n      - state\n", "");
+    assert_ne!(stopped, text);
+    place.file("shop.yml", &stopped);
+    well(&mock, &place, &apply);
+    assert!(!app(&mock).started);
+    // Elsewhere, it is created stopped.
+    let empty = MockCapi::builder().start().await.unwrap();
+    place.file("shop.yml", &text);
+    well(&empty, &place, &apply);
+    let created = app(&empty);
+    assert_eq!((created.started, created.droplet), (false, None));
 }
 
 #[tokio::test]

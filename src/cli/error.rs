@@ -89,6 +89,11 @@ impl From<ExportError> for CommandError {
     fn from(error: ExportError) -> Self {
         match error {
             ExportError::Api(error) => error.into(),
+            ExportError::Droplet { source, .. }
+                if source.is_connection() || source.is_interrupted() =>
+            {
+                source.into()
+            }
             other => Self::Export(Box::new(other)),
         }
     }

@@ -19,8 +19,8 @@ const CONCURRENCY: u32 = 16;
 /// Write the spec of what exists in an org
 ///
 /// `cf-pusher apply -f` reads the spec. Values that look secret are written as variables,
-/// `((name))`, which are listed at the end. Without --bits, apps that run are written as
-/// stopped, since the spec lacks their bits.
+/// `((name))`, which are listed at the end. Without --bits, `apply` keeps running apps
+/// running, and creates them stopped elsewhere.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -54,6 +54,10 @@ pub(super) struct ExportArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
+    /// Replace the file of --output if it exists
+    #[arg(long, requires = "output")]
+    force: bool,
+
     #[command(flatten)]
     foundation: Foundation,
 }
@@ -62,6 +66,14 @@ pub(super) async fn run(
     args: ExportArgs,
     interrupt: &CancellationToken,
 ) -> Result<u8, CommandError> {
+    if let Some(file) = &args.output
+        && file.is_file()
+        && !args.force
+    {
+        let message = format!("{} exists", file.display());
+        let help = "use --force to replace it, or name another file with --output";
+        return Err(CommandError::usage(message).help(help));
+    }
     let foundation = &args.foundation;
     let concurrency = foundation.concurrency.unwrap_or(CONCURRENCY);
     let connection = Connection::default();
@@ -79,8 +91,7 @@ pub(super) async fn run(
     let export = args.exporter(&connected).run().await?;
     connected.end_progress();
     if let Some(file) = &args.output {
-        let written = std::fs::write(file, &export.text);
-        written.map_err(|source| ExportError::File {
+        write(file, &export.text).map_err(|source| ExportError::File {
             file: file.clone(),
             source,
         })?;
@@ -107,6 +118,22 @@ impl ExportArgs {
         }
         exporter
     }
+}
+
+/// Writes a file as a whole or not at all. What is no file, such as a pipe, is written to.
+fn write(file: &Path, text: &str) -> std::io::Result<()> {
+    if file.exists() && !file.is_file() {
+        return std::fs::write(file, text);
+    }
+    // Of a link, the file that it leads to.
+    let file = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let mut part = file.clone().into_os_string();
+    part.push(".part");
+    let written = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, &file));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&part);
+    }
+    written
 }
 
 /// How a spec names a folder: relative to the spec if the folder is beside or below it.
@@ -150,8 +177,14 @@ fn report(connected: &Connected, args: &ExportArgs, export: &Export) -> Result<(
 /// What to do about an error of an export.
 pub(super) fn help_for(error: &ExportError) -> Option<String> {
     match error {
-        ExportError::Api(error) => help::for_error(error),
+        ExportError::Api(error) | ExportError::Droplet { source: error, .. } => {
+            help::for_error(error)
+        }
         ExportError::NeedsV3 => Some("use a foundation with the v3 API".to_owned()),
+        ExportError::Forbidden { .. } => Some(
+            "an export shows the environment of apps: use a user with the role space_developer in each space, or export a single space with --space".to_owned(),
+        ),
+        ExportError::Checksum { .. } => Some("export again".to_owned()),
         ExportError::File { .. } => Some("check the path and its permissions".to_owned()),
         _ => None,
     }

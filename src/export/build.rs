@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
+use super::download::Files;
+use super::left_out::Routes;
 use super::observed::{Observed, ObservedApp, ObservedService, ObservedSpace};
 use super::secrets::{Hiding, Secrets};
-use super::{Export, ExportError, Exporter, Files, text};
+use super::{Export, ExportError, Exporter, text};
 use crate::capi::model::{self, CLONE_ANNOTATION, Labels, MANAGED_BY_LABEL, PREFIX_ANNOTATION};
 use crate::desired::{
     AppState, Bits, Desired, Group, Limit, Limits, Metadata, NetworkPolicy, Org, OrgQuota, Role,
     Rule, SecurityGroup, ServiceInstance, ServiceKind, Space, SpaceQuota,
 };
-use crate::manifest::entry::ManifestEntry;
+use crate::manifest::entry::{self, ManifestEntry, text_of};
 use crate::spec::file::SpecFile;
 
 /// Names that are given once, of characters that variables and files may have.
@@ -20,6 +22,11 @@ use crate::spec::file::SpecFile;
 pub(super) struct Names(BTreeSet<String>);
 
 impl Names {
+    /// Names that are never given.
+    pub(super) fn reserve<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        self.0.extend(names.map(str::to_owned));
+    }
+
     /// The name without other characters, with a number if it was given before.
     pub(super) fn unique(&mut self, name: &str) -> String {
         let letter = |it: char| match it.is_ascii_alphanumeric() || it == '-' {
@@ -40,10 +47,11 @@ struct Builder<'o> {
     exporter: &'o Exporter,
     observed: &'o Observed,
     files: &'o Files,
+    routes: Routes<'o>,
     secrets: Secrets,
     warnings: Vec<String>,
-    /// Of each app that is written as stopped: whether it runs, and has no bits.
-    stopped: Vec<bool>,
+    /// How many apps run and have no bits in the spec.
+    without_bits: usize,
 }
 
 impl Exporter {
@@ -52,27 +60,31 @@ impl Exporter {
             exporter: self,
             observed,
             files,
-            secrets: Secrets::new(self.seed),
+            routes: Routes::of(observed),
+            secrets: Secrets::new(self.seed, observed.texts()),
             warnings: Vec::new(),
-            stopped: Vec::new(),
+            without_bits: 0,
         };
         let desired = builder.desired()?;
+        observed.warn_of_unsaid(&mut builder.warnings);
         let Builder {
             secrets,
             warnings,
-            stopped,
+            without_bits,
             ..
         } = builder;
         let variables = secrets.into_variables();
-        let spec = SpecFile::render(&desired);
+        let names: BTreeSet<&str> = variables.iter().map(|it| it.name.as_str()).collect();
+        let spec = SpecFile::render_with(&desired, &names);
         let what = match &self.space {
             Some(space) => format!("space {space} in org {}", self.org),
             None => format!("org {}", self.org),
         };
+        let user = self.client.user();
         let text = text::Comments {
-            what: &what,
+            what: &format!("{what} as {user} sees it"),
             is_seed: self.seed,
-            stopped: &stopped,
+            without_bits,
             variables: &variables,
             warnings: &warnings,
         };
@@ -231,6 +243,7 @@ impl Builder<'_> {
         let places: HashMap<&str, (&ObservedSpace, &ObservedApp)> =
             apps.map(|it| (it.1.guid.as_str(), it)).collect();
         let mut policies = Vec::new();
+        let has_pattern = |name: &str| name.contains(['*', '?', '/', '[', ']', '{', '}', '\\']);
         for policy in &self.observed.policies {
             let source = places.get(policy.source.as_str());
             let Some((_, from)) = source.filter(|(of, _)| of.guid == space.guid) else {
@@ -243,6 +256,14 @@ impl Builder<'_> {
                 ));
                 continue;
             };
+            let names = [&from.name, &to.name, &to_space.name];
+            if let Some(name) = names.into_iter().find(|name| has_pattern(name)) {
+                self.warnings.push(format!(
+                    "a network policy from {} to {}: a spec takes the name {name} for a pattern or a path",
+                    from.name, to.name
+                ));
+                continue;
+            }
             let to = match to_space.guid == space.guid {
                 true => to.name.clone(),
                 false => format!("{}/{}", to_space.name, to.name),
@@ -263,6 +284,8 @@ impl Builder<'_> {
     fn app(&mut self, space: &ObservedSpace, app: &ObservedApp) -> Result<Group, ExportError> {
         let mut manifest = app.manifest.clone();
         manifest.remove("name");
+        let routes = &self.routes;
+        routes.take_special(space, app, &mut manifest, &mut self.warnings);
         tidy(&mut manifest);
         if let Some(Value::Object(env)) = manifest.get_mut("env") {
             let hiding = match self.exporter.values || self.exporter.seed {
@@ -272,7 +295,16 @@ impl Builder<'_> {
             let owner = self.owner(space, &app.name);
             let place = format!("the app {}", app.name);
             for (name, value) in env {
+                let literal = text_of(value);
                 *value = self.secrets.hide(value, hiding, name, &owner, &place);
+                if *value == literal {
+                    *value = Value::from(entry::literal(&literal));
+                }
+            }
+        }
+        for key in ["services", "metadata"] {
+            if let Some(value) = manifest.get_mut(key) {
+                make_literal(value);
             }
         }
         let entry = ManifestEntry::try_from(Value::Object(manifest));
@@ -287,14 +319,25 @@ impl Builder<'_> {
             _ => Bits::None,
         };
         let has_bits = !matches!(bits, Bits::None) || app.is_docker() || self.exporter.seed;
-        let state = match app.is_started && has_bits {
-            true => AppState::Started,
-            false => AppState::Stopped,
-        };
-        if state == AppState::Stopped {
-            self.stopped.push(app.is_started);
+        let group = Group::new(entry::literal(&app.name), entry, bits);
+        if app.is_started && has_bits {
+            return Ok(group);
         }
-        Ok(Group::new(&app.name, entry, bits).state(state))
+        if !app.is_started {
+            return Ok(group.state(AppState::Stopped));
+        }
+        self.without_bits += 1;
+        Ok(group.ignore_state())
+    }
+}
+
+/// Writes the texts of a value so that an app finds them as they are.
+fn make_literal(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = entry::literal(text).into_owned(),
+        Value::Array(list) => list.iter_mut().for_each(make_literal),
+        Value::Object(map) => map.values_mut().for_each(make_literal),
+        _ => {}
     }
 }
 

@@ -5,21 +5,20 @@
 //! request of their own.
 
 mod build;
+mod download;
+mod left_out;
 mod observed;
 mod secrets;
 mod text;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::capi::client::Client;
 use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
-use crate::capi::parallel;
 use crate::manifest::YamlError;
 use crate::manifest::entry::EntryError;
-use build::Names;
-use observed::Observed;
+use download::Files;
 pub use secrets::SecretVariable;
 
 /// Why an org cannot be exported.
@@ -29,6 +28,14 @@ pub enum ExportError {
     /// The foundation cannot be used, or shows too little.
     #[error(transparent)]
     Api(#[from] Error),
+    /// The user may not read the manifest of an app.
+    #[error("reading the manifest of the app {app} failed: {source}")]
+    Forbidden {
+        /// The app's name.
+        app: String,
+        /// The Cloud Controller's refusal.
+        source: Error,
+    },
     /// The Cloud Controller's manifest of an app is not YAML.
     #[error("reading the manifest of the app {app} failed: {source}")]
     Yaml {
@@ -45,7 +52,25 @@ pub enum ExportError {
         /// The cause.
         source: EntryError,
     },
-    /// A file of a droplet cannot be written.
+    /// The droplet of an app cannot be downloaded.
+    #[error("downloading the droplet of the app {app} failed: {}", .source.cause())]
+    Droplet {
+        /// The app's name.
+        app: String,
+        /// The cause.
+        source: Error,
+    },
+    /// A download is not the droplet.
+    #[error("the droplet of the app {app} arrived with the checksum {actual}, not {expected}")]
+    Checksum {
+        /// The app's name.
+        app: String,
+        /// The checksum of what arrived.
+        actual: String,
+        /// The checksum that the Cloud Controller shows.
+        expected: String,
+    },
+    /// A file cannot be written or read.
     #[error("writing {} failed: {source}", .file.display())]
     File {
         /// The file or folder.
@@ -168,61 +193,4 @@ impl Exporter {
         };
         self.write(&observed, &files)
     }
-
-    /// Downloads each droplet once: droplets of the same checksum are the same.
-    async fn download(
-        &self,
-        folder: &std::path::Path,
-        observed: &Observed,
-    ) -> Result<Files, ExportError> {
-        let mut files = Files::default();
-        let mut by_checksum: BTreeMap<&str, String> = BTreeMap::new();
-        let mut wanted = Vec::new();
-        let mut names = Names::default();
-        for (space, app) in observed.apps() {
-            let Some(droplet) = app.droplet.as_ref().filter(|_| !app.is_docker()) else {
-                continue;
-            };
-            let known = droplet.checksum.as_deref();
-            let known = known.and_then(|checksum| by_checksum.get(checksum).cloned());
-            let name = known.clone().unwrap_or_else(|| {
-                let name = names.unique(&format!("{}-{}", space.name, app.name));
-                format!("{name}.tgz")
-            });
-            if known.is_none() {
-                if let Some(checksum) = &droplet.checksum {
-                    by_checksum.insert(checksum, name.clone());
-                }
-                wanted.push((droplet.guid.clone(), folder.join(&name)));
-            }
-            files.by_app.insert(app.guid.clone(), name);
-        }
-        let failed = |file: &std::path::Path| {
-            let file = file.to_owned();
-            move |source| ExportError::File { file, source }
-        };
-        std::fs::create_dir_all(folder).map_err(failed(folder))?;
-        let downloads = wanted.iter().map(|(droplet, file)| async move {
-            // A download that is cut leaves no file that looks complete.
-            let part = file.with_extension("part");
-            let downloaded = self.client.download_droplet(droplet, &part).await;
-            if downloaded.is_err() {
-                let _ = std::fs::remove_file(&part);
-            }
-            downloaded?;
-            std::fs::rename(&part, file).map_err(failed(file))
-        });
-        let downloads: Vec<_> = downloads.collect();
-        parallel::run(self.client.concurrency(), downloads).await?;
-        files.all = wanted.into_iter().map(|(_, file)| file).collect();
-        Ok(files)
-    }
-}
-
-/// The files of droplets.
-#[derive(Debug, Default)]
-struct Files {
-    /// The name of the file of an app's droplet, by the app's GUID.
-    by_app: BTreeMap<String, String>,
-    all: Vec<PathBuf>,
 }

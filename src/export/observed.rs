@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use futures::try_join;
 use serde_json::{Map, Value};
 
+use super::left_out::{self, Unsaid};
 use super::{ExportError, Exporter};
 use crate::capi::error::Error;
 use crate::capi::model;
@@ -27,6 +28,7 @@ pub(super) struct Observed {
     pub(super) policies: BTreeSet<NetworkPolicy>,
     pub(super) plans: HashMap<String, model::ServicePlan>,
     pub(super) spaces: Vec<ObservedSpace>,
+    pub(super) unsaid: Unsaid,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,15 @@ impl ObservedApp {
 }
 
 impl Observed {
+    /// What the apps and service instances say.
+    pub(super) fn texts(&self) -> impl Iterator<Item = String> {
+        let maps = self.spaces.iter().flat_map(|space| {
+            let services = space.services.iter().map(|service| &service.credentials);
+            space.apps.iter().map(|app| &app.manifest).chain(services)
+        });
+        maps.map(|map| Value::Object(map.clone()).to_string())
+    }
+
     /// All apps, with their spaces.
     pub(super) fn apps(&self) -> impl Iterator<Item = (&ObservedSpace, &ObservedApp)> {
         let spaces = self.spaces.iter();
@@ -103,8 +114,10 @@ impl Exporter {
             client.security_groups_of_spaces(&space_guids),
             self.policies_of(&app_guids),
             self.segments_of(&org.guid, &spaces),
-            self.manifests_of(&apps),
+            async { Ok::<_, Error>(self.manifests_of(&apps).await) },
         )?;
+        let manifests = manifests?;
+        let unsaid = self.unsaid(&spaces, &services).await?;
         security_groups.sort_by(|a, b| a.name.cmp(&b.name));
         security_groups.dedup_by(|a, b| a.guid == b.guid);
         let plans = services.iter();
@@ -143,6 +156,7 @@ impl Exporter {
             policies,
             plans: plans.map(|plan| (plan.guid.clone(), plan)).collect(),
             spaces: spaces.into_iter().map(|space| parts.of(space)).collect(),
+            unsaid,
             org,
         })
     }
@@ -182,9 +196,9 @@ impl Exporter {
     }
 
     async fn policies_of(&self, apps: &[&str]) -> Result<BTreeSet<NetworkPolicy>, Error> {
-        match apps.is_empty() {
-            true => Ok(BTreeSet::new()),
-            false => self.client.network_policies(apps).await,
+        match !apps.is_empty() && self.client.has_policy_server() {
+            true => self.client.network_policies(apps).await,
+            false => Ok(BTreeSet::new()),
         }
     }
 
@@ -229,9 +243,12 @@ impl Exporter {
         Ok(guids.zip(enabled).collect())
     }
 
-    async fn manifests_of(&self, apps: &[model::App]) -> Result<Vec<String>, Error> {
+    async fn manifests_of(&self, apps: &[model::App]) -> Result<Vec<String>, ExportError> {
         let client = &self.client;
-        let asked = apps.iter().map(|app| client.app_manifest(&app.guid));
+        let asked = apps.iter().map(|app| async {
+            let manifest = client.app_manifest(&app.guid).await;
+            manifest.map_err(|error| left_out::of_app(&app.name, error))
+        });
         let asked: Vec<_> = asked.collect();
         parallel::run(client.concurrency(), asked).await
     }

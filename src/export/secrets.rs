@@ -6,6 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::build::Names;
+use crate::manifest::variables::variables_in;
 
 /// A variable of the spec that stands for a value of the foundation.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,10 +51,15 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    pub(super) fn new(is_seed: bool) -> Self {
+    /// Variables with other names than `texts` have: those are no variables.
+    pub(super) fn new(is_seed: bool, texts: impl Iterator<Item = String>) -> Self {
+        let mut names = Names::default();
+        for text in texts {
+            names.reserve(variables_in(&text));
+        }
         Self {
             is_seed,
-            names: Names::default(),
+            names,
             variables: BTreeMap::new(),
         }
     }
@@ -125,8 +131,7 @@ impl Secrets {
 
 fn is_hidden(value: &Value, hiding: Hiding, key: &str) -> bool {
     let text = value.as_str().unwrap_or_default();
-    // A spec would take it for a variable.
-    hiding == Hiding::Everything || text.contains("((") || is_secret(key, text)
+    hiding == Hiding::Everything || is_secret(key, text)
 }
 
 /// Whether a value looks secret, by its name or because it is a URL with a user.
@@ -171,7 +176,7 @@ mod tests {
 
     #[test]
     fn variables_are_unique_and_say_where_their_values_are() {
-        let mut secrets = Secrets::new(false);
+        let mut secrets = Secrets::new(false, std::iter::once("((b-x))".to_owned()));
         let credentials = json!({"uri": "x", "hosts": ["a", {"port": 1}]});
         let hidden = secrets.hide(&credentials, Hiding::Everything, "credentials", "db", "db");
         assert_eq!(
@@ -183,6 +188,8 @@ mod tests {
         );
         secrets.hide(&json!("y"), Hiding::Everything, "a.b", "db", "db");
         secrets.hide(&json!("y"), Hiding::Everything, "a b", "db", "db");
+        let taken = secrets.hide(&json!("y"), Hiding::Everything, "x", "b", "b");
+        assert_eq!(taken, json!("((b-x-2))"));
         let names: Vec<String> = secrets
             .into_variables()
             .into_iter()
@@ -194,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_seed_has_made_up_values() {
-        let mut secrets = Secrets::new(true);
+        let mut secrets = Secrets::new(true, std::iter::empty());
         let hidden = secrets.hide(&json!("x"), Hiding::Secrets, "TOKEN", "web", "web");
         assert_eq!(hidden, json!(MADE_UP));
         assert!(secrets.into_variables().is_empty());

@@ -2,8 +2,8 @@
 
 use super::secrets::SecretVariable;
 
-/// The line of an app that is stopped: no other line of a spec is like it.
-const STOPPED: &str = "      state: stopped";
+/// The lines of an app whose bits are not in the spec.
+const WITHOUT_BITS: [&str; 2] = ["      state: stopped", "      ignore_changes:"];
 
 /// What an exported spec says beside what exists.
 #[derive(Debug)]
@@ -11,9 +11,8 @@ pub(super) struct Comments<'a> {
     /// What was exported, such as `org o`.
     pub(super) what: &'a str,
     pub(super) is_seed: bool,
-    /// Of each app that is stopped in the spec, in order: whether it runs, and is stopped
-    /// because the spec lacks its bits.
-    pub(super) stopped: &'a [bool],
+    /// How many apps run and have no bits in the spec.
+    pub(super) without_bits: usize,
     pub(super) variables: &'a [SecretVariable],
     pub(super) warnings: &'a [String],
 }
@@ -23,38 +22,44 @@ impl Comments<'_> {
         let mut lines: Vec<String> = Vec::new();
         let by = "written by `cf-pusher export`";
         lines.push(match self.is_seed {
-            true => format!("# A seed of mock-capi like {}, {by} --as-seed.", self.what),
-            false => format!("# The spec of {}, {by}.", self.what),
+            true => format!(
+                "# A seed of mock-capi like {}, {by} --as-seed.",
+                in_line(self.what)
+            ),
+            false => format!("# The spec of {}, {by}.", in_line(self.what)),
         });
-        let lacking = self.stopped.iter().filter(|lacks| **lacks).count();
-        if lacking > 0 {
-            let (apps, them) = match lacking {
-                1 => ("1 app runs".to_owned(), "it"),
-                count => (format!("{count} apps run"), "them"),
-            };
-            lines.push(format!(
-                "# {apps}, but the spec has no bits, so applying it stops {them}: give a `path`, or export with --bits DIR."
-            ));
+        if self.without_bits > 0 {
+            lines.push(match self.without_bits {
+                1 => "# 1 running app has no bits in this spec: `apply` keeps it running, and creates it stopped elsewhere.".to_owned(),
+                count => format!("# {count} running apps have no bits in this spec: `apply` keeps them running, and creates them stopped elsewhere."),
+            });
+            let how = "# To deploy an app from the spec, replace `state` and `ignore_changes` by the `path` to its bits.";
+            lines.push(how.to_owned());
         }
         lines.extend(
             self.warnings
                 .iter()
-                .map(|it| format!("# Not in here: {it}.")),
+                .map(|it| format!("# Not in here: {}.", in_line(it))),
         );
-        let mut stopped = self.stopped.iter();
-        lines.extend(spec.lines().map(|line| {
-            let lacks_bits = line == STOPPED && stopped.next() == Some(&true);
-            match lacks_bits {
+        let mut spec = spec.lines().peekable();
+        while let Some(line) = spec.next() {
+            let is_without_bits = [Some(line), spec.peek().copied()] == WITHOUT_BITS.map(Some);
+            lines.push(match is_without_bits {
                 true => format!("{line} # it runs, but its bits are not in here"),
                 false => line.to_owned(),
-            }
-        }));
+            });
+        }
         if !self.variables.is_empty() {
             lines.push(String::new());
             lines.push("# Variables, to be set with --var or in a --vars-file:".to_owned());
             let variables = self.variables.iter();
-            lines.extend(variables.map(|it| format!("# {}: # {}", it.name, it.place)));
+            lines.extend(variables.map(|it| format!("# {}: # {}", it.name, in_line(&it.place))));
         }
         lines.join("\n") + "\n"
     }
+}
+
+/// A text that stays in the line of its comment.
+fn in_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }

@@ -33,6 +33,49 @@ impl Client {
         )
     }
 
+    /// The security groups that are bound to some spaces, for stagings.
+    pub(crate) async fn staging_groups_of_spaces(
+        &self,
+        spaces: &[&str],
+    ) -> Result<Vec<SecurityGroup>, Error> {
+        in_v3!(
+            self,
+            "listing security groups",
+            security_groups::staging_of_spaces(spaces)
+        )
+    }
+
+    /// The names of the service brokers that only some spaces see.
+    pub(crate) async fn service_brokers_of_spaces(
+        &self,
+        spaces: &[&str],
+    ) -> Result<Vec<String>, Error> {
+        in_v3!(
+            self,
+            "listing service brokers",
+            service_brokers::of_spaces(spaces)
+        )
+    }
+
+    /// The keys of some service instances: of each, the GUID of its service instance.
+    pub(crate) async fn service_keys_of(&self, instances: &[&str]) -> Result<Vec<String>, Error> {
+        in_v3!(
+            self,
+            "listing service keys",
+            service_bindings::keys_of(instances)
+        )
+    }
+
+    /// The bindings of routes to some service instances: of each, the GUID of its service
+    /// instance.
+    pub(crate) async fn route_bindings_of(&self, instances: &[&str]) -> Result<Vec<String>, Error> {
+        in_v3!(
+            self,
+            "listing bindings of routes",
+            service_bindings::of_routes(instances)
+        )
+    }
+
     pub(crate) async fn isolation_segments_by_guids(
         &self,
         guids: &[&str],

@@ -330,6 +330,10 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         quotas_by_guids(&["QUOTA"]);
         space_quotas_of_orgs(&["ORG"]);
         security_groups_of_spaces(&["SPACE"]);
+        staging_groups_of_spaces(&["SPACE"]);
+        service_brokers_of_spaces(&["SPACE"]);
+        service_keys_of(&["SERVICE"]);
+        route_bindings_of(&["SERVICE"]);
         isolation_segments_by_guids(&["SEGMENT"]);
         service_plans_by_guids(&["PLAN"]);
         routes_of_spaces(&["SPACE"]);

@@ -18,6 +18,7 @@ pub(super) mod roles;
 pub(super) mod routes;
 pub(super) mod security_groups;
 pub(super) mod service_bindings;
+pub(super) mod service_brokers;
 pub(super) mod service_instances;
 pub(super) mod service_plans;
 pub(super) mod space_quotas;

@@ -70,6 +70,15 @@ pub(in crate::capi) async fn of_spaces(
     Ok(into_all(groups))
 }
 
+pub(in crate::capi) async fn staging_of_spaces(
+    client: &Client,
+    spaces: &[&str],
+) -> Result<Vec<SecurityGroup>, Error> {
+    let (list, filter) = ("/v3/security_groups", "staging_space_guids");
+    let groups = list_by::<WireGroup>(client, list, filter, spaces, "").await?;
+    Ok(into_all(groups))
+}
+
 pub(in crate::capi) async fn create(
     client: &Client,
     group: &NewSecurityGroup<'_>,

@@ -1,6 +1,8 @@
-//! `/v3/service_credential_bindings`
+//! `/v3/service_credential_bindings` and `/v3/service_route_bindings`
 
-use super::{Guid, list_by, list_items};
+use serde::Deserialize;
+
+use super::{Guid, ToOne, list_by, list_items};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::transport::Request;
@@ -24,4 +26,51 @@ pub(in crate::capi) async fn unbind(
         client.delete(what, &request).await?;
     }
     Ok(())
+}
+
+#[derive(Deserialize)]
+struct OfInstance {
+    relationships: Related,
+}
+
+#[derive(Deserialize)]
+struct Related {
+    #[serde(default)]
+    service_instance: ToOne,
+}
+
+/// The keys of some service instances: of each, the GUID of its service instance.
+pub(in crate::capi) async fn keys_of(
+    client: &Client,
+    instances: &[&str],
+) -> Result<Vec<String>, Error> {
+    instances_of(
+        client,
+        "/v3/service_credential_bindings",
+        instances,
+        "&type=key",
+    )
+    .await
+}
+
+/// The same of bindings of routes.
+pub(in crate::capi) async fn of_routes(
+    client: &Client,
+    instances: &[&str],
+) -> Result<Vec<String>, Error> {
+    instances_of(client, "/v3/service_route_bindings", instances, "").await
+}
+
+async fn instances_of(
+    client: &Client,
+    list: &str,
+    instances: &[&str],
+    rest: &str,
+) -> Result<Vec<String>, Error> {
+    let filter = "service_instance_guids";
+    let bindings: Vec<OfInstance> = list_by(client, list, filter, instances, rest).await?;
+    let instances = bindings.into_iter();
+    Ok(instances
+        .filter_map(|binding| binding.relationships.service_instance.guid())
+        .collect())
 }

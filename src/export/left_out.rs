@@ -1,0 +1,261 @@
+//! What exists and no spec can say: each kind is named in a warning, so that nothing is
+//! lost in silence.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use futures::try_join;
+use serde_json::{Map, Value, json};
+
+use super::observed::{Observed, ObservedApp, ObservedService, ObservedSpace};
+use super::{ExportError, Exporter};
+use crate::capi::error::Error;
+use crate::capi::model::{Route, SecurityGroup, Space};
+use crate::manifest::entry::route_text;
+
+/// The most names that a warning lists.
+const MOST_NAMES: usize = 5;
+
+/// Lists of what a spec cannot say, or not all of.
+#[derive(Debug, Default)]
+pub(super) struct Unsaid {
+    /// The routes of the spaces.
+    routes: Vec<Route>,
+    staging_groups: Vec<SecurityGroup>,
+    /// Of each service key, the GUID of its service instance.
+    keys: Vec<String>,
+    /// Of each binding of a route, the GUID of its service instance.
+    route_bindings: Vec<String>,
+    /// The names of the service brokers that only a space sees.
+    brokers: Vec<String>,
+}
+
+impl Exporter {
+    pub(super) async fn unsaid(
+        &self,
+        spaces: &[Space],
+        services: &[ObservedService],
+    ) -> Result<Unsaid, Error> {
+        let client = &self.client;
+        if spaces.is_empty() {
+            return Ok(Unsaid::default());
+        }
+        let spaces: Vec<&str> = spaces.iter().map(|space| space.guid.as_str()).collect();
+        let instances = services.iter().map(|it| it.instance.guid.as_str());
+        let instances: Vec<&str> = instances.collect();
+        let managed = services.iter().filter(|it| it.instance.plan.is_some());
+        let managed: Vec<&str> = managed.map(|it| it.instance.guid.as_str()).collect();
+        let (routes, staging_groups, brokers, keys, route_bindings) = try_join!(
+            client.routes_of_spaces(&spaces),
+            client.staging_groups_of_spaces(&spaces),
+            client.service_brokers_of_spaces(&spaces),
+            client.service_keys_of(&managed),
+            client.route_bindings_of(&instances),
+        )?;
+        Ok(Unsaid {
+            routes,
+            staging_groups,
+            keys,
+            route_bindings,
+            brokers,
+        })
+    }
+}
+
+/// What of the routes of apps a spec says, by the route's text.
+pub(super) struct Routes<'o> {
+    known: HashMap<String, &'o Route>,
+    /// The GUIDs of the spaces of the spec's apps.
+    spaces: HashMap<&'o str, &'o str>,
+}
+
+impl<'o> Routes<'o> {
+    pub(super) fn of(observed: &'o Observed) -> Self {
+        let routes = observed.unsaid.routes.iter();
+        Self {
+            known: routes.map(|it| (route_text(&it.url), it)).collect(),
+            spaces: observed
+                .apps()
+                .map(|(space, app)| (app.guid.as_str(), space.guid.as_str()))
+                .collect(),
+        }
+    }
+
+    /// Takes the routes out of an app's manifest that a manifest does not give it.
+    pub(super) fn take_special(
+        &self,
+        space: &ObservedSpace,
+        app: &ObservedApp,
+        manifest: &mut Map<String, Value>,
+        warnings: &mut Vec<String>,
+    ) {
+        let Some(Value::Array(routes)) = manifest.get_mut("routes") else {
+            manifest.insert("no-route".to_owned(), json!(true));
+            return;
+        };
+        routes.retain(|route| {
+            let url = route.get("route").and_then(Value::as_str);
+            let url = route_text(url.unwrap_or_default());
+            let reason = self.special(space, app, &url);
+            let place = format!("the app {} in the space {}", app.name, space.name);
+            warnings.extend(reason.map(|it| format!("the route {url} of {place}: {it}")));
+            reason.is_none()
+        });
+        if routes.is_empty() {
+            manifest.remove("routes");
+        }
+    }
+
+    fn special(&self, space: &ObservedSpace, app: &ObservedApp, url: &str) -> Option<&'static str> {
+        let Some(route) = self.known.get(url).filter(|it| it.space == space.guid) else {
+            return Some("it belongs to another space");
+        };
+        let mut destinations = route.destinations.iter();
+        if !destinations.all(|it| it.app != app.guid || it.is_default()) {
+            return Some("it leads to a port or process that a manifest cannot set");
+        }
+        let mut destinations = route.destinations.iter();
+        let is_elsewhere = |app: &str| self.spaces.get(app).is_none_or(|it| *it != space.guid);
+        let is_shared = destinations.any(|it| is_elsewhere(&it.app));
+        let mut destinations = route.destinations.iter();
+        match is_shared {
+            true => Some("it also leads to an app in another space"),
+            false if !destinations.all(|it| it.is_default()) => {
+                Some("it also leads to another app on a port or process that a manifest cannot set")
+            }
+            false => None,
+        }
+    }
+}
+
+impl Observed {
+    /// Warnings of what is in no part of the spec.
+    pub(super) fn warn_of_unsaid(&self, warnings: &mut Vec<String>) {
+        let unsaid = &self.unsaid;
+        if self.spaces.is_empty() {
+            warnings.push("spaces: there are none, or they are not visible to the user".to_owned());
+        }
+        let idle = unsaid.routes.iter().filter(|it| it.destinations.is_empty());
+        let mut idle: Vec<&str> = idle.map(|route| route.url.as_str()).collect();
+        idle.sort_unstable();
+        if !idle.is_empty() {
+            warnings.push(format!("routes without an app: {}", listed(&idle)));
+        }
+        self.warn_of_domains(warnings);
+        for group in &unsaid.staging_groups {
+            warnings.push(format!("the security group {} for staging", group.name));
+        }
+        for (instances, what) in [
+            (&unsaid.keys, "service key"),
+            (&unsaid.route_bindings, "route binding"),
+        ] {
+            for (name, count) in self.counted(instances) {
+                let s = if count == 1 { "" } else { "s" };
+                warnings.push(format!("{count} {what}{s} of the service instance {name}"));
+            }
+        }
+        for broker in &unsaid.brokers {
+            warnings.push(format!("the space-scoped service broker {broker}"));
+        }
+        self.warn_of_shared_services(warnings);
+        self.warn_of_senders(warnings);
+    }
+
+    /// Domains of other orgs, in which apps have routes.
+    fn warn_of_domains(&self, warnings: &mut Vec<String>) {
+        let used: HashSet<&str> = self
+            .unsaid
+            .routes
+            .iter()
+            .map(|it| it.domain.as_str())
+            .collect();
+        for domain in &self.domains {
+            let is_of_other = domain.owner.as_ref().is_some_and(|it| *it != self.org.guid);
+            if is_of_other && used.contains(domain.guid.as_str()) {
+                warnings.push(format!(
+                    "the private domain {} of another org, which routes use",
+                    domain.name
+                ));
+            }
+        }
+    }
+
+    /// The names of service instances, with how often each GUID is in the list.
+    fn counted<'o>(&'o self, guids: &'o [String]) -> impl Iterator<Item = (&'o str, usize)> {
+        let services = self.spaces.iter().flat_map(|space| &space.services);
+        services.filter_map(move |service| {
+            let guid = &service.instance.guid;
+            let count = guids.iter().filter(|it| *it == guid).count();
+            (count > 0).then_some((service.instance.name.as_str(), count))
+        })
+    }
+
+    /// Apps are bound by name to service instances that another space shares.
+    fn warn_of_shared_services(&self, warnings: &mut Vec<String>) {
+        let mut shared: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+        for (space, app) in self.apps() {
+            let own: HashSet<&str> = space
+                .services
+                .iter()
+                .map(|service| service.instance.name.as_str())
+                .collect();
+            let bound = app.manifest.get("services").and_then(Value::as_array);
+            for service in bound.into_iter().flatten() {
+                let name = service.as_str().or_else(|| service.get("name")?.as_str());
+                if let Some(name) = name.filter(|name| !own.contains(name)) {
+                    shared
+                        .entry((space.name.as_str(), name))
+                        .or_default()
+                        .push(&app.name);
+                }
+            }
+        }
+        for ((space, name), apps) in shared {
+            warnings.push(format!(
+                "the service instance {name}, which another space shares with {space}, and which is bound to {}",
+                listed(&apps)
+            ));
+        }
+    }
+
+    /// Policies for traffic that apps elsewhere send.
+    fn warn_of_senders(&self, warnings: &mut Vec<String>) {
+        let apps: HashMap<&str, &str> = self
+            .apps()
+            .map(|(_, app)| (app.guid.as_str(), app.name.as_str()))
+            .collect();
+        let from_elsewhere = self.policies.iter().filter_map(|policy| {
+            let is_ours = apps.contains_key(policy.source.as_str());
+            apps.get(policy.destination.as_str()).filter(|_| !is_ours)
+        });
+        let mut receivers: Vec<&str> = from_elsewhere.copied().collect();
+        receivers.sort_unstable();
+        receivers.dedup();
+        if !receivers.is_empty() {
+            warnings.push(format!(
+                "network policies from other apps to {}",
+                listed(&receivers)
+            ));
+        }
+    }
+}
+
+/// The first names, and how many more there are.
+fn listed(names: &[&str]) -> String {
+    let shown = names.iter().take(MOST_NAMES).copied();
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MOST_NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// The error of a list that a user may not see all of.
+pub(super) fn of_app(app: &str, error: Error) -> ExportError {
+    match error.is_forbidden() {
+        true => ExportError::Forbidden {
+            app: app.to_owned(),
+            source: error,
+        },
+        false => ExportError::Api(error),
+    }
+}
