@@ -209,6 +209,58 @@ async fn clones_go_to_other_spaces_and_orgs() {
     assert!(same_name.is_success(), "{same_name:?}");
 }
 
+/// A manifest maps routes to the web process on its default port only.
+#[tokio::test]
+async fn routes_of_clones_lead_to_the_ports_and_processes_of_their_source() {
+    let mock = foundation(MockCapi::builder()).await;
+    let of = async |name: &str| -> Vec<(String, Value)> {
+        let guid = mock.app(name).unwrap().guid;
+        let path = format!("/v3/apps/{guid}/routes");
+        let routes = curl(&mock, "GET", &path, Value::Null).await;
+        let routes = routes["resources"].as_array().unwrap().iter();
+        let routes = routes.map(|route| {
+            let destinations = route["destinations"].as_array().unwrap().iter();
+            let destinations = destinations
+                .map(|it| json!([it["app"]["process"]["type"], it["port"], it["protocol"]]));
+            let mut destinations: Vec<Value> = destinations.collect();
+            destinations.sort_by_key(Value::to_string);
+            let guid = route["guid"].as_str().unwrap().to_owned();
+            (guid, json!([route["url"], destinations]))
+        });
+        routes.collect()
+    };
+    let source = mock.app("web").unwrap().guid;
+    let routes = of("web").await;
+    let (www, _) = routes
+        .iter()
+        .find(|(_, it)| it[0] == "www.apps.mock.test")
+        .unwrap();
+    let destinations = json!({"destinations": [
+        {"app": {"guid": source, "process": {"type": "worker"}}, "port": 9000},
+        {"app": {"guid": source}},
+    ]});
+    let path = format!("/v3/routes/{www}/destinations");
+    curl(&mock, "PATCH", &path, destinations).await;
+    clone(&mock, "copy", 2).await;
+    for name in ["copy-0", "copy-1"] {
+        let of_clone: Vec<Value> = of(name).await.into_iter().map(|(_, it)| it).collect();
+        let expected = [
+            json!([
+                format!("{name}.apps.mock.test/api"),
+                [["web", 8080, "http2"]]
+            ]),
+            json!([
+                format!("{name}.apps.mock.test"),
+                [["web", 8080, "http1"], ["worker", 9000, "http1"]]
+            ]),
+        ];
+        for route in &expected {
+            assert!(of_clone.contains(route), "{route} {of_clone:#?}");
+        }
+        assert_eq!(of_clone.len(), 2);
+    }
+}
+
 #[tokio::test]
 async fn flags_leave_parts_of_the_source_out() {
     let mock = foundation(MockCapi::builder()).await;

@@ -7,7 +7,8 @@ use super::{CloneError, Cloner};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{
-    App, CLONE_ANNOTATION, Droplet, MANAGED_BY_LABEL, MANAGED_BY_VALUE, PREFIX_ANNOTATION, Route,
+    App, CLONE_ANNOTATION, Destination, Droplet, MANAGED_BY_LABEL, MANAGED_BY_VALUE,
+    PREFIX_ANNOTATION, Route,
 };
 use crate::events::Event;
 use crate::manifest::Manifest;
@@ -40,6 +41,9 @@ pub(super) struct NewClone {
     /// The copy of the source's droplet that a killed run left, if it is or will be
     /// staged.
     pub(super) copy: Option<String>,
+    /// Where its routes lead that a manifest would map elsewhere, by their text. The app
+    /// of a destination is that of the source.
+    pub(super) destinations: BTreeMap<String, Vec<Destination>>,
 }
 
 /// The source of the clones.
@@ -91,13 +95,18 @@ impl Cloner {
             ],
         );
         let mut copies = self.copies(&leftovers, source.droplet.as_ref()).await?;
-        let clones = names.into_iter().map(|name| {
+        let destinations = clones.iter();
+        let destinations = destinations.map(|clone| routes.destinations(&source.app, clone));
+        let destinations: Vec<_> = destinations.collect();
+        let clones = names.into_iter().zip(destinations);
+        let clones = clones.map(|(name, destinations)| {
             let leftover = leftovers.get(&lowercase(&name)).cloned();
             let guid = leftover.as_ref().map(|app| app.guid.as_str());
             NewClone {
                 copy: guid.and_then(|guid| copies.remove(guid)),
                 leftover,
                 name,
+                destinations,
             }
         });
         Ok(Prepared {
@@ -229,7 +238,7 @@ fn is_copy(droplet: &Droplet, source: &Droplet) -> bool {
 }
 
 impl<'s> HostRoutes<'s> {
-    /// Warns of routes and destinations that clones do not get.
+    /// Warns of routes that clones do not get.
     fn of(routes: &'s [Route], client: &Client) -> Self {
         let warn = |text: String| client.events().emit(Event::Warning(text));
         let has_host = |route: &&Route| {
@@ -242,16 +251,30 @@ impl<'s> HostRoutes<'s> {
             route.port.is_none()
         };
         let routes: Vec<&Route> = routes.iter().filter(has_host).collect();
-        for route in &routes {
-            let mut destinations = route.destinations.iter();
-            if !destinations.all(|it| it.is_default()) {
-                let url = &route.url;
-                warn(format!(
-                    "the routes of clones lead to the web process on its default port, unlike {url}"
-                ));
+        Self { routes }
+    }
+
+    /// The destinations of a clone's routes, if a manifest would set others.
+    fn destinations(
+        &self,
+        source: &App,
+        clone: &CloneEntry<'_>,
+    ) -> BTreeMap<String, Vec<Destination>> {
+        let mut all: BTreeMap<String, Vec<Destination>> = BTreeMap::new();
+        for route in &self.routes {
+            let Some(url) = clone.routes.get(&route_text(&route.url)) else {
+                continue;
+            };
+            let destinations = all.entry(url.clone()).or_default();
+            let of_source = route.destinations.iter().filter(|it| it.app == source.guid);
+            for destination in of_source {
+                if !destinations.contains(destination) {
+                    destinations.push(destination.clone());
+                }
             }
         }
-        Self { routes }
+        all.retain(|_, destinations| !destinations.iter().all(Destination::is_default));
+        all
     }
 
     /// The routes of a clone, by those of the source.

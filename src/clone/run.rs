@@ -11,10 +11,11 @@ use super::{CloneError, CloneFailure, CloneOutcome, CloneResult, ClonedApp, Clon
 use crate::capi::batch_poll::{BatchPoll, Droplets, RunningApps};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::{App, CLONE_ANNOTATION, Process};
+use crate::capi::model::{App, CLONE_ANNOTATION, Destination, Process};
 use crate::capi::transport::Replay;
 use crate::events::{AppMilestone, Event, Phase, StepContext};
 use crate::manifest::Manifest;
+use crate::manifest::entry::route_text;
 use crate::push::cleanup::Cleanup;
 use crate::push::{AppState, ProcessStatus, lowercase, urls_of};
 
@@ -130,10 +131,11 @@ impl Cloning<'_> {
     /// Gives each clone its droplet and starts it, in parallel.
     async fn create_all(&self) -> Result<Vec<Progressed>, Error> {
         let mut existing = self.existing().await?;
+        let routes = &self.routes_to_map(&existing).await?;
         let clones = self.prepared.clones.iter();
         let clones = clones.map(|clone| {
             let app = existing.remove(&lowercase(&clone.name));
-            self.create_one(clone, app)
+            self.create_one(clone, app, routes)
         });
         // Collected first, so that the future is `Send`.
         let clones: Vec<_> = clones.collect();
@@ -149,14 +151,39 @@ impl Cloning<'_> {
         Ok(created)
     }
 
-    async fn create_one(&self, clone: &NewClone, app: Option<App>) -> Progressed {
+    /// The GUIDs of the clones' routes by their text, if a manifest maps some of them
+    /// elsewhere than they should lead.
+    async fn routes_to_map(
+        &self,
+        existing: &BTreeMap<String, App>,
+    ) -> Result<HashMap<String, String>, Error> {
+        let mut clones = self.prepared.clones.iter();
+        if clones.all(|clone| clone.destinations.is_empty()) {
+            return Ok(HashMap::new());
+        }
+        let apps: Vec<&str> = existing.values().map(|app| app.guid.as_str()).collect();
+        let routes = self.client.routes_of_apps(&apps).await?.into_iter();
+        Ok(routes
+            .map(|route| (route_text(&route.url), route.guid))
+            .collect())
+    }
+
+    async fn create_one(
+        &self,
+        clone: &NewClone,
+        app: Option<App>,
+        routes: &HashMap<String, String>,
+    ) -> Progressed {
         let mut step = "finding";
         let created = match &app {
             Some(app) => {
                 self.reached(clone, AppMilestone::Created);
                 let target = format!("app {}", clone.name);
                 let context = StepContext::in_phase(Some(Phase::Clones), target, "cloning");
-                let created = self.give_droplet(clone, app, &mut step);
+                let created = async {
+                    self.map_routes(clone, app, routes, &mut step).await?;
+                    self.give_droplet(clone, app, &mut step).await
+                };
                 self.client.events().step(context, created).await
             }
             None => Err(Error::Gone {
@@ -187,6 +214,33 @@ impl Cloning<'_> {
             progressed.fail(step, error);
         }
         progressed
+    }
+
+    /// Lets the routes of a clone lead to the same ports and processes as its source's.
+    async fn map_routes(
+        &self,
+        clone: &NewClone,
+        app: &App,
+        routes: &HashMap<String, String>,
+        step: &mut &'static str,
+    ) -> Result<(), Error> {
+        if clone.is_started() {
+            return Ok(());
+        }
+        *step = "mapping the routes of";
+        for (url, destinations) in &clone.destinations {
+            let Some(route) = routes.get(url) else {
+                let what = format!("finding the route {url}");
+                return Err(Error::Gone { what });
+            };
+            let destinations = destinations.iter().map(|destination| Destination {
+                app: app.guid.clone(),
+                ..destination.clone()
+            });
+            let destinations: Vec<Destination> = destinations.collect();
+            self.client.set_destinations(route, &destinations).await?;
+        }
+        Ok(())
     }
 
     /// Copies the source's droplet to a clone, sets it, and starts the clone. `step`
