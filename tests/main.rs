@@ -37,6 +37,7 @@ mod push_refused;
 mod push_wait;
 mod random_drift;
 mod random_faults;
+mod random_specs;
 mod recordings;
 mod scale_test;
 mod spec;

@@ -80,7 +80,7 @@ fn space(random: &mut Rng, number: usize) -> Space {
 }
 
 /// Changes something that may be part of the desired state.
-async fn disturb(fixture: &Fixture, random: &mut Rng) {
+pub(crate) async fn disturb(fixture: &Fixture, random: &mut Rng) {
     let all = async |list: &str| -> Vec<Value> {
         let found = Box::pin(fixture.curl("GET", list, Value::Null)).await;
         found["resources"].as_array().unwrap().clone()
@@ -91,9 +91,13 @@ async fn disturb(fixture: &Fixture, random: &mut Rng) {
             "DELETE",
             Value::Null,
         ),
-        1 => ("/v3/service_instances", "DELETE", Value::Null),
+        1 => (
+            "/v3/service_instances?type=user-provided",
+            "DELETE",
+            Value::Null,
+        ),
         2 => (
-            "/v3/service_instances",
+            "/v3/service_instances?type=user-provided",
             "PATCH",
             json!({"tags": ["other"], "credentials": {}}),
         ),
