@@ -32,6 +32,8 @@ const POLICY_TIME: Duration = Duration::from_secs(5);
 struct Watch {
     connections: Mutex<Vec<Arc<TriedConnection>>>,
     notes: Mutex<Vec<String>>,
+    /// The names of the parts that were carried out when the test ended.
+    checks: Mutex<Vec<String>>,
     /// Interrupts the run at the first connection of a phase.
     interrupt: OnceLock<(&'static str, CancellationToken)>,
 }
@@ -46,6 +48,10 @@ impl EventSink for Watch {
                 {
                     token.cancel();
                 }
+            }
+            Event::TestEnded { checks, .. } => {
+                let names = checks.iter().map(|check| check.name.clone());
+                self.checks.lock().unwrap().extend(names);
             }
             Event::Note(text) => self.notes.lock().unwrap().push(text.clone()),
             _ => {}
@@ -296,11 +302,14 @@ async fn policies_that_an_earlier_test_left_are_deleted_and_others_are_kept() {
 }
 
 #[rstest]
-#[case::before_the_policies("without-policies")]
-#[case::with_policies("with-policies")]
-#[case::after_their_deletion("after-deletion")]
+#[case::before_the_policies("without-policies", 0)]
+#[case::with_policies("with-policies", 1)]
+#[case::after_their_deletion("after-deletion", 2)]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_test_deletes_its_policies(#[case] phase: &'static str) {
+async fn an_interrupted_test_deletes_its_policies_and_reports_the_phases_before(
+    #[case] phase: &'static str,
+    #[case] ended: usize,
+) {
     let mock = MockCapi::builder().front().policy_time(POLICY_TIME);
     let foundation = Foundation::with(mock).await;
     let token = CancellationToken::new();
@@ -318,6 +327,8 @@ async fn an_interrupted_test_deletes_its_policies(#[case] phase: &'static str) {
         "{outcome:?}"
     );
     assert_eq!(foundation.policies().await, [] as [Value; 0]);
+    let expected = ["registration", "without-policies", "with-policies"];
+    assert_eq!(*foundation.watch.checks.lock().unwrap(), expected[..=ended]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -269,18 +269,16 @@ impl Tester {
     /// # Errors
     /// [`TestError`], if the test cannot be carried out to its end.
     pub async fn run(&self) -> Result<TestOutcome, TestError> {
+        let mut checks: Vec<EndedCheck> = Vec::new();
         // Boxed, so that the futures of callers stay small.
-        let outcome = Box::pin(Run::test(self)).await;
-        let (checks, error): (Vec<EndedCheck>, _) = match &outcome {
-            Ok(outcome) => (outcome.checks(), None),
-            Err(error) => (Vec::new(), Some(error.to_string())),
-        };
+        let outcome = Box::pin(Run::test(self, &mut checks)).await;
         self.client.events().emit(Event::TestEnded {
             checks: checks.into(),
-            error,
+            error: outcome.as_ref().err().map(ToString::to_string),
         });
         outcome
     }
+
     /// Maps a route to the first proxy app, `times` times, and measures each time how long
     /// it takes until the app responds to it.
     ///

@@ -141,26 +141,17 @@ impl TestOutcome {
         }
         failures
     }
-
-    /// Every part of the test, for the sinks of events.
-    pub(super) fn checks(&self) -> Vec<EndedCheck> {
-        let mut checks = vec![EndedCheck {
-            context: String::new(),
-            name: "registration".to_owned(),
-            failures: self.registry.failures(),
-        }];
-        for context in &self.contexts {
-            checks.extend(context.phases.iter().map(|phase| EndedCheck {
-                context: context.name.name().to_owned(),
-                name: phase.name.name().to_owned(),
-                failures: phase.failures().collect(),
-            }));
-        }
-        checks
-    }
 }
 
 impl Registration {
+    pub(super) fn check(&self) -> EndedCheck {
+        EndedCheck {
+            context: String::new(),
+            name: "registration".to_owned(),
+            failures: self.failures(),
+        }
+    }
+
     /// What is wrong, a line each. A difference that is allowed is not wrong.
     pub(super) fn failures(&self) -> Vec<String> {
         if self.ok {
@@ -195,6 +186,14 @@ impl Registration {
 }
 
 impl PhaseOutcome {
+    pub(super) fn check(&self, context: Context) -> EndedCheck {
+        EndedCheck {
+            context: context.name().to_owned(),
+            name: self.name.name().to_owned(),
+            failures: self.failures().collect(),
+        }
+    }
+
     /// The failed connections, those with the same proxy apps, tick apps and cause as
     /// one.
     fn failures(&self) -> impl Iterator<Item = String> {

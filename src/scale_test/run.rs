@@ -14,7 +14,7 @@ use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::Domain;
 use crate::capi::network_policies::NetworkPolicy;
-use crate::events::{Check, Event, Phase, StepContext};
+use crate::events::{Check, EndedCheck, Event, Phase, StepContext};
 use crate::latency::Latencies;
 
 /// The time that tick instances have to register themselves.
@@ -43,13 +43,17 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Runs the test.
-    pub(super) async fn test(tester: &'a Tester) -> Result<TestOutcome, TestError> {
+    /// Runs the test. `checks` gets each part of the test that was carried out, also if
+    /// the test does not come to its end.
+    pub(super) async fn test(
+        tester: &'a Tester,
+        checks: &mut Vec<EndedCheck>,
+    ) -> Result<TestOutcome, TestError> {
         let seed = tester
             .seed
             .unwrap_or_else(|| fastrand::u64(..=LARGEST_SEED));
         let mut run = Self::prepare(tester).await?;
-        let outcome = run.all(seed).await;
+        let outcome = run.all(seed, checks).await;
         if outcome.is_err() {
             run.created.clean_up(&tester.client).await;
         }
@@ -89,15 +93,21 @@ impl<'a> Run<'a> {
         })
     }
 
-    async fn all(&mut self, seed: u64) -> Result<TestOutcome, TestError> {
+    async fn all(
+        &mut self,
+        seed: u64,
+        checks: &mut Vec<EndedCheck>,
+    ) -> Result<TestOutcome, TestError> {
         let registry = self.registration().await?;
+        checks.push(registry.check());
         let mut contexts = Vec::new();
         if registry.ok {
             self.delete_left_over().await?;
             let last = self.tester.contexts.len().saturating_sub(1);
             for (at, context) in self.tester.contexts.iter().enumerate() {
                 let keeps = self.tester.keeps_policies && at == last;
-                contexts.push(self.context(*context, seed, keeps).await?);
+                let tested = self.context(*context, seed, keeps, checks);
+                contexts.push(tested.await?);
             }
         }
         Ok(TestOutcome {
@@ -176,6 +186,7 @@ impl<'a> Run<'a> {
         context: Context,
         seed: u64,
         keeps_policies: bool,
+        checks: &mut Vec<EndedCheck>,
     ) -> Result<ContextOutcome, TestError> {
         let name = context.name();
         let (proxies, ticks) = context.apps(&self.apps.names.proxies, &self.apps.names.ticks);
@@ -203,8 +214,13 @@ impl<'a> Run<'a> {
         let mut random = randomness(seed, context);
         let mut next = move || fastrand::Rng::with_seed(random.u64(..));
 
+        let mut add = |phase: PhaseOutcome| {
+            checks.push(phase.check(context));
+            outcome.phases.push(phase);
+        };
+
         let phase = self.check(context, TestPhase::WithoutPolicies, &connections, next());
-        outcome.phases.push(phase.await?);
+        add(phase.await?);
         self.note(format!(
             "{name}: creating {}",
             counted_policies(policies.len())
@@ -220,7 +236,7 @@ impl<'a> Run<'a> {
         self.wait_for_policies(name, "the policies").await?;
 
         let phase = self.check(context, TestPhase::WithPolicies, &connections, next());
-        outcome.phases.push(phase.await?);
+        add(phase.await?);
         if keeps_policies {
             self.created.keep();
             return Ok(outcome);
@@ -243,7 +259,7 @@ impl<'a> Run<'a> {
         self.wait_for_policies(name, "the deletion").await?;
 
         let phase = self.check(context, TestPhase::AfterDeletion, &connections, next());
-        outcome.phases.push(phase.await?);
+        add(phase.await?);
         Ok(outcome)
     }
 
@@ -290,6 +306,7 @@ impl<'a> Run<'a> {
         let count = connections.count();
         let size = numbers::sample_size(count, self.tester.sample_percent);
         let check = Check::new(context.name(), phase.name());
+        let name = check.to_string();
         let expected = match phase.expects_success() {
             true => "succeed",
             false => "fail",
@@ -309,6 +326,10 @@ impl<'a> Run<'a> {
         let checking = self.prober.check(checked);
         let results = in_step(&self.tester.client, context.name(), &step, checking).await?;
         self.latencies.merge(&results.latencies);
+        match results.failed.len() {
+            0 => {}
+            failed => self.note(format!("{name}: {failed} of {size} did not {expected}")),
+        }
         Ok(PhaseOutcome {
             name: phase,
             ok: results.failed.is_empty(),

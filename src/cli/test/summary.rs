@@ -70,6 +70,9 @@ pub(super) fn help(tested: &TestOutcome) -> Option<String> {
     if !tested.registry.ok {
         return Some(match &tested.registry.error {
             Some(_) => "check that the registry app runs, with `cf-pusher verify`".to_owned(),
+            None if tested.registry.registered > tested.registry.expected => {
+                "the apps are those of another configuration: add --setup, or wait until the registry forgets deleted apps (test_app_registry_ttl_seconds)".to_owned()
+            }
             None => "check that the tick apps run (`cf-pusher verify`), and that they reach the registry (`cf logs APP --recent`)".to_owned(),
         });
     }
