@@ -7,7 +7,8 @@
 //!
 //! Needs `CF_API` and `CF_USERNAME` with `CF_PASSWORD` (or `CF_CLIENT_ID` with
 //! `CF_CLIENT_SECRET`), and honours `CF_SKIP_SSL_VALIDATION`. `CF_ROUTER` is the URL of the
-//! router, if DNS does not resolve the domain of the apps. The names of everything that
+//! router, if DNS does not resolve the domain of the apps, and `CF_POLICY_WAIT` the seconds
+//! that network policies need to take effect (15). The names of everything that
 //! it creates begin with `cf-pusher-live-`, and it deletes everything at the end.
 
 #![allow(
@@ -116,13 +117,16 @@ async fn a_foundation_is_converged_scaled_and_left_as_it_was() {
 async fn network_policies_are_tested_after_the_setup_and_before_the_teardown() {
     let target = target().expect("set CF_API, CF_USERNAME and CF_PASSWORD to the foundation");
     let client = Client::connect(&target, Events::default()).await.unwrap();
-    let text = r#"{
-        "prefix": "cf-pusher-live-test-", "concurrency": 8,
-        "proxy_applications": 2, "proxy_instances": 1,
-        "test_applications": 2, "test_app_instances": 2,
-        "extra_listen_ports": 1, "policy_update_wait_seconds": 15
-    }"#;
-    let config = ScalingTest::parse(text, "live").unwrap();
+    let wait = variable("CF_POLICY_WAIT").unwrap_or_else(|| "15".to_owned());
+    let text = format!(
+        r#"{{
+            "prefix": "cf-pusher-live-test-", "concurrency": 8,
+            "proxy_applications": 2, "proxy_instances": 1,
+            "test_applications": 2, "test_app_instances": 2,
+            "extra_listen_ports": 1, "policy_update_wait_seconds": {wait}
+        }}"#
+    );
+    let config = ScalingTest::parse(&text, "live").unwrap();
     let converger = converger(&client, &config);
     // An earlier run may have been killed.
     let teardown = converger.clone().force(true);

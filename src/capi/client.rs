@@ -115,7 +115,7 @@ struct Connection {
     base: Url,
     /// The foundation's log-cache, if `GET /` has a link to it.
     log_cache: Option<Url>,
-    /// The foundation's policy server, if `GET /` has a link to it.
+    /// The foundation's policy server, if it has one.
     policy_server: Option<PolicyServer>,
     auth: Auth,
     dialect: Dialect,
@@ -214,6 +214,10 @@ impl Client {
             url: base.to_string(),
             version,
         })?;
+        let policy_server = policy_server.or_else(|| match dialect {
+            Dialect::V3 => None,
+            Dialect::Documented2017 => Some(PolicyServer::of_2017(&base)),
+        });
         let auth = Auth::new(Arc::clone(&transport), uaa, options.credentials.clone());
         auth.log_in_first().await?;
         Ok(Self {
@@ -268,12 +272,12 @@ impl Client {
         self.connection.transport.events()
     }
 
-    /// The foundation's policy server.
     /// Whether the foundation has network policies.
     pub(crate) fn has_policy_server(&self) -> bool {
         self.policy_server().is_some()
     }
 
+    /// The foundation's policy server.
     pub(super) fn policy_server(&self) -> Option<&PolicyServer> {
         self.connection.policy_server.as_ref()
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use url::Url;
 
 use super::chunks;
 use super::client::Client;
@@ -50,12 +51,24 @@ pub(super) enum Version {
     V1,
 }
 
-/// Where the policy server is, as the Cloud Controller's links have it.
+/// Where the policy server is.
 #[derive(Debug, Clone)]
 pub(super) struct PolicyServer {
     /// The URL of its API.
     pub(super) url: String,
     pub(super) version: Version,
+}
+
+impl PolicyServer {
+    /// In 2017, `GET /` had no link to the policy server, which was beside the Cloud
+    /// Controller.
+    pub(super) fn of_2017(api: &Url) -> Self {
+        let api = api.as_str().trim_end_matches('/');
+        Self {
+            url: format!("{api}/networking/v0/external"),
+            version: Version::V0,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -205,14 +218,19 @@ mod tests {
     use crate::capi::transport::Credentials;
     use crate::events::Events;
 
-    /// A foundation with these versions of the policy server's API, which answers to
-    /// creations and deletions.
+    /// A foundation that links to these versions of the policy server's API, which answers
+    /// to creations and deletions.
     async fn foundation(versions: &[&str]) -> (MockServer, Client) {
+        foundation_of("3.200.0", versions).await
+    }
+
+    /// The same, with this version of the Cloud Controller's API.
+    async fn foundation_of(api: &str, versions: &[&str]) -> (MockServer, Client) {
         let server = MockServer::start().await;
         let uri = server.uri();
         let mut root = json!({"links": {
             "uaa": {"href": uri},
-            "cloud_controller_v3": {"meta": {"version": "3.200.0"}},
+            "cloud_controller_v3": {"meta": {"version": api}},
         }});
         for version in versions {
             let href = format!("https://api.example.com/networking/{version}/external");
@@ -273,6 +291,15 @@ mod tests {
         client.create_network_policies(&policies).await.unwrap();
         let created = bodies(&server, "/networking/v0/external/policies").await;
         insta::assert_snapshot!(created[0], @r#"{"policies":[{"source":{"id":"SOURCE"},"destination":{"id":"DESTINATION","protocol":"tcp","port":7000}},{"source":{"id":"SOURCE"},"destination":{"id":"DESTINATION","protocol":"tcp","port":7001}}]}"#);
+    }
+
+    #[tokio::test]
+    async fn version_0_is_beside_a_cloud_controller_of_2017() {
+        let (server, client) = foundation_of("3.13.0", &[]).await;
+        let policies = [policy((8080, 8080))];
+        client.create_network_policies(&policies).await.unwrap();
+        let created = bodies(&server, "/networking/v0/external/policies").await;
+        assert_eq!(created.len(), 1);
     }
 
     #[rstest]

@@ -20,6 +20,14 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::post("/networking/:version/external/policies/cleanup", cleanup).open(),
 ];
 
+/// In 2017 there was version 0 only, and the Cloud Controller did not link to it.
+pub(crate) const ROUTES_2017: &[Route] = &[
+    Route::get("/networking/v0/external/policies", index).open(),
+    Route::post("/networking/v0/external/policies", create).open(),
+    Route::post("/networking/v0/external/policies/delete", delete).open(),
+    Route::post("/networking/v0/external/policies/cleanup", cleanup).open(),
+];
+
 /// The largest number of policies with an app as the source, except for network
 /// administrators.
 const MAX_POLICIES_PER_APP_SOURCE: usize = 150;
@@ -112,7 +120,8 @@ fn answer(context: &mut RequestContext<'_>, handler: Handler) -> Response {
 }
 
 fn read_version(context: &RequestContext<'_>) -> Result<Version, Refusal> {
-    match context.capture("version") {
+    let version = context.request.path.split('/').nth(2);
+    match version.unwrap_or_default() {
         "v0" => Ok(Version::V0),
         "v1" => Ok(Version::V1),
         other => Err(Refusal {

@@ -206,7 +206,12 @@ impl Router {
                 v3::ROUTES,
                 v2::ROUTES,
             ],
-            Dialect::Documented2017 => &[uaa::ROUTES, v2017::ROUTES, v2::ROUTES],
+            Dialect::Documented2017 => &[
+                uaa::ROUTES,
+                &[networking::ROUTES_2017],
+                v2017::ROUTES,
+                v2::ROUTES,
+            ],
         };
         let described = match dialect {
             Dialect::V3 => operations::DESCRIBED,

@@ -101,6 +101,28 @@ async fn the_older_version_has_one_port() {
 }
 
 #[tokio::test]
+async fn in_2017_there_is_version_0_only_and_no_link_to_it() {
+    let cf = Session::of_2017().await;
+    let links = cf.get("/").await.json()["links"].clone();
+    assert!(
+        links
+            .as_object()
+            .unwrap()
+            .keys()
+            .all(|it| !it.contains("policy"))
+    );
+    let of_v0 = json!({
+        "source": {"id": "a"},
+        "destination": {"id": "b", "protocol": "tcp", "port": 53},
+    });
+    let answer = cf.post(POLICIES_V0, json!({"policies": [of_v0]})).await;
+    assert_eq!(answer.status, 200);
+    let listed = cf.get(POLICIES_V0).await.json();
+    assert_eq!(listed["policies"], json!([of_v0]));
+    assert_eq!(cf.get(POLICIES).await.status, 404);
+}
+
+#[tokio::test]
 async fn what_is_no_policy_is_refused() {
     let cf = Session::v3().await;
     let with = |pointer: &str, value: Value| {
