@@ -12,6 +12,7 @@
 mod client;
 
 use std::fmt::Write as _;
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,7 +24,8 @@ const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 const LEAST_REQUESTS_PER_SECOND: f64 = 10_000.0;
 /// Of the requests for one app, so many to the routes of apps are answered.
 const LEAST_SHARE_OF_APPS: f64 = 0.7;
-/// Of the requests for one app, so many are answered beside an app that is slow.
+/// Of the requests for one app, so many are answered beside an app that is slow, and
+/// beside one that is forwarded to a server that does not answer.
 const LEAST_SHARE_BESIDE_SLOW_APPS: f64 = 0.9;
 const MOST_LIST_MILLIS: f64 = 2.0;
 const MOST_MEGABYTES: f64 = 500.0;
@@ -61,11 +63,18 @@ fn main() -> ExitCode {
             && millis <= MOST_LIST_MILLIS
             && megabytes <= MOST_MEGABYTES;
     }
-    let share = share_beside_slow_apps(&mut api, &world);
-    println!(
-        "beside slow apps: {share:.2} of the GET_app/s, at least {LEAST_SHARE_BESIDE_SLOW_APPS}"
-    );
-    good &= share >= LEAST_SHARE_BESIDE_SLOW_APPS;
+    let slow = json!([{"fault": "slow", "app": "app-0", "delay": "10m"}]);
+    api.json("PUT", "/_mock/faults", &slow);
+    let silent = silent_server();
+    let forwarded = json!([{"app": "app-1", "forward": silent}]);
+    api.json("PUT", "/_mock/apps", &forwarded);
+    for (app, what) in [("app-0", "a slow"), ("app-1", "a forwarded")] {
+        let share = share_beside(&api, &world, app);
+        println!(
+            "beside {what} app: {share:.2} of the GET_app/s, at least {LEAST_SHARE_BESIDE_SLOW_APPS}"
+        );
+        good &= share >= LEAST_SHARE_BESIDE_SLOW_APPS;
+    }
     println!(
         "at least {LEAST_REQUESTS_PER_SECOND} GET_app/s, {LEAST_SHARE_OF_APPS} of that to routes, at most {MOST_LIST_MILLIS} ms for a list of 100, at most {MOST_MEGABYTES} MB"
     );
@@ -179,13 +188,20 @@ fn requests_per_second(api: &Api, world: &Filled) -> f64 {
     (CONNECTIONS * REQUESTS) as f64 / began.elapsed().as_secs_f64()
 }
 
-/// How many of the requests for one app are answered while an app lets many clients
+/// The URL of a server that takes requests and does not answer.
+fn silent_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+    format!("http://{address}")
+}
+
+/// How many of the requests for one app are answered while another app lets many clients
 /// wait. The median of some pairs, since the machine has other work.
-fn share_beside_slow_apps(api: &mut Api, world: &Filled) -> f64 {
+fn share_beside(api: &Api, world: &Filled, app: &str) -> f64 {
     const PAIRS: usize = 5;
     const WAITING: usize = 100;
-    let slow = json!([{"fault": "slow", "app": "app-0", "delay": "10m"}]);
-    api.json("PUT", "/_mock/faults", &slow);
+    let host = format!("{app}.apps.mock.test");
     let mut waiting: Vec<Api> = Vec::new();
     let mut shares: Vec<f64> = (0..PAIRS)
         .map(|_| {
@@ -193,13 +209,12 @@ fn share_beside_slow_apps(api: &mut Api, world: &Filled) -> f64 {
             let alone = requests_per_second(api, world);
             waiting.extend((0..WAITING).map(|_| {
                 let mut client = api.again();
-                client.ask("app-0.apps.mock.test", "/");
+                client.ask(&host, "/");
                 client
             }));
             requests_per_second(api, world) / alone
         })
         .collect();
-    api.json("PUT", "/_mock/faults", &json!([]));
     shares.sort_by(f64::total_cmp);
     shares[PAIRS / 2]
 }
