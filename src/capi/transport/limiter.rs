@@ -4,9 +4,10 @@
 //! The limit starts low. Each answer that is as fast as usual for its endpoint raises
 //! it by one, so it doubles in a round trip. After the first overload, it grows by one
 //! per round trip instead. Late answers mean that requests queue at the foundation, so
-//! a round trip of them lowers the limit by one: it settles at the least that keeps the
-//! foundation busy, but not below the first limit. An answer that reports overload
-//! halves it; other answers of the same burst do not halve it again.
+//! a round trip of them lowers the limit by the share of the time that was too much, but
+//! not below the first limit: it settles in a few round trips at the least that keeps the
+//! foundation busy. An answer that reports overload halves it; other answers of the same
+//! burst do not halve it again.
 //!
 //! An endpoint is compared only with itself, because lists and manifests are slow by
 //! nature. While an endpoint answers late, or has not answered yet, it may use at most
@@ -60,8 +61,8 @@ pub(crate) struct Limiter {
     threshold: usize,
     /// Good answers since the limit was last raised, above the threshold.
     credit: usize,
-    /// Late answers since the limit was last changed.
-    late: usize,
+    /// The late answers since the limit was last changed.
+    late: Late,
     /// The number of the next request.
     next: u64,
     /// The first request that was admitted after the limit was halved.
@@ -69,6 +70,14 @@ pub(crate) struct Limiter {
     in_flight: usize,
     ids: HashMap<String, EndpointId>,
     endpoints: Vec<Endpoint>,
+}
+
+/// Late answers: how many, how long they took, and how long they should at most.
+#[derive(Debug, Default)]
+struct Late {
+    count: usize,
+    took: Duration,
+    usual: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -81,8 +90,8 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    /// Records the time of an answer. Returns whether it was on time.
-    fn measure(&mut self, took: Duration, is_lowest_limit: bool) -> bool {
+    /// Records the time of an answer. Returns the longest that would not be late.
+    fn measure(&mut self, took: Duration, is_lowest_limit: bool) -> Duration {
         let lowest = match self.lowest {
             Some(lowest) if lowest < took && is_lowest_limit => {
                 lowest + (took - lowest) / FORGOTTEN
@@ -91,7 +100,7 @@ impl Endpoint {
             None => took,
         };
         self.lowest = Some(lowest);
-        took <= usual(lowest)
+        usual(lowest)
     }
 
     /// Whether the last answer was on time and no request in flight is late.
@@ -118,7 +127,7 @@ impl Limiter {
             limit: FIRST.min(ceiling),
             threshold: ceiling,
             credit: 0,
-            late: 0,
+            late: Late::default(),
             next: 0,
             halved: 0,
             in_flight: 0,
@@ -180,17 +189,23 @@ impl Limiter {
         let Some(endpoint) = self.endpoints.get_mut(ticket.endpoint.0) else {
             return;
         };
-        let in_time = match answer {
-            Answer::Good(took) => endpoint.measure(took, is_lowest_limit),
-            Answer::Unmeasured => true,
-            Answer::Overloaded => false,
-        };
-        endpoint.steady = in_time;
         match answer {
-            Answer::Good(_) if in_time && in_use => self.grow(),
-            Answer::Good(_) if !in_time && is_half_used => self.shrink(),
-            Answer::Overloaded if ticket.number >= self.halved => self.halve(),
-            _ => {}
+            Answer::Good(took) => {
+                let usual = endpoint.measure(took, is_lowest_limit);
+                endpoint.steady = took <= usual;
+                match took <= usual {
+                    true if in_use => self.grow(),
+                    false if is_half_used => self.shrink(took, usual),
+                    _ => {}
+                }
+            }
+            Answer::Unmeasured => endpoint.steady = true,
+            Answer::Overloaded => {
+                endpoint.steady = false;
+                if ticket.number >= self.halved {
+                    self.halve();
+                }
+            }
         }
     }
 
@@ -205,24 +220,31 @@ impl Limiter {
         self.credit += 1;
         if self.limit < self.threshold || self.credit >= self.limit {
             self.limit = (self.limit + 1).min(self.ceiling);
-            (self.credit, self.late) = (0, 0);
+            (self.credit, self.late) = (0, Late::default());
         }
     }
 
     /// Counts a late answer.
-    fn shrink(&mut self) {
-        self.late += 1;
-        if self.late >= self.limit && self.limit > FIRST {
-            self.limit -= 1;
-            self.threshold = self.limit;
-            (self.credit, self.late) = (0, 0);
+    fn shrink(&mut self, took: Duration, usual: Duration) {
+        let late = &mut self.late;
+        late.count += 1;
+        late.took = late.took.saturating_add(took);
+        late.usual = late.usual.saturating_add(usual);
+        if late.count < self.limit || self.limit <= FIRST {
+            return;
         }
+        let lower = self.limit as u128 * late.usual.as_nanos() / late.took.as_nanos().max(1);
+        let lower = usize::try_from(lower).unwrap_or(self.limit);
+        // At least by one, and at most to the half.
+        self.limit = lower.clamp(self.limit / 2, self.limit - 1).max(FIRST);
+        self.threshold = self.limit;
+        (self.credit, self.late) = (0, Late::default());
     }
 
     fn halve(&mut self) {
         self.limit = (self.limit / 2).max(1);
         self.threshold = self.limit;
-        (self.credit, self.late) = (0, 0);
+        (self.credit, self.late) = (0, Late::default());
         self.halved = self.next;
     }
 }
@@ -323,16 +345,18 @@ mod tests {
     }
 
     #[test]
-    fn a_round_trip_of_late_answers_lowers_the_limit_by_one() {
-        let mut fixture = Fixture::new(100);
-        fixture.round_trip(RTT);
-        fixture.round_trip(RTT);
-        let limit = fixture.limiter.limit();
-        assert!(limit < 100);
-        for _ in 0..3 {
-            fixture.round_trip(RTT * 5);
-        }
-        assert_eq!(fixture.limiter.limit(), limit - 1);
+    fn a_round_trip_of_late_answers_lowers_the_limit_by_what_was_too_much() {
+        // Up to 60 ms are usual.
+        let lowered = |took| {
+            let mut fixture = Fixture::at_ceiling(40);
+            fixture.round_trip(took);
+            fixture.limiter.limit()
+        };
+        assert_eq!(lowered(RTT * 4), 30);
+        assert_eq!(lowered(RTT * 100), 20, "not below the half");
+        assert_eq!(lowered(RTT * 3 + RTT / 100), 39, "by one at least");
+
+        let mut fixture = Fixture::at_ceiling(40);
         for _ in 0..100 {
             fixture.round_trip(RTT * 5);
         }
@@ -359,6 +383,20 @@ mod tests {
         };
         assert!((FIRST..=8).contains(&settled(1)), "{}", settled(1));
         assert!((20..=61).contains(&settled(20)), "{}", settled(20));
+    }
+
+    #[test]
+    fn a_limit_far_above_what_is_served_at_once_is_lowered_in_a_few_round_trips() {
+        let mut fixture = Fixture::at_ceiling(64);
+        let mut round_trips = 0;
+        while fixture.limiter.limit() > 12 {
+            let tickets = fixture.all("GET /v3/apps");
+            let took = RTT * u32::try_from(tickets.len().div_ceil(4)).unwrap();
+            fixture.now += took;
+            fixture.answer(tickets, Answer::Good(took));
+            round_trips += 1;
+        }
+        assert!(round_trips <= 8, "{round_trips}");
     }
 
     #[test]
