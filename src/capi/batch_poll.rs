@@ -198,7 +198,7 @@ impl<R: PolledResource> BatchPoll<R> {
 
     /// Polls all that somebody waits for, for as long as it is polled itself.
     pub(crate) async fn run(&self, client: &Client) -> Infallible {
-        let fresh = || poll::pauses_from(self.resource.first_pause());
+        let fresh = || poll::shared_pauses(self.resource.first_pause());
         let mut pauses = fresh();
         loop {
             let guids: Vec<String> = self.with(|all| all.keys().cloned().collect());

@@ -16,6 +16,8 @@ pub(crate) const QUICK: Duration = Duration::from_millis(50);
 /// and starting do.
 pub(crate) const SLOW: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// The longest pause between polls that many waits share.
+const LONGEST_SHARED_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a poll shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +32,17 @@ pub(crate) enum Progress<T> {
 
 /// The pauses between polls: short at first, then longer.
 pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
-    pauses_from(QUICK)
+    growing(QUICK, LONGEST_PAUSE)
 }
 
-/// The pauses between polls, beginning with `first`.
-pub(crate) fn pauses_from(first: Duration) -> impl Iterator<Item = Duration> {
-    std::iter::successors(Some(first), |pause| {
-        Some((*pause * 3 / 2).min(LONGEST_PAUSE))
+/// The pauses between polls that many waits share, beginning with `first`.
+pub(crate) fn shared_pauses(first: Duration) -> impl Iterator<Item = Duration> {
+    growing(first, LONGEST_SHARED_PAUSE)
+}
+
+fn growing(first: Duration, longest: Duration) -> impl Iterator<Item = Duration> {
+    std::iter::successors(Some(first), move |pause| {
+        Some((*pause * 3 / 2).min(longest))
     })
 }
 
@@ -109,5 +115,6 @@ mod tests {
         let first: Vec<u128> = pauses().take(3).map(|pause| pause.as_millis()).collect();
         assert_eq!(first, [50, 75, 112]);
         assert_eq!(pauses().nth(50), Some(LONGEST_PAUSE));
+        assert_eq!(shared_pauses(SLOW).nth(50), Some(LONGEST_SHARED_PAUSE));
     }
 }

@@ -71,7 +71,7 @@ impl Converger {
             .collect();
         // Diego starts crashed instances again, so they are not always seen crashed.
         let mut crashed: HashSet<Target> = HashSet::new();
-        let mut pauses = poll::pauses();
+        let mut pauses = poll::shared_pauses(poll::QUICK);
         loop {
             let drift = self.drift_of(&observed, plan);
             let starting: Vec<&Drift> = drift.iter().filter(|it| it.is_transient).collect();
@@ -96,7 +96,13 @@ impl Converger {
                 });
             }
             client.pause(pause).await?;
-            observe::refresh_instances(client, &mut observed).await?;
+            let apps = self.apps_by_target(&observed);
+            let late = drift
+                .iter()
+                .filter(|it| it.is_transient || lacks_process(it));
+            let late = late.filter_map(|it| apps.get(&it.target).map(|app| app.guid.clone()));
+            let late: Vec<String> = late.collect();
+            observe::refresh_instances(client, &mut observed, &late).await?;
         }
     }
 

@@ -96,8 +96,8 @@ impl Exporter {
             client.space_quotas_of_orgs(&orgs),
             client.roles_of_orgs(&orgs),
             client.domains(),
-            client.apps_of_orgs(&orgs),
-            client.droplets_of_orgs(&orgs),
+            client.apps_of_orgs(&orgs, 0),
+            client.droplets_of_orgs(&orgs, 0),
         )?;
         space_quotas.sort_by(|a, b| a.name.cmp(&b.name));
         let space_guids: Vec<&str> = spaces.iter().map(|space| space.guid.as_str()).collect();

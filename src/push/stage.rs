@@ -1,20 +1,23 @@
 //! Stages packages.
 
+use crate::capi::batch_poll::{BatchPoll, Builds};
 use crate::capi::client::Client;
 use crate::capi::error::{Error, STAGING_IN_PROGRESS};
 use crate::capi::model::Build;
 
-/// Stages a package and waits for it; returns the GUID of the droplet.
+/// Stages a package and waits for it; returns the GUID of the droplet. Polls are shared
+/// with other apps.
 pub(crate) async fn stage(
     client: &Client,
     name: &str,
     app: &str,
     package: &str,
     buildpacks: Option<&[String]>,
+    builds: &BatchPoll<Builds>,
 ) -> Result<String, Error> {
     let staging = begin(client, name, app, package, buildpacks).await?;
     let what = format!("staging of {name}");
-    let build = client.wait_for_build(&what, &staging.guid).await?;
+    let build = builds.wait_for(&staging.guid, what.clone()).await?;
     droplet_of(&what, build)
 }
 

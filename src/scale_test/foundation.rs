@@ -28,7 +28,8 @@ impl Apps {
         let space = client.space_of_org_named(&names.org, &names.space).await?;
         let mut guids = HashMap::new();
         if let Some(space) = &space {
-            let listed = client.apps_of_orgs(&[&space.org]).await?;
+            let expected = 1 + names.ticks.len() + names.proxies.len();
+            let listed = client.apps_of_orgs(&[&space.org], expected).await?;
             let apps = listed
                 .apps
                 .into_iter()

@@ -8,8 +8,12 @@ use crate::capi::model::{App, DiffEntry, Env, Metadata, NewApp, OrgApps};
 use crate::capi::transport::Replay;
 
 impl Client {
-    pub(crate) async fn apps_of_orgs(&self, orgs: &[&str]) -> Result<OrgApps, Error> {
-        in_dialect!(self, apps::of_orgs(orgs))
+    pub(crate) async fn apps_of_orgs(
+        &self,
+        orgs: &[&str],
+        expected: usize,
+    ) -> Result<OrgApps, Error> {
+        in_dialect!(self, apps::of_orgs(orgs, expected))
     }
 
     /// The number of apps in an org.

@@ -3,7 +3,8 @@
 //! in [`v3`](super::v3) or [`v2017`](super::v2017), depending on the client's dialect.
 //!
 //! An argument that is named after a resource (`org`, `app`) is its GUID. `what` names
-//! background work in errors, such as `deleting the org scale-org`.
+//! background work in errors, such as `deleting the org scale-org`, and `expected` is how
+//! many resources a list may have, if that is known.
 
 // The macros must precede the modules that use them.
 

@@ -7,15 +7,20 @@ use crate::capi::model::{
 };
 
 impl Client {
-    pub(crate) async fn web_processes_of_orgs(&self, orgs: &[&str]) -> Result<Vec<Process>, Error> {
-        in_dialect!(self, processes::web_of_orgs(orgs))
+    pub(crate) async fn web_processes_of_orgs(
+        &self,
+        orgs: &[&str],
+        expected: usize,
+    ) -> Result<Vec<Process>, Error> {
+        in_dialect!(self, processes::web_of_orgs(orgs, expected))
     }
 
     pub(crate) async fn web_processes_of_spaces(
         &self,
         spaces: &[&str],
+        expected: usize,
     ) -> Result<Vec<Process>, Error> {
-        in_dialect!(self, processes::web_of_spaces(spaces))
+        in_dialect!(self, processes::web_of_spaces(spaces, expected))
     }
 
     pub(crate) async fn processes_of_apps(&self, apps: &[String]) -> Result<Vec<Process>, Error> {

@@ -5,6 +5,14 @@ use crate::capi::error::Error;
 use crate::capi::model::{Destination, NewRoute, Route};
 
 impl Client {
+    pub(crate) async fn routes_of_orgs(
+        &self,
+        orgs: &[&str],
+        expected: usize,
+    ) -> Result<Vec<Route>, Error> {
+        in_dialect!(self, routes::of_orgs(orgs, expected))
+    }
+
     /// In 2017 without their destinations: see [`Client::summaries`].
     pub(crate) async fn routes_of_spaces(&self, spaces: &[&str]) -> Result<Vec<Route>, Error> {
         in_dialect!(self, routes::of_spaces(spaces))

@@ -68,10 +68,6 @@ impl Client {
         in_dialect!(self, builds::by_guids(guids))
     }
 
-    pub(crate) async fn build(&self, build: &str) -> Result<Build, Error> {
-        in_dialect!(self, builds::get(build))
-    }
-
     /// The builds of an app that are being staged.
     pub(crate) async fn staging_builds(&self, app: &str) -> Result<Vec<Build>, Error> {
         in_dialect!(self, builds::staging(app))
@@ -87,8 +83,12 @@ impl Client {
         in_dialect!(self, builds::create(package, buildpacks))
     }
 
-    pub(crate) async fn droplets_of_orgs(&self, orgs: &[&str]) -> Result<Vec<Droplet>, Error> {
-        in_dialect!(self, droplets::of_orgs(orgs))
+    pub(crate) async fn droplets_of_orgs(
+        &self,
+        orgs: &[&str],
+        expected: usize,
+    ) -> Result<Vec<Droplet>, Error> {
+        in_dialect!(self, droplets::of_orgs(orgs, expected))
     }
 
     pub(crate) async fn droplets_of_spaces(&self, spaces: &[&str]) -> Result<Vec<Droplet>, Error> {
@@ -137,12 +137,6 @@ impl Client {
         package: &str,
     ) -> Result<Package, Error> {
         let poll = || async { Ok(self.package(package).await?.progress()) };
-        self.until(what, poll).await
-    }
-
-    /// Waits until a build is staged.
-    pub(crate) async fn wait_for_build(&self, what: &str, build: &str) -> Result<Build, Error> {
-        let poll = || async { Ok(self.build(build).await?.progress()) };
         self.until(what, poll).await
     }
 

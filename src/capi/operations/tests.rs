@@ -268,7 +268,7 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         update_service("", "SERVICE", &settings);
         set_service_metadata("", "SERVICE", &removed);
         delete_service("", "SERVICE");
-        apps_of_orgs(&["ORG", "OTHER"]);
+        apps_of_orgs(&["ORG", "OTHER"], 0);
         app_count_of_org("ORG");
         apps_named("SPACE", &["a", "b"]);
         app("APP");
@@ -289,8 +289,8 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         apply_manifest("", "SPACE", "applications: []", replay);
         manifest_diff("SPACE", "applications: []", replay);
         app_manifest("APP");
-        web_processes_of_orgs(&["ORG"]);
-        web_processes_of_spaces(&["SPACE"]);
+        web_processes_of_orgs(&["ORG"], 0);
+        web_processes_of_spaces(&["SPACE"], 0);
         processes_of_apps(&guids);
         summaries("SPACE");
         instances("PROCESS");
@@ -314,11 +314,10 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         delete_package("", "PACKAGE");
         known_resources(&[resource]);
         builds(&guids);
-        build("BUILD");
         staging_builds("APP");
         create_build("PACKAGE", None);
         create_build("PACKAGE", Some(&buildpacks));
-        droplets_of_orgs(&["ORG"]);
+        droplets_of_orgs(&["ORG"], 0);
         droplets_of_spaces(&["SPACE"]);
         droplets_of_apps(&["A", "B"]);
         droplets(&guids);
@@ -336,6 +335,7 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         route_bindings_of(&["SERVICE"]);
         isolation_segments_by_guids(&["SEGMENT"]);
         service_plans_by_guids(&["PLAN"]);
+        routes_of_orgs(&["ORG"], 0);
         routes_of_spaces(&["SPACE"]);
         routes_of_app("APP");
         routes_of_apps(&["A", "B"]);

@@ -45,7 +45,11 @@ impl From<WireApp> for App {
 }
 
 /// The apps of some orgs, without their droplets.
-pub(in crate::capi) async fn of_orgs(client: &Client, orgs: &[&str]) -> Result<OrgApps, Error> {
+pub(in crate::capi) async fn of_orgs(
+    client: &Client,
+    orgs: &[&str],
+    _expected: usize,
+) -> Result<OrgApps, Error> {
     let (list, filter) = ("/v3/apps", "organization_guids");
     let apps = v3::list_by::<WireApp>(client, list, filter, orgs, "").await?;
     Ok(OrgApps {

@@ -21,11 +21,6 @@ pub(in crate::capi) async fn staging(client: &Client, app: &str) -> Result<Vec<B
     list(client, "app_guids", &[app], "&states=PENDING,STAGING").await
 }
 
-pub(in crate::capi) async fn get(client: &Client, build: &str) -> Result<Build, Error> {
-    let droplet: WireDroplet = client.get(&format!("/v3/droplets/{build}")).await?;
-    Ok(droplet.into())
-}
-
 /// Stages a package with these buildpacks, or with those of the app if `None`. An empty
 /// list has them detected.
 pub(in crate::capi) async fn create(

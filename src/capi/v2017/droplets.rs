@@ -77,6 +77,7 @@ pub(super) async fn list<T: From<WireDroplet>>(
 pub(in crate::capi) async fn of_orgs(
     client: &Client,
     orgs: &[&str],
+    _expected: usize,
 ) -> Result<Vec<Droplet>, Error> {
     list(client, "organization_guids", orgs, "").await
 }

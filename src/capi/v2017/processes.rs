@@ -88,6 +88,7 @@ pub(in crate::capi) async fn summaries(
 pub(in crate::capi) async fn web_of_orgs(
     _client: &Client,
     _orgs: &[&str],
+    _expected: usize,
 ) -> Result<Vec<Process>, Error> {
     Err(missing("listing the processes of an org"))
 }
@@ -95,6 +96,7 @@ pub(in crate::capi) async fn web_of_orgs(
 pub(in crate::capi) async fn web_of_spaces(
     client: &Client,
     spaces: &[&str],
+    _expected: usize,
 ) -> Result<Vec<Process>, Error> {
     let mut processes = Vec::new();
     for space in spaces {

@@ -40,6 +40,15 @@ async fn list(client: &Client, path: &str) -> Result<Vec<Route>, Error> {
     Ok(routes.into_iter().map(Route::from).collect())
 }
 
+/// Only spaces and apps listed their routes.
+pub(in crate::capi) async fn of_orgs(
+    _client: &Client,
+    _orgs: &[&str],
+    _expected: usize,
+) -> Result<Vec<Route>, Error> {
+    Err(missing("listing the routes of an org"))
+}
+
 /// The routes of some spaces without their destinations, which the summaries of the
 /// spaces show.
 pub(in crate::capi) async fn of_spaces(

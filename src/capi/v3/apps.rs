@@ -7,13 +7,13 @@ use serde_json::json;
 
 use super::spaces::WireSpace;
 use super::{
-    LARGEST_PAGE, Lifecycle, OurMetadata, ToOne, into_all, lifecycle, list_by, list_items, to_one,
+    Lifecycle, OurMetadata, ToOne, into_all, lifecycle, list_by, list_including, list_items, to_one,
 };
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{App, Env, Metadata, NewApp, OrgApps, Space};
 use crate::capi::transport::Request;
-use crate::capi::{chunks, parallel, text};
+use crate::capi::{parallel, text};
 
 #[derive(Deserialize)]
 struct WireApp {
@@ -76,14 +76,14 @@ pub(in crate::capi) async fn count_of_org(client: &Client, org: &str) -> Result<
 }
 
 /// The apps of some orgs, each with its droplet.
-pub(in crate::capi) async fn of_orgs(client: &Client, orgs: &[&str]) -> Result<OrgApps, Error> {
-    let (mut apps, mut included) = (Vec::new(), Vec::new());
-    for orgs in chunks::for_urls(orgs) {
-        let path = format!("/v3/apps?organization_guids={orgs}&include=space&{LARGEST_PAGE}");
-        let (some, pages) = client.list_including::<WireApp, Included>(&path).await?;
-        apps.extend(some);
-        included.extend(pages);
-    }
+pub(in crate::capi) async fn of_orgs(
+    client: &Client,
+    orgs: &[&str],
+    expected: usize,
+) -> Result<OrgApps, Error> {
+    let (list, filter, rest) = ("/v3/apps", "organization_guids", "&include=space");
+    let listed = list_including::<WireApp, Included>(client, list, filter, orgs, rest, expected);
+    let (apps, included) = listed.await?;
     let apps = apps.into_iter().map(|app| async move {
         let is_shown = app.relationships.current_droplet.is_some();
         let mut app = App::from(app);

@@ -46,11 +46,6 @@ pub(in crate::capi) async fn staging(client: &Client, app: &str) -> Result<Vec<B
     Ok(into_all(builds))
 }
 
-pub(in crate::capi) async fn get(client: &Client, build: &str) -> Result<Build, Error> {
-    let build: WireBuild = client.get(&format!("/v3/builds/{build}")).await?;
-    Ok(build.into())
-}
-
 /// Stages a package with these buildpacks, or with those of the app if `None`. An empty
 /// list has them detected.
 pub(in crate::capi) async fn create(

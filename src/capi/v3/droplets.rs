@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Link, OfApp, OurMetadata, into_all, list_by, to_one};
+use super::{Link, OfApp, OurMetadata, into_all, list_of_all, to_one};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{BITS_ANNOTATION, Droplet, ResourceState};
@@ -52,37 +52,40 @@ async fn list(
     client: &Client,
     filter: &str,
     guids: &[impl AsRef<str>],
+    expected: usize,
 ) -> Result<Vec<Droplet>, Error> {
-    let droplets = list_by::<WireDroplet>(client, "/v3/droplets", filter, guids, "").await?;
+    let list = "/v3/droplets";
+    let droplets = list_of_all::<WireDroplet>(client, list, filter, guids, "", expected).await?;
     Ok(into_all(droplets))
 }
 
 pub(in crate::capi) async fn of_orgs(
     client: &Client,
     orgs: &[&str],
+    expected: usize,
 ) -> Result<Vec<Droplet>, Error> {
-    list(client, "organization_guids", orgs).await
+    list(client, "organization_guids", orgs, expected).await
 }
 
 pub(in crate::capi) async fn of_spaces(
     client: &Client,
     spaces: &[&str],
 ) -> Result<Vec<Droplet>, Error> {
-    list(client, "space_guids", spaces).await
+    list(client, "space_guids", spaces, 0).await
 }
 
 pub(in crate::capi) async fn of_apps(
     client: &Client,
     apps: &[&str],
 ) -> Result<Vec<Droplet>, Error> {
-    list(client, "app_guids", apps).await
+    list(client, "app_guids", apps, 0).await
 }
 
 pub(in crate::capi) async fn by_guids(
     client: &Client,
     guids: &[String],
 ) -> Result<Vec<Droplet>, Error> {
-    list(client, "guids", guids).await
+    list(client, "guids", guids, 0).await
 }
 
 /// A droplet that a file can be uploaded to.

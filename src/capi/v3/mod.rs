@@ -11,6 +11,7 @@ pub(super) mod jobs;
 pub(super) mod manifests;
 pub(super) mod organizations;
 pub(super) mod packages;
+mod pages;
 pub(super) mod processes;
 pub(super) mod quotas;
 pub(super) mod resource_matches;
@@ -28,16 +29,14 @@ pub(super) mod users;
 use std::time::UNIX_EPOCH;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
 use super::chunks;
 use super::client::Client;
 use super::error::Error;
 use super::model::{MANAGED_BY_LABEL, MANAGED_BY_VALUE, Ownership};
-
-/// The largest page of a list.
-const LARGEST_PAGE: &str = "per_page=5000";
+use pages::{LARGEST_PAGE, Pages};
 
 /// Every resource of a list that is filtered by any number of values, in as few
 /// requests as URLs allow. The values must be encoded; `rest` is the rest of the
@@ -49,12 +48,45 @@ pub(super) async fn list_by<T: DeserializeOwned>(
     values: &[impl AsRef<str>],
     rest: &str,
 ) -> Result<Vec<T>, Error> {
-    let mut resources = Vec::new();
-    for values in chunks::for_urls(values) {
-        let path = format!("{list}?{filter}={values}{rest}&{LARGEST_PAGE}");
-        resources.extend(client.list::<T>(&path).await?);
-    }
+    list_of_all(client, list, filter, values, rest, 0).await
+}
+
+/// As [`list_by`], of which so many resources are expected.
+async fn list_of_all<T: DeserializeOwned>(
+    client: &Client,
+    list: &str,
+    filter: &str,
+    values: &[impl AsRef<str>],
+    rest: &str,
+    expected: usize,
+) -> Result<Vec<T>, Error> {
+    let (resources, _) =
+        list_including::<T, IgnoredAny>(client, list, filter, values, rest, expected).await?;
     Ok(resources)
+}
+
+/// As [`list_of_all`], and the `included` resources of each page.
+async fn list_including<T: DeserializeOwned, I: DeserializeOwned>(
+    client: &Client,
+    list: &str,
+    filter: &str,
+    values: &[impl AsRef<str>],
+    rest: &str,
+    expected: usize,
+) -> Result<(Vec<T>, Vec<I>), Error> {
+    let (mut resources, mut included) = (Vec::new(), Vec::new());
+    let lists = chunks::for_urls(values);
+    let pages = Pages::of(list, expected / lists.len().max(1));
+    for values in lists {
+        let size = pages.size;
+        let path = format!("{list}?{filter}={values}{rest}&per_page={size}");
+        // Boxed, so that the futures of callers stay small.
+        let listed = Box::pin(client.list_including::<T, I>(&path, pages.at_once));
+        let (some, others) = listed.await?;
+        resources.extend(some);
+        included.extend(others);
+    }
+    Ok((resources, included))
 }
 
 /// Names as [`list_by`] takes them.

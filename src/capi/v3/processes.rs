@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{OfApp, into_all, list_by};
+use super::{OfApp, into_all, list_of_all};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{HealthCheck, Instance, Process, Scale, Summary};
@@ -45,16 +45,17 @@ async fn list(
     filter: &str,
     guids: &[impl AsRef<str>],
     rest: &str,
+    expected: usize,
 ) -> Result<Vec<Process>, Error> {
     let path = "/v3/processes";
     if client.embeds_instances() {
         let rest = format!("{rest}&embed=process_instances");
-        match list_by::<WireProcess>(client, path, filter, guids, &rest).await {
+        match list_of_all::<WireProcess>(client, path, filter, guids, &rest, expected).await {
             Err(error) if error.is_bad_request() => client.do_not_embed_instances(),
             outcome => return Ok(into_all(outcome?)),
         }
     }
-    let processes = list_by::<WireProcess>(client, path, filter, guids, rest).await?;
+    let processes = list_of_all::<WireProcess>(client, path, filter, guids, rest, expected).await?;
     let processes = processes.into_iter();
     let processes = processes.map(|process| with_instances(client, process.into()));
     parallel::run(client.concurrency(), processes).await
@@ -70,15 +71,17 @@ async fn with_instances(client: &Client, mut process: Process) -> Result<Process
 pub(in crate::capi) async fn web_of_orgs(
     client: &Client,
     orgs: &[&str],
+    expected: usize,
 ) -> Result<Vec<Process>, Error> {
-    list(client, "organization_guids", orgs, "&types=web").await
+    list(client, "organization_guids", orgs, "&types=web", expected).await
 }
 
 pub(in crate::capi) async fn web_of_spaces(
     client: &Client,
     spaces: &[&str],
+    expected: usize,
 ) -> Result<Vec<Process>, Error> {
-    list(client, "space_guids", spaces, "&types=web").await
+    list(client, "space_guids", spaces, "&types=web", expected).await
 }
 
 /// All processes of some apps.
@@ -86,7 +89,7 @@ pub(in crate::capi) async fn of_apps(
     client: &Client,
     apps: &[String],
 ) -> Result<Vec<Process>, Error> {
-    list(client, "app_guids", apps, "").await
+    list(client, "app_guids", apps, "", 0).await
 }
 
 /// Today's API has no summaries of spaces.

@@ -6,8 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::users::WireUser;
-use super::{LARGEST_PAGE, ToOne, to_one};
-use crate::capi::chunks;
+use super::{ToOne, list_including, to_one};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{Role, User};
@@ -49,16 +48,15 @@ pub(in crate::capi) async fn of_spaces(
 }
 
 async fn list(client: &Client, filter: &str, guids: &[&str]) -> Result<Vec<Role>, Error> {
-    let mut roles = Vec::new();
-    for guids in chunks::for_urls(guids) {
-        let path = format!("/v3/roles?{filter}={guids}&include=user&{LARGEST_PAGE}");
-        let (found, included) = client.list_including::<WireRole, Included>(&path).await?;
-        let users = included.into_iter().flat_map(|page| page.users);
-        let users = users.map(User::from).map(|user| (user.guid.clone(), user));
-        let users: HashMap<String, User> = users.collect();
-        roles.extend(found.into_iter().filter_map(|role| role.with_user(&users)));
-    }
-    Ok(roles)
+    let list = "/v3/roles";
+    let listed =
+        list_including::<WireRole, Included>(client, list, filter, guids, "&include=user", 0);
+    let (found, included) = listed.await?;
+    let users = included.into_iter().flat_map(|page| page.users);
+    let users = users.map(User::from).map(|user| (user.guid.clone(), user));
+    let users: HashMap<String, User> = users.collect();
+    let roles = found.into_iter().filter_map(|role| role.with_user(&users));
+    Ok(roles.collect())
 }
 
 impl WireRole {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{LARGEST_PAGE, ToOne, into_all, list_by, list_items, to_one};
+use super::{LARGEST_PAGE, ToOne, into_all, list_by, list_items, list_of_all, to_one};
 use crate::capi::chunks;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
@@ -78,6 +78,16 @@ impl From<WireRoute> for Route {
                 .collect(),
         }
     }
+}
+
+pub(in crate::capi) async fn of_orgs(
+    client: &Client,
+    orgs: &[&str],
+    expected: usize,
+) -> Result<Vec<Route>, Error> {
+    let (list, filter) = ("/v3/routes", "organization_guids");
+    let routes = list_of_all::<WireRoute>(client, list, filter, orgs, "", expected).await?;
+    Ok(into_all(routes))
 }
 
 pub(in crate::capi) async fn of_spaces(

@@ -76,7 +76,9 @@ async fn list(
         let fields =
             "fields%5Bservice_offering.service_broker%5D=guid,name&include=service_offering";
         let path = format!("/v3/service_plans?{filter}={values}&{fields}&{LARGEST_PAGE}");
-        let (found, included) = client.list_including::<WirePlan, Included>(&path).await?;
+        let (found, included) = client
+            .list_including::<WirePlan, Included>(&path, 1)
+            .await?;
         let mut offerings: HashMap<String, (String, Option<String>)> = HashMap::new();
         let mut brokers: HashMap<String, String> = HashMap::new();
         for page in included {

@@ -91,7 +91,9 @@ pub(in crate::capi) async fn of_org_named(
 ) -> Result<Option<Space>, Error> {
     let name = list_item(name);
     let path = format!("/v3/spaces?names={name}&include=organization&{LARGEST_PAGE}");
-    let (spaces, included) = client.list_including::<WireSpace, Included>(&path).await?;
+    let (spaces, included) = client
+        .list_including::<WireSpace, Included>(&path, 1)
+        .await?;
     let orgs = included.into_iter().flat_map(|page| page.organizations);
     let org = orgs.map(Org::from).find(|it| it.name == org);
     let Some(org) = org else {

@@ -24,7 +24,7 @@ use super::outcome::Failure;
 use super::plan::{Plan, ResourcePlan, Role, Step};
 use super::progress::Progress;
 use super::target::Target;
-use crate::capi::batch_poll::{BatchPoll, Droplets};
+use crate::capi::batch_poll::{BatchPoll, Builds, Droplets};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::desired::Desired;
@@ -75,6 +75,7 @@ pub(crate) async fn apply(
         prototypes: prototypes(plan),
         bits,
         batch,
+        builds: BatchPoll::new(Builds),
         copies: BatchPoll::new(Droplets),
         app_permits: Semaphore::new(client.concurrency()),
         copy_permits: Semaphore::new(CLONES_AT_ONCE),
@@ -102,6 +103,7 @@ pub(crate) async fn apply(
     };
     let (bindings, mut applied) = tokio::select! {
         worked = work => worked,
+        never = apply.builds.run(client) => match never {},
         never = apply.copies.run(client) => match never {},
     };
     applied.failures.extend(bindings);
@@ -153,6 +155,7 @@ struct Apply<'a> {
     prototypes: HashMap<usize, Target>,
     bits: &'a [GroupBits],
     batch: usize,
+    builds: BatchPoll<Builds>,
     copies: BatchPoll<Droplets>,
     /// A clone holds one during a step.
     app_permits: Semaphore,

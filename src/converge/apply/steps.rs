@@ -92,7 +92,9 @@ impl Apply<'_> {
                 };
                 let package = package.ok_or_else(|| unknown("package"))?;
                 let buildpacks = buildpacks.as_deref();
-                let droplet = stage::stage(client, name, &app, package, buildpacks).await?;
+                let builds = &self.builds;
+                let staged = stage::stage(client, name, &app, package, buildpacks, builds);
+                let droplet = staged.await?;
                 progress.droplet = Some(droplet.clone());
                 if plan.role() == Some(Role::Prototype) {
                     // Each prototype is staged once in a run.

@@ -32,6 +32,10 @@ pub(crate) use prune::Surplus;
 /// The number of apps whose instances are read one by one.
 const STATES_AT_ONCE: usize = 20;
 
+/// The number of apps whose instances are read by their GUIDs, which fit into one URL.
+/// Those of more apps are read with all others, in few pages.
+const FEW: usize = 100;
+
 /// The existing resources of a desired state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Observed {
@@ -119,18 +123,31 @@ pub(crate) async fn observe(
     }
 }
 
-/// Reads the instances of all apps again.
+/// Reads the instances of some apps again: of all, if that takes fewer requests.
 pub(crate) async fn refresh_instances(
     client: &Client,
     observed: &mut Observed,
+    starting: &[String],
 ) -> Result<(), Error> {
-    let there = observed.space_guids();
-    let there: Vec<&str> = there.iter().map(String::as_str).collect();
-    let mut processes = web_by_app(client.web_processes_of_spaces(&there).await?);
-    for app in observed.spaces.iter_mut().flat_map(|space| &mut space.apps) {
-        app.web = processes.remove(&app.guid);
+    let has_lists = client.dialect() == Dialect::V3;
+    let only: Option<HashSet<&String>> =
+        (has_lists && starting.len() <= FEW).then(|| starting.iter().collect());
+    let processes = match only {
+        Some(_) => client.processes_of_apps(starting).await?,
+        None => {
+            let there = observed.space_guids();
+            let there: Vec<&str> = there.iter().map(String::as_str).collect();
+            let count = observed.spaces.iter().map(|space| space.apps.len()).sum();
+            client.web_processes_of_spaces(&there, count).await?
+        }
+    };
+    let webs = processes.into_iter().filter(|it| it.kind == "web");
+    let mut webs = web_by_app(webs.collect());
+    let apps = observed.spaces.iter_mut().flat_map(|space| &mut space.apps);
+    for app in apps.filter(|app| only.as_ref().is_none_or(|only| only.contains(&app.guid))) {
+        app.web = webs.remove(&app.guid);
     }
-    if client.dialect() == Dialect::Documented2017 {
+    if !has_lists {
         add_states(client, observed).await?;
     }
     Ok(())

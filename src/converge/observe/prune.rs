@@ -77,7 +77,7 @@ pub(super) async fn observe(
     let in_spaces: Vec<&str> = spaces.iter().map(|space| space.guid.as_str()).collect();
     let in_spaces: Vec<&str> = in_spaces.into_iter().chain(wanted_spaces).collect();
     let (apps, inner, of_orgs, services) = try_join!(
-        client.apps_of_orgs(&all),
+        client.apps_of_orgs(&all, 0),
         client.spaces_of_orgs(&guids),
         client.services_of_orgs(&guids),
         client.services_of_spaces(&in_spaces),

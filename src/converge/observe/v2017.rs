@@ -38,7 +38,7 @@ pub(super) async fn observe(
         let guids = [org.guid.as_str()];
         let (found, all) = try_join!(
             client.spaces_named(&guids, &wanted),
-            client.apps_of_orgs(&guids),
+            client.apps_of_orgs(&guids, 0),
         )?;
         spaces.extend(found);
         apps.extend(all.apps.into_iter().map(App::from));

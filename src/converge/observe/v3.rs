@@ -25,10 +25,13 @@ pub(super) async fn observe(
         client.domains(),
     )?;
     let guids: Vec<&str> = orgs.iter().map(|org| org.guid.as_str()).collect();
-    let (found, processes, mut droplets) = try_join!(
-        client.apps_of_orgs(&guids),
-        client.web_processes_of_orgs(&guids),
-        client.droplets_of_orgs(&guids),
+    // Each app has a process, a droplet and, mostly, a route.
+    let expected = desired.app_count();
+    let (found, processes, mut droplets, mut routes) = try_join!(
+        client.apps_of_orgs(&guids, expected),
+        client.web_processes_of_orgs(&guids, expected),
+        client.droplets_of_orgs(&guids, expected),
+        client.routes_of_orgs(&guids, expected),
     )?;
     unique(&mut droplets, |droplet| &droplet.guid);
     let mut processes = web_by_app(processes);
@@ -61,8 +64,7 @@ pub(super) async fn observe(
     } else {
         &[]
     };
-    let (mut routes, mut packages, differences, around) = try_join!(
-        client.routes_of_spaces(&there),
+    let (mut packages, differences, around) = try_join!(
         client.packages_of_spaces(of_packages),
         differences(client, desired, &observed),
         // Boxed, as it is large and most of it is rarely needed.
