@@ -366,7 +366,7 @@ pub enum Event {
         /// The number of steps or resources that are done.
         done: usize,
         /// The number of steps or resources that failed, or were given up because
-        /// what they need has failed.
+        /// what they need has failed. What an interrupt stopped is not counted.
         failed: usize,
     },
     /// A phase ended.

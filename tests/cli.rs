@@ -114,9 +114,9 @@ async fn an_org_is_created_changed_and_destroyed() {
         (destroy.code, destroy.out.as_str()),
         (0, "deleted scale-org, scale-quota, scale-asg\n")
     );
-    insta::assert_snapshot!(destroy.err, @r"
-    deletions: 8 to do
-    deletions: 8 done
+    insta::assert_snapshot!(stable(&destroy.err), @r"
+    deletions: 10 to do
+    deletions: 10 done
     ");
     let again = place.on(&mock, SMALL, &["destroy", "--yes"]);
     assert_eq!((again.code, again.out.as_str()), (0, ""));

@@ -2,9 +2,11 @@
 //! printed, and the next run does the rest.
 
 #![cfg(unix)]
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::support::SMALL;
 use crate::support::command::Place;
@@ -48,6 +50,18 @@ impl Running {
         let said = BufReader::new(self.0.stderr.as_mut().unwrap());
         let mut lines = said.lines().map(Result::unwrap);
         assert!(lines.any(|line| line.starts_with(beginning)));
+    }
+
+    /// How it ended, which must be soon.
+    fn status_within(mut self, time: Duration) -> ExitStatus {
+        let deadline = Instant::now() + time;
+        loop {
+            match self.0.try_wait().unwrap() {
+                Some(status) => return status,
+                None if Instant::now() > deadline => panic!("still running after {time:?}"),
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
     }
 
     /// Its exit code and output.
@@ -228,4 +242,27 @@ async fn an_interrupted_destroy_is_finished_by_the_next() {
         "{}",
         said.out
     );
+}
+
+#[rstest]
+#[case::configuration(&["plan", "--config"])]
+#[case::spec(&["plan", "-f"])]
+#[case::manifest_to_push(&["push", "-f"])]
+#[case::manifest(&["manifest", "-f"])]
+fn ctrl_c_ends_a_command_that_waits_for_its_input(#[case] args: &[&str]) {
+    let place = Place::new();
+    let pipe = place.dir.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cf-pusher"));
+    let command = command.args(args).arg(&pipe).stderr(Stdio::null());
+    let running = Running(command.env("CF_HOME", place.dir.path()).spawn().unwrap());
+    // Continues when the command has opened the pipe, which it then waits for.
+    let writer = File::options().write(true).open(&pipe).unwrap();
+    running.signal("INT");
+    let status = running.status_within(Duration::from_secs(60));
+    // The signal ends a command that does not handle it, or does not handle it yet.
+    let is_interrupted = status.code() == Some(130) || status.signal() == Some(2);
+    assert!(is_interrupted, "{status}");
+    drop(writer);
 }

@@ -273,6 +273,11 @@ impl Client {
         self.connection.transport.events()
     }
 
+    /// Whether the run was interrupted.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.connection.transport.is_interrupted()
+    }
+
     /// Whether the foundation has network policies.
     pub(crate) fn has_policy_server(&self) -> bool {
         self.policy_server().is_some()

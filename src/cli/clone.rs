@@ -163,7 +163,7 @@ fn report(connected: &Connected, outcome: &CloneOutcome) -> Result<(), CommandEr
     }
     // Last, so that they are what a terminal shows.
     for failure in &outcome.failures {
-        output::eprintln_line(&format!("error: {failure}"));
+        output::eprintln_labelled_error(&failure.to_string());
         if let Some(help) = help::for_step(failure.step, &failure.app, &failure.error) {
             output::eprintln_line(&format!("help: {help}"));
         }

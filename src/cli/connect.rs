@@ -16,7 +16,7 @@ use cf_pusher::scale_test::Tester;
 
 use super::input::{Apps, Input};
 use super::progress::Progress;
-use super::{CommandError, Common, Format, Foundation, cf_home, logging};
+use super::{CommandError, Common, Format, Foundation, cf_home, interrupt, logging};
 
 /// A connection to a foundation, and what the command needs beside it.
 pub(super) struct Connected {
@@ -156,7 +156,8 @@ impl Session {
         interrupt: &CancellationToken,
         recordings: Vec<Arc<dyn EventSink>>,
     ) -> Result<Self, CommandError> {
-        let input = Input::read(&common.input, apps)?;
+        let flags = common.input.clone();
+        let input = interrupt::blocking(interrupt, move || Input::read(&flags, apps)).await?;
         Self::of(input, &common.foundation, interrupt, recordings).await
     }
 

@@ -11,7 +11,7 @@ use super::approval::ApprovalArgs;
 use super::connect::Session;
 use super::input::Apps;
 use super::record::RecordArgs;
-use super::{CommandError, Common, Format, INTERRUPTED, help, output, plan};
+use super::{CommandError, Common, Format, INTERRUPTED, help, interrupt, output, plan};
 
 /// Create, change and delete what the configuration asks for, and verify it
 ///
@@ -97,7 +97,10 @@ pub(super) async fn run(
         plan::show(&session, &converger, false, None).await?;
         return Ok(0);
     }
-    let follows = args.plan.as_deref().map(plan::read).transpose()?;
+    let follows = match args.plan.clone() {
+        Some(path) => Some(interrupt::blocking(interrupt, move || plan::read(&path)).await?),
+        None => None,
+    };
     if args.batch.is_some() && args.workflow == Some(WorkflowChoice::PerApp) {
         return Err(batch_without_manifests());
     }

@@ -47,9 +47,8 @@ pub(super) async fn run(
         output::eprintln_line(&format!("{target}: not found, or not visible to {user}"));
     }
     for target in &destroyed.kept {
-        output::eprintln_line(&format!(
-            "{target}: not deleted, because it is unmanaged\nhelp: delete it with --force"
-        ));
+        output::eprintln_line(&format!("{target}: not deleted, because it is unmanaged"));
+        output::eprintln_help("delete it with --force");
     }
     match session.connected.format {
         Format::Json => {

@@ -21,7 +21,7 @@ pub(super) struct Common {
 }
 
 /// The flags that say what should exist.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct InputFlags {
     #[command(flatten)]
     pub(super) files: InputFiles,
@@ -36,7 +36,7 @@ pub(super) struct InputFlags {
 }
 
 /// A configuration or the files of a spec.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct InputFiles {
     /// Path to a spec, a YAML file, or to a folder with such files; `-` reads standard

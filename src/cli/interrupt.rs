@@ -1,11 +1,13 @@
 //! Ctrl-C and SIGTERM: after the first signal, running requests finish and no new
 //! ones start. The second signal ends the process.
 
-use std::future;
+use std::{future, io};
 
 use tokio_util::sync::CancellationToken;
 
-use super::output;
+use cf_pusher::Error;
+
+use super::{CommandError, output, screen};
 
 /// Cancels `interrupt` on the first signal, and returns on the second.
 pub(super) async fn wait_for_second_signal(interrupt: &CancellationToken) {
@@ -14,11 +16,32 @@ pub(super) async fn wait_for_second_signal(interrupt: &CancellationToken) {
         return future::pending().await;
     };
     signals.next().await;
+    output::eprintln_line(match screen::is_asking() {
+        // Ends the line of the question.
+        true => "",
+        false => "interrupted: finishing running requests (press Ctrl-C again to quit now)",
+    });
     interrupt.cancel();
-    output::eprintln_line(
-        "interrupted: finishing running requests (press Ctrl-C again to quit now)",
-    );
     signals.next().await;
+}
+
+/// Runs work that blocks, such as reading a file, which may be a pipe or a terminal.
+/// An interrupt does not wait for it.
+///
+/// # Errors
+/// Those of `work`, and [`Error::Interrupted`].
+pub(super) async fn blocking<T: Send + 'static>(
+    interrupt: &CancellationToken,
+    work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
+) -> Result<T, CommandError> {
+    tokio::select! {
+        biased;
+        () = interrupt.cancelled() => Err(Error::Interrupted.into()),
+        ended = tokio::task::spawn_blocking(work) => match ended {
+            Ok(outcome) => outcome,
+            Err(error) => Err(CommandError::Output(io::Error::other(error))),
+        },
+    }
 }
 
 #[cfg(unix)]

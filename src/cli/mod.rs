@@ -39,6 +39,7 @@ mod variables;
 mod verify;
 
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -123,16 +124,30 @@ const ENVIRONMENT_OF_PUSH: &str = "
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Online(Online),
+    #[command(flatten)]
+    Offline(Offline),
+}
+
+/// The subcommands that use a foundation. On a signal, their running requests finish.
+#[derive(Debug, Subcommand)]
+enum Online {
     Apply(apply::ApplyArgs),
     Converge(converge::ConvergeArgs),
     Plan(plan::PlanArgs),
     Verify(verify::VerifyArgs),
     Test(Box<test::TestArgs>),
     Destroy(destroy::DestroyArgs),
-    Push(push::PushArgs),
+    Push(Box<push::PushArgs>),
     Clone(clone::CloneArgs),
     Export(export::ExportArgs),
-    Manifest(manifest::ManifestArgs),
+}
+
+/// The subcommands that work on this machine alone. A signal ends them.
+#[derive(Debug, Subcommand)]
+enum Offline {
+    Manifest(Box<manifest::ManifestArgs>),
     Init(init::InitArgs),
     Spec(spec::SpecArgs),
     Schema(schema::SchemaArgs),
@@ -185,7 +200,11 @@ pub(crate) fn main() -> ExitCode {
         Err(error) if usage::is_help(&error) => return usage::print_help(&error),
         Err(error) => return fail(&usage::explain(&error, &arguments), hints),
     };
-    match execute(cli.command) {
+    let outcome = match cli.command {
+        Command::Online(command) => execute(command),
+        Command::Offline(command) => run_offline(command),
+    };
+    match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => fail(&error, hints),
     }
@@ -201,12 +220,17 @@ fn fail(error: &CommandError, hints: Hints) -> ExitCode {
     ExitCode::from(if hints.detailed_exitcode { 1 } else { code })
 }
 
-fn execute(command: Command) -> Result<u8, CommandError> {
+fn execute(command: Online) -> Result<u8, CommandError> {
     let runtime = runtime::start()?;
     let interrupt = CancellationToken::new();
+    // A task of its own: a file that blocks it, such as a pipe, does not block signals.
+    let running = runtime.spawn({
+        let interrupt = interrupt.clone();
+        async move { run(command, &interrupt).await }
+    });
     let outcome = runtime.block_on(async {
         tokio::select! {
-            outcome = run(command, &interrupt) => outcome,
+            outcome = running => outcome.unwrap_or_else(|error| Err(io::Error::other(error).into())),
             () = interrupt::wait_for_second_signal(&interrupt) => Err(Error::Interrupted.into()),
         }
     });
@@ -215,23 +239,28 @@ fn execute(command: Command) -> Result<u8, CommandError> {
     outcome
 }
 
-async fn run(command: Command, interrupt: &CancellationToken) -> Result<u8, CommandError> {
+async fn run(command: Online, interrupt: &CancellationToken) -> Result<u8, CommandError> {
     match command {
-        Command::Apply(args) => apply::run(args, interrupt).await,
-        Command::Converge(args) => converge::run(args, interrupt).await,
-        Command::Plan(args) => plan::run(args, interrupt).await,
-        Command::Verify(args) => verify::run(args, interrupt).await,
-        Command::Test(args) => test::run(*args, interrupt).await,
-        Command::Destroy(args) => destroy::run(args, interrupt).await,
-        Command::Push(args) => push::run(args, interrupt).await,
-        Command::Clone(args) => clone::run(args, interrupt).await,
-        Command::Export(args) => export::run(args, interrupt).await,
-        Command::Manifest(args) => manifest::run(args),
-        Command::Init(args) => init::run(args),
-        Command::Spec(args) => spec::run(args),
-        Command::Schema(args) => schema::run(args),
-        Command::Completions(args) => completions::run(args),
-        Command::Man(args) => man::run(args),
+        Online::Apply(args) => apply::run(args, interrupt).await,
+        Online::Converge(args) => converge::run(args, interrupt).await,
+        Online::Plan(args) => plan::run(args, interrupt).await,
+        Online::Verify(args) => verify::run(args, interrupt).await,
+        Online::Test(args) => test::run(*args, interrupt).await,
+        Online::Destroy(args) => destroy::run(args, interrupt).await,
+        Online::Push(args) => push::run(*args, interrupt).await,
+        Online::Clone(args) => clone::run(args, interrupt).await,
+        Online::Export(args) => export::run(args, interrupt).await,
+    }
+}
+
+fn run_offline(command: Offline) -> Result<u8, CommandError> {
+    match command {
+        Offline::Manifest(args) => manifest::run(*args),
+        Offline::Init(args) => init::run(args),
+        Offline::Spec(args) => spec::run(args),
+        Offline::Schema(args) => schema::run(args),
+        Offline::Completions(args) => completions::run(args),
+        Offline::Man(args) => man::run(args),
     }
 }
 

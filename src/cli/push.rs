@@ -15,7 +15,7 @@ use cf_pusher::{Connection, Error};
 use super::app_flags::AppFlags;
 use super::connect::Connected;
 use super::place::{self, Located};
-use super::{CommandError, Format, Foundation, INTERRUPTED, help, output};
+use super::{CommandError, Format, Foundation, INTERRUPTED, help, interrupt, output};
 
 /// The longest timeout, as of `--timeout`.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -71,7 +71,8 @@ struct Place {
 pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result<u8, CommandError> {
     let timeouts = (minutes(STAGING_TIMEOUT)?, minutes(STARTUP_TIMEOUT)?);
     let overrides = args.flags.overrides()?;
-    let manifest = args.flags.manifest()?;
+    let flags = args.flags.clone();
+    let manifest = interrupt::blocking(interrupt, move || flags.manifest()).await?;
     // Before connecting, so that an invalid manifest is reported offline.
     let transformed = manifest.clone().transform(&overrides)?;
     if !args.dry_run {
@@ -179,7 +180,7 @@ fn report(connected: &Connected, outcome: &PushOutcome) -> Result<(), CommandErr
     // Last, so that they are what a terminal shows. The staging log was shown as it
     // was written.
     for failure in &outcome.failures {
-        output::eprintln_line(&format!("error: {failure}"));
+        output::eprintln_labelled_error(&failure.to_string());
         if let Some(help) = help::for_step(failure.step, &failure.app, &failure.error) {
             output::eprintln_line(&format!("help: {help}"));
         }

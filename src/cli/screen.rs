@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use console::Term;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 /// The width of a terminal that does not report one.
 const DEFAULT_WIDTH: usize = 80;
@@ -60,18 +60,81 @@ pub(super) fn init(color: ColorChoice) {
     console::set_colors_enabled_stderr(color.is_on(err, variable));
     let is_live = err && !is_dumb(variable);
     let screen = Screen {
-        live: is_live.then(MultiProgress::new),
+        live: is_live.then(live_lines),
         is_asking: AtomicBool::new(false),
     };
     // Only the first call counts.
     let _ = SCREEN.set(screen);
 }
 
+fn live_lines() -> MultiProgress {
+    const FRAMES_PER_SECOND: u8 = 20;
+    let terminal = Box::new(Terminal(Term::buffered_stderr()));
+    let target = ProgressDrawTarget::term_like_with_hz(terminal, FRAMES_PER_SECOND);
+    MultiProgress::with_draw_target(target)
+}
+
+/// The terminal of the live lines.
+///
+/// After each frame, the cursor is at the beginning of the last line. The terminal
+/// shows `^C` at the cursor when the user presses Ctrl-C: at the end of a line, that
+/// would begin a new line, and the next frame would not replace this one.
+#[derive(Debug)]
+struct Terminal(Term);
+
+impl TermLike for Terminal {
+    fn width(&self) -> u16 {
+        self.0.size().1
+    }
+
+    fn height(&self) -> u16 {
+        self.0.size().0
+    }
+
+    fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
+        self.0.move_cursor_up(lines)
+    }
+
+    fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
+        self.0.move_cursor_down(lines)
+    }
+
+    fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
+        self.0.move_cursor_right(columns)
+    }
+
+    fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
+        self.0.move_cursor_left(columns)
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.0.write_line(text)
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.write_str(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.0.clear_line()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.write_str("\r")?;
+        self.0.flush()
+    }
+}
+
 /// The live lines, if there are any and nothing is being asked.
 fn live() -> Option<&'static MultiProgress> {
     let screen = SCREEN.get()?;
-    let is_asking = screen.is_asking.load(Ordering::SeqCst);
-    screen.live.as_ref().filter(|_| !is_asking)
+    screen.live.as_ref().filter(|_| !is_asking())
+}
+
+/// Whether a question waits for its answer.
+pub(super) fn is_asking() -> bool {
+    let screen = SCREEN.get();
+    screen.is_some_and(|screen| screen.is_asking.load(Ordering::SeqCst))
 }
 
 /// Whether lines can be drawn and redrawn now.

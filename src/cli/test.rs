@@ -13,7 +13,7 @@ use super::approval::ApprovalArgs;
 use super::connect::{Session, variable};
 use super::input::Input;
 use super::record::RecordArgs;
-use super::{CommandError, Format, Foundation, converge, flags, output};
+use super::{CommandError, Format, Foundation, converge, flags, interrupt, output};
 
 mod summary;
 
@@ -153,7 +153,9 @@ pub(super) async fn run(args: TestArgs, interrupt: &CancellationToken) -> Result
         return Err(CommandError::usage(text).help("leave it out, or add --setup"));
     }
     let recordings = args.record.open(interrupt).await?;
-    let input = input(&args)?;
+    let (config, apps_dir) = (args.config.clone(), apps_dir(&args));
+    let reading = move || Input::of_config(&config, apps_dir.as_deref());
+    let input = interrupt::blocking(interrupt, reading).await?;
     let test = match &input {
         Input::Scaling(test, _) => ScalingTest::clone(test),
         _ => return Err(no_scaling_test()),
@@ -191,12 +193,11 @@ async fn set_up(args: &TestArgs, session: &Session) -> Result<Outcome, CommandEr
     Ok(session.converger()?.converge(approval).await?)
 }
 
-/// The configuration, and the bits of its apps if they are to be set up.
-fn input(args: &TestArgs) -> Result<Input, CommandError> {
+/// The folder with the bits of the apps, if they are to be set up.
+fn apps_dir(args: &TestArgs) -> Option<PathBuf> {
     let given = args.apps_dir.clone();
     let apps_dir = given.or_else(|| variable("APPS_DIR").map(PathBuf::from));
-    let apps_dir = apps_dir.filter(|_| args.setup);
-    Input::of_config(&args.config, apps_dir.as_deref())
+    apps_dir.filter(|_| args.setup)
 }
 
 fn no_scaling_test() -> CommandError {

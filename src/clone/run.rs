@@ -396,8 +396,12 @@ impl Cloning<'_> {
         });
     }
 
-    /// Counts a clone that is done with a phase, or failed in it.
+    /// Counts a clone that is done with a phase, or failed in it. What an interrupt
+    /// stopped is neither.
     fn count(&self, phase: Phase, is_done: bool) {
+        if !is_done && self.client.is_interrupted() {
+            return;
+        }
         let counter = if is_done { &self.done } else { &self.failed };
         counter.fetch_add(1, Ordering::Relaxed);
         self.client.events().emit(Event::PhaseProgress {

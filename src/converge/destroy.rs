@@ -12,6 +12,7 @@ use super::progress::Progress;
 use super::target::Target;
 use super::{ConvergeError, Converger, protect};
 use crate::capi::error::Error;
+use crate::capi::model::Org;
 use crate::desired::{Group, user_and_origin};
 use crate::events::{Phase, StepContext};
 
@@ -77,17 +78,15 @@ impl Converger {
         deletions.targets.extend(targets);
         protect::check(&self.desired, deletions.targets.iter())?;
         self.approve(approval, &deletions).await?;
-        self.delete_orgs(&observed, &mut destroyed.targets).await?;
+        let deleting = self.start_deletions(&observed, beside.len());
+        self.delete_orgs(&observed, &deleting, &mut destroyed.targets)
+            .await?;
         for Beside { target, guid, .. } in beside {
-            let what = format!("deleting the {target}");
-            let deleted = match target {
-                Target::Quota { .. } => self.client.delete_quota(&what, &guid).await,
-                Target::Domain { .. } => self.client.delete_domain(&what, &guid).await,
-                Target::User { .. } => self.client.delete_user(&what, &guid).await,
-                _ => self.client.delete_security_group(&what, &guid).await,
-            };
-            match deleted {
-                Ok(()) => destroyed.targets.push(target),
+            match self.delete_beside(&target, &guid).await {
+                Ok(()) => {
+                    destroyed.targets.push(target);
+                    deleting.advance(true);
+                }
                 // A user who cannot see the org may see its quota, but not the orgs that
                 // it is applied to.
                 Err(error) if error.is_forbidden() && !destroyed.not_found.is_empty() => {
@@ -96,7 +95,24 @@ impl Converger {
                 Err(error) => return Err(error.into()),
             }
         }
+        deleting.end();
         Ok(())
+    }
+
+    /// Deletes a quota, security group, domain or user.
+    async fn delete_beside(&self, target: &Target, guid: &str) -> Result<(), Error> {
+        let what = format!("deleting the {target}");
+        let phase = Some(Phase::Deletions);
+        let context = StepContext::in_phase(phase, target.to_string(), "deleting");
+        let delete = async {
+            match target {
+                Target::Quota { .. } => self.client.delete_quota(&what, guid).await,
+                Target::Domain { .. } => self.client.delete_domain(&what, guid).await,
+                Target::User { .. } => self.client.delete_user(&what, guid).await,
+                _ => self.client.delete_security_group(&what, guid).await,
+            }
+        };
+        self.client.events().step(context, delete).await
     }
 
     /// The orgs that exist, with the apps and service instances in them.
@@ -211,19 +227,29 @@ impl Converger {
         quotas.chain(groups).chain(domains).chain(users).collect()
     }
 
+    /// Starts to show the deletion of the orgs that exist with their apps, and of `others`.
+    pub(super) fn start_deletions(&self, observed: &Observed, others: usize) -> Progress<'_> {
+        let orgs = self.orgs_with_app_counts(observed);
+        let in_orgs: usize = orgs.iter().map(|(_, apps)| 1 + apps).sum();
+        Progress::start(&self.client, Phase::Deletions, in_orgs + others)
+    }
+
+    /// The orgs that exist, each with the number of its apps.
+    fn orgs_with_app_counts<'o>(&self, observed: &'o Observed) -> Vec<(&'o Org, usize)> {
+        let orgs = observed.orgs.iter().enumerate();
+        let orgs = orgs.filter_map(|(id, found)| Some((found.org.as_ref()?, id)));
+        orgs.map(|(org, id)| (org, self.app_count(observed, id)))
+            .collect()
+    }
+
     /// Deletes the orgs that exist.
     pub(super) async fn delete_orgs(
         &self,
         observed: &Observed,
+        deleting: &Progress<'_>,
         destroyed: &mut Vec<Target>,
     ) -> Result<(), ConvergeError> {
-        let orgs = observed.orgs.iter().enumerate();
-        let orgs = orgs.filter_map(|(id, found)| Some((found.org.as_ref()?, id)));
-        let orgs: Vec<_> = orgs
-            .map(|(org, id)| (org, self.app_count(observed, id)))
-            .collect();
-        let apps: usize = orgs.iter().map(|(_, apps)| apps).sum();
-        let deleting = Progress::start(&self.client, Phase::Deletions, orgs.len() + apps);
+        let orgs = self.orgs_with_app_counts(observed);
         let mut done = 0;
         for (org, apps) in orgs {
             let name = org.name.clone();
@@ -234,13 +260,12 @@ impl Converger {
             let delete = self.client.delete_org(&what, &org.guid);
             tokio::select! {
                 deleted = self.client.events().step(context, delete) => deleted?,
-                never = self.count_deleted(&org.guid, apps, done, &deleting) => match never {},
+                never = self.count_deleted(&org.guid, apps, done, deleting) => match never {},
             }
             done += apps + 1;
             deleting.reach(done);
             destroyed.push(target);
         }
-        deleting.end();
         Ok(())
     }
 

@@ -28,9 +28,10 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Counts a step or resource that is done, or that failed.
+    /// Counts a step or resource that is done, or that failed. What an interrupt stopped
+    /// is neither.
     pub(super) fn advance(&self, is_done: bool) {
-        if self.total == 0 {
+        if self.total == 0 || !is_done && self.client.is_interrupted() {
             return;
         }
         let counter = if is_done { &self.done } else { &self.failed };

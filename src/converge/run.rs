@@ -129,7 +129,12 @@ impl<'a> Run<'a> {
         let deletions = converger.orgs_to_delete(&observed).await?;
         protect::check(&converger.desired, deletions.targets.iter())?;
         self.approve(&deletions).await?;
-        converger.delete_orgs(&observed, &mut Vec::new()).await
+        let deleting = converger.start_deletions(&observed, 0);
+        converger
+            .delete_orgs(&observed, &deleting, &mut Vec::new())
+            .await?;
+        deleting.end();
+        Ok(())
     }
 
     /// Refuses unmanaged resources, unless they are to be adopted. Resources that another

@@ -205,6 +205,7 @@ impl StagingLogs {
     fn fail(&self, client: &Client, reason: &str, is_hanging: bool) {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         if (is_hanging || failures >= MOST_FAILURES)
+            && !client.is_interrupted()
             && !self.is_given_up.swap(true, Ordering::Relaxed)
         {
             let text = format!("staging logs are not shown: {reason}");

@@ -198,7 +198,7 @@ fn since(seconds: f64) -> Option<String> {
 
 /// Why an app could not be pushed. Displays as `staging dora failed: CAUSE`.
 #[derive(Debug, Serialize, thiserror::Error)]
-#[error("{step} {app} failed: {}", .error.cause())]
+#[error("{}", described(step, app, error))]
 #[non_exhaustive]
 pub struct PushFailure {
     /// The app's name.
@@ -214,6 +214,13 @@ pub struct PushFailure {
     /// The GUID of the package that this push created, if any.
     #[serde(skip)]
     pub(super) package: Option<String>,
+}
+
+fn described(step: &str, app: &str, error: &Error) -> String {
+    match error.is_interrupted() {
+        true => error.to_string(),
+        false => format!("{step} {app} failed: {}", error.cause()),
+    }
 }
 
 fn message<S: Serializer>(error: &Error, to: S) -> Result<S::Ok, S::Error> {

@@ -206,8 +206,12 @@ impl<'a> Pusher<'a> {
         PushedJob { outcome, failure }
     }
 
-    /// Counts an app that was pushed, or could not be.
+    /// Counts an app that was pushed, or could not be. What an interrupt stopped is
+    /// neither.
     fn count(&self, is_pushed: bool) {
+        if !is_pushed && self.client.is_interrupted() {
+            return;
+        }
         let counter = if is_pushed { &self.done } else { &self.failed };
         counter.fetch_add(1, Ordering::Relaxed);
         self.client.events().emit(Event::PhaseProgress {

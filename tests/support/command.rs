@@ -139,5 +139,9 @@ pub(crate) fn stable(text: &str) -> String {
 /// A line such as `clones: 3 of 4`.
 fn is_progress(line: &str) -> bool {
     let words: Vec<&str> = line.split(' ').collect();
-    matches!(words.as_slice(), [_, done, "of", _] if done.parse::<u32>().is_ok())
+    let done = match words.as_slice() {
+        [_, done, "of", _] | [_, done, "of", _, _, "failed"] => done,
+        _ => return false,
+    };
+    done.parse::<u32>().is_ok()
 }

@@ -191,6 +191,10 @@ impl Transport {
         }
     }
 
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupt.is_cancelled()
+    }
+
     /// Waits for an interrupt, forever in work that it does not stop.
     async fn interrupted(&self) {
         match DESPITE_INTERRUPT.try_with(|()| ()) {

@@ -12,6 +12,12 @@ const SPINNER: [char; 4] = ['|', '/', '-', '\\'];
 /// The width of a terminal from which on bars are longer.
 const WIDE: usize = 100;
 
+/// The columns between two parts of a line.
+const GAP: usize = 2;
+
+/// The fewest columns in which a cut description says anything.
+const SHORTEST_WHAT: usize = 8;
+
 /// A phase that is going on.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PhaseLine<'a> {
@@ -40,14 +46,23 @@ impl PhaseLine<'_> {
             let failed = style(format!("{} failed", self.failed));
             parts.push(failed.for_stderr().red().to_string());
         }
-        if let Some(rate) = self.rate {
+        let rest = self.total.saturating_sub(ended);
+        if let Some(rate) = self.rate.filter(|_| rest > 0) {
             parts.push(format!("{:>7}", rate_text(rate)));
-            parts.push(format!("{} left", time(left(self.total - ended, rate))));
+            parts.push(format!("{} left", time(left(rest, rate))));
         }
+        let mut text = parts.join("  ");
         if let Some((what, time_so_far)) = &self.waiting {
-            parts.push(format!("{what}: {}", time(*time_so_far)));
+            let time_so_far = format!(": {}", time(*time_so_far));
+            let taken = measure_text_width(&text) + GAP + time_so_far.len() + 1;
+            // The time is what matters, so a long name is cut.
+            let free = width.saturating_sub(taken);
+            if free >= SHORTEST_WHAT || measure_text_width(what) <= free {
+                let what = truncate_str(what, free, "...");
+                text += &format!("{:GAP$}{what}{time_so_far}", "");
+            }
         }
-        fit(&parts.join("  "), width)
+        fit(&text, width)
     }
 }
 
@@ -207,8 +222,8 @@ mod tests {
         });
         insta::assert_snapshot!(lines.join("\n"), @r"
         / clones       [====>       ]   812/...
-        / clones       [====>       ]   812/2000  3 failed     24/s  48 s left  copy...
-        / clones       [============>                 ]   812/2000  3 failed     24/s  48 s left  copying the droplet of sca...
+        / clones       [====>       ]   812/2000  3 failed     24/s  48 s left
+        / clones       [============>                 ]   812/2000  3 failed     24/s  48 s left  copying the droplet ...: 12 s
         ");
     }
 

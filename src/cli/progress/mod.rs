@@ -193,7 +193,11 @@ impl State {
         let is_due = tenth > shown.tenth && ended < shown.total;
         if is_due && !screen::is_live() && phase != Phase::Push {
             shown.tenth = tenth;
-            screen::line(&format!("{}: {done} of {}", phase.name(), shown.total));
+            let mut text = format!("{}: {done} of {}", phase.name(), shown.total);
+            if failed > 0 {
+                text += &format!(", {failed} failed");
+            }
+            screen::line(&text);
         }
     }
 
@@ -325,7 +329,8 @@ impl State {
         for (phase, shown) in &mut self.phases {
             let mut line = shown.line_at(now, self.frame, *phase, &self.pushing);
             // Clones cannot go on without the droplet of their prototype.
-            if line.waiting.is_none() && *phase == Phase::Clones && is_staging {
+            let has_rest = line.done + line.failed < line.total;
+            if line.waiting.is_none() && *phase == Phase::Clones && is_staging && has_rest {
                 line.waiting = Some(("waiting for prototypes".to_owned(), now - shown.began));
             }
             let text = line.text(width);
