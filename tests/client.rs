@@ -423,7 +423,10 @@ async fn no_token_goes_to_another_host() {
         .plan()
         .await
         .unwrap_err();
-    assert!(refused.to_string().contains("use that URL"), "{refused}");
+    assert!(
+        refused.to_string().contains("it redirects to "),
+        "{refused}"
+    );
     elsewhere.verify().await;
 }
 

@@ -6,6 +6,7 @@ use cf_pusher::{Approval, Client, ConnectOptions, ConnectionProblem, Error, Even
 use mock_capi::wiremock::matchers::path;
 use mock_capi::wiremock::{Mock, ResponseTemplate};
 use mock_capi::{Front, MockCapi};
+use rstest::rstest;
 use serde_json::json;
 
 use crate::support::command::{Place, cf_pusher};
@@ -90,6 +91,32 @@ fn a_proxy_that_fails_is_named_with_its_variable() {
 }
 
 #[test]
+fn a_variable_that_names_no_proxy_is_an_error() {
+    let place = Place::new();
+    let config = place.file("config.json", SMALL);
+    let plan = |no_proxy: &str| {
+        let mut command = cf_pusher(place.dir.path());
+        command
+            .args(["plan", "--config", config.to_str().unwrap()])
+            .env("CF_API", "https://api.example.invalid")
+            .env("CF_USERNAME", "admin")
+            .env("CF_PASSWORD", "admin")
+            .env("HTTPS_PROXY", "user:hunter2 127.0.0.1:9")
+            .env_remove("no_proxy")
+            .env("NO_PROXY", no_proxy);
+        place.said_alone(command)
+    };
+    let said = plan("");
+    assert_eq!(said.code, 3);
+    insta::assert_snapshot!(said.err, @r"
+    error: cannot reach https://api.example.invalid/: the value of HTTPS_PROXY is not the URL of a proxy
+    help: correct HTTPS_PROXY, or list the API's host in NO_PROXY
+    ");
+    let direct = plan("example.invalid");
+    assert!(!direct.err.contains("HTTPS_PROXY"), "{}", direct.err);
+}
+
+#[test]
 fn an_untrusted_certificate_is_explained() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mock = runtime.block_on(tls_mock());
@@ -102,25 +129,71 @@ fn an_untrusted_certificate_is_explained() {
     ");
 }
 
+#[test]
+fn a_file_of_certificates_that_cannot_be_read_is_named() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mock = runtime.block_on(tls_mock());
+    let place = Place::new();
+    let plan = |name: &str, file: &str| {
+        let mut command = cf_pusher(place.dir.path());
+        let config = place.file("config.json", SMALL);
+        command.args(["plan", "--config", config.to_str().unwrap()]);
+        let login = [("CF_USERNAME", "admin"), ("CF_PASSWORD", "admin")];
+        command
+            .env("CF_API", mock.uri())
+            .envs(login)
+            .env(name, file);
+        place.said(command, &mock)
+    };
+    let system = plan("SSL_CERT_FILE", "nowhere.pem");
+    assert_eq!(system.code, 3);
+    let help = system.err.lines().last().unwrap();
+    insta::assert_snapshot!(help, @"help: correct SSL_CERT_FILE: reading nowhere.pem failed: No such file or directory (os error 2)");
+    let own = plan("CF_PUSHER_CA_CERT", "nowhere.pem");
+    assert_eq!(own.code, 2);
+    insta::assert_snapshot!(own.err, @r"
+    error: reading the certificates in nowhere.pem failed: No such file or directory (os error 2)
+    help: --ca-cert (CF_PUSHER_CA_CERT) must be a file with certificates in PEM format
+    ");
+    assert_eq!(plan("CF_PUSHER_CA_CERT", "").code, 3);
+}
+
+/// A password that servers repeat.
+const SECRET: &str = "hunter2-secret";
+
+fn repeated_in_json() -> String {
+    let detail = format!("\u{1b}[31mno, {SECRET}\u{7}");
+    let error = json!({"code": 10008, "title": SECRET, "detail": detail});
+    json!({ "errors": [error] }).to_string()
+}
+
+/// A text of which only the beginning is shown, up to the middle of the password.
+fn repeated_in_text() -> String {
+    format!("no, {}{SECRET}", "x".repeat(190))
+}
+
+#[rstest]
+#[case::in_json(
+    repeated_in_json(),
+    "no, [removed] (10008 [removed]) [request [removed]]"
+)]
+#[case::in_text(
+    repeated_in_text(),
+    "xx[remov... (not from the Cloud Controller) [request [removed]]"
+)]
 #[tokio::test]
-async fn a_secret_that_a_server_repeats_is_masked() {
+async fn a_secret_that_a_server_repeats_is_masked(#[case] body: String, #[case] expected: &str) {
     let builder = Workflow::Manifest.foundation();
-    let mock = builder
-        .add_user("somebody", "hunter2-secret")
-        .start()
-        .await
-        .unwrap();
-    let detail = "\u{1b}[31mno, hunter2-secret\u{7}";
-    let errors =
-        json!({"errors": [{"code": 10008, "title": "CF-UnprocessableEntity", "detail": detail}]});
+    let mock = builder.add_user("somebody", SECRET).start().await.unwrap();
+    let answer = ResponseTemplate::new(422).insert_header("x-vcap-request-id", SECRET);
     Mock::given(path("/v3/organizations"))
-        .respond_with(ResponseTemplate::new(422).set_body_json(errors))
+        .respond_with(answer.set_body_string(body))
         .with_priority(1)
         .mount(mock.server())
         .await;
     let credentials = cf_pusher::Credentials::Password {
         username: "somebody".to_owned(),
-        password: "hunter2-secret".into(),
+        password: SECRET.into(),
     };
     let client = connect(ConnectOptions::new(mock.uri(), credentials))
         .await
@@ -129,6 +202,7 @@ async fn a_secret_that_a_server_repeats_is_masked() {
     let converger = Workflow::Manifest.converger(&client, &config, &sources);
     let error = converger.converge(Approval::None).await.unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("no, [removed] (10008"), "{text}");
+    assert!(text.ends_with(expected), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
     assert!(!text.contains(['\u{1b}', '\u{7}']), "{text}");
 }

@@ -4,6 +4,7 @@
 //! with the same code, so for those the text decides. The codes are those of
 //! `errors/v2.yml` of the Cloud Controller, which both APIs share.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -56,6 +57,9 @@ const QUOTA_TEXTS: [&str; 7] = [
     "staging requires",
 ];
 
+/// The most characters of an explanation that are shown.
+const LONGEST_DETAIL: usize = 2_000;
+
 /// One error as the Cloud Controller reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CcError {
@@ -86,7 +90,12 @@ impl CcError {
 
 impl fmt::Display for CcError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} {})", self.detail, self.code, self.title)
+        write!(f, "{}", beginning(&self.detail, LONGEST_DETAIL))?;
+        match (self.code, self.title.as_str()) {
+            (0, "") => Ok(()),
+            (0, title) => write!(f, " ({title})"),
+            (code, title) => write!(f, " ({code} {title})"),
+        }
     }
 }
 
@@ -105,13 +114,25 @@ fn is_quota_text(text: &str) -> bool {
     exceeds_a_quota || QUOTA_TEXTS.iter().any(|words| text.contains(words))
 }
 
-/// All errors in one line.
+/// All errors in one line, up to a number that a person can read.
 pub(super) fn describe(errors: &[CcError]) -> String {
+    const MOST: usize = 20;
     if errors.is_empty() {
         return "no error details".to_owned();
     }
-    let texts: Vec<String> = errors.iter().map(CcError::to_string).collect();
+    let mut texts: Vec<String> = errors.iter().take(MOST).map(CcError::to_string).collect();
+    if let Some(more) = errors.len().checked_sub(MOST).filter(|more| *more > 0) {
+        texts.push(format!("and {more} more errors"));
+    }
     texts.join("; ")
+}
+
+/// The beginning of a text, with `...` if there is more.
+fn beginning(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
 }
 
 /// The errors in a response's body: v3's (`errors`), v2's (`description`) or the UAA's
@@ -163,16 +184,30 @@ pub(super) fn parse(body: &[u8]) -> Vec<CcError> {
 /// The beginning of a page of HTML or text, as gateways send them.
 fn beginning_of(body: &[u8]) -> Vec<CcError> {
     const LONGEST: usize = 200;
-    let text = String::from_utf8_lossy(body);
-    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = readable(&String::from_utf8_lossy(body));
     if text.is_empty() {
         return Vec::new();
     }
     vec![CcError {
         code: 0,
         title: "not from the Cloud Controller".to_owned(),
-        detail: printable(&text).chars().take(LONGEST).collect(),
+        detail: beginning(&text, LONGEST).into_owned(),
     }]
+}
+
+/// A text in one line; of a page of HTML its title, or else its text.
+pub(super) fn readable(text: &str) -> String {
+    static TITLE: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new("(?is)<title[^>]*>(.*?)</title>").ok());
+    static TAGS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("<[^>]*>").ok());
+    let found = TITLE.as_ref().and_then(|title| title.captures(text));
+    let title = found.and_then(|found| Some(found.get(1)?.as_str()));
+    let text = match (title, TAGS.as_ref()) {
+        (Some(title), _) => Cow::Borrowed(title),
+        (None, Some(tags)) if text.trim_start().starts_with('<') => tags.replace_all(text, " "),
+        (None, _) => Cow::Borrowed(text),
+    };
+    printable(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn printable_error(error: CcError) -> CcError {
@@ -214,11 +249,16 @@ mod tests {
     )]
     #[case::uaa(
         r#"{"error":"unauthorized","error_description":"Bad credentials"}"#,
-        "Bad credentials (0 unauthorized)"
+        "Bad credentials (unauthorized)"
     )]
-    #[case::gateway(
-        "<html>\n 502 Bad Gateway</html>",
-        "<html> 502 Bad Gateway</html> (0 not from the Cloud Controller)"
+    #[case::gateway("502\n Bad Gateway", "502 Bad Gateway (not from the Cloud Controller)")]
+    #[case::a_page_with_a_title(
+        "<html><head><TITLE>502 Bad\nGateway</TITLE></head><body>nginx</body></html>",
+        "502 Bad Gateway (not from the Cloud Controller)"
+    )]
+    #[case::a_page_without_title(
+        "<html>\n <b>502</b> Bad Gateway</html>",
+        "502 Bad Gateway (not from the Cloud Controller)"
     )]
     #[case::control_characters(
         r#"{"errors":[{"code":1,"title":"a","detail":"red \u001b[31m\u0007text"}]}"#,
@@ -227,6 +267,20 @@ mod tests {
     #[case::nothing("", "no error details")]
     fn errors_of_every_form_are_shown(#[case] body: &str, #[case] expected: &str) {
         assert_eq!(describe(&parse(body.as_bytes())), expected);
+    }
+
+    #[test]
+    fn long_errors_are_cut() {
+        let error = CcError {
+            code: 1,
+            title: "a".to_owned(),
+            detail: "\u{e4}".repeat(LONGEST_DETAIL + 1),
+        };
+        let shown = error.to_string();
+        assert_eq!(shown.chars().count(), LONGEST_DETAIL + "... (1 a)".len());
+        let errors = vec![error; 1_000];
+        let shown = describe(&errors);
+        assert!(shown.ends_with("; and 980 more errors"), "{shown}");
     }
 
     fn unprocessable(detail: &str) -> CcError {

@@ -193,6 +193,7 @@ impl Client {
     pub async fn connect(options: &ConnectOptions, events: Events) -> Result<Self, Error> {
         let base = api_url(&options.api)?;
         let transport = Arc::new(Transport::new(options, events)?);
+        transport.check_proxy(&base)?;
         let request = Request::get("/");
         let root = transport
             .retrying(&request, || {

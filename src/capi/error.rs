@@ -1,6 +1,7 @@
 //! Why a call to the foundation failed.
 
 use std::error::Error as StdError;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,17 @@ pub enum Error {
         /// The HTTP client's error.
         source: Option<Source>,
     },
+    /// A file of trusted certificates cannot be used.
+    #[error("reading the certificates in {} failed: {reason}", path.display())]
+    #[non_exhaustive]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        reason: String,
+        /// The error of the lower layer, such as that of the file system.
+        source: Option<Source>,
+    },
     /// The version of the API is neither that of 2017 nor recent enough.
     #[error(
         "unsupported version {version} of the v3 API at {url}, must be 3.84 or later, or the API of 2017"
@@ -67,7 +79,10 @@ pub enum Error {
         version: String,
     },
     /// The request may have been sent, but no complete response arrived.
-    #[error("no response from {method} {path}: {reason}; it may have taken effect")]
+    #[error(
+        "no response from {method} {path}: {reason}{}",
+        may_have_effect(method)
+    )]
     #[non_exhaustive]
     NoAnswer {
         /// The request's method, such as `POST`.
@@ -183,6 +198,21 @@ pub enum Error {
     },
 }
 
+/// A request that only reads has no effect.
+fn may_have_effect(method: &str) -> &'static str {
+    match method {
+        "GET" => "",
+        _ => "; it may have taken effect",
+    }
+}
+
+fn mask_errors(errors: &mut [CcError], mask: impl Fn(String) -> String) {
+    for error in errors {
+        error.title = mask(std::mem::take(&mut error.title));
+        error.detail = mask(std::mem::take(&mut error.detail));
+    }
+}
+
 impl Error {
     /// Work on this machine that failed with an error of a lower layer.
     pub(crate) fn local(
@@ -218,11 +248,13 @@ impl Error {
     /// The same error, with texts that a server sent changed by `mask`.
     pub(super) fn masked(mut self, mask: impl Fn(String) -> String) -> Self {
         match &mut self {
-            Self::Refused { errors, .. } | Self::JobFailed { errors, .. } => {
-                for error in errors {
-                    error.detail = mask(std::mem::take(&mut error.detail));
-                }
+            Self::Refused {
+                errors, request_id, ..
+            } => {
+                *request_id = request_id.take().map(&mask);
+                mask_errors(errors, &mask);
             }
+            Self::JobFailed { errors, .. } => mask_errors(errors, &mask),
             Self::Failed { reason, .. }
             | Self::NotUnderstood { reason, .. }
             | Self::Login { reason, .. }
@@ -230,6 +262,21 @@ impl Error {
             _ => {}
         }
         self
+    }
+
+    /// Whether the login failed because of the credentials, and not because of the UAA.
+    pub fn is_login_refused(&self) -> bool {
+        const REFUSALS: [u16; 3] = [400, 401, 403];
+        let Self::Login { source, .. } = self else {
+            return false;
+        };
+        // Without a request, the tokens have expired.
+        source.as_ref().is_none_or(|source| {
+            let error = source.downcast_ref::<Self>();
+            error.is_some_and(
+                |error| matches!(error, Self::Refused { status, .. } if REFUSALS.contains(status)),
+            )
+        })
     }
 
     /// Whether the API could not be reached or logged in to at all.
@@ -307,6 +354,18 @@ impl Error {
         self.status() == Some(StatusCode::FORBIDDEN)
     }
 
+    /// Whether the API answered with the URL of another place.
+    pub fn is_redirect(&self) -> bool {
+        self.status().is_some_and(|status| status.is_redirection())
+    }
+
+    /// Whether the foundation failed at the request, or had no time for it.
+    pub fn is_unavailable(&self) -> bool {
+        self.status().is_some_and(|status| {
+            status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+        })
+    }
+
     /// Whether the Cloud Controller reported an error with this code.
     pub(crate) fn has_code(&self, code: i64) -> bool {
         self.cc_errors().iter().any(|it| it.code == code)
@@ -316,6 +375,7 @@ impl Error {
     fn kind(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "unreachable",
+            Self::Certificates { .. } => "certificates",
             Self::Unsupported { .. } => "unsupported",
             Self::NoAnswer { .. } => "no_response",
             Self::Refused { .. } => "refused",

@@ -229,6 +229,7 @@ impl CommandError {
                 | ConvergeError::Property { .. }
                 | ConvergeError::Unsupported { .. }
                 | ConvergeError::UnknownGroup { .. } => 2,
+                ConvergeError::Api(Error::Certificates { .. }) => 2,
                 ConvergeError::Api(error) if error.is_connection() => 3,
                 ConvergeError::Api(error) if error.is_interrupted() => INTERRUPTED,
                 _ => 1,

@@ -8,18 +8,29 @@ use cf_pusher::{ConnectionProblem, Error};
 pub(super) fn for_error(error: &Error) -> Option<String> {
     let help = match error {
         Error::Unreachable { problem, .. } => return Some(for_connection(problem)),
+        Error::Certificates { .. } => {
+            "--ca-cert (CF_PUSHER_CA_CERT) must be a file with certificates in PEM format"
+        }
         Error::Unsupported { .. } => "select a dialect with --dialect v3 or --dialect 2017",
+        Error::Login { .. } if !error.is_login_refused() => {
+            "check that the UAA is available, and run again"
+        }
         Error::Login { .. } => {
             "check the user name and password: CF_USERNAME and CF_PASSWORD, CF_CLIENT_ID and CF_CLIENT_SECRET, admin_user and admin_password in the configuration, or log in with `cf login`"
         }
         Error::NoAnswer { .. } => "run again; what was done is not done twice",
         Error::Deadline { .. } => "run again, or allow more time with --timeout",
         Error::Gone { .. } => "run again",
+        Error::NotUnderstood { .. } => {
+            "check the API's URL, and what is in between, such as a proxy"
+        }
         Error::Interrupted => "run the same command again to finish",
         _ if error.is_quota_exceeded() => {
             "raise the limits of the quota, or declare fewer or smaller apps"
         }
         _ if error.is_forbidden() => "log in as an admin",
+        _ if error.is_redirect() => "use the URL of the Cloud Controller itself",
+        _ if error.is_unavailable() => "run again when the foundation is well",
         _ => return None,
     };
     Some(help.to_owned())
@@ -27,13 +38,26 @@ pub(super) fn for_error(error: &Error) -> Option<String> {
 
 fn for_connection(problem: &ConnectionProblem) -> String {
     match problem {
-        ConnectionProblem::UntrustedCertificate => "trust the server's certificate with --ca-cert FILE or SSL_CERT_FILE, or accept any certificate with --skip-ssl-validation".to_owned(),
+        ConnectionProblem::UntrustedCertificate => unreadable_certificates().unwrap_or_else(|| {
+            "trust the server's certificate with --ca-cert FILE or SSL_CERT_FILE, or accept any certificate with --skip-ssl-validation".to_owned()
+        }),
         ConnectionProblem::NotTls => "begin the API's URL with http://".to_owned(),
         ConnectionProblem::Proxy { variable, .. } => {
             format!("correct {variable}, or list the API's host in NO_PROXY")
         }
         _ => "check the API's URL and the network".to_owned(),
     }
+}
+
+/// What to do if SSL_CERT_FILE, which takes the place of the system's certificates, names no
+/// file that can be read.
+fn unreadable_certificates() -> Option<String> {
+    let path = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty())?;
+    let error = std::fs::File::open(&path).err()?;
+    let path = path.display();
+    Some(format!(
+        "correct SSL_CERT_FILE: reading {path} failed: {error}"
+    ))
 }
 
 /// The help for an error in a step of an app.

@@ -12,7 +12,11 @@ use super::request::Request;
 use crate::capi::error::{ConnectionProblem, Error};
 
 /// The proxies that the environment selects, as the HTTP client reads it.
-pub(super) struct Proxies(Matcher);
+pub(super) struct Proxies {
+    matcher: Matcher,
+    /// Selects the URLs that any proxy is for.
+    any: Matcher,
+}
 
 /// A proxy, and the environment variable that names it.
 pub(super) struct Proxy {
@@ -22,17 +26,57 @@ pub(super) struct Proxy {
 
 impl Proxies {
     pub(super) fn from_environment() -> Self {
-        Self(Matcher::from_system())
+        let no_proxy = ["NO_PROXY", "no_proxy"].map(|name| std::env::var(name).unwrap_or_default());
+        let no_proxy = no_proxy.into_iter().find(|hosts| !hosts.is_empty());
+        let any = Matcher::builder().all("http://proxy.invalid");
+        Self {
+            matcher: Matcher::from_system(),
+            any: any.no(no_proxy.unwrap_or_default()).build(),
+        }
+    }
+
+    /// The variable that should name the proxy for a URL, and has a value that is no URL of
+    /// a proxy. The HTTP client would ignore it.
+    pub(super) fn invalid(&self, url: &Url) -> Option<&'static str> {
+        let target = url.as_str().parse().ok()?;
+        let variable = variable(url.scheme());
+        let value = std::env::var_os(variable).filter(|value| !value.is_empty())?;
+        let is_invalid = !value.to_str().is_some_and(is_proxy);
+        (is_invalid && self.any.intercept(&target).is_some()).then_some(variable)
     }
 
     /// The proxy that requests to a URL go through.
     pub(super) fn of(&self, url: &Url) -> Option<Proxy> {
         let target = url.as_str().parse().ok()?;
-        let intercept = self.0.intercept(&target)?;
+        let intercept = self.matcher.intercept(&target)?;
         Some(Proxy {
             url: intercept.uri().to_string().trim_end_matches('/').to_owned(),
             variable: variable(url.scheme()),
         })
+    }
+}
+
+/// Whether a text is the URL of a proxy, or its host alone.
+fn is_proxy(text: &str) -> bool {
+    const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
+    let url = match text.contains("://") {
+        true => Url::parse(text),
+        false => Url::parse(&format!("http://{text}")),
+    };
+    url.is_ok_and(|url| url.has_host() && SCHEMES.contains(&url.scheme()))
+}
+
+/// An error about a variable of the environment that should name a proxy.
+pub(super) fn invalid_proxy(base: &Url, variable: &'static str) -> Error {
+    Error::Unreachable {
+        url: base.to_string(),
+        // The value may have a password in it.
+        reason: format!("the value of {variable} is not the URL of a proxy"),
+        problem: ConnectionProblem::Proxy {
+            url: String::new(),
+            variable,
+        },
+        source: None,
     }
 }
 
@@ -121,7 +165,10 @@ fn innermost(error: &reqwest::Error) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string()
+    // rustls adds a link to its documentation, which is for programmers.
+    let text = cause.to_string();
+    let text = text.split(": https://docs.rs/").next();
+    text.unwrap_or_default().to_owned()
 }
 
 /// The first error of a type in a chain of causes. An I/O error hides its own error from
@@ -141,4 +188,24 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
         cause = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("http://proxy.example.com:3128", true)]
+    #[case("proxy.example.com:3128", true)]
+    #[case("127.0.0.1:9", true)]
+    #[case("socks5h://user:secret@[::1]:1080", true)]
+    #[case("ftp://proxy.example.com", false)]
+    #[case("a b", false)]
+    #[case(":::", false)]
+    #[case("http://", false)]
+    fn proxies_are_urls(#[case] text: &str, #[case] expected: bool) {
+        assert_eq!(is_proxy(text), expected);
+    }
 }

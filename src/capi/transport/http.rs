@@ -107,6 +107,11 @@ impl Transport {
         })
     }
 
+    /// Checks the environment before the first request to a URL.
+    pub(crate) fn check_proxy(&self, base: &Url) -> Result<(), Error> {
+        self.http.check_proxy(base)
+    }
+
     /// Passwords and tokens, which are removed from the texts of servers.
     pub(crate) fn secrets(&self) -> &Arc<Secrets> {
         &self.secrets
@@ -266,7 +271,9 @@ impl Transport {
             took,
             server_time: answer.and_then(|answer| server_time(&answer.headers)),
             in_flight: under_way.number,
-            request_id: answer.and_then(|answer| text_of(&answer.headers, REQUEST_ID)),
+            request_id: answer
+                .and_then(|answer| text_of(&answer.headers, REQUEST_ID))
+                .map(|id| self.secrets.masked(id)),
             context: StepContext::current(),
             exchange: recorded.map(|url| {
                 let received = received.as_ref();
@@ -391,7 +398,11 @@ impl Transport {
             });
         }
         if !status.is_success() {
-            let error = refusal(request, status, &headers, &body);
+            // Before long texts are cut, since half a secret would not be found.
+            let body = self
+                .secrets
+                .masked(String::from_utf8_lossy(&body).into_owned());
+            let error = refusal(request, status, &headers, body.as_bytes());
             return Err(error.masked(|text| self.secrets.masked(text)));
         }
         let response = Response {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::redirect;
 use url::{Host, Url};
 
-use super::connection_error::{Proxies, Proxy};
+use super::connection_error::{self, Proxies, Proxy};
 use super::tls;
 use crate::capi::error::Error;
 
@@ -69,6 +69,15 @@ impl HttpClients {
         match is_loopback(url) {
             true => None,
             false => self.proxies.of(url),
+        }
+    }
+
+    /// Refuses a variable of the environment that should name a proxy for a URL, and does
+    /// not. Without it, requests would be sent directly.
+    pub(super) fn check_proxy(&self, url: &Url) -> Result<(), Error> {
+        match self.proxies.invalid(url).filter(|_| !is_loopback(url)) {
+            Some(variable) => Err(connection_error::invalid_proxy(url, variable)),
+            None => Ok(()),
         }
     }
 

@@ -1,8 +1,9 @@
 //! A response: read with a limit, then a success or a refusal.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use regex::Regex;
 use reqwest::header::{HeaderMap, HeaderName, LOCATION};
 use reqwest::{Method, StatusCode, Version};
 use serde::de::DeserializeOwned;
@@ -10,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::request::Request;
 use super::retry;
 use super::secrets::Secrets;
-use crate::capi::cc_error::{self, printable};
+use crate::capi::cc_error::{self, printable, readable};
 use crate::capi::error::{CcError, Error};
 
 /// The header with the Cloud Controller's ID of a request.
@@ -34,7 +35,7 @@ impl Response {
         serde_json::from_slice(&self.body).map_err(|error| Error::NotUnderstood {
             method: self.method.to_string(),
             path: self.path.clone(),
-            reason: self.secrets.masked(printable(&error.to_string())),
+            reason: self.secrets.masked(not_json(&self.body, &error)),
             source: Some(Arc::new(error)),
         })
     }
@@ -100,8 +101,11 @@ pub(super) fn refusal(
     {
         errors = vec![CcError {
             code: 0,
-            title: "redirect".to_owned(),
-            detail: format!("the API is at {}; use that URL", printable(&target)),
+            title: String::new(),
+            detail: format!(
+                "it redirects to {}, which is not followed",
+                printable(&target)
+            ),
         }];
     }
     Error::Refused {
@@ -111,6 +115,28 @@ pub(super) fn refusal(
         errors,
         request_id: text_of(headers, REQUEST_ID),
         retry_after: retry::retry_after(status, headers),
+    }
+}
+
+/// Why a body is not the JSON that the API promises.
+fn not_json(body: &[u8], error: &serde_json::Error) -> String {
+    // The names of this program's types say nothing to a reader.
+    static TYPES: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"struct \w+( with \d+ elements?)?").ok());
+    let text = String::from_utf8_lossy(body);
+    match text.trim_start().chars().next() {
+        None => "it is empty".to_owned(),
+        Some('<') => match readable(&text).chars().take(60).collect::<String>() {
+            page if page.is_empty() => "it is HTML and not JSON".to_owned(),
+            page => format!("it is HTML and not JSON: {page}"),
+        },
+        Some(_) => {
+            let problem = printable(&error.to_string());
+            match TYPES.as_ref() {
+                Some(types) => types.replace_all(&problem, "an object").into_owned(),
+                None => problem,
+            }
+        }
     }
 }
 

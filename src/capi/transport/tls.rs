@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
@@ -59,13 +59,23 @@ pub(super) fn config(ca_cert: Option<&Path>) -> Result<ClientConfig, Error> {
 }
 
 fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let what = || format!("reading the certificates in {}", path.display());
+    let failed = |reason: String, source| Error::Certificates {
+        path: path.to_owned(),
+        reason,
+        source,
+    };
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| Error::local(what(), error))?;
+        .map_err(|error| {
+            let reason = match &error {
+                pem::Error::Io(error) => error.to_string(),
+                other => other.to_string(),
+            };
+            failed(reason, Some(Arc::new(error)))
+        })?;
     if certificates.is_empty() {
         let reason = "the file has no certificate in PEM format";
-        return Err(Error::impossible(what(), reason));
+        return Err(failed(reason.to_owned(), None));
     }
     Ok(certificates)
 }
