@@ -18,8 +18,33 @@ pub(super) struct CompletionsArgs {
 }
 
 pub(super) fn run(args: CompletionsArgs) -> Result<u8, CommandError> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut super::command(), "cf-pusher", &mut script);
-    output::print(String::from_utf8_lossy(&script).trim_end())?;
+    output::print(script(args.shell).trim_end())?;
     Ok(0)
+}
+
+fn script(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut super::command(), "cf-pusher", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    match shell {
+        // clap_complete takes the hyphen in the name for the beginning of a subcommand in
+        // one of two places, and then nothing is completed after a subcommand.
+        Shell::Bash => script.replace("cf__subcmd__pusher", "cf__pusher"),
+        _ => script,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bash_completes_the_flags_of_all_subcommands() {
+        let script = script(Shell::Bash);
+        for subcommand in super::super::command().get_subcommands() {
+            let name = format!("cf__pusher__subcmd__{}", subcommand.get_name());
+            assert!(script.contains(&format!("cmd=\"{name}\"")), "{name}");
+            assert!(script.contains(&format!(" {name})\n")), "{name}");
+        }
+    }
 }

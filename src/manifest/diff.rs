@@ -188,7 +188,7 @@ impl ManifestDiff {
     fn compare_property(&mut self, current: &Map, key: &str, desired: &Value, path: &Path) {
         match current_of(current, key) {
             Some(current) => self.compare(desired, current, path),
-            None if normal(path, desired).is_some() => {
+            None if has_content(desired) && normal(path, desired).is_some() => {
                 self.0.insert(path.clone(), Change::Add(desired.clone()));
             }
             None => {}
@@ -238,6 +238,15 @@ fn has_web_process(app: &Map) -> bool {
     let processes = app.get("processes").and_then(Value::as_list);
     let mut processes = processes.into_iter().flatten().filter_map(Value::as_map);
     processes.any(|process| process.get("type") == Some(&"web".into()))
+}
+
+/// Whether a value sets anything: an empty map or list adds nothing to what is missing.
+fn has_content(value: &Value) -> bool {
+    match value {
+        Value::Map(map) => map.iter().any(|(_, value)| has_content(value)),
+        Value::List(list) => !list.is_empty(),
+        _ => true,
+    }
 }
 
 fn current_of<'a>(current: &'a Map, key: &str) -> Option<&'a Value> {
@@ -524,6 +533,8 @@ mod tests {
     #[case("{default-route: true, path: ., random-route: true}", "lifecycle: buildpack", &[])]
     #[case("docker: {image: a, username: u}", "docker: {image: a, username: u}", &[])]
     #[case("docker: {image: b}", "docker: {image: a}", &["docker/image"])]
+    #[case("{env: {}, routes: [], services: [], metadata: {labels: {}}}", "lifecycle: buildpack", &[])]
+    #[case("env: {A: ''}", "lifecycle: buildpack", &["env"])]
     #[case("new-property: {a: [1]}", "lifecycle: buildpack", &["new-property"])]
     fn values_that_mean_the_same_are_no_difference(
         #[case] desired: &str,
