@@ -476,7 +476,10 @@ async fn an_unknown_key_stops_the_run_before_anything_is_sent() {
     let config = r#"{"proxy_applications": 1, "test_aplications": 2}"#;
     let said = place.on(&mock, config, &["converge"]);
     assert_eq!(said.code, 2);
-    insta::assert_snapshot!(said.err, @"error: DIR/config.json line 1: unknown key `test_aplications`, did you mean `test_applications`?");
+    insta::assert_snapshot!(said.err, @r"
+    error: DIR/config.json:1: unknown key `test_aplications`, did you mean `test_applications`?
+    help: see `cf-pusher schema` for all keys and their values
+    ");
     assert_eq!(mock.stats().total, 0);
 }
 

@@ -137,7 +137,10 @@ fn a_configuration_is_read_from_standard_input() {
         .args(["plan", "--config", "-", "--mock"])
         .write_stdin(r#"{"proxy_aplications": 3}"#);
     let said = place.said_alone(command);
-    insta::assert_snapshot!(said.err, @"error: standard input line 1: unknown key `proxy_aplications`, did you mean `proxy_applications`?");
+    insta::assert_snapshot!(said.err, @r"
+    error: standard input:1: unknown key `proxy_aplications`, did you mean `proxy_applications`?
+    help: see `cf-pusher schema` for all keys and their values
+    ");
 }
 
 #[test]

@@ -126,7 +126,10 @@ async fn an_unwritable_file_is_an_error_before_anything_is_sent() {
     let path = path.to_str().unwrap();
     let said = place.on(&mock, SMALL, &["converge", "--trace", path]);
     assert_eq!(said.code, 2);
-    insta::assert_snapshot!(said.err, @"error: writing the trace DIR/nowhere/file failed: No such file or directory (os error 2)");
+    insta::assert_snapshot!(said.err, @r"
+    error: writing the trace DIR/nowhere/file failed: No such file or directory (os error 2)
+    help: choose a file in a folder that exists
+    ");
     assert_eq!(mock.stats().total, 0);
 }
 

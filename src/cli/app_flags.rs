@@ -11,6 +11,7 @@ use cf_pusher::manifest::{
 };
 
 use super::CommandError;
+use super::flags::whole_number;
 use super::variables::{VariableFlags, existing};
 
 /// The environment variable with credentials for registries of Cloud Native
@@ -38,7 +39,7 @@ pub(super) struct AppFlags {
     variables: VariableFlags,
 
     /// Number of instances
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = count)]
+    #[arg(short, long, value_name = "N", value_parser = whole_number(0..=u32::MAX))]
     instances: Option<u32>,
 
     /// Memory limit per instance, such as 256M or 1G
@@ -78,7 +79,7 @@ pub(super) struct AppFlags {
     endpoint: Option<String>,
 
     /// Time in seconds for an instance to become healthy
-    #[arg(short = 't', long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = positive)]
+    #[arg(short = 't', long, value_name = "SECONDS", value_parser = whole_number(1..=u32::MAX))]
     app_start_timeout: Option<u32>,
 
     /// Docker image to run instead of bits
@@ -122,15 +123,15 @@ pub(super) struct AppFlags {
     strategy: Option<StrategyChoice>,
 
     /// Number of instances to replace at a time; requires --strategy
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = whole_number(1..=u32::MAX))]
     max_in_flight: Option<u32>,
 
     /// Steps of a canary in percent, such as 20,40,60; requires --strategy canary
-    #[arg(long, value_name = "STEPS", value_delimiter = ',')]
+    #[arg(long, value_name = "STEPS", value_delimiter = ',', value_parser = whole_number::<u32>(1..=100))]
     instance_steps: Vec<u32>,
 
     /// Lifecycle of the app: buildpack, docker or cnb
-    #[arg(long)]
+    #[arg(long, value_parser = lifecycle)]
     lifecycle: Option<String>,
 
     /// Hide the values of environment variables in the diff, or in the manifest
@@ -354,14 +355,12 @@ fn env(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn count(text: &str) -> Result<u32, String> {
-    let number = text.parse();
-    number.map_err(|_| format!("must be a whole number from 0 to {}", u32::MAX))
-}
-
-fn positive(text: &str) -> Result<u32, String> {
-    let number = text.parse().ok().filter(|number| *number >= 1);
-    number.ok_or_else(|| format!("must be a whole number from 1 to {}", u32::MAX))
+/// A lifecycle; an empty one counts as not given.
+fn lifecycle(text: &str) -> Result<String, String> {
+    match text {
+        "" | "buildpack" | "docker" | "cnb" => Ok(text.to_owned()),
+        _ => Err("must be buildpack, docker or cnb".to_owned()),
+    }
 }
 
 /// A path that may not be built yet.
@@ -431,6 +430,9 @@ mod tests {
     #[case("--strategy bogus")]
     #[case("--max-in-flight 0 --strategy rolling")]
     #[case("--instance-steps 1,x --strategy canary")]
+    #[case("--instance-steps 20,101 --strategy canary")]
+    #[case("--instance-steps 40,20 --strategy canary")]
+    #[case("--lifecycle kpack")]
     #[case("--no-manifest -f .")]
     #[case("--no-manifest --vars-file .")]
     #[case("--no-manifest --var a=b")]

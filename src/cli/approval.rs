@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use cf_pusher::{Approval, Deletions};
 use clap::Args;
 
+use super::flags::whole_number;
 use super::screen;
 
 /// The flags that approve deletions.
@@ -15,7 +16,7 @@ pub(super) struct ApprovalArgs {
     yes: bool,
 
     /// Delete up to N apps and orgs without confirmation, and stop if there are more
-    #[arg(long, value_name = "N", conflicts_with = "yes")]
+    #[arg(long, value_name = "N", conflicts_with = "yes", value_parser = whole_number::<usize>(0..=1_000_000))]
     max_deletes: Option<usize>,
 }
 

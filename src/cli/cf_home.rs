@@ -7,7 +7,10 @@ use serde::Deserialize;
 
 use cf_pusher::Credentials;
 
-use super::CommandError;
+use super::{CommandError, files};
+
+/// The largest login that is read, in bytes.
+const LARGEST_LOGIN: u64 = 10_000_000;
 
 /// The login of the `cf` CLI.
 #[derive(Debug)]
@@ -60,17 +63,18 @@ pub(super) fn read() -> Result<Option<CfLogin>, CommandError> {
 
 fn read_from(home: &Path) -> Result<Option<CfLogin>, CommandError> {
     let path = home.join(".cf").join("config.json");
-    let text = match std::fs::read(&path) {
+    let text = match files::read(&path, LARGEST_LOGIN) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
             return Err(CommandError::usage(format!(
                 "reading the cf CLI's login {} failed: {error}",
                 path.display()
-            )));
+            ))
+            .help("correct CF_HOME, or log in again with `cf login`"));
         }
     };
-    let config: CfConfig = serde_json::from_slice(&text).map_err(|error| {
+    let config: CfConfig = serde_json::from_str(&text).map_err(|error| {
         let path = path.display();
         CommandError::usage(format!("invalid login of the cf CLI {path}: {error}"))
             .help("log in again with `cf login`")

@@ -9,6 +9,7 @@ use cf_pusher::push::PushSpace;
 use cf_pusher::{Connection, Error};
 
 use super::connect::Connected;
+use super::flags::whole_number;
 use super::place::{self, Located};
 use super::push::summary;
 use super::{CommandError, Format, Foundation, INTERRUPTED, help, output};
@@ -39,11 +40,11 @@ pub(super) struct CloneArgs {
     new: String,
 
     /// Number of clones: NEW-0, NEW-1 and so on
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", value_parser = whole_number::<u32>(1..=100_000))]
     count: Option<u32>,
 
     /// Number of instances of each clone [default: as many as the source has]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = whole_number(0..=u32::MAX))]
     instances: Option<u32>,
 
     /// Leave the clones stopped
@@ -67,11 +68,11 @@ pub(super) struct CloneArgs {
     space: Option<String>,
 
     /// Org of APP [default: the target of the cf CLI]
-    #[arg(long, value_name = "ORG", env = "CF_ORG", hide_env = true)]
+    #[arg(long, value_name = "ORG")]
     from_org: Option<String>,
 
     /// Space of APP [default: the target of the cf CLI]
-    #[arg(long, value_name = "SPACE", env = "CF_SPACE", hide_env = true)]
+    #[arg(long, value_name = "SPACE")]
     from_space: Option<String>,
 
     #[command(flatten)]
@@ -95,8 +96,8 @@ pub(super) async fn run(
     );
     let connected = connected.await?;
     let source = place::find(
-        args.from_org.as_deref(),
-        args.from_space.as_deref(),
+        place::given(args.from_org.as_deref(), "CF_ORG").as_deref(),
+        place::given(args.from_space.as_deref(), "CF_SPACE").as_deref(),
         "use --from-org and --from-space, or target them with `cf target -o ORG -s SPACE`",
         &connected,
     )?;
@@ -165,7 +166,7 @@ fn report(connected: &Connected, outcome: &CloneOutcome) -> Result<(), CommandEr
     for failure in &outcome.failures {
         output::eprintln_labelled_error(&failure.to_string());
         if let Some(help) = help::for_step(failure.step, &failure.app, &failure.error) {
-            output::eprintln_line(&format!("help: {help}"));
+            output::eprintln_help(&help);
         }
     }
     if outcome.is_interrupted() {

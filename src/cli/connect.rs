@@ -1,6 +1,7 @@
 //! Connects to the foundation that flags, environment, configuration or the cf CLI
 //! select.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -69,7 +70,7 @@ impl Connected {
         #[cfg(not(feature = "mock"))]
         let target = target(foundation, configured)?;
         let target = target
-            .ca_cert(foundation.ca_cert.clone())
+            .ca_cert(ca_cert(foundation))
             .dialect(foundation.dialect.dialect())
             .concurrency(usize::try_from(concurrency).unwrap_or(1))
             .timeout(foundation.timeout)
@@ -191,6 +192,12 @@ impl Session {
         let desired = self.input.desired()?;
         Ok(Converger::new(self.connected.client.clone(), desired))
     }
+}
+
+/// The file of trusted certificates that the flag or the environment names.
+fn ca_cert(foundation: &Foundation) -> Option<PathBuf> {
+    let given = foundation.ca_cert.clone();
+    given.or_else(|| variable("CF_PUSHER_CA_CERT").map(PathBuf::from))
 }
 
 /// How long a network policy of the embedded fake takes to have an effect: as long as on

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::approval::ApprovalArgs;
 use super::connect::Session;
+use super::flags::whole_number;
 use super::input::Apps;
 use super::record::RecordArgs;
 use super::{CommandError, Common, Format, INTERRUPTED, help, interrupt, output, plan};
@@ -51,7 +52,7 @@ pub(super) struct ConvergeArgs {
     workflow: Option<WorkflowChoice>,
 
     /// Number of apps per manifest, 1 to 1000 [default: 100]
-    #[arg(long, value_name = "APPS", value_parser = batch, conflicts_with = "dry_run")]
+    #[arg(long, value_name = "APPS", value_parser = whole_number::<usize>(1..=1000), conflicts_with = "dry_run")]
     batch: Option<usize>,
 
     /// Follow a plan that `plan --out FILE` wrote: stop before the first write if more
@@ -80,10 +81,12 @@ enum WorkflowChoice {
     PerApp,
 }
 
-fn batch(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(apps @ 1..=1000) => Ok(apps),
-        _ => Err("must be a whole number from 1 to 1000".to_owned()),
+impl ConvergeArgs {
+    /// The files that the command reads.
+    fn inputs(&self) -> Vec<&PathBuf> {
+        let files = &self.common.input.files;
+        let inputs = files.specs.iter().chain(&files.config);
+        inputs.chain(&self.plan).collect()
     }
 }
 
@@ -104,7 +107,7 @@ pub(super) async fn run(
     if args.batch.is_some() && args.workflow == Some(WorkflowChoice::PerApp) {
         return Err(batch_without_manifests());
     }
-    let recordings = args.record.open(interrupt).await?;
+    let recordings = args.record.open(&args.inputs(), interrupt).await?;
     let session =
         Session::recorded(&args.common, Apps::Needed, interrupt, recordings.sinks()).await?;
     let client = &session.connected.client;

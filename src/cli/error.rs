@@ -189,18 +189,10 @@ impl CommandError {
                 _ => None,
             },
             Self::Test(error) => help::for_test(error),
-            Self::Config(ConfigError::Read { .. }) => Some(
-                "check the path in --config, or write a first configuration with `cf-pusher init`"
-                    .to_owned(),
-            ),
+            Self::Config(error) => Some(for_config(error).to_owned()),
             Self::Spec(SpecError::Invalid { problems }) => {
-                let is_missing =
-                    |reason: &SpecProblemReason| matches!(reason, SpecProblemReason::Variable(_));
-                let mut reasons = problems.iter().map(|it| it.reason());
-                match reasons.any(is_missing) {
-                    true => Some("set variables with --var or --vars-file".to_owned()),
-                    false => Some("see `cf-pusher schema spec` for all keys".to_owned()),
-                }
+                let reasons: Vec<_> = problems.iter().map(|it| it.reason()).collect();
+                for_problems(&reasons).map(str::to_owned)
             }
             Self::Spec(SpecError::Read { .. } | SpecError::NoFiles { .. }) => {
                 Some("check the path in -f".to_owned())
@@ -274,6 +266,35 @@ impl CommandError {
         }
         json!({"error": error})
     }
+}
+
+/// What to do about a configuration that cannot be used.
+fn for_config(error: &ConfigError) -> &'static str {
+    match error {
+        ConfigError::Read { .. } => {
+            "check the path in --config, or write a first configuration with `cf-pusher init`"
+        }
+        ConfigError::Syntax { .. } => "`cf-pusher init -` prints a valid configuration",
+        _ => "see `cf-pusher schema` for all keys and their values",
+    }
+}
+
+/// What to do about the problems of a spec, as far as their texts do not say it.
+fn for_problems(reasons: &[&SpecProblemReason]) -> Option<&'static str> {
+    use SpecProblemReason as Reason;
+    let has = |is_so: fn(&Reason) -> bool| reasons.iter().any(|reason| is_so(reason));
+    if has(|it| matches!(it, Reason::Variable(_))) {
+        return Some("set variables with --var or --vars-file");
+    }
+    if has(|it| {
+        matches!(
+            it,
+            Reason::UnknownKey { .. } | Reason::Missing { .. } | Reason::Value { .. }
+        )
+    }) {
+        return Some("see `cf-pusher schema spec` for all keys and their values");
+    }
+    None
 }
 
 /// One problem as it is; several are listed below.

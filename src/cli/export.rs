@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +31,7 @@ Examples:
   cf-pusher export --org my-org --as-seed -o seed.yml && mock-capi --seed-file seed.yml")]
 pub(super) struct ExportArgs {
     /// The org
-    #[arg(long, env = "CF_ORG", hide_env = true)]
+    #[arg(long, env = "CF_ORG", hide_env = true, value_parser = NonEmptyStringValueParser::new())]
     org: String,
 
     /// Export this space only

@@ -1,9 +1,11 @@
 //! The flags that several subcommands have.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 
 use cf_pusher::Dialect;
@@ -68,17 +70,17 @@ pub(super) struct Foundation {
     pub(super) dialect: DialectChoice,
 
     /// Accept any TLS certificate
-    #[arg(long, env = "CF_SKIP_SSL_VALIDATION", hide_env = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "CF_SKIP_SSL_VALIDATION", hide_env = true, value_parser = truth)]
     pub(super) skip_ssl_validation: bool,
 
     /// Also trust the certificates in this file (PEM), beside those of the system or of
     /// SSL_CERT_FILE
-    #[arg(long, value_name = "FILE", env = "CF_PUSHER_CA_CERT", hide_env = true)]
+    #[arg(long, value_name = "FILE")]
     pub(super) ca_cert: Option<PathBuf>,
 
     /// Maximum number of concurrent requests [default: `concurrency` in the
     /// configuration, then 16]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = whole_number::<u32>(1..=1000))]
     pub(super) concurrency: Option<u32>,
 
     /// Timeout for each wait, such as `90s` or `15m`
@@ -133,20 +135,51 @@ pub(super) enum Format {
     Json,
 }
 
+/// The longest time of a flag.
+const LONGEST_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A time of a wait.
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
-    let timeout = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if timeout.is_zero() || timeout > Duration::from_secs(7 * 24 * 60 * 60) {
-        return Err("must be from 1ms to 7days".to_owned());
-    }
-    Ok(timeout)
+    let shortest = Duration::from_millis(1);
+    time(text, shortest)
 }
 
 /// A time that may also be none.
 pub(super) fn wait(text: &str) -> Result<Duration, String> {
-    let wait = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    match wait > Duration::from_secs(7 * 24 * 60 * 60) {
-        true => Err("must be at most 7days".to_owned()),
-        false => Ok(wait),
+    time(text, Duration::ZERO)
+}
+
+fn time(text: &str, shortest: Duration) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).ok();
+    let time = time.filter(|time| (shortest..=LONGEST_TIME).contains(time));
+    time.ok_or_else(|| {
+        let from = humantime::format_duration(shortest);
+        format!("must be a time with a unit, such as 90s or 15m, from {from} to 7days")
+    })
+}
+
+/// Parses whole numbers in a range.
+pub(super) fn whole_number<N>(
+    range: RangeInclusive<N>,
+) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync + 'static
+where
+    N: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| {
+            let (first, last) = (range.start(), range.end());
+            format!("must be a whole number from {first} to {last}")
+        })
+    }
+}
+
+/// A value that is true or false; an empty one is false.
+fn truth(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "y" | "t" | "on" | "1" => Ok(true),
+        "false" | "no" | "n" | "f" | "off" | "0" | "" => Ok(false),
+        _ => Err("must be true or false".to_owned()),
     }
 }
 
@@ -159,8 +192,30 @@ mod tests {
         assert_eq!(timeout("90s"), Ok(Duration::from_secs(90)));
         assert!(timeout("0s").is_err());
         assert!(timeout("8days").is_err());
-        assert!(timeout("soon").is_err());
+        assert_eq!(
+            timeout("soon").unwrap_err(),
+            "must be a time with a unit, such as 90s or 15m, from 1ms to 7days"
+        );
         assert_eq!(wait("0s"), Ok(Duration::ZERO));
         assert!(wait("8days").is_err());
+    }
+
+    #[test]
+    fn numbers_have_bounds() {
+        let number = whole_number::<u32>(1..=10);
+        assert_eq!(number("10"), Ok(10));
+        for wrong in ["0", "11", "-1", "1.5", "ten", ""] {
+            assert_eq!(
+                number(wrong).unwrap_err(),
+                "must be a whole number from 1 to 10"
+            );
+        }
+    }
+
+    #[test]
+    fn a_variable_of_the_environment_is_true_or_false() {
+        assert_eq!(truth("TRUE"), Ok(true));
+        assert_eq!(truth(""), Ok(false));
+        assert!(truth("maybe").is_err());
     }
 }

@@ -15,6 +15,7 @@ mod converge;
 mod destroy;
 mod error;
 mod export;
+mod files;
 mod flags;
 mod help;
 mod init;
@@ -164,7 +165,7 @@ const INTERRUPTED: u8 = 130;
 
 /// The command with its complete help.
 fn command() -> clap::Command {
-    let command = Cli::command();
+    let command = Cli::command().mut_subcommands(|command| command.mut_args(with_negative_numbers));
     let with_environment = |command: clap::Command, more: &str| {
         let examples = command.get_after_help().map(ToString::to_string);
         let examples = examples.unwrap_or_default();
@@ -187,6 +188,14 @@ fn command() -> clap::Command {
         .mut_subcommand("clone", |command| {
             with_environment(command, ENVIRONMENT_OF_CLONE)
         })
+}
+
+/// Takes `-1` for a value and not for a flag, so that the error names what is allowed.
+fn with_negative_numbers(argument: clap::Arg) -> clap::Arg {
+    match argument.get_action().takes_values() && !argument.is_positional() {
+        true => argument.allow_negative_numbers(true),
+        false => argument,
+    }
 }
 
 /// Runs the command in the process's arguments.

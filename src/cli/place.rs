@@ -27,6 +27,13 @@ impl Located {
     }
 }
 
+/// A name from a flag, or else from a variable of the environment. An empty one counts as
+/// not given.
+pub(super) fn given(flag: Option<&str>, variable: &str) -> Option<String> {
+    let flag = flag.filter(|name| !name.is_empty()).map(str::to_owned);
+    flag.or_else(|| connect::variable(variable))
+}
+
 /// Finds a space by the names of its org and itself; without a name, the target of the
 /// cf CLI decides. On the embedded fake, the space is created if needed. `help` is what
 /// to do if no space is selected.

@@ -1,7 +1,6 @@
 //! `cf-pusher plan`: shows what `converge` would change.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use cf_pusher::{Converger, Plan, SavedPlan};
@@ -10,7 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::Session;
 use super::input::Apps;
-use super::{CommandError, Common, Format, output};
+use super::{CommandError, Common, Format, files, output};
+
+/// The largest plan that is read, in bytes.
+const LARGEST_PLAN: u64 = 256_000_000;
 
 /// Show the changes that `converge` or `apply` would make
 #[derive(Debug, Args)]
@@ -88,8 +90,9 @@ pub(super) async fn show(
     session.connected.end_progress();
     if let Some(path) = out {
         let saved = converger.save(&plan).await?;
-        write_private(path, &saved.to_json()).map_err(|error| {
+        files::write_private(path, &saved.to_json()).map_err(|error| {
             CommandError::usage(format!("writing {} failed: {error}", path.display()))
+                .help("--out must be a file in a folder that exists")
         })?;
     }
     match session.connected.format {
@@ -117,21 +120,15 @@ fn text(session: &Session, plan: &Plan, all: bool) -> String {
     text
 }
 
-/// Writes a file that only its owner can read, whole or not at all.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
-    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path)?;
-    Ok(())
-}
-
 /// Reads a plan that `plan --out` has written.
 pub(super) fn read(path: &Path) -> Result<SavedPlan, CommandError> {
     let failed = |error: &dyn std::fmt::Display| {
-        CommandError::usage(format!("reading {} failed: {error}", path.display()))
+        CommandError::usage(format!(
+            "reading the plan {} failed: {error}",
+            path.display()
+        ))
+        .help("write a plan with `cf-pusher plan --out FILE`")
     };
-    let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-    let plan = SavedPlan::parse(&text).map_err(|error| failed(&error));
-    plan.map_err(|error| error.help("write a plan with `cf-pusher plan --out FILE`"))
+    let text = files::read(path, LARGEST_PLAN).map_err(|error| failed(&error))?;
+    SavedPlan::parse(&text).map_err(|error| failed(&error))
 }

@@ -60,11 +60,11 @@ pub(super) struct PushArgs {
 #[derive(Debug, Args)]
 struct Place {
     /// Org [default: the target of the cf CLI]
-    #[arg(long, env = "CF_ORG", hide_env = true)]
+    #[arg(long)]
     org: Option<String>,
 
     /// Space [default: the target of the cf CLI]
-    #[arg(long, env = "CF_SPACE", hide_env = true)]
+    #[arg(long)]
     space: Option<String>,
 }
 
@@ -90,7 +90,8 @@ pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result
         Vec::new(),
     );
     let connected = connected.await?;
-    let Place { org, space } = &args.place;
+    let org = place::given(args.place.org.as_deref(), "CF_ORG");
+    let space = place::given(args.place.space.as_deref(), "CF_SPACE");
     let Located { space, place, .. } = place::find(
         org.as_deref(),
         space.as_deref(),
@@ -182,7 +183,7 @@ fn report(connected: &Connected, outcome: &PushOutcome) -> Result<(), CommandErr
     for failure in &outcome.failures {
         output::eprintln_labelled_error(&failure.to_string());
         if let Some(help) = help::for_step(failure.step, &failure.app, &failure.error) {
-            output::eprintln_line(&format!("help: {help}"));
+            output::eprintln_help(&help);
         }
     }
     if outcome.is_interrupted() {

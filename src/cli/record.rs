@@ -39,10 +39,11 @@ pub(super) struct RecordArgs {
 type Create = fn(&Path) -> io::Result<Arc<dyn Recording>>;
 
 impl RecordArgs {
-    /// Creates the files, before anything else is done. A pipe is waited for until it
-    /// has a reader.
+    /// Creates the files, before anything else is done, and replaces none of the `inputs`.
+    /// A pipe is waited for until it has a reader.
     pub(super) async fn open(
         &self,
+        inputs: &[&PathBuf],
         interrupt: &CancellationToken,
     ) -> Result<Recordings, CommandError> {
         let asked: [(&'static str, &Option<PathBuf>, Create); 4] = [
@@ -62,11 +63,19 @@ impl RecordArgs {
         let mut opened: Vec<Opened> = Vec::new();
         for (what, path, create) in asked {
             let Some(path) = path else { continue };
-            if let Some(other) = opened.iter().find(|it| it.path == *path) {
+            if let Some(other) = opened.iter().find(|it| is_same(&it.path, path)) {
                 let (other, path) = (other.what, path.display());
                 return Err(CommandError::usage(format!(
                     "the {other} and the {what} cannot be written to the same file {path}"
-                )));
+                ))
+                .help("choose another file for one of them"));
+            }
+            if inputs.iter().any(|input| is_same(input, path)) {
+                let path = path.display();
+                return Err(CommandError::usage(format!(
+                    "the {what} cannot be written to {path}: the command reads that file"
+                ))
+                .help("choose another file"));
             }
             let file = path.clone();
             let created = tokio::task::spawn_blocking(move || create(&file));
@@ -77,6 +86,7 @@ impl RecordArgs {
             let recording = created.map_err(|error| {
                 let path = path.display();
                 CommandError::usage(format!("writing the {what} {path} failed: {error}"))
+                    .help("choose a file in a folder that exists")
             })?;
             let path = path.clone();
             opened.push(Opened {
@@ -87,6 +97,12 @@ impl RecordArgs {
         }
         Ok(Recordings(opened))
     }
+}
+
+/// Whether both are the same existing file, however their paths are written.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let canonical = |path: &Path| path.canonicalize().ok();
+    one == other || canonical(one).is_some_and(|one| canonical(other) == Some(one))
 }
 
 struct Opened {
@@ -122,5 +138,39 @@ impl Drop for Recordings {
                 ));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(har: &Path, trace: Option<&Path>) -> RecordArgs {
+        RecordArgs {
+            trace: trace.map(Path::to_owned),
+            report: None,
+            har: Some(har.to_owned()),
+            junit: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn no_input_and_no_other_recording_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config.json");
+        std::fs::write(&config, "{}").unwrap();
+        let again = folder.path().join(".").join("config.json");
+        let interrupt = CancellationToken::new();
+        let refused = args(&again, None).open(&[&config], &interrupt).await;
+        let error = refused.err().map(|error| error.to_string()).unwrap();
+        assert!(error.ends_with("the command reads that file"), "{error}");
+        assert_eq!(std::fs::read_to_string(&config).unwrap(), "{}");
+        let (har, trace) = (folder.path().join("h"), folder.path().join(".").join("h"));
+        let refused = args(&har, Some(&trace)).open(&[], &interrupt).await;
+        let error = refused.err().map(|error| error.to_string()).unwrap();
+        assert!(
+            error.contains("cannot be written to the same file"),
+            "{error}"
+        );
     }
 }

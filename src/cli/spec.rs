@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
 use cf_pusher::{Preset, SpecFile};
 
@@ -13,15 +13,17 @@ use super::{CommandError, output};
 ///
 /// The spec of a configuration declares exactly what `converge` creates for it.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    group = ArgGroup::new("source").args(["config", "preset"]).required(true),
+    after_help = "\
 Examples:
   cf-pusher spec --config scale-test.json > scale-test.yml
   cf-pusher spec --config scale-test.json | cf-pusher plan -f - --mock
-  cf-pusher spec --preset cedar > cedar.yml")]
-#[group(required = true, multiple = true)]
+  cf-pusher spec --preset cedar > cedar.yml"
+)]
 pub(super) struct SpecArgs {
     /// Path to a configuration, a JSON file; `-` reads standard input
-    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
     /// A spec for a known kind of test

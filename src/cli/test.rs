@@ -1,5 +1,6 @@
 //! `cf-pusher test`: runs the scaling test on the apps of the configuration.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ pub(super) struct TestArgs {
 
     /// Seed of the samples; the same seed tries the same connections again [default:
     /// random]
-    #[arg(long, value_name = "N", conflicts_with = "latency")]
+    #[arg(long, value_name = "N", conflicts_with = "latency", value_parser = flags::whole_number(0..=u64::MAX))]
     seed: Option<u64>,
 
     /// Percentage of the connections to try; less than 1 or more than 100 means all
@@ -60,8 +61,8 @@ pub(super) struct TestArgs {
     #[arg(
         long,
         value_name = "PERCENT",
-        allow_negative_numbers = true,
-        conflicts_with = "latency"
+        conflicts_with = "latency",
+        value_parser = flags::whole_number(i32::MIN..=i32::MAX)
     )]
     sample: Option<i32>,
 
@@ -115,16 +116,21 @@ struct Measurements {
 
     /// Address that the security group allows; it must accept connections, and no other
     /// group may allow it [default: where a cell forwards to the first tick app]
-    #[arg(long, value_name = "IP:PORT", requires = "asg_latency")]
-    asg_target: Option<String>,
+    #[arg(long, value_name = "IP:PORT", requires = "asg_latency", value_parser = address)]
+    asg_target: Option<SocketAddr>,
 
     /// Number of measurements, 1 to 1000 [default: 10]
-    #[arg(long, value_name = "N", requires = "latency", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", requires = "latency", value_parser = flags::whole_number::<u32>(1..=1000))]
     repeat: Option<u32>,
 
     /// Fail if the 95th percentile is above this time
     #[arg(long, value_name = "TIME", requires = "latency", value_parser = flags::timeout)]
     fail_above: Option<Duration>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "must be IP:PORT, such as 10.0.0.1:8080".to_owned())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -152,7 +158,7 @@ pub(super) async fn run(args: TestArgs, interrupt: &CancellationToken) -> Result
         let text = format!("{flag} has no effect without --setup: a test deletes no apps");
         return Err(CommandError::usage(text).help("leave it out, or add --setup"));
     }
-    let recordings = args.record.open(interrupt).await?;
+    let recordings = args.record.open(&[&args.config], interrupt).await?;
     let (config, apps_dir) = (args.config.clone(), apps_dir(&args));
     let reading = move || Input::of_config(&config, apps_dir.as_deref());
     let input = interrupt::blocking(interrupt, reading).await?;
@@ -161,6 +167,9 @@ pub(super) async fn run(args: TestArgs, interrupt: &CancellationToken) -> Result
         _ => return Err(no_scaling_test()),
     };
     let session = Session::of(input, &args.foundation, interrupt, recordings.sinks()).await?;
+    let tester = tester(&args, &session, test);
+    // Before anything is created.
+    tester.check()?;
     let setup = match args.setup {
         true => Some(set_up(&args, &session).await?),
         false => None,
@@ -178,7 +187,6 @@ pub(super) async fn run(args: TestArgs, interrupt: &CancellationToken) -> Result
         }
     }
     let setup = setup.as_ref();
-    let tester = tester(&args, &session, test);
     if args.measurements.route_latency || args.measurements.asg_latency {
         return measure(&args.measurements, &session, &tester, setup).await;
     }
@@ -239,8 +247,8 @@ async fn measure(
         measured.push(tester.route_latency(repeat).await?);
     }
     if args.asg_latency {
-        let target = args.asg_target.as_deref();
-        measured.extend(tester.asg_latency(repeat, target).await?);
+        let target = args.asg_target.map(|target| target.to_string());
+        measured.extend(tester.asg_latency(repeat, target.as_deref()).await?);
     }
     session.connected.end_progress();
     match session.connected.format {

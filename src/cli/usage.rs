@@ -87,6 +87,9 @@ fn suggestion(error: &clap::Error) -> Option<String> {
         ContextKind::SuggestedSubcommand,
         ContextKind::SuggestedValue,
     ];
+    if let Some(value) = value_in_another_case(error) {
+        return Some(format!("did you mean `{value}`?"));
+    }
     let suggested = KINDS.iter().find_map(|kind| error.get(*kind))?;
     let nearest = match suggested {
         ContextValue::String(nearest) => nearest.clone(),
@@ -94,6 +97,18 @@ fn suggestion(error: &clap::Error) -> Option<String> {
         _ => return None,
     };
     Some(format!("did you mean `{nearest}`?"))
+}
+
+/// The valid value that differs from the given one in upper and lower case only.
+fn value_in_another_case(error: &clap::Error) -> Option<&str> {
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidValue) else {
+        return None;
+    };
+    let Some(ContextValue::Strings(valid)) = error.get(ContextKind::ValidValue) else {
+        return None;
+    };
+    let mut valid = valid.iter().map(String::as_str);
+    valid.find(|value| value.eq_ignore_ascii_case(given))
 }
 
 /// The first paragraph of clap's message, as one line.
@@ -123,6 +138,9 @@ mod tests {
             "cf-pusher convrge",
             "cf-pusher push --instnaces 2",
             "cf-pusher frobnicate",
+            "cf-pusher plan --config a --format JSON",
+            "cf-pusher plan --config a --concurrency -1",
+            "cf-pusher spec",
         ]
         .map(|line| {
             let arguments = arguments(line);
@@ -153,6 +171,15 @@ mod tests {
         $ cf-pusher frobnicate
         error: unrecognized subcommand 'frobnicate'
         help: see `cf-pusher --help`
+        $ cf-pusher plan --config a --format JSON
+        error: invalid value 'JSON' for '--format <FORMAT>' [possible values: text, json]
+        help: did you mean `json`?
+        $ cf-pusher plan --config a --concurrency -1
+        error: invalid value '-1' for '--concurrency <N>': must be a whole number from 1 to 1000
+        help: see `cf-pusher plan --help`
+        $ cf-pusher spec
+        error: the following required arguments were not provided: <--config <FILE>|--preset <NAME>>
+        help: see `cf-pusher spec --help`
         ");
     }
 

@@ -365,6 +365,16 @@ impl Overrides {
         if max_in_flight == Some(0) {
             return Err(invalid("max_in_flight")("must be at least 1".to_owned()));
         }
+        let steps = self
+            .strategy
+            .as_ref()
+            .map_or(&[][..], Strategy::instance_steps);
+        let is_percentage = |step: &u32| (1..=100).contains(step);
+        if !steps.iter().all(is_percentage) || !steps.is_sorted() {
+            return Err(invalid("instance_steps")(
+                "must be percentages from 1 to 100 in ascending order, such as 20,40,60".to_owned(),
+            ));
+        }
         let size = |name| move |error: size::SizeError| invalid(name)(error.to_string());
         self.memory_mb().map_err(size("memory"))?;
         self.disk_mb().map_err(size("disk"))?;

@@ -260,6 +260,24 @@ impl Tester {
         Self { clock, ..self }
     }
 
+    /// Checks what can be checked without a request, as the test itself does first.
+    ///
+    /// # Errors
+    /// [`TestError::NothingToTest`] and [`TestError::InvalidRouter`].
+    pub fn check(&self) -> Result<(), TestError> {
+        let test = &self.test;
+        let counts = [
+            ("test_applications", test.test_applications),
+            ("test_app_instances", test.test_app_instances),
+            ("proxy_applications", test.proxy_applications),
+            ("proxy_instances", test.proxy_instances),
+        ];
+        if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(TestError::NothingToTest { key });
+        }
+        foundation::router(self).map(|_| ())
+    }
+
     /// Runs the test. What fails is in the [`TestOutcome`].
     ///
     /// Policies of an earlier test of the same apps, which was killed or kept them, are

@@ -63,15 +63,7 @@ impl<'a> Run<'a> {
     /// Finds the apps.
     pub(super) async fn prepare(tester: &'a Tester) -> Result<Self, TestError> {
         let test = &tester.test;
-        let counts = [
-            ("test_applications", test.test_applications),
-            ("test_app_instances", test.test_app_instances),
-            ("proxy_applications", test.proxy_applications),
-            ("proxy_instances", test.proxy_instances),
-        ];
-        if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
-            return Err(TestError::NothingToTest { key });
-        }
+        tester.check()?;
         let router = foundation::router(tester)?;
         let apps = Apps::find(tester).await?;
         let domain = foundation::domain(tester, &apps.org).await?;

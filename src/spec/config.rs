@@ -35,7 +35,7 @@ impl Configuration {
         Self::parse(&reader::text(path)?, &path.display().to_string())
     }
 
-    /// Reads a configuration of at most 10 MB from a stream; `origin` names it in
+    /// Reads a configuration of at most 10 MiB from a stream; `origin` names it in
     /// messages.
     ///
     /// # Errors

@@ -565,10 +565,10 @@ mod tests {
             ]
             .join("\n"),
             @"
-        test.json line 2: `spaces_with_one_asg` is 2, must be at most `total_spaces`, which is 1
-        test.json line 3: `apps_per_org` is 10, must be a multiple of `apps_per_space`, which is 4
-        test.json line 1: `asg_size` is 65000, must be so small that all groups have at most 5000000 rules
-        test.json line 1: unknown key `total_space`, did you mean `total_spaces`?
+        test.json:2: `spaces_with_one_asg` is 2, must be at most `total_spaces`, which is 1
+        test.json:3: `apps_per_org` is 10, must be a multiple of `apps_per_space`, which is 4
+        test.json:1: `asg_size` is 65000, must be so small that all groups have at most 5000000 rules
+        test.json:1: unknown key `total_space`, did you mean `total_spaces`?
         "
         );
     }

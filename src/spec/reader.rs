@@ -13,9 +13,7 @@ use serde_json::value::RawValue;
 use super::jsonc;
 use super::keys::{Key, Kind, SCHEMA_KEY};
 use super::scaling::LONGEST_PREFIX;
-
-/// The largest configuration that is read, in bytes.
-const LONGEST_FILE: u64 = 10_000_000;
+use crate::manifest::text;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +72,7 @@ impl fmt::Display for Problem {
             key,
             reason,
         } = self;
-        write!(f, "{origin} line {line}: ")?;
+        write!(f, "{origin}:{line}: ")?;
         match reason {
             Reason::Unknown { nearest: None } => write!(f, "unknown key `{key}`"),
             Reason::Unknown {
@@ -89,28 +87,17 @@ impl fmt::Display for Problem {
 
 /// The text of a file.
 pub(super) fn text(path: &Path) -> Result<String, ConfigError> {
-    let origin = path.display().to_string();
-    let file = std::fs::File::open(path).map_err(|source| ConfigError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    text_of(file, &origin)
+    text::read(path).map_err(failed(path))
 }
 
-/// The text of a stream of at most 10 MB.
+/// The text of a stream.
 pub(super) fn text_of(stream: impl Read, origin: &str) -> Result<String, ConfigError> {
-    let read_error = |source| ConfigError::Read {
-        path: origin.into(),
-        source,
-    };
-    let mut text = String::new();
-    let mut stream = stream.take(LONGEST_FILE + 1);
-    let length = stream.read_to_string(&mut text).map_err(read_error)?;
-    if length as u64 > LONGEST_FILE {
-        let too_large = format!("it is larger than {} MB", LONGEST_FILE / 1_000_000);
-        return Err(read_error(std::io::Error::other(too_large)));
-    }
-    Ok(text)
+    text::read_from(stream).map_err(failed(Path::new(origin)))
+}
+
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> ConfigError {
+    let path = path.to_owned();
+    |source| ConfigError::Read { path, source }
 }
 
 /// An error about a value that does not fit the others.
@@ -183,7 +170,7 @@ pub(super) fn read<C>(
         }
         if unused.contains(&key.as_str()) {
             notes.push(format!(
-                "{origin} line {line}: `{key}` is used by the Go scaling suite only"
+                "{origin}:{line}: `{key}` is used by the Go scaling suite only"
             ));
             continue;
         }

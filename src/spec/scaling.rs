@@ -332,19 +332,19 @@ mod tests {
     fn every_problem_is_reported_with_its_line() {
         let text = "{\n\"test_applications\": \"ten\",\n\"concurrency\": 0,\n\"prefix\": \"-a b\",\n\"sample_percent\": 20.5,\n\"skip_ssl_validation\": 1,\n\"api\": \"\"\n}";
         insta::assert_snapshot!(parse(text).unwrap_err(), @r#"
-        test.json line 2: `test_applications` is "ten", must be a whole number from 0 to 100000
-        test.json line 3: `concurrency` is 0, must be a whole number from 1 to 1000
-        test.json line 4: `prefix` is "-a b", must be a string of at most 52 letters, digits, `-` and `_` that begins with a letter or digit
-        test.json line 5: `sample_percent` is 20.5, must be a whole number from 0 to 100
-        test.json line 6: `skip_ssl_validation` is 1, must be true or false
-        test.json line 7: `api` is "", must be a non-empty string
+        test.json:2: `test_applications` is "ten", must be a whole number from 0 to 100000
+        test.json:3: `concurrency` is 0, must be a whole number from 1 to 1000
+        test.json:4: `prefix` is "-a b", must be a string of at most 52 letters, digits, `-` and `_` that begins with a letter or digit
+        test.json:5: `sample_percent` is 20.5, must be a whole number from 0 to 100
+        test.json:6: `skip_ssl_validation` is 1, must be true or false
+        test.json:7: `api` is "", must be a non-empty string
         "#);
     }
 
     #[test]
     fn a_key_that_is_given_twice_is_told() {
         let text = "{\n\"asg_size\": 1,\n\"asg_size\": 2}";
-        insta::assert_snapshot!(parse(text).unwrap_err(), @"test.json line 3: `asg_size` is given again, must be given once");
+        insta::assert_snapshot!(parse(text).unwrap_err(), @"test.json:3: `asg_size` is given again, must be given once");
     }
 
     #[test]
@@ -352,13 +352,13 @@ mod tests {
         let text = "// a test\n{\n  /* rules */ \"asg_size\": 2, // two\n}";
         assert_eq!(parse(text).unwrap().asg_size, 2);
         let text = "// a test\n{\n  /* a\n rule */ \"asg_size\": -2, // two\n}";
-        insta::assert_snapshot!(parse(text).unwrap_err(), @"test.json line 4: `asg_size` is -2, must be a whole number from 0 to 65000");
+        insta::assert_snapshot!(parse(text).unwrap_err(), @"test.json:4: `asg_size` is -2, must be a whole number from 0 to 65000");
     }
 
     #[test]
     fn a_large_file_is_refused_and_not_read_whole() {
         let error = ScalingTest::read_from(std::io::repeat(b' '), "test").unwrap_err();
-        insta::assert_snapshot!(error, @"reading the configuration test failed: it is larger than 10 MB");
+        insta::assert_snapshot!(error, @"reading the configuration test failed: larger than 10 MiB");
     }
 
     #[test]
@@ -370,9 +370,9 @@ mod tests {
     fn unknown_keys_are_errors_that_suggest_the_nearest_key() {
         let text = "{\n\"proxy_aplications\": 3,\n\"zebra\": 1,\n\"test_applicatons\": 100}";
         insta::assert_snapshot!(parse(text).unwrap_err(), @r"
-        test.json line 2: unknown key `proxy_aplications`, did you mean `proxy_applications`?
-        test.json line 3: unknown key `zebra`
-        test.json line 4: unknown key `test_applicatons`, did you mean `test_applications`?
+        test.json:2: unknown key `proxy_aplications`, did you mean `proxy_applications`?
+        test.json:3: unknown key `zebra`
+        test.json:4: unknown key `test_applicatons`, did you mean `test_applications`?
         ");
     }
 
@@ -380,8 +380,8 @@ mod tests {
     fn keys_of_the_go_scaling_suite_are_accepted_with_a_note() {
         let config = parse(r#"{"admin_secret": "s", "internetless": true}"#).unwrap();
         insta::assert_snapshot!(config.notes.join("\n"), @r"
-        test.json line 1: `admin_secret` is used by the Go scaling suite only
-        test.json line 1: `internetless` is used by the Go scaling suite only
+        test.json:1: `admin_secret` is used by the Go scaling suite only
+        test.json:1: `internetless` is used by the Go scaling suite only
         ");
     }
 

@@ -70,7 +70,13 @@ impl fmt::Display for OrgTotals {
             ..
         } = self;
         let memory = size(self.memory_mb);
-        write!(f, "{org}: {apps} apps, {instances} instances, {memory}")?;
+        let plural = |count: &u64| if *count == 1 { "" } else { "s" };
+        write!(
+            f,
+            "{org}: {apps} app{}, {instances} instance{}, {memory}",
+            plural(apps),
+            plural(instances)
+        )?;
         match (&self.quota, self.quota_memory_mb) {
             (Some(quota), Some(limit)) => write!(f, " of {} (quota {quota})", size(limit)),
             (Some(quota), None) => write!(f, " (quota {quota}: no limit)"),

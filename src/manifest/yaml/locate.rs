@@ -81,6 +81,8 @@ pub(crate) fn lines(text: &str) -> (Lines, Vec<(String, usize)>) {
             let is_new = Some(depth) == last;
             if is_new && part != MERGE_KEY && current.children.contains_key(&part) {
                 repeated.push((part.clone(), line));
+                // What is in the later value repeats nothing.
+                current.children.remove(&part);
             }
             current = current.children.entry(part).or_default();
             if is_new {
@@ -102,6 +104,15 @@ pub(crate) fn anchored_keys(text: &str) -> HashSet<String> {
         true
     });
     keys
+}
+
+/// The line on which a second document begins, if there is one.
+pub(crate) fn second_document(text: &str) -> Option<usize> {
+    let text = text.trim_start_matches('\u{feff}');
+    let events = Parser::new_from_str_with_options(text, Loader::options());
+    let starts = events.map_while(Result::ok);
+    let mut starts = starts.filter(|(event, _)| matches!(event, Event::DocumentStart(..)));
+    starts.nth(1).map(|(_, span)| span.start.line())
 }
 
 /// Visits each value of the first document until `visitor` returns false.
@@ -184,6 +195,15 @@ mod tests {
         assert_eq!(repeated, []);
         let (_, repeated) = lines("a: 1\nb: {c: 1, c: 2}\n<<: {}\n<<: {}\na: 2\n");
         assert_eq!(repeated, [("c".to_owned(), 2), ("a".to_owned(), 5)]);
+        let (_, repeated) = lines("a: [{b: 1}]\na: [{b: 1}]\n");
+        assert_eq!(repeated, [("a".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn a_second_document_has_a_line() {
+        assert_eq!(second_document("a: 1\n---\nb: 2\n"), Some(2));
+        assert_eq!(second_document("---\na: 1\n...\n"), None);
+        assert_eq!(second_document(""), None);
     }
 
     #[test]

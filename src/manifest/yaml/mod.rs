@@ -15,7 +15,7 @@ mod tests;
 mod write;
 
 use load::Loader;
-pub(crate) use locate::{Lines, anchored_keys, line_of, lines};
+pub(crate) use locate::{Lines, anchored_keys, line_of, lines, second_document};
 pub(crate) use map::Map;
 use scalar::{float, float_text};
 

@@ -84,7 +84,12 @@ fn process_folder() -> io::Result<Arc<ProcessFolder>> {
     }
     let parent = std::env::temp_dir();
     delete_leftovers(&parent);
-    let folder = Arc::new(ProcessFolder::create(&parent)?);
+    let folder = ProcessFolder::create(&parent).map_err(|error| {
+        let (parent, kind) = (parent.display(), error.kind());
+        let reason = format!("temporary files cannot be created in {parent} (TMPDIR): {kind}");
+        io::Error::new(kind, reason)
+    });
+    let folder = Arc::new(folder?);
     *current = Arc::downgrade(&folder);
     Ok(folder)
 }

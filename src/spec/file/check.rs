@@ -135,10 +135,25 @@ fn check(kind: Kind, node: &Node, key: &str, problems: &mut Problems) {
                 return;
             }
         }
+        Kind::Name if has_control_character(node) => {
+            return problems.value(
+                node.at,
+                key,
+                node.shown(),
+                "a string without control characters",
+            );
+        }
         _ if is_fitting(kind, node) => return,
         _ => {}
     }
     problems.value(node.at, key, node.shown(), allowed(kind));
+}
+
+/// Whether a name would change what a terminal shows. The Cloud Controller refuses such
+/// names of apps.
+fn has_control_character(node: &Node) -> bool {
+    node.text()
+        .is_some_and(|text| text.contains(char::is_control))
 }
 
 /// Whether a scalar is valid for its kind.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::node::{Data, Node};
 use super::problem::{At, Problems, SpecError, SpecProblemReason};
 use crate::manifest::variables::Interpolated;
-use crate::manifest::yaml::{Lines, Value, lines};
+use crate::manifest::yaml::{Lines, Value, lines, second_document};
 use crate::manifest::{Variables, text};
 
 /// The name of standard input.
@@ -28,9 +28,14 @@ pub(super) struct Source {
 /// in order. `-` is standard input.
 pub(super) fn sources<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<Source>, SpecError> {
     let mut sources = Vec::new();
+    let mut has_read_input = false;
     for path in paths {
         let path = path.as_ref();
         if path.as_os_str() == STANDARD_INPUT {
+            if std::mem::replace(&mut has_read_input, true) {
+                let again = io::Error::other("standard input can be read only once");
+                return Err(failed(path)(again));
+            }
             let text = text::read_from(io::stdin().lock()).map_err(failed(path))?;
             sources.push(Source {
                 name: "standard input".to_owned(),
@@ -95,6 +100,13 @@ pub(super) fn documents(
                 continue;
             }
         };
+        if let Some(line) = second_document(&source.text) {
+            let reason = "a second document begins here, must be in a file of its own";
+            problems.add(
+                At { file, line },
+                SpecProblemReason::Yaml(reason.to_owned()),
+            );
+        }
         let (lines, repeated) = lines(&source.text);
         for (key, line) in repeated {
             problems.add(At { file, line }, SpecProblemReason::GivenAgain { key });

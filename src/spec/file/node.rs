@@ -143,7 +143,11 @@ impl Node {
             Data::Null => Json::Null,
             Data::Bool(truth) => Json::Bool(*truth),
             Data::Int(number) => Number::from_i128(*number).map_or(Json::Null, Json::Number),
-            Data::Float(number) => Number::from_f64(*number).map_or(Json::Null, Json::Number),
+            // JSON has neither infinity nor NaN.
+            Data::Float(number) => match Number::from_f64(*number) {
+                Some(number) => Json::Number(number),
+                None => Json::String(number.to_string()),
+            },
             Data::Text(given) | Data::Unresolved(given) => {
                 Json::String(text(given, self.is_supplied))
             }

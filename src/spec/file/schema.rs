@@ -6,7 +6,7 @@ use super::keys::{BITS_KEYS, Key, Kind, MOST_COUNT, ROOT, Table};
 use crate::manifest::entry::{exclusive_properties, property_schemas};
 
 /// A string that consists of a variable.
-const VARIABLE: &str = r"^\(\(!?[-/._0-9A-Za-z\p{L}]+\)\)$";
+const VARIABLE: &str = r"^\(\([^()\s]+\)\)$";
 
 /// One port or a range of ports.
 const PORTS: &str = r"^\s*[0-9]{1,5}\s*(-\s*[0-9]{1,5}\s*)?$";

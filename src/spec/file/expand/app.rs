@@ -226,10 +226,9 @@ impl<'n> Expander<'_, 'n> {
             }
             return Some(Bits::droplet(path));
         }
-        if let Some((name, _)) = text("bundled")
-            && let Some(bits) = bundled(&name)
-        {
-            return Some(bits);
+        if node.has("bundled") {
+            // An unknown name is reported with the other values.
+            return text("bundled").and_then(|(name, _)| bundled(&name));
         }
         let is_stopped = node.get("state").and_then(Node::text).as_deref() == Some(STOPPED);
         let needs_none = BITS_KEYS.iter().any(|key| node.has(key)) || node.has("docker");

@@ -1,0 +1,93 @@
+//! Files that the command itself reads and writes.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// Reads a text of at most `most` bytes, so that no file fills the memory.
+pub(super) fn read(path: &Path, most: u64) -> io::Result<String> {
+    let mut text = String::new();
+    let mut file = File::open(path)?.take(most + 1);
+    if file.read_to_string(&mut text)? as u64 > most {
+        let reason = format!("it is larger than {} MB", most / 1_000_000);
+        return Err(io::Error::other(reason));
+    }
+    Ok(text)
+}
+
+/// Writes a file that only its owner can read, whole or not at all. A pipe or a device
+/// is written to, and not replaced by a file.
+pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            return File::options()
+                .write(true)
+                .open(path)?
+                .write_all(text.as_bytes());
+        }
+        _ => {}
+    }
+    // What a link points to is replaced, and not the link.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    // Its error does not name a temporary file.
+    fs::metadata(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_file_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(2_000_001).unwrap();
+        assert_eq!(read(file.path(), 2_000_001).unwrap().len(), 2_000_001);
+        let error = read(file.path(), 2_000_000).unwrap_err();
+        assert_eq!(error.to_string(), "it is larger than 2 MB");
+    }
+
+    #[test]
+    fn an_error_does_not_name_the_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = write_private(&folder.path().join("none/plan.json"), "{}").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(!error.to_string().contains("none"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_permissions_are_kept_as_they_should_be() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let [file, link] = ["plan.json", "link"].map(|name| folder.path().join(name));
+        fs::write(&file, "old").unwrap();
+        symlink(&file, &link).unwrap();
+        write_private(&link, "new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read_to_string(pipe).unwrap()
+        });
+        write_private(&pipe, "plan").unwrap();
+        assert_eq!(reader.join().unwrap(), "plan");
+        assert!(!fs::metadata(&pipe).unwrap().is_file());
+    }
+}
