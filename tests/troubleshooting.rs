@@ -65,6 +65,20 @@ fn local_errors() -> Vec<(&'static str, String)> {
         "shop.yml",
         "version: 1\nname: shop\norgs:\n- name: shop\n  spaces:\n  - name: production\n    aps: []\n    security_groups: [databse]\nsecurity_groups:\n- name: database\n",
     );
+    place.file(
+        "variable.yml",
+        "version: 1\nname: shop\norgs:\n- name: shop-((stage))\n",
+    );
+    place.file(
+        "bits.yml",
+        "version: 1\nname: shop\norgs:\n- name: shop\n  spaces:\n  - name: production\n    apps:\n    - name: web\n      path: build/web\n",
+    );
+    place.file(
+        "documents.yml",
+        "version: 1\nname: shop\n---\norgs:\n- name: shop\n",
+    );
+    std::fs::create_dir(place.dir.path().join("specs")).unwrap();
+    place.file("ticks.json", "{\"test_applications\": 3}");
     let plan = "plan --config scale-test.json";
     let user = [("CF_USERNAME", "admin")];
     let login = [("CF_USERNAME", "admin"), ("CF_PASSWORD", "secret")];
@@ -100,6 +114,22 @@ fn local_errors() -> Vec<(&'static str, String)> {
             alone(&place, &format!("{plan} --apps-dir apps"), &[]),
         ),
         ("spec", alone(&place, "plan -f shop.yml", &[])),
+        ("spec-variable", alone(&place, "plan -f variable.yml", &[])),
+        ("spec-bits", alone(&place, "plan -f bits.yml", &[])),
+        (
+            "spec-documents",
+            alone(&place, "plan -f documents.yml", &[]),
+        ),
+        ("spec-folder", alone(&place, "plan -f specs", &[])),
+        (
+            "test-without-apps",
+            alone(&place, "test --mock --config scale-test.json", &[]),
+        ),
+        (
+            "test-without-proxies",
+            alone(&place, "test --mock --config ticks.json", &[]),
+        ),
+        ("test-failed", test_failed(&place)),
         ("no-foundation", alone(&place, plan, &[])),
         (
             "no-credentials",
@@ -129,6 +159,20 @@ fn local_errors() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// A policy that takes longer to have an effect than the test waits.
+fn test_failed(place: &Place) -> String {
+    place.file(
+        "one.json",
+        "{\"test_applications\": 1, \"proxy_applications\": 1}",
+    );
+    let test = "test --setup --mock --config one.json --context one-client --policy-wait 1s";
+    let error = alone(place, test, &[]);
+    // The fake foundation chooses the address of the instance.
+    let (before, rest) = error.split_once('(').unwrap();
+    let (_, after) = rest.split_once(')').unwrap();
+    format!("{before}(10.255.1.1:8080){after}")
+}
+
 /// The errors of a foundation.
 async fn remote_errors() -> Vec<(&'static str, String)> {
     let wrong = SMALL.replace(
@@ -142,6 +186,8 @@ async fn remote_errors() -> Vec<(&'static str, String)> {
     vec![
         ("wrong-password", wrong_password(&wrong).await),
         ("not-approved", not_approved().await),
+        ("occupied", occupied().await),
+        ("test-unreachable", test_unreachable().await),
         ("quota-exceeded", quota_exceeded().await),
         (
             "staging-failed",
@@ -179,6 +225,34 @@ async fn not_approved() -> String {
     assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
     let fewer = SMALL.replace("\"test_applications\": 3", "\"test_applications\": 1");
     error_of(&place.on(&mock, &fewer, &["converge"]))
+}
+
+/// Somebody else's app in a space that is not declared any more.
+async fn occupied() -> String {
+    let (mock, place) = (mock().start().await.unwrap(), Place::new());
+    let spec = "version: 1\nname: shop\norgs:\n- name: shop\n  spaces:\n  - name: production\n";
+    let apply = |text: &str, flags: &[&str]| {
+        let mut command = cf_pusher(place.dir.path());
+        let login = [("CF_USERNAME", "admin"), ("CF_PASSWORD", "admin")];
+        command
+            .arg("apply")
+            .arg("-f")
+            .arg(place.file("s.yml", text));
+        command.args(flags).env("CF_API", mock.uri()).envs(login);
+        place.said(command, &mock)
+    };
+    assert_eq!(apply(&format!("{spec}  - name: old\n"), &[]).code, 0);
+    let spaces = curl(&mock, "GET", "/v3/spaces?names=old", Value::Null).await;
+    let space = json!({"data": {"guid": spaces["resources"][0]["guid"]}});
+    let app = json!({"name": "theirs", "relationships": {"space": space}});
+    curl(&mock, "POST", "/v3/apps", app).await;
+    error_of(&apply(spec, &["--prune", "--yes"]))
+}
+
+async fn test_unreachable() -> String {
+    let (mock, place) = (mock().start().await.unwrap(), Place::new());
+    assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
+    error_of(&place.on(&mock, SMALL, &["test", "--router", "http://127.0.0.1:9"]))
 }
 
 async fn quota_exceeded() -> String {
