@@ -533,6 +533,17 @@ async fn the_command_explains_what_keeps_it_from_testing() {
     error: invalid router URL ftp://x: it must be http://HOST[:PORT]
     help: correct --router
     ");
+    // Nothing is set up for a test that cannot run.
+    let ticks = place.file("ticks.json", r#"{"test_applications": 1}"#);
+    let mut command = crate::support::command::cf_pusher(place.dir.path());
+    command.args(["test", "--setup", "--mock", "--config"]);
+    command.arg(ticks);
+    let none = place.said_alone(command);
+    assert_eq!(none.code, 2);
+    insta::assert_snapshot!(none.err, @r"
+    error: testing failed: `proxy_applications` is 0, must be at least 1
+    help: set it in the configuration
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]

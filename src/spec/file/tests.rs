@@ -231,6 +231,28 @@ orgs:
 }
 
 #[test]
+fn odd_values_are_refused_once() {
+    let app = |lines: &str| {
+        format!("orgs:\n- name: o\n  spaces:\n  - name: s\n    apps:\n    - {lines}\n")
+    };
+    let plain = app("name: a\n      bundled: proxy");
+    let specs = [
+        app("name: a\n      bundled: proxy\n      instances: .inf"),
+        app("name: \"a\\e[31m\"\n      bundled: proxy"),
+        app("name: a\n      bundled: procy"),
+        format!("{plain}---\nname: other\n"),
+        format!("{plain}orgs:\n- name: o\n"),
+    ];
+    insta::assert_snapshot!(specs.map(|spec| problems(&spec)).join("\n"), @r#"
+    spec.yml:10: app a: `instances` is inf, must be a whole number
+    spec.yml:8: `name` is "a\u{1b}[31m", must be a string without control characters
+    spec.yml:9: `bundled` is "procy", must be proxy, registry or tick
+    spec.yml:10: invalid YAML: a second document begins here, must be in a file of its own
+    spec.yml:10: `orgs` is given again, must be given once
+    "#);
+}
+
+#[test]
 fn names_must_be_different_after_numbers_are_filled_in() {
     let text = "\
 orgs:
