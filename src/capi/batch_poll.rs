@@ -59,13 +59,16 @@ impl PolledResource for Packages {
 
 /// Builds, until they are staged.
 #[derive(Debug)]
-pub(crate) struct Builds;
+pub(crate) struct Builds {
+    /// The pause before the second poll.
+    pub(crate) first_pause: Duration,
+}
 
 impl PolledResource for Builds {
     type Output = Build;
 
     fn first_pause(&self) -> Duration {
-        poll::SLOW
+        self.first_pause
     }
 
     async fn poll(&self, client: &Client, guids: &[String]) -> Result<Polled<Build>, Error> {

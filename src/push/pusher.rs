@@ -16,6 +16,7 @@ use crate::capi::batch_poll::{BatchPoll, Builds, Packages, RunningApps};
 use crate::capi::client::Client;
 use crate::capi::error::{Error, STAGING_IN_PROGRESS};
 use crate::capi::model::{App, Package};
+use crate::capi::poll;
 use crate::capi::transport::Replay;
 use crate::events::{Event, Phase, PushStep, StepContext};
 use crate::manifest::Overrides;
@@ -69,7 +70,10 @@ impl<'a> Pusher<'a> {
             )
             .await?,
             packages: BatchPoll::new(Packages),
-            builds: BatchPoll::new(Builds).timeout(staging),
+            builds: BatchPoll::new(Builds {
+                first_pause: poll::SLOW,
+            })
+            .timeout(staging),
             running: BatchPoll::new(RunningApps { web_only }).timeout(startup),
             logs: StagingLogs::new(),
             zipping: Semaphore::new(1),

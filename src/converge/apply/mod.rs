@@ -27,6 +27,7 @@ use super::target::Target;
 use crate::capi::batch_poll::{BatchPoll, Builds, Droplets};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
+use crate::capi::poll;
 use crate::desired::Desired;
 use crate::events::{AppMilestone, Event, Phase, StepContext};
 
@@ -75,7 +76,9 @@ pub(crate) async fn apply(
         prototypes: prototypes(plan),
         bits,
         batch,
-        builds: BatchPoll::new(Builds),
+        builds: BatchPoll::new(Builds {
+            first_pause: poll::QUICK,
+        }),
         copies: BatchPoll::new(Droplets),
         app_permits: Semaphore::new(client.concurrency()),
         copy_permits: Semaphore::new(CLONES_AT_ONCE),
