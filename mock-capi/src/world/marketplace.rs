@@ -407,8 +407,10 @@ impl World {
 }
 
 impl Row for ServiceBroker {
+    const NAME: Field = Field::ExactName;
+
     fn keys(&self) -> Vec<Key> {
-        let mut keys = vec![Key::text(Field::Name, &self.name)];
+        let mut keys = vec![Key::text(Self::NAME, &self.name)];
         keys.extend(self.space.map(|space| Key::Guid(Field::Space, space)));
         keys
     }

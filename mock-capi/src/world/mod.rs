@@ -345,13 +345,13 @@ impl World {
 
     /// The first row with a name.
     pub(crate) fn named<R: Row>(&self, name: &str) -> Option<&R> {
-        let named = Selection::all().any(vec![Key::text(Field::Name, name)]);
+        let named = Selection::all().any(vec![Key::text(R::NAME, name)]);
         R::table(self).select(&named).first().copied()
     }
 
     /// Whether another row than `own` has a name.
     pub(crate) fn name_taken<R: Row>(&self, name: &str, own: Option<Guid>) -> bool {
-        let named = Selection::all().any(vec![Key::text(Field::Name, name)]);
+        let named = Selection::all().any(vec![Key::text(R::NAME, name)]);
         let holders = R::table(self).select(&named);
         holders.iter().any(|row| Some(row.guid()) != own)
     }

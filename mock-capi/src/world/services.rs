@@ -29,7 +29,8 @@ impl World {
         space: Guid,
         name: &str,
     ) -> Option<&ServiceInstance> {
-        let named = Selection::by(Field::Space, space).any(vec![Key::text(Field::Name, name)]);
+        let named =
+            Selection::by(Field::Space, space).any(vec![Key::text(ServiceInstance::NAME, name)]);
         self.service_instances.select(&named).first().copied()
     }
 
@@ -42,7 +43,7 @@ impl World {
         let own = self.find_service_instance(space, name);
         own.or_else(|| {
             let shared = Selection::by(Field::SharedWith, space);
-            let named = shared.any(vec![Key::text(Field::Name, name)]);
+            let named = shared.any(vec![Key::text(ServiceInstance::NAME, name)]);
             self.service_instances.select(&named).first().copied()
         })
     }

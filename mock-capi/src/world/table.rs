@@ -18,7 +18,10 @@ use crate::world::metadata::Metadata;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Field {
     Guid,
+    /// A name whose case does not matter.
     Name,
+    /// A name whose case matters.
+    ExactName,
     Org,
     Space,
     App,
@@ -55,9 +58,13 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    /// A key for a string that the Cloud Controller compares without regard to case.
+    /// A key for a string as the Cloud Controller's database compares it: most
+    /// columns of names ignore case, others do not.
     pub(crate) fn text(field: Field, value: &str) -> Self {
-        Self::Text(field, value.to_lowercase().into())
+        match field {
+            Field::ExactName | Field::Type => Self::exact(field, value),
+            _ => Self::Text(field, value.to_lowercase().into()),
+        }
     }
 
     /// A key for a string whose case matters.
@@ -77,6 +84,9 @@ pub(crate) struct Base {
 
 /// A row of a [`Table`].
 pub(crate) trait Row: Registered {
+    /// The field of the name: whether its case matters.
+    const NAME: Field = Field::Name;
+
     /// Whether the table also keeps the rows in the order of their names.
     const IS_ORDERED_BY_NAME: bool = false;
 

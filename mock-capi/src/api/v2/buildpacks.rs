@@ -28,7 +28,7 @@ pub(super) static BUILDPACKS: Collection = Collection {
     parse: by_guid,
     relations: &[],
     filters: &[
-        Filter::NAME,
+        Filter::EXACT_NAME,
         Filter::text("stack", |_, buildpack| match buildpack {
             Entity::Buildpack(buildpack) => buildpack.stack.iter().cloned().collect(),
             _ => Vec::new(),

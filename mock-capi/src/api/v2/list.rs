@@ -88,6 +88,12 @@ impl Filter {
         ..Self::of("name", Kind::Name, |_, entity| vec![entity.name().into()])
     };
 
+    /// The name of the resource, whose case matters.
+    pub(super) const EXACT_NAME: Self = Self {
+        index: Some(Field::ExactName),
+        ..Self::text("name", |_, entity| vec![entity.name().into()])
+    };
+
     /// Sets the index for the values.
     pub(super) const fn indexed(mut self, field: Field) -> Self {
         self.index = Some(field);

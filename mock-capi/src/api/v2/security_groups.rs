@@ -61,7 +61,7 @@ pub(super) static SECURITY_GROUPS: Collection = Collection {
     get: row::<SecurityGroup>,
     parse: by_guid,
     relations: &RELATIONS,
-    filters: &[Filter::NAME],
+    filters: &[Filter::EXACT_NAME],
     order_by: &[],
     not_found: (
         300_002,

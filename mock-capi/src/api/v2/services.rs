@@ -177,7 +177,7 @@ pub(super) static SERVICE_INSTANCES: Collection = Collection {
         Relation::many("routes", &HTTP_ROUTES, routes_of),
     ],
     filters: &[
-        Filter::NAME,
+        Filter::EXACT_NAME,
         SPACE_GUID,
         Filter::guid("service_plan_guid", |_, _| Vec::new()),
         Filter::guid("service_binding_guid", |world, instance| {
@@ -203,7 +203,7 @@ pub(super) static USER_PROVIDED: Collection = Collection {
         Relation::many("service_bindings", &SERVICE_BINDINGS, bindings_of),
         Relation::many("routes", &HTTP_ROUTES, routes_of),
     ],
-    filters: &[Filter::NAME, SPACE_GUID, ORGANIZATION_GUID],
+    filters: &[Filter::EXACT_NAME, SPACE_GUID, ORGANIZATION_GUID],
     order_by: &[],
     not_found: (
         340_001,
@@ -236,7 +236,7 @@ pub(super) static SERVICE_BINDINGS: Collection = Collection {
             _ => Vec::new(),
         })
         .indexed(Field::App),
-        Filter::NAME,
+        Filter::EXACT_NAME,
         Filter::guid("service_instance_guid", |_, binding| match binding {
             Entity::Binding(binding) => vec![binding.instance.to_string()],
             _ => Vec::new(),

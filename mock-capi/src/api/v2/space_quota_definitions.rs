@@ -91,7 +91,7 @@ fn validate(
     ];
     const RESERVED_PORTS: &str = "Total reserved ports must be -1, 0, or a positive integer, must be less than or equal to total routes, and must be less than or equal to total reserved ports for the organization quota.";
     if let Some(name) = attributes.text("name") {
-        let named = Selection::by(Field::Org, org).any(vec![Key::text(Field::Name, name)]);
+        let named = Selection::by(Field::Org, org).any(vec![Key::text(SpaceQuota::NAME, name)]);
         let holders = context.world.space_quotas.select(&named);
         if holders.iter().any(|holder| Some(holder.guid()) != own) {
             let detail = format!("The space quota definition name is taken: {name}");

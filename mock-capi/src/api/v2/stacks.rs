@@ -25,7 +25,7 @@ pub(super) static STACKS: Collection = Collection {
     get: row::<Stack>,
     parse: by_guid,
     relations: &[],
-    filters: &[Filter::NAME],
+    filters: &[Filter::EXACT_NAME],
     order_by: &[],
     not_found: (250_003, "CF-StackNotFound", "The stack could not be found"),
 };

@@ -10,7 +10,7 @@ use crate::api::message::Message;
 use crate::api::router::Route;
 use crate::api::state::Present;
 use crate::api::yaml::{self, Yaml};
-use crate::world::{Bits, Buildpack, Field, Guid, Job, Kind, Row, Stack, World};
+use crate::world::{Bits, Buildpack, Guid, Job, Kind, Row, Stack, World};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/buildpacks", index),
@@ -74,7 +74,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         return Err(CcError::bad_query(format!("Lifecycle {NO_LIFECYCLE}")));
     }
     let query = query.or_ordered_by("lifecycle", false);
-    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let selection = query.by_texts(query.selection(), "names", Buildpack::NAME);
     let keep = |buildpack: &Buildpack| {
         query.admits("stacks", buildpack.stack.as_deref().unwrap_or_default())
             && query.admits("lifecycle", &buildpack.lifecycle)

@@ -139,7 +139,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             )));
         }
     }
-    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let selection = query.by_texts(query.selection(), "names", SecurityGroup::NAME);
     let selection = query.by_guids(selection, "running_space_guids", Field::RunningSpace);
     let selection = query.by_guids(selection, "staging_space_guids", Field::StagingSpace);
     let keep = |group: &SecurityGroup| {
@@ -166,7 +166,7 @@ fn index_staging(context: &mut RequestContext<'_>) -> Result<Response, CcError> 
 fn index_of_space(context: &RequestContext<'_>, phase: Phase) -> Result<Response, CcError> {
     let query = ListQuery::read_or(context, &LIST_OF_SPACE, CcError::unprocessable)?;
     let space = spaces::find(context)?;
-    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let selection = query.by_texts(query.selection(), "names", SecurityGroup::NAME);
     query.respond(
         context,
         &selection,

@@ -95,7 +95,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if kind.is_some_and(|kind| !["app", "key"].contains(&kind)) {
         return Err(CcError::bad_query("Type must be one of 'app', 'key'"));
     }
-    let mut selection = query.by_texts(query.selection(), "names", Field::Name);
+    let mut selection = query.by_texts(query.selection(), "names", ServiceBinding::NAME);
     selection = query.by_guids(selection, "app_guids", Field::App);
     selection = query.by_guids(selection, "service_instance_guids", Field::ServiceInstance);
     let world = &*context.world;

@@ -218,7 +218,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "Type must be one of 'managed', 'user-provided'",
         ));
     }
-    let mut selection = query.by_texts(query.selection(), "names", Field::Name);
+    let mut selection = query.by_texts(query.selection(), "names", ServiceInstance::NAME);
     selection = query.by_guids(selection, "service_plan_guids", Field::Plan);
     let world = &*context.world;
     let spaces = query.guids("space_guids");

@@ -68,7 +68,7 @@ fn find(context: &RequestContext<'_>) -> Result<(Guid, Guid), CcError> {
 
 fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let query = ListQuery::read_or(context, &LIST, CcError::unprocessable)?;
-    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let selection = query.by_texts(query.selection(), "names", SpaceQuota::NAME);
     let selection = query.by_guids(selection, "organization_guids", Field::Org);
     let applied: Option<Vec<Guid>> = query.guids("space_guids").map(|spaces| {
         let spaces = spaces.into_iter();
@@ -254,7 +254,7 @@ fn check_name(
     name: &str,
     own: Option<Guid>,
 ) -> Result<(), CcError> {
-    let named = Selection::by(Field::Org, org).any(vec![Key::text(Field::Name, name)]);
+    let named = Selection::by(Field::Org, org).any(vec![Key::text(SpaceQuota::NAME, name)]);
     let holders = context.world.space_quotas.select(&named);
     if holders.iter().any(|quota| Some(quota.guid()) != own) {
         let taken = format!("Space Quota '{name}' already exists.");

@@ -58,7 +58,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if !["true", "false"].contains(&query.value("default").unwrap_or("true")) {
         return Err(CcError::bad_query("Default must be 'true' or 'false'"));
     }
-    let selection = query.by_texts(query.selection(), "names", Field::Name);
+    let selection = query.by_texts(query.selection(), "names", Stack::NAME);
     let default = context.world.default_stack;
     let keep = |stack: &Stack| query.admits("default", &(stack.name == default).to_string());
     query.respond(context, &selection, keep, present)

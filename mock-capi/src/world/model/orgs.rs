@@ -126,9 +126,11 @@ pub(crate) struct SpaceQuota {
 }
 
 impl Row for SpaceQuota {
+    const NAME: Field = Field::ExactName;
+
     fn keys(&self) -> Vec<Key> {
         vec![
-            Key::text(Field::Name, &self.name),
+            Key::text(Self::NAME, &self.name),
             Key::Guid(Field::Org, self.org),
         ]
     }

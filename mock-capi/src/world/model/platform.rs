@@ -56,8 +56,10 @@ impl FeatureFlag {
 }
 
 impl Row for FeatureFlag {
+    const NAME: Field = Field::ExactName;
+
     fn keys(&self) -> Vec<Key> {
-        vec![Key::text(Field::Name, &self.name)]
+        vec![Key::text(Self::NAME, &self.name)]
     }
 
     fn order_text(&self, _column: &str) -> &str {
@@ -74,8 +76,10 @@ pub(crate) struct EnvironmentGroup {
 }
 
 impl Row for EnvironmentGroup {
+    const NAME: Field = Field::ExactName;
+
     fn keys(&self) -> Vec<Key> {
-        vec![Key::text(Field::Name, &self.name)]
+        vec![Key::text(Self::NAME, &self.name)]
     }
 }
 
@@ -91,6 +95,8 @@ pub(crate) struct SecurityGroup {
 }
 
 impl Row for SecurityGroup {
+    const NAME: Field = Field::ExactName;
+
     fn keys(&self) -> Vec<Key> {
         let keys_of = |field, spaces: &[Guid]| -> Vec<Key> {
             spaces
@@ -98,7 +104,7 @@ impl Row for SecurityGroup {
                 .map(|&space| Key::Guid(field, space))
                 .collect()
         };
-        let mut keys = vec![Key::text(Field::Name, &self.name)];
+        let mut keys = vec![Key::text(Self::NAME, &self.name)];
         keys.extend(keys_of(Field::RunningSpace, &self.running_spaces));
         keys.extend(keys_of(Field::StagingSpace, &self.staging_spaces));
         keys
@@ -150,8 +156,10 @@ impl StackState {
 }
 
 impl Row for Stack {
+    const NAME: Field = Field::ExactName;
+
     fn keys(&self) -> Vec<Key> {
-        vec![Key::text(Field::Name, &self.name)]
+        vec![Key::text(Self::NAME, &self.name)]
     }
 
     fn order_text(&self, _column: &str) -> &str {
@@ -183,8 +191,10 @@ impl Buildpack {
 }
 
 impl Row for Buildpack {
+    const NAME: Field = Field::ExactName;
+
     fn keys(&self) -> Vec<Key> {
-        vec![Key::text(Field::Name, &self.name)]
+        vec![Key::text(Self::NAME, &self.name)]
     }
 
     fn order_text(&self, column: &str) -> &str {

@@ -50,11 +50,13 @@ pub(crate) struct Managed {
 }
 
 impl Row for ServiceInstance {
+    const NAME: Field = Field::ExactName;
+
     const IS_ORDERED_BY_NAME: bool = true;
 
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![
-            Key::text(Field::Name, &self.name),
+            Key::text(Self::NAME, &self.name),
             Key::Guid(Field::Space, self.space),
         ];
         keys.extend(self.plan().map(|plan| Key::Guid(Field::Plan, plan)));
@@ -97,11 +99,13 @@ pub(crate) struct ServiceBinding {
 }
 
 impl Row for ServiceBinding {
+    const NAME: Field = Field::ExactName;
+
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![Key::Guid(Field::ServiceInstance, self.instance)];
         keys.extend(self.app.map(|app| Key::Guid(Field::App, app)));
         let name = self.name.as_deref();
-        keys.extend(name.map(|name| Key::text(Field::Name, name)));
+        keys.extend(name.map(|name| Key::text(Self::NAME, name)));
         keys
     }
 
