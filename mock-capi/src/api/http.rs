@@ -107,13 +107,56 @@ impl<'a> Request<'a> {
             return Ok(Map::new());
         }
         // v3 is a Rails application, unlike v2.
-        if self.path.starts_with("/v3/") {
-            let body = serde_json::from_slice(self.body);
-            return body
-                .map(ruby::parameters)
-                .map_err(|_| CcError::unparsable());
+        match self.is_v3() {
+            true => self.parameters(),
+            false => self.untouched_object(),
         }
-        self.untouched_object()
+    }
+
+    /// The body as Rails reads it: JSON and forms; it ignores other bodies.
+    fn parameters(&self) -> Result<Map<String, Value>, CcError> {
+        const JSON: [&str; 4] = [
+            "application/json",
+            "text/x-json",
+            "application/jsonrequest",
+            "application/problem+json",
+        ];
+        let media_type = self.media_type();
+        let parameters = match media_type.as_deref() {
+            Some(known) if JSON.contains(&known) => {
+                serde_json::from_slice(self.body).ok().map(ruby::parameters)
+            }
+            Some("application/x-www-form-urlencoded") => ruby::form_parameters(self.body),
+            None if self.method == "POST" => ruby::form_parameters(self.body),
+            _ => Some(Map::new()),
+        };
+        parameters.ok_or_else(CcError::unparsable)
+    }
+
+    pub(crate) fn is_v3(&self) -> bool {
+        self.path.starts_with("/v3/")
+    }
+
+    /// The type of the body in lower case, without parameters, if the client says it.
+    pub(crate) fn media_type(&self) -> Option<String> {
+        let header = self.header("content-type")?;
+        let end = header.find([',', ';']).unwrap_or(header.len());
+        let media_type = header[..end].trim().to_ascii_lowercase();
+        (!media_type.is_empty()).then_some(media_type)
+    }
+
+    /// Whether the type of the body is not said, or is a type and a subtype.
+    pub(crate) fn has_sound_media_type(&self) -> bool {
+        let in_name = |c: char| c.is_ascii_alphanumeric() || "!#$&-^_.+".contains(c);
+        let is_name = |name: &str| {
+            name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(in_name)
+        };
+        self.media_type().is_none_or(|media_type| {
+            let names = media_type.split_once('/');
+            names.is_some_and(|(kind, subtype)| {
+                media_type == "*/*" || is_name(kind) && (subtype == "*" || is_name(subtype))
+            })
+        })
     }
 
     /// The body as a JSON object, without the changes that Rails makes.

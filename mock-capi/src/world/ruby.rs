@@ -2,6 +2,7 @@
 //! they are printed, their length, and what a text column of its database stores.
 
 use serde_json::{Map, Value};
+use url::form_urlencoded;
 
 /// `Object#inspect`; the keys of objects are symbols.
 pub(crate) fn inspect(value: &Value) -> String {
@@ -160,8 +161,47 @@ pub(crate) fn column(value: &Value) -> Result<Option<String>, ()> {
 pub(crate) fn parameters(body: Value) -> Map<String, Value> {
     match without_nulls(body) {
         Value::Object(fields) => fields,
-        Value::Null => Map::new(),
         other => Map::from_iter([("_json".into(), other)]),
+    }
+}
+
+/// The parameters that Rack creates from a form, in which `a[b]` names a field of an
+/// object and `a[]` an item of a list; `None` if they are nested too deeply.
+pub(crate) fn form_parameters(body: &[u8]) -> Option<Map<String, Value>> {
+    const MAX_DEPTH: usize = 32;
+    let mut parameters = Map::new();
+    for (name, value) in form_urlencoded::parse(body) {
+        let mut keys = name.split('[').map(|key| key.trim_end_matches(']'));
+        if keys.clone().count() > MAX_DEPTH {
+            return None;
+        }
+        let first = keys.next().unwrap_or_default();
+        let mut place = parameters.entry(first).or_insert(Value::Null);
+        for key in keys {
+            place = part_of(place, key);
+        }
+        *place = Value::String(value.into_owned());
+    }
+    Some(parameters)
+}
+
+/// A field of an object, or a new item of a list.
+fn part_of<'v>(value: &'v mut Value, key: &str) -> &'v mut Value {
+    if key.is_empty() {
+        if !value.is_array() {
+            *value = Value::Array(Vec::new());
+        }
+    } else if !value.is_object() {
+        *value = Value::Object(Map::new());
+    }
+    match value {
+        Value::Array(items) => {
+            items.push(Value::Null);
+            let last = items.len() - 1;
+            &mut items[last]
+        }
+        Value::Object(fields) => fields.entry(key).or_insert(Value::Null),
+        other => other,
     }
 }
 

@@ -39,6 +39,11 @@ async fn tokens_can_be_verified_with_the_published_key() {
         (health.status.as_u16(), health.text.as_str()),
         (200, "ok\n")
     );
+    let health = cf.get("/healthz").await;
+    assert_eq!(
+        (health.header("content-type"), health.text.as_str()),
+        ("application/json", "OK")
+    );
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ const SERVER: &[Route] = &[
     Route::get("/uaa/login", info).open(),
     Route::get("/info", info).open(),
     Route::get("/uaa/info", info).open(),
-    Route::get("/healthz", health).open(),
+    Route::get("/healthz", health_of_api).open(),
     Route::get("/uaa/healthz", health).open(),
     Route::get("/token_key", uaa_handler!(token_key)).open(),
     Route::get("/uaa/token_key", uaa_handler!(token_key)).open(),
@@ -84,6 +84,11 @@ fn info(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         "timestamp": context.world.now().to_string(),
         "zone_name": "uaa",
     })))
+}
+
+/// What the Cloud Controller answers, at whose address UAA is too.
+fn health_of_api(_context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    Ok(Response::text("application/json", "OK".into()))
 }
 
 fn health(_context: &mut RequestContext<'_>) -> Result<Response, CcError> {

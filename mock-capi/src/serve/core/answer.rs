@@ -230,6 +230,9 @@ impl Core {
         base: String,
     ) -> Result<Response, CcError> {
         let Found { route, captures } = found.ok_or_else(CcError::unknown_request)?;
+        if request.is_v3() && !request.has_sound_media_type() {
+            return Ok(Response::empty(406));
+        }
         let caller = authenticate(request, &mut state.tokens, state.world.now());
         let caller = match caller {
             Err(refusal) if !route.is_open() => return Err(refusal),

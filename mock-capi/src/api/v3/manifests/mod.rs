@@ -206,13 +206,10 @@ pub(crate) struct ManifestBody {
 
 /// Reads the manifest in a request; 422 with all errors.
 pub(crate) fn read(context: &RequestContext<'_>) -> Result<ManifestBody, CcError> {
-    let content_type = context.request.header("content-type").unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !["application/x-yaml", "text/yaml"].contains(&media_type) {
-        // A body that is declared as JSON is parsed as JSON first.
-        if media_type == "application/json" {
-            context.request.object()?;
-        }
+    let media_type = context.request.media_type().unwrap_or_default();
+    if !["application/x-yaml", "text/yaml"].contains(&media_type.as_str()) {
+        // Rails parses bodies of the types that it knows first.
+        context.request.object()?;
         return Err(CcError::bad_request("Content-Type must be yaml"));
     }
     if context.request.body.len() > MAX_MANIFEST_BYTES {
