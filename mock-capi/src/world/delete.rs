@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{BindingRef, Field, Guid, Row, Selection, Table, World};
+use super::{BindingRef, Field, Guid, Row, Selection, Table, UNMAP_ROUTE, World};
 
 /// Kinds of resources that jobs delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,6 +187,20 @@ impl World {
 
     fn delete_app(&mut self, guid: Guid) {
         let of_app = Selection::by(Field::App, guid);
+        for package in self.packages.guids_newest_first(&of_app) {
+            let data = json!({"package_guid": package});
+            self.record(guid, "audit.app.package.delete", data);
+            self.packages.remove(package);
+        }
+        for droplet in self.droplets.guids_newest_first(&of_app) {
+            let found = self.droplets.get(droplet);
+            if found.is_some_and(|found| found.is_shown(self.now)) {
+                let data = json!({"droplet_guid": droplet});
+                self.record(guid, "audit.app.droplet.delete", data);
+            }
+            self.droplets.remove(droplet);
+        }
+        self.unmap_routes(guid);
         for process in self.processes.guids_newest_first(&of_app) {
             self.record_process(process, "audit.app.process.delete", &Value::Null);
             self.remove_process(process);
@@ -201,9 +215,6 @@ impl World {
             self.unbind_service(BindingRef::Credential(binding));
         }
         remove_all(&mut self.builds, Field::App, guid);
-        remove_all(&mut self.packages, Field::App, guid);
-        remove_all(&mut self.droplets, Field::App, guid);
-        self.unmap_routes(guid);
         self.logs.remove(&guid);
         self.apps.remove(guid);
         self.plan_policy_cleanup();
@@ -213,11 +224,15 @@ impl World {
     pub(crate) fn unmap_routes(&mut self, app: Guid) {
         let of_app = Selection::by(Field::App, app);
         for route in self.routes.guids_newest_first(&of_app) {
+            let mut unmapped = Vec::new();
             self.routes.update(route, |route| {
-                route
-                    .destinations
-                    .retain(|destination| destination.app != app);
+                let all = std::mem::take(&mut route.destinations);
+                let (own, others) = all.into_iter().partition(|it| it.app == app);
+                (unmapped, route.destinations) = (own, others);
             });
+            for destination in &unmapped {
+                self.record_mapping(UNMAP_ROUTE, route, destination);
+            }
         }
     }
 }

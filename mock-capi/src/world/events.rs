@@ -157,8 +157,11 @@ impl World {
         at: Timestamp,
         kind: &'static str,
         target: Target,
-        data: Value,
+        mut data: Value,
     ) {
+        if self.applies_manifest {
+            data["manifest_triggered"] = json!(true);
+        }
         let base = self.base();
         let of_space = target.space.and_then(|space| self.org_of(space));
         let org = target.org.or(of_space.map(Row::guid));

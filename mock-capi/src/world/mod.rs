@@ -175,6 +175,9 @@ with_resources! { declare_world
         /// The actor of the current request.
         #[serde(skip)]
         actor: Actor,
+        /// Whether events are recorded that a manifest causes.
+        #[serde(skip)]
+        pub(crate) applies_manifest: bool,
         #[serde(with = "exact")]
         now: Timestamp,
         guids: GuidSource,
@@ -215,6 +218,7 @@ impl World {
             kept_events: settings.keep_events,
             forgotten: Forgotten::default(),
             actor: Actor::default(),
+            applies_manifest: false,
             now,
             random,
             guids,

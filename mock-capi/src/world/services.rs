@@ -209,12 +209,8 @@ impl World {
     }
 
     /// Records that a binding was created by a request or a manifest.
-    pub(crate) fn record_bound(&mut self, binding: BindingRef, request: Value, by_manifest: bool) {
-        let mut data = json!({"request": request});
-        if by_manifest {
-            data["manifest_triggered"] = json!(true);
-        }
-        self.record_binding(binding, "create", data);
+    pub(crate) fn record_bound(&mut self, binding: BindingRef, request: Value) {
+        self.record_binding(binding, "create", json!({"request": request}));
     }
 
     /// The data of events at the end of a binding.

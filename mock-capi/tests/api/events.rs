@@ -141,3 +141,76 @@ async fn crashes_and_stagings_are_recorded_when_they_happen() {
         "APP/PROC/WEB: Exited with status 1"
     );
 }
+
+#[tokio::test]
+async fn events_of_a_manifest_say_so() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let manifest = "applications:\n- name: app\n  memory: 64M\n  command: run\n  timeout: 5\n  \
+                    stack: cflinuxfs4\n  default-route: true\n  processes: [{type: worker, instances: 3}]\n";
+    let job = cf.applied(&space, manifest).await;
+    assert_eq!(job["state"], "COMPLETE", "{job}");
+    let app = cf.find_app("app").await;
+    let data = async |kind: &str| {
+        let all = events(&cf, &format!("target_guids={app}&types={kind}")).await;
+        all.into_iter()
+            .map(|event| event["data"].clone())
+            .collect::<Vec<_>>()
+    };
+    let lifecycle = json!({"data": {"stack": "cflinuxfs4"}});
+    let created = json!({"request": {
+        "name": "app",
+        "lifecycle": lifecycle,
+        "relationships": {"space": {"data": {"guid": space}}},
+    }});
+    assert_eq!(data("audit.app.create").await, [created]);
+    assert_eq!(
+        data("audit.app.update").await,
+        [
+            json!({"request": {"lifecycle": lifecycle}, "manifest_triggered": true}),
+            json!({
+                "request": {"environment_variables": "[PRIVATE DATA HIDDEN]"},
+                "manifest_triggered": true,
+            }),
+        ]
+    );
+    let updates = data("audit.app.process.update").await;
+    assert_eq!(
+        updates[0],
+        json!({
+            "process_guid": app,
+            "process_type": "web",
+            "request": {
+                "command": "[PRIVATE DATA HIDDEN]",
+                "timeout": 5,
+                "health_check_timeout": 5,
+                "type": "web",
+            },
+            "manifest_triggered": true,
+        })
+    );
+    assert_eq!(updates[1]["request"], json!({"type": "worker"}));
+    let scaled = data("audit.app.process.scale").await;
+    assert_eq!(scaled[0]["request"], json!({"memory_in_mb": 64}));
+    assert_eq!(scaled[1]["request"], json!({"instances": 3}));
+    let mapped = data("audit.app.map-route").await;
+    assert_eq!(mapped[0]["manifest_triggered"], true);
+
+    cf.applied(&space, "applications: [{name: app, no-route: true}]")
+        .await;
+    let unmapped = data("audit.app.unmap-route").await;
+    assert_eq!(unmapped[0]["manifest_triggered"], true);
+    cf.scale(&app, json!({"instances": 2})).await;
+    let scaled = data("audit.app.process.scale").await;
+    assert_eq!(scaled[2].get("manifest_triggered"), None);
+}
+
+#[tokio::test]
+async fn links_repeat_excluded_targets_as_a_list() {
+    let cf = Session::v3().await;
+    let query = "/v3/audit_events?target_guids[not]=a,b";
+    let list = cf.get(query).await.json();
+    let first = list["pagination"]["first"]["href"].as_str().unwrap();
+    let excluded = "target_guids%5Bnot%5D%5B%5D=a&target_guids%5Bnot%5D%5B%5D=b";
+    assert!(first.ends_with(excluded), "{first}");
+}

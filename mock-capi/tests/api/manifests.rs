@@ -782,3 +782,32 @@ async fn no_manifest_scales_an_app_that_is_being_deployed() {
         "---\napplications:\n- name: app\n  env: \"[PRIVATE DATA HIDDEN]\"\n"
     );
 }
+
+#[tokio::test]
+async fn a_job_fails_at_types_that_are_no_text_and_at_long_hosts() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let job = cf
+        .applied(
+            &space,
+            "applications: [{name: app, processes: [{type: 5}]}]",
+        )
+        .await;
+    assert_eq!(job["state"], "FAILED");
+    assert_eq!(job["errors"][0]["code"], 10001);
+    let app = cf.find_app("app").await;
+    let processes = cf.get(&format!("/v3/apps/{app}/processes")).await.json();
+    assert_eq!(processes["pagination"]["total_results"], 1);
+
+    let host = "a".repeat(64);
+    let manifest =
+        format!("applications: [{{name: app, routes: [{{route: {host}.apps.mock.test}}]}}]");
+    let job = cf.applied(&space, manifest).await;
+    assert_eq!(
+        job["errors"][0]["detail"],
+        format!(
+            "For application 'app': For route '{host}.apps.mock.test': \
+             host must be no more than 63 characters"
+        )
+    );
+}

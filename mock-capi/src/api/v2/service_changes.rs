@@ -214,7 +214,7 @@ pub(super) fn create_binding(context: &mut RequestContext<'_>) -> Result<Respons
     let guid = bound.map_err(|reason| CcError::new(400, 90003, title, reason))?;
     let binding = BindingRef::Credential(guid);
     let request = context.request_body();
-    context.world.record_bound(binding, request, false);
+    context.world.record_bound(binding, request);
     let answer = SERVICE_BINDINGS.created(context, guid)?;
     let parameters = attributes.object("parameters");
     let warning = parameters

@@ -279,7 +279,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         let job = "service_bindings.create";
         return Ok(bind_in_job(context, binding, job, parameters, request));
     }
-    context.world.record_bound(binding, request, false);
+    context.world.record_bound(binding, request);
     context.created(guid, present)
 }
 

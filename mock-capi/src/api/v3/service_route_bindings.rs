@@ -171,7 +171,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             request,
         ));
     }
-    context.world.record_bound(binding, request, false);
+    context.world.record_bound(binding, request);
     context.created(guid, present)
 }
 

@@ -86,7 +86,7 @@ impl Run<'_> {
         let operation = self.operation("create", OperationState::Succeeded);
         self.world.set_binding_operation(binding, operation);
         let request = self.world.request_of(self.job);
-        self.world.record_bound(binding, request, false);
+        self.world.record_bound(binding, request);
     }
 
     pub(super) fn unbind(

@@ -9,9 +9,9 @@ use crate::api::message::Message;
 use crate::api::shared::app_environment::environment_error;
 use crate::api::yaml::Yaml;
 use crate::world::metadata::MetadataPatch;
-use crate::world::{Feature, NewSidecar, ProcessPatch, ruby};
+use crate::world::{Feature, NewSidecar, ruby};
 
-use super::processes::{self, ScalePatch};
+use super::processes::{self, ProcessUpdate, ScalePatch};
 use super::routes::{self, WantedRoutes};
 use super::staging::{self, Refused, WantedLifecycle};
 use crate::api::v3::route_options::OptionRules;
@@ -22,7 +22,11 @@ use crate::api::v3::sidecars;
 pub(crate) struct AppManifest {
     pub(crate) name: String,
     pub(crate) features: Vec<(Feature, bool)>,
-    pub(crate) updates: Vec<(String, ProcessPatch)>,
+    pub(crate) updates: Vec<(String, ProcessUpdate)>,
+    /// What events show of the request for the app itself.
+    pub(crate) app_fields: Map<String, Value>,
+    /// The types of processes that are given as numbers or booleans.
+    pub(crate) non_text_types: Vec<String>,
     pub(crate) scales: Vec<(String, ScalePatch)>,
     pub(crate) sidecars: Vec<NewSidecar>,
     pub(crate) lifecycle: WantedLifecycle,
@@ -118,6 +122,7 @@ fn read_fields(
     let scales = processes::read_scales(message, &processes);
     let updates = processes::read_updates(message, &processes);
     let lifecycle = staging::read(message);
+    let app_fields = staging::app_fields(message, &lifecycle);
     let metadata = read_metadata(message);
     staging::check(message, refused);
     let services = read_services(message);
@@ -129,6 +134,8 @@ fn read_fields(
         name,
         features,
         updates,
+        app_fields,
+        non_text_types: processes::non_text_types(&processes),
         scales,
         sidecars,
         lifecycle,

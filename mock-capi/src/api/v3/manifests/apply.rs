@@ -18,7 +18,7 @@ use crate::api::yaml;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
     App, BindingRef, Domain, Field, Guid, Lifecycle, NewBinding, NewDestination, NewRoute, Row,
-    Scale, Selection, ServiceInstance, WRITE_SPACE, is_in_host,
+    Scale, Selection, ServiceInstance, WRITE_SPACE, audited, is_in_host,
 };
 
 use super::application::{AppManifest, WantedService};
@@ -46,7 +46,12 @@ fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let failure = context.faults.job(OPERATION);
     let outcome = match failure {
         Some(failure) => Err(failure.into()),
-        None => apply_all(context, apps),
+        None => {
+            context.world.applies_manifest = true;
+            let outcome = apply_all(context, apps);
+            context.world.applies_manifest = false;
+            outcome
+        }
     };
     Ok(context.job_with(OPERATION, space, outcome))
 }
@@ -94,13 +99,20 @@ fn find_or_create(
         }
     };
     let (name, metadata) = (manifest.name.clone(), manifest.metadata.clone());
+    let mut request = manifest.app_fields.clone();
+    request.insert("name".into(), json!(name));
+    request.insert(
+        "relationships".into(),
+        json!({"space": {"data": {"guid": space}}}),
+    );
     let environment = serde_json::Map::new();
     let guid = context
         .world
         .create_app(space, name, lifecycle, environment, metadata);
     context.world.create_process(guid, "web");
-    let data = json!({"request": {"name": manifest.name}, "manifest_triggered": true});
-    context.world.record(guid, "audit.app.create", data);
+    context
+        .world
+        .record(guid, "audit.app.create", json!({"request": request}));
     Ok(guid)
 }
 
@@ -139,10 +151,18 @@ fn apply_to(
     manifest: AppManifest,
 ) -> Result<(), CcError> {
     app_features::switch(context, app, &manifest.features)?;
-    for (kind, patch) in manifest.updates {
+    for (kind, update) in manifest.updates {
+        if manifest.non_text_types.contains(&kind) {
+            // The database compares the column with text only.
+            return Err(CcError::unknown());
+        }
         if let Some(process) = find_or_create_process(context, app, &kind) {
             processes::check_not_deploying(context, process, "update")?;
-            context.world.update_process(process, patch)?;
+            context.world.update_process(process, update.patch)?;
+            let request = json!({"request": audited(update.request)});
+            context
+                .world
+                .record_process(process, "audit.app.process.update", &request);
         }
     }
     for (kind, patch) in manifest.scales {
@@ -161,8 +181,17 @@ fn apply_to(
     context.world.touch(app, |app: &mut App| {
         app.base.metadata.apply(manifest.metadata)
     });
+    let request = json!({"request": manifest.app_fields});
+    context.world.record(app, "audit.app.update", request);
     set_routes(context, app, manifest.routes)?;
+    let request = audited(Map::from_iter([(
+        "environment_variables".to_owned(),
+        json!(manifest.environment),
+    )]));
     context.world.set_environment(app, manifest.environment);
+    context
+        .world
+        .record(app, "audit.app.update", json!({"request": request}));
     for service in manifest.services {
         bind(context, app, service)?;
     }
@@ -197,16 +226,15 @@ fn bind(
     let guid = bound
         .map_err(|reason| CcError::unprocessable(format!("For service '{name}': {reason}")))?;
     let binding = BindingRef::Credential(guid);
-    let mut request = json!({
+    let request = json!({
         "type": "app",
+        "name": binding_name,
+        "parameters": service.parameters.clone().unwrap_or_default(),
         "relationships": {
             "app": {"data": {"guid": app}},
             "service_instance": {"data": {"guid": instance}},
         },
     });
-    if let Some(name) = binding_name {
-        request["name"] = json!(name);
-    }
     if context.row::<ServiceInstance>(instance)?.managed.is_some() {
         let parameters = service.parameters.map(Value::Object);
         bind_in_job(
@@ -218,7 +246,7 @@ fn bind(
         );
         return Ok(());
     }
-    context.world.record_bound(binding, request, true);
+    context.world.record_bound(binding, request);
     Ok(())
 }
 
@@ -244,7 +272,12 @@ fn scale(
         disk_mb: patch.disk_mb.unwrap_or(current.disk_mb),
         log_rate: patch.log_rate.unwrap_or(current.log_rate),
     };
-    Ok(context.world.scale(guid, scale)?)
+    context.world.scale(guid, scale)?;
+    let request = json!({"request": patch.request()});
+    context
+        .world
+        .record_process(guid, "audit.app.process.scale", &request);
+    Ok(())
 }
 
 fn set_lifecycle(
@@ -308,9 +341,11 @@ fn set_routes(
     map_routes(context, app, vec![route])
 }
 
+/// The longest host of a route, in characters.
+const MAX_HOST: usize = 63;
+
 /// Checks that an app's name can be the host of its default route.
 fn check_host(name: &str) -> Result<(), CcError> {
-    const MAX_HOST: usize = 63;
     let reason = if name.chars().count() > MAX_HOST {
         "Host cannot exceed 63 characters"
     } else if !name.chars().all(is_in_host) {
@@ -401,6 +436,12 @@ fn find_or_create_route(
     if host == "*" && domain.org.is_none() {
         return Err(CcError::not_authorized());
     }
+    if host.chars().count() > MAX_HOST {
+        return Err(CcError::unprocessable(format!(
+            "For route '{}': host must be no more than {MAX_HOST} characters",
+            wanted.text
+        )));
+    }
     let new = NewRoute {
         space,
         domain: domain.guid(),
@@ -415,15 +456,11 @@ fn find_or_create_route(
         "path": new.path,
         "port": new.port,
         "options": new.options,
-        "relationships": {
-            "space": {"data": {"guid": new.space}},
-            "domain": {"data": {"guid": new.domain}},
-        },
     });
     let guid = routes::add(context.world, new).map_err(|reason| {
         CcError::unprocessable(format!("For route '{}': {reason}", wanted.text))
     })?;
-    let data = json!({"request": request, "manifest_triggered": true});
+    let data = json!({"request": request});
     context.world.record_route(guid, "audit.route.create", data);
     Ok(guid)
 }

@@ -1,6 +1,6 @@
 //! The processes of an application: their sizes, commands and health checks.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::application::{list_of_objects, underscored};
 use crate::api::message::Message;
@@ -18,6 +18,29 @@ pub(crate) struct ScalePatch {
     pub(crate) memory_mb: Option<u32>,
     pub(crate) disk_mb: Option<u32>,
     pub(crate) log_rate: Option<i64>,
+}
+
+/// A change of a process other than its sizes, and what events show of it.
+#[derive(Clone, Debug)]
+pub(crate) struct ProcessUpdate {
+    pub(crate) patch: ProcessPatch,
+    pub(crate) request: Map<String, Value>,
+}
+
+impl ScalePatch {
+    /// What events show of the change.
+    pub(super) fn request(&self) -> Map<String, Value> {
+        let fields = [
+            ("instances", self.instances.map(i64::from)),
+            ("memory_in_mb", self.memory_mb.map(i64::from)),
+            ("disk_in_mb", self.disk_mb.map(i64::from)),
+            ("log_rate_limit_in_bytes_per_second", self.log_rate),
+        ];
+        let given = fields
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), json!(value?))));
+        given.collect()
+    }
 }
 
 /// A process of an application: its type, and its fields with underscores.
@@ -124,6 +147,15 @@ pub(super) fn read_list(message: &mut Message<'_>) -> Vec<ProcessFields> {
     processes
 }
 
+/// The types that are given as numbers or booleans.
+pub(super) fn non_text_types(processes: &[ProcessFields]) -> Vec<String> {
+    let is_scalar = |value: &Value| value.is_number() || value.is_boolean();
+    let non_text = processes
+        .iter()
+        .filter(|(_, fields)| fields.get("type").is_some_and(is_scalar));
+    non_text.map(|(kind, _)| kind.clone()).collect()
+}
+
 /// Reads each listed process. If the web process is not among them, the application's
 /// own fields are read as the web process.
 fn read_each<T>(
@@ -191,8 +223,36 @@ fn read_log_rate(process: &mut Message<'_>) -> Option<i64> {
 pub(super) fn read_updates(
     message: &mut Message<'_>,
     processes: &[ProcessFields],
-) -> Vec<(String, ProcessPatch)> {
-    read_each(message, processes, UPDATE_KEYS, read_update)
+) -> Vec<(String, ProcessUpdate)> {
+    let updates = read_each(message, processes, UPDATE_KEYS, |process| ProcessUpdate {
+        patch: read_update(process),
+        request: shown_update(process),
+    });
+    // A web process of which nothing else is said is not changed.
+    let says_more =
+        |(kind, update): &(String, ProcessUpdate)| kind != "web" || !update.request.is_empty();
+    let updates = updates.into_iter().filter(says_more);
+    let typed = updates.map(|(kind, mut update)| {
+        update.request.insert("type".into(), json!(kind));
+        (kind, update)
+    });
+    typed.collect()
+}
+
+/// The fields of a change as events show them.
+fn shown_update(process: &Message<'_>) -> Map<String, Value> {
+    let keys = UPDATE_KEYS.iter().chain(["user"].iter());
+    let given = keys.filter_map(|key| Some(((*key).to_owned(), process.value(key)?.clone())));
+    let mut shown: Map<String, Value> = given.collect();
+    for key in ["health_check_type", "readiness_health_check_type"] {
+        if let Some(kind) = shown.get_mut(key).filter(|kind| **kind == "none") {
+            *kind = json!("process");
+        }
+    }
+    if let Some(timeout) = shown.get("timeout").cloned() {
+        shown.insert("health_check_timeout".into(), timeout);
+    }
+    shown
 }
 
 fn read_update(process: &mut Message<'_>) -> ProcessPatch {

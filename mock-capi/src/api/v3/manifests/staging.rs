@@ -1,6 +1,6 @@
 //! How an application is staged: its lifecycle, buildpacks and stack.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::api::message::Message;
 use crate::api::shared::lifecycle::{
@@ -53,6 +53,38 @@ pub(super) fn read(message: &mut Message<'_>) -> WantedLifecycle {
     let credentials = message.get("cnb_credentials");
     check_credentials(message, credentials);
     wanted
+}
+
+/// The fields about the app itself that the Cloud Controller makes of a manifest, for
+/// events.
+pub(super) fn app_fields(message: &Message<'_>, wanted: &WantedLifecycle) -> Map<String, Value> {
+    let named = message.get("lifecycle").and_then(Value::as_str);
+    let kind = match named {
+        Some("cnb" | "buildpack") => named,
+        _ => wanted.docker.then_some("docker"),
+    };
+    let mut lifecycle = Map::new();
+    if let Some(kind) = kind {
+        lifecycle.insert("type".into(), json!(kind));
+    }
+    let buildpacks = wanted
+        .buildpacks
+        .as_ref()
+        .map(|it| ("buildpacks", json!(it)));
+    let stack = wanted.stack.as_ref().map(|it| ("stack", json!(it)));
+    let data = buildpacks.into_iter().chain(stack);
+    let data: Map<String, Value> = data.map(|(key, value)| (key.into(), value)).collect();
+    if kind != Some("docker") && !data.is_empty() {
+        lifecycle.insert("data".into(), Value::Object(data));
+    }
+    let mut fields = Map::new();
+    if !lifecycle.is_empty() {
+        fields.insert("lifecycle".into(), Value::Object(lifecycle));
+    }
+    if let Some(metadata) = message.get("metadata") {
+        fields.insert("metadata".into(), metadata.clone());
+    }
+    fields
 }
 
 fn read_buildpacks(message: &mut Message<'_>) -> Option<Vec<String>> {
