@@ -107,8 +107,13 @@ impl World {
         error: Option<String>,
     ) -> Option<Guid> {
         let base = self.base();
-        let ready_at = self.ready_after(|timings| timings.copy);
+        let copied_at = self.ready_after(|timings| timings.copy);
         let (source, app) = (self.droplets.get(source)?, self.apps.get(app)?);
+        // The droplet of an image has no bits to copy.
+        let ready_at = match source.lifecycle {
+            Lifecycle::Docker => self.now,
+            Lifecycle::Buildpack { .. } => copied_at,
+        };
         let copy = Droplet {
             base,
             app: app.base.guid,

@@ -4,12 +4,14 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{CowStr, Guid, HealthCheck, Process, World};
+use super::{CowStr, Guid, HealthCheck, Lifecycle, Process, World};
 use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 
 /// The users that processes may run as; the first is the default.
 const USERS: [&str; 2] = ["vcap", "ContainerUser"];
+/// The user of apps with images that do not name another.
+const DOCKER_USER: &str = "root";
 const MAX_TIMEOUT: u32 = 180;
 
 /// A change of a health check; `None` leaves a field unchanged.
@@ -52,14 +54,15 @@ pub(crate) struct ProcessPatch {
     pub(crate) metadata: MetadataPatch,
 }
 
-impl Process {
-    /// The user that runs the process.
-    pub(crate) fn user(&self) -> &str {
-        self.user.as_deref().unwrap_or(USERS[0])
-    }
-}
-
 impl World {
+    /// The user that runs a process or a task of an app, if it has chosen this one.
+    pub(crate) fn user_of<'w>(&'w self, app: Guid, chosen: Option<&'w str>) -> &'w str {
+        let app = self.apps.get(app);
+        let is_docker = app.is_some_and(|app| app.lifecycle == Lifecycle::Docker);
+        let default = if is_docker { DOCKER_USER } else { USERS[0] };
+        chosen.unwrap_or(default)
+    }
+
     /// The user's command, or the detected one; empty if neither exists.
     pub(crate) fn command_of<'w>(&'w self, process: &'w Process) -> Cow<'w, str> {
         let own = process.command.as_deref();

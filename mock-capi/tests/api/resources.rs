@@ -1,8 +1,10 @@
 //! What each resource does beyond the life of an app.
 
 use crate::common::{Session, names, new_app, new_package, new_route, send};
+use mock_capi::MockCapi;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 async fn yaml(cf: &Session, path: &str, body: &str) -> crate::common::Answer {
     let request = cf
@@ -687,4 +689,118 @@ async fn apps_may_be_of_cloud_native_buildpacks_where_the_operator_wants_them() 
     let app = cf.find_app("of-manifest").await;
     let app = cf.get(&format!("/v3/apps/{app}")).await.json();
     assert_eq!(app["lifecycle"]["type"], "cnb");
+}
+
+#[tokio::test]
+async fn the_droplet_of_an_image_is_copied_at_once() {
+    let cf = Session::start(MockCapi::builder().copy_time(Duration::from_secs(60))).await;
+    cf.allow_docker().await;
+    let (_, space) = cf.space().await;
+    let docker = async |name: &str| {
+        let mut app = new_app(&space, name);
+        app["lifecycle"] = json!({"type": "docker", "data": {}});
+        cf.post("/v3/apps", app).await.guid()
+    };
+    let (source, target) = (docker("source").await, docker("target").await);
+    let related = |app: &str| json!({"app": {"data": {"guid": app}}});
+    let package = json!({
+        "type": "docker",
+        "data": {"image": "alpine"},
+        "relationships": related(&source),
+    });
+    let package = cf.post("/v3/packages", package).await.guid();
+    let build = json!({"package": {"guid": package}});
+    let build = cf.post("/v3/builds", build).await.guid();
+    let build = cf.get(&format!("/v3/builds/{build}")).await.json();
+    let droplet = build["droplet"]["guid"].as_str().unwrap();
+    let path = format!("/v3/droplets?source_guid={droplet}");
+    let copy = cf
+        .post(&path, json!({"relationships": related(&target)}))
+        .await;
+    assert_eq!(copy.json()["state"], "STAGED", "{copy:?}");
+    let web = cf.get(&format!("/v3/processes/{target}")).await.json();
+    assert_eq!(web["user"], "root");
+
+    let image = json!({"image": "other"});
+    let path = format!("/v3/droplets/{droplet}");
+    assert_eq!(
+        cf.patch(&path, image.clone()).await.json()["image"],
+        "other"
+    );
+    let app = cf.staged_app(&space, "app").await;
+    let app = cf.get(&format!("/v3/apps/{app}/droplets/current")).await;
+    let path = format!("/v3/droplets/{}", app.guid());
+    assert_eq!(cf.patch(&path, image).await.status, 500);
+}
+
+#[tokio::test]
+async fn a_package_without_bits_is_copied_in_vain() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let (source, target) = (
+        cf.create_app(&space, "source").await,
+        cf.create_app(&space, "target").await,
+    );
+    let empty = cf.post("/v3/packages", new_package(&source)).await.guid();
+    let related = json!({"relationships": {"app": {"data": {"guid": target}}}});
+    let path = format!("/v3/packages?source_guid={empty}");
+    let copy = cf.post(&path, related).await;
+    assert_eq!(copy.json()["state"], "COPYING");
+    let copy = cf
+        .get(&format!("/v3/packages/{}", copy.guid()))
+        .await
+        .json();
+    assert_eq!(copy["state"], "FAILED");
+    assert_eq!(
+        copy["data"]["error"],
+        format!("failed to copy - Could not find object '{empty}'")
+    );
+}
+
+#[tokio::test]
+async fn a_build_that_fails_later_keeps_its_droplet() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    let droplet = cf.stage(&app).await;
+    let builds = cf.get(&format!("/v3/apps/{app}/builds")).await.json();
+    let path = format!(
+        "/v3/builds/{}",
+        builds["resources"][0]["guid"].as_str().unwrap()
+    );
+    let failed = cf.patch(&path, json!({"state": "FAILED"})).await.json();
+    assert_eq!(failed["state"], "FAILED");
+    assert_eq!(failed["droplet"]["guid"], droplet.as_str());
+    let droplet = cf.get(&format!("/v3/droplets/{droplet}")).await.json();
+    assert_eq!(droplet["state"], "STAGED");
+}
+
+#[tokio::test]
+async fn some_refusals_precede_the_look_at_permissions() {
+    let mut cf = Session::start(MockCapi::builder().add_user("ann", "secret")).await;
+    let (org, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    for (kind, place, guid) in [
+        ("organization_user", "organization", &org),
+        ("space_auditor", "space", &space),
+    ] {
+        let role = json!({"type": kind, "relationships": {
+            "user": {"data": {"username": "ann"}},
+            place: {"data": {"guid": guid}},
+        }});
+        assert_eq!(cf.post("/v3/roles", role).await.status, 201);
+    }
+    cf.log_in_as("ann", "secret").await;
+    for action in ["start", "restart"] {
+        assert_eq!(
+            cf.act(&app, action).await.error().1,
+            "Assign a droplet before starting this app."
+        );
+    }
+    let path = "/v3/apps/none/relationships/current_droplet";
+    let removed = cf.patch(path, json!({"data": null})).await;
+    assert_eq!(
+        removed.error().1,
+        "Current droplet cannot be removed. Replace it with a preferred droplet."
+    );
 }

@@ -29,6 +29,18 @@ pub(crate) fn present_droplet_relationship(
     relationship
 }
 
+/// Refuses a request that sets the current droplet to none.
+pub(crate) fn refuse_removal(context: &RequestContext<'_>) -> Result<(), CcError> {
+    let body = context.request.object()?;
+    let guid = body.get("data").and_then(|data| data.get("guid"));
+    if body.contains_key("data") && guid.is_none_or(Value::is_null) {
+        return Err(CcError::unprocessable(
+            "Current droplet cannot be removed. Replace it with a preferred droplet.",
+        ));
+    }
+    Ok(())
+}
+
 /// The droplet that a request assigns to an app: it must belong to the app and be
 /// staged, and the app must not be `refused`.
 pub(crate) fn read_assigned_droplet(
@@ -38,12 +50,6 @@ pub(crate) fn read_assigned_droplet(
 ) -> Result<Guid, CcError> {
     let body = context.request.object()?;
     let guid = body.get("data").and_then(|data| data.get("guid"));
-    let guid = guid.filter(|guid| !guid.is_null() && **guid != json!([]));
-    if body.contains_key("data") && guid.is_none() {
-        return Err(CcError::unprocessable(
-            "Current droplet cannot be removed. Replace it with a preferred droplet.",
-        ));
-    }
     let guid = guid.and_then(Value::as_str);
     let droplet = guid.and_then(|guid| context.world.look_up::<Droplet>(guid))
         .filter(|droplet| droplet.app == app)

@@ -12,7 +12,9 @@ use crate::api::message::Message;
 use crate::api::router::Route;
 use crate::api::shared::app_environment;
 use crate::api::shared::app_environment::check_environment;
-use crate::api::shared::current_droplet::{self, droplet_of, read_assigned_droplet};
+use crate::api::shared::current_droplet::{
+    self, droplet_of, read_assigned_droplet, refuse_removal,
+};
 use crate::api::shared::lifecycle::{self, Purpose};
 use crate::api::shared::new_app::{name_errors, read_new};
 use crate::world::{App, Field, Guid, Kind, Row};
@@ -209,6 +211,7 @@ fn current_droplet(context: &mut RequestContext<'_>) -> Result<Response, CcError
 
 fn assign_droplet(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let app = find(context)?;
+    refuse_removal(context)?;
     let droplet = read_assigned_droplet(context, app, |app| {
         app.started
             .then_some("Stop the app before changing droplet")

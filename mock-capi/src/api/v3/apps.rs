@@ -14,7 +14,7 @@ use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{Message, UNNAMED};
 use crate::api::router::Route;
 use crate::api::shared::current_droplet::{
-    droplet_of, present_droplet_relationship, read_assigned_droplet,
+    droplet_of, present_droplet_relationship, read_assigned_droplet, refuse_removal,
 };
 use crate::api::shared::lifecycle::{self, Purpose, check_flag};
 use crate::api::shared::new_app::{MAX_NAME, name_errors, read_new};
@@ -461,6 +461,7 @@ fn current_droplet(context: &mut RequestContext<'_>) -> Result<Response, CcError
 }
 
 fn assign_droplet(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    refuse_removal(context)?;
     let app = find(context)?;
     if context.world.is_deploying(app) {
         return Err(CcError::unprocessable(

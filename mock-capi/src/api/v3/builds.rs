@@ -36,7 +36,9 @@ impl Present for Build {
 pub(crate) fn present(build: &Build, view: &View<'_>) -> Value {
     let state = build.state(view.at);
     let done = state != "STAGING";
-    let droplet = (state == "STAGED").then_some(build.droplet);
+    let droplet = view.world.droplets.get(build.droplet);
+    let droplet = droplet.filter(|droplet| droplet.is_shown(view.at));
+    let droplet = droplet.map(|droplet| droplet.base.guid);
     let mut links = json!({
         "self": view.link(&format!("/v3/builds/{}", build.base.guid)),
         "app": view.link(&format!("/v3/apps/{}", build.app)),
@@ -70,6 +72,8 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 /// `GET /v3/apps/:guid/builds`
 pub(crate) fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    // The query is validated before the app is looked up.
+    ListQuery::read(context, &LIST_OF_APP)?;
     let app = apps::find(context)?;
     list(context, &LIST_OF_APP, Some(app))
 }
@@ -148,6 +152,12 @@ fn end(world: &mut World, guid: Guid, outcome: &Outcome) {
         build.ready_at = now;
         build.error.clone_from(&error);
     });
+    let is_staged = world.droplets.get(droplet);
+    let is_staged = is_staged.is_some_and(|droplet| droplet.is_shown(now));
+    if is_staged && outcome.is_err() {
+        // A droplet that was staged before the failure stays.
+        return;
+    }
     world.touch(droplet, |droplet: &mut Droplet| {
         droplet.ready_at = now;
         droplet.error = error;
@@ -186,10 +196,11 @@ fn read_new(context: &RequestContext<'_>, body: &Map<String, Value>) -> Result<N
         "package",
         "metadata",
     ];
-    let mut message = Message::new(body, &allowed);
+    let mut message = Message::of_any(body);
     let disk = message.integer("staging_disk_in_mb", 1..=MAX_INT);
     let memory = message.integer("staging_memory_in_mb", 1..=MAX_INT);
     let log_rate = message.integer("staging_log_rate_limit_bytes_per_second", -1..=i64::MAX);
+    message.refuse_unknown(&allowed);
     let guid = message
         .get("package")
         .and_then(|package| package.get("guid"))

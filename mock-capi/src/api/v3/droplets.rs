@@ -136,6 +136,8 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 /// `GET /v3/apps/:guid/droplets`
 pub(crate) fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    // The query is validated before the app is looked up.
+    ListQuery::read(context, &LIST)?;
     let app = apps::find(context)?;
     visible(context, Some((Field::App, app)))
 }
@@ -306,26 +308,38 @@ fn copy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let app = app
         .and_then(|app| app.get("data"))
         .and_then(|data| data.get("guid"));
-    let app = app.and_then(Value::as_str);
-    if app.is_none() {
-        message.error("App guid must be a string");
-    }
+    let app = message.check_value("app_guid", app).guid().text();
     message.finish()?;
     let source = context.request.query("source_guid").unwrap_or_default();
     let guid = copy_droplet(context, source, app.unwrap_or_default())?;
-    let droplet = context.present_pending(guid, present)?;
+    let is_docker = context.row::<Droplet>(guid)?.lifecycle == Lifecycle::Docker;
+    let droplet = match is_docker {
+        true => context.present(guid, present)?,
+        false => context.present_pending(guid, present)?,
+    };
     Ok(Response::created(&droplet))
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = find(context)?;
     let body = context.request.object()?;
-    let mut message = Message::new(&body, &["image", "metadata"]);
+    let sets_image = body.contains_key("image");
+    if sets_image {
+        context.require_admin()?;
+    }
+    let mut message = Message::of_any(&body);
     let image = message.optional_text("image", 0..=usize::MAX);
+    message.refuse_unknown(&["image", "metadata"]);
     let patch = message.metadata();
     message.finish()?;
+    let droplet: &Droplet = context.row(guid)?;
+    let is_docker = droplet.lifecycle == Lifecycle::Docker;
+    if sets_image && !(is_docker && droplet.is_staged(context.world.now())) {
+        // The Cloud Controller does not report the error of its action.
+        return Err(CcError::unknown());
+    }
     context.world.touch(guid, |droplet: &mut Droplet| {
-        if image.is_some() {
+        if sets_image {
             droplet.image = image.map(str::to_owned);
         }
         droplet.base.metadata.apply(patch);

@@ -185,11 +185,16 @@ fn copy(context: &mut RequestContext<'_>, source: &str) -> Result<Guid, CcError>
     };
     let ready_at = context.world.ready_after(|timings| timings.copy);
     let source = context.row::<Package>(from)?;
-    let upload = source.upload.as_ref().map(|upload| Upload {
-        copied: true,
-        ready_at,
-        ..upload.clone()
-    });
+    let uploaded = source.upload.as_ref();
+    let uploaded = uploaded.filter(|_| source.is_ready(context.world.now()));
+    let upload = match kind {
+        PackageKind::Docker { .. } => None,
+        PackageKind::Bits => Some(Upload {
+            copied: true,
+            ready_at,
+            ..uploaded.cloned().unwrap_or_else(|| Upload::missing(from))
+        }),
+    };
     let base = context.world.base();
     let guid = context.world.add(Package {
         base,

@@ -59,7 +59,7 @@ pub(crate) fn present(process: &Process, view: &View<'_>) -> Value {
         "version": process.base.guid,
         "type": process.kind,
         "command": view.secret(json!(command(process, view))),
-        "user": process.user(),
+        "user": view.world.user_of(process.app, process.user.as_deref()),
         "instances": process.scale.instances,
         "memory_in_mb": process.scale.memory_mb,
         "disk_in_mb": process.scale.disk_mb,

@@ -60,7 +60,7 @@ pub(crate) fn present(task: &Task, view: &View<'_>) -> Value {
         "sequence_id": task.sequence,
         "name": task.name,
         "command": task.command,
-        "user": task.user.as_deref().unwrap_or("vcap"),
+        "user": view.world.user_of(task.app, task.user.as_deref()),
         "state": state,
         "memory_in_mb": task.memory_mb,
         "disk_in_mb": task.disk_mb,

@@ -74,6 +74,21 @@ pub(crate) struct Upload {
     pub(crate) ready_at: Timestamp,
 }
 
+impl Upload {
+    /// A copy of bits that the blobstore does not have.
+    pub(crate) fn missing(package: Guid) -> Self {
+        Self {
+            sha256: String::new(),
+            files: Arc::new([]),
+            copied: true,
+            error: Some(format!(
+                "failed to copy - Could not find object '{package}'"
+            )),
+            ready_at: Timestamp::default(),
+        }
+    }
+}
+
 impl Row for Package {
     fn keys(&self) -> Vec<Key> {
         vec![
