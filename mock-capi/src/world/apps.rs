@@ -17,6 +17,9 @@ use crate::world::random::Random;
 /// The most disk that an instance may have.
 pub(crate) const MAX_APP_DISK_MB: u32 = 2048;
 
+/// The disk of an instance if no size is given.
+pub(crate) const DEFAULT_DISK_MB: u32 = 1024;
+
 /// What the scheduler reports of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InstanceState {
@@ -75,7 +78,7 @@ impl World {
             scale: Scale {
                 instances: u32::from(web),
                 memory_mb: 1024,
-                disk_mb: 1024,
+                disk_mb: DEFAULT_DISK_MB,
                 log_rate: -1,
             },
             health_check: HealthCheck::of(if web { "port" } else { "process" }),

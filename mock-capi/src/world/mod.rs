@@ -65,7 +65,7 @@ pub(crate) use access::{
     ADMINS, Access, DOWNLOAD_DROPLETS, Home, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, READ_V2_EVENTS,
     READ_V2_SPACE, Roles, UPDATE_SPACE, WRITE_SPACE,
 };
-pub(crate) use apps::{InstanceState, MAX_APP_DISK_MB};
+pub(crate) use apps::{DEFAULT_DISK_MB, InstanceState, MAX_APP_DISK_MB};
 pub(crate) use bits::{Bits, BitsWriter};
 use blobs::Blobs;
 pub(crate) use broker_work::{
@@ -97,7 +97,7 @@ pub(crate) use model::{
 pub(crate) use network_policies::{NetworkPolicies, NetworkPolicy};
 use overlay::Overlay;
 pub(crate) use overlay::{Departure, InstanceAddress, REGISTRY_BASE_URL, is_usual};
-pub(crate) use processes::{CheckPatch, ProcessPatch};
+pub(crate) use processes::{CheckPatch, NO_CHECK, ProcessPatch};
 pub(crate) use registry::Registered;
 use registry::{declare_world, empty_world, with_resources};
 pub use resources::PackageFile;

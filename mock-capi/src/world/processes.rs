@@ -14,6 +14,9 @@ const USERS: [&str; 2] = ["vcap", "ContainerUser"];
 const DOCKER_USER: &str = "root";
 const MAX_TIMEOUT: u32 = 180;
 
+/// A type of a health check that no model accepts.
+pub(crate) const NO_CHECK: &str = "";
+
 /// A change of a health check; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CheckPatch {
@@ -106,6 +109,12 @@ impl World {
 fn check_errors(which: &str, check: &HealthCheck) -> Vec<String> {
     let column = which.replace(' ', "_");
     let mut errors = Vec::new();
+    if check.kind == NO_CHECK {
+        let none = if which.is_empty() { "none, " } else { "" };
+        errors.push(format!(
+            "{column}health_check_type must be one of http, {none}port, process"
+        ));
+    }
     if check.timeout.is_some_and(|timeout| timeout > MAX_TIMEOUT) {
         errors.push(format!(
             "{column}health_check_timeout Maximum exceeded: max {MAX_TIMEOUT}s"

@@ -142,18 +142,34 @@ pub(crate) fn is_blank(value: &Value) -> bool {
 }
 
 /// What a text column stores for a value: a list of one item is that item, an empty
-/// one null. `Err` if the database refuses the statement.
+/// one null, a longer one a record. `Err` if the database refuses the statement.
 pub(crate) fn column(value: &Value) -> Result<Option<String>, ()> {
     match value {
         Value::Null => Ok(None),
         Value::Array(items) => match items.as_slice() {
             [] => Ok(None),
             [item] => column(item),
-            _ => Err(()),
+            items => {
+                let items: Result<Vec<_>, ()> = items.iter().map(record_item).collect();
+                Ok(Some(format!("({})", items?.join(","))))
+            }
         },
         Value::Object(_) => Err(()),
         scalar => Ok(Some(text(scalar))),
     }
+}
+
+/// An item of a record as PostgreSQL prints it.
+fn record_item(item: &Value) -> Result<String, ()> {
+    let text = column(item)?.unwrap_or_default();
+    let is_special = |c: char| c.is_whitespace() || "\",()\\".contains(c);
+    if !text.is_empty() && !text.contains(is_special) {
+        return Ok(text);
+    }
+    Ok(format!(
+        "\"{}\"",
+        text.replace('\\', r"\\").replace('"', "\"\"")
+    ))
 }
 
 /// The parameters that Rails creates from a JSON body: a value other than an object

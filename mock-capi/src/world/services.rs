@@ -298,7 +298,7 @@ impl World {
             None => instance
                 .route_service_url
                 .as_ref()
-                .is_some_and(|url| !url.is_empty()),
+                .is_some_and(|url| !url.trim().is_empty()),
             Some(plan) => self
                 .offering_of(plan)
                 .is_some_and(|it| it.catalog.requires("route_forwarding")),

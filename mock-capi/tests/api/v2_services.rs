@@ -121,3 +121,27 @@ async fn what_is_no_instance_is_refused() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_app_is_bound_to_a_service_once() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    let service = cf.post(INSTANCES, instance(&space, "db")).await;
+    let binding = json!({"app_guid": app, "service_instance_guid": service.v2_guid()});
+    assert_eq!(
+        cf.post("/v2/service_bindings", binding.clone())
+            .await
+            .status,
+        201
+    );
+    let again = cf.post("/v2/service_bindings", binding).await.json();
+    assert_eq!(again["error_code"], "CF-ServiceBindingAppServiceTaken");
+    assert_eq!(
+        again["description"],
+        "The app is already bound to the service."
+    );
+    let nowhere = json!({"name": "other", "space_guid": "none"});
+    let refused = cf.post("/v2/apps", nowhere).await.json();
+    assert_eq!(refused["error_code"], "CF-AppNotFound");
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Session, new_app, new_route};
+use crate::common::{Session, new_app, new_route, send};
 
 /// The details of a refusal.
 async fn refused(cf: &Session, path: &str, body: Value) -> String {
@@ -299,4 +299,240 @@ async fn services_keep_to_the_limits_of_their_model() {
     let path = format!("/v3/service_instances/{}", service.guid());
     let unnamed = cf.patch(&path, json!({"name": null})).await;
     assert_eq!(unnamed.error().1, "name presence, name is not present");
+}
+
+#[tokio::test]
+async fn errors_of_metadata_precede_all_others() {
+    let cf = Session::v3().await;
+    let body = json!({"name": 5, "zz": 1, "metadata": 3});
+    assert_eq!(
+        refused(&cf, "/v3/organizations", body).await,
+        "Metadata must be an object, Unknown field(s): 'zz', Name must be a string"
+    );
+}
+
+#[tokio::test]
+async fn a_list_of_known_types_passes_the_request_and_not_the_model() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    let check = json!({"health_check": {"type": []}, "readiness_health_check": {"type": ["http"]}});
+    let refused = cf.patch(&format!("/v3/processes/{app}"), check).await;
+    assert_eq!(
+        refused.error().1,
+        "health_check_type must be one of http, none, port, process, \
+         readiness_health_check_type must be one of http, port, process"
+    );
+    let related = json!({"space": {"data": {"guid": space}}});
+    let service = json!({"type": [], "name": "db", "relationships": related});
+    assert_eq!(cf.post("/v3/service_instances", service).await.status, 204);
+    assert!(cf.names("/v3/service_instances").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_response_shows_the_value_that_was_asked_for() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    let lifecycle = json!({"type": "buildpack", "data": {"stack": null}});
+    let path = format!("/v3/apps/{app}");
+    let changed = cf.patch(&path, json!({ "lifecycle": lifecycle })).await;
+    assert_eq!(changed.json()["lifecycle"]["data"]["stack"], Value::Null);
+    let stored = cf.get(&path).await.json();
+    assert_eq!(stored["lifecycle"]["data"]["stack"], "cflinuxfs4");
+
+    cf.scale(&app, json!({"disk_in_mb": 64})).await;
+    let scaled = cf.scale(&app, json!({"disk_in_mb": null})).await;
+    assert_eq!(scaled.json()["disk_in_mb"], Value::Null);
+    let stored = cf.get(&format!("/v3/processes/{app}")).await.json();
+    assert_eq!(stored["disk_in_mb"], 1024);
+    let without = cf.scale(&app, json!({"instances": null})).await;
+    assert_eq!(without.status, 500);
+
+    let stack = cf.get("/v3/stacks?names=cflinuxfs3").await.json();
+    let guid = stack["resources"][0]["guid"].as_str().unwrap();
+    let path = format!("/v3/stacks/{guid}");
+    let changed = cf.patch(&path, json!({"state_reason": ["a", "b c"]})).await;
+    assert_eq!(changed.json()["state_reason"], json!(["a", "b c"]));
+    let stored = cf.get(&path).await.json();
+    assert_eq!(stored["state_reason"], "(a,\"b c\")");
+}
+
+#[tokio::test]
+async fn the_case_matters_only_for_some_names() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let of_org = json!({"organization": {"data": {"guid": org}}});
+    let of_space = json!({"space": {"data": {"guid": space}}});
+    for (path, more, is_exact) in [
+        ("/v3/organizations", json!({}), false),
+        ("/v3/spaces", json!({"relationships": of_org}), false),
+        ("/v3/apps", json!({"relationships": of_space}), false),
+        ("/v3/organization_quotas", json!({}), false),
+        ("/v3/isolation_segments", json!({}), false),
+        ("/v3/security_groups", json!({}), true),
+        ("/v3/stacks", json!({}), true),
+        ("/v3/buildpacks", json!({}), true),
+        ("/v3/space_quotas", json!({"relationships": of_org}), true),
+        (
+            "/v3/service_instances",
+            json!({"type": "user-provided", "relationships": of_space}),
+            true,
+        ),
+    ] {
+        let create = async |name: &str| {
+            let mut body = more.clone();
+            body["name"] = json!(name);
+            cf.post(path, body).await
+        };
+        assert_eq!(create("twin").await.status, 201, "{path}");
+        let found = cf.names(&format!("{path}?names=TWIN")).await;
+        assert_eq!(found.is_empty(), is_exact, "{path}");
+        let second = create("TWIN").await;
+        assert_eq!(second.status == 201, is_exact, "{path}: {second:?}");
+    }
+    let types = cf.get("/v3/processes?types=WEB").await.json();
+    assert_eq!(types["pagination"]["total_results"], 0);
+    let flag = cf.get("/v3/feature_flags/DIEGO_docker").await;
+    assert_eq!(flag.status, 404);
+}
+
+#[tokio::test]
+async fn only_bodies_that_say_that_they_are_json_or_a_form_are_read() {
+    let cf = Session::v3().await;
+    let create = async |content_type: &'static str, body: &'static str| {
+        let request = cf.request(reqwest::Method::POST, "/v3/organizations");
+        let request = request.header("content-type", content_type);
+        send(request.body(body)).await
+    };
+    let json = r#"{"name": "a"}"#;
+    assert_eq!(create("APPLICATION/JSON; x=y", json).await.status, 201);
+    for content_type in [
+        "text/plain",
+        "application/vnd.api+json",
+        "application/x-yaml",
+    ] {
+        let ignored = create(content_type, json).await;
+        assert_eq!(ignored.error().1, "Name can't be blank", "{content_type}");
+    }
+    let form = "name=b&metadata[labels][k]=v";
+    let created = create("application/x-www-form-urlencoded", form).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(created.json()["metadata"]["labels"], json!({"k": "v"}));
+    let deep: &'static str = String::leak(format!("a{}=x", "[b]".repeat(40)));
+    let refused = create("application/x-www-form-urlencoded", deep).await;
+    assert_eq!(refused.error().0, 1001);
+    let odd = create("nonsense", json).await;
+    assert_eq!((odd.status.as_u16(), odd.text.as_str()), (406, ""));
+    let null = create("application/json", "null").await;
+    assert_eq!(
+        null.error().1,
+        "Unknown field(s): '_json', Name can't be blank"
+    );
+}
+
+#[tokio::test]
+async fn queries_are_validated_before_resources_are_looked_up() {
+    let cf = Session::v3().await;
+    for path in [
+        "/v3/apps/none",
+        "/v3/apps/none/processes",
+        "/v3/apps/none/packages",
+        "/v3/apps/none/droplets",
+        "/v3/apps/none/builds",
+        "/v3/apps/none/tasks",
+        "/v3/apps/none/routes",
+        "/v3/apps/none/revisions",
+        "/v3/apps/none/revisions/deployed",
+        "/v3/apps/none/sidecars",
+        "/v3/isolation_segments/none/organizations",
+    ] {
+        let refused = cf.get(&format!("{path}?zz=1")).await;
+        assert_eq!(refused.error().0, 10005, "{path}: {refused:?}");
+    }
+    for path in ["/v3/routes/none", "/v3/routes/none/destinations"] {
+        let refused = cf.get(&format!("{path}?zz=1")).await;
+        assert_eq!(refused.error().0, 10008, "{path}: {refused:?}");
+    }
+    let users = cf.get("/v3/spaces/none/users?origins=uaa").await;
+    assert_eq!(users.error().0, 10005);
+    let times = cf.get("/v3/apps?created_ats[not]=a").await;
+    assert_eq!(
+        times.error().1,
+        "The query parameter is invalid: Created ats Invalid relational operator: 'not', \
+         Created ats has an invalid timestamp format. Timestamps should be formatted as \
+         'YYYY-MM-DDThh:mm:ssZ'"
+    );
+}
+
+#[tokio::test]
+async fn rules_of_security_groups_are_checked_twice() {
+    let cf = Session::v3().await;
+    let group = async |rule: Value| {
+        let body = json!({"name": "group", "rules": [rule]});
+        refused(&cf, "/v3/security_groups", body).await
+    };
+    for (rule, error) in [
+        (
+            json!({"protocol": "all", "destination": ""}),
+            "rules rule number 1 contains invalid destination",
+        ),
+        (
+            json!({"protocol": "all", "destination": "1.2.3.4", "log": null}),
+            "rules rule number 1 contains invalid log value",
+        ),
+        (
+            json!({"protocol": "tcp", "destination": "1.2.3.4", "ports": "1", "type": 1}),
+            "rules rule number 1 contains the invalid field 'type'",
+        ),
+    ] {
+        assert_eq!(group(rule).await, error);
+    }
+}
+
+#[tokio::test]
+async fn quotas_report_all_errors_of_the_model() {
+    let cf = Session::v3().await;
+    let body = json!({
+        "name": "  ",
+        "services": {"paid_services_allowed": []},
+        "routes": {"total_routes": 1, "total_reserved_ports": 2},
+    });
+    let quota = cf
+        .post("/v3/organization_quotas", json!({"name": "q"}))
+        .await;
+    let path = format!("/v3/organization_quotas/{}", quota.guid());
+    assert_eq!(
+        cf.patch(&path, body).await.error().1,
+        "name presence, non_basic_services_allowed presence, Total reserved ports must be -1, 0, \
+         or a positive integer, and must be less than or equal to total routes."
+    );
+}
+
+#[tokio::test]
+async fn names_and_what_orders_buildpacks_cannot_be_removed() {
+    let cf = Session::v3().await;
+    let segment = cf
+        .post("/v3/isolation_segments", json!({"name": "s"}))
+        .await;
+    let buildpack = cf.post("/v3/buildpacks", json!({"name": "b"})).await;
+    for (path, error) in [
+        (
+            format!("/v3/isolation_segments/{}", segment.guid()),
+            "Isolation Segment names can only contain non-blank unicode characters",
+        ),
+        (
+            format!("/v3/buildpacks/{}", buildpack.guid()),
+            "name can only contain alphanumeric characters",
+        ),
+    ] {
+        let refused = cf.patch(&path, json!({"name": null})).await;
+        assert_eq!(refused.error().1, error);
+    }
+    let nulls = json!({"position": null, "enabled": null, "locked": null});
+    let path = format!("/v3/buildpacks/{}", buildpack.guid());
+    assert_eq!(
+        cf.patch(&path, nulls).await.error().1,
+        "Position is not a number, Enabled must be a boolean, Locked must be a boolean"
+    );
 }

@@ -175,7 +175,7 @@ impl ListQuery {
             .params
             .iter()
             .filter(|(key, _)| !paging.contains(&key.as_str()))
-            .cloned()
+            .flat_map(|(key, value)| linked(key, value))
             .collect();
         params.push(("page".into(), page.to_string()));
         params.push(("per_page".into(), self.per_page.to_string()));
@@ -190,6 +190,17 @@ impl ListQuery {
             .finish();
         context.url(&format!("{}?{query}", context.request.path))
     }
+}
+
+/// A parameter as links have it: excluded targets are a list of values.
+fn linked(key: &str, value: &str) -> Vec<(String, String)> {
+    if key != "target_guids[not]" {
+        return vec![(key.into(), value.into())];
+    }
+    let values = value.split(',');
+    values
+        .map(|value| (format!("{key}[]"), value.to_owned()))
+        .collect()
 }
 
 /// A list as it is sent. Each resource is serialized as soon as it is presented,

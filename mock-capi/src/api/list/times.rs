@@ -41,34 +41,47 @@ pub(super) fn read_times(params: &[(String, String)], errors: &mut Vec<String>) 
             _ => continue,
         };
         let operator = key[name.len()..].trim_matches(['[', ']']);
-        match read_time_condition(operator, value) {
-            Ok(condition) => filters.push(TimeFilter {
+        let wrong = condition_errors(operator, value);
+        errors.extend(wrong.iter().map(|reason| format!("{label} {reason}")));
+        if wrong.is_empty() {
+            filters.push(TimeFilter {
                 updated: name == "updated_ats",
-                condition,
-            }),
-            Err(reason) => errors.push(format!("{label} {reason}")),
+                condition: condition(operator, value),
+            });
         }
     }
     filters
 }
 
-pub(super) fn read_time_condition(operator: &str, value: &str) -> Result<TimeCondition, String> {
-    let times: Vec<String> = value.split(',').map(str::to_owned).collect();
-    if !operator.is_empty() && times.len() > 1 {
-        return Err("only accepts one value when using a relational operator".into());
+fn condition_errors(operator: &str, value: &str) -> Vec<String> {
+    const FORMAT: &str =
+        "has an invalid timestamp format. Timestamps should be formatted as 'YYYY-MM-DDThh:mm:ssZ'";
+    if operator.is_empty() {
+        let wrong = value.split(',').filter(|time| !is_timestamp(time));
+        return wrong.map(|_| FORMAT.to_owned()).collect();
     }
-    if !times.iter().all(|time| is_timestamp(time)) {
-        return Err("has an invalid timestamp format. Timestamps should be formatted as 'YYYY-MM-DDThh:mm:ssZ'".into());
+    let mut errors = Vec::new();
+    if !["lt", "lte", "gt", "gte"].contains(&operator) {
+        errors.push(format!("Invalid relational operator: '{operator}'"));
     }
+    if value.contains(',') {
+        errors.push("only accepts one value when using a relational operator".to_owned());
+    } else if !is_timestamp(value) {
+        errors.push(FORMAT.to_owned());
+    }
+    errors
+}
+
+/// A condition without [`condition_errors`].
+fn condition(operator: &str, value: &str) -> TimeCondition {
     let compare: fn(&str, &str) -> bool = match operator {
-        "" => return Ok(TimeCondition::AnyOf(times)),
         "lt" => |a, b| a < b,
         "lte" => |a, b| a <= b,
         "gt" => |a, b| a > b,
         "gte" => |a, b| a >= b,
-        other => return Err(format!("Invalid relational operator: '{other}'")),
+        _ => return TimeCondition::AnyOf(value.split(',').map(str::to_owned).collect()),
     };
-    Ok(TimeCondition::Compare(compare, value.into()))
+    TimeCondition::Compare(compare, value.into())
 }
 
 pub(super) fn is_timestamp(text: &str) -> bool {

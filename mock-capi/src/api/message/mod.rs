@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use field_check::FieldCheck;
 pub(crate) use relationships::to_many_body;
 
-use crate::api::error::CcError;
+use crate::api::error::{CcError, validate};
 use crate::world::metadata::{Metadata, MetadataPatch};
 use crate::world::ruby;
 
@@ -25,6 +25,8 @@ pub(crate) const UNNAMED: &str = "name presence, name format";
 #[derive(Debug)]
 pub(crate) struct Message<'b> {
     fields: &'b Map<String, Value>,
+    /// The errors of the metadata, which precede all others.
+    metadata_errors: Vec<String>,
     errors: Vec<String>,
     /// Why valid metadata cannot be stored.
     metadata_fault: Option<CcError>,
@@ -42,6 +44,7 @@ impl<'b> Message<'b> {
     pub(crate) fn of_any(fields: &'b Map<String, Value>) -> Self {
         Self {
             fields,
+            metadata_errors: Vec::new(),
             errors: Vec::new(),
             metadata_fault: None,
         }
@@ -61,17 +64,17 @@ impl<'b> Message<'b> {
     }
 
     /// Ends reading: 422 with all errors.
-    pub(crate) fn finish(self) -> Result<(), CcError> {
-        if self.errors.is_empty() {
-            self.metadata_fault.map_or(Ok(()), Err)
-        } else {
-            Err(CcError::unprocessable(self.errors.join(", ")))
-        }
+    pub(crate) fn finish(mut self) -> Result<(), CcError> {
+        let fault = self.metadata_fault.take();
+        validate(&self.into_errors())?;
+        fault.map_or(Ok(()), Err)
     }
 
     /// All errors.
     pub(crate) fn into_errors(self) -> Vec<String> {
-        self.errors
+        let mut errors = self.metadata_errors;
+        errors.extend(self.errors);
+        errors
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {
@@ -90,7 +93,7 @@ impl<'b> Message<'b> {
 
     /// Whether there are no errors so far.
     pub(crate) fn is_sound(&self) -> bool {
-        self.errors.is_empty()
+        self.errors.is_empty() && self.metadata_errors.is_empty()
     }
 
     pub(crate) fn error(&mut self, error: impl Into<String>) {
@@ -200,7 +203,7 @@ impl<'b> Message<'b> {
         let Some(metadata) = self.fields.get("metadata") else {
             return MetadataPatch::default();
         };
-        let patch = MetadataPatch::read(metadata, &mut self.errors);
+        let patch = MetadataPatch::read(metadata, &mut self.metadata_errors);
         self.metadata_fault = patch.check().err().map(Into::into);
         patch
     }
@@ -224,22 +227,20 @@ impl<'b> Message<'b> {
         let mut inner = Message::new(object, allowed);
         let result = read(&mut inner);
         let label = humanize(key);
-        let errors = inner.errors.into_iter();
-        self.errors
-            .extend(errors.map(|error| format!("{label} {error}")));
+        self.absorb_as(&label, inner);
         Some(result)
     }
 
     /// Adds the errors of a part, which begin with `label`.
     pub(crate) fn absorb_as(&mut self, label: &str, inner: Message<'_>) {
-        let errors = inner.errors.into_iter();
+        let errors = inner.into_errors().into_iter();
         self.errors
             .extend(errors.map(|error| format!("{label} {error}")));
     }
 
     /// Adds the errors of an object that was read separately.
     pub(crate) fn absorb(&mut self, inner: Message<'_>) {
-        self.errors.extend(inner.errors);
+        self.errors.extend(inner.into_errors());
     }
 }
 

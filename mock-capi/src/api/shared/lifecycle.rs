@@ -170,8 +170,12 @@ fn requested(
     let asked = given("buildpacks")
         .map(texts)
         .or_else(|| only.map(|name| vec![name.to_owned()]));
-    let stack = given("stack").and_then(Value::as_str).map(str::to_owned);
     let default = || world.default_stack.to_owned();
+    // Null gives an app the default stack.
+    let stack = match given("stack").and_then(Value::as_str) {
+        None if purpose == Purpose::App && data.contains_key("stack") => Some(default()),
+        stack => stack.map(str::to_owned),
+    };
     let keeps = purpose == Purpose::Build || !data.contains_key("buildpacks");
     let buildpacks = match asked.clone() {
         Some(asked) => asked,

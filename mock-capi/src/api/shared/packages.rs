@@ -87,7 +87,7 @@ fn read_new(body: &Map<String, Value>) -> Result<NewPackage, CcError> {
         Some("bits") => {
             let empty = |data: &Value| data.as_object().is_some_and(Map::is_empty);
             if message.get("data").is_some_and(|data| !empty(data)) {
-                message.error("Data must be empty if provided for bits packages");
+                message.error("Data Data must be empty if provided for bits packages");
             }
             PackageKind::Bits
         }
@@ -114,16 +114,22 @@ fn read_new(body: &Map<String, Value>) -> Result<NewPackage, CcError> {
 fn read_docker(message: &mut Message<'_>) -> PackageKind {
     let mut image = String::new();
     let mut username = None;
-    let data = message.nested("data", &["image", "username", "password"], |inner| {
-        let given = inner.check("image").string();
-        let given = given.present_or("required");
-        image = given.text().unwrap_or_default().into();
-        username = inner.column("username").unwrap_or_default();
-    });
-    if data.is_none() && message.get("data").is_none() {
-        message.error("Data Image must be a string");
-        message.error("Data Image required");
-    }
+    let given = message.get("data");
+    let empty = Map::new();
+    let data = match given {
+        None => Some(&empty),
+        Some(data) => data.as_object(),
+    };
+    let Some(data) = data else {
+        message.error("Data must be an object");
+        return PackageKind::Docker { image, username };
+    };
+    let mut inner = Message::of_any(data);
+    let name = inner.check("image").string().present_or("required").text();
+    name.unwrap_or_default().clone_into(&mut image);
+    username = inner.column("username").unwrap_or_default();
+    inner.refuse_unknown(&["image", "username", "password"]);
+    message.absorb_as("Data", inner);
     PackageKind::Docker { image, username }
 }
 

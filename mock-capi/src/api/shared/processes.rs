@@ -8,7 +8,8 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{MAX_INT, Message};
 use crate::world::{
-    App, CheckPatch, Field, Guid, Process, ProcessPatch, Registered, Scale, audited, ruby,
+    App, CheckPatch, DEFAULT_DISK_MB, Field, Guid, NO_CHECK, Process, ProcessPatch, Registered,
+    Scale, audited, ruby,
 };
 
 const HEALTH_CHECKS: [&str; 3] = ["port", "process", "http"];
@@ -51,17 +52,32 @@ pub(crate) fn list(
     )
 }
 
-/// Scales the process that the path names.
-pub(crate) fn scale_process(context: &mut RequestContext<'_>) -> Result<Guid, CcError> {
+/// Scales the process that the path names, and presents it.
+pub(crate) fn scale_process(
+    context: &mut RequestContext<'_>,
+    present: fn(&Process, &View<'_>) -> Value,
+) -> Result<Value, CcError> {
     let process = find(context)?;
     let (guid, current) = (process.base.guid, process.scale);
     context.require_flag("app_scaling")?;
     let body = context.request.object()?;
     let scale = read_scale(&body, current)?;
     check_not_deploying(context, guid, "scale")?;
+    let is_null = |key: &str| body.get(key).is_some_and(Value::is_null);
+    if is_null("instances") || is_null("memory_in_mb") {
+        // The columns of the database refuse null.
+        return Err(CcError::unknown());
+    }
+    let without_disk = is_null("disk_in_mb");
     context.world.scale(guid, scale)?;
     log(context, guid, "Scaling", "audit.app.process.scale", body)?;
-    Ok(guid)
+    // The Cloud Controller does not hide the command here.
+    let mut process = present(context.row(guid)?, &context.view());
+    if without_disk {
+        // The response shows what was asked for, not yet the default size.
+        process["disk_in_mb"] = Value::Null;
+    }
+    Ok(process)
 }
 
 /// Refuses to change web processes during a deployment.
@@ -86,6 +102,10 @@ fn read_scale(body: &Map<String, Value>, current: Scale) -> Result<Scale, CcErro
         "disk_in_mb",
         "log_rate_limit_in_bytes_per_second",
     ];
+    let own_disk = match body.get("disk_in_mb") {
+        Some(Value::Null) => DEFAULT_DISK_MB,
+        _ => current.disk_mb,
+    };
     let mut message = Message::new(body, &allowed);
     let mut size = |key: &str, min: i64, current: u32| {
         let value = message.integer(key, min..=MAX_INT);
@@ -96,7 +116,7 @@ fn read_scale(body: &Map<String, Value>, current: Scale) -> Result<Scale, CcErro
     let scale = Scale {
         instances: size("instances", 0, current.instances),
         memory_mb: size("memory_in_mb", 1, current.memory_mb),
-        disk_mb: size("disk_in_mb", 1, current.disk_mb),
+        disk_mb: size("disk_in_mb", 1, own_disk),
         log_rate: message
             .integer("log_rate_limit_in_bytes_per_second", -1..=i64::MAX)
             .unwrap_or(current.log_rate),
@@ -191,7 +211,7 @@ fn read_check(message: &mut Message<'_>, key: &str) -> CheckPatch {
         true => "Readiness health check",
     };
     if let Some(kind) = check.get("type") {
-        patch.kind = check_kind(kind);
+        patch.kind = check_kind(kind).or_else(|| is_list_of_kinds(kind).then_some(NO_CHECK));
         if patch.kind.is_none() {
             message.error(format!("{label} type {CHECK_KINDS}"));
         }
@@ -221,6 +241,13 @@ fn read_check(message: &mut Message<'_>, key: &str) -> CheckPatch {
         message.error(format!("{label} endpoint must be a valid URI path"));
     }
     patch
+}
+
+/// Whether a value is a list whose items are all types, which Rails accepts and the
+/// model refuses.
+fn is_list_of_kinds(value: &Value) -> bool {
+    let items = value.as_array();
+    items.is_some_and(|items| items.iter().all(|item| check_kind(item).is_some()))
 }
 
 /// The type of a health check.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::api::error::CcError;
+use crate::api::error::{CcError, validate};
 use crate::api::message::{MAX_INT, Message};
 use crate::world::{Guid, Limits, World};
 
@@ -75,17 +75,24 @@ pub(crate) fn read_name<'b>(message: &mut Message<'b>) -> Option<&'b str> {
     name.length(1..=MAX_NAME).text()
 }
 
-/// Refuses an empty array for `paid_services_allowed`: the reader of the request admits
-/// it, and the quota does not.
-pub(crate) fn check_paid_services(body: &Map<String, Value>) -> Result<(), CcError> {
-    let services = body.get("services");
-    let paid = services.and_then(|services| services.get("paid_services_allowed"));
-    match paid == Some(&json!([])) {
-        true => Err(CcError::unprocessable(
-            "non_basic_services_allowed presence",
-        )),
-        false => Ok(()),
-    }
+/// Checks a quota as its model does, after the request was read: `name` is the new name,
+/// if any, and `ports` is the error for reserved ports, if any.
+pub(crate) fn check_model(
+    name: Option<&str>,
+    body: &Map<String, Value>,
+    ports: Option<&str>,
+) -> Result<(), CcError> {
+    let paid = body.get("services");
+    let paid = paid.and_then(|services| services.get("paid_services_allowed"));
+    let is_blank = name.is_some_and(|name| name.trim().is_empty());
+    // The reader of the request admits an empty array.
+    let errors = [
+        is_blank.then_some("name presence"),
+        (paid == Some(&json!([]))).then_some("non_basic_services_allowed presence"),
+        ports,
+    ];
+    let errors = errors.into_iter().flatten().map(str::to_owned);
+    validate(&errors.collect::<Vec<_>>())
 }
 
 /// Whether a request sets a log rate limit.

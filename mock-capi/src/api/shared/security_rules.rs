@@ -115,8 +115,83 @@ fn protocol_errors(protocol: &str, rule: &Map<String, Value>, ipv6: bool) -> Vec
     errors
 }
 
+/// The errors of the model for rules, which the API of version 3 has checked before by
+/// [`rule_errors`].
+pub(crate) fn model_errors<'r>(
+    rules: impl IntoIterator<Item = &'r Value>,
+    ipv6: bool,
+) -> Vec<String> {
+    let mut errors = Vec::new();
+    for (number, rule) in (1..).zip(rules) {
+        let wrong = model_errors_of(rule, ipv6).into_iter();
+        errors.extend(wrong.map(|error| format!("rules rule number {number} {error}")));
+    }
+    errors
+}
+
+fn model_errors_of(rule: &Value, ipv6: bool) -> Vec<String> {
+    let given = |key: &str| rule.get(key);
+    let protocol = given("protocol").and_then(Value::as_str);
+    let more: &[&str] = match protocol {
+        Some("tcp" | "udp") => &["ports"],
+        Some("icmp" | "icmpv6") => &["code", "type"],
+        Some("all") => &[],
+        _ => return vec!["contains an unsupported protocol".into()],
+    };
+    let required: Vec<&str> = ["protocol", "destination"]
+        .into_iter()
+        .chain(more.iter().copied())
+        .collect();
+    let missing = required.iter().filter(|key| given(key).is_none());
+    let mut errors: Vec<String> = missing
+        .map(|key| format!("missing required field '{key}'"))
+        .collect();
+    let keys = rule.as_object().into_iter().flat_map(|rule| rule.keys());
+    let known = |key: &str| required.contains(&key) || ["log", "description"].contains(&key);
+    let invalid = keys.filter(|key| !known(key));
+    errors.extend(invalid.map(|key| format!("contains the invalid field '{key}'")));
+    if !errors.is_empty() {
+        return errors;
+    }
+    let destination = given("destination").and_then(Value::as_str);
+    let is_code = |key: &str| {
+        let code = given(key).and_then(Value::as_i64);
+        code.is_some_and(|code| (-1..256).contains(&code))
+    };
+    let ports = given("ports").and_then(Value::as_str);
+    let checks = [
+        (
+            !destination.is_some_and(|text| is_destination(text, ipv6)),
+            "contains invalid destination",
+        ),
+        (
+            given("log").is_some_and(|log| !log.is_boolean()),
+            "contains invalid log value",
+        ),
+        (
+            given("description").is_some_and(|text| !text.is_string()),
+            "contains invalid description",
+        ),
+    ];
+    let wrong = checks.iter().filter(|(wrong, _)| *wrong);
+    errors.extend(wrong.map(|(_, error)| (*error).to_owned()));
+    if !errors.is_empty() {
+        return errors;
+    }
+    for (key, right) in [
+        ("ports", ports.is_some_and(are_ports)),
+        ("type", is_code("type")),
+        ("code", is_code("code")),
+    ] {
+        if more.contains(&key) && !right {
+            errors.push(format!("contains invalid {key}"));
+        }
+    }
+    errors
+}
+
 /// Whether a string is a port, a list of ports, or a range of ports.
-pub(crate) fn are_ports(ports: &str) -> bool {
+fn are_ports(ports: &str) -> bool {
     let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
     if let Some((first, last)) = ports.split_once('-') {
         return matches!((port(first), port(last)), (Some(first), Some(last)) if first < last);
@@ -132,10 +207,11 @@ fn split(text: &str, separator: char) -> Vec<&str> {
 }
 
 /// Whether a string is an address, a range of addresses, or a network.
-pub(crate) fn is_destination(text: &str) -> bool {
-    read_destination(Some(&Value::from(text)), false)
-        .0
-        .is_empty()
+fn is_destination(text: &str, ipv6: bool) -> bool {
+    !text.is_empty()
+        && read_destination(Some(&Value::from(text)), ipv6)
+            .0
+            .is_empty()
 }
 
 /// The errors of a destination, and its first address. IPv6 is an error unless it is
@@ -158,7 +234,8 @@ fn read_destination(
     }
     let mut errors = Vec::new();
     if text.is_empty() {
-        errors.push("empty destination specified in comma-delimited list");
+        // The list of destinations is empty; the model refuses that.
+        return (errors, None);
     }
     let ends = split(text, '-');
     let padded = ends.iter().any(|end| has_leading_zeros(end));

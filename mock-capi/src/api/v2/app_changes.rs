@@ -78,7 +78,11 @@ fn docker_image_missing() -> CcError {
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let attributes = Attributes::of_new(context, ATTRIBUTES)?;
     let name = attributes.required("name");
-    let space = SPACES.look_up(context.world, attributes.required("space_guid"))?;
+    // The Cloud Controller calls any resource that it does not find an app here.
+    let space = attributes.required("space_guid");
+    let space = SPACES
+        .look_up(context.world, space)
+        .map_err(|_| APPS.not_found(space))?;
     let mut asked = AppRequest::read(&attributes);
     asked.v2.environment = true;
     verify_ssh(context, &asked, space)?;

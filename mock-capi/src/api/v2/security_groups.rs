@@ -12,7 +12,7 @@ use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::api::shared::security_rules::{are_ports, is_destination};
+use crate::api::shared::security_rules::model_errors;
 use crate::world::{ADMINS, Field, Guid, Home, Kind, Row, SecurityGroup, Selection, Space, World};
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -131,68 +131,6 @@ pub(super) fn attributes(group: &SecurityGroup) -> Value {
     })
 }
 
-/// The errors of a rule.
-fn rule_errors(rule: &Value) -> Vec<String> {
-    let given = |key: &str| rule.get(key);
-    let protocol = given("protocol").and_then(Value::as_str);
-    let more: &[&str] = match protocol {
-        Some("tcp" | "udp") => &["ports"],
-        Some("icmp" | "icmpv6") => &["code", "type"],
-        Some("all") => &[],
-        _ => return vec!["contains an unsupported protocol".into()],
-    };
-    let required: Vec<&str> = ["protocol", "destination"]
-        .into_iter()
-        .chain(more.iter().copied())
-        .collect();
-    let missing = required.iter().filter(|key| given(key).is_none());
-    let mut errors: Vec<String> = missing
-        .map(|key| format!("missing required field '{key}'"))
-        .collect();
-    let keys = rule.as_object().into_iter().flat_map(|rule| rule.keys());
-    let known = |key: &str| required.contains(&key) || ["log", "description"].contains(&key);
-    let invalid = keys.filter(|key| !known(key));
-    errors.extend(invalid.map(|key| format!("contains the invalid field '{key}'")));
-    if !errors.is_empty() {
-        return errors;
-    }
-    let destination = given("destination").and_then(Value::as_str);
-    let is_code = |key: &str| {
-        let code = given(key).and_then(Value::as_i64);
-        code.is_some_and(|code| (-1..256).contains(&code))
-    };
-    let ports = given("ports").and_then(Value::as_str);
-    let checks = [
-        (
-            !destination.is_some_and(is_destination),
-            "contains invalid destination",
-        ),
-        (
-            given("log").is_some_and(|log| !log.is_boolean()),
-            "contains invalid log value",
-        ),
-        (
-            given("description").is_some_and(|text| !text.is_string()),
-            "contains invalid description",
-        ),
-    ];
-    let wrong = checks.iter().filter(|(wrong, _)| *wrong);
-    errors.extend(wrong.map(|(_, error)| (*error).to_owned()));
-    if !errors.is_empty() {
-        return errors;
-    }
-    for (key, right) in [
-        ("ports", ports.is_some_and(are_ports)),
-        ("type", is_code("type")),
-        ("code", is_code("code")),
-    ] {
-        if more.contains(&key) && !right {
-            errors.push(format!("contains invalid {key}"));
-        }
-    }
-    errors
-}
-
 /// Checks attributes as the model does.
 fn validate(
     context: &RequestContext<'_>,
@@ -213,10 +151,7 @@ fn validate(
     let mut errors = Vec::new();
     errors.extend(attributes.text("name").and_then(super::name_error));
     let rules = attributes.list("rules").into_iter().flatten();
-    for (number, rule) in (1..).zip(rules) {
-        let wrong = rule_errors(rule).into_iter();
-        errors.extend(wrong.map(|error| format!("rules rule number {number} {error}")));
-    }
+    errors.extend(model_errors(rules, context.settings.ipv6));
     match errors.as_slice() {
         [] => Ok(()),
         errors => {

@@ -201,6 +201,12 @@ pub(super) fn create_binding(context: &mut RequestContext<'_>) -> Result<Respons
     let instance = SERVICE_INSTANCES.look_up(context.world, instance)?;
     let space = context.row::<App>(app)?.space;
     context.require(WRITE_SPACE, Home::Space(space))?;
+    let title = "CF-ServiceBindingAppServiceTaken";
+    let bindings = context.world.bindings_of(app);
+    if bindings.iter().any(|binding| binding.instance == instance) {
+        let detail = "The app is already bound to the service.";
+        return Err(CcError::new(400, 90003, title, detail));
+    }
     let name = attributes.text("name").map(str::to_owned);
     let bound = context.world.bind(NewBinding {
         app,
@@ -210,7 +216,6 @@ pub(super) fn create_binding(context: &mut RequestContext<'_>) -> Result<Respons
         limit: 1,
         multiple: false,
     });
-    let title = "CF-ServiceBindingAppServiceTaken";
     let guid = bound.map_err(|reason| CcError::new(400, 90003, title, reason))?;
     let binding = BindingRef::Credential(guid);
     let request = context.request_body();

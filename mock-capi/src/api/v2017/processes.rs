@@ -85,10 +85,8 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn scale(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = shared::scale_process(context)?;
-    context
-        .present(guid, present)
-        .map(|process| Response::json(202, &process))
+    let process = shared::scale_process(context, present)?;
+    Ok(Response::json(202, &process))
 }
 
 fn stats(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

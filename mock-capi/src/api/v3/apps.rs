@@ -301,13 +301,13 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let app: &App = context.named("guid")?;
-    // `include` is validated as in lists.
+    // `include` is validated as in lists, before the app is looked up.
     let spec = ListSpec {
         include: LIST.include,
         ..ListSpec::of_one(&["include"])
     };
     let query = ListQuery::read(context, &spec)?;
+    let app: &App = context.named("guid")?;
     let view = context.view();
     let mut answer = present(app, &view);
     include(&query, &view, &mut answer, [app.space].into_iter());
@@ -348,13 +348,13 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         }
     }
     asked.check()?;
-    let asks_for_stack = body
-        .get("lifecycle")
-        .and_then(|lifecycle| lifecycle.get("data"))
-        .is_some_and(|data| data.get("stack").is_some());
-    let checked = match asks_for_stack {
-        true => stacks::check_app(context.world, context.row(guid)?, &asked.lifecycle),
-        false => Ok(None),
+    let data = body.get("lifecycle").and_then(|it| it.get("data"));
+    let asked_stack = data.and_then(|data| data.get("stack")).cloned();
+    let checked = match asked_stack {
+        Some(Value::String(_)) => {
+            stacks::check_app(context.world, context.row(guid)?, &asked.lifecycle)
+        }
+        _ => Ok(None),
     };
     let warning = checked.map_err(CcError::unprocessable)?;
     context.world.touch(guid, |app: &mut App| {
@@ -363,8 +363,12 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         app.base.metadata.apply(patch);
     });
     context.world.record_app_update(guid, body);
-    let response = context.ok(guid, present)?;
-    Ok(response.with_warnings(warning))
+    let mut app = present(context.row(guid)?, &context.view());
+    if asked_stack == Some(Value::Null) {
+        // The response shows what was asked for, not yet the default stack.
+        app["lifecycle"]["data"]["stack"] = Value::Null;
+    }
+    Ok(Response::ok(&app).with_warnings(warning))
 }
 
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -383,8 +387,7 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn start(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = find(context)?;
-    check_startable(context, guid)?;
+    let guid = find_startable(context)?;
     context.start_app(guid)?;
     context
         .world
@@ -404,8 +407,7 @@ fn stop(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn restart(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = find(context)?;
-    check_startable(context, guid)?;
+    let guid = find_startable(context)?;
     context.world.check_restart(guid)?;
     context.world.stop_app(guid);
     context.start_app(guid)?;
@@ -433,14 +435,18 @@ fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     })))
 }
 
-fn check_startable(context: &RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
-    let app = context.row::<App>(guid)?;
+/// The app that the path names, which needs a droplet. A missing droplet is reported
+/// before missing permissions.
+fn find_startable(context: &RequestContext<'_>) -> Result<Guid, CcError> {
+    let app: &App = context.row_of(context.capture("guid"))?;
     if app.droplet.is_none() {
         return Err(CcError::unprocessable(
             "Assign a droplet before starting this app.",
         ));
     }
-    check_flag(context, &app.lifecycle)
+    context.authorize(app.home(context.world))?;
+    check_flag(context, &app.lifecycle)?;
+    Ok(app.base.guid)
 }
 
 /// `GET /v3/apps/:guid/relationships/current_droplet`

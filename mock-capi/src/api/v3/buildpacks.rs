@@ -110,7 +110,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let name = message.check("name").string().present();
     let name = name.length_at_most(MAX_NAME);
     let name = name.matches(is_name, "is invalid").text();
-    let asked = read(&mut message, name);
+    let asked = read(&mut message, name, Null::Allowed);
     let lifecycle = message.check("lifecycle").allow_null().string();
     let lifecycle = lifecycle.one_of(&LIFECYCLES, NO_LIFECYCLE);
     let lifecycle = lifecycle.text().unwrap_or(LIFECYCLES[0]);
@@ -144,17 +144,8 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let name = message.check("name").allow_null().string();
     let name = name.length(0..=MAX_NAME).matches(is_name, "is invalid");
     let name = name.text();
-    let asked = read(&mut message, name);
-    for flag in ["enabled", "locked"] {
-        if body.get(flag).is_some_and(Value::is_null) {
-            let label = if flag == "enabled" {
-                "Enabled"
-            } else {
-                "Locked"
-            };
-            message.error(format!("{label} must be a boolean"));
-        }
-    }
+    let unnamed = body.get("name").is_some_and(Value::is_null);
+    let asked = read(&mut message, name, Null::Refused);
     let patch = message.metadata();
     message.finish()?;
     let current: &Buildpack = context.row(guid)?;
@@ -167,6 +158,11 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }
     if current.stack.is_some() && current.stack != stack {
         return Err(CcError::unprocessable("Buildpack stack cannot be changed"));
+    }
+    if unnamed {
+        return Err(CcError::unprocessable(
+            "name can only contain alphanumeric characters",
+        ));
     }
     let name = asked.name.unwrap_or(&current.name).to_owned();
     check_unique(context.world, current, &name, stack.as_deref())?;
@@ -189,18 +185,34 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(in_name)
 }
 
-fn read<'b>(message: &mut Message<'b>, name: Option<&'b str>) -> BuildpackRequest<'b> {
+/// Whether a position or flag may be null.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Null {
+    Allowed,
+    Refused,
+}
+
+fn read<'b>(message: &mut Message<'b>, name: Option<&'b str>, null: Null) -> BuildpackRequest<'b> {
+    let stack = message.optional_text("stack", 0..=MAX_NAME);
+    let position = read_position(message, null);
+    let mut flag = |key, label: &str| {
+        if null == Null::Refused && message.value(key).is_some_and(Value::is_null) {
+            message.error(format!("{label} must be a boolean"));
+        }
+        message.boolean(key)
+    };
     BuildpackRequest {
         name,
-        stack: message.optional_text("stack", 0..=MAX_NAME),
-        position: read_position(message),
-        enabled: message.boolean("enabled"),
-        locked: message.boolean("locked"),
+        stack,
+        position,
+        enabled: flag("enabled", "Enabled"),
+        locked: flag("locked", "Locked"),
     }
 }
 
-fn read_position(message: &mut Message<'_>) -> Option<u32> {
-    let reason = match message.get("position")? {
+fn read_position(message: &mut Message<'_>, null: Null) -> Option<u32> {
+    let reason = match message.value("position")? {
+        Value::Null if null == Null::Allowed => return None,
         Value::Number(number) => match number.as_i64() {
             Some(position) if position >= 1 => {
                 return Some(u32::try_from(position).unwrap_or(u32::MAX));

@@ -75,8 +75,8 @@ fn presented(context: &RequestContext<'_>, guid: Guid) -> Result<Response, CcErr
 }
 
 fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = routes::find(context)?;
     let query = ListQuery::read_or(context, &FILTERS, CcError::unprocessable)?;
+    let guid = routes::find(context)?;
     let mut list = context.present(guid, present_list)?;
     if let Some(destinations) = list["destinations"].as_array_mut() {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

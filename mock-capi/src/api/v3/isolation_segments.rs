@@ -93,6 +93,8 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn index_of_orgs(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    // The query is validated before the segment is looked up.
+    ListQuery::read(context, &organizations::LIST)?;
     let segment: &IsolationSegment = context.named("guid")?;
     organizations::list(context, |org| segment.orgs.contains(&org.base.guid))
 }
@@ -146,6 +148,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let mut message = Message::new(&body, &["name", "metadata"]);
     let patch = message.metadata();
     let name = read_name(&mut message, false);
+    let renames = message.has("name");
     message.finish()?;
     if guid == SHARED_SEGMENT {
         return Err(CcError::unprocessable(
@@ -158,8 +161,8 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "Cannot update Isolation Segments that are assigned as the default for an Organization or Space.",
         ));
     }
-    if let Some(name) = name {
-        check_name(context.world, name, Some(guid))?;
+    if renames {
+        check_name(context.world, name.unwrap_or_default(), Some(guid))?;
     }
     context.world.touch(guid, |segment: &mut IsolationSegment| {
         segment.name = name.map_or_else(|| std::mem::take(&mut segment.name), str::to_owned);

@@ -91,8 +91,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     message.check("name").present();
     let orgs = orgs.unwrap_or_default();
     message.finish()?;
-    quota_limits::check_paid_services(&body)?;
-    check_ports(&limits)?;
+    quota_limits::check_model(Some(name), &body, ports_error(&limits))?;
     check_name(context, name, None)?;
     let orgs = known_orgs(
         context.world,
@@ -126,11 +125,11 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let name = quota_limits::read_name(&mut message);
     let limits = limits.map(|limits| quota_limits::read(&mut message, limits));
     message.finish()?;
-    quota_limits::check_paid_services(&body)?;
     if quota_limits::limits_log_rate(&body) {
         refuse_unlimited(context.world, guid)?;
     }
-    limits.iter().try_for_each(check_ports)?;
+    let ports = limits.as_ref().and_then(ports_error);
+    quota_limits::check_model(name, &body, ports)?;
     if let Some(name) = name {
         check_name(context, name, Some(guid))?;
     }
@@ -201,13 +200,11 @@ fn refuse_unlimited(world: &World, quota: Guid) -> Result<(), CcError> {
     quota_limits::refuse_unlimited("org", names.collect())
 }
 
-fn check_ports(limits: &Limits) -> Result<(), CcError> {
-    match quota_limits::reserves_too_much(limits) {
-        true => Err(CcError::unprocessable(
-            "Total reserved ports must be -1, 0, or a positive integer, and must be less than or equal to total routes.",
-        )),
-        false => Ok(()),
-    }
+/// Why so many ports may not be reserved.
+fn ports_error(limits: &Limits) -> Option<&'static str> {
+    quota_limits::reserves_too_much(limits).then_some(
+        "Total reserved ports must be -1, 0, or a positive integer, and must be less than or equal to total routes.",
+    )
 }
 
 fn check_name(context: &RequestContext<'_>, name: &str, own: Option<Guid>) -> Result<(), CcError> {

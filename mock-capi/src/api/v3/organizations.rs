@@ -29,7 +29,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/organizations/:guid/users", users::index_of_org),
 ];
 
-const LIST: ListSpec = ListSpec {
+pub(super) const LIST: ListSpec = ListSpec {
     order_by: &["name"],
     ..ListSpec::of(&["names", "isolation_segment_guid", "label_selector"])
 };

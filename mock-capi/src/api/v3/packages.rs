@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::api::context::{RequestContext, View, to_one};
 use crate::api::error::CcError;
 use crate::api::http::Response;
-use crate::api::list::ListSpec;
+use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
 use crate::api::shared::packages::{NO_APP, create_package, list, present_data, upload_bits};
@@ -73,6 +73,8 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 /// `GET /v3/apps/:guid/packages`
 pub(crate) fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    // The query is validated before the app is looked up.
+    ListQuery::read(context, &LIST)?;
     let app = apps::find(context)?;
     list(context, &LIST, Some(app), present)
 }
@@ -95,10 +97,11 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = find(context)?;
     let body = context.request.object()?;
     let mut message = Message::new(&body, &["username", "password", "metadata"]);
-    let username = message.optional_text("username", 0..=usize::MAX);
-    let password = message.optional_text("password", 0..=usize::MAX);
+    let username = message.column("username");
+    let password = message.get("password");
     let patch = message.metadata();
     message.finish()?;
+    let username = username?;
     let package: &Package = context.row(guid)?;
     let is_docker = matches!(package.kind, PackageKind::Docker { .. });
     if !is_docker && (username.is_some() || password.is_some()) {
@@ -110,7 +113,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         if let (PackageKind::Docker { username: own, .. }, Some(new)) =
             (&mut package.kind, username)
         {
-            *own = Some(new.to_owned());
+            *own = Some(new);
         }
         package.base.metadata.apply(patch);
     });

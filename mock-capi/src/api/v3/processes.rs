@@ -106,6 +106,8 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    // The query is validated before the app is looked up.
+    ListQuery::read(context, &LIST)?;
     let app = apps::find(context)?;
     list(context, &LIST, Some(app), present_asked)
 }
@@ -131,15 +133,15 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn scale(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let guid = scale_process(context)?;
-    // The Cloud Controller does not hide the command here.
-    let process = present(context.row(guid)?, &context.view());
+    let process = scale_process(context, present)?;
     Ok(Response::json(202, &process))
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = change(context)?;
-    context.ok(guid, present)
+    // The Cloud Controller does not hide the command here.
+    let process = present(context.row(guid)?, &context.view());
+    Ok(Response::ok(&process))
 }
 
 fn stats(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

@@ -68,12 +68,12 @@ pub(crate) fn present(revision: &Revision, view: &View<'_>) -> Value {
 }
 
 fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let app = apps::find(context)?;
     let query = ListQuery::read(context, &LIST)?;
     // The value is always a string, and so never valid.
     if query.value("deployable").is_some() {
         return Err(CcError::bad_query("Deployable must be a boolean"));
     }
+    let app = apps::find(context)?;
     let selection = query.selection().any_guid(Field::App, [app]);
     let keep = |revision: &Revision| query.admits("versions", &revision.version.to_string());
     query.respond(context, &selection, keep, present)
@@ -81,8 +81,8 @@ fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 /// The revisions of the app's started processes.
 fn index_of_deployed(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let app = apps::find(context)?;
     let query = ListQuery::read(context, &LIST_DEPLOYED)?;
+    let app = apps::find(context)?;
     let processes = context.world.processes_of(app).into_iter();
     let started = processes.filter(|process| process.started);
     let deployed: HashSet<Guid> = started.filter_map(|process| process.revision).collect();

@@ -148,8 +148,11 @@ fn transfer(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let url = context.world.route_url(route);
     let body = context.request.object()?;
     let mut message = Message::new(&body, &["data"]);
-    if message.get("data").is_none() {
+    // An empty object is reported by the reader of the relationship.
+    if message.is_blank("data") && message.get("data") != Some(&json!({})) {
         message.error("Data can't be blank");
+    }
+    if message.get("data").is_none() {
         message.error("Data must be an object");
     }
     let text = message.data_guid().unwrap_or_default();

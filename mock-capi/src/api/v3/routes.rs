@@ -89,6 +89,8 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 /// `GET /v3/apps/:guid/routes`
 pub(crate) fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    // The query is validated before the app is looked up.
+    ListQuery::read(context, &LIST)?;
     let app = apps::find(context)?;
     list(context, Some(app))
 }
@@ -315,12 +317,12 @@ fn refusal_text(
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let route: &Route = context.named("guid")?;
     let spec = ListSpec {
         include: LIST.include,
         ..ListSpec::of_one(&["guid", "include"])
     };
     let query = ListQuery::read_or(context, &spec, CcError::unprocessable)?;
+    let route: &Route = context.named("guid")?;
     let view = context.view();
     let mut answer = present(route, &view);
     include(&query, &view, &mut answer, &[route]);
@@ -330,8 +332,9 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = find(context)?;
     let body = context.request.object()?;
-    let mut message = Message::new(&body, &["options", "metadata"]);
+    let mut message = Message::of_any(&body);
     let options = read_options(&mut message, context.world);
+    message.refuse_unknown(&["options", "metadata"]);
     let current = &context.row::<Route>(guid)?.base.metadata;
     let patch: MetadataPatch = message.metadata_beside(current);
     message.finish()?;

@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 
 use super::spaces;
 use crate::api::context::{RequestContext, View, to_many};
-use crate::api::error::CcError;
+use crate::api::error::{CcError, validate};
 use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::{Message, to_many_body};
 use crate::api::router::Route;
-use crate::api::shared::security_rules::rule_errors;
+use crate::api::shared::new_app::name_errors;
+use crate::api::shared::security_rules::{model_errors, rule_errors};
 use crate::api::state::Present;
 use crate::world::{Field, Guid, Home, Kind, Row, SecurityGroup, Space, UPDATE_SPACE, World};
 
@@ -191,6 +192,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let name = name.length(0..=MAX_NAME).text().unwrap_or_default();
     let enabled = read_globally_enabled(&mut message);
     message.finish()?;
+    check_model(name, &rules, context.settings.ipv6)?;
     check_name(context, name, None)?;
     let staging_spaces = known_spaces(context.world, &staging, "do not exist.")?;
     let running_spaces = known_spaces(context.world, &running, "do not exist.")?;
@@ -223,6 +225,12 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     });
     let name = name.flatten();
     message.finish()?;
+    let group: &SecurityGroup = context.row(guid)?;
+    check_model(
+        name.unwrap_or(&group.name),
+        rules.as_ref().unwrap_or(&group.rules),
+        context.settings.ipv6,
+    )?;
     if let Some(name) = name {
         check_name(context, name, Some(guid))?;
     }
@@ -305,6 +313,13 @@ fn unbind(context: &mut RequestContext<'_>, phase: Phase) -> Result<Response, Cc
         spaces.retain(|other| Some(*other) != space);
     });
     Ok(Response::empty(204))
+}
+
+/// Checks a group as the model does.
+fn check_model(name: &str, rules: &[Value], ipv6: bool) -> Result<(), CcError> {
+    let mut errors = name_errors(name);
+    errors.extend(model_errors(rules, ipv6));
+    validate(&errors)
 }
 
 fn check_name(context: &RequestContext<'_>, name: &str, own: Option<Guid>) -> Result<(), CcError> {

@@ -233,7 +233,8 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         .check("type")
         .one_of(&kinds, "must be 'app' or 'key'");
     message.finish()?;
-    let is_key = body.get("type").is_some_and(|kind| kind == "key");
+    // Rails admits a list of known types, which is checked like a key.
+    let is_key = body.get("type").is_some_and(|kind| kind != "app");
     let mut message = Message::of_any(&body);
     let app = match is_key {
         true => {
@@ -257,6 +258,10 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         return Err(CcError::unprocessable(
             "Binding parameters are not supported for user-provided service instances",
         ));
+    }
+    if body.get("type").is_some_and(Value::is_array) {
+        // The Cloud Controller creates neither kind.
+        return Ok(Response::empty(204));
     }
     let parameters = body.get("parameters").filter(|it| !it.is_null()).cloned();
     if is_key {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::service_instances::FIELDS;
+use super::service_instances::{FIELDS, PROVIDED};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::message::Message;
@@ -37,6 +37,8 @@ pub(super) fn read_managed(body: &Map<String, Value>) -> Result<Option<&str>, Cc
     Ok(plan.flatten())
 }
 
+/// The fields of a user-provided instance, or of one whose `type` is a list: Rails admits
+/// a list of known types.
 pub(super) fn read_provided(body: &Map<String, Value>) -> Result<ServiceInstanceRequest, CcError> {
     let mut message = Message::of_any(body);
     // Two message classes of the Cloud Controller check these, one of which inherits
@@ -50,6 +52,9 @@ pub(super) fn read_provided(body: &Map<String, Value>) -> Result<ServiceInstance
     let fields = FIELDS.iter().copied().chain(["type", "relationships"]);
     message.refuse_unknown(&fields.collect::<Vec<_>>());
     space(&mut message);
+    message
+        .check("type")
+        .one_of(&[PROVIDED], "must be 'user-provided'");
     let asked = read(&mut message);
     message.finish()?;
     asked
@@ -57,6 +62,7 @@ pub(super) fn read_provided(body: &Map<String, Value>) -> Result<ServiceInstance
 
 /// Reads the fields of a user-provided instance, except for the name.
 pub(super) fn read(message: &mut Message<'_>) -> Result<ServiceInstanceRequest, CcError> {
+    let tags = read_tags(message);
     let credentials = message.get("credentials").filter(|it| !ruby::is_blank(it));
     let credentials = match credentials.map(Value::as_object) {
         Some(None) => {
@@ -74,8 +80,9 @@ pub(super) fn read(message: &mut Message<'_>) -> Result<ServiceInstanceRequest, 
         message.error("Route service url must be https");
     }
     let syslog_drain_url = message.column("syslog_drain_url");
+    let route_service_url = message.column("route_service_url");
     Ok(ServiceInstanceRequest {
-        tags: read_tags(message),
+        tags,
         credentials: message.has("credentials").then_some(credentials),
         syslog_drain_url: message
             .has("syslog_drain_url")
@@ -83,7 +90,8 @@ pub(super) fn read(message: &mut Message<'_>) -> Result<ServiceInstanceRequest, 
             .transpose()?,
         route_service_url: message
             .has("route_service_url")
-            .then(|| route_service_url.map(str::to_owned)),
+            .then_some(route_service_url)
+            .transpose()?,
     })
 }
 

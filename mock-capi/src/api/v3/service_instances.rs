@@ -90,7 +90,7 @@ const SHOW: ListSpec = ListSpec {
     ..ListSpec::of_one(&["fields"])
 };
 
-const PROVIDED: &str = "user-provided";
+pub(super) const PROVIDED: &str = "user-provided";
 const NO_SPACE: &str = "Invalid space. Ensure that the space exists and you have access to it.";
 pub(super) const FIELDS: [&str; 6] = [
     "name",
@@ -367,6 +367,10 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     };
     let space: &Space = context.related(space.flatten(), NO_SPACE)?;
     let space = space.base.guid;
+    if body.get("type").is_some_and(Value::is_array) {
+        // The Cloud Controller creates neither kind.
+        return Ok(Response::empty(204));
+    }
     if managed {
         let new = NewInstance {
             name,
@@ -452,7 +456,14 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     });
     let request = without_credentials(&body);
     context.world.record_instance(guid, "update", request);
-    context.ok(guid, present)
+    let mut instance = context.present(guid, present)?;
+    for url in ["syslog_drain_url", "route_service_url"] {
+        if body.get(url) == Some(&json!([])) {
+            // The response shows what was asked for, not what the column stores.
+            instance[url] = json!([]);
+        }
+    }
+    Ok(Response::ok(&instance))
 }
 
 /// The instance that the path names, for a caller who may change it. Members of the

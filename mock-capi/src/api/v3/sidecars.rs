@@ -63,6 +63,8 @@ pub(crate) fn present_manifest(sidecar: &Sidecar) -> Value {
 }
 
 fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    // The query is validated before the app is looked up.
+    ListQuery::read(context, &LIST)?;
     let app = apps::find(context)?;
     list(context, app, |_| true)
 }

@@ -98,7 +98,6 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     });
     message.check("name").present();
     message.finish()?;
-    quota_limits::check_paid_services(&body)?;
     let (org, spaces) = related.unwrap_or_default();
     let text = org.unwrap_or_default();
     let org = context
@@ -111,7 +110,8 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             ))
         })?;
     context.authorize(Home::Org(org))?;
-    check_ports(context.world, org, &limits)?;
+    let ports = ports_error(context.world, org, &limits);
+    quota_limits::check_model(Some(name), &body, ports)?;
     check_name(context, org, name, None)?;
     let spaces = known_spaces(
         context.world,
@@ -144,14 +144,14 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let name = quota_limits::read_name(&mut message);
     let limits = quota_limits::read(&mut message, limits);
     message.finish()?;
-    quota_limits::check_paid_services(&body)?;
     if quota_limits::limits_log_rate(&body) {
         let spaces = spaces_of(context.world, guid).into_iter();
         let unlimited = spaces.filter(|space| context.world.has_unlimited_log_rate(&[*space]));
         let spaces = unlimited.filter_map(|space| context.world.spaces.get(space));
         quota_limits::refuse_unlimited("space", spaces.map(|it| it.name.as_str()).collect())?;
     }
-    check_ports(context.world, org, &limits)?;
+    let ports = ports_error(context.world, org, &limits);
+    quota_limits::check_model(name, &body, ports)?;
     if let Some(name) = name {
         check_name(context, org, name, Some(guid))?;
     }
@@ -234,18 +234,16 @@ fn set(context: &mut RequestContext<'_>, spaces: &[Guid], quota: Option<Guid>) {
     }
 }
 
-fn check_ports(world: &World, org: Guid, limits: &Limits) -> Result<(), CcError> {
+/// Why so many ports may not be reserved.
+fn ports_error(world: &World, org: Guid, limits: &Limits) -> Option<&'static str> {
     let org = world.orgs.get(org);
     let quota = org.and_then(|org| world.quotas.get(org.quota));
     let of_org = quota.and_then(|quota| quota.limits.reserved_ports);
-    if quota_limits::reserves_too_much(limits)
-        || quota_limits::exceeds(limits.reserved_ports, of_org)
-    {
-        return Err(CcError::unprocessable(
+    let is_too_much = quota_limits::reserves_too_much(limits)
+        || quota_limits::exceeds(limits.reserved_ports, of_org);
+    is_too_much.then_some(
             "Total reserved ports must be -1, 0, or a positive integer, must be less than or equal to total routes, and must be less than or equal to total reserved ports for the organization quota.",
-        ));
-    }
-    Ok(())
+        )
 }
 
 fn check_name(

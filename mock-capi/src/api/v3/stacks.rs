@@ -139,7 +139,12 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "Changing state on the default stack '{name}' may affect new application deployments."
         )
     });
-    Ok(context.ok(guid, present)?.with_warnings(warning))
+    let mut stack = present(context.row(guid)?, &context.view());
+    if let Some(reason) = body.get("state_reason").filter(|it| it.is_array()) {
+        // The response shows what was asked for, not what the column stores.
+        stack["state_reason"] = reason.clone();
+    }
+    Ok(Response::ok(&stack).with_warnings(warning))
 }
 
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

@@ -92,6 +92,8 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    // The query is validated before the app is looked up.
+    ListQuery::read(context, &LIST)?;
     let app = apps::find(context)?;
     list(context, Some((Field::App, app)), present)
 }
@@ -306,14 +308,20 @@ fn read_new(body: &Map<String, Value>) -> Result<TaskRequest<'_>, CcError> {
     let user = user.length_or(1..=255, "must be between 1 and 255 characters");
     let user = user.text();
     let metadata = message.metadata();
-    let (name, command) = (message.column("name"), message.column("command"));
+    // What the model refuses is not written to the database.
+    let given_command = message.get("command");
+    let is_blank = given_command.is_some_and(ruby::is_blank);
+    let command = match is_blank {
+        true => Ok(Some(String::new())),
+        false => message.column("command"),
+    };
+    let name = message.column("name");
     let given = message.has("name").then(|| message.get("name"));
     let name_problems = given.map(|name| name_problems(name.unwrap_or(&Value::Null)));
     let has_command = message.has("command");
     message.finish()?;
     Ok(TaskRequest {
         name: match &name_problems {
-            // Values that the model refuses are not written to the database.
             Some(problems) if !problems.is_empty() => None,
             _ => name?,
         },

@@ -68,7 +68,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 /// `GET /v3/organizations/:guid/users`
 pub(crate) fn index_of_org(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     // The query is validated before the organization is looked up.
-    ListQuery::read(context, &LIST)?;
+    check_names(&ListQuery::read(context, &LIST)?).map_err(CcError::bad_query)?;
     let org = organizations::find(context)?;
     let members = context.world.members(Field::Org, org);
     list(context, Some(members), CcError::bad_query)
@@ -76,7 +76,7 @@ pub(crate) fn index_of_org(context: &mut RequestContext<'_>) -> Result<Response,
 
 /// `GET /v3/spaces/:guid/users`
 pub(crate) fn index_of_space(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    ListQuery::read(context, &LIST)?;
+    check_names(&ListQuery::read(context, &LIST)?).map_err(CcError::bad_query)?;
     let space = spaces::find(context)?;
     let members = context.world.members(Field::Space, space);
     list(context, Some(members), CcError::bad_query)
