@@ -41,7 +41,7 @@ impl World {
         space: Guid,
         name: String,
         lifecycle: Lifecycle,
-        environment: Map<String, Value>,
+        environment: Option<Map<String, Value>>,
         metadata: MetadataPatch,
     ) -> Guid {
         let base = self.base_with(metadata);
@@ -51,7 +51,8 @@ impl World {
             space,
             started: false,
             lifecycle,
-            environment,
+            has_environment: environment.is_some(),
+            environment: environment.unwrap_or_default(),
             droplet: None,
             features: Features::default(),
         });

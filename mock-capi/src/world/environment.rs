@@ -7,6 +7,7 @@ use super::{App, Guid, World};
 impl World {
     /// Sets variables of an app; null removes a variable.
     pub(crate) fn set_environment(&mut self, app: Guid, variables: Map<String, Value>) {
+        self.apps.update(app, |app| app.has_environment = true);
         if variables.is_empty() {
             return;
         }

@@ -12,7 +12,8 @@ use crate::world::error::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Deployed {
     pub(crate) droplet: Guid,
-    pub(crate) environment: Map<String, Value>,
+    /// `None` if it was never set.
+    pub(crate) environment: Option<Map<String, Value>>,
     /// The user's commands by type of process.
     pub(crate) commands: BTreeMap<String, Option<String>>,
     /// By name.
@@ -143,7 +144,10 @@ impl World {
             deployed,
         } = rollback;
         let environment = deployed.environment.clone();
-        self.touch(app, |app: &mut App| app.environment = environment);
+        self.touch(app, |app: &mut App| {
+            app.has_environment = environment.is_some();
+            app.environment = environment.unwrap_or_default();
+        });
         for sidecar in self
             .sidecars
             .guids_newest_first(&Selection::by(Field::App, app))
@@ -193,7 +197,7 @@ impl World {
         let sidecars = self.sidecars_of(guid).into_iter();
         Some(Deployed {
             droplet: app.droplet?,
-            environment: app.environment.clone(),
+            environment: app.given_environment().cloned(),
             // The newest web process comes last.
             commands: processes
                 .map(|process| (process.kind.to_string(), process.command.clone()))

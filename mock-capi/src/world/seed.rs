@@ -109,7 +109,7 @@ impl World {
 
     fn seed_unstaged_app(&mut self, space: Guid, name: &str, lifecycle: Lifecycle) -> Guid {
         let none = MetadataPatch::default();
-        let app = self.create_app(space, name.into(), lifecycle, Map::new(), none);
+        let app = self.create_app(space, name.into(), lifecycle, None, none);
         // The app exists.
         let _ = self.create_process(app, "web");
         app

@@ -212,6 +212,8 @@ async fn apps_change() {
     );
 
     let environment = format!("{path}/environment_variables");
+    let never_set = cf.get(&format!("{path}/env")).await.json();
+    assert_eq!(never_set["environment_variables"], Value::Null);
     let set = cf
         .patch(&environment, json!({"var": {"A": "1", "B": "2"}}))
         .await

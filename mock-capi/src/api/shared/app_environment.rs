@@ -47,7 +47,7 @@ pub(crate) fn present_env(app: &App, view: &View<'_>) -> Value {
         group.map(|group| &group.variables)
     };
     json!({
-        "environment_variables": app.environment,
+        "environment_variables": app.given_environment(),
         "staging_env_json": group("staging"),
         "running_env_json": group("running"),
         "system_env_json": view.secrets(json!({

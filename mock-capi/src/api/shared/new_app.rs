@@ -17,7 +17,7 @@ pub(crate) struct NewApp {
     pub(crate) space: Guid,
     pub(crate) name: String,
     pub(crate) lifecycle: Lifecycle,
-    environment: Map<String, Value>,
+    environment: Option<Map<String, Value>>,
     metadata: MetadataPatch,
 }
 
@@ -45,10 +45,7 @@ pub(crate) fn read_new(
     let space = message.relationships(&["space"], |inner| inner.related("space"));
     let name = message.check("name").string().length(0..=MAX_NAME);
     let name = name.text().unwrap_or_default().trim();
-    let environment = message
-        .object("environment_variables")
-        .cloned()
-        .unwrap_or_default();
+    let environment = message.object("environment_variables").cloned();
     let default = Lifecycle::Buildpack {
         buildpacks: Vec::new(),
         stack: context.world.default_stack.into(),
@@ -62,7 +59,8 @@ pub(crate) fn read_new(
     lifecycle::check_flag(context, &asked.lifecycle)?;
     asked.check()?;
     let mut errors = name_errors(name);
-    for (_, reason) in environment_errors(&environment) {
+    let wrong = environment.iter().flat_map(environment_errors);
+    for (_, reason) in wrong {
         // The model prints the validator's arguments instead of the message.
         let reason = ruby::inspect_string(reason);
         errors.push(format!("environment_variables {{:message=>{reason}}}"));

@@ -83,8 +83,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let space = SPACES
         .look_up(context.world, space)
         .map_err(|_| APPS.not_found(space))?;
-    let mut asked = AppRequest::read(&attributes);
-    asked.v2.environment = true;
+    let asked = AppRequest::read(&attributes);
     verify_ssh(context, &asked, space)?;
     validate_name(context, name, space, None)?;
     if asked.docker_username.is_some() && asked.docker_image.is_none() {
@@ -105,7 +104,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     };
     let metadata = MetadataPatch::default();
     let world = &mut *context.world;
-    let guid = world.create_app(space, name.into(), lifecycle, Map::new(), metadata);
+    let guid = world.create_app(space, name.into(), lifecycle, Some(Map::new()), metadata);
     world.create_process(guid, "web");
     if let Err(refusal) = change(context, guid, asked) {
         // The app is removed without a trace.
@@ -291,7 +290,6 @@ fn mark(world: &mut World, process: Guid, marks: &mut Marks) {
         v2.production = marks.production.unwrap_or(v2.production);
         v2.console = marks.console.unwrap_or(v2.console);
         v2.on_dea = marks.diego.map_or(v2.on_dea, |diego| !diego);
-        v2.environment |= marks.environment;
         v2.debug = marks.debug.take().or_else(|| v2.debug.take());
         if let Some(ports) = marks.ports.take() {
             v2.ports = ports;
@@ -324,6 +322,7 @@ fn change_app(
         }
         if let Some(environment) = asked.environment {
             app.environment = environment.clone();
+            app.has_environment = true;
         }
         if let Some(enabled) = asked.enable_ssh {
             app.features.set(Feature::Ssh, enabled);

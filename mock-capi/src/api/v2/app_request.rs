@@ -58,7 +58,6 @@ pub(super) struct Marks {
     pub(super) debug: Option<String>,
     pub(super) diego: Option<bool>,
     pub(super) ports: Option<Vec<u16>>,
-    pub(super) environment: bool,
 }
 
 fn read_check(attributes: &Attributes, errors: &mut Vec<String>) -> CheckPatch {
@@ -156,7 +155,6 @@ impl<'b> AppRequest<'b> {
                 debug: attributes.text("debug").map(str::to_owned),
                 diego: attributes.boolean("diego"),
                 ports,
-                environment: environment.is_some(),
             },
             of_process: OF_PROCESS.iter().any(|name| attributes.has(name)),
             errors,

@@ -190,9 +190,7 @@ fn basic_attributes(app: &App, process: &Process, view: &View<'_>) -> Value {
     let failure = failure.and_then(|build| build.error.as_deref()?.split_once(" - "));
     let home = Home::Space(app.space);
     let environment = match view.access.allows(world, home, READ_SECRETS) {
-        true if process.v2.environment || !app.environment.is_empty() => json!(app.environment),
-        // The environment was never set.
-        true => Value::Null,
+        true => json!(app.given_environment()),
         false => json!({"redacted_message": "[PRIVATE DATA HIDDEN]"}),
     };
     let ports = ports(world, app, process);

@@ -113,7 +113,7 @@ fn environment(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.show("guid", |revision: &Revision, view| {
         let path = format!("/v3/revisions/{}", revision.base.guid);
         json!({
-            "var": revision.deployed.environment,
+            "var": revision.deployed.environment.clone().unwrap_or_default(),
             "links": {
                 "self": view.link(&format!("{path}/environment_variables")),
                 "revision": view.link(&path),

@@ -16,6 +16,9 @@ pub(crate) struct App {
     pub(crate) started: bool,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) environment: Map<String, Value>,
+    /// Whether an environment was set, which may be empty.
+    #[serde(default)]
+    pub(crate) has_environment: bool,
     pub(crate) droplet: Option<Guid>,
     pub(crate) features: Features,
 }
@@ -23,6 +26,11 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn state(&self) -> &'static str {
         if self.started { "STARTED" } else { "STOPPED" }
+    }
+
+    /// The environment, unless it was never set.
+    pub(crate) fn given_environment(&self) -> Option<&Map<String, Value>> {
+        (self.has_environment || !self.environment.is_empty()).then_some(&self.environment)
     }
 }
 
@@ -168,8 +176,6 @@ pub(crate) struct V2Marks {
     pub(crate) on_dea: bool,
     /// The chosen ports.
     pub(crate) ports: Vec<u16>,
-    /// Whether v2 set an environment, which may be empty.
-    pub(crate) environment: bool,
 }
 
 /// The sizes of a process.

@@ -105,10 +105,9 @@ fn find_or_create(
         "relationships".into(),
         json!({"space": {"data": {"guid": space}}}),
     );
-    let environment = serde_json::Map::new();
     let guid = context
         .world
-        .create_app(space, name, lifecycle, environment, metadata);
+        .create_app(space, name, lifecycle, None, metadata);
     context.world.create_process(guid, "web");
     context
         .world
