@@ -82,9 +82,6 @@ pub(super) fn help(tested: &TestOutcome) -> Option<String> {
         TestPhase::WithoutPolicies => {
             "check that no other policies or security groups allow these connections, and that the proxy apps run"
         }
-        TestPhase::WithPolicies if is_refused(failed) => {
-            "nothing listens there: converge the apps with the same extra_listen_ports, or add --setup"
-        }
         TestPhase::WithPolicies => {
             "if policies need more time on this foundation, raise policy_update_wait_seconds in the configuration or --policy-wait"
         }
@@ -93,12 +90,6 @@ pub(super) fn help(tested: &TestOutcome) -> Option<String> {
         }
     };
     Some(help.to_owned())
-}
-
-/// Whether the connections were not blocked, but refused by the tick apps.
-fn is_refused(phase: &PhaseOutcome) -> bool {
-    let mut failed = phase.failed.iter();
-    failed.all(|it| it.reason.contains("connection refused"))
 }
 
 fn counted(count: u64, one: &str, several: &str) -> String {
