@@ -264,11 +264,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_column_holds_the_only_item_of_a_list() {
+    fn a_text_column_holds_the_only_item_of_a_list_or_a_record() {
         assert_eq!(column(&json!([5])), Ok(Some("5".into())));
         assert_eq!(column(&json!([])), Ok(None));
         assert_eq!(column(&json!(true)), Ok(Some("true".into())));
-        assert_eq!(column(&json!(["a", "b"])), Err(()));
+        assert_eq!(
+            column(&json!(["a", "", "b c", "\""])),
+            Ok(Some(r#"(a,"","b c","""")"#.into()))
+        );
         assert_eq!(column(&json!({"a": "b"})), Err(()));
     }
 

@@ -67,6 +67,8 @@ async fn an_apps_life_is_recorded() {
             "audit.app.process.terminate_instance",
             "audit.app.stop",
             "audit.app.delete-request",
+            "audit.app.package.delete",
+            "audit.app.droplet.delete",
             "audit.app.process.delete",
         ]
     );
