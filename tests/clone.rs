@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::command::{Place, Said, cf_pusher, stable};
 use crate::support::push::Push;
 use crate::support::world::Census;
-use crate::support::{connect, curl, login, target};
+use crate::support::{connect, curl, http, target};
 use cf_pusher::clone::{CloneError, CloneOutcome, CloneResult, Cloner};
 use cf_pusher::push::PushSpace;
 use cf_pusher::{Client, Events, ManifestEntry};
@@ -75,19 +75,17 @@ async fn create_service(mock: &CloudController, space: &str) {
 
 /// Applies a manifest.
 async fn apply(mock: &CloudController, space: &str, manifest: &str) {
-    let token = login(mock).await["access_token"].clone();
+    let token = mock.token("admin").unwrap();
     let path = format!("/v3/spaces/{space}/actions/apply_manifest");
-    let answer = reqwest::Client::new()
+    let answer = http()
         .post(format!("{}{path}", mock.uri()))
-        .bearer_auth(token.as_str().unwrap())
+        .bearer_auth(&token)
         .header("content-type", "application/x-yaml")
         .body(manifest.to_owned())
         .send();
     let answer = answer.await.unwrap();
     let job = answer.headers()["location"].to_str().unwrap();
-    let job = reqwest::Client::new()
-        .get(job)
-        .bearer_auth(token.as_str().unwrap());
+    let job = http().get(job).bearer_auth(&token);
     let job: Value = job.send().await.unwrap().json().await.unwrap();
     assert_eq!(job["state"], "COMPLETE", "{job}");
 }
@@ -125,10 +123,10 @@ async fn manifest_of(mock: &CloudController, name: &str) -> String {
         .into_iter()
         .rfind(|app| app.name == name)
         .unwrap();
-    let token = login(mock).await["access_token"].clone();
+    let token = mock.token("admin").unwrap();
     let url = format!("{}/v3/apps/{}/manifest", mock.uri(), app.guid);
-    let request = reqwest::Client::new().get(url);
-    let answer = request.bearer_auth(token.as_str().unwrap()).send();
+    let request = http().get(url);
+    let answer = request.bearer_auth(&token).send();
     answer.await.unwrap().text().await.unwrap()
 }
 
@@ -582,11 +580,7 @@ async fn befall(fault: &Fault, nth: u64, expected: &Census) -> bool {
         }
         Err(error) => Err(error.to_string()),
     };
-    let faults = reqwest::get(format!("{}/_mock/faults", mock.uri()))
-        .await
-        .unwrap();
-    let faults: Value = faults.json().await.unwrap();
-    if faults[0]["struck"] != 1 {
+    if mock.faults()[0].struck != 1 {
         assert_eq!(first, Ok(()));
         return false;
     }

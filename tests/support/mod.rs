@@ -9,7 +9,7 @@ pub(crate) mod push;
 pub(crate) mod world;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use cf_pusher::{
@@ -27,6 +27,12 @@ pub(crate) const SMALL: &str = r#"{
     "proxy_applications": 3, "proxy_instances": 2,
     "test_applications": 3, "test_app_instances": 2,
     "concurrency": 20, "asg_size": 5
+}"#;
+
+/// Three ticks and the registry: two prototypes and two clones, for what is run often.
+pub(crate) const FEW: &str = r#"{
+    "proxy_applications": 0, "test_applications": 3, "test_app_instances": 2,
+    "concurrency": 20, "asg_size": 2
 }"#;
 
 /// How apps are created.
@@ -146,12 +152,22 @@ impl Fixture {
     }
 }
 
+/// A client for requests to this machine. It reads none of the system's certificates,
+/// which takes longer than most tests.
+pub(crate) fn http() -> &'static reqwest::Client {
+    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        // A connection ends with the test that opened it.
+        let builder = reqwest::Client::builder().pool_max_idle_per_host(0);
+        builder.tls_certs_only([]).build().unwrap()
+    });
+    &CLIENT
+}
+
 /// Sends a request as the admin, which must succeed.
 pub(crate) async fn curl(mock: &CloudController, method: &str, path: &str, body: Value) -> Value {
-    let token = login(mock).await["access_token"].clone();
     let url = format!("{}{path}", mock.uri());
-    let request = reqwest::Client::new().request(method.parse().unwrap(), url);
-    let request = request.bearer_auth(token.as_str().unwrap());
+    let request = http().request(method.parse().unwrap(), url);
+    let request = request.bearer_auth(mock.token("admin").unwrap());
     let request = match body {
         Value::Null => request,
         body => request.json(&body),
@@ -168,7 +184,7 @@ pub(crate) async fn login(mock: &CloudController) -> Value {
         ("username", "admin"),
         ("password", "admin"),
     ];
-    let login = reqwest::Client::new()
+    let login = http()
         .post(format!("{}/oauth/token", mock.uri()))
         .basic_auth("cf", Some(""))
         .form(&form);
@@ -197,7 +213,7 @@ pub(crate) fn admin(password: &str) -> Credentials {
 pub(crate) fn target(mock: &CloudController) -> ConnectOptions {
     ConnectOptions::new(mock.uri(), admin("admin"))
         .concurrency(20)
-        .timeout(Duration::from_secs(20))
+        .timeout(Duration::from_secs(60))
 }
 
 pub(crate) async fn connect(

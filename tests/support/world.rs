@@ -9,14 +9,13 @@ use mock_capi::{CloudController, MockCapiBuilder};
 use serde_json::Value;
 
 use super::declared::{self, declared_on};
-use super::{Workflow, desired, read, target};
+use super::{Workflow, desired, http, read, target};
 
 /// A desired state and a workflow, for any number of foundations.
 pub(crate) struct World {
     desired: Desired,
     pub(crate) workflow: Workflow,
     builder: Option<fn() -> MockCapiBuilder>,
-    http: reqwest::Client,
     timeout: Duration,
 }
 
@@ -37,8 +36,7 @@ impl World {
             desired,
             workflow,
             builder: None,
-            http: reqwest::Client::new(),
-            timeout: Duration::from_secs(20),
+            timeout: Duration::from_secs(120),
         }
     }
 
@@ -67,9 +65,15 @@ impl World {
 
     /// The census after an undisturbed run on a fresh foundation.
     pub(crate) async fn undisturbed(&self) -> Census {
+        self.measured().await.0
+    }
+
+    /// The same, and the number of requests of the run.
+    pub(crate) async fn measured(&self) -> (Census, usize) {
         let mock = self.foundation().start().await.unwrap();
         self.run(&mock).await.unwrap();
-        Census::of(&mock)
+        let requests = usize::try_from(mock.stats().total).unwrap();
+        (Census::of(&mock), requests)
     }
 
     /// Runs once, including the login, and returns the remaining drift as text.
@@ -105,7 +109,7 @@ impl World {
 
     /// The state of the mock.
     pub(crate) async fn get(&self, mock: &CloudController, path: &str) -> Value {
-        let request = self.http.get(format!("{}{path}", mock.uri()));
+        let request = http().get(format!("{}{path}", mock.uri()));
         request.send().await.unwrap().json().await.unwrap()
     }
 }

@@ -8,7 +8,7 @@ use mock_capi::{Adapter, Fault, MockCapi, MockCapiBuilder, Scope, StartError};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::common::{Answer, Session, new_app, new_package, send};
+use crate::common::{Answer, Session, http, new_app, new_package, send};
 
 /// An answer without what differs from run to run: the port, and seconds.
 fn comparable<A: Adapter>(
@@ -187,7 +187,7 @@ async fn the_fake_is_mounted_on_a_server_of_the_test() {
     foundation.mount(&server).await;
     let lost = Fault::drop_after("POST", "/v3/organizations").times(1);
     foundation.set_faults(vec![lost]).unwrap();
-    let http = reqwest::Client::new();
+    let http = http();
     let organizations = format!("{}/v3/organizations", foundation.uri());
     let token = foundation.token("admin").unwrap();
     let create = http.post(&organizations).bearer_auth(&token);

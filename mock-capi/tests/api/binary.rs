@@ -5,6 +5,8 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
 
+use crate::common::http;
+
 /// A running command, with what it prints.
 struct Running {
     child: Child,
@@ -82,7 +84,7 @@ async fn it_serves_until_it_is_told_to_end() {
         ]);
         let uri = running.uri();
         assert!(uri.starts_with("http://127.0.0.1:"), "{uri}");
-        let http = reqwest::Client::new();
+        let http = http();
         let form = [
             ("grant_type", "password"),
             ("username", "me"),
@@ -275,7 +277,7 @@ async fn environment_variables_are_read_as_flags() {
             ("username", user),
             ("password", password),
         ];
-        let login = reqwest::Client::new().post(format!("{uri}/oauth/token"));
+        let login = http().post(format!("{uri}/oauth/token"));
         let login = login.basic_auth("cf", Some("")).form(&form);
         assert_eq!(login.send().await.unwrap().status(), 200, "{user}");
     }
@@ -290,7 +292,7 @@ async fn requests_are_logged_if_asked_for_and_unimplemented_ones_always() {
         let mut running = Running::start(flags);
         let uri = running.uri();
         for path in ["/v3/info?a=b", "/v3/apps/x/builds"] {
-            let http = reqwest::Client::new();
+            let http = http();
             let method = match path {
                 "/v3/info?a=b" => reqwest::Method::GET,
                 _ => reqwest::Method::PATCH,
@@ -332,7 +334,7 @@ async fn worlds_listen_on_the_chosen_ports() {
     let ports = format!("{port}-{port}");
     let mut running = Running::start(&["--world-ports", &ports]);
     let worlds = format!("{}/_mock/worlds", running.uri());
-    let http = reqwest::Client::new();
+    let http = http();
     let add = async || http.post(&worlds).send().await.unwrap();
     let added: serde_json::Value = add().await.json().await.unwrap();
     assert_eq!(added["api"], format!("http://127.0.0.1:{port}"));
@@ -405,7 +407,7 @@ async fn a_world_lasts_from_one_run_to_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("world.json");
     let arguments = ["--state", file.to_str().unwrap(), "--seed", "7"];
-    let http = reqwest::Client::new();
+    let http = http();
     let mut first = Running::start(&arguments);
     let form = [
         ("grant_type", "password"),

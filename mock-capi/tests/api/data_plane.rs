@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::common::scale::{DOMAIN, Scale};
-use crate::common::{Session, send};
+use crate::common::{Session, plain, send};
 
 #[tokio::test]
 async fn a_tick_says_which_instance_it_is() {
@@ -32,7 +32,7 @@ async fn a_tick_says_which_instance_it_is() {
 async fn an_http_proxy_leads_to_apps_as_well() {
     let scale = Scale::new().await;
     let proxy = reqwest::Proxy::http(scale.cf.mock.uri()).unwrap();
-    let http = reqwest::Client::builder().proxy(proxy).build().unwrap();
+    let http = plain().proxy(proxy).build().unwrap();
     let answer = send(http.get(format!("http://tick-1.{DOMAIN}/"))).await;
     assert_eq!(answer.json()["application_name"], "tick-1");
     let root = send(http.get("http://api.elsewhere.test/")).await;

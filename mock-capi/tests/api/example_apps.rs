@@ -11,7 +11,7 @@ use regex::Regex;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::common::{Answer, Session, send};
+use crate::common::{Answer, Session, plain, send};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -277,7 +277,7 @@ impl Apps {
             .replace("CLOSED", &self.closed)
             .replace("WEB_ID", WEB_ID);
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = plain().no_proxy().build().unwrap();
         let request = http.request(method, format!("{url}{path}"));
         let request = request.header("host", format!("{app}.apps.mock.test"));
         send(request.body(body)).await

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::common::{Session, new_app, send};
+use crate::common::{Session, http, new_app, send};
 use mock_capi::{Dialect, Fault, MockCapi, StartError};
 use serde_json::{Value, json};
 
@@ -325,7 +325,7 @@ async fn an_address_in_use_is_an_error() {
 async fn a_long_run_answers_every_request() {
     let mock = MockCapi::builder().start().await.unwrap();
     let url = format!("{}/v3/info", mock.uri());
-    let http = reqwest::Client::new();
+    let http = http();
     let ask = async || {
         for _ in 0..500 {
             assert_eq!(http.get(&url).send().await.unwrap().status(), 200);

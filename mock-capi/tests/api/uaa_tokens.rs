@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::common::{Answer, Session, send};
+use crate::common::{Answer, Session, http, plain, send};
 
 #[tokio::test]
 async fn tokens_can_be_verified_with_the_published_key() {
@@ -70,7 +70,7 @@ async fn tokens_of_another_mock_are_refused() {
 #[tokio::test]
 async fn tokens_outlast_a_return_to_an_earlier_snapshot() {
     let mock = MockCapi::start().await.unwrap();
-    let http = reqwest::Client::new();
+    let http = http();
     let snapshot = format!("{}/_mock/snapshot", mock.uri());
     let before = send(http.get(&snapshot)).await;
     let token = mock.token("admin").unwrap();
@@ -179,7 +179,7 @@ async fn clients_that_make_no_sense_are_refused() {
 
 /// Where a request for a code leads.
 async fn authorize(cf: &Session, query: &[(&str, &str)]) -> (u16, Option<Url>) {
-    let http = reqwest::Client::builder().redirect(Policy::none());
+    let http = plain().redirect(Policy::none());
     let url = format!("{}/uaa/oauth/authorize", cf.mock.uri());
     let request = http.build().unwrap().get(url).query(query);
     let answer = send(request.bearer_auth(&cf.token)).await;

@@ -17,6 +17,17 @@ pub(crate) struct Session<A: Adapter = Wiremock> {
     pub(crate) token: String,
 }
 
+/// A client for requests to this machine. It reads none of the system's certificates,
+/// which takes longer than most tests.
+pub(crate) fn http() -> reqwest::Client {
+    plain().build().unwrap()
+}
+
+/// The same, with settings to come.
+pub(crate) fn plain() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().tls_certs_only([])
+}
+
 /// An answer, read.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -76,7 +87,7 @@ impl Session {
 impl<A: Adapter> Session<A> {
     pub(crate) async fn start(builder: MockCapiBuilder<A>) -> Self {
         let mock = builder.start().await.unwrap();
-        let http = reqwest::Client::new();
+        let http = http();
         let mut session = Self {
             mock,
             http,

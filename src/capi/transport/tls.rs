@@ -6,11 +6,13 @@
 //! it is marked as the certificate of an authority. rustls alone refuses that.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::aws_lc_rs;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -26,34 +28,19 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// A configuration that trusts the system's certificates and those in `ca_cert`, a file
 /// in PEM format.
 pub(super) fn config(ca_cert: Option<&Path>) -> Result<ClientConfig, Error> {
-    let system = rustls_native_certs::load_native_certs();
-    for error in &system.errors {
-        tracing::debug!(%error, "a certificate of the system cannot be read");
-    }
-    let mut certificates = system.certs;
-    if let Some(path) = ca_cert {
-        certificates.extend(read(path)?);
-    }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(certificates.iter().cloned());
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let verifier = Verifier {
+        algorithms: provider.signature_verification_algorithms,
+        given: ca_cert.map(read).transpose()?.unwrap_or_default(),
+        trusted: OnceLock::new(),
+    };
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::local("preparing TLS", error))?;
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    let mut config = match verifier {
-        Ok(webpki) => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Verifier {
-                webpki,
-                certificates,
-            }))
-            .with_no_client_auth(),
-        // Without any certificate, no server is trusted.
-        Err(_) => builder
-            .with_root_certificates(RootCertStore::empty())
-            .with_no_client_auth(),
-    };
+    let mut config = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
     Ok(config)
 }
@@ -83,8 +70,38 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
 /// Verifies a certificate as WebPKI does, and accepts those that are trusted themselves.
 #[derive(Debug)]
 struct Verifier {
-    webpki: Arc<WebPkiServerVerifier>,
+    algorithms: WebPkiSupportedAlgorithms,
+    /// The certificates of the caller's file.
+    given: Vec<CertificateDer<'static>>,
+    /// The system has more than a hundred certificates, so they are only read for a server
+    /// that has one.
+    trusted: OnceLock<Trusted>,
+}
+
+/// All trusted certificates, and the same as authorities.
+#[derive(Debug)]
+struct Trusted {
     certificates: Vec<CertificateDer<'static>>,
+    authorities: RootCertStore,
+}
+
+impl Verifier {
+    fn trusted(&self) -> &Trusted {
+        self.trusted.get_or_init(|| {
+            let system = rustls_native_certs::load_native_certs();
+            for error in &system.errors {
+                tracing::debug!(%error, "a certificate of the system cannot be read");
+            }
+            let mut certificates = system.certs;
+            certificates.extend(self.given.iter().cloned());
+            let mut authorities = RootCertStore::empty();
+            authorities.add_parsable_certificates(certificates.iter().cloned());
+            Trusted {
+                certificates,
+                authorities,
+            }
+        })
+    }
 }
 
 impl ServerCertVerifier for Verifier {
@@ -93,24 +110,25 @@ impl ServerCertVerifier for Verifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.webpki.verify_server_cert(
-            end_entity,
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        let trusted = self.trusted();
+        let signed = verify_server_cert_signed_by_trust_anchor(
+            &certificate,
+            &trusted.authorities,
             intermediates,
-            server_name,
-            ocsp_response,
             now,
+            self.algorithms.all,
         );
-        match verified {
-            Err(error) if is_about_issuer(&error) && self.certificates.contains(end_entity) => {
-                // WebPKI checks the validity period before the issuer, the name after it.
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            verified => verified,
+        match signed {
+            // WebPKI checks the validity period before the issuer.
+            Err(error) if is_about_issuer(&error) && trusted.certificates.contains(end_entity) => {}
+            signed => signed?,
         }
+        verify_server_name(&certificate, server_name)?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -119,7 +137,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -128,11 +146,11 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
