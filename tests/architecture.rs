@@ -81,6 +81,17 @@ fn the_table_covers_every_module() {
     assert_eq!(declared, covered);
 }
 
+/// The code of an async function is compiled in each program that awaits it. A boxed
+/// future is compiled once, in the library.
+#[test]
+fn public_functions_return_boxed_futures() {
+    for file in source_files() {
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let is_public_async = text.contains("pub async fn");
+        assert!(!is_public_async, "{}: return a BoxFuture", file.name);
+    }
+}
+
 /// A file of the crate, and the module that it is.
 #[derive(Debug)]
 struct SourceFile {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -190,48 +191,50 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`] if there is no Cloud Controller at the URL, and
     /// [`Error::Login`].
-    pub async fn connect(options: &ConnectOptions, events: Events) -> Result<Self, Error> {
-        let base = api_url(&options.api)?;
-        let transport = Arc::new(Transport::new(options, events)?);
-        transport.check_proxy(&base)?;
-        let request = Request::get("/");
-        let root = transport
-            .retrying(&request, || {
-                transport.exchange(&base, &request, Authorization::Nobody)
+    pub fn connect(options: &ConnectOptions, events: Events) -> BoxFuture<'_, Result<Self, Error>> {
+        Box::pin(async move {
+            let base = api_url(&options.api)?;
+            let transport = Arc::new(Transport::new(options, events)?);
+            transport.check_proxy(&base)?;
+            let request = Request::get("/");
+            let root = transport
+                .retrying(&request, || {
+                    transport.exchange(&base, &request, Authorization::Nobody)
+                })
+                .await
+                .and_then(|response| response.json::<Root>());
+            let root = root.map_err(|error| no_api(&base, error))?;
+            let policy_server = root.links.policy_server();
+            let uaa = root.links.uaa.or(root.links.login);
+            let uaa = uaa.and_then(|link| Url::parse(&link.href).ok());
+            let uaa = uaa.ok_or_else(|| {
+                Error::unreachable(base.as_str(), "its response to GET / has no link to a UAA")
+            })?;
+            let log_cache = root.links.log_cache;
+            let version = root.links.cloud_controller_v3.and_then(|link| link.meta);
+            let version = version.and_then(|meta| meta.version).unwrap_or_default();
+            let dialect = options.dialect.or_else(|| Dialect::of_version(&version));
+            let dialect = dialect.ok_or_else(|| Error::Unsupported {
+                url: base.to_string(),
+                version,
+            })?;
+            let policy_server = policy_server.or_else(|| match dialect {
+                Dialect::V3 => None,
+                Dialect::Documented2017 => Some(PolicyServer::of_2017(&base)),
+            });
+            let auth = Auth::new(Arc::clone(&transport), uaa, options.credentials.clone());
+            auth.log_in_first().await?;
+            Ok(Self {
+                connection: Arc::new(Connection {
+                    transport,
+                    base,
+                    log_cache: log_cache.and_then(|link| Url::parse(&link.href).ok()),
+                    policy_server,
+                    auth,
+                    dialect,
+                    embeds_instances: AtomicBool::new(true),
+                }),
             })
-            .await
-            .and_then(|response| response.json::<Root>());
-        let root = root.map_err(|error| no_api(&base, error))?;
-        let policy_server = root.links.policy_server();
-        let uaa = root.links.uaa.or(root.links.login);
-        let uaa = uaa.and_then(|link| Url::parse(&link.href).ok());
-        let uaa = uaa.ok_or_else(|| {
-            Error::unreachable(base.as_str(), "its response to GET / has no link to a UAA")
-        })?;
-        let log_cache = root.links.log_cache;
-        let version = root.links.cloud_controller_v3.and_then(|link| link.meta);
-        let version = version.and_then(|meta| meta.version).unwrap_or_default();
-        let dialect = options.dialect.or_else(|| Dialect::of_version(&version));
-        let dialect = dialect.ok_or_else(|| Error::Unsupported {
-            url: base.to_string(),
-            version,
-        })?;
-        let policy_server = policy_server.or_else(|| match dialect {
-            Dialect::V3 => None,
-            Dialect::Documented2017 => Some(PolicyServer::of_2017(&base)),
-        });
-        let auth = Auth::new(Arc::clone(&transport), uaa, options.credentials.clone());
-        auth.log_in_first().await?;
-        Ok(Self {
-            connection: Arc::new(Connection {
-                transport,
-                base,
-                log_cache: log_cache.and_then(|link| Url::parse(&link.href).ok()),
-                policy_server,
-                auth,
-                dialect,
-                embeds_instances: AtomicBool::new(true),
-            }),
         })
     }
 

@@ -15,6 +15,8 @@ mod run;
 
 use std::collections::HashSet;
 
+use futures::future::BoxFuture;
+
 use crate::capi::client::Client;
 use crate::capi::dialect::Dialect;
 use crate::push::{PushSpace, lowercase};
@@ -140,16 +142,18 @@ impl Cloner {
     /// # Errors
     /// [`CloneError`] if no clone could be created. Errors of single clones are in the
     /// [`CloneOutcome`].
-    pub async fn run(&self) -> Result<CloneOutcome, CloneError> {
-        if self.client.dialect() == Dialect::Documented2017 {
-            return Err(CloneError::NeedsV3);
-        }
-        let names = self.names()?;
-        if names.is_empty() {
-            return Ok(CloneOutcome::default());
-        }
-        let prepared = self.prepare(names).await?;
-        self.create(prepared).await
+    pub fn run(&self) -> BoxFuture<'_, Result<CloneOutcome, CloneError>> {
+        Box::pin(async move {
+            if self.client.dialect() == Dialect::Documented2017 {
+                return Err(CloneError::NeedsV3);
+            }
+            let names = self.names()?;
+            if names.is_empty() {
+                return Ok(CloneOutcome::default());
+            }
+            let prepared = self.prepare(names).await?;
+            self.create(prepared).await
+        })
     }
 
     /// The names of the clones.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use serde::Serialize;
 
 use super::approval::{Approval, Deletions};
@@ -49,13 +50,15 @@ impl Converger {
     /// [`ConvergeError::HasUnmanaged`] for one with apps or service instances that are
     /// not ours, unless that is [forced](Converger::force), and
     /// [`ConvergeError::NotApproved`]. Nothing is deleted then.
-    pub async fn destroy(&self, approval: Approval) -> Result<Destroyed, ConvergeError> {
-        let mut destroyed = Destroyed::default();
-        match self.destroy_all(&approval, &mut destroyed).await {
-            Err(ConvergeError::Api(Error::Interrupted)) => destroyed.interrupted = true,
-            outcome => outcome?,
-        }
-        Ok(destroyed)
+    pub fn destroy(&self, approval: Approval) -> BoxFuture<'_, Result<Destroyed, ConvergeError>> {
+        Box::pin(async move {
+            let mut destroyed = Destroyed::default();
+            match self.destroy_all(&approval, &mut destroyed).await {
+                Err(ConvergeError::Api(Error::Interrupted)) => destroyed.interrupted = true,
+                outcome => outcome?,
+            }
+            Ok(destroyed)
+        })
     }
 
     async fn destroy_all(

@@ -27,6 +27,7 @@ mod wait;
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use approval::{Approval, Deletions};
@@ -308,22 +309,26 @@ impl Converger {
     /// If the foundation cannot be observed, bits cannot be read, the API of the
     /// foundation does not support a desired property, or the plan would touch what is
     /// [protected](Desired::protected).
-    pub async fn plan(&self) -> Result<Plan, ConvergeError> {
-        let bits = self.prepare().await?;
-        let Seen { observed, plan } = self.look(bits, false).await?;
-        protect::check_plan(&self.desired, &plan)?;
-        self.check_surplus(&observed)?;
-        Ok(plan)
+    pub fn plan(&self) -> BoxFuture<'_, Result<Plan, ConvergeError>> {
+        Box::pin(async move {
+            let bits = self.prepare().await?;
+            let Seen { observed, plan } = self.look(bits, false).await?;
+            protect::check_plan(&self.desired, &plan)?;
+            self.check_surplus(&observed)?;
+            Ok(plan)
+        })
     }
 
     /// All drift from the desired state. Changes nothing.
     ///
     /// # Errors
     /// As [`Converger::plan`].
-    pub async fn verify(&self) -> Result<Vec<Drift>, ConvergeError> {
-        let bits = self.prepare().await?;
-        let seen = self.look(bits, false).await?;
-        Ok(self.drift_of(&seen.observed, &seen.plan))
+    pub fn verify(&self) -> BoxFuture<'_, Result<Vec<Drift>, ConvergeError>> {
+        Box::pin(async move {
+            let bits = self.prepare().await?;
+            let seen = self.look(bits, false).await?;
+            Ok(self.drift_of(&seen.observed, &seen.plan))
+        })
     }
 
     /// Applies the desired state, and waits until all instances run.
@@ -335,27 +340,28 @@ impl Converger {
     /// # Errors
     /// As [`Converger::plan`], [`ConvergeError::NotApproved`] and
     /// [`ConvergeError::Unmanaged`]. What fails for single apps is in the [`Outcome`].
-    pub async fn converge(&self, approval: Approval) -> Result<Outcome, ConvergeError> {
-        let outcome = self.converge_all(approval).await;
-        let (counts, error) = match &outcome {
-            Ok(outcome) if outcome.interrupted => (outcome, Some("interrupted".to_owned())),
-            Ok(outcome) => (outcome, None),
-            Err(error) => (&Outcome::default(), Some(error.to_string())),
-        };
-        self.client.events().emit(Event::Ended {
-            changed: counts.changed(),
-            unchanged: counts.unchanged(),
-            failed: counts.failed(),
-            error,
-            resources: ended::resources(counts),
-        });
-        outcome
+    pub fn converge(&self, approval: Approval) -> BoxFuture<'_, Result<Outcome, ConvergeError>> {
+        Box::pin(async move {
+            let outcome = self.converge_all(approval).await;
+            let (counts, error) = match &outcome {
+                Ok(outcome) if outcome.interrupted => (outcome, Some("interrupted".to_owned())),
+                Ok(outcome) => (outcome, None),
+                Err(error) => (&Outcome::default(), Some(error.to_string())),
+            };
+            self.client.events().emit(Event::Ended {
+                changed: counts.changed(),
+                unchanged: counts.unchanged(),
+                failed: counts.failed(),
+                error,
+                resources: ended::resources(counts),
+            });
+            outcome
+        })
     }
 
     async fn converge_all(&self, approval: Approval) -> Result<Outcome, ConvergeError> {
         let bits = self.prepare().await?;
-        // Boxed, so that the futures of callers stay small.
-        Box::pin(Run::new(self, bits, approval).outcome()).await
+        Run::new(self, bits, approval).outcome().await
     }
 
     /// Reads the bits once, and refuses properties that the foundation does not support.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -121,10 +122,12 @@ impl Converger {
     ///
     /// # Errors
     /// As [`Converger::plan`].
-    pub async fn save(&self, plan: &Plan) -> Result<SavedPlan, ConvergeError> {
-        let bits = self.prepare().await?;
-        let salt = format!("{:032x}", fastrand::u128(..));
-        Ok(SavedPlan::new(self, bits, plan, &salt))
+    pub fn save<'a>(&'a self, plan: &'a Plan) -> BoxFuture<'a, Result<SavedPlan, ConvergeError>> {
+        Box::pin(async move {
+            let bits = self.prepare().await?;
+            let salt = format!("{:032x}", fastrand::u128(..));
+            Ok(SavedPlan::new(self, bits, plan, &salt))
+        })
     }
 
     /// The same; [`Converger::converge`] is refused unless planning again gives the

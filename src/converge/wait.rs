@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 
 use super::observe::App;
 use super::observe::{self, Observed};
@@ -45,11 +45,16 @@ impl Converger {
     ///
     /// # Errors
     /// As [`Converger::plan`].
-    pub async fn verify_within(&self, wait: Duration) -> Result<Vec<Drift>, ConvergeError> {
-        let bits = self.prepare().await?;
-        let seen = self.look(bits, false).await?;
-        let waited = self.wait_for_instances(seen.observed, &seen.plan, wait);
-        Ok(waited.await?.drift)
+    pub fn verify_within(
+        &self,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<Vec<Drift>, ConvergeError>> {
+        Box::pin(async move {
+            let bits = self.prepare().await?;
+            let seen = self.look(bits, false).await?;
+            let waited = self.wait_for_instances(seen.observed, &seen.plan, wait);
+            Ok(waited.await?.drift)
+        })
     }
 
     /// Waits until all instances run except those of crashed apps, or until the deadline.

@@ -13,6 +13,8 @@ mod text;
 
 use std::path::PathBuf;
 
+use futures::future::BoxFuture;
+
 use crate::capi::client::Client;
 use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
@@ -182,15 +184,17 @@ impl Exporter {
     ///
     /// # Errors
     /// [`ExportError`].
-    pub async fn run(&self) -> Result<Export, ExportError> {
-        if self.client.dialect() == Dialect::Documented2017 {
-            return Err(ExportError::NeedsV3);
-        }
-        let observed = self.observe().await?;
-        let files = match &self.bits {
-            Some(folder) => self.download(folder, &observed).await?,
-            None => Files::default(),
-        };
-        self.write(&observed, &files)
+    pub fn run(&self) -> BoxFuture<'_, Result<Export, ExportError>> {
+        Box::pin(async move {
+            if self.client.dialect() == Dialect::Documented2017 {
+                return Err(ExportError::NeedsV3);
+            }
+            let observed = self.observe().await?;
+            let files = match &self.bits {
+                Some(folder) => self.download(folder, &observed).await?,
+                None => Files::default(),
+            };
+            self.write(&observed, &files)
+        })
     }
 }

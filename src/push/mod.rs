@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use secrecy::SecretString;
 
 use crate::capi::client::Client;
@@ -168,37 +169,39 @@ impl Push {
     /// # Errors
     /// [`PushError`] if the overrides do not fit the manifest, or if the Cloud
     /// Controller refuses the manifest.
-    pub async fn plan(&self) -> Result<PushPlan, PushError> {
-        if self.client.dialect() == Dialect::Documented2017 {
-            return Err(PushError::NeedsV3);
-        }
-        let mut manifest = self.manifest.clone().transform(&self.overrides)?;
-        let space = self.space.find(&self.client).await?;
-        let existing = plan::existing_apps(&self.client, &space, &manifest).await?;
-        let mut new_apps = Vec::new();
-        for at in 0..manifest.applications().len() {
-            let name = manifest.name_of(at).to_owned();
-            match existing.get(&lowercase(&name)) {
-                Some(app) => manifest.rename_app(at, &app.name),
-                None => new_apps.push(name),
+    pub fn plan(&self) -> BoxFuture<'_, Result<PushPlan, PushError>> {
+        Box::pin(async move {
+            if self.client.dialect() == Dialect::Documented2017 {
+                return Err(PushError::NeedsV3);
             }
-        }
-        let scaled = manifest.clone().scaled(&self.overrides)?;
-        let apps = manifest.applications().iter();
-        let apps: Vec<_> = apps
-            .map(|app| existing.get(&lowercase(app.name())))
-            .collect();
-        let diff = plan::diff(&self.client, &space, &scaled, &apps).await?;
-        Ok(PushPlan {
-            client: self.client.clone(),
-            manifest,
-            scaled,
-            overrides: self.overrides.clone(),
-            docker_password: self.docker_password.clone(),
-            timeouts: self.timeouts,
-            space,
-            new_apps,
-            diff,
+            let mut manifest = self.manifest.clone().transform(&self.overrides)?;
+            let space = self.space.find(&self.client).await?;
+            let existing = plan::existing_apps(&self.client, &space, &manifest).await?;
+            let mut new_apps = Vec::new();
+            for at in 0..manifest.applications().len() {
+                let name = manifest.name_of(at).to_owned();
+                match existing.get(&lowercase(&name)) {
+                    Some(app) => manifest.rename_app(at, &app.name),
+                    None => new_apps.push(name),
+                }
+            }
+            let scaled = manifest.clone().scaled(&self.overrides)?;
+            let apps = manifest.applications().iter();
+            let apps: Vec<_> = apps
+                .map(|app| existing.get(&lowercase(app.name())))
+                .collect();
+            let diff = plan::diff(&self.client, &space, &scaled, &apps).await?;
+            Ok(PushPlan {
+                client: self.client.clone(),
+                manifest,
+                scaled,
+                overrides: self.overrides.clone(),
+                docker_password: self.docker_password.clone(),
+                timeouts: self.timeouts,
+                space,
+                new_apps,
+                diff,
+            })
         })
     }
 
@@ -207,8 +210,8 @@ impl Push {
     /// # Errors
     /// [`PushError`] if no app could be pushed. Errors of single apps are in the
     /// [`PushOutcome`].
-    pub async fn run(&self) -> Result<PushOutcome, PushError> {
-        self.plan().await?.apply().await
+    pub fn run(&self) -> BoxFuture<'_, Result<PushOutcome, PushError>> {
+        Box::pin(async move { self.plan().await?.apply().await })
     }
 }
 
@@ -266,24 +269,26 @@ impl PushPlan {
     /// # Errors
     /// [`PushError`] if no app could be pushed. Errors of single apps are in the
     /// [`PushOutcome`].
-    pub async fn apply(&self) -> Result<PushOutcome, PushError> {
-        let sources = self.read_sources().await?;
-        let pusher = Pusher::prepare(self, &sources).await?;
-        pusher.apply_manifest().await?;
-        let mut apps = pusher.push_apps().await?;
-        match self.describe(&mut apps).await {
-            Ok(()) | Err(Error::Interrupted) => {}
-            Err(error) => {
-                let text = format!("reading the routes and processes failed: {error}");
-                self.client.events().emit(Event::Warning(text));
+    pub fn apply(&self) -> BoxFuture<'_, Result<PushOutcome, PushError>> {
+        Box::pin(async move {
+            let sources = self.read_sources().await?;
+            let pusher = Pusher::prepare(self, &sources).await?;
+            pusher.apply_manifest().await?;
+            let mut apps = pusher.push_apps().await?;
+            match self.describe(&mut apps).await {
+                Ok(()) | Err(Error::Interrupted) => {}
+                Err(error) => {
+                    let text = format!("reading the routes and processes failed: {error}");
+                    self.client.events().emit(Event::Warning(text));
+                }
             }
-        }
-        let mut outcome = PushOutcome::default();
-        for app in apps {
-            outcome.apps.push(app.outcome);
-            outcome.failures.extend(app.failure);
-        }
-        Ok(outcome)
+            let mut outcome = PushOutcome::default();
+            for app in apps {
+                outcome.apps.push(app.outcome);
+                outcome.failures.extend(app.failure);
+            }
+            Ok(outcome)
+        })
     }
 
     /// Adds the URLs of the pushed apps, and the processes that were not waited for.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 /// The clock that a scaling test waits on: the time of this machine, or the clock of a
@@ -77,8 +78,8 @@ impl Clock {
     }
 
     /// Waits for a time on this clock.
-    pub async fn wait(&self, time: Duration) {
-        self.worker().wait(time).await;
+    pub fn wait(&self, time: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(async move { self.worker().wait(time).await })
     }
 
     /// The time that was waited for so far. Waits at the same time count once.

@@ -55,6 +55,8 @@ mod run;
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+
 pub use clock::Clock;
 pub use measure::MeasuredLatency;
 pub use numbers::Context;
@@ -286,15 +288,17 @@ impl Tester {
     ///
     /// # Errors
     /// [`TestError`], if the test cannot be carried out to its end.
-    pub async fn run(&self) -> Result<TestOutcome, TestError> {
-        let mut checks: Vec<EndedCheck> = Vec::new();
-        // Boxed, so that the futures of callers stay small.
-        let outcome = Box::pin(Run::test(self, &mut checks)).await;
-        self.client.events().emit(Event::TestEnded {
-            checks: checks.into(),
-            error: outcome.as_ref().err().map(ToString::to_string),
-        });
-        outcome
+    pub fn run(&self) -> BoxFuture<'_, Result<TestOutcome, TestError>> {
+        Box::pin(async move {
+            let mut checks: Vec<EndedCheck> = Vec::new();
+            // Boxed, so that the futures of callers stay small.
+            let outcome = Box::pin(Run::test(self, &mut checks)).await;
+            self.client.events().emit(Event::TestEnded {
+                checks: checks.into(),
+                error: outcome.as_ref().err().map(ToString::to_string),
+            });
+            outcome
+        })
     }
 
     /// Maps a route to the first proxy app, `times` times, and measures each time how long
@@ -302,8 +306,8 @@ impl Tester {
     ///
     /// # Errors
     /// As [`Tester::run`], and [`TestError::NoEffect`].
-    pub async fn route_latency(&self, times: u32) -> Result<MeasuredLatency, TestError> {
-        Box::pin(measure::routes(self, times)).await
+    pub fn route_latency(&self, times: u32) -> BoxFuture<'_, Result<MeasuredLatency, TestError>> {
+        Box::pin(measure::routes(self, times))
     }
 
     /// Binds a security group to the space of the apps and unbinds it, `times` times, and
@@ -316,11 +320,11 @@ impl Tester {
     ///
     /// # Errors
     /// As [`Tester::run`], [`TestError::InvalidTarget`] and [`TestError::NoEffect`].
-    pub async fn asg_latency(
-        &self,
+    pub fn asg_latency<'a>(
+        &'a self,
         times: u32,
-        target: Option<&str>,
-    ) -> Result<[MeasuredLatency; 2], TestError> {
-        Box::pin(measure::security_groups(self, times, target)).await
+        target: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<[MeasuredLatency; 2], TestError>> {
+        Box::pin(measure::security_groups(self, times, target))
     }
 }
