@@ -12,6 +12,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use crate::support::command::cf_pusher;
+use crate::support::http;
 
 /// What a block may need, beside cf-pusher itself.
 const NEEDS: [&str; 4] = ["foundation", "network", "docker", "another program"];
@@ -95,7 +96,7 @@ fn run(folder: &Path, block: &Block) -> Output {
     let mut path = vec![program.parent().unwrap().to_owned()];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
     // What a checkout runs with Cargo is the program that Cargo has built for this test.
-    let text = block.text.replace("cargo run --release --", "cf-pusher");
+    let text = block.text.replace("cargo run --", "cf-pusher");
     let mut command = Command::new("bash");
     command.args(["-euo", "pipefail", "-c", &text]);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CF_")) {
@@ -166,7 +167,7 @@ async fn commands_for_a_running_mock_capi_work() {
     let text = std::fs::read_to_string(&document).unwrap();
     let mock = MockCapi::builder().front().start().await.unwrap();
     // What a client under test may have done before.
-    let create = reqwest::Client::new().post(format!("{}/v3/apps", mock.uri()));
+    let create = http().post(format!("{}/v3/apps", mock.uri()));
     let create = create.bearer_auth(mock.token("admin").unwrap());
     let created = create.json(&json!({"name": "web"})).send().await;
     assert_eq!(created.unwrap().status().as_u16(), 422, "it has no space");

@@ -6,7 +6,7 @@
 //! need it are ignored by default:
 //!
 //! ```text
-//! CAPI_OPENAPI=openapi.yaml cargo test -p mock-capi --test openapi -- --include-ignored
+//! CAPI_OPENAPI=openapi.yaml cargo test --test openapi -- --include-ignored
 //! ```
 
 // Helpers fail as tests do.

@@ -33,7 +33,7 @@ pub(crate) fn check(validated: &BTreeSet<String>, by_description: bool) {
     assert!(
         text == expected,
         "docs/mock-capi.md is out of date, first in {differs:?}; \
-         `{VARIABLE}=1 CAPI_OPENAPI=... cargo test -p mock-capi --test openapi` rewrites it"
+         `{VARIABLE}=1 CAPI_OPENAPI=... cargo test --test openapi` rewrites it"
     );
 }
 
