@@ -269,8 +269,10 @@ async fn the_environment_does_not_silence_v(#[case] filter: &str) {
 #[test]
 fn closed_and_full_streams_cause_no_panic(#[case] redirection: &str) {
     let place = Place::new();
+    let config = place.file("config.json", SMALL);
+    let config = config.display();
     for arguments in [
-        format!("converge -vv --config {SCALE_TEST} --mock"),
+        format!("converge -vv --config {config} --mock"),
         "converge --confg".to_owned(),
         "--help".to_owned(),
     ] {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Fixture, SCALE_TEST, SMALL, Workflow, apps_dir, connect, desired, read};
+use crate::support::{FEW, Fixture, SCALE_TEST, SMALL, Workflow, apps_dir, connect, desired, read};
 use cf_pusher::events::{Phase, StepContext};
 use cf_pusher::{Action, Approval, Converger, Destroyed, Event, EventSink, Target};
 use futures::{StreamExt, stream};
@@ -429,7 +429,7 @@ impl EventSink for After {
 #[case::documented_2017(Workflow::Documented2017)]
 #[tokio::test]
 async fn a_killed_run_is_finished_by_the_next(#[case] workflow: Workflow) {
-    stream::iter((3..100).step_by(3))
+    stream::iter((3..60).step_by(4))
         .for_each_concurrent(8, |requests| finish_killed(workflow, requests))
         .await;
 }
@@ -442,21 +442,21 @@ async fn finish_killed(workflow: Workflow, requests: usize) {
         left: AtomicUsize::new(requests),
         reached: tokio::sync::Notify::new(),
     });
-    let (config, sources) = read(SMALL, None);
+    let (config, sources) = read(FEW, None);
     let client = connect(&fixture.mock, [Arc::clone(&after) as Arc<dyn EventSink>]).await;
     let converger = workflow.converger(&client, &config, &sources);
     tokio::select! {
         _ = converger.converge(Approval::All) => {}
         () = after.reached.notified() => {}
     }
-    fixture.converge_well(SMALL).await;
+    fixture.converge_well(FEW).await;
     assert_eq!(
-        fixture.verify(SMALL).await,
+        fixture.verify(FEW).await,
         [],
         "killed after {requests} requests"
     );
     let state = fixture.mock.state();
-    for (kind, count) in [("apps", 7), ("routes", 7), ("spaces", 1)] {
+    for (kind, count) in [("apps", 4), ("routes", 4), ("spaces", 1)] {
         assert_eq!(
             state[kind].as_array().unwrap().len(),
             count,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::command::Place;
 use crate::support::world::{Census, World};
-use crate::support::{SMALL, Workflow};
+use crate::support::{FEW, Workflow};
 use futures::{StreamExt, stream};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
@@ -45,23 +45,24 @@ fn once(workflow: Workflow) -> &'static [&'static str] {
 }
 
 #[rstest]
-#[case::manifest(Workflow::Manifest, 1, 45)]
-#[case::per_app(Workflow::PerApp, 4, 20)]
-#[case::documented_2017(Workflow::Documented2017, 4, 20)]
+#[case::manifest(Workflow::Manifest, 1, 30)]
+#[case::per_app(Workflow::PerApp, 4, 12)]
+#[case::documented_2017(Workflow::Documented2017, 4, 12)]
 #[tokio::test]
 async fn a_run_killed_at_any_request_is_finished_by_the_next(
     #[case] workflow: Workflow,
     #[case] step: usize,
     #[case] at_least: usize,
 ) {
-    let world = World::new(workflow, SMALL);
+    let world = World::new(workflow, FEW);
     let mock = world.foundation().start().await.unwrap();
     world.run(&mock).await.unwrap();
+    let requests = usize::try_from(mock.stats().total).unwrap();
     let expected = (Census::of(&mock), done(workflow, &mock));
-    let kills = stream::iter((1..).step_by(step))
+    let kills = stream::iter((1..=requests).step_by(step))
         .map(|nth| kill_at(&world, nth, &expected))
-        .buffered(4)
-        .take_while(|killed| ready(*killed))
+        .buffer_unordered(4)
+        .filter(|killed| ready(*killed))
         .count()
         .await;
     assert!(kills >= at_least, "only {kills}");
@@ -70,11 +71,11 @@ async fn a_run_killed_at_any_request_is_finished_by_the_next(
 #[tokio::test]
 async fn a_run_with_all_that_is_around_apps_is_finished_by_the_next() {
     let world = World::declared();
-    let expected = world.undisturbed().await;
-    let kills = stream::iter((1..).step_by(2))
+    let (expected, requests) = world.measured().await;
+    let kills = stream::iter((1..=requests).step_by(2))
         .map(|nth| drop_at(&world, nth, &expected))
-        .buffered(4)
-        .take_while(|killed| ready(*killed))
+        .buffer_unordered(8)
+        .filter(|killed| ready(*killed))
         .count()
         .await;
     assert!(kills >= 50, "only {kills}");
@@ -145,7 +146,7 @@ async fn kill(workflow: Workflow, mock: &MockCapi, requests: u64) -> bool {
     if workflow == Workflow::PerApp {
         args.extend(["--workflow", "per-app"]);
     }
-    let mut command = Command::from(place.process_on(mock, SMALL, &args));
+    let mut command = Command::from(place.process_on(mock, FEW, &args));
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut run = command.kill_on_drop(true).spawn().unwrap();
     while mock.stats().total < requests {
