@@ -1,6 +1,6 @@
-//! In the 2017 dialect, a clone costs exactly the documented requests, with the
-//! documented bodies, in the documented order. The fake Cloud Controller's recorded
-//! requests are compared with the document's examples in `fixtures/capi-2017/`.
+//! In the 2017 dialect, a clone takes exactly the documented requests, with the
+//! documented bodies, in the documented order. The requests that mock-capi records are
+//! compared with the examples in `mock-capi/fixtures/capi-2017/`.
 
 use crate::support::{Fixture, Workflow};
 use cf_pusher::Dialect;
@@ -11,7 +11,7 @@ const ONE_CLONE: &str = r#"{"proxy_applications": 2, "proxy_instances": 3}"#;
 
 /// The document's example of a request.
 fn documented(name: &str) -> Value {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/capi-2017");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/mock-capi/fixtures/capi-2017");
     let text = std::fs::read_to_string(format!("{folder}/{name}.request.json")).unwrap();
     serde_json::from_str(&text).unwrap()
 }
@@ -67,7 +67,7 @@ async fn a_clone_costs_exactly_the_documented_requests() {
     map_route["relationships"]["app"]["guid"] = json!(app);
     map_route["relationships"]["route"]["guid"] = json!(route);
     let mut scale = documented("scale");
-    // The bundled apps are small; the prototype's manifest gave that to it alone.
+    // The bundled apps are small. The prototype's size is set by its manifest.
     scale["memory_in_mb"] = json!(32);
     scale["disk_in_mb"] = json!(32);
     let source = source.as_str().unwrap();

@@ -1,9 +1,9 @@
-//! What mock-capi takes at its limits: memory for a large upload, for many
-//! requests and for what comes and goes, how long others wait beside an upload,
-//! and what a page of a list costs as the world grows. Ends with 1 where a figure
-//! is worse than it may be.
+//! Measures mock-capi at its limits: memory for a large upload, for many requests and for
+//! resources that are created and deleted, the latency of other requests during an
+//! upload, and the time of a page of a list as the world grows. Exits with 1 if a figure
+//! exceeds its limit.
 
-// A measurement that cannot be made ends.
+// A measurement that fails ends the program.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod client;
@@ -20,7 +20,8 @@ use mock_capi::wiremock::matchers::any;
 use mock_capi::wiremock::{Mock, MockServer, ResponseTemplate};
 use serde_json::{Value, json};
 
-/// Makes this program serve the fake, or a plain answer, through wiremock.
+/// The environment variable that makes this program serve mock-capi, or a fixed response,
+/// through wiremock.
 const SERVE: &str = "MOCK_CAPI_BENCH_SERVE";
 
 const REQUESTS: usize = 200_000;
@@ -52,7 +53,7 @@ struct Report {
 }
 
 impl Report {
-    /// Prints a figure, and remembers if it is worse than it may be.
+    /// Prints a figure, and records whether it exceeds its limit.
     fn at_most(&mut self, what: &str, figure: f64, limit: f64) {
         self.add(what, figure, figure <= limit, &format!("at most {limit}"));
     }
@@ -142,7 +143,7 @@ fn upload(report: &mut Report) {
     let stream = waiting.begin_upload(&stalled, length);
     stream.write_all(HEAD.as_bytes()).expect("a connection");
     let (p99, _) = waits(&mut api, || false);
-    report.at_most("ms p99 of GET /v3/apps beside a stalled upload", p99, 50.0);
+    report.at_most("ms p99 of GET /v3/apps during a stalled upload", p99, 50.0);
     let before = mock.megabytes();
     let mut sender = api.again();
     let sending = thread::spawn(move || {
@@ -168,8 +169,7 @@ fn upload(report: &mut Report) {
     report.at_most("MB for an upload of 1 GiB", used, 64.0);
 }
 
-/// The 99th percentile and the maximum of the time that a list takes, in
-/// milliseconds.
+/// The 99th percentile and the maximum of the time of a list request, in milliseconds.
 fn waits(api: &mut Api, is_busy: impl Fn() -> bool) -> (f64, f64) {
     let mut times = Vec::new();
     while times.len() < 1_000 || is_busy() {
@@ -192,7 +192,7 @@ fn many_requests(report: &mut Report, adapter: &str) {
     let mut api = Api::log_in(&mock.address);
     let space = space(&mut api);
     create_app(&mut api, &space, "app");
-    // What the allocator and the threads take once.
+    // The initial memory of the allocator and the threads.
     rate(&api, "/v3/apps?per_page=1", REQUESTS / 20);
     let before = mock.megabytes();
     rate(&api, "/v3/apps?per_page=1", REQUESTS);
@@ -201,7 +201,7 @@ fn many_requests(report: &mut Report, adapter: &str) {
     report.at_most(&what, used, 64.0);
 }
 
-/// Requests a second on a few connections.
+/// Requests per second on a few connections.
 fn rate(api: &Api, path: &str, requests: usize) -> f64 {
     const CONNECTIONS: usize = 4;
     let began = Instant::now();
@@ -219,7 +219,7 @@ fn rate(api: &Api, path: &str, requests: usize) -> f64 {
     requests as f64 / began.elapsed().as_secs_f64()
 }
 
-/// The wiremock adapter beside wiremock itself, in turns.
+/// Compares the wiremock adapter with wiremock alone, alternately.
 fn adapters(report: &mut Report) {
     const PATH: &str = "/v3/apps?per_page=1";
     const TURNS: usize = 5;
@@ -255,7 +255,7 @@ fn adapters(report: &mut Report) {
     );
 }
 
-/// What a page costs at 10,000 apps, beside 1,000.
+/// Compares the time of a page with 10,000 apps and with 1,000.
 fn pages(report: &mut Report) {
     const PATHS: [&str; 3] = [
         "/v3/apps?per_page=1",
@@ -310,13 +310,13 @@ fn sockets(report: &mut Report) {
         .collect();
     let (p99, _) = waits(&mut api, || false);
     report.at_most(
-        &format!("ms p99 of GET /v3/apps beside {} sockets", open.len()),
+        &format!("ms p99 of GET /v3/apps with {} open sockets", open.len()),
         p99,
         50.0,
     );
 }
 
-/// Organizations that are created and deleted, with few that stay.
+/// Creates and deletes many organizations, of which few remain.
 fn comings_and_goings(report: &mut Report) {
     const COUNT: usize = 100_000;
     let mock = Process::front(&["--keep-events", "20000"]);
@@ -328,7 +328,7 @@ fn comings_and_goings(report: &mut Report) {
             api.json("DELETE", &format!("/v3/organizations/{org}"), &json!({}));
         }
     };
-    // Until as many jobs, events and requests are kept as may be.
+    // Until the maximum number of jobs, events and requests is kept.
     come_and_go(12_000);
     let before = mock.megabytes();
     come_and_go(COUNT);

@@ -1,12 +1,10 @@
-//! How fast a `mock-capi` process is, and how much memory it takes, as the
-//! world grows.
+//! Measures the speed and the memory of a `mock-capi` process as the world grows.
 //!
-//! Fills one with apps that each have a web process, a route and a droplet, and
-//! prints at each size: requests a second for one app, and to the routes of apps, the
-//! time of a filtered list of 100 apps, and the memory. Ends with 1 where a figure is worse than
-//! it may be.
+//! Creates apps, each with a web process, a route and a droplet, and prints at each size:
+//! requests per second for one app and to the routes of apps, the time of a filtered list
+//! of 100 apps, and the memory. Exits with 1 if a figure exceeds its limit.
 
-// A measurement that cannot be made ends.
+// A measurement that fails ends the program.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod client;
@@ -22,18 +20,19 @@ use serde_json::{Value, json};
 
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 const LEAST_REQUESTS_PER_SECOND: f64 = 10_000.0;
-/// Of the requests for one app, so many to the routes of apps are answered.
+/// The minimum rate of requests to the routes of apps, as a share of the rate of requests
+/// for one app.
 const LEAST_SHARE_OF_APPS: f64 = 0.7;
 /// Of the requests for one app, so many are answered beside an app that is slow, and
 /// beside one that is forwarded to a server that does not answer.
 const LEAST_SHARE_BESIDE_SLOW_APPS: f64 = 0.9;
 const MOST_LIST_MILLIS: f64 = 2.0;
 const MOST_MEGABYTES: f64 = 500.0;
-/// Connections at once.
+/// The number of concurrent connections.
 const CONNECTIONS: usize = 4;
-/// How many of the apps run.
+/// The number of running apps.
 const RUNNING: usize = 100;
-/// Apps in one manifest.
+/// The number of apps in one manifest.
 const BATCH: usize = 1_000;
 
 fn main() -> ExitCode {
@@ -85,7 +84,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the mock has been filled with.
+/// The resources in the mock.
 struct Filled {
     space: String,
     droplet: String,
@@ -93,7 +92,7 @@ struct Filled {
 }
 
 impl Filled {
-    /// A space, and an app with a droplet that the others get copies of.
+    /// Creates a space, and an app with a droplet that is copied to the others.
     fn new(api: &mut Api) -> Self {
         let org = guid(&api.json("POST", "/v3/organizations", &json!({"name": "org"})));
         // Without limits.
@@ -168,7 +167,7 @@ fn guid(resource: &Value) -> String {
         .to_owned()
 }
 
-/// How often `GET /v3/apps/:guid` is answered, on a few connections.
+/// The rate of `GET /v3/apps/:guid` on a few connections.
 fn requests_per_second(api: &Api, world: &Filled) -> f64 {
     const REQUESTS: usize = 10_000;
     let began = Instant::now();
@@ -219,7 +218,7 @@ fn share_beside(api: &Api, world: &Filled, app: &str) -> f64 {
     shares[PAIRS / 2]
 }
 
-/// How often apps answer on their routes, on a few connections.
+/// The rate of requests to apps on their routes, on a few connections.
 fn routed_per_second(api: &Api, world: &Filled) -> f64 {
     const REQUESTS: usize = 10_000;
     let began = Instant::now();
@@ -239,7 +238,7 @@ fn routed_per_second(api: &Api, world: &Filled) -> f64 {
     (CONNECTIONS * REQUESTS) as f64 / began.elapsed().as_secs_f64()
 }
 
-/// The median time of a list of 100 apps by their names, all of the space's.
+/// The median time of a list of 100 apps by name, from all apps of the space.
 fn list_millis(api: &mut Api, world: &Filled) -> f64 {
     let mut times: Vec<Duration> = (0..101)
         .map(|run| {

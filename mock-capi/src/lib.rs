@@ -1,5 +1,6 @@
-//! A fake Cloud Controller: stateful, true to the real one's rules and texts,
-//! and fast enough for tests that create hundreds of apps.
+//! A fake Cloud Controller for tests of its clients. It keeps state, has the rules and
+//! messages of the real Cloud Controller, and is fast enough for tests that create
+//! hundreds of apps.
 //!
 //! ```
 //! use mock_capi::MockCapi;
@@ -9,7 +10,7 @@
 //! let mock = MockCapi::builder().user("admin", "secret").start().await?;
 //! let http = reqwest::Client::new();
 //!
-//! // Log in as any client of UAA does ...
+//! // Log in like any client of UAA ...
 //! let token: serde_json::Value = http
 //!     .post(format!("{}/uaa/oauth/token", mock.uri()))
 //!     .basic_auth("cf", Some(""))
@@ -27,17 +28,17 @@
 //!     .json().await?;
 //! assert_eq!(org["name"], "my-org");
 //!
-//! // The test sees what the mock has and what was asked of it.
+//! // Inspect the resources and the requests.
 //! assert_eq!(mock.state()["organizations"][0]["guid"], org["guid"]);
 //! assert_eq!(mock.stats().by_route["POST /v3/organizations"], 1);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Nothing happens in the background: staging, copying, starting and jobs take
-//! the times that [`MockCapiBuilder`] was told, and [`CloudController::advance`] lets
-//! time pass without waiting. [`Fault`]s let things go wrong. [`Dialect`]
-//! chooses between today's API and that of April 2017.
+//! Nothing runs in the background: [`MockCapiBuilder`] sets how long stagings, copies,
+//! starts and jobs take, and [`CloudController::advance`] moves the clock instead of
+//! waiting. [`Fault`]s make operations fail. [`Dialect`] selects today's API or that of
+//! April 2017.
 
 mod api;
 mod data_plane;

@@ -1,4 +1,4 @@
-//! The `mock-capi` command: a fake Cloud Controller until it is interrupted.
+//! The `mock-capi` command: runs a fake Cloud Controller until it is interrupted.
 
 use std::fmt::Display;
 use std::fs;
@@ -18,40 +18,40 @@ use self::shutdown::Shutdown;
 
 mod shutdown;
 
-/// Hundreds of thousands of small things come and go.
+/// The mock allocates and frees hundreds of thousands of small objects.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const EXAMPLES: &str = r#"Examples:
-  Listen on the default port, log in as admin/admin:
+  Listen on the default port; log in as admin with the password admin:
     mock-capi
-  Take time, as a real foundation does:
+  Respond as slowly as a real foundation:
     mock-capi --latency 20ms --staging-time 3s --copy-time 500ms --start-time 2s
-  Have users whose roles say what they see and do:
+  Add users whose roles determine what they may see and change:
     mock-capi --add-user dev:secret --add-user auditor:secret
-  Speak the API of 2017 on a free port (the first line printed says which):
+  Serve the API of 2017 on a free port, which is printed first:
     mock-capi --listen 127.0.0.1:0 --dialect 2017
-  Let things go wrong, the same each time: every fifth request or so gets lost:
+  Lose about every fifth response, the same ones in each run:
     mock-capi --seed 7
     curl -X PUT http://127.0.0.1:8181/_mock/faults \
         -d '[{"fault": "drop_after", "path": "/v3/*", "probability": 0.2}]'
-  Keep what is created, and logins, from one run to the next:
+  Keep resources and logins from one run to the next:
     mock-capi --state world.json
-  Start from a world that is written by hand:
+  Start with the resources of a file:
     mock-capi --listen localhost:8181 --seed-file seed.yml
-  See what was asked and what there is, and start over:
+  Show the requests and the resources, and start again:
     curl http://127.0.0.1:8181/_mock/stats
     curl http://127.0.0.1:8181/_mock/state
     curl -X POST http://127.0.0.1:8181/_mock/reset"#;
 
-/// A fake Cloud Controller: light, stateful and true to the v3 API
+/// Run a fake Cloud Controller: fast, stateful and faithful to the v3 API
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Arguments {
-    /// Address to listen on, such as localhost:8181; port 0 is any free port
+    /// Address to listen on, such as localhost:8181; port 0 selects a free port
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8181", value_parser = resolve, env = "MOCK_CAPI_LISTEN")]
     listen: SocketAddr,
-    /// API to speak: v3 (today's) or 2017 (v2, and the v3 of that time)
+    /// API version: v3 (today's) or 2017 (v2 and the v3 of that time)
     #[arg(long, default_value = "v3", env = "MOCK_CAPI_DIALECT")]
     dialect: Dialect,
     /// Name of the administrator
@@ -65,10 +65,10 @@ struct Arguments {
         hide_env_values = true
     )]
     password: String,
-    /// A further user, who is no administrator; may be given more than once
+    /// An additional user, who is not an administrator; may be repeated
     #[arg(long, value_name = "NAME:PASSWORD", value_parser = parse_user, env = "MOCK_CAPI_ADD_USER", hide_env_values = true, value_delimiter = ',')]
     add_user: Vec<(String, String)>,
-    /// A client that logs in with its own credentials, as an administrator
+    /// An OAuth client with its own credentials, which acts as an administrator
     #[arg(long, value_name = "ID:SECRET", value_parser = parse_user, env = "MOCK_CAPI_CLIENT", hide_env_values = true)]
     client: Option<(String, String)>,
     /// Name of the shared domain in a new world
@@ -79,49 +79,52 @@ struct Arguments {
         env = "MOCK_CAPI_APPS_DOMAIN"
     )]
     apps_domain: String,
-    /// How long each answer is held back
+    /// Time by which each response is delayed
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_LATENCY")]
     latency: Option<Duration>,
-    /// How long a build takes
+    /// Duration of a build
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_STAGING_TIME")]
     staging_time: Option<Duration>,
-    /// How long the copying of a droplet takes
+    /// Duration of a droplet copy
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_COPY_TIME")]
     copy_time: Option<Duration>,
-    /// How long an instance takes to start
+    /// Time that an instance takes to start
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_START_TIME")]
     start_time: Option<Duration>,
-    /// How long a job takes
+    /// Duration of a job
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_JOB_TIME")]
     job_time: Option<Duration>,
-    /// How long a task runs
+    /// Duration of a task
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_TASK_TIME")]
     task_time: Option<Duration>,
-    /// How long a network policy takes to have an effect on connections between apps
+    /// Time until a network policy affects connections between apps
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_POLICY_TIME")]
     policy_time: Option<Duration>,
-    /// How long a security group takes to have an effect on connections of apps
+    /// Time until a security group affects connections of apps
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_ASG_TIME")]
     asg_time: Option<Duration>,
-    /// By how much, from 0 to 1, each of these times may be longer or shorter
+    /// Share, from 0 to 1, by which these times vary at random
     #[arg(long, value_name = "SHARE", value_parser = read_share, env = "MOCK_CAPI_JITTER")]
     jitter: Option<f64>,
-    /// Take as long as a foundation: `measured`, or a YAML file; times of other flags go before it
+    /// Response times of a foundation: `measured`, or a YAML file; other flags for times
+    /// take precedence
     #[arg(long, value_name = "measured|FILE", env = "MOCK_CAPI_PROFILE")]
     profile: Option<PathBuf>,
-    /// How many requests are served at once, others queue; without it, all
+    /// Maximum number of requests that are served at once; others queue [default: no
+    /// limit]
     #[arg(long, value_name = "COUNT", env = "MOCK_CAPI_WORKERS")]
     workers: Option<NonZeroUsize>,
-    /// How long an access token is good
+    /// Lifetime of access tokens
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration, env = "MOCK_CAPI_TOKEN_LIFETIME")]
     token_lifetime: Duration,
-    /// Repeat a run: GUIDs, jitter, random routes and faults come from this number
+    /// Seed for GUIDs, jitter, random routes and faults, so that runs can be repeated
     #[arg(long, value_name = "NUMBER", env = "MOCK_CAPI_SEED")]
     seed: Option<u64>,
-    /// How many requests a user may make in a window of time, such as 2000/1h
+    /// Maximum number of requests of a user in a period, such as 2000/1h
     #[arg(long, value_name = "REQUESTS/TIME", value_parser = read_rate_limit, env = "MOCK_CAPI_RATE_LIMIT")]
     rate_limit: Option<(u64, Duration)>,
-    /// How many requests administrators may make in that time, unless as many as everyone
+    /// Maximum number of requests of an administrator in that period [default: the same
+    /// as for users]
     #[arg(
         long,
         value_name = "REQUESTS",
@@ -129,13 +132,13 @@ struct Arguments {
         env = "MOCK_CAPI_ADMIN_RATE_LIMIT"
     )]
     admin_rate_limit: Option<u64>,
-    /// Go on with the world in this file, and save it there on shutdown
+    /// Load the state from this file if it exists, and save it there on shutdown
     #[arg(long, value_name = "FILE", env = "MOCK_CAPI_STATE")]
     state: Option<PathBuf>,
-    /// Orgs, spaces, apps, users, quotas and security groups to start with, in YAML
+    /// YAML file with orgs, spaces, apps, users, quotas and security groups to start with
     #[arg(long, value_name = "FILE", env = "MOCK_CAPI_SEED_FILE")]
     seed_file: Option<PathBuf>,
-    /// How many audit events, and usage events of each kind, are kept
+    /// Maximum number of audit events, and of usage events of each kind, to keep
     #[arg(
         long,
         value_name = "NUMBER",
@@ -143,7 +146,7 @@ struct Arguments {
         env = "MOCK_CAPI_KEEP_EVENTS"
     )]
     keep_events: usize,
-    /// How many requests are kept for /_mock/requests, with 64 KiB of each body
+    /// Maximum number of requests to keep for /_mock/requests, with 64 KiB of each body
     #[arg(
         long,
         value_name = "NUMBER",
@@ -151,13 +154,13 @@ struct Arguments {
         env = "MOCK_CAPI_KEEP_REQUESTS"
     )]
     keep_requests: usize,
-    /// Switch the v2 API off, as foundations have it today
+    /// Disable the v2 API, as most foundations do today
     #[arg(long, env = "MOCK_CAPI_NO_V2")]
     no_v2: bool,
-    /// Speak TLS with a self-signed certificate, and print where that is
+    /// Serve HTTPS with a self-signed certificate, and print its path
     #[arg(long, env = "MOCK_CAPI_TLS")]
     tls: bool,
-    /// Where to write the certificate of --tls; without it, to a new temporary file
+    /// File to write the certificate of --tls to [default: a new temporary file]
     #[arg(
         long,
         value_name = "FILE",
@@ -165,7 +168,7 @@ struct Arguments {
         requires = "tls"
     )]
     certificate: Option<PathBuf>,
-    /// A further host name that may be asked for /_mock; may be given more than once
+    /// Additional host name for which /_mock/ is served; may be repeated
     #[arg(
         long,
         value_name = "NAME",
@@ -173,39 +176,40 @@ struct Arguments {
         value_delimiter = ','
     )]
     allow_host: Vec<String>,
-    /// Ports for the worlds that POST /_mock/worlds starts; without it, any free ones
+    /// Range of ports for the worlds that POST /_mock/worlds starts [default: any free
+    /// ports]
     #[arg(long, value_name = "FIRST-LAST", value_parser = read_ports, env = "MOCK_CAPI_WORLD_PORTS")]
     world_ports: Option<RangeInclusive<u16>>,
-    /// A service broker that runs inside, with its plans; may be given more than once
+    /// Start a service broker with these plans inside the mock; may be repeated
     #[arg(long, value_name = "NAME:PLAN,PLAN", value_parser = parse_broker, env = "MOCK_CAPI_BROKER", value_delimiter = ';')]
     broker: Vec<(String, Vec<String>)>,
-    /// How long a service broker may take to answer
+    /// Time after which a request to a service broker times out
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_BROKER_TIMEOUT")]
     broker_timeout: Duration,
-    /// After which time a service broker is asked again how far it is
+    /// Time between two polls of a service broker's operation
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration, env = "MOCK_CAPI_BROKER_POLL_INTERVAL")]
     broker_poll_interval: Duration,
-    /// How many bindings an app and a service instance may have, from 1 to 5
+    /// Maximum number of bindings between an app and a service instance, from 1 to 5
     #[arg(long, value_name = "COUNT", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=5), env = "MOCK_CAPI_BINDINGS_PER_APP")]
     bindings_per_app: u8,
-    /// Take security group rules of IPv6 and ICMPv6
+    /// Accept security group rules for IPv6 and ICMPv6
     #[arg(long, env = "MOCK_CAPI_ENABLE_IPV6")]
     enable_ipv6: bool,
-    /// Let the deletion of a service instance wait for bindings that take time to delete
+    /// Let the deletion of a service instance wait until its bindings are deleted
     #[arg(long, env = "MOCK_CAPI_RECURSIVE_DELETE")]
     recursive_delete: bool,
-    /// End when standard input ends, so that a test that is killed leaves no mock behind
+    /// Exit when standard input ends, so that a killed test leaves no mock behind
     #[arg(long, env = "MOCK_CAPI_UNTIL_EOF")]
     until_eof: bool,
-    /// Log a line per request to standard error; without it, only those that are not implemented
+    /// Log all requests to standard error, not only those that are not implemented
     #[arg(short, long, env = "MOCK_CAPI_VERBOSE")]
     verbose: bool,
-    /// What goes wrong: a JSON file as PUT /_mock/faults takes it
+    /// JSON file with faults, in the format of PUT /_mock/faults
     #[arg(long, value_name = "FILE", env = "MOCK_CAPI_FAULTS")]
     faults: Option<PathBuf>,
 }
 
-/// The first address that a host name has, of IPv4 if it has one.
+/// The first address of a host name, preferably IPv4.
 fn resolve(text: &str) -> Result<SocketAddr, String> {
     let addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
     let addresses: Vec<SocketAddr> = addresses.collect();
@@ -219,11 +223,11 @@ fn read_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
         let (first, last) = (first.parse::<u16>().ok()?, last.parse::<u16>().ok()?);
         (first > 0 && first <= last).then_some(first..=last)
     });
-    ports.ok_or_else(|| "a range of ports is its first and its last, such as 8200-8299".into())
+    ports.ok_or_else(|| "must be the first and the last port, such as 8200-8299".into())
 }
 
-/// A line per request if that is wanted, and in any case one for what is not
-/// implemented: the client will not work.
+/// Logs a request if `verbose` is set, or if the mock does not implement it, because the
+/// client will not work then.
 fn log(request: AnsweredRequest<'_>, verbose: bool) {
     if !verbose && request.status != Some(501) {
         return;
@@ -237,7 +241,7 @@ fn log(request: AnsweredRequest<'_>, verbose: bool) {
     } = request;
     let status = status.map_or_else(|| "dropped".into(), |status| status.to_string());
     let millis = took.as_secs_f64() * 1000.0;
-    // Who reads the log may be gone; the mock goes on.
+    // Nobody may be reading the log any more.
     let _ = writeln!(io::stderr(), "{method} {target} {status} {millis:.1} ms");
 }
 
@@ -247,13 +251,13 @@ fn read_rate_limit(text: &str) -> Result<(u64, Duration), String> {
         let window = (!window.is_zero()).then_some(window)?;
         Some((requests.parse().ok()?, window))
     });
-    limit.ok_or_else(|| "a rate limit is a number of requests and a time, such as 2000/1h".into())
+    limit.ok_or_else(|| "must be a number of requests and a period, such as 2000/1h".into())
 }
 
 fn read_share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok();
     let share = share.filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "a share is a number from 0 to 1".into())
+    share.ok_or_else(|| "must be a number from 0 to 1".into())
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -268,7 +272,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    // Signals count from before anyone can know that the mock is there.
+    // Signals count before a client can know that the mock is running.
     let shutdown = Shutdown::listen(arguments.until_eof)?;
     let mut builder = MockCapi::builder();
     if let Some(seed) = arguments.seed {
@@ -344,7 +348,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The times that the arguments say, which go before those of a profile.
+/// The times in the arguments, which take precedence over those of a profile.
 fn with_times(
     mut builder: MockCapiBuilder<Front>,
     arguments: &Arguments,
@@ -377,7 +381,7 @@ fn with_times(
     Ok(builder)
 }
 
-/// The measured profile, or that of a file.
+/// The measured profile, or the one in a file.
 fn read_profile(file: &Path) -> Result<Profile, String> {
     if file == Path::new("measured") {
         return Ok(Profile::measured());
@@ -409,8 +413,8 @@ fn parse_user(text: &str) -> Result<(String, String), &'static str> {
     Ok((name.into(), password.into()))
 }
 
-/// The certificate that clients have to trust. A temporary file is removed when
-/// the mock ends.
+/// The file with the certificate that clients must trust. A temporary file is deleted
+/// when the mock exits.
 enum CertificateFile {
     Chosen(PathBuf),
     Temporary(NamedTempFile),

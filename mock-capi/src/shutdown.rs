@@ -1,5 +1,5 @@
-//! What ends the mock: Ctrl-C, on Unix SIGTERM, and the end of standard input, if that
-//! is to count.
+//! Waits for the signal to exit: Ctrl-C, SIGTERM on Unix, and optionally the end of
+//! standard input.
 
 use std::future;
 use std::io;
@@ -7,7 +7,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-/// Waits for the end, which counts from the creation of this on.
+/// Waits for the signal to exit. Signals count from the creation of this value.
 pub(crate) struct Shutdown {
     signals: Signals,
     input: Option<oneshot::Receiver<()>>,
@@ -23,7 +23,8 @@ impl Shutdown {
     pub(crate) async fn wait(mut self) {
         let input = async {
             match self.input {
-                // The sender sends or is dropped; either way, nobody reads any more.
+                // The sender sends a value or is dropped. In both cases, nobody reads the
+                // input any more.
                 Some(end) => drop(end.await),
                 None => future::pending().await,
             }
@@ -40,7 +41,7 @@ impl Shutdown {
 fn end_of_input() -> io::Result<oneshot::Receiver<()>> {
     let (sender, end) = oneshot::channel();
     thread::Builder::new().spawn(move || {
-        // An input that cannot be read is an input that has ended.
+        // An input that cannot be read counts as ended.
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         let _ = sender.send(());
     })?;

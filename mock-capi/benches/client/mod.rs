@@ -1,5 +1,5 @@
-//! A process to measure, and a client that is as thin as it can be, so that the
-//! process is what is measured.
+//! A mock-capi process to measure, and a thin client, so that the client's own work does
+//! not distort the measurement.
 
 #![allow(dead_code, reason = "each program uses its own part of this")]
 
@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A `mock-capi` of its own.
+/// A `mock-capi` process.
 pub(crate) struct Process {
     child: Child,
     pub(crate) address: String,
 }
 
 impl Process {
-    /// The command, and so the front.
+    /// The command, which serves through mock-capi's own server.
     pub(crate) fn front(flags: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mock-capi"));
         command.args(["--listen", "127.0.0.1:0", "--token-lifetime", "1day"]);
@@ -25,7 +25,7 @@ impl Process {
         Self::start(command)
     }
 
-    /// Whatever says on its first line where it listens.
+    /// A program that prints its URL on its first line.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
@@ -43,12 +43,12 @@ impl Process {
         }
     }
 
-    /// What it had in memory at most.
+    /// The peak memory of the process.
     pub(crate) fn peak_megabytes(&self) -> f64 {
         self.memory("VmHWM:")
     }
 
-    /// What it has in memory now.
+    /// The current memory of the process.
     pub(crate) fn megabytes(&self) -> f64 {
         self.memory("VmRSS:")
     }
@@ -71,14 +71,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may be gone already.
+        // It may already have exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// One connection, kept alive. As thin as it can be, so that the mock is what
-/// is measured.
+/// A persistent connection, as thin as possible.
 pub(crate) struct Api {
     address: String,
     stream: BufReader<TcpStream>,
@@ -117,7 +116,7 @@ impl Api {
         other
     }
 
-    /// Sends the head of an upload, and returns what the body is written to.
+    /// Sends the head of an upload, and returns the stream for the body.
     pub(crate) fn begin_upload(&mut self, package: &str, length: u64) -> &mut TcpStream {
         let head = format!(
             "POST /v3/packages/{package}/upload HTTP/1.1\r\nHost: {}\r\n\
@@ -137,7 +136,7 @@ impl Api {
         serde_json::from_slice(&answer).unwrap_or_default()
     }
 
-    /// Asks for what an app answers at a host.
+    /// Sends a request to an app, by its host.
     pub(crate) fn ask(&mut self, host: &str, path: &str) {
         let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
         self.stream
@@ -146,13 +145,13 @@ impl Api {
             .expect("a connection");
     }
 
-    /// Gets what an app answers at a host: its head and its body.
+    /// Gets the response of an app, by its host: its head and its body.
     pub(crate) fn get_from(&mut self, host: &str, path: &str) -> (String, Vec<u8>) {
         self.ask(host, path);
         self.read_answer()
     }
 
-    /// Sends a request and reads the answer: its head and its body.
+    /// Sends a request and reads the response: its head and its body.
     pub(crate) fn send(
         &mut self,
         method: &str,
@@ -174,7 +173,7 @@ impl Api {
         self.read_answer()
     }
 
-    /// Reads an answer: its head and its body.
+    /// Reads a response: its head and its body.
     pub(crate) fn read_answer(&mut self) -> (String, Vec<u8>) {
         let (mut head, mut length) = (String::new(), 0);
         loop {

@@ -10,8 +10,8 @@ use crate::api::message::Message;
 use crate::api::router::Allowed;
 use crate::api::uaa::token::{Caller, Tokens};
 use crate::world::clock::Timestamp;
+use crate::world::failures::Failures;
 use crate::world::metadata::MetadataPatch;
-use crate::world::mishaps::Mishaps;
 use crate::world::settings::{Dialect, Settings};
 use crate::world::{
     ADMINS, Access, FeatureFlag, Guid, Home, Kind, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, Roles,
@@ -24,7 +24,7 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) request: &'a Request<'a>,
     pub(crate) settings: &'a Settings,
     pub(crate) world: &'a mut World,
-    pub(crate) faults: &'a mut dyn Mishaps,
+    pub(crate) faults: &'a mut dyn Failures,
     pub(crate) tokens: &'a mut Tokens,
     /// The user or client of the token; `None` without a valid token.
     pub(crate) caller: Option<Caller>,

@@ -9,7 +9,7 @@ pub(crate) struct Template(&'static str);
 
 macro_rules! template {
     ($file:literal) => {
-        Template(include_str!(concat!("../../../fixtures/capi-2017/", $file)))
+        Template(include_str!(concat!("../../fixtures/capi-2017/", $file)))
     };
 }
 

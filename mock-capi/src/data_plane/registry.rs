@@ -16,7 +16,7 @@ use super::presence::Presence;
 use super::tick::Registration;
 use super::{AppFault, AppRequest, Instance, PORT, READ_BODY, Reply, RequestBody, Scene, go};
 use crate::world::clock::Timestamp;
-use crate::world::{App, Departure, Guid, HostLookup, InstanceAddress, without_port};
+use crate::world::{App, EndedInstances, Guid, HostLookup, InstanceAddress, without_port};
 
 const INSTANCES: &str = "/api/v1/instances";
 const DEFAULT_TTL: i64 = 30;
@@ -34,7 +34,7 @@ pub(super) struct Memory {
 /// A registration.
 #[derive(Clone, Debug)]
 struct Registered {
-    said: Said,
+    said: NewRegistration,
     id: String,
     renewed: Timestamp,
 }
@@ -42,7 +42,7 @@ struct Registered {
 /// A registration as clients send it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-struct Said {
+struct NewRegistration {
     service_name: String,
     endpoint: Endpoint,
     ttl: i64,
@@ -75,7 +75,7 @@ struct Listed<'r> {
 }
 
 impl Registered {
-    fn new(mut said: Said, now: Timestamp) -> Self {
+    fn new(mut said: NewRegistration, now: Timestamp) -> Self {
         said.ttl = match said.ttl {
             0 => DEFAULT_TTL,
             ttl => ttl.clamp(LEAST_TTL, MOST_TTL),
@@ -95,14 +95,14 @@ impl Registered {
 
     /// The registration of a tick.
     fn of_tick(name: &str, address: InstanceAddress, ttl: Duration, renewed: Timestamp) -> Self {
-        let said = Said {
+        let said = NewRegistration {
             service_name: name.into(),
             endpoint: Endpoint {
                 kind: "tcp".into(),
                 value: format!("{}:{PORT}", address.ip()),
             },
             ttl: i64::try_from(ttl.as_secs()).unwrap_or(MOST_TTL),
-            ..Said::default()
+            ..NewRegistration::default()
         };
         Self::new(said, renewed)
     }
@@ -264,7 +264,7 @@ impl<'s> Scene<'s> {
         let Some(presence) = self.presence(registry) else {
             return Vec::new();
         };
-        let lasting = |departure: &&Departure| {
+        let lasting = |departure: &&EndedInstances| {
             let registration = Registration::read(&departure.environment);
             registration.is_some_and(|registration| {
                 now.since(departure.at) <= registration.ttl
@@ -273,7 +273,7 @@ impl<'s> Scene<'s> {
         };
         let mut all = Vec::new();
         for departure in world.departures().filter(lasting) {
-            let Departure {
+            let EndedInstances {
                 name,
                 space,
                 environment,
@@ -427,7 +427,7 @@ struct Links<'r> {
 }
 
 /// Parses a registration. The error is worded as Go words it.
-fn read(body: &[u8]) -> Result<Said, String> {
+fn read(body: &[u8]) -> Result<NewRegistration, String> {
     if body.len() > READ_BODY {
         return Err("http: request body too large".into());
     }
@@ -447,7 +447,7 @@ fn read(body: &[u8]) -> Result<Said, String> {
             Value::Array(_) => "array",
             Value::String(_) => "string",
             Value::Bool(_) => "bool",
-            Value::Null => return Ok(Said::default()),
+            Value::Null => return Ok(NewRegistration::default()),
             Value::Number(_) | Value::Object(_) => "number",
         };
         return Err(format!(

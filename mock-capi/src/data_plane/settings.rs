@@ -13,14 +13,14 @@ use super::behaviour::Behaviour;
 use super::{Reply, go};
 use crate::world::{App, Guid, Space, World};
 
-/// How an app answers requests, in place of its default behaviour.
+/// The behaviour of an app on its routes, instead of the default one.
 ///
 /// ```
 /// use mock_capi::AppBehaviour;
 ///
-/// // A server of the test answers for the app `web` ...
+/// // A server of the test answers requests for the app `web`,
 /// AppBehaviour::forward("web", "http://127.0.0.1:9000");
-/// // ... and the app `status` of one space always responds with 503.
+/// // and the app `status` of one space always responds with 503.
 /// AppBehaviour::fixed("status", 503).body("down").space("my-org", "my-space");
 /// ```
 ///
@@ -185,7 +185,7 @@ impl AppBehaviour {
         match (&self.behaviour, &self.forward, &self.answer) {
             (Some(name), None, None) if name == "echo" => Ok(Behaviour::Echo),
             (Some(name), None, None) => Behaviour::of_name(name)
-                .ok_or_else(|| format!("'behaviour' is one of {}", NAMED.join(", "))),
+                .ok_or_else(|| format!("'behaviour' must be one of {}", NAMED.join(", "))),
             (None, Some(url), None) => read_url(url).map(Behaviour::Forward),
             (None, None, Some(answer)) => {
                 answer.check()?;
@@ -334,7 +334,7 @@ mod tests {
             ),
             (
                 json!([{"app": "a", "behaviour": "tick"}, {"app": "b", "behaviour": "tock"}]),
-                "app 1: 'behaviour' is one of tick, proxy, registry, echo",
+                "app 1: 'behaviour' must be one of tick, proxy, registry, echo",
             ),
             (
                 json!([{"app": "a", "behaviour": "tick", "forward": "http://b"}]),

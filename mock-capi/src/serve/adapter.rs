@@ -1,8 +1,8 @@
-//! What serves the fake on a socket.
+//! Adapters, which serve the fake on a socket.
 
 use std::net::SocketAddr;
 
-/// A way to serve the fake: [`Wiremock`](crate::Wiremock) or
+/// An adapter that serves the fake: [`Wiremock`](crate::Wiremock) or
 /// [`Front`](crate::Front).
 pub trait Adapter: sealed::Serve {
     /// The address that it listens on.
@@ -21,7 +21,7 @@ pub(crate) mod sealed {
         #[doc(hidden)]
         const WIRE: WireKind;
 
-        /// Listens, and serves the fake from then on.
+        /// Listens on the address, and serves the fake from then on.
         #[doc(hidden)]
         fn start(
             options: ServeOptions,
@@ -29,17 +29,17 @@ pub(crate) mod sealed {
         ) -> impl Future<Output = io::Result<Self>> + Send;
     }
 
-    /// How to listen.
+    /// Options for listening.
     #[derive(Debug)]
     pub struct ServeOptions {
         pub(crate) address: SocketAddr,
         /// Whether wiremock keeps the requests that it receives.
         pub(crate) keeps_requests: bool,
-        /// Only the front can do TLS.
+        /// Only [`Front`](crate::Front) supports TLS.
         pub(crate) tls: Option<Tls>,
     }
 
-    /// A [`Wire`] that a public trait may mention.
+    /// Wraps [`Wire`], so that a public trait can contain it.
     #[derive(Clone, Copy, Debug)]
     pub struct WireKind(pub(crate) Wire);
 }

@@ -1,5 +1,5 @@
-//! The mock's own endpoints below `/_mock/`: they need no token and are not
-//! counted. Pages of other origins cannot change anything through them.
+//! The mock's own endpoints below `/_mock/`. They need no token and are not counted.
+//! Pages of other origins cannot change anything through them.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::world::clock::Timestamp;
 use crate::world::durations;
 use crate::world::settings::TimingsPatch;
 
-/// Answers a request to `/_mock/`; `None` if it is to somewhere else.
+/// Answers a request to `/_mock/`. `None` for other paths.
 pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<Response> {
     if request.path == "/_mock" {
         return Some(Response::empty(308).with_header("Location", "/_mock/"));
@@ -101,7 +101,7 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
         ("PUT", "clock") => change(set_clock(core, request), |()| {}),
         ("POST", "worlds") => add_world(core, base),
         ("DELETE", "worlds") => {
-            // Those that end need the lock no more.
+            // The lock is not needed to end the worlds.
             let ended = core.worlds().as_mut().map(Worlds::take_all);
             drop(ended);
             Response::empty(204)
@@ -110,8 +110,8 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
     })
 }
 
-/// Whether a request names this mock as its host: a page elsewhere can give its
-/// own name this machine's address, and then read what is answered.
+/// Whether a request names this mock as its host. A page elsewhere can let its own name
+/// point to this machine's address, and could then read the response.
 fn is_own_host(core: &Core, request: &Request<'_>) -> bool {
     let Some(host) = request.headers.get("host") else {
         return true;
@@ -124,9 +124,9 @@ fn refuse(complaint: &str) -> Response {
     Response::json(400, &CcError::bad_request(complaint).body())
 }
 
-/// The logged requests: with `?after=`, those after that number, or all if there
-/// was none of that number; `number`, `method`, `path`, `user` and `status` choose
-/// among them, and `?short=true` leaves out headers and bodies.
+/// The logged requests. `?after=` selects those after a number, or all if there is no
+/// request with that number; `number`, `method`, `path`, `user` and `status` filter them,
+/// and `?short=true` leaves out headers and bodies.
 fn read_log(core: &Core, request: &Request<'_>) -> Result<Value, CcError> {
     let text = |name: &str| request.query(name).map(str::to_owned);
     let filter = RequestFilter {
@@ -142,7 +142,8 @@ fn read_log(core: &Core, request: &Request<'_>) -> Result<Value, CcError> {
     Ok(core.logged(after, &filter, in_short))
 }
 
-/// 200 if requests were sent as expected, else 409; either says what was found.
+/// Responds with 200 if the requests were sent as expected, otherwise with 409. The body
+/// contains the requests that were found.
 fn verify(core: &Core, request: &Request<'_>) -> Response {
     match read_object(request.body) {
         Ok(verification) => {
@@ -158,7 +159,7 @@ fn present_clock(core: &Core) -> Value {
     json!({"now": core.clock().now(), "frozen": core.clock().is_frozen()})
 }
 
-/// `{"at": "2030-01-01T00:00:00Z", "frozen": true}`, or one of the two.
+/// `{"at": "2030-01-01T00:00:00Z", "frozen": true}`, or one of the two keys.
 fn set_clock(core: &Core, request: &Request<'_>) -> Result<(), String> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -171,7 +172,7 @@ fn set_clock(core: &Core, request: &Request<'_>) -> Result<(), String> {
     if let Some(at) = setting.at {
         let now = clock.now();
         if at < now {
-            return Err(format!("clock: time does not go back, and it is {now}"));
+            return Err(format!("clock: the time cannot go back; it is {now}"));
         }
         clock.advance(at.since(now));
     }
@@ -183,7 +184,7 @@ fn set_clock(core: &Core, request: &Request<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Starts a world of its own, which is found by the name that this one was.
+/// Starts another world. Its URL has the same host name as the request.
 fn add_world(core: &Core, base: &str) -> Response {
     let mut worlds = core.worlds();
     let Some(worlds) = worlds.as_mut() else {
@@ -206,8 +207,8 @@ fn add_world(core: &Core, base: &str) -> Response {
     }
 }
 
-/// The origin of the page that a browser sends a request for, if it is not one
-/// of the mock's own: anyone's page can send requests to this machine.
+/// The origin of the page that sent a request, if it is not a page of the mock: any page
+/// can send requests to this machine.
 fn foreign_origin<'a>(request: &Request<'a>) -> Option<&'a str> {
     let origin = request.headers.get("origin")?.to_str().unwrap_or("null");
     let host = origin.split_once("://").map(|(_, host)| host);
@@ -224,7 +225,7 @@ fn seen(view: Result<Value, CcError>) -> Response {
     }
 }
 
-/// Makes a change, or says why it is none.
+/// Applies a valid change, or responds with the error.
 fn change<T>(read: Result<T, String>, make: impl FnOnce(T)) -> Response {
     match read {
         Ok(value) => {
@@ -236,9 +237,9 @@ fn change<T>(read: Result<T, String>, make: impl FnOnce(T)) -> Response {
 }
 
 fn set_faults(core: &Core, request: &Request<'_>) -> Result<(), String> {
-    let text = str::from_utf8(request.body).map_err(|error| format!("faults: {error}"))?;
+    let text = str::from_utf8(request.body).map_err(|error| format!("invalid faults: {error}"))?;
     let set = Fault::list_from_json(text).and_then(|faults| core.set_faults(faults));
-    set.map_err(|error| format!("faults: {error}"))
+    set.map_err(|error| format!("invalid faults: {error}"))
 }
 
 fn set_apps(core: &Core, request: &Request<'_>) -> Result<(), String> {
@@ -247,7 +248,7 @@ fn set_apps(core: &Core, request: &Request<'_>) -> Result<(), String> {
     set.map_err(|error| format!("apps: {error}"))
 }
 
-/// The times as they shall be: those that there are, with the given changes.
+/// The current times with the changes of a request.
 fn read_times(core: &Core, request: &Request<'_>) -> Result<Times, String> {
     let refuse = |complaint: String| format!("times: {complaint}");
     let mut said: Map<String, Value> =
@@ -256,7 +257,7 @@ fn read_times(core: &Core, request: &Request<'_>) -> Result<Times, String> {
         None => None,
         Some(Value::String(name)) if name == "none" => Some(None),
         Some(Value::String(name)) if name == "measured" => Some(Some(Profile::measured())),
-        // The one that is in force stays.
+        // The current profile is kept.
         Some(Value::String(name)) if name == core.times()["profile"] => None,
         Some(name) => {
             return Err(refuse(format!(
@@ -281,7 +282,7 @@ fn read_times(core: &Core, request: &Request<'_>) -> Result<Times, String> {
     })
 }
 
-/// `{"by": "10s"}`
+/// A body such as `{"by": "10s"}`.
 fn read_advance(request: &Request<'_>) -> Result<Duration, String> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]

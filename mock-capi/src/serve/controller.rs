@@ -1,4 +1,4 @@
-//! The fake itself, as tests control it. It speaks no socket.
+//! The fake Cloud Controller as tests control it, without a socket.
 
 use std::fmt;
 use std::path::Path;
@@ -15,23 +15,21 @@ use crate::serve::faults::{Fault, FaultCount, InvalidFaults};
 use crate::serve::state::StateError;
 use crate::world::{Package, PackageFile};
 
-/// A fake Cloud Controller: its world, its clock and its faults. A clone is the
-/// same one.
+/// A fake Cloud Controller: its world, its clock and its faults. Clones share them.
 ///
-/// [`MockCapi`](crate::MockCapi) serves it;
-/// [`mount`](CloudController::mount) adds it to a `wiremock` server that a test
-/// has already.
+/// [`MockCapi`](crate::MockCapi) serves it, or [`mount`](CloudController::mount) adds it to
+/// an existing `wiremock` server.
 #[derive(Clone)]
 pub struct CloudController {
     core: Arc<Core>,
 }
 
-/// Why there is no token for a user.
+/// The reason why a user cannot get a token.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// UAA has no user of that name.
-    #[error("mock-capi has no user '{0}': MockCapiBuilder::add_user adds one")]
+    /// UAA has no user with this name.
+    #[error("mock-capi has no user '{0}'; add it with MockCapiBuilder::add_user")]
     UnknownUser(String),
     /// The key pair that signs tokens cannot be generated or used.
     #[error("mock-capi cannot sign a token: {0}")]
@@ -48,19 +46,19 @@ impl CloudController {
         &self.core
     }
 
-    /// Answers a request, with links to where the client sent it.
+    /// Answers a request. Links lead to the URL that the client used.
     pub(crate) fn answer(&self, request: &Request<'_>) -> Answer {
         let answer = self.core.answer(request);
         self.core.run_errands();
         answer
     }
 
-    /// Starts what is to be asked of service brokers.
+    /// Starts the pending requests to service brokers.
     pub(crate) fn run_errands(&self) {
         self.core.run_errands();
     }
 
-    /// The response to a request for which a service broker is asked first.
+    /// The response to a request that needs the response of a service broker first.
     pub(crate) async fn read(&self, path: &str, request: BrokerRequest) -> Response {
         let reply = match self.core.courier() {
             Some(courier) => courier.ask(request).await,
@@ -69,7 +67,8 @@ impl CloudController {
         response_of(path, reply)
     }
 
-    /// The same for who cannot but block: the broker may not be served by them.
+    /// The blocking form of [`CloudController::read`], for callers that cannot wait
+    /// asynchronously. The broker must not depend on the blocked thread.
     pub(crate) fn read_blocking(&self, path: &str, request: BrokerRequest) -> Response {
         let is_own = request.url.starts_with(&format!("{}/", self.core.base()));
         let reply = match self.core.courier() {
@@ -79,18 +78,18 @@ impl CloudController {
         response_of(path, reply)
     }
 
-    /// Where the fake is served, without a slash at the end, such as
-    /// `http://127.0.0.1:43210`. Until it is mounted, `http://localhost`.
+    /// The URL of the mock without a slash at the end, such as `http://127.0.0.1:43210`.
+    /// Until it is mounted, `http://localhost`.
     pub fn uri(&self) -> String {
         self.core.base().to_owned()
     }
 
-    /// An access token of a user, as UAA gives it to the cf CLI.
+    /// Returns an access token of a user, like the one that UAA issues to the cf CLI.
     ///
     /// # Errors
     ///
-    /// [`TokenError::UnknownUser`] if there is no user of that name;
-    /// [`TokenError::Key`] if the system cannot generate a key pair.
+    /// [`TokenError::UnknownUser`] if no user has this name; [`TokenError::Key`] if the
+    /// system cannot generate a key pair.
     pub fn token(&self, user: &str) -> Result<String, TokenError> {
         let token = self.core.token_of(user);
         let token = token.map_err(|error| TokenError::Key(error.to_string()))?;
@@ -102,13 +101,13 @@ impl CloudController {
     ///
     /// # Errors
     ///
-    /// Those of [`reqwest::ClientBuilder::build`], such as one of this system's
-    /// TLS set-up.
+    /// Those of [`reqwest::ClientBuilder::build`], such as a problem with the system's
+    /// TLS setup.
     #[cfg(feature = "client")]
     pub fn client(&self) -> reqwest::Result<reqwest::Client> {
         use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
         let token = self.token(self.core.administrator()).unwrap_or_default();
-        // A token has no character that a header may not have.
+        // A token contains only characters that are valid in a header.
         let token = HeaderValue::try_from(format!("bearer {token}")).ok();
         let headers = token.map(|token| (AUTHORIZATION, token)).into_iter();
         let headers: HeaderMap = headers.collect();
@@ -120,8 +119,8 @@ impl CloudController {
         }
     }
 
-    /// The requests since the start or since [`forget_requests`], in order of
-    /// arrival; none unless [`record_requests`] was called.
+    /// The requests since the start or since [`forget_requests`], in order of arrival.
+    /// Empty unless [`record_requests`] was called.
     ///
     /// [`forget_requests`]: Self::forget_requests
     /// [`record_requests`]: crate::MockCapiBuilder::record_requests
@@ -129,7 +128,7 @@ impl CloudController {
         self.core.lock().recorded.clone()
     }
 
-    /// Drops the recorded requests and sets [`CloudController::stats`] to zero.
+    /// Drops the recorded requests and resets [`CloudController::stats`].
     pub fn forget_requests(&self) {
         let mut state = self.core.lock();
         state.recorded.clear();
@@ -137,20 +136,19 @@ impl CloudController {
         state.pace.reset_peak();
     }
 
-    /// How many requests were answered, by route.
+    /// The number of answered requests, in total and by route.
     pub fn stats(&self) -> Stats {
         self.core.lock().stats.clone()
     }
 
-    /// The whole world: for each kind of resource (`organizations`, `apps`,
-    /// `processes`, ...) the list of what today's v3 API would show.
+    /// All resources: for each kind (`organizations`, `apps`, `processes`, ...) the list
+    /// that today's v3 API would return.
     pub fn state(&self) -> Value {
         self.core.state(self.core.base())
     }
 
-    /// The files that a package has, by their paths: those of the archive that
-    /// was uploaded, and those that were only named. `None` if there is no such
-    /// package, or nothing was uploaded.
+    /// The files of a package by path: those of the uploaded archive, and those that the
+    /// upload only named. `None` if the package does not exist, or nothing was uploaded.
     pub fn package_files(&self, guid: &str) -> Option<Vec<PackageFile>> {
         let state = self.core.lock();
         let package: &Package = state.world.look_up(guid)?;
@@ -158,28 +156,27 @@ impl CloudController {
         Some(upload.files.to_vec())
     }
 
-    /// Goes back to the initial world, with the user, a shared domain, the default
-    /// quota and the seed file, and to the times and faults that the mock was
-    /// started with. The clock runs again, and shows the time of this machine.
-    /// Recorded requests, stubs and statistics are dropped; tokens stay valid.
+    /// Returns to the initial world with the user, a shared domain, the default quota and
+    /// the seed file, and to the initial times and faults. The clock shows the time of
+    /// this machine again. Recorded requests, stubs and statistics are dropped; tokens
+    /// stay valid.
     pub fn reset(&self) {
         self.core.reset();
     }
 
-    /// Puts these faults in the place of all earlier ones.
+    /// Replaces all faults.
     ///
     /// # Errors
     ///
-    /// [`InvalidFaults`] if one of them could never strike, such as one for a
-    /// path that no operation of the API has, or if the adapter cannot do it;
-    /// the earlier ones then stay.
+    /// [`InvalidFaults`] if a fault could never strike, such as one for a path of no
+    /// operation, or if the adapter does not support it. The old faults are kept then.
     pub fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidFaults> {
         self.core.set_faults(faults)
     }
 
-    /// Lets apps answer on their routes as a test wants it, in the place of all
-    /// behaviours that were set earlier. Other apps answer as the program that they
-    /// start does, if it is one of the scaling test, or else with what they were asked.
+    /// Sets how apps answer on their routes, and replaces all earlier behaviours. Other
+    /// apps behave like the program that they start, if it belongs to the scaling test;
+    /// otherwise they echo the request.
     ///
     /// ```
     /// use mock_capi::{AppBehaviour, MockCapi};
@@ -199,55 +196,54 @@ impl CloudController {
     ///
     /// # Errors
     ///
-    /// [`InvalidApps`] if one of them makes no sense, or wiremock serves the mock: apps
-    /// need [`front`](crate::MockCapiBuilder::front). The earlier ones then stay.
+    /// [`InvalidApps`] if a behaviour is invalid, or wiremock serves the mock: apps need
+    /// [`front`](crate::MockCapiBuilder::front). The earlier behaviours are kept then.
     pub fn set_apps(&self, behaviours: Vec<AppBehaviour>) -> Result<(), InvalidApps> {
         self.core.set_app_behaviours(behaviours)
     }
 
-    /// The most requests that have waited at once since the start or since
-    /// [`forget_requests`](Self::forget_requests), because all
-    /// [`workers`](crate::MockCapiBuilder::workers) were busy.
+    /// The maximum number of requests that have waited at once because all
+    /// [`workers`](crate::MockCapiBuilder::workers) were busy, since the start or since
+    /// [`forget_requests`](Self::forget_requests).
     pub fn peak_queue(&self) -> usize {
         self.core.peak_queue()
     }
 
-    /// How many requests apps have got on their routes.
+    /// The number of requests that apps received on their routes.
     pub fn app_requests(&self) -> u64 {
         self.core.app_requests()
     }
 
-    /// The faults in force, each with how often it was met and how often it
+    /// The current faults, each with the number of events that it applied to and that it
     /// struck.
     pub fn faults(&self) -> Vec<FaultCount> {
         self.core.fault_counts()
     }
 
-    /// What [`Fault::expect`] promised and did not happen so far, in words.
+    /// Descriptions of the expectations ([`Fault::expect`]) that are not met.
     pub(crate) fn unmet_expectations(&self) -> Vec<String> {
         self.core.lock().faults.unmet()
     }
 
-    /// Makes all access tokens that were given out expired; refresh tokens stay
-    /// good.
+    /// Expires all access tokens. Refresh tokens stay valid.
     pub fn expire_tokens(&self) {
         self.core.expire_tokens();
     }
 
-    /// Saves the world, its users and their logins to a file, all of it or
-    /// nothing; [`MockCapiBuilder::state_file`](crate::MockCapiBuilder::state_file) goes on from there. Only its
-    /// owner can read the file, since it has the users' passwords.
+    /// Saves the world, its users and their logins to a file, completely or not at all.
+    /// [`MockCapiBuilder::state_file`](crate::MockCapiBuilder::state_file) loads it. Only
+    /// its owner can read the file, because it contains passwords.
     ///
     /// # Errors
     ///
-    /// [`StateError::Write`] if the file cannot be written; what was there
-    /// before is there still.
+    /// [`StateError::Write`] if the file cannot be written. An existing file is not
+    /// changed then.
     pub fn save_state(&self, path: impl AsRef<Path>) -> Result<(), StateError> {
         self.core.save(path.as_ref())
     }
 
-    /// Moves the mock's clock forward, as if that time had passed: jobs get
-    /// done, staging ends, instances start, tokens expire.
+    /// Moves the mock's clock forward, as if time had passed: jobs and stagings finish,
+    /// instances start, tokens expire.
     pub fn advance(&self, by: Duration) {
         self.core.advance(by);
     }

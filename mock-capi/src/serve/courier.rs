@@ -1,6 +1,6 @@
-//! Asks service brokers while no request is being answered, and tells the fake
-//! what they say. It runs on a thread of its own, which is started when there is
-//! something to ask.
+//! Sends requests to service brokers while no request is being answered, and passes their
+//! responses to the fake. It runs on a thread of its own, which is started with the first
+//! request.
 
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Weak};
@@ -15,25 +15,25 @@ use crate::api::osb::{BrokerReply, BrokerRequest, Next};
 use crate::serve::core::Core;
 use crate::world::Errand;
 
-/// The largest answer that is read.
+/// The maximum size of a response.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
-/// Something to ask.
+/// A task for the courier.
 enum Call {
     Errand(Errand, Weak<Core>),
-    /// A request that someone waits for.
+    /// A request, and a function that gets its response.
     Request(BrokerRequest, Box<dyn FnOnce(BrokerReply) + Send>),
 }
 
-/// The thread that asks.
+/// The thread that sends requests to brokers.
 #[derive(Debug)]
 pub(crate) struct Courier {
     calls: mpsc::UnboundedSender<Call>,
 }
 
 impl Courier {
-    /// Starts the thread; it ends when this is dropped. Every answer is waited
-    /// for as long as `timeout`.
+    /// Starts the thread. It ends when the courier is dropped. Each request times out
+    /// after `timeout`.
     pub(crate) fn start(timeout: Duration) -> std::io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
@@ -54,20 +54,20 @@ impl Courier {
     }
 
     pub(crate) fn run(&self, errand: Errand, core: &Arc<Core>) {
-        // The thread is there as long as this is.
+        // The thread lives as long as the courier.
         let _ = self.calls.send(Call::Errand(errand, Arc::downgrade(core)));
     }
 
-    /// Asks, and waits for the answer; none if the thread is gone.
+    /// Sends a request and waits for the response. `None` if the thread has ended.
     pub(crate) async fn ask(&self, request: BrokerRequest) -> Option<BrokerReply> {
         let (sender, receiver) = oneshot::channel();
-        // Who asked may be gone.
+        // The caller may have stopped waiting.
         let deliver = Box::new(move |reply| drop(sender.send(reply)));
         let _ = self.calls.send(Call::Request(request, deliver));
         receiver.await.ok()
     }
 
-    /// The same for who cannot but block its thread.
+    /// The blocking form of [`Courier::ask`].
     pub(crate) fn ask_blocking(&self, request: BrokerRequest) -> Option<BrokerReply> {
         let (sender, receiver) = std_mpsc::channel();
         let deliver = Box::new(move |reply| drop(sender.send(reply)));
@@ -83,7 +83,7 @@ async fn answer(call: Call, http: Option<Client>) {
     }
 }
 
-/// Does an errand to its end, as long as the fake is there.
+/// Carries out an errand to its end, as long as the fake exists.
 async fn run(errand: Errand, core: &Weak<Core>, http: Option<&Client>) {
     loop {
         let request = match core.upgrade() {
@@ -94,7 +94,7 @@ async fn run(errand: Errand, core: &Weak<Core>, http: Option<&Client>) {
             Some(request) => Some(send(http, request).await),
             None => None,
         };
-        let Errand::GoOn(job) = &errand else {
+        let Errand::ContinueJob(job) = &errand else {
             return;
         };
         let next = match core.upgrade() {

@@ -1,12 +1,12 @@
-//! Which host names are the mock's own.
+//! Recognizes the mock's own host names.
 
 use std::net::IpAddr;
 
 use crate::world::without_port;
 
-/// Whether a `Host` header names the mock itself: by an IP address, a name of
-/// the loopback interface, or a name that `--allow-host` lists. All other names
-/// belong to someone else, even if they resolve to this machine.
+/// Whether a `Host` header names the mock itself: by an IP address, a name of the
+/// loopback interface, or a name of `--allow-host`. All other names belong to someone
+/// else, even if they resolve to this machine.
 pub(crate) fn is_own(host: &str, allowed: &[String]) -> bool {
     let name = without_port(host);
     name.parse::<IpAddr>().is_ok()

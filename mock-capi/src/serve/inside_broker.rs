@@ -1,5 +1,5 @@
-//! A service broker that runs inside the mock, on a port of its own: it makes
-//! what it is asked for at once, and remembers it.
+//! A service broker inside the mock, on a port of its own. It carries out requests at
+//! once, and remembers the results.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-/// The largest body that is read.
+/// The maximum size of a body.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// A broker that is to run: its name, which its one offering has too, and the
-/// plans of that.
+/// The settings of a broker: its name, which is also that of its only offering, and the
+/// plans.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BrokerSpec {
     pub(crate) name: String,
@@ -29,8 +29,7 @@ pub(crate) struct BrokerSpec {
 }
 
 impl BrokerSpec {
-    /// The catalog; IDs follow from the names, so that they are the same in each
-    /// run.
+    /// The catalog. IDs are derived from names, so that they are the same in each run.
     pub(crate) fn catalog(&self) -> Value {
         let name = &self.name;
         let plans = self.plans.iter().map(|plan| {
@@ -77,11 +76,11 @@ impl InsideBroker {
             tokio::net::TcpListener::from_std(socket)?
         };
         let (stop, stopped) = oneshot::channel();
-        let desk = Arc::new(Desk::new(&spec));
+        let resources = Arc::new(BrokerResources::new(&spec));
         let serve = move || {
             runtime.block_on(async {
                 tokio::select! {
-                    () = accept(socket, desk) => {}
+                    () = accept(socket, resources) => {}
                     _ = stopped => {}
                 }
             });
@@ -104,37 +103,40 @@ impl Drop for InsideBroker {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It ends without a result, even if it panicked.
+            // The thread has no result, even if it panicked.
             let _ = thread.join();
         }
     }
 }
 
-async fn accept(socket: tokio::net::TcpListener, desk: Arc<Desk>) {
+async fn accept(socket: tokio::net::TcpListener, resources: Arc<BrokerResources>) {
     while let Ok((stream, _)) = socket.accept().await {
-        let desk = Arc::clone(&desk);
+        let resources = Arc::clone(&resources);
         tokio::spawn(async move {
             let service = service_fn(|request: hyper::Request<Incoming>| {
-                let desk = Arc::clone(&desk);
-                async move { Ok::<_, Infallible>(serve(&desk, request).await) }
+                let resources = Arc::clone(&resources);
+                async move { Ok::<_, Infallible>(serve(&resources, request).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), service);
-            // Whatever ends a connection is the client's doing.
+            // A connection ends because of the client.
             let _ = connection.await;
         });
     }
 }
 
-async fn serve(desk: &Desk, request: hyper::Request<Incoming>) -> hyper::Response<Full<Bytes>> {
+async fn serve(
+    resources: &BrokerResources,
+    request: hyper::Request<Incoming>,
+) -> hyper::Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, MAX_BODY).collect().await;
     let body = body
         .map(http_body_util::Collected::to_bytes)
         .unwrap_or_default();
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let (status, answer) = desk.answer(parts.method.as_str(), parts.uri.path(), body);
+    let (status, answer) = resources.answer(parts.method.as_str(), parts.uri.path(), body);
     let answer = Full::new(Bytes::from(answer.to_string()));
     let mut response = hyper::Response::new(answer);
     if let Ok(status) = hyper::StatusCode::from_u16(status) {
@@ -147,15 +149,15 @@ async fn serve(desk: &Desk, request: hyper::Request<Incoming>) -> hyper::Respons
     response
 }
 
-/// What a broker has made, by the path that it is known by.
+/// The resources of a broker, by path.
 #[derive(Debug)]
-struct Desk {
+struct BrokerResources {
     name: String,
     catalog: Value,
     made: Mutex<HashMap<String, Value>>,
 }
 
-impl Desk {
+impl BrokerResources {
     fn new(spec: &BrokerSpec) -> Self {
         Self {
             name: spec.name.clone(),
@@ -199,8 +201,9 @@ impl Desk {
         })
     }
 
-    /// Makes, changes, shows or removes something. A parameter `async` lets it
-    /// take until it is asked for, and `fail` refuses it in its words.
+    /// Creates, changes, shows or removes a resource. With the parameter `async`, the
+    /// operation is in progress until it is polled, and with `fail`, it is refused with
+    /// this text.
     fn keep(
         &self,
         method: &str,

@@ -1,4 +1,4 @@
-//! A running mock: the fake and the adapter that serves it.
+//! A running mock: the fake, and the adapter that serves it.
 
 use std::fmt;
 use std::io;
@@ -17,72 +17,71 @@ use crate::serve::state::StateError;
 
 /// A running fake Cloud Controller. It stops when it is dropped.
 ///
-/// It is served by wiremock, so that a test can mount mocks of its own in front
-/// of the fake, see [`MockCapi::server`]; or, as `MockCapi<Front>`, by a server
-/// that can do more on the wire, see [`MockCapiBuilder::front`]. Everything that
-/// does not depend on that is in [`CloudController`], to which it derefs.
+/// It is served by wiremock, so that a test can mount its own mocks in front of the fake
+/// (see [`MockCapi::server`]), or, as `MockCapi<Front>`, by a server with more control
+/// over connections (see [`MockCapiBuilder::front`]). [`CloudController`], to which it
+/// derefs, has everything that does not depend on the adapter.
 ///
-/// Every instance has its own world and its own port, so tests can run in
-/// parallel.
+/// Every instance has its own world and its own port, so tests can run in parallel.
 ///
 /// # Panics
 ///
-/// When it is dropped, if a [`Fault::expect`](crate::Fault::expect) or an
-/// expectation of a mounted mock was not met.
+/// Dropping it panics if an expectation of [`Fault::expect`](crate::Fault::expect) or of
+/// a mounted mock was not met.
 pub struct MockCapi<A: Adapter = Wiremock> {
     pub(crate) adapter: A,
     controller: CloudController,
 }
 
-/// Why a mock could not start.
+/// The reason why a mock could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The address is in use, or not this machine's.
+    /// The address is in use, or does not belong to this machine.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// The address that was asked for.
+        /// The address.
         address: SocketAddr,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The state file cannot be loaded.
+    /// The state file cannot be loaded or saved.
     #[error(transparent)]
     State(#[from] StateError),
     /// A fault could never strike.
-    #[error("faults: {0}")]
+    #[error("invalid faults: {0}")]
     Faults(#[from] InvalidFaults),
-    /// The seed file cannot be read, or asks for what cannot be.
-    #[error("cannot seed the world from {}: {reason}", path.display())]
+    /// The seed file cannot be read, or is invalid.
+    #[error("invalid seed file {}: {reason}", path.display())]
     SeedFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and where.
+        /// The problem and its place in the file.
         reason: String,
     },
-    /// No certificate can be made, such as for a name that is not a host's.
-    #[error("cannot make a certificate: {0}")]
+    /// The certificate cannot be created, for example because of an invalid host name.
+    #[error("cannot create a certificate: {0}")]
     Tls(#[source] io::Error),
-    /// A service broker that was to run inside cannot listen.
+    /// A service broker inside the mock cannot listen.
     #[error("cannot start a service broker: {0}")]
     Broker(#[source] io::Error),
-    /// A time or the jitter has a value that it cannot have.
-    #[error("times: {0}")]
+    /// A time or the jitter is invalid.
+    #[error("invalid times: {0}")]
     Times(String),
 }
 
 impl MockCapi {
-    /// Starts a mock with the user `admin`, whose password is `admin`, and a
-    /// shared domain, on a free port of 127.0.0.1.
+    /// Starts a mock on a free port of 127.0.0.1, with a shared domain and the user
+    /// `admin`, whose password is `admin`.
     ///
     /// # Errors
     ///
-    /// [`StartError::Listen`] if the system has no port left.
+    /// [`StartError::Listen`] if the system has no free port.
     pub async fn start() -> Result<Self, StartError> {
         Self::builder().start().await
     }
 
-    /// The settings of a mock that is yet to start.
+    /// The settings of a mock that has not been started.
     pub fn builder() -> MockCapiBuilder {
         MockCapiBuilder::new()
     }
@@ -103,7 +102,7 @@ impl<A: Adapter> MockCapi<A> {
 }
 
 impl MockCapi<Front> {
-    /// The certificate that clients have to trust, in PEM; none unless
+    /// The certificate that clients must trust, in PEM format. `None` unless
     /// [`MockCapiBuilder::tls`] was called.
     pub fn certificate(&self) -> Option<&str> {
         self.adapter.certificate()

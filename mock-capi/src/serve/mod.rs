@@ -1,6 +1,5 @@
-//! How the fake is reached: it listens, applies faults and the rate limit,
-//! logs requests, and answers `/_mock/`. What the APIs say is in
-//! [`crate::api`].
+//! Serves the fake: listens, applies faults and the rate limit, logs requests, and
+//! answers `/_mock/`. [`crate::api`] implements the APIs.
 
 pub(crate) mod adapter;
 mod app_routes;

@@ -1,18 +1,18 @@
-//! The adapter for Rust tests: a `wiremock` server whose last mock is the fake,
-//! so that a test mounts mocks of its own in front.
+//! The adapter for Rust tests: a `wiremock` server whose last mock is the fake, so that
+//! tests can mount their own mocks in front of it.
 //!
-//! What wiremock does, and how it is handled here:
-//! - A mock either answers or breaks the connection. So there are two of ours:
-//!   the first lets the fake answer, and matches only if the connection is to
-//!   break; the second hands out what the fake answered. Both run under the
-//!   server's lock, one right after the other.
-//! - It keeps every request that a mock matched, until all mocks are removed. So
-//!   they are, again and again, as long as the test cannot have mounted any of
-//!   its own; see [`Renewal`].
-//! - Bodies are read whole, so there is a limit for them.
-//! - A mock answers without waiting for anything else on its server. So the
-//!   parameters of a service instance are not read from a broker that the same
-//!   server is; all else is asked of brokers by another thread.
+//! Properties of wiremock, and their consequences:
+//! - A mock either answers or breaks the connection. So the fake consists of two mocks:
+//!   the first lets the fake answer, and matches only if the connection should be broken;
+//!   the second sends the response. Both run under the server's lock, one directly after
+//!   the other.
+//! - wiremock keeps every request that a mock matched until all mocks are removed. So they
+//!   are removed regularly, as long as the test cannot have mounted any of its own: see
+//!   [`Renewal`].
+//! - Bodies are read as a whole, so their size is limited.
+//! - A mock cannot wait for another request to the same server. So the parameters of a
+//!   service instance cannot be read from a broker on the same server. All other requests
+//!   to brokers are sent by another thread.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -37,22 +37,21 @@ use crate::serve::adapter::sealed::{Serve, ServeOptions, WireKind};
 use crate::serve::controller::CloudController;
 use crate::serve::core::{Answer, Ending, Wire};
 
-/// The largest body that the fake takes from wiremock, which keeps it in memory
-/// more than once.
+/// The maximum size of a body. wiremock keeps bodies in memory more than once.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// wiremock's lowest.
+/// The lowest priority in wiremock.
 const LOWEST_PRIORITY: u8 = u8::MAX;
 
-/// How many requests wiremock keeps before they are removed.
+/// The number of requests that wiremock keeps before they are removed.
 const RENEW_AFTER_REQUESTS: u64 = 4096;
 
-/// How many bytes of bodies it keeps.
+/// The number of bytes of bodies that wiremock keeps before they are removed.
 const RENEW_AFTER_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Serves the fake on a `wiremock` server; the usual adapter.
+/// Serves the fake on a `wiremock` server. This is the default adapter.
 pub struct Wiremock {
-    // Dropped first, since it has a share in the server.
+    // Dropped first, because it shares the server.
     renewal: Option<Renewal>,
     relay: Relay,
     server: Arc<MockServer>,
@@ -98,14 +97,14 @@ impl Serve for Wiremock {
 }
 
 impl MockCapi {
-    /// The wiremock server that the fake is mounted on, for mocks in front of it.
+    /// The wiremock server on which the fake is mounted, for additional mocks.
     ///
-    /// For a mock that is to go before the test ends, use a [`Scope`]: what
-    /// wiremock 0.6.5 mounts *as scoped* on a server that has mocks of a lower
-    /// priority, as the fake is, it cannot unmount, and unmounts the fake instead.
+    /// For a mock that should be removed before the test ends, use a [`Scope`]: wiremock
+    /// 0.6.5 cannot unmount a mock that was mounted *as scoped* on a server with mocks of
+    /// a lower priority, such as the fake; it unmounts the fake instead.
     ///
-    /// From the first call on, wiremock keeps every request, as it does of any
-    /// mock: about 1 KiB each, and its body.
+    /// From the first call on, wiremock keeps every request, as it does for all mocks:
+    /// about 1 KiB for each, and its body.
     ///
     /// ```
     /// use mock_capi::MockCapi;
@@ -115,7 +114,7 @@ impl MockCapi {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let mock = MockCapi::start().await?;
-    /// // One operation is stubbed; the fake answers the others.
+    /// // One operation is stubbed; the fake answers all others.
     /// Mock::given(method("GET"))
     ///     .and(path("/v3/service_brokers"))
     ///     .respond_with(ResponseTemplate::new(200).set_body_string("{\"resources\": []}"))
@@ -137,17 +136,17 @@ impl MockCapi {
         &self.adapter.server
     }
 
-    /// Mounts the fake again after [`MockServer::reset`] removed it.
+    /// Mounts the fake again after [`MockServer::reset`] has removed it.
     pub async fn remount(&self) {
         self.adapter.relay.mount(&self.adapter.server).await;
     }
 }
 
 impl CloudController {
-    /// Mounts the fake on a server, behind all mocks that are or will be there.
+    /// Mounts the fake on a server, with a lower priority than all other mocks.
     ///
-    /// wiremock keeps every request that the fake answers, about 1 KiB each, and
-    /// its body, until the server is reset.
+    /// wiremock keeps every request that the fake answers, about 1 KiB for each and its
+    /// body, until the server is reset.
     ///
     /// ```
     /// use mock_capi::MockCapi;
@@ -171,8 +170,8 @@ impl CloudController {
     }
 }
 
-/// Answers requests as the only mock of a server does. Connections cannot be
-/// dropped this way; [`CloudController::mount`] can.
+/// Answers requests as the only mock of a server. In this form, connections cannot be
+/// dropped; with [`CloudController::mount`] they can.
 impl Respond for CloudController {
     fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
         let answer = answer(self, request);
@@ -185,7 +184,7 @@ impl Respond for CloudController {
     }
 }
 
-/// How long a mounted mock is there: until this is dropped.
+/// A scope for mounted mocks, which match requests until it is dropped.
 ///
 /// ```
 /// use mock_capi::wiremock::matchers::path;
@@ -211,7 +210,7 @@ impl Respond for CloudController {
 pub struct Scope(Arc<AtomicBool>);
 
 impl Scope {
-    /// A scope that is open.
+    /// A scope, which is open until it is dropped.
     #[expect(clippy::new_without_default, reason = "a scope is opened, on purpose")]
     pub fn new() -> Self {
         Self(Arc::new(AtomicBool::new(true)))
@@ -283,17 +282,17 @@ fn template(answer: Answer) -> ResponseTemplate {
     template
 }
 
-/// The two mocks that the fake is. A clone is the same.
+/// The two mocks that make up the fake. Clones share their state.
 #[derive(Clone)]
 struct Relay(Arc<RelayState>);
 
 struct RelayState {
     controller: CloudController,
-    /// What the first mock got from the fake for the second to hand out.
+    /// The response that the first mock got from the fake, for the second one to send.
     pending: Mutex<Option<Answer>>,
     kept_requests: AtomicU64,
     kept_bytes: AtomicU64,
-    /// Where to ask for a renewal; none if wiremock is to keep its requests.
+    /// Requests renewals. `None` if wiremock should keep its requests.
     renewal: Mutex<Option<Sender<Sender<()>>>>,
 }
 
@@ -325,13 +324,13 @@ impl Relay {
         tokio::join!(server.register(drops), server.register(answers));
     }
 
-    /// Lets wiremock keep its requests, and its mocks, from now on.
+    /// Lets wiremock keep its requests and mocks from now on.
     fn keep_all(&self) {
         *lock(&self.0.renewal) = None;
     }
 
-    /// Asks for a renewal if wiremock keeps too much. This runs under its lock;
-    /// it waits until the renewal is next in line for that.
+    /// Requests a renewal if wiremock keeps too much. This runs under wiremock's lock,
+    /// and waits until the renewal is next in line for that lock.
     fn renew_if_due(&self, request: &wiremock::Request) {
         let body = u64::try_from(request.body.len()).unwrap_or(u64::MAX);
         let requests = self.0.kept_requests.fetch_add(1, Ordering::Relaxed);
@@ -339,13 +338,13 @@ impl Relay {
         if requests < RENEW_AFTER_REQUESTS && bytes < RENEW_AFTER_BYTES {
             return;
         }
-        // Held until the renewal is in line, so that no mock is mounted before it
-        // by a test that has just got the server.
+        // Held until the renewal is in line, so that a test that has just got the server
+        // cannot mount a mock before it.
         let renewal = lock(&self.0.renewal);
         if let Some(renewal) = renewal.as_ref() {
             let (in_line, is_in_line) = mpsc::channel();
             if renewal.send(in_line).is_ok() {
-                // An error is the end of the renewals.
+                // An error means that there are no more renewals.
                 let _ = is_in_line.recv();
             }
             self.0.kept_requests.store(0, Ordering::Relaxed);
@@ -354,7 +353,7 @@ impl Relay {
     }
 }
 
-/// Lets the fake answer; matches if the connection is to be dropped.
+/// Lets the fake answer. Matches if the connection should be dropped.
 impl Match for Relay {
     fn matches(&self, request: &wiremock::Request) -> bool {
         let answer = answer(&self.0.controller, request);
@@ -365,7 +364,7 @@ impl Match for Relay {
     }
 }
 
-/// Hands out what the fake answered.
+/// Sends the response of the fake.
 impl Respond for Relay {
     fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
         let pending = lock(&self.0.pending).take();
@@ -373,16 +372,16 @@ impl Respond for Relay {
     }
 }
 
-/// A connection that is closed without an answer.
+/// A connection that is closed without a response.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is dropped on purpose")]
 struct Dropped;
 
-/// Removes all mocks with the requests that wiremock keeps of them, and mounts
+/// Removes all mocks, together with the requests that wiremock keeps of them, and mounts
 /// the fake again.
 ///
-/// The server's lock is fair, so nothing comes between: while a request holds
-/// it, the removal and then the mounting are put in line for it.
+/// The server's lock is fair, so no other operation can happen in between: while a
+/// request holds the lock, the removal and the mounting are put in line for it.
 struct Renewal(Option<JoinHandle<()>>);
 
 impl Renewal {
@@ -414,7 +413,7 @@ async fn renew(server: &MockServer, relay: &Relay, in_line: Sender<()>) {
     let mut all = pin!(all);
     let is_done =
         std::future::poll_fn(|context| Poll::Ready(all.as_mut().poll(context).is_ready())).await;
-    // The request that asked goes on, which it must for this to go on.
+    // The request that asked for the renewal must continue, so that this can continue.
     drop(in_line);
     if !is_done {
         all.await;
@@ -423,8 +422,8 @@ async fn renew(server: &MockServer, relay: &Relay, in_line: Sender<()>) {
 
 impl Drop for Wiremock {
     fn drop(&mut self) {
-        // Ends the renewals, which have a share in the server: its expectations
-        // are verified where the mock is dropped.
+        // Ends the renewals, which share the server: its expectations are verified when
+        // the mock is dropped.
         self.relay.keep_all();
         drop(self.renewal.take());
     }
@@ -433,7 +432,7 @@ impl Drop for Wiremock {
 impl Drop for Renewal {
     fn drop(&mut self) {
         if let Some(thread) = self.0.take() {
-            // It ends without a result, even if it panicked.
+            // The thread has no result, even if it panicked.
             let _ = thread.join();
         }
     }

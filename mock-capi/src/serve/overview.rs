@@ -1,5 +1,4 @@
-//! A summary of the world for the page, which costs little however many apps there
-//! are.
+//! A summary of the world for the page. Its cost does not depend on the number of apps.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +8,12 @@ use crate::api::error::CcError;
 use crate::api::http::Request;
 use crate::world::{App, Field, Guid, Key, Org, Registered, Row, Selection, Space, World};
 
-/// How many rows are listed unless `?limit=` says otherwise.
+/// The default number of listed rows, which `?limit=` changes.
 const LISTED: usize = 100;
 
-/// How much there is, and the organizations, each followed by its spaces: with
-/// `?filter=`, those with that part in their names, or with such apps; with
-/// `?state=`, those with apps or instances in that state.
+/// The number of resources, and the organizations, each followed by its spaces.
+/// `?filter=` selects organizations and spaces by a part of their names or of their apps'
+/// names, and `?state=` by the state of their apps or instances.
 pub(crate) fn of_world(world: &World, request: &Request<'_>) -> Result<Value, CcError> {
     let limit = limit(request)?;
     let filter = Filter::of(request);
@@ -28,8 +27,7 @@ pub(crate) fn of_world(world: &World, request: &Request<'_>) -> Result<Value, Cc
     }))
 }
 
-/// The apps of the space `?space=` with the states of what they have, filtered as
-/// the spaces are.
+/// The apps of the space `?space=` with their states, filtered like the spaces.
 pub(crate) fn of_space(world: &World, request: &Request<'_>) -> Result<Value, CcError> {
     let limit = limit(request)?;
     let filter = Filter::of(request);
@@ -60,7 +58,7 @@ fn counts(world: &World) -> Value {
     Value::Object(counts)
 }
 
-/// An organization and its spaces, as far as the filter admits them.
+/// An organization and its spaces, if the filter selects them.
 fn rows<'w>(world: &'w World, org: &'w Org, filter: &'w Filter) -> impl Iterator<Item = Value> {
     let spaces = world.spaces.select(&Selection::by(Field::Org, org.guid()));
     let spaces = spaces.into_iter();
@@ -115,7 +113,7 @@ fn present_app(world: &World, app: &App) -> Value {
     })
 }
 
-/// How many there are in each state.
+/// The number of resources in each state.
 fn tally(states: impl Iterator<Item = &'static str>) -> Value {
     let mut counts = BTreeMap::new();
     for state in states {
@@ -124,11 +122,11 @@ fn tally(states: impl Iterator<Item = &'static str>) -> Value {
     json!(counts)
 }
 
-/// Which apps are shown: by a part of their names, in lower case, and by a state.
+/// Selects apps by a part of their names, in lower case, and by a state.
 #[derive(Debug)]
 struct Filter {
     name: String,
-    /// Of the app, or of one of its instances.
+    /// The state of the app, or of one of its instances.
     state: Option<String>,
 }
 
@@ -145,13 +143,13 @@ impl Filter {
         self.name.is_empty() || name.to_lowercase().contains(&self.name)
     }
 
-    /// Whether the name of a space, or of its organization, is right for all apps.
+    /// Whether the name of a space or of its organization selects all of its apps.
     fn admits_names_of(&self, world: &World, space: &Space) -> bool {
         let org = world.orgs.get(space.org);
         self.admits(&space.name) || org.is_some_and(|org| self.admits(&org.name))
     }
 
-    /// The apps of a space that are shown.
+    /// The selected apps of a space.
     fn apps<'w>(&self, world: &'w World, space: &Space) -> Vec<&'w App> {
         let by_space = Selection::by(Field::Space, space.guid());
         let mut apps = world.apps.select(&by_space);

@@ -1,5 +1,5 @@
-//! The page at `/_mock/`: markup, style and script in one answer, which loads
-//! nothing else and runs nothing else.
+//! The page at `/_mock/`: markup, style and script in one response, which loads nothing
+//! else.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -30,7 +30,7 @@ pub(crate) fn answer() -> Response {
         .with_header("Cache-Control", "no-store")
 }
 
-/// The hash by which a policy allows an inline text.
+/// The hash with which a policy allows an inline text.
 fn source(text: &str) -> String {
     format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)))
 }

@@ -1,5 +1,5 @@
-//! The Cloud Controller's rate limit: so many requests of a user in a window of
-//! time, or of an address where nobody is logged in.
+//! The Cloud Controller's rate limit: a number of requests in a period, for each user, or
+//! for each address without a login.
 
 use std::collections::HashMap;
 
@@ -15,10 +15,10 @@ pub(crate) enum Counted {
     Address(String),
 }
 
-/// From how many callers on those are forgotten whose windows are over.
+/// The number of callers from which on those with expired periods are dropped.
 const MANY: usize = 10_000;
 
-/// The requests of each caller in the current window.
+/// The requests of each caller in the current period.
 #[derive(Debug, Default)]
 pub(crate) struct RateLimiter(HashMap<Counted, Window>);
 
@@ -37,7 +37,7 @@ pub(crate) struct Allowance {
     caller: Counted,
 }
 
-/// Whether requests to a path count: those to the root and the login do not.
+/// Whether requests to a path count. Requests to the root and the login do not.
 pub(crate) fn counts(path: &str) -> bool {
     (path.starts_with("/v3/") || path.starts_with("/v2/")) && path != "/v2/info"
 }
@@ -67,7 +67,7 @@ impl RateLimiter {
 }
 
 impl Allowance {
-    /// The answer to a request that is one too many.
+    /// The response to a request beyond the limit.
     pub(crate) fn refusal(&self, path: &str, dialect: Dialect) -> Option<Response> {
         if self.window.count <= self.limit.requests {
             return None;
@@ -87,18 +87,18 @@ impl Allowance {
         let refused = Response::error(path, &error);
         let mut response = match dialect {
             Dialect::V3 => refused.with_retry_after(self.window.ends.since(self.now)),
-            // Until 2021 it was the moment, in seconds, at which the window ends.
+            // Until 2021, the header had the end of the period as a UNIX time.
             Dialect::Documented2017 => {
                 let ends = self.window.ends.unix_seconds();
                 refused.with_header("Retry-After", ends.to_string())
             }
         };
-        // As the Cloud Controller sends it.
+        // The Cloud Controller's content type.
         response.content_type = "text/plain; charset=utf-8".into();
         Some(response)
     }
 
-    /// Adds the headers that say how much is left.
+    /// Adds the headers with the remaining requests.
     pub(crate) fn sign(&self, response: Response) -> Response {
         response
             .with_header("X-RateLimit-Limit", self.limit.requests.to_string())
@@ -109,7 +109,7 @@ impl Allowance {
             .with_header("X-RateLimit-Remaining", self.remaining().to_string())
     }
 
-    /// An estimate, as the Cloud Controller makes it: tenths of the limit.
+    /// The Cloud Controller's estimate, in tenths of the limit.
     fn remaining(&self) -> u64 {
         let limit = u128::from(self.limit.requests.max(1));
         let left = u128::from(self.limit.requests.saturating_sub(self.window.count));

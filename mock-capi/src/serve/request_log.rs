@@ -12,23 +12,23 @@ use crate::api::http::Request;
 use crate::serve::faults::{Effect, matches_path};
 use crate::world::clock::Timestamp;
 
-/// How much of a body is kept.
+/// The number of bytes of a body that are kept.
 pub(crate) const KEPT_BODY: usize = 64 * 1024;
 
-/// A request that was answered, or dropped.
+/// A request that was answered or dropped.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct LoggedRequest {
-    /// Counts all requests since the start.
+    /// The number of the request since the start.
     number: u64,
     at: Timestamp,
     method: String,
-    /// With the query.
+    /// The path with the query.
     path: String,
-    /// Whose token it had.
+    /// The user of its token.
     user: Option<String>,
     /// `None` if the connection was dropped.
     status: Option<u16>,
-    /// How long the mock worked on it, without delays.
+    /// The time that the mock needed for it, without delays.
     micros: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<Effect>,
@@ -36,22 +36,22 @@ pub(crate) struct LoggedRequest {
     content: Option<Content>,
 }
 
-/// What a request had besides its first line.
+/// The headers and bodies of a request.
 #[derive(Clone, Debug, Serialize)]
 struct Content {
     #[serde(serialize_with = "as_object")]
     headers: HeaderMap,
     #[serde(serialize_with = "as_text")]
     body: Vec<u8>,
-    /// In bytes; more than `body` has if that was cut.
+    /// In bytes. Larger than `body` if the body was cut.
     body_size: u64,
     #[serde(serialize_with = "as_text")]
     answer: Vec<u8>,
-    /// The same of the answer.
+    /// The size of the response.
     answer_size: usize,
 }
 
-/// Header names with their values, joined where there are several.
+/// Header names with their values. Several values are joined.
 fn as_object<S: Serializer>(headers: &HeaderMap, serializer: S) -> Result<S::Ok, S::Error> {
     let mut object = serializer.serialize_map(Some(headers.keys_len()))?;
     for name in headers.keys() {
@@ -66,7 +66,7 @@ fn as_text<S: Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error>
     serializer.serialize_str(&String::from_utf8_lossy(body))
 }
 
-/// What is known of a request once it is answered.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) at: Timestamp,
@@ -79,11 +79,11 @@ pub(crate) struct Outcome {
 /// The latest requests, oldest first.
 #[derive(Debug)]
 pub(crate) struct RequestLog {
-    /// How many are kept.
+    /// The maximum number of kept requests.
     kept: usize,
     requests: VecDeque<LoggedRequest>,
     count: u64,
-    /// How many are no longer kept because others came after.
+    /// The number of dropped requests.
     forgotten: u64,
 }
 
@@ -126,8 +126,8 @@ impl RequestLog {
         });
     }
 
-    /// Those after the request of that number which are still kept; all, if there
-    /// was none of that number: the caller knows it from an earlier mock.
+    /// The kept requests after the one with this number. All, if there is no request with
+    /// this number, because the caller knows it from an earlier mock.
     pub(crate) fn after(&self, number: u64) -> Vec<&LoggedRequest> {
         let number = if number > self.count { 0 } else { number };
         let later = self.requests.iter().rev();
@@ -136,7 +136,7 @@ impl RequestLog {
         later
     }
 
-    /// How many requests are no longer kept.
+    /// The number of dropped requests.
     pub(crate) fn forgotten(&self) -> u64 {
         self.forgotten
     }
@@ -148,7 +148,7 @@ impl RequestLog {
 }
 
 impl LoggedRequest {
-    /// The same without headers and body.
+    /// The request without headers and body.
     pub(crate) fn in_short(&self) -> Self {
         Self {
             content: None,
@@ -157,19 +157,19 @@ impl LoggedRequest {
     }
 }
 
-/// Which requests are meant: those that meet all criteria.
+/// Criteria for requests, all of which must be met.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RequestFilter {
-    /// The only one that is meant.
+    /// The number of the only matching request.
     #[serde(skip)]
     pub(crate) number: Option<u64>,
     pub(crate) method: Option<String>,
-    /// As faults have it: `/v3/apps/:guid`, `/v3/*`.
+    /// A pattern as in faults: `/v3/apps/:guid`, `/v3/*`.
     pub(crate) path: Option<String>,
     pub(crate) user: Option<String>,
     pub(crate) status: Option<u16>,
-    /// What the JSON of the body has; it may have more.
+    /// Values that the JSON of the body must contain.
     pub(crate) body: Option<Value>,
 }
 
@@ -178,7 +178,7 @@ impl RequestFilter {
         self.misses(request) == 0
     }
 
-    /// How many of the criteria a request does not meet.
+    /// The number of criteria that a request does not meet.
     pub(crate) fn misses(&self, request: &LoggedRequest) -> usize {
         let path = request.path.split('?').next().unwrap_or_default();
         let body = || {
@@ -202,7 +202,7 @@ impl RequestFilter {
         has.into_iter().filter(|has| !has).count()
     }
 
-    /// How many criteria there are.
+    /// The number of criteria.
     fn criteria(&self) -> usize {
         usize::from(self.method.is_some())
             + usize::from(self.path.is_some())
@@ -212,7 +212,7 @@ impl RequestFilter {
     }
 }
 
-/// Whether a value has all that another has.
+/// Whether a value contains another one.
 fn contains(value: &Value, wanted: &Value) -> bool {
     match (value, wanted) {
         (Value::Object(value), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| {
@@ -223,7 +223,7 @@ fn contains(value: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// How often requests are expected: `POST /_mock/verify`.
+/// The expected number of requests: `POST /_mock/verify`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Verification {
@@ -236,22 +236,21 @@ pub(crate) struct Verification {
     at_most: Option<usize>,
 }
 
-/// The outcome of a verification.
+/// The result of a verification.
 #[derive(Debug, Serialize)]
 pub(crate) struct Verified {
     pub(crate) met: bool,
     count: usize,
-    /// Those that are no longer kept, which may have been meant too.
+    /// The number of dropped requests, which might have matched too.
     forgotten: u64,
-    /// Requests that have all that is asked for but one thing; only where the
-    /// expectation is not met.
+    /// Requests that meet all criteria but one, if the expectation is not met.
     near_misses: Vec<LoggedRequest>,
 }
 
 impl Verification {
-    /// Without a count, at least one request is expected.
+    /// Verifies the log. Without a count, at least one request is expected.
     pub(crate) fn check(&self, log: &RequestLog) -> Verified {
-        /// How many near misses are of use.
+        /// The maximum number of near misses.
         const SHOWN: usize = 10;
         let filter = &self.request;
         let count = log.requests.iter().filter(|it| filter.admits(it)).count();

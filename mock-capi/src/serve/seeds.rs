@@ -1,5 +1,4 @@
-//! What a test puts into the world before it runs, and what it reads of it
-//! afterwards, in types of its own.
+//! Creates resources before a test, and reads them afterwards, with types of its own.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +7,9 @@ use serde_json::Value;
 use crate::serve::controller::CloudController;
 use crate::world::{App, Field, Guid, RouteRefusal, Row, Selection, Space, World};
 
-/// Making things without requests.
+/// Creates resources without requests.
 impl CloudController {
-    /// The organization of a name, made if there is none yet.
+    /// The organization with a name, which is created if it does not exist.
     ///
     /// ```
     /// use mock_capi::MockCapi;
@@ -31,12 +30,12 @@ impl CloudController {
         OrgSeed { fake: self, guid }
     }
 
-    /// The oldest app of a name, whatever its space; `None` if there is none.
+    /// The oldest app with a name, in any space. `None` if there is none.
     pub fn app(&self, name: &str) -> Option<AppState> {
         self.apps().into_iter().find(|app| app.name == name)
     }
 
-    /// All apps, the oldest first.
+    /// All apps, oldest first.
     pub fn apps(&self) -> Vec<AppState> {
         self.core().read(|world| {
             let apps = world.apps.iter();
@@ -49,7 +48,7 @@ impl CloudController {
     }
 }
 
-/// An organization that is there; from [`CloudController::org`].
+/// An existing organization, returned by [`CloudController::org`].
 #[derive(Clone, Copy, Debug)]
 pub struct OrgSeed<'m> {
     fake: &'m CloudController,
@@ -62,7 +61,7 @@ impl<'m> OrgSeed<'m> {
         self.guid.to_string()
     }
 
-    /// The space of a name, made if there is none yet.
+    /// The space with a name, which is created if it does not exist.
     pub fn space(&self, name: &str) -> SpaceSeed<'m> {
         let guid = self.fake.change(|world| world.seed_space(self.guid, name));
         SpaceSeed {
@@ -72,7 +71,7 @@ impl<'m> OrgSeed<'m> {
     }
 }
 
-/// A space that is there; from [`OrgSeed::space`].
+/// An existing space, returned by [`OrgSeed::space`].
 #[derive(Clone, Copy, Debug)]
 pub struct SpaceSeed<'m> {
     fake: &'m CloudController,
@@ -85,8 +84,8 @@ impl<'m> SpaceSeed<'m> {
         self.guid.to_string()
     }
 
-    /// The app of a name, made if there is none yet: with a package and a staged
-    /// droplet, one instance, stopped.
+    /// The app with a name. If it does not exist, it is created with a package and a
+    /// staged droplet, one instance, stopped.
     pub fn app(&self, name: &str) -> AppSeed<'m> {
         let dialect = self.fake.core().dialect();
         let seed = |world: &mut World| world.seed_app(self.guid, name, dialect);
@@ -98,14 +97,14 @@ impl<'m> SpaceSeed<'m> {
     }
 }
 
-/// An app that is there; from [`SpaceSeed::app`].
+/// An existing app, returned by [`SpaceSeed::app`].
 #[derive(Clone, Copy, Debug)]
 pub struct AppSeed<'m> {
     fake: &'m CloudController,
     guid: Guid,
 }
 
-/// Why an app cannot have a route.
+/// The reason why an app cannot have a route.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the app cannot have a route with the host '{host}': {reason}")]
 pub struct RouteError {
@@ -119,7 +118,7 @@ impl AppSeed<'_> {
         self.guid.to_string()
     }
 
-    /// Gives the web process so many instances.
+    /// Sets the number of instances of the web process.
     #[must_use = "a seeded app is stopped until `started` is called"]
     pub fn instances(self, instances: u32) -> Self {
         let guid = self.guid;
@@ -139,11 +138,11 @@ impl AppSeed<'_> {
         self
     }
 
-    /// Lets a route with that host on the default domain lead to the app.
+    /// Maps a route with this host on the default domain to the app.
     ///
     /// # Errors
     ///
-    /// [`RouteError`] if the host is not valid, or is another space's.
+    /// [`RouteError`] if the host is invalid, or belongs to another space.
     pub fn route(self, host: &str) -> Result<Self, RouteError> {
         let mapped = self.fake.change(|world| {
             let space = world.get(self.guid).map(|app: &App| app.space);
@@ -158,14 +157,14 @@ impl AppSeed<'_> {
         })
     }
 
-    /// Starts the app, all of whose instances then run.
+    /// Starts the app. All instances run immediately.
     pub fn started(self) -> Self {
         self.fake.change(|world| world.seed_started(self.guid));
         self
     }
 }
 
-/// An app as it is.
+/// The current state of an app.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AppState {
@@ -177,19 +176,19 @@ pub struct AppState {
     pub space: String,
     /// The name of its organization.
     pub org: String,
-    /// Whether the app is to run.
+    /// Whether the app should run.
     pub started: bool,
-    /// How many instances its web process is to have.
+    /// The desired number of instances of its web process.
     pub instances: u32,
-    /// How many of these are `RUNNING`.
+    /// The number of instances that are `RUNNING`.
     pub running: u32,
-    /// The memory of each of them, in MiB.
+    /// The memory of each instance, in MiB.
     pub memory_mb: u32,
-    /// The GUID of its current droplet, if there is one.
+    /// The GUID of its current droplet, if any.
     pub droplet: Option<String>,
-    /// The environment variables that were set.
+    /// The environment variables.
     pub environment: BTreeMap<String, Value>,
-    /// Where its routes are, such as `a.apps.mock.test/path`, ordered.
+    /// The addresses of its routes, such as `a.apps.mock.test/path`, in order.
     pub routes: Vec<String>,
 }
 

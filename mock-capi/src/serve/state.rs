@@ -1,5 +1,5 @@
-//! A mock's state in a file, from which a later mock goes on: the world, the
-//! users, and the key that signs tokens, so that logins last.
+//! Saves and loads the state of a mock: the world, the users, and the key that signs
+//! tokens, so that logins stay valid.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read, Write};
@@ -12,10 +12,10 @@ use crate::api::uaa::token::Tokens;
 use crate::world::World;
 use crate::world::settings::Dialect;
 
-/// What files say that this version writes and reads.
+/// The version of the file format.
 const FORMAT: u32 = 2;
 
-/// A state file: what a mock owns while it runs, or borrows to write it.
+/// The content of a state file, owned when it was loaded, and borrowed when it is saved.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SavedState<W, T> {
     mock_capi_state: u32,
@@ -24,19 +24,19 @@ pub(crate) struct SavedState<W, T> {
     pub(crate) world: W,
 }
 
-/// A state that was read.
+/// A state that was loaded.
 pub(crate) type LoadedState = SavedState<World, Tokens>;
 
-/// Why a state cannot be loaded or saved.
+/// The reason why a state cannot be loaded or saved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// The file is there, and cannot be read.
+    /// The file exists but cannot be read.
     #[error("cannot read the state in {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
     /// Another mock uses the file.
@@ -45,12 +45,12 @@ pub enum StateError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is no state, or not a whole one.
-    #[error("{} is no state of mock-capi: {source}", path.display())]
+    /// The file is not a complete state.
+    #[error("{} is not a state of mock-capi: {source}", path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and where.
+        /// The problem and its place in the file.
         source: serde_json::Error,
     },
     /// Another version wrote the file.
@@ -61,36 +61,36 @@ pub enum StateError {
         /// Its format.
         found: u32,
     },
-    /// The file is of a mock that spoke the other dialect.
-    #[error("the state in {} is of the dialect {saved}: start with that one, or with another file", path.display())]
+    /// The file was saved with the other dialect.
+    #[error("the state in {} was saved with the dialect {saved}; use that dialect, or another file", path.display())]
     Dialect {
         /// The file.
         path: PathBuf,
         /// Its dialect.
         saved: String,
     },
-    /// The file cannot be written. What was there before is still there, unless
-    /// only its folder could not be written.
+    /// The file cannot be written. An existing file is not changed, unless only its
+    /// folder could not be written.
     #[error("cannot save the state to {}: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
 }
 
-/// A locked state file, which no other mock can use.
+/// A state file that is locked, so that no other mock can use it.
 #[derive(Debug)]
 pub(crate) struct StateFile {
     path: PathBuf,
-    /// The open file is locked for as long as this is there.
+    /// The open file. It is locked as long as it is open.
     lock: Mutex<Option<File>>,
 }
 
 impl StateFile {
-    /// Takes a state file, and reads it, if it is there already. Fails if it could
-    /// not be saved.
+    /// Locks a state file, and reads it if it exists. Fails if the state could not be
+    /// saved.
     pub(crate) fn open(
         path: &Path,
         dialect: Dialect,
@@ -121,17 +121,17 @@ impl StateFile {
         self.path == path
     }
 
-    /// Lets other mocks use the file.
+    /// Releases the file for other mocks.
     pub(crate) fn release(&self) {
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Saves a state, and stays locked.
+    /// Saves a state. The file stays locked.
     pub(crate) fn save(&self, state: &impl Serialize) -> Result<(), StateError> {
         let mut held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if cfg!(not(unix)) {
-            // An open file cannot be replaced everywhere. Until the new one is there, no
-            // file is locked.
+            // Some systems cannot replace an open file. No file is locked until the new
+            // one is in place.
             *held = None;
         }
         *held = Some(replace(&self.path, state)?);
@@ -158,7 +158,7 @@ fn load(mut file: &File, path: &Path, dialect: Dialect) -> Result<LoadedState, S
         path: path.to_owned(),
         source,
     };
-    // What another version wrote may differ in everything else.
+    // A file of another version may differ in all other fields.
     #[derive(Deserialize)]
     struct Head {
         mock_capi_state: u32,
@@ -191,7 +191,7 @@ impl<'s> SavedState<&'s World, &'s Tokens> {
     }
 }
 
-/// A state as JSON, as [`save`] writes it.
+/// A state as JSON, in the format of [`save`].
 pub(crate) fn snapshot(
     dialect: Dialect,
     tokens: &Tokens,
@@ -200,7 +200,7 @@ pub(crate) fn snapshot(
     serde_json::to_vec(&SavedState::new(dialect, tokens, world))
 }
 
-/// Reads what [`snapshot`] made.
+/// Reads the output of [`snapshot`].
 pub(crate) fn from_snapshot(json: &[u8], dialect: Dialect) -> Result<LoadedState, String> {
     let state: LoadedState = serde_json::from_slice(json).map_err(|error| error.to_string())?;
     if state.mock_capi_state != FORMAT {
@@ -213,19 +213,19 @@ pub(crate) fn from_snapshot(json: &[u8], dialect: Dialect) -> Result<LoadedState
     Ok(state)
 }
 
-/// Writes a state in the place of the file, all of it or nothing. On Unix, only its
-/// owner can read it: it has passwords.
+/// Replaces a state file, completely or not at all. On Unix, only its owner can read it,
+/// because it contains passwords.
 pub(crate) fn save(path: &Path, state: &impl Serialize) -> Result<(), StateError> {
     replace(path, state).map(drop)
 }
 
-/// The same; the new file, which is locked.
+/// Replaces a state file, and returns the new one, which is locked.
 fn replace(path: &Path, state: &impl Serialize) -> Result<File, StateError> {
     let (name, file) = create_new(path)?;
     let written = write(&file, state).and_then(|()| fs::rename(&name, path));
     let written = written.and_then(|()| sync_folder(path));
     if let Err(source) = written {
-        // What failed is reported; the file may be gone.
+        // The failure is reported. The file may not exist.
         let _ = fs::remove_file(&name);
         let path = path.to_owned();
         return Err(StateError::Write { path, source });
@@ -233,8 +233,8 @@ fn replace(path: &Path, state: &impl Serialize) -> Result<File, StateError> {
     Ok(file)
 }
 
-/// Whether a state could be saved now. Removes what a mock left behind that was
-/// killed while it saved one.
+/// Checks that a state can be saved. Removes the leftover of a mock that was killed while
+/// it saved.
 fn try_to_save(path: &Path) -> Result<(), StateError> {
     let (name, _) = create_new(path)?;
     fs::remove_file(name).map_err(|source| StateError::Write {
@@ -243,14 +243,14 @@ fn try_to_save(path: &Path) -> Result<(), StateError> {
     })
 }
 
-/// An empty file beside another, with its name: always the same one, so that
-/// there is never more than one.
+/// Creates an empty file next to another one. Its name is always the same, so that there
+/// is never more than one.
 fn create_new(path: &Path) -> Result<(PathBuf, File), StateError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let name = PathBuf::from(name);
     let mut options = OpenOptions::new();
-    // Truncated only once it is locked.
+    // Truncated only after it was locked.
     options.write(true).create(true).truncate(false);
     keep_private(&mut options);
     let failed = |source| StateError::Write {
@@ -271,14 +271,14 @@ fn write(file: &File, state: &impl Serialize) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Lets only its owner read a file that is created.
+/// Lets only its owner read a new file.
 #[cfg(unix)]
 fn keep_private(options: &mut OpenOptions) {
     use std::os::unix::fs::OpenOptionsExt;
     options.mode(0o600);
 }
 
-/// Elsewhere, a new file has the access rules of its folder.
+/// On other systems, a new file has the access rules of its folder.
 #[cfg(not(unix))]
 fn keep_private(_: &mut OpenOptions) {}
 
@@ -288,7 +288,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
-/// Elsewhere, folders cannot be opened as files.
+/// On other systems, folders cannot be opened as files.
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())

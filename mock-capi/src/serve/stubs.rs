@@ -1,5 +1,5 @@
-//! Answers that a test supplies in the place of the fake's: for operations that the
-//! fake does not implement, or to see how a client handles them.
+//! Responses that a test supplies instead of the fake's: for operations that the fake
+//! does not implement, or to test how a client handles them.
 
 use std::collections::BTreeMap;
 
@@ -10,26 +10,26 @@ use serde_json::Value;
 use crate::api::http::Response;
 use crate::serve::faults::matches_path;
 
-/// An answer to certain requests.
+/// A response to certain requests.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Stub {
-    /// Any, if it is not given.
+    /// The method. `None` matches any.
     #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<String>,
-    /// As faults have it: `/v3/service_brokers/:guid`, `/v3/*`.
+    /// A pattern as in faults: `/v3/service_brokers/:guid`, `/v3/*`.
     path: String,
     #[serde(default = "ok")]
     status: u16,
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// A string is sent as it is, anything else as JSON.
+    /// A string is sent as it is, any other value as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<Value>,
-    /// How often it answers; without it, until it is removed.
+    /// The number of requests to answer. `None` answers until the stub is removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     times: Option<u64>,
-    /// How often it has answered.
+    /// The number of answered requests.
     #[serde(default, skip_deserializing)]
     answered: u64,
 }
@@ -38,7 +38,7 @@ fn ok() -> u16 {
     200
 }
 
-/// The stubs in force; the first that matches answers.
+/// The current stubs. The first one that matches is used.
 #[derive(Debug, Default)]
 pub(crate) struct Stubs(Vec<Stub>);
 
@@ -51,12 +51,12 @@ impl Stubs {
         &self.0
     }
 
-    /// Whether there is a stub for a request.
+    /// Whether a stub matches a request.
     pub(crate) fn admits(&self, method: &str, path: &str) -> bool {
         self.0.iter().any(|stub| stub.admits(method, path))
     }
 
-    /// The answer to a request, if there is a stub for it.
+    /// The response of a stub to a request, if one matches.
     pub(crate) fn answer(&mut self, method: &str, path: &str) -> Option<Response> {
         let stub = self.0.iter_mut().find(|stub| stub.admits(method, path))?;
         stub.answered += 1;

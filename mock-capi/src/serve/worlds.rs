@@ -1,5 +1,4 @@
-//! Worlds of their own in one process, each on its own port: `POST
-//! /_mock/worlds`.
+//! Additional worlds in one process, each on a port of its own: `POST /_mock/worlds`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -8,18 +7,18 @@ use crate::serve::controller::CloudController;
 use crate::serve::front::{Front, Tls};
 use crate::serve::mock_capi::MockCapi;
 
-/// How many there may be.
+/// The maximum number of worlds.
 const MAX_WORLDS: usize = 100;
 
-/// Makes a fake as the first one was when it started.
+/// Creates a fake with the same settings as the first one.
 pub(crate) type Make = Box<dyn Fn() -> Result<CloudController, String> + Send + Sync>;
 
-/// The further worlds of a mock. They end with it.
+/// The additional worlds of a mock. They end together with the mock.
 pub(crate) struct Worlds {
     make: Make,
     ip: IpAddr,
     tls: Option<Tls>,
-    /// Where they listen; without it, on any free port.
+    /// The range of ports. `None` selects free ports.
     ports: Option<RangeInclusive<u16>>,
     running: Vec<MockCapi<Front>>,
 }
@@ -46,7 +45,7 @@ impl Worlds {
         }
     }
 
-    /// Starts another world; its address.
+    /// Starts another world, and returns its address.
     pub(crate) fn add(&mut self) -> Result<SocketAddr, String> {
         if self.running.len() >= MAX_WORLDS {
             return Err(format!(
@@ -74,7 +73,7 @@ impl Worlds {
         Err(last)
     }
 
-    /// Takes all worlds out, which end when they are dropped.
+    /// Removes all worlds. They end when they are dropped.
     pub(crate) fn take_all(&mut self) -> Vec<MockCapi<Front>> {
         std::mem::take(&mut self.running)
     }

@@ -150,7 +150,7 @@ pub(crate) struct Work {
 #[derive(Clone, Debug)]
 pub(crate) enum Errand {
     /// Continue a job.
-    GoOn(Guid),
+    ContinueJob(Guid),
     /// Remove an instance that the broker of a plan may have created although the
     /// request failed.
     RemoveOrphan {
@@ -184,7 +184,7 @@ impl World {
         };
         let job = self.schedule(operation.into(), Some(of), None, None);
         self.jobs.update(job, |job| job.work = Some(Box::new(work)));
-        self.errands.push(Errand::GoOn(job));
+        self.errands.push(Errand::ContinueJob(job));
         job
     }
 
@@ -237,7 +237,7 @@ impl World {
     /// Continues all jobs of a world that was loaded.
     pub(super) fn resume_work(&mut self) {
         let jobs = self.jobs.iter().filter(|job| job.work.is_some());
-        self.errands = jobs.map(|job| Errand::GoOn(job.guid())).collect();
+        self.errands = jobs.map(|job| Errand::ContinueJob(job.guid())).collect();
     }
 
     pub(crate) fn step_of(&self, job: Guid) -> Option<&Step> {

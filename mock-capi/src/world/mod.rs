@@ -22,13 +22,13 @@ mod egress;
 mod environment;
 pub(crate) mod error;
 mod events;
+pub(crate) mod failures;
 mod foundation;
 mod guid;
 mod host_lookup;
 mod logs;
 mod marketplace;
 pub(crate) mod metadata;
-pub(crate) mod mishaps;
 mod model;
 mod network_policies;
 mod overlay;
@@ -96,7 +96,7 @@ pub(crate) use model::{
 };
 pub(crate) use network_policies::{NetworkPolicies, NetworkPolicy};
 use overlay::Overlay;
-pub(crate) use overlay::{Departure, InstanceAddress, REGISTRY_BASE_URL, is_usual};
+pub(crate) use overlay::{EndedInstances, InstanceAddress, REGISTRY_BASE_URL, is_usual};
 pub(crate) use processes::{CheckPatch, NO_CHECK, ProcessPatch};
 pub(crate) use registry::Registered;
 use registry::{declare_world, empty_world, with_resources};
@@ -162,7 +162,7 @@ with_resources! { declare_world
         #[serde(skip)]
         overlay: Overlay,
         #[serde(default)]
-        departures: VecDeque<Departure>,
+        departures: VecDeque<EndedInstances>,
         #[serde(skip)]
         pub(crate) timings: Timings,
         #[serde(skip)]

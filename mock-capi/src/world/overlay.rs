@@ -121,7 +121,7 @@ impl Placement {
 
 /// Instances that ran and have ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Departure {
+pub(crate) struct EndedInstances {
     pub(crate) app: Guid,
     /// The app's name.
     pub(crate) name: String,
@@ -278,7 +278,7 @@ impl World {
     }
 
     /// Instances that ran and have ended, the latest last.
-    pub(crate) fn departures(&self) -> impl Iterator<Item = &Departure> {
+    pub(crate) fn departures(&self) -> impl Iterator<Item = &EndedInstances> {
         self.departures.iter()
     }
 
@@ -360,7 +360,7 @@ impl World {
         let Some(app) = self.apps.get(process.app) else {
             return;
         };
-        let mut departed: Vec<Departure> = Vec::new();
+        let mut departed: Vec<EndedInstances> = Vec::new();
         for index in placement.from..placement.upto.min(ADDRESSED) {
             let since = placement.at.plus(self.start_time(process, index));
             let Some(address) = placement.address_of(index) else {
@@ -392,10 +392,10 @@ impl World {
         process: &Process,
         address: InstanceAddress,
         since: Timestamp,
-    ) -> Departure {
+    ) -> EndedInstances {
         let registers = app.environment.contains_key(REGISTRY_BASE_URL);
         let environment = registers.then(|| app.environment.clone());
-        Departure {
+        EndedInstances {
             app: process.app,
             name: app.name.clone(),
             space: app.space,

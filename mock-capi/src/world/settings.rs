@@ -138,7 +138,7 @@ pub(crate) fn check_jitter(jitter: f64) -> Result<f64, String> {
     if (0.0..=1.0).contains(&jitter) {
         Ok(jitter)
     } else {
-        Err(format!("jitter is from 0 to 1, not {jitter}"))
+        Err(format!("jitter must be from 0 to 1, not {jitter}"))
     }
 }
 

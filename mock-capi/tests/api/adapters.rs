@@ -1,4 +1,4 @@
-//! The two adapters: the same answers from both, and what each has of its own.
+//! The two adapters: both give the same responses, and each has features of its own.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Answer, Session, http, new_app, new_package, send};
 
-/// An answer without what differs from run to run: the port, and seconds.
+/// A response without the parts that differ between runs: the port, and times.
 fn comparable<A: Adapter>(
     cf: &Session<A>,
     answer: &Answer,
@@ -31,8 +31,8 @@ fn comparable<A: Adapter>(
     (answer.status.as_u16(), headers, text)
 }
 
-/// What a client asks, of all kinds: reads, lists, changes, uploads, jobs,
-/// mistakes, another API, the mock's own endpoints.
+/// Requests of all kinds: reads, lists, changes, uploads, jobs, mistakes, another API,
+/// the mock's own endpoints.
 async fn walk<A: Adapter>(
     builder: MockCapiBuilder<A>,
 ) -> Vec<(u16, Vec<(String, String)>, String)> {
@@ -92,7 +92,7 @@ async fn both_adapters_give_the_same_answers() {
     }
 }
 
-/// Faults that both adapters can do.
+/// Faults that both adapters support.
 async fn spoil<A: Adapter>(builder: MockCapiBuilder<A>) {
     let cf = Session::start(builder).await;
     let create = |name: &str| {
@@ -119,7 +119,7 @@ async fn spoil<A: Adapter>(builder: MockCapiBuilder<A>) {
 }
 
 #[tokio::test]
-async fn both_adapters_spoil_the_same_requests() {
+async fn both_adapters_apply_the_same_faults() {
     tokio::join!(
         spoil(MockCapi::builder()),
         spoil(MockCapi::builder().front())
@@ -127,10 +127,10 @@ async fn both_adapters_spoil_the_same_requests() {
 }
 
 #[tokio::test]
-async fn wiremock_refuses_faults_that_it_cannot_do() {
+async fn wiremock_refuses_unsupported_faults() {
     let fault = || vec![Fault::truncate("*", "*")];
     let cf = Session::v3().await;
-    let words = "fault 0: wiremock cannot break off an answer: start the mock with \
+    let words = "fault 0: wiremock cannot close connections in a response: start the mock with \
                  MockCapi::builder().front()";
     assert_eq!(cf.mock.set_faults(fault()).unwrap_err().to_string(), words);
     let refused = cf.put("/_mock/faults", json!(fault())).await;
@@ -144,7 +144,7 @@ async fn wiremock_refuses_faults_that_it_cannot_do() {
 }
 
 #[tokio::test]
-async fn a_mounted_mock_goes_before_the_fake_and_outlives_a_reset() {
+async fn a_mounted_mock_precedes_the_fake_and_survives_a_reset() {
     let cf = Session::v3().await;
     let scope = Scope::new();
     let stub = Mock::given(scope.matcher()).and(method("GET"));
@@ -161,7 +161,7 @@ async fn a_mounted_mock_goes_before_the_fake_and_outlives_a_reset() {
 }
 
 #[tokio::test]
-async fn the_fake_comes_back_to_a_server_that_was_reset() {
+async fn the_fake_is_remounted_after_a_reset() {
     let cf = Session::v3().await;
     cf.create_org("org").await;
     cf.mock.server().reset().await;
@@ -233,7 +233,7 @@ async fn the_fake_can_respond_in_a_mock_of_the_test() {
 
 /// wiremock's requests are removed every 4,096, or every 16 MiB.
 #[tokio::test]
-async fn no_request_falls_into_the_gap_when_wiremock_forgets() {
+async fn no_request_is_lost_when_wiremock_drops_its_requests() {
     let cf = Session::v3().await;
     let url = format!("{}/v3/info", cf.mock.uri());
     let ask = async || {
@@ -253,7 +253,7 @@ async fn no_request_falls_into_the_gap_when_wiremock_forgets() {
 }
 
 #[tokio::test]
-async fn a_body_too_large_for_wiremock_is_refused_with_words() {
+async fn a_body_too_large_for_wiremock_is_refused_with_an_explanation() {
     let cf = Session::v3().await;
     let url = format!("{}/v3/apps", cf.mock.uri());
     let body = vec![b' '; 64 * 1024 * 1024 + 1];
@@ -266,7 +266,7 @@ async fn a_body_too_large_for_wiremock_is_refused_with_words() {
 }
 
 #[tokio::test]
-async fn what_panics_wiremock_costs_one_connection() {
+async fn a_panic_of_wiremock_closes_only_one_connection() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     let cf = Session::v3().await;
@@ -287,7 +287,7 @@ async fn what_panics_wiremock_costs_one_connection() {
 }
 
 #[tokio::test]
-async fn a_fault_that_did_not_strike_as_expected_fails_the_test() {
+async fn an_unmet_expectation_of_a_fault_fails_the_test() {
     let failure = async |asked: u64| {
         let cf = Session::v3().await;
         let fault = Fault::answer("GET", "/v3/apps", 503).expect(2);
@@ -296,7 +296,7 @@ async fn a_fault_that_did_not_strike_as_expected_fails_the_test() {
             assert_eq!(cf.get("/v3/apps").await.status, 503);
         }
         assert_eq!(cf.mock.faults()[0].struck, asked);
-        // What was expected of it is not forgotten with it.
+        // Its expectation is kept after the fault was replaced.
         cf.mock.set_faults(vec![]).unwrap();
         let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(cf.mock)));
         dropped
@@ -312,7 +312,7 @@ async fn a_fault_that_did_not_strike_as_expected_fails_the_test() {
 }
 
 #[tokio::test]
-async fn a_token_is_had_without_logging_in() {
+async fn tests_get_tokens_without_a_login() {
     let cf = Session::start(MockCapi::builder().add_user("dev", "secret")).await;
     for (user, status) in [("admin", 201), ("dev", 403)] {
         let create = cf.http.post(format!("{}/v3/organizations", cf.mock.uri()));
@@ -325,13 +325,13 @@ async fn a_token_is_had_without_logging_in() {
     let unknown = cf.mock.token("nobody").unwrap_err().to_string();
     assert_eq!(
         unknown,
-        "mock-capi has no user 'nobody': MockCapiBuilder::add_user adds one"
+        "mock-capi has no user 'nobody'; add it with MockCapiBuilder::add_user"
     );
 }
 
 #[tokio::test]
-async fn a_jitter_that_is_no_share_is_refused_at_the_start() {
+async fn an_invalid_jitter_is_refused_at_the_start() {
     let started = MockCapi::builder().jitter(2.0).start().await;
     let words = started.unwrap_err().to_string();
-    assert_eq!(words, "times: jitter is from 0 to 1, not 2");
+    assert_eq!(words, "invalid times: jitter must be from 0 to 1, not 2");
 }

@@ -1,5 +1,5 @@
-//! The network of the containers: addresses, what the registry lists, which connections
-//! policies and security groups allow, and what goes wrong on purpose.
+//! The container network: addresses, the registry's list, connections that policies and
+//! security groups allow, and faults.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ async fn instances_have_addresses_of_their_own_which_stats_and_the_registry_show
 }
 
 #[tokio::test]
-async fn addresses_outlive_a_snapshot() {
+async fn addresses_survive_a_snapshot() {
     let scale = Scale::new().await;
     let before = scale.registered().await;
     let url = format!("{}/_mock/snapshot", scale.cf.mock.uri());
@@ -77,7 +77,7 @@ async fn the_registry_lists_ticks_until_a_ttl_after_they_stop() {
     assert_eq!(scale.names().await, ["tick-0", "tick-0", "tick-1"]);
     scale.cf.mock.advance(Duration::from_secs(2));
     assert_eq!(scale.names().await, ["tick-0", "tick-0"]);
-    // An app that is deleted ends as well.
+    // A deleted app ends as well.
     let app = scale.app("tick-0");
     assert_eq!(
         scale.cf.delete(&format!("/v3/apps/{app}")).await.status,
@@ -111,7 +111,7 @@ async fn a_registry_that_restarts_knows_the_ticks_again_within_a_quarter_of_the_
 }
 
 #[tokio::test]
-async fn what_is_deregistered_is_back_with_the_next_registration() {
+async fn a_deregistered_tick_returns_with_its_next_registration() {
     let scale = Scale::new().await;
     let listed = scale.get("registry", "/api/v1/instances").await.json();
     let id = listed["instances"][0]["id"].as_str().unwrap();
@@ -158,7 +158,7 @@ async fn a_proxy_connects_where_a_policy_allows_it() {
         let expected = "{\"application_name\":\"tick-0\",\"instance_index\":0}\n";
         assert_eq!((status, text.as_str()), (200, expected), "{address}");
     }
-    // No policy, or nobody listens, or nobody is there.
+    // There is no policy, nothing listens on the port, or no instance has the address.
     let other = format!("{}:8080", scale.ip("tick-1", 0).await);
     assert_eq!(scale.connect(&other).await, refused(&other));
     let closed = format!("{ip}:7002");
@@ -166,7 +166,7 @@ async fn a_proxy_connects_where_a_policy_allows_it() {
     let (status, text) = scale.connect("10.255.3.200:8080").await;
     assert_eq!(status, 500);
     assert!(text.ends_with("connect: no route to host\n"), "{text}");
-    // The other way round, and after the policy is gone.
+    // In the other direction, and after the policy was deleted.
     let policies = scale
         .cf
         .get("/networking/v1/external/policies")
@@ -176,7 +176,7 @@ async fn a_proxy_connects_where_a_policy_allows_it() {
     let path = "/networking/v1/external/policies/delete";
     assert_eq!(scale.cf.post(path, gone).await.status, 200);
     assert_eq!(scale.connect(&first).await, refused(&first));
-    // An instance reaches itself, apps reach the router, and names are looked up.
+    // An instance can reach itself, apps can reach the router, and names are resolved.
     let (status, text) = scale.connect("localhost:8080/echosourceip").await;
     assert_eq!((status, text.as_str()), (200, "127.0.0.1"));
     let (status, text) = scale.connect(&format!("tick-1.{DOMAIN}/")).await;
@@ -188,7 +188,7 @@ async fn a_proxy_connects_where_a_policy_allows_it() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_asks_itself_forever_ends() {
+async fn a_proxy_that_calls_itself_endlessly_is_stopped() {
     let scale = Scale::new().await;
     let again = "localhost:8080/proxy/".repeat(40);
     let (status, text) = scale.connect(&format!("{again}localhost:8080/stats")).await;
@@ -197,7 +197,7 @@ async fn a_proxy_that_asks_itself_forever_ends() {
 }
 
 #[tokio::test]
-async fn security_groups_let_apps_out_once_they_are_old_enough() {
+async fn security_groups_take_effect_after_their_delay() {
     let scale = Scale::start(MockCapi::builder().asg_time(Duration::from_secs(10))).await;
     let address = "192.0.2.7:443";
     let (status, text) = scale.connect(address).await;
@@ -228,7 +228,7 @@ async fn security_groups_let_apps_out_once_they_are_old_enough() {
 }
 
 #[tokio::test]
-async fn apps_are_unreachable_unregistered_or_slow_on_purpose() {
+async fn faults_make_apps_unreachable_unregistered_or_slow() {
     let scale = Scale::new().await;
     scale.allow("proxy-0", "tick-0", (8080, 8080)).await;
     let first = scale.registered().await[0].1.clone();
@@ -247,7 +247,7 @@ async fn apps_are_unreachable_unregistered_or_slow_on_purpose() {
     assert_eq!(scale.names().await, ["tick-0", "tick-0"]);
     let counts: Vec<u64> = scale.cf.mock.faults().iter().map(|it| it.struck).collect();
     assert_eq!(counts, [2, 1]);
-    // A share of them, chosen by the seed.
+    // A share of the connections, chosen by the seed.
     scale.faults(vec![Fault::unreachable().of("tick-0").probability(0.5)]);
     let mut answered = 0;
     for _ in 0..64 {

@@ -1,11 +1,11 @@
-//! The rooms of the sources, and which of them may use which: requests pass from `serve`
-//! to `api` to `world`, and no version of the API uses the handlers of another.
+//! The modules of the source, and their dependencies: requests pass from `serve` to `api`
+//! to `world`, and no version of the API uses the handlers of another.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room, and what nothing in it may use.
-const ROOMS: [(&str, &[&str]); 8] = [
+/// Each module, and what it must not use.
+const MODULES: [(&str, &[&str]); 8] = [
     (
         "world",
         &[
@@ -55,12 +55,12 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn rooms_use_only_what_they_may() {
+fn modules_use_only_what_the_table_allows() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut broken = Vec::new();
-    for (room, forbidden) in ROOMS {
-        let files = sources(&root.join(room));
-        assert!(files.len() > 5, "{room}: {files:?}");
+    for (module, forbidden) in MODULES {
+        let files = sources(&root.join(module));
+        assert!(files.len() > 5, "{module}: {files:?}");
         for file in files {
             let text = fs::read_to_string(&file).unwrap();
             for line in text

@@ -7,7 +7,7 @@ use assert_cmd::cargo::cargo_bin;
 
 use crate::common::http;
 
-/// A running command, with what it prints.
+/// A running command with its output.
 struct Running {
     child: Child,
     output: BufReader<ChildStdout>,
@@ -39,7 +39,7 @@ impl Running {
         line
     }
 
-    /// All that it logs until it ends.
+    /// The log of the command until it exits.
     fn log_to_the_end(mut self) -> String {
         self.signal("-TERM");
         let mut log = String::new();
@@ -47,7 +47,7 @@ impl Running {
         log
     }
 
-    /// The address that the first line names.
+    /// The address in the first line.
     fn uri(&mut self) -> String {
         let line = self.line();
         let uri = line.strip_prefix("mock-capi listening on ");
@@ -65,14 +65,14 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It is gone already where the test went well.
+        // If the test succeeded, it has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 #[tokio::test]
-async fn it_serves_until_it_is_told_to_end() {
+async fn it_serves_until_it_is_interrupted() {
     for signal in ["-TERM", "-INT"] {
         let mut running = Running::start(&[
             "--user",
@@ -104,7 +104,7 @@ async fn it_serves_until_it_is_told_to_end() {
 }
 
 #[tokio::test]
-async fn it_speaks_the_dialect_it_is_told() {
+async fn it_serves_the_selected_dialect() {
     let mut running = Running::start(&["--dialect", "2017", "--apps-domain", "bosh-lite.com"]);
     let uri = running.uri();
     let root = reqwest::get(&uri).await.unwrap().text().await.unwrap();
@@ -119,7 +119,7 @@ async fn it_speaks_the_dialect_it_is_told() {
 }
 
 #[tokio::test]
-async fn it_ends_with_its_standard_input_if_that_is_asked_for() {
+async fn it_exits_at_the_end_of_standard_input_if_asked_to() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("world.json");
     let mut child = Command::new(cargo_bin("mock-capi"))
@@ -133,7 +133,7 @@ async fn it_ends_with_its_standard_input_if_that_is_asked_for() {
     let mut output = BufReader::new(child.stdout.take().unwrap());
     output.read_line(&mut line).unwrap();
     let uri = line.strip_prefix("mock-capi listening on ").unwrap();
-    // It serves as long as the input is open.
+    // It serves as long as its standard input is open.
     let health = format!("{}/_mock/health", uri.trim_end());
     assert_eq!(reqwest::get(health).await.unwrap().status(), 200);
     drop(child.stdin.take());
@@ -141,7 +141,7 @@ async fn it_ends_with_its_standard_input_if_that_is_asked_for() {
     assert!(file.exists(), "the state is saved");
 }
 
-/// Exit code and what was printed as an error.
+/// The exit code and the printed error.
 fn refused(arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(cargo_bin("mock-capi"))
         .args(arguments)
@@ -207,8 +207,7 @@ fn help_has_examples() {
     }
 }
 
-/// The flags that `--help` shows, each with its environment variable, if it has
-/// one.
+/// The flags in `--help`, each with its environment variable, if it has one.
 fn flags() -> Vec<(String, Option<String>)> {
     let output = Command::new(cargo_bin("mock-capi")).arg("--help").output();
     let help = String::from_utf8(output.unwrap().stdout).unwrap();
@@ -287,7 +286,7 @@ async fn environment_variables_are_read_as_flags() {
 }
 
 #[tokio::test]
-async fn requests_are_logged_if_asked_for_and_unimplemented_ones_always() {
+async fn unimplemented_requests_are_always_logged_others_on_demand() {
     for (flags, logs_all) in [(&["-v"][..], true), (&[][..], false)] {
         let mut running = Running::start(flags);
         let uri = running.uri();
@@ -328,7 +327,7 @@ async fn requests_are_logged_if_asked_for_and_unimplemented_ones_always() {
 
 #[tokio::test]
 async fn worlds_listen_on_the_chosen_ports() {
-    // Ports that were free a moment ago.
+    // Ports that have just been free.
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free().local_addr().unwrap().port();
     let ports = format!("{port}-{port}");
@@ -368,7 +367,7 @@ async fn a_certificate_is_written_for_clients() {
         let answer = http.build().unwrap().get(&uri).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         running.log_to_the_end();
-        // A temporary file is gone with the mock.
+        // A temporary file is deleted when the mock exits.
         let is_chosen = path == file.to_str().unwrap();
         assert_eq!(std::path::Path::new(&path).exists(), is_chosen, "{path}");
     }
@@ -387,7 +386,7 @@ async fn a_state_that_could_not_be_saved_is_an_error_before_the_first_request() 
 }
 
 #[tokio::test]
-async fn a_killed_mock_leaves_nothing_but_its_state() {
+async fn a_killed_mock_leaves_only_its_state() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("world.json");
     let arguments = ["--state", file.to_str().unwrap()];
@@ -403,7 +402,7 @@ async fn a_killed_mock_leaves_nothing_but_its_state() {
 }
 
 #[tokio::test]
-async fn a_world_lasts_from_one_run_to_the_next() {
+async fn a_world_is_kept_from_one_run_to_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("world.json");
     let arguments = ["--state", file.to_str().unwrap(), "--seed", "7"];

@@ -1,5 +1,4 @@
-//! Service brokers, what they offer, and the instances and bindings that they
-//! make.
+//! Service brokers, their offerings, and their instances and bindings.
 
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use crate::common::broker::{Broker, catalog, finish, path_of, plan};
 use crate::common::{Session, new_route};
 
-/// A mock that asks brokers again soon, and a broker that it knows.
+/// A mock with a short poll interval, and a registered broker.
 async fn start() -> (Session, Broker) {
     let builder = MockCapi::builder()
         .broker_poll_interval(Duration::from_millis(1))
@@ -91,14 +90,14 @@ async fn a_registered_broker_offers_its_catalog() {
             .headers
             .contains_key("x-broker-api-originating-identity")
     );
-    // Whoever is not logged in sees the marketplace too.
+    // Users without a login can see the marketplace too.
     let url = format!("{}/v3/service_plans", cf.mock.uri());
     let anonymous = cf.http.get(url).send().await.unwrap();
     assert_eq!(anonymous.status(), 200);
 }
 
 #[tokio::test]
-async fn a_broker_is_refused_with_what_is_wrong_with_it() {
+async fn an_invalid_broker_is_refused_with_the_reason() {
     let cf = Session::v3().await;
     let broker = Broker::start().await;
     let register = |body: Value| cf.post("/v3/service_brokers", body);
@@ -151,7 +150,7 @@ async fn a_broker_is_refused_with_what_is_wrong_with_it() {
 }
 
 #[tokio::test]
-async fn plans_that_leave_the_catalog_go_unless_they_have_instances() {
+async fn plans_removed_from_the_catalog_are_deleted_unless_they_have_instances() {
     let (cf, broker) = start().await;
     let (_, space) = cf.space().await;
     create(&cf, &space, "large", "kept").await;
@@ -184,7 +183,7 @@ async fn plans_that_leave_the_catalog_go_unless_they_have_instances() {
 }
 
 #[tokio::test]
-async fn an_instance_is_made_changed_and_deleted_by_its_broker() {
+async fn an_instance_is_created_updated_and_deleted_by_its_broker() {
     let (cf, broker) = start().await;
     let (_, space) = cf.space().await;
     let path = create(&cf, &space, "small", "db").await;
@@ -260,7 +259,7 @@ async fn an_instance_is_made_changed_and_deleted_by_its_broker() {
 }
 
 #[tokio::test]
-async fn an_instance_that_takes_time_is_asked_after() {
+async fn an_asynchronous_operation_on_an_instance_is_polled() {
     let (cf, broker) = start().await;
     let (_, space) = cf.space().await;
     broker.answer(
@@ -271,7 +270,7 @@ async fn an_instance_that_takes_time_is_asked_after() {
     );
     let going = json!({"state": "in progress", "description": "10 %"});
     broker.answer("GET", "last_operation", 200, going);
-    // What it cannot say for once is asked again.
+    // A poll that fails once is repeated.
     broker.answer("GET", "last_operation", 500, json!({}));
     let path = create(&cf, &space, "small", "db").await;
     assert_eq!(
@@ -296,7 +295,7 @@ async fn an_instance_that_takes_time_is_asked_after() {
 }
 
 #[tokio::test]
-async fn what_a_broker_refuses_fails_the_job_in_its_words() {
+async fn a_refusal_by_a_broker_fails_the_job_with_its_message() {
     let (cf, broker) = start().await;
     let (_, space) = cf.space().await;
     let plan = plan_guid(&cf, "small").await;
@@ -341,12 +340,12 @@ async fn what_a_broker_refuses_fails_the_job_in_its_words() {
         job["errors"][0]["detail"],
         "create managed could not be completed: no disk"
     );
-    // What failed is made again under the same name.
+    // An instance that failed can be created again with the same name.
     create(&cf, &space, "small", "other").await;
 }
 
 #[tokio::test]
-async fn a_broker_that_never_answers_is_given_up_and_told_to_clean_up() {
+async fn a_broker_that_never_responds_times_out_and_gets_a_cleanup_request() {
     let (cf, broker) = start().await;
     let (_, space) = cf.space().await;
     let plan = plan_guid(&cf, "small").await;
@@ -431,7 +430,7 @@ async fn apps_and_keys_get_credentials_of_the_broker() {
         "The app is already bound to the service instance"
     );
 
-    // A key that takes time.
+    // A key that is created asynchronously.
     broker.answer("PUT", "/service_bindings/", 202, json!({"operation": "op"}));
     let key = cf
         .post(bindings, binding(None, &service, Some("key")))
@@ -454,7 +453,7 @@ async fn apps_and_keys_get_credentials_of_the_broker() {
         job["errors"][0]["detail"],
         "unbind could not be completed: Service broker failed to delete service binding for instance db: Service broker error: busy"
     );
-    // The deletion of the instance takes its bindings along.
+    // Deleting the instance deletes its bindings.
     let job = finish(&cf, &cf.delete(&service).await).await;
     assert_eq!(job["state"], "COMPLETE", "{job}");
     assert_eq!(cf.get(&path).await.status, 404);
@@ -583,7 +582,7 @@ async fn instances_are_shared_with_spaces_that_see_their_plan() {
 }
 
 #[tokio::test]
-async fn plans_are_shown_to_those_whom_they_are_for() {
+async fn plans_are_shown_to_the_organizations_that_may_use_them() {
     let builder = MockCapi::builder().add_user("dev", "secret");
     let mut cf = Session::start(builder).await;
     let broker = Broker::start().await;
@@ -618,7 +617,7 @@ async fn plans_are_shown_to_those_whom_they_are_for() {
 }
 
 #[tokio::test]
-async fn an_app_goes_only_once_its_broker_has_unbound_it() {
+async fn an_app_is_deleted_only_after_its_broker_has_unbound_it() {
     let (cf, broker) = start().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -645,7 +644,7 @@ async fn an_app_goes_only_once_its_broker_has_unbound_it() {
 }
 
 #[tokio::test]
-async fn a_broker_inside_makes_what_it_is_asked_for() {
+async fn a_broker_inside_the_mock_creates_instances_and_bindings() {
     let builder = MockCapi::builder()
         .broker("mysql", &["small", "large"])
         .broker_poll_interval(Duration::from_millis(1))
@@ -669,7 +668,7 @@ async fn a_broker_inside_makes_what_it_is_asked_for() {
         job["errors"][0]["detail"],
         "provision could not be completed: Service broker error: no"
     );
-    // It is there again after a reset.
+    // It exists again after a reset.
     cf.mock.reset();
     assert_eq!(cf.names("/v3/service_plans").await, ["small", "large"]);
 }

@@ -1,4 +1,4 @@
-//! Faults of connections, and everything that is set while the mock runs.
+//! Faults of connections, and settings that change while the mock runs.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use mock_capi::{Adapter, Fault, MockCapi};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// The error of a request that got no whole answer.
+/// The error of a request without a complete response.
 async fn broken(request: reqwest::RequestBuilder) -> reqwest::Error {
     match request.send().await {
         Err(error) => error,
@@ -89,7 +89,7 @@ async fn an_answer_is_delayed() {
 }
 
 #[tokio::test]
-async fn what_a_chosen_request_starts_fails() {
+async fn a_fault_fails_what_a_selected_request_starts() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let [a, b] = [
@@ -110,7 +110,7 @@ async fn what_a_chosen_request_starts_fails() {
 }
 
 #[tokio::test]
-async fn faults_are_set_over_http_and_count_what_they_met() {
+async fn faults_are_set_over_http_and_count_their_events() {
     let cf = Session::v3().await;
     let faults = json!([
         {"fault": "answer", "method": "POST", "path": "/v3/apps", "status": 503, "nth": 2},
@@ -139,10 +139,11 @@ async fn faults_are_set_over_http_and_count_what_they_met() {
         wrong.error(),
         (
             1004,
-            "Bad request: faults: fault 0: 'status' goes with answer, which needs it".into()
+            "Bad request: invalid faults: fault 0: answer, and only answer, needs a 'status'"
+                .into()
         )
     );
-    // What is refused changes nothing.
+    // A refused change has no effect.
     let shown = send(cf.http.get(format!("{}/_mock/faults", cf.mock.uri()))).await;
     assert_eq!(shown.json().as_array().map(Vec::len), Some(2));
 }
@@ -177,7 +178,10 @@ async fn times_are_changed_while_the_mock_runs() {
     assert_eq!(state().await, "STAGED");
 
     for (times, complaint) in [
-        (json!({"jitter": 2}), "times: jitter is from 0 to 1, not 2"),
+        (
+            json!({"jitter": 2}),
+            "times: jitter must be from 0 to 1, not 2",
+        ),
         (json!({"nap": "1s"}), "times: unknown field `nap`"),
         (json!([]), "times: expected an object, not a list"),
     ] {
@@ -190,8 +194,8 @@ async fn times_are_changed_while_the_mock_runs() {
     }
 }
 
-/// What a run shows of itself: GUIDs, states, names of random routes, and which
-/// requests a fault chose.
+/// The observable results of a run: GUIDs, states, names of random routes, and the
+/// requests that a fault struck.
 async fn seeded_run(seed: u64) -> Value {
     let builder = MockCapi::builder()
         .seed(seed)
@@ -221,7 +225,7 @@ async fn a_seed_repeats_a_run() {
 }
 
 #[tokio::test]
-async fn the_latest_requests_are_shown_with_what_befell_them() {
+async fn the_latest_requests_are_shown_with_their_outcomes() {
     let cf = Session::v3().await;
     cf.mock
         .set_faults(vec![Fault::drop_before("DELETE", "/v3/apps/:guid")])
@@ -254,7 +258,7 @@ async fn the_latest_requests_are_shown_with_what_befell_them() {
 }
 
 #[tokio::test]
-async fn requests_of_an_earlier_mock_do_not_hide_those_of_this_one() {
+async fn request_numbers_of_an_earlier_mock_hide_no_requests() {
     let cf = Session::v3().await;
     let url = format!("{}/_mock/requests?after=1000", cf.mock.uri());
     let shown = send(cf.http.get(url)).await.json();

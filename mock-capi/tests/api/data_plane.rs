@@ -1,5 +1,5 @@
-//! Apps that answer on their routes: the router, the apps of the scaling test, and what
-//! testers say about other apps.
+//! Apps that answer on their routes: the router, the apps of the scaling test, and
+//! behaviours that testers set.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::common::scale::{DOMAIN, Scale};
 use crate::common::{Session, plain, send};
 
 #[tokio::test]
-async fn a_tick_says_which_instance_it_is() {
+async fn a_tick_reports_its_instance() {
     let scale = Scale::new().await;
     let mut indexes = Vec::new();
     for _ in 0..4 {
@@ -23,13 +23,13 @@ async fn a_tick_says_which_instance_it_is() {
         assert_eq!(identity["application_name"], "tick-0");
         indexes.push(identity["instance_index"].as_u64().unwrap());
     }
-    // In turn.
+    // The instances answer in turn.
     assert_eq!(indexes, [0, 1, 0, 1]);
     assert_eq!(scale.cf.mock.app_requests(), 4);
 }
 
 #[tokio::test]
-async fn an_http_proxy_leads_to_apps_as_well() {
+async fn apps_are_reachable_through_an_http_proxy() {
     let scale = Scale::new().await;
     let proxy = reqwest::Proxy::http(scale.cf.mock.uri()).unwrap();
     let http = plain().proxy(proxy).build().unwrap();
@@ -40,7 +40,7 @@ async fn an_http_proxy_leads_to_apps_as_well() {
 }
 
 #[tokio::test]
-async fn the_instance_that_is_asked_for_answers() {
+async fn the_selected_instance_answers() {
     let scale = Scale::new().await;
     let app = scale.app("tick-0");
     let ask = async |instance: &str| {
@@ -71,7 +71,7 @@ async fn the_instance_that_is_asked_for_answers() {
 }
 
 #[tokio::test]
-async fn an_app_answers_once_its_instances_run() {
+async fn an_app_answers_when_its_instances_run() {
     let minute = Duration::from_secs(60);
     let scale = Scale::start(MockCapi::builder().start_time(minute)).await;
     let app = scale.app("tick-0");
@@ -85,7 +85,7 @@ async fn an_app_answers_once_its_instances_run() {
 }
 
 #[tokio::test]
-async fn the_longest_path_answers_and_a_port_where_nobody_listens_fails() {
+async fn the_longest_path_wins_and_a_closed_port_fails() {
     let scale = Scale::new().await;
     let app = scale.app("tick-1");
     let route = async |path: &str, port: u16| {
@@ -122,7 +122,7 @@ async fn the_longest_path_answers_and_a_port_where_nobody_listens_fails() {
 }
 
 #[tokio::test]
-async fn an_app_that_nobody_knows_answers_what_it_was_asked() {
+async fn an_unknown_app_echoes_the_request() {
     let scale = Scale::new().await;
     let space = scale.cf.mock.org("o").space("s");
     space.app("web").route("web").unwrap().started();
@@ -146,7 +146,7 @@ async fn an_app_that_nobody_knows_answers_what_it_was_asked() {
     assert_eq!(answer["headers"]["x-own"], "1");
 }
 
-/// A server that answers one request, and says what it was asked.
+/// A server that answers one request and returns it.
 async fn server(answer: &'static str) -> (String, tokio::task::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -209,7 +209,7 @@ async fn a_request_is_never_forwarded_to_the_mock_itself() {
         .unwrap();
     let looped = scale.get("tick-0", "/").await;
     assert_eq!(looped.status, 508, "{looped:?}");
-    // Nobody listens there.
+    // Nothing listens there.
     let nobody = "http://127.0.0.1:9";
     scale
         .cf
@@ -222,7 +222,7 @@ async fn a_request_is_never_forwarded_to_the_mock_itself() {
 }
 
 #[tokio::test]
-async fn behaviours_are_set_shown_refused_and_reset() {
+async fn behaviours_are_set_listed_validated_and_reset() {
     let scale = Scale::new().await;
     let url = format!("{}/_mock/apps", scale.cf.mock.uri());
     let put = async |list: Value| send(scale.cf.http.put(&url).json(&list)).await;
@@ -254,7 +254,7 @@ async fn behaviours_are_set_shown_refused_and_reset() {
         refused
             .error()
             .1
-            .contains("apps: app 0: 'behaviour' is one of"),
+            .contains("apps: app 0: 'behaviour' must be one of"),
         "{refused:?}"
     );
     // Nothing has changed.
@@ -285,7 +285,7 @@ async fn wiremock_serves_no_apps() {
 }
 
 #[tokio::test]
-async fn a_slow_app_delays_nobody_else() {
+async fn a_slow_app_delays_no_other_requests() {
     let scale = Scale::new().await;
     scale.faults(vec![Fault::slow(Duration::from_secs(600)).of("tick-0")]);
     let pending: Vec<_> = (0..20)

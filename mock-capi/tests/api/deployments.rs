@@ -1,4 +1,4 @@
-//! Deployments: how one web process takes the place of another.
+//! Deployments, in which one web process replaces another.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn deployment(app: &str) -> Value {
     json!({"relationships": {"app": {"data": {"guid": app}}}})
 }
 
-/// A started app with some instances, all of them running.
+/// A started app with running instances.
 async fn running_app(instances: u32) -> (Session, String, String) {
     let builder = MockCapi::builder().start_time(TIME);
     let cf = Session::start(builder.token_lifetime(10_000 * TIME)).await;
@@ -33,7 +33,7 @@ async fn deploy(cf: &Session, app: &str, more: Value) -> Answer {
     cf.post("/v3/deployments", body).await
 }
 
-/// Value and reason of a deployment's status.
+/// The value and the reason of a deployment's status.
 async fn status(cf: &Session, guid: &str) -> (String, String) {
     let deployment = cf.get(&format!("/v3/deployments/{guid}")).await.json();
     let status = &deployment["status"];
@@ -45,7 +45,7 @@ fn is(value: &str, reason: &str) -> (String, String) {
     (value.into(), reason.into())
 }
 
-/// GUIDs and instances of the web processes, the oldest first.
+/// GUIDs and instances of the web processes, oldest first.
 async fn webs(cf: &Session, app: &str) -> Vec<(String, u64)> {
     let processes = cf
         .get(&format!("/v3/apps/{app}/processes?types=web"))
@@ -86,7 +86,7 @@ async fn a_rolling_deployment_replaces_instances_one_by_one() {
     assert_eq!(first[0].0, app);
     let new = created["new_processes"].clone();
     assert_eq!(new, json!([{"guid": first[1].0, "type": "web"}]));
-    // Who asks for the web process gets the new one.
+    // Requests for the web process get the new one.
     assert_eq!(cf.instance_states(&app).await, ["STARTING"]);
 
     let mut seen = Vec::new();
@@ -105,7 +105,7 @@ async fn a_rolling_deployment_replaces_instances_one_by_one() {
 }
 
 #[tokio::test]
-async fn more_in_flight_is_faster_and_time_can_pass_at_once() {
+async fn more_instances_in_flight_are_faster_and_the_clock_can_jump() {
     let (cf, app, _) = running_app(4).await;
     let options = json!({"options": {"max_in_flight": 2, "memory_in_mb": 64, "web_instances": 5}});
     let guid = deploy(&cf, &app, options).await.guid();
@@ -182,7 +182,7 @@ async fn a_canary_waits_to_be_continued() {
 }
 
 #[tokio::test]
-async fn canceling_goes_back() {
+async fn canceling_restores_the_old_process() {
     let (cf, app, droplet) = running_app(2).await;
     let before = cf.get(&format!("/v3/apps/{app}/droplets/current")).await;
     let guid = deploy(&cf, &app, json!({"droplet": {"guid": droplet}}))
@@ -207,7 +207,7 @@ async fn canceling_goes_back() {
 }
 
 #[tokio::test]
-async fn a_newer_deployment_supersedes() {
+async fn a_newer_deployment_supersedes_an_older_one() {
     let (cf, app, _) = running_app(2).await;
     let first = deploy(&cf, &app, json!({})).await.guid();
     let second = deploy(&cf, &app, json!({})).await.guid();
@@ -219,7 +219,7 @@ async fn a_newer_deployment_supersedes() {
 }
 
 #[tokio::test]
-async fn crashing_instances_never_replace_good_ones() {
+async fn crashing_instances_never_replace_running_ones() {
     let (cf, app, _) = running_app(2).await;
     cf.mock
         .set_faults(vec![Fault::crashing_instances()])
@@ -264,7 +264,7 @@ async fn a_deployment_needs_room_in_the_quota() {
 }
 
 #[tokio::test]
-async fn a_deployment_that_got_stuck_goes_on_when_there_is_room() {
+async fn a_stuck_deployment_continues_when_the_quota_allows_it() {
     const YEARS: Duration = Duration::from_secs(20 * 365 * 24 * 60 * 60);
     let (mut cf, app, _) = running_app(2).await;
     let quotas = cf.get("/v3/organization_quotas").await.json();
@@ -276,7 +276,7 @@ async fn a_deployment_that_got_stuck_goes_on_when_there_is_room() {
     cf.patch(&quota, memory(2048)).await;
     cf.mock.advance(TIME);
     assert_eq!(status(&cf, &guid).await, is("ACTIVE", "DEPLOYING"));
-    // However long that is, it takes no time to find out.
+    // The result does not depend on the length of the wait, which takes no time.
     cf.mock.advance(YEARS);
     cf.log_in_as("admin", "admin").await;
     assert_eq!(status(&cf, &guid).await, is("ACTIVE", "DEPLOYING"));
@@ -287,7 +287,7 @@ async fn a_deployment_that_got_stuck_goes_on_when_there_is_room() {
 }
 
 #[tokio::test]
-async fn a_stopped_app_that_may_not_start_stays_as_it_is() {
+async fn a_stopped_app_that_a_quota_refuses_is_not_changed() {
     let (cf, app, droplet) = running_app(1).await;
     cf.act(&app, "stop").await;
     let before = cf.get(&format!("/v3/apps/{app}/droplets/current")).await;
@@ -302,7 +302,7 @@ async fn a_stopped_app_that_may_not_start_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn web_processes_are_left_alone_meanwhile() {
+async fn web_processes_cannot_be_changed_during_a_deployment() {
     let (cf, app, droplet) = running_app(1).await;
     deploy(&cf, &app, json!({})).await;
     let scaled = cf.scale(&app, json!({"instances": 2})).await;
@@ -361,7 +361,7 @@ async fn deployments_are_listed_and_labeled() {
 }
 
 #[tokio::test]
-async fn refusals_are_the_cloud_controllers() {
+async fn refusals_have_the_cloud_controllers_messages() {
     let (cf, app, _) = running_app(1).await;
     let spaces = cf.get("/v3/spaces").await.json();
     let space = spaces["resources"][0]["guid"].as_str().unwrap();
@@ -445,7 +445,7 @@ async fn an_operator_can_disable_deployments() {
 }
 
 #[tokio::test]
-async fn a_droplet_is_named_by_text_only() {
+async fn a_droplet_must_be_identified_by_a_string() {
     let (cf, app, _) = running_app(1).await;
     for guid in [json!(["a"]), json!(7), json!("none")] {
         assert_eq!(

@@ -1,5 +1,5 @@
-//! The documented operations of 2017: the documented requests get the
-//! documented answers, in the documented order.
+//! The documented operations of 2017: documented requests get the documented responses,
+//! in the documented order.
 
 use crate::common::{Answer, Session, new_app, new_package};
 use reqwest::StatusCode;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 macro_rules! fixture {
     ($name:literal) => {
         serde_json::from_str::<Value>(include_str!(concat!(
-            "../../../fixtures/capi-2017/",
+            "../../fixtures/capi-2017/",
             $name,
             ".json"
         )))
@@ -16,17 +16,16 @@ macro_rules! fixture {
     };
 }
 
-/// Whether an answer may have keys that the document does not show.
+/// Whether a response may have additional keys.
 #[derive(Clone, Copy, PartialEq)]
 enum Keys {
-    /// The document says what the answer "returns" or "responds with".
+    /// The document says that the response "returns" or "responds with" this.
     Exactly,
-    /// The document says that the answer is "json including" or "like" this.
+    /// The document says that the response is "json including" or "like" this.
     Including,
 }
 
-/// Compares key by key: every documented key is there with a value of the same
-/// type.
+/// Compares key by key: every documented key exists and has a value of the same type.
 fn compare(at: &str, documented: &Value, actual: &Value, keys: Keys) {
     match (documented, actual) {
         (Value::Object(documented), Value::Object(actual)) => {
@@ -64,13 +63,13 @@ fn check(answer: &Answer, status: StatusCode, documented: &Value, keys: Keys) ->
     answer.json()
 }
 
-/// Sets a text inside a documented request to what it is here.
+/// Replaces a text in a documented request by the actual one.
 fn with(mut request: Value, pointer: &str, text: &str) -> Value {
     *request.pointer_mut(pointer).unwrap() = json!(text);
     request
 }
 
-/// The prototype that the documented operations start from.
+/// The prototype from which the documented operations start.
 async fn prototype(cf: &Session, space: &str) -> (String, String) {
     let app = cf
         .post("/v3/apps", new_app(space, "prototype"))
@@ -96,7 +95,7 @@ async fn space(cf: &Session) -> String {
 }
 
 #[tokio::test]
-async fn the_documented_operations_in_their_order() {
+async fn documented_operations_work_in_their_documented_order() {
     let cf = Session::of_2017().await;
     let space = space(&cf).await;
     let (prototype, droplet) = prototype(&cf, &space).await;
@@ -241,7 +240,7 @@ async fn the_documented_operations_in_their_order() {
 }
 
 #[tokio::test]
-async fn processes_come_with_the_droplet() {
+async fn processes_are_created_with_the_droplet() {
     let cf = Session::of_2017().await;
     let space = space(&cf).await;
     let (_, droplet) = prototype(&cf, &space).await;

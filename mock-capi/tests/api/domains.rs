@@ -1,4 +1,4 @@
-//! Domains: shared with everyone, or an organization's own.
+//! Domains: shared ones, and those of an organization.
 
 use crate::common::{Session, new_route};
 use mock_capi::MockCapi;
@@ -20,7 +20,7 @@ async fn refusal(cf: &Session, body: Value) -> String {
 }
 
 #[tokio::test]
-async fn shared_domains_are_for_everyone() {
+async fn every_organization_can_use_shared_domains() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let body = json!({"name": "more.example.com", "metadata": {"labels": {"tier": "gold"}}});
@@ -55,7 +55,7 @@ async fn shared_domains_are_for_everyone() {
 }
 
 #[tokio::test]
-async fn only_apps_reach_internal_domains() {
+async fn internal_domains_are_reachable_from_apps_only() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let body = json!({"name": "apps.internal", "internal": true});
@@ -133,7 +133,7 @@ async fn organizations_share_their_own_domains() {
         cf.delete(&revoke).await.error().1,
         "Unable to unshare domain from organization with name 'guest'. Ensure the domain is shared to this organization."
     );
-    // What is shared with an organization that is deleted, stays.
+    // A domain that was shared with a deleted organization is kept.
     cf.post(&shared, organizations(&[&guest])).await;
     cf.delete(&format!("/v3/organizations/{guest}")).await;
     let domain = cf.get(&path).await.json();
@@ -144,7 +144,7 @@ async fn organizations_share_their_own_domains() {
 }
 
 #[tokio::test]
-async fn sharing_is_refused_in_the_cloud_controllers_words() {
+async fn refused_sharing_has_the_cloud_controllers_messages() {
     let cf = Session::v3().await;
     let owner = cf.create_org("owner").await;
     let guest = cf.create_org("guest").await;
@@ -256,7 +256,7 @@ async fn names_are_checked() {
     ] {
         assert_eq!(refusal(&cf, body).await, expected);
     }
-    // Its own subdomains an organization may have, and routes keep off them.
+    // An organization may use subdomains of its own domains, and routes may not.
     let sub = cf.post("/v3/domains", private("sub.own.com", &org)).await;
     assert_eq!(sub.status, 201, "{sub:?}");
     let own = cf.get("/v3/domains?names=own.com").await.json();
@@ -291,7 +291,7 @@ async fn quotas_limit_private_domains() {
 }
 
 #[tokio::test]
-async fn managers_have_a_say_over_the_domains_of_their_organizations() {
+async fn managers_control_the_domains_of_their_organizations() {
     let mut cf = Session::start(MockCapi::builder().add_user("manager", "secret")).await;
     let org = cf.create_org("org").await;
     let guest = cf.create_org("guest").await;
@@ -331,7 +331,7 @@ async fn managers_have_a_say_over_the_domains_of_their_organizations() {
     assert_eq!(cf.patch(&default, json!({})).await.status, 403);
 
     let manager = std::mem::replace(&mut cf.token, admin);
-    // A guest may give up what is shared with it.
+    // A member of the other organization may end the sharing.
     let theirs_shared = format!("{theirs}/relationships/shared_organizations");
     cf.post(&theirs_shared, organizations(&[&org])).await;
     let off = json!({"enabled": false});

@@ -1,4 +1,4 @@
-//! Bits that are downloaded again.
+//! Downloads of bits.
 
 use crate::common::{Session, send};
 use mock_capi::MockCapi;
@@ -21,7 +21,7 @@ fn sha256(bits: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn packages_are_downloaded_as_they_were_uploaded() {
+async fn packages_are_downloaded_unchanged() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -41,7 +41,7 @@ async fn packages_are_downloaded_as_they_were_uploaded() {
     let empty = cf.post("/v3/packages", new).await.guid();
     let refused = cf.get(&format!("/v3/packages/{empty}/download")).await;
     assert_eq!(refused.error().1, "Package has no bits to download.");
-    // What takes too much room is not kept, and said to be gone.
+    // Bits that are too large are not kept, and the error says so.
     let large: &[u8] = Vec::leak(vec![0; 1024 * 1024 + 1]);
     let large = cf.package(&app, large).await;
     let gone = cf.get(&format!("/v3/packages/{large}/download")).await;
@@ -50,7 +50,7 @@ async fn packages_are_downloaded_as_they_were_uploaded() {
 }
 
 #[tokio::test]
-async fn droplets_can_be_pushed_again() {
+async fn downloaded_droplets_can_be_uploaded_again() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -82,7 +82,7 @@ async fn droplets_can_be_pushed_again() {
 }
 
 #[tokio::test]
-async fn bits_are_for_those_who_may_have_them() {
+async fn bits_are_downloaded_only_with_permission() {
     let users = ["supporter", "auditor"];
     let builder = users.iter().fold(MockCapi::builder(), |builder, user| {
         builder.add_user(user, "secret")

@@ -1,11 +1,11 @@
-//! Errors, in the Cloud Controller's own words.
+//! Errors, with the Cloud Controller's messages.
 
 use crate::common::{Session, new_app, new_package, new_route, send};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn without_a_good_token_nothing_is_answered() {
+async fn requests_without_a_valid_token_are_refused() {
     let mut cf = Session::v3().await;
     let url = format!("{}/v3/apps", cf.mock.uri());
     let anonymous = send(cf.http.get(&url)).await;
@@ -27,7 +27,7 @@ async fn without_a_good_token_nothing_is_answered() {
             "{token}"
         );
     }
-    // What anyone may ask.
+    // Endpoints that need no token.
     for path in ["/", "/v3", "/v3/info", "/uaa/login"] {
         assert_eq!(
             send(cf.http.get(format!("{}{path}", cf.mock.uri())))
@@ -40,11 +40,11 @@ async fn without_a_good_token_nothing_is_answered() {
 }
 
 #[tokio::test]
-async fn what_is_unknown_is_not_found() {
+async fn unknown_resources_are_not_found() {
     let cf = Session::v3().await;
     let nowhere = cf.get("/v3/nothing").await;
     assert_eq!(nowhere.error(), (10000, "Unknown request".into()));
-    // What no API has is refused as v2 refuses.
+    // A path of no API is refused as in v2.
     assert_eq!(
         cf.get("/v4").await.json(),
         json!({
@@ -83,7 +83,7 @@ async fn what_is_unknown_is_not_found() {
 }
 
 #[tokio::test]
-async fn names_are_unique_where_they_have_to_be() {
+async fn duplicate_names_are_refused() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     cf.create_app(&space, "app").await;
@@ -481,7 +481,7 @@ async fn droplets_must_belong_to_their_app() {
 }
 
 #[tokio::test]
-async fn bits_are_uploaded_once() {
+async fn a_package_accepts_bits_once() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -508,7 +508,7 @@ async fn bits_are_uploaded_once() {
 }
 
 #[tokio::test]
-async fn what_is_not_implemented_says_so() {
+async fn unimplemented_operations_say_so() {
     const PATH: &str = "/v2/service_brokers";
     let cf = Session::v3().await;
     let answer = cf.post(PATH, json!({})).await;

@@ -1,4 +1,4 @@
-//! Audit events: what was done to apps, and by whom.
+//! Audit events: changes of apps, and their authors.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn types(events: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn an_apps_life_is_recorded() {
+async fn changes_of_an_app_are_recorded() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let mut body = new_app(&space, "app");
@@ -90,7 +90,7 @@ async fn an_apps_life_is_recorded() {
     assert_eq!(cf.get(&one).await.json(), scaled[0]);
 
     for (query, count) in [
-        // The space and the route have an event each, and so has the organization.
+        // The space, the route and the organization have an event each.
         (format!("space_guids={space}"), of_app.len() + 2),
         (format!("organization_guids={org}"), of_app.len() + 3),
         (format!("target_guids[not]={app}"), 3),
@@ -105,7 +105,7 @@ async fn an_apps_life_is_recorded() {
 }
 
 #[tokio::test]
-async fn crashes_and_stagings_are_recorded_when_they_happen() {
+async fn crashes_and_stagings_are_recorded_at_their_time() {
     let builder = MockCapi::builder().start_time(TIME).staging_time(TIME);
     let faults = vec![Fault::crashing_instances().of("app")];
     let cf = Session::start(builder.faults(faults)).await;
@@ -125,7 +125,7 @@ async fn crashes_and_stagings_are_recorded_when_they_happen() {
     let crashes = "types=app.crash,audit.app.process.crash";
     cf.act(&app, "start").await;
     assert_eq!(events(&cf, crashes).await.len(), 0);
-    // What is stopped does not crash any more.
+    // A stopped app does not crash any more.
     cf.act(&app, "stop").await;
     cf.mock.advance(TIME);
     assert_eq!(events(&cf, crashes).await.len(), 0);

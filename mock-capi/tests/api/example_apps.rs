@@ -1,5 +1,5 @@
-//! The apps of the scaling test answer the same, whether mock-capi simulates them or
-//! the programs in `fixtures/apps` run.
+//! The apps of the scaling test give the same responses, whether mock-capi simulates them
+//! or the programs in `fixtures/apps` run.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::common::{Answer, Session, plain, send};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A registration that a client makes, and the ID that follows from it.
+/// A registration by a client, and the ID that follows from it.
 const WEB: &str = r#"{"service_name": "web", "endpoint": {"type": "tcp", "value": "10.0.0.1:80"},
     "metadata": {"a": [1]}, "tags": ["b"], "status": "STARTING"}"#;
 const WEB_ID: &str = "09523d4fe8a621d9";
@@ -28,12 +28,11 @@ const IDENTITY: &str = "{\"application_name\":\"tick-0\",\"instance_index\":0}\n
 /// A request to an app: its method, path and body.
 type Asked = (&'static str, &'static str, &'static str, &'static str);
 
-/// What an app answers: status, content type and body.
+/// The response of an app: status, content type and body.
 type Expected = (u16, &'static str, &'static str);
 
-/// What is asked in this order, and what is answered. TICK and REGISTRY are the
-/// addresses of apps, CLOSED is one where nobody listens; ID, TIME, IP and NUMBER are
-/// whatever looks like one.
+/// The requests in order, and their responses. TICK and REGISTRY are the addresses of
+/// apps, and nothing listens on CLOSED. ID, TIME, IP and NUMBER stand for any such value.
 const CASES: &[(Asked, Expected)] = &[
     // tick
     (("tick-0", "GET", "/", ""), (200, JSON, IDENTITY)),
@@ -259,9 +258,9 @@ const CASES: &[(Asked, Expected)] = &[
     ),
 ];
 
-/// Where the apps are.
+/// The addresses of the apps.
 struct Apps {
-    /// The URL of each, and the name by which it is asked.
+    /// The URL of each app, and the name in its requests.
     urls: Vec<(&'static str, String)>,
     tick: String,
     registry: String,
@@ -283,7 +282,7 @@ impl Apps {
         send(request.body(body)).await
     }
 
-    /// Asks everything, and compares the answers with the table.
+    /// Sends all requests, and compares the responses with the table.
     async fn check(&self) {
         for (asked, (status, kind, body)) in CASES {
             let answer = self.ask(*asked).await;
@@ -302,7 +301,7 @@ impl Apps {
         }
     }
 
-    /// The body of an answer, without what differs from run to run.
+    /// The body of a response without the parts that differ between runs.
     fn comparable(&self, answer: &Answer) -> String {
         if answer.header("content-type") == "application/octet-stream" {
             return format!("{} bytes", answer.header("content-length"));
@@ -338,7 +337,7 @@ impl Apps {
     }
 }
 
-/// The apps as mock-capi simulates them.
+/// The apps as simulated by mock-capi.
 async fn simulated() -> (Session<Front>, Apps) {
     let cf = Session::start(MockCapi::builder().front()).await;
     for name in ["registry", "tick-0", "proxy-0"] {
@@ -386,13 +385,13 @@ struct Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A port that was free just now.
+/// A port that has just been free.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
@@ -434,7 +433,7 @@ impl Program {
                 .spawn()
                 .unwrap();
             let mut started = Self { child, port };
-            // Another program may have taken the port first.
+            // Another program may take the port first.
             while started.child.try_wait().unwrap().is_none() {
                 if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
                     return started;
@@ -452,14 +451,14 @@ impl Program {
 }
 
 #[tokio::test]
-async fn the_simulated_apps_answer_as_the_programs_do() {
+async fn the_simulated_apps_answer_like_the_programs() {
     let (_cf, apps) = simulated().await;
     apps.check().await;
 }
 
 #[tokio::test]
 #[cfg_attr(not(has_go), ignore = "needs Go on the PATH when the tests are built")]
-async fn the_programs_answer_as_the_simulated_apps_do() {
+async fn the_programs_answer_like_the_simulated_apps() {
     let folder = tempfile::tempdir().unwrap();
     let build = |app: &str| Program::build(app, folder.path());
     let registry = Program::start(&build("registry"), &[]);

@@ -1,4 +1,4 @@
-//! Faults, tokens, and what a test can see and change of a running mock.
+//! Faults, tokens, and everything that a test can see and change in a running mock.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use mock_capi::{Dialect, Fault, MockCapi, StartError};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn requests_are_answered_with_faults() {
+async fn faults_replace_responses() {
     let fault = Fault::answer("POST", "/v3/organizations", 429)
         .retry_after(Duration::from_secs(7))
         .skip(1)
@@ -147,7 +147,7 @@ async fn tokens_expire_and_are_refreshed() {
     assert_eq!(cf.get("/v3/apps").await.status, 200);
     cf.mock.advance(Duration::from_secs(100));
     assert_eq!(cf.get("/v3/apps").await.status, 401);
-    // A refresh token is no access token, and the other way round.
+    // A refresh token is not an access token, and vice versa.
     cf.token = refresh_token;
     assert_eq!(cf.get("/v3/apps").await.status, 401);
     let access = refreshed["access_token"].as_str().unwrap();
@@ -161,7 +161,7 @@ async fn tokens_expire_and_are_refreshed() {
 }
 
 #[tokio::test]
-async fn uaa_refuses_what_it_does_not_know() {
+async fn uaa_refuses_unknown_credentials() {
     let cf = Session::start(MockCapi::builder().client("ci", "s3cr:et")).await;
     let bad = json!({"error": "unauthorized", "error_description": "Bad credentials"});
     for (user, password) in [("admin", "wrong"), ("nobody", "admin"), ("", "")] {
@@ -230,13 +230,13 @@ async fn requests_are_recorded_and_counted() {
     assert_eq!(stats.total, 3);
     assert_eq!(stats.by_route["GET /v3/apps/:guid"], 1);
     assert_eq!(stats.by_route["unknown"], 1);
-    // By default nothing is kept.
+    // By default, no requests are recorded.
     let quiet = Session::v3().await;
     assert!(quiet.mock.requests().is_empty());
 }
 
 #[tokio::test]
-async fn reset_goes_back_to_the_start() {
+async fn a_reset_restores_the_initial_state() {
     for dialect in [Dialect::V3, Dialect::Documented2017] {
         let cf = Session::start(
             MockCapi::builder()
@@ -274,7 +274,7 @@ async fn reset_goes_back_to_the_start() {
         let faults = format!("{}/_mock/faults", cf.mock.uri());
         let faults = send(cf.http.get(faults)).await.json();
         assert_eq!(faults[0]["path"], "/v3/apps");
-        // The token is still good.
+        // The token is still valid.
         assert_eq!(cf.get(path).await.status, 200);
     }
 }
@@ -296,7 +296,7 @@ async fn the_mocks_own_endpoints_need_no_token() {
 }
 
 #[tokio::test]
-async fn latency_holds_every_answer_back() {
+async fn latency_delays_every_response() {
     let cf = Session::start(MockCapi::builder().latency(Duration::from_millis(20))).await;
     let before = std::time::Instant::now();
     cf.get("/v3/apps").await;
@@ -367,7 +367,7 @@ fn the_documented_examples_are_faults() {
 }
 
 #[tokio::test]
-async fn faults_that_could_not_strike_are_refused() {
+async fn faults_that_could_never_strike_are_refused() {
     let cf = Session::v3().await;
     cf.mock
         .set_faults(vec![Fault::answer("*", "/v3/apps", 503)])
@@ -383,7 +383,7 @@ async fn faults_that_could_not_strike_are_refused() {
         ),
         (
             Fault::failed_job().retry_after(Duration::from_secs(1)),
-            "fault 0: 'retry_after' goes with answer",
+            "fault 0: 'retry_after' needs answer",
         ),
     ] {
         let refused = cf.mock.set_faults(vec![fault.clone()]).unwrap_err();
@@ -391,7 +391,7 @@ async fn faults_that_could_not_strike_are_refused() {
         let started = MockCapi::builder().faults(vec![fault]).start().await;
         assert_eq!(
             started.err().unwrap().to_string(),
-            format!("faults: {complaint}")
+            format!("invalid faults: {complaint}")
         );
     }
     assert_eq!(cf.get("/v3/apps").await.status, 503);

@@ -1,5 +1,4 @@
-//! What the front does on the wire: bodies, hosts, TLS, and clients that
-//! misbehave.
+//! The mock's own server: bodies, hosts, TLS, and clients that misbehave.
 
 use std::time::Duration;
 
@@ -19,14 +18,14 @@ async fn front() -> Session<Front> {
     Session::start(MockCapi::builder().front()).await
 }
 
-/// Sends bytes on a connection of their own.
+/// Sends bytes on a new connection.
 async fn connect(cf: &Session<Front>, bytes: impl AsRef<[u8]>) -> TcpStream {
     let mut stream = TcpStream::connect(cf.mock.address()).await.unwrap();
     stream.write_all(bytes.as_ref()).await.unwrap();
     stream
 }
 
-/// What a connection says until it has said all of a text, or closes.
+/// The received data up to a text, or until the connection is closed.
 async fn read_to(stream: &mut TcpStream, end: &str) -> String {
     let mut said = Vec::new();
     let read = async {
@@ -42,7 +41,7 @@ async fn read_to(stream: &mut TcpStream, end: &str) -> String {
     String::from_utf8(said).unwrap()
 }
 
-/// The status and the body of a `GET` with a target and a `Host` header.
+/// The status and the body of a `GET` request with a target and a `Host` header.
 async fn ask(cf: &Session<Front>, target: &str, host: &str) -> String {
     let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     read_to(&mut connect(cf, request).await, "\0").await
@@ -101,7 +100,7 @@ async fn a_stub_sees_the_body_of_a_request_without_a_token() {
     );
 }
 
-/// An app with a package that bits can be uploaded to.
+/// An app with a package that accepts bits.
 async fn package(cf: &Session<Front>) -> String {
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -109,7 +108,7 @@ async fn package(cf: &Session<Front>) -> String {
 }
 
 #[tokio::test]
-async fn a_large_upload_is_hashed_and_logged_by_its_beginning() {
+async fn only_the_beginning_of_a_large_upload_is_logged() {
     let cf = front().await;
     let package = package(&cf).await;
     let bits = vec![7; 12 * 1024 * 1024];
@@ -146,7 +145,7 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn an_upload_that_stalls_delays_nobody() {
+async fn a_stalled_upload_delays_no_other_requests() {
     let cf = front().await;
     let package = package(&cf).await;
     let head = format!(
@@ -166,7 +165,7 @@ async fn an_upload_that_stalls_delays_nobody() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_off_changes_nothing_and_the_mock_lives() {
+async fn an_incomplete_body_changes_nothing() {
     let cf = front().await;
     let package = package(&cf).await;
     let upload = format!(
@@ -199,7 +198,7 @@ async fn a_body_that_is_cut_off_changes_nothing_and_the_mock_lives() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_is_refused_by_its_announced_size() {
+async fn a_too_large_body_is_refused_by_its_content_length() {
     let cf = front().await;
     let mut stream = connect(
         &cf,
@@ -217,7 +216,7 @@ async fn a_body_that_is_too_large_is_refused_by_its_announced_size() {
 }
 
 #[tokio::test]
-async fn connect_requests_and_many_open_sockets_leave_a_living_mock() {
+async fn the_mock_survives_connect_requests_and_many_open_sockets() {
     let cf = front().await;
     let connected = connect(&cf, "CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let mut sockets = vec![connected];
@@ -238,7 +237,7 @@ async fn connect_requests_and_many_open_sockets_leave_a_living_mock() {
 }
 
 #[tokio::test]
-async fn requests_for_routes_of_apps_are_told_from_those_for_the_api_by_their_host() {
+async fn the_host_distinguishes_requests_for_apps_from_requests_for_the_api() {
     let builder = MockCapi::builder().front().allow_host("api.apps.mock.test");
     let cf = Session::start(builder).await;
     let (org, space) = cf.space().await;
@@ -320,7 +319,7 @@ async fn requests_for_routes_of_apps_are_told_from_those_for_the_api_by_their_ho
             "{target} {host}: {answer}"
         );
     }
-    // The mock's own endpoints come first, and refuse foreign hosts.
+    // The mock's own endpoints come first, and refuse other hosts.
     let own = ask(&cf, "/_mock/stats", "web.apps.mock.test").await;
     assert!(own.starts_with("HTTP/1.1 403 "), "{own}");
     let own = ask(&cf, "http://web.apps.mock.test/_mock/stats", "localhost").await;
@@ -330,7 +329,7 @@ async fn requests_for_routes_of_apps_are_told_from_those_for_the_api_by_their_ho
 }
 
 #[tokio::test]
-async fn a_client_that_trusts_the_certificate_speaks_tls() {
+async fn a_client_that_trusts_the_certificate_can_use_tls() {
     let builder = MockCapi::builder().front().worlds(None).tls();
     let mock = builder.start().await.unwrap();
     assert!(
@@ -345,14 +344,14 @@ async fn a_client_that_trusts_the_certificate_speaks_tls() {
     let root: Value = send(http.get(mock.uri())).await.json();
     let self_link = root["links"]["self"]["href"].as_str().unwrap();
     assert_eq!(self_link, mock.uri());
-    // By name, too, and a further world is as safe.
+    // It also works by name, and for additional worlds.
     let by_name = mock.uri().replace("127.0.0.1", "localhost");
     assert_eq!(send(http.get(by_name)).await.status, 200);
     let world = send(http.post(format!("{}/_mock/worlds", mock.uri()))).await;
     let api = world.json()["api"].as_str().unwrap().to_owned();
     assert!(api.starts_with("https://127.0.0.1:"), "{api}");
     assert_eq!(send(http.get(api)).await.status, 200);
-    // Nobody else is served.
+    // Other clients are not served.
     assert!(reqwest::get(mock.uri()).await.is_err());
     let plain = mock.uri().replace("https", "http");
     assert!(reqwest::get(plain).await.is_err());

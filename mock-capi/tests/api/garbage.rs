@@ -1,4 +1,4 @@
-//! Whatever is sent, an answer comes back.
+//! Every request gets a response, whatever it contains.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use mock_capi::{Dialect, MockCapi};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Bodies that are no JSON object, or none that anyone expects.
+/// Bodies that are not a JSON object, or not an expected one.
 fn bodies() -> Vec<Vec<u8>> {
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let huge = format!("{{\"name\":\"{}\"}}", "x".repeat(100_000));
@@ -42,7 +42,7 @@ fn bodies() -> Vec<Vec<u8>> {
     .into_iter()
     .map(|text| text.as_bytes().to_vec())
     .collect();
-    // Bytes of a fixed generator: random, and the same each time.
+    // Bytes of a fixed generator: random, but the same in each run.
     let mut state = 1_u32;
     for length in [1, 7, 100, 5000] {
         bodies.push(
@@ -57,7 +57,7 @@ fn bodies() -> Vec<Vec<u8>> {
     bodies
 }
 
-/// Asks these routes with every body.
+/// Sends every body to these routes.
 async fn send_everything(cf: &Session, targets: &[(Method, String)], types: &[&str]) {
     for (method, path) in targets {
         for body in bodies() {
@@ -248,7 +248,7 @@ async fn broken_uploads_are_explained() {
     );
 }
 
-/// Requests that are no proper HTTP are told so, and others go on.
+/// Invalid HTTP requests are refused, and others still work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_requests_are_refused() {
     let mock = MockCapi::builder().front().start().await.unwrap();
@@ -265,7 +265,7 @@ async fn broken_requests_are_refused() {
     assert!(raw(mock.address(), b"GET / HTTP/1.1\r\n\r\n").contains("200"));
 }
 
-/// Sends bytes as they are and reads the status line of the answer.
+/// Sends raw bytes and reads the status line of the response.
 fn raw(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
@@ -375,7 +375,7 @@ async fn any_query_is_answered() {
 }
 
 #[tokio::test]
-async fn nothing_grows_beyond_measure() {
+async fn memory_use_is_bounded() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let quota = cf.post("/v3/organization_quotas", json!({"name": "all"}));
@@ -383,7 +383,7 @@ async fn nothing_grows_beyond_measure() {
     let path = format!("/v3/organization_quotas/{quota}/relationships/organizations");
     cf.post(&path, json!({"data": [{"guid": org}]})).await;
 
-    // Instances are replaced at once where starting takes no time.
+    // Instances are replaced at once if starting takes no time.
     let many = cf.staged_app(&space, "many").await;
     cf.act(&many, "start").await;
     let most = json!({"instances": i32::MAX, "memory_in_mb": 1});

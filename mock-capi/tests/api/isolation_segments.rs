@@ -1,4 +1,4 @@
-//! Isolation segments: who is entitled to them, and who has chosen them.
+//! Isolation segments: entitled organizations, and the segments of spaces.
 
 use crate::common::Session;
 use mock_capi::MockCapi;
@@ -100,7 +100,7 @@ async fn organizations_are_entitled_and_spaces_choose() {
 }
 
 #[tokio::test]
-async fn the_shared_segment_is_always_there() {
+async fn the_shared_segment_always_exists() {
     let mut cf = Session::start(MockCapi::builder().add_user("dev", "secret")).await;
     assert_eq!(cf.get(SHARED).await.json()["name"], "shared");
     assert_eq!(
@@ -124,7 +124,7 @@ async fn the_shared_segment_is_always_there() {
             .await;
         assert_eq!(refused.error(), (10008, expected.into()));
     }
-    // It becomes the default of those who are entitled to it.
+    // It becomes the default of entitled organizations.
     let org = cf.create_org("org").await;
     cf.post(
         &format!("{SHARED}/relationships/organizations"),
@@ -144,7 +144,7 @@ async fn the_shared_segment_is_always_there() {
             .status,
         403
     );
-    // Who may not change them is not told whether there is one.
+    // Users without permission do not learn whether it exists.
     for path in ["/v3/isolation_segments/x", "/v3/organization_quotas/x"] {
         assert_eq!(cf.patch(path, json!({})).await.status, 403, "{path}");
         assert_eq!(cf.delete(path).await.status, 403, "{path}");

@@ -1,4 +1,4 @@
-//! Jobs, and what they are for.
+//! Jobs, and the resources that they belong to.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const TIME: Duration = Duration::from_secs(60);
 
-/// The job that an answer tells to watch.
+/// The job in the `Location` of a response.
 async fn job_of(cf: &Session, answer: &Answer) -> Value {
     let location = answer.header("location");
     cf.get(location).await.json()
@@ -21,7 +21,7 @@ fn linked<'j>(job: &'j Value, kind: &str) -> Option<&'j str> {
 }
 
 #[tokio::test]
-async fn a_job_links_to_its_resource_while_that_is_there() {
+async fn a_job_links_to_its_resource_while_that_exists() {
     let cf = Session::start(MockCapi::builder().job_time(TIME)).await;
     let (org, space) = cf.space().await;
     let url = |path: &str| Some(format!("{}{path}", cf.mock.uri()));

@@ -1,4 +1,4 @@
-//! Lists: filters, order, pages, and what they refuse.
+//! Lists: filters, order, pages, and invalid queries.
 
 use crate::common::{Session, new_app, new_route};
 use serde_json::{Value, json};
@@ -84,7 +84,7 @@ async fn pages_link_to_each_other() {
         })
     );
     assert_eq!(cf.names(&link(2)).await, ["c"]);
-    // What is not on the page is not counted.
+    // The total of an empty page is 0.
     let beyond = cf.get(&format!("{query}&page=3")).await.json();
     assert_eq!(
         (
@@ -99,7 +99,7 @@ async fn pages_link_to_each_other() {
 }
 
 #[tokio::test]
-async fn what_lists_refuse() {
+async fn invalid_queries_of_lists_are_refused() {
     let (cf, ..) = three_apps().await;
     let valid = "'page', 'per_page', 'order_by', 'created_ats', 'updated_ats', 'guids', 'names', 'organization_guids', 'space_guids', 'stacks', 'include', 'lifecycle_type', 'label_selector'";
     for (query, reason) in [
@@ -128,7 +128,7 @@ async fn what_lists_refuse() {
         assert_eq!(refused.status, 400, "{query}: {refused:?}");
         assert_eq!(refused.error(), (10005, format!("The query parameter is invalid: {reason}")), "{query}");
     }
-    // What takes no `include` says no more of it than that.
+    // A list without `include` has no other error for it.
     let valid = "'page', 'per_page', 'order_by', 'created_ats', 'updated_ats', 'guids', 'names', 'default', 'label_selector'";
     assert_eq!(
         cf.get("/v3/stacks?include=org").await.error().1,
@@ -136,13 +136,13 @@ async fn what_lists_refuse() {
             "The query parameter is invalid: Unknown query parameter(s): 'include'. Valid parameters are: {valid}"
         )
     );
-    // A huge page is empty, not an error.
+    // A page beyond the end is empty, not an error.
     let far = cf.get("/v3/apps?page=9223372036854775&per_page=1000").await;
     assert_eq!(
         (far.status.as_u16(), &far.json()["resources"]),
         (200, &json!([]))
     );
-    // A list of Rails is taken for a text, which is nobody's name.
+    // A list in the notation of Rails counts as a text, which matches no name.
     assert!(cf.names("/v3/apps?names[]=a&names[]=b").await.is_empty());
     assert_eq!(
         cf.get("/v3/audit_events?target_guids[is]=x")
@@ -154,7 +154,7 @@ async fn what_lists_refuse() {
 }
 
 #[tokio::test]
-async fn includes_are_each_shown_once() {
+async fn included_resources_are_shown_once() {
     let (cf, org, space) = three_apps().await;
     let included = cf.get("/v3/apps?include=space.organization").await.json()["included"].clone();
     let guids = |kind: &str| -> Vec<Value> {
@@ -173,7 +173,7 @@ async fn includes_are_each_shown_once() {
     cf.create_space(&later, "later").await;
     let spaces = cf.get("/v3/spaces?include=organization&order_by=-created_at");
     let orgs = spaces.await.json()["included"]["organizations"].clone();
-    // The oldest first, however the spaces are ordered.
+    // Oldest first, regardless of the order of the spaces.
     assert_eq!(
         (&orgs[0]["guid"], &orgs[1]["guid"]),
         (&json!(org), &json!(later))
@@ -190,7 +190,7 @@ async fn includes_are_each_shown_once() {
 }
 
 #[tokio::test]
-async fn other_lists_have_their_filters() {
+async fn every_list_has_its_filters() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let app = cf.staged_app(&space, "app").await;
@@ -266,7 +266,7 @@ async fn other_lists_have_their_filters() {
 }
 
 #[tokio::test]
-async fn lists_keep_secrets_to_themselves() {
+async fn lists_contain_no_secrets() {
     const HIDDEN: &str = "[PRIVATE DATA HIDDEN IN LISTS]";
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
@@ -285,7 +285,7 @@ async fn lists_keep_secrets_to_themselves() {
 }
 
 #[tokio::test]
-async fn some_parameters_are_for_some_lists_only() {
+async fn some_parameters_are_valid_for_some_lists_only() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -324,7 +324,7 @@ async fn names_are_ordered_without_regard_to_case() {
     }
     assert_eq!(cf.names("/v3/apps?order_by=name").await, ["A", "b", "c"]);
     assert_eq!(cf.names("/v3/apps?order_by=-name").await, ["c", "b", "A"]);
-    // Of a parameter that is there twice, the last value counts.
+    // If a parameter is given twice, the last value counts.
     let twice = cf.get("/v3/apps?names=A&names=b").await.json();
     assert_eq!(crate::common::names(&twice), ["b"]);
     let first = twice["pagination"]["first"]["href"].as_str().unwrap();
@@ -337,7 +337,7 @@ async fn names_are_ordered_without_regard_to_case() {
 }
 
 #[tokio::test]
-async fn paths_are_read_as_rails_reads_them() {
+async fn paths_are_normalized_like_in_rails() {
     let cf = Session::v3().await;
     for path in ["/v3/apps/", "//v3/apps", "/v3/apps.json"] {
         let list = cf.get(path).await;

@@ -1,4 +1,4 @@
-//! What apps log, as clients of log-cache read it.
+//! The logs of apps, as clients of log-cache read them.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const TIME: Duration = Duration::from_secs(60);
 
-/// The batch that a read answers.
+/// The batch in the response to a read.
 async fn batch(cf: &Session, app: &str, query: &str) -> Vec<Value> {
     let path = format!("/api/v1/read/{app}?{query}");
     let answer = cf.get(&path).await;
@@ -44,7 +44,7 @@ async fn lines(cf: &Session, app: &str, source: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn staging_is_logged_as_it_goes_on() {
+async fn staging_is_logged_while_it_runs() {
     let cf = Session::start(MockCapi::builder().staging_time(TIME)).await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -83,7 +83,7 @@ async fn staging_is_logged_as_it_goes_on() {
 }
 
 #[tokio::test]
-async fn a_failed_staging_says_why() {
+async fn a_failed_staging_logs_the_reason() {
     let cf = Session::start(MockCapi::builder().faults(vec![Fault::failed_staging()])).await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -124,7 +124,7 @@ async fn starting_and_crashing_are_logged() {
     let app_lines = lines(&cf, &app, "APP/PROC/WEB").await;
     assert_eq!(app_lines.last().unwrap(), "OUT Exit status 1");
 
-    // The fault is over with the next start.
+    // The fault ends with the next start.
     cf.mock.set_faults(Vec::new()).unwrap();
     cf.act(&app, "restart").await;
     cf.mock.advance(TIME);
@@ -132,7 +132,7 @@ async fn starting_and_crashing_are_logged() {
 }
 
 #[tokio::test]
-async fn reading_walks_through_time() {
+async fn logs_are_read_by_time() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.staged_app(&space, "app").await;
@@ -145,13 +145,13 @@ async fn reading_walks_through_time() {
     assert_eq!(all[0]["source_id"], json!(app));
     assert_eq!(all[0]["instance_id"], "0");
 
-    // The newest first, and from one moment up to another.
+    // Newest first, and within a period.
     let newest = batch(&cf, &app, "limit=1&descending=true").await;
     assert_eq!(newest, all[all.len() - 1..]);
     let range = format!("start_time={}&end_time={}", times[1], times[3]);
     assert_eq!(batch(&cf, &app, &range).await, all[1..3]);
 
-    // Only lines are there: no metrics, and lines have no name.
+    // There are only log lines: no metrics, and lines have no name.
     assert!(batch(&cf, &app, "envelope_types=GAUGE").await.is_empty());
     assert!(batch(&cf, &app, "name_filter=cpu").await.is_empty());
     assert!(batch(&cf, "unknown", "").await.is_empty());
@@ -165,7 +165,7 @@ async fn reading_walks_through_time() {
 }
 
 #[tokio::test]
-async fn log_cache_refuses_in_its_own_words() {
+async fn log_cache_has_its_own_error_messages() {
     let cf = Session::v3().await;
     let root = cf.get("/").await.json();
     assert_eq!(root["links"]["log_cache"]["href"], json!(cf.mock.uri()));
@@ -199,7 +199,7 @@ async fn log_cache_refuses_in_its_own_words() {
         );
     }
 
-    // It does not tell who has no token that anything is there.
+    // Requests without a token do not learn whether an app exists.
     let url = format!("{}/api/v1/read/app", cf.mock.uri());
     assert_eq!(send(cf.http.request(Method::GET, &url)).await.status, 404);
     cf.mock.expire_tokens();

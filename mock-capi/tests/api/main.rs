@@ -1,9 +1,8 @@
-//! What clients see of the mock, subject by subject.
+//! The tests of the mock's APIs, with a file for each topic.
 //!
-//! One program for all of them: each would link the same libraries again, which
-//! takes longer than to run the tests.
+//! They are one program, because linking many would take longer than running the tests.
 
-// Helpers fail as tests do.
+// Helpers fail like tests.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 #[path = "../browser/mod.rs"]
@@ -12,16 +11,17 @@ mod browser;
 mod common;
 
 mod adapters;
+mod app_lifecycle;
 mod app_network;
 mod architecture;
 mod binary;
 mod brokers;
+mod buildpacks;
 mod connections;
 mod data_plane;
 mod deployments;
 mod documented;
 mod domains;
-mod doors;
 mod downloads;
 mod errors;
 mod events;
@@ -31,18 +31,17 @@ mod front;
 mod garbage;
 mod isolation_segments;
 mod jobs;
-mod life;
 mod lists;
 mod logs;
 mod manifests;
+mod mock_endpoints;
 mod network_policies;
 mod of_2017;
-mod operator;
-mod operators;
 mod overview;
 mod pace;
 mod page;
 mod permissions;
+mod platform_settings;
 mod quotas;
 mod rate_limits;
 mod resources;

@@ -1,4 +1,4 @@
-//! Applying manifests to a space.
+//! Applies manifests to a space.
 
 use crate::common::{Answer, Session, names, new_route};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use mock_capi::MockCapi;
 use serde_json::{Value, json};
 
-/// The details of an answer's errors.
+/// The details of the errors in a response.
 fn details(answer: &Answer) -> Vec<String> {
     let json = answer.json();
     let errors = json["errors"]
@@ -18,7 +18,7 @@ fn details(answer: &Answer) -> Vec<String> {
         .collect()
 }
 
-/// The one error of a job that failed.
+/// The only error of a failed job.
 fn failure(job: &Value) -> (&Value, &str) {
     assert_eq!(job["state"], "FAILED", "{job}");
     let error = &job["errors"][0];
@@ -26,7 +26,7 @@ fn failure(job: &Value) -> (&Value, &str) {
 }
 
 #[tokio::test]
-async fn a_manifest_makes_an_app_of_every_property() {
+async fn a_manifest_sets_every_property_of_an_app() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let manifest = "
@@ -141,7 +141,8 @@ applications:
     let read = |text: &str| serde_saphyr::from_str::<Value>(text).unwrap();
     assert_eq!(read(&shown), read(expected), "{shown}");
 
-    // What a manifest does not say stays; what it says again is as before.
+    // Properties that a manifest does not contain are kept, and repeated ones do not
+    // change.
     let again = "applications: [{name: proxy, instances: 1, command: null, env: {MORE: x}}]";
     assert_eq!(cf.applied(&space, again).await["state"], "COMPLETE");
     let web = cf.get(&format!("/v3/processes/{app}")).await.json();
@@ -158,7 +159,7 @@ applications:
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_applications_is_told_before_anything_changes() {
+async fn invalid_applications_are_reported_before_anything_changes() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let manifest = json!({"applications": [
@@ -296,7 +297,7 @@ async fn what_is_wrong_with_applications_is_told_before_anything_changes() {
 }
 
 #[tokio::test]
-async fn what_the_job_is_refused_fails_it() {
+async fn a_refused_change_fails_the_job() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     for (manifest, detail) in [
@@ -359,7 +360,7 @@ async fn what_the_job_is_refused_fails_it() {
 }
 
 #[tokio::test]
-async fn routes_are_found_made_and_mapped() {
+async fn routes_are_found_created_and_mapped() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let elsewhere = cf.create_space(&org, "elsewhere").await;
@@ -393,7 +394,7 @@ async fn routes_are_found_made_and_mapped() {
     let default = of("app", json!({"default-route": true}));
     cf.applied(&space, &default).await;
     assert_eq!(urls(&app).await, ["app.apps.mock.test"]);
-    // An app with a route needs no other.
+    // An app with a route needs no default route.
     cf.applied(&space, of("app", json!({"random-route": true})))
         .await;
     assert_eq!(urls(&app).await, ["app.apps.mock.test"]);
@@ -428,7 +429,7 @@ async fn routes_are_found_made_and_mapped() {
 }
 
 #[tokio::test]
-async fn quotas_bound_what_manifests_scale() {
+async fn quotas_limit_scaling_by_manifests() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let quota = json!({
@@ -451,7 +452,7 @@ async fn quotas_bound_what_manifests_scale() {
             "For application 'app': memory quota_exceeded"
         )
     );
-    // The job ends there; the apps that the request made stay.
+    // The job ends there. The apps that the request created are kept.
     assert_eq!(cf.instance_states(&app).await.len(), 1);
     let next = cf.find_app("next").await;
     let web = cf.get(&format!("/v3/processes/{next}")).await.json();
@@ -464,7 +465,7 @@ async fn quotas_bound_what_manifests_scale() {
 }
 
 #[tokio::test]
-async fn odd_yaml_is_read_as_the_cloud_controller_reads_it() {
+async fn unusual_yaml_is_read_like_in_the_cloud_controller() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let manifest =
@@ -478,7 +479,7 @@ async fn odd_yaml_is_read_as_the_cloud_controller_reads_it() {
 }
 
 #[tokio::test]
-async fn a_manifest_fits_the_kind_of_its_app() {
+async fn a_manifest_must_fit_the_lifecycle_of_its_app() {
     let cf = Session::v3().await;
     cf.allow_docker().await;
     let (_, space) = cf.space().await;
@@ -515,7 +516,7 @@ async fn a_manifest_fits_the_kind_of_its_app() {
 }
 
 #[tokio::test]
-async fn sidecars_live_and_die_with_their_app() {
+async fn sidecars_are_created_and_deleted_with_their_app() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -632,7 +633,7 @@ async fn features_are_switched_on_and_off() {
 }
 
 #[tokio::test]
-async fn a_diff_tells_what_applying_would_change() {
+async fn a_diff_contains_the_changes_of_a_manifest() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = json!({
@@ -676,7 +677,7 @@ async fn a_diff_tells_what_applying_would_change() {
 }
 
 #[tokio::test]
-async fn yaml_is_read_as_psych_reads_it() {
+async fn yaml_is_read_like_in_psych() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let manifest = "
@@ -725,7 +726,7 @@ applications: [{name: other}]
 }
 
 #[tokio::test]
-async fn a_diff_removes_the_last_first_and_moves_what_stays() {
+async fn a_diff_removes_from_the_end_and_moves_the_rest() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let manifest = "applications: [{name: app, routes: [{route: a.apps.mock.test}, {route: b.apps.mock.test}, {route: c.apps.mock.test}]}]";
@@ -735,7 +736,7 @@ async fn a_diff_removes_the_last_first_and_moves_what_stays() {
         cf.post_yaml(&path, manifest).await.json()["diff"].clone()
     };
     let route = |host: &str| json!({"route": format!("{host}.apps.mock.test"), "protocol": "http1", "options": {}});
-    // The entry after one that is dropped is not looked at.
+    // The entry after a dropped one is skipped.
     assert_eq!(
         diff("applications: [{name: app, routes: [{route: d.apps.mock.test}]}]").await,
         json!([
@@ -750,7 +751,7 @@ async fn a_diff_removes_the_last_first_and_moves_what_stays() {
 }
 
 #[tokio::test]
-async fn no_manifest_scales_an_app_that_is_being_deployed() {
+async fn a_manifest_cannot_scale_an_app_during_a_deployment() {
     let slow = Duration::from_secs(3600);
     let cf = Session::start(MockCapi::builder().start_time(slow)).await;
     let (_, space) = cf.space().await;

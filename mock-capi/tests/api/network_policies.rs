@@ -1,4 +1,4 @@
-//! Network policies: which apps may reach which, in the policy server's words.
+//! Network policies, with the policy server's messages.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn list(cf: &Session, query: &str) -> Value {
     policies
 }
 
-/// The text of a refusal.
+/// The text of an error.
 fn refusal(answer: &Answer) -> (u16, String) {
     let error = answer.json()["error"].clone();
     (answer.status.as_u16(), error.as_str().unwrap().to_owned())
@@ -48,7 +48,7 @@ async fn apps(cf: &Session) -> [String; 3] {
 }
 
 #[tokio::test]
-async fn policies_come_and_go() {
+async fn policies_are_created_and_deleted() {
     let cf = Session::v3().await;
     let [a, b, c] = apps(&cf).await;
     let to_b = policy(&a, &b, 8080, 8090);
@@ -76,7 +76,7 @@ async fn policies_come_and_go() {
 }
 
 #[tokio::test]
-async fn the_older_version_has_one_port() {
+async fn version_0_has_single_ports() {
     let cf = Session::v3().await;
     let [a, b, c] = apps(&cf).await;
     let of_v0 = json!({
@@ -89,7 +89,7 @@ async fn the_older_version_has_one_port() {
         list(&cf, "").await[0]["destination"]["ports"],
         json!({"start": 53, "end": 53})
     );
-    // It cannot say ranges.
+    // It has no ranges of ports.
     add(&cf, json!([policy(&a, &c, 1, 9)])).await;
     let listed = cf.get(POLICIES_V0).await.json();
     assert_eq!(listed, json!({"total_policies": 1, "policies": [of_v0]}));
@@ -123,7 +123,7 @@ async fn in_2017_there_is_version_0_only_and_no_link_to_it() {
 }
 
 #[tokio::test]
-async fn what_is_no_policy_is_refused() {
+async fn invalid_policies_are_refused() {
     let cf = Session::v3().await;
     let with = |pointer: &str, value: Value| {
         let mut policy = policy("a", "b", 1, 2);
@@ -188,7 +188,7 @@ async fn what_is_no_policy_is_refused() {
 }
 
 #[tokio::test]
-async fn policies_outlive_their_apps_until_the_cleanup() {
+async fn policies_of_deleted_apps_are_kept_until_the_cleanup() {
     let cf = Session::v3().await;
     let [a, b, c] = apps(&cf).await;
     let (gone, stays) = (policy(&a, &b, 1, 1), policy(&c, &b, 1, 1));
@@ -202,7 +202,7 @@ async fn policies_outlive_their_apps_until_the_cleanup() {
     );
     assert_eq!(list(&cf, "").await, json!([stays]));
 
-    // It also comes by itself.
+    // The cleanup also happens by itself.
     cf.delete(&format!("/v3/apps/{b}")).await;
     assert_eq!(list(&cf, "").await, json!([stays]));
     cf.mock.advance(Duration::from_secs(3600));
@@ -228,7 +228,7 @@ async fn assign(cf: &Session, role: &str, user: &str, org: &str, space: &str) {
 }
 
 #[tokio::test]
-async fn developers_connect_their_own_apps_and_not_too_many() {
+async fn developers_can_connect_a_limited_number_of_their_own_apps() {
     let builder = MockCapi::builder().add_user("dev", "secret");
     let mut cf = Session::start(builder).await;
     let (org, space) = cf.space().await;

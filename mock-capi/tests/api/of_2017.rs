@@ -1,4 +1,4 @@
-//! The rest of the API of 2017.
+//! The other parts of the API of 2017.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ fn v2_names(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn discovery_names_both_versions() {
+async fn discovery_has_both_versions() {
     let cf = Session::of_2017().await;
     let root = cf.get("/").await.json();
     assert_eq!(
@@ -104,7 +104,7 @@ async fn each_dialect_knows_its_own_operations_only() {
 }
 
 #[tokio::test]
-async fn organizations_live_and_die_with_their_spaces() {
+async fn organizations_are_deleted_with_their_spaces() {
     let cf = Session::start(
         MockCapi::builder()
             .dialect(Dialect::Documented2017)
@@ -159,7 +159,7 @@ async fn organizations_live_and_die_with_their_spaces() {
 }
 
 #[tokio::test]
-async fn failed_jobs_say_why() {
+async fn failed_jobs_have_a_reason() {
     let cf = Session::of_2017().await;
     let (org, _) = org_and_space(&cf).await;
     cf.mock
@@ -222,7 +222,7 @@ async fn quotas_and_security_groups() {
         json!(guid)
     );
 
-    // The quota holds for v3's processes and v2's routes.
+    // The quota applies to v3's processes and v2's routes.
     let app = started_app(&cf, &space, "app").await;
     let scaled = cf
         .put(
@@ -408,7 +408,7 @@ async fn v2_lists_have_pages() {
 }
 
 #[tokio::test]
-async fn v3_of_that_time() {
+async fn the_v3_api_of_2017_works() {
     let cf = Session::start(
         MockCapi::builder()
             .dialect(Dialect::Documented2017)

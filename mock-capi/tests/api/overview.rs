@@ -1,4 +1,4 @@
-//! The world in short: how much there is, and the apps of one space at a time.
+//! The summary of the world: the numbers of resources, and the apps of one space.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use crate::common::{Session, new_route};
 use mock_capi::MockCapi;
 use serde_json::{Value, json};
 
-/// What is listed: the names of organizations, and those of spaces with the
-/// number of their apps.
+/// The listed rows: the names of organizations, and those of spaces with the number of
+/// their apps.
 async fn rows(cf: &Session, query: &str) -> Vec<String> {
     let overview = cf.get(&format!("/_mock/overview{query}")).await.json();
     let rows = overview["rows"].as_array().unwrap().iter();
@@ -75,7 +75,7 @@ async fn every_list_of_the_state_is_counted() {
 }
 
 #[tokio::test]
-async fn apps_are_shown_with_the_states_of_what_they_have() {
+async fn apps_are_shown_with_the_states_of_their_resources() {
     let start = Duration::from_secs(10);
     let cf = Session::start(MockCapi::builder().start_time(start)).await;
     let (org, space) = cf.space().await;
@@ -111,7 +111,7 @@ async fn apps_are_shown_with_the_states_of_what_they_have() {
 }
 
 #[tokio::test]
-async fn apps_of_a_space_are_found_by_name_and_end_at_a_limit() {
+async fn apps_of_a_space_are_found_by_name_up_to_a_limit() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     for name in ["a-1", "a-2", "b-1"] {

@@ -1,4 +1,4 @@
-//! How long requests take: profiles, and workers that let requests queue.
+//! Response times: profiles, and workers for which requests queue.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ async fn a_profile_and_workers_are_set_while_the_mock_runs() {
     }
     let profile = get("profile").await;
     assert_eq!(profile["types"]["organizations"]["list"], "75ms");
-    // What the profile shows is one.
+    // The profile in the response is valid.
     Profile::from_yaml(&profile.to_string()).unwrap();
     for (wrong, complaint) in [
         (
@@ -119,7 +119,7 @@ async fn a_profile_and_workers_are_set_while_the_mock_runs() {
         let detail = refused["errors"][0]["detail"].as_str().unwrap();
         assert!(detail.contains(complaint), "{wrong}: {detail}");
     }
-    // What it shows, it takes.
+    // The profile in the response is accepted.
     assert_eq!(put(times).await.0, 204);
     assert_eq!(put(json!({"profile": "none", "workers": 0})).await.0, 204);
     assert_eq!(get("times").await["profile"], "none");

@@ -1,4 +1,4 @@
-//! The page at `/_mock/`, in a browser where this machine has one.
+//! The page at `/_mock/`, in a browser.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use thirtyfour::Key;
 use thirtyfour::error::WebDriverResult;
 
 #[tokio::test]
-async fn the_page_is_one_answer_that_may_load_nothing_else() {
+async fn the_page_is_one_response_that_loads_nothing_else() {
     let cf = Session::v3().await;
     let page = send(cf.http.get(format!("{}/_mock", cf.mock.uri()))).await;
     assert_eq!(page.status, 200);
@@ -78,7 +78,7 @@ async fn apps_are_shown_with_their_states_and_found_by_name() {
         page.fill("#world-filter", "sand").await?;
         page.see("world", "li", "sandbox").await?;
 
-        // What clients do meanwhile is seen without being asked for.
+        // Changes by clients appear without a reload.
         page.fill("#world-filter", "a").await?;
         page.see("world", "tr", "gateway").await?;
         cf.act(&gateway, "stop").await;
@@ -90,7 +90,7 @@ async fn apps_are_shown_with_their_states_and_found_by_name() {
 
 #[tokio::test]
 #[ignore = "needs chromium and chromedriver on the PATH"]
-async fn requests_appear_as_they_are_made() {
+async fn requests_appear_immediately() {
     let cf = Session::v3().await;
     on_page(&cf.mock, async |page| {
         page.see("log", "tr", "/uaa/oauth/token").await?;
@@ -102,7 +102,7 @@ async fn requests_appear_as_they_are_made() {
         page.see("stats", "tr", "GET /v3/apps").await?;
         page.click("#tab-requests").await?;
 
-        // The newest is on top.
+        // The newest request is at the top.
         cf.get("/v3/nonsense").await;
         page.see("log", "tr", "/v3/nonsense").await?;
         let top = page.ask("document.querySelector('#log tr').innerText");
@@ -172,7 +172,7 @@ async fn apps_are_filtered_by_state() {
     .await;
 }
 
-/// Whether an element is to be seen without scrolling, and not covered.
+/// Whether an element is visible without scrolling, and not covered.
 fn in_reach(id: &str) -> String {
     format!(
         "(() => {{ const box = document.getElementById('{id}').getBoundingClientRect(); \
@@ -183,7 +183,7 @@ fn in_reach(id: &str) -> String {
 
 #[tokio::test]
 #[ignore = "needs chromium and chromedriver on the PATH"]
-async fn all_parts_stay_in_reach_with_two_thousand_apps_open() {
+async fn all_controls_stay_reachable_with_two_thousand_apps() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let apps = (0..2000).map(|n| format!("- name: app-{n}\n  no-route: true\n"));
@@ -224,7 +224,7 @@ async fn all_parts_stay_in_reach_with_two_thousand_apps_open() {
     .await;
 }
 
-/// Saves what is seen for a person to look at, if `SCREENSHOTS` names a folder.
+/// Saves a screenshot if `SCREENSHOTS` names a folder.
 async fn shoot(page: &Page, name: &str) -> WebDriverResult<()> {
     match std::env::var_os("SCREENSHOTS") {
         Some(folder) => {
@@ -237,7 +237,7 @@ async fn shoot(page: &Page, name: &str) -> WebDriverResult<()> {
 
 #[tokio::test]
 #[ignore = "needs chromium and chromedriver on the PATH"]
-async fn faults_are_set_strike_and_are_removed() {
+async fn faults_are_set_applied_and_removed() {
     let cf = Session::v3().await;
     on_page(&cf.mock, async |page| {
         page.click("#tab-faults").await?;
@@ -255,11 +255,11 @@ async fn faults_are_set_strike_and_are_removed() {
         assert!(struck.contains("answer"), "{struck}");
         page.click("#tab-faults").await?;
 
-        // The form has what goes with a fault, and says what is wrong with it.
+        // The form has the fields of a fault, and shows why they are invalid.
         page.click("#fault [name=fault] [value=delay]").await?;
         page.fill("#fault [name=delay]", "soon").await?;
         page.click("#fault button").await?;
-        page.read("fault-complaint", "Bad request: faults: ")
+        page.read("fault-complaint", "Bad request: invalid faults: ")
             .await?;
         assert_eq!(cf.get("/_mock/faults").await.json()[1], json!(null));
 
@@ -290,8 +290,11 @@ async fn faults_are_written_as_json() {
         page.fill("#faults-json", r#"[{"fault": "answer"}, "#)
             .await?;
         page.click("#faults-form button").await?;
-        page.read("faults-complaint", "Bad request: faults: EOF while parsing")
-            .await?;
+        page.read(
+            "faults-complaint",
+            "Bad request: invalid faults: EOF while parsing",
+        )
+        .await?;
         page.see("faults", "li", "failed_copy app=clone").await?;
 
         let fault = r#"[{"fault": "drop_after", "method": "POST", "path": "/v3/*"}]"#;
@@ -364,7 +367,7 @@ async fn tokens_expire_and_a_reset_is_confirmed() {
 
 #[tokio::test]
 #[ignore = "needs chromium and chromedriver on the PATH"]
-async fn it_is_read_in_the_dark_on_a_narrow_screen_and_by_keyboard() {
+async fn it_works_in_dark_mode_on_narrow_screens_and_by_keyboard() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     cf.create_app(&space, &"long-".repeat(50)).await;
@@ -416,7 +419,7 @@ async fn it_is_read_in_the_dark_on_a_narrow_screen_and_by_keyboard() {
 
 #[tokio::test]
 #[ignore = "needs chromium and chromedriver on the PATH"]
-async fn ten_thousand_apps_stay_legible() {
+async fn the_page_stays_usable_with_ten_thousand_apps() {
     let cf = Session::v3().await;
     let org = cf.create_org("org").await;
     for batch in 0..10 {

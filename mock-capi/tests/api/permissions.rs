@@ -1,4 +1,4 @@
-//! What roles let users see and do.
+//! The permissions of roles.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ const USERS: [&str; 8] = [
     "stranger",
 ];
 
-/// An org with a space, another that nobody has a role in, and the users.
+/// An org with a space, another org in which nobody has a role, and the users.
 struct Foundation {
     cf: Session,
     org: String,
@@ -57,7 +57,7 @@ impl Foundation {
         }
     }
 
-    /// The status that each user gets.
+    /// The status of each user's response.
     async fn statuses(&self, method: &Method, path: &str, body: &Value) -> Vec<u16> {
         let mut statuses = Vec::new();
         for user in USERS {
@@ -94,7 +94,7 @@ impl Foundation {
     }
 }
 
-/// Gives the user that is called like a role that role.
+/// Gives a user the role with the same name.
 async fn assign(cf: &Session, user: &str, org: &str, space: &str) {
     let role = |kind: &str, place: &str, guid: &str| {
         let user = json!({"data": {"username": user}});
@@ -114,7 +114,7 @@ async fn assign(cf: &Session, user: &str, org: &str, space: &str) {
 }
 
 #[tokio::test]
-async fn each_role_reads_and_writes_what_it_may() {
+async fn each_role_has_its_permissions() {
     let f = Foundation::start().await;
     let cf = &f.cf;
     let app = cf.staged_app(&f.space, "app").await;
@@ -140,8 +140,8 @@ async fn each_role_reads_and_writes_what_it_may() {
         .await
         .json();
     let event = events["resources"][0]["guid"].as_str().unwrap();
-    // Columns: developer, supporter, manager and auditor of the space; manager,
-    // auditor and user of the org; stranger.
+    // Columns: developer, supporter, manager and auditor of the space; manager, auditor
+    // and user of the org; user without a role.
     let cases = [
         (
             &get,
@@ -284,7 +284,7 @@ async fn each_role_reads_and_writes_what_it_may() {
 }
 
 #[tokio::test]
-async fn creating_needs_a_place_that_one_may_write_to() {
+async fn creation_needs_write_permission() {
     let f = Foundation::start().await;
     let role = |kind: &str, place: &str, guid: &str| {
         let user = json!({"data": {"username": "organization_user"}});
@@ -293,7 +293,7 @@ async fn creating_needs_a_place_that_one_may_write_to() {
     let post = Method::POST;
     let statuses = async |path: &str, body: Value| {
         let mut statuses = f.statuses(&post, path, &body).await;
-        // Who comes later finds the name taken.
+        // Later requests find the name taken.
         statuses.iter_mut().for_each(|status| {
             if *status == 422 {
                 *status = 0
@@ -335,7 +335,7 @@ async fn creating_needs_a_place_that_one_may_write_to() {
 }
 
 #[tokio::test]
-async fn lists_have_what_one_sees() {
+async fn lists_contain_only_visible_resources() {
     let f = Foundation::start().await;
     let cf = &f.cf;
     cf.create_app(&f.space, "mine").await;
@@ -354,7 +354,7 @@ async fn lists_have_what_one_sees() {
         ["org"]
     );
     assert!(f.names("organization_user", "/v3/spaces").await.is_empty());
-    // Everyone sees what belongs to all.
+    // Everyone sees shared resources.
     assert_eq!(f.names("stranger", "/v3/domains").await, ["apps.mock.test"]);
     assert!(!f.names("stranger", "/v3/buildpacks").await.is_empty());
 
@@ -372,7 +372,7 @@ async fn lists_have_what_one_sees() {
 }
 
 #[tokio::test]
-async fn secrets_are_for_developers() {
+async fn only_developers_see_secrets() {
     let f = Foundation::start().await;
     let app = f.cf.staged_app(&f.space, "app").await;
     let path = format!("/v3/apps/{app}/processes/web");
@@ -399,7 +399,7 @@ async fn secrets_are_for_developers() {
 }
 
 #[tokio::test]
-async fn what_is_suspended_only_administrators_change() {
+async fn only_administrators_can_change_suspended_organizations() {
     let f = Foundation::start().await;
     let app = f.cf.create_app(&f.space, "app").await;
     let (org, space) = (
@@ -433,7 +433,7 @@ async fn what_is_suspended_only_administrators_change() {
             (10017, "The organization is suspended".into())
         );
     }
-    // What only looks is no change.
+    // A request that only reads is not a change.
     let env = format!("{app}/env");
     for method in [Method::GET, Method::HEAD] {
         let shown = f.ask("space_developer", &method, &env, &Value::Null).await;

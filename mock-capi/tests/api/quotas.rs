@@ -19,12 +19,12 @@ async fn limited(quota: Value) -> (Session, String, String, String) {
 }
 
 #[tokio::test]
-async fn memory_counts_what_is_started() {
+async fn only_started_apps_count_against_the_memory_quota() {
     let (cf, _, space, quota) = limited(json!({"apps": {"total_memory_in_mb": 3072}})).await;
     let first = cf.staged_app(&space, "first").await;
     let second = cf.staged_app(&space, "second").await;
     let exceeded = (10008, "memory quota_exceeded".to_owned());
-    // Stopped apps may be of any size.
+    // Stopped apps may have any size.
     assert_eq!(cf.scale(&first, json!({"instances": 99})).await.status, 202);
     assert_eq!(cf.act(&first, "start").await.error(), exceeded);
     assert_eq!(
@@ -44,13 +44,13 @@ async fn memory_counts_what_is_started() {
             .error(),
         exceeded
     );
-    // What is stopped or deleted frees its memory.
+    // Stopped and deleted apps do not use memory.
     cf.act(&first, "stop").await;
     assert_eq!(cf.scale(&second, json!({"instances": 3})).await.status, 202);
     assert_eq!(cf.act(&first, "start").await.error(), exceeded);
     cf.delete(&format!("/v3/apps/{second}")).await;
     assert_eq!(cf.act(&first, "start").await.status, 200);
-    // A larger quota allows more at once.
+    // A larger quota takes effect at once.
     let path = format!("/v3/organization_quotas/{quota}");
     let updated = cf
         .patch(&path, json!({"apps": {"total_memory_in_mb": null}}))
@@ -60,7 +60,7 @@ async fn memory_counts_what_is_started() {
 }
 
 #[tokio::test]
-async fn what_quotas_refuse() {
+async fn invalid_quotas_are_refused() {
     let (cf, org, _, quota) = limited(json!({})).await;
     let ports = json!({"total_routes": 1, "total_reserved_ports": 2});
     let of_org = "/v3/organization_quotas";
@@ -78,7 +78,7 @@ async fn what_quotas_refuse() {
         assert_eq!(cf.post(of_org, body).await.error(), (10008, detail.into()));
     }
     let path = format!("{of_org}/{quota}");
-    // The reader of the request admits an empty list in place of a boolean.
+    // The reader of the request accepts an empty list instead of a boolean.
     let paid = json!({"name": "x", "services": {"paid_services_allowed": []}});
     let refused = (10008, "non_basic_services_allowed presence".to_owned());
     assert_eq!(cf.post(of_org, paid.clone()).await.error(), refused);
@@ -92,7 +92,7 @@ async fn what_quotas_refuse() {
         cf.post(&nowhere, json!({})).await.error().1,
         "Data can't be blank, Data must be an array"
     );
-    // Those of a space reserve no more than the organization's.
+    // Limits of space quotas may not exceed those of the organization.
     let limit = json!({"routes": {"total_reserved_ports": 2}});
     assert_eq!(cf.patch(&path, limit).await.status, 200);
     let of_space = json!({
@@ -183,7 +183,7 @@ async fn quotas_in_use_cannot_be_deleted() {
 }
 
 #[tokio::test]
-async fn staging_gets_a_minimum_and_what_the_quota_leaves() {
+async fn staging_needs_a_minimum_of_memory_within_the_quota() {
     let (cf, _, space, _) = limited(json!({"apps": {"total_memory_in_mb": 2000}})).await;
     let app = cf.create_app(&space, "app").await;
     let package = cf.package(&app, b"bits").await;
@@ -215,7 +215,7 @@ async fn tasks_count_in_the_quotas_of_their_space() {
         "apps": {"total_memory_in_mb": 100, "log_rate_limit_in_bytes_per_second": 100},
         "relationships": {"organization": {"data": {"guid": org}}},
     });
-    // Apps that are of unlimited log rate cannot be limited.
+    // Apps with an unlimited log rate prevent a limit.
     let quota = cf.post("/v3/space_quotas", quota).await.guid();
     let path = format!("/v3/space_quotas/{quota}/relationships/spaces");
     let applied = json!({"data": [{"guid": space}]});
@@ -253,7 +253,7 @@ async fn tasks_count_in_the_quotas_of_their_space() {
 }
 
 #[tokio::test]
-async fn a_log_rate_is_limited_only_where_every_app_has_one() {
+async fn a_log_rate_limit_requires_that_every_app_has_one() {
     let (cf, _, space, quota) = limited(json!({})).await;
     cf.create_app(&space, "app").await;
     let path = format!("/v3/organization_quotas/{quota}");
@@ -268,7 +268,7 @@ async fn a_log_rate_is_limited_only_where_every_app_has_one() {
 }
 
 #[tokio::test]
-async fn a_restart_needs_what_it_needs_from_nothing() {
+async fn a_restart_is_checked_like_a_start() {
     let (cf, _, space, quota) = limited(json!({})).await;
     let app = cf.staged_app(&space, "app").await;
     assert_eq!(cf.act(&app, "start").await.status, 200);

@@ -1,4 +1,4 @@
-//! The rate limit, and the headers that tell of it.
+//! The rate limit and its headers.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ async fn limited() -> Session {
 }
 
 #[tokio::test]
-async fn a_user_may_make_so_many_requests_in_a_window() {
+async fn a_user_has_a_number_of_requests_per_window() {
     let cf = limited().await;
     let first = cf.get("/v3/apps").await;
     assert_eq!(
@@ -40,7 +40,7 @@ async fn a_user_may_make_so_many_requests_in_a_window() {
 }
 
 #[tokio::test]
-async fn in_2017_a_refused_request_is_told_the_moment_to_come_back() {
+async fn in_2017_retry_after_is_a_point_in_time() {
     let builder = MockCapi::builder().dialect(Dialect::Documented2017);
     let cf = Session::start(builder.rate_limit(1, Duration::from_secs(60))).await;
     cf.get("/v2/apps").await;
@@ -52,7 +52,7 @@ async fn in_2017_a_refused_request_is_told_the_moment_to_come_back() {
 }
 
 #[tokio::test]
-async fn callers_are_counted_apart_and_the_login_is_not() {
+async fn callers_are_counted_separately_and_logins_are_not_counted() {
     let cf = limited().await;
     let stranger = |path: &str| cf.http.get(format!("{}{path}", cf.mock.uri()));
     for _ in 0..10 {
@@ -65,7 +65,7 @@ async fn callers_are_counted_apart_and_the_login_is_not() {
 }
 
 #[tokio::test]
-async fn the_info_tells_the_limit() {
+async fn the_info_endpoint_shows_the_limit() {
     let cf = limited().await;
     assert_eq!(
         cf.get("/v3/info").await.json()["rate_limits"],
@@ -77,7 +77,7 @@ async fn the_info_tells_the_limit() {
 }
 
 #[tokio::test]
-async fn administrators_may_have_a_limit_of_their_own() {
+async fn administrators_can_have_another_limit() {
     let builder = MockCapi::builder()
         .add_user("dev", "secret")
         .rate_limit(10, Duration::from_secs(60))

@@ -1,4 +1,4 @@
-//! What each resource does beyond the life of an app.
+//! Operations of each resource that are not part of an app's lifecycle.
 
 use crate::common::{Session, names, new_app, new_package, new_route, send};
 use mock_capi::MockCapi;
@@ -14,7 +14,7 @@ async fn yaml(cf: &Session, path: &str, body: &str) -> crate::common::Answer {
 }
 
 #[tokio::test]
-async fn discovery_leads_to_everything() {
+async fn discovery_links_to_every_api() {
     let cf = Session::v3().await;
     let base = cf.mock.uri();
     let links = cf.get("/").await.json()["links"].clone();
@@ -38,7 +38,7 @@ async fn discovery_leads_to_everything() {
         format!("{base}/v3/apps")
     );
 
-    // Links lead back the way that the client came.
+    // Links have the address that the client used.
     let port = cf.mock.address().port();
     let by_name = cf.get(&format!("http://localhost:{port}/")).await.json();
     assert_eq!(
@@ -48,7 +48,7 @@ async fn discovery_leads_to_everything() {
 }
 
 #[tokio::test]
-async fn orgs_and_spaces_change_and_go() {
+async fn orgs_and_spaces_are_changed_and_deleted() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let path = format!("/v3/organizations/{org}");
@@ -92,7 +92,7 @@ async fn orgs_and_spaces_change_and_go() {
 }
 
 #[tokio::test]
-async fn security_groups_bind_to_spaces() {
+async fn security_groups_are_bound_to_spaces() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let rules = json!([{"protocol": "tcp", "destination": "169.254.0.1", "ports": "1"}]);
@@ -152,7 +152,7 @@ async fn security_groups_bind_to_spaces() {
         "Data can't be blank"
     );
 
-    // A space has those that are bound to it, and those that are for all.
+    // A space lists the groups that are bound to it, and the global ones.
     let org = cf.create_org("elsewhere").await;
     let elsewhere = cf.create_space(&org, "elsewhere").await;
     let running = format!("/v3/spaces/{elsewhere}/running_security_groups");
@@ -172,7 +172,7 @@ async fn security_groups_bind_to_spaces() {
         cf.patch(&path, json!({"rules": []})).await.json()["rules"],
         json!([])
     );
-    // A space that goes is unbound.
+    // A deleted space is unbound.
     cf.delete(&format!("/v3/spaces/{space}")).await;
     let unbound = cf.get(&path).await.json();
     assert_eq!(
@@ -184,7 +184,7 @@ async fn security_groups_bind_to_spaces() {
 }
 
 #[tokio::test]
-async fn apps_change() {
+async fn apps_can_be_changed() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -228,7 +228,7 @@ async fn apps_change() {
         "new"
     );
 
-    // Names are stripped, and there is always one.
+    // Names are trimmed, and cannot be empty.
     let other = cf.post("/v3/apps", new_app(&space, " stripped ")).await;
     assert_eq!(other.json()["name"], "stripped");
     assert_eq!(
@@ -253,7 +253,7 @@ async fn apps_change() {
         let refused = cf.patch(&other, body).await.error();
         assert_eq!(refused, (error.0, error.1.into()));
     }
-    // What shows a buildpack's address hides who may read it.
+    // Users without permission do not see the buildpack's address.
     let addresses = ["https://u:p@example.com/bp.git", "git@example.com:bp.git"];
     let changed = cf.patch(&other, lifecycle(json!({"buildpacks": addresses})));
     assert_eq!(
@@ -266,7 +266,7 @@ async fn apps_change() {
 }
 
 #[tokio::test]
-async fn processes_change() {
+async fn processes_can_be_changed() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.staged_app(&space, "app").await;
@@ -312,7 +312,7 @@ async fn processes_change() {
             .1,
         "Process not found"
     );
-    // Scaling does not touch what it does not name.
+    // Scaling changes only the given values.
     let scaled = cf
         .scale(
             &app,
@@ -395,7 +395,7 @@ async fn destinations_are_inserted_replaced_and_removed() {
         ),
         (&json!("web"), &json!("http1"), &Value::Null)
     );
-    // What is there is not added again.
+    // Existing destinations are not added again.
     assert_eq!(
         cf.post(&path, to(&[&a])).await.json()["destinations"]
             .as_array()
@@ -474,7 +474,7 @@ async fn destinations_are_inserted_replaced_and_removed() {
 }
 
 #[tokio::test]
-async fn manifests_show_apps_and_what_would_change() {
+async fn manifests_and_diffs_show_apps() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let mut body = new_app(&space, "app");
@@ -509,7 +509,7 @@ async fn manifests_show_apps_and_what_would_change() {
         (unchanged.status.as_u16(), unchanged.json()),
         (
             201,
-            // Only the rate has another type than it would have in an app.
+            // Only the rate differs in type from the app.
             json!({"diff": [{
                 "op": "replace",
                 "path": "/applications/0/processes/0/log-rate-limit-per-second",
@@ -579,7 +579,7 @@ async fn manifests_show_apps_and_what_would_change() {
 }
 
 #[tokio::test]
-async fn droplets_and_packages_carry_metadata() {
+async fn droplets_and_packages_have_metadata() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.staged_app(&space, "app").await;
@@ -632,7 +632,7 @@ async fn routes_are_reserved_by_host_and_path() {
 }
 
 #[tokio::test]
-async fn routes_have_the_options_that_there_are() {
+async fn routes_have_options() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let domain = cf.default_domain(&org).await;
@@ -663,7 +663,7 @@ async fn routes_have_the_options_that_there_are() {
 }
 
 #[tokio::test]
-async fn apps_may_be_of_cloud_native_buildpacks_where_the_operator_wants_them() {
+async fn cloud_native_buildpacks_need_a_feature_flag() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let mut body = crate::common::new_app(&space, "cnb");

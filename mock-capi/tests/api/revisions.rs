@@ -1,4 +1,4 @@
-//! Revisions: what was deployed of an app, and the way back.
+//! Revisions: a record of deployments, and rollbacks to them.
 
 use crate::common::Session;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ fn deployment(app: &str, revision: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn starting_what_has_changed_makes_a_revision() {
+async fn starting_a_changed_app_creates_a_revision() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.staged_app(&space, "app").await;
@@ -37,7 +37,7 @@ async fn starting_what_has_changed_makes_a_revision() {
     let initial = (1, "Initial revision.".to_owned());
     assert_eq!(revisions(&cf, &path).await, std::slice::from_ref(&initial));
 
-    // What runs is changed by a start, not before.
+    // A start changes what runs, and nothing before does.
     let web = format!("/v3/apps/{app}/processes/web");
     cf.patch(&web, json!({"command": "./mine"})).await;
     let environment = format!("/v3/apps/{app}/environment_variables");
@@ -102,7 +102,7 @@ async fn starting_what_has_changed_makes_a_revision() {
 }
 
 #[tokio::test]
-async fn a_deployment_goes_back_to_a_revision() {
+async fn a_deployment_can_roll_back_to_a_revision() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.staged_app(&space, "app").await;

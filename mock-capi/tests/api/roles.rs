@@ -1,4 +1,4 @@
-//! Users, and what they are in organizations and spaces.
+//! Users and their roles in organizations and spaces.
 
 use crate::common::Session;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ fn types(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn the_creator_of_a_space_is_given_roles_as_the_cf_cli_does() {
+async fn roles_are_assigned_like_the_cf_cli_does() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let admin = json!({"username": "admin", "origin": "uaa"});
@@ -77,7 +77,7 @@ async fn the_creator_of_a_space_is_given_roles_as_the_cf_cli_does() {
 }
 
 #[tokio::test]
-async fn roles_need_a_user_a_place_and_a_type_that_fits() {
+async fn roles_need_a_user_a_place_and_a_matching_type() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let user =
@@ -155,10 +155,10 @@ async fn roles_need_a_user_a_place_and_a_type_that_fits() {
 }
 
 #[tokio::test]
-async fn roles_go_one_by_one_and_with_what_they_are_in() {
+async fn roles_are_deleted_by_themselves_and_with_their_place() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
-    // A client is a user too; its GUID is its name.
+    // A client is a user too. Its GUID is its name.
     let member = cf.post(
         "/v3/roles",
         role("organization_user", "robot", "organization", &org),
@@ -208,7 +208,7 @@ async fn roles_go_one_by_one_and_with_what_they_are_in() {
 }
 
 #[tokio::test]
-async fn users_are_known_by_guid_and_named_by_uaa() {
+async fn users_have_guids_and_their_names_come_from_uaa() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let names = |list: Value| -> Vec<String> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Session, new_route};
 
-/// A route of a domain that enforces policies of that scope.
+/// A route in a domain that enforces policies of that scope.
 async fn route(cf: &Session, scope: &str) -> String {
     let (org, space) = cf.space().await;
     let domain = json!({
@@ -25,7 +25,7 @@ fn policy(route: &str, source: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_policy_lets_a_source_reach_a_route() {
+async fn a_policy_allows_a_source_for_a_route() {
     let cf = Session::v3().await;
     let route = route(&cf, "org").await;
     let app = "7d0bb8a1-4c9c-4f0e-9b1b-0f6d3a1f2c3d";

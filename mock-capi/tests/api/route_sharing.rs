@@ -1,4 +1,4 @@
-//! Routes that more than one space uses, and what their destinations speak.
+//! Routes that several spaces share, and the protocols of their destinations.
 
 use crate::common::{Session, new_route};
 use mock_capi::MockCapi;
@@ -206,7 +206,7 @@ async fn sharing_needs_a_role_in_both_spaces() {
 }
 
 #[tokio::test]
-async fn hosts_of_shared_domains_are_of_one_space() {
+async fn hosts_of_shared_domains_belong_to_one_space() {
     let cf = Session::v3().await;
     let (_, space, other) = route(&cf).await;
     let domain = cf.get("/v3/domains").await.json();
@@ -222,7 +222,7 @@ async fn hosts_of_shared_domains_are_of_one_space() {
 }
 
 #[tokio::test]
-async fn destinations_speak_the_protocols_of_their_route() {
+async fn destinations_use_the_protocols_of_their_route() {
     let cf = Session::v3().await;
     let (route, space, _) = route(&cf).await;
     let app = cf.create_app(&space, "app").await;

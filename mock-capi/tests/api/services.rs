@@ -1,4 +1,4 @@
-//! Service instances that users provide, and apps bound to them.
+//! User-provided service instances, and apps bound to them.
 
 use crate::common::Session;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn binding(app: &str, instance: &str) -> Value {
 }
 
 #[tokio::test]
-async fn instances_are_provided_changed_and_deleted() {
+async fn user_provided_instances_are_created_changed_and_deleted() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let created = cf
@@ -182,7 +182,7 @@ async fn apps_are_bound_to_instances() {
     assert_eq!(cf.delete(&path).await.status, 204);
     assert!(cf.names(bindings).await.is_empty());
 
-    // What is deleted takes its bindings along.
+    // Deleting an instance deletes its bindings.
     cf.post(bindings, binding(&app, &db)).await;
     cf.delete(&format!("/v3/apps/{app}")).await;
     assert_eq!(cf.mock.state()["service_credential_bindings"], json!([]));
@@ -200,7 +200,7 @@ async fn manifests_bind_services_by_name() {
     }
     let manifest = "applications: [{name: app, services: [db, {name: cache, binding_name: fast}]}]";
     assert_eq!(cf.applied(&space, manifest).await["state"], "COMPLETE");
-    // What is bound stays bound.
+    // Existing bindings are kept.
     assert_eq!(cf.applied(&space, manifest).await["state"], "COMPLETE");
     let app = cf.find_app("app").await;
     let shown = cf.get(&format!("/v3/apps/{app}/manifest")).await.text;
@@ -246,7 +246,7 @@ async fn manifests_bind_services_by_name() {
 }
 
 #[tokio::test]
-async fn instances_are_listed_with_fields_of_where_they_are() {
+async fn lists_of_instances_can_include_fields_of_spaces_and_orgs() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let instance = cf
@@ -289,7 +289,7 @@ async fn instances_are_listed_with_fields_of_where_they_are() {
 }
 
 #[tokio::test]
-async fn nobody_offers_managed_services() {
+async fn without_brokers_the_marketplace_is_empty() {
     let cf = Session::v3().await;
     for path in [
         "/v3/service_brokers?names=a",

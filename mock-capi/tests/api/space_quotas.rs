@@ -16,7 +16,7 @@ async fn limited(cf: &Session, org: &str, space: &str, limits: Value) -> String 
 }
 
 #[tokio::test]
-async fn space_quotas_are_made_applied_and_deleted() {
+async fn space_quotas_are_created_applied_and_deleted() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let quota = limited(&cf, &org, &space, json!({"apps": {"total_instances": 3}})).await;
@@ -118,7 +118,7 @@ async fn a_space_is_limited_by_its_quota() {
         cf.post("/v3/routes", route).await.error().1,
         "Routes quota exceeded for space 'space'."
     );
-    // The quota is that of the one space.
+    // The quota applies to one space only.
     let free = cf.create_space(&org, "free").await;
     let other = cf.staged_app(&free, "other").await;
     cf.act(&other, "start").await;

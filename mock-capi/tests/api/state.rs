@@ -1,4 +1,4 @@
-//! What a mock saves, another goes on with.
+//! State files: one mock saves its state, another one loads it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use crate::common::{Session, new_route, send};
 use mock_capi::{Dialect, MockCapi, MockCapiBuilder, StartError};
 use serde_json::{Value, json};
 
-/// Ends a mock and goes on from what it saved, with the same login.
+/// Restarts a mock with its saved state and the same login.
 async fn restart(cf: Session, builder: MockCapiBuilder, file: &Path) -> Session {
     let Session { mock, http, token } = cf;
     mock.save_state(file).unwrap();
@@ -18,14 +18,14 @@ async fn restart(cf: Session, builder: MockCapiBuilder, file: &Path) -> Session 
     Session { mock, http, token }
 }
 
-/// The state without what depends on the mock's address.
+/// The state without the parts that depend on the mock's address.
 fn state(cf: &Session) -> Value {
     let text = cf.mock.state().to_string();
     serde_json::from_str(&text.replace(&cf.mock.uri(), "")).unwrap()
 }
 
 #[tokio::test]
-async fn a_world_survives_a_restart_with_all_that_is_under_way() {
+async fn a_world_survives_a_restart_with_its_running_operations() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("world.json");
     let builder = MockCapi::builder()
@@ -78,13 +78,13 @@ async fn a_world_survives_a_restart_with_all_that_is_under_way() {
         ["STAGED", "COMPLETE"]
     );
     assert_eq!(cf.names("/v3/apps").await, ["app"]);
-    // GUIDs go on, too.
+    // New GUIDs continue the sequence.
     let other = cf.create_app(&space, "other").await;
     assert!(!before.to_string().contains(&other));
 }
 
 #[tokio::test]
-async fn quotas_and_users_are_as_they_were() {
+async fn quotas_and_users_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("world.json");
     let cf = Session::v3().await;
@@ -105,7 +105,7 @@ async fn quotas_and_users_are_as_they_were() {
 }
 
 #[tokio::test]
-async fn a_file_that_lacks_newer_kinds_of_resources_is_loaded() {
+async fn a_file_without_newer_kinds_of_resources_is_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("world.json");
     let cf = Session::v3().await;
@@ -125,12 +125,12 @@ async fn a_file_that_lacks_newer_kinds_of_resources_is_loaded() {
 }
 
 #[tokio::test]
-async fn only_the_owner_reads_the_file_and_a_missing_one_is_a_beginning() {
+async fn only_the_owner_can_read_the_file_and_a_missing_one_is_created() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("world.json");
     let mock = MockCapi::builder().state_file(&file).start().await.unwrap();
     assert_eq!(mock.state()["organizations"], json!([]));
-    // It is there from the start, so that a killed mock leaves a state.
+    // The file exists from the start, so that a killed mock leaves a state.
     let mode = fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -152,7 +152,7 @@ async fn a_state_file_belongs_to_one_mock_at_a_time() {
             file.display()
         );
         assert_eq!(refused, in_use);
-        // A save puts another file in its place, which is as safe.
+        // A save replaces the file, which is locked again.
         mock.save_state(&file).unwrap();
         assert_eq!(
             builder.clone().start().await.unwrap_err().to_string(),
@@ -173,7 +173,7 @@ async fn a_state_that_could_not_be_saved_is_an_error_at_the_start() {
 }
 
 #[tokio::test]
-async fn what_a_killed_mock_left_behind_is_removed() {
+async fn leftovers_of_a_killed_mock_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("world.json");
     fs::write(folder.path().join("world.json.new"), "{").unwrap();
@@ -185,7 +185,7 @@ async fn what_a_killed_mock_left_behind_is_removed() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_state_is_refused_with_its_reason() {
+async fn an_invalid_state_file_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("world.json");
     let path = file.display();
@@ -195,12 +195,12 @@ async fn a_file_that_is_no_state_is_refused_with_its_reason() {
     let cases = [
         (
             String::new(),
-            format!("{path} is no state of mock-capi: EOF"),
+            format!("{path} is not a state of mock-capi: EOF"),
         ),
-        ("[]".into(), format!("{path} is no state of mock-capi: ")),
+        ("[]".into(), format!("{path} is not a state of mock-capi: ")),
         (
             whole[..whole.len() / 2].to_owned(),
-            format!("{path} is no state of mock-capi: EOF"),
+            format!("{path} is not a state of mock-capi: EOF"),
         ),
         (
             whole.replacen("\"mock_capi_state\":2", "\"mock_capi_state\":9", 1),
@@ -226,7 +226,7 @@ async fn a_file_that_is_no_state_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_reset_world_is_saved_as_any_other() {
+async fn a_reset_world_can_be_saved() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("world.json");
     let cf = Session::v3().await;

@@ -1,5 +1,4 @@
-//! Tasks, uploaded droplets, and what a foundation has of stacks and
-//! buildpacks.
+//! Tasks, uploaded droplets, and the stacks and buildpacks of a foundation.
 
 use std::time::Duration;
 
@@ -41,7 +40,7 @@ async fn a_task_runs_for_a_while() {
         "Task state is SUCCEEDED and therefore cannot be canceled"
     );
 
-    // Only the app's own list shows what is run.
+    // Only the app's own list shows the command.
     let of_app = cf
         .get(&format!("{path}?states=SUCCEEDED&sequence_ids=1"))
         .await;
@@ -72,7 +71,7 @@ async fn a_task_runs_for_a_while() {
 }
 
 #[tokio::test]
-async fn tasks_are_refused_in_the_cloud_controllers_words() {
+async fn refused_tasks_have_the_cloud_controllers_messages() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.staged_app(&space, "app").await;
@@ -170,7 +169,7 @@ async fn a_droplet_is_uploaded() {
 }
 
 #[tokio::test]
-async fn stacks_and_buildpacks_are_there() {
+async fn stacks_and_buildpacks_exist() {
     let cf = Session::v3().await;
     let stacks = cf.get("/v3/stacks").await.json();
     assert_eq!(names(&stacks)[0], "cflinuxfs4");

@@ -1,4 +1,4 @@
-//! Users in UAA: who can log in, and who manages them.
+//! Users of UAA: logins and management.
 
 use crate::common::{Answer, Session, send};
 use mock_capi::MockCapi;
@@ -60,7 +60,7 @@ async fn administrators_create_find_and_delete_users() {
     let odd = cf.get("/uaa/Users?filter=shoe%20eq%2042").await;
     assert_eq!(error(&odd), (400, "scim".into()));
 
-    // cf set-org-role and its like find the new user by name.
+    // `cf set-org-role` and similar commands find the new user by name.
     assert_eq!(cf.post("/v3/users", json!({"guid": ada})).await.status, 201);
     let named = cf.get("/v3/users?usernames=ada").await.json();
     assert_eq!(named["resources"][0]["guid"], ada.as_str());
@@ -100,7 +100,7 @@ async fn administrators_create_find_and_delete_users() {
 }
 
 #[tokio::test]
-async fn further_users_are_no_administrators_and_outlive_a_reset() {
+async fn additional_users_are_not_administrators_and_survive_a_reset() {
     let builder = MockCapi::builder().client("robot", "oil");
     let mut cf = Session::start(builder.add_user("dev", "secret")).await;
     let login = cf.log_in("dev", "secret").await.json();
@@ -130,14 +130,14 @@ async fn further_users_are_no_administrators_and_outlive_a_reset() {
     assert_eq!((refused.status.as_u16(), refused.error().0), (403, 10003));
 }
 
-/// Sends a change with the version that it is meant for.
+/// Sends a change for a certain version of the resource.
 async fn change(cf: &Session, method: Method, path: &str, version: &str, body: Value) -> Answer {
     let request = cf.request(method, path).header("If-Match", version);
     send(request.json(&body)).await
 }
 
 #[tokio::test]
-async fn users_keep_the_emails_and_names_that_they_were_given() {
+async fn users_have_the_given_emails_and_names() {
     let cf = Session::v3().await;
     let user = json!({
         "userName": "ada",
@@ -188,7 +188,7 @@ async fn users_keep_the_emails_and_names_that_they_were_given() {
 }
 
 #[tokio::test]
-async fn users_may_change_their_own_names_and_nothing_else() {
+async fn users_can_change_only_their_own_names() {
     let mut cf = Session::start(MockCapi::builder().add_user("dev", "secret")).await;
     cf.log_in_as("dev", "secret").await;
     let me = cf.get("/uaa/userinfo").await.json();
@@ -203,7 +203,7 @@ async fn users_may_change_their_own_names_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn groups_give_their_members_scopes() {
+async fn members_get_the_scopes_of_their_groups() {
     let mut cf = Session::start(MockCapi::builder().add_user("dev", "secret")).await;
     let found = "/uaa/Groups?filter=displayName%20eq%20%22cloud_controller.admin%22";
     let admins = cf.get(found).await.json()["resources"][0].clone();
@@ -227,7 +227,7 @@ async fn groups_give_their_members_scopes() {
     let twice = cf.post(&members, member).await;
     assert_eq!(error(&twice), (409, "member_already_exists".into()));
 
-    // A member of a member has the scope as well.
+    // Members of a member have the scope too.
     cf.log_in_as("dev", "secret").await;
     let org = json!({"name": "org"});
     assert_eq!(cf.post("/v3/organizations", org).await.status, 201);

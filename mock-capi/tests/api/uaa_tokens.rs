@@ -1,4 +1,4 @@
-//! Tokens of UAA: who can verify them, which clients get them, and how.
+//! Tokens of UAA: verification, and clients that can get them.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -47,7 +47,7 @@ async fn tokens_can_be_verified_with_the_published_key() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_changed_is_refused() {
+async fn a_changed_token_is_refused() {
     let mut cf = Session::start(MockCapi::builder().add_user("dev", "secret")).await;
     cf.log_in_as("dev", "secret").await;
     let mut parts: Vec<String> = cf.token.split('.').map(str::to_owned).collect();
@@ -68,7 +68,7 @@ async fn tokens_of_another_mock_are_refused() {
 }
 
 #[tokio::test]
-async fn tokens_outlast_a_return_to_an_earlier_snapshot() {
+async fn tokens_stay_valid_when_a_snapshot_is_restored() {
     let mock = MockCapi::start().await.unwrap();
     let http = http();
     let snapshot = format!("{}/_mock/snapshot", mock.uri());
@@ -80,7 +80,7 @@ async fn tokens_outlast_a_return_to_an_earlier_snapshot() {
     assert_eq!(send(apps.bearer_auth(token)).await.status, 200);
 }
 
-/// A client's answer to a request with its own credentials.
+/// The response to a token request with a client's own credentials.
 async fn ask_token(cf: &Session, client: (&str, &str), form: &[(&str, &str)]) -> Answer {
     let url = format!("{}/uaa/oauth/token", cf.mock.uri());
     let request = cf.http.post(url).basic_auth(client.0, Some(client.1));
@@ -146,7 +146,7 @@ async fn clients_are_created_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn clients_that_make_no_sense_are_refused() {
+async fn invalid_clients_are_refused() {
     let cf = operator().await;
     for (client, part) in [
         (json!({"client_id": "x"}), "An authorized grant type"),
@@ -177,7 +177,7 @@ async fn clients_that_make_no_sense_are_refused() {
     assert_eq!(refused.status, 403);
 }
 
-/// Where a request for a code leads.
+/// The target of the redirect of a request for a code.
 async fn authorize(cf: &Session, query: &[(&str, &str)]) -> (u16, Option<Url>) {
     let http = plain().redirect(Policy::none());
     let url = format!("{}/uaa/oauth/authorize", cf.mock.uri());
@@ -195,7 +195,7 @@ fn parameter(url: &Url, name: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_code_for_ssh_is_good_for_one_token() {
+async fn an_ssh_code_can_be_used_once() {
     let mut cf = operator().await;
     let admin = cf.mock.token("admin").unwrap();
     let secret = cf.put(
@@ -267,7 +267,7 @@ async fn a_code_with_a_challenge_needs_its_verifier() {
 }
 
 #[tokio::test]
-async fn a_token_has_only_the_scopes_that_are_asked_for() {
+async fn a_token_has_only_the_requested_scopes() {
     let cf = Session::v3().await;
     let form = |scope| {
         [

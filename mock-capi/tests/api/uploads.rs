@@ -1,4 +1,4 @@
-//! What is uploaded, and what need not be uploaded again.
+//! Uploads, and files that need not be uploaded again.
 
 use std::io::{Cursor, Write};
 
@@ -9,9 +9,9 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 
-/// A size that the Cloud Controller remembers files of.
+/// A file size that the Cloud Controller remembers.
 const LARGE: usize = 70_000;
-/// A checksum that no file has.
+/// A checksum of no file.
 const UNKNOWN: &str = "1ed1a47b1c5d2af0bcb7ae7c3bd4bd4a9f8b7a4c";
 
 fn archive(files: &[(&str, &[u8], u32)]) -> Vec<u8> {
@@ -57,7 +57,7 @@ fn files(cf: &Session, package: &str) -> Vec<(String, u64, Option<u32>)> {
 }
 
 #[tokio::test]
-async fn what_was_uploaded_is_matched_and_can_be_left_out() {
+async fn uploaded_files_are_matched_and_can_be_omitted() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -75,7 +75,7 @@ async fn what_was_uploaded_is_matched_and_can_be_left_out() {
     let [big, small] = [0, 1].map(|at| cf.mock.package_files(&first).unwrap()[at].sha1.clone());
     assert_eq!(small, "11f6ad8ec52a2984abaafd7c3b516503785c2072");
 
-    // Small files are not remembered, unknown ones are not there.
+    // Small files are not remembered, and unknown ones do not match.
     let known = resource(&big, LARGE, "big.bin");
     let asked = json!([
         resource(UNKNOWN, LARGE, "other"),
@@ -85,7 +85,7 @@ async fn what_was_uploaded_is_matched_and_can_be_left_out() {
     let answer = matched(&cf, asked).await;
     assert_eq!(answer.status, 201);
     assert_eq!(answer.json(), json!({"resources": [known]}));
-    // Neither is what the app could not read.
+    // Files that the app could not read do not match either.
     let mut unreadable = known.clone();
     unreadable["mode"] = json!("0400");
     assert_eq!(
@@ -93,7 +93,7 @@ async fn what_was_uploaded_is_matched_and_can_be_left_out() {
         json!({"resources": []})
     );
 
-    // With the names of v2, and beside bits.
+    // With the names of v2, and together with bits.
     let second = cf.post("/v3/packages", new_package(&app)).await.guid();
     let bits = archive(&[("new", b"yz", 0o600)]);
     let of_v2 = json!([{"fn": "big", "sha1": big, "size": LARGE, "mode": "755"}]);
@@ -118,7 +118,7 @@ async fn what_was_uploaded_is_matched_and_can_be_left_out() {
 }
 
 #[tokio::test]
-async fn resources_that_are_none_fail_the_package() {
+async fn invalid_resources_fail_the_package() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -158,7 +158,7 @@ async fn resources_that_are_none_fail_the_package() {
 }
 
 #[tokio::test]
-async fn matches_are_asked_for_in_bounds() {
+async fn requests_for_matches_are_limited() {
     let cf = Session::v3().await;
     let one = |key: &str, value: Value| {
         let mut resource = resource(UNKNOWN, 1, "a");
@@ -300,7 +300,7 @@ async fn old_packages_and_droplets_of_an_app_expire() {
             .map(|it| it["state"].as_str().unwrap().to_owned());
         states.collect::<Vec<_>>()
     };
-    // The current droplet and what it was staged from stay, and five others.
+    // The current droplet and its package are kept, and five others.
     let expected = |ready: &str| {
         let mut states = vec![ready.to_owned(), "EXPIRED".to_owned()];
         states.extend(vec![ready.to_owned(); 5]);

@@ -1,4 +1,4 @@
-//! Apps as clients of v2 push, run and delete them.
+//! Apps that clients of v2 push, run and delete.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ async fn instances(cf: &Session, app: &str) -> Answer {
     cf.get(&format!("/v2/apps/{app}/instances")).await
 }
 
-/// An app that runs.
+/// A running app.
 async fn running(cf: &Session, space: &str) -> String {
     let app = create(cf, space, json!({})).await;
     assert_eq!(upload(cf, &app, "").await.status, 201);
@@ -56,7 +56,7 @@ async fn running(cf: &Session, space: &str) -> String {
 }
 
 #[tokio::test]
-async fn attributes_are_those_that_were_asked_for() {
+async fn apps_have_the_requested_attributes() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = create(
@@ -119,7 +119,7 @@ async fn attributes_are_those_that_were_asked_for() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_refused() {
+async fn invalid_attributes_are_refused() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = create(&cf, &space, json!({})).await;
@@ -181,14 +181,14 @@ async fn what_cannot_be_is_refused() {
     assert_eq!(moved.status, StatusCode::NOT_FOUND);
     let here = set(&cf, &app, json!({"space_guid": space})).await;
     assert_eq!(here.status, StatusCode::CREATED);
-    // Without its stack an app has the default one.
+    // Without a stack, an app has the default one.
     let stackless = set(&cf, &app, json!({"stack_guid": "none", "instances": 2})).await;
     assert_eq!(stackless.status, StatusCode::CREATED);
     assert_eq!(entity(&cf, &app).await["instances"], 2);
 }
 
 #[tokio::test]
-async fn what_has_no_name_is_refused() {
+async fn apps_without_a_name_are_refused() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let app = create(&cf, &space, json!({})).await;
@@ -217,7 +217,7 @@ async fn what_has_no_name_is_refused() {
 }
 
 #[tokio::test]
-async fn an_app_that_its_quota_does_not_let_start_stays_as_it_was() {
+async fn an_app_that_a_quota_refuses_is_not_changed() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let app = create(&cf, &space, json!({})).await;
@@ -234,7 +234,7 @@ async fn an_app_that_its_quota_does_not_let_start_stays_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_start_stages_first_what_is_new() {
+async fn a_start_stages_new_bits_first() {
     let cf = Session::start(MockCapi::builder().staging_time(TIME).start_time(TIME)).await;
     let (_, space) = cf.space().await;
     let app = running(&cf, &space).await;
@@ -252,7 +252,7 @@ async fn a_start_stages_first_what_is_new() {
     cf.mock.advance(TIME);
     assert_eq!(instances(&cf, &app).await.json()["0"]["state"], "RUNNING");
 
-    // The same bits need no staging again; new ones do.
+    // The same bits are not staged again, new ones are.
     set(&cf, &app, json!({"state": "STOPPED"})).await;
     let stopped = instances(&cf, &app).await;
     assert_eq!(error(&stopped), (220_001, "CF-InstancesError".into()));
@@ -271,7 +271,7 @@ async fn a_start_stages_first_what_is_new() {
 }
 
 #[tokio::test]
-async fn staging_can_fail_and_be_done_again() {
+async fn a_failed_staging_can_be_repeated() {
     let failed = Fault::failed_staging().of("app").times(1);
     let cf = Session::start(MockCapi::builder().faults(vec![failed])).await;
     let (_, space) = cf.space().await;
@@ -320,7 +320,7 @@ async fn bits_are_uploaded_in_a_job() {
 }
 
 #[tokio::test]
-async fn sizes_change_what_runs() {
+async fn running_apps_can_be_scaled() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = running(&cf, &space).await;
@@ -429,7 +429,7 @@ async fn bound_services_are_in_the_environment() {
 }
 
 #[tokio::test]
-async fn files_that_are_there_need_not_be_sent() {
+async fn known_files_need_not_be_uploaded() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = create(&cf, &space, json!({})).await;

@@ -1,5 +1,5 @@
-//! What all collections of v2 have in common: relations, filters, order, pages,
-//! who may read and change what, and how the Cloud Controller words it.
+//! The common behaviour of all v2 collections: relations, filters, order, pages,
+//! permissions and messages.
 
 use crate::common::{Answer, Session};
 use mock_capi::MockCapi;
@@ -15,7 +15,7 @@ fn v2_error(answer: &Answer) -> (u64, String) {
     )
 }
 
-/// An organization with a space and an app, by v2.
+/// An organization with a space and an app, created with v2.
 async fn app_in_space(cf: &Session) -> (String, String, String) {
     let (org, space) = cf.space().await;
     let body = json!({"name": "app", "space_guid": space});
@@ -37,7 +37,7 @@ async fn relations_are_links_unless_the_client_asks_for_more() {
     assert_eq!(entity["routes"], json!([]));
     let inlined = &entity["space"]["entity"]["organization"];
     assert_eq!(inlined["metadata"]["guid"], org);
-    // A resource is not inlined below itself, and some relations never are.
+    // A resource is not inlined below itself, and some relations are never inlined.
     assert_eq!(entity["space"]["entity"]["apps"], Value::Null);
     assert_eq!(entity["events"], Value::Null);
 
@@ -101,7 +101,7 @@ async fn lists_are_filtered_ordered_and_paged() {
 }
 
 #[tokio::test]
-async fn what_a_caller_may_not_read_is_forbidden_and_not_missing() {
+async fn unreadable_resources_are_forbidden_rather_than_missing() {
     let mut dev = Session::start(MockCapi::builder().add_user("dev", "dev")).await;
     let (_, space, app) = app_in_space(&dev).await;
     dev.log_in_as("dev", "dev").await;
@@ -117,7 +117,7 @@ async fn what_a_caller_may_not_read_is_forbidden_and_not_missing() {
 }
 
 #[tokio::test]
-async fn a_body_is_read_before_anyone_is_refused() {
+async fn a_body_is_validated_before_permissions() {
     let mut cf = Session::start(MockCapi::builder().add_user("dev", "dev")).await;
     cf.log_in_as("dev", "dev").await;
     let dev = &cf;
@@ -146,7 +146,7 @@ async fn a_body_is_read_before_anyone_is_refused() {
 }
 
 #[tokio::test]
-async fn roles_are_given_and_taken_by_v2() {
+async fn roles_are_assigned_and_removed_by_v2() {
     let cf = Session::start(MockCapi::builder().add_user("dev", "dev")).await;
     let (org, space) = cf.space().await;
     let outsider = cf
@@ -191,7 +191,7 @@ async fn roles_are_given_and_taken_by_v2() {
 }
 
 #[tokio::test]
-async fn what_is_created_says_where_it_is() {
+async fn created_resources_have_a_location() {
     let cf = Session::v3().await;
     let (org, _) = cf.space().await;
     let limits = json!({
@@ -232,7 +232,7 @@ async fn what_is_created_says_where_it_is() {
 }
 
 #[tokio::test]
-async fn an_operation_that_v2_has_and_the_mock_lacks_says_so() {
+async fn unimplemented_v2_operations_say_so() {
     let cf = Session::v3().await;
     let broker = cf.post("/v2/service_brokers", json!({})).await;
     assert_eq!(broker.status, StatusCode::NOT_IMPLEMENTED);

@@ -1,4 +1,4 @@
-//! Services that users provide, by v2 beside today's v3.
+//! User-provided services in v2, next to today's v3.
 
 use crate::common::Session;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ fn instance(space: &str, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn instances_live_by_v2() {
+async fn instances_are_managed_by_v2() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let created = cf.post(INSTANCES, instance(&space, "db")).await;
@@ -43,7 +43,7 @@ async fn instances_live_by_v2() {
 }
 
 #[tokio::test]
-async fn bound_instances_are_shown_with_their_apps_and_stay() {
+async fn bound_instances_are_shown_with_their_apps_and_cannot_be_deleted() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -82,7 +82,7 @@ async fn bound_instances_are_shown_with_their_apps_and_stay() {
 }
 
 #[tokio::test]
-async fn what_is_no_instance_is_refused() {
+async fn invalid_instances_are_refused() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     cf.post(INSTANCES, instance(&space, "db")).await;

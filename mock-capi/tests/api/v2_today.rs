@@ -1,10 +1,10 @@
-//! v2 beside today's v3: clients that still ask it see the same world.
+//! v2 next to today's v3: clients of both see the same world.
 
 use crate::common::Session;
 use serde_json::json;
 
 #[tokio::test]
-async fn v2_shows_what_v3_made() {
+async fn v2_shows_resources_of_v3() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let app = cf.staged_app(&space, "app").await;
@@ -34,7 +34,7 @@ async fn v2_shows_what_v3_made() {
 }
 
 #[tokio::test]
-async fn v3_shows_what_v2_made() {
+async fn v3_shows_resources_of_v2() {
     let cf = Session::v3().await;
     let org = cf
         .post("/v2/organizations", json!({"name": "org"}))

@@ -1,10 +1,10 @@
-//! How requests are checked, as a Rails application checks them.
+//! Validation of requests, as in a Rails application.
 
 use serde_json::{Value, json};
 
 use crate::common::{Session, new_app, new_route, send};
 
-/// The details of a refusal.
+/// The details of an error.
 async fn refused(cf: &Session, path: &str, body: Value) -> String {
     let answer = cf.post(path, body.clone()).await;
     assert_eq!(answer.status, 422, "{path} {body}: {answer:?}");
@@ -12,7 +12,7 @@ async fn refused(cf: &Session, path: &str, body: Value) -> String {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_object_is_one_unknown_field() {
+async fn a_body_that_is_not_an_object_is_one_unknown_field() {
     let cf = Session::v3().await;
     assert_eq!(
         refused(&cf, "/v3/apps", json!([])).await,
@@ -77,7 +77,7 @@ async fn an_empty_relationship_is_blank_and_has_no_structure() {
 }
 
 #[tokio::test]
-async fn what_has_no_type_of_its_own_is_kept_as_text() {
+async fn untyped_values_are_stored_as_strings() {
     let cf = Session::v3().await;
     let stack = json!({"name": ["a"], "description": 5, "state_reason": []});
     let created = cf.post("/v3/stacks", stack).await;
@@ -94,7 +94,7 @@ async fn what_has_no_type_of_its_own_is_kept_as_text() {
 }
 
 #[tokio::test]
-async fn metadata_is_limited_and_read_as_ruby_reads_it() {
+async fn metadata_is_limited_and_read_like_in_ruby() {
     let cf = Session::v3().await;
     let org = cf.create_org("org").await;
     let path = format!("/v3/organizations/{org}");
@@ -129,7 +129,7 @@ async fn metadata_is_limited_and_read_as_ruby_reads_it() {
 }
 
 #[tokio::test]
-async fn lifecycles_are_checked_before_what_they_name() {
+async fn lifecycles_are_validated_before_their_references() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let with = |lifecycle: Value| {
@@ -161,13 +161,13 @@ async fn lifecycles_are_checked_before_what_they_name() {
     ] {
         assert_eq!(refused(&cf, "/v3/apps", with(lifecycle)).await, text);
     }
-    // A type that is blank is none.
+    // A blank type counts as missing.
     let blank = with(json!({"type": "", "data": {}}));
     assert_eq!(cf.post("/v3/apps", blank).await.status, 201);
 }
 
 #[tokio::test]
-async fn names_cannot_be_taken_away() {
+async fn names_cannot_be_removed() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     for path in [
@@ -184,7 +184,7 @@ async fn names_cannot_be_taken_away() {
 }
 
 #[tokio::test]
-async fn route_options_for_hashing_are_behind_their_flag() {
+async fn route_options_for_hashing_need_their_feature_flag() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let domain = cf.default_domain(&org).await;
@@ -222,7 +222,7 @@ async fn route_options_for_hashing_are_behind_their_flag() {
     }
     let route = cf.post("/v3/routes", with(hash)).await;
     assert_eq!(route.json()["options"]["hash_balance"], "1.3");
-    // They go with another algorithm.
+    // They belong to another algorithm.
     let path = format!("/v3/routes/{}", route.guid());
     let other = json!({"options": {"loadbalancing": "round-robin"}});
     assert_eq!(
@@ -271,7 +271,7 @@ async fn bindings_have_names_of_letters_digits_and_dashes() {
 }
 
 #[tokio::test]
-async fn services_keep_to_the_limits_of_their_model() {
+async fn services_have_the_limits_of_their_model() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let with = |name: &str, tags: Value| {

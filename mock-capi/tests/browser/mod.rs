@@ -1,4 +1,4 @@
-//! Chromium without a window, driven through chromedriver.
+//! Headless Chromium, driven through chromedriver.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -16,28 +16,29 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// After which whatever is waited for does not come.
+/// The timeout for an expected element.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long all that is done on a page may take.
+/// The timeout for all actions on a page.
 const DEADLINE: Duration = Duration::from_secs(240);
-/// How often chromedriver is started until it listens.
+/// The number of attempts to start chromedriver.
 const ATTEMPTS: usize = 10;
-/// A few browsers at a time are enough for any machine.
+/// The number of browsers that run at once.
 static TURNS: Semaphore = Semaphore::const_new(3);
 
-/// A running chromedriver, killed when it is dropped.
+/// A running chromedriver, which is killed when it is dropped.
 struct Driver {
     url: String,
     _process: Child,
-    /// For the files of the browser, which leaves some behind.
+    /// A folder for the files of the browser, which leaves some behind.
     _folder: TempDir,
-    /// Kept open, since it goes on writing.
+    /// Kept open, because chromedriver continues to write to it.
     _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Driver {
-    /// Starts one that listens. The port that it chooses in IPv4 may be taken in
-    /// IPv6, by a connection of another test: then it ends, and another is tried.
+    /// Starts chromedriver until it listens. It chooses a port in IPv4 that may be in use
+    /// in IPv6 by a connection of another test. Then it exits, and another one is
+    /// started.
     async fn start(program: PathBuf) -> Self {
         for _ in 0..ATTEMPTS {
             if let Some(driver) = Self::try_start(&program).await {
@@ -67,7 +68,7 @@ impl Driver {
     }
 }
 
-/// The port that it says it listens on, unless it ends before.
+/// The port that chromedriver prints. `None` if it exits before.
 async fn port(output: &mut Lines<BufReader<ChildStdout>>) -> Option<u16> {
     while let Some(line) = output.next_line().await.unwrap() {
         if let Some((_, port)) = line.split_once("started successfully on port ") {
@@ -85,12 +86,13 @@ fn program(name: &str) -> PathBuf {
     file.unwrap_or_else(|| panic!("{name} is not on the PATH: install chromium and chromedriver"))
 }
 
-/// Acts on the page of a mock.
+/// Runs actions on the page of a mock.
 pub(crate) async fn on_page(mock: &MockCapi, act: impl AsyncFnOnce(&Page) -> WebDriverResult<()>) {
     on_url(&format!("{}/_mock/", mock.uri()), act).await;
 }
 
-/// Acts on a page in a browser, and checks that the page logs nothing to the console.
+/// Runs actions on a page in a browser, and checks that the page logs nothing to the
+/// console.
 pub(crate) async fn on_url(url: &str, act: impl AsyncFnOnce(&Page) -> WebDriverResult<()>) {
     let (driver, browser) = (program("chromedriver"), program("chromium"));
     let _turn = TURNS.acquire().await.unwrap();
@@ -112,7 +114,7 @@ pub(crate) async fn on_url(url: &str, act: impl AsyncFnOnce(&Page) -> WebDriverR
 fn capabilities(browser: PathBuf) -> WebDriverResult<ChromeCapabilities> {
     let mut capabilities = DesiredCapabilities::chrome();
     capabilities.set_binary(browser.to_str().unwrap())?;
-    // No sandbox, since it does not work for root.
+    // Without a sandbox, because that does not work for root.
     for argument in [
         "--headless=new",
         "--no-sandbox",
@@ -125,14 +127,13 @@ fn capabilities(browser: PathBuf) -> WebDriverResult<ChromeCapabilities> {
     Ok(capabilities)
 }
 
-/// The page, open in a browser.
+/// A page that is open in a browser.
 pub(crate) struct Page {
     pub(crate) driver: WebDriver,
 }
 
 impl Page {
-    /// The innermost element of a kind below `#id` that has a text, once it is
-    /// to be seen.
+    /// The innermost element of a kind below `#id` with a text, when it is visible.
     pub(crate) async fn see(
         &self,
         id: &str,
@@ -144,7 +145,7 @@ impl Page {
         self.wait_for(By::XPath(path)).await
     }
 
-    /// The element `#id`, once it has a text.
+    /// The element `#id` when it has a text.
     pub(crate) async fn read(&self, id: &str, text: &str) -> WebDriverResult<WebElement> {
         let path = format!("//*[@id='{id}'][contains(., {text:?})]");
         self.wait_for(By::XPath(path)).await
@@ -156,7 +157,7 @@ impl Page {
         query.and_displayed().first().await
     }
 
-    /// Whether no element of a kind below `#id` has a text, at once.
+    /// Whether no element of a kind below `#id` has a text now.
     pub(crate) async fn lacks(&self, id: &str, kind: &str, text: &str) -> WebDriverResult<bool> {
         let path = format!("//*[@id='{id}']//{kind}[contains(., {text:?})]");
         Ok(self.driver.find_all(By::XPath(path)).await?.is_empty())
@@ -173,7 +174,7 @@ impl Page {
         timeout(PATIENCE, lost).await.unwrap()
     }
 
-    /// Puts a text in the place of what a field has.
+    /// Replaces the content of a field.
     pub(crate) async fn fill(&self, css: &str, text: &str) -> WebDriverResult<()> {
         let field = self.driver.find(By::Css(css)).await?;
         field.clear().await?;
@@ -184,14 +185,14 @@ impl Page {
         self.driver.find(By::Css(css)).await?.click().await
     }
 
-    /// What a script returns.
+    /// The result of a script.
     pub(crate) async fn ask(&self, script: &str) -> WebDriverResult<serde_json::Value> {
         let script = format!("return {script}");
         let answer = self.driver.execute(script, Vec::new()).await?;
         Ok(answer.json().clone())
     }
 
-    /// The console tells of what is refused on purpose, and of nothing else.
+    /// Checks that the console contains only expected messages.
     async fn check_console(&self) -> WebDriverResult<()> {
         let mut entries = self.driver.browser_log().await?;
         entries.retain(|entry| !entry.message.contains("400 (Bad Request)"));

@@ -1,7 +1,7 @@
-//! A service broker for tests: it makes what it is asked for at once, unless the
-//! test says otherwise.
+//! A service broker for tests. It carries out requests at once, unless the test sets
+//! another response.
 
-// Each test file uses its own part of this; helpers fail as tests do.
+// Each test file uses a part of this. Helpers fail like tests.
 #![allow(dead_code, clippy::panic, clippy::unwrap_used)]
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Session};
 
-/// An answer that a test wants: to this method, where the path has this text.
+/// A response for requests with a method and a part of the path.
 struct Scripted {
     method: &'static str,
     part: &'static str,
@@ -75,8 +75,8 @@ impl Respond for Desk {
     }
 }
 
-/// A broker with the offerings `db`, which can be shared, and `proxy`, which is
-/// for routes.
+/// A broker with the offerings `db`, which can be shared, and `proxy`, which is for
+/// routes.
 pub(crate) struct Broker {
     server: MockServer,
     desk: Desk,
@@ -143,7 +143,7 @@ impl Broker {
         self.desk.0.lock().unwrap().catalog = catalog;
     }
 
-    /// Answers the next request to that method whose path has that text.
+    /// Sets the response to the next request with that method and part of the path.
     pub(crate) fn answer(
         &self,
         method: &'static str,
@@ -176,7 +176,7 @@ impl Broker {
         self.server.received_requests().await.unwrap()
     }
 
-    /// What registers the broker.
+    /// The request that registers the broker.
     pub(crate) fn registration(&self, name: &str) -> Value {
         json!({
             "name": name,
@@ -188,7 +188,7 @@ impl Broker {
         })
     }
 
-    /// Registers the broker with a mock, and lets everyone see its plans.
+    /// Registers the broker with a mock, and makes its plans public.
     pub(crate) async fn register<A: Adapter>(&self, cf: &Session<A>) {
         let created = cf
             .post("/v3/service_brokers", self.registration("broker"))
@@ -209,7 +209,7 @@ fn guids(list: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The job of an answer, once it has ended.
+/// The job of a response after it has ended.
 pub(crate) async fn finish<A: Adapter>(cf: &Session<A>, answer: &Answer) -> Value {
     assert_eq!(answer.status, 202, "{answer:?}");
     let location = answer.header("location").to_owned();
@@ -225,7 +225,7 @@ pub(crate) async fn finish<A: Adapter>(cf: &Session<A>, answer: &Answer) -> Valu
     }
 }
 
-/// The path of what a job is for.
+/// The path of a job's resource.
 pub(crate) fn path_of<A: Adapter>(cf: &Session<A>, job: &Value) -> String {
     let links = job["links"].as_object().unwrap();
     let link = links.iter().find(|(name, _)| *name != "self");

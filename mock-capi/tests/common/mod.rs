@@ -1,6 +1,6 @@
-//! A small client, and worlds to start from.
+//! A small client, and prepared worlds.
 
-// Each test file uses its own part of this; helpers fail as tests do.
+// Each test file uses a part of this. Helpers fail like tests.
 #![allow(dead_code, clippy::panic, clippy::unwrap_used)]
 
 pub(crate) mod broker;
@@ -10,7 +10,7 @@ use mock_capi::{Adapter, MockCapi, MockCapiBuilder, Wiremock};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// A mock and someone logged in to it.
+/// A mock and a user who is logged in to it.
 pub(crate) struct Session<A: Adapter = Wiremock> {
     pub(crate) mock: MockCapi<A>,
     pub(crate) http: reqwest::Client,
@@ -28,7 +28,7 @@ pub(crate) fn plain() -> reqwest::ClientBuilder {
     reqwest::Client::builder().tls_certs_only([])
 }
 
-/// An answer, read.
+/// A response with its body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -48,7 +48,7 @@ impl Answer {
             .to_owned()
     }
 
-    /// The GUID in a v2 answer.
+    /// The GUID in a v2 response.
     pub(crate) fn v2_guid(&self) -> String {
         let json = self.json();
         json["metadata"]["guid"]
@@ -106,7 +106,7 @@ impl<A: Adapter> Session<A> {
         .await
     }
 
-    /// The same as another user, whom the mock was told of.
+    /// A session of another user of the mock.
     pub(crate) async fn log_in_as(&mut self, user: &str, password: &str) {
         let answer = self.log_in(user, password).await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -131,7 +131,7 @@ impl<A: Adapter> Session<A> {
         send(self.request(Method::GET, path)).await
     }
 
-    /// Docker images are not allowed unless an operator allows them.
+    /// Allows Docker images, which are not allowed by default.
     pub(crate) async fn allow_docker(&self) {
         let on = json!({"enabled": true});
         let answer = self.patch("/v3/feature_flags/diego_docker", on).await;
@@ -166,7 +166,7 @@ impl<A: Adapter> Session<A> {
         self.post("/v3/spaces", body).await.guid()
     }
 
-    /// An org and a space in it.
+    /// An org with a space.
     pub(crate) async fn space(&self) -> (String, String) {
         let org = self.create_org("org").await;
         let space = self.create_space(&org, "space").await;
@@ -194,7 +194,7 @@ impl<A: Adapter> Session<A> {
         send(self.request(Method::POST, &path).multipart(form)).await
     }
 
-    /// The staged droplet of an app's new package.
+    /// The staged droplet of a new package of an app.
     pub(crate) async fn stage(&self, app: &str) -> String {
         let package = self.package(app, b"bits").await;
         let build = self
@@ -232,7 +232,7 @@ impl<A: Adapter> Session<A> {
             .await
     }
 
-    /// States of the web process's instances.
+    /// The states of the web process's instances.
     pub(crate) async fn instance_states(&self, app: &str) -> Vec<String> {
         let stats = self
             .get(&format!("/v3/apps/{app}/processes/web/stats"))
@@ -252,13 +252,13 @@ impl<A: Adapter> Session<A> {
         send(request.body(manifest.to_string())).await
     }
 
-    /// Asks for a manifest to be applied to a space.
+    /// Applies a manifest to a space.
     pub(crate) async fn apply(&self, space: &str, manifest: impl ToString) -> Answer {
         let path = format!("/v3/spaces/{space}/actions/apply_manifest");
         self.post_yaml(&path, manifest).await
     }
 
-    /// The job that applies a manifest, when it is done.
+    /// The job that applies a manifest, after it has ended.
     pub(crate) async fn applied(&self, space: &str, manifest: impl ToString) -> Value {
         let answer = self.apply(space, manifest).await;
         assert_eq!(answer.status, 202, "{answer:?}");
@@ -280,7 +280,7 @@ impl<A: Adapter> Session<A> {
             .guid()
     }
 
-    /// The names of a list, in order.
+    /// The names in a list, in order.
     pub(crate) async fn names(&self, path: &str) -> Vec<String> {
         let answer = self.get(path).await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");

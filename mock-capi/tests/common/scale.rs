@@ -1,4 +1,4 @@
-//! A foundation whose apps are those of a scaling test, and answer.
+//! A foundation with the apps of a scaling test, which answer requests.
 
 use mock_capi::{Fault, Front, MockCapi, MockCapiBuilder};
 use reqwest::Method;
@@ -8,7 +8,7 @@ use super::{Answer, Session, send};
 
 pub(crate) const DOMAIN: &str = "apps.mock.test";
 
-/// A foundation whose apps are those of a scaling test.
+/// A foundation with the apps of a scaling test.
 pub(crate) struct Scale {
     pub(crate) cf: Session<Front>,
 }
@@ -58,7 +58,7 @@ impl Scale {
         self.ask(Method::GET, host, path).await
     }
 
-    /// The names and addresses that the registry lists.
+    /// The names and addresses in the registry's list.
     pub(crate) async fn registered(&self) -> Vec<(String, String)> {
         let listed = self.get("registry", "/api/v1/instances").await;
         assert_eq!(listed.status, 200, "{listed:?}");
@@ -101,7 +101,7 @@ impl Scale {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
-    /// What a proxy says of a connection to an address.
+    /// The result that a proxy reports for a connection to an address.
     pub(crate) async fn connect(&self, address: &str) -> (u16, String) {
         let answer = self.get("proxy-0", &format!("/proxy/{address}")).await;
         (answer.status.as_u16(), answer.text)

@@ -1,4 +1,4 @@
-//! Apps, and what they are made of.
+//! Apps and their parts.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ fn new(space: &str, name: &str) -> Value {
     })
 }
 
-/// The GUID of an app that is started.
+/// The GUID of a started app.
 async fn lifecycle(tour: &Tour, space: &str) -> String {
     let app = guid(&tour.post("/v3/apps", new(space, "app")).await);
     let path = format!("/v3/apps/{app}");

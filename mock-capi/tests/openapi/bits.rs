@@ -1,4 +1,4 @@
-//! From bits to droplets, and how they are deployed.
+//! Bits, droplets and deployments.
 
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};

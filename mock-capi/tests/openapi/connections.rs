@@ -1,4 +1,4 @@
-//! What apps are connected to: routes and services.
+//! Routes and services of apps.
 
 use serde_json::json;
 

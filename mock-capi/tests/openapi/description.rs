@@ -1,4 +1,4 @@
-//! The API's own description, and what is wrong with an answer by it.
+//! The API's own description, and the differences of a response from it.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use crate::tour::Exchange;
 
-/// Names the file.
+/// The environment variable with the path of the file.
 const VARIABLE: &str = "CAPI_OPENAPI";
-/// What the document is called by the schemas that refer to it.
+/// The name of the document in schemas that refer to it.
 const URI: &str = "https://capi.test/openapi";
-/// What every error is, described or not.
+/// The schema of every error, described or not.
 const ERRORS: &str = "/components/schemas/Errors/";
-/// Objects whose keys are the user's own.
+/// Objects with keys that the user chooses.
 const FREE: &[&str] = &[
     "annotations",
     "application_env_json",
@@ -37,7 +37,7 @@ pub(crate) struct Description {
 }
 
 impl Description {
-    /// The description that the environment names, if it does.
+    /// The description that the environment names, if any.
     pub(crate) fn of_environment() -> Option<Self> {
         let path = std::env::var(VARIABLE).ok()?;
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -50,7 +50,7 @@ impl Description {
         })
     }
 
-    /// Such as `GET /v3/apps/:guid`.
+    /// The operations, such as `GET /v3/apps/:guid`.
     pub(crate) fn operations(&self) -> BTreeSet<String> {
         let paths = self.document["paths"].as_object().unwrap();
         let of_path = |(path, operations): (&String, &Value)| {
@@ -64,7 +64,7 @@ impl Description {
         paths.iter().flat_map(of_path).collect()
     }
 
-    /// What is wrong with an answer.
+    /// The differences of a response from the description.
     pub(crate) fn faults(&self, exchange: &Exchange) -> Vec<String> {
         let Some(response) = self.response(exchange) else {
             return self.undescribed_faults(exchange);
@@ -91,7 +91,7 @@ impl Description {
         faults
     }
 
-    /// Any operation may refuse to answer; nothing else goes undescribed.
+    /// Any operation may return an error. Everything else must be described.
     fn undescribed_faults(&self, exchange: &Exchange) -> Vec<String> {
         match exchange.json() {
             Some(body) if exchange.status >= 400 => self.schema_faults(ERRORS, &body),
@@ -129,7 +129,7 @@ impl Description {
             .collect()
     }
 
-    /// Where an answer's response is described.
+    /// The description of a response.
     fn response(&self, exchange: &Exchange) -> Option<String> {
         let path = braced(exchange.operation.path);
         let method = exchange.operation.method.to_lowercase();
@@ -150,7 +150,7 @@ impl Description {
 
 const METHODS: &[&str] = &["get", "post", "put", "patch", "delete"];
 
-/// `/v3/apps/{guid}` of `/v3/apps/:guid`.
+/// The path with braces: `/v3/apps/{guid}` for `/v3/apps/:guid`.
 fn braced(path: &str) -> String {
     let segments = path
         .split('/')
@@ -166,7 +166,7 @@ fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// The keys that an answer should have by the example that is most like it.
+/// The keys that a response lacks compared with the most similar example.
 fn example_faults(content: &Value, body: &Value) -> Vec<String> {
     let examples = content["examples"].as_object();
     let examples = examples.into_iter().flat_map(|examples| examples.values());
@@ -174,7 +174,7 @@ fn example_faults(content: &Value, body: &Value) -> Vec<String> {
     missing.min_by_key(Vec::len).unwrap_or_default()
 }
 
-/// The keys that an example has and an answer has not, at all depths.
+/// The keys of an example that a response lacks, at all depths.
 fn missing_keys(example: &Value, answer: &Value) -> Vec<String> {
     let mut missing = Vec::new();
     match (example, answer) {
@@ -187,7 +187,7 @@ fn missing_keys(example: &Value, answer: &Value) -> Vec<String> {
                 }
             }
         }
-        // An item is to be like any of the example's.
+        // An item must be similar to any item of the example.
         (Value::Array(example), Value::Array(answer)) => {
             for item in answer {
                 let like = example.iter().map(|example| missing_keys(example, item));

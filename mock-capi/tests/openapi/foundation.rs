@@ -1,4 +1,4 @@
-//! What a foundation has for its apps: organizations, spaces, quotas, and what
+//! The resources of a foundation: organizations, spaces, quotas, and everything that
 //! operators provide.
 
 use reqwest::multipart::{Form, Part};

@@ -9,7 +9,7 @@
 //! CAPI_OPENAPI=openapi.yaml cargo test --test openapi -- --include-ignored
 //! ```
 
-// Helpers fail as tests do.
+// Helpers fail like tests.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 #[path = "../common/mod.rs"]
@@ -19,10 +19,10 @@ mod apps;
 mod bits;
 mod connections;
 mod description;
+mod exceptions;
 mod foundation;
 mod marketplace;
-mod mistakes;
-mod operator;
+mod platform_settings;
 mod table;
 mod tour;
 mod users;
@@ -33,7 +33,7 @@ use description::Description;
 use mock_capi::Operation;
 use tour::{Exchange, Tour};
 
-/// Every operation that is implemented, done and refused.
+/// Calls every implemented operation, successfully and unsuccessfully.
 async fn drive() -> Vec<Exchange> {
     let tour = Tour::start().await;
     foundation::visit(&tour).await;
@@ -42,12 +42,12 @@ async fn drive() -> Vec<Exchange> {
     connections::visit(&tour).await;
     marketplace::visit(&tour).await;
     users::visit(&tour).await;
-    operator::visit(&tour).await;
+    platform_settings::visit(&tour).await;
     tour.be_refused().await;
     tour.into_exchanges()
 }
 
-/// The operations that have answered with success.
+/// The operations with a successful response.
 fn successful(exchanges: &[Exchange]) -> BTreeSet<String> {
     let successful = exchanges.iter().filter(|exchange| exchange.status < 300);
     successful
@@ -56,7 +56,7 @@ fn successful(exchanges: &[Exchange]) -> BTreeSet<String> {
 }
 
 trait Named {
-    /// Such as `GET /v3/apps/:guid`.
+    /// The name of the operation, such as `GET /v3/apps/:guid`.
     fn key(&self) -> String;
 }
 
@@ -89,14 +89,14 @@ async fn answers_match_the_description() {
     for exchange in &drive().await {
         let (key, asked) = (exchange.operation.key(), &exchange.asked);
         for fault in description.faults(exchange) {
-            match mistakes::explain(&key, &fault) {
-                Some(mistake) => explained.insert(mistake),
+            match exceptions::explain(&key, &fault) {
+                Some(exception) => explained.insert(exception),
                 None => faults.insert(format!("{key} {} {fault} ({asked})", exchange.status)),
             };
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
-    let unused = mistakes::unused(&explained);
+    let unused = exceptions::unused(&explained);
     assert!(unused.is_empty(), "explain nothing: {unused:#?}");
 }
 
@@ -119,7 +119,7 @@ async fn the_documentation_lists_every_operation() {
             let faults = description.faults(exchange);
             if faults
                 .iter()
-                .any(|it| mistakes::explain(&key, it).is_none())
+                .any(|it| exceptions::explain(&key, it).is_none())
             {
                 validated.remove(&key);
             }

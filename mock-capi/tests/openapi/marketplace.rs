@@ -1,4 +1,4 @@
-//! Service brokers, and what they offer and make.
+//! Service brokers, their offerings, instances and bindings.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ pub(crate) async fn visit(tour: &Tour) {
     tour.delete(&path).await;
 }
 
-/// A broker of one space that comes and goes, and one for everyone.
+/// A broker of one space that is deleted again, and one for everyone.
 async fn brokers(tour: &Tour, broker: &Broker, space: &str) -> String {
     let mut body = broker.registration("private");
     body["metadata"] = metadata();

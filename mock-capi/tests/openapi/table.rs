@@ -1,5 +1,5 @@
-//! The table of operations in the documentation, which is made of what the mock
-//! knows and what the tests have seen.
+//! The table of operations in the documentation, made from the operations that the mock
+//! knows and the tests have called.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use mock_capi::Operation;
 
 use crate::Named;
 
-/// Set to have the documentation rewritten.
+/// The environment variable that makes the test rewrite the documentation.
 const VARIABLE: &str = "UPDATE_DOCS";
 const BEGIN: &str = "<!-- operations: begin -->\n";
 const END: &str = "<!-- operations: end -->";
 
-/// Compares the documented table with what it should be. It is only made anew of
-/// what was held against the description.
+/// Compares the documented table with the expected one. It is only written with results
+/// that were compared with the description.
 pub(crate) fn check(validated: &BTreeSet<String>, by_description: bool) {
     let path = root().join("docs/mock-capi.md");
     let text = read(&path);
@@ -71,7 +71,7 @@ fn table(validated: &BTreeSet<String>) -> String {
         + "\n"
 }
 
-/// Which operations real clients were seen to use, and which clients.
+/// The operations that real clients use, with the names of the clients.
 fn exercised() -> BTreeMap<String, String> {
     let path = root().join("tests/clients/operations.txt");
     let text = read(&path);
@@ -84,7 +84,7 @@ fn exercised() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// An operation, whatever its captures are called.
+/// An operation with unified names of its captures.
 fn unnamed(operation: &str) -> String {
     let segments = operation
         .split('/')

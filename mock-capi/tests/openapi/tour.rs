@@ -1,4 +1,4 @@
-//! A client that keeps every answer together with the operation that gave it.
+//! A client that keeps every response together with its operation.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -13,20 +13,20 @@ use crate::Named;
 use crate::common::broker::path_of;
 use crate::common::{Answer, Session, send};
 
-/// Operations whose requests may have unknown fields: the Cloud Controller does
-/// not look at them.
+/// Operations whose requests may have unknown fields, because the Cloud Controller
+/// ignores them.
 const CARELESS: &[&str] = &[
     "POST /v3/domains/:guid/relationships/shared_organizations",
     "PATCH /v3/apps/:guid/relationships/current_droplet",
     "POST /v3/packages?source_guid=",
     "POST /v3/resource_matches",
-    // These answer 400.
+    // These respond with 400.
     "PATCH /v3/service_plans/:guid/visibility",
     "POST /v3/service_plans/:guid/visibility",
     "POST /v3/stacks",
 ];
 
-/// A request and how it was answered.
+/// A request and its response.
 pub(crate) struct Exchange {
     pub(crate) operation: Operation,
     pub(crate) asked: String,
@@ -48,10 +48,10 @@ impl Exchange {
     }
 }
 
-/// A session whose answers are kept.
+/// A session whose responses are kept.
 pub(crate) struct Tour {
     pub(crate) cf: Session,
-    /// The token of someone without any role.
+    /// The token of a user without any role.
     outsider: String,
     operations: Vec<Operation>,
     exchanges: RefCell<Vec<Exchange>>,
@@ -60,9 +60,9 @@ pub(crate) struct Tour {
 impl Tour {
     pub(crate) async fn start() -> Self {
         let mut operations = Operation::all();
-        // Literal segments go before names.
+        // Literal segments precede captures.
         operations.sort_by_key(|operation| operation.path.matches(':').count());
-        // Tasks that are done cannot be canceled.
+        // Tasks that have ended cannot be canceled.
         let builder = MockCapi::builder().task_time(Duration::from_secs(60));
         let cf = Session::start(builder.add_user("outsider", "secret")).await;
         let outsider = cf.log_in("outsider", "secret").await.json();
@@ -82,7 +82,7 @@ impl Tour {
         self.succeed(Method::GET, path, None).await.json()
     }
 
-    /// The same of an answer that has many shapes, asked for in many ways.
+    /// Gets a response with many forms, with several queries.
     pub(crate) async fn get_all(&self, path: &str, queries: &[&str]) {
         for query in queries {
             self.get(&format!("{path}?{query}")).await;
@@ -101,24 +101,24 @@ impl Tour {
         self.succeed(Method::PUT, path, None).await.json()
     }
 
-    /// An action that takes no body.
+    /// An action without a body.
     pub(crate) async fn act(&self, path: &str) -> Value {
         self.succeed(Method::POST, path, None).await.json()
     }
 
-    /// The same of an action that a job does.
+    /// An action that a job carries out.
     pub(crate) async fn follow_action(&self, path: &str) {
         let answer = self.succeed(Method::POST, path, None).await;
         self.follow(&answer).await;
     }
 
-    /// Deletes, and looks at the job if there is one.
+    /// Deletes a resource, and gets the job if there is one.
     pub(crate) async fn delete(&self, path: &str) {
         let answer = self.succeed(Method::DELETE, path, None).await;
         self.follow(&answer).await;
     }
 
-    /// Creates something, and gives its path.
+    /// Creates a resource; returns its path.
     pub(crate) async fn create(&self, path: &str, body: Value) -> String {
         let created = self.post(path, body).await;
         format!("{path}/{}", guid(&created))
@@ -131,7 +131,7 @@ impl Tour {
         answer.json()
     }
 
-    /// Sends a manifest, and looks at the job if there is one.
+    /// Sends a manifest, and gets the job if there is one.
     pub(crate) async fn post_yaml(&self, path: &str, manifest: Value) {
         let request = self
             .cf
@@ -143,7 +143,7 @@ impl Tour {
         self.follow(&answer).await;
     }
 
-    /// A body that is refused for what it says.
+    /// Sends a body that is refused because of its content.
     pub(crate) async fn refuse(&self, method: Method, path: &str, body: Value) {
         let request = self.cf.request(method.clone(), path).json(&body);
         let answer = self.keep(method, path, request).await;
@@ -157,7 +157,7 @@ impl Tour {
         }
     }
 
-    /// The job of that path, once it is complete.
+    /// The job with that path, after it has ended.
     async fn wait(&self, path: &str) -> Value {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
@@ -171,7 +171,7 @@ impl Tour {
         }
     }
 
-    /// Creates something that a job makes, and gives its path.
+    /// Creates a resource in a job; returns its path.
     pub(crate) async fn create_in_job(&self, path: &str, body: Value) -> String {
         let answer = self.succeed(Method::POST, path, Some(body)).await;
         let location = answer.header("location");
@@ -190,7 +190,7 @@ impl Tour {
         answer
     }
 
-    /// Sends a body with a field more than it may have.
+    /// Sends a body with an additional field.
     async fn be_refused_more(&self, method: &Method, path: &str, body: &Value) {
         let (key, asked) = (
             self.operation(method, path).key(),
@@ -209,9 +209,8 @@ impl Tour {
         assert_eq!(answer.status, 422, "{method} {path}: {answer:?}");
     }
 
-    /// Asks every operation in the ways in which it refuses to answer: without
-    /// a token, as someone who may not, for what is not there, and with an
-    /// unknown query parameter.
+    /// Calls every operation in ways that it refuses: without a token, as a user without
+    /// permission, for a missing resource, and with an unknown query parameter.
     pub(crate) async fn be_refused(&self) {
         let implemented = self.operations.iter().filter(|one| one.implemented);
         for Operation { method, path, .. } in implemented {
@@ -238,7 +237,7 @@ impl Tour {
             let path = format!("{path}?no_such_parameter=1");
             let request = self.cf.request(Method::GET, &path);
             let answer = self.keep(Method::GET, &path, request).await;
-            // What it belongs to may be gone by now; roles answer 422.
+            // The parent resource may have been deleted. Roles respond with 422.
             assert!(
                 [400, 404, 422].contains(&answer.status.as_u16()),
                 "{path}: {answer:?}"
@@ -246,7 +245,7 @@ impl Tour {
         }
     }
 
-    /// The paths that were answered with lists.
+    /// The paths whose responses are lists.
     fn lists(&self) -> BTreeSet<String> {
         let exchanges = self.exchanges.borrow();
         let lists = exchanges.iter().filter(|exchange| exchange.is_list());
@@ -278,7 +277,7 @@ impl Tour {
     }
 }
 
-/// What answers without a token.
+/// Operations that need no token.
 const OPEN: &[&str] = &[
     "/",
     "/v3",
@@ -295,7 +294,7 @@ fn fits(pattern: &str, path: &str) -> bool {
         && segments().all(|(expected, actual)| expected.starts_with(':') || expected == actual)
 }
 
-/// The GUID of an answer.
+/// The GUID in a response.
 pub(crate) fn guid(answer: &Value) -> String {
     answer["guid"]
         .as_str()
@@ -303,7 +302,7 @@ pub(crate) fn guid(answer: &Value) -> String {
         .to_owned()
 }
 
-/// Relationships to one thing each.
+/// Relationships to one resource each.
 pub(crate) fn related(to: &[(&str, &str)]) -> Value {
     let to = to.iter();
     to.map(|(name, guid)| ((*name).to_owned(), json!({"data": {"guid": guid}})))

@@ -43,21 +43,21 @@ pub(crate) fn read_catalog(body: &Value) -> Result<Vec<CatalogEntry>, String> {
 /// The next request to a broker for an errand, if there is one.
 pub(crate) fn request(world: &World, errand: &Errand) -> Option<BrokerRequest> {
     match errand {
-        Errand::GoOn(job) => of_job(world, *job),
+        Errand::ContinueJob(job) => of_job(world, *job),
         Errand::RemoveOrphan {
             plan,
             instance,
             binding,
         } => {
-            let asker = Asker::of_plan(world, *plan)?;
+            let endpoint = BrokerEndpoint::of_plan(world, *plan)?;
             let path = path(*instance, *binding);
-            let query = asker.ids(world, *plan)?;
-            Some(asker.request("DELETE", format!("{path}?{query}"), None))
+            let query = endpoint.ids(world, *plan)?;
+            Some(endpoint.request("DELETE", format!("{path}?{query}"), None))
         }
         Errand::ReadParameters { instance, binding } => {
             let plan = world.service_instances.get(*instance)?.plan()?;
-            let asker = Asker::of_plan(world, plan)?;
-            Some(asker.request("GET", path(*instance, *binding), None))
+            let endpoint = BrokerEndpoint::of_plan(world, plan)?;
+            Some(endpoint.request("GET", path(*instance, *binding), None))
         }
     }
 }
@@ -77,8 +77,8 @@ fn path(instance: Guid, binding: Option<Guid>) -> String {
     }
 }
 
-/// A request to a service broker, and its purpose.
-struct Asker<'w> {
+/// A service broker, with the URL, the login and the user for requests to it.
+struct BrokerEndpoint<'w> {
     broker: &'w ServiceBroker,
     /// The URL and the login to use, if they differ from the broker's.
     url: Option<&'w str>,
@@ -86,7 +86,7 @@ struct Asker<'w> {
     user: Option<&'w str>,
 }
 
-impl<'w> Asker<'w> {
+impl<'w> BrokerEndpoint<'w> {
     fn of_plan(world: &'w World, plan: Guid) -> Option<Self> {
         Some(Self {
             broker: world.broker_of(world.service_plans.get(plan)?)?,
@@ -142,14 +142,14 @@ impl<'w> Asker<'w> {
 fn of_job(world: &World, job: Guid) -> Option<BrokerRequest> {
     match world.step_of(job)? {
         Step::ReadCatalog(broker) => {
-            let asker = Asker {
+            let endpoint = BrokerEndpoint {
                 broker: world.service_brokers.get(*broker)?,
                 url: None,
                 login: None,
                 user: None,
             };
             Some(
-                asker
+                endpoint
                     .for_job(world, job)
                     .request("GET", "/v2/catalog".into(), None),
             )
@@ -159,97 +159,97 @@ fn of_job(world: &World, job: Guid) -> Option<BrokerRequest> {
             if change.url.is_none() && change.login.is_none() {
                 return None;
             }
-            let asker = Asker {
+            let endpoint = BrokerEndpoint {
                 broker: world.service_brokers.get(*broker)?,
                 url: change.url.as_deref(),
                 login: change.login.as_ref(),
                 user: None,
             };
             Some(
-                asker
+                endpoint
                     .for_job(world, job)
                     .request("GET", "/v2/catalog".into(), None),
             )
         }
         Step::Delete(..) => None,
         Step::Provision(instance, parameters) => {
-            let asked = Asked::of(world, job, *instance)?;
-            let mut body = asked.ids();
-            body["organization_guid"] = asked.context["organization_guid"].clone();
-            body["space_guid"] = asked.context["space_guid"].clone();
-            body["context"] = asked.context_with_name();
+            let target = InstanceTarget::of(world, job, *instance)?;
+            let mut body = target.ids();
+            body["organization_guid"] = target.context["organization_guid"].clone();
+            body["space_guid"] = target.context["space_guid"].clone();
+            body["context"] = target.context_with_name();
             body["context"]["instance_annotations"] =
-                public_annotations(asked.instance.base.metadata.present());
+                public_annotations(target.instance.base.metadata.present());
             add_parameters(&mut body, parameters.as_ref());
-            if let Some(info) = &asked.plan.catalog.maintenance_info {
+            if let Some(info) = &target.plan.catalog.maintenance_info {
                 body["maintenance_info"] = json!(info);
             }
-            asked.request("PUT", "?accepts_incomplete=true", Some(body))
+            target.request("PUT", "?accepts_incomplete=true", Some(body))
         }
         Step::Update(instance, change) => {
-            let asked = Asked::of(world, job, *instance)?;
-            let plan = change.plan.unwrap_or(asked.plan.guid());
+            let target = InstanceTarget::of(world, job, *instance)?;
+            let plan = change.plan.unwrap_or(target.plan.guid());
             let next = world.service_plans.get(plan)?;
-            let managed = asked.instance.managed.as_ref()?;
-            let mut context = asked.context.clone();
-            context["instance_name"] = json!(change.name.as_ref().unwrap_or(&asked.instance.name));
+            let managed = target.instance.managed.as_ref()?;
+            let mut context = target.context.clone();
+            context["instance_name"] = json!(change.name.as_ref().unwrap_or(&target.instance.name));
             let mut body = json!({
-                "service_id": asked.offering_id,
+                "service_id": target.offering_id,
                 "plan_id": next.catalog.id,
                 "previous_values": {
-                    "plan_id": asked.plan.catalog.id,
-                    "service_id": asked.offering_id,
-                    "organization_id": asked.context["organization_guid"],
-                    "space_id": asked.context["space_guid"],
+                    "plan_id": target.plan.catalog.id,
+                    "service_id": target.offering_id,
+                    "organization_id": target.context["organization_guid"],
+                    "space_id": target.context["space_guid"],
                     "maintenance_info": managed.maintenance_info,
                 },
                 "context": context,
                 "parameters": change.parameters.clone().unwrap_or_else(|| json!({})),
             });
-            let info = match plan == asked.plan.guid() {
+            let info = match plan == target.plan.guid() {
                 true => change.maintenance_info.clone(),
                 false => next.catalog.maintenance_info.as_ref().map(|it| json!(it)),
             };
             if let Some(version) = info.as_ref().and_then(|info| info.get("version")) {
                 body["maintenance_info"] = json!({"version": version});
             }
-            asked.request("PATCH", "?accepts_incomplete=true", Some(body))
+            target.request("PATCH", "?accepts_incomplete=true", Some(body))
         }
         Step::Deprovision(instance) => {
-            let asked = Asked::of(world, job, *instance)?;
-            let query = asked.query(&[("accepts_incomplete", "true")]);
-            asked.request("DELETE", &format!("?{query}"), None)
+            let target = InstanceTarget::of(world, job, *instance)?;
+            let query = target.query(&[("accepts_incomplete", "true")]);
+            target.request("DELETE", &format!("?{query}"), None)
         }
         Step::PollInstance(instance, _) => {
-            let asked = Asked::of(world, job, *instance)?;
-            let operation = &asked.instance.managed.as_ref()?.operation;
-            let query = asked.query_of(operation.broker_operation.as_deref());
-            asked.request("GET", &format!("/last_operation?{query}"), None)
+            let target = InstanceTarget::of(world, job, *instance)?;
+            let operation = &target.instance.managed.as_ref()?.operation;
+            let query = target.query_of(operation.broker_operation.as_deref());
+            target.request("GET", &format!("/last_operation?{query}"), None)
         }
         Step::ReadInstance(instance, _) => {
-            Asked::of(world, job, *instance)?.request("GET", "", None)
+            InstanceTarget::of(world, job, *instance)?.request("GET", "", None)
         }
         Step::Bind(binding, parameters) => of_binding(world, job, *binding, parameters.as_ref()),
         Step::Unbind(binding) => {
             let instance = world.instance_of(*binding)?;
-            let asked = Asked::of(world, job, instance.guid())?;
-            let query = asked.query(&[("accepts_incomplete", "true")]);
+            let target = InstanceTarget::of(world, job, instance.guid())?;
+            let query = target.query(&[("accepts_incomplete", "true")]);
             let path = format!("/service_bindings/{}?{query}", binding.guid());
-            asked.request("DELETE", &path, None)
+            target.request("DELETE", &path, None)
         }
         Step::PollBinding(binding) => {
             let instance = world.instance_of(*binding)?;
-            let asked = Asked::of(world, job, instance.guid())?;
+            let target = InstanceTarget::of(world, job, instance.guid())?;
             let operation = world.operation_of_binding(*binding);
-            let query = asked.query_of(operation.and_then(|it| it.broker_operation.as_deref()));
+            let query = target.query_of(operation.and_then(|it| it.broker_operation.as_deref()));
             let binding = binding.guid();
             let path = format!("/service_bindings/{binding}/last_operation?{query}");
-            asked.request("GET", &path, None)
+            target.request("GET", &path, None)
         }
         Step::ReadBinding(binding) => {
             let instance = world.instance_of(*binding)?;
-            let asked = Asked::of(world, job, instance.guid())?;
-            asked.request(
+            let target = InstanceTarget::of(world, job, instance.guid())?;
+            target.request(
                 "GET",
                 &format!("/service_bindings/{}", binding.guid()),
                 None,
@@ -265,9 +265,9 @@ fn of_binding(
     parameters: Option<&Value>,
 ) -> Option<BrokerRequest> {
     let instance = world.instance_of(binding)?;
-    let asked = Asked::of(world, job, instance.guid())?;
-    let mut body = asked.ids();
-    body["context"] = asked.context.clone();
+    let target = InstanceTarget::of(world, job, instance.guid())?;
+    let mut body = target.ids();
+    body["context"] = target.context.clone();
     body["bind_resource"] = json!({});
     match binding {
         BindingRef::Credential(guid) => {
@@ -291,7 +291,7 @@ fn of_binding(
         "/service_bindings/{}?accepts_incomplete=true",
         binding.guid()
     );
-    asked.request("PUT", &path, Some(body))
+    target.request("PUT", &path, Some(body))
 }
 
 fn add_parameters(body: &mut Value, parameters: Option<&Value>) {
@@ -310,22 +310,22 @@ fn public_annotations(metadata: Value) -> Value {
 }
 
 /// The instance of a request, with its broker.
-struct Asked<'w> {
-    asker: Asker<'w>,
+struct InstanceTarget<'w> {
+    endpoint: BrokerEndpoint<'w>,
     instance: &'w ServiceInstance,
     plan: &'w ServicePlan,
     offering_id: &'w str,
     context: Value,
 }
 
-impl<'w> Asked<'w> {
+impl<'w> InstanceTarget<'w> {
     fn of(world: &'w World, job: Guid, instance: Guid) -> Option<Self> {
         let instance = world.service_instances.get(instance)?;
         let plan = world.service_plans.get(instance.plan()?)?;
         let space = world.spaces.get(instance.space)?;
         let org = world.orgs.get(space.org)?;
         Some(Self {
-            asker: Asker::of_plan(world, plan.guid())?.for_job(world, job),
+            endpoint: BrokerEndpoint::of_plan(world, plan.guid())?.for_job(world, job),
             instance,
             plan,
             offering_id: &world.offering_of(plan)?.catalog.id,
@@ -372,6 +372,6 @@ impl<'w> Asked<'w> {
         body: Option<Value>,
     ) -> Option<BrokerRequest> {
         let path = path(self.instance.guid(), None) + below;
-        Some(self.asker.request(method, path, body))
+        Some(self.endpoint.request(method, path, body))
     }
 }

@@ -1,4 +1,4 @@
-//! Starting a mock.
+//! Configures and starts a mock.
 
 mod options;
 
@@ -24,8 +24,8 @@ use crate::world::settings::{Dialect, RateLimit};
 
 use options::Options;
 
-/// The settings of a [`MockCapi`] that is yet to start; from
-/// [`MockCapi::builder`].
+/// The settings of a [`MockCapi`] that has not been started. [`MockCapi::builder`]
+/// returns one.
 pub struct MockCapiBuilder<A = Wiremock> {
     options: Options,
     adapter: PhantomData<fn() -> A>,
@@ -49,49 +49,50 @@ impl MockCapiBuilder {
         Self::with(Options::default())
     }
 
-    /// Serves the fake by a server of mock-capi's own instead of wiremock: it
-    /// can break off answers and reads large uploads, but takes no mounted
-    /// mocks.
+    /// Serves the fake with a server of mock-capi's own instead of wiremock. It can close
+    /// connections in the middle of a response and accepts large uploads, but tests
+    /// cannot mount mocks on it.
     #[must_use]
     pub fn front(self) -> MockCapiBuilder<Front> {
         MockCapiBuilder::with(self.options)
     }
 
-    /// The fake alone, to be [mounted](CloudController::mount) on a wiremock
-    /// server that the test has already.
+    /// Returns the fake without a server, to be [mounted](CloudController::mount) on an
+    /// existing wiremock server.
     ///
     /// # Errors
     ///
-    /// Those of [`MockCapiBuilder::start`] but [`StartError::Listen`].
+    /// Those of [`MockCapiBuilder::start`] except [`StartError::Listen`].
     pub fn cloud_controller(self) -> Result<CloudController, StartError> {
         self.build(Wire::Wiremock, None)
     }
 }
 
 impl<A: Adapter> MockCapiBuilder<A> {
-    /// The API to speak; without it, [`Dialect::V3`].
+    /// Sets the version of the API. The default is [`Dialect::V3`].
     #[must_use]
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.options.dialect = dialect;
         self
     }
 
-    /// The address to listen on; without it, a free port of 127.0.0.1.
+    /// Sets the address to listen on. The default is a free port of 127.0.0.1.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.options.listen = address;
         self
     }
 
-    /// The administrator; without it, `admin` with the password `admin`.
+    /// Sets the name and password of the administrator. The default is `admin` with the
+    /// password `admin`.
     #[must_use]
     pub fn user(mut self, name: &str, password: &str) -> Self {
         self.options.user = (name.into(), password.into());
         self
     }
 
-    /// A further user, who is no administrator: what they see and do, their
-    /// roles in organizations and spaces allow.
+    /// Adds a user who is not an administrator. The user's roles in organizations and
+    /// spaces determine what they may see and change.
     #[must_use]
     pub fn add_user(mut self, name: &str, password: &str) -> Self {
         self.options
@@ -100,34 +101,33 @@ impl<A: Adapter> MockCapiBuilder<A> {
         self
     }
 
-    /// A client that logs in with its own credentials, as an administrator;
-    /// without it, there is none.
+    /// Adds an OAuth client that logs in with its own credentials and acts as an
+    /// administrator.
     #[must_use]
     pub fn client(mut self, id: &str, secret: &str) -> Self {
         self.options.client = Some((id.into(), secret.into()));
         self
     }
 
-    /// The name of the shared domain; without it, `apps.mock.test`.
+    /// Sets the name of the shared domain. The default is `apps.mock.test`.
     #[must_use]
     pub fn apps_domain(mut self, name: &str) -> Self {
         self.options.apps_domain = name.into();
         self
     }
 
-    /// How long each answer is held back.
+    /// Delays each response by this time.
     #[must_use]
     pub fn latency(mut self, latency: Duration) -> Self {
         self.options.timings.latency = latency;
         self
     }
 
-    /// Lets requests take as long as a profile says, besides the latency, and what
-    /// happens in the background, too. Times that are set later replace those of the
-    /// profile.
+    /// Makes requests and background operations take the times of a profile, in addition
+    /// to the latency. Times that are set later replace those of the profile.
     #[must_use]
     pub fn profile(mut self, profile: Profile) -> Self {
-        // A profile has been checked when it was read.
+        // A profile was validated when it was read.
         let _ = profile.set_times(&mut self.options.timings);
         if let Some(workers) = profile.workers() {
             self.options.workers = workers;
@@ -136,172 +136,171 @@ impl<A: Adapter> MockCapiBuilder<A> {
         self
     }
 
-    /// Serves at most so many requests at once, as a Cloud Controller with so many
-    /// workers: others queue until one is free. 0, the default, is no ceiling.
+    /// Limits the number of requests that are served at once, like a Cloud Controller
+    /// with this number of workers. Other requests queue. 0, the default, means no limit.
     #[must_use]
     pub fn workers(mut self, count: usize) -> Self {
         self.options.workers = count;
         self
     }
 
-    /// How long a build is `STAGING`.
+    /// Sets the time that a build is `STAGING`.
     #[must_use]
     pub fn staging_time(mut self, time: Duration) -> Self {
         self.options.timings.staging = time;
         self
     }
 
-    /// How long a copied droplet is `COPYING`.
+    /// Sets the time that a copied droplet is `COPYING`.
     #[must_use]
     pub fn copy_time(mut self, time: Duration) -> Self {
         self.options.timings.copy = time;
         self
     }
 
-    /// How long an instance is `STARTING`.
+    /// Sets the time that an instance is `STARTING`.
     #[must_use]
     pub fn start_time(mut self, time: Duration) -> Self {
         self.options.timings.start = time;
         self
     }
 
-    /// How long a job is `PROCESSING`, and a package `PROCESSING_UPLOAD`.
+    /// Sets the time that a job is `PROCESSING`, and a package `PROCESSING_UPLOAD`.
     #[must_use]
     pub fn job_time(mut self, time: Duration) -> Self {
         self.options.timings.job = time;
         self
     }
 
-    /// How long a task runs.
+    /// Sets the duration of tasks.
     #[must_use]
     pub fn task_time(mut self, time: Duration) -> Self {
         self.options.timings.task = time;
         self
     }
 
-    /// How long a network policy takes to let an app reach another; without it, none.
-    /// Jitter does not change it.
+    /// Sets the time until a network policy affects connections between apps. The default
+    /// is 0. Jitter does not change it.
     #[must_use]
     pub fn policy_time(mut self, time: Duration) -> Self {
         self.options.timings.policy = time;
         self
     }
 
-    /// How long a security group takes to let apps reach what it allows, counted from
-    /// its last change; without it, none. Jitter does not change it.
+    /// Sets the time until a change of a security group affects connections of apps. The
+    /// default is 0. Jitter does not change it.
     #[must_use]
     pub fn asg_time(mut self, time: Duration) -> Self {
         self.options.timings.asg = time;
         self
     }
 
-    /// Makes each of these times, and the latency, longer or shorter by up to
-    /// this share of it, from 0 to 1.
+    /// Varies the latency and each of these times at random by up to this share, from 0
+    /// to 1.
     #[must_use]
     pub fn jitter(mut self, share: f64) -> Self {
         self.options.timings.jitter = share;
         self
     }
 
-    /// Makes GUIDs, jitter, random routes and the probabilities of faults the
-    /// same in each run; without it, they differ.
+    /// Sets the seed of GUIDs, jitter, random routes and probabilities of faults, so that
+    /// they are the same in each run. By default, they differ.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.options.seed = Some(seed);
         self
     }
 
-    /// How long an access token is good; without it, 600 s, as UAA has it for
-    /// the `cf` client.
+    /// Sets the lifetime of access tokens. The default is 600 s, UAA's default for the
+    /// `cf` client.
     #[must_use]
     pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
         self.options.token_lifetime = lifetime;
         self
     }
 
-    /// Keeps all requests with their bodies in memory, see
-    /// [`CloudController::requests`].
+    /// Records all requests with their bodies: see [`CloudController::requests`].
     #[must_use]
     pub fn record_requests(mut self) -> Self {
         self.options.record_requests = true;
         self
     }
 
-    /// Refuses deployments, as an operator can have it; clients then stop and
-    /// start.
+    /// Refuses deployments, as an operator can configure it. Clients then stop and start
+    /// apps.
     #[must_use]
     pub fn disable_deployments(mut self) -> Self {
         self.options.deployments_disabled = true;
         self
     }
 
-    /// Lets every user make so many requests in a window of time, and every
-    /// address without a token; more are refused with 429. Without it, there is
-    /// no limit.
+    /// Limits the number of requests in a period, for each user and, without a token, for
+    /// each address. Other requests are refused with 429. By default, there is no limit.
     #[must_use]
     pub fn rate_limit(mut self, requests: u64, window: Duration) -> Self {
         self.options.rate_limit = Some(RateLimit { requests, window });
         self
     }
 
-    /// Lets administrators make so many requests in the window of
-    /// [`rate_limit`](Self::rate_limit). Unless set, they may make as many as
-    /// everyone.
+    /// Sets another limit for administrators, for the period of
+    /// [`rate_limit`](Self::rate_limit). The default is the limit of all users.
     #[must_use]
     pub fn admin_rate_limit(mut self, requests: u64) -> Self {
         self.options.admin_rate_limit = Some(requests);
         self
     }
 
-    /// What shall go wrong from the start, see [`Fault`].
+    /// Sets the faults from the start: see [`Fault`].
     #[must_use]
     pub fn faults(mut self, faults: Vec<Fault>) -> Self {
         self.options.faults = faults;
         self
     }
 
-    /// Continues with the state in a file, see [`CloudController::save_state`]. If
-    /// there is no such file, the mock starts with a new world and saves it there. No
-    /// other mock can use the file until this one is dropped.
+    /// Loads the state from a file, and saves it there (see
+    /// [`CloudController::save_state`]). If the file does not exist, the mock starts with
+    /// a new world and creates the file. No other mock can use the file until this one is
+    /// dropped.
     #[must_use]
     pub fn state_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.state_file = Some(path.into());
         self
     }
 
-    /// Starts with the orgs, spaces, apps, services, users, quotas, security groups and
-    /// so on of a YAML file, which may be a spec of `cf-pusher apply -f`. To it [`CloudController::reset`] goes back; a state file
-    /// that is there goes before it.
+    /// Creates the orgs, spaces, apps, services, users, quotas, security groups and other
+    /// resources in a YAML file, which may be a spec of `cf-pusher apply -f`.
+    /// [`CloudController::reset`] returns to them. An existing state file takes
+    /// precedence.
     #[must_use]
     pub fn seed_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.seed_file = Some(path.into());
         self
     }
 
-    /// Keeps at most so many audit events, and usage events of each kind; without
-    /// it, 200,000. The oldest are dropped.
+    /// Limits the number of audit events, and of usage events of each kind. The oldest
+    /// are dropped. The default is 200,000.
     #[must_use]
     pub fn keep_events(mut self, count: usize) -> Self {
         self.options.keep_events = count;
         self
     }
 
-    /// Keeps at most so many requests, with up to 64 KiB of each body, for
-    /// `/_mock/requests` and `/_mock/verify`; without it, 1,000. The oldest are
-    /// dropped.
+    /// Limits the number of requests that are kept for `/_mock/requests` and
+    /// `/_mock/verify`, with up to 64 KiB of each body. The oldest are dropped. The
+    /// default is 1,000.
     #[must_use]
     pub fn keep_requests(mut self, count: usize) -> Self {
         self.options.keep_requests = count;
         self
     }
 
-    /// Starts a service broker inside the mock, and registers it: its one
-    /// offering has the broker's name, and these plans, which everyone sees.
-    /// Without any, the plan is `default`. May be called more than once.
+    /// Starts a service broker inside the mock and registers it. It has one offering with
+    /// the broker's name and these plans, which everyone sees. Without plans, it has the
+    /// plan `default`. Can be called several times.
     ///
-    /// It makes what it is asked for at once. Of the parameters of an instance
-    /// or a binding, `"async": true` lets the broker answer that it is still at
-    /// it, and `"fail": "reason"` lets it refuse.
+    /// The broker carries out requests at once. Two parameters of an instance or a
+    /// binding change that: with `"async": true`, the operation is still in progress at
+    /// first, and with `"fail": "reason"`, the broker refuses it.
     #[must_use]
     pub fn broker(mut self, name: &str, plans: &[&str]) -> Self {
         let plans = match plans {
@@ -315,65 +314,64 @@ impl<A: Adapter> MockCapiBuilder<A> {
         self
     }
 
-    /// How many bindings an app and a service instance may have, if they are
-    /// asked for with the strategy `multiple`: from 1, which is the default, to
-    /// 5.
+    /// Sets the maximum number of bindings between an app and a service instance, for
+    /// bindings with the strategy `multiple`: from 1, the default, to 5.
     #[must_use]
     pub fn bindings_per_app(mut self, count: usize) -> Self {
         self.options.bindings_per_app = count;
         self
     }
 
-    /// How long a service broker may take to answer; 60 seconds unless set.
+    /// Sets the timeout for requests to service brokers. The default is 60 seconds.
     #[must_use]
     pub fn broker_timeout(mut self, time: Duration) -> Self {
         self.options.broker_timeout = time;
         self
     }
 
-    /// After which time a service broker is asked again how far it is, unless it
-    /// wants more; a second unless set.
+    /// Sets the time between two polls of a service broker's operation, unless the broker
+    /// asks for more. The default is one second.
     #[must_use]
     pub fn broker_poll_interval(mut self, time: Duration) -> Self {
         self.options.broker_poll_interval = time;
         self
     }
 
-    /// Takes security group rules of IPv6 and ICMPv6, as foundations with
-    /// `enable_ipv6` do.
+    /// Accepts security group rules for IPv6 and ICMPv6, like foundations with
+    /// `enable_ipv6`.
     #[must_use]
     pub fn enable_ipv6(mut self) -> Self {
         self.options.ipv6 = true;
         self
     }
 
-    /// Lets the deletion of a service instance wait for bindings that its broker
-    /// deletes asynchronously, as foundations with
-    /// `temporary_enable_async_recursive_delete` do, instead of failing.
+    /// Lets the deletion of a service instance wait for bindings that its broker deletes
+    /// asynchronously, instead of failing, like foundations with
+    /// `temporary_enable_async_recursive_delete`.
     #[must_use]
     pub fn enable_recursive_delete(mut self) -> Self {
         self.options.recursive_delete = true;
         self
     }
 
-    /// Switches the v2 API off, as foundations have it today: the root has no
-    /// link to it, and only `/v2/info` answers.
+    /// Disables the v2 API, as most foundations do today: the root has no link to it, and
+    /// only `/v2/info` is available.
     #[must_use]
     pub fn disable_v2(mut self) -> Self {
         self.options.v2_disabled = true;
         self
     }
 
-    /// Answers `/_mock/` also to requests for a host of that name. IP addresses
-    /// and `localhost` always may ask.
+    /// Serves `/_mock/` also for requests with this host name. IP addresses and
+    /// `localhost` are always allowed.
     #[must_use]
     pub fn allow_host(mut self, name: &str) -> Self {
         self.options.allowed_hosts.push(name.into());
         self
     }
 
-    /// Calls a function after each request, with the fake's lock held: it must
-    /// not call the fake.
+    /// Calls a function after each request. The fake is locked during the call, so the
+    /// function must not call the fake.
     #[must_use]
     pub fn on_request(
         mut self,
@@ -383,17 +381,16 @@ impl<A: Adapter> MockCapiBuilder<A> {
         self
     }
 
-    /// Starts the mock. It answers once this returns.
+    /// Starts the mock. It is ready when this returns.
     ///
     /// # Errors
     ///
-    /// [`StartError::Listen`] if the address cannot be listened on;
-    /// [`StartError::State`] if there is a state file that cannot be loaded or
-    /// saved, or that another mock uses;
-    /// [`StartError::SeedFile`] if there is a seed file that cannot be read or
-    /// asks for what cannot be; [`StartError::Faults`] if a fault could never
-    /// strike, or the adapter cannot do it; [`StartError::Times`] if the jitter is
-    /// not from 0 to 1; [`StartError::Tls`] if no certificate can be made.
+    /// [`StartError::Listen`] if the mock cannot listen on the address;
+    /// [`StartError::State`] if the state file cannot be loaded or saved, or another mock
+    /// uses it; [`StartError::SeedFile`] if the seed file cannot be read or is invalid;
+    /// [`StartError::Faults`] if a fault could never strike, or the adapter does not
+    /// support it; [`StartError::Times`] if the jitter is not between 0 and 1;
+    /// [`StartError::Tls`] if the certificate cannot be created.
     pub async fn start(self) -> Result<MockCapi<A>, StartError> {
         let (address, keeps_requests) = (self.options.listen, self.options.record_requests);
         let tls = self.options.tls().map_err(StartError::Tls)?;
@@ -410,8 +407,8 @@ impl<A: Adapter> MockCapiBuilder<A> {
 }
 
 impl MockCapiBuilder<Front> {
-    /// Speaks TLS, with a self-signed certificate of its own:
-    /// [`MockCapi::certificate`](crate::MockCapi::certificate). It is good for
+    /// Serves HTTPS with a self-signed certificate: see
+    /// [`MockCapi::certificate`](crate::MockCapi::certificate). It is valid for
     /// `localhost`, the address that the mock listens on, the names of
     /// [`allow_host`](Self::allow_host), and the hosts of the shared domain.
     #[must_use]
@@ -420,9 +417,9 @@ impl MockCapiBuilder<Front> {
         self
     }
 
-    /// Allows further worlds, each on a port of its own: of this range, or
-    /// without one on any free port. `POST /_mock/worlds` starts one, with all
-    /// that this one was started with but its state file.
+    /// Allows additional worlds, each on a port of its own: in this range, or any free
+    /// port if `None`. `POST /_mock/worlds` starts one with the same settings as this
+    /// mock, except for the state file.
     #[must_use]
     pub fn worlds(mut self, ports: Option<RangeInclusive<u16>>) -> Self {
         self.options.world_ports = Some(ports.unwrap_or(0..=0));

@@ -1,4 +1,4 @@
-//! The settings of a mock, and what is built of them.
+//! The options of a mock, and the fake that is built from them.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,7 +24,8 @@ use crate::world::settings::{
 };
 use crate::world::{GuidSource, World};
 
-/// More bindings of an app and a service instance no foundation allows.
+/// The maximum number of bindings between an app and a service instance on any
+/// foundation.
 const MAX_BINDINGS: usize = 5;
 
 #[derive(Clone, Debug)]
@@ -101,7 +102,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// A certificate for the names by which clients know the mock.
+    /// A certificate for the host names of the mock.
     pub(super) fn tls(&self) -> io::Result<Option<Tls>> {
         if !self.tls {
             return Ok(None);
@@ -117,7 +118,7 @@ impl Options {
         Tls::self_signed(hosts).map(Some)
     }
 
-    /// Further worlds as these options ask for them.
+    /// The additional worlds, if the options allow them.
     pub(super) fn worlds(&self, tls: Option<&Tls>) -> Option<Worlds> {
         let ports = self.world_ports.clone()?;
         let ports = (ports != (0..=0)).then_some(ports);
@@ -185,7 +186,7 @@ impl Options {
             Some(LoadedState {
                 mut world, tokens, ..
             }) => {
-                // Time does not go back, even if it was let pass.
+                // Time does not go back, even if the clock was advanced.
                 clock.advance(world.now().since(clock.now()));
                 world.resume(self.timings, &settings);
                 (world, tokens)

@@ -1,4 +1,5 @@
-//! Answers a request: faults, rate limit and token check around the API.
+//! Answers a request: applies faults and the rate limit, checks the token, and calls the
+//! API.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -21,24 +22,24 @@ use crate::world::clock::Timestamp;
 use crate::world::settings::RateLimit;
 use crate::world::{ADMIN_GROUP, Access, Account, Guid, World};
 
-/// How a request is answered.
+/// The response to a request, and the way in which it is sent.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) response: Response,
-    /// How long the answer is delayed.
+    /// The time by which the response is delayed.
     pub(crate) delay: Duration,
     pub(crate) ending: Ending,
-    /// What a service broker has to be asked for the response.
+    /// A request to a service broker, whose response is needed for this one.
     pub(crate) read: Option<BrokerRequest>,
 }
 
-/// How much of an answer arrives.
+/// How much of a response is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     Whole,
-    /// The connection breaks in the middle of the body.
+    /// The connection is closed in the middle of the body.
     Truncated,
-    /// The connection breaks before the first byte.
+    /// The connection is closed before the first byte.
     Dropped,
 }
 
@@ -53,7 +54,7 @@ impl From<Response> for Answer {
     }
 }
 
-/// Whether the subject of a token, a user or a client, is an administrator.
+/// Whether the subject of a token (a user or a client) is an administrator.
 fn is_admin(subject: &str, world: &World) -> bool {
     let is_admin_group = |scope: &String| scope == ADMIN_GROUP;
     let account: Option<&Account> = world.look_up(subject);
@@ -73,8 +74,8 @@ impl Core {
         }
     }
 
-    /// Whether a request is refused whatever its body has: its operation needs a
-    /// token, and it has none that is good. A stub may need the body nevertheless.
+    /// Whether a request is refused regardless of its body, because its operation needs a
+    /// token and the request has no valid one. A stub may need the body nevertheless.
     pub(crate) fn refuses_unread(&self, request: &Request<'_>) -> bool {
         let path = canonical_path(request.path);
         let found = self.router.find(request.method, &path);
@@ -172,7 +173,7 @@ impl Core {
         }
     }
 
-    /// Whether a path is of the v2 API, and that is switched off.
+    /// Whether a path belongs to the v2 API, and that is disabled.
     fn is_switched_off(&self, path: &str) -> bool {
         let is_v2 = path == "/v2" || path.starts_with("/v2/");
         !self.settings.v2 && is_v2 && path != "/v2/info"
@@ -249,7 +250,7 @@ impl Core {
                     false => state.world.access_of(user),
                 }
             }
-            // What needs no token shows no resource.
+            // Operations that need no token do not show resources.
             None => Access::Everything,
         };
         if route.is_for_admins() && !access.is_everything() {
@@ -273,8 +274,7 @@ impl Core {
         route.call(&mut context)
     }
 
-    /// The mock's address as the client wrote it, so that links lead back the way
-    /// that the client came.
+    /// The mock's address as the client used it, so that links lead to the same address.
     fn base_of(&self, request: &Request<'_>) -> Option<String> {
         let forwarded = |name: &str| {
             let value = request.header(name)?.split(',').next()?.trim();
@@ -314,14 +314,15 @@ impl Stats {
     }
 }
 
-/// What the proxy in front of a Cloud Controller says whose v2 API is off.
+/// The response of the proxy in front of a Cloud Controller with a disabled v2 API.
 fn v2_disabled() -> Response {
     let mut response = Response::text("text/plain", "V2 endpoints disabled".into());
     response.status = 404;
     response
 }
 
-/// As the Cloud Controller: the client's own ID, if it sent one, then ours.
+/// The request ID in the Cloud Controller's form: the client's own ID, if it sent one,
+/// then ours.
 fn request_id_header(request: &Request<'_>, own: Guid) -> String {
     match request.header("x-vcap-request-id") {
         Some(theirs) if theirs.len() <= 255 => format!("{theirs}::{own}"),
@@ -329,8 +330,8 @@ fn request_id_header(request: &Request<'_>, own: Guid) -> String {
     }
 }
 
-/// A path of v3 as Rails routes it: without repeated slashes, one at the end, or
-/// the suffix that asks for JSON.
+/// A path of v3 after the normalization by Rails: without repeated slashes, a trailing
+/// slash, or the suffix `.json`.
 fn canonical_path(path: &str) -> Cow<'_, str> {
     if !path.trim_start_matches('/').starts_with("v3/") {
         return Cow::Borrowed(path);

@@ -1,4 +1,4 @@
-//! Requests to apps.
+//! Answers requests to apps.
 
 use std::time::Duration;
 
@@ -11,8 +11,7 @@ use crate::serve::faults::NO_APPS;
 use crate::world::InstanceAddress;
 
 impl Core {
-    /// The behaviours that were set for apps, in place of those that their start
-    /// commands suggest, as JSON.
+    /// The behaviours that were set for apps, which replace the default ones, as JSON.
     pub(crate) fn app_behaviours(&self) -> Value {
         self.lock().plane.behaviours()
     }
@@ -27,13 +26,13 @@ impl Core {
         self.lock().plane.set_behaviours(behaviours)
     }
 
-    /// How many requests were for apps.
+    /// The number of requests to apps.
     pub(crate) fn app_requests(&self) -> u64 {
         self.lock().plane.requests()
     }
 
-    /// What becomes of a request for an app; none if its host is of no domain of the
-    /// world.
+    /// The outcome of a request to an app. `None` if its host does not belong to a domain
+    /// of the world.
     pub(crate) fn answer_app(&self, request: &AppRequest<'_>) -> Option<AppOutcome> {
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -43,12 +42,13 @@ impl Core {
         Scene::new(&state.world, &mut state.plane, &mut faults).answer(request)
     }
 
-    /// Whether a request was forwarded by an app of this mock, and so leads back to it.
+    /// Whether this mock has already forwarded the request, so that it would be forwarded
+    /// in a loop.
     pub(crate) fn has_forwarded(&self, headers: &HeaderMap) -> bool {
         self.lock().plane.has_forwarded(headers)
     }
 
-    /// Remembers how long another server took for an instance.
+    /// Records the time that another server took to answer for an instance.
     pub(crate) fn record_latency(&self, proxy: InstanceAddress, latency: Duration) {
         let mut guard = self.lock();
         let state = &mut *guard;

@@ -1,4 +1,4 @@
-//! Requests to service brokers, inside and outside of the mock.
+//! Sends requests to service brokers, and continues jobs with their responses.
 
 use std::sync::Arc;
 
@@ -8,17 +8,16 @@ use crate::serve::courier::Courier;
 use crate::world::{Errand, Guid, World};
 
 impl Core {
-    /// Makes the brokers that run inside known to a world, with plans that
-    /// everyone sees.
+    /// Registers the brokers that run inside the mock, with plans that everyone sees.
     pub(super) fn register_brokers(&self, world: &mut World) {
         for broker in &self.brokers {
-            // What it has in its catalog is good.
+            // The catalog of such a broker is always valid.
             let catalog = osb::read_catalog(&broker.spec.catalog()).unwrap_or_default();
             world.register_broker(&broker.spec.name, broker.url(), catalog);
         }
     }
 
-    /// Starts what is to be asked of brokers.
+    /// Starts the pending requests to brokers.
     pub(crate) fn run_errands(self: &Arc<Self>) {
         let errands = self.lock().world.take_errands();
         if errands.is_empty() {
@@ -31,7 +30,7 @@ impl Core {
         }
     }
 
-    /// The courier, who is there unless the system has no thread left.
+    /// The courier. `None` only if the system cannot start a thread.
     pub(crate) fn courier(&self) -> Option<&Courier> {
         if let Some(courier) = self.courier.get() {
             return Some(courier);
@@ -40,14 +39,14 @@ impl Core {
         Some(self.courier.get_or_init(|| courier))
     }
 
-    /// What is to be asked of a broker for an errand.
+    /// The next request to a broker for an errand.
     pub(crate) fn broker_request(&self, errand: &Errand) -> Option<BrokerRequest> {
         let state = self.lock();
         let request = osb::request(&state.world, errand)?;
         Some(self.signed(request))
     }
 
-    /// Sets the mock's address for requests to brokers.
+    /// Adds the mock's address to a request to a broker.
     pub(super) fn signed(&self, mut request: BrokerRequest) -> BrokerRequest {
         let base = self.base();
         let host = base.split_once("://").map_or(base, |(_, host)| host);
@@ -57,7 +56,7 @@ impl Core {
         request
     }
 
-    /// Goes on with a job for which a broker was asked.
+    /// Continues a job with the reply of a broker.
     pub(crate) fn go_on(self: &Arc<Self>, job: Guid, reply: Option<&BrokerReply>) -> Next {
         let next = {
             let mut state = self.lock();

@@ -1,4 +1,4 @@
-//! What tests read and change while the mock runs.
+//! The functions with which tests inspect and change a running mock.
 
 use std::path::Path;
 use std::sync::{MutexGuard, PoisonError};
@@ -20,11 +20,11 @@ use crate::serve::worlds::Worlds;
 use crate::world::settings::Timings;
 use crate::world::{CF_CLIENT, UAA_ORIGIN};
 
-/// Times as they are changed while the mock runs.
+/// A change of the times of a running mock.
 #[derive(Debug)]
 pub(crate) struct Times {
     pub(crate) timings: Timings,
-    /// Another profile, or none, if that is changed.
+    /// `Some` replaces the profile, by none if the inner value is `None`.
     pub(crate) profile: Option<Option<Profile>>,
     pub(crate) workers: Option<usize>,
 }
@@ -41,7 +41,7 @@ impl Core {
         }
     }
 
-    /// Lets other mocks use the state file. An adapter may keep the fake alive for a
+    /// Releases the state file for other mocks. An adapter may keep the fake alive for a
     /// while after its mock was dropped.
     pub(crate) fn release_state_file(&self) {
         if let Some(file) = &self.state_file {
@@ -59,7 +59,7 @@ impl Core {
         self.lock().faults.rules().to_vec()
     }
 
-    /// The faults in force with their counts, as JSON.
+    /// The current faults with their counts, as JSON.
     pub(crate) fn faults(&self) -> Value {
         serde_json::json!(self.lock().faults.rules())
     }
@@ -88,7 +88,7 @@ impl Core {
         }
     }
 
-    /// The profile in force, as JSON.
+    /// The current profile, as JSON.
     pub(crate) fn profile(&self) -> Value {
         self.lock().pace.profile()
     }
@@ -98,12 +98,12 @@ impl Core {
         self.lock().pace.queue()
     }
 
-    /// The most requests that have waited for a worker at once.
+    /// The maximum number of requests that have waited for a worker at once.
     pub(crate) fn peak_queue(&self) -> usize {
         self.lock().pace.peak_queue()
     }
 
-    /// The logged requests after the one of that number that are meant, as JSON.
+    /// The logged requests after a number that match the filter, as JSON.
     pub(crate) fn logged(&self, number: u64, filter: &RequestFilter, in_short: bool) -> Value {
         let state = self.lock();
         let later = state.log.after(number).into_iter();
@@ -116,7 +116,7 @@ impl Core {
         }
     }
 
-    /// How much is no longer kept, because too much came after it.
+    /// The number of events and requests that were dropped because of limits.
     pub(crate) fn forgotten(&self) -> Value {
         let state = self.lock();
         let mut forgotten = serde_json::json!(state.world.forgotten);
@@ -149,7 +149,7 @@ impl Core {
         state::snapshot(self.settings.dialect, &state.tokens, &state.world)
     }
 
-    /// Goes back to a snapshot. The clock does not go back.
+    /// Restores a snapshot. The clock does not go back.
     pub(crate) fn restore(&self, json: &[u8]) -> Result<(), String> {
         let loaded = state::from_snapshot(json, self.settings.dialect)?;
         let mut state = self.lock();
@@ -162,7 +162,7 @@ impl Core {
         Ok(())
     }
 
-    /// Allows further worlds.
+    /// Allows additional worlds.
     pub(crate) fn allow_worlds(&self, worlds: Worlds) {
         *self.worlds() = Some(worlds);
     }
@@ -171,8 +171,7 @@ impl Core {
         self.worlds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An access token of UAA's user of that name, as the cf CLI gets it; `None`
-    /// if there is no such user.
+    /// An access token of a UAA user for the cf CLI. `None` if no user has this name.
     pub(crate) fn token_of(&self, user: &str) -> Result<Option<String>, KeyError> {
         let mut state = self.lock();
         let state = &mut *state;

@@ -1,5 +1,5 @@
-//! What stands behind both adapters: one request in, one answer out, with the
-//! faults, the rate limit and the token check around the API.
+//! The fake Cloud Controller behind both adapters: its state, and the settings that it
+//! was started with.
 
 mod answer;
 mod apps;
@@ -37,41 +37,41 @@ fn pace(profile: Option<&Profile>, workers: usize, router: &Router) -> Pace {
     Pace::new(prices, workers)
 }
 
-/// Which adapter carries the answers, and so which faults are possible.
+/// The adapter that sends the responses. It determines which faults are possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wire {
     Wiremock,
     Front,
 }
 
-/// The fake and what surrounds it.
+/// A fake Cloud Controller with its faults, rate limit, log and stubs.
 #[derive(Debug)]
 pub(crate) struct Core {
     settings: Settings,
-    /// The values that it was started with, to which a reset returns.
+    /// The initial times, which a reset restores.
     timings: Timings,
     profile: Option<Profile>,
     workers: usize,
     faults: Vec<Fault>,
     seed: Option<SeedFile>,
-    /// Where the state is kept, if that was asked for.
+    /// The file with the saved state, if there is one.
     state_file: Option<StateFile>,
     observer: Option<Observer>,
     router: Router,
     clock: Clock,
     wire: Wire,
-    /// Where it is served.
+    /// The URL of the mock.
     base: OnceLock<String>,
     state: Mutex<State>,
-    /// Further worlds of this process, where there may be some.
+    /// Additional worlds of this process, if they are allowed.
     worlds: Mutex<Option<Worlds>>,
-    /// Asks service brokers, once there is something to ask.
+    /// Sends requests to service brokers. Started with the first request.
     courier: OnceLock<Courier>,
-    /// The brokers that run inside.
+    /// The brokers that run inside the mock.
     brokers: Vec<InsideBroker>,
 }
 
-/// What requests change.
+/// The part of the fake that requests change.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) world: World,
@@ -81,18 +81,18 @@ pub(crate) struct State {
     pub(crate) recorded: Vec<RecordedRequest>,
     log: RequestLog,
     stubs: Stubs,
-    /// What the apps that answer know.
+    /// The state of the apps that answer requests.
     plane: Plane,
-    /// How long requests take.
+    /// The response times.
     pub(crate) pace: Pace,
-    /// Whose token the current request has.
+    /// The user of the current request's token.
     user: Option<String>,
     rate_limiter: RateLimiter,
-    /// The source of the jitter of latencies.
+    /// The source of random latencies.
     random: Random,
 }
 
-/// What a [`Core`] is made of.
+/// The parts of a new [`Core`].
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
@@ -166,12 +166,12 @@ impl Core {
         Ok(core)
     }
 
-    /// Where the fake is served.
+    /// The URL of the mock.
     pub(crate) fn base(&self) -> &str {
         self.base.get().map_or("http://localhost", String::as_str)
     }
 
-    /// Says where the fake is served; the first to say so is right.
+    /// Sets the URL of the mock. Only the first call has an effect.
     pub(crate) fn serve_at(&self, base: String) {
         let _ = self.base.set(base);
     }
@@ -184,14 +184,14 @@ impl Core {
         &self.settings
     }
 
-    /// Reads the world as it is now.
+    /// Reads the current world.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&World) -> T) -> T {
         let mut state = self.lock();
         state.world.settle(self.clock.now());
         read(&state.world)
     }
 
-    /// Changes the world as it is now, without a request.
+    /// Changes the current world without a request.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
         let mut state = self.lock();
         state.world.settle(self.clock.now());
@@ -209,7 +209,7 @@ impl Core {
         state.pace = pace(self.profile.as_ref(), self.workers, &self.router);
         state.world.reset(&self.settings, self.clock.now());
         if let Some(seed) = &self.seed {
-            // It was good at the start, and nothing else is there now.
+            // The seed was valid at the start, and the world is empty now.
             let _ = seed.apply(&mut state.world, &self.settings);
         }
         self.register_brokers(&mut state.world);
@@ -222,8 +222,8 @@ impl Core {
         state.rate_limiter = RateLimiter::default();
     }
 
-    /// A panic of another request leaves a state that is no worse than that of
-    /// a request that failed half-way.
+    /// Locks the state. A panic during another request leaves a state that is no worse
+    /// than after a request that failed halfway.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

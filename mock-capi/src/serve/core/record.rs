@@ -1,4 +1,4 @@
-//! What users of the library see of requests.
+//! Requests as users of the library see them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,55 +10,56 @@ use serde_json::Value;
 
 use crate::api::http::Request;
 
-/// A request that the mock received, see
+/// A request that the mock received. See
 /// [`MockCapiBuilder::record_requests`](crate::MockCapiBuilder::record_requests).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedRequest {
-    /// `GET`, `POST`, ...
+    /// The method, such as `GET`.
     pub method: String,
-    /// The path, as it was sent, such as `/v3/apps`.
+    /// The path as sent, such as `/v3/apps`.
     pub path: String,
-    /// What came after the `?`, as it was sent.
+    /// The query as sent, without `?`.
     pub query: Option<String>,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl RecordedRequest {
-    /// The body as JSON, if it is JSON.
+    /// The body as JSON. `None` if it is not JSON.
     pub fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
 }
 
-/// How many requests the mock has answered. Those to `/_mock/` do not count.
+/// The numbers of requests that the mock has answered. Requests to `/_mock/` do not
+/// count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
-    /// All requests.
+    /// The number of all requests.
     pub total: u64,
-    /// By route, such as `GET /v3/apps/:guid`; `unknown` where there is none.
+    /// The numbers by route, such as `GET /v3/apps/:guid`. Requests without a route count
+    /// as `unknown`.
     pub by_route: BTreeMap<String, u64>,
-    /// Those among them to operations of the API that the mock does not
-    /// implement, by route.
+    /// The numbers of requests to operations that the mock does not implement, by route.
     pub not_implemented: BTreeMap<String, u64>,
 }
 
-/// A request that was answered; see
+/// A request that was answered. See
 /// [`MockCapiBuilder::on_request`](crate::MockCapiBuilder::on_request).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct AnsweredRequest<'a> {
-    /// `GET`, `POST`, ...
+    /// The method, such as `GET`.
     pub method: &'a str,
-    /// The path with its query, as it was sent.
+    /// The path and the query as sent.
     pub target: &'a str,
     /// `None` if a fault dropped the connection.
     pub status: Option<u16>,
-    /// How long the fake worked on it.
+    /// The time that the fake needed for the request.
     pub took: Duration,
 }
 
-/// The function that is called after each request.
+/// A function that is called after each request.
 #[derive(Clone)]
 pub(crate) struct Observer(pub(crate) Arc<dyn Fn(AnsweredRequest<'_>) + Send + Sync>);
 

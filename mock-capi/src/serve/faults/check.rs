@@ -1,5 +1,4 @@
-//! Which faults are refused: those that are contradictory, and those that could
-//! never strike.
+//! Refuses faults that are contradictory or could never strike.
 
 use serde_json::value::RawValue;
 
@@ -9,18 +8,18 @@ use crate::api::http::read_object;
 use crate::api::router::Router;
 use crate::serve::core::Wire;
 
-/// What `method` takes, in any case.
+/// The allowed methods, in any case.
 const METHODS: [&str; 8] = [
     "*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 ];
 
 impl Fault {
-    /// Reads a JSON list of faults, as `PUT /_mock/faults` takes it.
+    /// Reads a JSON list of faults, in the format of `PUT /_mock/faults`.
     ///
     /// # Errors
     ///
-    /// [`InvalidFaults`] if it is no JSON, or a fault in it has fields that are
-    /// unknown or do not go together.
+    /// [`InvalidFaults`] if the text is not JSON, or a fault has unknown fields or fields
+    /// that cannot be combined.
     pub fn list_from_json(json: &str) -> Result<Vec<Self>, InvalidFaults> {
         let faults: Vec<&RawValue> =
             serde_json::from_str(json).map_err(|error| InvalidFaults(error.to_string()))?;
@@ -29,66 +28,65 @@ impl Fault {
                 .map_err(|error| InvalidFaults(format!("fault {index}: {error}")))
         });
         let faults = faults.collect::<Result<Vec<Self>, _>>()?;
-        refuse_first(&faults, |fault| fault.complaint().map(str::to_owned))?;
+        refuse_first(&faults, |fault| fault.problem().map(str::to_owned))?;
         Ok(faults)
     }
 
-    /// Refuses faults that could never strike, or not as they say: on this API
-    /// and by this adapter.
+    /// Refuses faults that could never strike, or that this API or adapter does not
+    /// support.
     pub(crate) fn check_all(
         faults: &[Self],
         router: &Router,
         wire: Wire,
     ) -> Result<(), InvalidFaults> {
         refuse_first(faults, |fault| {
-            let complaint = fault.complaint().map(str::to_owned);
-            complaint.or_else(|| fault.complaint_here(router, wire))
+            let problem = fault.problem().map(str::to_owned);
+            problem.or_else(|| fault.unsupported(router, wire))
         })
     }
 
-    /// What the API that is spoken, or what serves it, has against a fault.
-    fn complaint_here(&self, router: &Router, wire: Wire) -> Option<String> {
+    /// The reason why a fault cannot be used with this API or adapter.
+    fn unsupported(&self, router: &Router, wire: Wire) -> Option<String> {
         if self.fault.is_of_traffic() {
             return (wire == Wire::Wiremock).then(|| NO_APPS.to_owned());
         }
         if self.fault == Effect::Truncate && wire == Wire::Wiremock {
             return Some(
-                "wiremock cannot break off an answer: start the mock with \
+                "wiremock cannot close connections in a response: start the mock with \
                  MockCapi::builder().front()"
                     .into(),
             );
         }
         let path = self.path.as_deref()?;
         let method = self.method.as_deref().unwrap_or("*");
-        (!router.knows(method, path))
-            .then(|| format!("no operation of the API has the path '{path}' for {method}"))
+        (!router.knows(method, path)).then(|| format!("the API has no operation {method} {path}"))
     }
 
-    /// What is wrong with a fault: fields that do not go together, or values
-    /// that nothing could come of.
-    fn complaint(&self) -> Option<&'static str> {
+    /// The reason why a fault is invalid: fields that cannot be combined, or values that
+    /// could never have an effect.
+    fn problem(&self) -> Option<&'static str> {
         let effect = self.fault;
         let only = [
             (
                 self.app.is_some() && !effect.is_of_app(),
-                "'app' goes with failed_staging, failed_copy, failed_task, crashing_instances, \
-                 unreachable, unregistered and slow",
+                "'app' needs failed_staging, failed_copy, failed_task, crashing_instances, \
+                 unreachable, unregistered or slow",
             ),
             (
                 self.operation.is_some() && effect != Effect::FailedJob,
-                "'operation' goes with failed_job",
+                "'operation' needs failed_job",
             ),
             (
                 self.status.is_some() != (effect == Effect::Answer),
-                "'status' goes with answer, which needs it",
+                "answer, and only answer, needs a 'status'",
             ),
             (
                 self.retry_after.is_some() && effect != Effect::Answer,
-                "'retry_after' goes with answer",
+                "'retry_after' needs answer",
             ),
             (
                 self.delay.is_some() && !effect.has_delay(),
-                "'delay' goes with faults of requests, unreachable and slow",
+                "'delay' needs a fault of requests, unreachable or slow",
             ),
             (
                 self.delay.is_none() && effect == Effect::Delay,
@@ -101,18 +99,18 @@ impl Fault {
             (
                 !effect.has_error()
                     && (self.code.is_some() || self.title.is_some() || self.detail.is_some()),
-                "'code', 'title' and 'detail' go with answer, failed_staging, failed_copy, \
-                 failed_task and failed_job",
+                "'code', 'title' and 'detail' need answer, failed_staging, failed_copy, \
+                 failed_task or failed_job",
             ),
             (
                 self.status.is_some_and(|status| status < 400)
                     && (self.code.is_some() || self.title.is_some() || self.detail.is_some()),
-                "'code', 'title' and 'detail' go with a status of 400 or more",
+                "'code', 'title' and 'detail' need a status of 400 or more",
             ),
-            (self.nth == Some(0), "'nth' counts from 1"),
+            (self.nth == Some(0), "'nth' must be 1 or more"),
             (
                 self.nth.is_some() && (self.skip > 0 || self.times.is_some()),
-                "'nth' does not go with 'skip' and 'times'",
+                "'nth' cannot be combined with 'skip' and 'times'",
             ),
             (
                 self.status
@@ -132,11 +130,11 @@ impl Fault {
             ),
             (
                 self.path.as_deref().is_some_and(|path| path.contains('?')),
-                "'path' has no query",
+                "'path' must not have a query",
             ),
             (
                 self.path.as_deref().is_some_and(has_misplaced_star),
-                "in 'path', a '*' is the whole last segment",
+                "in 'path', a '*' must be the whole last segment",
             ),
             (
                 self.method.as_deref().is_some_and(|method| {
@@ -144,7 +142,7 @@ impl Fault {
                         .iter()
                         .any(|known| known.eq_ignore_ascii_case(method))
                 }),
-                "'method' must be one of HTTP's, or '*'",
+                "'method' must be an HTTP method, or '*'",
             ),
             (self.times == Some(0), "'times' must be 1 or more"),
             (
@@ -155,15 +153,15 @@ impl Fault {
             ),
         ];
         let broken = only.into_iter().find(|(broken, _)| *broken);
-        broken.map(|(_, complaint)| complaint)
+        broken.map(|(_, problem)| problem)
     }
 }
 
-/// What wiremock has against everything that is about apps.
+/// The error for faults of apps with wiremock.
 pub(crate) const NO_APPS: &str = "wiremock does not serve apps: start the mock with \
                                   MockCapi::builder().front()";
 
-/// Why faults cannot be set, or a text is no list of faults.
+/// The reason why faults are invalid.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidFaults(String);
@@ -172,10 +170,10 @@ fn refuse_first(
     faults: &[Fault],
     complain: impl Fn(&Fault) -> Option<String>,
 ) -> Result<(), InvalidFaults> {
-    let complaints = faults.iter().enumerate();
-    let mut complaints = complaints.filter_map(|(index, fault)| Some((index, complain(fault)?)));
-    match complaints.next() {
-        Some((index, complaint)) => Err(InvalidFaults(format!("fault {index}: {complaint}"))),
+    let problems = faults.iter().enumerate();
+    let mut problems = problems.filter_map(|(index, fault)| Some((index, complain(fault)?)));
+    match problems.next() {
+        Some((index, problem)) => Err(InvalidFaults(format!("fault {index}: {problem}"))),
         None => Ok(()),
     }
 }
@@ -197,7 +195,7 @@ mod tests {
             ),
             (
                 r#"[{"fault": "answer", "path": "/"}]"#,
-                "fault 0: 'status' goes with answer, which needs it",
+                "fault 0: answer, and only answer, needs a 'status'",
             ),
             (
                 r#"[{"fault": "delay", "delay": "1s"}, {"fault": "delay"}]"#,
@@ -205,12 +203,12 @@ mod tests {
             ),
             (
                 r#"[{"fault": "truncate", "app": "a"}]"#,
-                "fault 0: 'app' goes with failed_staging, failed_copy, failed_task, crashing_instances, unreachable, unregistered and slow",
+                "fault 0: 'app' needs failed_staging, failed_copy, failed_task, crashing_instances, unreachable, unregistered or slow",
             ),
             (r#"[{"fault": "slow"}]"#, "fault 0: slow needs a 'delay'"),
             (
                 r#"[{"fault": "unregistered", "delay": "1s"}]"#,
-                "fault 0: 'delay' goes with faults of requests, unreachable and slow",
+                "fault 0: 'delay' needs a fault of requests, unreachable or slow",
             ),
             (
                 r#"[{"fault": "answer", "status": 99}]"#,
@@ -226,19 +224,19 @@ mod tests {
             ),
             (
                 r#"[{"fault": "drop_after", "path": "/v3/*/env"}]"#,
-                "fault 0: in 'path', a '*' is the whole last segment",
+                "fault 0: in 'path', a '*' must be the whole last segment",
             ),
             (
                 r#"[{"fault": "drop_after", "path": "/v3/ap*"}]"#,
-                "fault 0: in 'path', a '*' is the whole last segment",
+                "fault 0: in 'path', a '*' must be the whole last segment",
             ),
             (
                 r#"[{"fault": "drop_after", "path": "/v3/apps?names=a"}]"#,
-                "fault 0: 'path' has no query",
+                "fault 0: 'path' must not have a query",
             ),
             (
                 r#"[{"fault": "drop_after", "method": "FETCH"}]"#,
-                "fault 0: 'method' must be one of HTTP's, or '*'",
+                "fault 0: 'method' must be an HTTP method, or '*'",
             ),
             (
                 r#"[{"fault": "drop_after", "times": 0}]"#,
@@ -253,9 +251,9 @@ mod tests {
                 "fault 0: expected number at 0",
             ),
         ];
-        for (body, complaint) in cases {
+        for (body, problem) in cases {
             let error = Fault::list_from_json(body).unwrap_err().to_string();
-            assert!(error.starts_with(complaint), "{body}: {error}");
+            assert!(error.starts_with(problem), "{body}: {error}");
         }
     }
 

@@ -1,8 +1,8 @@
-//! What faults do, and the errors that they report.
+//! The effects of faults, and the errors that they report.
 
 use serde::{Deserialize, Serialize};
 
-/// What a fault does.
+/// The effect of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Effect {
@@ -23,7 +23,8 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
-    /// Whether it applies to a request, not to what a request starts.
+    /// Whether it applies to a request itself, and not to an operation that the request
+    /// starts.
     pub(super) fn is_of_request(self) -> bool {
         matches!(
             self,
@@ -36,22 +37,22 @@ impl Effect {
         )
     }
 
-    /// Whether it applies to what an app answers, or to its connections.
+    /// Whether it applies to the responses of an app, or to connections to it.
     pub(super) fn is_of_traffic(self) -> bool {
         matches!(self, Self::Unreachable | Self::Unregistered | Self::Slow)
     }
 
-    /// Whether it can take a time of its own.
+    /// Whether it can have a delay of its own.
     pub(super) fn has_delay(self) -> bool {
         self.is_of_request() || matches!(self, Self::Unreachable | Self::Slow)
     }
 
-    /// Whether it applies to something that belongs to an app.
+    /// Whether it applies to an operation that belongs to an app.
     pub(super) fn is_of_app(self) -> bool {
         !self.is_of_request() && self != Self::FailedJob
     }
 
-    /// Whether it reports an error that a fault may word.
+    /// Whether it reports an error whose text a fault can set.
     pub(super) fn has_error(self) -> bool {
         matches!(
             self,
@@ -63,8 +64,7 @@ impl Effect {
         )
     }
 
-    /// The error that is reported unless the fault says otherwise; `status` is
-    /// that of an answer.
+    /// The default error of the fault. `status` is that of a response.
     pub(super) fn usual_error(self, status: u16) -> (u32, &'static str, &'static str) {
         match self {
             Self::FailedStaging => (

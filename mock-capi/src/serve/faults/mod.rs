@@ -1,8 +1,8 @@
 //! Failures that a test asks for.
 //!
-//! A [`Fault`] says which events it applies to, how many of them it skips, how
-//! many it then strikes, and what it does to them. Counts, windows of time and,
-//! with a seed, probabilities are the same in each run.
+//! A [`Fault`] selects events, skips a number of them, strikes a number of them, and
+//! determines their outcome. Counts, periods and, with a seed, probabilities are the same
+//! in each run.
 
 mod check;
 mod effect;
@@ -35,7 +35,7 @@ pub(crate) use plan::FaultPlan;
 ///     .retry_after(Duration::from_secs(1))
 ///     .skip(1)
 ///     .times(2);
-/// // For half a minute, about every tenth answer is lost.
+/// // For half a minute, about every tenth response is lost.
 /// Fault::drop_after("*", "/v3/*")
 ///     .probability(0.1)
 ///     .between(Duration::ZERO, Duration::from_secs(30));
@@ -43,14 +43,14 @@ pub(crate) use plan::FaultPlan;
 /// Fault::failed_staging().of("proxy-0");
 /// ```
 ///
-/// As JSON, which `PUT /_mock/faults` takes a list of, the first of these is
+/// `PUT /_mock/faults` takes a list of faults as JSON. The first of these is
 /// `{"fault": "answer", "method": "POST", "path": "/v3/apps", "status": 429,
 /// "retry_after": "1s", "skip": 1, "times": 2}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     fault: Effect,
-    /// The requests that the fault applies to, or that start what it applies to.
+    /// The requests that the fault applies to, or that start the affected operations.
     #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ pub struct Fault {
     /// The operation of the jobs that fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     operation: Option<String>,
-    /// The only event that the fault strikes, counted from 1.
+    /// The only event that the fault strikes, starting at 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     nth: Option<u64>,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -70,7 +70,7 @@ pub struct Fault {
     times: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     probability: Option<f64>,
-    /// The window, counted from when the fault was set.
+    /// The period in which the fault is active, starting when it was set.
     #[serde(default, with = "durations", skip_serializing_if = "Option::is_none")]
     from: Option<Duration>,
     #[serde(default, with = "durations", skip_serializing_if = "Option::is_none")]
@@ -87,7 +87,7 @@ pub struct Fault {
     retry_after: Option<Duration>,
     #[serde(default, with = "durations", skip_serializing_if = "Option::is_none")]
     delay: Option<Duration>,
-    /// How often a test expects it to strike.
+    /// The number of strikes that a test expects.
     #[serde(skip)]
     expected: Option<u64>,
 }
@@ -96,9 +96,9 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// Faults of requests. The method `*` stands for any; in `path`, a segment
-/// that starts with `:` stands for any one segment and a last `*` for whatever
-/// follows: `/v3/apps/:guid`, `/v3/*`.
+/// Faults of requests. The method `*` stands for any method. In `path`, a segment that
+/// starts with `:` stands for any segment, and a last `*` for the rest: `/v3/apps/:guid`,
+/// `/v3/*`.
 impl Fault {
     /// Answers requests with a status instead of processing them.
     ///
@@ -110,7 +110,7 @@ impl Fault {
         fault
     }
 
-    /// Delays the answers to requests.
+    /// Delays the responses to requests.
     pub fn delay(method: &str, path: &str, delay: Duration) -> Self {
         let mut fault = Self::of_request(Effect::Delay, method, path);
         fault.delay = Some(delay);
@@ -122,26 +122,25 @@ impl Fault {
         Self::of_request(Effect::DropBefore, method, path)
     }
 
-    /// Processes the request and closes the connection without an answer, so that the
+    /// Processes the request and closes the connection without a response, so that the
     /// client cannot know the outcome.
     pub fn drop_after(method: &str, path: &str) -> Self {
         Self::of_request(Effect::DropAfter, method, path)
     }
 
-    /// Processes requests and closes the connection in the middle of the
-    /// answer's body.
+    /// Processes requests and closes the connection in the middle of the response's body.
     pub fn truncate(method: &str, path: &str) -> Self {
         Self::of_request(Effect::Truncate, method, path)
     }
 
-    /// Lets all access tokens expire just before requests are processed, see
+    /// Expires all access tokens just before requests are processed. See
     /// [`CloudController::expire_tokens`](crate::CloudController::expire_tokens).
     pub fn expired_token(method: &str, path: &str) -> Self {
         Self::of_request(Effect::ExpiredToken, method, path)
     }
 }
 
-/// Faults of what requests start.
+/// Faults of operations that requests start.
 impl Fault {
     /// Fails the staging of packages: no buildpack detects the app.
     pub fn failed_staging() -> Self {
@@ -153,25 +152,24 @@ impl Fault {
         Self::of_effect(Effect::FailedCopy)
     }
 
-    /// Crashes the instances that are started by starting or restarting an app, or by
-    /// a deployment: instead of `RUNNING` they become `CRASHED`.
+    /// Crashes the instances that are started when an app is started or restarted, or by
+    /// a deployment: they become `CRASHED` instead of `RUNNING`.
     pub fn crashing_instances() -> Self {
         Self::of_effect(Effect::CrashingInstances)
     }
 
-    /// Fails tasks at the end of their run.
+    /// Fails tasks at their end.
     pub fn failed_task() -> Self {
         Self::of_effect(Effect::FailedTask)
     }
 
-    /// Fails jobs, which then change nothing.
+    /// Fails jobs. They change nothing then.
     pub fn failed_job() -> Self {
         Self::of_effect(Effect::FailedJob)
     }
 
-    /// Restricts a failed staging, copy or task, crashing instances, or a fault of apps
-    /// that answer, to the app of that name (of a copy: the destination), and a failed job to that
-    /// operation (`app.delete`).
+    /// Restricts the fault to an app by its name, or a failed job to an operation
+    /// (`app.delete`). For a copy, the app is the destination.
     #[must_use]
     pub fn of(mut self, name: &str) -> Self {
         if self.fault == Effect::FailedJob {
@@ -182,7 +180,7 @@ impl Fault {
         self
     }
 
-    /// Restricts the fault to what is started by such requests.
+    /// Restricts the fault to operations that such requests start.
     #[must_use]
     pub fn by(mut self, method: &str, path: &str) -> Self {
         self.method = Some(method.into());
@@ -191,23 +189,23 @@ impl Fault {
     }
 }
 
-/// Faults of the apps that answer on their routes, which only
-/// [`front`](crate::MockCapiBuilder::front) serves. For all apps, unless
-/// [`of`](Fault::of) says otherwise; [`by`](Fault::by) restricts them to requests that
-/// the app gets.
+/// Faults of apps that answer on their routes, which only
+/// [`front`](crate::MockCapiBuilder::front) serves. They apply to all apps unless
+/// [`of`](Fault::of) selects one. [`by`](Fault::by) restricts them to requests that the
+/// app receives.
 impl Fault {
-    /// Lets nobody connect to instances: the router answers 502, and connections of
+    /// Makes instances unreachable: the router responds with 502, and connections of
     /// other apps time out.
     pub fn unreachable() -> Self {
         Self::of_effect(Effect::Unreachable)
     }
 
-    /// Keeps instances out of the lists of registries.
+    /// Removes instances from the lists of registries.
     pub fn unregistered() -> Self {
         Self::of_effect(Effect::Unregistered)
     }
 
-    /// Lets apps answer late.
+    /// Delays the responses of apps.
     pub fn slow(delay: Duration) -> Self {
         let mut fault = Self::of_effect(Effect::Slow);
         fault.delay = Some(delay);
@@ -215,7 +213,7 @@ impl Fault {
     }
 }
 
-/// When, how often and how.
+/// The number, the time and the probability of strikes.
 impl Fault {
     /// Skips the first `count` events.
     #[must_use]
@@ -224,35 +222,35 @@ impl Fault {
         self
     }
 
-    /// Strikes the `count`th event only, counted from 1.
+    /// Strikes only the event with this number, starting at 1.
     #[must_use]
     pub fn nth(mut self, count: u64) -> Self {
         self.nth = Some(count);
         self
     }
 
-    /// Stops after `count`; without it, a fault lasts until it is removed.
+    /// Stops after `count` strikes. By default, a fault lasts until it is removed.
     #[must_use]
     pub fn times(mut self, count: u64) -> Self {
         self.times = Some(count);
         self
     }
 
-    /// Strikes only this share of the events, from 0 to 1, chosen by the mock's seed.
+    /// Strikes only this share of the events, from 0 to 1, selected by the mock's seed.
     #[must_use]
     pub fn probability(mut self, probability: f64) -> Self {
         self.probability = Some(probability);
         self
     }
 
-    /// Restricts the fault to a time after it was set, by the mock's clock.
+    /// Restricts the fault to a period, starting when it was set, by the mock's clock.
     #[must_use]
     pub fn between(mut self, from: Duration, until: Duration) -> Self {
         (self.from, self.until) = (Some(from), Some(until));
         self
     }
 
-    /// Sets the error that is reported, `title` with its `CF-`.
+    /// Sets the reported error. `title` includes `CF-`.
     #[must_use]
     pub fn error(mut self, code: u32, title: &str, detail: &str) -> Self {
         self.code = Some(code);
@@ -261,16 +259,15 @@ impl Fault {
         self
     }
 
-    /// Adds a `Retry-After` header, in whole seconds, to an answer.
+    /// Adds a `Retry-After` header, in whole seconds, to a response.
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self
     }
 
-    /// Promises that the fault strikes exactly that often: a
-    /// [`MockCapi`](crate::MockCapi) panics when it is dropped if it did not, as
-    /// mounted mocks do.
+    /// Expects that the fault strikes exactly this often. Otherwise, the
+    /// [`MockCapi`](crate::MockCapi) panics when it is dropped, like mounted mocks.
     #[must_use]
     pub fn expect(mut self, count: u64) -> Self {
         self.expected = Some(count);
@@ -315,7 +312,7 @@ impl Fault {
         )
     }
 
-    /// The answer that a request to `path` gets.
+    /// The response to a request to `path`.
     fn response(&self, path: &str) -> Response {
         let status = self.status.unwrap_or(500);
         let response = if status < 400 {

@@ -1,5 +1,5 @@
-//! Patterns of paths: a segment that starts with `:` stands for any one segment,
-//! and a last `*` for whatever follows.
+//! Patterns of paths. A segment that starts with `:` stands for any segment, and a last
+//! `*` for the rest.
 
 /// Whether a path matches a pattern, such as `/v3/apps/:guid` or `/v3/*`.
 pub(crate) fn matches_path(pattern: &str, path: &str) -> bool {
@@ -18,8 +18,7 @@ pub(crate) fn matches_path(pattern: &str, path: &str) -> bool {
     segments.next().is_none()
 }
 
-/// Whether a `*` is elsewhere than in the place of the last segment, where it has
-/// no meaning.
+/// Whether a `*` is at another place than the last segment, where it has no meaning.
 pub(super) fn has_misplaced_star(pattern: &str) -> bool {
     let before = pattern.strip_suffix("/*").unwrap_or(pattern);
     pattern != "*" && before.contains('*')

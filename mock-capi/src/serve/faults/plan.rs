@@ -1,4 +1,4 @@
-//! The faults in force: which of them strikes, and how often each did.
+//! The current faults: decides which of them strike, and counts the strikes.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use crate::api::http::Response;
 use crate::data_plane::{AppFault, AppFaults, AppRequest};
 use crate::world::clock::Timestamp;
 use crate::world::error::Failure;
-use crate::world::mishaps::Mishaps;
+use crate::world::failures::Failures;
 use crate::world::random::Random;
 
-/// A fault in force, with its counts.
+/// A current fault with its counts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct FaultCount {
     /// The fault.
     #[serde(flatten)]
     pub fault: Fault,
-    /// How many events the fault applied to.
+    /// The number of events that the fault applied to.
     pub met: u64,
-    /// How many of them it struck.
+    /// The number of events that it struck.
     pub struck: u64,
 }
 
 impl FaultCount {
-    /// What the fault was expected to do, if it did not.
+    /// The expectation, if it is not met.
     fn unmet(&self) -> Option<String> {
         let Self { fault, met, struck } = self;
         let expected = fault.expected.filter(|expected| expected != struck)?;
@@ -39,20 +39,20 @@ impl FaultCount {
     }
 }
 
-/// What happens to a request.
+/// The effect of a fault on a request.
 #[derive(Debug)]
 pub(crate) struct Strike {
     pub(crate) effect: Effect,
     pub(crate) delay: Duration,
-    /// The answer, if there is one instead of the request being processed.
+    /// The response that replaces the processing of the request.
     pub(crate) answer: Option<Response>,
 }
 
-/// The faults in force, how often each was met, and the current request.
+/// The current faults with their counts, and the current request.
 #[derive(Debug)]
 pub(crate) struct FaultPlan {
     rules: Vec<FaultCount>,
-    /// What earlier faults were expected to do and did not.
+    /// The unmet expectations of earlier faults.
     unmet: Vec<String>,
     since: Timestamp,
     random: Random,
@@ -88,7 +88,7 @@ impl FaultPlan {
         self.since = now;
     }
 
-    /// What faults were expected to do and did not, in words.
+    /// Descriptions of unmet expectations.
     pub(crate) fn unmet(&self) -> Vec<String> {
         let current = self.rules.iter().filter_map(FaultCount::unmet);
         self.unmet.iter().cloned().chain(current).collect()
@@ -98,7 +98,7 @@ impl FaultPlan {
         &self.rules
     }
 
-    /// Begins a request, and returns what happens to it.
+    /// Starts a request, and returns the effect of faults on it.
     pub(crate) fn begin(&mut self, method: &str, path: &str, now: Timestamp) -> Option<Strike> {
         if self.rules.is_empty() {
             return None;
@@ -121,8 +121,8 @@ impl FaultPlan {
         Some(fault.reported_error())
     }
 
-    /// Counts an event for every fault that applies to it in this request; the first
-    /// one that is due strikes.
+    /// Counts an event for every fault that applies to it in this request. The first one
+    /// that is due strikes.
     fn strike(&mut self, meets: impl Fn(&Fault) -> bool) -> Option<Fault> {
         let passed = self.now.since(self.since);
         let mut due: Option<Fault> = None;
@@ -149,7 +149,7 @@ impl FaultPlan {
     }
 }
 
-/// The faults in force, as they are at a moment for the apps that answer.
+/// The faults of apps at one moment.
 #[derive(Debug)]
 pub(crate) struct TrafficFaults<'p> {
     plan: &'p mut FaultPlan,
@@ -183,7 +183,7 @@ impl AppFaults for TrafficFaults<'_> {
     }
 }
 
-impl Mishaps for FaultPlan {
+impl Failures for FaultPlan {
     fn staging(&mut self, app: &str) -> Option<String> {
         self.of_app(Effect::FailedStaging, app)?.staging_text()
     }

@@ -1,4 +1,4 @@
-//! Requests for apps: delays, streams, and requests to other servers.
+//! Requests to apps: delays, streams, and requests to other servers.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -20,7 +20,7 @@ use crate::data_plane::{
 use crate::serve::app_routes;
 use crate::serve::controller::CloudController;
 
-/// The time limit of another server for its response, and for each further piece of it.
+/// The time that another server has for its response, and for each piece of it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request for an app, or another request.

@@ -1,4 +1,4 @@
-//! The bodies of requests, as they arrive: uploads go to temporary files, all
+//! Reads the bodies of requests as they arrive: uploads go to temporary files, everything
 //! else to memory.
 
 use std::pin::Pin;
@@ -17,32 +17,32 @@ use crate::api::form::{Form, FormError, Worker};
 use crate::api::http::Response;
 use crate::serve::request_log::KEPT_BODY;
 
-/// The largest upload: more than the Cloud Controller takes.
+/// The maximum size of an upload, larger than what the Cloud Controller accepts.
 const MAX_UPLOAD: u64 = 2 * 1024 * 1024 * 1024;
 
-/// The largest body of any other request.
+/// The maximum size of any other body.
 const MAX_BODY: u64 = 64 * 1024 * 1024;
 
-/// The largest snapshot that is restored.
+/// The maximum size of a snapshot to restore.
 const MAX_SNAPSHOT: u64 = 1024 * 1024 * 1024;
 
-/// How long a client may send nothing in the middle of a body.
+/// The time that a client may pause in the middle of a body.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long the body of a refused request is read, for clients that read the
-/// answer only after they have sent all of it.
+/// The time for which the body of a refused request is read, because some clients read
+/// the response only after they have sent the whole body.
 const LINGER: Duration = Duration::from_secs(30);
 
 /// A body that was read.
 #[derive(Debug, Default)]
 pub(super) struct ReadBody {
-    /// All of it; of an upload, the beginning.
+    /// The whole body. For an upload, only its beginning.
     pub(super) bytes: Vec<u8>,
     pub(super) size: u64,
     pub(super) form: Form,
 }
 
-/// Reads a body, or says how its request is answered instead.
+/// Reads a body, or returns the response if it cannot be read.
 pub(super) async fn read(parts: &Parts, body: &mut Incoming) -> Result<ReadBody, Response> {
     let content_type = parts.headers.get(CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
@@ -75,10 +75,10 @@ pub(super) async fn read(parts: &Parts, body: &mut Incoming) -> Result<ReadBody,
     }
 }
 
-/// Reads and discards the rest of a body. A socket that is closed with
-/// unread bytes is reset, and the answer may be lost with it.
+/// Reads and discards the rest of a body. If a socket is closed with unread bytes, it is
+/// reset, and the client may not receive the response.
 pub(super) fn discard(parts: &Parts, mut body: Incoming) {
-    // Clients that wait for permission to send the body do not send it.
+    // Clients that wait for permission to send the body will not send it.
     if body.is_end_stream() || parts.headers.contains_key(EXPECT) {
         return;
     }
@@ -87,7 +87,7 @@ pub(super) fn discard(parts: &Parts, mut body: Incoming) {
     }));
 }
 
-/// Reads the beginning of a body, and discards the rest; none if it breaks off.
+/// Reads the beginning of a body and discards the rest. `None` if the connection breaks.
 pub(super) async fn read_beginning(body: &mut Incoming, length: usize) -> Option<Vec<u8>> {
     let mut beginning = Vec::new();
     while let Some(piece) = next_piece(body).await? {
@@ -97,7 +97,7 @@ pub(super) async fn read_beginning(body: &mut Incoming, length: usize) -> Option
     Some(beginning)
 }
 
-/// How many bytes a body has; none if it breaks off.
+/// The number of bytes of a body. `None` if the connection breaks.
 pub(super) async fn count(mut body: Incoming) -> Option<u64> {
     let mut bytes = 0_u64;
     while let Some(piece) = next_piece(&mut body).await? {
@@ -106,14 +106,14 @@ pub(super) async fn count(mut body: Incoming) -> Option<u64> {
     Some(bytes)
 }
 
-/// The next piece of a body, or its end; none if it breaks off.
+/// The next piece of a body, or its end. `None` if the connection breaks.
 async fn next_piece(body: &mut Incoming) -> Option<Option<Bytes>> {
     loop {
         match timeout(PATIENCE, body.frame()).await.ok()? {
             None => return Some(None),
             Some(Err(_)) => return None,
             Some(Ok(frame)) => {
-                // Trailers say nothing here.
+                // Trailers are ignored.
                 if let Ok(piece) = frame.into_data() {
                     return Some(Some(piece));
                 }
@@ -141,24 +141,24 @@ fn storage_failed(error: &FormError) -> Response {
     Response::json(507, &error.body())
 }
 
-/// Why there is no next piece.
+/// The reason why there is no next piece.
 #[derive(Debug, thiserror::Error)]
 enum PieceError {
     #[error(transparent)]
     Connection(#[from] hyper::Error),
-    #[error("the body is larger than it may be")]
+    #[error("the body is too large")]
     TooLarge,
-    #[error("nothing arrived for too long")]
+    #[error("the client stopped sending the body")]
     Stalled,
 }
 
-/// The pieces of a body; keeps the beginning.
+/// The pieces of a body. The beginning is kept.
 struct Pieces<'b> {
     body: &'b mut Incoming,
     limit: u64,
     size: u64,
     beginning: Vec<u8>,
-    /// How much of the beginning is kept.
+    /// The number of bytes to keep.
     kept: usize,
     deadline: Pin<Box<Sleep>>,
 }
@@ -203,7 +203,7 @@ impl Stream for Pieces<'_> {
         loop {
             match Pin::new(&mut *self.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    // Trailers say nothing here.
+                    // Trailers are ignored.
                     if let Ok(piece) = frame.into_data() {
                         return Poll::Ready(Some(self.take(piece)));
                     }

@@ -1,4 +1,4 @@
-//! Answers as the front sends them.
+//! Responses as [`Front`](super::Front) sends them.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,7 +12,7 @@ use crate::data_plane::{Reply, ReplyBody};
 use crate::serve::core::{Answer, Ending};
 use crate::world::random::Random;
 
-/// A connection that is closed without an answer.
+/// A connection that is closed without a response.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is dropped on purpose")]
 pub(super) struct Dropped;
@@ -40,7 +40,7 @@ pub(super) fn present(answer: Answer) -> Result<hyper::Response<Content>, Droppe
     builder.body(content).map_err(|_| Dropped)
 }
 
-/// The answer of an app.
+/// The response of an app.
 pub(super) fn of_reply(reply: Reply) -> Result<hyper::Response<Content>, Dropped> {
     let mut builder = hyper::Response::builder().status(reply.status);
     for (name, value) in reply.headers {
@@ -56,12 +56,12 @@ pub(super) fn of_reply(reply: Reply) -> Result<hyper::Response<Content>, Dropped
     builder.body(content).map_err(|_| Dropped)
 }
 
-/// The body of an answer.
+/// The body of a response.
 #[derive(Debug)]
 pub(super) enum Content {
     Whole(Whole),
     Random(RandomBytes),
-    /// Another server's.
+    /// The body of another server's response.
     Streamed(UnsyncBoxBody<Bytes, Dropped>),
 }
 
@@ -105,7 +105,7 @@ impl Body for Content {
     }
 }
 
-/// A body that is in memory, and may break in the middle.
+/// A body in memory, which may be cut in the middle.
 #[derive(Debug)]
 pub(super) struct Whole {
     length: u64,
@@ -137,7 +137,7 @@ impl Whole {
             return Poll::Ready(None);
         }
         if !self.flushed {
-            // hyper sends what it has while it waits for more.
+            // hyper sends buffered data while it waits for more.
             self.flushed = true;
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -146,7 +146,7 @@ impl Whole {
     }
 }
 
-/// Bytes that nobody can tell.
+/// Random bytes.
 #[derive(Debug)]
 pub(super) struct RandomBytes {
     left: u64,

@@ -1,6 +1,6 @@
-//! The adapter that the binary uses, and tests that need the wire itself: a
-//! thread of its own accepts connections, hands their requests to the
-//! [`CloudController`], and hangs up where a fault wants it.
+//! The adapter of the binary, and of tests that need control over connections. A thread
+//! of its own accepts connections, passes their requests to the [`CloudController`], and
+//! closes connections when a fault requires it.
 
 mod apps;
 mod body;
@@ -36,14 +36,14 @@ use apps::Taken;
 use content::{Content, Dropped};
 pub(crate) use tls::Tls;
 
-/// How long a client may take to agree on TLS.
+/// The time limit of a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
-/// Serves the fake on a server of mock-capi's own, which can break off answers,
-/// reads large uploads and speaks TLS; from
+/// Serves the fake with a server of mock-capi's own, which can close connections in the
+/// middle of a response, accepts large uploads and supports TLS. Created by
 /// [`MockCapiBuilder::front`](crate::MockCapiBuilder::front).
 ///
-/// Dropping it closes the socket and all its connections.
+/// Dropping it closes the socket and all connections.
 #[derive(Debug)]
 pub struct Front {
     address: SocketAddr,
@@ -67,7 +67,7 @@ impl Serve for Front {
 }
 
 impl Front {
-    /// Listens, and serves the fake from then on.
+    /// Listens on the address, and serves the fake from then on.
     pub(crate) fn listen(
         address: SocketAddr,
         tls: Option<Tls>,
@@ -94,7 +94,7 @@ impl Front {
                     _ = stopped => {}
                 }
             });
-            // A thread that reads an upload is not waited for.
+            // A thread that is reading an upload is not waited for.
             runtime.shutdown_background();
         };
         let thread = thread::Builder::new().name("mock-capi".into());
@@ -106,7 +106,7 @@ impl Front {
         })
     }
 
-    /// The certificate that clients have to trust, in PEM; none without TLS.
+    /// The certificate that clients must trust, in PEM format. `None` without TLS.
     pub(crate) fn certificate(&self) -> Option<&str> {
         self.tls.as_ref().map(|tls| tls.certificate.as_ref())
     }
@@ -116,7 +116,7 @@ impl Drop for Front {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It ends without a result, even if it panicked.
+            // The thread has no result, even if it panicked.
             let _ = thread.join();
         }
     }
@@ -127,7 +127,7 @@ async fn accept(
     tls: Option<Tls>,
     controller: CloudController,
 ) -> Infallible {
-    /// How long to wait for other sockets to close if there are too many.
+    /// The pause until another attempt to accept connections, if there are too many.
     const PAUSE: Duration = Duration::from_millis(20);
     loop {
         match socket.accept().await {
@@ -145,13 +145,13 @@ async fn connect(
     tls: Option<Tls>,
     controller: CloudController,
 ) {
-    // Without it, small answers wait for each other.
+    // Otherwise, small responses would be delayed.
     let _ = stream.set_nodelay(true);
     match tls {
         None => serve(stream, client, controller).await,
         Some(tls) => {
             let handshake = timeout(HANDSHAKE, tls.acceptor.accept(stream)).await;
-            // A client that does not trust the certificate hangs up.
+            // A client that does not trust the certificate closes the connection.
             if let Ok(Ok(stream)) = handshake {
                 serve(stream, client, controller).await;
             }
@@ -159,7 +159,7 @@ async fn connect(
     }
 }
 
-/// Answers the requests of a connection, one after the other.
+/// Answers the requests of a connection one after the other.
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     client: SocketAddr,
@@ -189,11 +189,11 @@ async fn serve(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .serve_connection(TokioIo::new(stream), service);
-    // Whatever ends a connection is the client's doing, or a fault's.
+    // A connection ends because of the client or a fault.
     let _ = connection.await;
 }
 
-/// A request through a proxy names its host in its URI, which goes before the
+/// A request through a proxy has its host in the URI, which takes precedence over the
 /// `Host` header.
 fn adopt_authority(parts: &mut Parts) {
     let authority = parts.uri.authority();

@@ -1,4 +1,4 @@
-//! TLS with a certificate that is made for one run of a mock.
+//! TLS with a certificate for one run of a mock.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// A certificate for hosts of these names and addresses.
+    /// Creates a certificate for these host names and addresses.
     pub(crate) fn self_signed(hosts: Vec<String>) -> io::Result<Self> {
         let made = rcgen::generate_simple_self_signed(hosts).map_err(io::Error::other)?;
         let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());

@@ -30,7 +30,7 @@ const MEASURED: &str = include_str!("measured.yml");
 #[derive(Clone, Debug)]
 pub struct Profile {
     name: Cow<'static, str>,
-    said: Said,
+    said: ProfileFile,
 }
 
 /// A text that is not a valid [`Profile`], and why.
@@ -41,7 +41,7 @@ pub struct InvalidProfile(String);
 /// The content of a profile.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Said {
+pub(crate) struct ProfileFile {
     times: TimingsPatch,
     #[serde(skip_serializing_if = "Option::is_none")]
     workers: Option<usize>,
@@ -108,7 +108,7 @@ impl Profile {
     /// [`InvalidProfile`] if the text is not YAML, has an unknown key, type or operation,
     /// or a time that is not valid.
     pub fn from_yaml(text: &str) -> Result<Self, InvalidProfile> {
-        let said: Said =
+        let said: ProfileFile =
             serde_saphyr::from_str(text).map_err(|error| InvalidProfile(error.to_string()))?;
         said.check()?;
         let name = "file".into();
@@ -126,7 +126,7 @@ impl Profile {
     }
 }
 
-impl Said {
+impl ProfileFile {
     fn check(&self) -> Result<(), InvalidProfile> {
         Timings::default()
             .change(&self.times)
@@ -199,7 +199,7 @@ impl PriceList {
         &self.profile.name
     }
 
-    pub(super) fn profile(&self) -> &Said {
+    pub(super) fn profile(&self) -> &ProfileFile {
         &self.profile.said
     }
 

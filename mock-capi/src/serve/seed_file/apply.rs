@@ -1,5 +1,5 @@
-//! Puts a seed into a world: first what apps need, then the apps, and last what could
-//! keep them out.
+//! Creates the resources of a seed: first those that apps need, then the apps, and last
+//! those that could prevent apps.
 
 use serde_json::{Map, Value, json};
 
@@ -80,7 +80,7 @@ pub(super) fn apply(seed: &Seed, world: &mut World, settings: &Settings) -> Resu
 fn around_apps<'s>(fake: &mut Requests<'_>, entry: &'s OrgEntry) -> Result<SeededOrg<'s>, String> {
     let in_org = |error: String| format!("org '{}': {error}", entry.name);
     let guid = fake.world.seed_org(&entry.name);
-    // Without a quota, nothing is limited.
+    // Without a quota, there are no limits.
     fake.world.touch(guid, |org: &mut Org| org.quota = guid);
     if let Some(metadata) = &entry.metadata {
         let path = format!("/v3/organizations/{guid}");
@@ -141,7 +141,7 @@ fn create_space(fake: &mut Requests<'_>, org: Guid, entry: &SpaceEntry) -> Resul
     Ok(guid)
 }
 
-/// Adds a domain: a shared one, or that of an org. One that is there stays as it is.
+/// Adds a shared domain, or a domain of an org. An existing one is kept.
 fn add_domain(fake: &mut Requests<'_>, name: &str, org: Option<Guid>) -> Result<(), String> {
     if fake.world.named::<Domain>(name).is_some() {
         return Ok(());
@@ -155,7 +155,7 @@ fn add_domain(fake: &mut Requests<'_>, name: &str, org: Option<Guid>) -> Result<
     Ok(())
 }
 
-/// The isolation segment of a name, which an org may use.
+/// The isolation segment with a name. The org is entitled to it.
 fn segment_of(fake: &mut Requests<'_>, name: &str, org: Guid) -> Result<Guid, String> {
     let there = fake.world.named::<IsolationSegment>(name).map(Row::guid);
     let guid = match there {
@@ -223,7 +223,7 @@ fn space_quota(fake: &mut Requests<'_>, quota: &QuotaEntry, org: Guid) -> Result
     Ok(())
 }
 
-/// Creates a security group, or changes the one that is there.
+/// Creates a security group, or changes an existing one.
 fn security_group(fake: &mut Requests<'_>, group: &SecurityGroupEntry) -> Result<(), String> {
     let enabled = group.globally_enabled;
     let body = json!({
@@ -327,7 +327,7 @@ fn limit_space(
     Ok(())
 }
 
-/// Gives an org its quota, and suspends it if it is to be.
+/// Gives an org its quota, and suspends it if the seed says so.
 fn finish_org(fake: &mut Requests<'_>, org: &SeededOrg<'_>) -> Result<(), String> {
     let OrgEntry {
         name,

@@ -1,5 +1,5 @@
-//! The apps of a seed: each is staged, and then gets the properties of its entry as a
-//! manifest would give them.
+//! Creates the apps of a seed. Each is staged, and then gets the properties of its entry
+//! as if by a manifest.
 
 use serde_json::{Value, json};
 

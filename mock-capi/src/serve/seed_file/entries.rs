@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Seed {
     version: Version,
-    /// Who is responsible, in a spec. A seed needs nobody.
+    /// The owner of a spec, which a seed does not need.
     name: Option<Value>,
     pub(super) apps_domain: Option<String>,
     pub(super) org_quotas: Vec<QuotaEntry>,
@@ -20,13 +20,13 @@ pub(super) struct Seed {
     pub(super) domains: Vec<String>,
     pub(super) users: Vec<UserEntry>,
     pub(super) feature_flags: BTreeMap<String, bool>,
-    /// What no run of cf-pusher touches: nothing that the world would know.
+    /// The protected names of a spec. They have no effect on the world.
     protected: Vec<String>,
     pub(super) network_policies: Vec<PolicyEntry>,
     pub(super) orgs: Vec<OrgEntry>,
 }
 
-/// The version of the format, which is 1.
+/// The version of the format, which must be 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Version;
 
@@ -68,7 +68,7 @@ pub(super) struct GloballyEnabled {
     pub(super) staging: bool,
 }
 
-/// A user: the name alone, or also how they log in to UAA.
+/// A user: only a name, or also the credentials in UAA.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum UserEntry {
@@ -170,7 +170,7 @@ pub(super) struct PolicyEntry {
     pub(super) ports: Option<Value>,
 }
 
-/// The keys of an app that a manifest does not have.
+/// The keys of an app in addition to those of a manifest.
 const OWN_KEYS: [&str; 6] = [
     "state",
     "ignore_changes",
@@ -223,7 +223,7 @@ const KEYS: [&str; 39] = [
     "bundled",
 ];
 
-/// An app: an application of a manifest, which is staged, with its state.
+/// An app: an application of a manifest, which is staged, and its state.
 #[derive(Clone, Debug)]
 pub(super) struct AppEntry(Map<String, Value>);
 
@@ -233,7 +233,7 @@ impl AppEntry {
         name.unwrap_or_default()
     }
 
-    /// `started` unless it says something else.
+    /// The state. The default is `started`.
     pub(super) fn state(&self) -> &str {
         let state = self.0.get("state").and_then(Value::as_str);
         state.unwrap_or("started")
@@ -250,7 +250,7 @@ impl AppEntry {
         Some((docker.get("image")?.as_str()?, username))
     }
 
-    /// The application, without what only seeds and specs have.
+    /// The application without the keys that only seeds and specs have.
     pub(super) fn manifest(&self) -> Map<String, Value> {
         let mut manifest = self.0.clone();
         manifest.retain(|key, _| !OWN_KEYS.contains(&key.as_str()));

@@ -1,10 +1,10 @@
-//! A world to start from, written by hand: `--seed-file`, in YAML. Its keys are those of
-//! a spec that `cf-pusher apply -f` reads, so one file can be both: `export --as-seed`
-//! writes one. What generates more than it says, such as `count`, is not for seeds.
+//! Seed files: a world to start from, in YAML (`--seed-file`). The keys are those of a
+//! spec that `cf-pusher apply -f` reads, so one file can be both, and `export --as-seed`
+//! writes one. Keys that repeat elements, such as `count`, are not supported.
 //!
-//! What the file asks for is requested of the fake itself, as an administrator would, so
-//! that names, rules and limits are validated as everywhere. Quotas are given last: they
-//! do not count for a seed.
+//! The resources are requested from the fake itself, as an administrator would, so that
+//! names, rules and limits are validated. Quotas are assigned last, so that they do not
+//! limit the seed.
 
 mod apply;
 mod apps;
@@ -24,14 +24,14 @@ use crate::world::World;
 use crate::world::settings::Settings;
 use entries::Seed;
 
-/// A seed file that was read.
+/// A seed file that has been read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SeedFile {
     seed: Seed,
 }
 
 impl SeedFile {
-    /// Reads a file; errors name the line.
+    /// Reads a file. Errors contain the line.
     pub(crate) fn read(path: &Path) -> Result<Self, StartError> {
         let refuse = |reason: String| StartError::SeedFile {
             path: PathBuf::from(path),
@@ -44,7 +44,7 @@ impl SeedFile {
     fn parse(text: &str) -> Result<Self, String> {
         // This reader knows the lines. It reads YAML 1.2.
         let located: Result<Seed, _> = serde_saphyr::from_str(text);
-        // Values are those of the Cloud Controller's own reader, as in manifests.
+        // The Cloud Controller's own reader supplies the values, as for manifests.
         let document = yaml::parse(text).map_err(|error| error.details())?;
         let mut document = document.to_json();
         escapes::read(&mut document);
@@ -60,14 +60,14 @@ impl SeedFile {
         }
     }
 
-    /// Puts it into a world.
+    /// Creates the resources in a world.
     pub(crate) fn apply(&self, world: &mut World, settings: &Settings) -> Result<(), String> {
         apply::apply(&self.seed, world, settings)
     }
 }
 
-/// What is wrong, in the words of both readers: one knows the line, the other the keys
-/// that are allowed.
+/// The error with the texts of both readers: one knows the line, the other the allowed
+/// keys.
 fn explain(located: &str, read: &str) -> String {
     let mut quoted = read.split('`').skip(1).step_by(2);
     let (true, Some(key)) = (read.starts_with("unknown field"), quoted.next()) else {
@@ -86,7 +86,7 @@ fn explain(located: &str, read: &str) -> String {
     format!("line {line}: unknown key `{key}`{hint}")
 }
 
-/// Of some keys the one that a key was probably meant to be.
+/// The known key that a key was probably meant to be.
 fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     let is_part = |known: &&&str| known.ends_with(key) || key.ends_with(**known);
     if let Some(part) = known.iter().find(is_part) {
@@ -97,7 +97,7 @@ fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     (distance <= 1 + key.len() / 4).then_some(near)
 }
 
-/// How many letters have to be changed, added or left out.
+/// The number of letters to change, add or remove.
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();
     for (i, a) in one.chars().enumerate() {

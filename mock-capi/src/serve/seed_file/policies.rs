@@ -1,18 +1,17 @@
-//! The network policies of a seed: between apps by their names, which may be patterns.
+//! Adds the network policies of a seed. Apps are selected by names or patterns.
 
 use serde_json::Value;
 
 use super::entries::{OrgEntry, PolicyEntry, SpaceEntry};
 use crate::world::{App, NetworkPolicy, Org, Row, Space, World};
 
-/// The port of apps, if a policy names none.
+/// The default port of a policy.
 const DEFAULT_PORT: i64 = 8080;
 
 /// Names or patterns of an org, a space and an app.
 struct Apps<'p>([&'p str; 3]);
 
-/// Adds the policies that an entry stands for. Names without a space or an org are those
-/// of `place`.
+/// Adds the policies of an entry. Names without a space or an org refer to `place`.
 pub(super) fn add(
     world: &mut World,
     entry: &PolicyEntry,
@@ -69,7 +68,7 @@ impl<'p> Apps<'p> {
         }
     }
 
-    /// The GUIDs of the apps.
+    /// The GUIDs of the selected apps.
     fn found(&self, world: &World) -> Vec<String> {
         let Self([org, space, app]) = self;
         let is_meant = |candidate: &&App| {
@@ -84,7 +83,8 @@ impl<'p> Apps<'p> {
     }
 }
 
-/// Whether a name is that of a pattern, in which `*` is any text and `?` any letter.
+/// Whether a name matches a pattern, in which `*` stands for any text and `?` for any
+/// letter.
 fn is_match(pattern: &str, name: &str) -> bool {
     let mut rest = pattern.chars();
     match rest.next() {

@@ -1,4 +1,4 @@
-//! Requests to the fake itself, as an administrator, without a socket.
+//! Sends requests to the fake itself, as an administrator, without a socket.
 
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::Value;
@@ -9,11 +9,11 @@ use crate::api::http::{Request, Response};
 use crate::api::router::Router;
 use crate::api::uaa::token::Tokens;
 use crate::world::error::Failure;
-use crate::world::mishaps::Mishaps;
+use crate::world::failures::Failures;
 use crate::world::settings::{Dialect, Settings};
 use crate::world::{Access, Guid, World};
 
-/// A world, and the operations by which it is changed.
+/// A world, and the operations that change it.
 pub(super) struct Requests<'w> {
     pub(super) world: &'w mut World,
     pub(super) settings: &'w Settings,
@@ -21,11 +21,11 @@ pub(super) struct Requests<'w> {
     tokens: Tokens,
 }
 
-/// Nothing goes wrong.
+/// No operation fails.
 #[derive(Debug)]
-struct Calm;
+struct NoFailures;
 
-impl Mishaps for Calm {
+impl Failures for NoFailures {
     fn staging(&mut self, _: &str) -> Option<String> {
         None
     }
@@ -52,14 +52,14 @@ impl<'w> Requests<'w> {
         Self {
             world,
             settings,
-            // The content of a seed does not depend on the rights of a user.
+            // The result of a seed does not depend on the rights of a user.
             router: Router::new(Dialect::V3),
             tokens: Tokens::default(),
         }
     }
 
-    /// Sends a request with a JSON body; returns the GUID of the resource that it
-    /// shows, if it shows one.
+    /// Sends a request with a JSON body. Returns the GUID of the resource in the
+    /// response, if any.
     pub(super) fn send(
         &mut self,
         method: &str,
@@ -100,7 +100,7 @@ impl<'w> Requests<'w> {
             request: &request,
             settings: self.settings,
             world: self.world,
-            faults: &mut Calm,
+            faults: &mut NoFailures,
             tokens: &mut self.tokens,
             caller: None,
             access: Access::Everything,
@@ -112,8 +112,7 @@ impl<'w> Requests<'w> {
         answer.map_err(|error| error.details())
     }
 
-    /// Forgets what was recorded of the requests: nobody asked for what a world starts
-    /// with.
+    /// Removes the recorded events, because no client has sent these requests.
     pub(super) fn forget_events(&mut self) {
         let world = &mut self.world;
         world.events.keep_newest(0, |_| true);

@@ -1,13 +1,13 @@
-//! What the description says and the Cloud Controller does not do, and what its
-//! examples show that the answer at hand is no example of.
+//! Differences between the description and the Cloud Controller, and responses that its
+//! examples do not match.
 
 use std::collections::BTreeSet;
 
-/// An operation (or any, if empty), how what is found wrong with its answer
-/// begins (or after a `*`, what it has), and what explains it.
-type Mistake = (&'static str, &'static str, &'static str);
+/// An operation (or any, if empty), the beginning of a difference (or after `*`, a part
+/// of it), and the explanation.
+type Exception = (&'static str, &'static str, &'static str);
 
-const MISTAKES: &[Mistake] = &[
+const EXCEPTIONS: &[Exception] = &[
     (
         "GET /v3/service_instances",
         "*/broker_provided_metadata/attributes/max_connections: is missing",
@@ -230,9 +230,9 @@ const MISTAKES: &[Mistake] = &[
     ),
 ];
 
-/// The one that explains what is found wrong.
+/// The exception that explains a difference.
 pub(crate) fn explain(operation: &str, fault: &str) -> Option<usize> {
-    MISTAKES.iter().position(|(of, what, _)| {
+    EXCEPTIONS.iter().position(|(of, what, _)| {
         let is_of = of.is_empty() || operation == *of;
         let begins = match what.strip_prefix('*') {
             Some(what) => fault.contains(what),
@@ -242,10 +242,10 @@ pub(crate) fn explain(operation: &str, fault: &str) -> Option<usize> {
     })
 }
 
-/// Those that explain nothing any more.
-pub(crate) fn unused(used: &BTreeSet<usize>) -> Vec<&'static Mistake> {
-    let all = MISTAKES.iter().enumerate();
+/// The exceptions that explain nothing any more.
+pub(crate) fn unused(used: &BTreeSet<usize>) -> Vec<&'static Exception> {
+    let all = EXCEPTIONS.iter().enumerate();
     all.filter(|(index, _)| !used.contains(index))
-        .map(|(_, mistake)| mistake)
+        .map(|(_, exception)| exception)
         .collect()
 }

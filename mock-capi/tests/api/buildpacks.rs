@@ -1,5 +1,5 @@
-//! What the operators of a foundation do: end builds, clear caches, keep stacks
-//! and buildpacks.
+//! Tasks of operators: completing builds, clearing caches, and managing stacks and
+//! buildpacks.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const TIME: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn a_stager_ends_builds() {
+async fn a_stager_can_complete_builds() {
     let cf = Session::start(MockCapi::builder().staging_time(TIME)).await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -90,7 +90,7 @@ async fn buildpack_caches_are_cleared_in_jobs() {
 }
 
 #[tokio::test]
-async fn stacks_come_and_go() {
+async fn stacks_are_created_and_deleted() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let body = json!({"name": "mine", "description": "of my own", "unknown": 1});

@@ -1,4 +1,4 @@
-//! The whole life of an app.
+//! The whole lifecycle of an app.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use mock_capi::MockCapi;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn an_apps_life_in_todays_api() {
+async fn an_app_is_created_run_cloned_and_deleted() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let created = cf
@@ -88,7 +88,7 @@ async fn an_apps_life_in_todays_api() {
     assert_eq!(scaled.status, 202);
     assert_eq!(cf.instance_states(&app).await, ["RUNNING"; 3]);
 
-    // A clone is made from the droplet.
+    // A clone is created from the droplet.
     let clone = cf.create_app(&space, "clone").await;
     let copy = cf
         .post(
@@ -141,7 +141,7 @@ async fn an_apps_life_in_todays_api() {
         .collect();
     assert_eq!(counts, [Some(3), Some(1)]);
 
-    // Deleting an app takes its route's destination with it.
+    // Deleting an app removes it from the destinations of its route.
     let deleted = cf.delete(&format!("/v3/apps/{app}")).await;
     assert_eq!(deleted.status, 202);
     let job = cf.get(deleted.header("location")).await.json();
@@ -157,7 +157,7 @@ async fn an_apps_life_in_todays_api() {
     assert_eq!(left["destinations"][0]["app"]["guid"], json!(clone));
     assert_eq!(left["destinations"].as_array().map(Vec::len), Some(1));
 
-    // Deleting the org takes everything.
+    // Deleting the org deletes everything in it.
     cf.delete(&format!("/v3/organizations/{org}")).await;
     let state = cf.mock.state();
     for kind in [
@@ -176,7 +176,7 @@ async fn an_apps_life_in_todays_api() {
 }
 
 #[tokio::test]
-async fn what_takes_time_shows_its_states() {
+async fn slow_operations_show_their_states() {
     const TIME: Duration = Duration::from_secs(60);
     let cf = Session::start(
         MockCapi::builder()
@@ -281,7 +281,7 @@ async fn what_takes_time_shows_its_states() {
     cf.act(&clone, "stop").await;
     assert_eq!(cf.instance_states(&clone).await, ["DOWN", "DOWN"]);
 
-    // Until its job is done, what is being deleted is still there.
+    // A resource exists until its deletion job is done.
     let deleted = cf.delete(&format!("/v3/organizations/{org}")).await;
     let job = deleted.header("location").to_owned();
     assert_eq!(cf.get(&job).await.json()["state"], "PROCESSING");

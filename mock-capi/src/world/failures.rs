@@ -6,7 +6,7 @@ use std::fmt;
 use super::error::Failure;
 
 /// Decides whether an operation fails.
-pub(crate) trait Mishaps: fmt::Debug {
+pub(crate) trait Failures: fmt::Debug {
     /// The error with which the staging of the app's package ends.
     fn staging(&mut self, app: &str) -> Option<String>;
 

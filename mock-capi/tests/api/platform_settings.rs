@@ -1,15 +1,15 @@
-//! What operators set for everyone: feature flags, environment variable groups,
-//! features of spaces; and what they look at.
+//! Settings and reports of operators: feature flags, environment variable groups,
+//! features of spaces, and usage.
 
 use crate::common::{Session, new_app, new_route};
 use mock_capi::MockCapi;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn feature_flags_bind_those_who_are_no_administrators() {
+async fn feature_flags_apply_to_users_other_than_administrators() {
     let mut cf = Session::start(MockCapi::builder().add_user("dev", "secret")).await;
     let flags = cf.names("/v3/feature_flags").await;
-    // Unlike other lists, this one counts what is not on the page.
+    // Unlike other lists, this one has the right total on an empty page.
     let beyond = cf.get("/v3/feature_flags?page=99").await.json();
     assert_eq!(beyond["pagination"]["total_results"], flags.len());
     assert_eq!(flags.len(), 19);
@@ -19,7 +19,7 @@ async fn feature_flags_bind_those_who_are_no_administrators() {
             .await,
         ["user_org_creation"]
     );
-    // None has a GUID, or was ever created or updated.
+    // Flags have no GUIDs, and were never created or updated.
     let list = "/v3/feature_flags";
     let all = cf.names(&format!("{list}?guids=x")).await;
     assert_eq!(all.len(), 19);
@@ -77,7 +77,7 @@ async fn feature_flags_bind_those_who_are_no_administrators() {
     );
     let admin = std::mem::replace(&mut cf.token, dev);
 
-    // Who makes an organization manages it.
+    // The user who creates an organization becomes its manager.
     let org = cf.post("/v3/organizations", new).await.guid();
     let space = cf.create_space(&org, "space").await;
     let me = json!({"data": {"username": "dev"}});
@@ -115,7 +115,7 @@ async fn environment_variable_groups_reach_every_app() {
 }
 
 #[tokio::test]
-async fn spaces_allow_ssh_or_not() {
+async fn ssh_can_be_disabled_for_a_space() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -137,7 +137,7 @@ async fn spaces_allow_ssh_or_not() {
 }
 
 #[tokio::test]
-async fn usage_is_summed_up_and_unmapped_routes_go_at_once() {
+async fn usage_is_summed_up_and_unmapped_routes_are_deleted_together() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let app = cf.staged_app(&space, "app").await;
@@ -181,7 +181,7 @@ async fn usage_is_summed_up_and_unmapped_routes_go_at_once() {
 }
 
 #[tokio::test]
-async fn docker_can_be_switched_off_for_everyone() {
+async fn docker_can_be_disabled() {
     let cf = Session::v3().await;
     cf.allow_docker().await;
     let (_, space) = cf.space().await;
@@ -226,7 +226,7 @@ async fn docker_can_be_switched_off_for_everyone() {
 }
 
 #[tokio::test]
-async fn environments_can_be_hidden_from_developers() {
+async fn developers_may_be_denied_access_to_environments() {
     let mut cf = Session::start(MockCapi::builder().add_user("dev", "secret")).await;
     let (org, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -260,7 +260,7 @@ async fn environments_can_be_hidden_from_developers() {
 }
 
 #[tokio::test]
-async fn routes_of_manifests_need_their_flag_whoever_asks() {
+async fn route_creation_in_manifests_needs_its_feature_flag() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let domain = cf.default_domain(&org).await;

@@ -1,4 +1,4 @@
-//! What operators set for everyone, and what they look at.
+//! Settings and reports of operators.
 
 use serde_json::json;
 

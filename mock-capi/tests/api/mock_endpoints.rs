@@ -1,5 +1,5 @@
-//! What tests in any language use of `/_mock/`, and what the builder has for
-//! those in Rust.
+//! `/_mock/`, for tests in any language, and the corresponding functions for tests in
+//! Rust.
 
 use mock_capi::{Dialect, MockCapi, StartError};
 use reqwest::Method;
@@ -19,7 +19,7 @@ async fn own(cf: &Session, method: Method, endpoint: &str, body: Value) -> Answe
 }
 
 #[tokio::test]
-async fn health_says_that_the_mock_answers() {
+async fn the_health_endpoint_responds() {
     let cf = Session::v3().await;
     let health = own(&cf, Method::GET, "health", Value::Null).await;
     assert_eq!(health.status, 200);
@@ -46,7 +46,7 @@ async fn requests_are_found_with_headers_and_bodies() {
     assert_eq!(read[0]["path"], "/v3/apps?names=a");
     let short = find("path=/v3/apps&short=true").await;
     assert_eq!((short.len(), short[0].get("body")), (2, None));
-    // A number that no request has is an earlier mock's.
+    // A number that does not exist belongs to an earlier mock.
     assert_eq!(
         find("after=100000").await.len(),
         find("after=0").await.len()
@@ -82,7 +82,7 @@ async fn requests_are_verified_and_near_misses_shown() {
 }
 
 #[tokio::test]
-async fn a_stub_answers_before_the_fake_until_it_is_spent_or_reset() {
+async fn a_stub_precedes_the_fake_until_it_is_used_up_or_reset() {
     let cf = Session::v3().await;
     let stubs = json!([
         {"method": "GET", "path": "/v3/experimental", "body": {"resources": []}},
@@ -123,7 +123,7 @@ async fn a_stub_answers_before_the_fake_until_it_is_spent_or_reset() {
 }
 
 #[tokio::test]
-async fn a_snapshot_is_gone_back_to() {
+async fn a_snapshot_can_be_restored() {
     let cf = Session::v3().await;
     cf.create_org("kept").await;
     let snapshot = own(&cf, Method::GET, "snapshot", Value::Null).await.json();
@@ -145,7 +145,7 @@ async fn a_snapshot_is_gone_back_to() {
 }
 
 #[tokio::test]
-async fn the_clock_is_stopped_set_and_started_again() {
+async fn the_clock_can_be_stopped_set_and_restarted() {
     let cf = Session::v3().await;
     let set = async |setting: Value| own(&cf, Method::PUT, "clock", setting).await.status;
     let read = async || own(&cf, Method::GET, "clock", Value::Null).await.json();
@@ -163,7 +163,7 @@ async fn the_clock_is_stopped_set_and_started_again() {
 }
 
 #[tokio::test]
-async fn a_reset_lets_the_clock_show_the_time_again() {
+async fn a_reset_restores_the_clock() {
     let century = std::time::Duration::from_secs(100 * 365 * 86_400);
     let cf = Session::start(MockCapi::builder().token_lifetime(century)).await;
     let read = async || own(&cf, Method::GET, "clock", Value::Null).await.json();
@@ -176,7 +176,7 @@ async fn a_reset_lets_the_clock_show_the_time_again() {
     assert_eq!(after["frozen"], false);
     let (before, now) = (before.as_str().unwrap(), after["now"].as_str().unwrap());
     assert!(before <= now && now < "2090", "{now}");
-    // The token was issued then, and is still valid.
+    // The token was issued at that time and is still valid.
     let org = cf
         .post("/v3/organizations", json!({"name": "of-today"}))
         .await;
@@ -185,7 +185,7 @@ async fn a_reset_lets_the_clock_show_the_time_again() {
 }
 
 #[tokio::test]
-async fn what_is_no_longer_kept_is_counted() {
+async fn dropped_events_and_requests_are_counted() {
     let builder = MockCapi::builder().keep_events(4).keep_requests(10);
     let cf = Session::start(builder).await;
     let (_, space) = cf.space().await;
@@ -232,7 +232,7 @@ async fn ten_thousand_finished_jobs_are_kept() {
 }
 
 #[tokio::test]
-async fn only_its_own_hosts_may_ask_for_the_mocks_endpoints() {
+async fn the_mocks_endpoints_are_served_for_its_own_hosts_only() {
     let cf = Session::start(MockCapi::builder().allow_host("capi.test")).await;
     let ask = async |host: &str, path: &str| {
         let request = cf.http.get(format!("{}{path}", cf.mock.uri()));
@@ -259,7 +259,7 @@ async fn only_its_own_hosts_may_ask_for_the_mocks_endpoints() {
 }
 
 #[tokio::test]
-async fn links_lead_back_through_a_proxy() {
+async fn links_keep_the_address_of_a_proxy() {
     let cf = Session::v3().await;
     let request = cf.http.get(cf.mock.uri());
     let request = request.header("x-forwarded-proto", "https");
@@ -276,7 +276,7 @@ async fn links_lead_back_through_a_proxy() {
 }
 
 #[tokio::test]
-async fn the_v2_api_is_switched_off_but_for_its_info() {
+async fn the_v2_api_can_be_disabled_except_for_its_info() {
     let cf = Session::start(MockCapi::builder().disable_v2()).await;
     let root = send(cf.http.get(cf.mock.uri())).await.json();
     assert_eq!(root["links"]["cloud_controller_v2"], Value::Null);
@@ -292,7 +292,7 @@ async fn the_v2_api_is_switched_off_but_for_its_info() {
 }
 
 #[tokio::test]
-async fn worlds_of_one_process_are_apart() {
+async fn worlds_of_one_process_are_independent() {
     let builder = MockCapi::builder()
         .add_user("dev", "secret")
         .front()
@@ -326,14 +326,14 @@ async fn worlds_of_one_process_are_apart() {
     }
     assert_eq!(send(cf.http.delete(&url)).await.status, 204);
     assert!(cf.http.get(&apis[0]).send().await.is_err());
-    // There are no more than a hundred.
+    // There can be at most a hundred.
     for _ in 0..100 {
         assert_eq!(send(cf.http.post(&url)).await.status, 201);
     }
     let refused = send(cf.http.post(&url)).await;
     assert_eq!(refused.status, 409);
     assert!(refused.error().1.contains("100 worlds"), "{refused:?}");
-    // Elsewhere there are none.
+    // Other mocks have none.
     let plain = Session::v3().await;
     assert_eq!(
         own(&plain, Method::POST, "worlds", Value::Null)
@@ -500,7 +500,7 @@ async fn a_seed_file_has_the_keys_of_a_spec() {
     );
 }
 
-/// Each line is there, however deep.
+/// Checks that each line exists, at any depth.
 fn assert_lines(text: &str, lines: &[&str]) {
     for line in lines {
         assert!(
@@ -512,7 +512,7 @@ fn assert_lines(text: &str, lines: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_world_starts_from_a_seed_file_and_goes_back_to_it() {
+async fn a_world_starts_from_a_seed_file_and_a_reset_restores_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("seed.yml");
     std::fs::write(&file, SEED).unwrap();
@@ -541,7 +541,7 @@ async fn a_world_starts_from_a_seed_file_and_goes_back_to_it() {
 }
 
 #[tokio::test]
-async fn a_seed_file_that_asks_for_what_cannot_be_is_refused_with_the_reason() {
+async fn an_impossible_seed_file_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("seed.yml");
     for (seed, reason) in [
@@ -597,7 +597,7 @@ async fn a_seed_file_that_asks_for_what_cannot_be_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_seeded_app_is_as_one_that_was_pushed() {
+async fn a_seeded_app_is_like_a_pushed_one() {
     let cf = Session::v3().await;
     let seeded = cf.mock.org("o").space("s").app("a");
     seeded
@@ -616,7 +616,7 @@ async fn a_seeded_app_is_as_one_that_was_pushed() {
         (app.guid, app.routes),
         (guid, vec!["host.apps.mock.test".to_owned()])
     );
-    // What is there is found, not made again.
+    // An existing resource is returned instead of a new one.
     assert_eq!(cf.mock.org("o").space("s").app("a").guid(), seeded.guid());
     assert!(cf.mock.app("nothing").is_none());
     assert!(seeded.route("no host!").is_err());
@@ -624,7 +624,7 @@ async fn a_seeded_app_is_as_one_that_was_pushed() {
 
 #[cfg(feature = "client")]
 #[tokio::test]
-async fn a_client_is_had_that_is_logged_in() {
+async fn tests_get_a_logged_in_client() {
     let cf = Session::v3().await;
     let http = cf.mock.client().unwrap();
     let list = send(http.get(format!("{}/v3/apps", cf.mock.uri()))).await;
